@@ -1,0 +1,1 @@
+"""The trio actors. Only ``actors.system`` sees them all."""

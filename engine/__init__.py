@@ -1,0 +1,1 @@
+"""The domain: plans resolved, models found, text tokenized, figures computed. No trio here."""

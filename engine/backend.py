@@ -1,0 +1,73 @@
+"""The one interface the executor drives: real (:mod:`engine.cpu_backend`) or fake (tests)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from protocol.plan import ExecutionPlan
+
+BackendStopReason = Literal["eos", "stop_string", "max_tokens", "context_full", "cancelled", "error"]
+
+
+class LoadedModel(Protocol):
+    """Weights ready to run, shared by every execution whose plan asks for them."""
+
+    @property
+    def weights_bytes(self) -> int: ...
+
+    @property
+    def kernel_path(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceEvents:
+    """What one sequence did since the last drain. Times are ``time.monotonic_ns`` (Linux: the C++ steady clock)."""
+
+    sequence_id: int
+    prefill_start_ns: int | None = None
+    """Given once, with the first prefill step."""
+    token_ids: tuple[int, ...] = ()
+    token_times_ns: tuple[int, ...] = ()
+    text: str = ""
+    stop_reason: BackendStopReason | None = None
+    """Given once, with the last events of the sequence."""
+    error: str = ""
+    logits_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendStatistics:
+    sequences: int
+    """Sequences that hold KV cache."""
+    kv_cache_bytes: int
+
+
+class Backend(Protocol):
+    """Carries plans out. Only ``load`` may take long; everything else returns at once and never waits for a step."""
+
+    @property
+    def event_fd(self) -> int:
+        """Readable while events wait to be drained."""
+
+    def load(self, plan: ExecutionPlan) -> LoadedModel:
+        """Make the plan's weights ready. Blocking: call in a worker thread.
+
+        Raises:
+            InvalidModel, UnsupportedModel, OutOfMemoryBudget.
+        """
+
+    def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
+        """Start a sequence. ``sequence_id`` must be new to this backend. Raises OutOfMemoryBudget."""
+
+    def cancel(self, sequence_id: int) -> None:
+        """End a sequence with ``cancelled``. No effect on one that has ended or never was."""
+
+    def drain(self) -> list[SequenceEvents]:
+        """All events since the last drain, at most one entry a sequence."""
+
+    def statistics(self) -> BackendStatistics: ...
+
+    def close(self) -> None:
+        """End every sequence and the run loop. Idempotent."""

@@ -1,0 +1,1 @@
+"""The vocabulary shared by the engine and its clients: plans, messages, errors, framing, clients."""

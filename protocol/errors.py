@@ -1,0 +1,167 @@
+"""Every error a client can meet, as one tree with stable codes.
+
+EngineError
+├── RequestRefused             the request cannot be carried out as asked; nothing was allocated
+│   ├── InvalidRequest         invalid_request            a field is unknown, missing, of a wrong type or out of range
+│   ├── InvalidPlan            invalid_plan               fields that are valid alone and impossible together
+│   ├── UnknownModel           unknown_model              no such registry name, no such file
+│   ├── InvalidModel           invalid_model              the file is not a well-formed GGUF
+│   ├── UnsupportedModel       unsupported_model          well-formed, but an architecture, tensor or tokenizer we lack
+│   ├── UnsupportedBackend     unsupported_backend        not a backend, or one this machine cannot run
+│   ├── UnsupportedQuantization unsupported_quantization  not a recipe this engine can apply
+│   ├── PromptTooLong          prompt_too_long            the prompt leaves no room in the context
+│   ├── InvalidTemplate        invalid_template           the chat template is missing, hostile or failed
+│   ├── OutOfMemoryBudget      out_of_memory_budget       the run would not fit the memory limit
+│   ├── EnergyUnavailable      energy_unavailable         a limit in watts or joules, and nothing that measures them
+│   ├── UnknownExecution       unknown_execution          no such execution
+│   └── DownloadFailed         download_failed            a model could not be fetched or failed its checksum
+├── ProtocolViolation          the connection is closed after it is reported
+│   ├── BadFrame               bad_frame                  not a frame, not msgpack, or nested or sized beyond the caps
+│   ├── FrameTooLarge          frame_too_large            the length prefix is over the cap
+│   ├── UnknownMessage         unknown_message            a type this protocol version does not have
+│   └── UnsupportedProtocol    unsupported_protocol       Hello is missing or of another protocol version
+├── EngineUnavailable          try again, later or elsewhere
+│   ├── Overloaded             overloaded                 the queue is full; retry_after_ms says when to come back
+│   ├── ShuttingDown           shutting_down              the engine is stopping
+│   ├── SlowConsumer           slow_consumer              the client did not read its stream
+│   └── EngineUnreachable      engine_unreachable         nothing answers on the socket (raised by clients only)
+├── ExecutionCancelled         cancelled                  cancelled before it produced anything
+└── InternalError              internal_error             a fault of the engine itself
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+Params = dict[str, Any]
+
+
+class EngineError(Exception):
+    """An error with a stable ``code``, a sentence for a person, and typed ``params`` for a program."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, **params: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.params: Params = params
+
+
+class RequestRefused(EngineError):
+    """The request cannot be carried out as asked."""
+
+
+class InvalidRequest(RequestRefused):
+    code = "invalid_request"
+
+
+class InvalidPlan(RequestRefused):
+    code = "invalid_plan"
+
+
+class UnknownModel(RequestRefused):
+    code = "unknown_model"
+
+
+class InvalidModel(RequestRefused):
+    code = "invalid_model"
+
+
+class UnsupportedModel(RequestRefused):
+    code = "unsupported_model"
+
+
+class UnsupportedBackend(RequestRefused):
+    code = "unsupported_backend"
+
+
+class UnsupportedQuantization(RequestRefused):
+    code = "unsupported_quantization"
+
+
+class PromptTooLong(RequestRefused):
+    code = "prompt_too_long"
+
+
+class InvalidTemplate(RequestRefused):
+    code = "invalid_template"
+
+
+class OutOfMemoryBudget(RequestRefused):
+    code = "out_of_memory_budget"
+
+
+class EnergyUnavailable(RequestRefused):
+    code = "energy_unavailable"
+
+
+class UnknownExecution(RequestRefused):
+    code = "unknown_execution"
+
+
+class DownloadFailed(RequestRefused):
+    code = "download_failed"
+
+
+class ProtocolViolation(EngineError):
+    """The peer broke the protocol."""
+
+
+class BadFrame(ProtocolViolation):
+    code = "bad_frame"
+
+
+class FrameTooLarge(ProtocolViolation):
+    code = "frame_too_large"
+
+
+class UnknownMessage(ProtocolViolation):
+    code = "unknown_message"
+
+
+class UnsupportedProtocol(ProtocolViolation):
+    code = "unsupported_protocol"
+
+
+class EngineUnavailable(EngineError):
+    """The engine cannot serve the request now."""
+
+
+class Overloaded(EngineUnavailable):
+    code = "overloaded"
+
+
+class ShuttingDown(EngineUnavailable):
+    code = "shutting_down"
+
+
+class SlowConsumer(EngineUnavailable):
+    code = "slow_consumer"
+
+
+class EngineUnreachable(EngineUnavailable):
+    code = "engine_unreachable"
+
+
+class ExecutionCancelled(EngineError):
+    code = "cancelled"
+
+
+class InternalError(EngineError):
+    code = "internal_error"
+
+
+def _leaves(cls: type[EngineError]) -> list[type[EngineError]]:
+    children = cls.__subclasses__()
+    return [leaf for child in children for leaf in _leaves(child)] if children else [cls]
+
+
+ERRORS_BY_CODE: dict[str, type[EngineError]] = {leaf.code: leaf for leaf in _leaves(EngineError)}
+
+
+def error_from_wire(code: str, message: str, params: Params) -> EngineError:
+    """The error a ``Failed`` message stands for; an unknown code becomes :class:`InternalError`."""
+    cls = ERRORS_BY_CODE.get(code, InternalError)
+    error = cls(message)
+    error.params = dict(params)
+    return error

@@ -1,0 +1,53 @@
+"""What an execution is measured by. Names and formulas are a contract; unknown is ``None`` with a reason, never 0."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from protocol.model import Value
+
+
+class EnergyReport(Value):
+    """What the energy figures of an execution are worth."""
+
+    kind: Literal["measured", "attributed", "modelled", "unavailable"]
+    source: str
+    domains: tuple[str, ...] = ()
+    window_ms: float | None = None
+    rel_uncertainty: float | None = None
+    package_j: float | None = None
+    idle_j: float | None = None
+    attributed_j: float | None = None
+    contended: bool | None = None
+    reason: str | None = None
+    """Why a figure is unknown, and what would make it known."""
+
+
+class Metrics(Value):
+    """One execution's figures. The active interval runs from the start of its first prefill step to its last token.
+
+    tokens_per_sec         = tokens_total / (latency_total_ms / 1000)
+    latency_p50/p95_ms     nearest-rank percentiles over all inter-token gaps; ``latency_gaps`` says how many
+    ttft_ms                from the Run frame received to the first token ready
+    tokens_per_watt        = tokens_per_sec / watts_avg  (tokens per joule)
+    """
+
+    tokens_total: int
+    prompt_tokens: int
+    tokens_per_sec: float | None
+    latency_total_ms: float | None
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_gaps: int
+    ttft_ms: float | None
+    queue_ms: float | None
+    load_ms: float | None
+    prefill_ms: float | None
+    prefill_tokens_per_sec: float | None
+    decode_tokens_per_sec: float | None
+    watts_avg: float | None
+    tokens_per_watt: float | None
+    joules_total: float | None
+    joules_per_token: float | None
+    memory_peak_mb: float | None
+    energy: EnergyReport

@@ -1,0 +1,160 @@
+"""The Run Request a client sends and the Execution Plan the engine makes of it.
+
+A request may leave fields out; a plan never does. ``plan_fingerprint`` is the SHA-256 of the plan's canonical JSON
+(sorted keys, no white space), which holds the model's content hash and leaves out the path it was found under.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from protocol.model import Value
+
+PLAN_SCHEMA_VERSION = 1
+
+Backend = Literal["cpu_avx2", "reference"]
+Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
+KvCacheType = Literal["f16"]
+SchedulerPolicy = Literal["default"]
+EnergySource = Literal["rapl", "none"]
+
+PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+StopString = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class ChatMessage(Value):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Sampling(Value):
+    """How a token is drawn. ``temperature`` 0 is greedy; then no other field but ``repeat_penalty`` has an effect."""
+
+    temperature: Annotated[float, Field(ge=0.0, le=100.0)] = 0.0
+    top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """0 keeps every token."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    min_p: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    repeat_penalty: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
+    """Positive logits of recent tokens are divided by it, negative ones multiplied; 1 is off."""
+    repeat_last_n: Annotated[int, Field(ge=0, le=65536)] = 64
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+
+
+class Limits(Value):
+    """Every way a run may be ended early. ``None`` is no limit."""
+
+    max_tokens: PositiveInt = 512
+    max_watts: PositiveFloat | None = None
+    on_max_watts: Literal["stop"] = "stop"
+    memory_mb: PositiveInt | None = None
+
+
+class Stop(Value):
+    """``eos`` ends at the model's own end tokens; ``strings`` end at the first that appears, which is not emitted."""
+
+    eos: bool = True
+    strings: Annotated[tuple[StopString, ...], Field(max_length=16)] = ()
+
+
+class Stream(Value):
+    flush_ms: Annotated[int, Field(ge=0, le=10_000)] = 30
+    """At most one ``Tokens`` message per this many milliseconds; the first token is always sent at once."""
+
+
+class ExecutionRequest(Value):
+    """The ``execution`` part of a Run Request. Fields left out are filled in by the engine and shown in the plan."""
+
+    # Names stay plain strings here: an unknown one deserves its own error, naming what this engine has.
+    backend: str | None = None
+    quantization: str = "native"
+    kv_cache: str = "f16"
+    scheduler_policy: str = "default"
+    energy_source: str | None = None
+    threads: PositiveInt | None = None
+    spin_us: Annotated[int, Field(ge=0, le=1_000_000)] = 50
+    context_length: PositiveInt | None = None
+    max_sequences: Annotated[int, Field(ge=1, le=256)] = 16
+    prefill_chunk: Annotated[int, Field(ge=1, le=4096)] = 256
+    sampling: Sampling = Sampling()
+    limits: Limits = Limits()
+    stop: Stop = Stop()
+    stream: Stream = Stream()
+
+
+class RunRequest(Value):
+    """The product's contract: a model, something to answer, and how to execute it."""
+
+    model: Annotated[str, Field(min_length=1, max_length=4096)]
+    prompt: str | None = None
+    messages: Annotated[tuple[ChatMessage, ...], Field(min_length=1, max_length=1024)] | None = None
+    execution: ExecutionRequest = ExecutionRequest()
+
+    @model_validator(mode="after")
+    def _one_input(self) -> Self:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give exactly one of 'prompt' and 'messages'")
+        return self
+
+
+class ModelRef(Value):
+    """Which artifact runs. ``path`` tells where it was found and takes no part in the fingerprint."""
+
+    name: str
+    path: str
+    content_hash: str
+    """``sha256:`` and 64 hexadecimal digits of the whole file."""
+    architecture: str
+    stored_types: tuple[str, ...]
+    """The tensor types in the file, sorted."""
+
+
+class PlanStop(Stop):
+    eos_token_ids: tuple[int, ...]
+    """The ids that ``eos`` stands for in this model; empty where ``eos`` is off."""
+
+
+class Batch(Value):
+    max_sequences: int
+    prefill_chunk: int
+    context_length: int
+    """Tokens of KV cache reserved for this sequence: prompt and generated together."""
+
+
+class ExecutionPlan(Value):
+    """One execution, decided. Immutable; nothing about the run is decided outside it."""
+
+    schema_version: int
+    model_ref: ModelRef
+    backend: Backend
+    quantization: Quantization
+    kv_cache: KvCacheType
+    threads: int
+    spin_us: int
+    batch: Batch
+    prefix_cache: Literal["off"]
+    scheduler_policy: SchedulerPolicy
+    priority: int
+    prompt_format: Literal["raw", "chat_template"]
+    """``chat_template``: the messages were rendered with the template in the GGUF."""
+    sampling: Sampling
+    limits: Limits
+    stop: PlanStop
+    energy_source: EnergySource
+    stream: Stream
+
+    def canonical_json(self) -> str:
+        """The plan as canonical JSON, without ``model_ref.path``."""
+        content: dict[str, Any] = self.model_dump(mode="json")
+        del content["model_ref"]["path"]
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """``sha256:`` and 64 hexadecimal digits: equal for equal decisions about equal artifacts."""
+        return "sha256:" + hashlib.sha256(self.canonical_json().encode()).hexdigest()

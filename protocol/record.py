@@ -1,0 +1,35 @@
+"""The immutable account of one finished execution."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from protocol.metrics import Metrics
+from protocol.model import Value
+from protocol.plan import ExecutionPlan
+
+StopReason = Literal[
+    "eos", "stop_string", "max_tokens", "max_watts", "cancelled", "client_gone", "context_full", "shutdown", "error"
+]
+
+
+class Hardware(Value):
+    cpu_model: str
+    kernel_path: str
+    """The instruction set of the kernels that really ran."""
+    threads: int
+
+
+class ExecutionRecord(Value):
+    execution_id: str
+    engine_version: str
+    hardware: Hardware
+    plan: ExecutionPlan
+    plan_fingerprint: str
+    result: str
+    token_ids: tuple[int, ...]
+    prompt_token_ids: tuple[int, ...]
+    logits_digest: str
+    """128-bit hash, hexadecimal, of the bits of all logits at every sampled position, in order."""
+    stop_reason: StopReason
+    metrics: Metrics

@@ -82,7 +82,6 @@ class SequenceEvents:
 
     sequence_id: int
     prefill_start_ns: int | None  # steady clock; set once
-    prompt_tokens_done: int  # of the prompt, so far
     token_ids: list[int]
     token_times_ns: list[int]  # steady clock, when each token was ready
     text: str  # text that has become certain

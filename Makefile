@@ -1,0 +1,80 @@
+# Every development task is one target; .ci/run calls the same ones.
+#
+#   make run           build, fetch a real model, stream one answer, show its metrics
+#   make test, lint    what .ci/run runs                make format        rewrite the sources' layout
+#   make test-models   tests that need gigabytes        make bench, peers  measured claims
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := run
+.DELETE_ON_ERROR:
+.PHONY: setup develop run test test-models lint format bench peers clean
+
+PYTHON ?= python3
+ENGINE_WERROR ?= OFF
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h')
+
+# --- setup: each stamp is as old as the last time its step was needed ----------------------------------------------
+
+setup: $(VENV)/.package
+
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# The build runs without isolation, so that its paths stay valid and the next one is incremental.
+$(VENV)/.dependencies: $(VENV)/.created pyproject.toml
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	    print(*p["build-system"]["requires"], *p["project"]["dependencies"], "cmake>=3.26", "ninja>=1.11", sep="\n")' \
+	    | $(PIP) install --requirement /dev/stdin
+	touch $@
+
+$(VENV)/.package: $(VENV)/.dependencies CMakeLists.txt $(CXX_FILES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-deps --no-build-isolation \
+	    --config-settings=cmake.define.ENGINE_WERROR=$(ENGINE_WERROR) --editable .
+	touch $@
+
+develop: $(VENV)/.development
+
+$(VENV)/.development: $(VENV)/.package pyproject.toml
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	    print(*p["project"]["optional-dependencies"]["dev"], sep="\n")' | $(PIP) install --requirement /dev/stdin
+	touch $@
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+run: setup
+	tools/demonstrate.sh
+
+test: develop
+	$(BIN)/python -m pytest -q
+
+# The models' folder: see tests marked `models`.
+test-models: develop
+	ENGINE_TEST_MODELS="$${ENGINE_TEST_MODELS:?name the folder that holds the models}" $(BIN)/python -m pytest -q -m models
+
+lint: develop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	$(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -hide-progress \
+	    -p "$$(dirname "$$(ls -t build/*/compile_commands.json | head -n 1)")" $(CURDIR)/csrc
+
+format: develop
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+bench: develop
+	$(BIN)/python -m benchmarks
+
+peers: setup
+	tools/peers.sh
+
+clean:
+	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

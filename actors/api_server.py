@@ -1,0 +1,144 @@
+"""Turns bytes into typed messages and back. It has no opinion about them.
+
+Owns        the connections, the listening socket where there is one
+Receives    frames from clients; Deliver, Drained from the control plane
+Sends       ClientRequest, Abandon to the control plane; frames to clients
+Fails when  the listening socket fails; a client's fault ends at most that client's connection
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import assert_never
+
+import trio
+
+from actors.base import Actor, Inbox
+from actors.connection import Connection
+from actors.limits import Limits
+from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
+from actors.unix_socket import SocketTransport, UnixSocket
+from engine.version import ENGINE_VERSION
+from protocol.codec import encode, failed
+from protocol.errors import EngineError, Overloaded, ShuttingDown
+from protocol.framing import encode_frame
+from protocol.messages import PROTOCOL_VERSION, Welcome
+from protocol.transport import ByteTransport, TransportClosed
+
+_RETRY_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerStatistics:
+    connections: int
+    in_flight: int
+    """Requests of all connections without their last reply."""
+    outbox_bytes: int
+    """Replies of all connections that no transport has taken yet."""
+
+
+class ApiServer(Actor):
+    def __init__(
+        self,
+        below: Inbox[ToApiServer],
+        control_plane: Inbox[ControlRequest],
+        unix_socket: UnixSocket | None,
+        capabilities: tuple[str, ...],
+        limits: Limits,
+    ) -> None:
+        self._below = below
+        self._control_plane = control_plane
+        self._unix_socket = unix_socket
+        self._limits = limits
+        self._welcome = Welcome(
+            engine_version=ENGINE_VERSION,
+            protocol_version=PROTOCOL_VERSION,
+            capabilities=capabilities,
+            limits={"max_frame_bytes": limits.max_frame_bytes, "max_in_flight": limits.max_in_flight},
+        )
+        self._allowed_uids = frozenset({0, os.geteuid()})
+        self._connections: dict[int, Connection] = {}
+        self._connection_ids = count(1)
+        self._listening = trio.CancelScope()
+        self._draining = False
+
+    def start_tasks(self) -> None:
+        self.serve(self._below, self._on_event)
+        if self._unix_socket is not None:
+            self.nursery.start_soon(self._listen, self._unix_socket)
+
+    def close(self) -> None:
+        if self._unix_socket is not None:
+            self._unix_socket.close()
+
+    def attach(self, transport: ByteTransport) -> None:
+        """Serve a client at the other end of a transport."""
+        self.nursery.start_soon(self._serve_client, transport)
+
+    def statistics(self) -> ApiServerStatistics:
+        each = [connection.statistics() for connection in self._connections.values()]
+        return ApiServerStatistics(
+            connections=len(each),
+            in_flight=sum(one.in_flight for one in each),
+            outbox_bytes=sum(one.outbox_bytes for one in each),
+        )
+
+    async def _on_event(self, event: Deliver | Drained) -> None:
+        match event:
+            case Deliver():
+                for reply in event.replies:
+                    # A client that has gone needs no reply; its executions end all the same.
+                    if connection := self._connections.get(reply.connection_id):
+                        connection.post(reply.message)
+            case Drained():
+                self._drain()
+            case _:
+                assert_never(event)
+
+    def _drain(self) -> None:
+        """Hang up on everybody; the actor ends with its last connection."""
+        self._draining = True
+        self._listening.cancel()
+        for connection in self._connections.values():
+            connection.finish()
+        self._end_if_drained()
+
+    def _end_if_drained(self) -> None:
+        if self._draining and not self._connections:
+            self.nursery.cancel_scope.cancel()
+
+    async def _listen(self, unix_socket: UnixSocket) -> None:
+        with self._listening:
+            await trio.serve_listeners(self._on_stream, [unix_socket.listener], handler_nursery=self.nursery)
+
+    async def _on_stream(self, stream: trio.SocketStream) -> None:
+        transport = SocketTransport(stream)
+        if transport.peer.uid in self._allowed_uids:
+            await self._serve_client(transport)
+        else:
+            await transport.aclose()
+
+    async def _serve_client(self, transport: ByteTransport) -> None:
+        if self._draining:
+            await self._turn_away(transport, ShuttingDown("the engine is stopping"))
+            return
+        if len(self._connections) >= self._limits.max_connections:
+            message = f"{self._limits.max_connections} clients are connected already"
+            await self._turn_away(transport, Overloaded(message, retry_after_ms=_RETRY_MS))
+            return
+        connection_id = next(self._connection_ids)
+        connection = Connection(connection_id, transport, self._control_plane, self._welcome, self._limits)
+        self._connections[connection_id] = connection
+        try:
+            await connection.serve()
+        finally:
+            del self._connections[connection_id]
+            self._end_if_drained()
+
+    async def _turn_away(self, transport: ByteTransport, error: EngineError) -> None:
+        with trio.move_on_after(self._limits.flush_s), suppress(TransportClosed):
+            await transport.send(encode_frame(encode(failed(None, error))))
+        await transport.aclose()

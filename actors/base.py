@@ -1,0 +1,85 @@
+"""What every actor is: named bounded inboxes, one task for each, in one nursery.
+
+Requests come from above and events from below, through different inboxes and tasks. A task that serves events may
+wait for the actor above, never for one below; so every wait leads up, or down and then up, and none comes back.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import trio
+
+Message = TypeVar("Message")
+
+
+@dataclass(frozen=True, slots=True)
+class InboxStatistics:
+    name: str
+    size: int
+    waiting: int
+    """Messages sent and not yet received."""
+
+
+class Inbox(Generic[Message]):
+    """A bounded channel into one actor. ``reason`` says why the size is right."""
+
+    def __init__(self, name: str, size: int, reason: str) -> None:
+        self.name = name
+        self.size = size
+        self.reason = reason
+        self._send, self._receive = trio.open_memory_channel[Message](size)
+
+    async def put(self, message: Message) -> None:
+        """Send, waiting while the inbox is full."""
+        try:
+            # Most sends find room, and then need no trip through the scheduler.
+            self._send.send_nowait(message)
+        except trio.WouldBlock:
+            await self._send.send(message)
+
+    def put_nowait(self, message: Message) -> None:
+        """Send to an inbox whose size was chosen so that this cannot fail. Raises trio.WouldBlock if it was not."""
+        self._send.send_nowait(message)
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        while True:
+            yield await self._receive.receive()
+
+    def statistics(self) -> InboxStatistics:
+        waiting = self._send.statistics().current_buffer_used
+        return InboxStatistics(name=self.name, size=self.size, waiting=waiting)
+
+
+class Actor(ABC):
+    """Runs until cancelled. A failure in any of its tasks ends it and goes up the nursery that runs it."""
+
+    nursery: trio.Nursery
+    """Holds the actor's tasks; there while it runs."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        try:
+            async with trio.open_nursery() as self.nursery:
+                self.start_tasks()
+                task_status.started()
+        finally:
+            self.close()
+
+    @abstractmethod
+    def start_tasks(self) -> None:
+        """Start one task for each inbox, and what else the actor needs, in ``self.nursery``."""
+
+    def close(self) -> None:  # noqa: B027  most actors own nothing that must be given back
+        """Give back what the actor owns. Called once, when its tasks have ended."""
+
+    def serve(self, inbox: Inbox[Message], handle: Callable[[Message], Awaitable[None]]) -> None:
+        """Handle the inbox's messages, one after another, in a task of its own."""
+        self.nursery.start_soon(_serve, inbox, handle, name=inbox.name)
+
+
+async def _serve(inbox: Inbox[Message], handle: Callable[[Message], Awaitable[None]]) -> None:
+    async for message in inbox:
+        await handle(message)

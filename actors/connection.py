@@ -1,0 +1,248 @@
+"""One client's connection: its frames in, its replies out through a bounded outbox.
+
+The engine never waits for a reader. When unread replies pass the outbox's bound, the requests in flight are answered
+with ``slow_consumer`` and given up; the connection lives on. Whatever ends a connection, its requests are given up.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import trio
+
+from actors.base import Inbox
+from actors.limits import Limits
+from actors.messages import Abandon, ClientRequest, ControlRequest
+from protocol.codec import client_message, encode, failed, request_id_of
+from protocol.errors import (
+    BadFrame,
+    EngineError,
+    InvalidRequest,
+    Overloaded,
+    ProtocolViolation,
+    ShuttingDown,
+    SlowConsumer,
+    UnsupportedProtocol,
+)
+from protocol.framing import FrameDecoder, encode_frame
+from protocol.messages import PROTOCOL_VERSION, ClientMessage, EngineMessage, Hello, Welcome
+from protocol.replies import is_last
+from protocol.transport import ByteTransport, TransportClosed
+from protocol.unpacking import unpack
+
+_RETRY_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatistics:
+    in_flight: int
+    """Requests without their last reply."""
+    outbox_bytes: int
+    """Replies that the transport has not taken yet."""
+
+
+class Connection:
+    def __init__(
+        self,
+        connection_id: int,
+        transport: ByteTransport,
+        control_plane: Inbox[ControlRequest],
+        welcome: Welcome,
+        limits: Limits,
+    ) -> None:
+        self._connection_id = connection_id
+        self._transport = transport
+        self._control_plane = control_plane
+        self._welcome = welcome
+        self._limits = limits
+        self._greeted = False
+        self._in_flight: set[int] = set()
+        self._outbox: list[bytes] = []
+        self._outbox_bytes = 0
+        self._outbox_filled = trio.Event()
+        self._outbox_emptied = trio.Event()
+        self._sending = False
+        self._reading = trio.CancelScope()
+        self._nursery: trio.Nursery
+
+    def statistics(self) -> ConnectionStatistics:
+        return ConnectionStatistics(in_flight=len(self._in_flight), outbox_bytes=self._outbox_bytes)
+
+    async def serve(self) -> None:
+        """Until the client hangs up, breaks the protocol, or :meth:`finish` is called."""
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._write)
+                with self._reading:
+                    await self._read()
+                await self._take_leave()
+                self._nursery.cancel_scope.cancel()
+        finally:
+            if trio.current_effective_deadline() == -math.inf:
+                await self._answer_at_last()
+            abandoned = tuple(self._in_flight)
+            self._in_flight.clear()
+            await self._transport.aclose()
+            if abandoned:
+                await self._abandon(abandoned)
+
+    def finish(self) -> None:
+        """Read no more requests, answer those in flight with ``shutting_down``, and hang up once all is sent."""
+        self._reading.cancel()
+
+    def post(self, message: EngineMessage) -> None:
+        """Queue a reply without waiting. One whose request was given up is dropped."""
+        request_id = getattr(message, "request_id", None)
+        if request_id is not None:
+            if request_id not in self._in_flight:
+                return
+            if is_last(message):
+                self._in_flight.discard(request_id)
+        frame = encode_frame(encode(message), self._limits.max_frame_bytes)
+        if self._outbox_bytes + len(frame) > self._limits.outbox_bytes and not is_last(message):
+            self._give_up_slow_consumer()
+        else:
+            self._queue(frame)
+
+    def _give_up_slow_consumer(self) -> None:
+        abandoned = tuple(self._in_flight)
+        self._fail_in_flight(
+            SlowConsumer(
+                f"{self._outbox_bytes} bytes of replies wait unread; the limit is {self._limits.outbox_bytes}",
+                outbox_bytes=self._outbox_bytes,
+            )
+        )
+        self._nursery.start_soon(self._abandon, abandoned)
+
+    def _fail_in_flight(self, error: EngineError) -> None:
+        for request_id in sorted(self._in_flight):
+            self._queue(encode_frame(encode(failed(request_id, error))))
+        self._in_flight.clear()
+
+    def _queue(self, frame: bytes) -> None:
+        self._outbox.append(frame)
+        self._outbox_bytes += len(frame)
+        self._outbox_filled.set()
+
+    async def _abandon(self, request_ids: tuple[int, ...]) -> None:
+        await self._control_plane.put(Abandon(connection_id=self._connection_id, request_ids=request_ids))
+
+    async def _answer_at_last(self) -> None:
+        """The engine is going down around this connection: nobody else will answer its requests any more."""
+        if self._sending:
+            return  # cut short in the middle of a frame: nothing that follows could be read
+        self._fail_in_flight(ShuttingDown("the engine is stopping"))
+        with trio.move_on_after(self._limits.flush_s, shield=True), suppress(TransportClosed):
+            await self._transport.send(b"".join(self._outbox))
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._outbox_filled.wait()
+                self._outbox_filled = trio.Event()
+                data = b"".join(self._outbox)
+                self._outbox.clear()
+                self._sending = True
+                await self._transport.send(data)
+                self._sending = False
+                self._outbox_bytes -= len(data)
+                if not self._outbox_bytes:
+                    self._outbox_emptied.set()
+                    self._outbox_emptied = trio.Event()
+        except TransportClosed:
+            self._nursery.cancel_scope.cancel()
+
+    async def _take_leave(self) -> None:
+        """Answer what is in flight and give the client a moment to take its last replies."""
+        if self._reading.cancel_called:
+            self._fail_in_flight(ShuttingDown("the engine is stopping"))
+        with trio.move_on_after(self._limits.flush_s):
+            await self._wait_outbox_empty()
+
+    async def _wait_outbox_empty(self) -> None:
+        if self._outbox_bytes:
+            await self._outbox_emptied.wait()
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        decoder = FrameDecoder(self._limits.max_frame_bytes)
+        deadline = math.inf
+        try:
+            while True:
+                frames = decoder.feed(await self._receive(deadline))
+                received_ns = time.monotonic_ns()
+                for frame in frames:
+                    await self._on_frame(frame, received_ns)
+                if not decoder.partial:
+                    deadline = math.inf
+                elif frames or deadline == math.inf:
+                    deadline = trio.current_time() + self._limits.partial_frame_s
+        except TransportClosed:
+            self._nursery.cancel_scope.cancel()
+        except ProtocolViolation as violation:
+            self.post(failed(None, violation))
+
+    async def _receive(self, deadline: float) -> bytes:
+        with trio.CancelScope(deadline=deadline):
+            return await self._transport.receive()
+        raise BadFrame(f"a frame was begun and not finished within {self._limits.partial_frame_s:g} s")
+
+    async def _on_frame(self, frame: bytes, received_ns: int) -> None:
+        content = unpack(frame)
+        try:
+            message = client_message(content)
+        except InvalidRequest as error:
+            self._refuse(request_id_of(content), error)
+        else:
+            await self._on_message(message, received_ns)
+        # Refusals are not in flight: a client that reads none of them is not read from either.
+        if self._outbox_bytes > self._limits.outbox_bytes:
+            await self._wait_outbox_empty()
+
+    def _refuse(self, request_id: int | None, error: InvalidRequest) -> None:
+        if not self._greeted:
+            raise UnsupportedProtocol(f"the first message must be a valid Hello: {error.message}")
+        if request_id is None:
+            raise BadFrame(error.message, **error.params) from error
+        self._claim(request_id)
+        self.post(failed(request_id, error))
+
+    async def _on_message(self, message: ClientMessage, received_ns: int) -> None:
+        if isinstance(message, Hello) or not self._greeted:
+            self._greet(message)
+            return
+        overloaded = len(self._in_flight) >= self._limits.max_in_flight
+        self._claim(message.request_id)
+        if overloaded:
+            error = Overloaded(
+                f"{self._limits.max_in_flight} requests are in flight on this connection", retry_after_ms=_RETRY_MS
+            )
+            self.post(failed(message.request_id, error))
+            return
+        await self._control_plane.put(
+            ClientRequest(connection_id=self._connection_id, received_ns=received_ns, message=message)
+        )
+
+    def _claim(self, request_id: int) -> None:
+        if request_id in self._in_flight:
+            raise BadFrame(f"request_id {request_id} is in flight already", request_id=request_id)
+        self._in_flight.add(request_id)
+
+    def _greet(self, message: ClientMessage) -> None:
+        if not isinstance(message, Hello):
+            raise UnsupportedProtocol(f"the first message must be Hello, not {message.type}")
+        if self._greeted:
+            raise UnsupportedProtocol("Hello was said before")
+        if message.protocol_version != PROTOCOL_VERSION:
+            raise UnsupportedProtocol(
+                f"this engine speaks protocol {PROTOCOL_VERSION}, not {message.protocol_version}",
+                protocol_version=PROTOCOL_VERSION,
+            )
+        self._greeted = True
+        self.post(self._welcome)

@@ -1,0 +1,346 @@
+"""Turns requests into plans, follows each execution from its plan to its record, and answers its client.
+
+Owns        the executions that have a plan and no record yet, and the worker-thread jobs
+Receives    ClientRequest, Abandon, Stop from the api server; from below, what the scheduler, the executor and the
+            energy sampler tell about executions
+Sends       Deliver, Drained to the api server; Enqueue, Withdraw to the scheduler; ReadEnergy to the energy sampler
+Fails when  the domain raises anything but a typed error, or an actor below tells of an execution that it cannot know
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Literal, assert_never
+
+import trio
+
+from actors.base import Actor, Inbox
+from actors.execution import Execution
+from actors.jobs import Jobs
+from actors.limits import Limits
+from actors.messages import (
+    Abandon,
+    Addressed,
+    Admitted,
+    Advanced,
+    ClientRequest,
+    ControlEvent,
+    ControlRequest,
+    Deliver,
+    Drained,
+    EnergyRead,
+    Enqueue,
+    Halted,
+    ModelsLoaded,
+    Queued,
+    QueueFull,
+    ReadEnergy,
+    SchedulerRequest,
+    Started,
+    StartFailed,
+    Stop,
+    ToApiServer,
+    Withdraw,
+    Withdrawn,
+)
+from actors.policies import candidate_of
+from actors.ports import Domain, Energy
+from actors.questions import Question, answer
+from engine.machine import memory_peak_mb
+from engine.version import ENGINE_VERSION
+from protocol.codec import failed
+from protocol.errors import EngineError, InternalError, Overloaded, ShuttingDown, UnknownExecution, error_from_wire
+from protocol.messages import (
+    Cancel,
+    Done,
+    EngineMessage,
+    Failed,
+    Finished,
+    Progress,
+    Run,
+    Shutdown,
+    Status,
+    StatusReport,
+)
+from protocol.plan import RunRequest
+from protocol.record import StopReason
+
+_RETRY_MS = 1000
+
+
+class ControlPlane(Actor):
+    def __init__(
+        self,
+        above: Inbox[ControlRequest],
+        below: Inbox[ControlEvent],
+        api_server: Inbox[ToApiServer],
+        scheduler: Inbox[SchedulerRequest],
+        energy_sampler: Inbox[ReadEnergy],
+        domain: Domain,
+        energy: Energy,
+        limits: Limits,
+    ) -> None:
+        self._above = above
+        self._below = below
+        self._api_server = api_server
+        self._scheduler = scheduler
+        self._energy_sampler = energy_sampler
+        self._domain = domain
+        self._energy = energy
+        self._max_executions = limits.max_executions
+        self._workers = trio.CapacityLimiter(limits.workers)
+        self._executions: dict[str, Execution] = {}
+        self._jobs = Jobs(self._on_job_ended)
+        self._shutdowns: list[ClientRequest] = []
+        self._stopping = False
+        self._loaded = ModelsLoaded(names=(), weights_bytes=0)
+        self._kv_cache_bytes = 0
+        self._finished_total = 0
+        self._began_ns = time.monotonic_ns()
+
+    def start_tasks(self) -> None:
+        self.serve(self._above, self._on_request)
+        self.serve(self._below, self._on_event)
+
+    # --- from above ---------------------------------------------------------------------------------------------------
+
+    async def _on_request(self, request: ControlRequest) -> None:
+        match request:
+            case ClientRequest():
+                await self._on_client_request(request)
+            case Abandon():
+                await self._abandon(request)
+            case Stop():
+                await self._stop()
+            case _:
+                assert_never(request)
+
+    async def _on_client_request(self, request: ClientRequest) -> None:
+        message = request.message
+        match message:
+            case Status():
+                await self._reply(request.connection_id, self._status(message.request_id))
+            case Cancel():
+                await self._cancel(request.connection_id, message)
+            case Shutdown():
+                self._shutdowns.append(request)
+                await self._stop()
+            case Run():
+                await self._begin(request, partial(self._prepare, request, message.request))
+            case _:
+                await self._begin(request, partial(self._answer, request.connection_id, message))
+
+    async def _begin(self, request: ClientRequest, work: Callable[[], Awaitable[None]]) -> None:
+        """Start a job, unless the engine is stopping or has as much as it can hold."""
+        request_id = request.message.request_id
+        if self._stopping:
+            await self._reply(request.connection_id, failed(request_id, ShuttingDown("the engine is stopping")))
+        elif len(self._executions) + len(self._jobs) >= self._max_executions:
+            error = Overloaded(f"{self._max_executions} requests are in progress already", retry_after_ms=_RETRY_MS)
+            await self._reply(request.connection_id, failed(request_id, error))
+        else:
+            self._jobs.begin(self.nursery, request.connection_id, request_id, work)
+
+    async def _on_job_ended(self, connection_id: int, failure: Failed | None) -> None:
+        if failure is not None:
+            await self._reply(connection_id, failure)
+        await self._stop_if_drained()
+
+    async def _prepare(self, request: ClientRequest, run_request: RunRequest) -> None:
+        """Freeze the plan in a worker thread, then queue the execution."""
+        prepared = await trio.to_thread.run_sync(
+            self._domain.prepare, run_request, limiter=self._workers, abandon_on_cancel=True
+        )
+        # Nothing may be queued for a client that went, or an engine that began to stop, just now.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        await self._enqueue(
+            Execution(
+                execution_id=f"exec-{secrets.token_hex(8)}",
+                connection_id=request.connection_id,
+                request_id=request.message.request_id,
+                received_ns=request.received_ns,
+                plan=prepared.plan,
+                prompt_token_ids=prepared.prompt_token_ids,
+                queued_ns=time.monotonic_ns(),
+            )
+        )
+
+    async def _enqueue(self, execution: Execution) -> None:
+        self._executions[execution.execution_id] = execution
+        enqueue = Enqueue(
+            candidate=candidate_of(execution.execution_id, execution.plan, len(execution.prompt_token_ids)),
+            plan=execution.plan,
+            prompt_token_ids=execution.prompt_token_ids,
+        )
+        try:
+            await self._scheduler.put(enqueue)
+        except trio.Cancelled:
+            del self._executions[execution.execution_id]
+            raise
+
+    async def _answer(self, connection_id: int, question: Question) -> None:
+        def progress(stage: str, done: int, total: int | None) -> None:
+            trio.from_thread.check_cancelled()
+            message = Progress(request_id=question.request_id, stage=stage, done=done, total=total)
+            trio.from_thread.run(self._reply, connection_id, message)
+
+        reply = await trio.to_thread.run_sync(
+            answer, question, self._domain, progress, limiter=self._workers, abandon_on_cancel=True
+        )
+        await self._reply(connection_id, reply)
+
+    async def _cancel(self, connection_id: int, message: Cancel) -> None:
+        execution = self._executions.get(message.execution_id)
+        if execution is None:
+            error = UnknownExecution(
+                f"no execution {message.execution_id!r} is in progress", execution_id=message.execution_id
+            )
+            await self._reply(connection_id, failed(message.request_id, error))
+            return
+        await self._withdraw([execution], "cancelled")
+        await self._reply(connection_id, Done(request_id=message.request_id))
+
+    async def _abandon(self, request: Abandon) -> None:
+        self._jobs.cancel(request.connection_id, request.request_ids)
+        await self._withdraw(
+            [
+                execution
+                for execution in self._executions.values()
+                if execution.connection_id == request.connection_id and execution.request_id in request.request_ids
+            ],
+            "client_gone",
+        )
+
+    async def _withdraw(self, executions: Iterable[Execution], reason: StopReason) -> None:
+        for execution in executions:
+            if execution.stop_asked is None:
+                execution.stop_asked = reason
+                await self._scheduler.put(Withdraw(execution_id=execution.execution_id))
+
+    async def _stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._jobs.cancel_all()
+            await self._withdraw(list(self._executions.values()), "shutdown")
+        await self._stop_if_drained()
+
+    # --- from below ---------------------------------------------------------------------------------------------------
+
+    async def _on_event(self, event: ControlEvent) -> None:
+        match event:
+            case Advanced():
+                await self._advance(event)
+            case ModelsLoaded():
+                self._loaded = event
+            case EnergyRead():
+                await self._on_energy(event)
+            case Queued():
+                execution = self._executions[event.execution_id]
+                await self._reply(execution.connection_id, execution.accepted())
+            case QueueFull():
+                message = f"{event.queued} executions are queued already"
+                await self._fail(event.execution_id, Overloaded(message, retry_after_ms=event.retry_after_ms))
+            case Admitted():
+                self._executions[event.execution_id].admit(event.admitted_ns)
+            case Started():
+                self._on_started(self._executions[event.execution_id], event)
+            case StartFailed():
+                await self._fail(event.execution_id, error_from_wire(event.code, event.message, event.params))
+            case Withdrawn() | Halted():
+                execution = self._executions[event.execution_id]
+                execution.end("cancelled")
+                await self._finish(execution)
+            case _:
+                assert_never(event)
+
+    def _on_started(self, execution: Execution, event: Started) -> None:
+        execution.start(event)
+        if self._measures(execution):
+            self._read_energy(execution, "start")
+
+    async def _advance(self, event: Advanced) -> None:
+        """Pass tokens on: the path that runs dozens of times a second for each stream."""
+        self._kv_cache_bytes = event.kv_cache_bytes
+        replies: list[Addressed] = []
+        ended: list[Execution] = []
+        for advance in event.advances:
+            execution = self._executions[advance.execution_id]
+            tokens = execution.advance(advance.events)
+            if tokens is not None:
+                replies.append(Addressed(connection_id=execution.connection_id, message=tokens))
+            if advance.events.stop_reason is not None:
+                ended.append(execution)
+        if replies:
+            await self._api_server.put(Deliver(replies=tuple(replies)))
+        for execution in ended:
+            if self._measures(execution):
+                self._read_energy(execution, "end")
+            else:
+                await self._finish(execution)
+
+    def _measures(self, execution: Execution) -> bool:
+        return not self._energy.reason and execution.plan.energy_source == self._energy.name
+
+    def _read_energy(self, execution: Execution, moment: Literal["start", "end"]) -> None:
+        """Ask for a reading; it comes back as an event. The inbox has room for two from every execution."""
+        self._energy_sampler.put_nowait(ReadEnergy(execution_id=execution.execution_id, moment=moment))
+
+    async def _on_energy(self, event: EnergyRead) -> None:
+        execution = self._executions[event.execution_id]
+        if event.moment == "start":
+            execution.energy_start = event.reading
+        else:
+            execution.energy_end = event.reading
+            await self._finish(execution)
+
+    async def _finish(self, execution: Execution) -> None:
+        energy = self._energy.report(execution.plan.energy_source, execution.energy_start, execution.energy_end)
+        record = execution.record(self._domain.cpu_model, energy, memory_peak_mb())
+        reply: EngineMessage = Finished(request_id=execution.request_id, record=record)
+        if record.stop_reason == "error":
+            error = InternalError(execution.error, execution_id=execution.execution_id)
+            reply = failed(execution.request_id, error)
+        await self._conclude(execution, reply)
+
+    async def _fail(self, execution_id: str, error: EngineError) -> None:
+        execution = self._executions[execution_id]
+        await self._conclude(execution, failed(execution.request_id, error))
+
+    async def _conclude(self, execution: Execution, reply: EngineMessage) -> None:
+        del self._executions[execution.execution_id]
+        self._finished_total += 1
+        await self._reply(execution.connection_id, reply)
+        await self._stop_if_drained()
+
+    # --- both ---------------------------------------------------------------------------------------------------------
+
+    async def _reply(self, connection_id: int, message: EngineMessage) -> None:
+        await self._api_server.put(Deliver(replies=(Addressed(connection_id=connection_id, message=message),)))
+
+    async def _stop_if_drained(self) -> None:
+        if not self._stopping or self._executions or self._jobs:
+            return
+        shutdowns, self._shutdowns = self._shutdowns, []
+        for request in shutdowns:
+            await self._reply(request.connection_id, Done(request_id=request.message.request_id))
+        await self._api_server.put(Drained())
+
+    def _status(self, request_id: int) -> StatusReport:
+        energy = {"source": self._energy.name}
+        if self._energy.reason:
+            energy["reason"] = self._energy.reason
+        return StatusReport(
+            request_id=request_id,
+            engine_version=ENGINE_VERSION,
+            pid=os.getpid(),
+            uptime_s=(time.monotonic_ns() - self._began_ns) / 1e9,
+            executions=tuple(execution.status() for execution in self._executions.values()),
+            models_loaded=self._loaded.names,
+            memory_bytes={"weights": self._loaded.weights_bytes, "kv_cache": self._kv_cache_bytes},
+            energy=energy,
+            finished_total=self._finished_total,
+        )

@@ -1,0 +1,129 @@
+"""The account of one execution, kept by the control plane from its plan to its record. No trio, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from actors.messages import Started
+from engine.backend import BackendStopReason, SequenceEvents
+from engine.energy.source import EnergyReading
+from engine.metrics import Timeline, compute_metrics
+from engine.version import ENGINE_VERSION
+from protocol.messages import Accepted, ExecutionStatus, Tokens
+from protocol.metrics import EnergyReport
+from protocol.plan import ExecutionPlan
+from protocol.record import ExecutionRecord, Hardware, StopReason
+
+NO_KERNEL = "none"
+"""``kernel_path`` of an execution that ended before it reached the backend."""
+
+
+@dataclass(slots=True)
+class Execution:
+    execution_id: str
+    connection_id: int
+    request_id: int
+    received_ns: int
+    plan: ExecutionPlan
+    prompt_token_ids: tuple[int, ...]
+    queued_ns: int
+    state: Literal["queued", "loading", "running"] = "queued"
+    admitted_ns: int | None = None
+    load_start_ns: int | None = None
+    load_end_ns: int | None = None
+    prefill_start_ns: int | None = None
+    kernel_path: str = NO_KERNEL
+    token_ids: list[int] = field(default_factory=list)
+    token_times_ns: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    energy_start: EnergyReading | None = None
+    energy_end: EnergyReading | None = None
+    stop_asked: StopReason | None = None
+    """Why it was told to stop; a stop reason of its own that came first still wins."""
+    stop_reason: StopReason | None = None
+    logits_digest: str = ""
+    error: str = ""
+    """What went wrong, where ``stop_reason`` is ``error``."""
+
+    def accepted(self) -> Accepted:
+        return Accepted(
+            request_id=self.request_id,
+            execution_id=self.execution_id,
+            plan=self.plan,
+            plan_fingerprint=self.plan.fingerprint,
+        )
+
+    def admit(self, admitted_ns: int) -> None:
+        self.admitted_ns = admitted_ns
+        self.state = "loading"
+
+    def start(self, event: Started) -> None:
+        self.kernel_path = event.kernel_path
+        self.load_start_ns = event.load_start_ns
+        self.load_end_ns = event.load_end_ns
+        self.state = "running"
+
+    def advance(self, events: SequenceEvents) -> Tokens | None:
+        """Take what the sequence did; what of it the client is to see."""
+        if events.prefill_start_ns is not None:
+            self.prefill_start_ns = events.prefill_start_ns
+        self.token_ids += events.token_ids
+        self.token_times_ns += events.token_times_ns
+        if events.text:
+            self.texts.append(events.text)
+        if events.stop_reason is not None:
+            self.logits_digest = events.logits_digest
+            self.error = events.error
+            self.end(events.stop_reason)
+        if not (events.token_ids or events.text):
+            return None
+        return Tokens(
+            request_id=self.request_id,
+            execution_id=self.execution_id,
+            token_ids=events.token_ids,
+            text=events.text,
+        )
+
+    def end(self, reason: BackendStopReason) -> None:
+        """``cancelled`` stands for whatever the stop was asked for."""
+        self.stop_reason = self.stop_asked or reason if reason == "cancelled" else reason
+
+    def status(self) -> ExecutionStatus:
+        return ExecutionStatus(
+            execution_id=self.execution_id,
+            model=self.plan.model_ref.name,
+            state=self.state,
+            prompt_tokens=len(self.prompt_token_ids),
+            tokens_total=len(self.token_ids),
+        )
+
+    def record(self, cpu_model: str, energy: EnergyReport, memory_peak_mb: float | None) -> ExecutionRecord:
+        """Raises ValueError before the execution has ended."""
+        if self.stop_reason is None:
+            raise ValueError(f"{self.execution_id} has not ended")
+        return ExecutionRecord(
+            execution_id=self.execution_id,
+            engine_version=ENGINE_VERSION,
+            hardware=Hardware(cpu_model=cpu_model, kernel_path=self.kernel_path, threads=self.plan.threads),
+            plan=self.plan,
+            plan_fingerprint=self.plan.fingerprint,
+            result="".join(self.texts),
+            token_ids=tuple(self.token_ids),
+            prompt_token_ids=self.prompt_token_ids,
+            logits_digest=self.logits_digest,
+            stop_reason=self.stop_reason,
+            metrics=compute_metrics(self._timeline(), energy, memory_peak_mb),
+        )
+
+    def _timeline(self) -> Timeline:
+        return Timeline(
+            received_ns=self.received_ns,
+            prompt_tokens=len(self.prompt_token_ids),
+            queued_ns=self.queued_ns,
+            admitted_ns=self.admitted_ns,
+            load_start_ns=self.load_start_ns,
+            load_end_ns=self.load_end_ns,
+            prefill_start_ns=self.prefill_start_ns,
+            token_times_ns=tuple(self.token_times_ns),
+        )

@@ -1,0 +1,39 @@
+"""A connection inside one process: the bytes of the protocol, and no socket."""
+
+from __future__ import annotations
+
+import trio
+
+from protocol.transport import TransportClosed
+
+_CHUNKS = 16
+"""Chunks on their way in one direction; more would only hide a reader that does not keep up."""
+
+
+class LoopbackTransport:
+    def __init__(self, outgoing: trio.MemorySendChannel[bytes], incoming: trio.MemoryReceiveChannel[bytes]) -> None:
+        self._outgoing = outgoing
+        self._incoming = incoming
+
+    async def send(self, data: bytes) -> None:
+        try:
+            await self._outgoing.send(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise TransportClosed from error
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._incoming.receive()
+        except (trio.EndOfChannel, trio.ClosedResourceError) as error:
+            raise TransportClosed from error
+
+    async def aclose(self) -> None:
+        self._outgoing.close()
+        self._incoming.close()
+
+
+def loopback_pair() -> tuple[LoopbackTransport, LoopbackTransport]:
+    """Two ends; what one sends the other receives."""
+    to_second, from_first = trio.open_memory_channel[bytes](_CHUNKS)
+    to_first, from_second = trio.open_memory_channel[bytes](_CHUNKS)
+    return LoopbackTransport(to_second, from_second), LoopbackTransport(to_first, from_first)

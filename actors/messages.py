@@ -1,0 +1,221 @@
+"""Every message between actors, filed by receiver: frozen, tagged, closed unions, as on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from actors.policies import Candidate
+from engine.backend import SequenceEvents
+from engine.energy.source import EnergyReading
+from protocol.messages import (
+    Cancel,
+    Detokenize,
+    EngineMessage,
+    ListModels,
+    ModelInfo,
+    Plan,
+    PullModel,
+    Run,
+    Shutdown,
+    Status,
+    Tokenize,
+)
+from protocol.model import Value
+from protocol.plan import ExecutionPlan
+
+# --- to the api server, from below -----------------------------------------------------------------------------------
+
+
+class Addressed(Value):
+    connection_id: int
+    message: Annotated[EngineMessage, Field(discriminator="type")]
+
+
+class Deliver(Value):
+    """Replies for clients. One message holds all that one event gave rise to."""
+
+    type: Literal["Deliver"] = "Deliver"
+    replies: tuple[Addressed, ...]
+
+
+class Drained(Value):
+    """Nothing runs any more, and nothing will: hang up and stop."""
+
+    type: Literal["Drained"] = "Drained"
+
+
+ToApiServer = Deliver | Drained
+
+# --- to the control plane, from above --------------------------------------------------------------------------------
+
+
+AskedMessage = Run | Plan | Cancel | Status | ListModels | ModelInfo | PullModel | Tokenize | Detokenize | Shutdown
+"""Every client message but ``Hello``, which the connection answers itself."""
+
+
+class ClientRequest(Value):
+    type: Literal["ClientRequest"] = "ClientRequest"
+    connection_id: int
+    received_ns: int
+    """``time.monotonic_ns`` when the frame was whole."""
+    message: Annotated[AskedMessage, Field(discriminator="type")]
+
+
+class Abandon(Value):
+    """Nobody awaits these requests any more."""
+
+    type: Literal["Abandon"] = "Abandon"
+    connection_id: int
+    request_ids: tuple[int, ...]
+
+
+class Stop(Value):
+    """Take nothing new, end what runs, then send ``Drained``."""
+
+    type: Literal["Stop"] = "Stop"
+
+
+ControlRequest = ClientRequest | Abandon | Stop
+
+# --- to the control plane, from below --------------------------------------------------------------------------------
+
+
+class Queued(Value):
+    type: Literal["Queued"] = "Queued"
+    execution_id: str
+
+
+class QueueFull(Value):
+    type: Literal["QueueFull"] = "QueueFull"
+    execution_id: str
+    queued: int
+    retry_after_ms: int
+
+
+class Admitted(Value):
+    type: Literal["Admitted"] = "Admitted"
+    execution_id: str
+    admitted_ns: int
+
+
+class Withdrawn(Value):
+    """It was still queued, and is no more."""
+
+    type: Literal["Withdrawn"] = "Withdrawn"
+    execution_id: str
+
+
+class Started(Value):
+    """Its weights are ready and its sequence is with the backend."""
+
+    type: Literal["Started"] = "Started"
+    execution_id: str
+    kernel_path: str
+    load_start_ns: int
+    load_end_ns: int
+
+
+class StartFailed(Value):
+    """Its weights could not be loaded, or its sequence not be submitted."""
+
+    type: Literal["StartFailed"] = "StartFailed"
+    execution_id: str
+    code: str
+    message: str
+    params: dict[str, Any]
+
+
+class Halted(Value):
+    """It was told to stop before its sequence was with the backend."""
+
+    type: Literal["Halted"] = "Halted"
+    execution_id: str
+
+
+class Advance(Value):
+    execution_id: str
+    events: SequenceEvents
+
+
+class Advanced(Value):
+    """One drain of the backend."""
+
+    type: Literal["Advanced"] = "Advanced"
+    advances: tuple[Advance, ...]
+    kv_cache_bytes: int
+
+
+class ModelsLoaded(Value):
+    type: Literal["ModelsLoaded"] = "ModelsLoaded"
+    names: tuple[str, ...]
+    weights_bytes: int
+
+
+class EnergyRead(Value):
+    type: Literal["EnergyRead"] = "EnergyRead"
+    execution_id: str
+    moment: Literal["start", "end"]
+    reading: EnergyReading
+
+
+ControlEvent = (
+    Queued | QueueFull | Admitted | Withdrawn | Started | StartFailed | Halted | Advanced | ModelsLoaded | EnergyRead
+)
+
+# --- to the scheduler, from above ------------------------------------------------------------------------------------
+
+
+class Enqueue(Value):
+    """``plan`` and ``prompt_token_ids`` are for the executor: the scheduler decides on the candidate alone."""
+
+    type: Literal["Enqueue"] = "Enqueue"
+    candidate: Candidate
+    plan: ExecutionPlan
+    prompt_token_ids: tuple[int, ...]
+
+
+class Withdraw(Value):
+    """End an execution wherever it is: queued, or admitted."""
+
+    type: Literal["Withdraw"] = "Withdraw"
+    execution_id: str
+
+
+SchedulerRequest = Enqueue | Withdraw
+
+# --- to the scheduler, from below ------------------------------------------------------------------------------------
+
+
+class SlotFreed(Value):
+    """An admitted execution has ended, one way or another; sent once for each ``Start``."""
+
+    type: Literal["SlotFreed"] = "SlotFreed"
+    execution_id: str
+
+
+# --- to the executor, from above -------------------------------------------------------------------------------------
+
+
+class Start(Value):
+    type: Literal["Start"] = "Start"
+    execution_id: str
+    plan: ExecutionPlan
+    prompt_token_ids: tuple[int, ...]
+
+
+class Halt(Value):
+    type: Literal["Halt"] = "Halt"
+    execution_id: str
+
+
+ExecutorRequest = Start | Halt
+
+# --- to the energy sampler, from above -------------------------------------------------------------------------------
+
+
+class ReadEnergy(Value):
+    type: Literal["ReadEnergy"] = "ReadEnergy"
+    execution_id: str
+    moment: Literal["start", "end"]

@@ -1,0 +1,75 @@
+"""What the actors need from outside themselves; tests give them fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.energy.source import EnergyReading
+from protocol.messages import ModelDescription, ModelSummary, PlanEstimate
+from protocol.metrics import EnergyReport
+from protocol.plan import ExecutionPlan, RunRequest
+
+Progress = Callable[[str, int, int | None], None]
+"""(stage, done, total). May raise to stop the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request decided: nothing about it is open any more."""
+
+    plan: ExecutionPlan
+    prompt_token_ids: tuple[int, ...]
+    estimate: PlanEstimate
+
+
+class Domain(Protocol):
+    """What the engine knows about models, plans and this machine.
+
+    Methods may block for long: call them in a worker thread. They are thread-safe, and raise the typed errors of
+    :mod:`protocol.errors`.
+    """
+
+    @property
+    def cpu_model(self) -> str: ...
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """As in ``Welcome``."""
+
+    def prepare(self, request: RunRequest) -> Prepared: ...
+
+    def models(self) -> tuple[ModelSummary, ...]: ...
+
+    def describe(self, model: str, request_id: int) -> ModelDescription: ...
+
+    def pull(self, model: str, progress: Progress) -> None: ...
+
+    def tokenize(
+        self, model: str, text: str, *, add_special: bool, parse_special: bool
+    ) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """The ids, and the text of each."""
+
+    def detokenize(self, model: str, token_ids: tuple[int, ...]) -> str: ...
+
+
+class Energy(Protocol):
+    """The one source of joules that this engine was started with."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reason(self) -> str:
+        """Why it measures nothing; empty where it measures."""
+
+    @property
+    def max_interval_s(self) -> float | None:
+        """Read at least this often while something runs; ``None``: no need."""
+
+    def read(self) -> EnergyReading:
+        """A few file reads: tens of microseconds."""
+
+    def report(self, planned: str, start: EnergyReading | None, end: EnergyReading | None) -> EnergyReport:
+        """What lies between two readings, for a plan that names the source ``planned``; ``None``: none was taken."""

@@ -1,0 +1,135 @@
+"""Decides who runs, by the plan's policy.
+
+Owns        the queue of accepted executions and the list of admitted ones
+Receives    Enqueue, Withdraw from the control plane; SlotFreed from the executor
+Sends       Queued, QueueFull, Admitted, Withdrawn to the control plane; Start, Halt to the executor
+Fails when  a policy raises: it is a pure function of valid metadata, so that is a fault of the engine
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import assert_never
+
+import trio
+
+from actors.base import Actor, Inbox
+from actors.messages import (
+    Admitted,
+    ControlEvent,
+    Enqueue,
+    ExecutorRequest,
+    Halt,
+    Queued,
+    QueueFull,
+    SchedulerRequest,
+    SlotFreed,
+    Start,
+    Withdraw,
+    Withdrawn,
+)
+from actors.policies import Candidate, admit_in_order
+
+_DURATIONS = 32
+"""Finished executions whose mean duration tells how soon a full queue moves."""
+_UNKNOWN_DURATION_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStatistics:
+    queued: int
+    """Accepted and waiting."""
+    admitted: int
+    """With the executor."""
+
+
+class Scheduler(Actor):
+    def __init__(
+        self,
+        above: Inbox[SchedulerRequest],
+        below: Inbox[SlotFreed],
+        control_plane: Inbox[ControlEvent],
+        executor: Inbox[ExecutorRequest],
+        max_queued: int,
+    ) -> None:
+        self._above = above
+        self._below = below
+        self._control_plane = control_plane
+        self._executor = executor
+        self._max_queued = max_queued
+        self._queued: dict[str, Enqueue] = {}
+        self._admitted: dict[str, Candidate] = {}
+        self._admitted_ns: dict[str, int] = {}
+        self._durations_ms: deque[float] = deque(maxlen=_DURATIONS)
+        self._changed = trio.Event()
+
+    def start_tasks(self) -> None:
+        self.serve(self._above, self._on_request)
+        self.serve(self._below, self._on_slot_freed)
+        self.nursery.start_soon(self._dispatch)
+
+    def statistics(self) -> SchedulerStatistics:
+        return SchedulerStatistics(queued=len(self._queued), admitted=len(self._admitted))
+
+    async def _on_request(self, request: SchedulerRequest) -> None:
+        match request:
+            case Enqueue():
+                await self._enqueue(request)
+            case Withdraw():
+                await self._withdraw(request.execution_id)
+            case _:
+                assert_never(request)
+
+    async def _enqueue(self, request: Enqueue) -> None:
+        execution_id = request.candidate.execution_id
+        if len(self._queued) >= self._max_queued:
+            full = QueueFull(execution_id=execution_id, queued=len(self._queued), retry_after_ms=self._retry_after_ms())
+            await self._control_plane.put(full)
+            return
+        # Told before it can be admitted, so that nothing about it can reach the control plane any earlier.
+        await self._control_plane.put(Queued(execution_id=execution_id))
+        self._queued[execution_id] = request
+        self._changed.set()
+
+    async def _withdraw(self, execution_id: str) -> None:
+        if self._queued.pop(execution_id, None) is not None:
+            self._changed.set()
+            await self._control_plane.put(Withdrawn(execution_id=execution_id))
+        elif execution_id in self._admitted:
+            await self._executor.put(Halt(execution_id=execution_id))
+
+    async def _on_slot_freed(self, event: SlotFreed) -> None:
+        """Wakes the dispatch instead of sending: who serves the inbox from below never waits for one below."""
+        del self._admitted[event.execution_id]
+        started_ns = self._admitted_ns.pop(event.execution_id)
+        self._durations_ms.append((time.monotonic_ns() - started_ns) / 1e6)
+        self._changed.set()
+
+    async def _dispatch(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            candidates = [request.candidate for request in self._queued.values()]
+            for execution_id in admit_in_order(candidates, self._admitted.values()):
+                await self._admit(execution_id)
+
+    async def _admit(self, execution_id: str) -> None:
+        now_ns = time.monotonic_ns()
+        await self._control_plane.put(Admitted(execution_id=execution_id, admitted_ns=now_ns))
+        request = self._queued.pop(execution_id, None)
+        if request is None:
+            return  # withdrawn while the control plane was told
+        self._admitted[execution_id] = request.candidate
+        self._admitted_ns[execution_id] = now_ns
+        await self._executor.put(
+            Start(execution_id=execution_id, plan=request.plan, prompt_token_ids=request.prompt_token_ids)
+        )
+
+    def _retry_after_ms(self) -> int:
+        """When the first slot is likely to be free: the mean duration, shared by all that run side by side."""
+        if not self._durations_ms:
+            return _UNKNOWN_DURATION_MS
+        mean_ms = sum(self._durations_ms) / len(self._durations_ms)
+        return max(1, round(mean_ms / max(1, len(self._admitted))))

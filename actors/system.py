@@ -1,0 +1,132 @@
+"""Wires the actors together and supervises them; the only module that sees them all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from actors.api_server import ApiServer, ApiServerStatistics
+from actors.base import Inbox, InboxStatistics
+from actors.control_plane import ControlPlane
+from actors.energy_sampler import EnergySampler
+from actors.executor import Executor
+from actors.limits import Limits
+from actors.loopback import loopback_pair
+from actors.messages import (
+    ControlEvent,
+    ControlRequest,
+    ExecutorRequest,
+    ReadEnergy,
+    SchedulerRequest,
+    SlotFreed,
+    Stop,
+    ToApiServer,
+)
+from actors.ports import Domain, Energy
+from actors.scheduler import Scheduler, SchedulerStatistics
+from actors.unix_socket import UnixSocket
+from engine.backend import Backend
+from protocol.client import Client, open_client
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatistics:
+    api_server: ApiServerStatistics
+    scheduler: SchedulerStatistics
+    inboxes: tuple[InboxStatistics, ...]
+
+
+class System:
+    """One engine in this process. Without a socket path it serves only the clients made by :meth:`client`.
+
+    The backend is the system's from now on: it is closed when the system ends. With a path the socket is there, and
+    may already be connected to, when the constructor returns.
+
+    Raises:
+        InvalidRequest: the socket cannot be put at ``socket_path``.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        domain: Domain,
+        energy: Energy,
+        limits: Limits = DEFAULT_LIMITS,
+        socket_path: Path | None = None,
+    ) -> None:
+        to_api_server = Inbox[ToApiServer]("api server, from below", 64, "bursts; its one reader never waits")
+        to_control = Inbox[ControlRequest]("control plane, from above", 64, "a full one holds back reading of sockets")
+        to_control_below = Inbox[ControlEvent]("control plane, from below", 64, "bursts; the run loop coalesces events")
+        to_scheduler = Inbox[SchedulerRequest]("scheduler, from above", 64, "its own queue is where executions wait")
+        to_scheduler_below = Inbox[SlotFreed]("scheduler, from below", 64, "bursts; one for each execution that ends")
+        to_executor = Inbox[ExecutorRequest]("executor, from above", 64, "a start or halt takes it microseconds")
+        to_sampler = Inbox[ReadEnergy](
+            "energy sampler, from above", 2 * limits.max_executions, "a start and an end of every execution: never full"
+        )
+        self._to_control = to_control
+        self._inboxes = (
+            *(to_api_server, to_control, to_control_below, to_scheduler, to_scheduler_below, to_executor, to_sampler),
+        )
+        unix_socket = None if socket_path is None else UnixSocket.open(socket_path)
+        self._api_server = ApiServer(to_api_server, to_control, unix_socket, domain.capabilities, limits)
+        self._control_plane = ControlPlane(
+            to_control, to_control_below, to_api_server, to_scheduler, to_sampler, domain, energy, limits
+        )
+        self._scheduler = Scheduler(to_scheduler, to_scheduler_below, to_control_below, to_executor, limits.max_queued)
+        self._executor = Executor(to_executor, to_control_below, to_scheduler_below, backend)
+        self._energy_sampler = EnergySampler(to_sampler, to_control_below, energy)
+        self._ended = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until :meth:`stop`, or a client's ``Shutdown``. A failing actor takes the others down and raises."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for actor in (self._executor, self._energy_sampler, self._scheduler, self._control_plane):
+                    await nursery.start(actor.run)
+                nursery.start_soon(self._run_api_server, nursery.cancel_scope, task_status)
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """End what runs with ``shutdown``, answer what is queued, and return when the system has ended."""
+        await self._to_control.put(Stop())
+        await self._ended.wait()
+
+    def client(self) -> AbstractAsyncContextManager[Client]:
+        """A client in this process, through the protocol and no socket."""
+        ours, theirs = loopback_pair()
+        self._api_server.attach(ours)
+        return open_client(theirs)
+
+    def statistics(self) -> SystemStatistics:
+        return SystemStatistics(
+            api_server=self._api_server.statistics(),
+            scheduler=self._scheduler.statistics(),
+            inboxes=tuple(inbox.statistics() for inbox in self._inboxes),
+        )
+
+    async def _run_api_server(self, whole: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:
+        """The api server ends when all that runs has ended: then nothing is left for the others."""
+        await self._api_server.run(task_status=task_status)
+        whole.cancel()
+
+
+@asynccontextmanager
+async def running(system: System) -> AsyncIterator[System]:
+    """Run a system in the background; stop it at the end."""
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(system.run)
+        try:
+            yield system
+        except Exception as error:
+            failure = error
+        await system.stop()
+    if failure is not None:
+        raise failure

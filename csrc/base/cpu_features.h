@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+namespace engine {
+
+struct CpuFeatures {
+  bool avx2 = false;  // AVX2, FMA and F16C, and the system saves ymm registers
+};
+
+// What this processor has and the operating system permits.
+const CpuFeatures& cpu_features();
+
+// The processor's own name, as CPUID gives it.
+std::string cpu_model();
+
+}  // namespace engine

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace engine {
+
+// A fixed group of threads that run one job together: the caller is member 0. Between jobs members sleep.
+// Inside a job they meet at barriers, spinning for a bounded time and then sleeping on a futex.
+class ThreadTeam {
+ public:
+  // Throws std::system_error where threads cannot be made.
+  ThreadTeam(unsigned members, std::chrono::microseconds spin);
+  ~ThreadTeam();
+  ThreadTeam(const ThreadTeam&) = delete;
+  ThreadTeam& operator=(const ThreadTeam&) = delete;
+
+  unsigned size() const { return members_; }
+
+  // Runs job(member) on every member and returns when all have. The job must not throw.
+  void run(const std::function<void(unsigned)>& job);
+
+  // Every member must call it; none goes on before all have.
+  void barrier();
+
+ private:
+  void serve(unsigned member);
+
+  const unsigned members_;
+  const std::int64_t spin_pauses_;
+
+  alignas(64) std::atomic<unsigned> arrived_{0};
+  alignas(64) std::atomic<unsigned> barrier_generation_{0};
+
+  alignas(64) std::mutex mutex_;
+  std::condition_variable wake_;
+  const std::function<void(unsigned)>* job_ = nullptr;
+  std::uint64_t job_number_ = 0;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+// The part of [0, count) that belongs to one member, in whole units of `grain`: contiguous, fixed for given numbers.
+struct Range {
+  std::size_t begin;
+  std::size_t end;
+};
+Range member_range(std::size_t count, std::size_t grain, unsigned member, unsigned members);
+
+}  // namespace engine

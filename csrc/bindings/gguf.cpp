@@ -1,0 +1,117 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <type_traits>
+
+#include "bindings/register.h"
+#include "gguf/file.h"
+#include "runtime/vocabulary.h"
+
+namespace engine::bindings {
+namespace {
+
+namespace py = pybind11;
+using gguf::ArrayView;
+using gguf::ValueType;
+
+py::object text(std::string_view bytes) {
+  // Names and texts come from the file: bytes that are not UTF-8 are shown as U+FFFD.
+  return py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeUTF8(bytes.data(), static_cast<py::ssize_t>(bytes.size()), "replace"));
+}
+
+py::object array_list(const ArrayView& array) {
+  py::list list;
+  if (array.element_type == ValueType::String) {
+    for (const std::string_view element : array.strings()) list.append(text(element));
+  } else if (array.element_type == ValueType::F32 || array.element_type == ValueType::F64) {
+    for (const double element : array.numbers()) list.append(element);
+  } else if (array.element_type == ValueType::Bool) {
+    for (const std::int64_t element : array.integers()) list.append(element != 0);
+  } else {
+    for (const std::int64_t element : array.integers()) list.append(element);
+  }
+  return list;
+}
+
+py::object value_object(const gguf::Value& value) {
+  return std::visit(
+      [](const auto& v) -> py::object {
+        using T = std::decay_t<decltype(v)>;
+        if constexpr (std::is_same_v<T, std::string_view>) return text(v);
+        if constexpr (std::is_same_v<T, ArrayView>) return array_list(v);
+        if constexpr (std::is_arithmetic_v<T>) return py::cast(v);
+      },
+      value);
+}
+
+py::object array_info(const gguf::File& file, const std::string& key) {
+  const gguf::Value* value = file.find(key);
+  const auto* array = value == nullptr ? nullptr : std::get_if<ArrayView>(value);
+  if (array == nullptr) return py::none();
+  return py::make_tuple(text(gguf::value_type_name(array->element_type)), array->count);
+}
+
+py::tuple shape(const gguf::TensorInfo& tensor) {
+  py::tuple shape(tensor.dimensions.size());
+  for (std::size_t i = 0; i < tensor.dimensions.size(); ++i) {
+    shape[i] = tensor.dimensions[tensor.dimensions.size() - 1 - i];
+  }
+  return shape;
+}
+
+void register_file(py::module_& m) {
+  py::class_<gguf::TensorInfo>(m, "TensorInfo")
+      .def_property_readonly("name", [](const gguf::TensorInfo& t) { return text(t.name); })
+      .def_property_readonly("type", [](const gguf::TensorInfo& t) { return text(gguf::type_traits(t.type).name); })
+      .def_property_readonly("shape", shape)
+      .def_property_readonly("size_bytes", [](const gguf::TensorInfo& t) { return t.bytes.size(); });
+
+  py::class_<gguf::File, std::shared_ptr<gguf::File>>(m, "GgufFile")
+      .def(py::init<const std::string&>(), py::arg("path"), py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("path", &gguf::File::path)
+      .def_property_readonly("version", &gguf::File::version)
+      .def_property_readonly("size_bytes", &gguf::File::size)
+      .def("keys",
+           [](const gguf::File& file) {
+             py::list keys;
+             for (const std::string_view key : file.keys()) keys.append(text(key));
+             return keys;
+           })
+      .def("__contains__", [](const gguf::File& file, const std::string& key) { return file.find(key) != nullptr; })
+      .def("get",
+           [](const gguf::File& file, const std::string& key) -> py::object {
+             const gguf::Value* value = file.find(key);
+             return value == nullptr ? py::none() : value_object(*value);
+           })
+      .def("array_info", &array_info)
+      .def(
+          "tensors",
+          [](const gguf::File& file) {
+            py::list tensors;
+            for (const gguf::TensorInfo& tensor : file.tensors()) {
+              tensors.append(py::cast(tensor, py::return_value_policy::reference));
+            }
+            return tensors;
+          },
+          py::keep_alive<0, 1>());
+}
+
+}  // namespace
+
+void register_gguf(py::module_& m) {
+  register_file(m);
+  py::class_<runtime::Vocabulary, std::shared_ptr<runtime::Vocabulary>>(m, "Vocabulary")
+      .def(py::init([](const gguf::File& file) { return std::make_shared<runtime::Vocabulary>(file); }),
+           py::arg("file"))
+      .def("__len__", &runtime::Vocabulary::size)
+      .def("piece",
+           [](const runtime::Vocabulary& vocabulary, std::int64_t token) { return py::bytes(vocabulary.piece(token)); })
+      .def("detokenize", [](const runtime::Vocabulary& vocabulary, const std::vector<std::int64_t>& tokens) {
+        return vocabulary.detokenize(tokens);
+      });
+}
+
+}  // namespace engine::bindings

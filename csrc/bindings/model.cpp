@@ -1,0 +1,60 @@
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+
+#include "bindings/register.h"
+#include "model/evaluation.h"
+#include "model/kv_cache.h"
+#include "model/model.h"
+
+namespace engine::bindings {
+namespace {
+
+namespace py = pybind11;
+using model::Model;
+
+py::list logits(const Model& model, const std::vector<std::vector<std::int32_t>>& prompts, unsigned threads,
+                std::size_t prefill_chunk, bool last_only) {
+  std::vector<std::vector<float>> results;
+  {
+    // Nothing of Python is touched while the GIL is released: arguments were converted before, results are after.
+    const py::gil_scoped_release release;
+    results = model::evaluate(model, prompts, {threads, prefill_chunk, last_only});
+  }
+  py::list arrays;
+  const std::size_t vocabulary = model.shape().vocabulary;
+  for (const std::vector<float>& result : results) {
+    py::array_t<float> array({result.size() / vocabulary, vocabulary});
+    std::copy(result.begin(), result.end(), array.mutable_data());
+    arrays.append(array);
+  }
+  return arrays;
+}
+
+}  // namespace
+
+void register_model(py::module_& m) {
+  py::class_<Model, std::shared_ptr<Model>>(m, "Model")
+      .def_static(
+          "load",
+          [](const std::string& path, const std::string& kernel_table, unsigned threads) {
+            return std::make_shared<Model>(path, kernel_table, threads);
+          },
+          py::arg("path"), py::arg("kernel_table"), py::arg("threads"), py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("architecture", [](const Model& model) { return model.shape().architecture; })
+      .def_property_readonly("kernel_path", [](const Model& model) { return std::string(model.kernels().name); })
+      .def_property_readonly("weights_bytes", &Model::weights_bytes)
+      .def_property_readonly("kv_bytes_per_token",
+                             [](const Model& model) { return model::KvCache::bytes_per_position(model.shape()); })
+      .def_property_readonly("context_length", [](const Model& model) { return model.shape().context_length; })
+      .def_property_readonly("vocab_size", [](const Model& model) { return model.shape().vocabulary; })
+      .def("logits", &logits, py::arg("prompts"), py::arg("threads") = 1, py::arg("prefill_chunk") = 256,
+           py::arg("last_only") = false);
+}
+
+}  // namespace engine::bindings

@@ -1,0 +1,86 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+
+#include "bindings/register.h"
+#include "runtime/run_loop.h"
+
+namespace engine::bindings {
+namespace {
+
+namespace py = pybind11;
+using runtime::RunLoop;
+using runtime::SequenceEvents;
+
+void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<model::Model>& model,
+            std::vector<std::int32_t> prompt, unsigned threads, std::int64_t spin_us, std::size_t prefill_chunk,
+            std::size_t context_length, std::size_t max_tokens, float temperature, std::int32_t top_k, float top_p,
+            float min_p, float repeat_penalty, std::size_t repeat_last_n, std::uint64_t seed,
+            std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
+            const std::shared_ptr<runtime::Vocabulary>& vocabulary, std::int64_t flush_ms) {
+  if (threads == 0 || prefill_chunk == 0 || max_tokens == 0) {
+    throw std::invalid_argument("threads, prefill_chunk and max_tokens must be at least 1");
+  }
+  runtime::SequenceOptions options{
+      .context_length = context_length,
+      .max_tokens = max_tokens,
+      .sampling = {temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed},
+      .end_tokens = std::move(eos_token_ids),
+      .stop_strings = std::move(stop_strings),
+      .flush_ns = flush_ms * 1'000'000,
+  };
+  auto sequence = std::make_unique<runtime::Sequence>(sequence_id, std::move(prompt), std::move(options),
+                                                      model->shape(), vocabulary);
+  loop.submit({model, threads, std::chrono::microseconds(spin_us), prefill_chunk}, std::move(sequence));
+}
+
+py::object stop_reason(const SequenceEvents& events) {
+  const auto name = runtime::stop_reason_name(events.stop);
+  return name.empty() ? py::object(py::none()) : py::object(py::str(name.data(), name.size()));
+}
+
+py::dict statistics(const RunLoop& loop) {
+  const auto s = loop.statistics();
+  py::dict result;
+  result["sequences"] = s.sequences;
+  result["kv_cache_bytes"] = s.kv_cache_bytes;
+  result["steps"] = s.steps;
+  result["decode_rows"] = s.decode_rows;
+  result["prefill_rows"] = s.prefill_rows;
+  result["busy_ns"] = s.busy_ns;
+  return result;
+}
+
+}  // namespace
+
+void register_runtime(py::module_& m) {
+  py::class_<SequenceEvents>(m, "SequenceEvents")
+      .def_readonly("sequence_id", &SequenceEvents::sequence_id)
+      .def_readonly("prefill_start_ns", &SequenceEvents::prefill_start_ns)
+      .def_readonly("token_ids", &SequenceEvents::token_ids)
+      .def_readonly("token_times_ns", &SequenceEvents::token_times_ns)
+      .def_readonly("text", &SequenceEvents::text)
+      .def_property_readonly("stop_reason", &stop_reason)
+      .def_readonly("error", &SequenceEvents::error)
+      .def_readonly("logits_digest", &SequenceEvents::logits_digest);
+
+  // The GIL is released wherever the loop's lock is taken or its thread awaited; the loop itself never asks for it.
+  using Release = py::call_guard<py::gil_scoped_release>;
+  py::class_<RunLoop>(m, "RunLoop")
+      .def(py::init<>())
+      .def_property_readonly("event_fd", [](RunLoop& loop) { return loop.events().descriptor(); })
+      .def("submit", &submit, py::arg("sequence_id"), py::arg("model"), py::arg("prompt"), py::kw_only(),
+           py::arg("threads"), py::arg("spin_us"), py::arg("prefill_chunk"), py::arg("context_length"),
+           py::arg("max_tokens"), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"), py::arg("min_p"),
+           py::arg("repeat_penalty"), py::arg("repeat_last_n"), py::arg("seed"), py::arg("eos_token_ids"),
+           py::arg("stop_strings"), py::arg("vocabulary"), py::arg("flush_ms"), Release())
+      .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
+      .def("drain", [](RunLoop& loop) { return loop.events().drain(); }, Release())
+      .def("statistics", &statistics)
+      .def("close", &RunLoop::close, Release());
+}
+
+}  // namespace engine::bindings

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace engine::gguf {
+
+// The file is not a well-formed GGUF. The message names the field, key or tensor.
+class MalformedFile : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace engine::gguf
+
+namespace engine {
+
+// The file is well-formed; this engine lacks its architecture, a tensor type, a shape or its tokenizer.
+class UnsupportedModel : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace engine

@@ -1,0 +1,357 @@
+#include "gguf/file.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <type_traits>
+
+#include "base/checked.h"
+#include "base/float16.h"
+
+namespace engine::gguf {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x46554747;  // "GGUF", little endian
+constexpr std::uint64_t kDefaultAlignment = 32;
+constexpr std::uint64_t kMaxAlignment = 64 * 1024;
+constexpr std::uint64_t kMaxNameBytes = 256;
+constexpr std::uint64_t kMaxKeyBytes = 65535;
+constexpr std::uint32_t kMaxDimensions = 4;
+// The least a key-value pair or a tensor description can take: counts are checked against it before anything is reserved.
+constexpr std::uint64_t kMinPairBytes = 8 + 4 + 1;
+constexpr std::uint64_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;
+
+std::size_t scalar_bytes(ValueType type) {
+  switch (type) {
+    case ValueType::U8:
+    case ValueType::I8:
+    case ValueType::Bool:
+      return 1;
+    case ValueType::U16:
+    case ValueType::I16:
+      return 2;
+    case ValueType::U32:
+    case ValueType::I32:
+    case ValueType::F32:
+      return 4;
+    case ValueType::U64:
+    case ValueType::I64:
+    case ValueType::F64:
+      return 8;
+    case ValueType::String:
+    case ValueType::Array:
+      break;
+  }
+  return 0;
+}
+
+// `source` holds at least scalar_bytes(type).
+Value scalar_value(ValueType type, const std::byte* source) {
+  switch (type) {
+    case ValueType::U8:
+      return std::uint64_t{load_unaligned<std::uint8_t>(source)};
+    case ValueType::I8:
+      return std::int64_t{load_unaligned<std::int8_t>(source)};
+    case ValueType::U16:
+      return std::uint64_t{load_unaligned<std::uint16_t>(source)};
+    case ValueType::I16:
+      return std::int64_t{load_unaligned<std::int16_t>(source)};
+    case ValueType::U32:
+      return std::uint64_t{load_unaligned<std::uint32_t>(source)};
+    case ValueType::I32:
+      return std::int64_t{load_unaligned<std::int32_t>(source)};
+    case ValueType::F32:
+      return double{load_unaligned<float>(source)};
+    case ValueType::Bool:
+      return load_unaligned<std::uint8_t>(source) != 0;
+    case ValueType::U64:
+      return load_unaligned<std::uint64_t>(source);
+    case ValueType::I64:
+      return load_unaligned<std::int64_t>(source);
+    case ValueType::F64:
+      return load_unaligned<double>(source);
+    case ValueType::String:
+    case ValueType::Array:
+      break;
+  }
+  throw MalformedFile("a string or array stands where a scalar belongs");
+}
+
+template <typename T>
+std::vector<T> numeric_elements(const ArrayView& array) {
+  const std::size_t stride = scalar_bytes(array.element_type);
+  if (stride == 0) throw MalformedFile("an array of strings stands where numbers belong");
+  std::vector<T> result;
+  result.reserve(array.count);
+  for (std::uint64_t i = 0; i < array.count; ++i) {
+    const Value value = scalar_value(array.element_type, array.bytes.data() + i * stride);
+    result.push_back(std::visit(
+        [](const auto& v) -> T {
+          if constexpr (std::is_arithmetic_v<std::decay_t<decltype(v)>>) return static_cast<T>(v);
+          return T{};
+        },
+        value));
+  }
+  return result;
+}
+
+std::string quoted(std::string_view name) { return "'" + std::string(name.substr(0, 80)) + "'"; }
+
+}  // namespace
+
+std::string_view value_type_name(ValueType type) {
+  constexpr std::array<std::string_view, 13> kNames{"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
+                                                    "bool", "string", "array", "u64", "i64", "f64"};
+  return kNames.at(static_cast<std::size_t>(type));
+}
+
+std::vector<std::string_view> ArrayView::strings() const {
+  if (element_type != ValueType::String) throw MalformedFile("an array of numbers stands where strings belong");
+  std::vector<std::string_view> result;
+  result.reserve(count);
+  const std::byte* cursor = bytes.data();
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const auto length = load_unaligned<std::uint64_t>(cursor);
+    result.emplace_back(reinterpret_cast<const char*>(cursor + 8), length);
+    cursor += 8 + length;
+  }
+  return result;
+}
+
+std::vector<double> ArrayView::numbers() const { return numeric_elements<double>(*this); }
+
+std::vector<std::int64_t> ArrayView::integers() const {
+  if (element_type == ValueType::F32 || element_type == ValueType::F64) {
+    throw MalformedFile("an array of floats stands where integers belong");
+  }
+  return numeric_elements<std::int64_t>(*this);
+}
+
+std::size_t TensorInfo::rows() const {
+  std::size_t rows = 1;
+  for (std::size_t i = 1; i < dimensions.size(); ++i) rows *= dimensions[i];
+  return rows;
+}
+
+// A cursor that cannot leave the file.
+class File::Reader {
+ public:
+  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  std::uint64_t remaining() const { return bytes_.size() - position_; }
+  std::uint64_t position() const { return position_; }
+
+  std::span<const std::byte> take(std::uint64_t count, std::string_view what) {
+    if (count > remaining()) {
+      throw MalformedFile("the file ends inside " + std::string(what) + ": " + std::to_string(count) +
+                          " bytes wanted at offset " + std::to_string(position_) + ", " + std::to_string(remaining()) +
+                          " left");
+    }
+    const auto part = bytes_.subspan(position_, count);
+    position_ += count;
+    return part;
+  }
+
+  template <typename T>
+  T scalar(std::string_view what) {
+    return load_unaligned<T>(take(sizeof(T), what).data());
+  }
+
+  std::string_view string(std::string_view what, std::uint64_t max_bytes) {
+    const auto length = scalar<std::uint64_t>(what);
+    if (length > max_bytes) throw MalformedFile(std::string(what) + " is " + std::to_string(length) + " bytes long");
+    const auto part = take(length, what);
+    return {reinterpret_cast<const char*>(part.data()), part.size()};
+  }
+
+  ValueType value_type(std::string_view key) {
+    const auto id = scalar<std::uint32_t>(key);
+    if (id > static_cast<std::uint32_t>(ValueType::F64)) {
+      throw MalformedFile("key " + quoted(key) + " has the unknown value type " + std::to_string(id));
+    }
+    return static_cast<ValueType>(id);
+  }
+
+  ArrayView array(std::string_view key) {
+    const ValueType type = value_type(key);
+    const auto count = scalar<std::uint64_t>(key);
+    if (type == ValueType::Array) throw MalformedFile("key " + quoted(key) + " holds an array of arrays");
+    const std::uint64_t start = position_;
+    if (type == ValueType::String) {
+      if (count > remaining() / 8) throw too_many(key, count);
+      for (std::uint64_t i = 0; i < count; ++i) string(key, remaining());
+    } else {
+      const auto bytes = checked_multiply<std::uint64_t>(count, scalar_bytes(type));
+      if (!bytes || *bytes > remaining()) throw too_many(key, count);
+      take(*bytes, key);
+    }
+    return {type, count, bytes_.subspan(start, position_ - start)};
+  }
+
+  Value value(std::string_view key) {
+    const ValueType type = value_type(key);
+    if (type == ValueType::String) return string(key, remaining());
+    if (type == ValueType::Array) return array(key);
+    return scalar_value(type, take(scalar_bytes(type), key).data());
+  }
+
+ private:
+  static MalformedFile too_many(std::string_view key, std::uint64_t count) {
+    return MalformedFile("key " + quoted(key) + " claims " + std::to_string(count) +
+                         " elements, more than the file can hold");
+  }
+
+  std::span<const std::byte> bytes_;
+  std::uint64_t position_ = 0;
+};
+
+File::File(const std::string& path) : path_(path), mapping_(path) {
+  Reader reader(mapping_.bytes());
+  if (reader.scalar<std::uint32_t>("the magic number") != kMagic) {
+    throw MalformedFile("the file does not begin with GGUF");
+  }
+  version_ = reader.scalar<std::uint32_t>("the version");
+  if (version_ != 2 && version_ != 3) {
+    throw MalformedFile("GGUF version " + std::to_string(version_) + " (little endian 2 and 3 are read)");
+  }
+  const auto tensor_count = reader.scalar<std::uint64_t>("the tensor count");
+  const auto pair_count = reader.scalar<std::uint64_t>("the key count");
+  if (pair_count > reader.remaining() / kMinPairBytes) {
+    throw MalformedFile("the header claims " + std::to_string(pair_count) + " keys, more than the file can hold");
+  }
+  if (tensor_count > reader.remaining() / kMinTensorBytes) {
+    throw MalformedFile("the header claims " + std::to_string(tensor_count) + " tensors, more than the file can hold");
+  }
+  read_metadata(reader, pair_count);
+  read_tensors(reader, tensor_count);
+}
+
+void File::read_metadata(Reader& reader, std::uint64_t count) {
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::string_view key = reader.string("a key", kMaxKeyBytes);
+    if (!values_.emplace(key, reader.value(key)).second) throw MalformedFile("key " + quoted(key) + " appears twice");
+    keys_.push_back(key);
+  }
+}
+
+void File::read_tensors(Reader& reader, std::uint64_t count) {
+  const std::uint64_t alignment = unsigned_integer("general.alignment").value_or(kDefaultAlignment);
+  if (!std::has_single_bit(alignment) || alignment > kMaxAlignment) {
+    throw MalformedFile("general.alignment is " + std::to_string(alignment) + ", not a power of two up to 65536");
+  }
+  std::vector<std::uint64_t> offsets;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    TensorInfo tensor{};
+    tensor.name = reader.string("a tensor name", kMaxNameBytes);
+    const auto dimensions = reader.scalar<std::uint32_t>(tensor.name);
+    if (dimensions == 0 || dimensions > kMaxDimensions) {
+      throw MalformedFile("tensor " + quoted(tensor.name) + " has " + std::to_string(dimensions) + " dimensions");
+    }
+    for (std::uint32_t d = 0; d < dimensions; ++d) {
+      tensor.dimensions.push_back(reader.scalar<std::uint64_t>(tensor.name));
+    }
+    const auto type_id = reader.scalar<std::uint32_t>(tensor.name);
+    const auto traits = type_traits(type_id);
+    if (!traits) {
+      throw UnsupportedModel("tensor " + quoted(tensor.name) + " has the unsupported type " + std::to_string(type_id));
+    }
+    tensor.type = traits->type;
+    offsets.push_back(reader.scalar<std::uint64_t>(tensor.name));
+    if (!tensor_index_.emplace(tensor.name, tensors_.size()).second) {
+      throw MalformedFile("tensor " + quoted(tensor.name) + " appears twice");
+    }
+    tensors_.push_back(std::move(tensor));
+  }
+  if (count == 0) return;
+  const std::uint64_t padding = round_up(reader.position(), alignment) - reader.position();
+  reader.take(padding, "the padding before the tensor data");
+  const auto data = reader.take(reader.remaining(), "the tensor data");
+  for (std::size_t i = 0; i < tensors_.size(); ++i) place_tensor(tensors_[i], offsets[i], data, alignment);
+  check_overlap();
+}
+
+void File::place_tensor(TensorInfo& tensor, std::uint64_t offset, std::span<const std::byte> data,
+                        std::uint64_t alignment) {
+  const TypeTraits& traits = type_traits(tensor.type);
+  std::optional<std::uint64_t> elements = 1;
+  for (const std::uint64_t dimension : tensor.dimensions) {
+    if (dimension == 0) throw MalformedFile("tensor " + quoted(tensor.name) + " has an empty dimension");
+    if (elements) elements = checked_multiply(*elements, dimension);
+  }
+  if (tensor.dimensions[0] % traits.block_elements != 0) {
+    throw MalformedFile("tensor " + quoted(tensor.name) + " has rows of " + std::to_string(tensor.dimensions[0]) +
+                        " elements, not a multiple of the " + std::to_string(traits.block_elements) + " of " +
+                        std::string(traits.name));
+  }
+  const auto bytes = elements ? checked_multiply<std::uint64_t>(*elements / traits.block_elements, traits.block_bytes)
+                              : std::nullopt;
+  const auto end = bytes ? checked_add(offset, *bytes) : std::nullopt;
+  if (!end || *end > data.size()) {
+    throw MalformedFile("tensor " + quoted(tensor.name) + " reaches beyond the end of the file");
+  }
+  if (offset % alignment != 0) throw MalformedFile("tensor " + quoted(tensor.name) + " is not aligned");
+  tensor.bytes = data.subspan(offset, *bytes);
+}
+
+void File::check_overlap() const {
+  std::vector<const TensorInfo*> order;
+  order.reserve(tensors_.size());
+  for (const TensorInfo& tensor : tensors_) order.push_back(&tensor);
+  std::ranges::sort(order, {}, [](const TensorInfo* t) { return t->bytes.data(); });
+  for (std::size_t i = 1; i < order.size(); ++i) {
+    const auto previous = order[i - 1]->bytes;
+    if (previous.data() + previous.size() > order[i]->bytes.data()) {
+      throw MalformedFile("tensors " + quoted(order[i - 1]->name) + " and " + quoted(order[i]->name) + " overlap");
+    }
+  }
+}
+
+const Value* File::find(std::string_view key) const {
+  const auto found = values_.find(key);
+  return found == values_.end() ? nullptr : &found->second;
+}
+
+const TensorInfo* File::find_tensor(std::string_view name) const {
+  const auto found = tensor_index_.find(name);
+  return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
+}
+
+std::optional<std::uint64_t> File::unsigned_integer(std::string_view key) const {
+  const Value* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (const auto* u = std::get_if<std::uint64_t>(value)) return *u;
+  if (const auto* i = std::get_if<std::int64_t>(value); i != nullptr && *i >= 0) return static_cast<std::uint64_t>(*i);
+  throw MalformedFile("key " + quoted(key) + " is not a non-negative integer");
+}
+
+std::optional<double> File::number(std::string_view key) const {
+  const Value* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (const auto* d = std::get_if<double>(value)) return *d;
+  if (const auto* u = std::get_if<std::uint64_t>(value)) return static_cast<double>(*u);
+  if (const auto* i = std::get_if<std::int64_t>(value)) return static_cast<double>(*i);
+  throw MalformedFile("key " + quoted(key) + " is not a number");
+}
+
+std::optional<bool> File::boolean(std::string_view key) const {
+  const Value* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (const auto* b = std::get_if<bool>(value)) return *b;
+  throw MalformedFile("key " + quoted(key) + " is not a boolean");
+}
+
+std::optional<std::string_view> File::string(std::string_view key) const {
+  const Value* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (const auto* s = std::get_if<std::string_view>(value)) return *s;
+  throw MalformedFile("key " + quoted(key) + " is not a string");
+}
+
+const ArrayView* File::array(std::string_view key) const {
+  const Value* value = find(key);
+  if (value == nullptr) return nullptr;
+  if (const auto* a = std::get_if<ArrayView>(value)) return a;
+  throw MalformedFile("key " + quoted(key) + " is not an array");
+}
+
+}  // namespace engine::gguf

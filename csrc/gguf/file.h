@@ -1,0 +1,100 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "gguf/error.h"
+#include "gguf/mapped_file.h"
+#include "gguf/tensor_type.h"
+
+namespace engine::gguf {
+
+enum class ValueType : std::uint32_t {
+  U8 = 0,
+  I8 = 1,
+  U16 = 2,
+  I16 = 3,
+  U32 = 4,
+  I32 = 5,
+  F32 = 6,
+  Bool = 7,
+  String = 8,
+  Array = 9,
+  U64 = 10,
+  I64 = 11,
+  F64 = 12,
+};
+
+std::string_view value_type_name(ValueType type);
+
+// An array in place: `bytes` holds `count` elements, for strings each with its 8-byte length before it.
+struct ArrayView {
+  ValueType element_type;
+  std::uint64_t count;
+  std::span<const std::byte> bytes;
+
+  // Throws MalformedFile where the elements are not strings, or not numbers.
+  std::vector<std::string_view> strings() const;
+  std::vector<double> numbers() const;
+  std::vector<std::int64_t> integers() const;
+};
+
+using Value = std::variant<std::uint64_t, std::int64_t, double, bool, std::string_view, ArrayView>;
+
+struct TensorInfo {
+  std::string_view name;
+  TensorType type;
+  std::vector<std::uint64_t> dimensions;  // as in the file: contiguous dimension first
+  std::span<const std::byte> bytes;
+
+  std::size_t columns() const { return dimensions[0]; }
+  std::size_t rows() const;
+};
+
+
+// A GGUF v2 or v3 file. Every count, size, offset and type is checked against the file before it is used.
+class File {
+ public:
+  // Throws std::system_error, MalformedFile, UnsupportedModel (a tensor type this engine does not know).
+  explicit File(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  std::uint32_t version() const { return version_; }
+  std::size_t size() const { return mapping_.bytes().size(); }
+  std::span<const std::string_view> keys() const { return keys_; }
+  std::span<const TensorInfo> tensors() const { return tensors_; }
+
+  const Value* find(std::string_view key) const;
+  const TensorInfo* find_tensor(std::string_view name) const;
+
+  // Typed access. nullopt where the key is absent; throws MalformedFile where it has another type.
+  std::optional<std::uint64_t> unsigned_integer(std::string_view key) const;
+  std::optional<double> number(std::string_view key) const;
+  std::optional<bool> boolean(std::string_view key) const;
+  std::optional<std::string_view> string(std::string_view key) const;
+  const ArrayView* array(std::string_view key) const;
+
+ private:
+  class Reader;
+  void read_metadata(Reader& reader, std::uint64_t count);
+  void read_tensors(Reader& reader, std::uint64_t count);
+  void place_tensor(TensorInfo& tensor, std::uint64_t offset, std::span<const std::byte> data, std::uint64_t alignment);
+  void check_overlap() const;
+
+  std::string path_;
+  MappedFile mapping_;
+  std::uint32_t version_ = 0;
+  std::vector<std::string_view> keys_;
+  std::unordered_map<std::string_view, Value> values_;
+  std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string_view, std::size_t> tensor_index_;
+};
+
+}  // namespace engine::gguf

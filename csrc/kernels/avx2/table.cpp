@@ -1,0 +1,29 @@
+#include "kernels/avx2/table.h"
+
+#include "base/cpu_features.h"
+
+namespace engine::kernels::avx2 {
+
+const KernelTable& table() {
+  static constexpr KernelTable kTable{
+      .name = "cpu_avx2",
+      .unavailable =
+          [] {
+            return std::string(cpu_features().avx2 ? "" : "the processor or its system lacks AVX2, FMA or F16C");
+          },
+      .packed_bytes = packed_bytes,
+      .pack = pack,
+      .multiply = multiply,
+      .rms_norm = rms_norm,
+      .quantize_blocks = quantize_blocks,
+      .quantize_super_blocks = quantize_super_blocks,
+      .rotate = rotate,
+      .half_from_float = half_from_float,
+      .attend = attend,
+      .merge_split = merge_split,
+      .silu_multiply = silu_multiply,
+  };
+  return kTable;
+}
+
+}  // namespace engine::kernels::avx2

@@ -1,0 +1,136 @@
+#include <immintrin.h>
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/avx2/lanes.h"
+#include "kernels/avx2/table.h"
+#include "quant/block.h"
+
+namespace engine::kernels::avx2 {
+namespace {
+
+// The largest magnitude of n values, n a multiple of 16.
+float largest_magnitude(const float* x, std::size_t n) {
+  const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
+  __m256 largest = _mm256_setzero_ps();
+  for (std::size_t i = 0; i < n; i += 8) {
+    largest = _mm256_max_ps(largest, _mm256_and_ps(_mm256_loadu_ps(x + i), no_sign));
+  }
+  return largest_lane(largest);
+}
+
+// Codes of 16 values; returns their sum.
+int quantize16(const float* x, __m256 inverse, std::int8_t* codes) {
+  const __m256i low = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), inverse));
+  const __m256i high = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8), inverse));
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0b11'01'10'00);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(codes), bytes);
+  const __m256i pairs = _mm256_madd_epi16(words, _mm256_set1_epi16(1));
+  __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0b01'00'11'10));
+  return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 1)));
+}
+
+struct Scale {
+  float value;
+  __m256 inverse;
+};
+
+Scale scale_of(const float* x, std::size_t n) {
+  const float largest = largest_magnitude(x, n);
+  return {largest / 127.0F, _mm256_set1_ps(largest > 0.0F ? 127.0F / largest : 0.0F)};
+}
+
+}  // namespace
+
+void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n, float* out) {
+  __m256 low = _mm256_setzero_ps();
+  __m256 high = _mm256_setzero_ps();
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m256 a = _mm256_loadu_ps(x + i);
+    const __m256 b = _mm256_loadu_ps(x + i + 8);
+    low = _mm256_fmadd_ps(a, a, low);
+    high = _mm256_fmadd_ps(b, b, high);
+  }
+  if (i < n) {
+    alignas(32) std::array<float, 16> rest{};
+    std::copy(x + i, x + n, rest.begin());
+    const __m256 a = _mm256_load_ps(rest.data());
+    const __m256 b = _mm256_load_ps(rest.data() + 8);
+    low = _mm256_fmadd_ps(a, a, low);
+    high = _mm256_fmadd_ps(b, b, high);
+  }
+  const float mean = tree_sum(low, high) / static_cast<float>(n);
+  const float scale = 1.0F / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + epsilon)));
+  for (std::size_t j = 0; j < n; ++j) out[j] = (x[j] * scale) * weight[j];
+}
+
+void quantize_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, float* scaled_sums,
+                     std::int16_t* sums) {
+  for (std::size_t b = 0; b < n / quant::kBlock; ++b, x += quant::kBlock, codes += quant::kBlock) {
+    const Scale scale = scale_of(x, quant::kBlock);
+    const int sum = quantize16(x, scale.inverse, codes) + quantize16(x + 16, scale.inverse, codes + 16);
+    scales[b] = scale.value;
+    sums[b] = static_cast<std::int16_t>(sum);
+    scaled_sums[b] = scale.value * static_cast<float>(sum);
+  }
+}
+
+void quantize_super_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, std::int16_t* sums) {
+  for (std::size_t b = 0; b < n / quant::kSuperBlock; ++b) {
+    const Scale scale = scale_of(x + b * quant::kSuperBlock, quant::kSuperBlock);
+    scales[b] = scale.value;
+    for (std::size_t i = b * quant::kSuperBlock; i < (b + 1) * quant::kSuperBlock; i += 16) {
+      sums[i / 16] = static_cast<std::int16_t>(quantize16(x + i, scale.inverse, codes + i));
+    }
+  }
+}
+
+// The compiler vectorises what follows: every element is a computation of its own, with its fused operations written out.
+void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions, const float* cosines,
+            const float* sines, RopeLayout layout) {
+  const std::size_t pairs = dimensions / 2;
+  const std::size_t stride = layout == RopeLayout::Adjacent ? 2 : 1;
+  const std::size_t distance = layout == RopeLayout::Adjacent ? 1 : pairs;
+  for (std::size_t h = 0; h < head_count; ++h) {
+    float* head = heads + h * head_dim;
+    for (std::size_t i = 0; i < pairs; ++i) {
+      const float a = head[i * stride];
+      const float b = head[i * stride + distance];
+      head[i * stride] = __builtin_fmaf(a, cosines[i], -(b * sines[i]));
+      head[i * stride + distance] = __builtin_fmaf(a, sines[i], b * cosines[i]);
+    }
+  }
+}
+
+void half_from_float(const float* x, std::size_t n, std::uint16_t* out) {
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), halves);
+  }
+  for (; i < n; ++i) out[i] = _cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
+}
+
+void silu_multiply(float* gate, const float* up, std::size_t n) {
+  const auto silu = [](__m256 x, __m256 y) {
+    const __m256 negated = _mm256_xor_ps(x, _mm256_set1_ps(-0.0F));
+    return _mm256_mul_ps(_mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0F), exponential(negated))), y);
+  };
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    _mm256_storeu_ps(gate + i, silu(_mm256_loadu_ps(gate + i), _mm256_loadu_ps(up + i)));
+  }
+  if (i == n) return;
+  alignas(32) std::array<float, 8> x{};
+  alignas(32) std::array<float, 8> y{};
+  std::copy(gate + i, gate + n, x.begin());
+  std::copy(up + i, up + n, y.begin());
+  _mm256_store_ps(x.data(), silu(_mm256_load_ps(x.data()), _mm256_load_ps(y.data())));
+  std::copy_n(x.begin(), n - i, gate + i);
+}
+
+}  // namespace engine::kernels::avx2

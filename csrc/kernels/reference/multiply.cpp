@@ -1,0 +1,98 @@
+#include <algorithm>
+#include <cmath>
+
+#include "base/float16.h"
+#include "kernels/reference/table.h"
+#include "quant/block.h"
+
+// Every output owns its whole reduction: blocks in ascending order, an exact integer dot product inside each block,
+// one fused multiply-add per block.
+namespace engine::kernels::reference {
+namespace {
+
+using gguf::TensorType;
+using quant::kBlock;
+using quant::kSuperBlock;
+
+int signed_code(TensorType type, std::uint8_t code) {
+  return type == TensorType::Q8_0 ? static_cast<std::int8_t>(code) : code - quant::code_offset(type);
+}
+
+float dot_blocks(const Matrix& matrix, const std::byte* row, const Activations& input, std::size_t t) {
+  const std::size_t blocks = matrix.columns / kBlock;
+  const std::size_t block_bytes = gguf::type_traits(matrix.type).block_bytes;
+  float products = 0.0F;
+  float minimums = 0.0F;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const quant::Block block = quant::decode_block(matrix.type, row + b * block_bytes);
+    const std::int8_t* x = input.codes + t * input.columns + b * kBlock;
+    int sum = 0;
+    for (std::size_t e = 0; e < kBlock; ++e) sum += signed_code(matrix.type, block.codes[e]) * x[e];
+    const std::size_t at = t * blocks + b;
+    products = std::fma(block.scale * input.scales[at], static_cast<float>(sum), products);
+    minimums = std::fma(block.minimum, input.scaled_sums[at], minimums);
+  }
+  return products + minimums;
+}
+
+float dot_super_blocks(const Matrix& matrix, const std::byte* row, const Activations& input, std::size_t t) {
+  const std::size_t blocks = matrix.columns / kSuperBlock;
+  const std::size_t block_bytes = gguf::type_traits(matrix.type).block_bytes;
+  const bool q6 = matrix.type == TensorType::Q6_K;
+  float products = 0.0F;
+  float minimums = 0.0F;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const quant::SuperBlock block = quant::decode_super_block(matrix.type, row + b * block_bytes);
+    const std::int8_t* x = input.codes + t * input.columns + b * kSuperBlock;
+    int sum = 0;
+    int minimum_sum = 0;
+    for (std::size_t e = 0; e < kSuperBlock; ++e) {
+      const int scale = q6 ? block.scales[e / 16] : block.scales[e / 32];
+      sum += scale * (block.codes[e] - (q6 ? quant::kQ6KOffset : 0)) * x[e];
+      minimum_sum += block.minimums[e / 32] * x[e];
+    }
+    const float input_scale = input.scales[t * blocks + b];
+    products = std::fma(block.scale * input_scale, static_cast<float>(sum), products);
+    minimums = std::fma(block.minimum * input_scale, static_cast<float>(minimum_sum), minimums);
+  }
+  return products - minimums;
+}
+
+float dot_floats(const Matrix& matrix, const std::byte* row, const Activations& input, std::size_t t) {
+  const float* x = input.values + t * input.columns;
+  float sum = 0.0F;
+  for (std::size_t k = 0; k < matrix.columns; ++k) {
+    float weight = 0.0F;
+    if (matrix.type == TensorType::F32) weight = load_unaligned<float>(row + 4 * k);
+    if (matrix.type == TensorType::F16) weight = load_half(row + 2 * k);
+    if (matrix.type == TensorType::BF16) weight = float_from_bfloat(load_unaligned<std::uint16_t>(row + 2 * k));
+    sum = std::fma(weight, x[k], sum);
+  }
+  return sum;
+}
+
+}  // namespace
+
+void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
+              std::size_t group_end, float* out, std::size_t out_stride) {
+  const std::size_t end = std::min(group_end * kGroupRows, matrix.rows);
+  for (std::size_t r = group_begin * kGroupRows; r < end; ++r) {
+    const std::byte* row = matrix.raw.data() + r * matrix.row_bytes();
+    for (std::size_t t = 0; t < token_rows; ++t) {
+      float& result = out[t * out_stride + r];
+      switch (matrix.activation_format()) {
+        case ActivationFormat::F32:
+          result = dot_floats(matrix, row, input, t);
+          break;
+        case ActivationFormat::Q8Block:
+          result = dot_blocks(matrix, row, input, t);
+          break;
+        case ActivationFormat::Q8SuperBlock:
+          result = dot_super_blocks(matrix, row, input, t);
+          break;
+      }
+    }
+  }
+}
+
+}  // namespace engine::kernels::reference

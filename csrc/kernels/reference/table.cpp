@@ -1,0 +1,24 @@
+#include "kernels/reference/table.h"
+
+namespace engine::kernels::reference {
+
+const KernelTable& table() {
+  static constexpr KernelTable kTable{
+      .name = "reference",
+      .unavailable = [] { return std::string(); },
+      .packed_bytes = [](const Matrix&) { return std::size_t{0}; },
+      .pack = [](Matrix&, std::size_t, std::size_t) {},
+      .multiply = multiply,
+      .rms_norm = rms_norm,
+      .quantize_blocks = quantize_blocks,
+      .quantize_super_blocks = quantize_super_blocks,
+      .rotate = rotate,
+      .half_from_float = half_from_float,
+      .attend = attend,
+      .merge_split = merge_split,
+      .silu_multiply = silu_multiply,
+  };
+  return kTable;
+}
+
+}  // namespace engine::kernels::reference

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+// Scalar kernels: the definition that every other table is tested against, bit for bit. Written for reading.
+namespace engine::kernels::reference {
+
+const KernelTable& table();
+
+float exponential(float x);
+// Sums 16 partial sums: 16 -> 8 -> 4 -> 2 -> 1, each adding its upper half to its lower.
+float tree_sum(const float* lanes);
+
+void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
+              std::size_t group_end, float* out, std::size_t out_stride);
+
+void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n, float* out);
+void quantize_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, float* scaled_sums,
+                     std::int16_t* sums);
+void quantize_super_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, std::int16_t* sums);
+void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions, const float* cosines,
+            const float* sines, RopeLayout layout);
+void half_from_float(const float* x, std::size_t n, std::uint16_t* out);
+void silu_multiply(float* gate, const float* up, std::size_t n);
+
+void attend(const AttentionBlock& block);
+void merge_split(const SoftmaxState& split, const float* split_output, std::size_t head_dim, SoftmaxState& total,
+                 float* total_output);
+
+}  // namespace engine::kernels::reference

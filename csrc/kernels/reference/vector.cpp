@@ -1,0 +1,111 @@
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+
+#include "base/float16.h"
+#include "kernels/exponential.h"
+#include "kernels/reference/table.h"
+#include "quant/block.h"
+
+namespace engine::kernels::reference {
+namespace {
+
+// To the nearest integer, ties to even; |x| < 2^22.
+int round_to_even(float x) {
+  return static_cast<int>((x + exponential::kRound) - exponential::kRound);
+}
+
+// Codes of n values that share one scale; returns the scale.
+float quantize_group(const float* x, std::size_t n, std::int8_t* codes) {
+  float largest = 0.0F;
+  for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i]));
+  const float inverse = largest > 0.0F ? 127.0F / largest : 0.0F;
+  for (std::size_t i = 0; i < n; ++i) codes[i] = static_cast<std::int8_t>(round_to_even(x[i] * inverse));
+  return largest / 127.0F;
+}
+
+std::int16_t sum_codes(const std::int8_t* codes, std::size_t n) {
+  int sum = 0;
+  for (std::size_t i = 0; i < n; ++i) sum += codes[i];
+  return static_cast<std::int16_t>(sum);
+}
+
+void rotate_pair(float& a, float& b, float cosine, float sine) {
+  const float x = a;
+  const float y = b;
+  a = std::fma(x, cosine, -(y * sine));
+  b = std::fma(x, sine, y * cosine);
+}
+
+}  // namespace
+
+float exponential(float x) {
+  using namespace kernels::exponential;
+  if (x < kLow) return 0.0F;
+  const float clamped = x < kHigh ? x : kHigh;
+  const float shifted = std::fma(clamped, kLog2E, kRound);
+  const float n = shifted - kRound;
+  const float b = std::fma(n, -kLn2Low, std::fma(n, -kLn2High, clamped));
+  float p = kC6;
+  for (const float c : {kC5, kC4, kC3, kC2, 1.0F, 1.0F}) p = std::fma(p, b, c);
+  // The low bits of `shifted` are n in two's complement: moved into the exponent field they multiply by 2^n.
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(p) + (std::bit_cast<std::uint32_t>(shifted) << 23));
+}
+
+float tree_sum(const float* lanes) {
+  std::array<float, 16> sums;
+  std::copy_n(lanes, 16, sums.begin());
+  for (std::size_t half = 8; half > 0; half /= 2) {
+    for (std::size_t i = 0; i < half; ++i) sums[i] += sums[i + half];
+  }
+  return sums[0];
+}
+
+void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n, float* out) {
+  std::array<float, 16> lanes{};
+  for (std::size_t i = 0; i < n; ++i) lanes[i % 16] = std::fma(x[i], x[i], lanes[i % 16]);
+  const float mean = tree_sum(lanes.data()) / static_cast<float>(n);
+  const float scale = 1.0F / std::sqrt(mean + epsilon);
+  for (std::size_t i = 0; i < n; ++i) out[i] = (x[i] * scale) * weight[i];
+}
+
+void quantize_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, float* scaled_sums,
+                     std::int16_t* sums) {
+  for (std::size_t b = 0; b < n / quant::kBlock; ++b) {
+    std::int8_t* block = codes + b * quant::kBlock;
+    scales[b] = quantize_group(x + b * quant::kBlock, quant::kBlock, block);
+    sums[b] = sum_codes(block, quant::kBlock);
+    scaled_sums[b] = scales[b] * static_cast<float>(sums[b]);
+  }
+}
+
+void quantize_super_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, std::int16_t* sums) {
+  for (std::size_t b = 0; b < n / quant::kSuperBlock; ++b) {
+    scales[b] = quantize_group(x + b * quant::kSuperBlock, quant::kSuperBlock, codes + b * quant::kSuperBlock);
+  }
+  for (std::size_t j = 0; j < n / 16; ++j) sums[j] = sum_codes(codes + j * 16, 16);
+}
+
+void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions, const float* cosines,
+            const float* sines, RopeLayout layout) {
+  const std::size_t pairs = dimensions / 2;
+  for (std::size_t h = 0; h < head_count; ++h) {
+    float* head = heads + h * head_dim;
+    for (std::size_t i = 0; i < pairs; ++i) {
+      float& a = layout == RopeLayout::Adjacent ? head[2 * i] : head[i];
+      float& b = layout == RopeLayout::Adjacent ? head[2 * i + 1] : head[i + pairs];
+      rotate_pair(a, b, cosines[i], sines[i]);
+    }
+  }
+}
+
+void half_from_float(const float* x, std::size_t n, std::uint16_t* out) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = engine::half_from_float(x[i]);
+}
+
+void silu_multiply(float* gate, const float* up, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) gate[i] = (gate[i] / (1.0F + exponential(-gate[i]))) * up[i];
+}
+
+}  // namespace engine::kernels::reference

@@ -1,0 +1,57 @@
+#include "model/activation_buffer.h"
+
+#include "base/checked.h"
+#include "quant/block.h"
+
+namespace engine::model {
+
+using kernels::ActivationFormat;
+using quant::kBlock;
+using quant::kSuperBlock;
+
+ActivationBuffer::ActivationBuffer(std::size_t max_rows, std::size_t max_width)
+    : values_(max_rows * max_width * sizeof(float)),
+      block_codes_(max_rows * max_width),
+      block_scales_(max_rows * divide_up(max_width, kBlock) * sizeof(float)),
+      block_scaled_sums_(max_rows * divide_up(max_width, kBlock) * sizeof(float)),
+      block_sums_(max_rows * divide_up(max_width, kBlock) * sizeof(std::int16_t)),
+      super_codes_(max_rows * max_width),
+      super_scales_(max_rows * divide_up(max_width, kSuperBlock) * sizeof(float)),
+      super_sums_(max_rows * divide_up(max_width, std::size_t{16}) * sizeof(std::int16_t)) {}
+
+void ActivationBuffer::quantize(std::size_t index, std::size_t width, ActivationFormat format,
+                                const kernels::KernelTable& table) {
+  const std::size_t blocks = index * (width / kBlock);
+  switch (format) {
+    case ActivationFormat::F32:
+      return;
+    case ActivationFormat::Q8Block:
+      table.quantize_blocks(row(index, width), width, block_codes_.as<std::int8_t>() + index * width,
+                            block_scales_.as<float>() + blocks, block_scaled_sums_.as<float>() + blocks,
+                            block_sums_.as<std::int16_t>() + blocks);
+      return;
+    case ActivationFormat::Q8SuperBlock:
+      table.quantize_super_blocks(row(index, width), width, super_codes_.as<std::int8_t>() + index * width,
+                                  super_scales_.as<float>() + index * (width / kSuperBlock),
+                                  super_sums_.as<std::int16_t>() + index * (width / 16));
+  }
+}
+
+kernels::Activations ActivationBuffer::view(std::size_t width, ActivationFormat format) const {
+  kernels::Activations view;
+  view.columns = width;
+  view.values = values_.as<float>();
+  if (format == ActivationFormat::Q8Block) {
+    view.codes = block_codes_.as<std::int8_t>();
+    view.scales = block_scales_.as<float>();
+    view.scaled_sums = block_scaled_sums_.as<float>();
+    view.sums = block_sums_.as<std::int16_t>();
+  } else if (format == ActivationFormat::Q8SuperBlock) {
+    view.codes = super_codes_.as<std::int8_t>();
+    view.scales = super_scales_.as<float>();
+    view.sums = super_sums_.as<std::int16_t>();
+  }
+  return view;
+}
+
+}  // namespace engine::model

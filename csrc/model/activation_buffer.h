@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+
+#include "base/aligned_buffer.h"
+#include "kernels/kernel_table.h"
+
+namespace engine::model {
+
+// The input of projections: [rows, width] floats, and beside them their codes in the formats asked for. The width is
+// given with each call: it changes from phase to phase, and every member of a team knows it for itself.
+class ActivationBuffer {
+ public:
+  ActivationBuffer(std::size_t max_rows, std::size_t max_width);
+
+  float* row(std::size_t index, std::size_t width) { return values_.as<float>() + index * width; }
+
+  // Fills the codes of one row in one format. Width must be a multiple of the format's block.
+  void quantize(std::size_t index, std::size_t width, kernels::ActivationFormat format,
+                const kernels::KernelTable& table);
+
+  kernels::Activations view(std::size_t width, kernels::ActivationFormat format) const;
+
+ private:
+  AlignedBuffer values_;             // f32 [rows, width]
+  AlignedBuffer block_codes_;        // i8  [rows, width]
+  AlignedBuffer block_scales_;       // f32 [rows, width / 32]
+  AlignedBuffer block_scaled_sums_;  // f32 [rows, width / 32]
+  AlignedBuffer block_sums_;         // i16 [rows, width / 32]
+  AlignedBuffer super_codes_;        // i8  [rows, width]
+  AlignedBuffer super_scales_;       // f32 [rows, width / 256]
+  AlignedBuffer super_sums_;         // i16 [rows, width / 16]
+};
+
+}  // namespace engine::model

@@ -1,0 +1,48 @@
+#include "model/model.h"
+
+#include <stdexcept>
+
+namespace engine::model {
+namespace {
+
+const kernels::KernelTable& usable_table(const std::string& name) {
+  const kernels::KernelTable* table = kernels::find_kernel_table(name);
+  if (table == nullptr) throw std::invalid_argument("no kernel table is named '" + name + "'");
+  const std::string reason = table->unavailable();
+  if (!reason.empty()) throw std::invalid_argument("kernel table '" + name + "': " + reason);
+  return *table;
+}
+
+const Architecture& known_architecture(const gguf::File& file) {
+  const auto name = file.string("general.architecture");
+  if (!name) throw gguf::MalformedFile("key 'general.architecture' is missing");
+  const Architecture* architecture = find_architecture(*name);
+  if (architecture == nullptr) throw UnsupportedModel("architecture '" + std::string(*name) + "'");
+  return *architecture;
+}
+
+std::size_t matrix_bytes(const kernels::Matrix& matrix) {
+  return matrix.packed.size() != 0 ? matrix.packed.size() : matrix.raw.size();
+}
+
+}  // namespace
+
+Model::Model(const std::string& path, const std::string& kernel_table, unsigned threads)
+    : kernels_(usable_table(kernel_table)),
+      file_(path),
+      architecture_(known_architecture(file_)),
+      shape_(read_hyper_parameters(file_)),
+      weights_(load_weights(file_, shape_, kernels_, threads)) {}
+
+std::size_t Model::weights_bytes() const {
+  std::size_t bytes = weights_.token_embedding.raw.size() + matrix_bytes(weights_.head.weight);
+  for (const Layer& layer : weights_.layers) {
+    for (const Projection* projection : {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate,
+                                         &layer.up, &layer.down}) {
+      bytes += matrix_bytes(projection->weight);
+    }
+  }
+  return bytes;
+}
+
+}  // namespace engine::model

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "gguf/file.h"
+#include "kernels/kernel_table.h"
+#include "model/architecture.h"
+#include "model/hyper_parameters.h"
+#include "model/weights.h"
+
+namespace engine::model {
+
+// A loaded model: immutable, shared by any number of sequences.
+class Model {
+ public:
+  // Throws std::system_error, gguf::MalformedFile, UnsupportedModel, std::bad_alloc; std::invalid_argument for a kernel
+  // table that is unknown or that this machine cannot run.
+  Model(const std::string& path, const std::string& kernel_table, unsigned threads);
+
+  const gguf::File& file() const { return file_; }
+  const kernels::KernelTable& kernels() const { return kernels_; }
+  const Architecture& architecture() const { return architecture_; }
+  const HyperParameters& shape() const { return shape_; }
+  const Weights& weights() const { return weights_; }
+  // Memory the weights take, packed or, where they are not, in the mapping.
+  std::size_t weights_bytes() const;
+
+ private:
+  const kernels::KernelTable& kernels_;
+  gguf::File file_;
+  const Architecture& architecture_;
+  HyperParameters shape_;
+  Weights weights_;
+};
+
+}  // namespace engine::model

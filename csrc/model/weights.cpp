@@ -1,0 +1,140 @@
+#include "model/weights.h"
+
+#include <chrono>
+#include <set>
+
+#include "base/thread_team.h"
+#include "quant/block.h"
+
+namespace engine::model {
+namespace {
+
+std::string shape_text(std::size_t rows, std::size_t columns) {
+  return "[" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
+}
+
+// Hands out the file's tensors by name and remembers which were asked for.
+class Tensors {
+ public:
+  explicit Tensors(const gguf::File& file) : file_(file) {}
+
+  const gguf::TensorInfo* find(const std::string& name) {
+    used_.insert(name);
+    return file_.find_tensor(name);
+  }
+
+  kernels::Matrix matrix(const std::string& name, std::size_t rows, std::size_t columns) {
+    const gguf::TensorInfo& tensor = require(name);
+    check_shape(tensor, rows, columns);
+    kernels::Matrix matrix;
+    matrix.type = tensor.type;
+    matrix.rows = rows;
+    matrix.columns = columns;
+    matrix.raw = tensor.bytes;
+    return matrix;
+  }
+
+  std::vector<float> vector(const std::string& name, std::size_t size) {
+    const gguf::TensorInfo& tensor = require(name);
+    check_shape(tensor, 1, size);
+    std::vector<float> values(size);
+    quant::dequantize_row(tensor.type, tensor.bytes.data(), size, values.data());
+    return values;
+  }
+
+  std::vector<float> vector_if_present(const std::string& name, std::size_t size) {
+    return find(name) != nullptr ? vector(name, size) : std::vector<float>{};
+  }
+
+  Projection projection(const std::string& name, std::size_t rows, std::size_t columns) {
+    return {matrix(name + ".weight", rows, columns), vector_if_present(name + ".bias", rows)};
+  }
+
+  // A tensor nobody asked for means that the model computes something this architecture does not.
+  void refuse_unused() const {
+    for (const gguf::TensorInfo& tensor : file_.tensors()) {
+      if (!used_.contains(std::string(tensor.name))) {
+        throw UnsupportedModel("tensor '" + std::string(tensor.name) + "' has no place in this architecture");
+      }
+    }
+  }
+
+ private:
+  const gguf::TensorInfo& require(const std::string& name) {
+    const gguf::TensorInfo* tensor = find(name);
+    if (tensor == nullptr) throw gguf::MalformedFile("tensor '" + name + "' is missing");
+    return *tensor;
+  }
+
+  static void check_shape(const gguf::TensorInfo& tensor, std::size_t rows, std::size_t columns) {
+    if (tensor.columns() == columns && tensor.rows() == rows) return;
+    throw gguf::MalformedFile("tensor '" + std::string(tensor.name) + "' is " +
+                              shape_text(tensor.rows(), tensor.columns()) + " where the metadata wants " +
+                              shape_text(rows, columns));
+  }
+
+  const gguf::File& file_;
+  std::set<std::string> used_;
+};
+
+Layer find_layer(Tensors& tensors, const HyperParameters& shape, std::size_t index) {
+  const std::string prefix = "blk." + std::to_string(index) + ".";
+  Layer layer;
+  layer.attention_norm = tensors.vector(prefix + "attn_norm.weight", shape.embedding);
+  layer.query = tensors.projection(prefix + "attn_q", shape.query_width(), shape.embedding);
+  layer.key = tensors.projection(prefix + "attn_k", shape.kv_width(), shape.embedding);
+  layer.value = tensors.projection(prefix + "attn_v", shape.kv_width(), shape.embedding);
+  layer.attention_output = tensors.projection(prefix + "attn_output", shape.embedding, shape.query_width());
+  layer.feed_forward_norm = tensors.vector(prefix + "ffn_norm.weight", shape.embedding);
+  layer.gate = tensors.projection(prefix + "ffn_gate", shape.feed_forward, shape.embedding);
+  layer.up = tensors.projection(prefix + "ffn_up", shape.feed_forward, shape.embedding);
+  layer.down = tensors.projection(prefix + "ffn_down", shape.embedding, shape.feed_forward);
+  return layer;
+}
+
+Weights find_weights(const gguf::File& file, const HyperParameters& shape) {
+  Tensors tensors(file);
+  Weights weights;
+  weights.token_embedding = tensors.matrix("token_embd.weight", shape.vocabulary, shape.embedding);
+  for (std::size_t i = 0; i < shape.layers; ++i) weights.layers.push_back(find_layer(tensors, shape, i));
+  weights.output_norm = tensors.vector("output_norm.weight", shape.embedding);
+  const bool tied = tensors.find("output.weight") == nullptr;
+  weights.head.weight =
+      tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
+  weights.head.bias = tensors.vector_if_present("output.bias", shape.vocabulary);
+  weights.rope_factors = tensors.vector_if_present("rope_freqs.weight", shape.rope_dimensions / 2);
+  for (const float factor : weights.rope_factors) {
+    if (!(factor > 0)) throw gguf::MalformedFile("tensor 'rope_freqs.weight' holds a factor that is not positive");
+  }
+  tensors.refuse_unused();
+  return weights;
+}
+
+void pack(kernels::Matrix& matrix, const kernels::KernelTable& table, ThreadTeam& team) {
+  const std::size_t bytes = table.packed_bytes(matrix);
+  if (bytes == 0) return;
+  matrix.packed = AlignedBuffer(bytes);
+  team.run([&](unsigned member) {
+    const Range range = member_range(matrix.groups(), 1, member, team.size());
+    table.pack(matrix, range.begin, range.end);
+  });
+  gguf::MappedFile::release(matrix.raw);
+}
+
+}  // namespace
+
+Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
+                     unsigned threads) {
+  Weights weights = find_weights(file, shape);
+  ThreadTeam team(threads, std::chrono::microseconds(50));
+  for (Layer& layer : weights.layers) {
+    for (Projection* projection : {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate,
+                                   &layer.up, &layer.down}) {
+      pack(projection->weight, table, team);
+    }
+  }
+  pack(weights.head.weight, table, team);
+  return weights;
+}
+
+}  // namespace engine::model

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "kernels/kernel_table.h"
+#include "model/hyper_parameters.h"
+
+namespace engine::model {
+
+struct Projection {
+  kernels::Matrix weight;
+  std::vector<float> bias;  // [rows], or empty
+};
+
+struct Layer {
+  std::vector<float> attention_norm;  // [embedding]
+  Projection query;                   // [query_width, embedding]
+  Projection key;                     // [kv_width, embedding]
+  Projection value;                   // [kv_width, embedding]
+  Projection attention_output;        // [embedding, query_width]
+  std::vector<float> feed_forward_norm;  // [embedding]
+  Projection gate;                       // [feed_forward, embedding]
+  Projection up;                         // [feed_forward, embedding]
+  Projection down;                       // [embedding, feed_forward]
+};
+
+struct Weights {
+  kernels::Matrix token_embedding;  // [vocabulary, embedding], read row by row, never packed
+  std::vector<Layer> layers;
+  std::vector<float> output_norm;         // [embedding]
+  Projection head;                        // [vocabulary, embedding]: output.weight, or the token embedding again
+  std::vector<float> rope_factors;        // [rope_dimensions / 2] divisors of the angles, or empty
+};
+
+// Finds, checks and packs every tensor. `file` must outlive the result, which points into it.
+// Throws gguf::MalformedFile (missing tensor, wrong shape), UnsupportedModel (a tensor this architecture does not have,
+// a shape no kernel serves), std::bad_alloc.
+Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
+                     unsigned threads);
+
+}  // namespace engine::model

@@ -1,0 +1,34 @@
+#include "runtime/event_buffer.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+namespace engine::runtime {
+
+EventBuffer::EventBuffer() : descriptor_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+}
+
+EventBuffer::~EventBuffer() { close(descriptor_); }
+
+void EventBuffer::signal() {
+  if (std::exchange(signalled_, true)) return;
+  const eventfd_t one = 1;
+  eventfd_write(descriptor_, one);  // cannot fail: the counter is 0
+}
+
+std::vector<SequenceEvents> EventBuffer::drain() {
+  const std::scoped_lock lock(mutex_);
+  if (std::exchange(signalled_, false)) {
+    eventfd_t count = 0;
+    eventfd_read(descriptor_, &count);
+  }
+  index_.clear();
+  return std::exchange(events_, {});
+}
+
+}  // namespace engine::runtime

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/sequence.h"
+
+namespace engine::runtime {
+
+// What one sequence did since the last drain. Times are of the steady clock.
+struct SequenceEvents {
+  std::uint64_t sequence_id = 0;
+  std::optional<std::int64_t> prefill_start_ns;
+  std::vector<std::int32_t> token_ids;
+  std::vector<std::int64_t> token_times_ns;
+  std::string text;
+  StopReason stop = StopReason::None;
+  std::string error;
+  std::string logits_digest;
+};
+
+// Events on their way from the run loop to its reader, gathered by sequence and announced on an eventfd. The writer never
+// waits for the reader: what a reader has not taken grows by at most max_tokens of each admitted sequence.
+class EventBuffer {
+ public:
+  // Throws std::system_error.
+  EventBuffer();
+  ~EventBuffer();
+  EventBuffer(const EventBuffer&) = delete;
+  EventBuffer& operator=(const EventBuffer&) = delete;
+
+  int descriptor() const { return descriptor_; }
+
+  // Lets `change` add to the events of one sequence; `announce` makes the descriptor readable.
+  template <typename Change>
+  void add(std::uint64_t sequence_id, bool announce, Change change) {
+    const std::scoped_lock lock(mutex_);
+    const auto [place, added] = index_.try_emplace(sequence_id, events_.size());
+    if (added) events_.emplace_back().sequence_id = sequence_id;
+    change(events_[place->second]);
+    if (announce) signal();
+  }
+
+  // All events so far, in the order of each sequence's first; the descriptor is no longer readable.
+  std::vector<SequenceEvents> drain();
+
+ private:
+  void signal();
+
+  int descriptor_;
+  std::mutex mutex_;
+  std::vector<SequenceEvents> events_;
+  std::unordered_map<std::uint64_t, std::size_t> index_;
+  bool signalled_ = false;
+};
+
+}  // namespace engine::runtime

@@ -1,0 +1,151 @@
+#include "runtime/group.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "runtime/step_planner.h"
+
+namespace engine::runtime {
+namespace {
+
+// Rows for decoding sequences beside a prefill chunk; the scheduler admits no more sequences than this to a group.
+constexpr std::size_t kMaxDecodeRows = 256;
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+Group::Group(GroupSettings settings)
+    : settings_(std::move(settings)),
+      team_(settings_.threads, settings_.spin),
+      pass_(*settings_.model, team_, settings_.prefill_chunk + kMaxDecodeRows) {}
+
+std::size_t Group::kv_cache_bytes() const {
+  std::size_t bytes = 0;
+  for (const Member& member : sequences_) bytes += member.sequence->cache().bytes();
+  return bytes;
+}
+
+bool Group::cancel(std::uint64_t id, EventBuffer& events) {
+  const auto found = std::ranges::find(sequences_, id, [](const Member& m) { return m.sequence->id(); });
+  if (found == sequences_.end()) return false;
+  end(*found, StopReason::Cancelled, "", events);
+  remove_ended();
+  return true;
+}
+
+void Group::cancel_all(EventBuffer& events) {
+  for (Member& member : sequences_) end(member, StopReason::Cancelled, "", events);
+  remove_ended();
+}
+
+std::vector<std::uint64_t> Group::prefilling() const {
+  std::vector<std::uint64_t> ids;
+  for (const Member& member : sequences_) {
+    if (member.sequence->prefilling()) ids.push_back(member.sequence->id());
+  }
+  return ids;
+}
+
+StepCounts Group::step(const std::atomic<bool>& abort, EventBuffer& events) {
+  plan(events);
+  StepCounts counts;
+  try {
+    counts = run(abort, events);
+  } catch (const std::exception& failure) {
+    for (Member& member : sequences_) {
+      if (member.tokens > 0) end(member, StopReason::Error, failure.what(), events);
+    }
+  }
+  remove_ended();
+  return counts;
+}
+
+void Group::plan(EventBuffer& events) {
+  std::vector<StepCandidate> candidates;
+  candidates.reserve(sequences_.size());
+  for (const Member& member : sequences_) {
+    candidates.push_back({member.sequence->prefilling(), member.sequence->waiting()});
+  }
+  const auto tokens = plan_step(candidates, settings_.prefill_chunk);
+  for (std::size_t i = 0; i < sequences_.size(); ++i) {
+    Member& member = sequences_[i];
+    member.tokens = tokens[i];
+    try {
+      member.sequence->cache().reserve(member.sequence->computed() + member.tokens);
+    } catch (const std::bad_alloc&) {
+      end(member, StopReason::Error, "the system has no memory left for the KV cache", events);
+    }
+  }
+  remove_ended();
+}
+
+StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
+  StepCounts counts;
+  std::vector<model::Segment> segments;
+  for (Member& member : sequences_) {
+    if (member.tokens == 0) continue;
+    announce_start(member, events);
+    Sequence& sequence = *member.sequence;
+    (sequence.prefilling() ? counts.prefill_rows : counts.decode_rows) += member.tokens;
+    segments.push_back({.cache = &sequence.cache(),
+                        .first_position = sequence.computed(),
+                        .tokens = sequence.next_tokens(member.tokens),
+                        .want_every_logit = false,
+                        .want_logits = member.tokens == sequence.waiting()});
+  }
+  if (segments.empty() || !pass_.run(segments, abort)) return {};
+  std::size_t logit_row = 0;
+  for (Member& member : sequences_) {
+    if (member.tokens == 0) continue;
+    const bool complete = member.tokens == member.sequence->waiting();
+    member.sequence->mark_computed(member.tokens);
+    if (complete) advance(member, logit_row++, events);
+  }
+  return counts;
+}
+
+void Group::announce_start(Member& member, EventBuffer& events) {
+  if (std::exchange(member.started, true)) return;
+  events.add(member.sequence->id(), true, [](SequenceEvents& e) { e.prefill_start_ns = now_ns(); });
+}
+
+void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) {
+  Sequence& sequence = *member.sequence;
+  Sequence::Step step = sequence.draw(pass_.logits(logit_row), pass_.digest(logit_row), sampler_);
+  const std::int64_t now = now_ns();
+  const bool first = !std::exchange(member.produced, true);
+  const bool due = first || now - member.flushed_ns >= sequence.options().flush_ns;
+  if (due) member.flushed_ns = now;
+  events.add(sequence.id(), due && step.stop == StopReason::None, [&](SequenceEvents& e) {
+    e.token_ids.push_back(step.token);
+    e.token_times_ns.push_back(now);
+    e.text += step.text;
+  });
+  if (step.stop != StopReason::None) end(member, step.stop, "", events);
+}
+
+void Group::end(Member& member, StopReason reason, std::string error, EventBuffer& events) {
+  const std::uint64_t id = member.sequence->id();
+  const std::string digest = member.sequence->digest().hexadecimal();
+  const bool from_outside = reason == StopReason::Cancelled || reason == StopReason::Error;
+  const std::string rest = from_outside ? member.sequence->finish_text() : "";
+  member.sequence.reset();  // its memory is free before anybody hears of the end
+  member.ended = true;
+  events.add(id, true, [&](SequenceEvents& e) {
+    e.text += rest;
+    e.stop = reason;
+    e.error = std::move(error);
+    e.logits_digest = digest;
+  });
+}
+
+void Group::remove_ended() {
+  std::erase_if(sequences_, [](const Member& member) { return member.ended; });
+}
+
+}  // namespace engine::runtime

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/thread_team.h"
+#include "model/forward_pass.h"
+#include "runtime/event_buffer.h"
+#include "runtime/sequence.h"
+
+namespace engine::runtime {
+
+// Settings that sequences must have in common to share a step.
+struct GroupSettings {
+  std::shared_ptr<const model::Model> model;
+  unsigned threads;
+  std::chrono::microseconds spin;
+  std::size_t prefill_chunk;
+
+  bool operator==(const GroupSettings&) const = default;
+};
+
+struct StepCounts {
+  std::size_t prefill_rows = 0;
+  std::size_t decode_rows = 0;
+};
+
+// Sequences that run together, one step after the other. Used by the run loop's thread alone.
+class Group {
+ public:
+  // Throws std::bad_alloc, std::system_error.
+  explicit Group(GroupSettings settings);
+
+  const GroupSettings& settings() const { return settings_; }
+  bool idle() const { return sequences_.empty(); }
+  std::size_t kv_cache_bytes() const;
+  std::size_t size() const { return sequences_.size(); }
+
+  void add(std::unique_ptr<Sequence> sequence) { sequences_.push_back({std::move(sequence)}); }
+  // Ends the sequence if it is here. False where it is not.
+  bool cancel(std::uint64_t id, EventBuffer& events);
+  void cancel_all(EventBuffer& events);
+
+  // The sequences whose prompts the next step works on.
+  std::vector<std::uint64_t> prefilling() const;
+  // Computes one step: a token for every decoding sequence, a chunk of the waiting prompts. Where `abort` became true the
+  // step has no effect.
+  StepCounts step(const std::atomic<bool>& abort, EventBuffer& events);
+
+ private:
+  struct Member {
+    std::unique_ptr<Sequence> sequence;
+    std::size_t tokens = 0;  // in the present step
+    bool started = false;
+    bool produced = false;
+    std::int64_t flushed_ns = 0;
+    bool ended = false;
+  };
+
+  void plan(EventBuffer& events);
+  StepCounts run(const std::atomic<bool>& abort, EventBuffer& events);
+  void announce_start(Member& member, EventBuffer& events);
+  void advance(Member& member, std::size_t logit_row, EventBuffer& events);
+  void end(Member& member, StopReason reason, std::string error, EventBuffer& events);
+  void remove_ended();
+
+  GroupSettings settings_;
+  ThreadTeam team_;
+  model::ForwardPass pass_;
+  Sampler sampler_;
+  std::vector<Member> sequences_;
+};
+
+}  // namespace engine::runtime

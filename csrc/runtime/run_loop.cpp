@@ -1,0 +1,125 @@
+#include "runtime/run_loop.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/float_environment.h"
+
+namespace engine::runtime {
+
+RunLoop::RunLoop() : thread_([this] { run(); }) {}
+
+RunLoop::~RunLoop() { close(); }
+
+void RunLoop::submit(GroupSettings settings, std::unique_ptr<Sequence> sequence) {
+  {
+    const std::scoped_lock lock(mutex_);
+    submissions_.push_back({std::move(settings), std::move(sequence)});
+  }
+  wake_.notify_one();
+}
+
+void RunLoop::cancel(std::uint64_t id) {
+  {
+    const std::scoped_lock lock(mutex_);
+    cancellations_.push_back(id);
+    if (prefilling_.contains(id)) abort_.store(true, std::memory_order_relaxed);
+  }
+  wake_.notify_one();
+}
+
+RunLoopStatistics RunLoop::statistics() const {
+  const std::scoped_lock lock(mutex_);
+  return statistics_;
+}
+
+void RunLoop::close() {
+  {
+    const std::scoped_lock lock(mutex_);
+    closing_ = true;
+    abort_.store(true, std::memory_order_relaxed);
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void RunLoop::run() {
+  const InferenceFloatEnvironment environment;  // sampling computes with floats too
+  while (take_commands()) {
+    for (Group& group : groups_) {
+      if (!group.idle()) step(group);
+    }
+    publish_statistics();
+  }
+  for (Group& group : groups_) group.cancel_all(events_);
+  publish_statistics();
+}
+
+bool RunLoop::take_commands() {
+  std::vector<Submission> submissions;
+  std::vector<std::uint64_t> cancellations;
+  bool closing = false;
+  {
+    std::unique_lock lock(mutex_);
+    const bool idle = std::ranges::all_of(groups_, [](const Group& group) { return group.idle(); });
+    wake_.wait(lock, [&] { return !idle || closing_ || !submissions_.empty() || !cancellations_.empty(); });
+    submissions.swap(submissions_);
+    cancellations.swap(cancellations_);
+    closing = closing_;
+    if (!closing) abort_.store(false, std::memory_order_relaxed);
+  }
+  for (Submission& submission : submissions) place(std::move(submission));
+  for (const std::uint64_t id : cancellations) {
+    std::ranges::any_of(groups_, [&](Group& group) { return group.cancel(id, events_); });
+  }
+  return !closing;
+}
+
+void RunLoop::place(Submission submission) {
+  // A group outlives its sequences so that the next one finds it ready, until nobody else holds its model.
+  groups_.remove_if([](const Group& group) { return group.idle() && group.settings().model.use_count() == 1; });
+  const std::uint64_t id = submission.sequence->id();
+  try {
+    auto group = std::ranges::find(groups_, submission.settings, [](const Group& g) { return g.settings(); });
+    if (group == groups_.end()) group = groups_.emplace(groups_.end(), std::move(submission.settings));
+    group->add(std::move(submission.sequence));
+  } catch (const std::exception& failure) {
+    submission.sequence.reset();
+    events_.add(id, true, [&](SequenceEvents& e) {
+      e.stop = StopReason::Error;
+      e.error = failure.what();
+      e.logits_digest = Digest{}.hexadecimal();
+    });
+  }
+}
+
+void RunLoop::step(Group& group) {
+  {
+    const std::scoped_lock lock(mutex_);
+    prefilling_.clear();
+    for (const std::uint64_t id : group.prefilling()) prefilling_.insert(id);
+    // A cancellation that came before this list was made is carried out first.
+    if (!cancellations_.empty()) return;
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  const StepCounts counts = group.step(abort_, events_);
+  const auto busy = std::chrono::steady_clock::now() - begin;
+  ++counted_.steps;
+  counted_.prefill_rows += counts.prefill_rows;
+  counted_.decode_rows += counts.decode_rows;
+  counted_.busy_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(busy).count());
+}
+
+void RunLoop::publish_statistics() {
+  counted_.sequences = 0;
+  counted_.kv_cache_bytes = 0;
+  for (const Group& group : groups_) {
+    counted_.sequences += group.size();
+    counted_.kv_cache_bytes += group.kv_cache_bytes();
+  }
+  const std::scoped_lock lock(mutex_);
+  statistics_ = counted_;
+}
+
+}  // namespace engine::runtime

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "runtime/event_buffer.h"
+#include "runtime/group.h"
+
+namespace engine::runtime {
+
+struct RunLoopStatistics {
+  std::uint64_t sequences = 0;
+  std::uint64_t kv_cache_bytes = 0;
+  std::uint64_t steps = 0;
+  std::uint64_t decode_rows = 0;
+  std::uint64_t prefill_rows = 0;
+  std::uint64_t busy_ns = 0;
+};
+
+// The token loop, on a thread of its own: prepare input, compute, draw, check for a stop, turn into text, tell. Commands
+// come through a queue, events leave through a buffer; neither side waits for a step.
+class RunLoop {
+ public:
+  // Throws std::system_error.
+  RunLoop();
+  ~RunLoop();
+  RunLoop(const RunLoop&) = delete;
+  RunLoop& operator=(const RunLoop&) = delete;
+
+  EventBuffer& events() { return events_; }
+
+  // Takes a sequence in. Those with equal settings share steps; groups take turns between steps.
+  void submit(GroupSettings settings, std::unique_ptr<Sequence> sequence);
+  // Ends a sequence: within one layer while its prompt is computed, else after the running step.
+  void cancel(std::uint64_t id);
+  RunLoopStatistics statistics() const;
+  // Ends every sequence and the thread, after the running layer. Idempotent.
+  void close();
+
+ private:
+  struct Submission {
+    GroupSettings settings;
+    std::unique_ptr<Sequence> sequence;
+  };
+
+  void run();
+  // Waits for work; false where the loop is to end.
+  bool take_commands();
+  void place(Submission submission);
+  void step(Group& group);
+  void publish_statistics();
+
+  EventBuffer events_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Submission> submissions_;
+  std::vector<std::uint64_t> cancellations_;
+  std::unordered_set<std::uint64_t> prefilling_;  // in the present step
+  bool closing_ = false;
+  RunLoopStatistics statistics_;
+  std::atomic<bool> abort_{false};
+
+  // Used by the loop's thread alone.
+  std::list<Group> groups_;
+  RunLoopStatistics counted_;
+
+  std::thread thread_;
+};
+
+}  // namespace engine::runtime

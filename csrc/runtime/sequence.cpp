@@ -1,0 +1,79 @@
+#include "runtime/sequence.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace engine::runtime {
+
+std::string_view stop_reason_name(StopReason reason) {
+  switch (reason) {
+    case StopReason::None:
+      return "";
+    case StopReason::EndOfSequence:
+      return "eos";
+    case StopReason::StopString:
+      return "stop_string";
+    case StopReason::MaxTokens:
+      return "max_tokens";
+    case StopReason::ContextFull:
+      return "context_full";
+    case StopReason::Cancelled:
+      return "cancelled";
+    case StopReason::Error:
+      return "error";
+  }
+  return "";
+}
+
+Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceOptions options,
+                   const model::HyperParameters& shape, std::shared_ptr<const Vocabulary> vocabulary)
+    : id_(id),
+      options_(std::move(options)),
+      vocabulary_(std::move(vocabulary)),
+      prompt_size_(prompt.size()),
+      tokens_(std::move(prompt)),
+      cache_(shape),
+      stops_(options_.stop_strings) {
+  if (tokens_.empty()) throw std::invalid_argument("the prompt has no tokens");
+  if (tokens_.size() >= options_.context_length) throw std::invalid_argument("the prompt fills the context");
+  for (const std::int32_t token : tokens_) {
+    if (token < 0 || static_cast<std::size_t>(token) >= shape.vocabulary) {
+      throw std::invalid_argument("token " + std::to_string(token) + " is not in the model's vocabulary");
+    }
+  }
+}
+
+std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
+  const auto begin = tokens_.begin() + static_cast<std::ptrdiff_t>(computed_);
+  return {begin, begin + static_cast<std::ptrdiff_t>(count)};
+}
+
+Sequence::Step Sequence::draw(std::span<const float> logits, const Digest& logits_digest, Sampler& sampler) {
+  digest_.fold(logits_digest);
+  const std::int32_t token = sampler.sample(logits, tokens_, tokens_.size(), options_.sampling);
+  tokens_.push_back(token);
+  StopReason stop = stop_after(token);
+  std::string text;
+  if (stop != StopReason::EndOfSequence) {
+    const bool printable = static_cast<std::size_t>(token) < vocabulary_->size();
+    text = stops_.append(utf8_.append(printable ? std::string_view(vocabulary_->piece(token)) : ""));
+    if (stops_.matched()) stop = StopReason::StopString;
+  }
+  if (stop != StopReason::None && stop != StopReason::StopString) text += finish_text();
+  return {token, std::move(text), stop};
+}
+
+StopReason Sequence::stop_after(std::int32_t token) const {
+  if (std::ranges::find(options_.end_tokens, token) != options_.end_tokens.end()) return StopReason::EndOfSequence;
+  if (tokens_.size() - prompt_size_ >= options_.max_tokens) return StopReason::MaxTokens;
+  if (tokens_.size() >= options_.context_length) return StopReason::ContextFull;
+  return StopReason::None;
+}
+
+std::string Sequence::finish_text() {
+  std::string text = stops_.append(utf8_.finish());
+  if (!stops_.matched()) text += stops_.finish();
+  return text;
+}
+
+}  // namespace engine::runtime

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "model/kv_cache.h"
+#include "runtime/sampler.h"
+#include "runtime/stop_matcher.h"
+#include "runtime/utf8.h"
+#include "runtime/vocabulary.h"
+
+namespace engine::runtime {
+
+enum class StopReason { None, EndOfSequence, StopString, MaxTokens, ContextFull, Cancelled, Error };
+// As the protocol spells it; empty for None.
+std::string_view stop_reason_name(StopReason reason);
+
+struct SequenceOptions {
+  std::size_t context_length = 0;
+  std::size_t max_tokens = 0;
+  SamplingOptions sampling;
+  std::vector<std::int32_t> end_tokens;
+  std::vector<std::string> stop_strings;
+  std::int64_t flush_ns = 0;
+};
+
+// One execution inside the run loop: its tokens, its cache, its text.
+class Sequence {
+ public:
+  // Throws std::invalid_argument where the prompt is empty or leaves no room in the context.
+  Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceOptions options,
+           const model::HyperParameters& shape, std::shared_ptr<const Vocabulary> vocabulary);
+
+  std::uint64_t id() const { return id_; }
+  const SequenceOptions& options() const { return options_; }
+  model::KvCache& cache() { return cache_; }
+
+  // Positions whose keys and values are in the cache.
+  std::size_t computed() const { return computed_; }
+  // Tokens that have none yet: the rest of the prompt, or the one token last drawn.
+  std::size_t waiting() const { return tokens_.size() - computed_; }
+  bool prefilling() const { return computed_ < prompt_size_; }
+  std::vector<std::int32_t> next_tokens(std::size_t count) const;
+  void mark_computed(std::size_t count) { computed_ += count; }
+
+  // What a drawn token brought.
+  struct Step {
+    std::int32_t token;
+    std::string text;  // text that has become certain
+    StopReason stop;
+  };
+  // Draws the next token from the logits of the last one.
+  Step draw(std::span<const float> logits, const Digest& logits_digest, Sampler& sampler);
+  // Text still held back, for a sequence that is ended from outside.
+  std::string finish_text();
+
+  const Digest& digest() const { return digest_; }
+
+ private:
+  StopReason stop_after(std::int32_t token) const;
+
+  std::uint64_t id_;
+  SequenceOptions options_;
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  std::size_t prompt_size_;
+  std::vector<std::int32_t> tokens_;  // prompt and generated
+  std::size_t computed_ = 0;
+  model::KvCache cache_;
+  Utf8Stream utf8_;
+  StopMatcher stops_;
+  Digest digest_;
+};
+
+}  // namespace engine::runtime

@@ -1,0 +1,144 @@
+"""One model file: what its metadata says, and what is derived from it once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from engine import _core
+from engine.content_hash import ContentHashes
+from engine.metadata import Metadata
+from engine.tokenizer import Tokenizer
+from protocol.errors import UnsupportedModel
+from protocol.plan import ModelRef
+
+ARCHITECTURES = ("llama", "qwen2")
+TENSOR_TYPES = ("BF16", "F16", "F32", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0")
+_KV_ELEMENT_BYTES = 2
+"""f16, the one KV cache type."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """All that a plan is made of."""
+
+    ref: ModelRef
+    context_length: int
+    """Trained."""
+    weights_bytes: int
+    kv_bytes_per_token: int
+    eos_token_ids: tuple[int, ...]
+
+
+class ModelArtifact:
+    """A GGUF that has been opened and parsed. Thread-safe; the tokenizer and the hash are made when first asked for."""
+
+    def __init__(self, name: str, path: Path, gguf: _core.GgufFile, hashes: ContentHashes) -> None:
+        """Raises InvalidModel where ``general.architecture`` is missing or no string."""
+        self.name = name
+        self.path = path
+        self.gguf = gguf
+        self.metadata = Metadata(gguf)
+        self.architecture = self.metadata.string("general.architecture")
+        self._hashes = hashes
+        self._tokenizer_lock = Lock()
+        self._tokenizer: Tokenizer | None = None
+
+    @property
+    def content_hash(self) -> str:
+        """Blocking, and long for a file never hashed before. Raises OSError."""
+        return self._hashes.of(self.path)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Blocking the first time. Raises InvalidModel, UnsupportedModel."""
+        with self._tokenizer_lock:
+            if self._tokenizer is None:
+                self._tokenizer = Tokenizer(self.gguf)
+            return self._tokenizer
+
+    @cached_property
+    def tensors(self) -> tuple[_core.TensorInfo, ...]:
+        return tuple(self.gguf.tensors())
+
+    @property
+    def stored_types(self) -> tuple[str, ...]:
+        return tuple(sorted({tensor.type for tensor in self.tensors}))
+
+    @property
+    def weights_bytes(self) -> int:
+        return sum(tensor.size_bytes for tensor in self.tensors)
+
+    @property
+    def parameters_total(self) -> int:
+        return sum(math.prod(tensor.shape) for tensor in self.tensors)
+
+    @property
+    def context_length(self) -> int:
+        """Tokens the model was trained for. Raises InvalidModel."""
+        return self.metadata.positive(f"{self.architecture}.context_length")
+
+    @property
+    def chat_template(self) -> str | None:
+        """Raises InvalidModel where it is no string."""
+        return self.metadata.string_or_none("tokenizer.chat_template")
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes of KV cache for one token of all layers. Raises InvalidModel."""
+        metadata, prefix = self.metadata, self.architecture
+        heads = metadata.positive(f"{prefix}.attention.head_count")
+        head_dim = metadata.positive(f"{prefix}.embedding_length") // heads
+        kv_heads = metadata.positive(f"{prefix}.attention.head_count_kv", heads)
+        key = metadata.positive(f"{prefix}.attention.key_length", head_dim)
+        value = metadata.positive(f"{prefix}.attention.value_length", head_dim)
+        return metadata.positive(f"{prefix}.block_count") * kv_heads * (key + value) * _KV_ELEMENT_BYTES
+
+    def facts(self) -> ModelFacts:
+        """What a plan needs. Blocking: hashes a file never hashed before, and builds the tokenizer.
+
+        Raises:
+            UnsupportedModel: an architecture or a tensor type this engine lacks, or a vocabulary without weights.
+            InvalidModel: metadata that must be there is missing or senseless.
+        """
+        self._require_runnable()
+        return ModelFacts(
+            ref=ModelRef(
+                name=self.name,
+                path=str(self.path),
+                content_hash=self.content_hash,
+                architecture=self.architecture,
+                stored_types=self.stored_types,
+            ),
+            context_length=self.context_length,
+            weights_bytes=self.weights_bytes,
+            kv_bytes_per_token=self.kv_bytes_per_token,
+            eos_token_ids=self.tokenizer.eos_token_ids,
+        )
+
+    def _require_runnable(self) -> None:
+        details: dict[str, Any] = {"model": self.name, "architecture": self.architecture}
+        if not self.tensors:
+            raise UnsupportedModel(
+                f"{self.name} holds a vocabulary and no weights: it can tokenize, it cannot run", **details
+            )
+        if self.architecture not in ARCHITECTURES:
+            raise UnsupportedModel(
+                f"{self.name} has architecture {self.architecture!r}; this engine runs {', '.join(ARCHITECTURES)}",
+                allowed=list(ARCHITECTURES),
+                **details,
+            )
+        for tensor in self.tensors:
+            if tensor.type not in TENSOR_TYPES:
+                raise UnsupportedModel(
+                    f"tensor {tensor.name} of {self.name} has type {tensor.type}; this engine reads "
+                    f"{', '.join(TENSOR_TYPES)}",
+                    tensor=tensor.name,
+                    tensor_type=tensor.type,
+                    allowed=list(TENSOR_TYPES),
+                    **details,
+                )

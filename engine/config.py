@@ -1,0 +1,60 @@
+"""Where the engine keeps things and how much it may take: decided once, at start-up."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from engine.machine import memory_bytes
+from protocol.errors import InvalidRequest
+
+DEFAULT_POWERCAP_ROOT = Path("/sys/class/powercap")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    models_dir: Path
+    """Pulled models, and any GGUF a user puts there."""
+    cache_dir: Path
+    """What can be made again: content hashes."""
+    powercap_root: Path = DEFAULT_POWERCAP_ROOT
+    """Another tree than the machine's serves containers and tests."""
+    max_queued: int = 256
+    """Executions waiting to run; the next one is ``overloaded``."""
+    memory_mb: int | None = None
+    """Most MiB of weights and KV cache for one execution whose request sets no limit; ``None`` is no limit."""
+
+
+def default_config() -> EngineConfig:
+    """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_POWERCAP_ROOT`` and ``_MEMORY_MB`` where set.
+
+    Memory defaults to nine tenths of what the machine (or its cgroup) has, never to what is free at the moment: equal
+    requests must get equal plans.
+
+    Raises:
+        InvalidRequest: ENGINE_MEMORY_MB is not a positive whole number.
+    """
+    return EngineConfig(
+        models_dir=_directory("ENGINE_MODELS_DIR", platformdirs.user_data_path("engine") / "models"),
+        cache_dir=_directory("ENGINE_CACHE_DIR", platformdirs.user_cache_path("engine")),
+        powercap_root=_directory("ENGINE_POWERCAP_ROOT", DEFAULT_POWERCAP_ROOT),
+        memory_mb=_memory_mb(os.environ.get("ENGINE_MEMORY_MB", "")),
+    )
+
+
+def _directory(variable: str, default: Path) -> Path:
+    given = os.environ.get(variable, "")
+    return Path(given).expanduser().absolute() if given else default
+
+
+def _memory_mb(given: str) -> int:
+    if not given:
+        return memory_bytes() * 9 // 10 >> 20
+    if not (given.isascii() and given.isdigit() and int(given) > 0):
+        raise InvalidRequest(
+            f"ENGINE_MEMORY_MB is {given!r}; give a positive whole number of MiB", field="ENGINE_MEMORY_MB", value=given
+        )
+    return int(given)

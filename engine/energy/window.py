@@ -1,0 +1,89 @@
+"""From two readings to an execution's energy, with what it is worth. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from engine.energy.source import EnergyReading, EnergySource
+from protocol.metrics import EnergyReport
+
+SHORTEST_WINDOW_MS = 200.0
+"""A counter moves about every millisecond, so a window's two ends are uncertain by 2 ms in all: 1 % of 200 ms."""
+_UPDATE_MS = 1.0
+_LIVE_WINDOW_NS = 1_000_000_000
+"""Watts over less than a second would let one process on the machine spy on another's work."""
+
+
+def energy_report(
+    source: EnergySource,
+    start: EnergyReading | None,
+    end: EnergyReading | None,
+    share: float | None = 1.0,
+    contended: bool | None = None,
+) -> EnergyReport:
+    """What an execution between two readings of ``source`` used.
+
+    ``share`` is the execution's part of the run loop's compute time in between, over 0 to 1, 1 where it ran alone;
+    ``None`` where that is not known. Every joule that cannot be vouched for is ``None``, with the reason.
+    """
+    reason = _unknown(source, start, end, share)
+    if reason or start is None or end is None or share is None or start.package_uj is None or end.package_uj is None:
+        return EnergyReport(kind="unavailable", source=source.name, contended=contended, reason=reason)
+    window_ms = (end.time_ns - start.time_ns) / 1e6
+    package_j = (end.package_uj - start.package_uj) / 1e6
+    return EnergyReport(
+        kind="measured" if share == 1.0 else "attributed",
+        source=source.name,
+        domains=source.domains,
+        window_ms=window_ms,
+        rel_uncertainty=2 * _UPDATE_MS / window_ms,
+        package_j=package_j,
+        attributed_j=package_j * share,
+        contended=contended,
+    )
+
+
+def _unknown(
+    source: EnergySource, start: EnergyReading | None, end: EnergyReading | None, share: float | None
+) -> str | None:
+    if source.reason:
+        return source.reason
+    if start is None or end is None:
+        return "the execution ended before it computed anything"
+    if error := start.error or end.error:
+        return error
+    if start.epoch != end.epoch:
+        return "a counter could not be read in between, so the sum has a hole"
+    window_ms = (end.time_ns - start.time_ns) / 1e6
+    if window_ms < SHORTEST_WINDOW_MS:
+        return f"the window of {window_ms:.0f} ms is too short: counters are good to 1 % from {SHORTEST_WINDOW_MS:.0f} ms"
+    if share is None:
+        return "other executions ran at the same time, and how they shared the CPU is not known"
+    return None
+
+
+class PowerAverage:
+    """Live watts of the packages: the average over at least the last second of readings."""
+
+    def __init__(self) -> None:
+        self._readings: deque[EnergyReading] = deque()
+
+    def add(self, reading: EnergyReading) -> None:
+        """Take the newest reading. A failed one empties the average: there is no averaging over a hole."""
+        if reading.package_uj is None or (self._readings and self._readings[-1].epoch != reading.epoch):
+            self._readings.clear()
+        if reading.package_uj is not None:
+            self._readings.append(reading)
+        while len(self._readings) > 2 and reading.time_ns - self._readings[1].time_ns >= _LIVE_WINDOW_NS:
+            self._readings.popleft()
+
+    @property
+    def watts(self) -> float | None:
+        """``None`` until the readings span a second."""
+        if len(self._readings) < 2:
+            return None
+        first, last = self._readings[0], self._readings[-1]
+        elapsed_ns = last.time_ns - first.time_ns
+        if elapsed_ns < _LIVE_WINDOW_NS or first.package_uj is None or last.package_uj is None:
+            return None
+        return (last.package_uj - first.package_uj) * 1e3 / elapsed_ns

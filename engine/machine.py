@@ -1,0 +1,55 @@
+"""What this machine lets the engine use. Probed once, at start-up; plans are made from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import _core
+from engine.cgroup import cpu_quota, memory_limit
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    cpu_model: str
+    allowed_cpus: int
+    """CPUs this process may keep busy: its affinity, cut by the cgroups' quota."""
+    memory_bytes: int
+    """Physical memory, or the cgroups' limit where that is less."""
+    kernel_tables: Mapping[str, str]
+    """Every kernel table: ``""`` where this machine can run it, else the reason why not."""
+
+
+def probe_machine() -> Machine:
+    return Machine(
+        cpu_model=_core.cpu_model(),
+        allowed_cpus=allowed_cpus(len(os.sched_getaffinity(0)), cpu_quota()),
+        memory_bytes=memory_bytes(),
+        kernel_tables=_core.kernel_tables(),
+    )
+
+
+def allowed_cpus(affinity: int, quota: float | None) -> int:
+    """Whole CPUs under the quota: a thread that gets half a CPU would hold the others up at every barrier."""
+    return affinity if quota is None else max(1, min(affinity, int(quota)))
+
+
+def memory_bytes() -> int:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = memory_limit()
+    return physical if limit is None else min(physical, limit)
+
+
+def memory_peak_mb(status: Path = Path("/proc/self/status")) -> float | None:
+    """Largest resident size of this process so far, in MiB; ``None`` where the kernel does not tell."""
+    try:
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        match line.split():
+            case ["VmHWM:", kib, "kB"]:
+                return int(kib) / 1024
+    return None

@@ -1,0 +1,243 @@
+"""A request, a model and a machine go in; a plan with nothing left open, or a typed refusal, comes out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, cast, get_args
+
+from engine.artifact import ModelFacts
+from engine.config import EngineConfig
+from engine.machine import Machine
+from engine.prompt import PreparedPrompt
+from protocol.errors import (
+    EnergyUnavailable,
+    InvalidPlan,
+    InvalidRequest,
+    OutOfMemoryBudget,
+    PromptTooLong,
+    UnsupportedBackend,
+    UnsupportedQuantization,
+)
+from protocol.messages import PlanEstimate
+from protocol.plan import (
+    PLAN_SCHEMA_VERSION,
+    Backend,
+    Batch,
+    EnergySource,
+    ExecutionPlan,
+    ExecutionRequest,
+    KvCacheType,
+    Limits,
+    PlanStop,
+    Quantization,
+    RunRequest,
+    SchedulerPolicy,
+)
+
+BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx2", "reference")
+"""Best first; each names a kernel table."""
+QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("native",)
+"""Those this engine can apply, of the ones the protocol names."""
+MEASURED_SOURCES: Final[tuple[EnergySource, ...]] = ("rapl",)
+"""Best first."""
+_CONTEXT_STEP = 64
+_MIB = 1 << 20
+
+
+def resolve_plan(
+    request: RunRequest,
+    model: ModelFacts,
+    prompt: PreparedPrompt,
+    machine: Machine,
+    energy: Mapping[str, str],
+    config: EngineConfig,
+) -> ExecutionPlan:
+    """The plan of a request.
+
+    ``energy`` holds every energy source: ``""`` where it works, else the reason why not.
+
+    Raises:
+        UnsupportedBackend, UnsupportedQuantization, InvalidRequest, EnergyUnavailable: see :func:`check_request`.
+        PromptTooLong: the prompt leaves no room in the context.
+        InvalidPlan: a context longer than the model was trained for.
+        OutOfMemoryBudget: weights and KV cache exceed the memory limit.
+    """
+    check_request(request, machine, energy)
+    execution = request.execution
+    memory_mb = execution.limits.memory_mb or config.memory_mb
+    plan = ExecutionPlan(
+        schema_version=PLAN_SCHEMA_VERSION,
+        model_ref=model.ref,
+        backend=cast("Backend", execution.backend or _best_backend(machine)),
+        quantization=cast("Quantization", execution.quantization),
+        kv_cache=cast("KvCacheType", execution.kv_cache),
+        threads=execution.threads or machine.allowed_cpus,
+        spin_us=execution.spin_us,
+        batch=Batch(
+            max_sequences=execution.max_sequences,
+            prefill_chunk=execution.prefill_chunk,
+            context_length=_context_length(execution, model, len(prompt.token_ids)),
+        ),
+        prefix_cache="off",
+        scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
+        priority=0,
+        prompt_format=prompt.prompt_format,
+        sampling=execution.sampling,
+        limits=execution.limits.model_copy(update={"memory_mb": memory_mb}),
+        stop=PlanStop(
+            eos=execution.stop.eos,
+            strings=execution.stop.strings,
+            eos_token_ids=model.eos_token_ids if execution.stop.eos else (),
+        ),
+        energy_source=cast("EnergySource", execution.energy_source or _best_energy_source(energy)),
+        stream=execution.stream,
+    )
+    _check_memory(estimate(plan, model, len(prompt.token_ids)), memory_mb)
+    return plan
+
+
+def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, str]) -> None:
+    """Everything that can be refused before a model is opened.
+
+    Raises:
+        UnsupportedBackend: unknown, or this machine cannot run it; says why and what it can run.
+        UnsupportedQuantization: unknown, or not one this engine applies.
+        InvalidRequest: an unknown KV cache type, policy or energy source, or more threads than allowed CPUs.
+        EnergyUnavailable: a limit in watts, or an energy source by name, that nothing here can measure.
+    """
+    execution = request.execution
+    _check_backend(execution.backend, machine)
+    _check_quantization(execution.quantization)
+    _check_known("kv_cache", execution.kv_cache, get_args(KvCacheType))
+    _check_known("scheduler_policy", execution.scheduler_policy, get_args(SchedulerPolicy))
+    if execution.threads is not None and execution.threads > machine.allowed_cpus:
+        raise InvalidRequest(
+            f"threads is {execution.threads}; this process is allowed {machine.allowed_cpus} CPUs "
+            "(its affinity, cut by the cgroup's quota)",
+            field="execution.threads",
+            value=execution.threads,
+            maximum=machine.allowed_cpus,
+        )
+    _check_energy(execution.energy_source, execution.limits, energy)
+
+
+def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> PlanEstimate:
+    """The memory a plan asks for, known before anything is allocated."""
+    return PlanEstimate(
+        weights_bytes=model.weights_bytes,
+        kv_cache_bytes=model.kv_bytes_per_token * plan.batch.context_length,
+        prompt_tokens=prompt_tokens,
+    )
+
+
+def capabilities(machine: Machine, energy: Mapping[str, str]) -> tuple[str, ...]:
+    """What this engine offers on this machine, as ``kind:name``."""
+    return (
+        *(f"backend:{name}" for name in BACKENDS if machine.kernel_tables.get(name) == ""),
+        *(f"quantization:{name}" for name in QUANTIZATIONS),
+        *(f"kv_cache:{name}" for name in get_args(KvCacheType)),
+        *(f"scheduler_policy:{name}" for name in get_args(SchedulerPolicy)),
+        *(f"energy_source:{name}" for name, reason in energy.items() if not reason),
+    )
+
+
+def _check_known(field: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise InvalidRequest(
+            f"{field} is {value!r}; allowed: {', '.join(allowed)}",
+            field=f"execution.{field}",
+            value=value,
+            allowed=list(allowed),
+        )
+
+
+def _check_backend(name: str | None, machine: Machine) -> None:
+    available = [table for table in BACKENDS if machine.kernel_tables.get(table) == ""]
+    if name in available or (name is None and available):
+        return
+    reasons = {table: reason for table in BACKENDS if (reason := machine.kernel_tables.get(table, "not built in"))}
+    wanted = "no backend can run on this machine" if name is None else f"no backend {name!r} on this machine"
+    if name in reasons:
+        wanted = f"backend {name!r} cannot run on this machine: {reasons[name]}"
+    listed = f"available: {', '.join(available) or 'none'}"
+    unavailable = "".join(f"; {table}: {reason}" for table, reason in reasons.items() if table != name)
+    raise UnsupportedBackend(
+        f"{wanted}; {listed}{unavailable}", field="execution.backend", value=name, allowed=available, reasons=reasons
+    )
+
+
+def _check_quantization(name: str) -> None:
+    if name in QUANTIZATIONS:
+        return
+    known = name in get_args(Quantization)
+    reason = "is a recipe this version of the engine cannot apply yet" if known else "is not a quantization"
+    raise UnsupportedQuantization(
+        f"{name!r} {reason}; allowed: {', '.join(QUANTIZATIONS)} (the weights as they are stored in the file)",
+        field="execution.quantization",
+        value=name,
+        allowed=list(QUANTIZATIONS),
+    )
+
+
+def _check_energy(source: str | None, limits: Limits, energy: Mapping[str, str]) -> None:
+    if source is not None:
+        _check_known("energy_source", source, get_args(EnergySource))
+    if source is not None and energy.get(source, "not built in"):
+        raise EnergyUnavailable(
+            f"energy source {source!r} measures nothing here: {energy.get(source, 'not built in')}",
+            field="execution.energy_source",
+            source=source,
+            reasons=dict(energy),
+        )
+    if limits.max_watts is not None and (source or _best_energy_source(energy)) not in MEASURED_SOURCES:
+        reasons = {name: reason for name, reason in energy.items() if reason}
+        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "the plan's energy source is none"
+        raise EnergyUnavailable(
+            f"limits.max_watts needs a source that measures watts. {told}",
+            field="execution.limits.max_watts",
+            reasons=reasons,
+        )
+
+
+def _best_backend(machine: Machine) -> Backend:
+    return next(name for name in BACKENDS if machine.kernel_tables.get(name) == "")
+
+
+def _best_energy_source(energy: Mapping[str, str]) -> EnergySource:
+    return next((name for name in MEASURED_SOURCES if energy.get(name, "absent") == ""), "none")
+
+
+def _context_length(execution: ExecutionRequest, model: ModelFacts, prompt_tokens: int) -> int:
+    """The length asked for, or the least multiple of 64 that holds the whole run, up to the trained length."""
+    asked = execution.context_length
+    if asked is not None and asked > model.context_length:
+        raise InvalidPlan(
+            f"context_length is {asked}; {model.ref.name} was trained for {model.context_length}",
+            field="execution.context_length",
+            value=asked,
+            maximum=model.context_length,
+        )
+    whole_run = -(-(prompt_tokens + execution.limits.max_tokens) // _CONTEXT_STEP) * _CONTEXT_STEP
+    context_length = asked or min(model.context_length, whole_run)
+    if prompt_tokens >= context_length:
+        raise PromptTooLong(
+            f"the prompt has {prompt_tokens} tokens and the context {context_length}: there is no room for an answer",
+            prompt_tokens=prompt_tokens,
+            context_length=context_length,
+            trained=model.context_length,
+        )
+    return context_length
+
+
+def _check_memory(needed: PlanEstimate, memory_mb: int | None) -> None:
+    total = needed.weights_bytes + needed.kv_cache_bytes
+    if memory_mb is not None and total > memory_mb * _MIB:
+        raise OutOfMemoryBudget(
+            f"the run needs {-(-total // _MIB)} MiB (weights {-(-needed.weights_bytes // _MIB)}, KV cache "
+            f"{-(-needed.kv_cache_bytes // _MIB)}) and the limit is {memory_mb}; raise limits.memory_mb or lower "
+            "context_length or max_tokens",
+            needed_mb=-(-total // _MIB),
+            memory_mb=memory_mb,
+            weights_bytes=needed.weights_bytes,
+            kv_cache_bytes=needed.kv_cache_bytes,
+        )

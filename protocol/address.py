@@ -1,0 +1,16 @@
+"""Where the engine's socket is, unless someone says otherwise."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def default_socket_path() -> Path:
+    """``$ENGINE_SOCKET``, else ``$XDG_RUNTIME_DIR/engine/engine.sock``, else ``engine-$UID/engine.sock`` under tmp."""
+    if named := os.environ.get("ENGINE_SOCKET"):
+        return Path(named)
+    if runtime_dir := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(runtime_dir) / "engine" / "engine.sock"
+    return Path(tempfile.gettempdir()) / f"engine-{os.getuid()}" / "engine.sock"

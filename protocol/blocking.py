@@ -1,0 +1,195 @@
+"""A client without an event loop, for command lines and scripts: one socket, one thread."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from protocol.address import default_socket_path
+from protocol.codec import decode_engine, encode
+from protocol.errors import EngineUnreachable
+from protocol.framing import FrameDecoder, encode_frame
+from protocol.messages import (
+    PROTOCOL_VERSION,
+    Cancel,
+    Detokenize,
+    Done,
+    EngineMessage,
+    Failed,
+    Hello,
+    ListModels,
+    ModelDescription,
+    ModelInfo,
+    ModelList,
+    Plan,
+    Planned,
+    Progress,
+    PullModel,
+    Request,
+    Run,
+    Shutdown,
+    Status,
+    StatusReport,
+    Text,
+    TokenIds,
+    Tokenize,
+    Welcome,
+)
+from protocol.plan import RunRequest
+from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
+
+_RECEIVE_BYTES = 65_536
+
+
+class BlockingClient:
+    """A connection to the engine. Every method may raise the error that the engine answers with.
+
+    Replies to other requests that arrive while one is awaited are kept for their turn, so several runs may be read
+    in any order. Not for use from several threads at once.
+    """
+
+    def __init__(self, stream: socket.socket) -> None:
+        """Greets the engine over a connected stream. Raises UnsupportedProtocol, Overloaded, EngineUnreachable."""
+        self._stream = stream
+        self._decoder = FrameDecoder()
+        self._frames: deque[bytes] = deque()
+        self._request_ids = count(1)
+        self._arrived: dict[int, deque[EngineMessage]] = {}
+        """Replies not yet taken, by the requests that await some."""
+        self._send(Hello(protocol_version=PROTOCOL_VERSION))
+        self.welcome = expect(self._receive(), Welcome)
+
+    @classmethod
+    def connect(cls, path: Path | None = None, timeout: float | None = None) -> Self:
+        """Connect to the socket at ``path`` (default: :func:`protocol.address.default_socket_path`).
+
+        ``timeout`` bounds every single wait on the socket, in seconds; ``None`` waits for ever.
+
+        Raises:
+            EngineUnreachable: nothing listens there.
+        """
+        path = path or default_socket_path()
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            stream.settimeout(timeout)
+            stream.connect(str(path))
+            return cls(stream)
+        except OSError as error:
+            stream.close()
+            raise EngineUnreachable(f"no engine answers at {path}: {error}", socket=str(path)) from error
+        except BaseException:
+            stream.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up; executions started here are cancelled."""
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(self, request: RunRequest) -> Iterator[RunMessage]:
+        """Execute: ``Accepted``, any number of ``Progress`` and ``Tokens``, and ``Finished``."""
+        request_id = self._ask(Run(request_id=next(self._request_ids), request=request))
+        while True:
+            message = self._next_reply(request_id)
+            if not isinstance(message, RunMessage):
+                raise unexpected(message)
+            yield message
+            if is_last(message):
+                return
+
+    def post_cancel(self, execution_id: str) -> None:
+        """Ask for a cancel without awaiting the answer. A signal handler may call it while :meth:`run` is iterated."""
+        self._send(Cancel(request_id=next(self._request_ids), execution_id=execution_id))
+
+    def cancel(self, execution_id: str) -> None:
+        self._call(Cancel(request_id=next(self._request_ids), execution_id=execution_id), Done)
+
+    def plan(self, request: RunRequest) -> Planned:
+        return self._call(Plan(request_id=next(self._request_ids), request=request), Planned)
+
+    def status(self) -> StatusReport:
+        return self._call(Status(request_id=next(self._request_ids)), StatusReport)
+
+    def list_models(self) -> ModelList:
+        return self._call(ListModels(request_id=next(self._request_ids)), ModelList)
+
+    def model_info(self, model: str) -> ModelDescription:
+        return self._call(ModelInfo(request_id=next(self._request_ids), model=model), ModelDescription)
+
+    def pull_model(self, model: str) -> Iterator[Progress | ModelDescription]:
+        """Fetch a model: any number of ``Progress``, then its ``ModelDescription``."""
+        request_id = self._ask(PullModel(request_id=next(self._request_ids), model=model))
+        while isinstance(message := self._next_reply(request_id), Progress):
+            yield message
+        yield expect(message, ModelDescription)
+
+    def tokenize(self, model: str, text: str, *, add_special: bool = True, parse_special: bool = False) -> TokenIds:
+        request = Tokenize(
+            request_id=next(self._request_ids),
+            model=model,
+            text=text,
+            add_special=add_special,
+            parse_special=parse_special,
+        )
+        return self._call(request, TokenIds)
+
+    def detokenize(self, model: str, token_ids: tuple[int, ...]) -> Text:
+        return self._call(Detokenize(request_id=next(self._request_ids), model=model, token_ids=token_ids), Text)
+
+    def shutdown(self) -> None:
+        """Stop the engine; returns when nothing runs any more."""
+        self._call(Shutdown(request_id=next(self._request_ids)), Done)
+
+    def _call(self, request: Request, kind: type[Reply]) -> Reply:
+        return expect(self._next_reply(self._ask(request)), kind)
+
+    def _ask(self, request: Request) -> int:
+        self._arrived[request.request_id] = deque()
+        self._send(request)
+        return request.request_id
+
+    def _next_reply(self, request_id: int) -> EngineMessage:
+        """The next reply to a request. Raises the error of a ``Failed`` that is addressed to it, or to nobody."""
+        while not self._arrived[request_id]:
+            message = self._receive()
+            addressee = getattr(message, "request_id", None)
+            if addressee is None:
+                raise unexpected(message)
+            # A reply nobody awaits answers post_cancel, or a run whose iteration was given up.
+            if addressee in self._arrived:
+                self._arrived[addressee].append(message)
+        message = self._arrived[request_id].popleft()
+        if is_last(message):
+            del self._arrived[request_id]
+        if isinstance(message, Failed):
+            raise error_of(message)
+        return message
+
+    def _send(self, message: Hello | Request) -> None:
+        try:
+            self._stream.sendall(encode_frame(encode(message)))
+        except OSError as error:
+            raise EngineUnreachable(f"the engine hung up: {error}") from error
+
+    def _receive(self) -> EngineMessage:
+        while not self._frames:
+            try:
+                data = self._stream.recv(_RECEIVE_BYTES)
+            except OSError as error:
+                raise EngineUnreachable(f"the engine does not answer: {error}") from error
+            if not data:
+                raise EngineUnreachable("the engine hung up")
+            self._frames.extend(self._decoder.feed(data))
+        return decode_engine(self._frames.popleft())

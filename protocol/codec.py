@@ -1,0 +1,96 @@
+"""Messages to msgpack maps and back. Decoding trusts nothing; encoding trusts the types."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import msgpack  # type: ignore[import-untyped]  # it ships none
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from protocol.errors import EngineError, InvalidRequest, UnknownMessage
+from protocol.messages import ClientMessage, EngineMessage, Failed
+from protocol.model import Value
+from protocol.unpacking import unpack
+
+_CLIENT_TYPES: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in get_args(ClientMessage)}
+_ENGINE_TYPES: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in get_args(EngineMessage)}
+_MAX_REPORTED = 5
+"""Faults named in one error: enough to mend a request, too few to echo a hostile one."""
+
+
+def encode(message: Value) -> bytes:
+    """The message as a msgpack map. What msgpack cannot hold in an ``Any`` field is sent as its text."""
+    packed: bytes = msgpack.packb(message.model_dump(), default=str, unicode_errors="backslashreplace")
+    return packed
+
+
+def decode_client(payload: bytes) -> ClientMessage:
+    """The client's message in a frame. Raises BadFrame, UnknownMessage, InvalidRequest."""
+    return client_message(unpack(payload))
+
+
+def decode_engine(payload: bytes) -> EngineMessage:
+    """The engine's message in a frame. Raises BadFrame, UnknownMessage, InvalidRequest."""
+    return _message(unpack(payload), _ENGINE_TYPES)  # type: ignore[return-value]  # the table holds that union only
+
+
+def client_message(content: dict[str, Any]) -> ClientMessage:
+    """The message that an unpacked map stands for.
+
+    Raises:
+        UnknownMessage: ``type`` is missing or not one of this protocol version.
+        InvalidRequest: a field is unknown, missing, of a wrong type or out of range; ``params`` hold the dotted
+            ``field``, the ``reason``, and the ``allowed`` values where they can be listed.
+    """
+    return _message(content, _CLIENT_TYPES)  # type: ignore[return-value]  # the table holds that union only
+
+
+def request_id_of(content: dict[str, Any]) -> int | None:
+    """The request id of a map that need not be a valid message, so that its refusal can be addressed."""
+    request_id = content.get("request_id")
+    return request_id if type(request_id) is int and 0 <= request_id < 2**63 else None
+
+
+def failed(request_id: int | None, error: EngineError) -> Failed:
+    """The message that carries an error to the client."""
+    return Failed(request_id=request_id, code=error.code, message=error.message, params=error.params)
+
+
+def _message(content: dict[str, Any], types: dict[str, type[BaseModel]]) -> BaseModel:
+    name = content.get("type")
+    cls = types.get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise UnknownMessage(f"there is no message of type {_shown(name)}", allowed=sorted(types))
+    try:
+        return cls.model_validate(content)
+    except ValidationError as error:
+        raise _invalid_request(error) from error
+
+
+def _invalid_request(error: ValidationError) -> InvalidRequest:
+    details = error.errors(include_url=False, include_context=True)
+    first = details[0]
+    params: dict[str, Any] = {"field": _field(first), "reason": first["msg"]}
+    if "expected" in first.get("ctx", {}):
+        params["allowed"] = first["ctx"]["expected"]
+    faults = "; ".join(f"{_field(detail)}: {detail['msg']}{_given(detail)}" for detail in details[:_MAX_REPORTED])
+    unnamed = len(details) - _MAX_REPORTED
+    return InvalidRequest(faults + (f"; and {unnamed} more" if unnamed > 0 else ""), **params)
+
+
+def _field(detail: ErrorDetails) -> str:
+    return ".".join(_clipped(str(part)) for part in detail["loc"]) or "request"
+
+
+def _given(detail: ErrorDetails) -> str:
+    value = detail["input"]
+    return f" (got {_shown(value)})" if isinstance(value, str | int | float | None) else ""
+
+
+def _shown(value: object) -> str:
+    return _clipped(repr(value))
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."

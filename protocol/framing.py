@@ -1,0 +1,62 @@
+"""Frames on a byte stream: a 4-byte big-endian length, then that many bytes."""
+
+from __future__ import annotations
+
+from protocol.errors import FrameTooLarge
+
+MAX_FRAME_BYTES = 16 * 2**20
+"""Holds a prompt of any context length there is, and bounds what one peer can make the other hold."""
+
+_PREFIX_BYTES = 4
+
+
+def encode_frame(payload: bytes, max_frame_bytes: int = MAX_FRAME_BYTES) -> bytes:
+    """The payload behind its length. Raises FrameTooLarge."""
+    _check_length(len(payload), max_frame_bytes)
+    return len(payload).to_bytes(_PREFIX_BYTES, "big") + payload
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames as it comes. The length is checked before anything is kept for it."""
+
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max_frame_bytes = max_frame_bytes
+        self._buffer = bytearray()
+
+    @property
+    def partial(self) -> bool:
+        """A frame has begun and not ended."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The payloads that ``data`` completes, in order.
+
+        Raises:
+            FrameTooLarge: a length prefix is over the cap; the stream cannot be read any further.
+        """
+        self._buffer += data
+        frames: list[bytes] = []
+        start = 0
+        while (end := self._frame_end(start)) is not None:
+            frames.append(bytes(self._buffer[start + _PREFIX_BYTES : end]))
+            start = end
+        del self._buffer[:start]
+        return frames
+
+    def _frame_end(self, start: int) -> int | None:
+        """Where the frame at ``start`` ends, or ``None`` while it is not whole."""
+        body = start + _PREFIX_BYTES
+        if len(self._buffer) < body:
+            return None
+        length = int.from_bytes(self._buffer[start:body], "big")
+        _check_length(length, self._max_frame_bytes)
+        return body + length if len(self._buffer) >= body + length else None
+
+
+def _check_length(length: int, max_frame_bytes: int) -> None:
+    if length > max_frame_bytes:
+        raise FrameTooLarge(
+            f"a frame of {length} bytes is over the cap of {max_frame_bytes}",
+            length=length,
+            max_frame_bytes=max_frame_bytes,
+        )

@@ -1,0 +1,40 @@
+"""What the blocking and the async client both know about replies."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from protocol.errors import BadFrame, EngineError, error_from_wire
+from protocol.messages import Accepted, EngineMessage, Failed, Finished, Progress, Tokens
+
+Reply = TypeVar("Reply", bound=EngineMessage)
+RunMessage = Accepted | Progress | Tokens | Finished
+"""What a ``Run`` is answered with, when it does not fail."""
+
+
+def is_last(message: EngineMessage) -> bool:
+    """No further message answers the same request."""
+    return not isinstance(message, Accepted | Progress | Tokens)
+
+
+def expect(message: EngineMessage, kind: type[Reply]) -> Reply:
+    """The message, if it is of the kind that answers the request.
+
+    Raises:
+        EngineError: the error that a ``Failed`` carries.
+        BadFrame: the engine answered with another message.
+    """
+    if not isinstance(message, kind):
+        raise unexpected(message)
+    return message
+
+
+def unexpected(message: EngineMessage) -> EngineError:
+    """The error to raise for a message that is not the answer hoped for: what a ``Failed`` carries, or BadFrame."""
+    if isinstance(message, Failed):
+        return error_of(message)
+    return BadFrame(f"the engine answered with a {message.type} where none belongs")
+
+
+def error_of(message: Failed) -> EngineError:
+    return error_from_wire(message.code, message.message, message.params)

@@ -1,0 +1,104 @@
+"""Msgpack from a stranger, turned into plain values within bounds.
+
+The payload is scanned first, without allocating: binary and extension types are refused, and the container sizes it
+claims may not add up to more elements than it has bytes. Only then is it unpacked, and its depth and keys checked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]  # it ships none
+
+from protocol.errors import BadFrame
+
+MAX_DEPTH = 16
+"""The deepest message of the protocol nests 6 levels; model metadata adds a few."""
+MAX_MAP_ENTRIES = 65_536
+MAX_ARRAY_ELEMENTS = 2**20
+"""Eight times the longest context in use (131,072 tokens)."""
+
+# One run of numbers, booleans and nil; possessive, so that a scan is linear.
+_SCALARS = re.compile(
+    rb"(?s:[\x00-\x7f\xe0-\xff\xc0\xc2\xc3]|[\xcc\xd0].|[\xcd\xd1]..|[\xca\xce\xd2].{4}|[\xcb\xcf\xd3].{8})*+"
+)
+_STRING_PREFIX = {0xD9: 1, 0xDA: 2, 0xDB: 4}
+_CONTAINER_PREFIX = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
+"""(bytes of the length, elements for each unit of it)"""
+
+
+def unpack(payload: bytes) -> dict[str, Any]:
+    """The map in ``payload``; arrays come as tuples.
+
+    Raises:
+        BadFrame: not msgpack, not one map, a duplicate key, binary or extension types, or beyond the caps.
+    """
+    _scan(payload)
+    try:
+        content = msgpack.unpackb(
+            payload,
+            use_list=False,
+            object_pairs_hook=_unique,
+            max_map_len=MAX_MAP_ENTRIES,
+            max_array_len=MAX_ARRAY_ELEMENTS,
+        )
+    except BadFrame:
+        raise
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise BadFrame(f"the frame is not msgpack within bounds: {error}") from error
+    if not isinstance(content, dict):
+        raise BadFrame(f"a frame holds a map, not {type(content).__name__}")
+    _check_depth(content, 1)
+    return content
+
+
+def _scan(payload: bytes) -> None:
+    elements = position = 0
+    while (position := _scalars_end(payload, position)) < len(payload):
+        position, claimed = _next_token(payload, position)
+        elements += claimed
+        if elements > len(payload):
+            raise BadFrame("the frame claims more elements than it has bytes")
+
+
+def _scalars_end(payload: bytes, position: int) -> int:
+    run = _SCALARS.match(payload, position)
+    return run.end() if run else position
+
+
+def _next_token(payload: bytes, position: int) -> tuple[int, int]:
+    """(where the string or container header at ``position`` ends, how many elements it claims)."""
+    tag = payload[position]
+    body = position + 1
+    if 0xA0 <= tag <= 0xBF:
+        return body + (tag & 0x1F), 0
+    if 0x80 <= tag <= 0x8F:
+        return body, 2 * (tag & 0x0F)
+    if 0x90 <= tag <= 0x9F:
+        return body, tag & 0x0F
+    if width := _STRING_PREFIX.get(tag):
+        return body + width + int.from_bytes(payload[body : body + width], "big"), 0
+    if tag in _CONTAINER_PREFIX:
+        width, factor = _CONTAINER_PREFIX[tag]
+        return body + width, factor * int.from_bytes(payload[body : body + width], "big")
+    raise BadFrame(f"byte {position} of the frame (0x{tag:02x}) is cut short, or of a type the protocol does not use")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise BadFrame("a map in the frame has the same key twice")
+    return content
+
+
+def _check_depth(container: dict[str, Any] | tuple[Any, ...], depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise BadFrame(f"the frame nests deeper than {MAX_DEPTH} levels")
+    children = container.values() if isinstance(container, dict) else container
+    # Most containers hold none: asking for their types at C speed spares a walk over, say, every token id.
+    if {dict, tuple}.isdisjoint(map(type, children)):
+        return
+    for child in children:
+        if isinstance(child, dict | tuple):
+            _check_depth(child, depth + 1)

@@ -1,0 +1,128 @@
+"""A domain of one model, ``tiny``, whose tokens are characters; and sources of energy to choose from."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from actors.ports import Prepared, Progress
+from engine.energy.source import EnergyReading
+from protocol.errors import UnknownModel, UnsupportedBackend
+from protocol.messages import ModelDescription, ModelSummary, PlanEstimate
+from protocol.metrics import EnergyReport
+from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest
+
+
+def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> ExecutionPlan:
+    execution = request.execution
+    return ExecutionPlan(
+        schema_version=1,
+        model_ref=ModelRef(
+            name=request.model,
+            path=f"/models/{request.model}.gguf",
+            content_hash="sha256:" + request.model.encode().hex(),
+            architecture="llama",
+            stored_types=("F32",),
+        ),
+        backend="reference",
+        quantization="native",
+        kv_cache="f16",
+        threads=execution.threads or 1,
+        spin_us=execution.spin_us,
+        batch=Batch(max_sequences=execution.max_sequences, prefill_chunk=256, context_length=4096),
+        prefix_cache="off",
+        scheduler_policy="default",
+        priority=0,
+        prompt_format="raw",
+        sampling=execution.sampling,
+        limits=Limits(max_tokens=execution.limits.max_tokens),
+        stop=PlanStop(eos_token_ids=(2,)),
+        energy_source=energy_source,
+        stream=execution.stream,
+    )
+
+
+@dataclass
+class FakeDomain:
+    energy_source: EnergySource = "none"
+    cpu_model: str = "Fake CPU"
+    capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
+    pulled: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.may_prepare = threading.Event()
+        self.may_prepare.set()
+        self.preparing = threading.Event()
+
+    def prepare(self, request: RunRequest) -> Prepared:
+        self.preparing.set()
+        self.may_prepare.wait()
+        self._find(request.model)
+        if request.execution.backend not in (None, "reference"):
+            allowed = ["reference"]
+            raise UnsupportedBackend(f"no backend {request.execution.backend!r}", allowed=allowed)
+        token_ids = tuple(ord(character) for character in request.prompt or "")
+        estimate = PlanEstimate(weights_bytes=5000, kv_cache_bytes=1000, prompt_tokens=len(token_ids))
+        return Prepared(make_plan(request, self.energy_source), token_ids, estimate)
+
+    def models(self) -> tuple[ModelSummary, ...]:
+        return (ModelSummary(name="tiny", path="/models/tiny.gguf", size_bytes=5000, installed=True),)
+
+    def describe(self, model: str, request_id: int) -> ModelDescription:
+        self._find(model)
+        return ModelDescription(
+            request_id=request_id,
+            name=model,
+            path=f"/models/{model}.gguf",
+            size_bytes=5000,
+            gguf_version=3,
+            architecture="llama",
+            metadata={"general.name": model},
+            tensors=(),
+            parameters_total=1250,
+        )
+
+    def pull(self, model: str, progress: Progress) -> None:
+        self._find(model)
+        progress("download", 10, 20)
+        progress("download", 20, 20)
+        self.pulled.append(model)
+
+    def tokenize(
+        self, model: str, text: str, *, add_special: bool, parse_special: bool
+    ) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        self._find(model)
+        return tuple(ord(character) for character in text), tuple(text)
+
+    def detokenize(self, model: str, token_ids: tuple[int, ...]) -> str:
+        self._find(model)
+        return "".join(chr(token_id) for token_id in token_ids)
+
+    def _find(self, model: str) -> None:
+        if not model.startswith("tiny"):
+            raise UnknownModel(f"there is no model {model!r}", model=model)
+
+
+@dataclass
+class FakeEnergy:
+    """Measures nothing, or, given joules for each read, one package."""
+
+    name: str = "none"
+    reason: str = "no meter"
+    max_interval_s: float | None = None
+    joules_a_read: int = 0
+    reads: int = 0
+
+    def read(self) -> EnergyReading:
+        self.reads += 1
+        return EnergyReading(time_ns=self.reads, package_uj=self.reads * self.joules_a_read * 1_000_000)
+
+    def report(self, planned: str, start: EnergyReading | None, end: EnergyReading | None) -> EnergyReport:
+        if start is None or end is None or start.package_uj is None or end.package_uj is None:
+            return EnergyReport(kind="unavailable", source=planned, reason=self.reason or "nothing ran")
+        joules = (end.package_uj - start.package_uj) / 1e6
+        return EnergyReport(kind="attributed", source=planned, attributed_j=joules, package_j=joules)
+
+
+def make_meter() -> FakeEnergy:
+    return FakeEnergy(name="rapl", reason="", max_interval_s=60.0, joules_a_read=5)

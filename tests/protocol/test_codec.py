@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import msgpack  # type: ignore[import-untyped]  # it ships none
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.codec import client_message, decode_client, decode_engine, encode, failed, request_id_of
+from protocol.errors import BadFrame, InvalidRequest, Overloaded, ProtocolViolation, UnknownMessage
+from protocol.messages import (
+    PROTOCOL_VERSION,
+    Cancel,
+    ClientMessage,
+    Detokenize,
+    EngineMessage,
+    Failed,
+    Hello,
+    ModelDescription,
+    Run,
+    Status,
+    TensorSummary,
+    Tokenize,
+    Tokens,
+)
+from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Stop
+
+VALID_RUN: dict[str, Any] = {
+    "type": "Run",
+    "request_id": 7,
+    "request": {
+        "model": "tiny",
+        "prompt": "abc",
+        "execution": {
+            "backend": "reference",
+            "quantization": "native",
+            "scheduler_policy": "default",
+            "limits": {"max_tokens": 8, "max_watts": 25},
+        },
+    },
+}
+
+
+def run_with(**execution: object) -> dict[str, Any]:
+    return VALID_RUN | {"request": VALID_RUN["request"] | {"execution": execution}}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Hello(protocol_version=PROTOCOL_VERSION),
+        Status(request_id=2**63 - 1),
+        Cancel(request_id=0, execution_id="exec-1"),
+        Detokenize(request_id=1, model="tiny", token_ids=(1, 2, 3)),
+        Tokenize(request_id=1, model="tiny", text="né 🙂 \x00"),
+        Run(
+            request_id=1,
+            request=RunRequest(
+                model="tiny",
+                messages=(ChatMessage(role="user", content="hi"),),
+                execution=ExecutionRequest(limits=Limits(max_watts=25.5), stop=Stop(strings=("a", "b"))),
+            ),
+        ),
+    ],
+)
+def test_client_messages_survive_the_wire(message: ClientMessage) -> None:
+    assert decode_client(encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Tokens(request_id=1, execution_id="exec-1", token_ids=(1, 2**31), text="é"),
+        Failed(request_id=None, code="bad_frame", message="no", params={"allowed": ("a", "b"), "nested": {"n": None}}),
+        ModelDescription(
+            request_id=1,
+            name="tiny",
+            path="/tiny.gguf",
+            size_bytes=1,
+            gguf_version=3,
+            architecture="llama",
+            metadata={"a": 1, "b": 1.5, "c": True, "d": {"element_type": "str", "length": 3}},
+            tensors=(TensorSummary(name="t", type="F32", shape=(2, 3), size_bytes=24),),
+            parameters_total=6,
+        ),
+    ],
+)
+def test_engine_messages_survive_the_wire(message: EngineMessage) -> None:
+    assert decode_engine(encode(message)) == message
+
+
+def test_every_message_is_tagged_with_its_own_name() -> None:
+    for cls in (*get_args(ClientMessage), *get_args(EngineMessage)):
+        assert cls.model_fields["type"].default == cls.__name__
+
+
+def test_the_products_own_request_is_a_run() -> None:
+    message = client_message(VALID_RUN)
+    assert isinstance(message, Run)
+    assert message.request.execution.limits.max_watts == 25.0
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "reason"),
+    [
+        (VALID_RUN | {"request": {"model": "tiny"}}, "request", "exactly one of"),
+        (VALID_RUN | {"request": {"prompt": "x"}}, "request.model", "Field required"),
+        (VALID_RUN | {"extra": 1}, "extra", "Extra inputs"),
+        (run_with(quantisation="native"), "request.execution.quantisation", "Extra inputs"),
+        (run_with(limits={"max_tokens": -1}), "request.execution.limits.max_tokens", "greater than or equal to 1"),
+        (run_with(limits={"max_tokens": "8"}), "request.execution.limits.max_tokens", "valid integer"),
+        (run_with(limits={"max_tokens": True}), "request.execution.limits.max_tokens", "valid integer"),
+        (run_with(limits={"max_watts": float("nan")}), "request.execution.limits.max_watts", "finite"),
+        (run_with(limits={"max_watts": float("inf")}), "request.execution.limits.max_watts", "finite"),
+        (run_with(backend=5), "request.execution.backend", "valid string"),
+        (run_with(stop={"strings": ["", "a"]}), "request.execution.stop.strings.0", "at least 1 character"),
+        ({"type": "Tokenize", "request_id": 7, "model": "m"}, "text", "Field required"),
+        ({"type": "Status", "request_id": -1}, "request_id", "greater than or equal to 0"),
+    ],
+)
+def test_an_invalid_request_names_field_and_reason(content: dict[str, Any], field: str, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason) as refused:
+        decode_client(msgpack.packb(content))
+    assert refused.value.params["field"] == field
+    assert reason in refused.value.params["reason"]
+
+
+def test_allowed_values_are_listed_where_they_can_be() -> None:
+    content = run_with(limits={"max_watts": 5.0, "on_max_watts": "explode"})
+    with pytest.raises(InvalidRequest) as refused:
+        client_message(content)
+    assert refused.value.params["allowed"] == "'stop'"
+
+
+def test_many_faults_are_told_in_one_bounded_error() -> None:
+    with pytest.raises(InvalidRequest, match="and 95 more") as refused:
+        client_message({"type": "Status", "request_id": 1, **{f"x{n}" * 100: "y" * 1000 for n in range(100)}})
+    assert len(refused.value.message) < 2000
+
+
+@pytest.mark.parametrize("name", ["Tokens", "Nothing", "", None, 5, ["Run"]])
+def test_an_unknown_type_is_an_unknown_message(name: object) -> None:
+    with pytest.raises(UnknownMessage):
+        client_message({"type": name, "request_id": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "request_id"),
+    [({"request_id": 7}, 7), ({}, None), ({"request_id": -1}, None), ({"request_id": True}, None)],
+)
+def test_a_refusal_is_addressed_where_the_id_can_be_told(content: dict[str, Any], request_id: int | None) -> None:
+    assert request_id_of(content) == request_id
+
+
+def test_errors_travel_with_code_and_params() -> None:
+    message = failed(7, Overloaded("full", retry_after_ms=30))
+    assert (message.code, message.params) == ("overloaded", {"retry_after_ms": 30})
+
+
+def test_what_msgpack_cannot_hold_does_not_stop_an_error_from_being_told() -> None:
+    message = Failed(request_id=1, code="unknown_model", message="no \udcff.gguf", params={"path": object()})
+    told = decode_engine(encode(message))
+    assert isinstance(told, Failed)
+    assert told.message == "no \\udcff.gguf"
+
+
+@given(payload=st.binary(max_size=300))
+def test_garbage_is_never_more_than_a_typed_refusal(payload: bytes) -> None:
+    try:
+        decode_client(payload)
+    except (ProtocolViolation, InvalidRequest):
+        return
+
+
+@given(position=st.integers(0, 10_000), value=st.integers(0, 255))
+def test_one_wrong_byte_in_a_run_is_never_more_than_a_typed_refusal(position: int, value: int) -> None:
+    payload = bytearray(msgpack.packb(VALID_RUN))
+    payload[position % len(payload)] = value
+    try:
+        decode_client(bytes(payload))
+    except (BadFrame, UnknownMessage, InvalidRequest):
+        return

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]  # it ships none
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.errors import BadFrame
+from protocol.unpacking import MAX_ARRAY_ELEMENTS, MAX_DEPTH, unpack
+
+SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text()
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner).map(tuple) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+def packed(value: object) -> bytes:
+    data: bytes = msgpack.packb(value)
+    return data
+
+
+def nested(depth: int) -> bytes:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return packed({"a": value})
+
+
+@given(content=st.dictionaries(st.text(), VALUES, max_size=8))
+def test_every_plain_map_comes_back_with_tuples_for_arrays(content: dict[str, Any]) -> None:
+    assert unpack(packed(content)) == content
+
+
+@given(payload=st.binary(max_size=400))
+def test_garbage_is_a_bad_frame_and_nothing_else(payload: bytes) -> None:
+    try:
+        content = unpack(payload)
+    except BadFrame:
+        return
+    assert isinstance(content, dict)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "not msgpack"),
+        (packed(5), "holds a map, not int"),
+        (packed([1]), "holds a map, not tuple"),
+        (packed({"a": b"bytes"}), "of a type the protocol does not use"),
+        (packed({"a": msgpack.ExtType(1, b"x")}), "of a type the protocol does not use"),
+        (packed({"a": msgpack.Timestamp(1)}), "of a type the protocol does not use"),
+        (packed({1: 2}), "not msgpack within bounds"),
+        (packed({"a": 1}) + b"\x00", "not msgpack within bounds"),
+        (packed({"a": 1})[:-1], "not msgpack within bounds"),
+        (packed({"a": 2**40})[:-1], "cut short"),
+        (b"\x81\xa1a\xa1\xff", "not msgpack within bounds"),
+        (b"\x82\xa1a\x01\xa1a\x02", "same key twice"),
+        (b"\xdf\xff\xff\xff\xff", "more elements than it has bytes"),
+        (b"\x81\xa1a" + b"\xdd\x00\x00\x40\x00" * 100 + b"\x01" * 20_000, "more elements than it has bytes"),
+        (b"\x91" * 5000 + b"\x01", "not msgpack within bounds"),
+    ],
+)
+def test_what_is_not_a_plain_map_is_refused_with_its_reason(payload: bytes, reason: str) -> None:
+    with pytest.raises(BadFrame, match=reason):
+        unpack(payload)
+
+
+def test_nesting_is_capped() -> None:
+    assert unpack(nested(MAX_DEPTH - 1))
+    with pytest.raises(BadFrame, match="nests deeper than 16 levels"):
+        unpack(nested(MAX_DEPTH))
+
+
+def test_array_sizes_are_capped() -> None:
+    assert len(unpack(packed({"a": [1] * MAX_ARRAY_ELEMENTS}))["a"]) == MAX_ARRAY_ELEMENTS
+    with pytest.raises(BadFrame):
+        unpack(packed({"a": [1] * (MAX_ARRAY_ELEMENTS + 1)}))

@@ -1,0 +1,95 @@
+"""Makes plans, records and the messages that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from protocol.errors import EngineError
+from protocol.messages import Accepted, ClientMessage, Done, EngineMessage, Failed, Finished, Request, Run, Tokens
+from protocol.metrics import EnergyReport, Metrics
+from protocol.plan import Batch, ExecutionPlan, Limits, ModelRef, PlanStop, Sampling, Stream
+from protocol.record import ExecutionRecord, Hardware
+
+EXECUTION_ID = "execution-1"
+PIECES = ("Olá", " mundo", " 🌍")
+
+
+def make_plan() -> ExecutionPlan:
+    return ExecutionPlan(
+        schema_version=1,
+        model_ref=ModelRef(
+            name="tiny", path="/models/tiny.gguf", content_hash="sha256:00", architecture="llama", stored_types=("F32",)
+        ),
+        backend="cpu_avx2",
+        quantization="native",
+        kv_cache="f16",
+        threads=2,
+        spin_us=50,
+        batch=Batch(max_sequences=16, prefill_chunk=256, context_length=64),
+        prefix_cache="off",
+        scheduler_policy="default",
+        priority=0,
+        prompt_format="raw",
+        sampling=Sampling(),
+        limits=Limits(),
+        stop=PlanStop(eos_token_ids=(0,)),
+        energy_source="none",
+        stream=Stream(),
+    )
+
+
+def make_metrics(**changes: Any) -> Metrics:
+    energy = EnergyReport(kind="unavailable", source="none", reason="this machine has no powercap zones")
+    unknown = dict.fromkeys(name for name in Metrics.model_fields if name not in ("tokens_total", "prompt_tokens"))
+    known = {"tokens_total": 3, "prompt_tokens": 2, "latency_gaps": 2, "ttft_ms": 12.5, "energy": energy}
+    return Metrics(**{**unknown, **known, **changes})
+
+
+def make_record(**changes: Any) -> ExecutionRecord:
+    plan = make_plan()
+    fields: dict[str, Any] = {
+        "execution_id": EXECUTION_ID,
+        "engine_version": "0.0",
+        "hardware": Hardware(cpu_model="test", kernel_path="cpu_avx2", threads=2),
+        "plan": plan,
+        "plan_fingerprint": plan.fingerprint,
+        "result": "".join(PIECES),
+        "token_ids": (7, 8, 9),
+        "prompt_token_ids": (1, 2),
+        "logits_digest": "0" * 32,
+        "stop_reason": "max_tokens",
+        "metrics": make_metrics(),
+    }
+    return ExecutionRecord(**{**fields, **changes})
+
+
+def accepted(request_id: int) -> Accepted:
+    plan = make_plan()
+    return Accepted(request_id=request_id, execution_id=EXECUTION_ID, plan=plan, plan_fingerprint=plan.fingerprint)
+
+
+def tokens(request_id: int, token_id: int, text: str) -> Tokens:
+    return Tokens(request_id=request_id, execution_id=EXECUTION_ID, token_ids=(token_id,), text=text)
+
+
+def answers_in_full(message: ClientMessage) -> Sequence[EngineMessage]:
+    """To a Run: Accepted, one Tokens a piece, Finished. To anything else: Done."""
+    if not isinstance(message, Request):
+        return []
+    if not isinstance(message, Run):
+        return [Done(request_id=message.request_id)]
+    request_id = message.request_id
+    pieces = [tokens(request_id, 7 + i, piece) for i, piece in enumerate(PIECES)]
+    return [accepted(request_id), *pieces, Finished(request_id=request_id, record=make_record())]
+
+
+def refusing(error: EngineError) -> Any:
+    """An answer that fails every request with the error."""
+
+    def answer(message: ClientMessage) -> Sequence[EngineMessage]:
+        if not isinstance(message, Request):
+            return []
+        return [Failed(request_id=message.request_id, code=error.code, message=error.message, params=error.params)]
+
+    return answer

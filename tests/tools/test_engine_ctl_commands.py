@@ -1,0 +1,228 @@
+"""The other commands, against an engine that answers from a script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from engine_ctl.commands.detokenize import parse_ids
+from protocol.errors import UnknownExecution
+from protocol.messages import (
+    Cancel,
+    ClientMessage,
+    Detokenize,
+    Done,
+    EngineMessage,
+    ExecutionStatus,
+    ListModels,
+    ModelDescription,
+    ModelInfo,
+    ModelList,
+    ModelSummary,
+    Plan,
+    PlanEstimate,
+    Planned,
+    Progress,
+    PullModel,
+    Shutdown,
+    Status,
+    StatusReport,
+    TensorSummary,
+    Text,
+    TokenIds,
+    Tokenize,
+)
+from tests.tools.command_line import engine_ctl
+from tests.tools.conftest import StartEngine
+from tests.tools.executions import EXECUTION_ID, make_plan, refusing
+
+
+def description(request_id: int) -> ModelDescription:
+    return ModelDescription(
+        request_id=request_id,
+        name="tiny",
+        path="/models/tiny.gguf",
+        size_bytes=2_500_000,
+        gguf_version=3,
+        architecture="llama",
+        metadata={"general.name": "Tiny", "llama.block_count": 2},
+        tensors=(TensorSummary(name="token_embd.weight", type="Q8_0", shape=(512, 64), size_bytes=34_816),),
+        parameters_total=32_768,
+    )
+
+
+def answers(message: ClientMessage) -> Sequence[EngineMessage]:
+    match message:
+        case Status(request_id=request_id):
+            return [status_report(request_id)]
+        case Cancel(request_id=request_id) | Shutdown(request_id=request_id):
+            return [Done(request_id=request_id)]
+        case Plan(request_id=request_id):
+            plan = make_plan()
+            estimate = PlanEstimate(weights_bytes=10, kv_cache_bytes=20, prompt_tokens=2)
+            planned = Planned(request_id=request_id, plan=plan, plan_fingerprint=plan.fingerprint, estimate=estimate)
+            return [planned]
+        case ListModels(request_id=request_id):
+            here = ModelSummary(name="tiny", path="/models/tiny.gguf", size_bytes=2_500_000, installed=True)
+            there = ModelSummary(name="large", path="", size_bytes=7_000_000_000, installed=False)
+            return [ModelList(request_id=request_id, models=(here, there))]
+        case PullModel(request_id=request_id):
+            steps = [Progress(request_id=request_id, stage="download", done=done, total=100) for done in (0, 50, 100)]
+            return [*steps, description(request_id)]
+        case ModelInfo(request_id=request_id):
+            return [description(request_id)]
+        case Tokenize(request_id=request_id, text=text):
+            return [TokenIds(request_id=request_id, token_ids=tuple(range(len(text))), pieces=tuple(text))]
+        case Detokenize(request_id=request_id, token_ids=token_ids):
+            return [Text(request_id=request_id, text="".join(map(chr, token_ids)))]
+        case _:
+            raise AssertionError(message)
+
+
+def status_report(request_id: int) -> StatusReport:
+    running = ExecutionStatus(execution_id=EXECUTION_ID, model="tiny", state="running", prompt_tokens=2, tokens_total=3)
+    return StatusReport(
+        request_id=request_id,
+        engine_version="0.0",
+        pid=42,
+        uptime_s=3.5,
+        executions=(running,),
+        models_loaded=("tiny",),
+        memory_bytes={"weights": 2**20, "kv_cache": 0},
+        energy={"source": "none", "reason": "no powercap zones"},
+        finished_total=5,
+    )
+
+
+def test_status_shows_one_fact_a_line(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers)
+    shown = engine_ctl("status", "--socket", str(socket_path)).stdout.splitlines()
+    assert shown == [
+        "engine 0.0, pid 42, up 4 s",
+        "executions: 1 now, 5 finished",
+        "  execution-1  running  tiny  2 + 3 tokens",
+        "models loaded: tiny",
+        "memory: weights 1.0 MiB, kv_cache 0.0 MiB",
+        "energy source: none (no powercap zones)",
+    ]
+
+
+def test_status_in_json(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers)
+    shown = json.loads(engine_ctl("status", "--socket", str(socket_path), "--json").stdout)
+    assert shown == status_report(0).model_dump(mode="json", exclude={"type", "request_id"})
+
+
+@pytest.mark.parametrize("command", [("status",), ("cancel", EXECUTION_ID), ("shutdown",)])
+def test_commands_about_an_engine_need_one(command: tuple[str, ...], socket_path: Path) -> None:
+    result = engine_ctl(*command, "--socket", str(socket_path))
+    assert result.exit_code == 5
+    assert result.stderr.startswith("error[engine_unreachable]: ")
+    assert str(socket_path) in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_is_at_the_socket_and_no_engine_is_not_replaced(socket_path: Path) -> None:
+    socket_path.mkdir()
+    result = engine_ctl("tokenize", "--socket", str(socket_path / ("x" * 200)), "--model", "tiny", "--text", "a")
+    assert result.exit_code == 5
+
+
+def test_cancel_names_the_execution(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers)
+    result = engine_ctl("cancel", EXECUTION_ID, "--socket", str(socket_path), "--json")
+    assert json.loads(result.stdout) == {"cancelled": EXECUTION_ID}
+    (asked,) = engine.requests(Cancel)
+    assert isinstance(asked, Cancel)
+    assert asked.execution_id == EXECUTION_ID
+
+
+def test_cancelling_what_is_not_there_is_refused(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(refusing(UnknownExecution("no execution 'x'")))
+    assert engine_ctl("cancel", "x", "--socket", str(socket_path)).exit_code == 3
+
+
+def test_shutdown(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers)
+    result = engine_ctl("shutdown", "--socket", str(socket_path))
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "engine 0.0 stopped\n")
+
+
+def test_plan_shows_every_decision(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers)
+    arguments = ("plan", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a")
+    shown = dict(line.split(maxsplit=1) for line in engine_ctl(*arguments).stdout.splitlines())
+    assert shown["plan.backend"] == "cpu_avx2"
+    assert shown["plan.limits.max_watts"] == "-"
+    assert shown["estimate.kv_cache_bytes"] == "20"
+    as_json = json.loads(engine_ctl(*arguments, "--json").stdout)
+    assert set(as_json) == {"plan", "plan_fingerprint", "estimate"}
+    assert as_json["plan"] == make_plan().model_dump(mode="json")
+
+
+def test_models_ls(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers)
+    lines = engine_ctl("models", "ls", "--socket", str(socket_path)).stdout.splitlines()
+    assert [line.split() for line in lines] == [
+        ["tiny", "2.5", "MB", "/models/tiny.gguf"],
+        ["large", "7,000.0", "MB", "not", "pulled"],
+    ]
+    as_json = json.loads(engine_ctl("models", "ls", "--socket", str(socket_path), "--json").stdout)
+    assert [model["installed"] for model in as_json["models"]] == [True, False]
+
+
+def test_models_pull_prints_where_the_model_is(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers)
+    result = engine_ctl("models", "pull", "tiny", "--socket", str(socket_path))
+    assert (result.exit_code, result.stdout) == (0, "/models/tiny.gguf\n")
+    as_json = json.loads(engine_ctl("models", "pull", "tiny", "--socket", str(socket_path), "--json").stdout)
+    assert as_json == {"name": "tiny", "path": "/models/tiny.gguf", "size_bytes": 2_500_000, "architecture": "llama"}
+
+
+def test_models_inspect(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers)
+    arguments = ("models", "inspect", "tiny", "--socket", str(socket_path))
+    assert engine_ctl(*arguments, "--tensors").stdout.splitlines() == [
+        "tiny: /models/tiny.gguf",
+        "GGUF v3, llama, 32,768 parameters, 2.5 MB",
+        "  general.name = 'Tiny'",
+        "  llama.block_count = 2",
+        "tensors: 1 (1 Q8_0)",
+        "  token_embd.weight  Q8_0  [512, 64]",
+    ]
+    as_json = json.loads(engine_ctl(*arguments, "--json").stdout)
+    assert as_json == description(0).model_dump(mode="json", exclude={"type", "request_id"})
+
+
+def test_tokenize_prints_what_detokenize_takes(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers)
+    common = ("--socket", str(socket_path), "--model", "tiny")
+    assert engine_ctl("tokenize", *common, "--text", "abc").stdout == "0 1 2\n"
+    assert engine_ctl("tokenize", *common, stdin="ab\n").stdout == "0 1 2\n"
+    assert engine_ctl("detokenize", *common, stdin="79 108 225\n").stdout == "Olá"
+    assert engine_ctl("detokenize", *common, "--ids", "[79, 108]").stdout == "Ol"
+
+
+def test_tokens_in_json(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers)
+    common = ("--socket", str(socket_path), "--model", "tiny", "--json")
+    tokenized = engine_ctl("tokenize", *common, "--text", "á!", "--no-special", "--parse-special")
+    assert json.loads(tokenized.stdout) == {"token_ids": [0, 1], "pieces": ["á", "!"]}
+    (asked,) = engine.requests(Tokenize)
+    assert isinstance(asked, Tokenize)
+    assert (asked.add_special, asked.parse_special) == (False, True)
+    assert json.loads(engine_ctl("detokenize", *common, "--ids", "79").stdout) == {"text": "O"}
+
+
+@pytest.mark.parametrize("text", ["1 x", "-1", "1.5", "[[1]]", "99999999999", "²"])
+def test_what_is_not_a_token_id_is_wrong_usage(text: str, socket_path: Path) -> None:
+    result = engine_ctl("detokenize", "--socket", str(socket_path), "--model", "tiny", "--ids", text)
+    assert result.exit_code == 2
+
+
+def test_ids_may_be_a_line_or_a_json_array() -> None:
+    assert parse_ids("1 2\n3") == parse_ids("[1, 2, 3]") == parse_ids("1,2,3") == (1, 2, 3)
+    assert parse_ids("") == parse_ids("[]") == ()

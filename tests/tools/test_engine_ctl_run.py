@@ -1,0 +1,219 @@
+"""`engine-ctl run`, against an engine that answers from a script."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from engine_ctl.execution import execute
+from protocol.blocking import BlockingClient
+from protocol.errors import EnergyUnavailable
+from protocol.messages import Cancel, ClientMessage, Done, EngineMessage, Finished, Run
+from protocol.plan import Limits, RunRequest, Sampling
+from tests.tools.command_line import engine_ctl, start_engine_ctl
+from tests.tools.conftest import StartEngine
+from tests.tools.executions import EXECUTION_ID, PIECES, accepted, answers_in_full, make_record, refusing, tokens
+from tests.tools.fake_engine import FakeEngine
+
+TINY_REQUEST = RunRequest(model="tiny", prompt="a")
+
+
+def run_request(engine: FakeEngine) -> RunRequest:
+    (message,) = engine.requests(Run)
+    assert isinstance(message, Run)
+    return message.request
+
+
+def test_text_goes_to_stdout_and_metrics_to_stderr(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers_in_full)
+    result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "Olá")
+    assert result.exit_code == 0
+    assert result.stdout == "".join(PIECES)
+    assert "tokens_per_watt" in result.stderr
+    assert "this machine has no powercap zones" in " ".join(result.stderr.split())
+
+
+def test_json_is_the_record_and_nothing_else(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers_in_full)
+    result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "Olá", "--json")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert result.stdout.count("\n") == 1
+    shown = json.loads(result.stdout)
+    assert shown == make_record().model_dump(mode="json")
+    contract = "result token_ids prompt_token_ids logits_digest stop_reason execution_id engine_version plan metrics"
+    assert set(contract.split()) <= set(shown)
+
+
+def test_the_socket_may_come_from_the_environment(
+    start_engine: StartEngine, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_engine(answers_in_full)
+    monkeypatch.setenv("ENGINE_SOCKET", str(socket_path))
+    assert engine_ctl("run", "--model", "tiny", "--prompt", "Olá").exit_code == 0
+
+
+def test_flags_left_out_are_left_to_the_engine(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers_in_full)
+    engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "Olá")
+    assert run_request(engine) == RunRequest(model="tiny", prompt="Olá")
+
+
+def test_the_products_example_makes_the_products_request(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers_in_full)
+    flags = ("--model", "llama3-8b", "--quant", "q4_k_m", "--backend", "cpu_avx2", "--max-watts", "25")
+    engine_ctl("run", "--socket", str(socket_path), *flags, "--prompt", "Olá mundo")
+    asked = run_request(engine)
+    assert (asked.model, asked.prompt) == ("llama3-8b", "Olá mundo")
+    assert (asked.execution.backend, asked.execution.quantization) == ("cpu_avx2", "q4_k_m")
+    assert asked.execution.limits == Limits(max_watts=25.0)
+
+
+def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers_in_full)
+    penalty = ("--repeat-penalty", "1.1", "--seed", "7")
+    sampling = ("--temperature", "0.7", "--top-k", "40", "--top-p", "0.9", "--min-p", "0.05", *penalty)
+    others = ("--threads", "2", "--context-length", "128", "--max-tokens", "9", "--stop", "END", "--stop", "\n")
+    chat = ["--chat", "--system", "Be brief.", "--prompt", "Why?"]
+    engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", *sampling, *others, *chat)
+    asked = run_request(engine)
+    assert asked.execution.sampling == Sampling(
+        temperature=0.7, top_k=40, top_p=0.9, min_p=0.05, repeat_penalty=1.1, seed=7
+    )
+    assert (asked.execution.threads, asked.execution.context_length) == (2, 128)
+    assert asked.execution.limits == Limits(max_tokens=9)
+    assert asked.execution.stop.strings == ("END", "\n")
+    assert asked.messages is not None
+    assert [(each.role, each.content) for each in asked.messages] == [("system", "Be brief."), ("user", "Why?")]
+
+
+@pytest.mark.parametrize("flags", [("--prompt", "-"), ("--prompt-file", "-")])
+def test_a_dash_reads_standard_input_to_its_last_byte(
+    flags: tuple[str, str], start_engine: StartEngine, socket_path: Path
+) -> None:
+    engine = start_engine(answers_in_full)
+    engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", *flags, stdin="Olá\r\n")
+    assert run_request(engine).prompt == "Olá\r\n"
+
+
+def test_the_prompt_may_be_a_file(start_engine: StartEngine, socket_path: Path, tmp_path: Path) -> None:
+    engine = start_engine(answers_in_full)
+    file = tmp_path / "prompt.txt"
+    file.write_bytes("Olá\n".encode())
+    engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt-file", str(file))
+    assert run_request(engine).prompt == "Olá\n"
+
+
+def test_a_file_from_here_is_named_by_its_full_path(
+    start_engine: StartEngine, socket_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start_engine(answers_in_full)
+    monkeypatch.chdir(tmp_path)
+    Path("here.gguf").touch()
+    engine_ctl("run", "--socket", str(socket_path), "--model", "here.gguf", "--prompt", "")
+    assert run_request(engine).model == str(tmp_path / "here.gguf")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (),
+        ("--prompt", "a", "--prompt-file", "-"),
+        ("--prompt", "a", "--system", "b"),
+        ("--prompt-file", "/nowhere"),
+        ("--prompt", "a", "--max-tokens", "many"),
+        ("--prompt", "a", "--nonsense"),
+    ],
+)
+def test_wrong_usage_ends_with_2(flags: tuple[str, ...], socket_path: Path) -> None:
+    result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", *flags)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Usage: engine-ctl run" in result.stderr
+
+
+def test_a_prompt_that_is_not_utf8_is_wrong_usage(socket_path: Path) -> None:
+    arguments = ("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "-")
+    result = engine_ctl(*arguments, stdin=b"ol\xe1")
+    assert result.exit_code == 2
+    assert "- is not UTF-8" in result.stderr
+
+
+def test_a_value_out_of_range_is_refused_before_anything_is_asked(socket_path: Path) -> None:
+    flags = ("--max-tokens", "-5", "--json")
+    result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a", *flags)
+    assert result.exit_code == 3
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == "invalid_request"
+    assert error["params"]["field"].endswith("execution.limits.max_tokens")
+
+
+def test_with_json_an_error_is_one_object_on_stdout(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(refusing(EnergyUnavailable("nothing measures watts", source="none")))
+    flags = ("--max-watts", "25", "--json")
+    result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a", *flags)
+    assert result.exit_code == 7
+    assert result.stderr == ""
+    expected = {"code": "energy_unavailable", "message": "nothing measures watts", "params": {"source": "none"}}
+    assert json.loads(result.stdout) == {"error": expected}
+
+
+def answers_until_cancelled(message: ClientMessage) -> Sequence[EngineMessage]:
+    match message:
+        case Run():
+            return [accepted(message.request_id), tokens(message.request_id, 7, PIECES[0])]
+        case Cancel(execution_id=execution_id):
+            assert execution_id == EXECUTION_ID
+            record = make_record(stop_reason="cancelled", result=PIECES[0], token_ids=(7,))
+            return [Done(request_id=message.request_id), Finished(request_id=1, record=record)]
+        case _:
+            raise AssertionError(message)
+
+
+def test_ctrl_c_cancels_and_still_tells_what_was_done(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers_until_cancelled)
+    with start_engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        stdout = process.stdout.read(len(PIECES[0]))
+        process.send_signal(signal.SIGINT)
+        stdout += process.stdout.read()
+        stderr = process.stderr.read()
+    assert process.returncode == 130
+    assert stdout == PIECES[0]
+    assert "cancelled" in stderr
+    assert "tokens_per_watt" in stderr
+
+
+def test_the_first_interrupt_cancels_and_awaits_the_record(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers_until_cancelled)
+    with BlockingClient.connect(socket_path) as client:
+        record = execute(client, TINY_REQUEST, show=lambda text: signal.raise_signal(signal.SIGINT))
+    assert record.stop_reason == "cancelled"
+    assert len(engine.requests(Cancel)) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_second_interrupt_does_not_wait(start_engine: StartEngine, socket_path: Path) -> None:
+    def interrupts_twice(text: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    start_engine(answers_until_cancelled)
+    with BlockingClient.connect(socket_path) as client, pytest.raises(KeyboardInterrupt):
+        execute(client, TINY_REQUEST, show=interrupts_twice)
+
+
+def test_an_engine_that_hangs_up_in_mid_answer_is_unreachable(start_engine: StartEngine, socket_path: Path) -> None:
+    def hangs_up(message: ClientMessage) -> Sequence[EngineMessage]:
+        assert isinstance(message, Run)
+        raise ConnectionError
+
+    start_engine(hangs_up)
+    result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a")
+    assert result.exit_code == 5
+    assert result.stderr.startswith("error[engine_unreachable]: ")

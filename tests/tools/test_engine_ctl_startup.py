@@ -1,0 +1,55 @@
+"""What the command line costs before it does anything, and what it says about itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from engine_ctl.main import COMMANDS
+from tests.tools.command_line import engine_ctl
+
+HEAVY = ("anyio", "msgpack", "numpy", "pydantic", "rich", "tokenizers", "trio")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_imports_nothing_heavy(command: str) -> None:
+    program = f"""
+import sys
+from engine_ctl.main import main
+try:
+    main(["{command}", "--help"])
+except SystemExit as end:
+    assert end.code == 0
+print(sorted(set(sys.modules) & set({HEAVY!r})), file=sys.stderr)
+"""
+    process = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert process.stderr == "[]\n"
+
+
+def test_the_way_to_a_running_engine_loads_no_event_loop_and_no_tables() -> None:
+    program = (
+        "import sys, engine_ctl.connection, engine_ctl.execution; print({'anyio', 'rich', 'trio'} & set(sys.modules))"
+    )
+    process = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "set()\n"
+
+
+def test_help_lists_every_command_and_the_exit_codes() -> None:
+    shown = engine_ctl("--help").stdout
+    assert all(f"  {command} " in shown for command in COMMANDS)
+    assert "Exit codes:" in shown
+
+
+def test_version_is_the_packages() -> None:
+    assert engine_ctl("--version").stdout == f"engine-ctl, version {version('weos-engine')}\n"
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    assert engine_ctl("dance").exit_code == 2

@@ -1,0 +1,26 @@
+"""``engine-ctl cancel``: end an execution, whoever started it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from engine_ctl.options import json_option, socket_option
+
+
+@click.command(name="cancel")
+@click.argument("execution_id")
+@socket_option
+@json_option
+def command(execution_id: str, socket: Path | None, as_json: bool) -> None:
+    """Cancel a queued or running execution. Its own client gets the record with what was generated."""
+    from protocol.blocking import BlockingClient
+
+    with BlockingClient.connect(socket) as client:
+        client.cancel(execution_id)
+    if as_json:
+        click.echo(json.dumps({"cancelled": execution_id}))
+    else:
+        click.echo(f"cancelled {execution_id}", err=True)

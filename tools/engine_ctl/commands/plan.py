@@ -1,0 +1,46 @@
+"""``engine-ctl plan``: what a run would do, decided and not done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine_ctl.options import json_option, socket_option
+from engine_ctl.request_options import request_options
+
+
+@click.command(name="plan")
+@request_options
+@socket_option
+@json_option
+def command(request: dict[str, Any], socket: Path | None, as_json: bool) -> None:
+    """Show the plan that `run` would execute with the same flags. Nothing runs.
+
+    --json gives `plan`, `plan_fingerprint` and `estimate`.
+    """
+    from engine_ctl.connection import connect_or_embed
+    from engine_ctl.execution import parse_request
+
+    parsed = parse_request(request)
+    with connect_or_embed(socket) as client:
+        planned = client.plan(parsed)
+    if as_json:
+        click.echo(planned.model_dump_json(exclude={"type", "request_id"}))
+        return
+    content = planned.model_dump(mode="json", exclude={"type", "request_id"})
+    rows = list(flattened(content))
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        click.echo(f"{name:{width}}  {value}")
+
+
+def flattened(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every leaf of nested maps as its dotted name and its value."""
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "-" if value is None else str(value)

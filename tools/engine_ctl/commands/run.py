@@ -1,0 +1,54 @@
+"""``engine-ctl run``: one answer, as it is made, and what it cost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine_ctl.exit_codes import STOP_REASON_EXIT_CODES
+from engine_ctl.options import json_option, socket_option
+from engine_ctl.request_options import request_options
+
+
+@click.command(name="run")
+@request_options
+@socket_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, request: dict[str, Any], socket: Path | None, as_json: bool) -> None:
+    """Answer a prompt.
+
+    The text streams to stdout as it is made; metrics, notes and errors go to stderr. With --json stdout gets one
+    object, the execution's record, and nothing else. The engine on the socket is used or, where none runs, one in this
+    process: the answer is the same. Ctrl-C cancels, and still shows the metrics.
+    """
+    from engine_ctl.connection import connect_or_embed
+    from engine_ctl.execution import execute, parse_request
+
+    parsed = parse_request(request)
+    with connect_or_embed(socket) as client:
+        record = execute(client, parsed, show=_discard if as_json else _stream)
+    if as_json:
+        click.echo(record.model_dump_json())
+    else:
+        from engine_ctl.metrics_table import show_metrics
+
+        _end_line(record.result)
+        show_metrics(record)
+    ctx.exit(STOP_REASON_EXIT_CODES[record.stop_reason])
+
+
+def _stream(text: str) -> None:
+    click.echo(text, nl=False)
+
+
+def _discard(text: str) -> None:
+    """The record holds the text."""
+
+
+def _end_line(result: str) -> None:
+    if not result.endswith("\n") and sys.stdout.isatty():
+        click.echo()

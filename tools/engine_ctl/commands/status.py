@@ -1,0 +1,46 @@
+"""``engine-ctl status``: what the engine on the socket is doing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engine_ctl.options import json_option, socket_option
+
+if TYPE_CHECKING:
+    from protocol.messages import StatusReport
+
+
+@click.command(name="status")
+@socket_option
+@json_option
+def command(socket: Path | None, as_json: bool) -> None:
+    """Show the engine's executions, loaded models, memory and energy source."""
+    from protocol.blocking import BlockingClient
+
+    with BlockingClient.connect(socket) as client:
+        report = client.status()
+    if as_json:
+        click.echo(report.model_dump_json(exclude={"type", "request_id"}))
+    else:
+        for line in lines(report):
+            click.echo(line)
+
+
+def lines(report: StatusReport) -> list[str]:
+    """The report for a person: one fact a line."""
+    memory = ", ".join(f"{owner} {size / 2**20:,.1f} MiB" for owner, size in report.memory_bytes.items())
+    reason = report.energy.get("reason", "")
+    return [
+        f"engine {report.engine_version}, pid {report.pid}, up {report.uptime_s:,.0f} s",
+        f"executions: {len(report.executions)} now, {report.finished_total} finished",
+        *(
+            f"  {each.execution_id}  {each.state:8} {each.model}  {each.prompt_tokens} + {each.tokens_total} tokens"
+            for each in report.executions
+        ),
+        f"models loaded: {', '.join(report.models_loaded) or 'none'}",
+        f"memory: {memory or 'none'}",
+        f"energy source: {report.energy.get('source', 'none')}{f' ({reason})' if reason else ''}",
+    ]

@@ -1,0 +1,36 @@
+"""``engine-ctl tokenize``: text to token ids."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from engine_ctl.options import json_option, model_option, socket_option
+from engine_ctl.text_source import STDIN, read_text
+
+
+@click.command(name="tokenize")
+@model_option
+@click.option("--text", help="The text.  [default: standard input, to its last byte]")
+@click.option("--special/--no-special", "add_special", default=True, help="Add the tokens the model wants around text.")
+@click.option("--parse-special", is_flag=True, help="Text that spells a control token becomes that token.")
+@socket_option
+@json_option
+def command(
+    model: str, text: str | None, add_special: bool, parse_special: bool, socket: Path | None, as_json: bool
+) -> None:
+    """Print the token ids of a text, on one line.
+
+    Works on any GGUF with a vocabulary, weights or not. --json gives `token_ids` and the `pieces` they stand for.
+    """
+    from engine_ctl.connection import connect_or_embed
+
+    text = read_text(STDIN) if text is None else text
+    with connect_or_embed(socket) as client:
+        tokens = client.tokenize(model, text, add_special=add_special, parse_special=parse_special)
+    if as_json:
+        click.echo(json.dumps({"token_ids": tokens.token_ids, "pieces": tokens.pieces}, ensure_ascii=False))
+    else:
+        click.echo(" ".join(map(str, tokens.token_ids)))

@@ -1,0 +1,35 @@
+"""Reaching an engine: the one on the socket, or one of our own where none runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from protocol.blocking import BlockingClient
+from protocol.errors import EngineUnreachable
+
+
+@contextmanager
+def connect_or_embed(socket: Path | None) -> Iterator[BlockingClient]:
+    """A client of the engine on the socket or, where none runs, of one that lives in this process until the end.
+
+    Raises:
+        EngineUnreachable: something is at the socket's path, and it is not an engine that lets us in.
+    """
+    try:
+        client = BlockingClient.connect(socket)
+    except EngineUnreachable as unreachable:
+        if not isinstance(unreachable.__cause__, FileNotFoundError | ConnectionRefusedError):
+            raise
+    else:
+        with client:
+            yield client
+        return
+    click.echo("no engine on the socket: running one in this process", err=True)
+    from engine_ctl.embedded import embedded_engine
+
+    with embedded_engine() as own_socket, BlockingClient.connect(own_socket) as client:
+        yield client

@@ -1,0 +1,66 @@
+"""An engine in this process: the one that ``serve`` runs, and the one that commands use where none listens."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import trio
+
+from actors.system import System, open_system
+from engine.config import default_config
+from protocol.address import default_socket_path
+from protocol.blocking import BlockingClient
+from protocol.errors import EngineUnreachable
+
+
+def serve(socket: Path | None, models_dir: Path | None, ready: Callable[[Path], None]) -> None:
+    """Run an engine until SIGTERM, SIGINT or a client's ``Shutdown``; call ``ready`` once it listens.
+
+    Raises:
+        InvalidRequest: the socket cannot be put there.
+    """
+    trio.run(_serve, socket or default_socket_path(), models_dir, ready)
+
+
+async def _serve(socket: Path, models_dir: Path | None, ready: Callable[[Path], None]) -> None:
+    config = default_config()
+    if models_dir is not None:
+        config = replace(config, models_dir=models_dir.absolute())
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        system = open_system(config, socket)
+        async with trio.open_nursery() as watching:
+            watching.start_soon(_stop_on_signal, system, signals)
+            async with trio.open_nursery() as running:
+                await running.start(system.run)
+                ready(socket)
+            watching.cancel_scope.cancel()
+
+
+async def _stop_on_signal(system: System, signals: AsyncIterator[int]) -> None:
+    async for _ in signals:
+        await system.stop()
+
+
+@contextmanager
+def embedded_engine() -> Iterator[Path]:
+    """An engine on a private socket, on a thread of its own, until the end of the block.
+
+    Raises:
+        ExceptionGroup: at the end of the block, if the engine failed.
+    """
+    with TemporaryDirectory(prefix="engine-") as folder, ThreadPoolExecutor(1, "engine") as thread:
+        socket = Path(folder) / "engine.sock"
+        system = open_system(default_config(), socket)
+        engine = thread.submit(trio.run, system.run)
+        try:
+            yield socket
+        finally:
+            with suppress(EngineUnreachable), BlockingClient.connect(socket) as client:
+                client.shutdown()
+            engine.result()

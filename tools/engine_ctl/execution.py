@@ -1,0 +1,62 @@
+"""Following one execution from here to its record."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import assert_never
+
+from protocol.blocking import BlockingClient
+from protocol.codec import client_message
+from protocol.errors import BadFrame
+from protocol.messages import Accepted, Finished, Progress, Run, Tokens
+from protocol.plan import RunRequest
+from protocol.record import ExecutionRecord
+
+
+def parse_request(content: dict[str, object]) -> RunRequest:
+    """The Run Request in plain values. Raises InvalidRequest, as the engine would."""
+    message = client_message({"type": "Run", "request_id": 0, "request": content})
+    if not isinstance(message, Run):
+        raise TypeError(f"a Run became {message.type}")
+    return message.request
+
+
+def execute(client: BlockingClient, request: RunRequest, show: Callable[[str], None]) -> ExecutionRecord:
+    """Run the request, hand its text to ``show`` as it comes, and return the record.
+
+    Ctrl-C cancels the execution, whose record still comes; a second one does not wait for it.
+
+    Raises:
+        EngineError: the request was refused or failed.
+        KeyboardInterrupt: Ctrl-C before the request was accepted, or twice.
+    """
+    with ExitStack() as accepted:
+        for message in client.run(request):
+            match message:
+                case Accepted():
+                    accepted.enter_context(_interrupt_cancels(client, message.execution_id))
+                case Tokens():
+                    show(message.text)
+                case Progress():
+                    pass
+                case Finished():
+                    return message.record
+                case _:
+                    assert_never(message)
+    raise BadFrame("the engine ended the execution without its record")
+
+
+@contextmanager
+def _interrupt_cancels(client: BlockingClient, execution_id: str) -> Iterator[None]:
+    def cancel(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        client.post_cancel(execution_id)
+
+    before = signal.signal(signal.SIGINT, cancel)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

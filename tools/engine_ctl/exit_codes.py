@@ -1,0 +1,63 @@
+"""How the process ends. The numbers are a contract: scripts and agents decide by them."""
+
+from __future__ import annotations
+
+INTERNAL_ERROR = 1
+INTERRUPTED = 130
+
+EXIT_CODES: dict[str, int] = {
+    "internal_error": INTERNAL_ERROR,
+    # the request was refused as asked
+    "invalid_request": 3,
+    "invalid_plan": 3,
+    "invalid_template": 3,
+    "prompt_too_long": 3,
+    "unknown_execution": 3,
+    "unsupported_backend": 3,
+    "unsupported_quantization": 3,
+    # the model
+    "download_failed": 4,
+    "invalid_model": 4,
+    "unknown_model": 4,
+    "unsupported_model": 4,
+    # the connection
+    "bad_frame": 5,
+    "engine_unreachable": 5,
+    "frame_too_large": 5,
+    "unknown_message": 5,
+    "unsupported_protocol": 5,
+    # the engine cannot now
+    "out_of_memory_budget": 6,
+    "overloaded": 6,
+    "shutting_down": 6,
+    "slow_consumer": 6,
+    "energy_unavailable": 7,
+    "cancelled": INTERRUPTED,
+}
+
+STOP_REASON_EXIT_CODES: dict[str, int] = {
+    "eos": 0,
+    "stop_string": 0,
+    "max_tokens": 0,
+    "max_watts": 0,
+    "context_full": 0,
+    "cancelled": INTERRUPTED,
+    "client_gone": INTERRUPTED,
+    "shutdown": EXIT_CODES["shutting_down"],
+    "error": INTERNAL_ERROR,
+}
+
+EXIT_CODES_HELP = """\b
+Exit codes:
+  0    done
+  1    internal error
+  2    wrong usage
+  3    request refused: invalid_request, invalid_plan, invalid_template, prompt_too_long,
+       unknown_execution, unsupported_backend, unsupported_quantization
+  4    model: unknown_model, invalid_model, unsupported_model, download_failed
+  5    engine unreachable or protocol broken: engine_unreachable, bad_frame, frame_too_large,
+       unknown_message, unsupported_protocol
+  6    engine unavailable: overloaded, shutting_down, slow_consumer, out_of_memory_budget
+  7    energy_unavailable
+  130  interrupted or cancelled
+"""

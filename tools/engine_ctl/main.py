@@ -1,0 +1,44 @@
+"""The entry point. A command's module is imported when it is asked for, and what it needs when it runs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from engine_ctl.exit_codes import EXIT_CODES_HELP, INTERRUPTED
+from engine_ctl.failure import exit_for
+from protocol.errors import EngineError
+
+COMMANDS = ("run", "serve", "status", "plan", "cancel", "models", "tokenize", "detokenize", "shutdown")
+
+
+class EngineCtl(click.Group):
+    """Finds commands by name in :mod:`engine_ctl.commands` and ends the process with the error's exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"engine_ctl.commands.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except EngineError as error:
+            ctx.exit(exit_for(ctx, error))
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+@click.command(
+    cls=EngineCtl,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog=EXIT_CODES_HELP,
+)
+@click.version_option(package_name="weos-engine", prog_name="engine-ctl")
+def main() -> None:
+    """Run execution decisions about language models, and see what they cost."""

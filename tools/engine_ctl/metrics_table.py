@@ -1,0 +1,67 @@
+"""An execution's metrics for a person, on stderr."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from protocol.metrics import EnergyReport, Metrics
+from protocol.record import ExecutionRecord
+
+_UNITS: dict[str, str] = {
+    "tokens_total": "",
+    "prompt_tokens": "",
+    "tokens_per_sec": "tokens/s",
+    "prefill_tokens_per_sec": "tokens/s",
+    "decode_tokens_per_sec": "tokens/s",
+    "latency_total_ms": "ms",
+    "ttft_ms": "ms",
+    "latency_p50_ms": "ms",
+    "latency_p95_ms": "ms",
+    "latency_gaps": "",
+    "queue_ms": "ms",
+    "load_ms": "ms",
+    "prefill_ms": "ms",
+    "memory_peak_mb": "MiB",
+    "watts_avg": "W",
+    "tokens_per_watt": "tokens/J",
+    "joules_total": "J",
+    "joules_per_token": "J",
+}
+_ENERGY = ("watts_avg", "tokens_per_watt", "joules_total", "joules_per_token")
+
+
+def show_metrics(record: ExecutionRecord) -> None:
+    Console(stderr=True, highlight=False).print(metrics_table(record))
+
+
+def metrics_table(record: ExecutionRecord) -> Table:
+    """One row a metric. Unknown figures show as a dash; modelled ones carry a ``~``."""
+    metrics = record.metrics
+    table = Table(title=_title(record), title_justify="left", caption=_caption(metrics.energy), caption_justify="left")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("unit")
+    for name, unit in _UNITS.items():
+        table.add_row(name, _figure(name, metrics), unit)
+    return table
+
+
+def _title(record: ExecutionRecord) -> str:
+    plan = record.plan
+    how = f"{plan.backend} · {plan.quantization} · {plan.threads} threads"
+    return f"{record.execution_id} · {record.stop_reason} · {how}"
+
+
+def _caption(energy: EnergyReport) -> str:
+    reason = f": {energy.reason}" if energy.reason else ""
+    return f"energy: {energy.kind} ({energy.source}){reason}"
+
+
+def _figure(name: str, metrics: Metrics) -> str:
+    value: int | float | None = getattr(metrics, name)
+    if value is None:
+        return "-"
+    modelled = name in _ENERGY and metrics.energy.kind == "modelled"
+    figure = f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
+    return f"~{figure}" if modelled else figure

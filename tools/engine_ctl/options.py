@@ -1,0 +1,61 @@
+"""Options that more than one command takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_JSON = "engine_ctl.json"
+
+
+def socket_option(command: Command) -> Command:
+    return click.option(
+        "--socket",
+        type=click.Path(path_type=Path),
+        envvar="ENGINE_SOCKET",
+        show_envvar=True,
+        help="The engine's Unix socket. [default: $XDG_RUNTIME_DIR/engine/engine.sock]",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``, passed to the command as ``as_json`` and remembered for errors."""
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        is_eager=True,
+        callback=_remember_json,
+        help="Print one JSON object on stdout; errors too.",
+    )(command)
+
+
+def model_option(command: Command) -> Command:
+    return click.option("--model", required=True, type=Model(), help="A registry name or the path of a GGUF file.")(
+        command
+    )
+
+
+class Model(click.ParamType[str]):
+    """A registry name as it is; a file from here by its full path, since the engine may run elsewhere."""
+
+    name = "model"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = Path(value).expanduser()
+        looks_like_path = path.suffix.lower() == ".gguf" or "/" in value
+        return str(path.absolute()) if looks_like_path and path.is_file() else value
+
+
+def wants_json(ctx: click.Context) -> bool:
+    return bool(ctx.meta.get(_JSON, False))
+
+
+def _remember_json(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    ctx.meta[_JSON] = value
+    return value

@@ -1,0 +1,96 @@
+"""The flags that make up a Run Request. A flag not given is left out: the engine fills it in and the plan shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from engine_ctl.options import model_option
+from engine_ctl.text_source import STDIN, read_text
+
+Content = dict[str, Any]
+
+_EXECUTION = {"backend": "backend", "quant": "quantization", "threads": "threads", "context_length": "context_length"}
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
+_LIMITS = ("max_tokens", "max_watts")
+
+_FLAGS = (
+    model_option,
+    click.option("--prompt", help="The text to answer; - reads standard input."),
+    click.option("--prompt-file", metavar="FILE", help="Read the prompt from a file; - is standard input."),
+    click.option(
+        "--chat/--raw",
+        "chat",
+        default=False,
+        help="Put the prompt into the model's chat template, or give it to the model as it is.  [default: raw]",
+    ),
+    click.option("--system", help="The system message, with --chat."),
+    click.option("--quant", help="native, q8_0, q6_k, q4_k_m.  [default: native]"),
+    click.option("--backend", help="cpu_avx2, reference.  [default: the best this machine has]"),
+    click.option("--max-tokens", type=int, help="Most tokens to generate.  [default: 512]"),
+    click.option("--max-watts", type=float, help="Stop when the execution draws more; refused where nothing measures."),
+    click.option("--temperature", type=float, help="0 is greedy.  [default: 0]"),
+    click.option("--top-k", type=int, help="Keep the k likeliest tokens; 0 keeps all.  [default: 0]"),
+    click.option("--top-p", type=float, help="Keep the likeliest tokens up to this mass.  [default: 1]"),
+    click.option("--min-p", type=float, help="Drop tokens below this share of the likeliest.  [default: 0]"),
+    click.option("--repeat-penalty", type=float, help="Penalise recent tokens; 1 is off.  [default: 1]"),
+    click.option("--seed", type=int, help="Same seed, same draw.  [default: 0]"),
+    click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times."),
+    click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]"),
+    click.option("--context-length", type=int, help="Tokens of prompt and answer together.  [default: as needed]"),
+)
+
+
+def request_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the flags, and pass the request they make to the command as ``request``.
+
+    Raises:
+        click.UsageError: there is not exactly one prompt, it cannot be read, or ``--system`` comes without ``--chat``.
+    """
+    names: list[str] = []
+
+    @wraps(command)
+    def with_request(**values: Any) -> None:
+        flags = {name: values.pop(name) for name in names}
+        command(request=run_request(flags), **values)
+
+    own = len(getattr(command, "__click_params__", ()))
+    decorated: Callable[..., None] = with_request
+    for flag in reversed(_FLAGS):
+        decorated = flag(decorated)
+    names.extend(parameter.name for parameter in decorated.__click_params__[own:])  # type: ignore[attr-defined]
+    return decorated
+
+
+def run_request(flags: Content) -> Content:
+    """The Run Request that the flags stand for, as plain values; only what was given is in it."""
+    execution = {field: flags[flag] for flag, field in _EXECUTION.items() if flags[flag] is not None}
+    for group, names in (("sampling", _SAMPLING), ("limits", _LIMITS)):
+        if given := {name: flags[name] for name in names if flags[name] is not None}:
+            execution[group] = given
+    if flags["stop"]:
+        execution["stop"] = {"strings": tuple(flags["stop"])}
+    request: Content = {"model": flags["model"], **_input(flags)}
+    return {**request, "execution": execution} if execution else request
+
+
+def _input(flags: Content) -> Content:
+    prompt = _prompt(flags["prompt"], flags["prompt_file"])
+    system = flags["system"]
+    if not flags["chat"]:
+        if system is not None:
+            raise click.UsageError("--system is part of a chat: give --chat too.")
+        return {"prompt": prompt}
+    messages = [] if system is None else [{"role": "system", "content": system}]
+    return {"messages": (*messages, {"role": "user", "content": prompt})}
+
+
+def _prompt(prompt: str | None, prompt_file: str | None) -> str:
+    if (prompt is None) == (prompt_file is None):
+        raise click.UsageError("Give exactly one of --prompt and --prompt-file.")
+    if prompt_file is not None:
+        return read_text(prompt_file)
+    return read_text(STDIN) if prompt == STDIN else str(prompt)

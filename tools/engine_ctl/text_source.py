@@ -1,0 +1,25 @@
+"""Text from a file or from standard input, byte for byte."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+STDIN = "-"
+
+
+def read_text(path: str) -> str:
+    """The whole text of ``path``, or of standard input where it is ``-``. Line ends stay as they are.
+
+    Raises:
+        click.BadParameter: it cannot be read, or is not UTF-8.
+    """
+    try:
+        data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+        return data.decode()
+    except OSError as error:
+        raise click.BadParameter(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error

@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Literal, assert_never
+from typing import assert_never
 
 import trio
 
@@ -34,8 +34,10 @@ from actors.messages import (
     Drained,
     EnergyRead,
     Enqueue,
+    ExecutionEvent,
     Halted,
     ModelsLoaded,
+    PowerExceeded,
     Queued,
     QueueFull,
     ReadEnergy,
@@ -49,18 +51,16 @@ from actors.messages import (
 )
 from actors.policies import candidate_of
 from actors.ports import Domain, Energy
-from actors.questions import Question, answer
+from actors.questions import Question, ask
 from engine.machine import memory_peak_mb
 from engine.version import ENGINE_VERSION
 from protocol.codec import failed
-from protocol.errors import EngineError, InternalError, Overloaded, ShuttingDown, UnknownExecution, error_from_wire
+from protocol.errors import Overloaded, ShuttingDown, UnknownExecution, error_from_wire
 from protocol.messages import (
     Cancel,
     Done,
     EngineMessage,
     Failed,
-    Finished,
-    Progress,
     Run,
     Shutdown,
     Status,
@@ -91,7 +91,7 @@ class ControlPlane(Actor):
         self._energy_sampler = energy_sampler
         self._domain = domain
         self._energy = energy
-        self._max_executions = limits.max_executions
+        self._limits = limits
         self._workers = trio.CapacityLimiter(limits.workers)
         self._executions: dict[str, Execution] = {}
         self._jobs = Jobs(self._on_job_ended)
@@ -139,9 +139,9 @@ class ControlPlane(Actor):
         request_id = request.message.request_id
         if self._stopping:
             await self._reply(request.connection_id, failed(request_id, ShuttingDown("the engine is stopping")))
-        elif len(self._executions) + len(self._jobs) >= self._max_executions:
-            error = Overloaded(f"{self._max_executions} requests are in progress already", retry_after_ms=_RETRY_MS)
-            await self._reply(request.connection_id, failed(request_id, error))
+        elif len(self._executions) + len(self._jobs) >= self._limits.max_executions:
+            full = Overloaded(f"{self._limits.max_executions} requests are in progress", retry_after_ms=_RETRY_MS)
+            await self._reply(request.connection_id, failed(request_id, full))
         else:
             self._jobs.begin(self.nursery, request.connection_id, request_id, work)
 
@@ -183,15 +183,9 @@ class ControlPlane(Actor):
             raise
 
     async def _answer(self, connection_id: int, question: Question) -> None:
-        def progress(stage: str, done: int, total: int | None) -> None:
-            trio.from_thread.check_cancelled()
-            message = Progress(request_id=question.request_id, stage=stage, done=done, total=total)
-            trio.from_thread.run(self._reply, connection_id, message)
-
-        reply = await trio.to_thread.run_sync(
-            answer, question, self._domain, progress, limiter=self._workers, abandon_on_cancel=True
+        await self._reply(
+            connection_id, await ask(question, self._domain, self._workers, partial(self._reply, connection_id))
         )
-        await self._reply(connection_id, reply)
 
     async def _cancel(self, connection_id: int, message: Cancel) -> None:
         execution = self._executions.get(message.execution_id)
@@ -225,8 +219,14 @@ class ControlPlane(Actor):
         if not self._stopping:
             self._stopping = True
             self._jobs.cancel_all()
+            self.nursery.start_soon(self._stop_at_last)
             await self._withdraw(list(self._executions.values()), "shutdown")
         await self._stop_if_drained()
+
+    async def _stop_at_last(self) -> None:
+        """What will not end does not hold the engine up: its client hears ``shutting_down`` from its connection."""
+        await trio.sleep(self._limits.stop_s)
+        await self._tell_drained()
 
     # --- from below ---------------------------------------------------------------------------------------------------
 
@@ -236,31 +236,41 @@ class ControlPlane(Actor):
                 await self._advance(event)
             case ModelsLoaded():
                 self._loaded = event
-            case EnergyRead():
-                await self._on_energy(event)
+            case _:
+                await self._on_execution_event(self._executions[event.execution_id], event)
+
+    async def _on_execution_event(self, execution: Execution, event: ExecutionEvent) -> None:
+        match event:
             case Queued():
-                execution = self._executions[event.execution_id]
                 await self._reply(execution.connection_id, execution.accepted())
             case QueueFull():
-                message = f"{event.queued} executions are queued already"
-                await self._fail(event.execution_id, Overloaded(message, retry_after_ms=event.retry_after_ms))
+                full = Overloaded(f"{event.queued} executions are queued", retry_after_ms=event.retry_after_ms)
+                await self._conclude(execution, failed(execution.request_id, full))
             case Admitted():
-                self._executions[event.execution_id].admit(event.admitted_ns)
+                execution.admit(event.admitted_ns)
             case Started():
-                self._on_started(self._executions[event.execution_id], event)
+                self._on_started(execution, event)
             case StartFailed():
-                await self._fail(event.execution_id, error_from_wire(event.code, event.message, event.params))
+                error = error_from_wire(event.code, event.message, event.params)
+                await self._conclude(execution, failed(execution.request_id, error))
             case Withdrawn() | Halted():
-                execution = self._executions[event.execution_id]
                 execution.end("cancelled")
                 await self._finish(execution)
+            case EnergyRead():
+                await self._on_energy(execution, event)
+            case PowerExceeded():
+                # In a task of its own: who serves the events from below never waits for the scheduler.
+                self.nursery.start_soon(self._withdraw, [execution], "max_watts")
             case _:
                 assert_never(event)
 
     def _on_started(self, execution: Execution, event: Started) -> None:
         execution.start(event)
+        for other in self._executions.values():
+            if other is not execution and other.computes:
+                other.alone = execution.alone = False
         if self._measures(execution):
-            self._read_energy(execution, "start")
+            self._energy_sampler.put_nowait(execution.read_energy("start"))
 
     async def _advance(self, event: Advanced) -> None:
         """Pass tokens on: the path that runs dozens of times a second for each stream."""
@@ -278,19 +288,14 @@ class ControlPlane(Actor):
             await self._api_server.put(Deliver(replies=tuple(replies)))
         for execution in ended:
             if self._measures(execution):
-                self._read_energy(execution, "end")
+                self._energy_sampler.put_nowait(execution.read_energy("end"))
             else:
                 await self._finish(execution)
 
     def _measures(self, execution: Execution) -> bool:
         return not self._energy.reason and execution.plan.energy_source == self._energy.name
 
-    def _read_energy(self, execution: Execution, moment: Literal["start", "end"]) -> None:
-        """Ask for a reading; it comes back as an event. The inbox has room for two from every execution."""
-        self._energy_sampler.put_nowait(ReadEnergy(execution_id=execution.execution_id, moment=moment))
-
-    async def _on_energy(self, event: EnergyRead) -> None:
-        execution = self._executions[event.execution_id]
+    async def _on_energy(self, execution: Execution, event: EnergyRead) -> None:
         if event.moment == "start":
             execution.energy_start = event.reading
         else:
@@ -298,17 +303,9 @@ class ControlPlane(Actor):
             await self._finish(execution)
 
     async def _finish(self, execution: Execution) -> None:
-        energy = self._energy.report(execution.plan.energy_source, execution.energy_start, execution.energy_end)
-        record = execution.record(self._domain.cpu_model, energy, memory_peak_mb())
-        reply: EngineMessage = Finished(request_id=execution.request_id, record=record)
-        if record.stop_reason == "error":
-            error = InternalError(execution.error, execution_id=execution.execution_id)
-            reply = failed(execution.request_id, error)
-        await self._conclude(execution, reply)
-
-    async def _fail(self, execution_id: str, error: EngineError) -> None:
-        execution = self._executions[execution_id]
-        await self._conclude(execution, failed(execution.request_id, error))
+        share = 1.0 if execution.alone else None
+        energy = self._energy.report(execution.plan.energy_source, execution.energy_start, execution.energy_end, share)
+        await self._conclude(execution, execution.last_reply(self._domain.cpu_model, energy, memory_peak_mb()))
 
     async def _conclude(self, execution: Execution, reply: EngineMessage) -> None:
         del self._executions[execution.execution_id]
@@ -322,8 +319,10 @@ class ControlPlane(Actor):
         await self._api_server.put(Deliver(replies=(Addressed(connection_id=connection_id, message=message),)))
 
     async def _stop_if_drained(self) -> None:
-        if not self._stopping or self._executions or self._jobs:
-            return
+        if self._stopping and not self._executions and not self._jobs:
+            await self._tell_drained()
+
+    async def _tell_drained(self) -> None:
         shutdowns, self._shutdowns = self._shutdowns, []
         for request in shutdowns:
             await self._reply(request.connection_id, Done(request_id=request.message.request_id))

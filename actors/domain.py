@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from actors.ports import Prepared, Progress
+from actors.ports import Prepared, ReportProgress
 from engine.config import EngineConfig
 from engine.machine import Machine
 from engine.models import ModelRegistry
@@ -48,7 +48,7 @@ class EngineDomain:
     def describe(self, model: str, request_id: int) -> ModelDescription:
         return self._registry.describe(model, request_id)
 
-    def pull(self, model: str, progress: Progress) -> None:
+    def pull(self, model: str, progress: ReportProgress) -> None:
         self._registry.pull(model, progress)
 
     def tokenize(

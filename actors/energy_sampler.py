@@ -1,52 +1,89 @@
-"""Reads the energy counters at the moments that matter.
+"""Reads the energy counters at the moments that matter, and watches the power of executions that limit it.
 
-Owns        the energy source
+Owns        the energy source, and a window for each execution between its start and its end
 Receives    ReadEnergy from the control plane
-Sends       EnergyRead to the control plane
-Fails when  the source breaks its contract: a failed read is a reading that says so, never an exception
+Sends       EnergyRead, PowerExceeded to the control plane
+Fails when  a source breaks its contract: a failed read is a reading that says so, never an exception
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
+
 import trio
 
 from actors.base import Actor, Inbox
-from actors.messages import ControlEvent, EnergyRead, ReadEnergy
+from actors.messages import ControlEvent, EnergyRead, PowerExceeded, ReadEnergy
 from actors.ports import Energy
+from engine.energy.source import EnergyReading
+from engine.energy.window import PowerAverage
+
+_WATCH_S = 0.25
+"""Power is an average over a second; four readings in it find an excess a quarter of a second late at most."""
+
+
+@dataclass(slots=True)
+class _Window:
+    """An execution that runs."""
+
+    max_watts: float | None
+    average: PowerAverage = field(default_factory=PowerAverage)
+
+    def exceeded(self, reading: EnergyReading) -> bool:
+        if self.max_watts is None:
+            return False
+        self.average.add(reading)
+        watts = self.average.watts
+        return watts is not None and watts > self.max_watts
 
 
 class EnergySampler(Actor):
-    """Asleep while nothing runs. While something does, reads often enough for no counter to wrap unseen."""
+    """Asleep while nothing that is measured runs."""
 
     def __init__(self, above: Inbox[ReadEnergy], control_plane: Inbox[ControlEvent], energy: Energy) -> None:
         self._above = above
         self._control_plane = control_plane
         self._energy = energy
-        self._open: set[str] = set()
-        """Executions between their start and their end."""
+        self._windows: dict[str, _Window] = {}
         self._opened = trio.Event()
 
     def start_tasks(self) -> None:
         self.serve(self._above, self._on_read)
-        if self._energy.max_interval_s is not None:
-            self.nursery.start_soon(self._tick, self._energy.max_interval_s)
+        self.nursery.start_soon(self._watch)
 
     async def _on_read(self, request: ReadEnergy) -> None:
         reading = self._energy.read()
         if request.moment == "start":
-            self._open.add(request.execution_id)
+            window = _Window(request.max_watts)
+            window.average.add(reading)
+            self._windows[request.execution_id] = window
             self._opened.set()
         else:
-            self._open.discard(request.execution_id)
+            del self._windows[request.execution_id]
         await self._control_plane.put(
             EnergyRead(execution_id=request.execution_id, moment=request.moment, reading=reading)
         )
 
-    async def _tick(self, interval_s: float) -> None:
+    async def _watch(self) -> None:
         while True:
-            await self._opened.wait()
-            await trio.sleep(interval_s)
-            if self._open:
-                self._energy.read()
-            else:
-                self._opened = trio.Event()
+            self._opened = trio.Event()
+            # A window that opens meanwhile may want a shorter pause.
+            with trio.move_on_after(self._pause_s()) as pause:
+                await self._opened.wait()
+            if pause.cancelled_caught:
+                await self._sample()
+
+    def _pause_s(self) -> float:
+        if not self._windows:
+            return math.inf
+        longest = self._energy.max_interval_s or math.inf
+        limited = any(window.max_watts is not None for window in self._windows.values())
+        return min(longest, _WATCH_S) if limited else longest
+
+    async def _sample(self) -> None:
+        reading = self._energy.read()
+        exceeded = [execution_id for execution_id, window in self._windows.items() if window.exceeded(reading)]
+        for execution_id in exceeded:
+            if execution_id in self._windows:  # it may have ended while another's excess was told
+                await self._control_plane.put(PowerExceeded(execution_id=execution_id))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from actors.messages import Started
+from actors.messages import ReadEnergy, Started
 from engine.backend import BackendStopReason, SequenceEvents
 from engine.energy.source import EnergyReading
 from engine.metrics import Timeline, compute_metrics
 from engine.version import ENGINE_VERSION
-from protocol.messages import Accepted, ExecutionStatus, Tokens
+from protocol.codec import failed
+from protocol.errors import InternalError
+from protocol.messages import Accepted, ExecutionStatus, Failed, Finished, Tokens
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord, Hardware, StopReason
@@ -39,6 +41,8 @@ class Execution:
     texts: list[str] = field(default_factory=list)
     energy_start: EnergyReading | None = None
     energy_end: EnergyReading | None = None
+    alone: bool = True
+    """Nothing else ran while it did, so that what the machine used was all for it."""
     stop_asked: StopReason | None = None
     """Why it was told to stop; a stop reason of its own that came first still wins."""
     stop_reason: StopReason | None = None
@@ -97,6 +101,23 @@ class Execution:
             prompt_tokens=len(self.prompt_token_ids),
             tokens_total=len(self.token_ids),
         )
+
+    @property
+    def computes(self) -> bool:
+        return self.state == "running" and self.stop_reason is None
+
+    def read_energy(self, moment: Literal["start", "end"]) -> ReadEnergy:
+        return ReadEnergy(
+            execution_id=self.execution_id,
+            moment=moment,
+            max_watts=self.plan.limits.max_watts,
+        )
+
+    def last_reply(self, cpu_model: str, energy: EnergyReport, memory_peak_mb: float | None) -> Finished | Failed:
+        """The record; or, where the backend failed, what went wrong."""
+        if self.stop_reason == "error":
+            return failed(self.request_id, InternalError(self.error, execution_id=self.execution_id))
+        return Finished(request_id=self.request_id, record=self.record(cpu_model, energy, memory_peak_mb))
 
     def record(self, cpu_model: str, energy: EnergyReport, memory_peak_mb: float | None) -> ExecutionRecord:
         """Raises ValueError before the execution has ended."""

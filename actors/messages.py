@@ -160,9 +160,14 @@ class EnergyRead(Value):
     reading: EnergyReading
 
 
-ControlEvent = (
-    Queued | QueueFull | Admitted | Withdrawn | Started | StartFailed | Halted | Advanced | ModelsLoaded | EnergyRead
-)
+class PowerExceeded(Value):
+    type: Literal["PowerExceeded"] = "PowerExceeded"
+    execution_id: str
+
+
+ExecutionEvent = Queued | QueueFull | Admitted | Withdrawn | Started | StartFailed | Halted | EnergyRead | PowerExceeded
+"""What is told of an execution between its ``Enqueue`` and its end, never after."""
+ControlEvent = ExecutionEvent | Advanced | ModelsLoaded
 
 # --- to the scheduler, from above ------------------------------------------------------------------------------------
 
@@ -219,3 +224,5 @@ class ReadEnergy(Value):
     type: Literal["ReadEnergy"] = "ReadEnergy"
     execution_id: str
     moment: Literal["start", "end"]
+    max_watts: float | None
+    """Watch from its start to its end that the power stays below; ``None``: no limit."""

@@ -11,7 +11,7 @@ from protocol.messages import ModelDescription, ModelSummary, PlanEstimate
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan, RunRequest
 
-Progress = Callable[[str, int, int | None], None]
+ReportProgress = Callable[[str, int, int | None], None]
 """(stage, done, total). May raise to stop the work."""
 
 
@@ -44,7 +44,7 @@ class Domain(Protocol):
 
     def describe(self, model: str, request_id: int) -> ModelDescription: ...
 
-    def pull(self, model: str, progress: Progress) -> None: ...
+    def pull(self, model: str, progress: ReportProgress) -> None: ...
 
     def tokenize(
         self, model: str, text: str, *, add_special: bool, parse_special: bool
@@ -69,7 +69,12 @@ class Energy(Protocol):
         """Read at least this often while something runs; ``None``: no need."""
 
     def read(self) -> EnergyReading:
-        """A few file reads: tens of microseconds."""
+        """A few file reads: tens of microseconds. A failure is in the reading, never an exception."""
 
-    def report(self, planned: str, start: EnergyReading | None, end: EnergyReading | None) -> EnergyReport:
-        """What lies between two readings, for a plan that names the source ``planned``; ``None``: none was taken."""
+    def report(
+        self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None
+    ) -> EnergyReport:
+        """What an execution between two readings used, for a plan that names the source ``planned``.
+
+        ``share`` is its part of the engine's computing in between; ``None`` where that is not known.
+        """

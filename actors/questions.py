@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import assert_never
 
-from actors.ports import Domain, Progress
+import trio
+
+from actors.ports import Domain, ReportProgress
 from protocol.messages import (
     Detokenize,
     EngineMessage,
@@ -13,6 +16,7 @@ from protocol.messages import (
     ModelList,
     Plan,
     Planned,
+    Progress,
     PullModel,
     Text,
     TokenIds,
@@ -22,7 +26,23 @@ from protocol.messages import (
 Question = Plan | ListModels | ModelInfo | PullModel | Tokenize | Detokenize
 
 
-def answer(question: Question, domain: Domain, progress: Progress) -> EngineMessage:
+async def ask(
+    question: Question,
+    domain: Domain,
+    workers: trio.CapacityLimiter,
+    reply: Callable[[Progress], Awaitable[None]],
+) -> EngineMessage:
+    """Answer in a worker thread, telling of progress on the way. A cancel is felt at once. Raises EngineError."""
+
+    def report(stage: str, done: int, total: int | None) -> None:
+        trio.from_thread.check_cancelled()
+        progress = Progress(request_id=question.request_id, stage=stage, done=done, total=total)
+        trio.from_thread.run(reply, progress)
+
+    return await trio.to_thread.run_sync(answer, question, domain, report, limiter=workers, abandon_on_cancel=True)
+
+
+def answer(question: Question, domain: Domain, progress: ReportProgress) -> EngineMessage:
     """The one last reply to a question. Blocking. Raises EngineError, and whatever ``progress`` raises."""
     request_id = question.request_id
     match question:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
@@ -12,6 +12,7 @@ import trio
 from actors.api_server import ApiServer, ApiServerStatistics
 from actors.base import Inbox, InboxStatistics
 from actors.control_plane import ControlPlane
+from actors.domain import EngineDomain
 from actors.energy_sampler import EnergySampler
 from actors.executor import Executor
 from actors.limits import Limits
@@ -30,7 +31,14 @@ from actors.ports import Domain, Energy
 from actors.scheduler import Scheduler, SchedulerStatistics
 from actors.unix_socket import UnixSocket
 from engine.backend import Backend
+from engine.config import EngineConfig
+from engine.cpu_backend import CpuBackend
+from engine.energy.meter import open_meter
+from engine.machine import probe_machine
+from engine.models import ModelRegistry
 from protocol.client import Client, open_client
+from protocol.errors import InvalidRequest
+from protocol.transport import ByteTransport
 
 DEFAULT_LIMITS = Limits()
 
@@ -98,11 +106,15 @@ class System:
         await self._to_control.put(Stop())
         await self._ended.wait()
 
-    def client(self) -> AbstractAsyncContextManager[Client]:
-        """A client in this process, through the protocol and no socket."""
+    def connect(self) -> ByteTransport:
+        """The client's end of a connection in this process: the protocol, and no socket. While the system runs."""
         ours, theirs = loopback_pair()
         self._api_server.attach(ours)
-        return open_client(theirs)
+        return theirs
+
+    def client(self) -> AbstractAsyncContextManager[Client]:
+        """A client in this process."""
+        return open_client(self.connect())
 
     def statistics(self) -> SystemStatistics:
         return SystemStatistics(
@@ -130,3 +142,22 @@ async def running(system: System) -> AsyncIterator[System]:
         await system.stop()
     if failure is not None:
         raise failure
+
+
+def open_system(config: EngineConfig, limits: Limits = DEFAULT_LIMITS, socket_path: Path | None = None) -> System:
+    """The real engine on this machine. Blocking, up to a tenth of a second: probes the machine and its energy source.
+
+    Raises:
+        InvalidRequest: as :class:`System`.
+    """
+    machine = probe_machine()
+    energy = open_meter(config.powercap_root)
+    registry = ModelRegistry(config)
+    domain = EngineDomain(config, machine, energy.availability(), registry)
+    limits = replace(limits, max_queued=config.max_queued)
+    backend = CpuBackend(registry)
+    try:
+        return System(backend, domain, energy, limits, socket_path)
+    except InvalidRequest:
+        backend.close()
+        raise

@@ -129,7 +129,84 @@ class RunLoop:
     def close(self) -> None:
         """Stop after the running step; every sequence still there ends with "cancelled". Idempotent."""
 
+@final
+class Utf8Stream:
+    """Bytes that arrive in pieces, as well-formed UTF-8: U+FFFD for each maximal ill-formed part."""
+
+    def __init__(self) -> None: ...
+    def append(self, bytes: bytes) -> str: ...  # noqa: A002
+    def finish(self) -> str: ...
+
+@final
+class StopMatcher:
+    """Lets text through up to the first stop string; holds back an end that may yet become one."""
+
+    def __init__(self, stops: Sequence[str]) -> None: ...
+    def append(self, text: str) -> str: ...
+    @property
+    def matched(self) -> bool: ...
+    def finish(self) -> str: ...
+
+def sample(
+    logits: Sequence[float],
+    history: Sequence[int],
+    position: int,
+    *,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    repeat_penalty: float = 1.0,
+    repeat_last_n: int = 64,
+    seed: int = 0,
+) -> int:
+    """One draw, as the run loop makes it for a token at this position."""
+
 def kernel_tables() -> dict[str, str]:
     """Every kernel table: "" where this machine can run it, else the reason why not."""
 
 def cpu_model() -> str: ...
+
+class kernels:  # noqa: N801  a submodule
+    """Single kernels on arrays, for tests against their scalar twins and for benchmarks. Raise ValueError."""
+
+    @staticmethod
+    def multiply(
+        table: str, type: str, weights: bytes, rows: int, x: npt.NDArray[np.float32]  # noqa: A002
+    ) -> npt.NDArray[np.float32]:
+        """``weights``: rows as in a file; ``x``: [tokens, columns]. Returns [tokens, rows]."""
+    @staticmethod
+    def rms_norm(
+        table: str, x: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], epsilon: float
+    ) -> npt.NDArray[np.float32]: ...
+    @staticmethod
+    def quantize(
+        table: str, x: npt.NDArray[np.float32], block: int
+    ) -> tuple[npt.NDArray[np.int8], list[int], list[float], list[int]]:
+        """(codes, multipliers, scales, sums) of one row; ``block`` is 32 or 256."""
+    @staticmethod
+    def rotate(
+        table: str,
+        heads: npt.NDArray[np.float32],
+        head_dim: int,
+        cosines: npt.NDArray[np.float32],
+        sines: npt.NDArray[np.float32],
+        halves: bool,
+    ) -> npt.NDArray[np.float32]: ...
+    @staticmethod
+    def half_from_float(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]: ...
+    @staticmethod
+    def silu_multiply(
+        table: str, gate: npt.NDArray[np.float32], up: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]: ...
+    @staticmethod
+    def attend(
+        table: str,
+        queries: npt.NDArray[np.float32],
+        keys: npt.NDArray[np.uint16],
+        values: npt.NDArray[np.uint16],
+        visible: int,
+        scale: float,
+    ) -> tuple[npt.NDArray[np.float32], list[float], list[float]]:
+        """One key block (f16: keys [4, head_dim, 16], values [64, head_dim]) for queries [n, head_dim].
+        Returns (weighted sums [n, head_dim], maxima, denominators)."""

@@ -15,9 +15,8 @@ class BpeEncoder:
 
     def __init__(self, ids: dict[str, int], merges: Sequence[str], pre_tokenizer: PreTokenizer) -> None:
         """``merges``: best first, ``left right``. Raises InvalidModel where they do not fit the vocabulary."""
-        # A symbol may itself begin with a space, so the space that parts the two is looked for after it.
-        cuts = [(merge, merge.find(" ", 1)) for merge in merges]
-        pairs = [(merge[:cut], merge[cut + 1 :]) for merge, cut in cuts]
+        # No symbol holds a space: bytes are spelled as printable characters.
+        pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
         # A byte that no token stands for prints nothing, but still keeps its neighbours from merging.
         missing = [byte for byte in pre_tokenizers.ByteLevel.alphabet() if byte not in ids]
         self._vocab_size = len(ids) if missing else None

@@ -28,16 +28,16 @@ def render_chat(template: str, messages: Sequence[ChatMessage], bos_token: str, 
     if len(template) > _LARGEST_TEMPLATE:
         raise InvalidTemplate(f"the chat template has {len(template)} characters; the limit is {_LARGEST_TEMPLATE}")
     said = [{"role": message.role, "content": message.content} for message in messages]
-    token = BUDGET.set(Budget(sum(len(message.content) for message in messages)))
+    variables = {"messages": said, "tools": None, "documents": None, "add_generation_prompt": True}
     try:
-        return _compiled(template).render(
-            messages=said,
-            tools=None,
-            documents=None,
-            add_generation_prompt=True,
-            bos_token=bos_token,
-            eos_token=eos_token,
-        )
+        compiled = _compiled(template)
+        token = BUDGET.set(Budget(sum(len(message.content) for message in messages)))
+        try:
+            rendered = compiled.render(variables, bos_token=bos_token, eos_token=eos_token)
+            rendered.encode()  # refuses surrogates, which a template can spell
+            return rendered
+        finally:
+            BUDGET.reset(token)
     # Whatever a template makes Python raise is the template's fault: type errors, recursion, overflow, lack of memory.
     except Exception as error:
         reason = str(error) or type(error).__name__

@@ -24,14 +24,15 @@ class ContentHashes:
 
     def of(self, path: Path) -> str:
         """``sha256:`` and 64 hexadecimal digits. Raises OSError."""
-        with self._lock:
-            identity = file_identity(path)
-            known = self._read()
-            if identity not in known:
-                known[identity] = _hash(path)
-                if file_identity(path) == identity:
-                    self._write(known)
-            return known[identity]
+        identity = file_identity(path)
+        known = self._read().get(identity)
+        if known is not None:
+            return known
+        computed = _hash(path)
+        if file_identity(path) == identity:
+            with self._lock:
+                self._write(self._read() | {identity: computed})
+        return computed
 
     def _read(self) -> dict[str, str]:
         try:

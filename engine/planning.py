@@ -32,6 +32,7 @@ from protocol.plan import (
     Quantization,
     RunRequest,
     SchedulerPolicy,
+    Stop,
 )
 
 BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx2", "reference")
@@ -73,22 +74,14 @@ def resolve_plan(
         kv_cache=cast("KvCacheType", execution.kv_cache),
         threads=execution.threads or machine.allowed_cpus,
         spin_us=execution.spin_us,
-        batch=Batch(
-            max_sequences=execution.max_sequences,
-            prefill_chunk=execution.prefill_chunk,
-            context_length=_context_length(execution, model, len(prompt.token_ids)),
-        ),
+        batch=_batch(execution, model, len(prompt.token_ids)),
         prefix_cache="off",
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         priority=0,
         prompt_format=prompt.prompt_format,
         sampling=execution.sampling,
         limits=execution.limits.model_copy(update={"memory_mb": memory_mb}),
-        stop=PlanStop(
-            eos=execution.stop.eos,
-            strings=execution.stop.strings,
-            eos_token_ids=model.eos_token_ids if execution.stop.eos else (),
-        ),
+        stop=_stop(execution.stop, model),
         energy_source=cast("EnergySource", execution.energy_source or _best_energy_source(energy)),
         stream=execution.stream,
     )
@@ -205,6 +198,18 @@ def _best_backend(machine: Machine) -> Backend:
 
 def _best_energy_source(energy: Mapping[str, str]) -> EnergySource:
     return next((name for name in MEASURED_SOURCES if energy.get(name, "absent") == ""), "none")
+
+
+def _stop(stop: Stop, model: ModelFacts) -> PlanStop:
+    return PlanStop(eos=stop.eos, strings=stop.strings, eos_token_ids=model.eos_token_ids if stop.eos else ())
+
+
+def _batch(execution: ExecutionRequest, model: ModelFacts, prompt_tokens: int) -> Batch:
+    return Batch(
+        max_sequences=execution.max_sequences,
+        prefill_chunk=execution.prefill_chunk,
+        context_length=_context_length(execution, model, prompt_tokens),
+    )
 
 
 def _context_length(execution: ExecutionRequest, model: ModelFacts, prompt_tokens: int) -> int:

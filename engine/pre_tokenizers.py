@@ -26,13 +26,18 @@ class PreTokenizer:
 
 _GPT2_ONLY = PreTokenizer((_GPT2,))
 _SINGLE_DIGITS = PreTokenizer((r"\p{N}", _GPT2))
+_LLAMA3_BPE = PreTokenizer((_LLAMA3 % r"\p{N}{1,3}",), ignore_merges=True, add_bos=True)
+_QWEN2 = PreTokenizer((_LLAMA3 % r"\p{N}",))
 
 PRE_TOKENIZERS: dict[str, PreTokenizer] = {
     "default": PreTokenizer((r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", _THREE_DIGITS)),
     "falcon": PreTokenizer((r"[\p{P}\$\+<=>\^~\|`]+", _GPT2, _THREE_DIGITS)),
     "gpt-2": _GPT2_ONLY,
-    "llama-bpe": PreTokenizer((_LLAMA3 % r"\p{N}{1,3}",), ignore_merges=True, add_bos=True),
-    "qwen2": PreTokenizer((_LLAMA3 % r"\p{N}",)),
+    "llama-bpe": _LLAMA3_BPE,
+    "llama-v3": _LLAMA3_BPE,
+    "llama3": _LLAMA3_BPE,
+    "qwen2": _QWEN2,
+    "deepseek-r1-qwen": _QWEN2,
     "smollm": _SINGLE_DIGITS,
     "starcoder": _SINGLE_DIGITS,
 }

@@ -49,7 +49,7 @@ class Tokenizer:
         self._add_space = metadata.boolean(_KEYS + "add_space_prefix", True) and self._spm
         self._add_bos = metadata.boolean(_KEYS + "add_bos_token", self._spm or pre_tokenizer.add_bos)
         self._add_eos = metadata.boolean(_KEYS + "add_eos_token", False)
-        self.max_token_bytes = max(len(token.encode()) for token in self._tokens)
+        self.max_token_bytes = 4 * max(map(len, self._tokens))  # UTF-8 takes at most 4 bytes a character
         """No token stands for more bytes of text than this."""
 
     def __len__(self) -> int:
@@ -99,13 +99,10 @@ class Tokenizer:
         self._require_ids(token_ids)
         return self.vocabulary.detokenize(token_ids)
 
-    def pieces(self, token_ids: Sequence[int]) -> tuple[str, ...]:
-        """What each token prints by itself; its name where it prints nothing. Raises InvalidRequest as ``decode``."""
-        self._require_ids(token_ids)
-        return tuple(
-            self.vocabulary.piece(token_id).decode("utf-8", "replace") or self._tokens[token_id]
-            for token_id in token_ids
-        )
+    def piece(self, token_id: int) -> str:
+        """What a token prints by itself; its name where it prints nothing. Raises InvalidRequest as ``decode``."""
+        self._require_ids((token_id,))
+        return self.vocabulary.piece(token_id).decode("utf-8", "replace") or self._tokens[token_id]
 
     def _require_ids(self, token_ids: Sequence[int]) -> None:
         for token_id in token_ids:
@@ -152,7 +149,7 @@ def _tokens(metadata: Metadata) -> list[str]:
     if not tokens:
         raise InvalidModel("tokenizer.ggml.tokens is empty", key=_KEYS + "tokens")
     # An empty token can never be met in text; it keeps its place under a name of its own.
-    return [token or f"[EMPTY_{token_id}]" for token_id, token in enumerate(tokens)]
+    return [token or f"[EMPTY_{token_id}]" for token_id, token in enumerate(tokens)] if "" in tokens else tokens
 
 
 def _ids(tokens: list[str], path: str) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -124,7 +124,7 @@ class Client:
         self.ending: EngineError = EngineUnreachable("the connection was closed")
         """Why the connection ended, once it has."""
 
-    async def run(self, request: RunRequest) -> AsyncIterator[RunMessage]:
+    async def run(self, request: RunRequest) -> AsyncGenerator[RunMessage, None]:
         """Execute: ``Accepted``, any number of ``Progress`` and ``Tokens``, and ``Finished``.
 
         Left early, the iterator cancels the execution when it is closed: use ``contextlib.aclosing``.
@@ -135,7 +135,7 @@ class Client:
                     raise unexpected(message)
                 yield message
 
-    async def pull_model(self, model: str) -> AsyncIterator[Progress | ModelDescription]:
+    async def pull_model(self, model: str) -> AsyncGenerator[Progress | ModelDescription, None]:
         """Fetch a model: any number of ``Progress``, then its ``ModelDescription``."""
         async with await self._ask(PullModel(request_id=next(self._request_ids), model=model)) as replies:
             async for message in replies:

@@ -87,16 +87,14 @@ void register_file(py::module_& m) {
              return value == nullptr ? py::none() : value_object(*value);
            })
       .def("array_info", &array_info)
-      .def(
-          "tensors",
-          [](const gguf::File& file) {
-            py::list tensors;
-            for (const gguf::TensorInfo& tensor : file.tensors()) {
-              tensors.append(py::cast(tensor, py::return_value_policy::reference));
-            }
-            return tensors;
-          },
-          py::keep_alive<0, 1>());
+      .def("tensors", [](const py::object& self) {
+        // Each description points into the mapping, so each keeps the file.
+        py::list tensors;
+        for (const gguf::TensorInfo& tensor : self.cast<const gguf::File&>().tensors()) {
+          tensors.append(py::cast(tensor, py::return_value_policy::reference_internal, self));
+        }
+        return tensors;
+      });
 }
 
 }  // namespace

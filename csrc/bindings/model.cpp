@@ -1,3 +1,5 @@
+#include "model/model.h"
+
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -10,7 +12,6 @@
 #include "bindings/register.h"
 #include "model/evaluation.h"
 #include "model/kv_cache.h"
-#include "model/model.h"
 
 namespace engine::bindings {
 namespace {

@@ -20,6 +20,7 @@ PYBIND11_MODULE(_core, m) {
     return tables;
   });
   engine::bindings::register_gguf(m);
+  engine::bindings::register_kernels(m);
   engine::bindings::register_model(m);
   engine::bindings::register_runtime(m);
 }

@@ -37,6 +37,14 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
   loop.submit({model, threads, std::chrono::microseconds(spin_us), prefill_chunk}, std::move(sequence));
 }
 
+std::int32_t sample(const std::vector<float>& logits, const std::vector<std::int32_t>& history, std::uint64_t position,
+                    float temperature, std::int32_t top_k, float top_p, float min_p, float repeat_penalty,
+                    std::size_t repeat_last_n, std::uint64_t seed) {
+  if (logits.empty()) throw std::invalid_argument("no logits");
+  return runtime::Sampler().sample(logits, history, position,
+                                   {temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed});
+}
+
 py::object stop_reason(const SequenceEvents& events) {
   const auto name = runtime::stop_reason_name(events.stop);
   return name.empty() ? py::object(py::none()) : py::object(py::str(name.data(), name.size()));
@@ -57,6 +65,19 @@ py::dict statistics(const RunLoop& loop) {
 }  // namespace
 
 void register_runtime(py::module_& m) {
+  py::class_<runtime::Utf8Stream>(m, "Utf8Stream")
+      .def(py::init<>())
+      .def("append", [](runtime::Utf8Stream& stream, const py::bytes& bytes) { return stream.append(bytes); })
+      .def("finish", &runtime::Utf8Stream::finish);
+  py::class_<runtime::StopMatcher>(m, "StopMatcher")
+      .def(py::init<std::vector<std::string>>(), py::arg("stops"))
+      .def("append", &runtime::StopMatcher::append)
+      .def_property_readonly("matched", &runtime::StopMatcher::matched)
+      .def("finish", &runtime::StopMatcher::finish);
+  m.def("sample", &sample, py::arg("logits"), py::arg("history"), py::arg("position"), py::kw_only(),
+        py::arg("temperature") = 0.0F, py::arg("top_k") = 0, py::arg("top_p") = 1.0F, py::arg("min_p") = 0.0F,
+        py::arg("repeat_penalty") = 1.0F, py::arg("repeat_last_n") = 64, py::arg("seed") = 0);
+
   py::class_<SequenceEvents>(m, "SequenceEvents")
       .def_readonly("sequence_id", &SequenceEvents::sequence_id)
       .def_readonly("prefill_start_ns", &SequenceEvents::prefill_start_ns)
@@ -78,7 +99,8 @@ void register_runtime(py::module_& m) {
            py::arg("repeat_penalty"), py::arg("repeat_last_n"), py::arg("seed"), py::arg("eos_token_ids"),
            py::arg("stop_strings"), py::arg("vocabulary"), py::arg("flush_ms"), Release())
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
-      .def("drain", [](RunLoop& loop) { return loop.events().drain(); }, Release())
+      .def(
+          "drain", [](RunLoop& loop) { return loop.events().drain(); }, Release())
       .def("statistics", &statistics)
       .def("close", &RunLoop::close, Release());
 }

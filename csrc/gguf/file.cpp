@@ -17,7 +17,8 @@ constexpr std::uint64_t kMaxAlignment = 64 * 1024;
 constexpr std::uint64_t kMaxNameBytes = 256;
 constexpr std::uint64_t kMaxKeyBytes = 65535;
 constexpr std::uint32_t kMaxDimensions = 4;
-// The least a key-value pair or a tensor description can take: counts are checked against it before anything is reserved.
+// The least a key-value pair or a tensor description can take: counts are checked against it before anything is
+// reserved.
 constexpr std::uint64_t kMinPairBytes = 8 + 4 + 1;
 constexpr std::uint64_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;
 
@@ -283,8 +284,8 @@ void File::place_tensor(TensorInfo& tensor, std::uint64_t offset, std::span<cons
                         " elements, not a multiple of the " + std::to_string(traits.block_elements) + " of " +
                         std::string(traits.name));
   }
-  const auto bytes = elements ? checked_multiply<std::uint64_t>(*elements / traits.block_elements, traits.block_bytes)
-                              : std::nullopt;
+  const auto bytes =
+      elements ? checked_multiply<std::uint64_t>(*elements / traits.block_elements, traits.block_bytes) : std::nullopt;
   const auto end = bytes ? checked_add(offset, *bytes) : std::nullopt;
   if (!end || *end > data.size()) {
     throw MalformedFile("tensor " + quoted(tensor.name) + " reaches beyond the end of the file");

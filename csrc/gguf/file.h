@@ -58,7 +58,6 @@ struct TensorInfo {
   std::size_t rows() const;
 };
 
-
 // A GGUF v2 or v3 file. Every count, size, offset and type is checked against the file before it is used.
 class File {
  public:

@@ -32,7 +32,7 @@ class FileDescriptor {
 
 MappedFile::MappedFile(const std::string& path) {
   const FileDescriptor file(path);
-  struct stat status {};
+  struct stat status{};
   if (fstat(file.get(), &status) != 0) throw std::system_error(errno, std::generic_category(), path);
   if (!S_ISREG(status.st_mode)) throw MalformedFile(path + " is not a regular file");
   if (status.st_size == 0) throw MalformedFile("the file is empty");

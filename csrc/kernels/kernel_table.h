@@ -35,9 +35,18 @@ struct AttentionBlock {
   const std::uint16_t* keys;    // f16 [4 tiles, head_dim, 16]
   const std::uint16_t* values;  // f16 [64, head_dim]
   std::size_t queries;
-  const float* const* query;  // [queries] pointers to [head_dim]
+  const float* const* query;   // [queries] pointers to [head_dim]
   SoftmaxState* const* state;  // [queries]
   float* const* output;        // [queries] pointers to [head_dim]: sums weighted by exp(score - maximum)
+};
+
+// Where one row's quantized form goes; the fields are those of Activations.
+struct QuantizedRow {
+  std::int8_t* codes;
+  std::int32_t* multipliers;
+  float* scales;
+  float* scaled_sums;  // blocks only
+  std::int16_t* sums;
 };
 
 struct KernelTable {
@@ -54,9 +63,9 @@ struct KernelTable {
                    std::size_t group_end, float* out, std::size_t out_stride);
 
   void (*rms_norm)(const float* x, const float* weight, float epsilon, std::size_t n, float* out);
-  void (*quantize_blocks)(const float* x, std::size_t n, std::int8_t* codes, float* scales, float* scaled_sums,
-                          std::int16_t* sums);
-  void (*quantize_super_blocks)(const float* x, std::size_t n, std::int8_t* codes, float* scales, std::int16_t* sums);
+  // One row of n values; see Activations.
+  void (*quantize_blocks)(const float* x, std::size_t n, const QuantizedRow& out);
+  void (*quantize_super_blocks)(const float* x, std::size_t n, const QuantizedRow& out);
 
   // Rotates the first `dimensions` channels of each head in place; cosines and sines are [dimensions / 2].
   void (*rotate)(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions,

@@ -37,15 +37,28 @@ struct Matrix {
   }
 };
 
+// Quantized inputs are block floating point: a block of 32 (or 256) values shares a float scale, and each part of it,
+// 16 (or 32) values, has an integer multiplier, a power of two up to 8, so that
+//   value = scale * multiplier * code.
+// A part without the block's largest values has the smaller multiplier and so the finer codes: one outlier does not
+// cost the whole block its precision, and the dot product stays an exact integer.
+inline constexpr std::size_t kBlockPart = 16;
+inline constexpr std::size_t kSuperBlockPart = 32;
+inline constexpr int kMaxShift = 3;  // multipliers up to 8 keep 256 products of the widest codes within 32 bits
+
 // Input rows [token_rows, columns] in the format the matrix wants; pointers of the other formats are not read.
 // Every row is quantized for itself, so that no result depends on which rows share a call.
 struct Activations {
   std::size_t columns = 0;
-  const float* values = nullptr;       // [token_rows, columns]
-  const std::int8_t* codes = nullptr;  // [token_rows, columns]
-  const float* scales = nullptr;       // Q8Block: [token_rows, columns / 32]; Q8SuperBlock: [token_rows, columns / 256]
-  const float* scaled_sums = nullptr;  // Q8Block: [token_rows, columns / 32], scale * sum of the block's codes
-  const std::int16_t* sums = nullptr;  // sums of codes; Q8Block: [.., columns / 32]; Q8SuperBlock: [.., columns / 16]
+  const float* values = nullptr;              // [token_rows, columns]
+  const std::int8_t* codes = nullptr;         // [token_rows, columns]
+  const std::int32_t* multipliers = nullptr;  // [token_rows, columns / part], the same number in both 16-bit halves
+  const float* scales = nullptr;              // [token_rows, columns / block]
+  const float* scaled_sums = nullptr;         // Q8Block: [token_rows, columns / 32], scale * sum
+  const std::int16_t* sums = nullptr;         // of multiplier * code; Q8Block: per 32, Q8SuperBlock: per 16 columns
 };
+
+inline std::int32_t multiplier_pair(int multiplier) { return multiplier * 0x10001; }
+inline int multiplier_of(std::int32_t pair) { return pair & 0xFFFF; }
 
 }  // namespace engine::kernels

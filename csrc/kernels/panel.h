@@ -5,8 +5,8 @@
 
 #include "kernels/matrix.h"
 
-// Packed weights: 16 output rows side by side, 4 consecutive inputs of each row together, so that one 64-byte line times
-// four broadcast input codes advances 16 dot products at once and no horizontal addition is ever needed.
+// Packed weights: 16 output rows side by side, 4 consecutive inputs of each row together, so that one 64-byte line
+// times four broadcast input codes advances 16 dot products at once and no horizontal addition is ever needed.
 namespace engine::kernels {
 
 inline constexpr std::size_t kLineInputs = 4;
@@ -23,9 +23,9 @@ static_assert(sizeof(BlockPanel) == 576);
 
 // 256 inputs of 16 rows, for the K types.
 struct SuperBlockPanel {
-  std::uint16_t scale[kGroupRows];    // f16
-  std::uint16_t minimum[kGroupRows];  // f16, 0 for Q6_K
-  union {  // NOLINT
+  std::uint16_t scale[kGroupRows];         // f16
+  std::uint16_t minimum[kGroupRows];       // f16, 0 for Q6_K
+  union {                                  // NOLINT
     std::int8_t scales16[16][kGroupRows];  // Q6_K: per 16 inputs
     struct {
       std::uint8_t scales32[8][kGroupRows];  // Q4_K, Q5_K: per 32 inputs

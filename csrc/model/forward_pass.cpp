@@ -119,8 +119,8 @@ void Worker::normalize(const std::vector<float>& weight, std::initializer_list<c
     kernels_.rms_norm(pass_.residual(r), weight.data(), shape_.norm_epsilon, shape_.embedding, input(r));
     for (const kernels::ActivationFormat format :
          {kernels::ActivationFormat::Q8Block, kernels::ActivationFormat::Q8SuperBlock}) {
-      const bool wanted = std::ranges::any_of(
-          readers, [&](const Projection* p) { return p->weight.activation_format() == format; });
+      const bool wanted =
+          std::ranges::any_of(readers, [&](const Projection* p) { return p->weight.activation_format() == format; });
       if (wanted) pass_.input_.quantize(r, input_width_, format, kernels_);
     }
   }
@@ -129,8 +129,8 @@ void Worker::normalize(const std::vector<float>& weight, std::initializer_list<c
 
 void Worker::multiply(const Projection& projection, Range groups, std::size_t rows, float* out, std::size_t stride) {
   const kernels::Matrix& matrix = projection.weight;
-  kernels_.multiply(matrix, pass_.input_.view(input_width_, matrix.activation_format()), rows, groups.begin, groups.end, out,
-                    stride);
+  kernels_.multiply(matrix, pass_.input_.view(input_width_, matrix.activation_format()), rows, groups.begin, groups.end,
+                    out, stride);
   if (projection.bias.empty()) return;
   const std::size_t end = std::min(groups.end * kernels::kGroupRows, matrix.rows);
   for (std::size_t t = 0; t < rows; ++t) {

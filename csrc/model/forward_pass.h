@@ -32,8 +32,8 @@ class ForwardPass {
   // Throws std::bad_alloc.
   ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_rows);
 
-  // Writes keys and values of every segment and computes the logits wanted. False where `abort` became true at a layer's
-  // begin: nothing may then be read, and the same segments may be run again. Throws std::bad_alloc.
+  // Writes keys and values of every segment and computes the logits wanted. False where `abort` became true at a
+  // layer's begin: nothing may then be read, and the same segments may be run again. Throws std::bad_alloc.
   bool run(std::span<const Segment> segments, const std::atomic<bool>& abort);
 
   // Rows of logits, in the order of the segments.
@@ -70,12 +70,12 @@ class ForwardPass {
   std::vector<AttentionUnit> units_;
   std::vector<std::size_t> logit_rows_;
 
-  AlignedBuffer residual_;   // f32 [rows, embedding]
-  AlignedBuffer heads_;      // f32 [rows, query_width + 2 * kv_width]
-  AlignedBuffer projected_;  // f32 [rows, max(embedding, feed_forward)]
-  AlignedBuffer gates_;      // f32 [rows, feed_forward]
-  ActivationBuffer input_;   // what the next projection reads
-  AlignedBuffer logits_;     // f32 [logit rows, vocabulary]
+  AlignedBuffer residual_;             // f32 [rows, embedding]
+  AlignedBuffer heads_;                // f32 [rows, query_width + 2 * kv_width]
+  AlignedBuffer projected_;            // f32 [rows, max(embedding, feed_forward)]
+  AlignedBuffer gates_;                // f32 [rows, feed_forward]
+  ActivationBuffer input_;             // what the next projection reads
+  AlignedBuffer logits_;               // f32 [logit rows, vocabulary]
   std::vector<Digest> chunk_digests_;  // [logit rows, chunks]
   bool aborted_ = false;
 };

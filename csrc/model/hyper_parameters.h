@@ -11,7 +11,7 @@ namespace engine::model {
 struct HyperParameters {
   std::string architecture;
   std::size_t layers = 0;
-  std::size_t embedding = 0;    // width of the residual stream
+  std::size_t embedding = 0;  // width of the residual stream
   std::size_t heads = 0;
   std::size_t kv_heads = 0;
   std::size_t head_dim = 0;

@@ -37,8 +37,8 @@ Model::Model(const std::string& path, const std::string& kernel_table, unsigned 
 std::size_t Model::weights_bytes() const {
   std::size_t bytes = weights_.token_embedding.raw.size() + matrix_bytes(weights_.head.weight);
   for (const Layer& layer : weights_.layers) {
-    for (const Projection* projection : {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate,
-                                         &layer.up, &layer.down}) {
+    for (const Projection* projection :
+         {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate, &layer.up, &layer.down}) {
       bytes += matrix_bytes(projection->weight);
     }
   }

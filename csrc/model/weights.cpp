@@ -99,8 +99,7 @@ Weights find_weights(const gguf::File& file, const HyperParameters& shape) {
   for (std::size_t i = 0; i < shape.layers; ++i) weights.layers.push_back(find_layer(tensors, shape, i));
   weights.output_norm = tensors.vector("output_norm.weight", shape.embedding);
   const bool tied = tensors.find("output.weight") == nullptr;
-  weights.head.weight =
-      tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
+  weights.head.weight = tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
   weights.head.bias = tensors.vector_if_present("output.bias", shape.vocabulary);
   weights.rope_factors = tensors.vector_if_present("rope_freqs.weight", shape.rope_dimensions / 2);
   for (const float factor : weights.rope_factors) {
@@ -128,8 +127,8 @@ Weights load_weights(const gguf::File& file, const HyperParameters& shape, const
   Weights weights = find_weights(file, shape);
   ThreadTeam team(threads, std::chrono::microseconds(50));
   for (Layer& layer : weights.layers) {
-    for (Projection* projection : {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate,
-                                   &layer.up, &layer.down}) {
+    for (Projection* projection :
+         {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate, &layer.up, &layer.down}) {
       pack(projection->weight, table, team);
     }
   }

@@ -14,11 +14,11 @@ struct Projection {
 };
 
 struct Layer {
-  std::vector<float> attention_norm;  // [embedding]
-  Projection query;                   // [query_width, embedding]
-  Projection key;                     // [kv_width, embedding]
-  Projection value;                   // [kv_width, embedding]
-  Projection attention_output;        // [embedding, query_width]
+  std::vector<float> attention_norm;     // [embedding]
+  Projection query;                      // [query_width, embedding]
+  Projection key;                        // [kv_width, embedding]
+  Projection value;                      // [kv_width, embedding]
+  Projection attention_output;           // [embedding, query_width]
   std::vector<float> feed_forward_norm;  // [embedding]
   Projection gate;                       // [feed_forward, embedding]
   Projection up;                         // [feed_forward, embedding]
@@ -28,9 +28,9 @@ struct Layer {
 struct Weights {
   kernels::Matrix token_embedding;  // [vocabulary, embedding], read row by row, never packed
   std::vector<Layer> layers;
-  std::vector<float> output_norm;         // [embedding]
-  Projection head;                        // [vocabulary, embedding]: output.weight, or the token embedding again
-  std::vector<float> rope_factors;        // [rope_dimensions / 2] divisors of the angles, or empty
+  std::vector<float> output_norm;   // [embedding]
+  Projection head;                  // [vocabulary, embedding]: output.weight, or the token embedding again
+  std::vector<float> rope_factors;  // [rope_dimensions / 2] divisors of the angles, or empty
 };
 
 // Finds, checks and packs every tensor. `file` must outlive the result, which points into it.

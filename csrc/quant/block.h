@@ -6,7 +6,8 @@
 
 #include "gguf/tensor_type.h"
 
-// What a quantized block means: integer codes and the scales that turn them into weights. The layouts are the file format's.
+// What a quantized block means: integer codes and the scales that turn them into weights. The layouts are the file
+// format's.
 namespace engine::quant {
 
 inline constexpr std::size_t kBlock = 32;
@@ -15,7 +16,7 @@ inline constexpr std::size_t kSuperBlock = 256;
 // Q8_0, Q4_0, Q4_1, Q5_0, Q5_1: weight = scale * (code - offset) + minimum.
 struct Block {
   float scale;
-  float minimum;                       // 0 for the symmetric types
+  float minimum;                           // 0 for the symmetric types
   std::array<std::uint8_t, kBlock> codes;  // for Q8_0 the bits of a signed byte
 };
 

@@ -15,8 +15,9 @@ EventBuffer::EventBuffer() : descriptor_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
 
 EventBuffer::~EventBuffer() { close(descriptor_); }
 
-void EventBuffer::signal() {
-  if (std::exchange(signalled_, true)) return;
+void EventBuffer::announce() {
+  const std::scoped_lock lock(mutex_);
+  if (!due_ || std::exchange(signalled_, true)) return;
   const eventfd_t one = 1;
   eventfd_write(descriptor_, one);  // cannot fail: the counter is 0
 }
@@ -27,6 +28,7 @@ std::vector<SequenceEvents> EventBuffer::drain() {
     eventfd_t count = 0;
     eventfd_read(descriptor_, &count);
   }
+  due_ = false;
   index_.clear();
   return std::exchange(events_, {});
 }

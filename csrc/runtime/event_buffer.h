@@ -23,8 +23,8 @@ struct SequenceEvents {
   std::string logits_digest;
 };
 
-// Events on their way from the run loop to its reader, gathered by sequence and announced on an eventfd. The writer never
-// waits for the reader: what a reader has not taken grows by at most max_tokens of each admitted sequence.
+// Events on their way from the run loop to its reader, gathered by sequence and announced on an eventfd. The writer
+// never waits for the reader: what a reader has not taken grows by at most max_tokens of each admitted sequence.
 class EventBuffer {
  public:
   // Throws std::system_error.
@@ -35,26 +35,28 @@ class EventBuffer {
 
   int descriptor() const { return descriptor_; }
 
-  // Lets `change` add to the events of one sequence; `announce` makes the descriptor readable.
+  // Lets `change` add to the events of one sequence. `due` events want the reader's attention at the next announce().
   template <typename Change>
-  void add(std::uint64_t sequence_id, bool announce, Change change) {
+  void add(std::uint64_t sequence_id, bool due, Change change) {
     const std::scoped_lock lock(mutex_);
     const auto [place, added] = index_.try_emplace(sequence_id, events_.size());
     if (added) events_.emplace_back().sequence_id = sequence_id;
     change(events_[place->second]);
-    if (announce) signal();
+    due_ = due_ || due;
   }
+
+  // Makes the descriptor readable where something is due: once a step, not once a token.
+  void announce();
 
   // All events so far, in the order of each sequence's first; the descriptor is no longer readable.
   std::vector<SequenceEvents> drain();
 
  private:
-  void signal();
-
   int descriptor_;
   std::mutex mutex_;
   std::vector<SequenceEvents> events_;
   std::unordered_map<std::uint64_t, std::size_t> index_;
+  bool due_ = false;
   bool signalled_ = false;
 };
 

@@ -98,6 +98,7 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
                         .want_every_logit = false,
                         .want_logits = member.tokens == sequence.waiting()});
   }
+  events.announce();
   if (segments.empty() || !pass_.run(segments, abort)) return {};
   std::size_t logit_row = 0;
   for (Member& member : sequences_) {

@@ -46,8 +46,8 @@ class Group {
 
   // The sequences whose prompts the next step works on.
   std::vector<std::uint64_t> prefilling() const;
-  // Computes one step: a token for every decoding sequence, a chunk of the waiting prompts. Where `abort` became true the
-  // step has no effect.
+  // Computes one step: a token for every decoding sequence, a chunk of the waiting prompts. Where `abort` became true
+  // the step has no effect.
   StepCounts step(const std::atomic<bool>& abort, EventBuffer& events);
 
  private:

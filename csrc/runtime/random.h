@@ -5,8 +5,8 @@
 
 namespace engine::runtime {
 
-// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011): a number that depends on its key and
-// counter alone, so that a draw does not depend on how many were made before it.
+// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011): a number that depends on its key
+// and counter alone, so that a draw does not depend on how many were made before it.
 inline std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t a = std::uint64_t{0xD2511F53} * counter[0];

@@ -50,10 +50,10 @@ void RunLoop::run() {
     for (Group& group : groups_) {
       if (!group.idle()) step(group);
     }
-    publish_statistics();
+    publish();
   }
   for (Group& group : groups_) group.cancel_all(events_);
-  publish_statistics();
+  publish();
 }
 
 bool RunLoop::take_commands() {
@@ -111,15 +111,18 @@ void RunLoop::step(Group& group) {
   counted_.busy_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(busy).count());
 }
 
-void RunLoop::publish_statistics() {
+void RunLoop::publish() {
   counted_.sequences = 0;
   counted_.kv_cache_bytes = 0;
   for (const Group& group : groups_) {
     counted_.sequences += group.size();
     counted_.kv_cache_bytes += group.kv_cache_bytes();
   }
-  const std::scoped_lock lock(mutex_);
-  statistics_ = counted_;
+  {
+    const std::scoped_lock lock(mutex_);
+    statistics_ = counted_;
+  }
+  events_.announce();
 }
 
 }  // namespace engine::runtime

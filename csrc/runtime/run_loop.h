@@ -24,8 +24,8 @@ struct RunLoopStatistics {
   std::uint64_t busy_ns = 0;
 };
 
-// The token loop, on a thread of its own: prepare input, compute, draw, check for a stop, turn into text, tell. Commands
-// come through a queue, events leave through a buffer; neither side waits for a step.
+// The token loop, on a thread of its own: prepare input, compute, draw, check for a stop, turn into text, tell.
+// Commands come through a queue, events leave through a buffer; neither side waits for a step.
 class RunLoop {
  public:
   // Throws std::system_error.
@@ -55,7 +55,8 @@ class RunLoop {
   bool take_commands();
   void place(Submission submission);
   void step(Group& group);
-  void publish_statistics();
+  // Statistics first, so that who hears of an end finds its memory gone from them.
+  void publish();
 
   EventBuffer events_;
 

@@ -66,8 +66,9 @@ void Sampler::sort_first(std::size_t count) {
   count = std::min(count, candidates_.size());
   if (count <= sorted_) return;
   const auto middle = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
-  std::partial_sort(candidates_.begin() + static_cast<std::ptrdiff_t>(sorted_), middle, candidates_.end(),
-                    [](const Candidate& a, const Candidate& b) { return precedes(a.logit, a.token, b.logit, b.token); });
+  std::partial_sort(
+      candidates_.begin() + static_cast<std::ptrdiff_t>(sorted_), middle, candidates_.end(),
+      [](const Candidate& a, const Candidate& b) { return precedes(a.logit, a.token, b.logit, b.token); });
   sorted_ = count;
 }
 

@@ -21,7 +21,8 @@ struct SamplingOptions {
 // Candidates are ordered by logit, ties by the lower token id. Keeps scratch memory between calls.
 class Sampler {
  public:
-  // `history` is the sequence so far, `position` that of the token to be drawn. Every logit is finite or minus infinity.
+  // `history` is the sequence so far, `position` that of the token to be drawn. Every logit is finite or minus
+  // infinity.
   std::int32_t sample(std::span<const float> logits, std::span<const std::int32_t> history, std::uint64_t position,
                       const SamplingOptions& options);
 

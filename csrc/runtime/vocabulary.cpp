@@ -58,7 +58,7 @@ std::string sentence_piece(std::string_view token) {
 // "<0x0A>"
 std::string byte_piece(std::string_view token) {
   unsigned value = 0;
-  if (token.size() == 6 && token.starts_with("<0x") && token.ends_with(">")) {
+  if (token.size() == 6 && token.starts_with("<0x") && token.ends_with('>')) {
     const auto result = std::from_chars(token.data() + 3, token.data() + 5, value, 16);
     if (result.ptr == token.data() + 5) return {static_cast<char>(value)};
   }

@@ -1,23 +1,32 @@
-"""RAPL counters through the kernel's powercap tree: which zones there are, and reading one."""
+"""RAPL counters in the kernel's powercap tree: which zones there are, and reading one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+_CONTROL_TYPES = ("intel-rapl", "intel-rapl-mmio")
+"""The second shows the same counters by another way: it serves only where the first is missing."""
+_SAME_COUNTER_UJ = 1_000_000
+"""Dies of one package this close to each other, after all their machine's uptime, are one counter shown twice."""
+
 REMEDY = (
-    "let your group read the counters: write the line\n"
-    '  SUBSYSTEM=="powercap", ACTION=="add", RUN+="/bin/chgrp -R power /sys%p", '
-    'RUN+="/bin/chmod -R g=u /sys%p"\n'
-    "to /etc/udev/rules.d/90-powercap.rules, run `groupadd -f power; usermod -aG power $USER; udevadm trigger "
-    "--subsystem-match=powercap --action=add`, and log in again"
+    "let a group of your choice read the counters: put\n"
+    '  SUBSYSTEM=="powercap", KERNEL=="intel-rapl*:*", RUN+="/bin/sh -c '
+    "'cd /sys%p; chgrp power energy_uj max_energy_range_uj; chmod g+r energy_uj max_energy_range_uj'\"\n"
+    "into /etc/udev/rules.d/90-engine-energy.rules, then run: groupadd -f power; usermod -aG power $USER; "
+    "udevadm control --reload; udevadm trigger --subsystem-match=powercap --action=add; and log in again"
 )
-"""Only ``chmod g=u`` of what root may read: nobody gains the right to write a power limit that root has not given."""
+
+
+class PowercapError(Exception):
+    """There is nothing to measure with; the message says why and what would change that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """One counter. It runs from 0 to ``max_energy_range_uj`` and starts again."""
+    """One counter. It runs up to ``max_energy_range_uj`` and starts again from 0."""
 
     name: str
     path: Path
@@ -28,42 +37,62 @@ class Zone:
         return _count(self.path / "energy_uj", self.max_energy_range_uj)
 
 
-class PowercapUnavailable(Exception):
-    """There is nothing to measure with; the message says why and what would change that."""
+@dataclass(frozen=True, slots=True)
+class Zones:
+    packages: tuple[Zone, ...]
+    memories: tuple[Zone, ...]
 
 
-def find_zones(root: Path) -> tuple[tuple[Zone, ...], tuple[Zone, ...]]:
-    """The zones of the CPU packages, and those of their memory, each physical counter once.
+def find_zones(root: Path) -> Zones:
+    """The zones of the CPU packages and those of their memory, each physical counter once.
 
-    Left out: the twins of the same counters under ``intel-rapl-mmio``, zones that a package's own counter already
-    contains (core, uncore), psys, which contains the packages, and dies that mirror their package.
+    Left out: twins under another control type, what a package's own counter already contains (core, uncore), what
+    contains the packages (psys), and dies that mirror one another.
 
     Raises:
-        PowercapUnavailable: no tree, no package, or no permission.
+        PowercapError: no tree, no package, no permission, or a zone that cannot be read.
     """
     if not root.is_dir():
-        raise PowercapUnavailable(
-            f"{root} does not exist: this kernel or virtual machine offers no RAPL (on hardware: modprobe intel_rapl_msr)"
+        raise PowercapError(
+            f"{root} does not exist: this kernel or virtual machine offers no RAPL "
+            "(on hardware that has it: modprobe intel_rapl_msr)"
         )
-    packages: dict[str, Zone] = {}
-    memories: dict[str, Zone] = {}
-    for directory in sorted(root.glob("intel-rapl:*"), key=lambda path: (path.name.count(":"), path.name)):
-        name = _name(directory)
-        if name.startswith("package-") and directory.name.count(":") == 1:
-            packages.setdefault(name, _zone(name, directory))
-        elif name == "dram" and directory.name.count(":") == 2:
-            owner = directory.name.rpartition(":")[0]
-            memories.setdefault(owner, _zone("dram", directory))
-    if not packages:
-        raise PowercapUnavailable(f"{root} has no package zone: this machine's RAPL does not show its CPU packages")
-    return tuple(packages.values()), tuple(memories.values())
+    for control_type in _CONTROL_TYPES:
+        packages: dict[str, Zone] = {}
+        for directory, name in _named(root, f"{control_type}:*", depth=1):
+            if name.startswith("package-"):
+                packages.setdefault(name, _zone(name, directory))
+        if packages:
+            memories = [
+                _zone(name, directory)
+                for directory, name in _named(root, f"{control_type}:*:*", depth=2)
+                if name == "dram" and (root / directory.name.rpartition(":")[0]) in _paths(packages)
+            ]
+            return Zones(_without_mirrors(packages), tuple(memories))
+    raise PowercapError(f"{root} has no package zone: this machine's RAPL does not show its CPU packages")
 
 
-def _name(directory: Path) -> str:
-    try:
-        return (directory / "name").read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""
+def _named(root: Path, pattern: str, depth: int) -> Iterator[tuple[Path, str]]:
+    for directory in sorted(root.glob(pattern)):
+        if directory.name.count(":") == depth:
+            try:
+                yield directory, (directory / "name").read_text(encoding="ascii", errors="replace").strip()
+            except OSError:
+                continue
+
+
+def _paths(zones: dict[str, Zone]) -> set[Path]:
+    return {zone.path for zone in zones.values()}
+
+
+def _without_mirrors(packages: dict[str, Zone]) -> tuple[Zone, ...]:
+    kept: list[tuple[str, int, Zone]] = []
+    for name, zone in packages.items():
+        package = name.partition("-die-")[0]
+        count = zone.read_uj()
+        if not any(package == other and abs(count - seen) < _SAME_COUNTER_UJ for other, seen, _ in kept):
+            kept.append((package, count, zone))
+    return tuple(zone for _, _, zone in kept)
 
 
 def _zone(name: str, directory: Path) -> Zone:
@@ -71,11 +100,11 @@ def _zone(name: str, directory: Path) -> Zone:
         zone = Zone(name, directory, _count(directory / "max_energy_range_uj", 2**63))
         zone.read_uj()
     except PermissionError as error:
-        raise PowercapUnavailable(f"no permission to read {error.filename}; {REMEDY}") from error
+        raise PowercapError(f"no permission to read {error.filename}; {REMEDY}") from error
     except (OSError, ValueError) as error:
-        raise PowercapUnavailable(f"{directory} cannot be read: {error}") from error
+        raise PowercapError(f"{directory} cannot be read: {error}") from error
     if zone.max_energy_range_uj == 0:
-        raise PowercapUnavailable(f"{directory}/max_energy_range_uj is 0: a wrap of the counter could not be seen")
+        raise PowercapError(f"{directory}/max_energy_range_uj is 0: a wrap of the counter could not be seen")
     return zone
 
 

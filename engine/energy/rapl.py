@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
-from engine.energy.powercap import PowercapUnavailable, Zone, find_zones
+from engine.energy.powercap import PowercapError, Zone, find_zones
 from engine.energy.source import EnergyReading
 
 _MAX_INTERVAL_S = 60.0
@@ -29,8 +29,7 @@ class _Counter:
         """Raises OSError, ValueError."""
         now_uj = self.zone.read_uj()
         if self._last_uj is not None:
-            # The counter runs through 0…max, so a full turn is one more than max.
-            self.total_uj += (now_uj - self._last_uj) % (self.zone.max_energy_range_uj + 1)
+            self.total_uj += (now_uj - self._last_uj) % self.zone.max_energy_range_uj
         self._last_uj = now_uj
 
     def forget(self) -> None:
@@ -48,11 +47,14 @@ class RaplSource:
         """Find the zones and see their counters move, which takes up to a tenth of a second.
 
         Raises:
-            PowercapUnavailable: nothing to read, no permission, or a counter that stands still.
+            PowercapError: nothing to read, no permission, or a counter that stands still.
         """
-        packages, memories = find_zones(root)
-        self._packages = [_Counter(zone) for zone in packages]
-        self._memories = [_Counter(zone) for zone in memories]
+        try:
+            zones = find_zones(root)
+        except (OSError, ValueError) as error:  # a zone that was there a moment ago
+            raise PowercapError(f"{root} cannot be read: {error}") from error
+        self._packages = [_Counter(zone) for zone in zones.packages]
+        self._memories = [_Counter(zone) for zone in zones.memories]
         self._epoch = 0
         self._lock = Lock()
         self.domains = tuple(counter.zone.name for counter in (*self._packages, *self._memories))
@@ -80,10 +82,10 @@ class RaplSource:
         for _ in range(_SELF_TEST_POLLS):
             reading = self.read()
             if reading.error:
-                raise PowercapUnavailable(reading.error)
+                raise PowercapError(reading.error)
             still = [counter for counter in self._packages if counter.total_uj == 0]
             if not still:
                 return
             pause(_SELF_TEST_PAUSE_S)
         names = ", ".join(str(counter.zone.path) for counter in still)
-        raise PowercapUnavailable(f"the counters of {names} do not move: this machine shows RAPL but does not measure")
+        raise PowercapError(f"the counters of {names} do not move: this machine shows RAPL but does not measure")

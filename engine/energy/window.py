@@ -56,7 +56,9 @@ def _unknown(
         return "a counter could not be read in between, so the sum has a hole"
     window_ms = (end.time_ns - start.time_ns) / 1e6
     if window_ms < SHORTEST_WINDOW_MS:
-        return f"the window of {window_ms:.0f} ms is too short: counters are good to 1 % from {SHORTEST_WINDOW_MS:.0f} ms"
+        return (
+            f"the window of {window_ms:.0f} ms is too short: counters are good to 1 % from {SHORTEST_WINDOW_MS:.0f} ms"
+        )
     if share is None:
         return "other executions ran at the same time, and how they shared the CPU is not known"
     return None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import trio
 
 from actors.limits import Limits
 from actors.ports import Energy
 from actors.system import System, running
 from protocol.client import Client
-from protocol.messages import Accepted, Finished, Progress, Tokens
+from protocol.errors import EngineError
+from protocol.messages import Accepted, Finished, Tokens
 from protocol.plan import ExecutionRequest, RunRequest
 from protocol.plan import Limits as RunLimits
 from protocol.record import ExecutionRecord
+from protocol.replies import RunMessage
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain, FakeEnergy
 
@@ -40,7 +44,7 @@ def make_request(prompt: str = "abc", model: str = "tiny", max_tokens: int = 8, 
     return RunRequest(model=model, prompt=prompt, execution=execution)
 
 
-async def collect(client: Client, request: RunRequest) -> list[Accepted | Progress | Tokens | Finished]:
+async def collect(client: Client, request: RunRequest) -> list[RunMessage]:
     return [message async for message in client.run(request)]
 
 
@@ -49,3 +53,43 @@ async def record_of(client: Client, request: RunRequest) -> ExecutionRecord:
     last = messages[-1]
     assert isinstance(last, Finished)
     return last.record
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread or task brings about."""
+    with trio.fail_after(10):
+        while not condition():
+            await trio.sleep(0.001)
+
+
+class Stream:
+    """An execution that a test follows step by step while it does other things."""
+
+    def __init__(self) -> None:
+        self.messages: list[RunMessage] = []
+        self.error: EngineError | None = None
+        self.ended = trio.Event()
+
+    async def follow(self, client: Client, request: RunRequest) -> None:
+        try:
+            async for message in client.run(request):
+                self.messages.append(message)
+        except EngineError as error:
+            self.error = error
+        self.ended.set()
+
+    @property
+    def execution_id(self) -> str:
+        accepted = self.messages[0]
+        assert isinstance(accepted, Accepted)
+        return accepted.execution_id
+
+    @property
+    def text(self) -> str:
+        return "".join(message.text for message in self.messages if isinstance(message, Tokens))
+
+    @property
+    def record(self) -> ExecutionRecord:
+        finished = self.messages[-1]
+        assert isinstance(finished, Finished)
+        return finished.record

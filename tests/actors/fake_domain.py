@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from actors.ports import Prepared, Progress
+from actors.ports import Prepared, ReportProgress
 from engine.energy.source import EnergyReading
 from protocol.errors import UnknownModel, UnsupportedBackend
 from protocol.messages import ModelDescription, ModelSummary, PlanEstimate
@@ -13,7 +13,9 @@ from protocol.metrics import EnergyReport
 from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest
 
 
-def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> ExecutionPlan:
+def make_plan(
+    request: RunRequest, energy_source: EnergySource = "none", max_watts: float | None = None
+) -> ExecutionPlan:
     execution = request.execution
     return ExecutionPlan(
         schema_version=1,
@@ -35,7 +37,7 @@ def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> Exec
         priority=0,
         prompt_format="raw",
         sampling=execution.sampling,
-        limits=Limits(max_tokens=execution.limits.max_tokens),
+        limits=Limits(max_tokens=execution.limits.max_tokens, max_watts=max_watts),
         stop=PlanStop(eos_token_ids=(2,)),
         energy_source=energy_source,
         stream=execution.stream,
@@ -45,6 +47,7 @@ def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> Exec
 @dataclass
 class FakeDomain:
     energy_source: EnergySource = "none"
+    max_watts: float | None = None
     cpu_model: str = "Fake CPU"
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
     pulled: list[str] = field(default_factory=list)
@@ -63,7 +66,7 @@ class FakeDomain:
             raise UnsupportedBackend(f"no backend {request.execution.backend!r}", allowed=allowed)
         token_ids = tuple(ord(character) for character in request.prompt or "")
         estimate = PlanEstimate(weights_bytes=5000, kv_cache_bytes=1000, prompt_tokens=len(token_ids))
-        return Prepared(make_plan(request, self.energy_source), token_ids, estimate)
+        return Prepared(make_plan(request, self.energy_source, self.max_watts), token_ids, estimate)
 
     def models(self) -> tuple[ModelSummary, ...]:
         return (ModelSummary(name="tiny", path="/models/tiny.gguf", size_bytes=5000, installed=True),)
@@ -82,7 +85,7 @@ class FakeDomain:
             parameters_total=1250,
         )
 
-    def pull(self, model: str, progress: Progress) -> None:
+    def pull(self, model: str, progress: ReportProgress) -> None:
         self._find(model)
         progress("download", 10, 20)
         progress("download", 20, 20)
@@ -117,11 +120,14 @@ class FakeEnergy:
         self.reads += 1
         return EnergyReading(time_ns=self.reads, package_uj=self.reads * self.joules_a_read * 1_000_000)
 
-    def report(self, planned: str, start: EnergyReading | None, end: EnergyReading | None) -> EnergyReport:
+    def report(
+        self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None
+    ) -> EnergyReport:
         if start is None or end is None or start.package_uj is None or end.package_uj is None:
             return EnergyReport(kind="unavailable", source=planned, reason=self.reason or "nothing ran")
         joules = (end.package_uj - start.package_uj) / 1e6
-        return EnergyReport(kind="attributed", source=planned, attributed_j=joules, package_j=joules)
+        attributed_j = None if share is None else joules * share
+        return EnergyReport(kind="attributed", source=planned, attributed_j=attributed_j, package_j=joules)
 
 
 def make_meter() -> FakeEnergy:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ def test_frames_survive_any_cutting_of_the_stream(payloads: list[bytes], cuts: l
     stream = b"".join(encode_frame(payload) for payload in payloads)
     edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
     decoder = FrameDecoder()
-    decoded = [frame for start, end in zip(edges, edges[1:], strict=False) for frame in decoder.feed(stream[start:end])]
+    decoded = [frame for start, end in pairwise(edges) for frame in decoder.feed(stream[start:end])]
     assert decoded == payloads
     assert not decoder.partial
 

@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 
 from engine_ctl.exit_codes import EXIT_CODES, EXIT_CODES_HELP, STOP_REASON_EXIT_CODES
-from protocol.errors import ERRORS_BY_CODE
+from engine_ctl.failure import error_line
+from protocol.errors import ERRORS_BY_CODE, UnknownModel
 from protocol.record import StopReason
 from tests.tools.command_line import engine_ctl
 from tests.tools.conftest import StartEngine
@@ -41,3 +42,8 @@ def test_an_error_of_the_engine_ends_with_its_code(code: str, start_engine: Star
     assert result.exit_code == EXIT_CODES[code]
     assert result.stdout == ""
     assert result.stderr == f'error[{code}]: it cannot be ({{"hint": "try this"}})\n'
+
+
+def test_a_line_does_not_repeat_what_the_message_says() -> None:
+    error = UnknownModel("no model 'x'; it knows\n a, b", model="x", known=["a", "b"], searched="/models")
+    assert error_line(error) == 'error[unknown_model]: no model \'x\'; it knows a, b ({"searched": "/models"})'

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import trio
 
 from actors.system import System, open_system
-from engine.config import default_config
+from engine.config import EngineConfig, default_config
 from protocol.address import default_socket_path
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable
@@ -25,15 +25,15 @@ def serve(socket: Path | None, models_dir: Path | None, ready: Callable[[Path], 
     Raises:
         InvalidRequest: the socket cannot be put there.
     """
-    trio.run(_serve, socket or default_socket_path(), models_dir, ready)
-
-
-async def _serve(socket: Path, models_dir: Path | None, ready: Callable[[Path], None]) -> None:
     config = default_config()
     if models_dir is not None:
         config = replace(config, models_dir=models_dir.absolute())
+    trio.run(_serve, config, socket or default_socket_path(), ready)
+
+
+async def _serve(config: EngineConfig, socket: Path, ready: Callable[[Path], None]) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        system = open_system(config, socket)
+        system = open_system(config, socket_path=socket)
         async with trio.open_nursery() as watching:
             watching.start_soon(_stop_on_signal, system, signals)
             async with trio.open_nursery() as running:
@@ -56,8 +56,8 @@ def embedded_engine() -> Iterator[Path]:
     """
     with TemporaryDirectory(prefix="engine-") as folder, ThreadPoolExecutor(1, "engine") as thread:
         socket = Path(folder) / "engine.sock"
-        system = open_system(default_config(), socket)
-        engine = thread.submit(trio.run, system.run)
+        system = open_system(default_config(), socket_path=socket)
+        engine = thread.submit(lambda: trio.run(system.run))
         try:
             yield socket
         finally:

@@ -25,6 +25,12 @@ def error_object(error: EngineError) -> dict[str, object]:
 
 
 def error_line(error: EngineError) -> str:
-    params = {name: value for name, value in error.params.items() if str(value) not in error.message}
+    params = {name: value for name, value in error.params.items() if not _is_told(value, error.message)}
     told = f" ({json.dumps(params, ensure_ascii=False, default=str)})" if params else ""
     return " ".join(f"error[{error.code}]: {error.message}{told}".split())
+
+
+def _is_told(value: object, message: str) -> bool:
+    """The message holds the value already, or every one of its elements."""
+    elements = value if isinstance(value, list | tuple) else (value,)
+    return all(str(element) in message for element in elements)

@@ -28,17 +28,21 @@ _UNITS: dict[str, str] = {
     "joules_total": "J",
     "joules_per_token": "J",
 }
-_ENERGY = ("watts_avg", "tokens_per_watt", "joules_total", "joules_per_token")
+_JOULES = ("watts_avg", "tokens_per_watt", "joules_total", "joules_per_token")
 
 
 def show_metrics(record: ExecutionRecord) -> None:
-    Console(stderr=True, highlight=False).print(metrics_table(record))
+    """How the execution ended, its metrics, and what its energy figures are worth; apart from the text by a line."""
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console.print()
+    console.print(_summary(record))
+    console.print(metrics_table(record.metrics))
+    console.print(_energy(record.metrics.energy))
 
 
-def metrics_table(record: ExecutionRecord) -> Table:
+def metrics_table(metrics: Metrics) -> Table:
     """One row a metric. Unknown figures show as a dash; modelled ones carry a ``~``."""
-    metrics = record.metrics
-    table = Table(title=_title(record), title_justify="left", caption=_caption(metrics.energy), caption_justify="left")
+    table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("unit")
@@ -47,13 +51,13 @@ def metrics_table(record: ExecutionRecord) -> Table:
     return table
 
 
-def _title(record: ExecutionRecord) -> str:
+def _summary(record: ExecutionRecord) -> str:
     plan = record.plan
     how = f"{plan.backend} · {plan.quantization} · {plan.threads} threads"
     return f"{record.execution_id} · {record.stop_reason} · {how}"
 
 
-def _caption(energy: EnergyReport) -> str:
+def _energy(energy: EnergyReport) -> str:
     reason = f": {energy.reason}" if energy.reason else ""
     return f"energy: {energy.kind} ({energy.source}){reason}"
 
@@ -62,6 +66,6 @@ def _figure(name: str, metrics: Metrics) -> str:
     value: int | float | None = getattr(metrics, name)
     if value is None:
         return "-"
-    modelled = name in _ENERGY and metrics.energy.kind == "modelled"
+    modelled = name in _JOULES and metrics.energy.kind == "modelled"
     figure = f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
     return f"~{figure}" if modelled else figure

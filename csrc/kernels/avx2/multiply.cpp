@@ -25,7 +25,6 @@ __m256i broadcast4(const std::int8_t* codes) {
   return _mm256_set1_epi32(word);
 }
 
-
 // How many vpmaddubsw results fit a signed 16-bit lane: codes up to 15 give 8 * 2 * 15 * 127 = 30480, up to 31 four
 // times 7874, up to 63 twice 16002.
 template <int kChain>
@@ -37,33 +36,28 @@ __m256i chain(const Line* lines, std::size_t half, const std::int8_t* x) {
   return sum;
 }
 
-// The dot product of signed codes: |w| * sign(x, w). A pair reaches at most 2 * 128 * 127 = 32512.
-__m256i signed_dot32(const Line* lines, std::size_t half, const std::int8_t* x) {
-  const __m256i ones = _mm256_set1_epi16(1);
+// 16 inputs of signed codes: |w| * sign(x, w). A pair reaches at most 2 * 128 * 127 = 32512.
+__m256i signed_dot16(const Line* lines, std::size_t half, const std::int8_t* x, __m256i multiplier) {
   __m256i sum = _mm256_setzero_si256();
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < 4; ++i) {
     const __m256i w = load(lines[i][8 * half]);
     const __m256i signed_x = _mm256_sign_epi8(broadcast4(x + 4 * i), w);
-    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), signed_x), ones));
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), signed_x), multiplier));
   }
   return sum;
 }
 
-template <int kChain>
-__m256i unsigned_dot32(const Line* lines, std::size_t half, const std::int8_t* x) {
-  const __m256i ones = _mm256_set1_epi16(1);
-  __m256i sum = _mm256_madd_epi16(chain<kChain>(lines, half, x), ones);
-  for (int i = kChain; i < 8; i += kChain) {
-    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(chain<kChain>(lines + i, half, x + 4 * i), ones));
-  }
-  return sum;
-}
-
+// 32 inputs. Each part of 16 is widened to 32 bits by the very multiplication that applies its multiplier.
 template <TensorType kType>
-__m256i dot32(const Line* lines, std::size_t half, const std::int8_t* x) {
-  if constexpr (kType == TensorType::Q8_0) return signed_dot32(lines, half, x);
-  if constexpr (kType == TensorType::Q4_0 || kType == TensorType::Q4_1) return unsigned_dot32<8>(lines, half, x);
-  return unsigned_dot32<4>(lines, half, x);
+__m256i dot32(const Line* lines, std::size_t half, const std::int8_t* x, const std::int32_t* multipliers) {
+  const __m256i first = _mm256_set1_epi32(multipliers[0]);
+  const __m256i second = _mm256_set1_epi32(multipliers[1]);
+  if constexpr (kType == TensorType::Q8_0) {
+    return _mm256_add_epi32(signed_dot16(lines, half, x, first), signed_dot16(lines + 4, half, x + 16, second));
+  } else {
+    return _mm256_add_epi32(_mm256_madd_epi16(chain<4>(lines, half, x), first),
+                            _mm256_madd_epi16(chain<4>(lines + 4, half, x + 16), second));
+  }
 }
 
 template <std::size_t kTokens>
@@ -98,7 +92,7 @@ Accumulators<kTokens> multiply_blocks(const std::byte* group, const Activations&
       const __m256 scale = load_halves(panel[b].scale + 8 * half);
       for (std::size_t t = 0; t < kTokens; ++t) {
         const std::size_t at = (first_token + t) * blocks + b;
-        __m256i sum = dot32<kType>(panel[b].codes, half, input.codes + at * quant::kBlock);
+        __m256i sum = dot32<kType>(panel[b].codes, half, input.codes + at * quant::kBlock, input.multipliers + at * 2);
         if constexpr (kOffset != 0) sum = _mm256_sub_epi32(sum, _mm256_set1_epi32(kOffset * input.sums[at]));
         const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(input.scales[at]));
         products[half][t] = _mm256_fmadd_ps(both, _mm256_cvtepi32_ps(sum), products[half][t]);
@@ -131,11 +125,13 @@ struct IntegerSums {
 
 // One super-block of one half for one token: sum of scale * code * x, and of minimum * x.
 template <TensorType kType>
-IntegerSums dot256(const SuperBlockPanel& panel, std::size_t half, const std::int8_t* x, const std::int16_t* sums16) {
+IntegerSums dot256(const SuperBlockPanel& panel, std::size_t half, const std::int8_t* x,
+                   const std::int32_t* multipliers, const std::int16_t* sums16) {
   constexpr int kChain = kType == TensorType::Q4_K ? 8 : 4;
   IntegerSums sum{_mm256_setzero_si256(), _mm256_setzero_si256()};
   for (std::size_t j = 0; j < 8; ++j) {
-    const __m256i scale = replicate16(_mm256_cvtepu8_epi32(load8(panel.scales32[j] + 8 * half)));
+    const __m256i lanes = replicate16(_mm256_cvtepu8_epi32(load8(panel.scales32[j] + 8 * half)));
+    const __m256i scale = _mm256_mullo_epi16(lanes, _mm256_set1_epi32(multipliers[j]));
     for (std::size_t i = 0; i < 8; i += kChain) {
       const __m256i part = chain<kChain>(panel.codes + 8 * j + i, half, x + 32 * j + 4 * i);
       sum.products = _mm256_add_epi32(sum.products, _mm256_madd_epi16(part, scale));
@@ -149,12 +145,12 @@ IntegerSums dot256(const SuperBlockPanel& panel, std::size_t half, const std::in
 
 template <>
 IntegerSums dot256<TensorType::Q6_K>(const SuperBlockPanel& panel, std::size_t half, const std::int8_t* x,
-                                     const std::int16_t* sums16) {
+                                     const std::int32_t* multipliers, const std::int16_t* sums16) {
   IntegerSums sum{_mm256_setzero_si256(), _mm256_setzero_si256()};
   __m256i offsets = _mm256_setzero_si256();
   for (std::size_t j = 0; j < 16; ++j) {
     const __m256i lanes = _mm256_cvtepi8_epi32(load8(panel.scales16[j] + 8 * half));
-    const __m256i scale = replicate16(lanes);
+    const __m256i scale = _mm256_mullo_epi16(replicate16(lanes), _mm256_set1_epi32(multipliers[j / 2]));
     for (std::size_t i = 0; i < 4; i += 2) {
       const __m256i part = chain<2>(panel.codes + 4 * j + i, half, x + 16 * j + 4 * i);
       sum.products = _mm256_add_epi32(sum.products, _mm256_madd_epi16(part, scale));
@@ -166,8 +162,7 @@ IntegerSums dot256<TensorType::Q6_K>(const SuperBlockPanel& panel, std::size_t h
 }
 
 template <TensorType kType, std::size_t kTokens>
-Accumulators<kTokens> multiply_super_blocks(const std::byte* group, const Activations& input,
-                                            std::size_t first_token) {
+Accumulators<kTokens> multiply_super_blocks(const std::byte* group, const Activations& input, std::size_t first_token) {
   const std::size_t blocks = input.columns / quant::kSuperBlock;
   const auto* panel = reinterpret_cast<const SuperBlockPanel*>(group);
   Accumulators<kTokens> products{};
@@ -179,12 +174,13 @@ Accumulators<kTokens> multiply_super_blocks(const std::byte* group, const Activa
       for (std::size_t t = 0; t < kTokens; ++t) {
         const std::size_t at = (first_token + t) * blocks + b;
         const IntegerSums sum =
-            dot256<kType>(panel[b], half, input.codes + at * quant::kSuperBlock, input.sums + at * 16);
+            dot256<kType>(panel[b], half, input.codes + at * quant::kSuperBlock,
+                          input.multipliers + at * (quant::kSuperBlock / kSuperBlockPart), input.sums + at * 16);
         const __m256 input_scale = _mm256_set1_ps(input.scales[at]);
-        products[half][t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, input_scale), _mm256_cvtepi32_ps(sum.products),
-                                            products[half][t]);
-        minimums[half][t] = _mm256_fmadd_ps(_mm256_mul_ps(minimum, input_scale), _mm256_cvtepi32_ps(sum.minimums),
-                                            minimums[half][t]);
+        products[half][t] =
+            _mm256_fmadd_ps(_mm256_mul_ps(scale, input_scale), _mm256_cvtepi32_ps(sum.products), products[half][t]);
+        minimums[half][t] =
+            _mm256_fmadd_ps(_mm256_mul_ps(minimum, input_scale), _mm256_cvtepi32_ps(sum.minimums), minimums[half][t]);
       }
     }
   }

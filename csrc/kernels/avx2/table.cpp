@@ -8,9 +8,7 @@ const KernelTable& table() {
   static constexpr KernelTable kTable{
       .name = "cpu_avx2",
       .unavailable =
-          [] {
-            return std::string(cpu_features().avx2 ? "" : "the processor or its system lacks AVX2, FMA or F16C");
-          },
+          [] { return std::string(cpu_features().avx2 ? "" : "the processor or its system lacks AVX2, FMA or F16C"); },
       .packed_bytes = packed_bytes,
       .pack = pack,
       .multiply = multiply,

@@ -13,9 +13,8 @@ void multiply(const Matrix& matrix, const Activations& input, std::size_t token_
               std::size_t group_end, float* out, std::size_t out_stride);
 
 void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n, float* out);
-void quantize_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, float* scaled_sums,
-                     std::int16_t* sums);
-void quantize_super_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, std::int16_t* sums);
+void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out);
+void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& out);
 void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions, const float* cosines,
             const float* sines, RopeLayout layout);
 void half_from_float(const float* x, std::size_t n, std::uint16_t* out);

@@ -33,14 +33,33 @@ int quantize16(const float* x, __m256 inverse, std::int8_t* codes) {
   return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 1)));
 }
 
-struct Scale {
-  float value;
-  __m256 inverse;
+int shift_of(float part, float block) {
+  return static_cast<int>(part * 2.0F <= block) + static_cast<int>(part * 4.0F <= block) +
+         static_cast<int>(part * 8.0F <= block);
+}
+static_assert(kMaxShift == 3);
+
+struct BlockScale {
+  float scale;
+  float inverse;
 };
 
-Scale scale_of(const float* x, std::size_t n) {
-  const float largest = largest_magnitude(x, n);
-  return {largest / 127.0F, _mm256_set1_ps(largest > 0.0F ? 127.0F / largest : 0.0F)};
+// Chooses the multipliers of a block's parts and the shifts that its codes are made with.
+template <std::size_t kParts, std::size_t kPartSize>
+BlockScale scale_block(const float* x, std::int32_t* multipliers, std::array<int, kParts>& shifts) {
+  std::array<float, kParts> magnitudes;
+  float largest = 0.0F;
+  for (std::size_t p = 0; p < kParts; ++p) {
+    magnitudes[p] = largest_magnitude(x + p * kPartSize, kPartSize);
+    largest = std::max(largest, magnitudes[p]);
+  }
+  int finest = 0;
+  for (std::size_t p = 0; p < kParts; ++p) {
+    shifts[p] = shift_of(magnitudes[p], largest);
+    finest = std::max(finest, shifts[p]);
+  }
+  for (std::size_t p = 0; p < kParts; ++p) multipliers[p] = multiplier_pair(1 << (finest - shifts[p]));
+  return {largest / 127.0F / static_cast<float>(1 << finest), largest > 0.0F ? 127.0F / largest : 0.0F};
 }
 
 }  // namespace
@@ -68,28 +87,40 @@ void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n,
   for (std::size_t j = 0; j < n; ++j) out[j] = (x[j] * scale) * weight[j];
 }
 
-void quantize_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, float* scaled_sums,
-                     std::int16_t* sums) {
-  for (std::size_t b = 0; b < n / quant::kBlock; ++b, x += quant::kBlock, codes += quant::kBlock) {
-    const Scale scale = scale_of(x, quant::kBlock);
-    const int sum = quantize16(x, scale.inverse, codes) + quantize16(x + 16, scale.inverse, codes + 16);
-    scales[b] = scale.value;
-    sums[b] = static_cast<std::int16_t>(sum);
-    scaled_sums[b] = scale.value * static_cast<float>(sum);
+void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
+  constexpr std::size_t kParts = quant::kBlock / kBlockPart;
+  for (std::size_t b = 0; b < n / quant::kBlock; ++b, x += quant::kBlock) {
+    std::array<int, kParts> shifts;
+    const BlockScale block = scale_block<kParts, kBlockPart>(x, out.multipliers + b * kParts, shifts);
+    int sum = 0;
+    for (std::size_t p = 0; p < kParts; ++p) {
+      const __m256 inverse = _mm256_set1_ps(block.inverse * static_cast<float>(1 << shifts[p]));
+      sum += multiplier_of(out.multipliers[b * kParts + p]) *
+             quantize16(x + p * kBlockPart, inverse, out.codes + b * quant::kBlock + p * kBlockPart);
+    }
+    out.scales[b] = block.scale;
+    out.sums[b] = static_cast<std::int16_t>(sum);
+    out.scaled_sums[b] = block.scale * static_cast<float>(sum);
   }
 }
 
-void quantize_super_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, std::int16_t* sums) {
-  for (std::size_t b = 0; b < n / quant::kSuperBlock; ++b) {
-    const Scale scale = scale_of(x + b * quant::kSuperBlock, quant::kSuperBlock);
-    scales[b] = scale.value;
-    for (std::size_t i = b * quant::kSuperBlock; i < (b + 1) * quant::kSuperBlock; i += 16) {
-      sums[i / 16] = static_cast<std::int16_t>(quantize16(x + i, scale.inverse, codes + i));
+void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
+  constexpr std::size_t kParts = quant::kSuperBlock / kSuperBlockPart;
+  for (std::size_t b = 0; b < n / quant::kSuperBlock; ++b, x += quant::kSuperBlock) {
+    std::array<int, kParts> shifts;
+    const BlockScale block = scale_block<kParts, kSuperBlockPart>(x, out.multipliers + b * kParts, shifts);
+    out.scales[b] = block.scale;
+    for (std::size_t i = 0; i < quant::kSuperBlock; i += 16) {
+      const std::size_t p = i / kSuperBlockPart;
+      const __m256 inverse = _mm256_set1_ps(block.inverse * static_cast<float>(1 << shifts[p]));
+      const int sum = quantize16(x + i, inverse, out.codes + b * quant::kSuperBlock + i);
+      out.sums[b * 16 + i / 16] = static_cast<std::int16_t>(multiplier_of(out.multipliers[b * kParts + p]) * sum);
     }
   }
 }
 
-// The compiler vectorises what follows: every element is a computation of its own, with its fused operations written out.
+// The compiler vectorises what follows: every element is a computation of its own, with its fused operations written
+// out.
 void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions, const float* cosines,
             const float* sines, RopeLayout layout) {
   const std::size_t pairs = dimensions / 2;

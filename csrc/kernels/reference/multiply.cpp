@@ -25,9 +25,12 @@ float dot_blocks(const Matrix& matrix, const std::byte* row, const Activations& 
   float minimums = 0.0F;
   for (std::size_t b = 0; b < blocks; ++b) {
     const quant::Block block = quant::decode_block(matrix.type, row + b * block_bytes);
-    const std::int8_t* x = input.codes + t * input.columns + b * kBlock;
+    const std::size_t first = t * input.columns + b * kBlock;
     int sum = 0;
-    for (std::size_t e = 0; e < kBlock; ++e) sum += signed_code(matrix.type, block.codes[e]) * x[e];
+    for (std::size_t e = 0; e < kBlock; ++e) {
+      const int multiplier = multiplier_of(input.multipliers[(first + e) / kBlockPart]);
+      sum += signed_code(matrix.type, block.codes[e]) * multiplier * input.codes[first + e];
+    }
     const std::size_t at = t * blocks + b;
     products = std::fma(block.scale * input.scales[at], static_cast<float>(sum), products);
     minimums = std::fma(block.minimum, input.scaled_sums[at], minimums);
@@ -43,13 +46,14 @@ float dot_super_blocks(const Matrix& matrix, const std::byte* row, const Activat
   float minimums = 0.0F;
   for (std::size_t b = 0; b < blocks; ++b) {
     const quant::SuperBlock block = quant::decode_super_block(matrix.type, row + b * block_bytes);
-    const std::int8_t* x = input.codes + t * input.columns + b * kSuperBlock;
+    const std::size_t first = t * input.columns + b * kSuperBlock;
     int sum = 0;
     int minimum_sum = 0;
     for (std::size_t e = 0; e < kSuperBlock; ++e) {
       const int scale = q6 ? block.scales[e / 16] : block.scales[e / 32];
-      sum += scale * (block.codes[e] - (q6 ? quant::kQ6KOffset : 0)) * x[e];
-      minimum_sum += block.minimums[e / 32] * x[e];
+      const int x = multiplier_of(input.multipliers[(first + e) / kSuperBlockPart]) * input.codes[first + e];
+      sum += scale * (block.codes[e] - (q6 ? quant::kQ6KOffset : 0)) * x;
+      minimum_sum += block.minimums[e / 32] * x;
     }
     const float input_scale = input.scales[t * blocks + b];
     products = std::fma(block.scale * input_scale, static_cast<float>(sum), products);

@@ -12,23 +12,46 @@ namespace engine::kernels::reference {
 namespace {
 
 // To the nearest integer, ties to even; |x| < 2^22.
-int round_to_even(float x) {
-  return static_cast<int>((x + exponential::kRound) - exponential::kRound);
-}
+int round_to_even(float x) { return static_cast<int>((x + exponential::kRound) - exponential::kRound); }
 
-// Codes of n values that share one scale; returns the scale.
-float quantize_group(const float* x, std::size_t n, std::int8_t* codes) {
+float largest_magnitude(const float* x, std::size_t n) {
   float largest = 0.0F;
   for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i]));
-  const float inverse = largest > 0.0F ? 127.0F / largest : 0.0F;
-  for (std::size_t i = 0; i < n; ++i) codes[i] = static_cast<std::int8_t>(round_to_even(x[i] * inverse));
-  return largest / 127.0F;
+  return largest;
 }
 
-std::int16_t sum_codes(const std::int8_t* codes, std::size_t n) {
+// How often a part's magnitude may be doubled and stay within the block's, up to kMaxShift.
+int shift_of(float part, float block) {
+  int shift = 0;
+  while (shift < kMaxShift && part * static_cast<float>(2 << shift) <= block) ++shift;
+  return shift;
+}
+
+// Quantizes one block of `parts` parts; returns its scale.
+float quantize_block(const float* x, std::size_t parts, std::size_t part_size, std::int8_t* codes,
+                     std::int32_t* multipliers) {
+  const float largest = largest_magnitude(x, parts * part_size);
+  const float inverse = largest > 0.0F ? 127.0F / largest : 0.0F;
+  std::array<int, quant::kSuperBlock / kSuperBlockPart> shifts{};
+  int finest = 0;
+  for (std::size_t p = 0; p < parts; ++p) {
+    shifts[p] = shift_of(largest_magnitude(x + p * part_size, part_size), largest);
+    finest = std::max(finest, shifts[p]);
+  }
+  for (std::size_t p = 0; p < parts; ++p) {
+    multipliers[p] = multiplier_pair(1 << (finest - shifts[p]));
+    const float part_inverse = inverse * static_cast<float>(1 << shifts[p]);
+    for (std::size_t i = p * part_size; i < (p + 1) * part_size; ++i) {
+      codes[i] = static_cast<std::int8_t>(round_to_even(x[i] * part_inverse));
+    }
+  }
+  return largest / 127.0F / static_cast<float>(1 << finest);
+}
+
+int sum_codes(const std::int8_t* codes, std::size_t n) {
   int sum = 0;
   for (std::size_t i = 0; i < n; ++i) sum += codes[i];
-  return static_cast<std::int16_t>(sum);
+  return sum;
 }
 
 void rotate_pair(float& a, float& b, float cosine, float sine) {
@@ -70,21 +93,31 @@ void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n,
   for (std::size_t i = 0; i < n; ++i) out[i] = (x[i] * scale) * weight[i];
 }
 
-void quantize_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, float* scaled_sums,
-                     std::int16_t* sums) {
+void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
+  constexpr std::size_t kParts = quant::kBlock / kBlockPart;
   for (std::size_t b = 0; b < n / quant::kBlock; ++b) {
-    std::int8_t* block = codes + b * quant::kBlock;
-    scales[b] = quantize_group(x + b * quant::kBlock, quant::kBlock, block);
-    sums[b] = sum_codes(block, quant::kBlock);
-    scaled_sums[b] = scales[b] * static_cast<float>(sums[b]);
+    std::int8_t* codes = out.codes + b * quant::kBlock;
+    std::int32_t* multipliers = out.multipliers + b * kParts;
+    out.scales[b] = quantize_block(x + b * quant::kBlock, kParts, kBlockPart, codes, multipliers);
+    int sum = 0;
+    for (std::size_t p = 0; p < kParts; ++p) {
+      sum += multiplier_of(multipliers[p]) * sum_codes(codes + p * kBlockPart, kBlockPart);
+    }
+    out.sums[b] = static_cast<std::int16_t>(sum);
+    out.scaled_sums[b] = out.scales[b] * static_cast<float>(sum);
   }
 }
 
-void quantize_super_blocks(const float* x, std::size_t n, std::int8_t* codes, float* scales, std::int16_t* sums) {
+void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
+  constexpr std::size_t kParts = quant::kSuperBlock / kSuperBlockPart;
   for (std::size_t b = 0; b < n / quant::kSuperBlock; ++b) {
-    scales[b] = quantize_group(x + b * quant::kSuperBlock, quant::kSuperBlock, codes + b * quant::kSuperBlock);
+    out.scales[b] = quantize_block(x + b * quant::kSuperBlock, kParts, kSuperBlockPart,
+                                   out.codes + b * quant::kSuperBlock, out.multipliers + b * kParts);
   }
-  for (std::size_t j = 0; j < n / 16; ++j) sums[j] = sum_codes(codes + j * 16, 16);
+  for (std::size_t j = 0; j < n / 16; ++j) {
+    const int multiplier = multiplier_of(out.multipliers[j * 16 / kSuperBlockPart]);
+    out.sums[j] = static_cast<std::int16_t>(multiplier * sum_codes(out.codes + j * 16, 16));
+  }
 }
 
 void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions, const float* cosines,

@@ -1,0 +1,175 @@
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "base/float_environment.h"
+#include "bindings/register.h"
+#include "kernels/kernel_table.h"
+#include "model/activation_buffer.h"
+
+// Single kernels on arrays, for tests against their scalar twins and for benchmarks.
+namespace engine::bindings {
+namespace {
+
+namespace py = pybind11;
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using Halves = py::array_t<std::uint16_t, py::array::c_style | py::array::forcecast>;
+
+const kernels::KernelTable& table_named(const std::string& name) {
+  const kernels::KernelTable* table = kernels::find_kernel_table(name);
+  if (table == nullptr || !table->unavailable().empty()) throw std::invalid_argument("kernel table '" + name + "'");
+  return *table;
+}
+
+gguf::TensorType type_named(const std::string& name) {
+  for (std::uint32_t id = 0; id < 64; ++id) {
+    const auto traits = gguf::type_traits(id);
+    if (traits && traits->name == name) return traits->type;
+  }
+  throw std::invalid_argument("tensor type '" + name + "'");
+}
+
+// weights: the rows' bytes as in a file, x: [tokens, columns]; returns [tokens, rows].
+Floats multiply(const std::string& table_name, const std::string& type_name, const py::bytes& weights, std::size_t rows,
+                const Floats& x) {
+  const kernels::KernelTable& table = table_named(table_name);
+  const std::string_view bytes = weights;
+  const auto tokens = static_cast<std::size_t>(x.shape(0));
+  kernels::Matrix matrix;
+  matrix.type = type_named(type_name);
+  matrix.rows = rows;
+  matrix.columns = static_cast<std::size_t>(x.shape(1));
+  matrix.raw = {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()};
+  const gguf::TypeTraits& traits = gguf::type_traits(matrix.type);
+  if (matrix.columns % traits.block_elements != 0 ||
+      bytes.size() != rows * matrix.columns / traits.block_elements * traits.block_bytes) {
+    throw std::invalid_argument("weights of another size");
+  }
+  matrix.packed = AlignedBuffer(table.packed_bytes(matrix));
+  table.pack(matrix, 0, matrix.groups());
+  model::ActivationBuffer input(tokens, matrix.columns);
+  Floats out({tokens, rows});
+  const InferenceFloatEnvironment environment;
+  for (std::size_t t = 0; t < tokens; ++t) {
+    std::copy_n(x.data(static_cast<py::ssize_t>(t)), matrix.columns, input.row(t, matrix.columns));
+    input.quantize(t, matrix.columns, matrix.activation_format(), table);
+  }
+  table.multiply(matrix, input.view(matrix.columns, matrix.activation_format()), tokens, 0, matrix.groups(),
+                 out.mutable_data(), rows);
+  return out;
+}
+
+Floats rms_norm(const std::string& table_name, const Floats& x, const Floats& weight, float epsilon) {
+  Floats out(x.size());
+  const InferenceFloatEnvironment environment;
+  table_named(table_name)
+      .rms_norm(x.data(), weight.data(), epsilon, static_cast<std::size_t>(x.size()), out.mutable_data());
+  return out;
+}
+
+// (codes, multipliers, scales, sums) of one row, per 32 or per 256 values.
+py::tuple quantize(const std::string& table_name, const Floats& x, std::size_t block) {
+  const bool super = block == 256;
+  const auto n = static_cast<std::size_t>(x.size());
+  if ((block != 32 && block != 256) || n % block != 0) throw std::invalid_argument("block");
+  py::array_t<std::int8_t> codes(static_cast<py::ssize_t>(n));
+  std::vector<std::int32_t> multipliers(n / (super ? kernels::kSuperBlockPart : kernels::kBlockPart));
+  std::vector<float> scales(n / block);
+  std::vector<float> scaled_sums(n / block);
+  std::vector<std::int16_t> sums(super ? n / 16 : n / 32);
+  const kernels::QuantizedRow row{codes.mutable_data(), multipliers.data(), scales.data(), scaled_sums.data(),
+                                  sums.data()};
+  const kernels::KernelTable& table = table_named(table_name);
+  const InferenceFloatEnvironment environment;
+  (super ? table.quantize_super_blocks : table.quantize_blocks)(x.data(), n, row);
+  for (std::int32_t& multiplier : multipliers) multiplier = kernels::multiplier_of(multiplier);
+  return py::make_tuple(codes, multipliers, scales, sums);
+}
+
+Floats rotate(const std::string& table_name, const Floats& heads, std::size_t head_dim, const Floats& cosines,
+              const Floats& sines, bool halves) {
+  Floats out(std::vector<py::ssize_t>{heads.size()}, heads.data());
+  const auto dimensions = static_cast<std::size_t>(cosines.size()) * 2;
+  const InferenceFloatEnvironment environment;
+  table_named(table_name)
+      .rotate(out.mutable_data(), static_cast<std::size_t>(heads.size()) / head_dim, head_dim, dimensions,
+              cosines.data(), sines.data(), halves ? kernels::RopeLayout::Halves : kernels::RopeLayout::Adjacent);
+  return out;
+}
+
+Halves half_from_float(const std::string& table_name, const Floats& x) {
+  Halves out(x.size());
+  const InferenceFloatEnvironment environment;
+  table_named(table_name).half_from_float(x.data(), static_cast<std::size_t>(x.size()), out.mutable_data());
+  return out;
+}
+
+Floats silu_multiply(const std::string& table_name, const Floats& gate, const Floats& up) {
+  Floats out(std::vector<py::ssize_t>{gate.size()}, gate.data());
+  const InferenceFloatEnvironment environment;
+  table_named(table_name).silu_multiply(out.mutable_data(), up.data(), static_cast<std::size_t>(gate.size()));
+  return out;
+}
+
+// One block of keys [4, head_dim, 16] and values [64, head_dim] for queries [n, head_dim], from an empty state and
+// merged into an empty total; returns (sums [n, head_dim], maxima, denominators).
+py::tuple attend(const std::string& table_name, const Floats& queries, const Halves& keys, const Halves& values,
+                 std::size_t visible, float scale) {
+  const kernels::KernelTable& table = table_named(table_name);
+  const auto n = static_cast<std::size_t>(queries.shape(0));
+  const auto head_dim = static_cast<std::size_t>(queries.shape(1));
+  constexpr kernels::SoftmaxState kEmpty{-std::numeric_limits<float>::infinity(), 0.0F};
+  std::vector<kernels::SoftmaxState> states(n, kEmpty);
+  std::vector<kernels::SoftmaxState> totals(n, kEmpty);
+  std::vector<float> sums(n * head_dim, 0.0F);
+  Floats out({n, head_dim});
+  std::fill_n(out.mutable_data(), n * head_dim, 0.0F);
+  std::vector<const float*> query_pointers;
+  std::vector<kernels::SoftmaxState*> state_pointers;
+  std::vector<float*> sum_pointers;
+  for (std::size_t i = 0; i < n; ++i) {
+    query_pointers.push_back(queries.data() + i * head_dim);
+    state_pointers.push_back(&states[i]);
+    sum_pointers.push_back(sums.data() + i * head_dim);
+  }
+  const InferenceFloatEnvironment environment;
+  table.attend({.head_dim = head_dim,
+                .visible = visible,
+                .scale = scale,
+                .keys = keys.data(),
+                .values = values.data(),
+                .queries = n,
+                .query = query_pointers.data(),
+                .state = state_pointers.data(),
+                .output = sum_pointers.data()});
+  std::vector<float> maxima;
+  std::vector<float> denominators;
+  for (std::size_t i = 0; i < n; ++i) {
+    table.merge_split(states[i], sum_pointers[i], head_dim, totals[i], out.mutable_data() + i * head_dim);
+    maxima.push_back(totals[i].maximum);
+    denominators.push_back(totals[i].denominator);
+  }
+  return py::make_tuple(out, maxima, denominators);
+}
+
+}  // namespace
+
+void register_kernels(py::module_& m) {
+  py::module_ kernels = m.def_submodule("kernels");
+  kernels.def("multiply", &multiply, py::arg("table"), py::arg("type"), py::arg("weights"), py::arg("rows"),
+              py::arg("x"));
+  kernels.def("rms_norm", &rms_norm, py::arg("table"), py::arg("x"), py::arg("weight"), py::arg("epsilon"));
+  kernels.def("quantize", &quantize, py::arg("table"), py::arg("x"), py::arg("block"));
+  kernels.def("rotate", &rotate, py::arg("table"), py::arg("heads"), py::arg("head_dim"), py::arg("cosines"),
+              py::arg("sines"), py::arg("halves"));
+  kernels.def("half_from_float", &half_from_float, py::arg("table"), py::arg("x"));
+  kernels.def("silu_multiply", &silu_multiply, py::arg("table"), py::arg("gate"), py::arg("up"));
+  kernels.def("attend", &attend, py::arg("table"), py::arg("queries"), py::arg("keys"), py::arg("values"),
+              py::arg("visible"), py::arg("scale"));
+}
+
+}  // namespace engine::bindings

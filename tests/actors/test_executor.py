@@ -1,0 +1,156 @@
+"""The executor with nothing around it but its inboxes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors.base import Inbox
+from actors.executor import Executor
+from actors.messages import (
+    Advanced,
+    ControlEvent,
+    ExecutorRequest,
+    Halt,
+    Halted,
+    ModelsLoaded,
+    SlotFreed,
+    Start,
+    Started,
+    StartFailed,
+)
+from protocol.errors import InvalidModel, OutOfMemoryBudget
+from tests.actors.engine_factory import make_request, until
+from tests.actors.fake_backend import KV_BYTES, FakeBackend
+from tests.actors.fake_domain import make_plan
+
+
+@dataclass
+class Stage:
+    backend: FakeBackend = field(default_factory=FakeBackend)
+    requests: Inbox[ExecutorRequest] = field(default_factory=lambda: Inbox("requests", 100, "a test's"))
+    told: list[ControlEvent] = field(default_factory=list)
+    freed: list[str] = field(default_factory=list)
+
+    async def start(self, name: str, model: str = "tiny") -> None:
+        plan = make_plan(make_request(model=model))
+        await self.requests.put(Start(execution_id=name, plan=plan, prompt_token_ids=(1, 2)))
+
+    async def halt(self, name: str) -> None:
+        await self.requests.put(Halt(execution_id=name))
+
+    def kinds(self) -> list[str]:
+        return [type(event).__name__ for event in self.told]
+
+    async def listen(self, events: Inbox[ControlEvent]) -> None:
+        async for event in events:
+            self.told.append(event)
+
+    async def listen_freed(self, events: Inbox[SlotFreed]) -> None:
+        async for event in events:
+            self.freed.append(event.execution_id)
+
+
+@pytest.fixture
+async def stage(nursery: trio.Nursery) -> AsyncIterator[Stage]:
+    stage = Stage()
+    told = Inbox[ControlEvent]("told", 1, "a test's")
+    freed = Inbox[SlotFreed]("freed", 1, "a test's")
+    nursery.start_soon(stage.listen, told)
+    nursery.start_soon(stage.listen_freed, freed)
+    await nursery.start(Executor(stage.requests, told, freed, stage.backend).run)
+    yield stage
+    nursery.cancel_scope.cancel()
+
+
+async def test_weights_are_loaded_once_and_every_start_is_answered(stage: Stage) -> None:
+    stage.backend.may_load.clear()
+    for name in ("a", "b", "c"):
+        await stage.start(name)
+    await wait_all_tasks_blocked()
+    stage.backend.may_load.set()
+    await until(lambda: len(stage.told) == 4)
+    assert stage.kinds() == ["ModelsLoaded", "Started", "Started", "Started"]
+    loaded, started = stage.told[0], stage.told[1]
+    assert isinstance(loaded, ModelsLoaded)
+    assert (loaded.names, loaded.weights_bytes) == (("tiny",), 5000)
+    assert isinstance(started, Started)
+    assert started.load_end_ns > started.load_start_ns
+    await stage.start("d")
+    await until(lambda: len(stage.told) == 5)
+    warm = stage.told[4]
+    assert isinstance(warm, Started)
+    assert warm.load_end_ns == warm.load_start_ns
+    await stage.start("e", model="tiny-2")
+    await until(lambda: len(stage.told) == 7)
+    assert [plan.model_ref.name for plan in stage.backend.loads] == ["tiny", "tiny-2"]
+
+
+async def test_one_drain_is_one_message_and_frees_the_slots_of_what_ended(stage: Stage) -> None:
+    for name in ("a", "b"):
+        await stage.start(name)
+    await until(lambda: stage.backend.live == {1, 2})
+    stage.backend.emit(1, "x", "y", stop="eos")
+    stage.backend.emit(2, "z")
+    await until(lambda: stage.freed == ["a"])
+    advanced = stage.told[-1]
+    assert isinstance(advanced, Advanced)
+    assert [(one.execution_id, one.events.text) for one in advanced.advances] == [("a", "xy"), ("b", "z")]
+    assert advanced.kv_cache_bytes == KV_BYTES
+
+
+async def test_no_drain_while_nothing_happens(stage: Stage) -> None:
+    await stage.start("a")
+    await until(lambda: bool(stage.backend.live))
+    await trio.sleep(0.05)
+    assert stage.backend.drains == 0
+
+
+async def test_a_failed_load_is_told_to_all_who_waited_and_may_be_tried_again(stage: Stage) -> None:
+    stage.backend.load_error = InvalidModel("torn", path="/x")
+    stage.backend.may_load.clear()
+    await stage.start("a")
+    await stage.start("b")
+    await wait_all_tasks_blocked()
+    stage.backend.may_load.set()
+    await until(lambda: sorted(stage.freed) == ["a", "b"])
+    failed = stage.told[0]
+    assert isinstance(failed, StartFailed)
+    assert (failed.code, failed.message, failed.params) == ("invalid_model", "torn", {"path": "/x"})
+    stage.backend.load_error = None
+    await stage.start("c")
+    await until(lambda: stage.kinds()[-1] == "Started")
+
+
+async def test_a_refused_submit_frees_its_slot(stage: Stage) -> None:
+    stage.backend.submit_error = OutOfMemoryBudget("no room for its KV cache")
+    await stage.start("a")
+    await until(lambda: stage.freed == ["a"])
+    assert stage.kinds() == ["ModelsLoaded", "StartFailed"]
+
+
+async def test_halts_of_the_unknown_and_the_ended_have_no_effect(stage: Stage) -> None:
+    await stage.halt("nobody")
+    await stage.start("a")
+    await until(lambda: bool(stage.backend.live))
+    stage.backend.emit(1, stop="eos")
+    await until(lambda: stage.freed == ["a"])
+    await stage.halt("a")
+    await wait_all_tasks_blocked()
+    assert stage.backend.cancelled == []
+    assert stage.freed == ["a"]
+
+
+async def test_a_halt_while_loading_is_answered_before_the_load_ends(stage: Stage) -> None:
+    stage.backend.may_load.clear()
+    await stage.start("a")
+    await stage.start("b")
+    await stage.halt("a")
+    await until(lambda: stage.freed == ["a"])
+    assert isinstance(stage.told[0], Halted)
+    stage.backend.may_load.set()
+    await until(lambda: len(stage.backend.prompts) == 1)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from engine.chat import render_chat
+from protocol.errors import InvalidTemplate
+from protocol.plan import ChatMessage
+from tests.gguf_factory import CHATML
+
+MESSAGES = (
+    ChatMessage(role="system", content="You are <b>terse</b>."),
+    ChatMessage(role="user", content="  Hi\n there "),
+    ChatMessage(role="assistant", content="Yo"),
+    ChatMessage(role="user", content="Olá 👋?"),
+)
+
+LOOPS = """
+{%- set ns = namespace(seen=0, names=[]) -%}
+{{- bos_token }}
+{%- for message in messages if message.role != 'system' %}
+    {%- set ns.seen = ns.seen + 1 %}
+    {%- if loop.first %}[{{ loop.length }}]{% endif %}
+    {{- loop.index0 % 2 }}{{ message['content'] | trim }}{{ message.content.split('>')[-1][:2] ~ eos_token }}
+    {%- if loop.last and add_generation_prompt %}>{% endif %}
+{%- endfor %}
+{%- macro shout(text, times=1) %}{{ (text | upper) * times }}{{ caller() if caller is defined }}{% endmacro %}
+{{- shout('a', times=3) }}{% call shout('b') %}c{% endcall %}
+{%- filter lower %}ABC{% endfilter %}
+{%- set joined | trim %}  {{ messages | map(attribute='role') | join(', ') }}  {% endset %}
+{{- joined }}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}
+{%- for key, value in {'a': 1, 'b': [1, 2]}.items() %}{{ key }}={{ value | tojson }};{% endfor %}
+{%- for item in [[1, [2]], [3]] recursive %}{{ loop(item) if item is iterable else item }}{% endfor %}
+{%- for message in messages %}{% if loop.index == 2 %}{% break %}{% endif %}{{ message.content[-1] }}{% endfor %}
+{{- tools if tools is not none else 'no tools' }}{{ messages[::-1][0].role.replace('u', 'U') }}
+{{- '%s' if false else 7 // 2 }}{{ strftime_now('%Y') if strftime_now is defined else 'some day' }}
+"""
+
+
+def reference_rendering(template: str) -> str:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    said = [message.model_dump() for message in MESSAGES]
+    variables: dict[str, object] = {"messages": said, "tools": None, "add_generation_prompt": True}
+    variables |= {"bos_token": "<s>", "eos_token": "</s>"}
+    return environment.from_string(template).render(variables)
+
+
+@pytest.mark.parametrize("template", [CHATML, LOOPS, "", "plain text", "{# nothing #}"])
+def test_renders_as_plain_jinja2_does(template: str) -> None:
+    assert render_chat(template, MESSAGES, "<s>", "</s>") == reference_rendering(template)
+
+
+def test_chatml_ends_where_the_answer_begins() -> None:
+    rendered = render_chat(CHATML, MESSAGES[1:2], "", "")
+    assert rendered == "<|im_start|>user\n  Hi\n there <|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_a_template_can_refuse_messages_in_its_own_words() -> None:
+    with pytest.raises(InvalidTemplate, match="roles must alternate"):
+        render_chat("{{ raise_exception('roles must alternate') }}", MESSAGES, "", "")
+
+
+DOUBLING = "{%% set ns = namespace(s='abcdefgh') %%}{%% for i in range(60) %%}{%% set ns.s = %s %%}{%% endfor %%}"
+NESTED = "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}"
+
+HOSTILE = {
+    "endless loop": NESTED.replace("x", ""),
+    "endless output": NESTED,
+    "huge range": "{% for i in range(10 ** 9) %}{% endfor %}",
+    "output hidden in a filter block": "{% filter upper %}" + NESTED + "{% endfilter %}",
+    "output hidden in a variable": "{% set x %}" + NESTED + "{% endset %}",
+    "output hidden in a macro": "{% macro m() %}" + NESTED + "{% endmacro %}{% set x = m() %}",
+    "repeated string": "{{ 'a' * 1000000000 }}",
+    "repeated from the left": "{{ 1000000000000 * 'a' }}",
+    "repeated list": "{{ ([1] * 1000000000) | length }}",
+    "doubling by concatenation": DOUBLING % "ns.s ~ ns.s",
+    "doubling by addition": DOUBLING % "ns.s + ns.s",
+    "doubling by a nested list": DOUBLING % "[ns.s, ns.s]" + "{{ ns.s }}",
+    "doubling by a nested dict": DOUBLING % "dict(a=ns.s, b=ns.s)" + "{{ ns.s }}",
+    "doubling by replacement": DOUBLING % "ns.s | replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaaa')",
+    "doubling by the method": DOUBLING % "ns.s.replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaaa')",
+    "join": "{% set s = 'a' * 100000 %}{{ range(99999) | join(s) }}",
+    "join by the method": "{% set s = 'a' * 100000 %}{{ s.join(['b'] * 99999) }}",
+    "huge power": "{{ 10 ** 10 ** 10 }}",
+    "squaring": "{% set ns = namespace(x=3) %}{% for i in range(60) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
+    "padding": "{{ 'a'.center(1000000000) }}",
+    "padding by filter": "{{ 'a' | center(1000000000) }}",
+    "padding by percent": "{{ '%1000000000d' % 1 }}",
+    "padding by format": "{{ '{:>1000000000}'.format(1) }}",
+    "indenting": "{{ messages | tojson(indent=1000000000) }}",
+    "branching recursion": "{% macro m(n) %}{{ m(n - 1) }}{{ m(n - 1) }}{% endmacro %}{{ m(90) }}",
+    "endless recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "slow search": "{% set s = 'a' * 9000000 %}{% for i in range(99999) %}{% if 'b' in s %}{% endif %}{% endfor %}",
+    "slow sort": "{% set s = range(99999) | list %}{% for i in range(99999) %}{% set t = s | sort %}{% endfor %}",
+    "deep nesting": "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+    "deep blocks": "{% if 1 %}" * 500 + "{% endif %}" * 500,
+    "internals": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "internals of a function": "{{ raise_exception.__globals__['json'] }}",
+    "changing the messages": "{{ messages.append(1) }}",
+    "files": "{% include '/etc/passwd' %}",
+    "imports": "{% import 'os' as os %}",
+    "surrogates": r"{{ '\ud800' }}",
+    "malformed": "{% if %}",
+    "undefined": "{{ nothing.at.all }}",
+    "oversized": "a" * 300_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_template_is_refused_and_harms_nothing(name: str) -> None:
+    with pytest.raises(InvalidTemplate):
+        render_chat(HOSTILE[name], MESSAGES, "", "")
+    assert render_chat(CHATML, MESSAGES, "", "") == reference_rendering(CHATML)
+
+
+def test_a_long_conversation_is_no_hostility() -> None:
+    messages = tuple(ChatMessage(role="user", content="x" * 100_000) for _ in range(20))
+    assert len(render_chat(CHATML, messages, "", "")) > 2_000_000

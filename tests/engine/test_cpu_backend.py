@@ -1,0 +1,157 @@
+"""The real backend on tiny models: what it is told and what it tells."""
+
+from __future__ import annotations
+
+import json
+import select
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.backend import Backend, LoadedModel, SequenceEvents
+from engine.config import EngineConfig
+from engine.cpu_backend import CpuBackend
+from engine.machine import Machine
+from engine.models import ModelRegistry
+from engine.planning import resolve_plan
+from engine.prompt import prepare_prompt
+from protocol.errors import InternalError, InvalidModel, UnsupportedModel
+from protocol.plan import ExecutionPlan, RunRequest
+from tests.gguf_factory import write_tiny_model
+
+MACHINE = Machine("Test CPU", 1, 1 << 30, {"cpu_avx2": "not in this test", "reference": ""})
+PATIENCE_S = 60.0
+
+
+class Bench:
+    """A backend, and requests made into what it takes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.config = EngineConfig(directory, directory / "cache")
+        self.registry = ModelRegistry(self.config)
+        self.backend = CpuBackend(self.registry)
+
+    def prepare(self, path: Path, prompt: str = "Hello", **execution: Any) -> tuple[ExecutionPlan, tuple[int, ...]]:
+        execution = {"stop": {"eos": False}, "limits": {"max_tokens": 8}, **execution}
+        content = {"model": str(path), "prompt": prompt, "execution": execution}
+        request = RunRequest.model_validate_json(json.dumps(content))
+        artifact = self.registry.resolve(request.model)
+        prepared = prepare_prompt(request, artifact)
+        return resolve_plan(request, artifact.facts(), prepared, MACHINE, {"none": ""}, self.config), prepared.token_ids
+
+    def run(self, path: Path, sequence_id: int = 1, **execution: Any) -> SequenceEvents:
+        plan, token_ids = self.prepare(path, **execution)
+        self.backend.submit(sequence_id, self.backend.load(plan), token_ids, plan)
+        return self.finish(sequence_id)
+
+    def finish(self, sequence_id: int) -> SequenceEvents:
+        """All that a sequence does, as one."""
+        parts: list[SequenceEvents] = []
+        while not parts or parts[-1].stop_reason is None:
+            assert select.select([self.backend.event_fd], [], [], PATIENCE_S)[0], "the run loop went silent"
+            parts += (events for events in self.backend.drain() if events.sequence_id == sequence_id)
+        return SequenceEvents(
+            sequence_id=sequence_id,
+            prefill_start_ns=next(part.prefill_start_ns for part in parts if part.prefill_start_ns is not None),
+            token_ids=tuple(token_id for part in parts for token_id in part.token_ids),
+            token_times_ns=tuple(time_ns for part in parts for time_ns in part.token_times_ns),
+            text="".join(part.text for part in parts),
+            stop_reason=parts[-1].stop_reason,
+            error=parts[-1].error,
+            logits_digest=parts[-1].logits_digest,
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.backend.close()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return write_tiny_model(tmp_path / "tiny.gguf")
+
+
+def test_it_is_a_backend_and_loads_models(bench: Bench, tiny: Path) -> None:
+    backend: Backend = bench.backend
+    model: LoadedModel = backend.load(bench.prepare(tiny)[0])
+    assert model.weights_bytes > 0
+    assert "reference" in model.kernel_path
+
+
+def test_a_sequence_runs_to_its_limit(bench: Bench, tiny: Path) -> None:
+    events = bench.run(tiny)
+    assert events.stop_reason == "max_tokens"
+    assert len(events.token_ids) == len(events.token_times_ns) == 8
+    assert events.prefill_start_ns is not None
+    assert list(events.token_times_ns) == sorted(events.token_times_ns)
+    assert events.prefill_start_ns <= events.token_times_ns[0]
+    assert len(events.logits_digest) == 32
+    assert bench.registry.resolve(str(tiny)).tokenizer.decode(events.token_ids) == events.text
+
+
+def test_the_same_plan_gives_the_same_bits(bench: Bench, tiny: Path) -> None:
+    first, second = bench.run(tiny, sequence_id=1), bench.run(tiny, sequence_id=2)
+    assert first.token_ids == second.token_ids
+    assert first.logits_digest == second.logits_digest
+
+
+def test_an_end_token_ends_it(bench: Bench, tiny: Path) -> None:
+    plan, token_ids = bench.prepare(tiny)
+    third = bench.run(tiny).token_ids[2]
+    ending = plan.model_copy(update={"stop": plan.stop.model_copy(update={"eos_token_ids": (third,)})})
+    bench.backend.submit(2, bench.backend.load(ending), token_ids, ending)
+    assert bench.finish(2).stop_reason == "eos"
+
+
+def test_a_full_context_ends_it(bench: Bench, tiny: Path) -> None:
+    assert bench.run(tiny, limits={"max_tokens": 500}, context_length=16).stop_reason == "context_full"
+
+
+def test_a_cancelled_sequence_ends_and_frees_its_memory(bench: Bench, tiny: Path) -> None:
+    plan, token_ids = bench.prepare(tiny, limits={"max_tokens": 200})
+    bench.backend.submit(1, bench.backend.load(plan), token_ids, plan)
+    bench.backend.cancel(1)
+    bench.backend.cancel(99)
+    parts: list[SequenceEvents] = []
+    while not parts or parts[-1].stop_reason is None:
+        assert select.select([bench.backend.event_fd], [], [], PATIENCE_S)[0]
+        parts += bench.backend.drain()
+    assert parts[-1].stop_reason == "cancelled"
+    statistics = bench.backend.statistics()
+    assert (statistics.sequences, statistics.kv_cache_bytes) == (0, 0)
+
+
+def test_a_file_that_changed_since_the_plan_is_refused(bench: Bench, tiny: Path) -> None:
+    plan, _ = bench.prepare(tiny)
+    write_tiny_model(tiny, seed=1)
+    with pytest.raises(InvalidModel, match="has changed"):
+        bench.backend.load(plan)
+
+
+def test_a_model_that_lacks_a_tensor_is_refused(bench: Bench, tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "qwen2.gguf", architecture="qwen2", n_layer=1)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"blk.0.ffn_up.weight", b"blk.0.ffn_xx.weight"))
+    plan, _ = bench.prepare(path)
+    with pytest.raises((UnsupportedModel, InvalidModel), match="ffn_up"):
+        bench.backend.load(plan)
+
+
+def test_another_backends_model_is_refused(bench: Bench, tiny: Path) -> None:
+    class Foreign:
+        weights_bytes = 0
+        kernel_path = ""
+
+    plan, token_ids = bench.prepare(tiny)
+    with pytest.raises(InternalError, match="Foreign"):
+        bench.backend.submit(1, Foreign(), token_ids, plan)
+
+
+def test_closing_twice_is_closing_once(bench: Bench) -> None:
+    bench.backend.close()
+    bench.backend.close()

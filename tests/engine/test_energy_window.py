@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.energy.meter import EnergyMeter, NoSource, open_meter
+from engine.energy.rapl import RaplSource
+from engine.energy.source import EnergyReading, EnergySource
+from engine.energy.window import PowerAverage, energy_report
+from tests.powercap_tree import PowercapTree
+
+SECOND = 1_000_000_000
+
+
+def make_reading(seconds: float, joules: float | None, epoch: int = 0, error: str = "") -> EnergyReading:
+    package_uj = None if joules is None else int(joules * 1e6)
+    return EnergyReading(int(seconds * SECOND), package_uj, epoch=epoch, error=error)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> EnergySource:
+    tree = PowercapTree(tmp_path)
+    tree.add("intel-rapl:0", "package-0")
+    return RaplSource(tree.root, pause=lambda _: tree.spend_everywhere(1))
+
+
+def test_alone_the_joules_are_measured(source: EnergySource) -> None:
+    report = energy_report(source, make_reading(1, 10), make_reading(3, 50))
+    assert (report.kind, report.source, report.domains) == ("measured", "rapl", ("package-0",))
+    assert (report.package_j, report.attributed_j, report.window_ms) == (40.0, 40.0, 2000.0)
+    assert report.rel_uncertainty == 0.001
+    assert report.reason is None
+
+
+def test_beside_others_a_share_is_attributed(source: EnergySource) -> None:
+    report = energy_report(source, make_reading(1, 10), make_reading(3, 50), share=0.25)
+    assert (report.kind, report.package_j, report.attributed_j) == ("attributed", 40.0, 10.0)
+
+
+def test_beside_others_an_unknown_share_is_no_figure(source: EnergySource) -> None:
+    report = energy_report(source, make_reading(1, 10), make_reading(3, 50), share=None)
+    assert (report.kind, report.package_j, report.attributed_j) == ("unavailable", None, None)
+    assert "how they shared the CPU is not known" in (report.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reason"),
+    [
+        (None, make_reading(3, 50), "before it computed"),
+        (make_reading(1, 10), None, "before it computed"),
+        (make_reading(1, None, error="vanished"), make_reading(3, 50), "vanished"),
+        (make_reading(1, 10), make_reading(3, None, error="garbage"), "garbage"),
+        (make_reading(1, 10), make_reading(3, 50, epoch=1), "hole"),
+        (make_reading(1, 10), make_reading(1.199, 50), "too short"),
+    ],
+)
+def test_what_cannot_be_vouched_for_has_a_reason(
+    source: EnergySource, start: EnergyReading | None, end: EnergyReading | None, reason: str
+) -> None:
+    report = energy_report(source, start, end)
+    assert (report.kind, report.attributed_j, report.package_j) == ("unavailable", None, None)
+    assert reason in (report.reason or "")
+
+
+def test_no_source_gives_its_own_reason() -> None:
+    meter = EnergyMeter(NoSource("rapl: no such folder"), {"rapl": "no such folder"})
+    report = meter.report("none", None, None)
+    assert (report.kind, report.source, report.reason) == ("unavailable", "none", "rapl: no such folder")
+    assert meter.read().package_uj is None
+    assert meter.availability() == {"rapl": "no such folder", "none": ""}
+
+
+def test_a_plan_that_asked_for_none_is_told_so(source: EnergySource) -> None:
+    report = EnergyMeter(source, {}).report("none", make_reading(1, 10), make_reading(3, 50))
+    assert (report.kind, report.source) == ("unavailable", "none")
+    assert "the plan names" in (report.reason or "")
+
+
+def test_a_meter_without_a_tree_is_none_with_the_reason(tmp_path: Path) -> None:
+    meter = open_meter(tmp_path / "absent")
+    assert (meter.name, meter.max_interval_s) == ("none", None)
+    assert "does not exist" in meter.reason
+
+
+def test_live_watts_need_a_second(source: EnergySource) -> None:
+    average = PowerAverage()
+    average.add(make_reading(0.0, 0))
+    average.add(make_reading(0.9, 90))
+    assert average.watts is None
+    average.add(make_reading(1.0, 25))
+    assert average.watts == 25.0
+
+
+def test_live_watts_forget_what_is_long_past() -> None:
+    average = PowerAverage()
+    for tenth in range(11):
+        average.add(make_reading(tenth / 10, tenth * 1.0))
+    for tenth in range(1, 21):
+        average.add(make_reading(1.0 + tenth / 10, 10.0 + tenth * 5.0))
+    assert average.watts == pytest.approx(50.0)
+
+
+def test_live_watts_do_not_average_over_a_hole() -> None:
+    average = PowerAverage()
+    average.add(make_reading(0, 0))
+    average.add(make_reading(2, None, epoch=1, error="gone"))
+    average.add(make_reading(3, 5, epoch=1))
+    assert average.watts is None
+    average.add(make_reading(4, 35, epoch=1))
+    assert average.watts == 30.0

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.cgroup import cpu_quota, memory_limit
+from engine.config import default_config
+from engine.machine import allowed_cpus, memory_bytes, memory_peak_mb, probe_machine
+from protocol.errors import InvalidRequest
+
+
+def write(path: Path, content: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def test_this_machine_can_run_something() -> None:
+    machine = probe_machine()
+    assert machine.allowed_cpus >= 1
+    assert machine.memory_bytes > 1 << 28
+    assert machine.kernel_tables["reference"] == ""
+    assert machine.cpu_model
+
+
+@pytest.mark.parametrize(
+    ("affinity", "quota", "expected"), [(8, None, 8), (8, 2.0, 2), (8, 2.9, 2), (8, 0.5, 1), (2, 16.0, 2)]
+)
+def test_threads_fit_the_quota(affinity: int, quota: float | None, expected: int) -> None:
+    assert allowed_cpus(affinity, quota) == expected
+
+
+def test_version_2_takes_the_tightest_enclosing_group(tmp_path: Path) -> None:
+    membership = write(tmp_path / "cgroup", "0::/user/session\n")
+    write(tmp_path / "fs/user/cpu.max", "150000 100000\n")
+    write(tmp_path / "fs/user/memory.max", "1000000\n")
+    write(tmp_path / "fs/user/session/cpu.max", "max 100000\n")
+    write(tmp_path / "fs/user/session/memory.max", "max\n")
+    assert cpu_quota(membership, tmp_path / "fs") == 1.5
+    assert memory_limit(membership, tmp_path / "fs") == 1000000
+
+
+def test_version_1_has_a_tree_for_each_controller(tmp_path: Path) -> None:
+    membership = write(tmp_path / "cgroup", "5:cpu,cpuacct:/job\n4:memory:/job\n1:name=systemd:/x\n")
+    write(tmp_path / "fs/cpu/job/cpu.cfs_quota_us", "200000\n")
+    write(tmp_path / "fs/cpu/job/cpu.cfs_period_us", "100000\n")
+    write(tmp_path / "fs/cpu/cpu.cfs_quota_us", "-1\n")
+    write(tmp_path / "fs/cpu/cpu.cfs_period_us", "100000\n")
+    write(tmp_path / "fs/memory/job/memory.limit_in_bytes", "5000\n")
+    assert cpu_quota(membership, tmp_path / "fs") == 2.0
+    assert memory_limit(membership, tmp_path / "fs") == 5000
+
+
+def test_in_a_container_the_mounts_root_is_the_group(tmp_path: Path) -> None:
+    membership = write(tmp_path / "cgroup", "0::/host/only/path\n")
+    write(tmp_path / "fs/cpu.max", "300000 100000\n")
+    assert cpu_quota(membership, tmp_path / "fs") == 3.0
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "0::/\n", "x:y\n"])
+def test_without_groups_there_is_no_limit(tmp_path: Path, content: str) -> None:
+    membership = write(tmp_path / "cgroup", content)
+    assert cpu_quota(membership, tmp_path / "fs") is None
+    assert memory_limit(tmp_path / "absent", tmp_path / "fs") is None
+
+
+def test_peak_memory_is_read_or_unknown(tmp_path: Path) -> None:
+    assert memory_peak_mb(write(tmp_path / "status", "Name:\tx\nVmHWM:\t  2048 kB\n")) == 2.0
+    assert memory_peak_mb(write(tmp_path / "status", "Name:\tx\n")) is None
+    assert memory_peak_mb(tmp_path / "absent") is None
+    peak = memory_peak_mb()
+    assert peak is not None
+    assert peak > 10
+
+
+def test_folders_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("ENGINE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("ENGINE_POWERCAP_ROOT", str(tmp_path / "powercap"))
+    monkeypatch.setenv("ENGINE_MEMORY_MB", "512")
+    config = default_config()
+    assert config.models_dir == tmp_path / "models"
+    assert config.cache_dir == tmp_path / "cache"
+    assert config.powercap_root == tmp_path / "powercap"
+    assert (config.memory_mb, config.max_queued) == (512, 256)
+
+
+def test_memory_defaults_to_most_of_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ENGINE_MEMORY_MB", raising=False)
+    assert default_config().memory_mb == memory_bytes() * 9 // 10 >> 20
+    assert default_config() == default_config()
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "lots", "1.5", "¹"])
+def test_a_senseless_memory_limit_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("ENGINE_MEMORY_MB", given)
+    with pytest.raises(InvalidRequest, match="ENGINE_MEMORY_MB"):
+        default_config()

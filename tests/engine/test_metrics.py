@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.metrics import Timeline, compute_metrics, nearest_rank
+from protocol.metrics import EnergyReport
+
+UNKNOWN = EnergyReport(kind="unavailable", source="none", reason="no meter")
+MS = 1_000_000
+
+
+def make_timeline() -> Timeline:
+    """Received at 0 ms, queued 1, admitted 3, loaded 3 to 5, prefill from 10; tokens at 30, 40, 50, 60 and 110 ms."""
+    return Timeline(
+        received_ns=0,
+        prompt_tokens=20,
+        queued_ns=1 * MS,
+        admitted_ns=3 * MS,
+        load_start_ns=3 * MS,
+        load_end_ns=5 * MS,
+        prefill_start_ns=10 * MS,
+        token_times_ns=tuple(time * MS for time in (30, 40, 50, 60, 110)),
+    )
+
+
+def test_times_follow_their_formulas() -> None:
+    metrics = compute_metrics(make_timeline(), UNKNOWN, 123.5)
+    assert metrics.tokens_total == 5
+    assert metrics.latency_total_ms == 100.0
+    assert metrics.tokens_per_sec == 50.0
+    assert (metrics.latency_p50_ms, metrics.latency_p95_ms, metrics.latency_gaps) == (10.0, 50.0, 4)
+    assert (metrics.ttft_ms, metrics.queue_ms, metrics.load_ms) == (30.0, 2.0, 2.0)
+    assert (metrics.prefill_ms, metrics.prefill_tokens_per_sec) == (20.0, 1000.0)
+    assert metrics.decode_tokens_per_sec == 50.0
+    assert metrics.memory_peak_mb == 123.5
+
+
+def test_energy_follows_its_formulas() -> None:
+    energy = EnergyReport(kind="measured", source="rapl", package_j=2.0, attributed_j=2.0)
+    metrics = compute_metrics(make_timeline(), energy, None)
+    assert metrics.joules_total == 2.0
+    assert metrics.watts_avg == 20.0
+    assert metrics.tokens_per_watt == 2.5
+    assert metrics.joules_per_token == 0.4
+
+
+def test_what_is_unknown_is_none_and_never_zero() -> None:
+    metrics = compute_metrics(Timeline(received_ns=0, prompt_tokens=3), UNKNOWN, None)
+    assert metrics.tokens_total == 0
+    figures = metrics.model_dump(exclude={"tokens_total", "prompt_tokens", "latency_gaps", "energy"})
+    assert set(figures.values()) == {None}
+    assert metrics.energy.reason == "no meter"
+
+
+def test_one_token_has_no_gaps() -> None:
+    timeline = Timeline(received_ns=0, prompt_tokens=3, prefill_start_ns=0, token_times_ns=(4 * MS,))
+    metrics = compute_metrics(timeline, UNKNOWN, None)
+    assert metrics.tokens_per_sec == 250.0
+    assert (metrics.latency_p50_ms, metrics.decode_tokens_per_sec, metrics.latency_gaps) == (None, None, 0)
+
+
+def test_no_energy_measured_is_no_reason_to_divide_by_it() -> None:
+    energy = EnergyReport(kind="measured", source="rapl", package_j=0.0, attributed_j=0.0)
+    metrics = compute_metrics(make_timeline(), energy, None)
+    assert (metrics.joules_total, metrics.watts_avg, metrics.tokens_per_watt) == (0.0, 0.0, None)
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(1, 10.0), (50, 20.0), (75, 30.0), (76, 40.0), (100, 40.0)])
+def test_nearest_rank_is_always_one_of_the_values(percent: float, expected: float) -> None:
+    assert nearest_rank([40.0, 10.0, 30.0, 20.0], percent) == expected
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.integers(1, 100))
+def test_nearest_rank_leaves_enough_values_at_or_below(values: list[float], percent: int) -> None:
+    rank = nearest_rank(values, percent)
+    assert rank is not None
+    assert sum(value <= rank for value in values) >= percent / 100 * len(values)
+    assert sum(value < rank for value in values) < percent / 100 * len(values)
+
+
+def test_nothing_has_no_percentile() -> None:
+    assert nearest_rank([], 50) is None

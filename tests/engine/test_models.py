@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.catalogue import CATALOGUE
+from engine.config import EngineConfig
+from engine.models import ModelRegistry
+from protocol.errors import InvalidModel, UnknownModel, UnsupportedModel
+from tests.gguf_factory import write_tiny_model
+
+
+def make_config(directory: Path) -> EngineConfig:
+    (directory / "models").mkdir(exist_ok=True)
+    return EngineConfig(directory / "models", directory / "cache")
+
+
+def make_registry(directory: Path) -> ModelRegistry:
+    return ModelRegistry(make_config(directory))
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    make_config(tmp_path)
+    return write_tiny_model(tmp_path / "models" / "Tiny-Llama.gguf")
+
+
+@pytest.mark.parametrize("name", ["Tiny-Llama", "tiny-llama", "TINY-LLAMA.GGUF", "Tiny-Llama.gguf"])
+def test_a_file_in_the_models_directory_has_a_name(tmp_path: Path, installed: Path, name: str) -> None:
+    artifact = make_registry(tmp_path).resolve(name)
+    assert (artifact.path, artifact.name) == (installed, "Tiny-Llama")
+
+
+def test_any_path_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_tiny_model(tmp_path / "here.gguf")
+    registry = make_registry(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert registry.resolve(str(path)) is registry.resolve("here.gguf")
+
+
+def test_an_artifact_says_what_the_file_holds(tmp_path: Path, installed: Path) -> None:
+    artifact = make_registry(tmp_path).resolve("Tiny-Llama")
+    assert (artifact.architecture, artifact.stored_types, artifact.context_length) == ("llama", ("F32",), 256)
+    assert artifact.kv_bytes_per_token == 2 * 2 * (16 + 16) * 2  # layers, KV heads, key and value, f16
+    assert artifact.weights_bytes == 4 * artifact.parameters_total
+    facts = artifact.facts()
+    assert facts.ref.path == str(installed)
+    assert facts.ref.content_hash.startswith("sha256:")
+    assert facts.eos_token_ids == artifact.tokenizer.eos_token_ids
+
+
+def test_the_tokenizer_is_built_once_for_all_threads(tmp_path: Path, installed: Path) -> None:
+    artifact = make_registry(tmp_path).resolve(str(installed))
+    seen: list[object] = []
+    threads = [threading.Thread(target=lambda: seen.append(artifact.tokenizer)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(tokenizer) for tokenizer in seen}) == 1
+
+
+def test_a_file_that_changes_is_read_anew(tmp_path: Path, installed: Path) -> None:
+    registry = make_registry(tmp_path)
+    before = registry.resolve("Tiny-Llama").facts()
+    write_tiny_model(installed, n_layer=1)
+    after = registry.resolve("Tiny-Llama").facts()
+    assert before.ref.content_hash != after.ref.content_hash
+    assert before.weights_bytes > after.weights_bytes
+
+
+def test_an_unknown_name_is_told_what_there_is(tmp_path: Path, installed: Path) -> None:
+    with pytest.raises(UnknownModel, match="engine-ctl models pull") as raised:
+        make_registry(tmp_path).resolve("nonsense")
+    assert raised.value.params["known"] == [CATALOGUE[0].name, "Tiny-Llama"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "a\0b", "~nobody-here/x.gguf", "x" * 300, "../../etc"])
+def test_odd_names_are_unknown_or_invalid(tmp_path: Path, name: str) -> None:
+    with pytest.raises((UnknownModel, InvalidModel)):
+        make_registry(tmp_path).resolve(name)
+
+
+def test_a_catalogue_name_that_is_not_pulled_says_how_to(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match=f"models pull {CATALOGUE[0].name}"):
+        make_registry(tmp_path).resolve(CATALOGUE[0].name.upper())
+
+
+def test_a_file_that_is_no_gguf_is_invalid(tmp_path: Path) -> None:
+    (tmp_path / "text.gguf").write_text("hello")
+    with pytest.raises(InvalidModel):
+        make_registry(tmp_path).resolve(str(tmp_path / "text.gguf"))
+
+
+def test_a_truncated_file_is_invalid_wherever_it_was_cut(tmp_path: Path) -> None:
+    whole = write_tiny_model(tmp_path / "whole.gguf").read_bytes()
+    registry = make_registry(tmp_path)
+    lengths = random.Random(0).sample(range(len(whole)), 50)  # noqa: S311  which bytes, not which secrets
+    for length in lengths:
+        cut = tmp_path / f"cut-{length}.gguf"
+        cut.write_bytes(whole[:length])
+        with pytest.raises(InvalidModel):
+            registry.resolve(str(cut)).facts()
+
+
+def test_a_vocabulary_tokenizes_and_does_not_run(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "vocabulary.gguf", weights=False)
+    artifact = make_registry(tmp_path).resolve(str(path))
+    assert artifact.tokenizer.encode("Hello")
+    with pytest.raises(UnsupportedModel, match="no weights"):
+        artifact.facts()
+
+
+def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "bert.gguf", architecture="bert")
+    with pytest.raises(UnsupportedModel, match="'bert'") as raised:
+        make_registry(tmp_path).resolve(str(path)).facts()
+    assert raised.value.params["allowed"] == ["llama", "qwen2"]
+
+
+def test_summaries_list_the_catalogue_and_what_is_there(tmp_path: Path, installed: Path) -> None:
+    catalogued, mine = make_registry(tmp_path).summaries()
+    assert (catalogued.name, catalogued.installed, catalogued.path) == (CATALOGUE[0].name, False, "")
+    assert (mine.name, mine.installed, mine.path) == ("Tiny-Llama", True, str(installed))
+    assert mine.size_bytes == installed.stat().st_size
+
+
+def test_a_description_is_whole_and_fit_for_json(tmp_path: Path, installed: Path) -> None:
+    description = make_registry(tmp_path).describe("tiny-llama", 7)
+    assert (description.request_id, description.architecture, description.gguf_version) == (7, "llama", 3)
+    assert description.metadata["tokenizer.ggml.tokens"]["element_type"].lower() == "string"
+    assert description.metadata["llama.context_length"] == 256
+    assert description.parameters_total == sum(tensor.size_bytes for tensor in description.tensors) // 4
+    json.dumps(description.model_dump(mode="json"), allow_nan=False)
+
+
+def test_open_artifacts_are_bounded(tmp_path: Path) -> None:
+    registry = make_registry(tmp_path)
+    paths = [str(write_tiny_model(tmp_path / f"{number}.gguf", weights=False)) for number in range(18)]
+    first = registry.resolve(paths[0])
+    for path in paths[1:]:
+        registry.resolve(path)
+    assert registry.resolve(paths[0]) is not first
+    assert registry.resolve(paths[-1]) is registry.resolve(paths[-1])

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.artifact import ModelFacts
+from engine.config import EngineConfig
+from engine.machine import Machine
+from engine.planning import capabilities, check_request, estimate, resolve_plan
+from engine.prompt import PreparedPrompt
+from protocol.errors import (
+    EnergyUnavailable,
+    InvalidPlan,
+    InvalidRequest,
+    OutOfMemoryBudget,
+    PromptTooLong,
+    RequestRefused,
+    UnsupportedBackend,
+    UnsupportedQuantization,
+)
+from protocol.plan import ExecutionPlan, ModelRef, RunRequest
+
+MIB = 1 << 20
+MACHINE = Machine("Test CPU", 4, 8 << 30, {"cpu_avx2": "", "reference": ""})
+OLD_MACHINE = Machine("Old CPU", 2, 8 << 30, {"cpu_avx2": "no AVX2", "reference": ""})
+METER = {"rapl": "", "none": ""}
+NO_METER = {"rapl": "no permission; write a udev rule", "none": ""}
+CONFIG = EngineConfig(Path("/models"), Path("/cache"), memory_mb=1000)
+MODEL = ModelFacts(
+    ref=ModelRef(name="tiny", path="/models/tiny.gguf", content_hash="sha256:0", architecture="llama", stored_types=()),
+    context_length=2048,
+    weights_bytes=100 * MIB,
+    kv_bytes_per_token=1024,
+    eos_token_ids=(2, 7),
+)
+
+
+def make_request(**execution: Any) -> RunRequest:
+    return RunRequest.model_validate_json(json.dumps({"model": "tiny", "prompt": "x", "execution": execution}))
+
+
+def make_plan(
+    request: RunRequest | None = None,
+    prompt_tokens: int = 10,
+    model: ModelFacts = MODEL,
+    machine: Machine = MACHINE,
+    energy: dict[str, str] = NO_METER,
+    config: EngineConfig = CONFIG,
+) -> ExecutionPlan:
+    prompt = PreparedPrompt(tuple(range(prompt_tokens)), "raw")
+    return resolve_plan(request or make_request(), model, prompt, machine, energy, config)
+
+
+def refusal(kind: type[RequestRefused], machine: Machine = MACHINE, **execution: Any) -> RequestRefused:
+    with pytest.raises(kind) as raised:
+        check_request(make_request(**execution), machine, NO_METER)
+    return raised.value
+
+
+def test_a_plan_leaves_nothing_open() -> None:
+    plan = make_plan()
+    assert plan.backend == "cpu_avx2"
+    assert plan.threads == 4
+    assert plan.energy_source == "none"
+    assert plan.limits.memory_mb == 1000
+    assert plan.limits.max_tokens == 512
+    assert plan.batch.context_length == 576  # 10 + 512, rounded up to 64
+    assert plan.stop.eos_token_ids == (2, 7)
+    assert (plan.prefix_cache, plan.priority, plan.prompt_format) == ("off", 0, "raw")
+
+
+def test_what_is_asked_for_is_what_is_planned() -> None:
+    request = make_request(
+        backend="reference",
+        threads=2,
+        context_length=100,
+        max_sequences=3,
+        prefill_chunk=7,
+        limits={"max_tokens": 5, "memory_mb": 200},
+        sampling={"temperature": 0.7, "seed": 9},
+        stop={"eos": False, "strings": ["END"]},
+    )
+    plan = make_plan(request)
+    assert (plan.backend, plan.threads, plan.batch.context_length) == ("reference", 2, 100)
+    assert (plan.batch.max_sequences, plan.batch.prefill_chunk) == (3, 7)
+    assert (plan.limits.max_tokens, plan.limits.memory_mb) == (5, 200)
+    assert (plan.sampling.temperature, plan.sampling.seed) == (0.7, 9)
+    assert (plan.stop.eos, plan.stop.strings, plan.stop.eos_token_ids) == (False, ("END",), ())
+
+
+def test_equal_decisions_have_equal_fingerprints_wherever_the_file_lies() -> None:
+    moved = dataclasses.replace(MODEL, ref=MODEL.ref.model_copy(update={"path": "/elsewhere/tiny.gguf"}))
+    assert make_plan().fingerprint == make_plan(model=moved).fingerprint
+    assert make_plan().fingerprint != make_plan(make_request(threads=1)).fingerprint
+
+
+def test_a_machine_without_avx2_runs_the_reference() -> None:
+    assert make_plan(machine=OLD_MACHINE).backend == "reference"
+
+
+def test_a_meter_that_works_is_used() -> None:
+    assert make_plan(energy=METER).energy_source == "rapl"
+    assert make_plan(make_request(energy_source="none"), energy=METER).energy_source == "none"
+
+
+def test_an_unknown_backend_is_told_what_there_is() -> None:
+    error = refusal(UnsupportedBackend, backend="cuda")
+    assert "cuda" in error.message
+    assert error.params["allowed"] == ["cpu_avx2", "reference"]
+
+
+def test_a_backend_this_machine_cannot_run_is_told_why() -> None:
+    error = refusal(UnsupportedBackend, OLD_MACHINE, backend="cpu_avx2")
+    assert "no AVX2" in error.message
+    assert error.params == {
+        "field": "execution.backend",
+        "value": "cpu_avx2",
+        "allowed": ["reference"],
+        "reasons": {"cpu_avx2": "no AVX2"},
+    }
+
+
+def test_a_machine_that_runs_nothing_says_why() -> None:
+    useless = Machine("?", 1, 1 << 30, {"cpu_avx2": "no AVX2", "reference": "broken"})
+    assert "broken" in refusal(UnsupportedBackend, useless).message
+
+
+@pytest.mark.parametrize("name", ["q8_0", "q6_k", "q4_k_m"])
+def test_a_recipe_that_comes_later_is_refused_as_such(name: str) -> None:
+    error = refusal(UnsupportedQuantization, quantization=name)
+    assert "cannot apply yet" in error.message
+    assert error.params["allowed"] == ["native"]
+
+
+def test_a_quantization_nobody_knows_is_refused() -> None:
+    assert "is not a quantization" in refusal(UnsupportedQuantization, quantization="q17").message
+
+
+@pytest.mark.parametrize(
+    ("field", "allowed"),
+    [("scheduler_policy", ["default"]), ("kv_cache", ["f16"]), ("energy_source", ["rapl", "none"])],
+)
+def test_unknown_names_are_told_the_allowed_ones(field: str, allowed: list[str]) -> None:
+    error = refusal(InvalidRequest, MACHINE, **{field: "nonsense"})
+    assert (error.params["field"], error.params["allowed"]) == (f"execution.{field}", allowed)
+
+
+def test_more_threads_than_cpus_are_refused() -> None:
+    assert refusal(InvalidRequest, threads=5).params["maximum"] == 4
+
+
+def test_watts_cannot_be_limited_without_a_meter() -> None:
+    error = refusal(EnergyUnavailable, limits={"max_watts": 25.0})
+    assert "udev rule" in error.message
+    make_plan(make_request(limits={"max_watts": 25.0}), energy=METER)
+
+
+def test_watts_cannot_be_limited_by_a_plan_that_measures_none() -> None:
+    with pytest.raises(EnergyUnavailable, match="energy source is none"):
+        make_plan(make_request(limits={"max_watts": 25.0}, energy_source="none"), energy=METER)
+
+
+def test_an_energy_source_that_does_not_work_is_refused_by_name() -> None:
+    assert "udev rule" in refusal(EnergyUnavailable, energy_source="rapl").message
+
+
+def test_a_prompt_as_long_as_the_context_is_refused() -> None:
+    with pytest.raises(PromptTooLong) as raised:
+        make_plan(prompt_tokens=2048)
+    assert raised.value.params == {"prompt_tokens": 2048, "context_length": 2048, "trained": 2048}
+    with pytest.raises(PromptTooLong):
+        make_plan(make_request(context_length=10), prompt_tokens=10)
+
+
+def test_a_context_beyond_the_trained_one_is_refused() -> None:
+    with pytest.raises(InvalidPlan, match="trained for 2048"):
+        make_plan(make_request(context_length=2049))
+
+
+def test_a_run_that_does_not_fit_is_refused_before_it_is_loaded() -> None:
+    with pytest.raises(OutOfMemoryBudget) as raised:
+        make_plan(make_request(limits={"memory_mb": 100}))
+    assert raised.value.params["needed_mb"] == 101
+    assert make_plan(make_request(limits={"memory_mb": 101})).limits.memory_mb == 101
+
+
+def test_without_any_limit_memory_is_not_checked() -> None:
+    config = dataclasses.replace(CONFIG, memory_mb=None)
+    assert make_plan(config=config).limits.memory_mb is None
+
+
+def test_the_estimate_is_weights_and_reserved_context() -> None:
+    needed = estimate(make_plan(), MODEL, 10)
+    assert needed.model_dump() == {"weights_bytes": 100 * MIB, "kv_cache_bytes": 576 * 1024, "prompt_tokens": 10}
+
+
+def test_capabilities_name_what_works_here() -> None:
+    offered = capabilities(OLD_MACHINE, NO_METER)
+    assert "backend:reference" in offered
+    assert "backend:cpu_avx2" not in offered
+    assert "energy_source:none" in offered
+    assert "energy_source:rapl" not in offered
+    assert "quantization:native" in offered
+
+
+@given(st.integers(1, 2047), st.integers(1, 10_000))
+def test_the_context_holds_the_whole_run_or_all_the_model_has(prompt_tokens: int, max_tokens: int) -> None:
+    plan = make_plan(make_request(limits={"max_tokens": max_tokens}), prompt_tokens=prompt_tokens)
+    context = plan.batch.context_length
+    assert prompt_tokens < context <= 2048
+    assert context == 2048 or prompt_tokens + max_tokens <= context < prompt_tokens + max_tokens + 64

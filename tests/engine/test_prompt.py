@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.artifact import ModelArtifact
+from engine.config import EngineConfig
+from engine.models import ModelRegistry
+from engine.prompt import prepare_prompt
+from protocol.errors import InvalidRequest, InvalidTemplate, PromptTooLong
+from protocol.plan import ChatMessage, RunRequest
+from tests.gguf_factory import write_tiny_model
+
+HELLO = (ChatMessage(role="user", content="Hello"),)
+
+
+def make_artifact(directory: Path, **options: Any) -> ModelArtifact:
+    path = write_tiny_model(directory / "tiny.gguf", weights=False, **options)
+    return ModelRegistry(EngineConfig(directory, directory / "cache")).resolve(str(path))
+
+
+def make_request(prompt: str | None = None, messages: tuple[ChatMessage, ...] | None = None) -> RunRequest:
+    return RunRequest(model="tiny", prompt=prompt, messages=messages)
+
+
+def test_a_prompt_is_plain_text(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path)
+    prepared = prepare_prompt(make_request("<|im_end|>"), artifact)
+    assert prepared.prompt_format == "raw"
+    assert artifact.tokenizer.decode(prepared.token_ids) == "<|im_end|>"
+
+
+def test_messages_are_rendered_with_their_control_tokens(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path)
+    prepared = prepare_prompt(make_request(messages=HELLO), artifact)
+    assert prepared.prompt_format == "chat_template"
+    names = [artifact.tokenizer.piece(token_id) for token_id in prepared.token_ids]
+    assert names[0] == "<|im_start|>"
+    assert names.count("<|im_end|>") == 1
+    assert artifact.tokenizer.decode(prepared.token_ids) == "user\nHello\nassistant\n"
+
+
+def test_bos_comes_once_whether_or_not_the_template_has_it(tmp_path: Path) -> None:
+    for template in ("{{ messages[0].content }}", "{{ bos_token }}{{ messages[0].content }}"):
+        artifact = make_artifact(tmp_path, vocabulary="spm", pre=None, chat_template=template)
+        prepared = prepare_prompt(make_request(messages=HELLO), artifact)
+        assert prepared.token_ids.count(1) == 1
+        assert prepared.token_ids[0] == 1
+
+
+def test_a_model_without_template_refuses_messages(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path, chat_template=None)
+    with pytest.raises(InvalidTemplate, match="send the text as `prompt`"):
+        prepare_prompt(make_request(messages=HELLO), artifact)
+
+
+def test_an_empty_prompt_is_the_token_that_begins_a_text(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path)
+    assert prepare_prompt(make_request(""), artifact).token_ids == (artifact.tokenizer.bos_token_id,)
+
+
+def test_an_empty_prompt_needs_such_a_token(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path)
+    artifact.tokenizer.bos_token_id = None
+    with pytest.raises(InvalidRequest, match="no BOS"):
+        prepare_prompt(make_request(""), artifact)
+
+
+def test_a_hopeless_text_is_refused_before_it_is_tokenized(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path)
+    with pytest.raises(PromptTooLong, match="at least"):
+        prepare_prompt(make_request("x" * 100_000), artifact)
+    with pytest.raises(PromptTooLong, match="at least"):
+        prepare_prompt(make_request(messages=(ChatMessage(role="user", content="é" * 100_000),)), artifact)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gguf
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine import _core
+from engine.tokenizer import Tokenizer
+from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
+from tests.gguf_factory import write_tiny_model
+from tests.gguf_vocabulary import TinyVocabulary, add_vocabulary, tiny_bpe, tiny_spm
+
+
+def make_tokenizer(directory: Path, **options: object) -> Tokenizer:
+    path = write_tiny_model(directory / "tiny.gguf", weights=False, **options)
+    return Tokenizer(_core.GgufFile(str(path)))
+
+
+def write_keys(path: Path, write: Callable[[gguf.GGUFWriter], None]) -> _core.GgufFile:
+    writer = gguf.GGUFWriter(path, "llama")
+    write(writer)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return _core.GgufFile(str(path))
+
+
+@pytest.fixture(scope="module")
+def bpe(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return make_tokenizer(tmp_path_factory.mktemp("bpe"))
+
+
+@pytest.fixture(scope="module")
+def spm(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return make_tokenizer(tmp_path_factory.mktemp("spm"), vocabulary="spm", pre=None)
+
+
+@given(st.text(max_size=200))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_bpe_gives_back_any_text(bpe: Tokenizer, text: str) -> None:
+    assert bpe.decode(bpe.encode(text)) == text
+
+
+@given(st.text(st.characters(exclude_characters="▁", exclude_categories=["Cs"]), max_size=200))
+def test_spm_gives_back_any_text(spm: Tokenizer, text: str) -> None:
+    assert spm.decode(spm.encode(text, add_special=False)).removeprefix(" ") == text.removeprefix(" ")
+
+
+def test_merges_apply_best_first(bpe: Tokenizer) -> None:
+    vocabulary = tiny_bpe()
+    ids = [vocabulary.tokens.index(token) for token in ("Hello", "Ġworld", "!", "1", "1")]
+    assert bpe.encode("Hello world!11") == ids
+
+
+def test_spelled_control_tokens_are_text_unless_asked_for(bpe: Tokenizer) -> None:
+    assert len(bpe.encode("<|im_end|>")) > 1
+    assert bpe.encode("<|im_end|>", parse_special=True) == [tiny_bpe().tokens.index("<|im_end|>")]
+
+
+def test_control_tokens_print_nothing_but_have_a_name(bpe: Tokenizer) -> None:
+    (token_id,) = bpe.encode("<|im_end|>", parse_special=True)
+    assert bpe.decode([token_id]) == ""
+    assert bpe.piece(token_id) == "<|im_end|>"
+
+
+def test_every_token_that_ends_a_generation_is_an_end(bpe: Tokenizer, spm: Tokenizer) -> None:
+    tokens = tiny_bpe().tokens
+    assert bpe.eos_token_ids == (tokens.index("<|endoftext|>"), tokens.index("<|im_end|>"))
+    assert spm.eos_token_ids == (2,)
+
+
+def test_spm_begins_with_bos_and_a_space(spm: Tokenizer) -> None:
+    tokens = tiny_spm().tokens
+    assert spm.encode("the") == [1, tokens.index("▁the")]
+    assert spm.encode("the", add_special=False) == [tokens.index("▁the")]
+
+
+def test_spm_puts_a_space_after_every_special_token(spm: Tokenizer) -> None:
+    the = tiny_spm().tokens.index("▁the")
+    assert spm.encode("the</s>the", add_special=False, parse_special=True) == [the, 2, the]
+
+
+def test_an_empty_text_is_bos_at_most(bpe: Tokenizer, spm: Tokenizer) -> None:
+    assert bpe.encode("") == []
+    assert spm.encode("") == [1]
+
+
+def test_ill_formed_bytes_become_replacement_characters(bpe: Tokenizer) -> None:
+    assert bpe.decode(bpe.encode("é")[:1]) == "\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize("token_id", [-1, 10_000])
+def test_ids_outside_the_vocabulary_are_refused(bpe: Tokenizer, token_id: int) -> None:
+    with pytest.raises(InvalidRequest, match=f"no token {token_id}"):
+        bpe.decode([token_id])
+    with pytest.raises(InvalidRequest, match=f"no token {token_id}"):
+        bpe.piece(token_id)
+
+
+def test_surrogates_are_refused(bpe: Tokenizer) -> None:
+    with pytest.raises(InvalidRequest, match="not Unicode"):
+        bpe.encode("\ud800")
+
+
+def test_llama3_begins_with_bos_and_takes_whole_words(tmp_path: Path) -> None:
+    tokens, types = ("<s>", "a", "b", "c", "bc", "abc"), (3, 1, 1, 1, 1, 1)
+    vocabulary = TinyVocabulary("bpe", tokens, types, (), ("b c",))
+
+    def write(writer: gguf.GGUFWriter) -> None:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("llama-bpe")
+        writer.add_token_list(list(vocabulary.tokens))
+        writer.add_token_types(list(vocabulary.token_types))
+        writer.add_token_merges(list(vocabulary.merges))
+        writer.add_bos_token_id(0)
+
+    tokenizer = Tokenizer(write_keys(tmp_path / "llama3.gguf", write))
+    assert tokenizer.encode("abc") == [0, 5]  # no merges lead to it, yet the whole word is a token
+    assert tokenizer.encode("ab") == [0, 1, 2]
+
+
+def test_a_byte_without_token_is_dropped_and_still_parts_its_neighbours(tmp_path: Path) -> None:
+    vocabulary = TinyVocabulary("bpe", ("a", "b", "ab"), (1, 1, 1), (), ("a b",))
+
+    def write(writer: gguf.GGUFWriter) -> None:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_token_list(list(vocabulary.tokens))
+        writer.add_token_merges(list(vocabulary.merges))
+
+    tokenizer = Tokenizer(write_keys(tmp_path / "few-bytes.gguf", write))
+    assert tokenizer.encode("ab") == [2]
+    assert tokenizer.encode("a\x00b") == [0, 1]
+
+
+def test_a_missing_pre_is_the_default_one(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(tmp_path, pre=None)
+    assert tokenizer.decode(tokenizer.encode("Hello, world 1234")) == "Hello, world 1234"
+
+
+def test_an_unknown_pre_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="'tekken'") as refusal:
+        make_tokenizer(tmp_path, pre="tekken")
+    assert "qwen2" in refusal.value.params["allowed"]
+
+
+def test_another_kind_of_tokenizer_is_refused_by_name(tmp_path: Path) -> None:
+    file = write_keys(tmp_path / "bert.gguf", lambda writer: writer.add_tokenizer_model("bert"))
+    with pytest.raises(UnsupportedModel, match="'bert'"):
+        Tokenizer(file)
+
+
+def test_a_file_without_vocabulary_is_refused_by_key(tmp_path: Path) -> None:
+    with pytest.raises(InvalidModel, match=r"tokenizer\.ggml\.model is missing"):
+        Tokenizer(write_keys(tmp_path / "empty.gguf", lambda writer: None))
+
+
+def test_a_token_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    twice = TinyVocabulary("bpe", ("a", "b", "a"), (1, 1, 1), (), ())
+
+    def write(writer: gguf.GGUFWriter) -> None:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_token_list(list(twice.tokens))
+        writer.add_token_merges(["a b"])
+
+    with pytest.raises(InvalidModel, match="twice"):
+        Tokenizer(write_keys(tmp_path / "twice.gguf", write))
+
+
+def test_merges_of_symbols_that_are_no_tokens_are_refused(tmp_path: Path) -> None:
+    def write(writer: gguf.GGUFWriter) -> None:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_token_list(["a", "b"])
+        writer.add_token_merges(["a b"])
+
+    with pytest.raises(InvalidModel, match="merges"):
+        Tokenizer(write_keys(tmp_path / "merges.gguf", write))
+
+
+def test_a_bos_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
+    def write(writer: gguf.GGUFWriter) -> None:
+        add_vocabulary(writer, tiny_bpe(), None)
+        writer.add_eot_token_id(100_000)
+
+    with pytest.raises(InvalidModel, match="eot_token_id is 100000"):
+        Tokenizer(write_keys(tmp_path / "eot.gguf", write))

@@ -1,0 +1,24 @@
+"""Whole vocabularies of real models: the ids that each model's own tokenizer gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import _core
+from engine.tokenizer import Tokenizer
+from tests.outside_data import outside_data
+
+_SEPARATOR = "\n__ggml_vocab_test__\n"
+
+
+@pytest.mark.parametrize("family", ["llama-spm", "llama-bpe", "qwen2", "gpt-2", "starcoder", "falcon"])
+def test_every_text_gives_exactly_its_ids(family: str) -> None:
+    path = outside_data("vocab") / f"ggml-vocab-{family}.gguf"
+    # Opened in binary: several texts hold carriage returns.
+    texts = path.with_name(path.name + ".inp").read_bytes().decode().split(_SEPARATOR)
+    lines = path.with_name(path.name + ".out").read_text(encoding="ascii").split("\n")
+    tokenizer = Tokenizer(_core.GgufFile(str(path)))
+    assert len(texts) > 40
+    for text, line in zip(texts, lines, strict=False):
+        ids = [int(field) for field in line.split()]
+        assert tokenizer.encode(text, add_special=False) == ids, repr(text)

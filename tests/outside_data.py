@@ -1,0 +1,18 @@
+"""Data that is tested against and not part of the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_DEFAULT = Path(__file__).parents[2] / "shared" / "data"
+
+
+def outside_data(name: str) -> Path:
+    """A folder under ``ENGINE_TEST_DATA``. Skips where it is absent."""
+    root = Path(os.environ.get("ENGINE_TEST_DATA") or _DEFAULT)
+    if not (root / name).is_dir():
+        pytest.skip(f"{root / name} is not there; ENGINE_TEST_DATA says where the outside test data is")
+    return root / name

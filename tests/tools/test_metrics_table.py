@@ -1,0 +1,36 @@
+"""The metrics for a person: unknown is a dash, modelled is marked."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+
+from engine_ctl.metrics_table import metrics_table
+from protocol.metrics import EnergyReport
+from tests.tools.executions import make_metrics
+
+
+def shown(**metrics: Any) -> dict[str, str]:
+    """Every metric's name and figure, as printed."""
+    console = Console(file=StringIO(), width=100)
+    with console.capture() as captured:
+        console.print(metrics_table(make_metrics(**metrics)))
+    rows = [line.split("│") for line in captured.get().splitlines() if line.startswith("│")]
+    return {row[1].strip(): row[2].strip() for row in rows}
+
+
+def test_unknown_is_a_dash_and_never_zero() -> None:
+    figures = shown()
+    assert figures["ttft_ms"] == "12.50"
+    assert figures["tokens_total"] == "3"
+    assert figures["watts_avg"] == figures["joules_total"] == figures["tokens_per_sec"] == "-"
+
+
+def test_modelled_energy_is_marked_and_measured_is_not() -> None:
+    modelled = EnergyReport(kind="modelled", source="model", rel_uncertainty=0.3)
+    figures = shown(energy=modelled, watts_avg=21.5, tokens_per_sec=80.0)
+    assert (figures["watts_avg"], figures["tokens_per_sec"]) == ("~21.50", "80.00")
+    measured = EnergyReport(kind="attributed", source="rapl")
+    assert shown(energy=measured, watts_avg=21.5)["watts_avg"] == "21.50"

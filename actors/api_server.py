@@ -112,7 +112,7 @@ class ApiServer(Actor):
 
     async def _listen(self, unix_socket: UnixSocket) -> None:
         with self._listening:
-            await trio.serve_listeners(self._on_stream, [unix_socket.listener], handler_nursery=self.nursery)
+            await trio.serve_listeners(self._on_stream, [unix_socket.listener()], handler_nursery=self.nursery)
 
     async def _on_stream(self, stream: trio.SocketStream) -> None:
         transport = SocketTransport(stream)

@@ -20,6 +20,7 @@ from protocol.codec import client_message, encode, failed, request_id_of
 from protocol.errors import (
     BadFrame,
     EngineError,
+    FrameTooLarge,
     InvalidRequest,
     Overloaded,
     ProtocolViolation,
@@ -101,11 +102,17 @@ class Connection:
                 return
             if is_last(message):
                 self._in_flight.discard(request_id)
-        frame = encode_frame(encode(message), self._limits.max_frame_bytes)
+        frame = self._frame(message, request_id)
         if self._outbox_bytes + len(frame) > self._limits.outbox_bytes and not is_last(message):
             self._give_up_slow_consumer()
         else:
             self._queue(frame)
+
+    def _frame(self, message: EngineMessage, request_id: int | None) -> bytes:
+        try:
+            return encode_frame(encode(message), self._limits.max_frame_bytes)
+        except FrameTooLarge as error:
+            return encode_frame(encode(failed(request_id, error)))
 
     def _give_up_slow_consumer(self) -> None:
         abandoned = tuple(self._in_flight)

@@ -61,6 +61,7 @@ from protocol.messages import (
     Done,
     EngineMessage,
     Failed,
+    PullModel,
     Run,
     Shutdown,
     Status,
@@ -93,6 +94,7 @@ class ControlPlane(Actor):
         self._energy = energy
         self._limits = limits
         self._workers = trio.CapacityLimiter(limits.workers)
+        self._downloads = trio.CapacityLimiter(limits.downloads)
         self._executions: dict[str, Execution] = {}
         self._jobs = Jobs(self._on_job_ended)
         self._shutdowns: list[ClientRequest] = []
@@ -183,8 +185,9 @@ class ControlPlane(Actor):
             raise
 
     async def _answer(self, connection_id: int, question: Question) -> None:
+        threads = self._downloads if isinstance(question, PullModel) else self._workers
         await self._reply(
-            connection_id, await ask(question, self._domain, self._workers, partial(self._reply, connection_id))
+            connection_id, await ask(question, self._domain, threads, partial(self._reply, connection_id))
         )
 
     async def _cancel(self, connection_id: int, message: Cancel) -> None:

@@ -46,7 +46,7 @@ class EnergySampler(Actor):
         self._control_plane = control_plane
         self._energy = energy
         self._windows: dict[str, _Window] = {}
-        self._opened = trio.Event()
+        self._changed = trio.Event()
 
     def start_tasks(self) -> None:
         self.serve(self._above, self._on_read)
@@ -58,19 +58,19 @@ class EnergySampler(Actor):
             window = _Window(request.max_watts)
             window.average.add(reading)
             self._windows[request.execution_id] = window
-            self._opened.set()
         else:
             del self._windows[request.execution_id]
+        self._changed.set()
         await self._control_plane.put(
             EnergyRead(execution_id=request.execution_id, moment=request.moment, reading=reading)
         )
 
     async def _watch(self) -> None:
         while True:
-            self._opened = trio.Event()
-            # A window that opens meanwhile may want a shorter pause.
+            self._changed = trio.Event()
+            # A window that opens may want a shorter pause; with the last one closed, there is nothing to wake for.
             with trio.move_on_after(self._pause_s()) as pause:
-                await self._opened.wait()
+                await self._changed.wait()
             if pause.cancelled_caught:
                 await self._sample()
 

@@ -28,3 +28,5 @@ class Limits:
     """Executions that are told to stop have this long before the engine stops without them."""
     workers: int = 2
     """Threads that resolve models and tokenize; more would take CPU from the kernels."""
+    downloads: int = 1
+    """Threads that fetch models, apart: a download takes minutes, and nobody should wait for it to make a plan."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from actors.policies import Candidate
 from engine.backend import SequenceEvents
@@ -12,7 +10,6 @@ from engine.energy.source import EnergyReading
 from protocol.messages import (
     Cancel,
     Detokenize,
-    EngineMessage,
     ListModels,
     ModelInfo,
     Plan,
@@ -20,6 +17,7 @@ from protocol.messages import (
     Run,
     Shutdown,
     Status,
+    TaggedEngineMessage,
     Tokenize,
 )
 from protocol.model import Value
@@ -30,7 +28,7 @@ from protocol.plan import ExecutionPlan
 
 class Addressed(Value):
     connection_id: int
-    message: Annotated[EngineMessage, Field(discriminator="type")]
+    message: TaggedEngineMessage
 
 
 class Deliver(Value):
@@ -60,7 +58,7 @@ class ClientRequest(Value):
     connection_id: int
     received_ns: int
     """``time.monotonic_ns`` when the frame was whole."""
-    message: Annotated[AskedMessage, Field(discriminator="type")]
+    message: AskedMessage
 
 
 class Abandon(Value):

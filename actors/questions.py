@@ -8,6 +8,7 @@ from typing import assert_never
 import trio
 
 from actors.ports import Domain, ReportProgress
+from protocol.errors import InvalidRequest
 from protocol.messages import (
     Detokenize,
     EngineMessage,
@@ -22,6 +23,7 @@ from protocol.messages import (
     TokenIds,
     Tokenize,
 )
+from protocol.unpacking import MAX_ARRAY_ELEMENTS
 
 Question = Plan | ListModels | ModelInfo | PullModel | Tokenize | Detokenize
 
@@ -29,7 +31,7 @@ Question = Plan | ListModels | ModelInfo | PullModel | Tokenize | Detokenize
 async def ask(
     question: Question,
     domain: Domain,
-    workers: trio.CapacityLimiter,
+    threads: trio.CapacityLimiter,
     reply: Callable[[Progress], Awaitable[None]],
 ) -> EngineMessage:
     """Answer in a worker thread, telling of progress on the way. A cancel is felt at once. Raises EngineError."""
@@ -39,7 +41,7 @@ async def ask(
         progress = Progress(request_id=question.request_id, stage=stage, done=done, total=total)
         trio.from_thread.run(reply, progress)
 
-    return await trio.to_thread.run_sync(answer, question, domain, report, limiter=workers, abandon_on_cancel=True)
+    return await trio.to_thread.run_sync(answer, question, domain, report, limiter=threads, abandon_on_cancel=True)
 
 
 def answer(question: Question, domain: Domain, progress: ReportProgress) -> EngineMessage:
@@ -68,6 +70,12 @@ def answer(question: Question, domain: Domain, progress: ReportProgress) -> Engi
                 add_special=question.add_special,
                 parse_special=question.parse_special,
             )
+            if len(token_ids) > MAX_ARRAY_ELEMENTS:
+                raise InvalidRequest(
+                    f"the text has {len(token_ids)} tokens and a reply holds {MAX_ARRAY_ELEMENTS}; send it in parts",
+                    field="text",
+                    maximum=MAX_ARRAY_ELEMENTS,
+                )
             return TokenIds(request_id=request_id, token_ids=token_ids, pieces=pieces)
         case Detokenize():
             return Text(request_id=request_id, text=domain.detokenize(question.model, question.token_ids))

@@ -39,7 +39,7 @@ class UnixSocket:
     def __init__(self, path: Path, listening: socket.socket) -> None:
         self._path = path
         self._inode = path.stat().st_ino
-        self.listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+        self._listening = listening
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -55,6 +55,7 @@ class UnixSocket:
             _check_replaceable(path)
             listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
+                temporary.unlink(missing_ok=True)
                 listening.bind(str(temporary))
                 temporary.chmod(0o600)
                 listening.listen(_BACKLOG)
@@ -65,9 +66,12 @@ class UnixSocket:
                 temporary.unlink(missing_ok=True)
                 raise _refusal(path, f"cannot listen there: {error.strerror or error}") from error
 
+    def listener(self) -> trio.SocketListener:
+        return trio.SocketListener(trio.socket.from_stdlib_socket(self._listening))
+
     def close(self) -> None:
         """Stop listening and remove the path, unless it is another's by now."""
-        self.listener.socket.close()
+        self._listening.close()
         with suppress(FileNotFoundError):
             if self._path.lstat().st_ino == self._inode:
                 self._path.unlink()

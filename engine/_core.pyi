@@ -172,7 +172,11 @@ class kernels:  # noqa: N801  a submodule
 
     @staticmethod
     def multiply(
-        table: str, type: str, weights: bytes, rows: int, x: npt.NDArray[np.float32]  # noqa: A002
+        table: str,
+        type: str,  # noqa: A002
+        weights: bytes,
+        rows: int,
+        x: npt.NDArray[np.float32],
     ) -> npt.NDArray[np.float32]:
         """``weights``: rows as in a file; ``x``: [tokens, columns]. Returns [tokens, rows]."""
     @staticmethod

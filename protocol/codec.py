@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-import msgpack  # type: ignore[import-untyped]  # it ships none
+import msgpack
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 

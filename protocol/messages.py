@@ -34,7 +34,7 @@ class Hello(Value):
 
 
 class Run(Request):
-    """Answered by ``Accepted``, any number of ``Tokens``, then ``Finished``; or by ``Failed``."""
+    """Answered by ``Accepted``, any number of ``Tokens``, then ``Finished``; at any point ``Failed`` may end it."""
 
     type: Literal["Run"] = "Run"
     request: RunRequest
@@ -157,7 +157,7 @@ class Failed(Value):
     request_id: RequestId | None
     code: str
     message: str
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class PlanEstimate(Value):

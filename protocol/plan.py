@@ -1,7 +1,7 @@
 """The Run Request a client sends and the Execution Plan the engine makes of it.
 
 A request may leave fields out; a plan never does. ``plan_fingerprint`` is the SHA-256 of the plan's canonical JSON
-(sorted keys, no white space), which holds the model's content hash and leaves out the path it was found under.
+(sorted keys, no white space), which holds the model's content hash and leaves out the name and path it was found under.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class ExecutionRequest(Value):
     scheduler_policy: str = "default"
     energy_source: str | None = None
     threads: PositiveInt | None = None
-    spin_us: Annotated[int, Field(ge=0, le=1_000_000)] = 50
+    spin_us: Annotated[int, Field(ge=0, le=1_000_000)] = 200
+    """How long a compute thread waits for the others before it sleeps. Shorter, and every turn of the engine's actors
+    puts compute threads to sleep; longer, and a busy machine loses more to waiting."""
     context_length: PositiveInt | None = None
     max_sequences: Annotated[int, Field(ge=1, le=256)] = 16
     prefill_chunk: Annotated[int, Field(ge=1, le=4096)] = 256
@@ -103,7 +105,7 @@ class RunRequest(Value):
 
 
 class ModelRef(Value):
-    """Which artifact runs. ``path`` tells where it was found and takes no part in the fingerprint."""
+    """Which artifact runs. ``name`` and ``path`` tell where it was found and take no part in the fingerprint."""
 
     name: str
     path: str
@@ -149,9 +151,9 @@ class ExecutionPlan(Value):
     stream: Stream
 
     def canonical_json(self) -> str:
-        """The plan as canonical JSON, without ``model_ref.path``."""
+        """The plan as canonical JSON, without ``model_ref.name`` and ``model_ref.path``."""
         content: dict[str, Any] = self.model_dump(mode="json")
-        del content["model_ref"]["path"]
+        del content["model_ref"]["name"], content["model_ref"]["path"]
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]  # it ships none
+import msgpack
 
 from protocol.errors import BadFrame
 

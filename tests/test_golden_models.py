@@ -22,11 +22,11 @@ def test_answers_equal_llama_cpps_within_rounding(name: str) -> None:
     comparisons = compare_engine(golden, model, threads)
     answers = greedy_answers(path, model, [prompt.token_ids for prompt in golden.prompts], 64, threads)
 
-    unexcused = {c.prompt.name: [p for p in c.partings if not p.excused] for c in comparisons}
+    # Where llama.cpp's own choice is not the exact one, parting from it for the exact one needs no excuse.
+    unexcused = {c.prompt.name: [p for p in c.partings if not (p.excused or p.exact)] for c in comparisons}
     assert unexcused == {prompt.name: [] for prompt in golden.prompts}
     for comparison, answer in zip(comparisons, answers, strict=True):
         equal = comparison.equal_tokens
         assert answer[:equal] == comparison.prompt.greedy_token_ids[:equal], comparison.prompt.name
     ours, peers = mean_distances(comparisons)
-    # Where both round activations in the same blocks, which of the two is nearer over few prompts is luck.
-    assert ours <= 1.1 * peers
+    assert ours <= peers

@@ -1,6 +1,7 @@
 #include "base/thread_team.h"
 
 #include <immintrin.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,20 +11,32 @@
 namespace engine {
 namespace {
 
-// `pause` takes about 11 ns on current server cores, more on some desktop ones; the bound need not be exact.
-constexpr std::int64_t kPauseNanoseconds = 11;
+using Clock = std::chrono::steady_clock;
+
+// Reading the clock costs about as much as two pauses.
+constexpr int kPausesPerLook = 16;
+// A member that is late for longer than a memory stall has lost its processor: from here on ours is offered with every
+// look, in case it is the one that member, or whoever displaced it, waits for.
+constexpr std::chrono::microseconds kPatience{20};
 
 }  // namespace
 
-ThreadTeam::ThreadTeam(unsigned members, std::chrono::microseconds spin)
-    : members_(members), spin_pauses_(spin.count() * 1000 / kPauseNanoseconds) {
+ThreadTeam::ThreadTeam(unsigned members, std::chrono::microseconds spin) : members_(members), spin_(spin) {
+  if (members == 0) throw std::invalid_argument("threads must be at least 1");
   threads_.reserve(members - 1);
-  for (unsigned member = 1; member < members; ++member) {
-    threads_.emplace_back([this, member] { serve(member); });
+  try {
+    for (unsigned member = 1; member < members; ++member) {
+      threads_.emplace_back([this, member] { serve(member); });
+    }
+  } catch (...) {
+    dismiss();
+    throw;
   }
 }
 
-ThreadTeam::~ThreadTeam() {
+ThreadTeam::~ThreadTeam() { dismiss(); }
+
+void ThreadTeam::dismiss() {
   {
     const std::scoped_lock lock(mutex_);
     stopping_ = true;
@@ -70,12 +83,22 @@ void ThreadTeam::barrier() {
     barrier_generation_.notify_all();
     return;
   }
-  for (std::int64_t i = 0; i < spin_pauses_; ++i) {
-    if (barrier_generation_.load(std::memory_order_acquire) != generation) return;
-    _mm_pause();
-  }
+  if (spin_until_changed(generation)) return;
   while (barrier_generation_.load(std::memory_order_acquire) == generation) {
     barrier_generation_.wait(generation, std::memory_order_acquire);
+  }
+}
+
+bool ThreadTeam::spin_until_changed(unsigned generation) const {
+  const Clock::time_point began = Clock::now();
+  for (;;) {
+    for (int i = 0; i < kPausesPerLook; ++i) {
+      if (barrier_generation_.load(std::memory_order_acquire) != generation) return true;
+      _mm_pause();
+    }
+    const Clock::duration waited = Clock::now() - began;
+    if (waited >= spin_) return false;
+    if (waited >= kPatience) sched_yield();
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +16,7 @@ namespace engine {
 // Inside a job they meet at barriers, spinning for a bounded time and then sleeping on a futex.
 class ThreadTeam {
  public:
-  // Throws std::system_error where threads cannot be made.
+  // Throws std::invalid_argument for no members, std::system_error where threads cannot be made.
   ThreadTeam(unsigned members, std::chrono::microseconds spin);
   ~ThreadTeam();
   ThreadTeam(const ThreadTeam&) = delete;
@@ -31,9 +32,13 @@ class ThreadTeam {
 
  private:
   void serve(unsigned member);
+  // False where the spinning time is over and the barrier still closed.
+  bool spin_until_changed(unsigned generation) const;
+  // Ends the threads made so far.
+  void dismiss();
 
   const unsigned members_;
-  const std::int64_t spin_pauses_;
+  const std::chrono::microseconds spin_;
 
   alignas(64) std::atomic<unsigned> arrived_{0};
   alignas(64) std::atomic<unsigned> barrier_generation_{0};

@@ -30,6 +30,8 @@ py::object array_list(const ArrayView& array) {
     for (const double element : array.numbers()) list.append(element);
   } else if (array.element_type == ValueType::Bool) {
     for (const std::int64_t element : array.integers()) list.append(element != 0);
+  } else if (array.element_type == ValueType::U64) {
+    for (const std::int64_t element : array.integers()) list.append(static_cast<std::uint64_t>(element));
   } else {
     for (const std::int64_t element : array.integers()) list.append(element);
   }

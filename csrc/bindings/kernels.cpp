@@ -25,6 +25,12 @@ const kernels::KernelTable& table_named(const std::string& name) {
   return *table;
 }
 
+void require(bool holds, const char* what) {
+  if (!holds) throw std::invalid_argument(what);
+}
+
+std::size_t size_of(const py::array& array) { return static_cast<std::size_t>(array.size()); }
+
 gguf::TensorType type_named(const std::string& name) {
   for (std::uint32_t id = 0; id < 64; ++id) {
     const auto traits = gguf::type_traits(id);
@@ -38,6 +44,7 @@ Floats multiply(const std::string& table_name, const std::string& type_name, con
                 const Floats& x) {
   const kernels::KernelTable& table = table_named(table_name);
   const std::string_view bytes = weights;
+  require(x.ndim() == 2 && x.size() > 0, "x is not [tokens, columns]");
   const auto tokens = static_cast<std::size_t>(x.shape(0));
   kernels::Matrix matrix;
   matrix.type = type_named(type_name);
@@ -45,10 +52,9 @@ Floats multiply(const std::string& table_name, const std::string& type_name, con
   matrix.columns = static_cast<std::size_t>(x.shape(1));
   matrix.raw = {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()};
   const gguf::TypeTraits& traits = gguf::type_traits(matrix.type);
-  if (matrix.columns % traits.block_elements != 0 ||
-      bytes.size() != rows * matrix.columns / traits.block_elements * traits.block_bytes) {
-    throw std::invalid_argument("weights of another size");
-  }
+  require(rows > 0 && matrix.columns % traits.block_elements == 0 &&
+              bytes.size() == rows * (matrix.columns / traits.block_elements) * traits.block_bytes,
+          "weights of another size");
   matrix.packed = AlignedBuffer(table.packed_bytes(matrix));
   table.pack(matrix, 0, matrix.groups());
   model::ActivationBuffer input(tokens, matrix.columns);
@@ -64,6 +70,7 @@ Floats multiply(const std::string& table_name, const std::string& type_name, con
 }
 
 Floats rms_norm(const std::string& table_name, const Floats& x, const Floats& weight, float epsilon) {
+  require(x.size() > 0 && weight.size() == x.size(), "x and weight differ in size, or are empty");
   Floats out(x.size());
   const InferenceFloatEnvironment environment;
   table_named(table_name)
@@ -75,7 +82,7 @@ Floats rms_norm(const std::string& table_name, const Floats& x, const Floats& we
 py::tuple quantize(const std::string& table_name, const Floats& x, std::size_t block) {
   const bool super = block == 256;
   const auto n = static_cast<std::size_t>(x.size());
-  if ((block != 32 && block != 256) || n % block != 0) throw std::invalid_argument("block");
+  require((block == 32 || block == 256) && n % block == 0, "block is not 32 or 256, or does not divide x");
   py::array_t<std::int8_t> codes(static_cast<py::ssize_t>(n));
   std::vector<std::int32_t> multipliers(n / (super ? kernels::kSuperBlockPart : kernels::kBlockPart));
   std::vector<float> scales(n / block);
@@ -93,7 +100,9 @@ py::tuple quantize(const std::string& table_name, const Floats& x, std::size_t b
 Floats rotate(const std::string& table_name, const Floats& heads, std::size_t head_dim, const Floats& cosines,
               const Floats& sines, bool halves) {
   Floats out(std::vector<py::ssize_t>{heads.size()}, heads.data());
-  const auto dimensions = static_cast<std::size_t>(cosines.size()) * 2;
+  const std::size_t dimensions = size_of(cosines) * 2;
+  require(head_dim > 0 && size_of(heads) % head_dim == 0, "heads are not whole");
+  require(cosines.size() == sines.size() && dimensions <= head_dim, "cosines and sines do not fit the heads");
   const InferenceFloatEnvironment environment;
   table_named(table_name)
       .rotate(out.mutable_data(), static_cast<std::size_t>(heads.size()) / head_dim, head_dim, dimensions,
@@ -109,6 +118,7 @@ Halves half_from_float(const std::string& table_name, const Floats& x) {
 }
 
 Floats silu_multiply(const std::string& table_name, const Floats& gate, const Floats& up) {
+  require(gate.size() == up.size(), "gate and up differ in size");
   Floats out(std::vector<py::ssize_t>{gate.size()}, gate.data());
   const InferenceFloatEnvironment environment;
   table_named(table_name).silu_multiply(out.mutable_data(), up.data(), static_cast<std::size_t>(gate.size()));
@@ -120,8 +130,12 @@ Floats silu_multiply(const std::string& table_name, const Floats& gate, const Fl
 py::tuple attend(const std::string& table_name, const Floats& queries, const Halves& keys, const Halves& values,
                  std::size_t visible, float scale) {
   const kernels::KernelTable& table = table_named(table_name);
+  require(queries.ndim() == 2, "queries are not [n, head_dim]");
   const auto n = static_cast<std::size_t>(queries.shape(0));
   const auto head_dim = static_cast<std::size_t>(queries.shape(1));
+  require(visible >= 1 && visible <= kernels::kKeyBlock, "visible is not between 1 and 64");
+  require(size_of(keys) == kernels::kKeyBlock * head_dim && keys.size() == values.size(),
+          "keys and values are not one block of heads this wide");
   constexpr kernels::SoftmaxState kEmpty{-std::numeric_limits<float>::infinity(), 0.0F};
   std::vector<kernels::SoftmaxState> states(n, kEmpty);
   std::vector<kernels::SoftmaxState> totals(n, kEmpty);

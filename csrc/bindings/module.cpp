@@ -1,5 +1,8 @@
 #include <pybind11/pybind11.h>
 
+#include <exception>
+#include <system_error>
+
 #include "base/cpu_features.h"
 #include "bindings/register.h"
 #include "gguf/error.h"
@@ -7,10 +10,24 @@
 
 namespace py = pybind11;
 
+namespace {
+
+// Called with arguments, OSError becomes the subclass that belongs to the error number.
+void translate_system_error(std::exception_ptr failure) {
+  try {
+    std::rethrow_exception(std::move(failure));
+  } catch (const std::system_error& error) {
+    PyErr_SetObject(PyExc_OSError, py::make_tuple(error.code().value(), error.what()).ptr());
+  }
+}
+
+}  // namespace
+
 PYBIND11_MODULE(_core, m) {
   m.attr("__version__") = ENGINE_VERSION;
   py::register_exception<engine::gguf::MalformedFile>(m, "GgufError");
   py::register_exception<engine::UnsupportedModel>(m, "UnsupportedModelError");
+  py::register_exception_translator(&translate_system_error);
   m.def("cpu_model", &engine::cpu_model);
   m.def("kernel_tables", [] {
     py::dict tables;

@@ -41,8 +41,14 @@ std::int32_t sample(const std::vector<float>& logits, const std::vector<std::int
                     float temperature, std::int32_t top_k, float top_p, float min_p, float repeat_penalty,
                     std::size_t repeat_last_n, std::uint64_t seed) {
   if (logits.empty()) throw std::invalid_argument("no logits");
-  return runtime::Sampler().sample(logits, history, position,
-                                   {temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed});
+  for (const std::int32_t token : history) {
+    if (token < 0 || static_cast<std::size_t>(token) >= logits.size()) {
+      throw std::invalid_argument("token " + std::to_string(token) + " has no logit");
+    }
+  }
+  const runtime::SamplingOptions options{temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed};
+  runtime::check(options);
+  return runtime::Sampler().sample(logits, history, position, options);
 }
 
 py::object stop_reason(const SequenceEvents& events) {
@@ -93,11 +99,11 @@ void register_runtime(py::module_& m) {
   py::class_<RunLoop>(m, "RunLoop")
       .def(py::init<>())
       .def_property_readonly("event_fd", [](RunLoop& loop) { return loop.events().descriptor(); })
-      .def("submit", &submit, py::arg("sequence_id"), py::arg("model"), py::arg("prompt"), py::kw_only(),
+      .def("submit", &submit, py::arg("sequence_id"), py::arg("model").none(false), py::arg("prompt"), py::kw_only(),
            py::arg("threads"), py::arg("spin_us"), py::arg("prefill_chunk"), py::arg("context_length"),
            py::arg("max_tokens"), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"), py::arg("min_p"),
            py::arg("repeat_penalty"), py::arg("repeat_last_n"), py::arg("seed"), py::arg("eos_token_ids"),
-           py::arg("stop_strings"), py::arg("vocabulary"), py::arg("flush_ms"), Release())
+           py::arg("stop_strings"), py::arg("vocabulary").none(false), py::arg("flush_ms"), Release())
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
       .def(
           "drain", [](RunLoop& loop) { return loop.events().drain(); }, Release())

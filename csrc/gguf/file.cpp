@@ -96,7 +96,7 @@ std::vector<T> numeric_elements(const ArrayView& array) {
   return result;
 }
 
-std::string quoted(std::string_view name) { return "'" + std::string(name.substr(0, 80)) + "'"; }
+std::string quoted(std::string_view name) { return std::string("'").append(name.substr(0, 80)).append("'"); }
 
 }  // namespace
 

@@ -46,6 +46,9 @@ inline constexpr std::size_t kBlockPart = 16;
 inline constexpr std::size_t kSuperBlockPart = 32;
 inline constexpr int kMaxShift = 3;  // multipliers up to 8 keep 256 products of the widest codes within 32 bits
 
+// A block whose values are all smaller counts as zero: its scale would be too small for a float, the inverse too large.
+inline constexpr float kLeastMagnitude = 0x1p-100F;
+
 // Input rows [token_rows, columns] in the format the matrix wants; pointers of the other formats are not read.
 // Every row is quantized for itself, so that no result depends on which rows share a call.
 struct Activations {

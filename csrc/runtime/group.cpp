@@ -9,7 +9,8 @@
 namespace engine::runtime {
 namespace {
 
-// Rows for decoding sequences beside a prefill chunk; the scheduler admits no more sequences than this to a group.
+// Rows for decoding sequences beside a prefill chunk: what the buffers hold. The scheduler admits no more sequences
+// than this to a group; any more would wait.
 constexpr std::size_t kMaxDecodeRows = 256;
 
 std::int64_t now_ns() {
@@ -30,16 +31,16 @@ std::size_t Group::kv_cache_bytes() const {
   return bytes;
 }
 
-bool Group::cancel(std::uint64_t id, EventBuffer& events) {
+bool Group::cancel(std::uint64_t id) {
   const auto found = std::ranges::find(sequences_, id, [](const Member& m) { return m.sequence->id(); });
   if (found == sequences_.end()) return false;
-  end(*found, StopReason::Cancelled, "", events);
+  end(*found, StopReason::Cancelled, "");
   remove_ended();
   return true;
 }
 
-void Group::cancel_all(EventBuffer& events) {
-  for (Member& member : sequences_) end(member, StopReason::Cancelled, "", events);
+void Group::cancel_all() {
+  for (Member& member : sequences_) end(member, StopReason::Cancelled, "");
   remove_ended();
 }
 
@@ -52,33 +53,33 @@ std::vector<std::uint64_t> Group::prefilling() const {
 }
 
 StepCounts Group::step(const std::atomic<bool>& abort, EventBuffer& events) {
-  plan(events);
+  plan();
   StepCounts counts;
   try {
     counts = run(abort, events);
   } catch (const std::exception& failure) {
     for (Member& member : sequences_) {
-      if (member.tokens > 0) end(member, StopReason::Error, failure.what(), events);
+      if (member.tokens > 0) end(member, StopReason::Error, failure.what());
     }
   }
   remove_ended();
   return counts;
 }
 
-void Group::plan(EventBuffer& events) {
+void Group::plan() {
   std::vector<StepCandidate> candidates;
   candidates.reserve(sequences_.size());
   for (const Member& member : sequences_) {
     candidates.push_back({member.sequence->prefilling(), member.sequence->waiting()});
   }
-  const auto tokens = plan_step(candidates, settings_.prefill_chunk);
+  const auto tokens = plan_step(candidates, kMaxDecodeRows, settings_.prefill_chunk);
   for (std::size_t i = 0; i < sequences_.size(); ++i) {
     Member& member = sequences_[i];
     member.tokens = tokens[i];
     try {
       member.sequence->cache().reserve(member.sequence->computed() + member.tokens);
     } catch (const std::bad_alloc&) {
-      end(member, StopReason::Error, "the system has no memory left for the KV cache", events);
+      end(member, StopReason::Error, "the system has no memory left for the KV cache");
     }
   }
   remove_ended();
@@ -127,22 +128,31 @@ void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) 
     e.token_times_ns.push_back(now);
     e.text += step.text;
   });
-  if (step.stop != StopReason::None) end(member, step.stop, "", events);
+  if (step.stop != StopReason::None) end(member, step.stop, "");
 }
 
-void Group::end(Member& member, StopReason reason, std::string error, EventBuffer& events) {
-  const std::uint64_t id = member.sequence->id();
-  const std::string digest = member.sequence->digest().hexadecimal();
+void Group::end(Member& member, StopReason reason, std::string error) {
   const bool from_outside = reason == StopReason::Cancelled || reason == StopReason::Error;
-  const std::string rest = from_outside ? member.sequence->finish_text() : "";
+  SequenceEvents& last = ends_.emplace_back();
+  last.sequence_id = member.sequence->id();
+  last.text = from_outside ? member.sequence->finish_text() : "";
+  last.stop = reason;
+  last.error = std::move(error);
+  last.logits_digest = member.sequence->digest().hexadecimal();
   member.sequence.reset();  // its memory is free before anybody hears of the end
   member.ended = true;
-  events.add(id, true, [&](SequenceEvents& e) {
-    e.text += rest;
-    e.stop = reason;
-    e.error = std::move(error);
-    e.logits_digest = digest;
-  });
+}
+
+void Group::tell_ends(EventBuffer& events) {
+  for (SequenceEvents& last : ends_) {
+    events.add(last.sequence_id, true, [&](SequenceEvents& e) {
+      e.text += last.text;
+      e.stop = last.stop;
+      e.error = std::move(last.error);
+      e.logits_digest = std::move(last.logits_digest);
+    });
+  }
+  ends_.clear();
 }
 
 void Group::remove_ended() {

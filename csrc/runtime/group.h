@@ -41,8 +41,11 @@ class Group {
 
   void add(std::unique_ptr<Sequence> sequence) { sequences_.push_back({std::move(sequence)}); }
   // Ends the sequence if it is here. False where it is not.
-  bool cancel(std::uint64_t id, EventBuffer& events);
-  void cancel_all(EventBuffer& events);
+  bool cancel(std::uint64_t id);
+  void cancel_all();
+  // Adds the ends of sequences to the events. Kept apart from what they did before, so that the run loop can first
+  // publish statistics that count them no more.
+  void tell_ends(EventBuffer& events);
 
   // The sequences whose prompts the next step works on.
   std::vector<std::uint64_t> prefilling() const;
@@ -60,11 +63,11 @@ class Group {
     bool ended = false;
   };
 
-  void plan(EventBuffer& events);
+  void plan();
   StepCounts run(const std::atomic<bool>& abort, EventBuffer& events);
   void announce_start(Member& member, EventBuffer& events);
   void advance(Member& member, std::size_t logit_row, EventBuffer& events);
-  void end(Member& member, StopReason reason, std::string error, EventBuffer& events);
+  void end(Member& member, StopReason reason, std::string error);
   void remove_ended();
 
   GroupSettings settings_;
@@ -72,6 +75,7 @@ class Group {
   model::ForwardPass pass_;
   Sampler sampler_;
   std::vector<Member> sequences_;
+  std::vector<SequenceEvents> ends_;  // not told yet
 };
 
 }  // namespace engine::runtime

@@ -15,9 +15,14 @@ RunLoop::~RunLoop() { close(); }
 void RunLoop::submit(GroupSettings settings, std::unique_ptr<Sequence> sequence) {
   {
     const std::scoped_lock lock(mutex_);
-    submissions_.push_back({std::move(settings), std::move(sequence)});
+    if (!closing_) {
+      submissions_.push_back({std::move(settings), std::move(sequence)});
+      wake_.notify_one();
+      return;
+    }
   }
-  wake_.notify_one();
+  refuse(sequence->id(), StopReason::Cancelled, "");
+  events_.announce();
 }
 
 void RunLoop::cancel(std::uint64_t id) {
@@ -52,7 +57,7 @@ void RunLoop::run() {
     }
     publish();
   }
-  for (Group& group : groups_) group.cancel_all(events_);
+  for (Group& group : groups_) group.cancel_all();
   publish();
 }
 
@@ -71,14 +76,14 @@ bool RunLoop::take_commands() {
   }
   for (Submission& submission : submissions) place(std::move(submission));
   for (const std::uint64_t id : cancellations) {
-    std::ranges::any_of(groups_, [&](Group& group) { return group.cancel(id, events_); });
+    std::ranges::any_of(groups_, [&](Group& group) { return group.cancel(id); });
   }
+  if (!cancellations.empty()) publish();  // not only after the next step
   return !closing;
 }
 
 void RunLoop::place(Submission submission) {
-  // A group outlives its sequences so that the next one finds it ready, until nobody else holds its model.
-  groups_.remove_if([](const Group& group) { return group.idle() && group.settings().model.use_count() == 1; });
+  drop_unused_groups();
   const std::uint64_t id = submission.sequence->id();
   try {
     auto group = std::ranges::find(groups_, submission.settings, [](const Group& g) { return g.settings(); });
@@ -86,12 +91,25 @@ void RunLoop::place(Submission submission) {
     group->add(std::move(submission.sequence));
   } catch (const std::exception& failure) {
     submission.sequence.reset();
-    events_.add(id, true, [&](SequenceEvents& e) {
-      e.stop = StopReason::Error;
-      e.error = failure.what();
-      e.logits_digest = Digest{}.hexadecimal();
-    });
+    refuse(id, StopReason::Error, failure.what());
   }
+}
+
+void RunLoop::drop_unused_groups() {
+  std::unordered_map<const model::Model*, long> holders;
+  for (const Group& group : groups_) ++holders[group.settings().model.get()];
+  groups_.remove_if([&](const Group& group) {
+    const auto& model = group.settings().model;
+    return group.idle() && model.use_count() <= holders[model.get()];
+  });
+}
+
+void RunLoop::refuse(std::uint64_t id, StopReason reason, std::string_view error) {
+  events_.add(id, true, [&](SequenceEvents& e) {
+    e.stop = reason;
+    e.error = error;
+    e.logits_digest = Digest{}.hexadecimal();
+  });
 }
 
 void RunLoop::step(Group& group) {
@@ -122,6 +140,7 @@ void RunLoop::publish() {
     const std::scoped_lock lock(mutex_);
     statistics_ = counted_;
   }
+  for (Group& group : groups_) group.tell_ends(events_);
   events_.announce();
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -36,7 +37,8 @@ class RunLoop {
 
   EventBuffer& events() { return events_; }
 
-  // Takes a sequence in. Those with equal settings share steps; groups take turns between steps.
+  // Takes a sequence in. Those with equal settings share steps; groups take turns between steps. Once the loop is
+  // closed the sequence ends at once, cancelled.
   void submit(GroupSettings settings, std::unique_ptr<Sequence> sequence);
   // Ends a sequence: within one layer while its prompt is computed, else after the running step.
   void cancel(std::uint64_t id);
@@ -54,6 +56,10 @@ class RunLoop {
   // Waits for work; false where the loop is to end.
   bool take_commands();
   void place(Submission submission);
+  // A group outlives its sequences so that the next one finds it ready, until groups alone hold its model.
+  void drop_unused_groups();
+  // Ends a sequence that never came into a group.
+  void refuse(std::uint64_t id, StopReason reason, std::string_view error);
   void step(Group& group);
   // Statistics first, so that who hears of an end finds its memory gone from them.
   void publish();

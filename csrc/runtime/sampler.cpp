@@ -1,6 +1,9 @@
 #include "runtime/sampler.h"
 
 #include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
 
 #include "kernels/reference/table.h"
 #include "runtime/random.h"
@@ -31,7 +34,19 @@ void penalize(std::span<const std::int32_t> recent, float penalty, std::vector<f
   }
 }
 
+void require(bool within, const char* name, const char* range) {
+  if (!within) throw std::invalid_argument(std::string(name) + " must be " + range);
+}
+
 }  // namespace
+
+void check(const SamplingOptions& options) {
+  require(std::isfinite(options.temperature) && options.temperature >= 0, "temperature", "finite and at least 0");
+  require(options.top_k >= 0, "top_k", "at least 0");
+  require(options.top_p > 0 && options.top_p <= 1, "top_p", "above 0 and at most 1");
+  require(options.min_p >= 0 && options.min_p <= 1, "min_p", "between 0 and 1");
+  require(std::isfinite(options.repeat_penalty) && options.repeat_penalty > 0, "repeat_penalty", "finite and above 0");
+}
 
 std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std::int32_t> history,
                              std::uint64_t position, const SamplingOptions& options) {

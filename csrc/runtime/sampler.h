@@ -8,14 +8,17 @@
 namespace engine::runtime {
 
 struct SamplingOptions {
-  float temperature = 0.0F;  // 0 is greedy
-  std::int32_t top_k = 0;    // 0 keeps all
-  float top_p = 1.0F;
-  float min_p = 0.0F;
-  float repeat_penalty = 1.0F;
+  float temperature = 0.0F;     // 0 is greedy
+  std::int32_t top_k = 0;       // 0 keeps all
+  float top_p = 1.0F;           // above 0, up to 1
+  float min_p = 0.0F;           // 0 to 1
+  float repeat_penalty = 1.0F;  // above 0
   std::size_t repeat_last_n = 64;
   std::uint64_t seed = 0;
 };
+
+// Throws std::invalid_argument where an option is outside its range.
+void check(const SamplingOptions& options);
 
 // Draws a token: repeat penalty, then greedy, or top-k, top-p, min-p, temperature and a draw, in this order.
 // Candidates are ordered by logit, ties by the lower token id. Keeps scratch memory between calls.

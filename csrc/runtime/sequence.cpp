@@ -41,6 +41,7 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
       throw std::invalid_argument("token " + std::to_string(token) + " is not in the model's vocabulary");
     }
   }
+  check(options_.sampling);
 }
 
 std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {

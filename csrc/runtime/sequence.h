@@ -32,7 +32,8 @@ struct SequenceOptions {
 // One execution inside the run loop: its tokens, its cache, its text.
 class Sequence {
  public:
-  // Throws std::invalid_argument where the prompt is empty or leaves no room in the context.
+  // Throws std::invalid_argument where the prompt is empty, leaves no room in the context or holds an unknown token,
+  // and where a sampling option or a stop string is out of range.
   Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceOptions options,
            const model::HyperParameters& shape, std::shared_ptr<const Vocabulary> vocabulary);
 

@@ -4,15 +4,12 @@
 
 namespace engine::runtime {
 
-std::vector<std::size_t> plan_step(std::span<const StepCandidate> candidates, std::size_t prefill_chunk) {
+std::vector<std::size_t> plan_step(std::span<const StepCandidate> candidates, std::size_t decode_rows,
+                                   std::size_t prefill_chunk) {
   std::vector<std::size_t> tokens;
   tokens.reserve(candidates.size());
-  std::size_t left = prefill_chunk;
   for (const StepCandidate& candidate : candidates) {
-    if (!candidate.prefilling) {
-      tokens.push_back(1);
-      continue;
-    }
+    std::size_t& left = candidate.prefilling ? prefill_chunk : decode_rows;
     const std::size_t share = std::min(left, candidate.waiting);
     left -= share;
     tokens.push_back(share);

@@ -13,7 +13,9 @@ struct StepCandidate {
 };
 
 // Tokens of each candidate to compute in the next step, 0 for one that has to wait. Every decoding sequence gets its
-// one token; of the prompts, the earliest candidates share at most `prefill_chunk` tokens.
-std::vector<std::size_t> plan_step(std::span<const StepCandidate> candidates, std::size_t prefill_chunk);
+// one token, the earliest first, up to `decode_rows`; of the prompts, the earliest candidates share at most
+// `prefill_chunk` tokens.
+std::vector<std::size_t> plan_step(std::span<const StepCandidate> candidates, std::size_t decode_rows,
+                                   std::size_t prefill_chunk);
 
 }  // namespace engine::runtime

@@ -1,11 +1,17 @@
 #include "runtime/stop_matcher.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 namespace engine::runtime {
 
+StopMatcher::StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {
+  if (std::ranges::any_of(stops_, &std::string::empty)) throw std::invalid_argument("a stop string is empty");
+}
+
 std::string StopMatcher::append(std::string_view text) {
+  if (matched_) return {};
   pending_ += text;
   std::size_t first = std::string::npos;
   for (const std::string& stop : stops_) first = std::min(first, pending_.find(stop));

@@ -9,7 +9,8 @@ namespace engine::runtime {
 // Lets text through up to the first stop string, holding back an end that may yet become one.
 class StopMatcher {
  public:
-  explicit StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {}
+  // Throws std::invalid_argument where a stop string is empty.
+  explicit StopMatcher(std::vector<std::string> stops);
 
   // Text that is now certain. Once matched() nothing more comes.
   std::string append(std::string_view text);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]  # it ships none
+import msgpack
 
 from protocol.codec import decode_engine
 from protocol.framing import FrameDecoder, encode_frame

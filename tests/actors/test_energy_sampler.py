@@ -57,16 +57,16 @@ async def stage(nursery: trio.Nursery) -> Stage:
 
 
 async def test_no_reading_while_nothing_runs(stage: Stage, autojump_clock: MockClock) -> None:
-    await trio.sleep(100_000)
+    await trio.sleep(80_000)
     assert stage.meter.reads == 0
     await stage.ask("start")
     await stage.ask("end")
     assert [event.moment for event in stage.told if isinstance(event, EnergyRead)] == ["start", "end"]
-    await trio.sleep(100_000)
+    await trio.sleep(80_000)
     assert stage.meter.reads == 2
 
 
-async def test_counters_are_read_at_least_every_interval_while_something_runs(stage: Stage, autojump_clock: MockClock) -> None:
+async def test_counters_are_read_every_interval_while_something_runs(stage: Stage, autojump_clock: MockClock) -> None:
     await stage.ask("start")
     await trio.sleep(601)
     assert stage.meter.reads == 1 + 10

@@ -38,14 +38,13 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
 async def test_no_more_executions_than_the_engine_can_hold() -> None:
     backend = FakeBackend()
     limits = Limits(max_executions=1)
-    async with running(make_system(backend, limits=limits)) as system, system.client() as client:
-        async with trio.open_nursery() as nursery:
-            stream = Stream()
-            nursery.start_soon(stream.follow, client, make_request())
-            await until(lambda: bool(backend.live))
-            with pytest.raises(Overloaded, match="1 requests are in progress"):
-                await record_of(client, make_request())
-            backend.emit(1, stop="eos")
+    system = make_system(backend, limits=limits)
+    async with running(system), system.client() as client, trio.open_nursery() as nursery:
+        nursery.start_soon(Stream().follow, client, make_request())
+        await until(lambda: bool(backend.live))
+        with pytest.raises(Overloaded, match="1 requests are in progress"):
+            await record_of(client, make_request())
+        backend.emit(1, stop="eos")
 
 
 async def test_one_connection_has_a_share_of_requests_in_flight() -> None:

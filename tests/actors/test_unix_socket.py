@@ -24,14 +24,22 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "engine" / "engine.sock"
 
 
+def private(path: Path) -> bool:
+    """Nothing in the directory but the socket, and both for us alone."""
+    modes = (path.lstat().st_mode & 0o777, path.parent.stat().st_mode & 0o777)
+    return modes == (0o600, 0o700) and list(path.parent.iterdir()) == [path]
+
+
+def gone(path: Path) -> bool:
+    return not path.exists()
+
+
 async def test_an_engine_answers_on_its_socket_and_leaves_nothing_behind(path: Path) -> None:
     async with running(make_system(FakeBackend(answer=("a", "b")), socket_path=path)):
-        assert path.lstat().st_mode & 0o777 == 0o600
-        assert path.parent.stat().st_mode & 0o777 == 0o700
-        assert list(path.parent.iterdir()) == [path]
+        assert private(path)
         async with connect(path) as client:
             assert (await record_of(client, make_request())).result == "ab"
-    assert not path.exists()
+    assert gone(path)
     with pytest.raises(EngineUnreachable, match=r"engine\.sock"):
         async with connect(path):
             pass

@@ -80,6 +80,8 @@ class Parting:
     """Between llama.cpp's two top logits."""
     allowance: float
     """The two engines' summed distances from exact arithmetic on those two logits."""
+    exact: bool
+    """The token is the one that exact arithmetic chooses: it is llama.cpp that parts."""
 
     @property
     def excused(self) -> bool:
@@ -124,7 +126,13 @@ def compare(golden: Golden, prompt: GoldenPrompt, logits: Floats) -> Comparison:
     tops = np.abs(np.take_along_axis(logits, prompt.top_ids.astype(np.int64), -1) - prompt.exact_top_logits)
     allowances = tops.sum(-1) + np.abs(prompt.top_logits - prompt.exact_top_logits).sum(-1)
     partings = [
-        Parting(int(step), int(chosen[step]), float(prompt.margins[step]), float(allowances[step]))
+        Parting(
+            step=int(step),
+            token_id=int(chosen[step]),
+            margin=float(prompt.margins[step]),
+            allowance=float(allowances[step]),
+            exact=bool(chosen[step] == prompt.exact_best_ids[step]),
+        )
         for step in np.flatnonzero(chosen != np.asarray(prompt.greedy_token_ids))
     ]
     return Comparison(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-import msgpack  # type: ignore[import-untyped]  # it ships none
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

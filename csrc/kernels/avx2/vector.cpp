@@ -59,7 +59,7 @@ BlockScale scale_block(const float* x, std::int32_t* multipliers, std::array<int
     finest = std::max(finest, shifts[p]);
   }
   for (std::size_t p = 0; p < kParts; ++p) multipliers[p] = multiplier_pair(1 << (finest - shifts[p]));
-  return {largest / 127.0F / static_cast<float>(1 << finest), largest > 0.0F ? 127.0F / largest : 0.0F};
+  return {largest / 127.0F / static_cast<float>(1 << finest), largest >= kLeastMagnitude ? 127.0F / largest : 0.0F};
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ int shift_of(float part, float block) {
 float quantize_block(const float* x, std::size_t parts, std::size_t part_size, std::int8_t* codes,
                      std::int32_t* multipliers) {
   const float largest = largest_magnitude(x, parts * part_size);
-  const float inverse = largest > 0.0F ? 127.0F / largest : 0.0F;
+  const float inverse = largest >= kLeastMagnitude ? 127.0F / largest : 0.0F;
   std::array<int, quant::kSuperBlock / kSuperBlockPart> shifts{};
   int finest = 0;
   for (std::size_t p = 0; p < parts; ++p) {

@@ -1,0 +1,1 @@
+"""Measured claims, each a command: ``python -m benchmarks NAME``. Every figure names the machine and kernel path."""

@@ -1,0 +1,86 @@
+"""How long a person waits for what is not computation: start-up, loading, the way to the first token."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from benchmarks.report import Figure
+from benchmarks.served import CLI, served_engine
+from engine import _core
+from engine.config import default_config
+from engine.models import ModelRegistry
+from protocol.blocking import BlockingClient
+from protocol.messages import Finished, Tokens
+from protocol.plan import ExecutionRequest, Limits, RunRequest
+
+# 20 tokens with SmolLM2's vocabulary.
+PROMPT = (
+    "The history of computing began long before the modern computer, with people who counted and wrote down what they"
+)
+TOKENS = 8
+ROUNDS = 9
+
+
+def measure(model: str) -> list[Figure]:
+    with served_engine() as socket:
+        with BlockingClient.connect(socket) as client:
+            list(client.run(_request(model)))  # the engine has the weights from here on
+            overheads = [_socket_overhead_ms(client, model) for _ in range(ROUNDS)]
+        command = [_command_overhead_ms(socket, model) for _ in range(ROUNDS)]
+    return [
+        Figure("Run frame sent to first token received, less compute", "ms", overheads, at_most=20),
+        Figure("exec of engine-ctl run to first token, less compute", "ms", command, at_most=350),
+        Figure("engine-ctl --help", "ms", [_help_ms() for _ in range(ROUNDS)], at_most=250),
+        Figure("load, warm page cache", "ms", [_load_ms(model) for _ in range(ROUNDS)], at_most=300),
+    ]
+
+
+def _request(model: str) -> RunRequest:
+    return RunRequest(model=model, prompt=PROMPT, execution=ExecutionRequest(limits=Limits(max_tokens=TOKENS)))
+
+
+def _socket_overhead_ms(client: BlockingClient, model: str) -> float:
+    began = time.monotonic_ns()
+    first = None
+    for message in client.run(_request(model)):
+        if isinstance(message, Tokens) and first is None:
+            first = time.monotonic_ns()
+        if isinstance(message, Finished) and first is not None:
+            return (first - began) / 1e6 - _compute_ms(message)
+    raise RuntimeError("the run gave no token")
+
+
+def _compute_ms(finished: Finished) -> float:
+    """From the start of the first prefill step to the first token."""
+    prefill_ms = finished.record.metrics.prefill_ms
+    if prefill_ms is None:
+        raise RuntimeError("the run gave no token")
+    return prefill_ms
+
+
+def _command_overhead_ms(socket: Path, model: str) -> float:
+    """Until the first byte of the answer is on stdout; the compute of the same prompt is taken off."""
+    began = time.monotonic_ns()
+    command = [CLI, "run", "--socket", str(socket), "--model", model, "--max-tokens", str(TOKENS), "--prompt", PROMPT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
+        if run.stdout is None or not run.stdout.read(1):
+            raise RuntimeError("engine-ctl run printed nothing")
+        first = time.monotonic_ns()
+    with BlockingClient.connect(socket) as client:
+        compute = [_compute_ms(m) for m in client.run(_request(model)) if isinstance(m, Finished)]
+    return (first - began) / 1e6 - compute[0]
+
+
+def _help_ms() -> float:
+    began = time.monotonic_ns()
+    subprocess.run([CLI, "--help"], check=True, stdout=subprocess.DEVNULL)
+    return (time.monotonic_ns() - began) / 1e6
+
+
+def _load_ms(model: str) -> float:
+    path = ModelRegistry(default_config()).resolve(model).path
+    began = time.monotonic_ns()
+    _core.Model.load(str(path), "cpu_avx2", 2)
+    return (time.monotonic_ns() - began) / 1e6

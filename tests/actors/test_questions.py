@@ -1,0 +1,90 @@
+"""Requests that run nothing: each gets its one answer."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from actors.limits import Limits
+from actors.system import running
+from protocol.errors import FrameTooLarge
+from protocol.messages import ModelDescription, Progress
+from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
+from tests.actors.fake_backend import KV_BYTES, FakeBackend
+from tests.actors.fake_domain import FakeDomain
+
+
+async def test_a_plan_is_shown_and_nothing_runs() -> None:
+    backend = FakeBackend()
+    async with make_client(backend) as client:
+        planned = await client.plan(make_request("abc", max_tokens=5))
+    assert planned.plan.limits.max_tokens == 5
+    assert planned.plan_fingerprint == planned.plan.fingerprint
+    assert planned.estimate.prompt_tokens == 3
+    assert not backend.loads
+
+
+async def test_models_are_listed_and_described() -> None:
+    async with make_client(FakeBackend()) as client:
+        assert [model.name for model in (await client.list_models()).models] == ["tiny"]
+        assert (await client.model_info("tiny")).parameters_total == 1250
+
+
+async def test_text_becomes_tokens_and_text_again() -> None:
+    async with make_client(FakeBackend()) as client:
+        token_ids = await client.tokenize("tiny", "né")
+        assert (token_ids.token_ids, token_ids.pieces) == ((110, 233), ("n", "é"))
+        assert (await client.detokenize("tiny", token_ids.token_ids)).text == "né"
+
+
+async def test_a_pull_tells_of_its_progress() -> None:
+    domain = FakeDomain()
+    async with make_client(FakeBackend(), domain) as client:
+        *progress, last = [message async for message in client.pull_model("tiny")]
+    assert [(one.done, one.total) for one in progress if isinstance(one, Progress)] == [(10, 20), (20, 20)]
+    assert isinstance(last, ModelDescription)
+    assert domain.pulled == ["tiny"]
+
+
+async def test_the_status_shows_what_runs_and_what_it_holds() -> None:
+    backend = FakeBackend()
+    async with make_client(backend) as client, trio.open_nursery() as nursery:
+        assert (await client.status()).memory_bytes == {"weights": 0, "kv_cache": 0}
+        stream = Stream()
+        nursery.start_soon(stream.follow, client, make_request("abc"))
+        await until(lambda: bool(backend.live))
+        backend.emit(1, "a", "b")
+        await until(lambda: stream.text == "ab")
+        status = await client.status()
+        assert [(one.state, one.prompt_tokens, one.tokens_total) for one in status.executions] == [("running", 3, 2)]
+        assert status.models_loaded == ("tiny",)
+        assert status.memory_bytes == {"weights": 5000, "kv_cache": KV_BYTES}
+        assert status.energy == {"source": "none", "reason": "no meter"}
+        backend.emit(1, stop="eos")
+        await stream.ended.wait()
+        status = await client.status()
+        assert (status.executions, status.finished_total) == ((), 1)
+        assert status.memory_bytes["kv_cache"] == 0
+
+
+async def test_a_reply_too_large_for_a_frame_is_a_typed_failure() -> None:
+    limits = Limits(max_frame_bytes=2000)
+    async with running(make_system(FakeBackend(), limits=limits)) as system, system.client() as client:
+        with pytest.raises(FrameTooLarge):
+            await client.tokenize("tiny", "x" * 1000)
+        assert len((await client.tokenize("tiny", "x")).token_ids) == 1
+
+
+async def test_a_backend_that_fails_one_execution_is_a_typed_failure_of_that_one() -> None:
+    backend = FakeBackend()
+    async with make_client(backend) as client, trio.open_nursery() as nursery:
+        stream = Stream()
+        nursery.start_soon(stream.follow, client, make_request())
+        await until(lambda: bool(backend.live))
+        backend.emit(1, "a", stop="error", error="the logits are not finite")
+        await stream.ended.wait()
+        assert stream.error is not None
+        assert (stream.error.code, stream.error.message) == ("internal_error", "the logits are not finite")
+        assert stream.error.params == {"execution_id": stream.execution_id}
+        backend.answer = ("fine",)
+        assert (await record_of(client, make_request())).result == "fine"

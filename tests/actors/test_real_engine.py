@@ -1,0 +1,122 @@
+"""The real backend behind the same actors: a tiny model of random weights, with and without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors.system import open_system, running
+from engine.config import EngineConfig
+from protocol.client import Client, connect
+from protocol.errors import InvalidModel, PromptTooLong, UnknownModel, UnsupportedBackend
+from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Stop
+from tests.actors.engine_factory import Stream, collect, record_of, until
+from tests.gguf_factory import write_tiny_model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tiny_model(tmp_path / "tiny.gguf")
+
+
+@asynccontextmanager
+async def real_client(tmp_path: Path, socket_path: Path | None = None) -> AsyncIterator[Client]:
+    config = EngineConfig(models_dir=tmp_path, cache_dir=tmp_path / "cache", powercap_root=tmp_path / "no-powercap")
+    system = open_system(config, socket_path=socket_path)
+    async with running(system), system.client() if socket_path is None else connect(socket_path) as client:
+        yield client
+
+
+def request(model: Path, prompt: str = "Hello", max_tokens: int = 8, backend: str = "reference") -> RunRequest:
+    execution = ExecutionRequest(backend=backend, threads=1, limits=Limits(max_tokens=max_tokens))
+    return RunRequest(model=str(model), prompt=prompt, execution=execution)
+
+
+async def test_the_same_answer_with_and_without_a_socket(model: Path, tmp_path: Path) -> None:
+    async with real_client(tmp_path) as client:
+        alone = await record_of(client, request(model))
+    async with real_client(tmp_path, tmp_path / "run" / "engine.sock") as client:
+        over_socket = await record_of(client, request(model))
+    assert alone.token_ids == over_socket.token_ids
+    assert alone.logits_digest == over_socket.logits_digest
+    assert alone.result == over_socket.result
+    assert alone.plan_fingerprint == over_socket.plan_fingerprint
+    assert len(alone.logits_digest) == 32
+    assert alone.metrics.tokens_total == len(alone.token_ids) > 0
+    assert alone.metrics.energy.kind == "unavailable"
+    assert alone.metrics.energy.reason
+
+
+async def test_tokens_and_text_of_a_stream_are_those_of_its_record(model: Path, tmp_path: Path) -> None:
+    async with real_client(tmp_path) as client:
+        messages = await collect(client, request(model, max_tokens=20))
+        *_, finished = messages
+        assert finished.type == "Finished"
+        streamed = [message for message in messages if message.type == "Tokens"]
+        assert tuple(token for message in streamed for token in message.token_ids) == finished.record.token_ids
+        assert "".join(message.text for message in streamed) == finished.record.result
+
+
+async def test_a_chat_is_rendered_with_the_models_template(model: Path, tmp_path: Path) -> None:
+    async with real_client(tmp_path) as client:
+        chat = RunRequest(
+            model=str(model),
+            messages=(ChatMessage(role="user", content="Hi"),),
+            execution=request(model, max_tokens=2).execution,
+        )
+        record = await record_of(client, chat)
+        assert record.plan.prompt_format == "chat_template"
+        text = await client.detokenize(str(model), record.prompt_token_ids)
+        assert "Hi" in text.text
+
+
+async def test_two_clients_at_once_get_what_each_would_get_alone(model: Path, tmp_path: Path) -> None:
+    async with real_client(tmp_path) as client, trio.open_nursery() as nursery:
+        prompts = ["one", "two words", "three of them"]
+        alone = [await record_of(client, request(model, prompt)) for prompt in prompts]
+        streams = [Stream() for _ in prompts]
+        for stream, prompt in zip(streams, prompts, strict=True):
+            nursery.start_soon(stream.follow, client, request(model, prompt))
+        for stream, expected in zip(streams, alone, strict=True):
+            await stream.ended.wait()
+            assert stream.record.token_ids == expected.token_ids
+            assert stream.record.logits_digest == expected.logits_digest
+
+
+async def test_a_cancel_ends_a_long_answer_and_frees_its_kv_cache(tmp_path: Path) -> None:
+    slow = write_tiny_model(tmp_path / "slow.gguf", n_layer=8, n_embd=256, n_ff=1024, context_length=8192)
+    execution = ExecutionRequest(backend="reference", threads=1, limits=Limits(max_tokens=8000), stop=Stop(eos=False))
+    async with real_client(tmp_path) as client, trio.open_nursery() as nursery:
+        stream = Stream()
+        nursery.start_soon(stream.follow, client, RunRequest(model=str(slow), prompt="Hello", execution=execution))
+        await until(lambda: any(message.type == "Tokens" for message in stream.messages))
+        assert (await client.status()).memory_bytes["kv_cache"] > 0
+        await client.cancel(stream.execution_id)
+        await stream.ended.wait()
+        assert stream.record.stop_reason == "cancelled"
+        assert 0 < stream.record.metrics.tokens_total < 8000
+        assert (await client.status()).memory_bytes["kv_cache"] == 0
+
+
+@pytest.fixture
+def torn(model: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "torn.gguf"
+    path.write_bytes(model.read_bytes()[:1000])
+    return path
+
+
+async def test_refusals_are_typed_and_the_engine_serves_on(model: Path, torn: Path, tmp_path: Path) -> None:
+    async with real_client(tmp_path) as client:
+        with pytest.raises(UnknownModel):
+            await record_of(client, request(tmp_path / "nothing.gguf"))
+        with pytest.raises(InvalidModel):
+            await record_of(client, request(torn))
+        with pytest.raises(UnsupportedBackend, match="cuda"):
+            await record_of(client, request(model, backend="cuda"))
+        with pytest.raises(PromptTooLong):
+            await record_of(client, request(model, prompt="word " * 1000))
+        assert (await record_of(client, request(model))).token_ids

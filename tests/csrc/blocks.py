@@ -1,0 +1,87 @@
+"""Weights as a file holds them: valid random blocks of every tensor type, extreme ones among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+from gguf import quants
+
+Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class BlockLayout:
+    """Where the f16 fields of a block lie, and where its codes begin."""
+
+    block_elements: int
+    block_bytes: int
+    scale_at: int
+    minimum_at: int | None
+    codes_at: int
+
+
+LAYOUTS = {
+    "Q8_0": BlockLayout(32, 34, 0, None, 2),
+    "Q4_0": BlockLayout(32, 18, 0, None, 2),
+    "Q4_1": BlockLayout(32, 20, 0, 2, 4),
+    "Q5_0": BlockLayout(32, 22, 0, None, 2),
+    "Q5_1": BlockLayout(32, 24, 0, 2, 4),
+    "Q4_K": BlockLayout(256, 144, 0, 2, 16),
+    "Q5_K": BlockLayout(256, 176, 0, 2, 16),
+    "Q6_K": BlockLayout(256, 210, 208, None, 0),
+}
+FLOAT_TYPES = ("F32", "F16", "BF16")
+TENSOR_TYPES = (*FLOAT_TYPES, *LAYOUTS)
+# Zero, subnormal, negative and large ones: a scale is any finite half.
+AWKWARD_HALVES = np.array([0.0, -0.0, 6e-8, -3e-5, 6.2e-5, -0.5, 1.0, 100.0], np.float16)
+
+
+def random_weights(random: np.random.Generator, type_name: str, rows: int, columns: int) -> Bytes:
+    """[rows, bytes of a row]. A fifth of the scales and minimums are awkward; codes are any bits."""
+    if type_name in FLOAT_TYPES:
+        values = random.normal(0.0, 0.05, (rows, columns)).astype(np.float32)
+        values[random.random((rows, columns)) < 0.02] *= np.float32(2.0**-20)
+        return encode_floats(type_name, values)
+    layout = LAYOUTS[type_name]
+    blocks = random.integers(0, 256, (rows, columns // layout.block_elements, layout.block_bytes), dtype=np.uint8)
+    for at in (layout.scale_at, layout.minimum_at):
+        if at is not None:
+            blocks[:, :, at : at + 2] = _random_halves(random, blocks.shape[:2])
+    return blocks.reshape(rows, -1)
+
+
+def encode_floats(type_name: str, values: Floats) -> Bytes:
+    if type_name == "F32":
+        return values.view(np.uint8)
+    if type_name == "F16":
+        return values.astype(np.float16).view(np.uint8)
+    return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
+
+
+def dequantize(type_name: str, weights: Bytes) -> npt.NDArray[np.float64]:
+    """[rows, columns], by the format's own reference."""
+    kind = gguf.GGMLQuantizationType[type_name]
+    if type_name in ("F32", "F16"):
+        return weights.view(np.float32 if type_name == "F32" else np.float16).astype(np.float64)
+    return np.asarray(quants.dequantize(weights, kind), np.float64)
+
+
+def minimums(type_name: str, weights: Bytes) -> npt.NDArray[np.float64]:
+    """What every weight would be if its code were 0: [rows, columns], 0 for the types without a minimum."""
+    layout = LAYOUTS.get(type_name)
+    if layout is None or layout.minimum_at is None:
+        return np.zeros_like(dequantize(type_name, weights))
+    blocks = weights.reshape(len(weights), -1, layout.block_bytes).copy()
+    blocks[:, :, layout.codes_at :] = 0
+    return dequantize(type_name, blocks.reshape(len(weights), -1))
+
+
+def _random_halves(random: np.random.Generator, shape: tuple[int, ...]) -> Bytes:
+    halves = random.normal(0.0, 0.02, shape).astype(np.float16)
+    awkward = random.random(shape) < 0.2
+    halves[awkward] = random.choice(AWKWARD_HALVES, int(awkward.sum()))
+    return halves[..., np.newaxis].view(np.uint8)

@@ -1,0 +1,33 @@
+"""The kernel tables under test. The scalar one defines every bit; the others must repeat them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from engine import _core
+
+REFERENCE = "reference"
+UNIT = 2.0**-24
+"""Half a unit in the last place of a float: the largest relative error of one rounding."""
+
+
+def _usable(name: str) -> Any:
+    reason = _core.kernel_tables()[name]
+    return pytest.param(name, marks=pytest.mark.skipif(bool(reason), reason=f"{name} cannot run here: {reason}"))
+
+
+FAST_TABLES = [_usable(name) for name in _core.kernel_tables() if name != REFERENCE]
+ALL_TABLES = [REFERENCE, *FAST_TABLES]
+
+
+def assert_same_bits(left: npt.ArrayLike, right: npt.ArrayLike) -> None:
+    """Equal as bits: tells zeros of different sign, and equal NaNs, apart from unequal ones."""
+    a = np.atleast_1d(np.ascontiguousarray(left))
+    b = np.atleast_1d(np.ascontiguousarray(right))
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    np.testing.assert_array_equal(a.view(f"u{a.itemsize}"), b.view(f"u{b.itemsize}"))

@@ -1,0 +1,253 @@
+"""The asynchronous client against an engine of a few lines, under asyncio and trio alike."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+import anyio
+import pytest
+import trio
+
+from protocol.blocking import BlockingClient
+from protocol.client import Client, connect
+from protocol.codec import decode_client, encode
+from protocol.errors import BadFrame, EngineUnreachable, Overloaded, UnknownModel
+from protocol.framing import FrameDecoder, encode_frame
+from protocol.messages import (
+    PROTOCOL_VERSION,
+    Cancel,
+    ClientMessage,
+    Done,
+    EngineMessage,
+    Failed,
+    Hello,
+    Progress,
+    PullModel,
+    Run,
+    Status,
+    Text,
+    TokenIds,
+    Tokenize,
+    Tokens,
+    Welcome,
+)
+from protocol.plan import RunRequest
+
+REQUEST = RunRequest(model="tiny", prompt="x")
+WELCOME = Welcome(engine_version="0", protocol_version=PROTOCOL_VERSION, capabilities=(), limits={})
+Main = Callable[[Path], Awaitable[None]]
+
+
+def run_asyncio(main: Main, path: Path) -> None:
+    async def coroutine() -> None:
+        await main(path)
+
+    asyncio.run(coroutine())
+
+
+def run_trio(main: Main, path: Path) -> None:
+    trio.run(main, path)
+
+
+class SmallEngine:
+    """Answers as a script says, from a thread, to one client after another."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.received: list[ClientMessage] = []
+        self.first: EngineMessage = WELCOME
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                stream, _ = self._listener.accept()
+                with stream, suppress(ConnectionError):
+                    self._converse(stream)
+
+    def _converse(self, stream: socket.socket) -> None:
+        decoder = FrameDecoder()
+        while data := stream.recv(65_536):
+            for frame in decoder.feed(data):
+                message = decode_client(frame)
+                self.received.append(message)
+                replies = self._replies(message)
+                if replies is None:
+                    return
+                for reply in replies:
+                    stream.sendall(encode_frame(encode(reply)))
+
+    def _replies(self, message: ClientMessage) -> list[EngineMessage] | None:
+        """``None`` hangs up."""
+        match message:
+            case Hello():
+                return [self.first]
+            case Tokenize(request_id=request_id, model="missing"):
+                return [Failed(request_id=request_id, code="unknown_model", message="no", params={"model": "missing"})]
+            case Tokenize(request_id=request_id, model="odd"):
+                return [Text(request_id=request_id, text="not ids")]
+            case Tokenize(request_id=request_id, model="rude"):
+                return [Failed(request_id=None, code="bad_frame", message="that was no frame")]
+            case Tokenize(request_id=request_id, text=text):
+                return [TokenIds(request_id=request_id, token_ids=tuple(map(ord, text)), pieces=tuple(text))]
+            case Run(request_id=request_id):
+                return [Tokens(request_id=request_id, execution_id="e", token_ids=(1,), text="hi")] * 3
+            case PullModel(request_id=request_id):
+                return [
+                    Progress(request_id=request_id, stage="download", done=1, total=2),
+                    Failed(request_id=request_id, code="download_failed", message="no network"),
+                ]
+            case Cancel(request_id=request_id):
+                return [Done(request_id=request_id)]
+            case Status():
+                return None
+            case _:
+                return []
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[SmallEngine]:
+    engine = SmallEngine(tmp_path / "engine.sock")
+    yield engine
+    engine.close()
+
+
+both_loops = pytest.mark.parametrize("run", [run_asyncio, run_trio])
+
+
+@both_loops
+def test_replies_find_the_requests_that_await_them(engine: SmallEngine, run: Callable[[Main, Path], None]) -> None:
+    async def main(path: Path) -> None:
+        answers: dict[str, tuple[int, ...]] = {}
+
+        async def ask(client: Client, text: str) -> None:
+            answers[text] = (await client.tokenize("tiny", text)).token_ids
+
+        async with connect(path) as client, anyio.create_task_group() as tasks:
+            assert client.welcome == WELCOME
+            for text in ("a", "bc", "def"):
+                tasks.start_soon(ask, client, text)
+        assert answers == {"a": (97,), "bc": (98, 99), "def": (100, 101, 102)}
+
+    run(main, engine.path)
+
+
+@both_loops
+def test_a_failure_is_the_typed_error_itself(engine: SmallEngine, run: Callable[[Main, Path], None]) -> None:
+    async def main(path: Path) -> None:
+        async with connect(path) as client:
+            with pytest.raises(UnknownModel) as failed:
+                await client.tokenize("missing", "x")
+            assert failed.value.params == {"model": "missing"}
+            with pytest.raises(BadFrame, match="answered with a Text"):
+                await client.tokenize("odd", "x")
+            await client.tokenize("tiny", "it goes on")
+        with pytest.raises(UnknownModel):
+            async with connect(path) as client:
+                await client.tokenize("missing", "x")
+
+    run(main, engine.path)
+
+
+@both_loops
+def test_the_reason_for_a_closed_connection_reaches_everyone(
+    engine: SmallEngine, run: Callable[[Main, Path], None]
+) -> None:
+    async def main(path: Path) -> None:
+        async with connect(path) as client:
+            with pytest.raises(EngineUnreachable, match="hung up"):
+                await client.status()
+            with pytest.raises(EngineUnreachable):
+                await client.tokenize("tiny", "x")
+        async with connect(path) as client:
+            with pytest.raises(BadFrame, match="that was no frame"):
+                await client.tokenize("rude", "x")
+
+    run(main, engine.path)
+
+
+@both_loops
+def test_being_turned_away_is_an_error_of_connecting(engine: SmallEngine, run: Callable[[Main, Path], None]) -> None:
+    engine.first = Failed(request_id=None, code="overloaded", message="full", params={"retry_after_ms": 5})
+
+    async def main(path: Path) -> None:
+        with pytest.raises(Overloaded, match="full"):
+            async with connect(path):
+                pass
+
+    run(main, engine.path)
+
+
+@both_loops
+def test_a_run_left_early_does_not_disturb_the_next_request(
+    engine: SmallEngine, run: Callable[[Main, Path], None]
+) -> None:
+    async def main(path: Path) -> None:
+        async with connect(path) as client:
+            async with aclosing(client.run(REQUEST)) as messages:
+                async for message in messages:
+                    assert message.type == "Tokens"
+                    break
+            assert (await client.tokenize("tiny", "a")).token_ids == (97,)
+
+    run(main, engine.path)
+
+
+@both_loops
+def test_nobody_there_is_engine_unreachable(tmp_path: Path, run: Callable[[Main, Path], None]) -> None:
+    async def main(path: Path) -> None:
+        with pytest.raises(EngineUnreachable, match="no engine answers"):
+            async with connect(path):
+                pass
+
+    run(main, tmp_path / "nothing.sock")
+
+
+def test_the_blocking_client_keeps_replies_for_their_turn(engine: SmallEngine) -> None:
+    with BlockingClient.connect(engine.path) as client:
+        messages = client.run(REQUEST)
+        assert next(messages).type == "Tokens"
+        client.post_cancel("e")
+        assert client.tokenize("tiny", "a").token_ids == (97,)
+        assert [next(messages).type, next(messages).type] == ["Tokens", "Tokens"]
+        client.cancel("e")
+    assert [message for message in engine.received if isinstance(message, Cancel)]
+
+
+def test_the_blocking_client_raises_what_the_engine_answers(engine: SmallEngine) -> None:
+    with BlockingClient.connect(engine.path) as client:
+        with pytest.raises(UnknownModel):
+            client.tokenize("missing", "x")
+        with pytest.raises(BadFrame):
+            client.tokenize("odd", "x")
+        pulling = client.pull_model("tiny")
+        assert next(pulling).type == "Progress"
+        with pytest.raises(Exception, match="no network"):
+            next(pulling)
+        with pytest.raises(EngineUnreachable, match="hung up"):
+            client.status()
+
+
+def test_the_blocking_client_says_when_it_is_turned_away_or_nobody_is_there(
+    engine: SmallEngine, tmp_path: Path
+) -> None:
+    engine.first = Failed(request_id=None, code="overloaded", message="full")
+    with pytest.raises(Overloaded):
+        BlockingClient.connect(engine.path)
+    with pytest.raises(EngineUnreachable) as unreachable:
+        BlockingClient.connect(tmp_path / "nothing.sock")
+    assert isinstance(unreachable.value.__cause__, FileNotFoundError)

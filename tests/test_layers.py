@@ -1,0 +1,141 @@
+"""The layers, as a test: which package may import what, and what each C++ folder may include."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STDLIB = sys.stdlib_module_names
+
+ACTORS = frozenset({"api_server", "control_plane", "scheduler", "executor", "energy_sampler"})
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    "protocol": frozenset({"protocol", "msgpack", "pydantic", "pydantic_core"}),
+    "engine": frozenset({"engine", "protocol", "pydantic", "numpy", "tokenizers", "jinja2", "psutil", "platformdirs"}),
+    "actors": frozenset({"actors", "protocol", "engine", "trio"}),
+    "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich"}),
+}
+EXCEPTIONS: dict[str, frozenset[str]] = {
+    "protocol.client": frozenset({"anyio"}),
+    "engine_ctl.embedded": frozenset({"actors", "engine", "trio"}),
+}
+"""Modules that may import more than their package."""
+
+CSRC_ORDER = ("base", "gguf", "quant", "kernels", "model", "runtime", "bindings")
+INSTRUCTION_SETS = ("avx2", "avx512")
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in ("protocol", "engine", "actors"):
+        yield from named(package, ROOT / package)
+    yield from named("engine_ctl", ROOT / "tools" / "engine_ctl")
+
+
+def named(package: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        yield ".".join((package, *(part for part in parts if part != "__init__"))), path
+
+
+def imports(path: Path) -> set[str]:
+    """Every module named in an import, wherever in the file it stands."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            # "from engine import _core" imports engine._core.
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def sources() -> list[Path]:
+    return [path for path in sorted((ROOT / "csrc").rglob("*")) if path.suffix in {".h", ".hpp", ".cpp", ".cc", ".inl"}]
+
+
+def folder_of(path: Path) -> tuple[str, ...]:
+    return path.relative_to(ROOT / "csrc").parts[:-1]
+
+
+def each_module(prefix: str = "") -> pytest.MarkDecorator:
+    chosen = [(name, path) for name, path in modules() if name.startswith(prefix)]
+    return pytest.mark.parametrize(("name", "path"), chosen, ids=[name for name, _ in chosen])
+
+
+each_source = pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@each_module()
+def test_a_module_imports_only_what_its_layer_may(name: str, path: Path) -> None:
+    allowed = MAY_IMPORT[name.partition(".")[0]] | EXCEPTIONS.get(name, frozenset())
+    used = {module.partition(".")[0] for module in imports(path)}
+    assert used - STDLIB - allowed == set()
+
+
+@each_module("actors.")
+def test_actors_know_each_other_only_through_messages(name: str, path: Path) -> None:
+    if name == "actors.system":
+        return
+    forbidden = {f"actors.{actor}" for actor in ACTORS | {"system"}}
+    assert imports(path) & forbidden == set()
+
+
+def test_every_actor_is_on_the_list() -> None:
+    def defines_an_actor(path: Path) -> bool:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        return any(isinstance(base, ast.Name) and base.id == "Actor" for node in classes for base in node.bases)
+
+    assert {path.stem for path in (ROOT / "actors").glob("*.py") if defines_an_actor(path)} == ACTORS
+
+
+@pytest.mark.parametrize("actor", sorted(ACTORS))
+def test_an_actor_says_what_it_owns_receives_sends_and_fails_on(actor: str) -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / "actors" / f"{actor}.py").read_text(encoding="utf-8"))) or ""
+    headings = [line.split("  ")[0] for line in docstring.splitlines()]
+    assert [one for one in headings if one in {"Owns", "Receives", "Sends"}] == ["Owns", "Receives", "Sends"]
+    assert "Fails when" in docstring
+
+
+@each_module("actors.policies")
+def test_policies_see_plans_and_nothing_that_runs(name: str, path: Path) -> None:
+    ours = {module for module in imports(path) if module.partition(".")[0] not in STDLIB}
+    assert all(module.startswith(("protocol.plan", "protocol.model")) for module in ours)
+
+
+@each_module()
+def test_only_the_engine_touches_the_extension(name: str, path: Path) -> None:
+    assert name.startswith("engine.") or "engine._core" not in imports(path)
+
+
+@each_module("engine_ctl")
+def test_of_the_actors_the_command_line_sees_only_the_system(name: str, path: Path) -> None:
+    used = {module for module in imports(path) if module.startswith("actors")}
+    assert all(module.startswith("actors.system") for module in used)
+
+
+@each_source
+def test_a_cpp_folder_includes_only_itself_and_those_before_it(path: Path) -> None:
+    own = folder_of(path)[0]
+    for included in INCLUDE.findall(path.read_text(encoding="utf-8")):
+        folder = included.partition("/")[0]
+        if folder in CSRC_ORDER:
+            assert CSRC_ORDER.index(folder) <= CSRC_ORDER.index(own), included
+
+
+@each_source
+def test_each_foreign_header_stays_in_its_folder(path: Path) -> None:
+    folder = folder_of(path)
+    included = set(INCLUDE.findall(path.read_text(encoding="utf-8")))
+    if folder[0] != "bindings":
+        assert not any(name.startswith("pybind11") or name == "Python.h" for name in included)
+    intrinsics = {name for name in included if name.endswith("intrin.h") or name == "cpuid.h"}
+    # base/ pauses in spin loops, sets MXCSR and asks CPUID.
+    in_kernels = folder[0] == "kernels" and len(folder) > 1 and folder[1] in INSTRUCTION_SETS
+    assert not intrinsics or in_kernels or folder[0] == "base"

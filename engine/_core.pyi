@@ -162,6 +162,12 @@ def sample(
 ) -> int:
     """One draw, as the run loop makes it for a token at this position."""
 
+def architectures() -> list[str]:
+    """Values of general.architecture that Model.load takes."""
+
+def weights_bytes(file: GgufFile, kernel_table: str) -> int:
+    """Memory that the weights will take once loaded. Raises ValueError (unknown table)."""
+
 def kernel_tables() -> dict[str, str]:
     """Every kernel table: "" where this machine can run it, else the reason why not."""
 

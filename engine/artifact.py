@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +17,6 @@ from engine.tokenizer import Tokenizer
 from protocol.errors import UnsupportedModel
 from protocol.plan import ModelRef
 
-ARCHITECTURES = ("llama", "qwen2")
-TENSOR_TYPES = ("BF16", "F16", "F32", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0")
 _KV_ELEMENT_BYTES = 2
 """f16, the one KV cache type."""
 
@@ -29,7 +28,8 @@ class ModelFacts:
     ref: ModelRef
     context_length: int
     """Trained."""
-    weights_bytes: int
+    weights_bytes: Mapping[str, int]
+    """By kernel table: each packs the weights in its own way."""
     kv_bytes_per_token: int
     eos_token_ids: tuple[int, ...]
 
@@ -69,9 +69,10 @@ class ModelArtifact:
     def stored_types(self) -> tuple[str, ...]:
         return tuple(sorted({tensor.type for tensor in self.tensors}))
 
-    @property
-    def weights_bytes(self) -> int:
-        return sum(tensor.size_bytes for tensor in self.tensors)
+    @cached_property
+    def weights_bytes(self) -> Mapping[str, int]:
+        """Memory of the loaded weights, by kernel table."""
+        return {table: _core.weights_bytes(self.gguf, table) for table in _core.kernel_tables()}
 
     @property
     def parameters_total(self) -> int:
@@ -102,7 +103,7 @@ class ModelArtifact:
         """What a plan needs. Blocking: hashes a file never hashed before, and builds the tokenizer.
 
         Raises:
-            UnsupportedModel: an architecture or a tensor type this engine lacks, or a vocabulary without weights.
+            UnsupportedModel: an architecture this engine lacks, or a vocabulary without weights.
             InvalidModel: metadata that must be there is missing or senseless.
         """
         self._require_runnable()
@@ -126,19 +127,10 @@ class ModelArtifact:
             raise UnsupportedModel(
                 f"{self.name} holds a vocabulary and no weights: it can tokenize, it cannot run", **details
             )
-        if self.architecture not in ARCHITECTURES:
+        architectures = _core.architectures()
+        if self.architecture not in architectures:
             raise UnsupportedModel(
-                f"{self.name} has architecture {self.architecture!r}; this engine runs {', '.join(ARCHITECTURES)}",
-                allowed=list(ARCHITECTURES),
+                f"{self.name} has architecture {self.architecture!r}; this engine runs {', '.join(architectures)}",
+                allowed=architectures,
                 **details,
             )
-        for tensor in self.tensors:
-            if tensor.type not in TENSOR_TYPES:
-                raise UnsupportedModel(
-                    f"tensor {tensor.name} of {self.name} has type {tensor.type}; this engine reads "
-                    f"{', '.join(TENSOR_TYPES)}",
-                    tensor=tensor.name,
-                    tensor_type=tensor.type,
-                    allowed=list(TENSOR_TYPES),
-                    **details,
-                )

@@ -117,7 +117,7 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
 def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> PlanEstimate:
     """The memory a plan asks for, known before anything is allocated."""
     return PlanEstimate(
-        weights_bytes=model.weights_bytes,
+        weights_bytes=model.weights_bytes[plan.backend],
         kv_cache_bytes=model.kv_bytes_per_token * plan.batch.context_length,
         prompt_tokens=prompt_tokens,
     )

@@ -16,12 +16,6 @@ namespace py = pybind11;
 using gguf::ArrayView;
 using gguf::ValueType;
 
-py::object text(std::string_view bytes) {
-  // Names and texts come from the file: bytes that are not UTF-8 are shown as U+FFFD.
-  return py::reinterpret_steal<py::object>(
-      PyUnicode_DecodeUTF8(bytes.data(), static_cast<py::ssize_t>(bytes.size()), "replace"));
-}
-
 py::object array_list(const ArrayView& array) {
   py::list list;
   if (array.element_type == ValueType::String) {
@@ -100,6 +94,11 @@ void register_file(py::module_& m) {
 }
 
 }  // namespace
+
+py::object text(std::string_view bytes) {
+  return py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeUTF8(bytes.data(), static_cast<py::ssize_t>(bytes.size()), "replace"));
+}
 
 void register_gguf(py::module_& m) {
   register_file(m);

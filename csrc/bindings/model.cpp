@@ -8,6 +8,8 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <stdexcept>
+#include <string>
 
 #include "bindings/register.h"
 #include "model/evaluation.h"
@@ -40,6 +42,16 @@ py::list logits(const Model& model, const std::vector<std::vector<std::int32_t>>
 }  // namespace
 
 void register_model(py::module_& m) {
+  m.def("architectures", [] {
+    std::vector<std::string> names;
+    for (const model::Architecture* architecture : model::architectures()) names.emplace_back(architecture->name);
+    return names;
+  });
+  m.def("weights_bytes", [](const gguf::File& file, const std::string& kernel_table) {
+    const kernels::KernelTable* table = kernels::find_kernel_table(kernel_table);
+    if (table == nullptr) throw std::invalid_argument("no kernel table is named '" + kernel_table + "'");
+    return model::weights_bytes(file, *table);
+  });
   py::class_<Model, std::shared_ptr<Model>>(m, "Model")
       .def_static(
           "load",

@@ -12,12 +12,28 @@ namespace py = pybind11;
 
 namespace {
 
+using engine::bindings::text;
+
+// A Python exception of our own. Its message may quote what a file holds.
+template <typename Failure>
+void register_error(py::module_& m, const char* name) {
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> type;
+  type.call_once_and_store_result([&] { return py::exception<Failure>(m, name); });
+  py::register_exception_translator([](std::exception_ptr failure) {
+    try {
+      std::rethrow_exception(std::move(failure));
+    } catch (const Failure& error) {
+      PyErr_SetObject(type.get_stored().ptr(), text(error.what()).ptr());
+    }
+  });
+}
+
 // Called with arguments, OSError becomes the subclass that belongs to the error number.
 void translate_system_error(std::exception_ptr failure) {
   try {
     std::rethrow_exception(std::move(failure));
   } catch (const std::system_error& error) {
-    PyErr_SetObject(PyExc_OSError, py::make_tuple(error.code().value(), error.what()).ptr());
+    PyErr_SetObject(PyExc_OSError, py::make_tuple(error.code().value(), text(error.what())).ptr());
   }
 }
 
@@ -25,8 +41,8 @@ void translate_system_error(std::exception_ptr failure) {
 
 PYBIND11_MODULE(_core, m) {
   m.attr("__version__") = ENGINE_VERSION;
-  py::register_exception<engine::gguf::MalformedFile>(m, "GgufError");
-  py::register_exception<engine::UnsupportedModel>(m, "UnsupportedModelError");
+  register_error<engine::gguf::MalformedFile>(m, "GgufError");
+  register_error<engine::UnsupportedModel>(m, "UnsupportedModelError");
   py::register_exception_translator(&translate_system_error);
   m.def("cpu_model", &engine::cpu_model);
   m.def("kernel_tables", [] {

@@ -2,7 +2,12 @@
 
 #include <pybind11/pybind11.h>
 
+#include <string_view>
+
 namespace engine::bindings {
+
+// Names and texts come from files: bytes that are not UTF-8 are shown as U+FFFD.
+pybind11::object text(std::string_view bytes);
 
 void register_gguf(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);

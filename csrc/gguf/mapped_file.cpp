@@ -16,7 +16,8 @@ namespace {
 
 class FileDescriptor {
  public:
-  explicit FileDescriptor(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  // Without O_NONBLOCK a named pipe would keep us waiting for a writer.
+  explicit FileDescriptor(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     if (fd_ < 0) throw std::system_error(errno, std::generic_category(), path);
   }
   ~FileDescriptor() { close(fd_); }

@@ -21,10 +21,6 @@ const Architecture& known_architecture(const gguf::File& file) {
   return *architecture;
 }
 
-std::size_t matrix_bytes(const kernels::Matrix& matrix) {
-  return matrix.packed.size() != 0 ? matrix.packed.size() : matrix.raw.size();
-}
-
 }  // namespace
 
 Model::Model(const std::string& path, const std::string& kernel_table, unsigned threads)
@@ -33,16 +29,5 @@ Model::Model(const std::string& path, const std::string& kernel_table, unsigned 
       architecture_(known_architecture(file_)),
       shape_(read_hyper_parameters(file_)),
       weights_(load_weights(file_, shape_, kernels_, threads)) {}
-
-std::size_t Model::weights_bytes() const {
-  std::size_t bytes = weights_.token_embedding.raw.size() + matrix_bytes(weights_.head.weight);
-  for (const Layer& layer : weights_.layers) {
-    for (const Projection* projection :
-         {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate, &layer.up, &layer.down}) {
-      bytes += matrix_bytes(projection->weight);
-    }
-  }
-  return bytes;
-}
 
 }  // namespace engine::model

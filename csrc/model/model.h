@@ -23,8 +23,7 @@ class Model {
   const Architecture& architecture() const { return architecture_; }
   const HyperParameters& shape() const { return shape_; }
   const Weights& weights() const { return weights_; }
-  // Memory the weights take, packed or, where they are not, in the mapping.
-  std::size_t weights_bytes() const;
+  std::size_t weights_bytes() const { return model::weights_bytes(file_, kernels_); }
 
  private:
   const kernels::KernelTable& kernels_;

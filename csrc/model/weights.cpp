@@ -136,4 +136,22 @@ Weights load_weights(const gguf::File& file, const HyperParameters& shape, const
   return weights;
 }
 
+std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& table) {
+  const bool tied = file.find_tensor("output.weight") == nullptr;
+  std::size_t bytes = 0;
+  for (const gguf::TensorInfo& tensor : file.tensors()) {
+    if (tensor.dimensions.size() < 2) continue;
+    const bool embedding = tensor.name == "token_embd.weight";
+    if (embedding) bytes += tensor.bytes.size();
+    if (embedding && !tied) continue;
+    kernels::Matrix matrix;
+    matrix.type = tensor.type;
+    matrix.rows = tensor.rows();
+    matrix.columns = tensor.columns();
+    const std::size_t packed = table.packed_bytes(matrix);
+    if (packed != 0 || !embedding) bytes += packed != 0 ? packed : tensor.bytes.size();
+  }
+  return bytes;
+}
+
 }  // namespace engine::model

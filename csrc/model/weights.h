@@ -39,4 +39,8 @@ struct Weights {
 Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
                      unsigned threads);
 
+// Memory that the file's matrices take once they are ready for a kernel table: packed, or where the table computes from
+// the file's own bytes, in the mapping. The token embedding is read row by row and so kept beside a packed head.
+std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& table);
+
 }  // namespace engine::model

@@ -78,8 +78,9 @@ def tiny(tmp_path: Path) -> Path:
 
 def test_it_is_a_backend_and_loads_models(bench: Bench, tiny: Path) -> None:
     backend: Backend = bench.backend
-    model: LoadedModel = backend.load(bench.prepare(tiny)[0])
-    assert model.weights_bytes > 0
+    plan, _ = bench.prepare(tiny)
+    model: LoadedModel = backend.load(plan)
+    assert model.weights_bytes == bench.registry.resolve(str(tiny)).weights_bytes[plan.backend] > 0
     assert "reference" in model.kernel_path
 
 

@@ -46,7 +46,9 @@ def test_an_artifact_says_what_the_file_holds(tmp_path: Path, installed: Path) -
     artifact = make_registry(tmp_path).resolve("Tiny-Llama")
     assert (artifact.architecture, artifact.stored_types, artifact.context_length) == ("llama", ("F32",), 256)
     assert artifact.kv_bytes_per_token == 2 * 2 * (16 + 16) * 2  # layers, KV heads, key and value, f16
-    assert artifact.weights_bytes == 4 * artifact.parameters_total
+    matrices = [tensor for tensor in artifact.tensors if len(tensor.shape) > 1]
+    assert artifact.weights_bytes["reference"] == sum(tensor.size_bytes for tensor in matrices)
+    assert artifact.weights_bytes["cpu_avx2"] >= artifact.weights_bytes["reference"]
     facts = artifact.facts()
     assert facts.ref.path == str(installed)
     assert facts.ref.content_hash.startswith("sha256:")
@@ -70,7 +72,7 @@ def test_a_file_that_changes_is_read_anew(tmp_path: Path, installed: Path) -> No
     write_tiny_model(installed, n_layer=1)
     after = registry.resolve("Tiny-Llama").facts()
     assert before.ref.content_hash != after.ref.content_hash
-    assert before.weights_bytes > after.weights_bytes
+    assert before.weights_bytes["reference"] > after.weights_bytes["reference"]
 
 
 def test_an_unknown_name_is_told_what_there_is(tmp_path: Path, installed: Path) -> None:

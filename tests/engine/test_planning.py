@@ -35,7 +35,7 @@ CONFIG = EngineConfig(Path("/models"), Path("/cache"), memory_mb=1000)
 MODEL = ModelFacts(
     ref=ModelRef(name="tiny", path="/models/tiny.gguf", content_hash="sha256:0", architecture="llama", stored_types=()),
     context_length=2048,
-    weights_bytes=100 * MIB,
+    weights_bytes={"cpu_avx2": 100 * MIB, "reference": 90 * MIB},
     kv_bytes_per_token=1024,
     eos_token_ids=(2, 7),
 )

@@ -17,7 +17,7 @@ from tests.golden.tiny_cases import PLAIN, QUANTIZED, kept, token_prompts, weigh
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "tiny.json").read_text())
-TABLES = ("reference", "cpu_avx2")
+TABLES = ("reference", "cpu_avx2", "cpu_avx512")
 
 Logits = npt.NDArray[np.float64]
 

@@ -37,6 +37,15 @@ CpuFeatures detect() {
   CpuFeatures features;
   const bool ymm_saved = (basic.ecx & kOsxsave) != 0 && (enabled_register_state() & kXmmAndYmm) == kXmmAndYmm;
   features.avx2 = ymm_saved && (basic.ecx & kFma) != 0 && (basic.ecx & kF16c) != 0 && (extended.ebx & kAvx2) != 0;
+  constexpr unsigned kFoundation = 1u << 16;
+  constexpr unsigned kDoubleAndQuad = 1u << 17;
+  constexpr unsigned kByteAndWord = 1u << 30;
+  constexpr unsigned kVectorLength = 1u << 31;
+  constexpr unsigned kNeeded = kFoundation | kDoubleAndQuad | kByteAndWord | kVectorLength;
+  constexpr unsigned kVnni = 1u << 11;
+  constexpr std::uint64_t kMasksAndZmm = 0b11100000;
+  features.avx512_vnni = features.avx2 && (enabled_register_state() & kMasksAndZmm) == kMasksAndZmm &&
+                         (extended.ebx & kNeeded) == kNeeded && (extended.ecx & kVnni) != 0;
   return features;
 }
 

@@ -5,7 +5,8 @@
 namespace engine {
 
 struct CpuFeatures {
-  bool avx2 = false;  // AVX2, FMA and F16C, and the system saves ymm registers
+  bool avx2 = false;         // AVX2, FMA and F16C, and the system saves ymm registers
+  bool avx512_vnni = false;  // AVX-512 F, BW, DQ, VL and VNNI beside these, and the system saves zmm registers
 };
 
 // What this processor has and the operating system permits.

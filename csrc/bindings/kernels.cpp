@@ -85,11 +85,12 @@ py::tuple quantize(const std::string& table_name, const Floats& x, std::size_t b
   require((block == 32 || block == 256) && n % block == 0, "block is not 32 or 256, or does not divide x");
   py::array_t<std::int8_t> codes(static_cast<py::ssize_t>(n));
   std::vector<std::int32_t> multipliers(n / (super ? kernels::kSuperBlockPart : kernels::kBlockPart));
+  std::vector<std::int32_t> shifts(multipliers.size());
   std::vector<float> scales(n / block);
   std::vector<float> scaled_sums(n / block);
   std::vector<std::int16_t> sums(super ? n / 16 : n / 32);
-  const kernels::QuantizedRow row{codes.mutable_data(), multipliers.data(), scales.data(), scaled_sums.data(),
-                                  sums.data()};
+  const kernels::QuantizedRow row{codes.mutable_data(), multipliers.data(), shifts.data(),
+                                  scales.data(),        scaled_sums.data(), sums.data()};
   const kernels::KernelTable& table = table_named(table_name);
   const InferenceFloatEnvironment environment;
   (super ? table.quantize_super_blocks : table.quantize_blocks)(x.data(), n, row);

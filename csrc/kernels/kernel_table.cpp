@@ -4,12 +4,13 @@
 #include <array>
 
 #include "kernels/avx2/table.h"
+#include "kernels/avx512/table.h"
 #include "kernels/reference/table.h"
 
 namespace engine::kernels {
 
 std::span<const KernelTable* const> kernel_tables() {
-  static const std::array<const KernelTable*, 2> tables{&avx2::table(), &reference::table()};
+  static const std::array<const KernelTable*, 3> tables{&avx512::table(), &avx2::table(), &reference::table()};
   return tables;
 }
 

@@ -44,6 +44,7 @@ struct AttentionBlock {
 struct QuantizedRow {
   std::int8_t* codes;
   std::int32_t* multipliers;
+  std::int32_t* shifts;
   float* scales;
   float* scaled_sums;  // blocks only
   std::int16_t* sums;

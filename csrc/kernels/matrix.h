@@ -56,6 +56,7 @@ struct Activations {
   const float* values = nullptr;              // [token_rows, columns]
   const std::int8_t* codes = nullptr;         // [token_rows, columns]
   const std::int32_t* multipliers = nullptr;  // [token_rows, columns / part], the same number in both 16-bit halves
+  const std::int32_t* shifts = nullptr;       // [token_rows, columns / part], multiplier = 1 << shift
   const float* scales = nullptr;              // [token_rows, columns / block]
   const float* scaled_sums = nullptr;         // Q8Block: [token_rows, columns / 32], scale * sum
   const std::int16_t* sums = nullptr;         // of multiplier * code; Q8Block: per 32, Q8SuperBlock: per 16 columns

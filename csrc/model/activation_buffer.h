@@ -25,11 +25,13 @@ class ActivationBuffer {
   AlignedBuffer values_;             // f32 [rows, width]
   AlignedBuffer block_codes_;        // i8  [rows, width]
   AlignedBuffer block_multipliers_;  // i32 [rows, width / 16]
+  AlignedBuffer block_shifts_;       // i32 [rows, width / 16]
   AlignedBuffer block_scales_;       // f32 [rows, width / 32]
   AlignedBuffer block_scaled_sums_;  // f32 [rows, width / 32]
   AlignedBuffer block_sums_;         // i16 [rows, width / 32]
   AlignedBuffer super_codes_;        // i8  [rows, width]
   AlignedBuffer super_multipliers_;  // i32 [rows, width / 32]
+  AlignedBuffer super_shifts_;       // i32 [rows, width / 32]
   AlignedBuffer super_scales_;       // f32 [rows, width / 256]
   AlignedBuffer super_sums_;         // i16 [rows, width / 16]
 };

@@ -46,7 +46,8 @@ struct BlockScale {
 
 // Chooses the multipliers of a block's parts and the shifts that its codes are made with.
 template <std::size_t kParts, std::size_t kPartSize>
-BlockScale scale_block(const float* x, std::int32_t* multipliers, std::array<int, kParts>& shifts) {
+BlockScale scale_block(const float* x, std::int32_t* multipliers, std::int32_t* part_shifts,
+                       std::array<int, kParts>& shifts) {
   std::array<float, kParts> magnitudes;
   float largest = 0.0F;
   for (std::size_t p = 0; p < kParts; ++p) {
@@ -58,7 +59,10 @@ BlockScale scale_block(const float* x, std::int32_t* multipliers, std::array<int
     shifts[p] = shift_of(magnitudes[p], largest);
     finest = std::max(finest, shifts[p]);
   }
-  for (std::size_t p = 0; p < kParts; ++p) multipliers[p] = multiplier_pair(1 << (finest - shifts[p]));
+  for (std::size_t p = 0; p < kParts; ++p) {
+    part_shifts[p] = finest - shifts[p];
+    multipliers[p] = multiplier_pair(1 << part_shifts[p]);
+  }
   return {largest / 127.0F / static_cast<float>(1 << finest), largest >= kLeastMagnitude ? 127.0F / largest : 0.0F};
 }
 
@@ -91,7 +95,8 @@ void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
   constexpr std::size_t kParts = quant::kBlock / kBlockPart;
   for (std::size_t b = 0; b < n / quant::kBlock; ++b, x += quant::kBlock) {
     std::array<int, kParts> shifts;
-    const BlockScale block = scale_block<kParts, kBlockPart>(x, out.multipliers + b * kParts, shifts);
+    const BlockScale block =
+        scale_block<kParts, kBlockPart>(x, out.multipliers + b * kParts, out.shifts + b * kParts, shifts);
     int sum = 0;
     for (std::size_t p = 0; p < kParts; ++p) {
       const __m256 inverse = _mm256_set1_ps(block.inverse * static_cast<float>(1 << shifts[p]));
@@ -108,7 +113,8 @@ void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& ou
   constexpr std::size_t kParts = quant::kSuperBlock / kSuperBlockPart;
   for (std::size_t b = 0; b < n / quant::kSuperBlock; ++b, x += quant::kSuperBlock) {
     std::array<int, kParts> shifts;
-    const BlockScale block = scale_block<kParts, kSuperBlockPart>(x, out.multipliers + b * kParts, shifts);
+    const BlockScale block =
+        scale_block<kParts, kSuperBlockPart>(x, out.multipliers + b * kParts, out.shifts + b * kParts, shifts);
     out.scales[b] = block.scale;
     for (std::size_t i = 0; i < quant::kSuperBlock; i += 16) {
       const std::size_t p = i / kSuperBlockPart;

@@ -29,7 +29,7 @@ int shift_of(float part, float block) {
 
 // Quantizes one block of `parts` parts; returns its scale.
 float quantize_block(const float* x, std::size_t parts, std::size_t part_size, std::int8_t* codes,
-                     std::int32_t* multipliers) {
+                     std::int32_t* multipliers, std::int32_t* part_shifts) {
   const float largest = largest_magnitude(x, parts * part_size);
   const float inverse = largest >= kLeastMagnitude ? 127.0F / largest : 0.0F;
   std::array<int, quant::kSuperBlock / kSuperBlockPart> shifts{};
@@ -39,7 +39,8 @@ float quantize_block(const float* x, std::size_t parts, std::size_t part_size, s
     finest = std::max(finest, shifts[p]);
   }
   for (std::size_t p = 0; p < parts; ++p) {
-    multipliers[p] = multiplier_pair(1 << (finest - shifts[p]));
+    part_shifts[p] = finest - shifts[p];
+    multipliers[p] = multiplier_pair(1 << part_shifts[p]);
     const float part_inverse = inverse * static_cast<float>(1 << shifts[p]);
     for (std::size_t i = p * part_size; i < (p + 1) * part_size; ++i) {
       codes[i] = static_cast<std::int8_t>(round_to_even(x[i] * part_inverse));
@@ -98,7 +99,8 @@ void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
   for (std::size_t b = 0; b < n / quant::kBlock; ++b) {
     std::int8_t* codes = out.codes + b * quant::kBlock;
     std::int32_t* multipliers = out.multipliers + b * kParts;
-    out.scales[b] = quantize_block(x + b * quant::kBlock, kParts, kBlockPart, codes, multipliers);
+    out.scales[b] =
+        quantize_block(x + b * quant::kBlock, kParts, kBlockPart, codes, multipliers, out.shifts + b * kParts);
     int sum = 0;
     for (std::size_t p = 0; p < kParts; ++p) {
       sum += multiplier_of(multipliers[p]) * sum_codes(codes + p * kBlockPart, kBlockPart);
@@ -111,8 +113,9 @@ void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
 void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
   constexpr std::size_t kParts = quant::kSuperBlock / kSuperBlockPart;
   for (std::size_t b = 0; b < n / quant::kSuperBlock; ++b) {
-    out.scales[b] = quantize_block(x + b * quant::kSuperBlock, kParts, kSuperBlockPart,
-                                   out.codes + b * quant::kSuperBlock, out.multipliers + b * kParts);
+    out.scales[b] =
+        quantize_block(x + b * quant::kSuperBlock, kParts, kSuperBlockPart, out.codes + b * quant::kSuperBlock,
+                       out.multipliers + b * kParts, out.shifts + b * kParts);
   }
   for (std::size_t j = 0; j < n / 16; ++j) {
     const int multiplier = multiplier_of(out.multipliers[j * 16 / kSuperBlockPart]);

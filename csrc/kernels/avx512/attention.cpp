@@ -1,0 +1,56 @@
+#include "kernels/attention.h"
+
+#include <immintrin.h>
+
+#include "kernels/avx2/lanes.h"
+#include "kernels/avx512/table.h"
+
+namespace engine::kernels::avx512 {
+namespace {
+
+struct Lanes {
+  static constexpr std::size_t kQueries = 8;
+
+  __m512 all;
+
+  static Lanes zero() { return {_mm512_setzero_ps()}; }
+  static Lanes broadcast(float x) { return {_mm512_set1_ps(x)}; }
+  static Lanes load(const float* source) { return {_mm512_loadu_ps(source)}; }
+  static Lanes load_halves(const std::uint16_t* source) {
+    return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)))};
+  }
+  static void store(float* target, const Lanes& x) { _mm512_storeu_ps(target, x.all); }
+  static Lanes add(const Lanes& a, const Lanes& b) { return {_mm512_add_ps(a.all, b.all)}; }
+  static Lanes subtract(const Lanes& a, const Lanes& b) { return {_mm512_sub_ps(a.all, b.all)}; }
+  static Lanes multiply(const Lanes& a, const Lanes& b) { return {_mm512_mul_ps(a.all, b.all)}; }
+  static Lanes fused(const Lanes& a, const Lanes& b, const Lanes& c) { return {_mm512_fmadd_ps(a.all, b.all, c.all)}; }
+  static Lanes maximum(const Lanes& a, const Lanes& b) { return {_mm512_max_ps(a.all, b.all)}; }
+  static Lanes exponential(const Lanes& x) {
+    using namespace kernels::exponential;
+    const __mmask16 underflow = _mm512_cmp_ps_mask(x.all, _mm512_set1_ps(kLow), _CMP_LT_OQ);
+    const __m512 clamped = _mm512_min_ps(x.all, _mm512_set1_ps(kHigh));
+    const __m512 shifted = _mm512_fmadd_ps(clamped, _mm512_set1_ps(kLog2E), _mm512_set1_ps(kRound));
+    const __m512 n = _mm512_sub_ps(shifted, _mm512_set1_ps(kRound));
+    const __m512 high = _mm512_fmadd_ps(n, _mm512_set1_ps(-kLn2High), clamped);
+    const __m512 b = _mm512_fmadd_ps(n, _mm512_set1_ps(-kLn2Low), high);
+    __m512 p = _mm512_set1_ps(kC6);
+    for (const float c : {kC5, kC4, kC3, kC2, 1.0F, 1.0F}) p = _mm512_fmadd_ps(p, b, _mm512_set1_ps(c));
+    const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
+    const __m512i scaled = _mm512_add_epi32(_mm512_castps_si512(p), power);
+    return {_mm512_castsi512_ps(_mm512_mask_mov_epi32(scaled, underflow, _mm512_setzero_si512()))};
+  }
+  static float largest(const Lanes& x) { return _mm512_reduce_max_ps(x.all); }
+  static float tree_sum(const Lanes& x) {
+    return avx2::tree_sum(_mm512_castps512_ps256(x.all), _mm512_extractf32x8_ps(x.all, 1));
+  }
+
+  static float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+  static float exponential(float x) { return avx2::exponential(x); }
+  static float float_from_half(std::uint16_t half) { return _cvtsh_ss(half); }
+};
+
+}  // namespace
+
+void attend(const AttentionBlock& block) { attend_with<Lanes>(block); }
+
+}  // namespace engine::kernels::avx512

@@ -1,0 +1,23 @@
+#include "kernels/avx512/table.h"
+
+#include "base/cpu_features.h"
+#include "kernels/avx2/table.h"
+
+namespace engine::kernels::avx512 {
+
+const KernelTable& table() {
+  static const KernelTable kTable = [] {
+    KernelTable table = avx2::table();
+    table.name = "cpu_avx512";
+    table.unavailable = [] {
+      return std::string(
+          cpu_features().avx512_vnni ? "" : "the processor or its system lacks AVX-512 F, BW, DQ, VL or VNNI");
+    };
+    table.multiply = multiply;
+    table.attend = attend;
+    return table;
+  }();
+  return kTable;
+}
+
+}  // namespace engine::kernels::avx512

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+// AVX-512 kernels with VNNI. What gains nothing from wider registers is taken from the AVX2 table.
+namespace engine::kernels::avx512 {
+
+const KernelTable& table();
+
+void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
+              std::size_t group_end, float* out, std::size_t out_stride);
+
+void attend(const AttentionBlock& block);
+
+}  // namespace engine::kernels::avx512

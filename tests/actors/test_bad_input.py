@@ -172,7 +172,7 @@ async def test_many_requests_in_one_piece_are_all_answered(system: System) -> No
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_noise_never_takes_the_engine_down(system: System, seed: int) -> None:
-    noise = random.Random(seed)  # noqa: S311  noise, not a secret
+    noise = random.Random(seed)
     client = RawClient(system.connect())
     await client.greet()
     await client.send_bytes(encode_frame(noise.randbytes(noise.randrange(1, 200))))

@@ -21,7 +21,7 @@ from protocol.errors import InternalError, InvalidModel, UnsupportedModel
 from protocol.plan import ExecutionPlan, RunRequest
 from tests.gguf_factory import write_tiny_model
 
-MACHINE = Machine("Test CPU", 1, 1 << 30, {"cpu_avx512": "not in this test", "cpu_avx2": "not in this test", "reference": ""})
+MACHINE = Machine("Test CPU", 1, 1 << 30, dict.fromkeys(("cpu_avx512", "cpu_avx2"), "not here") | {"reference": ""})
 PATIENCE_S = 60.0
 
 

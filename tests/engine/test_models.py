@@ -48,7 +48,8 @@ def test_an_artifact_says_what_the_file_holds(tmp_path: Path, installed: Path) -
     assert artifact.kv_bytes_per_token == 2 * 2 * (16 + 16) * 2  # layers, KV heads, key and value, f16
     matrices = [tensor for tensor in artifact.tensors if len(tensor.shape) > 1]
     assert artifact.weights_bytes["reference"] == sum(tensor.size_bytes for tensor in matrices)
-    assert artifact.weights_bytes["cpu_avx512"] == artifact.weights_bytes["cpu_avx2"] >= artifact.weights_bytes["reference"]
+    assert artifact.weights_bytes["cpu_avx2"] >= artifact.weights_bytes["reference"]
+    assert artifact.weights_bytes["cpu_avx512"] == artifact.weights_bytes["cpu_avx2"]
     facts = artifact.facts()
     assert facts.ref.path == str(installed)
     assert facts.ref.content_hash.startswith("sha256:")
@@ -101,7 +102,7 @@ def test_a_file_that_is_no_gguf_is_invalid(tmp_path: Path) -> None:
 def test_a_truncated_file_is_invalid_wherever_it_was_cut(tmp_path: Path) -> None:
     whole = write_tiny_model(tmp_path / "whole.gguf").read_bytes()
     registry = make_registry(tmp_path)
-    lengths = random.Random(0).sample(range(len(whole)), 50)  # noqa: S311  which bytes, not which secrets
+    lengths = random.Random(0).sample(range(len(whole)), 50)
     for length in lengths:
         cut = tmp_path / f"cut-{length}.gguf"
         cut.write_bytes(whole[:length])

@@ -6,7 +6,7 @@
 namespace engine::kernels::avx512 {
 
 const KernelTable& table() {
-  static const KernelTable kTable = [] {
+  static const KernelTable instance = [] {
     KernelTable table = avx2::table();
     table.name = "cpu_avx512";
     table.unavailable = [] {
@@ -17,7 +17,7 @@ const KernelTable& table() {
     table.attend = attend;
     return table;
   }();
-  return kTable;
+  return instance;
 }
 
 }  // namespace engine::kernels::avx512

@@ -15,14 +15,18 @@ namespace py = pybind11;
 using runtime::RunLoop;
 using runtime::SequenceEvents;
 
+// A group's buffers hold this many rows, so their sizes must stay far from overflowing.
+constexpr std::size_t kMaxPrefillChunk = 65536;
+
 void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<model::Model>& model,
             std::vector<std::int32_t> prompt, unsigned threads, std::int64_t spin_us, std::size_t prefill_chunk,
             std::size_t context_length, std::size_t max_tokens, float temperature, std::int32_t top_k, float top_p,
             float min_p, float repeat_penalty, std::size_t repeat_last_n, std::uint64_t seed,
             std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
             const std::shared_ptr<runtime::Vocabulary>& vocabulary, std::int64_t flush_ms) {
-  if (threads == 0 || prefill_chunk == 0 || max_tokens == 0) {
-    throw std::invalid_argument("threads, prefill_chunk and max_tokens must be at least 1");
+  if (threads == 0 || max_tokens == 0) throw std::invalid_argument("threads and max_tokens must be at least 1");
+  if (prefill_chunk == 0 || prefill_chunk > kMaxPrefillChunk) {
+    throw std::invalid_argument("prefill_chunk must be between 1 and " + std::to_string(kMaxPrefillChunk));
   }
   runtime::SequenceOptions options{
       .context_length = context_length,

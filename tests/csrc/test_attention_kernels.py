@@ -33,7 +33,7 @@ class KeyBlock:
         return _core.kernels.attend(table, queries, keys, self.values.view(np.uint16), self.visible, self.scale)
 
     def scores(self, queries: Floats) -> npt.NDArray[np.float64]:
-        return queries.astype(np.float64) @ self.keys[: self.visible].astype(np.float64).T * self.scale
+        return np.asarray(queries.astype(np.float64) @ self.keys[: self.visible].astype(np.float64).T * self.scale)
 
 
 def make_queries(seed: int, count: int, head_dim: int) -> Floats:

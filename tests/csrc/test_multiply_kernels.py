@@ -44,7 +44,7 @@ def code_steps(type_name: str, x: Floats) -> npt.NDArray[np.float64]:
     steps = []
     for row in x:
         _, multipliers, scales, _ = _core.kernels.quantize(REFERENCE, row, block)
-        steps.append(np.repeat(np.float64(scales), block) * np.repeat(multipliers, part))
+        steps.append(np.repeat(np.array(scales), block) * np.repeat(multipliers, part))
     return np.array(steps)
 
 

@@ -20,7 +20,9 @@ LEAST_MAGNITUDE = 2.0**-100
 
 finite_rows = arrays(np.float32, 512, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
 moderate_rows = arrays(np.float32, 512, elements=st.floats(-1e4, 1e4, width=32), fill=st.just(np.float32(0.25)))
-rows = st.one_of(finite_rows, moderate_rows)
+# Of one magnitude, from the smallest a float can have to the largest.
+scaled_rows = st.builds(np.ldexp, moderate_rows, st.integers(-149, 110))
+rows = st.one_of(finite_rows, moderate_rows, scaled_rows)
 
 
 @given(rows, st.sampled_from([32, 256]))
@@ -31,7 +33,7 @@ def test_codes_stand_for_their_values_within_half_a_step(x: Floats, block: int) 
     assert np.abs(codes.astype(int)).max() <= 127
     assert set(multipliers) <= {1, 2, 4, 8}
     by_value = np.repeat(np.array(multipliers), part)
-    steps = np.repeat(np.float64(scales), block) * by_value
+    steps = np.repeat(np.array(scales), block) * by_value
     largest = np.abs(x.astype(np.float64)).reshape(-1, block).max(axis=1)
     counts = np.repeat(largest >= LEAST_MAGNITUDE, block)
     # A little more than half: the inverse scale is a rounded float, worth up to 2^-22 of the 127 steps.
@@ -90,7 +92,7 @@ def test_quantizing_part_of_a_block_is_refused(table: str) -> None:
 @pytest.mark.parametrize("table", ALL_TABLES)
 @pytest.mark.parametrize("magnitude", [1e-6, 1.0, 1e6])
 def test_rms_norm(table: str, magnitude: float) -> None:
-    """Sixteen partial sums of n / 16 fused additions, halved by the root; four more to add them, six roundings after."""
+    """Sixteen partial sums of n / 16 fused additions, halved by the root; four to add them, six roundings after."""
     random = np.random.default_rng(4)
     for n in AWKWARD_SIZES:
         x = (magnitude * random.normal(0.0, 1.0, n)).astype(np.float32)
@@ -123,12 +125,11 @@ def test_rotate(table: str, halves: bool, head_dim: int, dimensions: int) -> Non
 
 @pytest.mark.parametrize("table", ALL_TABLES)
 def test_silu_multiply(table: str) -> None:
-    """exp is good to 1.2 units, the sum, quotient and product to one each; near -88 and below, exp is clamped."""
+    """Exp is good to 1.2 units, the sum, quotient and product to one each; near -88 and below, exp is clamped."""
     random = np.random.default_rng(6)
     for n in AWKWARD_SIZES:
-        gate = random.choice(np.array([0.1, 3.0, 30.0, 150.0]), n) * random.normal(0.0, 1.0, n)
+        gate = (random.choice([0.1, 3.0, 30.0, 150.0], n) * random.normal(0.0, 1.0, n)).astype(np.float32)
         up = random.normal(0.0, 1.0, n).astype(np.float32)
-        gate = gate.astype(np.float32)
         out = kernels.silu_multiply(table, gate, up)
         assert_same_bits(out, kernels.silu_multiply(REFERENCE, gate, up))
         x = gate.astype(np.float64)

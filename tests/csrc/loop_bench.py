@@ -1,0 +1,119 @@
+"""A run loop, and what its sequences did, gathered."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from engine import _core
+
+PATIENCE_S = 120.0
+
+
+@dataclass
+class Story:
+    """All that one sequence has told so far."""
+
+    token_ids: list[int] = field(default_factory=list)
+    token_times_ns: list[int] = field(default_factory=list)
+    text: str = ""
+    prefill_starts_ns: list[int] = field(default_factory=list)
+    stop_reasons: list[str] = field(default_factory=list)
+    error: str = ""
+    logits_digest: str = ""
+
+    def hear(self, events: _core.SequenceEvents) -> None:
+        assert not self.stop_reasons, "an end is the last that is heard"
+        self.token_ids += events.token_ids
+        self.token_times_ns += events.token_times_ns
+        self.text += events.text
+        if events.prefill_start_ns is not None:
+            self.prefill_starts_ns.append(events.prefill_start_ns)
+        if events.stop_reason is not None:
+            self.stop_reasons.append(events.stop_reason)
+        self.error += events.error
+        self.logits_digest += events.logits_digest
+
+    @property
+    def result(self) -> tuple[tuple[int, ...], str, list[str], str]:
+        """What must be the same in every run."""
+        return tuple(self.token_ids), self.text, self.stop_reasons, self.logits_digest
+
+
+class LoopBench:
+    """Submits sequences with plain settings and listens as the engine does: only when the descriptor is readable."""
+
+    def __init__(self, vocabulary: _core.Vocabulary) -> None:
+        self.loop = _core.RunLoop()
+        self.vocabulary = vocabulary
+        self.stories: dict[int, Story] = {}
+        self.wakeups = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.loop.close()
+
+    def submit(
+        self,
+        sequence_id: int,
+        model: _core.Model,
+        prompt: Sequence[int],
+        *,
+        threads: int = 1,
+        prefill_chunk: int = 256,
+        context_length: int = 1 << 20,
+        max_tokens: int = 16,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        repeat_penalty: float = 1.0,
+        seed: int = 0,
+        eos: Sequence[int] = (),
+        stops: Sequence[str] = (),
+        flush_ms: int = 0,
+        vocabulary: _core.Vocabulary | None = None,
+    ) -> None:
+        self.loop.submit(
+            sequence_id, model, prompt, threads=threads, spin_us=50, prefill_chunk=prefill_chunk,
+            context_length=context_length, max_tokens=max_tokens, temperature=temperature, top_k=0, top_p=top_p,
+            min_p=0.0, repeat_penalty=repeat_penalty, repeat_last_n=64, seed=seed, eos_token_ids=eos,
+            stop_strings=stops, vocabulary=vocabulary or self.vocabulary, flush_ms=flush_ms,
+        )  # fmt: skip
+        self.stories[sequence_id] = Story()
+
+    def readable(self, patience_s: float = 0.0) -> bool:
+        return bool(select.select([self.loop.event_fd], [], [], patience_s)[0])
+
+    def listen(self) -> None:
+        assert self.readable(PATIENCE_S), "the run loop went silent"
+        self.wakeups += 1
+        for events in self.loop.drain():
+            self.stories[events.sequence_id].hear(events)
+
+    def listen_until(self, heard: Callable[[], bool]) -> None:
+        while not heard():
+            self.listen()
+
+    def wait_for_token(self, sequence_id: int, count: int = 1) -> None:
+        story = self.stories[sequence_id]
+        self.listen_until(lambda: len(story.token_ids) >= count or bool(story.stop_reasons))
+
+    def wait_for_start(self, sequence_id: int) -> None:
+        self.listen_until(lambda: bool(self.stories[sequence_id].prefill_starts_ns))
+
+    def finish(self, *sequence_ids: int) -> Story:
+        """Listens until all of them have ended; the first one's story."""
+        self.listen_until(lambda: all(self.stories[sequence_id].stop_reasons for sequence_id in sequence_ids))
+        return self.stories[sequence_ids[0]]
+
+    def run(self, model: _core.Model, prompt: Sequence[int], **options: object) -> Story:
+        """One sequence from begin to end."""
+        sequence_id = len(self.stories) + 1
+        self.submit(sequence_id, model, prompt, **options)  # type: ignore[arg-type]
+        return self.finish(sequence_id)

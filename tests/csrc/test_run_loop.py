@@ -1,0 +1,344 @@
+"""The token loop: what it tells and when, how sequences end, and that nothing of them stays."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import _core
+from tests.csrc.loop_bench import LoopBench
+from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
+
+FOREVER = 1_000_000
+EMPTY = {"sequences": 0, "kv_cache_bytes": 0}
+
+
+@pytest.fixture
+def bench() -> Iterator[LoopBench]:
+    with LoopBench(tiny_vocabulary()) as bench:
+        yield bench
+
+
+@pytest.fixture
+def model() -> _core.Model:
+    return tiny_model()
+
+
+def slow_model() -> _core.Model:
+    """Sixteen layers in scalar code: a chunk of 2000 tokens takes seconds, one layer of it a fraction."""
+    return tiny_model(n_layer=16, context_length=4096)
+
+
+def occupancy(bench: LoopBench) -> dict[str, int]:
+    return {name: value for name, value in bench.loop.statistics().items() if name in EMPTY}
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_sequence_tells_its_story_in_order(bench: LoopBench, model: _core.Model) -> None:
+    before = time.monotonic_ns()
+    story = bench.run(model, tiny_prompt(20), max_tokens=40, temperature=1.0, prefill_chunk=8)
+    after = time.monotonic_ns()
+    assert len(story.token_ids) == len(story.token_times_ns) == 40
+    assert len(story.prefill_starts_ns) == 1
+    times = [before, *story.prefill_starts_ns, *story.token_times_ns, after]
+    assert times == sorted(times)
+    assert story.text == tiny_vocabulary().detokenize(story.token_ids)
+    assert (story.stop_reasons, story.error) == (["max_tokens"], "")
+    assert len(bytes.fromhex(story.logits_digest)) == 16
+
+
+def test_statistics_count_rows_and_steps(bench: LoopBench, model: _core.Model) -> None:
+    bench.run(model, tiny_prompt(20), max_tokens=5, prefill_chunk=8)
+    statistics = bench.loop.statistics()
+    # Three steps for the prompt, the last of which brings the first token.
+    assert (statistics["steps"], statistics["prefill_rows"], statistics["decode_rows"]) == (7, 20, 4)
+    assert statistics["busy_ns"] > 0
+
+
+def test_text_is_streamed_as_it_becomes_certain(bench: LoopBench, model: _core.Model) -> None:
+    bench.submit(1, model, tiny_prompt(5), max_tokens=FOREVER, temperature=1.0)
+    bench.wait_for_token(1, 50)
+    story = bench.stories[1]
+    # An unfinished character at most is missing.
+    whole = tiny_vocabulary().detokenize(story.token_ids)
+    assert whole.startswith(story.text)
+    assert len(whole) - len(story.text) <= 1
+
+
+def test_a_patient_reader_is_woken_for_the_begin_the_first_token_and_the_end(
+    bench: LoopBench, model: _core.Model
+) -> None:
+    story = bench.run(model, tiny_prompt(5), max_tokens=200, flush_ms=3_600_000)
+    assert len(story.token_ids) == 200
+    assert bench.wakeups <= 3
+
+
+def test_nothing_to_tell_leaves_the_descriptor_quiet(bench: LoopBench, model: _core.Model) -> None:
+    assert not bench.readable()
+    assert bench.loop.drain() == []
+    bench.run(model, tiny_prompt(5), max_tokens=3)
+    assert not bench.readable()
+    assert bench.loop.drain() == []
+
+
+def test_who_never_listens_finds_it_all_later(bench: LoopBench, model: _core.Model) -> None:
+    for sequence_id in (1, 2):
+        bench.submit(sequence_id, model, tiny_prompt(5), max_tokens=30)
+    while occupancy(bench) != EMPTY or bench.loop.statistics()["decode_rows"] < 58:
+        time.sleep(0.001)
+    first, second = bench.loop.drain()
+    assert (first.sequence_id, second.sequence_id) == (1, 2)
+    assert first.token_ids == second.token_ids
+    assert (len(first.token_ids), first.stop_reason) == (30, "max_tokens")
+
+
+# --- why sequences end -----------------------------------------------------------------------------------------------
+
+
+def test_an_end_token_ends_it_and_is_not_text(bench: LoopBench, model: _core.Model) -> None:
+    free = bench.run(model, tiny_prompt(5), max_tokens=40, temperature=1.0)
+    end = next(token for token in free.token_ids[3:] if free.token_ids.index(token) >= 3)
+    place = free.token_ids.index(end)
+    story = bench.run(model, tiny_prompt(5), max_tokens=40, temperature=1.0, eos=[9999, end])
+    assert story.stop_reasons == ["eos"]
+    assert story.token_ids == free.token_ids[: place + 1]
+    assert story.text == tiny_vocabulary().detokenize(free.token_ids[:place])
+
+
+def test_a_stop_string_over_two_tokens_ends_it(bench: LoopBench, model: _core.Model) -> None:
+    options = {"max_tokens": 100, "temperature": 1.0, "seed": 3}
+    free = bench.run(model, tiny_prompt(5), **options)
+    pieces = [tiny_vocabulary().piece(token) for token in free.token_ids]
+    pairs = [a[-1:] + b[:1] for a, b in itertools.pairwise(pieces) if a[-1:].isalnum() and b[:1].isalnum()]
+    stop = pairs[0].decode()
+    story = bench.run(model, tiny_prompt(5), **options, stops=["never said", stop])
+    assert story.stop_reasons == ["stop_string"]
+    assert story.text == free.text[: free.text.index(stop)]
+    count = len(story.token_ids)
+    assert story.token_ids == free.token_ids[:count]
+    texts = [tiny_vocabulary().detokenize(free.token_ids[:n]) for n in (count - 1, count)]
+    assert [stop in text for text in texts] == [False, True]
+
+
+def test_text_held_back_for_a_stop_string_comes_with_the_end(bench: LoopBench, model: _core.Model) -> None:
+    free = bench.run(model, tiny_prompt(5), max_tokens=30, temperature=1.0)
+    story = bench.run(model, tiny_prompt(5), max_tokens=30, temperature=1.0, stops=[free.text[-3:] + "and more"])
+    assert story.stop_reasons == ["max_tokens"]
+    assert story.text == free.text
+
+
+def test_the_context_ends_it(bench: LoopBench, model: _core.Model) -> None:
+    story = bench.run(model, tiny_prompt(5), max_tokens=FOREVER, context_length=70)
+    assert story.stop_reasons == ["context_full"]
+    assert len(story.token_ids) == 65
+    story = bench.run(model, tiny_prompt(5), context_length=6)
+    assert (story.stop_reasons, len(story.token_ids)) == (["context_full"], 1)
+
+
+def test_one_token_is_enough(bench: LoopBench, model: _core.Model) -> None:
+    story = bench.run(model, tiny_prompt(1), max_tokens=1)
+    assert (story.stop_reasons, len(story.token_ids)) == (["max_tokens"], 1)
+
+
+def test_a_token_the_vocabulary_lacks_prints_nothing(bench: LoopBench) -> None:
+    model = tiny_model(vocabulary="spm")
+    assert len(tiny_vocabulary()) < model.vocab_size
+    story = bench.run(model, tiny_prompt(5), max_tokens=100, temperature=1.0)
+    printable = [token for token in story.token_ids if token < len(tiny_vocabulary())]
+    assert len(printable) < len(story.token_ids) == 100
+    assert story.text == tiny_vocabulary().detokenize(printable)
+
+
+# --- cancelling ------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_prompt_is_cancelled_between_two_layers(bench: LoopBench) -> None:
+    bench.submit(1, slow_model(), tiny_prompt(2000), prefill_chunk=2000, max_tokens=FOREVER)
+    bench.wait_for_start(1)
+    assert occupancy(bench)["sequences"] <= 1
+    bench.loop.cancel(1)
+    story = bench.finish(1)
+    assert (story.stop_reasons, story.token_ids, story.text) == (["cancelled"], [], "")
+    assert bench.loop.statistics()["prefill_rows"] == 0
+    assert occupancy(bench) == EMPTY
+
+
+def test_a_decoding_sequence_is_cancelled(bench: LoopBench, model: _core.Model) -> None:
+    bench.submit(1, model, tiny_prompt(70), max_tokens=FOREVER, temperature=1.0)
+    bench.wait_for_token(1, 10)
+    bench.loop.cancel(1)
+    story = bench.finish(1)
+    assert story.stop_reasons == ["cancelled"]
+    assert story.text == tiny_vocabulary().detokenize(story.token_ids)
+    assert occupancy(bench) == EMPTY
+
+
+def test_cancelling_one_leaves_the_others(bench: LoopBench, model: _core.Model) -> None:
+    expected = bench.run(model, tiny_prompt(30), max_tokens=60).result
+    for sequence_id in (10, 11, 12):
+        bench.submit(sequence_id, model, tiny_prompt(30), max_tokens=60)
+    bench.loop.cancel(11)
+    bench.finish(10, 11, 12)
+    assert bench.stories[10].result == bench.stories[12].result == expected
+    assert bench.stories[11].stop_reasons == ["cancelled"]
+
+
+def test_cancelling_who_is_not_there_does_nothing(bench: LoopBench, model: _core.Model) -> None:
+    bench.loop.cancel(99)
+    story = bench.run(model, tiny_prompt(5))
+    bench.loop.cancel(1)
+    assert bench.run(model, tiny_prompt(5)).result == story.result
+
+
+def test_cancelled_before_it_begins(bench: LoopBench, model: _core.Model) -> None:
+    for sequence_id in range(50):
+        bench.submit(sequence_id, model, tiny_prompt(50), max_tokens=FOREVER)
+        bench.loop.cancel(sequence_id)
+    bench.finish(*range(50))
+    assert {story.stop_reasons[0] for story in bench.stories.values()} == {"cancelled"}
+    assert occupancy(bench) == EMPTY
+
+
+def test_who_hears_of_an_end_finds_its_memory_gone(bench: LoopBench) -> None:
+    """Also while another's step takes its time."""
+    slow = slow_model()
+    bench.submit(1, slow, tiny_prompt(5), max_tokens=FOREVER, prefill_chunk=250)
+    bench.wait_for_token(1)
+    bench.submit(2, slow, tiny_prompt(1500), max_tokens=FOREVER, prefill_chunk=250)
+    bench.wait_for_start(2)
+    bench.loop.cancel(1)
+    bench.finish(1)
+    statistics = occupancy(bench)
+    assert not bench.stories[2].token_ids
+    assert statistics["sequences"] == 1
+    assert statistics["kv_cache_bytes"] % (slow.kv_bytes_per_token * 64) == 0
+    bench.loop.cancel(2)
+    bench.finish(2)
+    assert occupancy(bench) == EMPTY
+
+
+# --- side by side ----------------------------------------------------------------------------------------------------
+
+
+def test_two_groups_run_side_by_side(bench: LoopBench) -> None:
+    llama, qwen = tiny_model("llama"), tiny_model("qwen2", "Q8_0")
+    prompt = tiny_prompt(20)
+    expected = [bench.run(model, prompt, max_tokens=50).result for model in (llama, qwen)]
+    for sequence_id, (model, threads) in enumerate([(llama, 1), (qwen, 2), (llama, 2), (qwen, 1)], 10):
+        bench.submit(sequence_id, model, prompt, max_tokens=50, threads=threads)
+    bench.finish(10, 11, 12, 13)
+    assert [bench.stories[sequence_id].result for sequence_id in (10, 11, 12, 13)] == expected * 2
+    assert occupancy(bench) == EMPTY
+
+
+def test_more_sequences_than_a_step_has_room_for(bench: LoopBench, model: _core.Model) -> None:
+    expected = bench.run(model, tiny_prompt(1), max_tokens=4, context_length=256).result
+    ids = range(1000, 1600)
+    for sequence_id in ids:
+        bench.submit(sequence_id, model, tiny_prompt(1), max_tokens=4, context_length=256)
+    bench.finish(*ids)
+    assert all(bench.stories[sequence_id].result == expected for sequence_id in ids)
+
+
+def test_a_model_is_let_go_when_only_idle_groups_hold_it(bench: LoopBench, model: _core.Model, tmp_path: Path) -> None:
+    path = tmp_path / "short-lived.gguf"
+    path.write_bytes(tiny_path().read_bytes())
+    short_lived = _core.Model.load(str(path), "reference", 1)
+    for sequence_id, threads in ((1, 1), (2, 2)):
+        bench.submit(sequence_id, short_lived, tiny_prompt(5), threads=threads)
+    bench.finish(1, 2)
+    assert str(path) in Path("/proc/self/maps").read_text()
+    del short_lived
+    bench.run(model, tiny_prompt(5))
+    assert str(path) not in Path("/proc/self/maps").read_text()
+
+
+def test_seeds(bench: LoopBench, model: _core.Model) -> None:
+    runs = [
+        bench.run(model, tiny_prompt(5), max_tokens=30, temperature=1.0, seed=seed) for seed in (1, 2, 1, 2**64 - 1)
+    ]
+    assert runs[0].result == runs[2].result
+    assert len({tuple(story.token_ids) for story in runs}) == 3
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "match"),
+    [
+        ([], {}, "no tokens"),
+        ([1, 2, 3], {"context_length": 3}, "fills the context"),
+        ([1] * 100, {"context_length": 64}, "fills the context"),
+        ([1, 100_000], {}, "token 100000"),
+        ([-1], {}, "token -1"),
+        ([1], {"threads": 0}, "threads"),
+        ([1], {"max_tokens": 0}, "max_tokens"),
+        ([1], {"prefill_chunk": 0}, "prefill_chunk"),
+        ([1], {"prefill_chunk": 2**62}, "prefill_chunk"),
+        ([1], {"temperature": -1.0}, "temperature"),
+        ([1], {"top_p": 0.0}, "top_p"),
+        ([1], {"repeat_penalty": 0.0}, "repeat_penalty"),
+        ([1], {"stops": ["ok", ""]}, "empty"),
+    ],
+)
+def test_nonsense_is_refused(
+    bench: LoopBench, model: _core.Model, prompt: list[int], options: dict[str, object], match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        bench.submit(1, model, prompt, **options)  # type: ignore[arg-type]
+    assert occupancy(bench) == EMPTY
+    assert bench.run(model, tiny_prompt(5)).stop_reasons == ["max_tokens"]
+
+
+def test_neither_model_nor_vocabulary_may_be_missing(bench: LoopBench, model: _core.Model) -> None:
+    with pytest.raises(TypeError):
+        bench.submit(1, None, [1])  # type: ignore[arg-type]
+    bench.vocabulary = None  # type: ignore[assignment]
+    with pytest.raises(TypeError):
+        bench.submit(1, model, [1])
+
+
+# --- closing and idling ----------------------------------------------------------------------------------------------
+
+
+def test_closing_ends_what_runs_as_cancelled(bench: LoopBench, model: _core.Model) -> None:
+    bench.submit(1, model, tiny_prompt(5), max_tokens=FOREVER)
+    bench.wait_for_token(1)
+    bench.submit(2, slow_model(), tiny_prompt(2000), prefill_chunk=2000, max_tokens=FOREVER)
+    bench.wait_for_start(2)
+    bench.submit(3, model, tiny_prompt(5), max_tokens=FOREVER)
+    bench.loop.close()
+    bench.finish(1, 2, 3)
+    assert [bench.stories[sequence_id].stop_reasons for sequence_id in (1, 2, 3)] == [["cancelled"]] * 3
+    assert occupancy(bench) == EMPTY
+    bench.loop.close()
+
+
+def test_what_comes_after_closing_ends_as_cancelled(bench: LoopBench, model: _core.Model) -> None:
+    bench.loop.close()
+    story = bench.run(model, tiny_prompt(5))
+    assert (story.stop_reasons, story.token_ids) == (["cancelled"], [])
+    bench.loop.cancel(1)
+
+
+def test_a_loop_dropped_while_it_runs_ends(model: _core.Model) -> None:
+    bench = LoopBench(tiny_vocabulary())
+    bench.submit(1, model, tiny_prompt(5), max_tokens=FOREVER, threads=2)
+    bench.wait_for_token(1)
+    del bench
+
+
+def test_idling_takes_no_processor_time(bench: LoopBench, model: _core.Model) -> None:
+    bench.run(model, tiny_prompt(5), threads=2)
+    before = time.process_time()
+    time.sleep(0.3)
+    # Enough for whatever else the test process does; a spinning thread would take all 0.3 s.
+    assert time.process_time() - before < 0.02
+    assert not bench.readable()

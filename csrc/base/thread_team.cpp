@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "base/checked.h"
 
@@ -19,10 +20,44 @@ constexpr int kPausesPerLook = 16;
 // look, in case it is the one that member, or whoever displaced it, waits for.
 constexpr std::chrono::microseconds kPatience{20};
 
+std::vector<int> allowed_processors() {
+  cpu_set_t allowed;
+  std::vector<int> processors;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return processors;
+  for (int i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &allowed)) processors.push_back(i);
+  }
+  return processors;
+}
+
+// Keeps the calling thread to one processor for as long as it lives. Where the system refuses, nothing is lost but
+// speed.
+class Confinement {
+ public:
+  explicit Confinement(int processor) {
+    confined_ = sched_getaffinity(0, sizeof(before_), &before_) == 0;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(processor, &one);
+    confined_ = confined_ && sched_setaffinity(0, sizeof(one), &one) == 0;
+  }
+  ~Confinement() {
+    if (confined_) sched_setaffinity(0, sizeof(before_), &before_);
+  }
+  Confinement(const Confinement&) = delete;
+  Confinement& operator=(const Confinement&) = delete;
+
+ private:
+  cpu_set_t before_{};
+  bool confined_ = false;
+};
+
 }  // namespace
 
 ThreadTeam::ThreadTeam(unsigned members, std::chrono::microseconds spin) : members_(members), spin_(spin) {
   if (members == 0) throw std::invalid_argument("threads must be at least 1");
+  processors_ = allowed_processors();
+  if (members < 2 || processors_.size() != members) processors_.clear();
   threads_.reserve(members - 1);
   try {
     for (unsigned member = 1; member < members; ++member) {
@@ -54,11 +89,15 @@ void ThreadTeam::run(const std::function<void(unsigned)>& job) {
     }
     wake_.notify_all();
   }
+  std::optional<Confinement> confinement;
+  if (!processors_.empty()) confinement.emplace(processors_[0]);
   job(0);
   barrier();
 }
 
 void ThreadTeam::serve(unsigned member) {
+  std::optional<Confinement> confinement;
+  if (!processors_.empty()) confinement.emplace(processors_[member]);
   std::uint64_t done = 0;
   for (;;) {
     const std::function<void(unsigned)>* job = nullptr;

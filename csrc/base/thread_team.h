@@ -13,7 +13,9 @@
 namespace engine {
 
 // A fixed group of threads that run one job together: the caller is member 0. Between jobs members sleep.
-// Inside a job they meet at barriers, spinning for a bounded time and then sleeping on a futex.
+// Inside a job they meet at barriers, spinning for a bounded time and then sleeping on a futex. Where there are as many
+// members as the process is allowed processors, each keeps to one of them during a job: two on one processor would take
+// turns at every barrier while another process has the second processor to itself.
 class ThreadTeam {
  public:
   // Throws std::invalid_argument for no members, std::system_error where threads cannot be made.
@@ -39,6 +41,7 @@ class ThreadTeam {
 
   const unsigned members_;
   const std::chrono::microseconds spin_;
+  std::vector<int> processors_;  // [members], or empty where they may run anywhere
 
   alignas(64) std::atomic<unsigned> arrived_{0};
   alignas(64) std::atomic<unsigned> barrier_generation_{0};

@@ -14,7 +14,8 @@ from engine import _core
 from tests.csrc.blocks import Floats
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_prompt, tiny_vocabulary
+from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
+from tests.golden.exact_llama import ExactModel
 
 ARCHITECTURES = ("llama", "qwen2")
 SOME_TYPES = ("F32", "F16", "Q8_0", "Q4_1", "Q5_0", "Q4_K", "Q6_K")
@@ -86,6 +87,18 @@ def test_lengths_around_the_edges_of_key_blocks(table: str) -> None:
     batch = model.logits([prompt[:length] for length in EDGES], threads=2, prefill_chunk=100)
     for length, logits in zip(EDGES, batch, strict=True):
         assert_same_bits(logits, expected[:length])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_long_contexts_are_right(architecture: str) -> None:
+    """All of the above would hold if every way of computing skipped the same key, or counted one twice."""
+    options = {"n_layer": 1, "context_length": 2048}
+    prompt = tiny_prompt(1100, seed=3)
+    positions = [0, 63, 64, 511, 512, 513, 575, 576, 1023, 1024, 1025, 1099]
+    (exact,) = ExactModel(tiny_path(architecture, "F32", **options)).logits([prompt], [positions])
+    logits = alone(tiny_model(architecture, "F32", REFERENCE, **options), prompt, prefill_chunk=300, threads=2)
+    # Floats against float64, and keys and values in f16.
+    assert np.abs(logits[positions] - exact).max() <= 2e-3 * exact.std()
 
 
 def test_the_real_model(smollm2: _core.Model) -> None:

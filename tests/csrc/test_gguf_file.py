@@ -212,6 +212,8 @@ def test_tensors_that_overlap(path: Path) -> None:
     first = g.Tensor("first", (16,), data=bytes(64))
     for offset, size in ((0, 4), (32, 8), (0, 16)):
         refused(path, g.GgufBytes([], [first, g.Tensor("second", (size,), data=bytes(64), offset=offset)]), "overlap")
+    by_a_byte = g.Tensor("second", (1,), data=bytes(64), offset=63)
+    refused(path, g.GgufBytes([("general.alignment", g.u32(1))], [first, by_a_byte], alignment=1), "overlap")
 
 
 def test_a_tensor_that_appears_twice(path: Path) -> None:

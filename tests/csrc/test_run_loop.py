@@ -206,11 +206,11 @@ def test_cancelled_before_it_begins(bench: LoopBench, model: _core.Model) -> Non
 
 
 def test_who_hears_of_an_end_finds_its_memory_gone(bench: LoopBench) -> None:
-    """Also while another's step takes its time."""
+    """And hears of it before another's next step, which takes its time."""
     slow = slow_model()
-    bench.submit(1, slow, tiny_prompt(5), max_tokens=FOREVER, prefill_chunk=250)
+    bench.submit(1, slow, tiny_prompt(5), max_tokens=FOREVER, prefill_chunk=1000)
     bench.wait_for_token(1)
-    bench.submit(2, slow, tiny_prompt(1500), max_tokens=FOREVER, prefill_chunk=250)
+    bench.submit(2, slow, tiny_prompt(2000), max_tokens=FOREVER, prefill_chunk=1000)
     bench.wait_for_start(2)
     bench.loop.cancel(1)
     bench.finish(1)

@@ -138,7 +138,8 @@ def test_silu_multiply(table: str) -> None:
 
 def test_silu_at_every_magnitude() -> None:
     exponents = np.arange(-126, 127)
-    gate = np.concatenate([np.ldexp(1.3, exponents), -np.ldexp(1.3, exponents), [0.0, -0.0, np.inf]]).astype(np.float32)
+    edges = [0.0, -0.0, 87.0, -87.0, 88.0, -88.0, -87.00001, -88.00001, np.inf]
+    gate = np.concatenate([np.ldexp(1.3, exponents), -np.ldexp(1.3, exponents), edges]).astype(np.float32)
     up = np.ones_like(gate)
     expected = kernels.silu_multiply(REFERENCE, gate, up)
     assert np.all(np.isfinite(expected[:-1]))

@@ -26,12 +26,12 @@ ROUNDS = 9
 
 
 def measure(model: str) -> list[Figure]:
-    """Figures for the default flush interval and for none."""
+    """Figures for the default flush interval, which has a bound, and for none."""
     with served_engine() as socket, BlockingClient.connect(socket) as client:
-        return [figure for flush_ms in (30, 0) for figure in _compare(client, model, flush_ms)]
+        return [*_compare(client, model, 30, bound=0.97), *_compare(client, model, 0, bound=None)]
 
 
-def _compare(client: BlockingClient, model: str, flush_ms: int) -> list[Figure]:
+def _compare(client: BlockingClient, model: str, flush_ms: int, bound: float | None) -> list[Figure]:
     request = RunRequest(
         model=model,
         prompt=PROMPT,
@@ -57,7 +57,7 @@ def _compare(client: BlockingClient, model: str, flush_ms: int) -> list[Figure]:
         Figure(f"run loop alone, {label}", "tokens/s", loop),
         Figure(f"through the socket, {label}", "tokens/s", served),
         Figure(f"through the socket, seen by the client, {label}", "tokens/s", seen),
-        Figure(f"through the socket / run loop alone, {label}", "ratio", ratios, at_least=0.97),
+        Figure(f"through the socket / run loop alone, {label}", "ratio", ratios, at_least=bound),
     ]
 
 

@@ -3,11 +3,12 @@
 #   make run           build, fetch a real model, stream one answer, show its metrics
 #   make test, lint    what .ci/run runs                make format        rewrite the sources' layout
 #   make test-models   tests that need gigabytes        make bench, peers  measured claims
+#   make sanitize      the core under sanitizers
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: setup develop run test test-models lint format bench peers clean
+.PHONY: setup develop run test test-models lint format bench sanitize peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -60,8 +61,9 @@ lint: develop
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	$(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -hide-progress \
+		    -extra-arg=-Wno-unknown-warning-option \
 	    -p "$$(dirname "$$(ls -t build/*/compile_commands.json | head -n 1)")" $(CURDIR)/csrc
 
 format: develop
@@ -71,6 +73,11 @@ format: develop
 
 bench: develop
 	$(BIN)/python -m benchmarks
+
+# Long: a build and the core's tests for each.
+sanitize: develop
+	tools/sanitize.sh address,undefined
+	tools/sanitize.sh thread
 
 peers: setup
 	tools/peers.sh

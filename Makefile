@@ -63,7 +63,7 @@ lint: develop
 	$(BIN)/mypy
 	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	$(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -hide-progress \
-		    -extra-arg=-Wno-unknown-warning-option \
+	    -extra-arg=-Wno-unknown-warning-option \
 	    -p "$$(dirname "$$(ls -t build/*/compile_commands.json | head -n 1)")" $(CURDIR)/csrc
 
 format: develop

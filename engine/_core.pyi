@@ -58,7 +58,8 @@ class Model:
 
     @staticmethod
     def load(path: str, kernel_table: str, threads: int) -> Model:
-        """Raises OSError, GgufError, UnsupportedModelError, ValueError (unknown table), MemoryError."""
+        """Raises OSError (also where the system refuses threads), GgufError, UnsupportedModelError, ValueError (a table
+        that is unknown or cannot run here, no threads), MemoryError."""
     @property
     def architecture(self) -> str: ...
     @property
@@ -120,7 +121,11 @@ class RunLoop:
         vocabulary: Vocabulary,
         flush_ms: int,
     ) -> None:
-        """Queue a sequence. Those of one model and thread count share steps. Raises ValueError, MemoryError."""
+        """Queue a sequence. Those of one model and equal settings share steps. After close() it ends as "cancelled".
+
+        Raises ValueError (a prompt, sampling option or stop string that cannot be; prefill_chunk beyond 65536),
+        MemoryError.
+        """
     def cancel(self, sequence_id: int) -> None:
         """End a sequence with stop_reason "cancelled", within one layer of a prefill chunk or one decode step."""
     def drain(self) -> list[SequenceEvents]: ...
@@ -139,7 +144,10 @@ class Utf8Stream:
 
 @final
 class StopMatcher:
-    """Lets text through up to the first stop string; holds back an end that may yet become one."""
+    """Lets text through up to the first stop string; holds back an end that may yet become one.
+
+    Raises ValueError for an empty stop string.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None: ...
     def append(self, text: str) -> str: ...
@@ -160,7 +168,7 @@ def sample(
     repeat_last_n: int = 64,
     seed: int = 0,
 ) -> int:
-    """One draw, as the run loop makes it for a token at this position."""
+    """One draw, as the run loop makes it for a token at this position. Raises ValueError."""
 
 def architectures() -> list[str]:
     """Values of general.architecture that Model.load takes."""

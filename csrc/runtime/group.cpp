@@ -1,6 +1,7 @@
 #include "runtime/group.h"
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 #include <utility>
 
@@ -118,7 +119,13 @@ void Group::announce_start(Member& member, EventBuffer& events) {
 
 void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) {
   Sequence& sequence = *member.sequence;
-  Sequence::Step step = sequence.draw(pass_.logits(logit_row), pass_.digest(logit_row), sampler_);
+  const std::span<const float> logits = pass_.logits(logit_row);
+  Sequence::Step step = sequence.draw(logits, pass_.digest(logit_row), sampler_);
+  // A token drawn from anything else than numbers would look like an answer.
+  if (!std::isfinite(logits[static_cast<std::size_t>(step.token)])) {
+    end(member, StopReason::Error, "the model's logits are not finite numbers: its weights are damaged");
+    return;
+  }
   const std::int64_t now = now_ns();
   const bool first = !std::exchange(member.produced, true);
   const bool due = first || now - member.flushed_ns >= sequence.options().flush_ns;

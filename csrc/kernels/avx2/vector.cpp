@@ -15,7 +15,8 @@ float largest_magnitude(const float* x, std::size_t n) {
   const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
   __m256 largest = _mm256_setzero_ps();
   for (std::size_t i = 0; i < n; i += 8) {
-    largest = _mm256_max_ps(largest, _mm256_and_ps(_mm256_loadu_ps(x + i), no_sign));
+    // In this order NaN, which no comparison finds larger, is passed over.
+    largest = _mm256_max_ps(_mm256_and_ps(_mm256_loadu_ps(x + i), no_sign), largest);
   }
   return largest_lane(largest);
 }

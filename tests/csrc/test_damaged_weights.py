@@ -1,0 +1,38 @@
+"""Weights that are no numbers: an error of the one sequence, and never an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from engine import _core
+from tests.csrc.loop_bench import LoopBench
+from tests.csrc.tiny_models import tiny_model, tiny_vocabulary
+from tests.gguf_factory import write_tiny_model
+
+
+def write_damaged_model(path: Path, value: float) -> Path:
+    write_tiny_model(path)
+    norm = next(tensor for tensor in gguf.GGUFReader(path, "r+").tensors if tensor.name == "output_norm.weight")
+    norm.data[:] = value
+    return path
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_damaged_weights_end_in_an_error_and_their_neighbours_go_on(
+    tmp_path: Path, value: float, temperature: float
+) -> None:
+    damaged = _core.Model.load(str(write_damaged_model(tmp_path / "damaged.gguf", value)), "reference", 1)
+    with LoopBench(tiny_vocabulary()) as bench:
+        bench.submit(1, damaged, [1, 2, 3], temperature=temperature, top_p=0.9)
+        bench.submit(2, tiny_model(), [1, 2, 3])
+        bench.finish(1, 2)
+        story, neighbour = bench.stories[1], bench.stories[2]
+    assert story.stop_reasons == ["error"]
+    assert "not finite" in story.error
+    assert story.token_ids == []
+    assert neighbour.stop_reasons == ["max_tokens"]

@@ -26,7 +26,7 @@ from protocol.codec import encode, failed
 from protocol.errors import EngineError, Overloaded, ShuttingDown
 from protocol.framing import encode_frame
 from protocol.messages import PROTOCOL_VERSION, Welcome
-from protocol.transport import ByteTransport, TransportClosed
+from protocol.transport import EagerTransport, TransportClosed
 
 _RETRY_MS = 1000
 
@@ -74,7 +74,7 @@ class ApiServer(Actor):
         if self._unix_socket is not None:
             self._unix_socket.close()
 
-    def attach(self, transport: ByteTransport) -> None:
+    def attach(self, transport: EagerTransport) -> None:
         """Serve a client at the other end of a transport."""
         self.nursery.start_soon(self._serve_client, transport)
 
@@ -121,7 +121,7 @@ class ApiServer(Actor):
         else:
             await transport.aclose()
 
-    async def _serve_client(self, transport: ByteTransport) -> None:
+    async def _serve_client(self, transport: EagerTransport) -> None:
         if self._draining:
             await self._turn_away(transport, ShuttingDown("the engine is stopping"))
             return
@@ -138,7 +138,7 @@ class ApiServer(Actor):
             del self._connections[connection_id]
             self._end_if_drained()
 
-    async def _turn_away(self, transport: ByteTransport, error: EngineError) -> None:
+    async def _turn_away(self, transport: EagerTransport, error: EngineError) -> None:
         with trio.move_on_after(self._limits.flush_s), suppress(TransportClosed):
             await transport.send(encode_frame(encode(failed(None, error))))
         await transport.aclose()

@@ -31,7 +31,7 @@ from protocol.errors import (
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.messages import PROTOCOL_VERSION, ClientMessage, EngineMessage, Hello, Welcome
 from protocol.replies import is_last
-from protocol.transport import ByteTransport, TransportClosed
+from protocol.transport import EagerTransport, TransportClosed
 from protocol.unpacking import unpack
 
 _RETRY_MS = 100
@@ -49,7 +49,7 @@ class Connection:
     def __init__(
         self,
         connection_id: int,
-        transport: ByteTransport,
+        transport: EagerTransport,
         control_plane: Inbox[ControlRequest],
         welcome: Welcome,
         limits: Limits,
@@ -130,6 +130,11 @@ class Connection:
         self._in_flight.clear()
 
     def _queue(self, frame: bytes) -> None:
+        # Nearly always the reader keeps up, and then the frame is gone before the writer's task would have its turn.
+        if not self._outbox_bytes:
+            frame = frame[self._transport.send_nowait(frame) :]
+        if not frame:
+            return
         self._outbox.append(frame)
         self._outbox_bytes += len(frame)
         self._outbox_filled.set()

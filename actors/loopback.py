@@ -21,6 +21,13 @@ class LoopbackTransport:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise TransportClosed from error
 
+    def send_nowait(self, data: bytes) -> int:
+        try:
+            self._outgoing.send_nowait(data)
+        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+            return 0
+        return len(data)
+
     async def receive(self) -> bytes:
         try:
             return await self._incoming.receive()

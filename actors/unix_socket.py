@@ -92,6 +92,12 @@ class SocketTransport:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise TransportClosed from error
 
+    def send_nowait(self, data: bytes) -> int:
+        try:
+            return os.write(self._stream.socket.fileno(), data)  # the descriptor is trio's, and does not block
+        except OSError:
+            return 0
+
     async def receive(self) -> bytes:
         try:
             data = await self._stream.receive_some(_RECEIVE_BYTES)

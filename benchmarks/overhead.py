@@ -28,7 +28,7 @@ ROUNDS = 9
 def measure(model: str) -> list[Figure]:
     """Figures for the default flush interval, which has a bound, and for none."""
     with served_engine() as socket, BlockingClient.connect(socket) as client:
-        return [*_compare(client, model, 30, bound=0.97), *_compare(client, model, 0, bound=None)]
+        return [*_compare(client, model, Stream().flush_ms, bound=0.97), *_compare(client, model, 0, bound=None)]
 
 
 def _compare(client: BlockingClient, model: str, flush_ms: int, bound: float | None) -> list[Figure]:

@@ -18,5 +18,12 @@ class ByteTransport(Protocol):
         """Hang up. Idempotent; never waits for the peer."""
 
 
+class EagerTransport(ByteTransport, Protocol):
+    """A transport that can also try to send without a turn of the event loop."""
+
+    def send_nowait(self, data: bytes) -> int:
+        """Send as much as the peer takes at once; how many bytes that was. 0 also where the peer is gone."""
+
+
 class TransportClosed(Exception):  # noqa: N818  named as what happened; a connection's ordinary end is no error
     """The stream has ended."""

@@ -64,8 +64,8 @@ class Stop(Value):
 
 class Stream(Value):
     flush_ms: Annotated[int, Field(ge=0, le=10_000)] = 50
-    """At most one ``Tokens`` message per this many milliseconds; the first token is always sent at once. Twenty messages
-    a second still read as a stream, and each takes about a millisecond of two compute threads."""
+    """At most one ``Tokens`` message per this many milliseconds; the first token is always sent at once. The default's
+    twenty messages a second read as a stream, and each takes about a millisecond from two compute threads."""
 
 
 class ExecutionRequest(Value):

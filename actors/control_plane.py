@@ -272,8 +272,6 @@ class ControlPlane(Actor):
         for other in self._executions.values():
             if other is not execution and other.computes:
                 other.alone = execution.alone = False
-        if self._measures(execution):
-            self._energy_sampler.put_nowait(execution.read_energy("start"))
 
     async def _advance(self, event: Advanced) -> None:
         """Pass tokens on: the path that runs dozens of times a second for each stream."""
@@ -283,6 +281,8 @@ class ControlPlane(Actor):
         for advance in event.advances:
             execution = self._executions[advance.execution_id]
             tokens = execution.advance(advance.events)
+            if advance.events.prefill_start_ns is not None and self._measures(execution):
+                self._energy_sampler.put_nowait(execution.read_energy("start"))
             if tokens is not None:
                 replies.append(Addressed(connection_id=execution.connection_id, message=tokens))
             if advance.events.stop_reason is not None:
@@ -290,7 +290,7 @@ class ControlPlane(Actor):
         if replies:
             await self._api_server.put(Deliver(replies=tuple(replies)))
         for execution in ended:
-            if self._measures(execution):
+            if execution.prefill_start_ns is not None and self._measures(execution):
                 self._energy_sampler.put_nowait(execution.read_energy("end"))
             else:
                 await self._finish(execution)

@@ -43,6 +43,7 @@ class FakeBackend:
         self.may_load.set()
         self.loading = threading.Event()
         self._pending: dict[int, SequenceEvents] = {}
+        self._begun: set[int] = set()
         self._next_token = 100
 
     def load(self, plan: ExecutionPlan) -> FakeModel:
@@ -63,8 +64,11 @@ class FakeBackend:
             self.emit(sequence_id, *told, stop="eos" if len(told) < plan.limits.max_tokens else "max_tokens")
 
     def emit(self, sequence_id: int, *texts: str, stop: BackendStopReason | None = None, error: str = "") -> None:
-        """One token for each text, then the end if there is a ``stop``."""
-        before = self._pending.get(sequence_id, SequenceEvents(sequence_id, prefill_start_ns=time.monotonic_ns()))
+        """One token for each text, then the end if there is a ``stop``. The first call begins the prefill."""
+        before = self._pending.get(sequence_id, SequenceEvents(sequence_id))
+        if sequence_id not in self._begun:
+            self._begun.add(sequence_id)
+            before = replace(before, prefill_start_ns=time.monotonic_ns())
         new_ids = tuple(range(self._next_token, self._next_token + len(texts)))
         self._next_token += len(texts)
         self._pending[sequence_id] = replace(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.base import Inbox
@@ -97,6 +98,22 @@ async def test_a_record_carries_the_joules_between_start_and_end() -> None:
         assert (await client.status()).energy == {"source": "rapl"}
 
 
+async def test_no_counter_is_read_before_the_prefill_begins() -> None:
+    backend, meter = FakeBackend(), make_meter()
+    system = make_system(backend, FakeDomain(energy_source="rapl"), meter)
+    async with running(system) as system, system.client() as client, trio.open_nursery() as nursery:
+        stream = Stream()
+        nursery.start_soon(stream.follow, client, make_request())
+        await until(lambda: 1 in backend.live)
+        await trio.testing.wait_all_tasks_blocked()
+        assert meter.reads == 0
+        backend.emit(1)
+        await until(lambda: meter.reads == 1)
+        backend.emit(1, "x", stop="eos")
+        await stream.ended.wait()
+        assert meter.reads == 2
+
+
 async def test_joules_of_executions_side_by_side_are_not_told_apart() -> None:
     backend = FakeBackend()
     system = make_system(backend, FakeDomain(energy_source="rapl"), make_meter())
@@ -125,6 +142,8 @@ async def test_an_execution_over_its_watts_is_stopped_for_that_reason() -> None:
     async with running(system) as system, system.client() as client, trio.open_nursery() as nursery:
         stream = Stream()
         nursery.start_soon(stream.follow, client, make_request())
+        await until(lambda: 1 in backend.live)
+        backend.emit(1)
         await stream.ended.wait()
         assert stream.record.stop_reason == "max_watts"
         assert backend.cancelled == [1]

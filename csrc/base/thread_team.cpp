@@ -3,11 +3,9 @@
 #include <immintrin.h>
 #include <sched.h>
 
-#include <algorithm>
 #include <chrono>
 #include <optional>
-
-#include "base/checked.h"
+#include <stdexcept>
 
 namespace engine {
 namespace {
@@ -141,11 +139,8 @@ bool ThreadTeam::spin_until_changed(unsigned generation) const {
   }
 }
 
-Range member_range(std::size_t count, std::size_t grain, unsigned member, unsigned members) {
-  const std::size_t units = divide_up(count, grain);
-  const std::size_t begin = units * member / members * grain;
-  const std::size_t end = units * (member + 1) / members * grain;
-  return {std::min(begin, count), std::min(end, count)};
+Range member_range(std::size_t count, unsigned member, unsigned members) {
+  return {count * member / members, count * (member + 1) / members};
 }
 
 }  // namespace engine

@@ -54,11 +54,11 @@ class ThreadTeam {
   std::vector<std::thread> threads_;
 };
 
-// The part of [0, count) that belongs to one member, in whole units of `grain`: contiguous, fixed for given numbers.
+// The part of [0, count) that belongs to one member: contiguous, fixed for given numbers.
 struct Range {
   std::size_t begin;
   std::size_t end;
 };
-Range member_range(std::size_t count, std::size_t grain, unsigned member, unsigned members);
+Range member_range(std::size_t count, unsigned member, unsigned members);
 
 }  // namespace engine

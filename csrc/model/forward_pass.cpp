@@ -95,10 +95,10 @@ Worker::Worker(ForwardPass& pass, unsigned member)
       member_(member),
       members_(pass.team_.size()) {}
 
-Range Worker::my_rows(std::size_t count) const { return member_range(count, 1, member_, members_); }
+Range Worker::my_rows(std::size_t count) const { return member_range(count, member_, members_); }
 
 Range Worker::my_groups(const Projection& projection) const {
-  return member_range(projection.weight.groups(), 1, member_, members_);
+  return member_range(projection.weight.groups(), member_, members_);
 }
 
 void Worker::embed() {

@@ -114,7 +114,7 @@ void pack(kernels::Matrix& matrix, const kernels::KernelTable& table, ThreadTeam
   if (bytes == 0) return;
   matrix.packed = AlignedBuffer(bytes);
   team.run([&](unsigned member) {
-    const Range range = member_range(matrix.groups(), 1, member, team.size());
+    const Range range = member_range(matrix.groups(), member, team.size());
     table.pack(matrix, range.begin, range.end);
   });
   gguf::MappedFile::release(matrix.raw);

@@ -35,7 +35,7 @@ from protocol.plan import (
     Stop,
 )
 
-BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx512", "cpu_avx2", "reference")
+BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference")
 """Best first; each names a kernel table."""
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("native",)
 """Those this engine can apply, of the ones the protocol names."""

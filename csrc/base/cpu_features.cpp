@@ -43,6 +43,8 @@ CpuFeatures detect() {
   constexpr unsigned kVectorLength = 1u << 31;
   constexpr unsigned kNeeded = kFoundation | kDoubleAndQuad | kByteAndWord | kVectorLength;
   constexpr unsigned kVnni = 1u << 11;
+  constexpr unsigned kAvxVnni = 1u << 4;
+  features.avx_vnni = features.avx2 && (cpuid(7, 1).eax & kAvxVnni) != 0;
   constexpr std::uint64_t kMasksAndZmm = 0b11100000;
   features.avx512_vnni = features.avx2 && (enabled_register_state() & kMasksAndZmm) == kMasksAndZmm &&
                          (extended.ebx & kNeeded) == kNeeded && (extended.ecx & kVnni) != 0;

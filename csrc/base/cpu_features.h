@@ -6,6 +6,7 @@ namespace engine {
 
 struct CpuFeatures {
   bool avx2 = false;         // AVX2, FMA and F16C, and the system saves ymm registers
+  bool avx_vnni = false;     // AVX-VNNI, 256 bits wide, beside these
   bool avx512_vnni = false;  // AVX-512 F, BW, DQ, VL and VNNI beside these, and the system saves zmm registers
 };
 

@@ -58,6 +58,7 @@ Floats multiply(const std::string& table_name, const std::string& type_name, con
   matrix.packed = AlignedBuffer(table.packed_bytes(matrix));
   table.pack(matrix, 0, matrix.groups());
   model::ActivationBuffer input(tokens, matrix.columns);
+  AlignedBuffer scratch(kernels::multiply_scratch_bytes(matrix.columns));
   Floats out({tokens, rows});
   const InferenceFloatEnvironment environment;
   for (std::size_t t = 0; t < tokens; ++t) {
@@ -65,7 +66,7 @@ Floats multiply(const std::string& table_name, const std::string& type_name, con
     input.quantize(t, matrix.columns, matrix.activation_format(), table);
   }
   table.multiply(matrix, input.view(matrix.columns, matrix.activation_format()), tokens, 0, matrix.groups(),
-                 out.mutable_data(), rows);
+                 out.mutable_data(), rows, scratch.as<std::byte>());
   return out;
 }
 
@@ -84,18 +85,19 @@ py::tuple quantize(const std::string& table_name, const Floats& x, std::size_t b
   const auto n = static_cast<std::size_t>(x.size());
   require((block == 32 || block == 256) && n % block == 0, "block is not 32 or 256, or does not divide x");
   py::array_t<std::int8_t> codes(static_cast<py::ssize_t>(n));
-  std::vector<std::int32_t> multipliers(n / (super ? kernels::kSuperBlockPart : kernels::kBlockPart));
-  std::vector<std::int32_t> shifts(multipliers.size());
+  std::vector<std::int32_t> shifts(n / (super ? kernels::kSuperBlockPart : kernels::kBlockPart));
   std::vector<float> scales(n / block);
   std::vector<float> scaled_sums(n / block);
-  std::vector<std::int16_t> sums(super ? n / 16 : n / 32);
-  const kernels::QuantizedRow row{codes.mutable_data(), multipliers.data(), shifts.data(),
-                                  scales.data(),        scaled_sums.data(), sums.data()};
+  std::vector<std::int32_t> block_sums(n / 32);
+  std::vector<std::int16_t> sums(n / 16);
+  const kernels::QuantizedRow row{codes.mutable_data(), shifts.data(),      scales.data(),
+                                  block_sums.data(),    scaled_sums.data(), sums.data()};
   const kernels::KernelTable& table = table_named(table_name);
   const InferenceFloatEnvironment environment;
   (super ? table.quantize_super_blocks : table.quantize_blocks)(x.data(), n, row);
-  for (std::int32_t& multiplier : multipliers) multiplier = kernels::multiplier_of(multiplier);
-  return py::make_tuple(codes, multipliers, scales, sums);
+  for (std::int32_t& shift : shifts) shift = 1 << shift;
+  if (super) return py::make_tuple(codes, shifts, scales, sums);
+  return py::make_tuple(codes, shifts, scales, block_sums);
 }
 
 Floats rotate(const std::string& table_name, const Floats& heads, std::size_t head_dim, const Floats& cosines,

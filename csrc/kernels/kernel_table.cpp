@@ -5,12 +5,14 @@
 
 #include "kernels/avx2/table.h"
 #include "kernels/avx512/table.h"
+#include "kernels/avx_vnni/table.h"
 #include "kernels/reference/table.h"
 
 namespace engine::kernels {
 
 std::span<const KernelTable* const> kernel_tables() {
-  static const std::array<const KernelTable*, 3> tables{&avx512::table(), &avx2::table(), &reference::table()};
+  static const std::array<const KernelTable*, 4> tables{&avx512::table(), &avx_vnni::table(), &avx2::table(),
+                                                            &reference::table()};
   return tables;
 }
 

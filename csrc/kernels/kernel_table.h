@@ -43,11 +43,11 @@ struct AttentionBlock {
 // Where one row's quantized form goes; the fields are those of Activations.
 struct QuantizedRow {
   std::int8_t* codes;
-  std::int32_t* multipliers;
   std::int32_t* shifts;
   float* scales;
-  float* scaled_sums;  // blocks only
-  std::int16_t* sums;
+  std::int32_t* block_sums;  // blocks only
+  float* scaled_sums;        // blocks only
+  std::int16_t* sums;        // super-blocks only
 };
 
 struct KernelTable {
@@ -59,9 +59,10 @@ struct KernelTable {
   std::size_t (*packed_bytes)(const Matrix& matrix);
   void (*pack)(Matrix& matrix, std::size_t group_begin, std::size_t group_end);
 
-  // out[t * out_stride + r] = dot(row r, input t) for the rows of the groups, t < token_rows.
+  // out[t * out_stride + r] = dot(row r, input t) for the rows of the groups, t < token_rows. `scratch` is the calling
+  // thread's own, of multiply_scratch_bytes(columns), on a line's boundary.
   void (*multiply)(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
-                   std::size_t group_end, float* out, std::size_t out_stride);
+                   std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
 
   void (*rms_norm)(const float* x, const float* weight, float epsilon, std::size_t n, float* out);
   // One row of n values; see Activations.

@@ -53,16 +53,18 @@ inline constexpr float kLeastMagnitude = 0x1p-100F;
 // Every row is quantized for itself, so that no result depends on which rows share a call.
 struct Activations {
   std::size_t columns = 0;
-  const float* values = nullptr;              // [token_rows, columns]
-  const std::int8_t* codes = nullptr;         // [token_rows, columns]
-  const std::int32_t* multipliers = nullptr;  // [token_rows, columns / part], the same number in both 16-bit halves
-  const std::int32_t* shifts = nullptr;       // [token_rows, columns / part], multiplier = 1 << shift
-  const float* scales = nullptr;              // [token_rows, columns / block]
-  const float* scaled_sums = nullptr;         // Q8Block: [token_rows, columns / 32], scale * sum
-  const std::int16_t* sums = nullptr;         // of multiplier * code; Q8Block: per 32, Q8SuperBlock: per 16 columns
+  const float* values = nullptr;         // [token_rows, columns]
+  const std::int8_t* codes = nullptr;    // [token_rows, columns]
+  const std::int32_t* shifts = nullptr;  // [token_rows, columns / part], multiplier = 1 << shift
+  const float* scales = nullptr;         // [token_rows, columns / block]
+  // Of multiplier * code. Q8Block:
+  const std::int32_t* block_sums = nullptr;  // [token_rows, columns / 32]
+  const float* scaled_sums = nullptr;        // [token_rows, columns / 32], scale * sum
+  // Q8SuperBlock:
+  const std::int16_t* sums = nullptr;  // [token_rows, columns / 16]
 };
 
-inline std::int32_t multiplier_pair(int multiplier) { return multiplier * 0x10001; }
-inline int multiplier_of(std::int32_t pair) { return pair & 0xFFFF; }
+// What KernelTable::multiply may write of its scratch: unpacked codes, factors and scales of two groups.
+constexpr std::size_t multiply_scratch_bytes(std::size_t columns) { return 2 * (columns + 255) / 256 * 256 * 24; }
 
 }  // namespace engine::kernels

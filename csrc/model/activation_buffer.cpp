@@ -12,13 +12,11 @@ using quant::kSuperBlock;
 ActivationBuffer::ActivationBuffer(std::size_t max_rows, std::size_t max_width)
     : values_(max_rows * max_width * sizeof(float)),
       block_codes_(max_rows * max_width),
-      block_multipliers_(max_rows * divide_up(max_width, kernels::kBlockPart) * sizeof(std::int32_t)),
       block_shifts_(max_rows * divide_up(max_width, kernels::kBlockPart) * sizeof(std::int32_t)),
       block_scales_(max_rows * divide_up(max_width, kBlock) * sizeof(float)),
       block_scaled_sums_(max_rows * divide_up(max_width, kBlock) * sizeof(float)),
-      block_sums_(max_rows * divide_up(max_width, kBlock) * sizeof(std::int16_t)),
+      block_sums_(max_rows * divide_up(max_width, kBlock) * sizeof(std::int32_t)),
       super_codes_(max_rows * max_width),
-      super_multipliers_(max_rows * divide_up(max_width, kernels::kSuperBlockPart) * sizeof(std::int32_t)),
       super_shifts_(max_rows * divide_up(max_width, kernels::kSuperBlockPart) * sizeof(std::int32_t)),
       super_scales_(max_rows * divide_up(max_width, kSuperBlock) * sizeof(float)),
       super_sums_(max_rows * divide_up(max_width, std::size_t{16}) * sizeof(std::int16_t)) {}
@@ -30,22 +28,21 @@ void ActivationBuffer::quantize(std::size_t index, std::size_t width, Activation
     case ActivationFormat::F32:
       return;
     case ActivationFormat::Q8Block:
-      table.quantize_blocks(
-          row(index, width), width,
-          {.codes = block_codes_.as<std::int8_t>() + index * width,
-           .multipliers = block_multipliers_.as<std::int32_t>() + index * (width / kernels::kBlockPart),
-           .shifts = block_shifts_.as<std::int32_t>() + index * (width / kernels::kBlockPart),
-           .scales = block_scales_.as<float>() + blocks,
-           .scaled_sums = block_scaled_sums_.as<float>() + blocks,
-           .sums = block_sums_.as<std::int16_t>() + blocks});
+      table.quantize_blocks(row(index, width), width,
+                            {.codes = block_codes_.as<std::int8_t>() + index * width,
+                             .shifts = block_shifts_.as<std::int32_t>() + index * (width / kernels::kBlockPart),
+                             .scales = block_scales_.as<float>() + blocks,
+                             .block_sums = block_sums_.as<std::int32_t>() + blocks,
+                             .scaled_sums = block_scaled_sums_.as<float>() + blocks,
+                             .sums = nullptr});
       return;
     case ActivationFormat::Q8SuperBlock:
       table.quantize_super_blocks(
           row(index, width), width,
           {.codes = super_codes_.as<std::int8_t>() + index * width,
-           .multipliers = super_multipliers_.as<std::int32_t>() + index * (width / kernels::kSuperBlockPart),
            .shifts = super_shifts_.as<std::int32_t>() + index * (width / kernels::kSuperBlockPart),
            .scales = super_scales_.as<float>() + index * (width / kSuperBlock),
+           .block_sums = nullptr,
            .scaled_sums = nullptr,
            .sums = super_sums_.as<std::int16_t>() + index * (width / 16)});
   }
@@ -57,14 +54,12 @@ kernels::Activations ActivationBuffer::view(std::size_t width, ActivationFormat 
   view.values = values_.as<float>();
   if (format == ActivationFormat::Q8Block) {
     view.codes = block_codes_.as<std::int8_t>();
-    view.multipliers = block_multipliers_.as<std::int32_t>();
     view.shifts = block_shifts_.as<std::int32_t>();
     view.scales = block_scales_.as<float>();
     view.scaled_sums = block_scaled_sums_.as<float>();
-    view.sums = block_sums_.as<std::int16_t>();
+    view.block_sums = block_sums_.as<std::int32_t>();
   } else if (format == ActivationFormat::Q8SuperBlock) {
     view.codes = super_codes_.as<std::int8_t>();
-    view.multipliers = super_multipliers_.as<std::int32_t>();
     view.shifts = super_shifts_.as<std::int32_t>();
     view.scales = super_scales_.as<float>();
     view.sums = super_sums_.as<std::int16_t>();

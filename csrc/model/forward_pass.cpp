@@ -29,7 +29,11 @@ ForwardPass::ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_r
       heads_(max_rows * heads_width_ * sizeof(float)),
       projected_(max_rows * std::max(model.shape().embedding, model.shape().feed_forward) * sizeof(float)),
       gates_(max_rows * model.shape().feed_forward * sizeof(float)),
-      input_(max_rows, widest_input(model.shape())) {}
+      input_(max_rows, widest_input(model.shape())) {
+  for (unsigned i = 0; i < team.size(); ++i) {
+    scratch_.emplace_back(kernels::multiply_scratch_bytes(widest_input(model.shape())));
+  }
+}
 
 void ForwardPass::plan(std::span<const Segment> segments) {
   rows_.clear();
@@ -93,7 +97,8 @@ Worker::Worker(ForwardPass& pass, unsigned member)
       shape_(pass.model_.shape()),
       kernels_(pass.model_.kernels()),
       member_(member),
-      members_(pass.team_.size()) {}
+      members_(pass.team_.size()),
+      scratch_(pass.scratch_[member].as<std::byte>()) {}
 
 Range Worker::my_rows(std::size_t count) const { return member_range(count, member_, members_); }
 
@@ -130,7 +135,7 @@ void Worker::normalize(const std::vector<float>& weight, std::initializer_list<c
 void Worker::multiply(const Projection& projection, Range groups, std::size_t rows, float* out, std::size_t stride) {
   const kernels::Matrix& matrix = projection.weight;
   kernels_.multiply(matrix, pass_.input_.view(input_width_, matrix.activation_format()), rows, groups.begin, groups.end,
-                    out, stride);
+                    out, stride, scratch_);
   if (projection.bias.empty()) return;
   const std::size_t end = std::min(groups.end * kernels::kGroupRows, matrix.rows);
   for (std::size_t t = 0; t < rows; ++t) {

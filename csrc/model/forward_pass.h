@@ -70,13 +70,14 @@ class ForwardPass {
   std::vector<AttentionUnit> units_;
   std::vector<std::size_t> logit_rows_;
 
-  AlignedBuffer residual_;             // f32 [rows, embedding]
-  AlignedBuffer heads_;                // f32 [rows, query_width + 2 * kv_width]
-  AlignedBuffer projected_;            // f32 [rows, max(embedding, feed_forward)]
-  AlignedBuffer gates_;                // f32 [rows, feed_forward]
-  ActivationBuffer input_;             // what the next projection reads
-  AlignedBuffer logits_;               // f32 [logit rows, vocabulary]
-  std::vector<Digest> chunk_digests_;  // [logit rows, chunks]
+  AlignedBuffer residual_;              // f32 [rows, embedding]
+  AlignedBuffer heads_;                 // f32 [rows, query_width + 2 * kv_width]
+  AlignedBuffer projected_;             // f32 [rows, max(embedding, feed_forward)]
+  AlignedBuffer gates_;                 // f32 [rows, feed_forward]
+  ActivationBuffer input_;              // what the next projection reads
+  AlignedBuffer logits_;                // f32 [logit rows, vocabulary]
+  std::vector<AlignedBuffer> scratch_;  // [members]
+  std::vector<Digest> chunk_digests_;   // [logit rows, chunks]
   bool aborted_ = false;
 };
 
@@ -116,6 +117,7 @@ class Worker {
   unsigned member_;
   unsigned members_;
   std::size_t input_width_ = 0;
+  std::byte* scratch_;  // of kernels::multiply_scratch_bytes
 
   // Scratch of attend_unit, for its queries in order (row, head).
   std::vector<const float*> queries_;

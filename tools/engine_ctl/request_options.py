@@ -29,7 +29,7 @@ _FLAGS = (
     ),
     click.option("--system", help="The system message, with --chat."),
     click.option("--quant", help="native, q8_0, q6_k, q4_k_m.  [default: native]"),
-    click.option("--backend", help="cpu_avx2, reference.  [default: the best this machine has]"),
+    click.option("--backend", help="cpu_avx512, cpu_avx_vnni, cpu_avx2, reference.  [default: the best this machine has]"),
     click.option("--max-tokens", type=int, help="Most tokens to generate.  [default: 512]"),
     click.option("--max-watts", type=float, help="Stop when the execution draws more; refused where nothing measures."),
     click.option("--temperature", type=float, help="0 is greedy.  [default: 0]"),

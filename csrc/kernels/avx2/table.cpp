@@ -1,6 +1,7 @@
 #include "kernels/avx2/table.h"
 
 #include "base/cpu_features.h"
+#include "kernels/panel.h"
 
 namespace engine::kernels::avx2 {
 
@@ -9,8 +10,8 @@ const KernelTable& table() {
       .name = "cpu_avx2",
       .unavailable =
           [] { return std::string(cpu_features().avx2 ? "" : "the processor or its system lacks AVX2, FMA or F16C"); },
-      .packed_bytes = packed_bytes,
-      .pack = pack,
+      .packed_bytes = panel_bytes,
+      .pack = pack_panels,
       .multiply = multiply,
       .rms_norm = rms_norm,
       .quantize_blocks = quantize_blocks,

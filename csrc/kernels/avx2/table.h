@@ -7,10 +7,8 @@ namespace engine::kernels::avx2 {
 
 const KernelTable& table();
 
-std::size_t packed_bytes(const Matrix& matrix);
-void pack(Matrix& matrix, std::size_t group_begin, std::size_t group_end);
 void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
-              std::size_t group_end, float* out, std::size_t out_stride);
+              std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
 
 void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n, float* out);
 void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out);

@@ -47,8 +47,7 @@ struct BlockScale {
 
 // Chooses the multipliers of a block's parts and the shifts that its codes are made with.
 template <std::size_t kParts, std::size_t kPartSize>
-BlockScale scale_block(const float* x, std::int32_t* multipliers, std::int32_t* part_shifts,
-                       std::array<int, kParts>& shifts) {
+BlockScale scale_block(const float* x, std::int32_t* part_shifts, std::array<int, kParts>& shifts) {
   std::array<float, kParts> magnitudes;
   float largest = 0.0F;
   for (std::size_t p = 0; p < kParts; ++p) {
@@ -62,7 +61,6 @@ BlockScale scale_block(const float* x, std::int32_t* multipliers, std::int32_t* 
   }
   for (std::size_t p = 0; p < kParts; ++p) {
     part_shifts[p] = finest - shifts[p];
-    multipliers[p] = multiplier_pair(1 << part_shifts[p]);
   }
   return {largest / 127.0F / static_cast<float>(1 << finest), largest >= kLeastMagnitude ? 127.0F / largest : 0.0F};
 }
@@ -96,16 +94,15 @@ void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
   constexpr std::size_t kParts = quant::kBlock / kBlockPart;
   for (std::size_t b = 0; b < n / quant::kBlock; ++b, x += quant::kBlock) {
     std::array<int, kParts> shifts;
-    const BlockScale block =
-        scale_block<kParts, kBlockPart>(x, out.multipliers + b * kParts, out.shifts + b * kParts, shifts);
+    const BlockScale block = scale_block<kParts, kBlockPart>(x, out.shifts + b * kParts, shifts);
     int sum = 0;
     for (std::size_t p = 0; p < kParts; ++p) {
       const __m256 inverse = _mm256_set1_ps(block.inverse * static_cast<float>(1 << shifts[p]));
-      sum += multiplier_of(out.multipliers[b * kParts + p]) *
+      sum += (1 << out.shifts[b * kParts + p]) *
              quantize16(x + p * kBlockPart, inverse, out.codes + b * quant::kBlock + p * kBlockPart);
     }
     out.scales[b] = block.scale;
-    out.sums[b] = static_cast<std::int16_t>(sum);
+    out.block_sums[b] = sum;
     out.scaled_sums[b] = block.scale * static_cast<float>(sum);
   }
 }
@@ -114,14 +111,13 @@ void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& ou
   constexpr std::size_t kParts = quant::kSuperBlock / kSuperBlockPart;
   for (std::size_t b = 0; b < n / quant::kSuperBlock; ++b, x += quant::kSuperBlock) {
     std::array<int, kParts> shifts;
-    const BlockScale block =
-        scale_block<kParts, kSuperBlockPart>(x, out.multipliers + b * kParts, out.shifts + b * kParts, shifts);
+    const BlockScale block = scale_block<kParts, kSuperBlockPart>(x, out.shifts + b * kParts, shifts);
     out.scales[b] = block.scale;
     for (std::size_t i = 0; i < quant::kSuperBlock; i += 16) {
       const std::size_t p = i / kSuperBlockPart;
       const __m256 inverse = _mm256_set1_ps(block.inverse * static_cast<float>(1 << shifts[p]));
       const int sum = quantize16(x + i, inverse, out.codes + b * quant::kSuperBlock + i);
-      out.sums[b * 16 + i / 16] = static_cast<std::int16_t>(multiplier_of(out.multipliers[b * kParts + p]) * sum);
+      out.sums[b * 16 + i / 16] = static_cast<std::int16_t>(sum * (1 << out.shifts[b * kParts + p]));
     }
   }
 }

@@ -8,7 +8,7 @@ namespace engine::kernels::avx512 {
 const KernelTable& table();
 
 void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
-              std::size_t group_end, float* out, std::size_t out_stride);
+              std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
 
 void attend(const AttentionBlock& block);
 

@@ -28,7 +28,7 @@ float dot_blocks(const Matrix& matrix, const std::byte* row, const Activations& 
     const std::size_t first = t * input.columns + b * kBlock;
     int sum = 0;
     for (std::size_t e = 0; e < kBlock; ++e) {
-      const int multiplier = multiplier_of(input.multipliers[(first + e) / kBlockPart]);
+      const int multiplier = 1 << input.shifts[(first + e) / kBlockPart];
       sum += signed_code(matrix.type, block.codes[e]) * multiplier * input.codes[first + e];
     }
     const std::size_t at = t * blocks + b;
@@ -51,7 +51,7 @@ float dot_super_blocks(const Matrix& matrix, const std::byte* row, const Activat
     int minimum_sum = 0;
     for (std::size_t e = 0; e < kSuperBlock; ++e) {
       const int scale = q6 ? block.scales[e / 16] : block.scales[e / 32];
-      const int x = multiplier_of(input.multipliers[(first + e) / kSuperBlockPart]) * input.codes[first + e];
+      const int x = (1 << input.shifts[(first + e) / kSuperBlockPart]) * input.codes[first + e];
       sum += scale * (block.codes[e] - (q6 ? quant::kQ6KOffset : 0)) * x;
       minimum_sum += block.minimums[e / 32] * x;
     }
@@ -78,7 +78,7 @@ float dot_floats(const Matrix& matrix, const std::byte* row, const Activations& 
 }  // namespace
 
 void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
-              std::size_t group_end, float* out, std::size_t out_stride) {
+              std::size_t group_end, float* out, std::size_t out_stride, std::byte* /*scratch*/) {
   const std::size_t end = std::min(group_end * kGroupRows, matrix.rows);
   for (std::size_t r = group_begin * kGroupRows; r < end; ++r) {
     const std::byte* row = matrix.raw.data() + r * matrix.row_bytes();

@@ -29,7 +29,7 @@ int shift_of(float part, float block) {
 
 // Quantizes one block of `parts` parts; returns its scale.
 float quantize_block(const float* x, std::size_t parts, std::size_t part_size, std::int8_t* codes,
-                     std::int32_t* multipliers, std::int32_t* part_shifts) {
+                     std::int32_t* part_shifts) {
   const float largest = largest_magnitude(x, parts * part_size);
   const float inverse = largest >= kLeastMagnitude ? 127.0F / largest : 0.0F;
   std::array<int, quant::kSuperBlock / kSuperBlockPart> shifts{};
@@ -40,7 +40,6 @@ float quantize_block(const float* x, std::size_t parts, std::size_t part_size, s
   }
   for (std::size_t p = 0; p < parts; ++p) {
     part_shifts[p] = finest - shifts[p];
-    multipliers[p] = multiplier_pair(1 << part_shifts[p]);
     const float part_inverse = inverse * static_cast<float>(1 << shifts[p]);
     for (std::size_t i = p * part_size; i < (p + 1) * part_size; ++i) {
       codes[i] = static_cast<std::int8_t>(round_to_even(x[i] * part_inverse));
@@ -98,14 +97,13 @@ void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
   constexpr std::size_t kParts = quant::kBlock / kBlockPart;
   for (std::size_t b = 0; b < n / quant::kBlock; ++b) {
     std::int8_t* codes = out.codes + b * quant::kBlock;
-    std::int32_t* multipliers = out.multipliers + b * kParts;
-    out.scales[b] =
-        quantize_block(x + b * quant::kBlock, kParts, kBlockPart, codes, multipliers, out.shifts + b * kParts);
+    std::int32_t* shifts = out.shifts + b * kParts;
+    out.scales[b] = quantize_block(x + b * quant::kBlock, kParts, kBlockPart, codes, shifts);
     int sum = 0;
     for (std::size_t p = 0; p < kParts; ++p) {
-      sum += multiplier_of(multipliers[p]) * sum_codes(codes + p * kBlockPart, kBlockPart);
+      sum += (1 << shifts[p]) * sum_codes(codes + p * kBlockPart, kBlockPart);
     }
-    out.sums[b] = static_cast<std::int16_t>(sum);
+    out.block_sums[b] = sum;
     out.scaled_sums[b] = out.scales[b] * static_cast<float>(sum);
   }
 }
@@ -113,13 +111,12 @@ void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
 void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
   constexpr std::size_t kParts = quant::kSuperBlock / kSuperBlockPart;
   for (std::size_t b = 0; b < n / quant::kSuperBlock; ++b) {
-    out.scales[b] =
-        quantize_block(x + b * quant::kSuperBlock, kParts, kSuperBlockPart, out.codes + b * quant::kSuperBlock,
-                       out.multipliers + b * kParts, out.shifts + b * kParts);
+    out.scales[b] = quantize_block(x + b * quant::kSuperBlock, kParts, kSuperBlockPart,
+                                   out.codes + b * quant::kSuperBlock, out.shifts + b * kParts);
   }
   for (std::size_t j = 0; j < n / 16; ++j) {
-    const int multiplier = multiplier_of(out.multipliers[j * 16 / kSuperBlockPart]);
-    out.sums[j] = static_cast<std::int16_t>(multiplier * sum_codes(out.codes + j * 16, 16));
+    const int shift = out.shifts[j * 16 / kSuperBlockPart];
+    out.sums[j] = static_cast<std::int16_t>(sum_codes(out.codes + j * 16, 16) * (1 << shift));
   }
 }
 

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+// Kernels for processors with AVX-VNNI, the 256-bit form, and no AVX-512: those of AVX2 but for the matrix products.
+namespace engine::kernels::avx_vnni {
+
+const KernelTable& table();
+
+void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
+              std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
+
+}  // namespace engine::kernels::avx_vnni

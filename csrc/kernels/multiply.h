@@ -1,0 +1,555 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/panel.h"
+#include "kernels/unroll.h"
+#include "quant/block.h"
+
+// Matrix products written once for every vector instruction set. `Simd` is a register of 32-bit lanes, a lane an output
+// row. Codes of 4 inputs meet the same 4 input codes in every lane, so that no sum ever crosses lanes:
+//   kLanes; Integer, Float: the register          kTile, kTileStrips: tokens and strips whose sums fit the registers
+//   load(p) store(p, x)                           Integer
+//   fill(byte) both(a, b) either(a, b) shift_left<n>(x) shift_right<n>(x)     of bytes and 16-bit parts
+//   add subtract shift_lanes(x, n) multiply_lanes<n>(x) broadcast(int*)     of 32-bit lanes
+//   widen(u8*) widen_signed(i8*) pair(low, high)  lanes from bytes; two numbers in the 16-bit parts of each lane
+//   broadcast4(p)                                 4 bytes, or two 16-bit numbers, to every lane
+//   add_pairs(sum, a, b)                          sum + the two products of 16-bit parts
+//   load_halves(p) load_floats(p) load_bfloats(p) store_rows(p, x, n) broadcast(float*) multiply fused add subtract
+//   to_float(x)                                   Float
+// and its own way of dot products, exact in 32 bits:
+//   kChain<type>: how many groups of 4 inputs may be added up before close(), 2, 4 or 8
+//   prepare<type>(codes)                          what add_products wants, from codes as they are packed
+//   add_products<type>(sum, codes, x)             sum + 4 products a lane, in a form only close() knows
+//   close<type>(sum)                              32-bit sums        close(sum, factor)  the same times a factor
+//   factor(x)                                     what close() wants, from small numbers in 32-bit lanes
+//   kSigned: prepare makes the codes of Q8_0 signed; else they are 128 more than in the file
+// In an anonymous namespace, so that each object has its own copy, compiled for its own instruction set.
+namespace engine::kernels {
+namespace {
+
+using gguf::TensorType;
+
+// From this many tokens on, a group's codes are unpacked once, into memory, for all of them.
+inline constexpr std::size_t kUnpackFrom = 8;
+// Floats: strips and tokens are multiplied side by side, each in its own order, to hide the latency of the addition.
+inline constexpr std::size_t kFloatChains = 8;
+
+// A strip of a packed group: kLanes of its 16 rows.
+template <typename Simd, TensorType kType>
+class PackedBlocks {
+ public:
+  using Unit = BlockUnit<kType>;
+  static constexpr std::size_t kBytes = Unit::kBytes;  // of a group, for two blocks
+
+  PackedBlocks(const std::byte* group, std::size_t strip) : at_(group), lane_(strip * Simd::kLanes) {}
+
+  template <std::size_t kGroup>
+  typename Simd::Integer codes(std::size_t b) const {
+    const std::byte* block =
+        at_ + b / 2 * kBytes + Unit::kCodesAt + b % 2 * Unit::kBlockCodeBytes + lane_ * kLineInputs;
+    if constexpr (Unit::kByteCodes) {
+      return Simd::template prepare<kType>(Simd::load(block + kGroup * kLineBytes));
+    } else {
+      auto line = Simd::load(block + kGroup % 4 * kLineBytes);
+      if constexpr (kGroup >= 4) line = Simd::template shift_right<4>(line);
+      line = Simd::both(line, Simd::fill(0x0F));
+      if constexpr (Unit::kFiveBits) line = Simd::either(line, fifth_bit<kGroup>(block));
+      return line;
+    }
+  }
+  typename Simd::Float scale(std::size_t b) const { return halves(b, 0); }
+  typename Simd::Float minimum(std::size_t b) const { return halves(b, Unit::kMinimumAt); }
+
+ private:
+  template <std::size_t kGroup>
+  static typename Simd::Integer fifth_bit(const std::byte* block) {
+    auto line = Simd::load(block + Unit::kFifthBitsAt);
+    if constexpr (kGroup < 4) line = Simd::template shift_left<4 - kGroup>(line);
+    if constexpr (kGroup > 4) line = Simd::template shift_right<kGroup - 4>(line);
+    return Simd::both(line, Simd::fill(0x10));
+  }
+  typename Simd::Float halves(std::size_t b, std::size_t part_at) const {
+    return Simd::load_halves(at_ + b / 2 * kBytes + part_at + (b % 2 * kGroupRows + lane_) * sizeof(std::uint16_t));
+  }
+
+  const std::byte* at_;
+  std::size_t lane_;
+};
+
+// The same after unpack(): for each block 8 lines of codes, a line of scales and, for some types, one of minimums.
+template <typename Simd, TensorType kType>
+class UnpackedBlocks {
+ public:
+  static constexpr std::size_t kScaleAt = 8 * kLineBytes;
+  static constexpr std::size_t kMinimumAt = kScaleAt + kLineBytes;
+  static constexpr std::size_t kBytes = kMinimumAt + (BlockUnit<kType>::kMinimum ? kLineBytes : 0);
+
+  UnpackedBlocks(const std::byte* group, std::size_t strip) : at_(group + strip * Simd::kLanes * kLineInputs) {}
+
+  template <std::size_t kGroup>
+  typename Simd::Integer codes(std::size_t b) const {
+    return Simd::load(at_ + b * kBytes + kGroup * kLineBytes);
+  }
+  typename Simd::Float scale(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kScaleAt); }
+  typename Simd::Float minimum(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kMinimumAt); }
+
+  static void unpack(const std::byte* packed, std::size_t columns, std::byte* target) {
+    for (std::size_t strip = 0; strip < kGroupRows / Simd::kLanes; ++strip) {
+      const PackedBlocks<Simd, kType> source(packed, strip);
+      std::byte* block = target + strip * Simd::kLanes * kLineInputs;
+      for (std::size_t b = 0; b < columns / quant::kBlock; ++b, block += kBytes) {
+        unroll<8>([&](auto g) { Simd::store(block + g * kLineBytes, source.template codes<g>(b)); });
+        Simd::store_floats(block + kScaleAt, source.scale(b));
+        if constexpr (BlockUnit<kType>::kMinimum) Simd::store_floats(block + kMinimumAt, source.minimum(b));
+      }
+    }
+  }
+
+ private:
+  const std::byte* at_;
+};
+
+// A strip of a packed group of a K type. Sub-blocks are taken 32 inputs at a time, j in [0, 8); those of Q6_K, 16
+// inputs long, in twos.
+template <typename Simd, TensorType kType>
+class PackedSuperBlocks {
+ public:
+  using Unit = SuperBlockUnit<kType>;
+  using Integer = typename Simd::Integer;
+  static constexpr bool kSixBits = kType == TensorType::Q6_K;
+  static constexpr std::size_t kBytes = Unit::kBytes;
+
+  PackedSuperBlocks(const std::byte* group, std::size_t strip) : at_(group), lane_(strip * Simd::kLanes) {}
+
+  template <std::size_t kJ, std::size_t kGroup>
+  Integer codes(std::size_t b) const {
+    // Two sub-blocks share lines of nibbles; those of Q6_K lie half a super-block apart.
+    constexpr std::size_t kLine = kSixBits ? (8 * kJ + kGroup) % 32 : kJ / 2 * 8 + kGroup;
+    constexpr bool kUpper = kSixBits ? kJ >= 4 : kJ % 2 == 1;
+    auto line = Simd::load(lines(b) + Unit::kNibblesAt + kLine * kLineBytes);
+    if constexpr (kUpper) line = Simd::template shift_right<4>(line);
+    line = Simd::both(line, Simd::fill(0x0F));
+    if constexpr (kType != TensorType::Q4_K) line = Simd::either(line, high_bits<kJ, kGroup>(b));
+    return line;
+  }
+  // Of inputs [16 kI, 16 kI + 16).
+  template <std::size_t kI>
+  Integer factor(std::size_t b) const {
+    return Simd::factor(inner_scale<kI>(b));
+  }
+  // What the sums of inputs [32 kJ, 32 kJ + 16) and [32 kJ + 16, 32 kJ + 32) are multiplied with.
+  template <std::size_t kJ>
+  Integer sum_factors(std::size_t b) const {
+    if constexpr (kSixBits) return Simd::pair(inner_scale<2 * kJ>(b), inner_scale<2 * kJ + 1>(b));
+    const auto minimum = Simd::widen(at_ + b * kBytes + Unit::kMinimumsAt + kJ * kGroupRows + lane_);
+    return Simd::pair(minimum, minimum);
+  }
+  typename Simd::Float scale(std::size_t b) const { return halves(b, 0); }
+  typename Simd::Float minimum(std::size_t b) const { return halves(b, Unit::kMinimumAt); }
+
+ private:
+  const std::byte* lines(std::size_t b) const { return at_ + b * kBytes + lane_ * kLineInputs; }
+
+  template <std::size_t kJ, std::size_t kGroup>
+  Integer high_bits(std::size_t b) const {
+    constexpr std::size_t kLine = kSixBits ? (8 * kJ + kGroup) % 16 : kGroup;
+    constexpr int kBit = static_cast<int>(kSixBits ? 8 * kJ / 16 * 2 : kJ);
+    auto line = Simd::load(lines(b) + Unit::kHighBitsAt + kLine * kLineBytes);
+    if constexpr (kBit < 4) line = Simd::template shift_left<4 - kBit>(line);
+    if constexpr (kBit > 4) line = Simd::template shift_right<kBit - 4>(line);
+    return Simd::both(line, Simd::fill(kSixBits ? 0x30 : 0x10));
+  }
+  template <std::size_t kI>
+  Integer inner_scale(std::size_t b) const {
+    const std::byte* scales = at_ + b * kBytes + Unit::kScalesAt + lane_;
+    if constexpr (kSixBits) return Simd::widen_signed(scales + kI * kGroupRows);
+    return Simd::widen(scales + kI / 2 * kGroupRows);
+  }
+  typename Simd::Float halves(std::size_t b, std::size_t part_at) const {
+    return Simd::load_halves(at_ + b * kBytes + part_at + lane_ * sizeof(std::uint16_t));
+  }
+
+  const std::byte* at_;
+  std::size_t lane_;
+};
+
+// The same after unpack(): for each super-block 64 lines of codes, 8 or 16 of factors, 8 of sum factors, and the
+// floats.
+template <typename Simd, TensorType kType>
+class UnpackedSuperBlocks {
+ public:
+  using Integer = typename Simd::Integer;
+  static constexpr std::size_t kInnerScales = kType == TensorType::Q6_K ? 16 : 8;
+  static constexpr std::size_t kFactorsAt = 64 * kLineBytes;
+  static constexpr std::size_t kSumFactorsAt = kFactorsAt + kInnerScales * kLineBytes;
+  static constexpr std::size_t kScaleAt = kSumFactorsAt + 8 * kLineBytes;
+  static constexpr std::size_t kMinimumAt = kScaleAt + kLineBytes;
+  static constexpr std::size_t kBytes = kMinimumAt + kLineBytes;
+
+  UnpackedSuperBlocks(const std::byte* group, std::size_t strip) : at_(group + strip * Simd::kLanes * kLineInputs) {}
+
+  template <std::size_t kJ, std::size_t kGroup>
+  Integer codes(std::size_t b) const {
+    return line(b, (8 * kJ + kGroup) * kLineBytes);
+  }
+  template <std::size_t kI>
+  Integer factor(std::size_t b) const {
+    return line(b, kFactorsAt + kI * kInnerScales / 16 * kLineBytes);
+  }
+  template <std::size_t kJ>
+  Integer sum_factors(std::size_t b) const {
+    return line(b, kSumFactorsAt + kJ * kLineBytes);
+  }
+  typename Simd::Float scale(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kScaleAt); }
+  typename Simd::Float minimum(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kMinimumAt); }
+
+  static void unpack(const std::byte* packed, std::size_t columns, std::byte* target) {
+    for (std::size_t strip = 0; strip < kGroupRows / Simd::kLanes; ++strip) {
+      const PackedSuperBlocks<Simd, kType> source(packed, strip);
+      std::byte* block = target + strip * Simd::kLanes * kLineInputs;
+      for (std::size_t b = 0; b < columns / quant::kSuperBlock; ++b, block += kBytes) {
+        unroll<8>([&](auto j) {
+          unroll<8>([&](auto g) { Simd::store(block + (8 * j + g) * kLineBytes, source.template codes<j, g>(b)); });
+          Simd::store(block + kSumFactorsAt + j * kLineBytes, source.template sum_factors<j>(b));
+        });
+        unroll<kInnerScales>([&](auto i) {
+          Simd::store(block + kFactorsAt + i * kLineBytes, source.template factor<i * 16 / kInnerScales>(b));
+        });
+        Simd::store_floats(block + kScaleAt, source.scale(b));
+        Simd::store_floats(block + kMinimumAt, source.minimum(b));
+      }
+    }
+  }
+
+ private:
+  Integer line(std::size_t b, std::size_t line_at) const { return Simd::load(at_ + b * kBytes + line_at); }
+
+  const std::byte* at_;
+};
+
+// Sums of kStrips strips for kTokens tokens.
+template <typename Register, std::size_t kStrips, std::size_t kTokens>
+using Tile = std::array<std::array<Register, kTokens>, kStrips>;
+
+template <std::size_t kStrips, std::size_t kTokens, typename Body>
+[[gnu::always_inline]] inline void unroll_tile(Body&& body) {
+  unroll<kStrips>([&](auto s) __attribute__((always_inline)) {
+    unroll<kTokens>([&](auto t) __attribute__((always_inline)) { body(s, t); });
+  });
+}
+
+// Adds the products of one group of 4 inputs to every sum; kFirst begins new sums.
+template <typename Simd, TensorType kType, bool kFirst, std::size_t kStrips, std::size_t kTokens>
+[[gnu::always_inline]] inline void add_group(Tile<typename Simd::Integer, kStrips, kTokens>& sums,
+                                             const std::array<typename Simd::Integer, kStrips>& codes,
+                                             const std::array<const std::int8_t*, kTokens>& x, std::size_t at) {
+  unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
+    const auto inputs = Simd::broadcast4(x[t] + at);
+    unroll<kStrips>([&](auto s) __attribute__((always_inline)) {
+      sums[s][t] = Simd::template add_products<kType>(kFirst ? Simd::zero() : sums[s][t], codes[s], inputs);
+    });
+  });
+}
+
+template <typename Simd, TensorType kType, typename Source, std::size_t kTokens, std::size_t kStrips>
+Tile<typename Simd::Float, kStrips, kTokens> multiply_blocks(const std::array<Source, kStrips>& strips,
+                                                             const Activations& input, std::size_t first_token) {
+  using Unit = BlockUnit<kType>;
+  using Integers = Tile<typename Simd::Integer, kStrips, kTokens>;
+  constexpr int kOffset = Simd::kSigned && Unit::kByteCodes ? 0 : Unit::kOffset;
+  static_assert(Simd::template kChain<kType> >= 4);
+  const std::size_t blocks = input.columns / quant::kBlock;
+  Tile<typename Simd::Float, kStrips, kTokens> products;
+  unroll_tile<kStrips, kTokens>([&](auto s, auto t) { products[s][t] = Simd::zero_float(); });
+  for (std::size_t b = 0; b < blocks; ++b) {
+    std::array<std::size_t, kTokens> at;
+    std::array<const std::int8_t*, kTokens> x;
+    unroll<kTokens>([&](auto t) {
+      at[t] = (first_token + t) * blocks + b;
+      x[t] = input.codes + at[t] * quant::kBlock;
+    });
+    Integers sums;
+    unroll<2>([&](auto part) __attribute__((always_inline)) {
+      Integers dots;
+      unroll<4>([&](auto i) __attribute__((always_inline)) {
+        constexpr std::size_t kGroup = 4 * part + i;
+        std::array<typename Simd::Integer, kStrips> codes;
+        unroll<kStrips>([&](auto s) { codes[s] = strips[s].template codes<kGroup>(b); });
+        add_group<Simd, kType, i == 0>(dots, codes, x, kGroup * kLineInputs);
+      });
+      unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
+        const auto dot = Simd::shift_lanes(Simd::template close<kType>(dots[s][t]), input.shifts + at[t] * 2 + part);
+        sums[s][t] = part == 0 ? dot : Simd::add(sums[s][t], dot);
+      });
+    });
+    if constexpr (kOffset != 0) {
+      unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
+        const auto offset = Simd::template multiply_lanes<kOffset>(Simd::broadcast(input.block_sums + at[t]));
+        sums[s][t] = Simd::subtract(sums[s][t], offset);
+      });
+    }
+    std::array<typename Simd::Float, kStrips> scales;
+    unroll<kStrips>([&](auto s) { scales[s] = strips[s].scale(b); });
+    unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
+      const auto scale = Simd::multiply(scales[s], Simd::broadcast(input.scales + at[t]));
+      products[s][t] = Simd::fused(scale, Simd::to_float(sums[s][t]), products[s][t]);
+    });
+  }
+  if constexpr (Unit::kMinimum) {
+    Tile<typename Simd::Float, kStrips, kTokens> minimums;
+    unroll_tile<kStrips, kTokens>([&](auto s, auto t) { minimums[s][t] = Simd::zero_float(); });
+    for (std::size_t b = 0; b < blocks; ++b) {
+      unroll<kStrips>([&](auto s) {
+        const auto minimum = strips[s].minimum(b);
+        unroll<kTokens>([&](auto t) {
+          const float* sum = input.scaled_sums + (first_token + t) * blocks + b;
+          minimums[s][t] = Simd::fused(minimum, Simd::broadcast(sum), minimums[s][t]);
+        });
+      });
+    }
+    unroll_tile<kStrips, kTokens>([&](auto s, auto t) { products[s][t] = Simd::add(products[s][t], minimums[s][t]); });
+  }
+  return products;
+}
+
+// Adds 32 inputs of a super-block.
+template <typename Simd, TensorType kType, std::size_t kJ, typename Source, std::size_t kTokens, std::size_t kStrips>
+[[gnu::always_inline]] inline void add_sub_block(const std::array<Source, kStrips>& strips, std::size_t b,
+                                                 const std::array<const std::int8_t*, kTokens>& x,
+                                                 const std::array<const std::int32_t*, kTokens>& shifts,
+                                                 Tile<typename Simd::Integer, kStrips, kTokens>& sums) {
+  using Integers = Tile<typename Simd::Integer, kStrips, kTokens>;
+  // Sums end where their factor does, or where they would overflow.
+  constexpr std::size_t kFactorGroups = kType == TensorType::Q6_K ? 4 : 8;
+  constexpr std::size_t kChain = std::min<std::size_t>(Simd::template kChain<kType>, kFactorGroups);
+  Integers parts;
+  unroll<8 / kChain>([&](auto c) __attribute__((always_inline)) {
+    Integers dots;
+    unroll<kChain>([&](auto i) __attribute__((always_inline)) {
+      constexpr std::size_t kGroup = c * kChain + i;
+      std::array<typename Simd::Integer, kStrips> codes;
+      unroll<kStrips>([&](auto s) { codes[s] = strips[s].template codes<kJ, kGroup>(b); });
+      add_group<Simd, kType, i == 0>(dots, codes, x, (8 * kJ + kGroup) * kLineInputs);
+    });
+    unroll<kStrips>([&](auto s) __attribute__((always_inline)) {
+      const auto factor = strips[s].template factor<2 * kJ + c * kChain / 4>(b);
+      unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
+        const auto part = Simd::close(dots[s][t], factor);
+        parts[s][t] = c == 0 ? part : Simd::add(parts[s][t], part);
+      });
+    });
+  });
+  unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
+    const auto part = Simd::shift_lanes(parts[s][t], shifts[t] + kJ);
+    sums[s][t] = kJ == 0 ? part : Simd::add(sums[s][t], part);
+  });
+}
+
+template <typename Simd, TensorType kType, typename Source, std::size_t kTokens, std::size_t kStrips>
+Tile<typename Simd::Float, kStrips, kTokens> multiply_super_blocks(const std::array<Source, kStrips>& strips,
+                                                                   const Activations& input, std::size_t first_token) {
+  constexpr bool kSixBits = kType == TensorType::Q6_K;
+  const std::size_t blocks = input.columns / quant::kSuperBlock;
+  Tile<typename Simd::Float, kStrips, kTokens> products;
+  Tile<typename Simd::Float, kStrips, kTokens> minimums;
+  unroll_tile<kStrips, kTokens>([&](auto s, auto t) { products[s][t] = minimums[s][t] = Simd::zero_float(); });
+  for (std::size_t b = 0; b < blocks; ++b) {
+    std::array<const std::int8_t*, kTokens> x;
+    std::array<const std::int32_t*, kTokens> shifts;
+    unroll<kTokens>([&](auto t) {
+      const std::size_t at = (first_token + t) * blocks + b;
+      x[t] = input.codes + at * quant::kSuperBlock;
+      shifts[t] = input.shifts + at * (quant::kSuperBlock / kSuperBlockPart);
+    });
+    Tile<typename Simd::Integer, kStrips, kTokens> sums;
+    unroll<8>([&](auto j)
+                  __attribute__((always_inline)) { add_sub_block<Simd, kType, j>(strips, b, x, shifts, sums); });
+    unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
+      const std::size_t at = (first_token + t) * blocks + b;
+      auto least = Simd::zero();
+      unroll<8>([&](auto j) __attribute__((always_inline)) {
+        const auto pair = Simd::broadcast4(input.sums + at * 16 + 2 * j);
+        least = Simd::add_pairs(least, strips[s].template sum_factors<j>(b), pair);
+      });
+      auto sum = sums[s][t];
+      if constexpr (kSixBits) sum = Simd::subtract(sum, Simd::template multiply_lanes<quant::kQ6KOffset>(least));
+      const auto input_scale = Simd::broadcast(input.scales + at);
+      const auto scale = Simd::multiply(strips[s].scale(b), input_scale);
+      products[s][t] = Simd::fused(scale, Simd::to_float(sum), products[s][t]);
+      if constexpr (!kSixBits) {
+        const auto minimum = Simd::multiply(strips[s].minimum(b), input_scale);
+        minimums[s][t] = Simd::fused(minimum, Simd::to_float(least), minimums[s][t]);
+      }
+    });
+  }
+  unroll_tile<kStrips, kTokens>(
+      [&](auto s, auto t) { products[s][t] = Simd::subtract(products[s][t], minimums[s][t]); });
+  return products;
+}
+
+// A strip of a group of floats.
+template <typename Simd, TensorType kType>
+class FloatColumns {
+ public:
+  FloatColumns(const std::byte* group, std::size_t strip) : at_(group + strip * Simd::kLanes * kElementBytes) {}
+
+  typename Simd::Float column(std::size_t k) const {
+    const std::byte* column = at_ + k * kGroupRows * kElementBytes;
+    if constexpr (kType == TensorType::F32) return Simd::load_floats(column);
+    if constexpr (kType == TensorType::F16) return Simd::load_halves(column);
+    return Simd::load_bfloats(column);
+  }
+
+ private:
+  static constexpr std::size_t kElementBytes = kType == TensorType::F32 ? 4 : 2;
+
+  const std::byte* at_;
+};
+
+template <typename Simd, TensorType kType, typename Source, std::size_t kTokens, std::size_t kStrips>
+Tile<typename Simd::Float, kStrips, kTokens> multiply_floats(const std::array<Source, kStrips>& strips,
+                                                             const Activations& input, std::size_t first_token) {
+  Tile<typename Simd::Float, kStrips, kTokens> sums;
+  unroll_tile<kStrips, kTokens>([&](auto s, auto t) { sums[s][t] = Simd::zero_float(); });
+  const float* x = input.values + first_token * input.columns;
+  for (std::size_t k = 0; k < input.columns; ++k) {
+    std::array<typename Simd::Float, kStrips> weights;
+    unroll<kStrips>([&](auto s) { weights[s] = strips[s].column(k); });
+    unroll<kTokens>([&](auto t) {
+      const auto value = Simd::broadcast(x + t * input.columns + k);
+      unroll<kStrips>([&](auto s) { sums[s][t] = Simd::fused(weights[s], value, sums[s][t]); });
+    });
+  }
+  return sums;
+}
+
+// A call of multiply(): consecutive strips of the matrix for consecutive tokens.
+template <typename Simd, TensorType kType>
+class Multiplication {
+ public:
+  Multiplication(const Matrix& matrix, const Activations& input, float* out, std::size_t out_stride)
+      : matrix_(matrix),
+        input_(input),
+        group_bytes_(matrix.packed.size() / matrix.groups()),
+        out_(out),
+        out_stride_(out_stride) {}
+
+  void run(std::size_t token_rows, std::size_t group_begin, std::size_t group_end, std::byte* scratch) const {
+    const std::size_t end = group_end * kStripsPerGroup;
+    if constexpr (is_float_type(kType)) {
+      multiply_packed<FloatColumns<Simd, kType>>(token_rows, group_begin * kStripsPerGroup, end);
+    } else if (token_rows < kUnpackFrom) {
+      using Source = std::conditional_t<is_k_type(kType), PackedSuperBlocks<Simd, kType>, PackedBlocks<Simd, kType>>;
+      multiply_packed<Source>(token_rows, group_begin * kStripsPerGroup, end);
+    } else {
+      multiply_unpacked(token_rows, group_begin * kStripsPerGroup, end, scratch);
+    }
+  }
+
+ private:
+  using Unpacked = std::conditional_t<is_k_type(kType), UnpackedSuperBlocks<Simd, kType>, UnpackedBlocks<Simd, kType>>;
+  static constexpr std::size_t kStripsPerGroup = kGroupRows / Simd::kLanes;
+  // Groups that are unpacked together.
+  static constexpr std::size_t kUnpackedGroups = std::max<std::size_t>(Simd::kTileStrips / kStripsPerGroup, 1);
+
+  // Few tokens, or floats: every tile reads the packed weights.
+  template <typename Source>
+  void multiply_packed(std::size_t token_rows, std::size_t strip, std::size_t strip_end) const {
+    constexpr std::size_t kStrips = is_float_type(kType) ? kFloatChains : kStripsPerGroup;
+    for (; strip + kStrips <= strip_end; strip += kStrips) multiply_tokens<Source, kStrips>(token_rows, strip);
+    for (; strip < strip_end; ++strip) multiply_tokens<Source, 1>(token_rows, strip);
+  }
+
+  template <typename Source, std::size_t kStrips>
+  void multiply_tokens(std::size_t token_rows, std::size_t strip) const {
+    const auto group_at = [&](std::size_t s) { return matrix_.packed.data() + s / kStripsPerGroup * group_bytes_; };
+    const auto sources = make_sources<Source, kStrips>(strip, group_at);
+    std::size_t t = 0;
+    if constexpr (is_float_type(kType)) {
+      for (; t + kFloatTokens <= token_rows; t += kFloatTokens) multiply_tile<kFloatTokens>(sources, strip, t);
+    } else {
+      for (; t + Simd::kTile <= token_rows; t += Simd::kTile) {
+        // One strip at a time: a tile of all would not fit the registers.
+        unroll<kStrips>([&](auto s) { multiply_tile<Simd::kTile>(std::array{sources[s]}, strip + s, t); });
+      }
+    }
+    for (; t < token_rows; ++t) multiply_tile<1>(sources, strip, t);
+  }
+
+  void multiply_unpacked(std::size_t token_rows, std::size_t strip, std::size_t strip_end, std::byte* scratch) const {
+    const std::size_t bytes = unpacked_group_bytes();
+    const std::size_t step = kUnpackedGroups * kStripsPerGroup;
+    for (; strip < strip_end; strip += step) {
+      const std::size_t end = std::min(strip + step, strip_end);
+      for (std::size_t s = strip; s < end; s += kStripsPerGroup) {
+        Unpacked::unpack(matrix_.packed.data() + s / kStripsPerGroup * group_bytes_, input_.columns,
+                         scratch + (s - strip) / kStripsPerGroup * bytes);
+      }
+      const auto group_at = [&](std::size_t s) { return scratch + (s - strip) / kStripsPerGroup * bytes; };
+      std::size_t s = strip;
+      for (; s + Simd::kTileStrips <= end; s += Simd::kTileStrips) {
+        multiply_strips(make_sources<Unpacked, Simd::kTileStrips>(s, group_at), token_rows, s);
+      }
+      for (; s < end; ++s) multiply_strips(make_sources<Unpacked, 1>(s, group_at), token_rows, s);
+    }
+  }
+
+  template <typename Source, std::size_t kStrips>
+  void multiply_strips(const std::array<Source, kStrips>& sources, std::size_t token_rows, std::size_t strip) const {
+    std::size_t t = 0;
+    for (; t + Simd::kTile <= token_rows; t += Simd::kTile) multiply_tile<Simd::kTile>(sources, strip, t);
+    for (; t < token_rows; ++t) multiply_tile<1>(sources, strip, t);
+  }
+
+  template <std::size_t kTokens, typename Source, std::size_t kStrips>
+  void multiply_tile(const std::array<Source, kStrips>& sources, std::size_t strip, std::size_t token) const {
+    Tile<typename Simd::Float, kStrips, kTokens> sums;
+    if constexpr (is_float_type(kType)) {
+      sums = multiply_floats<Simd, kType, Source, kTokens>(sources, input_, token);
+    } else if constexpr (is_k_type(kType)) {
+      sums = multiply_super_blocks<Simd, kType, Source, kTokens>(sources, input_, token);
+    } else {
+      sums = multiply_blocks<Simd, kType, Source, kTokens>(sources, input_, token);
+    }
+    unroll<kStrips>([&](auto s) {
+      const std::size_t row = (strip + s) * Simd::kLanes;
+      if (row >= matrix_.rows) return;
+      const std::size_t rows = std::min(Simd::kLanes, matrix_.rows - row);
+      unroll<kTokens>([&](auto t) { Simd::store_rows(out_ + (token + t) * out_stride_ + row, sums[s][t], rows); });
+    });
+  }
+
+  template <typename Source, std::size_t kStrips, typename GroupAt>
+  static std::array<Source, kStrips> make_sources(std::size_t strip, const GroupAt& group_at) {
+    return [&]<std::size_t... kS>(std::index_sequence<kS...>) {
+      return std::array{Source(group_at(strip + kS), (strip + kS) % kStripsPerGroup)...};
+    }(std::make_index_sequence<kStrips>());
+  }
+
+  std::size_t unpacked_group_bytes() const {
+    return input_.columns / gguf::type_traits(kType).block_elements * Unpacked::kBytes;
+  }
+
+  static constexpr std::size_t kFloatTokens = 2;
+
+  const Matrix& matrix_;
+  const Activations& input_;
+  std::size_t group_bytes_;
+  float* out_;
+  std::size_t out_stride_;
+};
+
+template <typename Simd>
+void multiply_with(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
+                   std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch) {
+  with_type(matrix.type, [&]<TensorType kType>() {
+    Multiplication<Simd, kType>(matrix, input, out, out_stride).run(token_rows, group_begin, group_end, scratch);
+  });
+}
+
+}  // namespace
+}  // namespace engine::kernels

@@ -180,6 +180,8 @@ def kernel_tables() -> dict[str, str]:
     """Every kernel table: "" where this machine can run it, else the reason why not."""
 
 def cpu_model() -> str: ...
+def cpu_features() -> dict[str, bool]:
+    """avx2, avx_vnni, avx512_vnni, amx_int8: what the processor has and the system saves the registers of."""
 
 class kernels:  # noqa: N801  a submodule
     """Single kernels on arrays, for tests against their scalar twins and for benchmarks. Raise ValueError."""

@@ -44,7 +44,8 @@ def _groups(controller: str, membership: Path, root: Path) -> Iterator[Path]:
             mount = root / controller
         else:
             continue
-        inner = Path(path.lstrip("/"))
+        # A group outside the namespace is told as a path upwards, which the mount does not show.
+        inner = Path() if ".." in Path(path).parts else Path(path.lstrip("/"))
         yield from (mount / part for part in (inner, *inner.parents) if (mount / part).is_dir())
 
 
@@ -61,7 +62,10 @@ def _cpu_quota(group: Path) -> float | None:
 
 
 def _memory_limit(group: Path) -> int | None:
-    return _number(_text(group / "memory.max") or _text(group / "memory.limit_in_bytes") or "")
+    """Beyond ``high`` a group is not ended, but slowed until it all but stands still."""
+    names = ("memory.max", "memory.high", "memory.limit_in_bytes")
+    limits = [limit for name in names if (limit := _number(_text(group / name) or "")) is not None]
+    return min(limits, default=None)
 
 
 def _memory_room(group: Path) -> int | None:

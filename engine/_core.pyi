@@ -23,7 +23,7 @@ class TensorInfo:
 
 @final
 class GgufFile:
-    """A parsed GGUF v2/v3, mapped, never copied. Raises OSError, GgufError."""
+    """A parsed GGUF v2/v3, mapped, never copied. Raises OSError, GgufError, UnsupportedModelError, MemoryError."""
 
     def __init__(self, path: str) -> None: ...
     @property
@@ -176,10 +176,18 @@ def architectures() -> list[str]:
 def weights_bytes(file: GgufFile, kernel_table: str) -> int:
     """Memory that the weights will take once loaded. Raises ValueError (unknown table)."""
 
+MAX_DECODE_ROWS: int
+"""Rows that the run loop's buffers hold beside those of a prefill chunk."""
+
+def activation_row_bytes(file: GgufFile) -> int:
+    """Memory that the buffers of a step take for one of its rows. Raises GgufError, UnsupportedModelError."""
+
 def kernel_tables() -> dict[str, str]:
     """Every kernel table: "" where this machine can run it, else the reason why not."""
 
 def cpu_model() -> str: ...
+def cpu_features() -> dict[str, bool]:
+    """avx2, avx_vnni, avx512_vnni, amx_int8: what the processor has and the system saves the registers of."""
 
 class kernels:  # noqa: N801  a submodule
     """Single kernels on arrays, for tests against their scalar twins and for benchmarks. Raise ValueError."""

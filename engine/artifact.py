@@ -14,11 +14,12 @@ from engine import _core
 from engine.content_hash import ContentHashes
 from engine.metadata import Metadata
 from engine.tokenizer import Tokenizer
-from protocol.errors import UnsupportedModel
+from protocol.errors import InvalidModel, UnsupportedModel
 from protocol.plan import ModelRef
 
 _KV_ELEMENT_BYTES = 2
 """f16, the one KV cache type."""
+_LOGIT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class ModelFacts:
     weights_bytes: Mapping[str, int]
     """By kernel table: each packs the weights in its own way."""
     kv_bytes_per_token: int
+    activation_row_bytes: int
+    """Buffers of a step, for one of its rows."""
+    logits_row_bytes: int
     eos_token_ids: tuple[int, ...]
 
 
@@ -99,6 +103,16 @@ class ModelArtifact:
         value = metadata.positive(f"{prefix}.attention.value_length", head_dim)
         return metadata.positive(f"{prefix}.block_count") * kv_heads * (key + value) * _KV_ELEMENT_BYTES
 
+    @property
+    def activation_row_bytes(self) -> int:
+        """Bytes of a step's buffers for one of its rows. Raises InvalidModel, UnsupportedModel."""
+        try:
+            return _core.activation_row_bytes(self.gguf)
+        except _core.GgufError as error:
+            raise InvalidModel(f"{self.name}: {error}", model=self.name) from error
+        except _core.UnsupportedModelError as error:
+            raise UnsupportedModel(f"{self.name} cannot be run: {error}", model=self.name) from error
+
     def facts(self) -> ModelFacts:
         """What a plan needs. Blocking: hashes a file never hashed before, and builds the tokenizer.
 
@@ -118,6 +132,8 @@ class ModelArtifact:
             context_length=self.context_length,
             weights_bytes=self.weights_bytes,
             kv_bytes_per_token=self.kv_bytes_per_token,
+            activation_row_bytes=self.activation_row_bytes,
+            logits_row_bytes=len(self.tokenizer) * _LOGIT_BYTES,
             eos_token_ids=self.tokenizer.eos_token_ids,
         )
 

@@ -21,6 +21,15 @@ def memory_limit(membership: Path = _MEMBERSHIP, root: Path = _ROOT) -> int | No
     return min(limits, default=None)
 
 
+def memory_headroom(membership: Path = _MEMBERSHIP, root: Path = _ROOT) -> int | None:
+    """Bytes until the first of the enclosing groups is at its limit; ``None`` is no limit.
+
+    Pages of files count as room: the kernel gives them up before it ends a process.
+    """
+    rooms = [room for group in _groups("memory", membership, root) if (room := _memory_room(group)) is not None]
+    return min(rooms, default=None)
+
+
 def _groups(controller: str, membership: Path, root: Path) -> Iterator[Path]:
     """The group of this process and its ancestors, innermost first.
 
@@ -35,7 +44,8 @@ def _groups(controller: str, membership: Path, root: Path) -> Iterator[Path]:
             mount = root / controller
         else:
             continue
-        inner = Path(path.lstrip("/"))
+        # A group outside the namespace is told as a path upwards, which the mount does not show.
+        inner = Path() if ".." in Path(path).parts else Path(path.lstrip("/"))
         yield from (mount / part for part in (inner, *inner.parents) if (mount / part).is_dir())
 
 
@@ -52,7 +62,24 @@ def _cpu_quota(group: Path) -> float | None:
 
 
 def _memory_limit(group: Path) -> int | None:
-    return _number(_text(group / "memory.max") or _text(group / "memory.limit_in_bytes") or "")
+    """Beyond ``high`` a group is not ended, but slowed until it all but stands still."""
+    names = ("memory.max", "memory.high", "memory.limit_in_bytes")
+    limits = [limit for name in names if (limit := _number(_text(group / name) or "")) is not None]
+    return min(limits, default=None)
+
+
+def _memory_room(group: Path) -> int | None:
+    limit = _memory_limit(group)
+    used = _number(_text(group / "memory.current") or _text(group / "memory.usage_in_bytes") or "")
+    if limit is None or used is None:
+        return None
+    pages = [line.split() for line in (_text(group / "memory.stat") or "").splitlines()]
+    # In version 1 the names without "total_" leave out the groups below.
+    names = {"total_inactive_file", "total_active_file"}
+    if not any(fields[:1] == ["total_inactive_file"] for fields in pages):
+        names = {"inactive_file", "active_file"}
+    files = sum(int(fields[1]) for fields in pages if len(fields) == 2 and fields[0] in names and _number(fields[1]))
+    return max(0, limit - used + files)
 
 
 def _number(text: str) -> int | None:

@@ -25,7 +25,7 @@ class EngineConfig:
     max_queued: int = 256
     """Executions waiting to run; the next one is ``overloaded``."""
     memory_mb: int | None = None
-    """Most MiB of weights and KV cache for one execution whose request sets no limit; ``None`` is no limit."""
+    """Most MiB that one execution may need whose request sets no limit; ``None`` is no limit."""
 
 
 def default_config() -> EngineConfig:

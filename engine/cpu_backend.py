@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from threading import Lock
+from typing import Final, cast
 
 from engine import _core
+from engine.artifact import ModelFacts
+from engine.available_memory import available_memory
 from engine.backend import BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
 from engine.models import ModelRegistry
+from engine.planning import describe_memory, estimate
 from protocol.errors import InternalError, InvalidModel, InvalidPlan, OutOfMemoryBudget, UnsupportedModel
 from protocol.plan import ExecutionPlan
+
+_MIB: Final = 1 << 20
+_REFUSED_RESOURCES: Final = (errno.EAGAIN, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +27,7 @@ class CpuModel:
 
     model: _core.Model
     vocabulary: _core.Vocabulary
+    facts: ModelFacts
 
     @property
     def weights_bytes(self) -> int:
@@ -32,9 +41,14 @@ class CpuModel:
 class CpuBackend:
     """Implements :class:`engine.backend.Backend`; the plan's ``backend`` names the kernel table."""
 
-    def __init__(self, registry: ModelRegistry) -> None:
+    def __init__(self, registry: ModelRegistry, available_memory: Callable[[], int | None] = available_memory) -> None:
         self._registry = registry
+        self._available_memory = available_memory
         self._run_loop = _core.RunLoop()
+        self._loading = Lock()
+        """Loads keep every CPU busy, and each must see what the one before it has taken."""
+        self._promised_kv_bytes: dict[int, int] = {}
+        """Of each running sequence: its cache grows as it is filled, and must find the memory then."""
 
     @property
     def event_fd(self) -> int:
@@ -46,21 +60,19 @@ class CpuBackend:
         Raises:
             InvalidModel: the file is no well-formed GGUF, or no longer the one the plan was made for.
             UnsupportedModel: it lacks a tensor, or has one of a shape or type that no kernel serves.
-            OutOfMemoryBudget: the machine has not that much memory left.
+            OutOfMemoryBudget: the machine has not that much memory left for weights, cache and activations. Nothing was
+                allocated.
         """
         path = plan.model_ref.path
         artifact = self._registry.resolve(path)
         if artifact.content_hash != plan.model_ref.content_hash:
             raise InvalidModel(f"{path} has changed since the plan was made; ask again", path=path)
-        try:
-            model = _core.Model.load(path, plan.backend, plan.threads)
-        except (_core.GgufError, OSError) as error:
-            raise InvalidModel(f"{path} cannot be loaded: {error}", path=path) from error
-        except _core.UnsupportedModelError as error:
-            raise UnsupportedModel(f"{path} cannot be run: {error}", path=path) from error
-        except MemoryError as error:
-            raise OutOfMemoryBudget(f"no memory left for the weights of {path}", path=path) from error
-        return CpuModel(model, artifact.tokenizer.vocabulary)
+        facts = artifact.facts()
+        needed = estimate(plan, facts, 0)
+        with self._loading:
+            self._require_memory(needed.total_bytes, f"the run needs {describe_memory(needed)}")
+            model = _load_weights(plan)
+        return CpuModel(model, artifact.tokenizer.vocabulary, facts)
 
     def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
         """Start a sequence.
@@ -72,6 +84,13 @@ class CpuBackend:
         """
         if not isinstance(model, CpuModel):
             raise InternalError(f"{type(model).__name__} is not a model of this backend")
+        needed = estimate(plan, model.facts, len(prompt))
+        promised = max(0, sum(self._promised_kv_bytes.values()) - self._run_loop.statistics()["kv_cache_bytes"])
+        self._require_memory(
+            needed.kv_cache_bytes + needed.activation_bytes + promised,
+            f"this run may need {_mib(needed.kv_cache_bytes)} MiB of KV cache and {_mib(needed.activation_bytes)} of "
+            f"activations, and the runs before it {_mib(promised)} more",
+        )
         sampling = plan.sampling
         try:
             self._run_loop.submit(
@@ -99,11 +118,16 @@ class CpuBackend:
             raise OutOfMemoryBudget("no memory left for the KV cache of this execution") from error
         except ValueError as error:
             raise InvalidPlan(f"the run loop refuses the plan: {error}") from error
+        self._promised_kv_bytes[sequence_id] = needed.kv_cache_bytes
 
     def cancel(self, sequence_id: int) -> None:
         self._run_loop.cancel(sequence_id)
 
     def drain(self) -> list[SequenceEvents]:
+        drained = self._run_loop.drain()
+        for events in drained:
+            if events.stop_reason is not None:
+                self._promised_kv_bytes.pop(events.sequence_id, None)
         return [
             SequenceEvents(
                 sequence_id=events.sequence_id,
@@ -115,7 +139,7 @@ class CpuBackend:
                 error=events.error,
                 logits_digest=events.logits_digest,
             )
-            for events in self._run_loop.drain()
+            for events in drained
         ]
 
     def statistics(self) -> BackendStatistics:
@@ -124,3 +148,32 @@ class CpuBackend:
 
     def close(self) -> None:
         self._run_loop.close()
+
+    def _require_memory(self, needed_bytes: int, sentence: str) -> None:
+        available = self._available_memory()
+        if available is not None and needed_bytes > available:
+            raise OutOfMemoryBudget(
+                f"{sentence}, and {available // _MIB} MiB are available",
+                needed_mb=_mib(needed_bytes),
+                available_mb=available // _MIB,
+            )
+
+
+def _load_weights(plan: ExecutionPlan) -> _core.Model:
+    path = plan.model_ref.path
+    try:
+        return _core.Model.load(path, plan.backend, plan.threads)
+    except OSError as error:
+        if error.errno in _REFUSED_RESOURCES:
+            raise OutOfMemoryBudget(f"the system refuses threads to load {path}: {error}", path=path) from error
+        raise InvalidModel(f"{path} cannot be loaded: {error}", path=path) from error
+    except _core.GgufError as error:
+        raise InvalidModel(f"{path} cannot be loaded: {error}", path=path) from error
+    except _core.UnsupportedModelError as error:
+        raise UnsupportedModel(f"{path} cannot be run: {error}", path=path) from error
+    except MemoryError as error:
+        raise OutOfMemoryBudget(f"no memory left for the weights of {path}", path=path) from error
+
+
+def _mib(size: int) -> int:
+    return -(-size // _MIB)

@@ -14,7 +14,7 @@ from engine.catalogue import CATALOGUE, entry_named, entry_of_file
 from engine.config import EngineConfig
 from engine.content_hash import ContentHashes, file_identity
 from engine.download import Progress, download_model
-from protocol.errors import InvalidModel, UnknownModel
+from protocol.errors import InvalidModel, OutOfMemoryBudget, UnknownModel, UnsupportedModel
 from protocol.messages import ModelDescription, ModelSummary, RequestId, TensorSummary
 
 _MAX_OPEN = 16
@@ -39,6 +39,8 @@ class ModelRegistry:
         Raises:
             UnknownModel: nothing of that name.
             InvalidModel: a file, and not a well-formed GGUF.
+            UnsupportedModel: a GGUF with a tensor of a type this engine lacks.
+            OutOfMemoryBudget: no room to map it.
         """
         try:
             path = self._find(name_or_path)
@@ -55,6 +57,10 @@ class ModelRegistry:
             raise InvalidModel(f"{name_or_path} cannot be read: {error}", model=name_or_path) from error
         except _core.GgufError as error:
             raise InvalidModel(f"{name_or_path} is not a well-formed GGUF: {error}", model=name_or_path) from error
+        except _core.UnsupportedModelError as error:
+            raise UnsupportedModel(f"{name_or_path} cannot be run: {error}", model=name_or_path) from error
+        except MemoryError as error:
+            raise OutOfMemoryBudget(f"no memory left to open {name_or_path}", model=name_or_path) from error
         return artifact
 
     def summaries(self) -> tuple[ModelSummary, ...]:

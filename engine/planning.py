@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, cast, get_args
 
+from engine import _core
 from engine.artifact import ModelFacts
 from engine.config import EngineConfig
 from engine.machine import Machine
@@ -61,7 +62,7 @@ def resolve_plan(
         UnsupportedBackend, UnsupportedQuantization, InvalidRequest, EnergyUnavailable: see :func:`check_request`.
         PromptTooLong: the prompt leaves no room in the context.
         InvalidPlan: a context longer than the model was trained for.
-        OutOfMemoryBudget: weights and KV cache exceed the memory limit.
+        OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
     """
     check_request(request, machine, energy)
     execution = request.execution
@@ -119,8 +120,18 @@ def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> Plan
     return PlanEstimate(
         weights_bytes=model.weights_bytes[plan.backend],
         kv_cache_bytes=model.kv_bytes_per_token * plan.batch.context_length,
+        activation_bytes=_activation_bytes(plan.batch, model),
         prompt_tokens=prompt_tokens,
     )
+
+
+def describe_memory(needed: PlanEstimate) -> str:
+    """The estimate as part of a sentence, in MiB, rounded up."""
+    total, weights, cache, activations = (
+        -(-size // _MIB)
+        for size in (needed.total_bytes, needed.weights_bytes, needed.kv_cache_bytes, needed.activation_bytes)
+    )
+    return f"{total} MiB (weights {weights}, KV cache {cache}, activations {activations})"
 
 
 def capabilities(machine: Machine, energy: Mapping[str, str]) -> tuple[str, ...]:
@@ -234,15 +245,20 @@ def _context_length(execution: ExecutionRequest, model: ModelFacts, prompt_token
     return context_length
 
 
+def _activation_bytes(batch: Batch, model: ModelFacts) -> int:
+    rows = batch.prefill_chunk + _core.MAX_DECODE_ROWS
+    return rows * model.activation_row_bytes + batch.max_sequences * model.logits_row_bytes
+
+
 def _check_memory(needed: PlanEstimate, memory_mb: int | None) -> None:
-    total = needed.weights_bytes + needed.kv_cache_bytes
+    total = needed.total_bytes
     if memory_mb is not None and total > memory_mb * _MIB:
         raise OutOfMemoryBudget(
-            f"the run needs {-(-total // _MIB)} MiB (weights {-(-needed.weights_bytes // _MIB)}, KV cache "
-            f"{-(-needed.kv_cache_bytes // _MIB)}) and the limit is {memory_mb}; raise limits.memory_mb or lower "
-            "context_length or max_tokens",
+            f"the run needs {describe_memory(needed)} and the limit is {memory_mb}; raise limits.memory_mb or lower "
+            "context_length, max_tokens or prefill_chunk",
             needed_mb=-(-total // _MIB),
             memory_mb=memory_mb,
             weights_bytes=needed.weights_bytes,
             kv_cache_bytes=needed.kv_cache_bytes,
+            activation_bytes=needed.activation_bytes,
         )

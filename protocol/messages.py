@@ -163,7 +163,13 @@ class Failed(Value):
 class PlanEstimate(Value):
     weights_bytes: int
     kv_cache_bytes: int
+    activation_bytes: int
+    """Buffers of a step: all that is neither weights nor cache."""
     prompt_tokens: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.weights_bytes + self.kv_cache_bytes + self.activation_bytes
 
 
 class Planned(Request):

@@ -6,7 +6,8 @@
 
 namespace engine {
 
-// Zero-filled anonymous memory, page aligned; large ones ask for huge pages. Given back to the system on destruction.
+// Zero-filled anonymous memory, page aligned; large ones ask for huge pages and begin on one. Given back to the system
+// on destruction.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
@@ -21,6 +22,7 @@ class AlignedBuffer {
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
+  std::span<std::byte> bytes() { return {data_, size_}; }
 
   template <typename T>
   T* as(std::size_t byte_offset = 0) {

@@ -26,28 +26,39 @@ std::uint64_t enabled_register_state() {
   return (std::uint64_t{high} << 32) | low;
 }
 
+constexpr bool has_all(std::uint64_t set, std::uint64_t wanted) { return (set & wanted) == wanted; }
+constexpr std::uint64_t bit(int index) { return std::uint64_t{1} << index; }
+
 CpuFeatures detect() {
-  constexpr unsigned kOsxsave = 1u << 27;
-  constexpr unsigned kFma = 1u << 12;
-  constexpr unsigned kF16c = 1u << 29;
-  constexpr unsigned kAvx2 = 1u << 5;
-  constexpr std::uint64_t kXmmAndYmm = 0b110;
   const Registers basic = cpuid(1);
   const Registers extended = cpuid(7);
+  // Leaf 7 says in eax which further parts it has.
+  const Registers further = extended.eax >= 1 ? cpuid(7, 1) : Registers{};
+  constexpr std::uint64_t kOsxsave = bit(27);
+  const std::uint64_t saved = has_all(basic.ecx, kOsxsave) ? enabled_register_state() : 0;
+
+  constexpr std::uint64_t kXmmAndYmm = bit(1) | bit(2);
+  constexpr std::uint64_t kFmaAndF16c = bit(12) | bit(29);
+  constexpr std::uint64_t kAvx2 = bit(5);
   CpuFeatures features;
-  const bool ymm_saved = (basic.ecx & kOsxsave) != 0 && (enabled_register_state() & kXmmAndYmm) == kXmmAndYmm;
-  features.avx2 = ymm_saved && (basic.ecx & kFma) != 0 && (basic.ecx & kF16c) != 0 && (extended.ebx & kAvx2) != 0;
-  constexpr unsigned kFoundation = 1u << 16;
-  constexpr unsigned kDoubleAndQuad = 1u << 17;
-  constexpr unsigned kByteAndWord = 1u << 30;
-  constexpr unsigned kVectorLength = 1u << 31;
-  constexpr unsigned kNeeded = kFoundation | kDoubleAndQuad | kByteAndWord | kVectorLength;
-  constexpr unsigned kVnni = 1u << 11;
-  constexpr unsigned kAvxVnni = 1u << 4;
-  features.avx_vnni = features.avx2 && (cpuid(7, 1).eax & kAvxVnni) != 0;
-  constexpr std::uint64_t kMasksAndZmm = 0b11100000;
-  features.avx512_vnni = features.avx2 && (enabled_register_state() & kMasksAndZmm) == kMasksAndZmm &&
-                         (extended.ebx & kNeeded) == kNeeded && (extended.ecx & kVnni) != 0;
+  features.avx2 = has_all(saved, kXmmAndYmm) && has_all(basic.ecx, kFmaAndF16c) && has_all(extended.ebx, kAvx2);
+
+  constexpr std::uint64_t kAvxVnni = bit(4);
+  features.avx_vnni = features.avx2 && has_all(further.eax, kAvxVnni);
+
+  constexpr std::uint64_t kMasksAndZmm = bit(5) | bit(6) | bit(7);
+  constexpr std::uint64_t kFoundation = bit(16);
+  constexpr std::uint64_t kDoubleAndQuad = bit(17);
+  constexpr std::uint64_t kByteAndWord = bit(30);
+  constexpr std::uint64_t kVectorLength = bit(31);
+  constexpr std::uint64_t kVnni = bit(11);
+  features.avx512_vnni = features.avx2 && has_all(saved, kMasksAndZmm) &&
+                         has_all(extended.ebx, kFoundation | kDoubleAndQuad | kByteAndWord | kVectorLength) &&
+                         has_all(extended.ecx, kVnni);
+
+  constexpr std::uint64_t kTileConfigAndData = bit(17) | bit(18);
+  constexpr std::uint64_t kTilesAndInt8 = bit(24) | bit(25);
+  features.amx_int8 = has_all(saved, kTileConfigAndData) && has_all(extended.edx, kTilesAndInt8);
   return features;
 }
 

@@ -55,7 +55,8 @@ Floats multiply(const std::string& table_name, const std::string& type_name, con
   require(rows > 0 && matrix.columns % traits.block_elements == 0 &&
               bytes.size() == rows * (matrix.columns / traits.block_elements) * traits.block_bytes,
           "weights of another size");
-  matrix.packed = AlignedBuffer(table.packed_bytes(matrix));
+  AlignedBuffer packed(table.packed_bytes(matrix));
+  matrix.packed = packed.bytes();
   table.pack(matrix, 0, matrix.groups());
   model::ActivationBuffer input(tokens, matrix.columns);
   AlignedBuffer scratch(kernels::multiply_scratch_bytes(matrix.columns));

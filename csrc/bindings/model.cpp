@@ -13,6 +13,7 @@
 
 #include "bindings/register.h"
 #include "model/evaluation.h"
+#include "model/forward_pass.h"
 #include "model/kv_cache.h"
 
 namespace engine::bindings {
@@ -52,6 +53,8 @@ void register_model(py::module_& m) {
     if (table == nullptr) throw std::invalid_argument("no kernel table is named '" + kernel_table + "'");
     return model::weights_bytes(file, *table);
   });
+  m.def("activation_row_bytes",
+        [](const gguf::File& file) { return model::ForwardPass::row_bytes(model::read_hyper_parameters(file)); });
   py::class_<Model, std::shared_ptr<Model>>(m, "Model")
       .def_static(
           "load",

@@ -45,6 +45,15 @@ PYBIND11_MODULE(_core, m) {
   register_error<engine::UnsupportedModel>(m, "UnsupportedModelError");
   py::register_exception_translator(&translate_system_error);
   m.def("cpu_model", &engine::cpu_model);
+  m.def("cpu_features", [] {
+    const engine::CpuFeatures& features = engine::cpu_features();
+    py::dict named;
+    named["avx2"] = features.avx2;
+    named["avx_vnni"] = features.avx_vnni;
+    named["avx512_vnni"] = features.avx512_vnni;
+    named["amx_int8"] = features.amx_int8;
+    return named;
+  });
   m.def("kernel_tables", [] {
     py::dict tables;
     for (const auto* table : engine::kernels::kernel_tables()) {

@@ -84,6 +84,7 @@ void register_runtime(py::module_& m) {
       .def("append", &runtime::StopMatcher::append)
       .def_property_readonly("matched", &runtime::StopMatcher::matched)
       .def("finish", &runtime::StopMatcher::finish);
+  m.attr("MAX_DECODE_ROWS") = runtime::kMaxDecodeRows;
   m.def("sample", &sample, py::arg("logits"), py::arg("history"), py::arg("position"), py::kw_only(),
         py::arg("temperature") = 0.0F, py::arg("top_k") = 0, py::arg("top_p") = 1.0F, py::arg("min_p") = 0.0F,
         py::arg("repeat_penalty") = 1.0F, py::arg("repeat_last_n") = 64, py::arg("seed") = 0);

@@ -61,7 +61,8 @@ struct TensorInfo {
 // A GGUF v2 or v3 file. Every count, size, offset and type is checked against the file before it is used.
 class File {
  public:
-  // Throws std::system_error, MalformedFile, UnsupportedModel (a tensor type this engine does not know).
+  // Throws std::system_error, MalformedFile, UnsupportedModel (a tensor type this engine does not know),
+  // std::bad_alloc.
   explicit File(const std::string& path);
 
   const std::string& path() const { return path_; }

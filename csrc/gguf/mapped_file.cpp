@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <new>
 #include <system_error>
 
 #include "gguf/error.h"
@@ -39,6 +40,7 @@ MappedFile::MappedFile(const std::string& path) {
   if (status.st_size == 0) throw MalformedFile("the file is empty");
   size_ = static_cast<std::size_t>(status.st_size);
   void* mapping = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (mapping == MAP_FAILED && errno == ENOMEM) throw std::bad_alloc();
   if (mapping == MAP_FAILED) throw std::system_error(errno, std::generic_category(), path);
   data_ = static_cast<const std::byte*>(mapping);
 }

@@ -9,7 +9,8 @@ namespace engine::gguf {
 // A regular file mapped read-only.
 class MappedFile {
  public:
-  // Throws std::system_error where the file cannot be opened or mapped, MalformedFile where it is no regular file.
+  // Throws std::system_error where the file cannot be opened or mapped, MalformedFile where it is no regular file,
+  // std::bad_alloc where the address space has no room for it.
   explicit MappedFile(const std::string& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;

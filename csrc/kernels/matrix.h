@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <span>
 
-#include "base/aligned_buffer.h"
 #include "gguf/tensor_type.h"
 
 namespace engine::kernels {
@@ -15,13 +14,14 @@ inline constexpr std::size_t kGroupRows = 16;
 // How a weight matrix wants its input: as floats, or as 8-bit codes with a scale per 32 or per 256 elements.
 enum class ActivationFormat { F32, Q8Block, Q8SuperBlock };
 
-// A weight matrix [rows, columns]: `raw` are the bytes of the file, `packed` what the kernel table made of them.
+// A weight matrix [rows, columns]: `raw` are the bytes of the file, `packed` what the kernel table made of them. Both
+// lie in memory of whoever owns the weights.
 struct Matrix {
   gguf::TensorType type{};
   std::size_t rows = 0;
   std::size_t columns = 0;
   std::span<const std::byte> raw;
-  AlignedBuffer packed;
+  std::span<std::byte> packed;  // begins on a cache line
 
   std::size_t groups() const { return (rows + kGroupRows - 1) / kGroupRows; }
   std::size_t row_bytes() const { return raw.size() / rows; }

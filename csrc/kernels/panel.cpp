@@ -1,111 +1,231 @@
 #include "kernels/panel.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/checked.h"
 #include "base/float16.h"
 #include "quant/block.h"
 
+// Codes are moved four at a time, as the words that a row has in the lines of a unit: what lies in a word is one small
+// function a type, `code_words`. Words of 16 rows are then transposed into lines, so that memory is read and written in
+// order. 16 bytes are a register of every processor this is built for: no instruction set needs to be asked for.
 namespace engine::kernels {
 namespace {
 
 using gguf::TensorType;
+using Word = std::uint32_t;
 
-// One row's place in a unit: its lane of every line.
-class Lane {
- public:
-  Lane(std::byte* unit, std::size_t row) : unit_(reinterpret_cast<std::uint8_t*>(unit)), row_(row) {}
+template <std::size_t kCount>
+using Words = std::array<Word, kCount>;
 
-  void put_half(std::size_t at, float value) {
-    const std::uint16_t half = half_from_float(value);
-    std::memcpy(unit_ + at + row_ * sizeof(half), &half, sizeof(half));
+constexpr Word kLowNibbles = 0x0F0F0F0F;
+constexpr Word kLowPairs = 0x03030303;
+
+template <std::size_t kCount>
+Words<kCount> load_words(const std::uint8_t* source) {
+  Words<kCount> words;
+  std::memcpy(words.data(), source, sizeof(words));
+  return words;
+}
+
+// Bit i of four becomes the lowest bit of byte i.
+constexpr Word spread_bits(Word four) { return (four * 0x00204081u) & 0x01010101u; }
+
+// --- what a row has in a unit ----------------------------------------------------------------------------------------
+
+// A block of 32: one word for each line of the block's codes. Nibbles lie in the file as they lie in a line.
+template <TensorType kType>
+auto code_words(const std::uint8_t* block, const BlockUnit<kType>& /*layout*/) {
+  using Unit = BlockUnit<kType>;
+  Words<Unit::kBlockCodeBytes / kLineBytes> words{};
+  block += (Unit::kMinimum ? 2 : 1) * sizeof(std::uint16_t);
+  if constexpr (Unit::kFiveBits) {
+    const auto bits = load_unaligned<Word>(block);
+    Word& line = words[Unit::kFifthBitsAt / kLineBytes];
+    for (unsigned g = 0; g < 8; ++g) line |= spread_bits((bits >> (4 * g)) & 0x0F) << g;
+    block += sizeof(bits);
   }
-  void put_byte(std::size_t at, std::uint8_t value) { unit_[at + row_] = value; }
-
-  // Adds `bits`, shifted, to the bytes of four inputs in a line.
-  template <typename Bits>
-  void add(std::size_t line_at, int shift, const std::uint8_t* codes, Bits bits) {
-    std::uint8_t* line = unit_ + line_at + row_ * kLineInputs;
-    for (std::size_t i = 0; i < kLineInputs; ++i) line[i] |= static_cast<std::uint8_t>(bits(codes[i]) << shift);
+  std::memcpy(words.data(), block, (Unit::kByteCodes ? 8 : 4) * sizeof(Word));
+  if constexpr (Unit::kByteCodes) {
+    for (Word& word : words) word ^= 0x80808080u;
   }
+  return words;
+}
 
- private:
-  std::uint8_t* unit_;
-  std::size_t row_;
+// A super-block: one word for each line of nibbles and of high bits. Those of Q4_K and Q5_K lie in the file as in
+// lines.
+template <TensorType kType>
+auto code_words(const std::uint8_t* block, const SuperBlockUnit<kType>& /*layout*/) {
+  using Unit = SuperBlockUnit<kType>;
+  Words<32 + Unit::kHighLines> words;
+  const std::uint8_t* high = block + 16;
+  std::memcpy(words.data(), high + Unit::kHighLines * sizeof(Word), 32 * sizeof(Word));
+  std::memcpy(words.data() + 32, high, Unit::kHighLines * sizeof(Word));
+  return words;
+}
+
+// Each half of the file's block, 128 inputs, is one nibble of the lines: its low nibbles come before its high ones.
+// Its pairs of high bits are four inputs' worth of each byte.
+auto code_words(const std::uint8_t* block, const SuperBlockUnit<TensorType::Q6_K>& /*layout*/) {
+  const auto low = load_words<16>(block);
+  const auto high = load_words<16>(block + 64);
+  const auto first = load_words<8>(block + 128);
+  const auto second = load_words<8>(block + 160);
+  Words<48> words;
+  for (std::size_t i = 0; i < 16; ++i) {
+    words[i] = (low[i] & kLowNibbles) | (high[i] & kLowNibbles) << 4;
+    words[16 + i] = ((low[i] >> 4) & kLowNibbles) | (high[i] & ~kLowNibbles);
+  }
+  for (std::size_t i = 0; i < 8; ++i) {
+    for (unsigned t = 0; t < 2; ++t) {
+      const Word early = first[i] >> (2 * t);
+      const Word late = second[i] >> (2 * t);
+      words[32 + 8 * t + i] = (early & kLowPairs) | ((early >> 4) & kLowPairs) << 2 | (late & kLowPairs) << 4 |
+                              ((late >> 4) & kLowPairs) << 6;
+    }
+  }
+  return words;
+}
+
+// The 16 bytes of inner scales: those of Q6_K, or eight scales and eight minimums of 6 bits each.
+template <TensorType kType>
+Words<4> scale_words(const std::uint8_t* block) {
+  if constexpr (kType == TensorType::Q6_K) return load_words<4>(block + 192);
+  const auto [a, b, c] = load_words<3>(block + 4);
+  return {a & 0x3F3F3F3Fu, (c & kLowNibbles) | ((a >> 2) & 0x30303030u), b & 0x3F3F3F3Fu,
+          ((c >> 4) & kLowNibbles) | ((b >> 2) & 0x30303030u)};
+}
+
+// --- 16 rows side by side --------------------------------------------------------------------------------------------
+
+template <typename Element>
+using Vector __attribute__((vector_size(16))) = Element;
+
+// lines[i][row] = rows[row][i]
+template <std::size_t kCount>
+void transpose_words(const std::array<Words<kCount>, kGroupRows>& rows, std::uint8_t* lines) {
+  using Four = Vector<Word>;
+  constexpr std::size_t kWhole = kCount / 4 * 4;
+  for (std::size_t i = 0; i < kWhole; i += 4) {
+    for (std::size_t row = 0; row < kGroupRows; row += 4) {
+      std::array<Four, 4> tile;
+      for (std::size_t r = 0; r < 4; ++r) tile[r] = load_unaligned<Four>(rows[row + r].data() + i);
+      // Interleaving the halves of a list turns it around once every word has been in each half.
+      for (int round = 0; round < 2; ++round) {
+        const auto [a, b, c, d] = tile;
+        tile = {__builtin_shufflevector(a, c, 0, 4, 1, 5), __builtin_shufflevector(a, c, 2, 6, 3, 7),
+                __builtin_shufflevector(b, d, 0, 4, 1, 5), __builtin_shufflevector(b, d, 2, 6, 3, 7)};
+      }
+      for (std::size_t r = 0; r < 4; ++r) {
+        std::memcpy(lines + (i + r) * kLineBytes + row * sizeof(Word), &tile[r], sizeof(Four));
+      }
+    }
+  }
+  for (std::size_t i = kWhole; i < kCount; ++i) {
+    for (std::size_t row = 0; row < kGroupRows; ++row) {
+      std::memcpy(lines + i * kLineBytes + row * sizeof(Word), &rows[row][i], sizeof(Word));
+    }
+  }
+}
+
+// bytes[j][row] = byte j of rows[row], the same way.
+void transpose_bytes(const std::array<Words<4>, kGroupRows>& rows, std::uint8_t* bytes) {
+  using Sixteen = Vector<std::uint8_t>;
+  std::array<Sixteen, kGroupRows> list;
+  for (std::size_t i = 0; i < kGroupRows; ++i) list[i] = load_unaligned<Sixteen>(rows[i].data());
+  for (int round = 0; round < 4; ++round) {
+    const std::array<Sixteen, kGroupRows> before = list;
+    for (std::size_t i = 0; i < kGroupRows / 2; ++i) {
+      const Sixteen a = before[i];
+      const Sixteen b = before[i + kGroupRows / 2];
+      list[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      list[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+  }
+  std::memcpy(bytes, list.data(), sizeof(list));
+}
+
+void copy_half(const std::uint8_t* source, std::uint8_t* halves, std::size_t row) {
+  std::memcpy(halves + row * sizeof(std::uint16_t), source, sizeof(std::uint16_t));
+}
+
+// --- groups ----------------------------------------------------------------------------------------------------------
+
+// The rows of one group in the file.
+struct RowSpan {
+  const std::uint8_t* first;
+  std::size_t row_bytes;
+  std::size_t count;  // 1..16
+
+  const std::uint8_t* at(std::size_t row, std::size_t byte) const { return first + row * row_bytes + byte; }
 };
 
-constexpr auto kLowNibble = [](std::uint8_t code) { return code & 0x0F; };
-constexpr auto kHighBits = [](std::uint8_t code) { return code >> 4; };
-constexpr auto kBiased = [](std::uint8_t code) { return code ^ 0x80; };
-
 template <TensorType kType>
-void pack_block(const std::byte* source, std::size_t index, Lane lane) {
+void pack_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
   using Unit = BlockUnit<kType>;
-  const quant::Block block = quant::decode_block(kType, source);
-  const std::size_t half_at = index * kGroupRows * sizeof(std::uint16_t);
-  lane.put_half(half_at, block.scale);
-  if constexpr (Unit::kMinimum) lane.put_half(Unit::kMinimumAt + half_at, block.minimum);
-  const std::size_t codes_at = Unit::kCodesAt + index * Unit::kBlockCodeBytes;
-  for (std::size_t g = 0; g < 8; ++g) {
-    const std::uint8_t* codes = block.codes.data() + g * kLineInputs;
-    if constexpr (Unit::kByteCodes) {
-      lane.add(codes_at + g * kLineBytes, 0, codes, kBiased);
-    } else {
-      lane.add(codes_at + g % 4 * kLineBytes, g < 4 ? 0 : 4, codes, kLowNibble);
+  const std::size_t block_bytes = gguf::type_traits(kType).block_bytes;
+  std::array<decltype(code_words(rows.first, Unit{})), kGroupRows> words{};
+  for (std::size_t b = 0; b < columns / quant::kBlock; ++b) {
+    std::uint8_t* unit = group + b / 2 * Unit::kBytes;
+    std::uint8_t* halves = unit + b % 2 * kGroupRows * sizeof(std::uint16_t);
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      const std::uint8_t* block = rows.at(row, b * block_bytes);
+      copy_half(block, halves, row);
+      if constexpr (Unit::kMinimum) copy_half(block + 2, halves + Unit::kMinimumAt, row);
+      words[row] = code_words(block, Unit{});
     }
-    if constexpr (Unit::kFiveBits) lane.add(codes_at + Unit::kFifthBitsAt, static_cast<int>(g), codes, kHighBits);
-  }
-}
-
-void pack_q6_k_codes(const quant::SuperBlock& block, Lane lane) {
-  using Unit = SuperBlockUnit<TensorType::Q6_K>;
-  for (std::size_t g = 0; g < 64; ++g) {
-    const std::uint8_t* codes = block.codes.data() + g * kLineInputs;
-    lane.add(Unit::kNibblesAt + g % 32 * kLineBytes, g < 32 ? 0 : 4, codes, kLowNibble);
-    lane.add(Unit::kHighBitsAt + g % 16 * kLineBytes, static_cast<int>(g / 16 * 2), codes, kHighBits);
+    transpose_words(words, unit + Unit::kCodesAt + b % 2 * Unit::kBlockCodeBytes);
   }
 }
 
 template <TensorType kType>
-void pack_q45_k_codes(const quant::SuperBlock& block, Lane lane) {
+void pack_super_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
   using Unit = SuperBlockUnit<kType>;
-  for (std::size_t j = 0; j < 8; ++j) {
-    for (std::size_t g = 0; g < 8; ++g) {
-      const std::uint8_t* codes = block.codes.data() + (8 * j + g) * kLineInputs;
-      lane.add(Unit::kNibblesAt + (j / 2 * 8 + g) * kLineBytes, j % 2 == 0 ? 0 : 4, codes, kLowNibble);
-      if constexpr (kType == TensorType::Q5_K) {
-        lane.add(Unit::kHighBitsAt + g * kLineBytes, static_cast<int>(j), codes, kHighBits);
+  const std::size_t block_bytes = gguf::type_traits(kType).block_bytes;
+  constexpr std::size_t kScaleAt = kType == TensorType::Q6_K ? 208 : 0;  // in the file
+  std::array<decltype(code_words(rows.first, Unit{})), kGroupRows> words{};
+  std::array<Words<4>, kGroupRows> scales{};
+  for (std::size_t b = 0; b < columns / quant::kSuperBlock; ++b) {
+    std::uint8_t* unit = group + b * Unit::kBytes;
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      const std::uint8_t* block = rows.at(row, b * block_bytes);
+      copy_half(block + kScaleAt, unit, row);
+      if constexpr (kType != TensorType::Q6_K) copy_half(block + 2, unit + Unit::kMinimumAt, row);
+      scales[row] = scale_words<kType>(block);
+      words[row] = code_words(block, Unit{});
+    }
+    transpose_bytes(scales, unit + Unit::kScalesAt);
+    transpose_words(words, unit + Unit::kNibblesAt);
+  }
+}
+
+// [columns, 16] in the element type of the file.
+template <typename Element>
+void pack_elements(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+  constexpr std::size_t kTile = kLineBytes / sizeof(Element);
+  for (std::size_t begin = 0; begin < columns; begin += kTile) {
+    const std::size_t end = std::min(begin + kTile, columns);
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      for (std::size_t k = begin; k < end; ++k) {
+        std::memcpy(group + (k * kGroupRows + row) * sizeof(Element), rows.at(row, k * sizeof(Element)),
+                    sizeof(Element));
       }
     }
   }
 }
 
 template <TensorType kType>
-void pack_super_block(const std::byte* source, Lane lane) {
-  using Unit = SuperBlockUnit<kType>;
-  const quant::SuperBlock block = quant::decode_super_block(kType, source);
-  lane.put_half(0, block.scale);
-  lane.put_half(Unit::kMinimumAt, block.minimum);
-  if constexpr (kType == TensorType::Q6_K) {
-    for (std::size_t j = 0; j < 16; ++j) {
-      lane.put_byte(Unit::kScalesAt + j * kGroupRows, static_cast<std::uint8_t>(block.scales[j]));
-    }
-    pack_q6_k_codes(block, lane);
+void pack_group(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+  if constexpr (kType == TensorType::F32) {
+    pack_elements<std::uint32_t>(rows, columns, group);
+  } else if constexpr (is_float_type(kType)) {
+    pack_elements<std::uint16_t>(rows, columns, group);
+  } else if constexpr (is_k_type(kType)) {
+    pack_super_blocks<kType>(rows, columns, group);
   } else {
-    for (std::size_t j = 0; j < 8; ++j) {
-      lane.put_byte(Unit::kScalesAt + j * kGroupRows, static_cast<std::uint8_t>(block.scales[j]));
-      lane.put_byte(Unit::kMinimumsAt + j * kGroupRows, block.minimums[j]);
-    }
-    pack_q45_k_codes<kType>(block, lane);
-  }
-}
-
-// [columns, 16] in the element type of the file.
-void pack_elements(const std::byte* source, std::size_t columns, std::size_t element_bytes, std::size_t lane,
-                   std::byte* panel) {
-  for (std::size_t k = 0; k < columns; ++k) {
-    std::memcpy(panel + (k * kGroupRows + lane) * element_bytes, source + k * element_bytes, element_bytes);
+    pack_blocks<kType>(rows, columns, group);
   }
 }
 
@@ -114,25 +234,6 @@ std::size_t group_bytes(std::size_t columns) {
   if constexpr (is_float_type(kType)) return columns * kGroupRows * (kType == TensorType::F32 ? 4 : 2);
   if constexpr (is_k_type(kType)) return columns / quant::kSuperBlock * SuperBlockUnit<kType>::kBytes;
   return divide_up(columns, 2 * quant::kBlock) * BlockUnit<kType>::kBytes;
-}
-
-template <TensorType kType>
-void pack_row(const Matrix& matrix, std::size_t row, std::byte* group) {
-  const std::size_t lane = row % kGroupRows;
-  const gguf::TypeTraits& traits = gguf::type_traits(kType);
-  const std::byte* source = matrix.raw.data() + row * matrix.row_bytes();
-  if constexpr (is_float_type(kType)) {
-    pack_elements(source, matrix.columns, traits.block_bytes, lane, group);
-  } else {
-    const std::size_t blocks = matrix.columns / traits.block_elements;
-    for (std::size_t b = 0; b < blocks; ++b, source += traits.block_bytes) {
-      if constexpr (is_k_type(kType)) {
-        pack_super_block<kType>(source, Lane(group + b * SuperBlockUnit<kType>::kBytes, lane));
-      } else {
-        pack_block<kType>(source, b % 2, Lane(group + b / 2 * BlockUnit<kType>::kBytes, lane));
-      }
-    }
-  }
 }
 
 }  // namespace
@@ -145,12 +246,14 @@ std::size_t panel_bytes(const Matrix& matrix) {
 
 void pack_panels(Matrix& matrix, std::size_t group_begin, std::size_t group_end) {
   const std::size_t bytes = matrix.packed.size() / matrix.groups();
+  const auto* source = reinterpret_cast<const std::uint8_t*>(matrix.raw.data());
+  auto* packed = reinterpret_cast<std::uint8_t*>(matrix.packed.data());
   with_type(matrix.type, [&]<TensorType kType>() {
     for (std::size_t g = group_begin; g < group_end; ++g) {
-      const std::size_t end = std::min((g + 1) * kGroupRows, matrix.rows);
-      for (std::size_t row = g * kGroupRows; row < end; ++row) {
-        pack_row<kType>(matrix, row, matrix.packed.data() + g * bytes);
-      }
+      const std::size_t first = g * kGroupRows;
+      const RowSpan rows{source + first * matrix.row_bytes(), matrix.row_bytes(),
+                         std::min(kGroupRows, matrix.rows - first)};
+      pack_group<kType>(rows, matrix.columns, packed + g * bytes);
     }
   });
 }

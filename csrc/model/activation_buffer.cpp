@@ -21,6 +21,16 @@ ActivationBuffer::ActivationBuffer(std::size_t max_rows, std::size_t max_width)
       super_scales_(max_rows * divide_up(max_width, kSuperBlock) * sizeof(float)),
       super_sums_(max_rows * divide_up(max_width, std::size_t{16}) * sizeof(std::int16_t)) {}
 
+std::size_t ActivationBuffer::row_bytes(std::size_t max_width) {
+  const auto parts = [&](std::size_t part, std::size_t bytes) { return divide_up(max_width, part) * bytes; };
+  const std::size_t values = max_width * sizeof(float);
+  const std::size_t blocks = max_width + parts(kernels::kBlockPart, sizeof(std::int32_t)) +
+                             2 * parts(kBlock, sizeof(float)) + parts(kBlock, sizeof(std::int32_t));
+  const std::size_t super_blocks = max_width + parts(kernels::kSuperBlockPart, sizeof(std::int32_t)) +
+                                   parts(kSuperBlock, sizeof(float)) + parts(16, sizeof(std::int16_t));
+  return values + blocks + super_blocks;
+}
+
 void ActivationBuffer::quantize(std::size_t index, std::size_t width, ActivationFormat format,
                                 const kernels::KernelTable& table) {
   const std::size_t blocks = index * (width / kBlock);

@@ -13,6 +13,9 @@ class ActivationBuffer {
  public:
   ActivationBuffer(std::size_t max_rows, std::size_t max_width);
 
+  // What all buffers take for one row.
+  static std::size_t row_bytes(std::size_t max_width);
+
   float* row(std::size_t index, std::size_t width) { return values_.as<float>() + index * width; }
 
   // Fills the codes of one row in one format. Width must be a multiple of the format's block.

@@ -35,6 +35,14 @@ ForwardPass::ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_r
   }
 }
 
+std::size_t ForwardPass::row_bytes(const HyperParameters& shape) {
+  const std::size_t residual = shape.embedding;
+  const std::size_t heads = shape.query_width() + 2 * shape.kv_width();
+  const std::size_t projected = std::max(shape.embedding, shape.feed_forward);
+  const std::size_t gates = shape.feed_forward;
+  return (residual + heads + projected + gates) * sizeof(float) + ActivationBuffer::row_bytes(widest_input(shape));
+}
+
 void ForwardPass::plan(std::span<const Segment> segments) {
   rows_.clear();
   units_.clear();

@@ -32,6 +32,9 @@ class ForwardPass {
   // Throws std::bad_alloc.
   ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_rows);
 
+  // What the buffers made on construction take for one row. Those of logits are made for as many as a step wants.
+  static std::size_t row_bytes(const HyperParameters& shape);
+
   // Writes keys and values of every segment and computes the logits wanted. False where `abort` became true at a
   // layer's begin: nothing may then be read, and the same segments may be run again. Throws std::bad_alloc.
   bool run(std::span<const Segment> segments, const std::atomic<bool>& abort);

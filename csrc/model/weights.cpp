@@ -1,9 +1,12 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 
+#include "base/checked.h"
 #include "base/thread_team.h"
+#include "kernels/panel.h"
 #include "quant/block.h"
 
 namespace engine::model {
@@ -11,6 +14,11 @@ namespace {
 
 std::string shape_text(std::size_t rows, std::size_t columns) {
   return "[" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
+}
+
+// What a matrix takes of the buffer of all: the next one begins on a cache line.
+std::size_t packed_size(const kernels::Matrix& matrix, const kernels::KernelTable& table) {
+  return round_up(table.packed_bytes(matrix), kernels::kLineBytes);
 }
 
 // Hands out the file's tensors by name and remembers which were asked for.
@@ -109,30 +117,61 @@ Weights find_weights(const gguf::File& file, const HyperParameters& shape) {
   return weights;
 }
 
-void pack(kernels::Matrix& matrix, const kernels::KernelTable& table, ThreadTeam& team) {
-  const std::size_t bytes = table.packed_bytes(matrix);
-  if (bytes == 0) return;
-  matrix.packed = AlignedBuffer(bytes);
-  team.run([&](unsigned member) {
-    const Range range = member_range(matrix.groups(), member, team.size());
-    table.pack(matrix, range.begin, range.end);
-  });
-  gguf::MappedFile::release(matrix.raw);
+std::vector<kernels::Matrix*> multiplied_matrices(Weights& weights) {
+  std::vector<kernels::Matrix*> matrices;
+  for (Layer& layer : weights.layers) {
+    for (Projection* projection :
+         {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate, &layer.up, &layer.down}) {
+      matrices.push_back(&projection->weight);
+    }
+  }
+  matrices.push_back(&weights.head.weight);
+  return matrices;
+}
+
+// One buffer for all: most matrices of a small model would not fill a huge page of their own.
+AlignedBuffer allocate_packed(std::span<kernels::Matrix* const> matrices, const kernels::KernelTable& table) {
+  std::size_t bytes = 0;
+  for (const kernels::Matrix* matrix : matrices) bytes += packed_size(*matrix, table);
+  AlignedBuffer buffer(bytes);
+  std::size_t begin = 0;
+  for (kernels::Matrix* matrix : matrices) {
+    matrix->packed = buffer.bytes().subspan(begin, table.packed_bytes(*matrix));
+    begin += packed_size(*matrix, table);
+  }
+  return buffer;
+}
+
+// Packs groups in steps, and lets go of their pages of the file after each, so that the two copies of a matrix are
+// never in memory together.
+void pack_groups(kernels::Matrix& matrix, Range groups, const kernels::KernelTable& table) {
+  constexpr std::size_t kStepBytes = std::size_t{1} << 20;
+  const std::size_t group_bytes = matrix.row_bytes() * kernels::kGroupRows;
+  const std::size_t step = std::max<std::size_t>(1, kStepBytes / group_bytes);
+  for (std::size_t begin = groups.begin; begin < groups.end; begin += step) {
+    const std::size_t end = std::min(begin + step, groups.end);
+    table.pack(matrix, begin, end);
+    const std::size_t first_byte = begin * group_bytes;
+    gguf::MappedFile::release(
+        matrix.raw.subspan(first_byte, std::min(end * group_bytes, matrix.raw.size()) - first_byte));
+  }
 }
 
 }  // namespace
 
 Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
                      unsigned threads) {
-  Weights weights = find_weights(file, shape);
   ThreadTeam team(threads, std::chrono::microseconds(50));
-  for (Layer& layer : weights.layers) {
-    for (Projection* projection :
-         {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate, &layer.up, &layer.down}) {
-      pack(projection->weight, table, team);
+  Weights weights = find_weights(file, shape);
+  const std::vector<kernels::Matrix*> matrices = multiplied_matrices(weights);
+  weights.packed = allocate_packed(matrices, table);
+  if (weights.packed.size() == 0) return weights;
+  // Every member packs the groups that it will multiply, so that their memory is near its processor.
+  team.run([&](unsigned member) {
+    for (kernels::Matrix* matrix : matrices) {
+      pack_groups(*matrix, member_range(matrix->groups(), member, team.size()), table);
     }
-  }
-  pack(weights.head.weight, table, team);
+  });
   return weights;
 }
 
@@ -148,7 +187,7 @@ std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& ta
     matrix.type = tensor.type;
     matrix.rows = tensor.rows();
     matrix.columns = tensor.columns();
-    const std::size_t packed = table.packed_bytes(matrix);
+    const std::size_t packed = packed_size(matrix, table);
     if (packed != 0 || !embedding) bytes += packed != 0 ? packed : tensor.bytes.size();
   }
   return bytes;

@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/aligned_buffer.h"
 #include "kernels/kernel_table.h"
 #include "model/hyper_parameters.h"
 
@@ -26,6 +27,7 @@ struct Layer {
 };
 
 struct Weights {
+  AlignedBuffer packed;             // every packed matrix, in order of use
   kernels::Matrix token_embedding;  // [vocabulary, embedding], read row by row, never packed
   std::vector<Layer> layers;
   std::vector<float> output_norm;   // [embedding]

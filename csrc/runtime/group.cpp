@@ -10,10 +10,6 @@
 namespace engine::runtime {
 namespace {
 
-// Rows for decoding sequences beside a prefill chunk: what the buffers hold. The scheduler admits no more sequences
-// than this to a group; any more would wait.
-constexpr std::size_t kMaxDecodeRows = 256;
-
 std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
       .count();

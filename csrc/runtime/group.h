@@ -13,6 +13,10 @@
 
 namespace engine::runtime {
 
+// Rows for decoding sequences beside a prefill chunk: what the buffers hold. The scheduler admits no more sequences
+// than this to a group; any more would wait.
+inline constexpr std::size_t kMaxDecodeRows = 256;
+
 // Settings that sequences must have in common to share a step.
 struct GroupSettings {
   std::shared_ptr<const model::Model> model;

@@ -65,7 +65,9 @@ class FakeDomain:
             allowed = ["reference"]
             raise UnsupportedBackend(f"no backend {request.execution.backend!r}", allowed=allowed)
         token_ids = tuple(ord(character) for character in request.prompt or "")
-        estimate = PlanEstimate(weights_bytes=5000, kv_cache_bytes=1000, prompt_tokens=len(token_ids))
+        estimate = PlanEstimate(
+            weights_bytes=5000, kv_cache_bytes=1000, activation_bytes=100, prompt_tokens=len(token_ids)
+        )
         return Prepared(make_plan(request, self.energy_source, self.max_watts), token_ids, estimate)
 
     def models(self) -> tuple[ModelSummary, ...]:

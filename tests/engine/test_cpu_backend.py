@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from engine.config import EngineConfig
 from engine.cpu_backend import CpuBackend
 from engine.machine import Machine
 from engine.models import ModelRegistry
-from engine.planning import resolve_plan
+from engine.planning import estimate, resolve_plan
 from engine.prompt import prepare_prompt
-from protocol.errors import InternalError, InvalidModel, UnsupportedModel
+from protocol.errors import InternalError, InvalidModel, OutOfMemoryBudget, UnsupportedModel
 from protocol.plan import ExecutionPlan, RunRequest
 from tests.gguf_factory import write_tiny_model
 
 MACHINE = Machine("Test CPU", 1, 1 << 30, dict.fromkeys(("cpu_avx512", "cpu_avx2"), "not here") | {"reference": ""})
 PATIENCE_S = 60.0
+MIB = 1 << 20
 
 
 class Bench:
@@ -141,6 +143,46 @@ def test_a_model_that_lacks_a_tensor_is_refused(bench: Bench, tmp_path: Path) ->
     plan, _ = bench.prepare(path)
     with pytest.raises((UnsupportedModel, InvalidModel), match="ffn_up"):
         bench.backend.load(plan)
+
+
+def test_weights_beyond_the_memory_available_are_refused_before_they_are_loaded(bench: Bench, tiny: Path) -> None:
+    plan, _ = bench.prepare(tiny)
+    needed = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0).total_bytes
+    # A load that was begun would be refused for its threads.
+    hopeless = plan.model_copy(update={"threads": 0})
+    with (
+        closing(CpuBackend(bench.registry, lambda: needed - 1)) as backend,
+        pytest.raises(OutOfMemoryBudget, match="are available") as raised,
+    ):
+        backend.load(hopeless)
+    assert raised.value.params["needed_mb"] == -(-needed // MIB)
+    with closing(CpuBackend(bench.registry, lambda: needed)) as backend:
+        assert backend.load(plan).weights_bytes > 0
+
+
+def test_where_nothing_tells_what_is_available_a_run_is_tried(bench: Bench, tiny: Path) -> None:
+    bench.backend = CpuBackend(bench.registry, lambda: None)
+    assert bench.run(tiny).stop_reason == "max_tokens"
+
+
+def test_a_run_finds_the_memory_that_earlier_ones_have_yet_to_fill_taken(bench: Bench, tiny: Path) -> None:
+    """The first fills a quarter of the context it asked for."""
+    plan, token_ids = bench.prepare(tiny, context_length=256)
+    needed = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0)
+    room = needed.kv_cache_bytes * 3 // 2 + needed.activation_bytes
+    with closing(CpuBackend(bench.registry, lambda: room)) as backend:
+        model = bench.backend.load(plan)
+        backend.submit(1, model, token_ids, plan)
+        with pytest.raises(OutOfMemoryBudget, match="KV cache"):
+            backend.submit(2, model, token_ids, plan)
+
+
+def test_a_run_that_has_ended_leaves_its_memory_to_the_next(bench: Bench, tiny: Path) -> None:
+    plan, _ = bench.prepare(tiny)
+    needed = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0)
+    bench.backend = CpuBackend(bench.registry, lambda: needed.total_bytes)
+    for sequence_id in (1, 2, 3):
+        assert bench.run(tiny, sequence_id).stop_reason == "max_tokens"
 
 
 def test_another_backends_model_is_refused(bench: Bench, tiny: Path) -> None:

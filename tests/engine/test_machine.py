@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,8 @@ def test_version_2_takes_the_tightest_enclosing_group(tmp_path: Path) -> None:
     write(tmp_path / "fs/user/session/memory.max", "max\n")
     assert cpu_quota(membership, tmp_path / "fs") == 1.5
     assert memory_limit(membership, tmp_path / "fs") == 1000000
+    write(tmp_path / "fs/user/session/memory.high", "900000\n")
+    assert memory_limit(membership, tmp_path / "fs") == 900000
 
 
 def test_version_1_has_a_tree_for_each_controller(tmp_path: Path) -> None:
@@ -50,6 +55,46 @@ def test_version_1_has_a_tree_for_each_controller(tmp_path: Path) -> None:
     write(tmp_path / "fs/memory/job/memory.limit_in_bytes", "5000\n")
     assert cpu_quota(membership, tmp_path / "fs") == 2.0
     assert memory_limit(membership, tmp_path / "fs") == 5000
+
+
+def test_version_1_takes_the_tightest_enclosing_group(tmp_path: Path) -> None:
+    membership = write(tmp_path / "cgroup", "5:cpu,cpuacct:/outer/inner\n4:memory:/outer/inner\n")
+    for group, quota, memory in (("outer", "150000", "7000"), ("outer/inner", "400000", "9000")):
+        write(tmp_path / "fs/cpu" / group / "cpu.cfs_quota_us", quota)
+        write(tmp_path / "fs/cpu" / group / "cpu.cfs_period_us", "100000")
+        write(tmp_path / "fs/memory" / group / "memory.limit_in_bytes", memory)
+    assert cpu_quota(membership, tmp_path / "fs") == 1.5
+    assert memory_limit(membership, tmp_path / "fs") == 7000
+
+
+def test_a_group_outside_the_namespace_is_no_group(tmp_path: Path) -> None:
+    """Its path leads above the mount, which shows nothing of it."""
+    membership = write(tmp_path / "cgroup", "0::/../neighbour\n")
+    write(tmp_path / "neighbour/cpu.max", "100000 100000\n")
+    write(tmp_path / "fs/cpu.max", "300000 100000\n")
+    assert cpu_quota(membership, tmp_path / "fs") == 3.0
+
+
+def test_affinity_bounds_the_threads_and_the_core_keeps_to_it() -> None:
+    """In a process bound to one processor: probed as one, and threads that a team has beyond it stay there."""
+    program = """
+import os
+one = {min(os.sched_getaffinity(0))}
+os.sched_setaffinity(0, one)
+from pathlib import Path
+from engine.machine import probe_machine
+from tests.csrc.loop_bench import LoopBench
+from tests.csrc.tiny_models import tiny_model, tiny_vocabulary
+
+print(probe_machine().allowed_cpus)
+with LoopBench(tiny_vocabulary()) as bench:
+    for threads in (1, 2):
+        bench.submit(threads, tiny_model(), [1, 2, 3], threads=threads)
+        bench.finish(threads)
+    print({tuple(os.sched_getaffinity(int(task.name))) for task in Path("/proc/self/task").iterdir()})
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+    assert (result.stdout, result.stderr) == (f"1\n{{({min(os.sched_getaffinity(0))},)}}\n", "")
 
 
 def test_in_a_container_the_mounts_root_is_the_group(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from engine.catalogue import CATALOGUE
 from engine.config import EngineConfig
 from engine.models import ModelRegistry
 from protocol.errors import InvalidModel, UnknownModel, UnsupportedModel
+from tests.csrc import gguf_bytes as g
 from tests.gguf_factory import write_tiny_model
 
 
@@ -149,3 +150,19 @@ def test_open_artifacts_are_bounded(tmp_path: Path) -> None:
         registry.resolve(path)
     assert registry.resolve(paths[0]) is not first
     assert registry.resolve(paths[-1]) is registry.resolve(paths[-1])
+
+
+def test_a_tensor_type_without_kernels_is_named(tmp_path: Path) -> None:
+    model = g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 10, bytes(4096)))
+    path = model.write(tmp_path / "q2_k.gguf")
+    with pytest.raises(UnsupportedModel, match=r"'blk\.0\.attn_k\.weight' has the unsupported type 10"):
+        make_registry(tmp_path).resolve(str(path))
+
+
+def test_a_shape_that_no_graph_has_is_refused_before_a_plan_is_made(tmp_path: Path) -> None:
+    values = g.ModelBytes().having(llama__attention__value_length=g.u32(16)).write(tmp_path / "values.gguf")
+    with pytest.raises(UnsupportedModel, match="another width"):
+        make_registry(tmp_path).resolve(str(values)).facts()
+    heads = g.ModelBytes().having(llama__attention__head_count=g.u32(3), llama__attention__head_count_kv=g.u32(2))
+    with pytest.raises(InvalidModel, match="multiple"):
+        make_registry(tmp_path).resolve(str(heads.write(tmp_path / "heads.gguf"))).facts()

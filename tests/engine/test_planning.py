@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine import _core
 from engine.artifact import ModelFacts
 from engine.config import EngineConfig
 from engine.machine import Machine
@@ -37,6 +38,8 @@ MODEL = ModelFacts(
     context_length=2048,
     weights_bytes={"cpu_avx2": 100 * MIB, "reference": 90 * MIB},
     kv_bytes_per_token=1024,
+    activation_row_bytes=512,
+    logits_row_bytes=2048,
     eos_token_ids=(2, 7),
 )
 
@@ -195,9 +198,16 @@ def test_without_any_limit_memory_is_not_checked() -> None:
     assert make_plan(config=config).limits.memory_mb is None
 
 
-def test_the_estimate_is_weights_and_reserved_context() -> None:
-    needed = estimate(make_plan(), MODEL, 10)
-    assert needed.model_dump() == {"weights_bytes": 100 * MIB, "kv_cache_bytes": 576 * 1024, "prompt_tokens": 10}
+def test_the_estimate_is_weights_reserved_context_and_the_buffers_of_a_step() -> None:
+    plan = make_plan(make_request(prefill_chunk=100, max_sequences=3))
+    needed = estimate(plan, MODEL, 10)
+    assert needed.model_dump() == {
+        "weights_bytes": 100 * MIB,
+        "kv_cache_bytes": 576 * 1024,
+        "activation_bytes": (100 + _core.MAX_DECODE_ROWS) * 512 + 3 * 2048,
+        "prompt_tokens": 10,
+    }
+    assert needed.total_bytes == needed.weights_bytes + needed.kv_cache_bytes + needed.activation_bytes
 
 
 def test_capabilities_name_what_works_here() -> None:

@@ -1,0 +1,34 @@
+"""The memory that a step's buffers are said to take, against what a run loop asks the system for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine import _core
+from tests.csrc.loop_bench import LoopBench
+from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_vocabulary
+
+PREFILL_CHUNK = 60_000  # hundreds of megabytes, of which the system is asked for the addresses alone
+
+
+def data_bytes() -> int:
+    """Private memory of this process, touched or not."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
+
+
+@pytest.mark.parametrize(("architecture", "tensor_type"), [("llama", "Q4_1"), ("qwen2", "Q4_K")])
+def test_the_buffers_of_a_step_take_what_is_said(architecture: str, tensor_type: str) -> None:
+    model = tiny_model(architecture, tensor_type)
+    row_bytes = _core.activation_row_bytes(_core.GgufFile(str(tiny_path(architecture, tensor_type))))
+    with LoopBench(tiny_vocabulary()) as bench:
+        bench.submit(1, tiny_model(), [1, 2, 3], threads=1, prefill_chunk=1)
+        bench.finish(1)  # whatever a loop needs beside
+        before = data_bytes()
+        bench.submit(2, model, [1, 2, 3], threads=1, prefill_chunk=PREFILL_CHUNK)
+        bench.finish(2)
+        taken = data_bytes() - before
+    said = (PREFILL_CHUNK + _core.MAX_DECODE_ROWS) * row_bytes
+    assert taken == pytest.approx(said, rel=0.03)

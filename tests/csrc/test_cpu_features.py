@@ -1,0 +1,33 @@
+"""What the processor can do, as the core asks it and as the system tells it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine import _core
+
+# In the system's own list: AMX there means that tiles can be saved.
+NEEDED = {
+    "avx2": {"avx2", "fma", "f16c"},
+    "avx_vnni": {"avx2", "fma", "f16c", "avx_vnni"},
+    "avx512_vnni": {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"},
+    "amx_int8": {"amx_tile", "amx_int8"},
+}
+
+
+def system_flags() -> set[str]:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    return set(next(line for line in lines if line.startswith("flags")).partition(":")[2].split())
+
+
+def test_features_are_those_the_system_lists() -> None:
+    flags = system_flags()
+    assert _core.cpu_features() == {name: needed <= flags for name, needed in NEEDED.items()}
+
+
+def test_a_table_is_available_where_its_features_are() -> None:
+    features = _core.cpu_features()
+    tables = _core.kernel_tables()
+    assert (tables["cpu_avx2"] == "") == features["avx2"]
+    assert (tables["cpu_avx512"] == "") == features["avx512_vnni"]
+    assert tables["reference"] == ""

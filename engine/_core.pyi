@@ -223,8 +223,9 @@ class kernels:  # noqa: N801  a submodule
         queries: npt.NDArray[np.float32],
         keys: npt.NDArray[np.uint16],
         values: npt.NDArray[np.uint16],
-        visible: int,
+        visible: Sequence[int],
         scale: float,
     ) -> tuple[npt.NDArray[np.float32], list[float], list[float]]:
-        """One key block (f16: keys [4, head_dim, 16], values [64, head_dim]) for queries [n, head_dim].
+        """One key block (f16: keys [4, head_dim, 16], values [64, head_dim]) for queries [n, head_dim], each of which
+        sees the first ``visible`` keys (1 to 64, ascending).
         Returns (weighted sums [n, head_dim], maxima, denominators)."""

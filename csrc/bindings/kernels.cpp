@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 #include <vector>
@@ -129,12 +130,13 @@ Floats silu_multiply(const std::string& table_name, const Floats& gate, const Fl
 // One block of keys [4, head_dim, 16] and values [64, head_dim] for queries [n, head_dim], from an empty state and
 // merged into an empty total; returns (sums [n, head_dim], maxima, denominators).
 py::tuple attend(const std::string& table_name, const Floats& queries, const Halves& keys, const Halves& values,
-                 std::size_t visible, float scale) {
+                 const std::vector<std::size_t>& visible, float scale) {
   const kernels::KernelTable& table = table_named(table_name);
   require(queries.ndim() == 2, "queries are not [n, head_dim]");
   const auto n = static_cast<std::size_t>(queries.shape(0));
   const auto head_dim = static_cast<std::size_t>(queries.shape(1));
-  require(visible >= 1 && visible <= kernels::kKeyBlock, "visible is not between 1 and 64");
+  require(visible.size() == n && std::ranges::is_sorted(visible), "visible is not one number a query, ascending");
+  require(n == 0 || (visible.front() >= 1 && visible.back() <= kernels::kKeyBlock), "visible is not between 1 and 64");
   require(size_of(keys) == kernels::kKeyBlock * head_dim && keys.size() == values.size(),
           "keys and values are not one block of heads this wide");
   constexpr kernels::SoftmaxState kEmpty{-std::numeric_limits<float>::infinity(), 0.0F};
@@ -144,27 +146,22 @@ py::tuple attend(const std::string& table_name, const Floats& queries, const Hal
   Floats out({n, head_dim});
   std::fill_n(out.mutable_data(), n * head_dim, 0.0F);
   std::vector<const float*> query_pointers;
-  std::vector<kernels::SoftmaxState*> state_pointers;
-  std::vector<float*> sum_pointers;
-  for (std::size_t i = 0; i < n; ++i) {
-    query_pointers.push_back(queries.data() + i * head_dim);
-    state_pointers.push_back(&states[i]);
-    sum_pointers.push_back(sums.data() + i * head_dim);
-  }
+  for (std::size_t i = 0; i < n; ++i) query_pointers.push_back(queries.data() + i * head_dim);
   const InferenceFloatEnvironment environment;
   table.attend({.head_dim = head_dim,
-                .visible = visible,
                 .scale = scale,
                 .keys = keys.data(),
                 .values = values.data(),
+                .next_keys = keys.data(),
                 .queries = n,
                 .query = query_pointers.data(),
-                .state = state_pointers.data(),
-                .output = sum_pointers.data()});
+                .visible = visible.data(),
+                .state = states.data(),
+                .output = sums.data()});
   std::vector<float> maxima;
   std::vector<float> denominators;
   for (std::size_t i = 0; i < n; ++i) {
-    table.merge_split(states[i], sum_pointers[i], head_dim, totals[i], out.mutable_data() + i * head_dim);
+    table.merge_split(states[i], sums.data() + i * head_dim, head_dim, totals[i], out.mutable_data() + i * head_dim);
     maxima.push_back(totals[i].maximum);
     denominators.push_back(totals[i].denominator);
   }

@@ -27,17 +27,18 @@ struct SoftmaxState {
   float denominator;
 };
 
-// Queries that see the same first `visible` keys of one block.
+// Queries over one block of keys. Those of a later row may see more of it: `visible` ascends.
 struct AttentionBlock {
   std::size_t head_dim;
-  std::size_t visible;          // 1..64
-  float scale;                  // of the scores
-  const std::uint16_t* keys;    // f16 [4 tiles, head_dim, 16]
-  const std::uint16_t* values;  // f16 [64, head_dim]
+  float scale;                     // of the scores
+  const std::uint16_t* keys;       // f16 [4 tiles, head_dim, 16]
+  const std::uint16_t* values;     // f16 [64, head_dim]
+  const std::uint16_t* next_keys;  // of the block that is attended next, to fetch ahead; else keys again
   std::size_t queries;
   const float* const* query;   // [queries] pointers to [head_dim]
-  SoftmaxState* const* state;  // [queries]
-  float* const* output;        // [queries] pointers to [head_dim]: sums weighted by exp(score - maximum)
+  const std::size_t* visible;  // [queries] how many of the block's first keys each sees, 1..64
+  SoftmaxState* state;         // [queries]
+  float* output;               // [queries, head_dim]: sums weighted by exp(score - maximum)
 };
 
 // Where one row's quantized form goes; the fields are those of Activations.

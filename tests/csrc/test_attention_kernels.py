@@ -26,11 +26,15 @@ class KeyBlock:
         self.keys[visible:] = np.nan
         self.values[visible:] = np.nan
 
-    def attend(self, table: str, queries: Floats) -> tuple[Floats, list[float], list[float]]:
+    def attend(
+        self, table: str, queries: Floats, visible: list[int] | None = None
+    ) -> tuple[Floats, list[float], list[float]]:
+        """Every query sees all that is visible, unless told otherwise for each."""
         head_dim = self.keys.shape[1]
         tiles = self.keys.reshape(4, 16, head_dim).transpose(0, 2, 1)
+        seen = [self.visible] * len(queries) if visible is None else visible
         keys = np.ascontiguousarray(tiles).view(np.uint16)
-        return _core.kernels.attend(table, queries, keys, self.values.view(np.uint16), self.visible, self.scale)
+        return _core.kernels.attend(table, queries, keys, self.values.view(np.uint16), seen, self.scale)
 
     def scores(self, queries: Floats) -> npt.NDArray[np.float64]:
         return np.asarray(queries.astype(np.float64) @ self.keys[: self.visible].astype(np.float64).T * self.scale)
@@ -79,6 +83,29 @@ def test_a_query_gets_the_bits_it_gets_alone(table: str) -> None:
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("group", [1, 2, 3, 6, 7])
+def test_rows_that_see_different_parts_of_a_block(table: str, group: int) -> None:
+    """What a row does not see leaves no trace in it, be it not a number."""
+    queries = make_queries(5, 12 * group, 80)
+    for first in (1, 15, 40, 53):
+        block = KeyBlock(first, 80, first + 11)
+        visible = [first + row for row in range(12) for _ in range(group)]
+        out, maxima, denominators = block.attend(table, queries, visible)
+        expected = block.attend(REFERENCE, queries, visible)
+        assert_same_bits(out, expected[0])
+        assert (maxima, denominators) == expected[1:]
+        for row in range(12):
+            own = slice(row * group, (row + 1) * group)
+            short = KeyBlock(first, 80, first + row)
+            alone = short.attend(table, queries[own])
+            assert_same_bits(out[own], alone[0])
+            assert (maxima[own], denominators[own]) == alone[1:]
+        block.keys[first:] = np.nan
+        block.values[first:] = np.nan
+        assert_same_bits(block.attend(table, queries, visible)[0][:group], out[:group])
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
 def test_scores_far_apart_neither_overflow_nor_vanish(table: str) -> None:
     """One key takes all the weight when the others lie hundreds below: their exponentials are exactly 0."""
     block = KeyBlock(3, 64, BLOCK, spread=100.0)
@@ -94,10 +121,12 @@ def test_scores_far_apart_neither_overflow_nor_vanish(table: str) -> None:
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
     queries, block = np.zeros((1, 64), np.float32), np.zeros(64 * 64, np.uint16)
-    for visible in (0, 65):
+    for visible in ([0], [65], [], [1, 1]):
         with pytest.raises(ValueError, match="visible"):
             _core.kernels.attend(REFERENCE, queries, block, block, visible, 1.0)
+    with pytest.raises(ValueError, match="ascending"):
+        _core.kernels.attend(REFERENCE, np.zeros((2, 64), np.float32), block, block, [2, 1], 1.0)
     with pytest.raises(ValueError, match="block"):
-        _core.kernels.attend(REFERENCE, queries, block[:-1], block, 1, 1.0)
+        _core.kernels.attend(REFERENCE, queries, block[:-1], block, [1], 1.0)
     with pytest.raises(ValueError, match="queries"):
-        _core.kernels.attend(REFERENCE, queries[0], block, block, 1, 1.0)
+        _core.kernels.attend(REFERENCE, queries[0], block, block, [1], 1.0)

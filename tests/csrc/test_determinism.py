@@ -89,6 +89,16 @@ def test_lengths_around_the_edges_of_key_blocks(table: str) -> None:
         assert_same_bits(logits, expected[:length])
 
 
+@pytest.mark.parametrize("table", FAST_TABLES)
+def test_splits_of_keys_shared_among_threads(table: str) -> None:
+    """A few rows over a long context: there each split of the keys is a unit of its own."""
+    model = tiny_model("llama", "Q8_0", table, n_layer=2, context_length=2048)
+    prompt = tiny_prompt(1700, seed=4)
+    expected = alone(model, prompt)
+    for chunk, threads in ((1, 2), (5, 3), (13, 4), (100, 8)):
+        assert_same_bits(alone(model, prompt, prefill_chunk=chunk, threads=threads), expected)
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_long_contexts_are_right(architecture: str) -> None:
     """All of the above would hold if every way of computing skipped the same key, or counted one twice."""

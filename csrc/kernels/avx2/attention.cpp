@@ -9,7 +9,9 @@ namespace engine::kernels::avx2 {
 namespace {
 
 struct Lanes {
-  static constexpr std::size_t kQueries = 4;  // two registers each: 8 accumulators
+  static constexpr std::size_t kQueries = 6;
+  // Sums take two registers each, of 16; those of six queries over one tile 12.
+  static constexpr std::size_t tiles(std::size_t queries) { return queries == 1 ? 4 : queries == 2 ? 2 : 1; }
 
   __m256 low;
   __m256 high;
@@ -17,9 +19,7 @@ struct Lanes {
   static Lanes zero() { return broadcast(0.0F); }
   static Lanes broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
   static Lanes load(const float* source) { return {_mm256_loadu_ps(source), _mm256_loadu_ps(source + 8)}; }
-  static Lanes load_halves(const std::uint16_t* source) {
-    return {avx2::load_halves(source), avx2::load_halves(source + 8)};
-  }
+  static Lanes widen(const std::uint16_t* source) { return {avx2::load_halves(source), avx2::load_halves(source + 8)}; }
   static void store(float* target, const Lanes& x) {
     _mm256_storeu_ps(target, x.low);
     _mm256_storeu_ps(target + 8, x.high);

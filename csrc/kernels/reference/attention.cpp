@@ -10,10 +10,10 @@ namespace engine::kernels::reference {
 namespace {
 
 // The scores of the visible keys; minus infinity for the others.
-std::array<float, kKeyBlock> scores_of(const AttentionBlock& block, const float* query) {
+std::array<float, kKeyBlock> scores_of(const AttentionBlock& block, const float* query, std::size_t visible) {
   std::array<float, kKeyBlock> scores;
   scores.fill(-std::numeric_limits<float>::infinity());
-  for (std::size_t j = 0; j < block.visible; ++j) {
+  for (std::size_t j = 0; j < visible; ++j) {
     const std::uint16_t* tile = block.keys + j / kKeyTile * block.head_dim * kKeyTile;
     float sum = 0.0F;
     for (std::size_t d = 0; d < block.head_dim; ++d) {
@@ -24,8 +24,9 @@ std::array<float, kKeyBlock> scores_of(const AttentionBlock& block, const float*
   return scores;
 }
 
-void attend_one(const AttentionBlock& block, const float* query, SoftmaxState& state, float* output) {
-  std::array<float, kKeyBlock> weights = scores_of(block, query);
+void attend_one(const AttentionBlock& block, const float* query, std::size_t visible, SoftmaxState& state,
+                float* output) {
+  std::array<float, kKeyBlock> weights = scores_of(block, query, visible);
   const float maximum = std::max(state.maximum, *std::ranges::max_element(weights));
   const float correction = exponential(state.maximum - maximum);
   std::array<float, kKeyTile> lanes{};
@@ -37,7 +38,7 @@ void attend_one(const AttentionBlock& block, const float* query, SoftmaxState& s
   state.maximum = maximum;
   for (std::size_t d = 0; d < block.head_dim; ++d) {
     float sum = output[d] * correction;
-    for (std::size_t j = 0; j < block.visible; ++j) {
+    for (std::size_t j = 0; j < visible; ++j) {
       sum = std::fma(weights[j], float_from_half(block.values[j * block.head_dim + d]), sum);
     }
     output[d] = sum;
@@ -48,7 +49,7 @@ void attend_one(const AttentionBlock& block, const float* query, SoftmaxState& s
 
 void attend(const AttentionBlock& block) {
   for (std::size_t i = 0; i < block.queries; ++i) {
-    attend_one(block, block.query[i], *block.state[i], block.output[i]);
+    attend_one(block, block.query[i], block.visible[i], block.state[i], block.output + i * block.head_dim);
   }
 }
 

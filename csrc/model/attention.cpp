@@ -7,8 +7,10 @@
 
 namespace engine::model {
 
+using kernels::AttentionBlock;
 using kernels::kKeyBlock;
 using kernels::kKeySplit;
+using kernels::KvType;
 using kernels::SoftmaxState;
 
 namespace {
@@ -23,7 +25,19 @@ constexpr std::size_t kUnitsPerMember = 8;
 }  // namespace
 
 Attention::Attention(const HyperParameters& shape, const kernels::KernelTable& kernels, unsigned members)
-    : shape_(shape), kernels_(kernels), members_(members), claimed_(shape.layers), scratch_(members) {}
+    : shape_(shape), kernels_(kernels), members_(members), claimed_(shape.layers) {
+  const std::size_t queries = kTileRows * group();
+  scratch_.reserve(members);
+  for (unsigned member = 0; member < members; ++member) scratch_.emplace_back(queries, shape.head_dim);
+}
+
+Attention::Scratch::Scratch(std::size_t queries_max, std::size_t head_dim)
+    : queries(queries_max),
+      codes(queries_max, head_dim),
+      visible(queries_max),
+      states(queries_max),
+      sums(queries_max * head_dim),
+      totals(queries_max) {}
 
 void Attention::clear() {
   tiles_.clear();
@@ -75,15 +89,24 @@ void Attention::attend(std::size_t layer, unsigned member, const float* queries,
 
 std::size_t Attention::splits(const Tile& tile) { return divide_up(tile.first_position + tile.rows, kKeySplit); }
 
+void Attention::gather_queries(const Tile& tile, const Rows& rows, Scratch& scratch) const {
+  for (std::size_t i = 0; i < tile.rows * group(); ++i) {
+    scratch.queries[i] = rows.queries + (tile.first_row + i / group()) * rows.query_stride +
+                         (tile.kv_head * group() + i % group()) * shape_.head_dim;
+    if (tile.cache->type() == KvType::F16) continue;
+    std::copy_n(scratch.queries[i], shape_.head_dim, scratch.codes.row(i, shape_.head_dim));
+    scratch.codes.quantize(i, shape_.head_dim, kernels::ActivationFormat::Q8Block, kernels_);
+  }
+}
+
 void Attention::compute(const Unit& unit, std::size_t layer, const Rows& rows, Scratch& scratch) {
   Tile& tile = tiles_[unit.tile];
   const std::size_t count = tile.rows * group();
+  gather_queries(tile, rows, scratch);
   if (!tile.divided) {
     begin_total(tile, rows, scratch);
-    scratch.states.resize(count);
-    scratch.sums.resize(count * shape_.head_dim);
     for (std::size_t split = 0; split < splits(tile); ++split) {
-      attend_split(tile, layer, split, rows, scratch, scratch.states.data(), scratch.sums.data());
+      attend_split(tile, layer, split, scratch, scratch.states.data(), scratch.sums.data());
       merge(tile, split, scratch.states.data(), scratch.sums.data(), rows, scratch);
     }
     finish_total(tile, rows, scratch);
@@ -91,7 +114,7 @@ void Attention::compute(const Unit& unit, std::size_t layer, const Rows& rows, S
   }
   SoftmaxState* states = states_.data() + tile.first_result;
   float* sums = sums_.as<float>() + tile.first_result * shape_.head_dim;
-  attend_split(tile, layer, unit.split, rows, scratch, states + unit.split * count,
+  attend_split(tile, layer, unit.split, scratch, states + unit.split * count,
                sums + unit.split * count * shape_.head_dim);
   // Whoever computes the last split of a tile merges all of them.
   const std::atomic_ref<std::size_t> missing(tile.missing);
@@ -104,17 +127,12 @@ void Attention::compute(const Unit& unit, std::size_t layer, const Rows& rows, S
   finish_total(tile, rows, scratch);
 }
 
-void Attention::attend_split(const Tile& tile, std::size_t layer, std::size_t split, const Rows& rows, Scratch& scratch,
+void Attention::attend_split(const Tile& tile, std::size_t layer, std::size_t split, Scratch& scratch,
                              SoftmaxState* states, float* sums) const {
   const std::size_t count = tile.rows * group();
-  scratch.queries.resize(count);
-  scratch.visible.resize(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    scratch.queries[i] = rows.queries + (tile.first_row + i / group()) * rows.query_stride +
-                         (tile.kv_head * group() + i % group()) * shape_.head_dim;
-  }
   std::fill_n(states, count, kEmpty);
   std::fill_n(sums, count * shape_.head_dim, 0.0F);
+  const kernels::Activations codes = scratch.codes.view(shape_.head_dim, kernels::ActivationFormat::Q8Block);
   const std::size_t end = std::min((split + 1) * kKeySplit, tile.first_position + tile.rows);
   for (std::size_t begin = split * kKeySplit; begin < end; begin += kKeyBlock) {
     // Rows before the block see none of it; those inside see a part each; those behind it see all of it.
@@ -125,16 +143,19 @@ void Attention::attend_split(const Tile& tile, std::size_t layer, std::size_t sp
     }
     const std::size_t block = begin / kKeyBlock;
     const std::size_t next = begin + kKeyBlock < end ? block + 1 : block;
-    kernels_.attend({.head_dim = shape_.head_dim,
-                     .scale = shape_.attention_scale,
-                     .keys = tile.cache->keys(layer, tile.kv_head, block),
-                     .values = tile.cache->values(layer, tile.kv_head, block),
-                     .next_keys = tile.cache->keys(layer, tile.kv_head, next),
-                     .queries = count - first,
-                     .query = scratch.queries.data() + first,
-                     .visible = scratch.visible.data() + first,
-                     .state = states + first,
-                     .output = sums + first * shape_.head_dim});
+    const AttentionBlock described{.head_dim = shape_.head_dim,
+                                   .scale = shape_.attention_scale,
+                                   .keys = tile.cache->keys(layer, tile.kv_head, block),
+                                   .values = tile.cache->values(layer, tile.kv_head, block),
+                                   .next_keys = tile.cache->keys(layer, tile.kv_head, next),
+                                   .first = first,
+                                   .queries = count,
+                                   .query = scratch.queries.data(),
+                                   .codes = codes,
+                                   .visible = scratch.visible.data(),
+                                   .state = states,
+                                   .output = sums};
+    (tile.cache->type() == KvType::F16 ? kernels_.attend_f16 : kernels_.attend_q8_0)(described);
   }
 }
 
@@ -144,7 +165,7 @@ float* Attention::output(const Tile& tile, const Rows& rows, std::size_t query) 
 }
 
 void Attention::begin_total(const Tile& tile, const Rows& rows, Scratch& scratch) const {
-  scratch.totals.assign(tile.rows * group(), kEmpty);
+  std::fill_n(scratch.totals.begin(), tile.rows * group(), kEmpty);
   for (std::size_t i = 0; i < tile.rows * group(); ++i) std::fill_n(output(tile, rows, i), shape_.head_dim, 0.0F);
 }
 

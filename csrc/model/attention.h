@@ -6,6 +6,7 @@
 
 #include "base/aligned_buffer.h"
 #include "kernels/kernel_table.h"
+#include "model/activation_buffer.h"
 #include "model/hyper_parameters.h"
 #include "model/kv_cache.h"
 
@@ -54,7 +55,10 @@ class Attention {
   };
   // Used by one member alone, for the queries of a tile in order (row, head).
   struct Scratch {
+    Scratch(std::size_t queries_max, std::size_t head_dim);
+
     std::vector<const float*> queries;
+    ActivationBuffer codes;  // [queries, head_dim], for caches of Q8_0
     std::vector<std::size_t> visible;
     std::vector<kernels::SoftmaxState> states;
     std::vector<float> sums;  // [queries, head_dim]
@@ -63,8 +67,9 @@ class Attention {
 
   std::size_t group() const { return shape_.heads / shape_.kv_heads; }
   static std::size_t splits(const Tile& tile);
+  void gather_queries(const Tile& tile, const Rows& rows, Scratch& scratch) const;
   void compute(const Unit& unit, std::size_t layer, const Rows& rows, Scratch& scratch);
-  void attend_split(const Tile& tile, std::size_t layer, std::size_t split, const Rows& rows, Scratch& scratch,
+  void attend_split(const Tile& tile, std::size_t layer, std::size_t split, Scratch& scratch,
                     kernels::SoftmaxState* states, float* sums) const;
   float* output(const Tile& tile, const Rows& rows, std::size_t query) const;
   void begin_total(const Tile& tile, const Rows& rows, Scratch& scratch) const;

@@ -144,18 +144,14 @@ void Worker::project_heads(const Layer& layer) {
 }
 
 void Worker::rotate_and_store(std::size_t layer, kernels::RopeLayout layout) {
-  std::vector<std::uint16_t> halves(2 * shape_.kv_width());
   const Range rows = my_rows(pass_.rows_.size());
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
     const ForwardPass::Row& row = pass_.rows_[r];
     float* heads = pass_.heads(r);
     kernels_.rotate(heads, shape_.heads + shape_.kv_heads, shape_.head_dim, shape_.rope_dimensions,
                     pass_.rope_.cosines(row.position), pass_.rope_.sines(row.position), layout);
-    kernels_.half_from_float(heads + shape_.query_width(), halves.size(), halves.data());
-    for (std::size_t h = 0; h < shape_.kv_heads; ++h) {
-      const std::uint16_t* key = halves.data() + h * shape_.head_dim;
-      row.cache->store(layer, h, row.position, key, key + shape_.kv_width());
-    }
+    const float* keys = heads + shape_.query_width();
+    row.cache->store(kernels_, layer, row.position, keys, keys + shape_.kv_width());
   }
   pass_.team_.barrier();
 }

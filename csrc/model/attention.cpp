@@ -72,9 +72,9 @@ void Attention::add(const KvCache& cache, std::size_t first_row, std::size_t row
 
 void Attention::prepare() {
   for (auto& claimed : claimed_) claimed.store(0, std::memory_order_relaxed);
-  if (states_.size() >= results_) return;
-  states_.resize(results_);
-  sums_ = AlignedBuffer(results_ * shape_.head_dim * sizeof(float));
+  const std::size_t bytes = results_ * shape_.head_dim * sizeof(float);
+  if (states_.size() < results_) states_.resize(results_);
+  if (sums_.size() < bytes) sums_ = AlignedBuffer(bytes);
 }
 
 void Attention::attend(std::size_t layer, unsigned member, const float* queries, std::size_t query_stride, float* out,

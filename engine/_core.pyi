@@ -66,14 +66,19 @@ class Model:
     def kernel_path(self) -> str: ...
     @property
     def weights_bytes(self) -> int: ...
-    @property
-    def kv_bytes_per_token(self) -> int: ...
+    def kv_bytes_per_token(self, kv_cache: str = "f16") -> int:
+        """Raises ValueError (an unknown type, or one that does not fit the heads)."""
     @property
     def context_length(self) -> int: ...
     @property
     def vocab_size(self) -> int: ...
     def logits(
-        self, prompts: Sequence[Sequence[int]], threads: int = 1, prefill_chunk: int = 256, last_only: bool = False
+        self,
+        prompts: Sequence[Sequence[int]],
+        threads: int = 1,
+        prefill_chunk: int = 256,
+        last_only: bool = False,
+        kv_cache: str = "f16",
     ) -> list[npt.NDArray[np.float32]]:
         """Every prompt's logits, [positions, vocab_size], all prompts in one batch. For tests and evaluation."""
 
@@ -104,6 +109,7 @@ class RunLoop:
         model: Model,
         prompt: Sequence[int],
         *,
+        kv_cache: str = "f16",
         threads: int,
         spin_us: int,
         prefill_chunk: int,
@@ -123,7 +129,8 @@ class RunLoop:
     ) -> None:
         """Queue a sequence. Those of one model and equal settings share steps. After close() it ends as "cancelled".
 
-        Raises ValueError (a prompt, sampling option or stop string that cannot be; prefill_chunk beyond 65536),
+        Raises ValueError (a prompt, KV cache type, sampling option or stop string that cannot be; prefill_chunk beyond
+        65536),
         MemoryError.
         """
     def cancel(self, sequence_id: int) -> None:
@@ -226,13 +233,17 @@ class kernels:  # noqa: N801  a submodule
         table: str, gate: npt.NDArray[np.float32], up: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]: ...
     @staticmethod
+    def quantize_kv(table: str, x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint16]]:
+        """Keys or values as q8_0: (codes, f16 scales), a scale for 32."""
+    @staticmethod
     def attend(
         table: str,
+        kv_cache: str,
         queries: npt.NDArray[np.float32],
-        keys: npt.NDArray[np.uint16],
-        values: npt.NDArray[np.uint16],
-        visible: int,
+        keys: npt.NDArray[np.float32],
+        values: npt.NDArray[np.float32],
+        visible: Sequence[int],
         scale: float,
     ) -> tuple[npt.NDArray[np.float32], list[float], list[float]]:
-        """One key block (f16: keys [4, head_dim, 16], values [64, head_dim]) for queries [n, head_dim].
-        Returns (weighted sums [n, head_dim], maxima, denominators)."""
+        """Queries [n, head_dim], each of which sees the first ``visible`` (1 to 64, ascending) of 64 keys and values
+        [64, head_dim], stored as ``kv_cache`` says. Returns (weighted sums [n, head_dim], maxima, denominators)."""

@@ -15,10 +15,10 @@ from engine.content_hash import ContentHashes
 from engine.metadata import Metadata
 from engine.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, UnsupportedModel
-from protocol.plan import ModelRef
+from protocol.plan import KvCacheType, ModelRef
 
-_KV_ELEMENT_BYTES = 2
-"""f16, the one KV cache type."""
+_KV_SCALE_CHANNELS = 32
+"""Channels that share a scale in a q8_0 KV cache; a head must have whole multiples of them."""
 _LOGIT_BYTES = 4
 
 
@@ -31,7 +31,10 @@ class ModelFacts:
     """Trained."""
     weights_bytes: Mapping[str, int]
     """By kernel table: each packs the weights in its own way."""
-    kv_bytes_per_token: int
+    kv_bytes_per_token: Mapping[KvCacheType, int]
+    """By KV cache type; those that do not fit the model's heads are left out."""
+    head_dim: int
+    """Channels of a KV head."""
     activation_row_bytes: int
     """Buffers of a step, for one of its rows."""
     logits_row_bytes: int
@@ -93,15 +96,26 @@ class ModelArtifact:
         return self.metadata.string_or_none("tokenizer.chat_template")
 
     @property
-    def kv_bytes_per_token(self) -> int:
-        """Bytes of KV cache for one token of all layers. Raises InvalidModel."""
+    def head_dim(self) -> int:
+        """Channels of a key. Raises InvalidModel."""
         metadata, prefix = self.metadata, self.architecture
         heads = metadata.positive(f"{prefix}.attention.head_count")
-        head_dim = metadata.positive(f"{prefix}.embedding_length") // heads
+        return metadata.positive(
+            f"{prefix}.attention.key_length", metadata.positive(f"{prefix}.embedding_length") // heads
+        )
+
+    @property
+    def kv_bytes_per_token(self) -> Mapping[KvCacheType, int]:
+        """Bytes of KV cache for one token of all layers, of each type that fits the heads. Raises InvalidModel."""
+        metadata, prefix = self.metadata, self.architecture
+        heads = metadata.positive(f"{prefix}.attention.head_count")
         kv_heads = metadata.positive(f"{prefix}.attention.head_count_kv", heads)
-        key = metadata.positive(f"{prefix}.attention.key_length", head_dim)
-        value = metadata.positive(f"{prefix}.attention.value_length", head_dim)
-        return metadata.positive(f"{prefix}.block_count") * kv_heads * (key + value) * _KV_ELEMENT_BYTES
+        channels = self.head_dim + metadata.positive(f"{prefix}.attention.value_length", self.head_dim)
+        rows = metadata.positive(f"{prefix}.block_count") * kv_heads
+        sizes: dict[KvCacheType, int] = {"f16": rows * channels * 2}
+        if self.head_dim % _KV_SCALE_CHANNELS == 0:
+            sizes["q8_0"] = rows * (channels + channels // _KV_SCALE_CHANNELS * 2)
+        return sizes
 
     @property
     def activation_row_bytes(self) -> int:
@@ -132,6 +146,7 @@ class ModelArtifact:
             context_length=self.context_length,
             weights_bytes=self.weights_bytes,
             kv_bytes_per_token=self.kv_bytes_per_token,
+            head_dim=self.head_dim,
             activation_row_bytes=self.activation_row_bytes,
             logits_row_bytes=len(self.tokenizer) * _LOGIT_BYTES,
             eos_token_ids=self.tokenizer.eos_token_ids,

@@ -97,6 +97,7 @@ class CpuBackend:
                 sequence_id,
                 model.model,
                 prompt,
+                kv_cache=plan.kv_cache,
                 threads=plan.threads,
                 spin_us=plan.spin_us,
                 prefill_chunk=plan.batch.prefill_chunk,

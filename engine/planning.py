@@ -61,7 +61,7 @@ def resolve_plan(
     Raises:
         UnsupportedBackend, UnsupportedQuantization, InvalidRequest, EnergyUnavailable: see :func:`check_request`.
         PromptTooLong: the prompt leaves no room in the context.
-        InvalidPlan: a context longer than the model was trained for.
+        InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.
         OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
     """
     check_request(request, machine, energy)
@@ -72,7 +72,7 @@ def resolve_plan(
         model_ref=model.ref,
         backend=cast("Backend", execution.backend or _best_backend(machine)),
         quantization=cast("Quantization", execution.quantization),
-        kv_cache=cast("KvCacheType", execution.kv_cache),
+        kv_cache=_kv_cache(execution, model),
         threads=execution.threads or machine.allowed_cpus,
         spin_us=execution.spin_us,
         batch=_batch(execution, model, len(prompt.token_ids)),
@@ -119,7 +119,7 @@ def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> Plan
     """The memory a plan asks for, known before anything is allocated."""
     return PlanEstimate(
         weights_bytes=model.weights_bytes[plan.backend],
-        kv_cache_bytes=model.kv_bytes_per_token * plan.batch.context_length,
+        kv_cache_bytes=model.kv_bytes_per_token[plan.kv_cache] * plan.batch.context_length,
         activation_bytes=_activation_bytes(plan.batch, model),
         prompt_tokens=prompt_tokens,
     )
@@ -213,6 +213,20 @@ def _best_energy_source(energy: Mapping[str, str]) -> EnergySource:
 
 def _stop(stop: Stop, model: ModelFacts) -> PlanStop:
     return PlanStop(eos=stop.eos, strings=stop.strings, eos_token_ids=model.eos_token_ids if stop.eos else ())
+
+
+def _kv_cache(execution: ExecutionRequest, model: ModelFacts) -> KvCacheType:
+    name = cast("KvCacheType", execution.kv_cache)
+    if name not in model.kv_bytes_per_token:
+        raise InvalidPlan(
+            f"kv_cache is {name!r}, which needs heads of a multiple of 32 channels; {model.ref.name}'s have "
+            f"{model.head_dim}",
+            field="execution.kv_cache",
+            value=name,
+            allowed=list(model.kv_bytes_per_token),
+            head_dim=model.head_dim,
+        )
+    return name
 
 
 def _batch(execution: ExecutionRequest, model: ModelFacts, prompt_tokens: int) -> Batch:

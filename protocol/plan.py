@@ -18,7 +18,7 @@ PLAN_SCHEMA_VERSION = 1
 
 Backend = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
-KvCacheType = Literal["f16"]
+KvCacheType = Literal["f16", "q8_0"]
 SchedulerPolicy = Literal["default"]
 EnergySource = Literal["rapl", "none"]
 

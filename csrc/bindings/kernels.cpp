@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "bindings/register.h"
 #include "kernels/kernel_table.h"
 #include "model/activation_buffer.h"
+#include "model/kv_cache.h"
 
 // Single kernels on arrays, for tests against their scalar twins and for benchmarks.
 namespace engine::bindings {
@@ -129,45 +131,70 @@ Floats silu_multiply(const std::string& table_name, const Floats& gate, const Fl
   return out;
 }
 
-// One block of keys [4, head_dim, 16] and values [64, head_dim] for queries [n, head_dim], from an empty state and
-// merged into an empty total; returns (sums [n, head_dim], maxima, denominators).
-py::tuple attend(const std::string& table_name, const Floats& queries, const Halves& keys, const Halves& values,
-                 std::size_t visible, float scale) {
+// (codes, scales as f16) of keys or values.
+py::tuple quantize_kv(const std::string& table_name, const Floats& x) {
+  const std::size_t n = size_of(x);
+  require(n % kernels::kKvScaleChannels == 0, "x is not whole blocks of 32");
+  py::array_t<std::int8_t> codes(static_cast<py::ssize_t>(n));
+  Halves scales(static_cast<py::ssize_t>(n / kernels::kKvScaleChannels));
+  const InferenceFloatEnvironment environment;
+  table_named(table_name).quantize_kv(x.data(), n, codes.mutable_data(), scales.mutable_data());
+  return py::make_tuple(codes, scales);
+}
+
+// Queries [n, head_dim] over keys and values [64, head_dim], stored as one block of a cache; from an empty state and
+// merged into an empty total. Returns (sums [n, head_dim], maxima, denominators).
+py::tuple attend(const std::string& table_name, const std::string& kv_cache, const Floats& queries, const Floats& keys,
+                 const Floats& values, const std::vector<std::size_t>& visible, float scale) {
   const kernels::KernelTable& table = table_named(table_name);
   require(queries.ndim() == 2, "queries are not [n, head_dim]");
   const auto n = static_cast<std::size_t>(queries.shape(0));
   const auto head_dim = static_cast<std::size_t>(queries.shape(1));
-  require(visible >= 1 && visible <= kernels::kKeyBlock, "visible is not between 1 and 64");
+  require(visible.size() == n && std::ranges::is_sorted(visible), "visible is not one number a query, ascending");
+  require(n == 0 || (visible.front() >= 1 && visible.back() <= kernels::kKeyBlock), "visible is not between 1 and 64");
   require(size_of(keys) == kernels::kKeyBlock * head_dim && keys.size() == values.size(),
           "keys and values are not one block of heads this wide");
+  model::HyperParameters shape;
+  shape.layers = shape.heads = shape.kv_heads = 1;
+  shape.head_dim = head_dim;
+  model::KvCache cache(shape, kv_type(kv_cache));
+  cache.reserve(kernels::kKeyBlock);
+  model::ActivationBuffer codes(n, head_dim);
   constexpr kernels::SoftmaxState kEmpty{-std::numeric_limits<float>::infinity(), 0.0F};
   std::vector<kernels::SoftmaxState> states(n, kEmpty);
   std::vector<kernels::SoftmaxState> totals(n, kEmpty);
   std::vector<float> sums(n * head_dim, 0.0F);
   Floats out({n, head_dim});
   std::fill_n(out.mutable_data(), n * head_dim, 0.0F);
+  const InferenceFloatEnvironment environment;
+  for (std::size_t j = 0; j < kernels::kKeyBlock; ++j) {
+    cache.store(table, 0, j, keys.data() + j * head_dim, values.data() + j * head_dim);
+  }
   std::vector<const float*> query_pointers;
-  std::vector<kernels::SoftmaxState*> state_pointers;
-  std::vector<float*> sum_pointers;
   for (std::size_t i = 0; i < n; ++i) {
     query_pointers.push_back(queries.data() + i * head_dim);
-    state_pointers.push_back(&states[i]);
-    sum_pointers.push_back(sums.data() + i * head_dim);
+    std::copy_n(query_pointers[i], head_dim, codes.row(i, head_dim));
+    if (cache.type() == kernels::KvType::Q8_0) {
+      codes.quantize(i, head_dim, kernels::ActivationFormat::Q8Block, table);
+    }
   }
-  const InferenceFloatEnvironment environment;
-  table.attend({.head_dim = head_dim,
-                .visible = visible,
-                .scale = scale,
-                .keys = keys.data(),
-                .values = values.data(),
-                .queries = n,
-                .query = query_pointers.data(),
-                .state = state_pointers.data(),
-                .output = sum_pointers.data()});
+  const kernels::AttentionBlock block{.head_dim = head_dim,
+                                      .scale = scale,
+                                      .keys = cache.keys(0, 0, 0),
+                                      .values = cache.values(0, 0, 0),
+                                      .next_keys = cache.keys(0, 0, 0),
+                                      .first = 0,
+                                      .queries = n,
+                                      .query = query_pointers.data(),
+                                      .codes = codes.view(head_dim, kernels::ActivationFormat::Q8Block),
+                                      .visible = visible.data(),
+                                      .state = states.data(),
+                                      .output = sums.data()};
+  (cache.type() == kernels::KvType::F16 ? table.attend_f16 : table.attend_q8_0)(block);
   std::vector<float> maxima;
   std::vector<float> denominators;
   for (std::size_t i = 0; i < n; ++i) {
-    table.merge_split(states[i], sum_pointers[i], head_dim, totals[i], out.mutable_data() + i * head_dim);
+    table.merge_split(states[i], sums.data() + i * head_dim, head_dim, totals[i], out.mutable_data() + i * head_dim);
     maxima.push_back(totals[i].maximum);
     denominators.push_back(totals[i].denominator);
   }
@@ -175,6 +202,12 @@ py::tuple attend(const std::string& table_name, const Floats& queries, const Hal
 }
 
 }  // namespace
+
+kernels::KvType kv_type(std::string_view name) {
+  const auto type = kernels::kv_type_named(name);
+  if (!type) throw std::invalid_argument("no KV cache type is named '" + std::string(name) + "'");
+  return *type;
+}
 
 void register_kernels(py::module_& m) {
   py::module_ kernels = m.def_submodule("kernels");
@@ -186,8 +219,9 @@ void register_kernels(py::module_& m) {
               py::arg("sines"), py::arg("halves"));
   kernels.def("half_from_float", &half_from_float, py::arg("table"), py::arg("x"));
   kernels.def("silu_multiply", &silu_multiply, py::arg("table"), py::arg("gate"), py::arg("up"));
-  kernels.def("attend", &attend, py::arg("table"), py::arg("queries"), py::arg("keys"), py::arg("values"),
-              py::arg("visible"), py::arg("scale"));
+  kernels.def("quantize_kv", &quantize_kv, py::arg("table"), py::arg("x"));
+  kernels.def("attend", &attend, py::arg("table"), py::arg("kv_cache"), py::arg("queries"), py::arg("keys"),
+              py::arg("values"), py::arg("visible"), py::arg("scale"));
 }
 
 }  // namespace engine::bindings

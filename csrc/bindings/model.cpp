@@ -23,12 +23,12 @@ namespace py = pybind11;
 using model::Model;
 
 py::list logits(const Model& model, const std::vector<std::vector<std::int32_t>>& prompts, unsigned threads,
-                std::size_t prefill_chunk, bool last_only) {
+                std::size_t prefill_chunk, bool last_only, const std::string& kv_cache) {
   std::vector<std::vector<float>> results;
   {
     // Nothing of Python is touched while the GIL is released: arguments were converted before, results are after.
     const py::gil_scoped_release release;
-    results = model::evaluate(model, prompts, {threads, prefill_chunk, last_only});
+    results = model::evaluate(model, prompts, {threads, prefill_chunk, last_only, kv_type(kv_cache)});
   }
   py::list arrays;
   const std::size_t vocabulary = model.shape().vocabulary;
@@ -65,12 +65,16 @@ void register_model(py::module_& m) {
       .def_property_readonly("architecture", [](const Model& model) { return model.shape().architecture; })
       .def_property_readonly("kernel_path", [](const Model& model) { return std::string(model.kernels().name); })
       .def_property_readonly("weights_bytes", &Model::weights_bytes)
-      .def_property_readonly("kv_bytes_per_token",
-                             [](const Model& model) { return model::KvCache::bytes_per_position(model.shape()); })
+      .def(
+          "kv_bytes_per_token",
+          [](const Model& model, const std::string& kv_cache) {
+            return model::KvCache::bytes_per_position(model.shape(), kv_type(kv_cache));
+          },
+          py::arg("kv_cache") = "f16")
       .def_property_readonly("context_length", [](const Model& model) { return model.shape().context_length; })
       .def_property_readonly("vocab_size", [](const Model& model) { return model.shape().vocabulary; })
       .def("logits", &logits, py::arg("prompts"), py::arg("threads") = 1, py::arg("prefill_chunk") = 256,
-           py::arg("last_only") = false);
+           py::arg("last_only") = false, py::arg("kv_cache") = "f16");
 }
 
 }  // namespace engine::bindings

@@ -4,10 +4,14 @@
 
 #include <string_view>
 
+#include "kernels/kv_block.h"
+
 namespace engine::bindings {
 
 // Names and texts come from files: bytes that are not UTF-8 are shown as U+FFFD.
 pybind11::object text(std::string_view bytes);
+// Throws std::invalid_argument for an unknown name.
+kernels::KvType kv_type(std::string_view name);
 
 void register_gguf(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);

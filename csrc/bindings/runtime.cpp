@@ -19,10 +19,10 @@ using runtime::SequenceEvents;
 constexpr std::size_t kMaxPrefillChunk = 65536;
 
 void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<model::Model>& model,
-            std::vector<std::int32_t> prompt, unsigned threads, std::int64_t spin_us, std::size_t prefill_chunk,
-            std::size_t context_length, std::size_t max_tokens, float temperature, std::int32_t top_k, float top_p,
-            float min_p, float repeat_penalty, std::size_t repeat_last_n, std::uint64_t seed,
-            std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
+            std::vector<std::int32_t> prompt, const std::string& kv_cache, unsigned threads, std::int64_t spin_us,
+            std::size_t prefill_chunk, std::size_t context_length, std::size_t max_tokens, float temperature,
+            std::int32_t top_k, float top_p, float min_p, float repeat_penalty, std::size_t repeat_last_n,
+            std::uint64_t seed, std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
             const std::shared_ptr<runtime::Vocabulary>& vocabulary, std::int64_t flush_ms) {
   if (threads == 0 || max_tokens == 0) throw std::invalid_argument("threads and max_tokens must be at least 1");
   if (prefill_chunk == 0 || prefill_chunk > kMaxPrefillChunk) {
@@ -31,6 +31,7 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
   runtime::SequenceOptions options{
       .context_length = context_length,
       .max_tokens = max_tokens,
+      .kv_type = kv_type(kv_cache),
       .sampling = {temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed},
       .end_tokens = std::move(eos_token_ids),
       .stop_strings = std::move(stop_strings),
@@ -105,10 +106,11 @@ void register_runtime(py::module_& m) {
       .def(py::init<>())
       .def_property_readonly("event_fd", [](RunLoop& loop) { return loop.events().descriptor(); })
       .def("submit", &submit, py::arg("sequence_id"), py::arg("model").none(false), py::arg("prompt"), py::kw_only(),
-           py::arg("threads"), py::arg("spin_us"), py::arg("prefill_chunk"), py::arg("context_length"),
-           py::arg("max_tokens"), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"), py::arg("min_p"),
-           py::arg("repeat_penalty"), py::arg("repeat_last_n"), py::arg("seed"), py::arg("eos_token_ids"),
-           py::arg("stop_strings"), py::arg("vocabulary").none(false), py::arg("flush_ms"), Release())
+           py::arg("kv_cache") = "f16", py::arg("threads"), py::arg("spin_us"), py::arg("prefill_chunk"),
+           py::arg("context_length"), py::arg("max_tokens"), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"),
+           py::arg("min_p"), py::arg("repeat_penalty"), py::arg("repeat_last_n"), py::arg("seed"),
+           py::arg("eos_token_ids"), py::arg("stop_strings"), py::arg("vocabulary").none(false), py::arg("flush_ms"),
+           Release())
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
       .def(
           "drain", [](RunLoop& loop) { return loop.events().drain(); }, Release())

@@ -6,18 +6,12 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/kv_block.h"
 #include "kernels/matrix.h"
 
 // The numerical operations, one table for each instruction set. Every table computes the same bits; docs/determinism.md
 // gives the formulas. The reference table states them in scalar code.
 namespace engine::kernels {
-
-// Keys are attended in blocks of 64 counted from position 0. Inside a block keys lie in tiles of 16 so that a SIMD lane
-// is a key; values lie token by token so that a lane is a channel.
-inline constexpr std::size_t kKeyBlock = 64;
-inline constexpr std::size_t kKeyTile = 16;
-// Blocks are gathered into splits whose results are merged in ascending order.
-inline constexpr std::size_t kKeySplit = 512;
 
 enum class RopeLayout { Adjacent, Halves };  // pairs (2i, 2i + 1), or (i, i + dimensions / 2)
 
@@ -27,17 +21,21 @@ struct SoftmaxState {
   float denominator;
 };
 
-// Queries that see the same first `visible` keys of one block.
+// Queries [first, queries) over one block of keys. Those of a later row may see more of it: `visible` ascends. What a
+// query does not see leaves no trace in it.
 struct AttentionBlock {
   std::size_t head_dim;
-  std::size_t visible;          // 1..64
-  float scale;                  // of the scores
-  const std::uint16_t* keys;    // f16 [4 tiles, head_dim, 16]
-  const std::uint16_t* values;  // f16 [64, head_dim]
+  float scale;                 // of the scores
+  const std::byte* keys;       // see KvType
+  const std::byte* values;     // see KvType
+  const std::byte* next_keys;  // of the block that is attended next, to fetch ahead; else keys again
+  std::size_t first;
   std::size_t queries;
-  const float* const* query;   // [queries] pointers to [head_dim]
-  SoftmaxState* const* state;  // [queries]
-  float* const* output;        // [queries] pointers to [head_dim]: sums weighted by exp(score - maximum)
+  const float* const* query;   // [queries] pointers to [head_dim]; of F16
+  Activations codes;           // [queries, head_dim] as Q8Block; of Q8_0
+  const std::size_t* visible;  // [queries] how many of the block's first keys each sees, 1..64
+  SoftmaxState* state;         // [queries]
+  float* output;               // [queries, head_dim]: sums weighted by exp(score - maximum)
 };
 
 // Where one row's quantized form goes; the fields are those of Activations.
@@ -73,8 +71,13 @@ struct KernelTable {
   void (*rotate)(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions,
                  const float* cosines, const float* sines, RopeLayout layout);
   void (*half_from_float)(const float* x, std::size_t n, std::uint16_t* out);
+  // n keys' or values' channels, a multiple of 32: codes [n] and f16 scales [n / 32]. What is no number makes its scale
+  // none either.
+  void (*quantize_kv)(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales);
 
-  void (*attend)(const AttentionBlock& block);
+  // For each KvType.
+  void (*attend_f16)(const AttentionBlock& block);
+  void (*attend_q8_0)(const AttentionBlock& block);
   // Adds a finished split to the total: both are a state and [head_dim] sums.
   void (*merge_split)(const SoftmaxState& split, const float* split_output, std::size_t head_dim, SoftmaxState& total,
                       float* total_output);

@@ -1,82 +1,188 @@
+#include "model/attention.h"
+
 #include <algorithm>
 #include <limits>
 
-#include "model/forward_pass.h"
+#include "base/checked.h"
 
 namespace engine::model {
 
+using kernels::AttentionBlock;
 using kernels::kKeyBlock;
 using kernels::kKeySplit;
+using kernels::KvType;
 using kernels::SoftmaxState;
 
 namespace {
 
 constexpr SoftmaxState kEmpty{-std::numeric_limits<float>::infinity(), 0.0F};
+// Query rows that share each load of a key. A multiple of what kernels take at once, whatever the heads per KV head;
+// few enough to share a long chunk among threads.
+constexpr std::size_t kTileRows = 12;
+// A sequence with fewer units for each member has its keys divided too.
+constexpr std::size_t kUnitsPerMember = 8;
 
 }  // namespace
 
-void Worker::attend(std::size_t layer) {
-  input_width_ = shape_.query_width();
-  for (std::size_t i = member_; i < pass_.units_.size(); i += members_) attend_unit(pass_.units_[i], layer);
-  pass_.team_.barrier();
+Attention::Attention(const HyperParameters& shape, const kernels::KernelTable& kernels, unsigned members)
+    : shape_(shape), kernels_(kernels), members_(members), claimed_(shape.layers) {
+  const std::size_t queries = kTileRows * group();
+  scratch_.reserve(members);
+  for (unsigned member = 0; member < members; ++member) scratch_.emplace_back(queries, shape.head_dim);
 }
 
-void Worker::attend_unit(const ForwardPass::AttentionUnit& unit, std::size_t layer) {
-  const std::size_t group = shape_.heads / shape_.kv_heads;
-  const std::size_t count = unit.rows * group;
-  queries_.resize(count);
-  totals_.resize(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t row = unit.first_row + i / group;
-    const std::size_t channel = (unit.kv_head * group + i % group) * shape_.head_dim;
-    queries_[i] = pass_.heads(row) + channel;
-    totals_[i] = input(row) + channel;
-    std::fill_n(totals_[i], shape_.head_dim, 0.0F);
-  }
-  total_states_.assign(count, kEmpty);
-  const std::size_t last_position = pass_.rows_[unit.first_row + unit.rows - 1].position;
-  for (std::size_t split = 0; split <= last_position / kKeySplit; ++split) attend_split(unit, layer, split);
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t d = 0; d < shape_.head_dim; ++d) totals_[i][d] /= total_states_[i].denominator;
-  }
+Attention::Scratch::Scratch(std::size_t queries_max, std::size_t head_dim)
+    : queries(queries_max),
+      codes(queries_max, head_dim),
+      visible(queries_max),
+      states(queries_max),
+      sums(queries_max * head_dim),
+      totals(queries_max) {}
+
+void Attention::clear() {
+  tiles_.clear();
+  units_.clear();
+  results_ = 0;
 }
 
-void Worker::attend_split(const ForwardPass::AttentionUnit& unit, std::size_t layer, std::size_t split) {
-  const std::size_t group = shape_.heads / shape_.kv_heads;
-  const std::size_t count = unit.rows * group;
-  split_states_.assign(count, kEmpty);
-  split_sums_.assign(count * shape_.head_dim, 0.0F);
-  splits_.resize(count);
-  split_state_pointers_.resize(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    splits_[i] = split_sums_.data() + i * shape_.head_dim;
-    split_state_pointers_[i] = &split_states_[i];
-  }
-  const std::size_t first_position = pass_.rows_[unit.first_row].position;
-  const std::size_t last_position = first_position + unit.rows - 1;
-  const KvCache& cache = *pass_.rows_[unit.first_row].cache;
-  const std::size_t end = std::min((split + 1) * kKeySplit, last_position + 1);
-  for (std::size_t begin = split * kKeySplit; begin < end; begin += kKeyBlock) {
-    // Rows before the block see none of it; those inside see a part each; those behind it see all of it.
-    std::size_t row = begin > first_position ? begin - first_position : 0;
-    while (row < unit.rows) {
-      const std::size_t visible = std::min(first_position + row - begin + 1, kKeyBlock);
-      const std::size_t rows = visible == kKeyBlock ? unit.rows - row : 1;
-      kernels_.attend({.head_dim = shape_.head_dim,
-                       .visible = visible,
-                       .scale = shape_.attention_scale,
-                       .keys = cache.keys(layer, unit.kv_head, begin / kKeyBlock),
-                       .values = cache.values(layer, unit.kv_head, begin / kKeyBlock),
-                       .queries = rows * group,
-                       .query = queries_.data() + row * group,
-                       .state = split_state_pointers_.data() + row * group,
-                       .output = splits_.data() + row * group});
-      row += rows;
+void Attention::add(const KvCache& cache, std::size_t first_row, std::size_t rows, std::size_t first_position) {
+  const std::size_t row_tiles = divide_up(rows, kTileRows);
+  const bool few = row_tiles * shape_.kv_heads < kUnitsPerMember * members_;
+  for (std::size_t head = 0; head < shape_.kv_heads; ++head) {
+    // The last rows see the most keys: with them first, the members finish close together.
+    for (std::size_t t = row_tiles; t-- > 0;) {
+      const std::size_t begin = t * kTileRows;
+      Tile tile{.cache = &cache,
+                .first_row = first_row + begin,
+                .rows = std::min(kTileRows, rows - begin),
+                .first_position = first_position + begin,
+                .kv_head = head,
+                .divided = false,
+                .first_result = results_,
+                .missing = 0};
+      const std::size_t units = few ? splits(tile) : 1;
+      tile.divided = units > 1;
+      if (tile.divided) results_ += units * tile.rows * group();
+      tile.missing = units;
+      for (std::size_t split = 0; split < units; ++split) units_.push_back({tiles_.size(), split});
+      tiles_.push_back(tile);
     }
   }
-  const std::size_t first_row = split * kKeySplit > first_position ? split * kKeySplit - first_position : 0;
-  for (std::size_t i = first_row * group; i < count; ++i) {
-    kernels_.merge_split(split_states_[i], splits_[i], shape_.head_dim, total_states_[i], totals_[i]);
+}
+
+void Attention::prepare() {
+  for (auto& claimed : claimed_) claimed.store(0, std::memory_order_relaxed);
+  const std::size_t bytes = results_ * shape_.head_dim * sizeof(float);
+  if (states_.size() < results_) states_.resize(results_);
+  if (sums_.size() < bytes) sums_ = AlignedBuffer(bytes);
+}
+
+void Attention::attend(std::size_t layer, unsigned member, const float* queries, std::size_t query_stride, float* out,
+                       std::size_t out_stride) {
+  const Rows rows{queries, query_stride, out, out_stride};
+  for (;;) {
+    const std::size_t unit = claimed_[layer].fetch_add(1, std::memory_order_relaxed);
+    if (unit >= units_.size()) return;
+    compute(units_[unit], layer, rows, scratch_[member]);
+  }
+}
+
+std::size_t Attention::splits(const Tile& tile) { return divide_up(tile.first_position + tile.rows, kKeySplit); }
+
+void Attention::gather_queries(const Tile& tile, const Rows& rows, Scratch& scratch) const {
+  for (std::size_t i = 0; i < tile.rows * group(); ++i) {
+    scratch.queries[i] = rows.queries + (tile.first_row + i / group()) * rows.query_stride +
+                         (tile.kv_head * group() + i % group()) * shape_.head_dim;
+    if (tile.cache->type() == KvType::F16) continue;
+    std::copy_n(scratch.queries[i], shape_.head_dim, scratch.codes.row(i, shape_.head_dim));
+    scratch.codes.quantize(i, shape_.head_dim, kernels::ActivationFormat::Q8Block, kernels_);
+  }
+}
+
+void Attention::compute(const Unit& unit, std::size_t layer, const Rows& rows, Scratch& scratch) {
+  Tile& tile = tiles_[unit.tile];
+  const std::size_t count = tile.rows * group();
+  gather_queries(tile, rows, scratch);
+  if (!tile.divided) {
+    begin_total(tile, rows, scratch);
+    for (std::size_t split = 0; split < splits(tile); ++split) {
+      attend_split(tile, layer, split, scratch, scratch.states.data(), scratch.sums.data());
+      merge(tile, split, scratch.states.data(), scratch.sums.data(), rows, scratch);
+    }
+    finish_total(tile, rows, scratch);
+    return;
+  }
+  SoftmaxState* states = states_.data() + tile.first_result;
+  float* sums = sums_.as<float>() + tile.first_result * shape_.head_dim;
+  attend_split(tile, layer, unit.split, scratch, states + unit.split * count,
+               sums + unit.split * count * shape_.head_dim);
+  // Whoever computes the last split of a tile merges all of them.
+  const std::atomic_ref<std::size_t> missing(tile.missing);
+  if (missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+  missing.store(splits(tile), std::memory_order_relaxed);  // for the next layer, which begins behind a barrier
+  begin_total(tile, rows, scratch);
+  for (std::size_t split = 0; split < splits(tile); ++split) {
+    merge(tile, split, states + split * count, sums + split * count * shape_.head_dim, rows, scratch);
+  }
+  finish_total(tile, rows, scratch);
+}
+
+void Attention::attend_split(const Tile& tile, std::size_t layer, std::size_t split, Scratch& scratch,
+                             SoftmaxState* states, float* sums) const {
+  const std::size_t count = tile.rows * group();
+  std::fill_n(states, count, kEmpty);
+  std::fill_n(sums, count * shape_.head_dim, 0.0F);
+  const kernels::Activations codes = scratch.codes.view(shape_.head_dim, kernels::ActivationFormat::Q8Block);
+  const std::size_t end = std::min((split + 1) * kKeySplit, tile.first_position + tile.rows);
+  for (std::size_t begin = split * kKeySplit; begin < end; begin += kKeyBlock) {
+    // Rows before the block see none of it; those inside see a part each; those behind it see all of it.
+    const std::size_t first_row = begin > tile.first_position ? begin - tile.first_position : 0;
+    const std::size_t first = first_row * group();
+    for (std::size_t i = first; i < count; ++i) {
+      scratch.visible[i] = std::min(tile.first_position + i / group() - begin + 1, kKeyBlock);
+    }
+    const std::size_t block = begin / kKeyBlock;
+    const std::size_t next = begin + kKeyBlock < end ? block + 1 : block;
+    const AttentionBlock described{.head_dim = shape_.head_dim,
+                                   .scale = shape_.attention_scale,
+                                   .keys = tile.cache->keys(layer, tile.kv_head, block),
+                                   .values = tile.cache->values(layer, tile.kv_head, block),
+                                   .next_keys = tile.cache->keys(layer, tile.kv_head, next),
+                                   .first = first,
+                                   .queries = count,
+                                   .query = scratch.queries.data(),
+                                   .codes = codes,
+                                   .visible = scratch.visible.data(),
+                                   .state = states,
+                                   .output = sums};
+    (tile.cache->type() == KvType::F16 ? kernels_.attend_f16 : kernels_.attend_q8_0)(described);
+  }
+}
+
+float* Attention::output(const Tile& tile, const Rows& rows, std::size_t query) const {
+  return rows.out + (tile.first_row + query / group()) * rows.out_stride +
+         (tile.kv_head * group() + query % group()) * shape_.head_dim;
+}
+
+void Attention::begin_total(const Tile& tile, const Rows& rows, Scratch& scratch) const {
+  std::fill_n(scratch.totals.begin(), tile.rows * group(), kEmpty);
+  for (std::size_t i = 0; i < tile.rows * group(); ++i) std::fill_n(output(tile, rows, i), shape_.head_dim, 0.0F);
+}
+
+void Attention::merge(const Tile& tile, std::size_t split, const SoftmaxState* states, const float* sums,
+                      const Rows& rows, Scratch& scratch) const {
+  const std::size_t begin = split * kKeySplit;
+  const std::size_t first_row = begin > tile.first_position ? begin - tile.first_position : 0;
+  for (std::size_t i = first_row * group(); i < tile.rows * group(); ++i) {
+    kernels_.merge_split(states[i], sums + i * shape_.head_dim, shape_.head_dim, scratch.totals[i],
+                         output(tile, rows, i));
+  }
+}
+
+void Attention::finish_total(const Tile& tile, const Rows& rows, const Scratch& scratch) const {
+  for (std::size_t i = 0; i < tile.rows * group(); ++i) {
+    float* out = output(tile, rows, i);
+    for (std::size_t d = 0; d < shape_.head_dim; ++d) out[d] /= scratch.totals[i].denominator;
   }
 }
 

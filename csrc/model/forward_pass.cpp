@@ -8,8 +8,6 @@
 namespace engine::model {
 namespace {
 
-// Enough query rows for a block of keys, read once, to serve many; few enough to share a long chunk among threads.
-constexpr std::size_t kQueryTile = 8;
 // Logits of one digest chunk: fixed, so that the digest does not depend on the number of threads.
 constexpr std::size_t kDigestChunk = 4096;
 
@@ -23,6 +21,7 @@ ForwardPass::ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_r
     : model_(model),
       team_(team),
       rope_(model.shape().rope_dimensions, model.shape().rope_base, model.weights().rope_factors),
+      attention_(model.shape(), model.kernels(), team.size()),
       max_rows_(max_rows),
       heads_width_(model.shape().query_width() + 2 * model.shape().kv_width()),
       residual_(max_rows * model.shape().embedding * sizeof(float)),
@@ -45,7 +44,7 @@ std::size_t ForwardPass::row_bytes(const HyperParameters& shape) {
 
 void ForwardPass::plan(std::span<const Segment> segments) {
   rows_.clear();
-  units_.clear();
+  attention_.clear();
   logit_rows_.clear();
   std::size_t positions = 0;
   for (const Segment& segment : segments) {
@@ -57,12 +56,9 @@ void ForwardPass::plan(std::span<const Segment> segments) {
     }
     segment.cache->reserve(segment.first_position + segment.tokens.size());
     positions = std::max(positions, segment.first_position + segment.tokens.size());
-    for (std::size_t tile = first_row; tile < rows_.size(); tile += kQueryTile) {
-      for (std::size_t head = 0; head < model_.shape().kv_heads; ++head) {
-        units_.push_back({tile, std::min(kQueryTile, rows_.size() - tile), head});
-      }
-    }
+    attention_.add(*segment.cache, first_row, segment.tokens.size(), segment.first_position);
   }
+  attention_.prepare();
   rope_.extend(positions);
   const std::size_t logit_bytes = logit_rows_.size() * model_.shape().vocabulary * sizeof(float);
   if (logits_.size() < logit_bytes) logits_ = AlignedBuffer(logit_bytes);
@@ -161,19 +157,21 @@ void Worker::project_heads(const Layer& layer) {
 }
 
 void Worker::rotate_and_store(std::size_t layer, kernels::RopeLayout layout) {
-  std::vector<std::uint16_t> halves(2 * shape_.kv_width());
   const Range rows = my_rows(pass_.rows_.size());
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
     const ForwardPass::Row& row = pass_.rows_[r];
     float* heads = pass_.heads(r);
     kernels_.rotate(heads, shape_.heads + shape_.kv_heads, shape_.head_dim, shape_.rope_dimensions,
                     pass_.rope_.cosines(row.position), pass_.rope_.sines(row.position), layout);
-    kernels_.half_from_float(heads + shape_.query_width(), halves.size(), halves.data());
-    for (std::size_t h = 0; h < shape_.kv_heads; ++h) {
-      const std::uint16_t* key = halves.data() + h * shape_.head_dim;
-      row.cache->store(layer, h, row.position, key, key + shape_.kv_width());
-    }
+    const float* keys = heads + shape_.query_width();
+    row.cache->store(kernels_, layer, row.position, keys, keys + shape_.kv_width());
   }
+  pass_.team_.barrier();
+}
+
+void Worker::attend(std::size_t layer) {
+  input_width_ = shape_.query_width();
+  pass_.attention_.attend(layer, member_, pass_.heads(0), pass_.heads_width_, input(0), input_width_);
   pass_.team_.barrier();
 }
 

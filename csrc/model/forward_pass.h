@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "base/thread_team.h"
 #include "model/activation_buffer.h"
+#include "model/attention.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
 #include "model/rope_table.h"
@@ -52,12 +53,6 @@ class ForwardPass {
     std::size_t position;
     KvCache* cache;
   };
-  // Query rows of one sequence and one KV head, attended together.
-  struct AttentionUnit {
-    std::size_t first_row;
-    std::size_t rows;
-    std::size_t kv_head;
-  };
 
   void plan(std::span<const Segment> segments);
   float* residual(std::size_t row) { return residual_.as<float>() + row * model_.shape().embedding; }
@@ -66,11 +61,11 @@ class ForwardPass {
   const Model& model_;
   ThreadTeam& team_;
   RopeTable rope_;
+  Attention attention_;
   std::size_t max_rows_;
   std::size_t heads_width_;  // query, key and value heads side by side
 
   std::vector<Row> rows_;
-  std::vector<AttentionUnit> units_;
   std::vector<std::size_t> logit_rows_;
 
   AlignedBuffer residual_;              // f32 [rows, embedding]
@@ -110,8 +105,6 @@ class Worker {
   Range my_rows(std::size_t count) const;
   void multiply(const Projection& projection, Range groups, std::size_t rows, float* out, std::size_t stride);
   Range my_groups(const Projection& projection) const;
-  void attend_unit(const ForwardPass::AttentionUnit& unit, std::size_t layer);
-  void attend_split(const ForwardPass::AttentionUnit& unit, std::size_t layer, std::size_t split);
   void digest_logits();
 
   ForwardPass& pass_;
@@ -121,15 +114,6 @@ class Worker {
   unsigned members_;
   std::size_t input_width_ = 0;
   std::byte* scratch_;  // of kernels::multiply_scratch_bytes
-
-  // Scratch of attend_unit, for its queries in order (row, head).
-  std::vector<const float*> queries_;
-  std::vector<float*> totals_;
-  std::vector<kernels::SoftmaxState> total_states_;
-  std::vector<float> split_sums_;  // [queries, head_dim]
-  std::vector<float*> splits_;
-  std::vector<kernels::SoftmaxState> split_states_;
-  std::vector<kernels::SoftmaxState*> split_state_pointers_;
 };
 
 }  // namespace engine::model

@@ -1,38 +1,97 @@
 #include "model/kv_cache.h"
 
 #include <algorithm>
+#include <array>
+#include <stdexcept>
+#include <string>
 
 namespace engine::model {
 
 using kernels::kKeyBlock;
 using kernels::kKeyTile;
+using kernels::kKvQuad;
+using kernels::kKvScaleChannels;
+using kernels::KvType;
 
-KvCache::KvCache(const HyperParameters& shape)
-    : layers_(shape.layers), kv_heads_(shape.kv_heads), head_dim_(shape.head_dim) {}
+namespace {
 
-std::size_t KvCache::bytes_per_position(const HyperParameters& shape) {
-  return shape.layers * shape.kv_width() * 2 * sizeof(std::uint16_t);
+void check_fit(const HyperParameters& shape, KvType type) {
+  if (kernels::kv_type_fits(type, shape.head_dim)) return;
+  throw std::invalid_argument("a KV cache of type q8_0 needs heads of a multiple of " +
+                              std::to_string(kKvScaleChannels) + " channels; the model's have " +
+                              std::to_string(shape.head_dim));
+}
+
+}  // namespace
+
+KvCache::KvCache(const HyperParameters& shape, KvType type)
+    : type_(type), layers_(shape.layers), kv_heads_(shape.kv_heads), head_dim_(shape.head_dim) {
+  check_fit(shape, type);
+}
+
+std::size_t KvCache::bytes_per_position(const HyperParameters& shape, KvType type) {
+  check_fit(shape, type);
+  return shape.layers * shape.kv_heads * 2 * kernels::kv_row_bytes(type, shape.head_dim);
 }
 
 void KvCache::reserve(std::size_t count) {
   while (blocks_.size() * kKeyBlock < count) blocks_.emplace_back(block_bytes());
 }
 
-const std::uint16_t* KvCache::keys(std::size_t layer, std::size_t head, std::size_t block) const {
-  return blocks_[block].as<std::uint16_t>(head_offset(layer, head));
+const std::byte* KvCache::keys(std::size_t layer, std::size_t head, std::size_t block) const {
+  return blocks_[block].data() + head_offset(layer, head);
 }
 
-const std::uint16_t* KvCache::values(std::size_t layer, std::size_t head, std::size_t block) const {
-  return keys(layer, head, block) + head_elements();
+const std::byte* KvCache::values(std::size_t layer, std::size_t head, std::size_t block) const {
+  return keys(layer, head, block) + half_bytes();
 }
 
-void KvCache::store(std::size_t layer, std::size_t head, std::size_t position, const std::uint16_t* key,
-                    const std::uint16_t* value) {
+void KvCache::store(const kernels::KernelTable& kernels, std::size_t layer, std::size_t position, const float* keys,
+                    const float* values) {
   const std::size_t row = position % kKeyBlock;
-  auto* base = blocks_[position / kKeyBlock].as<std::uint16_t>(head_offset(layer, head));
-  std::uint16_t* tile = base + row / kKeyTile * kKeyTile * head_dim_ + row % kKeyTile;
-  for (std::size_t d = 0; d < head_dim_; ++d) tile[d * kKeyTile] = key[d];
-  std::copy_n(value, head_dim_, base + head_elements() + row * head_dim_);
+  for (std::size_t head = 0; head < kv_heads_; ++head, keys += head_dim_, values += head_dim_) {
+    std::byte* block = blocks_[position / kKeyBlock].data() + head_offset(layer, head);
+    if (type_ == KvType::F16) {
+      store_halves(kernels, block, row, keys, values);
+    } else {
+      store_codes(kernels, block, row, keys, values);
+    }
+  }
+}
+
+void KvCache::store_halves(const kernels::KernelTable& kernels, std::byte* block, std::size_t row, const float* key,
+                           const float* value) const {
+  constexpr std::size_t kChannels = 64;
+  std::array<std::uint16_t, kChannels> halves;
+  auto* tile = reinterpret_cast<std::uint16_t*>(block) + row / kKeyTile * kKeyTile * head_dim_ + row % kKeyTile;
+  for (std::size_t begin = 0; begin < head_dim_; begin += kChannels) {
+    const std::size_t count = std::min(kChannels, head_dim_ - begin);
+    kernels.half_from_float(key + begin, count, halves.data());
+    for (std::size_t d = 0; d < count; ++d) tile[(begin + d) * kKeyTile] = halves[d];
+  }
+  kernels.half_from_float(value, head_dim_, reinterpret_cast<std::uint16_t*>(block + half_bytes()) + row * head_dim_);
+}
+
+void KvCache::store_codes(const kernels::KernelTable& kernels, std::byte* block, std::size_t row, const float* key,
+                          const float* value) const {
+  std::array<std::int8_t, kKvScaleChannels> codes;
+  std::uint16_t scale = 0;
+  const std::size_t scale_blocks = head_dim_ / kKvScaleChannels;
+  const std::size_t tile = row / kKeyTile;
+  std::byte* values = block + half_bytes();
+  auto* key_scales = reinterpret_cast<std::uint16_t*>(block + kernels::kv_scales_at(head_dim_));
+  auto* value_scales = reinterpret_cast<std::uint16_t*>(values + kernels::kv_scales_at(head_dim_));
+  for (std::size_t b = 0; b < scale_blocks; ++b) {
+    kernels.quantize_kv(key + b * kKvScaleChannels, kKvScaleChannels, codes.data(), &scale);
+    key_scales[(tile * scale_blocks + b) * kKeyTile + row % kKeyTile] = scale;
+    for (std::size_t d = 0; d < kKvScaleChannels; ++d) {
+      const std::size_t quad = (tile * head_dim_ + b * kKvScaleChannels + d) / kKvQuad;
+      block[(quad * kKeyTile + row % kKeyTile) * kKvQuad + d % kKvQuad] = static_cast<std::byte>(codes[d] + 128);
+    }
+    auto* own_codes = reinterpret_cast<std::int8_t*>(values) + row * head_dim_ + b * kKvScaleChannels;
+    kernels.quantize_kv(value + b * kKvScaleChannels, kKvScaleChannels, own_codes, &scale);
+    value_scales[b * kKeyBlock + row] = scale;
+  }
 }
 
 }  // namespace engine::model

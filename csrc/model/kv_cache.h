@@ -10,32 +10,41 @@
 
 namespace engine::model {
 
-// The keys and values of one sequence in f16, in blocks of 64 positions. A block holds, for every layer and KV head,
-// keys [4 tiles, head_dim, 16] and then values [64, head_dim].
+// The keys and values of one sequence, in blocks of 64 positions. A block holds, for every layer and KV head, its keys
+// and then its values; kernels::KvType says how.
 class KvCache {
  public:
-  explicit KvCache(const HyperParameters& shape);
+  // Throws std::invalid_argument where the type does not fit the heads.
+  KvCache(const HyperParameters& shape, kernels::KvType type);
 
-  static std::size_t bytes_per_position(const HyperParameters& shape);
+  // Throws std::invalid_argument where the type does not fit the heads.
+  static std::size_t bytes_per_position(const HyperParameters& shape, kernels::KvType type);
+
+  kernels::KvType type() const { return type_; }
 
   // Makes room for positions [0, count). Throws std::bad_alloc.
   void reserve(std::size_t count);
   std::size_t bytes() const { return blocks_.size() * block_bytes(); }
 
-  const std::uint16_t* keys(std::size_t layer, std::size_t head, std::size_t block) const;
-  const std::uint16_t* values(std::size_t layer, std::size_t head, std::size_t block) const;
+  const std::byte* keys(std::size_t layer, std::size_t head, std::size_t block) const;
+  const std::byte* values(std::size_t layer, std::size_t head, std::size_t block) const;
 
-  // Writes one position of one head from halves [head_dim].
-  void store(std::size_t layer, std::size_t head, std::size_t position, const std::uint16_t* key,
-             const std::uint16_t* value);
+  // Writes one position of one layer from floats, each [kv_heads, head_dim]. What is stored is all that is ever read.
+  void store(const kernels::KernelTable& kernels, std::size_t layer, std::size_t position, const float* keys,
+             const float* values);
 
  private:
-  std::size_t head_elements() const { return kernels::kKeyBlock * head_dim_; }
-  std::size_t block_bytes() const { return layers_ * kv_heads_ * 2 * head_elements() * sizeof(std::uint16_t); }
+  std::size_t half_bytes() const { return kernels::kKeyBlock * kernels::kv_row_bytes(type_, head_dim_); }
+  std::size_t block_bytes() const { return layers_ * kv_heads_ * 2 * half_bytes(); }
   std::size_t head_offset(std::size_t layer, std::size_t head) const {
-    return (layer * kv_heads_ + head) * 2 * head_elements() * sizeof(std::uint16_t);
+    return (layer * kv_heads_ + head) * 2 * half_bytes();
   }
+  void store_halves(const kernels::KernelTable& kernels, std::byte* block, std::size_t row, const float* key,
+                    const float* value) const;
+  void store_codes(const kernels::KernelTable& kernels, std::byte* block, std::size_t row, const float* key,
+                   const float* value) const;
 
+  kernels::KvType type_;
   std::size_t layers_;
   std::size_t kv_heads_;
   std::size_t head_dim_;

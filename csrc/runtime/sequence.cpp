@@ -32,7 +32,7 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
       vocabulary_(std::move(vocabulary)),
       prompt_size_(prompt.size()),
       tokens_(std::move(prompt)),
-      cache_(shape),
+      cache_(shape, options_.kv_type),
       stops_(options_.stop_strings) {
   if (tokens_.empty()) throw std::invalid_argument("the prompt has no tokens");
   if (tokens_.size() >= options_.context_length) throw std::invalid_argument("the prompt fills the context");

@@ -23,6 +23,7 @@ std::string_view stop_reason_name(StopReason reason);
 struct SequenceOptions {
   std::size_t context_length = 0;
   std::size_t max_tokens = 0;
+  kernels::KvType kv_type = kernels::KvType::F16;
   SamplingOptions sampling;
   std::vector<std::int32_t> end_tokens;
   std::vector<std::string> stop_strings;
@@ -33,7 +34,7 @@ struct SequenceOptions {
 class Sequence {
  public:
   // Throws std::invalid_argument where the prompt is empty, leaves no room in the context or holds an unknown token,
-  // and where a sampling option or a stop string is out of range.
+  // where the KV type does not fit the heads, and where a sampling option or a stop string is out of range.
   Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceOptions options,
            const model::HyperParameters& shape, std::shared_ptr<const Vocabulary> vocabulary);
 

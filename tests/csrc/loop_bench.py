@@ -66,6 +66,7 @@ class LoopBench:
         model: _core.Model,
         prompt: Sequence[int],
         *,
+        kv_cache: str = "f16",
         threads: int = 1,
         prefill_chunk: int = 256,
         context_length: int = 1 << 20,
@@ -80,7 +81,7 @@ class LoopBench:
         vocabulary: _core.Vocabulary | None = None,
     ) -> None:
         self.loop.submit(
-            sequence_id, model, prompt, threads=threads, spin_us=50, prefill_chunk=prefill_chunk,
+            sequence_id, model, prompt, kv_cache=kv_cache, threads=threads, spin_us=50, prefill_chunk=prefill_chunk,
             context_length=context_length, max_tokens=max_tokens, temperature=temperature, top_k=0, top_p=top_p,
             min_p=0.0, repeat_penalty=repeat_penalty, repeat_last_n=64, seed=seed, eos_token_ids=eos,
             stop_strings=stops, vocabulary=vocabulary or self.vocabulary, flush_ms=flush_ms,

@@ -5,6 +5,7 @@ number of threads, from every kernel table.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,19 @@ SOME_TYPES = ("F32", "F16", "Q8_0", "Q4_1", "Q5_0", "Q4_K", "Q6_K")
 CHUNKS = (1, 7, 64, 10_000)
 EDGES = (63, 64, 65, 511, 512, 513)
 """Around the blocks and splits that keys are attended in."""
+KV_CACHES = [("f16", {}), ("q8_0", {"n_head": 2, "n_head_kv": 1})]
+"""Each with options of a model whose heads it fits."""
 
 
-def alone(model: _core.Model, prompt: Sequence[int], *, threads: int = 1, prefill_chunk: int = 10_000) -> Floats:
-    (logits,) = model.logits([prompt], threads=threads, prefill_chunk=prefill_chunk)
+def alone(
+    model: _core.Model,
+    prompt: Sequence[int],
+    *,
+    threads: int = 1,
+    prefill_chunk: int = 10_000,
+    kv_cache: str = "f16",
+) -> Floats:
+    (logits,) = model.logits([prompt], threads=threads, prefill_chunk=prefill_chunk, kv_cache=kv_cache)
     return logits
 
 
@@ -74,31 +84,49 @@ def test_other_shapes(options: dict[str, object], table: str) -> None:
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
-def test_lengths_around_the_edges_of_key_blocks(table: str) -> None:
+@pytest.mark.parametrize(("kv_cache", "heads"), KV_CACHES)
+def test_lengths_around_the_edges_of_key_blocks(kv_cache: str, heads: dict[str, object], table: str) -> None:
     """Also: what comes later in a prompt changes nothing before it."""
-    model = tiny_model("llama", "Q8_0", table, n_layer=1, context_length=1024)
+    options = {"n_layer": 1, "context_length": 1024, **heads}
+    model = tiny_model("llama", "Q8_0", table, **options)
     prompt = tiny_prompt(max(EDGES) + 1, seed=2)
-    expected = alone(tiny_model("llama", "Q8_0", REFERENCE, n_layer=1, context_length=1024), prompt)
+    compute = partial(alone, kv_cache=kv_cache)
+    expected = compute(tiny_model("llama", "Q8_0", REFERENCE, **options), prompt)
     for length in EDGES:
-        assert_same_bits(alone(model, prompt[:length]), expected[:length])
+        assert_same_bits(compute(model, prompt[:length]), expected[:length])
         for chunk, threads in ((64, 2), (length - 1, 1), (61, 3)):
-            assert_same_bits(alone(model, prompt[:length], prefill_chunk=chunk, threads=threads), expected[:length])
-    assert_same_bits(alone(model, prompt, prefill_chunk=1, threads=2), expected)
-    batch = model.logits([prompt[:length] for length in EDGES], threads=2, prefill_chunk=100)
+            assert_same_bits(compute(model, prompt[:length], prefill_chunk=chunk, threads=threads), expected[:length])
+    assert_same_bits(compute(model, prompt, prefill_chunk=1, threads=2), expected)
+    prompts = [prompt[:length] for length in EDGES]
+    batch = model.logits(prompts, threads=2, prefill_chunk=100, kv_cache=kv_cache)
     for length, logits in zip(EDGES, batch, strict=True):
         assert_same_bits(logits, expected[:length])
 
 
+@pytest.mark.parametrize("table", FAST_TABLES)
+@pytest.mark.parametrize(("kv_cache", "heads"), KV_CACHES)
+def test_splits_of_keys_shared_among_threads(kv_cache: str, heads: dict[str, object], table: str) -> None:
+    """A few rows over a long context: there each split of the keys is a unit of its own."""
+    model = tiny_model("llama", "Q8_0", table, n_layer=2, context_length=2048, **heads)
+    prompt = tiny_prompt(1700, seed=4)
+    expected = alone(model, prompt, kv_cache=kv_cache)
+    for chunk, threads in ((1, 2), (5, 3), (13, 4), (100, 8)):
+        logits = alone(model, prompt, prefill_chunk=chunk, threads=threads, kv_cache=kv_cache)
+        assert_same_bits(logits, expected)
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_long_contexts_are_right(architecture: str) -> None:
+@pytest.mark.parametrize(("kv_cache", "bound"), [("f16", 2e-3), ("q8_0", 1e-1)])
+def test_long_contexts_are_right(architecture: str, kv_cache: str, bound: float) -> None:
     """All of the above would hold if every way of computing skipped the same key, or counted one twice."""
-    options = {"n_layer": 1, "context_length": 2048}
+    options = {"n_layer": 1, "context_length": 2048, "n_head": 2, "n_head_kv": 1}
     prompt = tiny_prompt(1100, seed=3)
     positions = [0, 63, 64, 511, 512, 513, 575, 576, 1023, 1024, 1025, 1099]
     (exact,) = ExactModel(tiny_path(architecture, "F32", **options)).logits([prompt], [positions])
-    logits = alone(tiny_model(architecture, "F32", REFERENCE, **options), prompt, prefill_chunk=300, threads=2)
-    # Floats against float64, and keys and values in f16.
-    assert np.abs(logits[positions] - exact).max() <= 2e-3 * exact.std()
+    model = tiny_model(architecture, "F32", REFERENCE, **options)
+    logits = alone(model, prompt, prefill_chunk=300, threads=2, kv_cache=kv_cache)
+    # Floats against float64, and keys and values in f16 or, with the queries, in 8 bits.
+    assert np.abs(logits[positions] - exact).max() <= bound * exact.std()
 
 
 def test_the_real_model(smollm2: _core.Model) -> None:

@@ -43,7 +43,11 @@ def test_the_least_model_loads_and_runs(path: Path, table: str) -> None:
     model = load(path, g.ModelBytes(), table)
     assert (model.architecture, model.kernel_path) == ("llama", table)
     assert (model.context_length, model.vocab_size) == (64, 4)
-    assert model.kv_bytes_per_token == 2 * 8 * 2
+    assert model.kv_bytes_per_token() == 2 * 8 * 2
+    with pytest.raises(ValueError, match="multiple of 32 channels; the model's have 8"):
+        model.kv_bytes_per_token("q8_0")
+    with pytest.raises(ValueError, match="'q17'"):
+        model.kv_bytes_per_token("q17")
     assert model.weights_bytes > 0
     (logits,) = model.logits([[0, 1, 2]])
     assert logits.shape == (3, 4)

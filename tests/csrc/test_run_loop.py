@@ -217,7 +217,7 @@ def test_who_hears_of_an_end_finds_its_memory_gone(bench: LoopBench) -> None:
     statistics = occupancy(bench)
     assert not bench.stories[2].token_ids
     assert statistics["sequences"] == 1
-    assert statistics["kv_cache_bytes"] % (slow.kv_bytes_per_token * 64) == 0
+    assert statistics["kv_cache_bytes"] % (slow.kv_bytes_per_token() * 64) == 0
     bench.loop.cancel(2)
     bench.finish(2)
     assert occupancy(bench) == EMPTY
@@ -235,6 +235,29 @@ def test_two_groups_run_side_by_side(bench: LoopBench) -> None:
     bench.finish(10, 11, 12, 13)
     assert [bench.stories[sequence_id].result for sequence_id in (10, 11, 12, 13)] == expected * 2
     assert occupancy(bench) == EMPTY
+
+
+def test_sequences_of_both_kv_cache_types_share_steps(bench: LoopBench) -> None:
+    model = tiny_model(n_head=2, n_head_kv=1)
+    prompt = tiny_prompt(90)
+    expected = [bench.run(model, prompt, max_tokens=50, kv_cache=name).result for name in ("f16", "q8_0")]
+    assert expected[0] != expected[1]
+    for sequence_id, name in enumerate(["f16", "q8_0", "f16", "q8_0"], 10):
+        bench.submit(sequence_id, model, prompt, max_tokens=50, kv_cache=name)
+    bench.finish(10, 11, 12, 13)
+    assert [bench.stories[sequence_id].result for sequence_id in (10, 11, 12, 13)] == expected * 2
+
+
+def test_a_kv_cache_takes_what_its_type_says(bench: LoopBench) -> None:
+    model = tiny_model(n_head=2, n_head_kv=1)
+    for sequence_id, name in enumerate(("f16", "q8_0")):
+        bench.submit(sequence_id, model, tiny_prompt(50), max_tokens=FOREVER, kv_cache=name)
+        bench.wait_for_token(sequence_id)
+        assert occupancy(bench)["kv_cache_bytes"] % (model.kv_bytes_per_token(name) * 64) == 0
+        bench.loop.cancel(sequence_id)
+        bench.finish(sequence_id)
+    with pytest.raises(ValueError, match="multiple of 32"):
+        bench.submit(2, tiny_model(), tiny_prompt(5), kv_cache="q8_0")
 
 
 def test_more_sequences_than_a_step_has_room_for(bench: LoopBench, model: _core.Model) -> None:

@@ -18,7 +18,7 @@ from engine.machine import Machine
 from engine.models import ModelRegistry
 from engine.planning import estimate, resolve_plan
 from engine.prompt import prepare_prompt
-from protocol.errors import InternalError, InvalidModel, OutOfMemoryBudget, UnsupportedModel
+from protocol.errors import InternalError, InvalidModel, InvalidPlan, OutOfMemoryBudget, UnsupportedModel
 from protocol.plan import ExecutionPlan, RunRequest
 from tests.gguf_factory import write_tiny_model
 
@@ -101,6 +101,18 @@ def test_the_same_plan_gives_the_same_bits(bench: Bench, tiny: Path) -> None:
     first, second = bench.run(tiny, sequence_id=1), bench.run(tiny, sequence_id=2)
     assert first.token_ids == second.token_ids
     assert first.logits_digest == second.logits_digest
+
+
+def test_the_plan_chooses_the_kv_cache(bench: Bench, tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "wide.gguf", n_head=2, n_head_kv=1)
+    f16, q8_0 = bench.run(path, 1, kv_cache="f16"), bench.run(path, 2, kv_cache="q8_0")
+    assert f16.stop_reason == q8_0.stop_reason == "max_tokens"
+    assert f16.logits_digest != q8_0.logits_digest
+
+
+def test_a_kv_cache_that_does_not_fit_is_refused_by_the_plan(bench: Bench, tiny: Path) -> None:
+    with pytest.raises(InvalidPlan, match="have 16"):
+        bench.prepare(tiny, kv_cache="q8_0")
 
 
 def test_an_end_token_ends_it(bench: Bench, tiny: Path) -> None:

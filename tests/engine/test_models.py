@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import _core
 from engine.catalogue import CATALOGUE
 from engine.config import EngineConfig
 from engine.models import ModelRegistry
@@ -30,6 +31,14 @@ def installed(tmp_path: Path) -> Path:
     return write_tiny_model(tmp_path / "models" / "Tiny-Llama.gguf")
 
 
+def test_the_bytes_of_a_token_are_those_the_core_takes(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "wide.gguf", n_embd=128, n_head=2, n_head_kv=1)
+    sizes = make_registry(tmp_path).resolve(str(path)).kv_bytes_per_token
+    model = _core.Model.load(str(path), "reference", 1)
+    assert sizes == {"f16": 2 * 128 * 2, "q8_0": 2 * 2 * (64 + 2 * 2)}
+    assert sizes == {name: model.kv_bytes_per_token(name) for name in sizes}
+
+
 @pytest.mark.parametrize("name", ["Tiny-Llama", "tiny-llama", "TINY-LLAMA.GGUF", "Tiny-Llama.gguf"])
 def test_a_file_in_the_models_directory_has_a_name(tmp_path: Path, installed: Path, name: str) -> None:
     artifact = make_registry(tmp_path).resolve(name)
@@ -46,7 +55,7 @@ def test_any_path_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_artifact_says_what_the_file_holds(tmp_path: Path, installed: Path) -> None:
     artifact = make_registry(tmp_path).resolve("Tiny-Llama")
     assert (artifact.architecture, artifact.stored_types, artifact.context_length) == ("llama", ("F32",), 256)
-    assert artifact.kv_bytes_per_token == 2 * 2 * (16 + 16) * 2  # layers, KV heads, key and value, f16
+    assert artifact.kv_bytes_per_token == {"f16": 2 * 2 * (16 + 16) * 2}  # layers, KV heads, key and value, f16
     matrices = [tensor for tensor in artifact.tensors if len(tensor.shape) > 1]
     assert artifact.weights_bytes["reference"] == sum(tensor.size_bytes for tensor in matrices)
     assert artifact.weights_bytes["cpu_avx2"] >= artifact.weights_bytes["reference"]

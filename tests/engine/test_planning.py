@@ -37,7 +37,8 @@ MODEL = ModelFacts(
     ref=ModelRef(name="tiny", path="/models/tiny.gguf", content_hash="sha256:0", architecture="llama", stored_types=()),
     context_length=2048,
     weights_bytes={"cpu_avx2": 100 * MIB, "reference": 90 * MIB},
-    kv_bytes_per_token=1024,
+    kv_bytes_per_token={"f16": 1024, "q8_0": 544},
+    head_dim=64,
     activation_row_bytes=512,
     logits_row_bytes=2048,
     eos_token_ids=(2, 7),
@@ -147,7 +148,7 @@ def test_a_quantization_nobody_knows_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("field", "allowed"),
-    [("scheduler_policy", ["default"]), ("kv_cache", ["f16"]), ("energy_source", ["rapl", "none"])],
+    [("scheduler_policy", ["default"]), ("kv_cache", ["f16", "q8_0"]), ("energy_source", ["rapl", "none"])],
 )
 def test_unknown_names_are_told_the_allowed_ones(field: str, allowed: list[str]) -> None:
     error = refusal(InvalidRequest, MACHINE, **{field: "nonsense"})
@@ -208,6 +209,26 @@ def test_the_estimate_is_weights_reserved_context_and_the_buffers_of_a_step() ->
         "prompt_tokens": 10,
     }
     assert needed.total_bytes == needed.weights_bytes + needed.kv_cache_bytes + needed.activation_bytes
+
+
+def test_a_q8_0_kv_cache_takes_what_its_codes_and_scales_take() -> None:
+    plan = make_plan(make_request(kv_cache="q8_0"))
+    assert plan.kv_cache == "q8_0"
+    assert estimate(plan, MODEL, 10).kv_cache_bytes == 576 * 544
+    assert plan.fingerprint != make_plan().fingerprint
+
+
+def test_a_kv_cache_that_does_not_fit_the_heads_is_refused() -> None:
+    odd = dataclasses.replace(MODEL, kv_bytes_per_token={"f16": 1280}, head_dim=80)
+    with pytest.raises(InvalidPlan, match="multiple of 32") as raised:
+        make_plan(make_request(kv_cache="q8_0"), model=odd)
+    assert raised.value.params == {
+        "field": "execution.kv_cache",
+        "value": "q8_0",
+        "allowed": ["f16"],
+        "head_dim": 80,
+    }
+    assert make_plan(model=odd).kv_cache == "f16"
 
 
 def test_capabilities_name_what_works_here() -> None:

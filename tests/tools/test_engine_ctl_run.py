@@ -77,7 +77,20 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
     engine = start_engine(answers_in_full)
     penalty = ("--repeat-penalty", "1.1", "--seed", "7")
     sampling = ("--temperature", "0.7", "--top-k", "40", "--top-p", "0.9", "--min-p", "0.05", *penalty)
-    others = ("--threads", "2", "--context-length", "128", "--max-tokens", "9", "--stop", "END", "--stop", "\n")
+    others = (
+        "--threads",
+        "2",
+        "--kv-cache",
+        "q8_0",
+        "--context-length",
+        "128",
+        "--max-tokens",
+        "9",
+        "--stop",
+        "END",
+        "--stop",
+        "\n",
+    )
     chat = ["--chat", "--system", "Be brief.", "--prompt", "Why?"]
     engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", *sampling, *others, *chat)
     asked = run_request(engine)
@@ -85,6 +98,7 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
         temperature=0.7, top_k=40, top_p=0.9, min_p=0.05, repeat_penalty=1.1, seed=7
     )
     assert (asked.execution.threads, asked.execution.context_length) == (2, 128)
+    assert asked.execution.kv_cache == "q8_0"
     assert asked.execution.limits == Limits(max_tokens=9)
     assert asked.execution.stop.strings == ("END", "\n")
     assert asked.messages is not None

@@ -13,7 +13,13 @@ from engine_ctl.text_source import STDIN, read_text
 
 Content = dict[str, Any]
 
-_EXECUTION = {"backend": "backend", "quant": "quantization", "threads": "threads", "context_length": "context_length"}
+_EXECUTION = {
+    "backend": "backend",
+    "quant": "quantization",
+    "kv_cache": "kv_cache",
+    "threads": "threads",
+    "context_length": "context_length",
+}
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
 _LIMITS = ("max_tokens", "max_watts")
 
@@ -30,6 +36,7 @@ _FLAGS = (
     click.option("--system", help="The system message, with --chat."),
     click.option("--quant", help="native, q8_0, q6_k, q4_k_m.  [default: native]"),
     click.option("--backend", help="cpu_avx512, cpu_avx_vnni, cpu_avx2, reference.  [default: the best this machine has]"),
+    click.option("--kv-cache", help="How keys and values are stored: f16, q8_0.  [default: f16]"),
     click.option("--max-tokens", type=int, help="Most tokens to generate.  [default: 512]"),
     click.option("--max-watts", type=float, help="Stop when the execution draws more; refused where nothing measures."),
     click.option("--temperature", type=float, help="0 is greedy.  [default: 0]"),

@@ -18,7 +18,9 @@ const KernelTable& table() {
       .quantize_super_blocks = quantize_super_blocks,
       .rotate = rotate,
       .half_from_float = half_from_float,
-      .attend = attend,
+      .quantize_kv = quantize_kv,
+      .attend_f16 = attend_f16,
+      .attend_q8_0 = attend_q8_0,
       .merge_split = merge_split,
       .silu_multiply = silu_multiply,
   };

@@ -149,6 +149,30 @@ void half_from_float(const float* x, std::size_t n, std::uint16_t* out) {
   for (; i < n; ++i) out[i] = _cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
 }
 
+void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales) {
+  const __m256i no_sign = _mm256_set1_epi32(0x7FFFFFFF);
+  for (std::size_t b = 0; b < n / kKvScaleChannels; ++b, x += kKvScaleChannels, codes += kKvScaleChannels) {
+    // Magnitudes order as their bits do, and what is no number lies above them all.
+    __m256i largest = _mm256_setzero_si256();
+    for (std::size_t i = 0; i < kKvScaleChannels; i += 8) {
+      const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i));
+      largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, no_sign));
+    }
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b01'00'11'10));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b10'11'00'01));
+    scales[b] = _cvtss_sh(_mm_cvtss_f32(_mm_castsi128_ps(four)) / 127.0F, _MM_FROUND_TO_NEAREST_INT);
+    const float scale = _cvtsh_ss(scales[b]);
+    const float inverse = scale > 0.0F ? 1.0F / scale : 0.0F;
+    if (inverse == 0.0F) {
+      std::fill_n(codes, kKvScaleChannels, std::int8_t{0});
+      continue;
+    }
+    quantize16(x, _mm256_set1_ps(inverse), codes);
+    quantize16(x + 16, _mm256_set1_ps(inverse), codes + 16);
+  }
+}
+
 void silu_multiply(float* gate, const float* up, std::size_t n) {
   const auto silu = [](__m256 x, __m256 y) {
     const __m256 negated = _mm256_xor_ps(x, _mm256_set1_ps(-0.0F));

@@ -14,7 +14,8 @@ const KernelTable& table() {
           cpu_features().avx512_vnni ? "" : "the processor or its system lacks AVX-512 F, BW, DQ, VL or VNNI");
     };
     table.multiply = multiply;
-    table.attend = attend;
+    table.attend_f16 = attend_f16;
+    table.attend_q8_0 = attend_q8_0;
     return table;
   }();
   return instance;

@@ -20,9 +20,11 @@ void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& ou
 void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions, const float* cosines,
             const float* sines, RopeLayout layout);
 void half_from_float(const float* x, std::size_t n, std::uint16_t* out);
+void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales);
 void silu_multiply(float* gate, const float* up, std::size_t n);
 
-void attend(const AttentionBlock& block);
+void attend_f16(const AttentionBlock& block);
+void attend_q8_0(const AttentionBlock& block);
 void merge_split(const SoftmaxState& split, const float* split_output, std::size_t head_dim, SoftmaxState& total,
                  float* total_output);
 

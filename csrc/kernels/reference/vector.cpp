@@ -137,6 +137,22 @@ void half_from_float(const float* x, std::size_t n, std::uint16_t* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = engine::half_from_float(x[i]);
 }
 
+void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales) {
+  for (std::size_t b = 0; b < n / kKvScaleChannels; ++b, x += kKvScaleChannels, codes += kKvScaleChannels) {
+    // Magnitudes order as their bits do, and what is no number lies above them all.
+    std::uint32_t largest = 0;
+    for (std::size_t i = 0; i < kKvScaleChannels; ++i) {
+      largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFFFFFFu);
+    }
+    scales[b] = engine::half_from_float(std::bit_cast<float>(largest) / 127.0F);
+    const float scale = float_from_half(scales[b]);
+    const float inverse = scale > 0.0F ? 1.0F / scale : 0.0F;
+    for (std::size_t i = 0; i < kKvScaleChannels; ++i) {
+      codes[i] = static_cast<std::int8_t>(inverse == 0.0F ? 0 : std::clamp(round_to_even(x[i] * inverse), -128, 127));
+    }
+  }
+}
+
 void silu_multiply(float* gate, const float* up, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) gate[i] = (gate[i] / (1.0F + exponential(-gate[i]))) * up[i];
 }

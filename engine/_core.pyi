@@ -228,3 +228,27 @@ class kernels:  # noqa: N801  a submodule
     ) -> tuple[npt.NDArray[np.float32], list[float], list[float]]:
         """One key block (f16: keys [4, head_dim, 16], values [64, head_dim]) for queries [n, head_dim].
         Returns (weighted sums [n, head_dim], maxima, denominators)."""
+    @staticmethod
+    def time_multiply(
+        table: str,
+        type: str,  # noqa: A002
+        weights: bytes,
+        columns: int,
+        tokens: int,
+        threads: int,
+        seconds: float,
+    ) -> list[float]:
+        """Seconds of each pass over all of ``weights`` (rows as in a file), for about ``seconds``; at least three."""
+
+class machine_probes:  # noqa: N801  a submodule
+    """What this machine can do at most. Without the GIL, for about ``seconds``. Raise ValueError."""
+
+    @staticmethod
+    def read_bandwidth(bytes: int, threads: int, seconds: float) -> list[float]:  # noqa: A002
+        """Bytes a second of each pass over so many bytes of memory, together."""
+    @staticmethod
+    def integer_peaks() -> dict[str, str]:
+        """Every instruction there is a probe of: "" where this machine can run it, else the reason why not."""
+    @staticmethod
+    def integer_peak(instruction: str, threads: int, seconds: float) -> list[float]:
+        """Multiply-accumulates of 8-bit integers a second, all threads together."""

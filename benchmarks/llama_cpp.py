@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.work import Work
+from engine.work import Work
 
 
 def peers_folder() -> Path:

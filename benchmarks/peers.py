@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 from benchmarks.disturbance import Disturbance
 from benchmarks.llama_cpp import LlamaCpp
-from benchmarks.measured_loop import MeasuredLoop
 from benchmarks.quantized_copy import quantized_copy
 from benchmarks.report import Figure, print_figures
-from benchmarks.work import Work, decode, decode_side_by_side, prefill
 from engine import _core
+from engine.measured_loop import MeasuredLoop
 from engine.version import ENGINE_VERSION
+from engine.work import Work, decode, decode_side_by_side, prefill
 
 THREADS = 2
 BUILDS = {"cpu_avx2": "avx2", "cpu_avx512": "avx512"}

@@ -229,6 +229,9 @@ class kernels:  # noqa: N801  a submodule
         """One key block (f16: keys [4, head_dim, 16], values [64, head_dim]) for queries [n, head_dim].
         Returns (weighted sums [n, head_dim], maxima, denominators)."""
     @staticmethod
+    def digest(values: npt.NDArray[np.float32]) -> str:
+        """32 hexadecimal digits for the bits of so many floats, as one thread makes them."""
+    @staticmethod
     def time_multiply(
         table: str,
         type: str,  # noqa: A002

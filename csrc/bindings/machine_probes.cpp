@@ -78,7 +78,8 @@ std::vector<double> integer_peak(const std::string& instruction, unsigned thread
     std::atomic<std::uint64_t> macs{0};
     const Clock::time_point start = Clock::now();
     team.run([&](unsigned) {
-      while (seconds_since(start) < kSampleSeconds) macs += (*found)->run();
+      do macs += (*found)->run();
+      while (seconds_since(start) < kSampleSeconds);
     });
     samples.push_back(static_cast<double>(macs.load()) / seconds_since(start));
   }

@@ -10,8 +10,8 @@ from typing import Self
 
 import numpy as np
 
-from benchmarks.work import Work
 from engine import _core
+from engine.work import Work
 from protocol.plan import ExecutionRequest
 
 _DEFAULTS = ExecutionRequest()

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from benchmarks.limits import bandwidth, integer_peak
 from benchmarks.report import Figure
-from benchmarks.setting import INTEGER_INSTRUCTIONS, Setting
+from benchmarks.setting import Setting
 from engine import _core
+from engine.throughput import INTEGER_INSTRUCTIONS
 from tests.csrc.blocks import FLOAT_TYPES, TENSOR_TYPES, random_weights
 
 COLUMNS = 2048

@@ -6,10 +6,9 @@ from functools import cache
 
 from benchmarks.report import Figure
 from benchmarks.setting import Setting
-from engine import _core
+from engine import _core, throughput
 
 _SECONDS = 0.5
-_READ_BYTES = 512 << 20  # well beyond any cache, about a model's size
 
 
 def measure(setting: Setting) -> list[Figure]:
@@ -24,18 +23,18 @@ def measure(setting: Setting) -> list[Figure]:
 
 @cache
 def bandwidth(threads: int) -> float:
-    """Bytes a second: the best pass, since this is a limit."""
-    return max(_core.machine_probes.read_bandwidth(_READ_BYTES, threads, _SECONDS))
+    """Bytes a second, measured once in a run."""
+    return throughput.bandwidth(threads)
 
 
 @cache
 def integer_peak(instruction: str, threads: int) -> float:
-    """Multiply-accumulates a second: the best sample."""
-    return max(_core.machine_probes.integer_peak(instruction, threads, _SECONDS))
+    """Multiply-accumulates a second, measured once in a run."""
+    return throughput.integer_peak(instruction, threads)
 
 
 def _bandwidth(threads: int) -> Figure:
-    passes = _core.machine_probes.read_bandwidth(_READ_BYTES, threads, _SECONDS)
+    passes = _core.machine_probes.read_bandwidth(throughput.READ_BYTES, threads, _SECONDS)
     return Figure(f"reading memory, {threads} threads", "GB/s", [bytes_s / 1e9 for bytes_s in passes])
 
 

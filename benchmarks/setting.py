@@ -10,9 +10,6 @@ from engine.config import default_config
 from engine.machine import probe_machine
 from engine.models import ModelRegistry
 
-INTEGER_INSTRUCTIONS = {"cpu_avx2": "vpmaddubsw ymm, vpaddw ymm", "cpu_avx512": "vpdpbusd zmm"}
-"""What each kernel table multiplies 8-bit integers with."""
-
 
 @dataclass(frozen=True, slots=True)
 class Setting:

@@ -34,9 +34,7 @@ def measure(setting: Setting) -> list[Figure]:
         Figure("Run frame sent to first token received, less compute", "ms", overheads, at_most=20),
         Figure("exec of engine-ctl run to first token, less compute", "ms", command, at_most=350),
         Figure("engine-ctl --help", "ms", [_help_ms() for _ in range(ROUNDS)], at_most=250),
-        Figure(
-            "load, warm page cache", "ms", [_load_ms(setting) for _ in range(ROUNDS)], at_most=_load_bound_ms(setting)
-        ),
+        Figure("load, warm page cache", "ms", loads, at_most=_load_bound_ms(setting)),
     ]
 
 

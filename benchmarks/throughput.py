@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from benchmarks.limits import bandwidth, integer_peak
 from benchmarks.report import Figure
-from benchmarks.setting import INTEGER_INSTRUCTIONS, Setting
+from benchmarks.setting import Setting
 from engine import _core
 from engine.measured_loop import MeasuredLoop
+from engine.throughput import INTEGER_INSTRUCTIONS, bytes_read_a_token, macs_a_prompt_token
 from engine.work import Work, decode, decode_side_by_side, prefill
 
 ROUNDS = 5
@@ -40,16 +41,3 @@ def _figures(setting: Setting, backend: str, work: Work, rates: list[float]) -> 
     if work.is_prefill:
         limit = integer_peak(INTEGER_INSTRUCTIONS[backend], setting.threads) / macs_a_prompt_token(file)
         yield Figure(f"{name}: share of the integer peak", "ratio", [rate / limit for rate in rates])
-
-
-def bytes_read_a_token(file: _core.GgufFile) -> int:
-    """Of the file's weights: all but an embedding that is not the head too, of which one row is read."""
-    tensors = {tensor.name: tensor for tensor in file.tensors()}
-    total = sum(tensor.size_bytes for tensor in tensors.values())
-    return total - (tensors["token_embd.weight"].size_bytes if "output.weight" in tensors else 0)
-
-
-def macs_a_prompt_token(file: _core.GgufFile) -> int:
-    """Multiply-accumulates of the layers' matrices; the head is multiplied for the last token alone."""
-    matrices = [t for t in file.tensors() if t.name.startswith("blk.") and len(t.shape) == 2]
-    return sum(tensor.shape[0] * tensor.shape[1] for tensor in matrices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,17 +40,20 @@ class MeasuredLoop:
         self._loop.close()
 
     def rate(self, work: Work) -> float:
-        """Tokens a second, the median of the work's repetitions."""
+        """Tokens a second, the median of the work's repetitions.
+
+        Raises:
+            ValueError: the model's context is too short for the work.
+        """
+        if max(work.prompt, 1) + work.generated + 1 > self.model.context_length:
+            raise ValueError(f"{work.name} does not fit a context of {self.model.context_length}")
         return statistics.median(self._rate(work) for _ in range(work.repetitions))
 
     def _rate(self, work: Work) -> float:
         start_ns, times = self._run(work)
         if work.is_prefill:
             return work.prompt / ((times[0][0] - start_ns) / 1e9)
-        # From when the last sequence has its first token, until the first sequence has its last.
-        begin, end = max(each[0] for each in times), min(each[-1] for each in times)
-        tokens = sum(begin < time <= end for each in times for time in each)
-        return tokens / ((end - begin) / 1e9)
+        return decode_rate(times)
 
     def _run(self, work: Work) -> tuple[int, list[list[int]]]:
         """When the first prefill began, and when each sequence had its tokens, in ns."""
@@ -82,3 +86,13 @@ class MeasuredLoop:
             repeat_last_n=0, seed=0, eos_token_ids=(), stop_strings=(), vocabulary=self._vocabulary,
             flush_ms=3_600_000,
         )  # fmt: skip
+
+
+def decode_rate(times: Sequence[Sequence[int]]) -> float:
+    """Tokens a second over all sequences, given when each had its tokens, in ns.
+
+    Counted from when the last sequence has its first token until the first sequence has its last: all decode meanwhile.
+    """
+    begin, end = max(each[0] for each in times), min(each[-1] for each in times)
+    tokens = sum(begin < time <= end for each in times for time in each)
+    return tokens / ((end - begin) / 1e9)

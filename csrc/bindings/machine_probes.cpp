@@ -1,4 +1,3 @@
-#include <emmintrin.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -33,14 +32,15 @@ void require(bool holds, const char* what) {
 
 // Adds up whole units of kReadBytes; the sum is what forces the reads.
 void read_units(const AlignedBuffer& buffer, Range units) {
-  std::array<__m128i, 8> sums{};
+  constexpr std::size_t kLanes = 16;
+  std::array<std::uint64_t, kLanes> sums{};
   for (std::size_t unit = units.begin; unit < units.end; ++unit) {
-    const auto* lines = buffer.as<__m128i>(unit * kReadBytes);
-    for (std::size_t i = 0; i < kReadBytes / sizeof(__m128i); ++i) {
-      sums[i % 8] = _mm_add_epi64(sums[i % 8], _mm_load_si128(lines + i));
+    const auto* words = buffer.as<std::uint64_t>(unit * kReadBytes);
+    for (std::size_t i = 0; i < kReadBytes / sizeof(std::uint64_t); i += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += words[i + lane];
     }
   }
-  for (__m128i& sum : sums) __asm__ volatile("" : "+x"(sum));
+  __asm__ volatile("" : : "m"(sums));
 }
 
 // Bytes a second, a sample for each pass of all threads over the buffer.

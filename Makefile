@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: setup develop run test test-models lint format bench sanitize peers clean
+.PHONY: setup develop run test test-models lint format bench bench-peers sanitize peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -73,6 +73,10 @@ format: develop
 
 bench: develop
 	$(BIN)/python -m benchmarks
+
+# Beside llama.cpp and openvino-genai; the models' folder as for test-models.
+bench-peers: develop peers
+	ENGINE_TEST_MODELS="$${ENGINE_TEST_MODELS:?name the folder that holds the models}" $(BIN)/python -m benchmarks.peers $(ARGUMENTS)
 
 # Long: a build and the core's tests for each.
 sanitize: develop

@@ -1,6 +1,6 @@
 """Run the benchmarks named on the command line, or all of them.
 
-.venv/bin/python -m benchmarks [--model MODEL] [--json FILE] [overhead] [startup]
+.venv/bin/python -m benchmarks [--model MODEL] [--json FILE] [NAME...]
 """
 
 from __future__ import annotations
@@ -12,30 +12,48 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import overhead, startup
+from benchmarks import digest, kernels, limits, memory, overhead, startup, throughput
+from benchmarks.disturbance import Disturbance
 from benchmarks.report import Figure, print_figures
+from benchmarks.setting import Setting, setting
 from engine import _core
 from engine.version import ENGINE_VERSION
 
-BENCHMARKS: dict[str, Callable[[str], list[Figure]]] = {"overhead": overhead.measure, "startup": startup.measure}
+BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
+    "limits": limits.measure,
+    "kernels": kernels.measure,
+    "throughput": throughput.measure,
+    "digest": digest.measure,
+    "memory": memory.measure,
+    "overhead": overhead.measure,
+    "startup": startup.measure,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="default: all")
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--model", default="smollm2-135m-instruct", help="registry name or path of a GGUF")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
+    chosen = setting(arguments.model)
     machine = {
         "cpu": _core.cpu_model(),
-        "cpus": len(os.sched_getaffinity(0)),
+        "threads": chosen.threads,
+        "backends": ", ".join(chosen.backends),
         "engine_version": ENGINE_VERSION,
         "model": arguments.model,
         "load_average": os.getloadavg()[0],
     }
     sys.stdout.write(" · ".join(f"{key} {value}" for key, value in machine.items()) + "\n")
-    figures = [figure for name in arguments.names or BENCHMARKS for figure in BENCHMARKS[name](arguments.model)]
-    print_figures(figures)
+    figures: list[Figure] = []
+    for name in arguments.names or BENCHMARKS:
+        disturbance = Disturbance()
+        measured = BENCHMARKS[name](chosen)
+        sys.stdout.write(f"\n{name}: others used {disturbance.share():.0%} of the machine\n")
+        print_figures(measured)
+        sys.stdout.flush()
+        figures += measured
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "figures": [f.as_json() for f in figures]}, indent=1))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.report import Figure
 from benchmarks.served import served_engine
+from benchmarks.setting import Setting
 from engine import _core
 from engine.config import default_config
 from engine.models import ModelRegistry
@@ -25,10 +26,13 @@ TOKENS = 256
 ROUNDS = 9
 
 
-def measure(model: str) -> list[Figure]:
+def measure(setting: Setting) -> list[Figure]:
     """Figures for the default flush interval, which has a bound, and for none."""
     with served_engine() as socket, BlockingClient.connect(socket) as client:
-        return [*_compare(client, model, Stream().flush_ms, bound=0.97), *_compare(client, model, 0, bound=None)]
+        return [
+            *_compare(client, setting.model, Stream().flush_ms, bound=0.97),
+            *_compare(client, setting.model, 0, bound=None),
+        ]
 
 
 def _compare(client: BlockingClient, model: str, flush_ms: int, bound: float | None) -> list[Figure]:

@@ -35,6 +35,8 @@ class Figure:
             "name": self.name,
             "unit": self.unit,
             "median": self.median,
+            "min": min(self.samples),
+            "max": max(self.samples),
             "samples": list(self.samples),
             "at_most": self.at_most,
             "at_least": self.at_least,
@@ -43,7 +45,7 @@ class Figure:
 
 
 def print_figures(figures: Iterable[Figure]) -> None:
-    row = "{:58} {:>9} {:>9} {:>9} {:8} {:>10} {}\n"
+    row = "{:76} {:>9} {:>9} {:>9} {:8} {:>10} {}\n"
     sys.stdout.write(row.format("figure (n)", "median", "min", "max", "unit", "bound", ""))
     for figure in figures:
         bound = "" if figure.at_most is None else f"<= {figure.at_most:g}"

@@ -247,3 +247,30 @@ class kernels:  # noqa: N801  a submodule
     ) -> tuple[npt.NDArray[np.float32], list[float], list[float]]:
         """Queries [n, head_dim], each of which sees the first ``visible`` (1 to 64, ascending) of 64 keys and values
         [64, head_dim], stored as ``kv_cache`` says. Returns (weighted sums [n, head_dim], maxima, denominators)."""
+    @staticmethod
+    def digest(values: npt.NDArray[np.float32]) -> str:
+        """32 hexadecimal digits for the bits of so many floats, as one thread makes them."""
+    @staticmethod
+    def time_multiply(
+        table: str,
+        type: str,  # noqa: A002
+        weights: bytes,
+        columns: int,
+        tokens: int,
+        threads: int,
+        seconds: float,
+    ) -> list[float]:
+        """Seconds of each pass over all of ``weights`` (rows as in a file), for about ``seconds``; at least three."""
+
+class machine_probes:  # noqa: N801  a submodule
+    """What this machine can do at most. Without the GIL, for about ``seconds``. Raise ValueError."""
+
+    @staticmethod
+    def read_bandwidth(bytes: int, threads: int, seconds: float) -> list[float]:  # noqa: A002
+        """Bytes a second of each pass over so many bytes of memory, together."""
+    @staticmethod
+    def integer_peaks() -> dict[str, str]:
+        """Every instruction there is a probe of: "" where this machine can run it, else the reason why not."""
+    @staticmethod
+    def integer_peak(instruction: str, threads: int, seconds: float) -> list[float]:
+        """Multiply-accumulates of 8-bit integers a second, all threads together."""

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "base/digest.h"
 #include "base/float_environment.h"
 #include "bindings/register.h"
 #include "kernels/kernel_table.h"
@@ -222,6 +223,10 @@ void register_kernels(py::module_& m) {
   kernels.def("quantize_kv", &quantize_kv, py::arg("table"), py::arg("x"));
   kernels.def("attend", &attend, py::arg("table"), py::arg("kv_cache"), py::arg("queries"), py::arg("keys"),
               py::arg("values"), py::arg("visible"), py::arg("scale"));
+  kernels.def(
+      "digest", [](const Floats& values) { return digest_of(values.data(), size_of(values)).hexadecimal(); },
+      py::arg("values"));
+  register_multiply_timing(kernels);
 }
 
 }  // namespace engine::bindings

@@ -63,6 +63,7 @@ PYBIND11_MODULE(_core, m) {
   });
   engine::bindings::register_gguf(m);
   engine::bindings::register_kernels(m);
+  engine::bindings::register_machine_probes(m);
   engine::bindings::register_model(m);
   engine::bindings::register_runtime(m);
 }

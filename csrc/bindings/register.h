@@ -15,7 +15,9 @@ kernels::KvType kv_type(std::string_view name);
 
 void register_gguf(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);
+void register_machine_probes(pybind11::module_& m);
 void register_model(pybind11::module_& m);
+void register_multiply_timing(pybind11::module_& m);  // the submodule `kernels`
 void register_runtime(pybind11::module_& m);
 
 }  // namespace engine::bindings

@@ -16,7 +16,7 @@
 // Scalars come from Lanes too (fused, exponential, float_from_half). `Lanes::Products` are 16 integers, one a key:
 //   kQueries: as above
 //   begin(sum): what the products of a query whose codes sum up to `sum` begin with
-//   add_quad(part, keys, codes, multiplier), add_part(sum, part, shift): see score_codes
+//   add_quad(part, keys, codes, shift), add_part(sum, part, shift): see score_codes
 //   floats(sum)
 // In an anonymous namespace, so that each object has its own copy, compiled for its own instruction set.
 namespace engine::kernels {
@@ -93,7 +93,7 @@ void score_codes(const AttentionBlock& block, std::size_t first, std::size_t til
   for (std::size_t b = 0; b < scale_blocks; ++b) {
     std::array<Products, kQueries> products;
     for (std::size_t i = 0; i < kQueries; ++i) {
-      products[i] = Products::begin(block.codes.sums[(first + i) * scale_blocks + b]);
+      products[i] = Products::begin(block.codes.block_sums[(first + i) * scale_blocks + b]);
     }
     for (std::size_t p = b * kParts; p < (b + 1) * kParts; ++p) {
       std::array<Products, kQueries> part;
@@ -106,7 +106,7 @@ void score_codes(const AttentionBlock& block, std::size_t first, std::size_t til
         for (std::size_t i = 0; i < kQueries; ++i) {
           const std::size_t at = (first + i) * block.head_dim + p * kBlockPart;
           part[i] = Products::add_quad(part[i], quad, block.codes.codes + at + q * kKvQuad,
-                                       block.codes.multipliers[at / kBlockPart]);
+                                       block.codes.shifts[at / kBlockPart]);
         }
       }
       for (std::size_t i = 0; i < kQueries; ++i) {

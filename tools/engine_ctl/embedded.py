@@ -14,9 +14,14 @@ import trio
 
 from actors.system import System, open_system
 from engine.config import EngineConfig, default_config
+from engine.throughput import Throughput, measure_throughput
+from engine.work import decode, decode_side_by_side, prefill
 from protocol.address import default_socket_path
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable
+from protocol.plan import ExecutionPlan, RunRequest
+
+__all__ = ["Throughput", "bench", "embedded_engine", "serve"]
 
 
 def serve(socket: Path | None, models_dir: Path | None, ready: Callable[[Path], None]) -> None:
@@ -64,3 +69,19 @@ def embedded_engine() -> Iterator[Path]:
             with suppress(EngineUnreachable), BlockingClient.connect(socket) as client:
                 client.shutdown()
             engine.result()
+
+
+def bench(
+    request: RunRequest, *, prompt_tokens: int, gen_tokens: int, sequences: int, repetitions: int
+) -> tuple[ExecutionPlan, list[Throughput]]:
+    """What the request's model, backend and threads do in a second; its prompt does not run.
+
+    Raises:
+        EngineError: the request is refused, as :meth:`BlockingClient.plan` says.
+    """
+    with embedded_engine() as socket, BlockingClient.connect(socket) as client:
+        plan = client.plan(request).plan
+    works = [prefill(prompt_tokens)] if prompt_tokens else []
+    if gen_tokens:
+        works.append(decode(gen_tokens) if sequences == 1 else decode_side_by_side(sequences, gen_tokens))
+    return plan, measure_throughput(plan, works, repetitions)

@@ -71,12 +71,11 @@ struct Lanes {
       const __m256i high = _mm256_xor_si256(_mm256_loadu_si256(source + 1), offset);
       return {low, high, _mm256_abs_epi8(low), _mm256_abs_epi8(high)};
     }
-    static Products add_quad(const Products& part, const Quad& keys, const std::int8_t* codes,
-                             std::int32_t multiplier) {
+    static Products add_quad(const Products& part, const Quad& keys, const std::int8_t* codes, std::int32_t shift) {
       int word = 0;
       __builtin_memcpy(&word, codes, sizeof(word));
       const __m256i query = _mm256_set1_epi32(word);
-      const __m256i factor = _mm256_set1_epi32(multiplier);
+      const __m256i factor = _mm256_set1_epi32(0x10001 << shift);
       const __m256i low = _mm256_maddubs_epi16(keys.low_magnitudes, _mm256_sign_epi8(query, keys.low));
       const __m256i high = _mm256_maddubs_epi16(keys.high_magnitudes, _mm256_sign_epi8(query, keys.high));
       return {_mm256_add_epi32(part.low, _mm256_madd_epi16(low, factor)),

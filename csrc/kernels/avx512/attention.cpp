@@ -57,8 +57,7 @@ struct Lanes {
 
     static Products begin(int sum) { return {_mm512_set1_epi32(-128 * sum)}; }
     static __m512i load_quad(const std::byte* keys) { return _mm512_loadu_si512(keys); }
-    static Products add_quad(const Products& part, __m512i keys, const std::int8_t* codes,
-                             std::int32_t /*multiplier*/) {
+    static Products add_quad(const Products& part, __m512i keys, const std::int8_t* codes, std::int32_t /*shift*/) {
       int word = 0;
       __builtin_memcpy(&word, codes, sizeof(word));
       return {_mm512_dpbusd_epi32(part.all, keys, _mm512_set1_epi32(word))};

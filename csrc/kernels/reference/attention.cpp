@@ -46,7 +46,7 @@ struct Codes {
         const std::size_t quad = tile * block.head_dim / kKvQuad + d / kKvQuad;
         const int code = as<std::uint8_t>(block.keys)[(quad * kKeyTile + key % kKeyTile) * kKvQuad + d % kKvQuad] - 128;
         const std::size_t at = query * block.head_dim + d;
-        products += multiplier_of(block.codes.multipliers[at / kBlockPart]) * block.codes.codes[at] * code;
+        products += (1 << block.codes.shifts[at / kBlockPart]) * block.codes.codes[at] * code;
       }
       const float key_scale =
           half_at(block.keys + kv_scales_at(block.head_dim), (tile * scale_blocks + b) * kKeyTile + key % kKeyTile);

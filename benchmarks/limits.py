@@ -1,0 +1,43 @@
+"""What the machine can do at most, measured: reading memory, and multiplying 8-bit integers."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from benchmarks.report import Figure
+from benchmarks.setting import Setting
+from engine import _core, throughput
+
+_SECONDS = 0.5
+
+
+def measure(setting: Setting) -> list[Figure]:
+    """Each limit for one thread, and for as many as a plan has by default."""
+    counts = sorted({1, setting.threads})
+    probes = _core.machine_probes
+    instructions = [name for name, lacking in probes.integer_peaks().items() if not lacking]
+    return [_bandwidth(threads) for threads in counts] + [
+        _integer_peak(name, threads) for name in instructions for threads in counts
+    ]
+
+
+@cache
+def bandwidth(threads: int) -> float:
+    """Bytes a second, measured once in a run."""
+    return throughput.bandwidth(threads)
+
+
+@cache
+def integer_peak(instruction: str, threads: int) -> float:
+    """Multiply-accumulates a second, measured once in a run."""
+    return throughput.integer_peak(instruction, threads)
+
+
+def _bandwidth(threads: int) -> Figure:
+    passes = _core.machine_probes.read_bandwidth(throughput.READ_BYTES, threads, _SECONDS)
+    return Figure(f"reading memory, {threads} threads", "GB/s", [bytes_s / 1e9 for bytes_s in passes])
+
+
+def _integer_peak(instruction: str, threads: int) -> Figure:
+    samples = _core.machine_probes.integer_peak(instruction, threads, _SECONDS)
+    return Figure(f"{instruction}, {threads} threads", "GMAC/s", [macs / 1e9 for macs in samples])

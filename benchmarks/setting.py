@@ -1,0 +1,31 @@
+"""What a benchmark is given: the model, the threads, and the backends that this machine runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import _core
+from engine.config import default_config
+from engine.machine import probe_machine
+from engine.models import ModelRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    model: str
+    """Registry name or path."""
+    threads: int
+    backends: tuple[str, ...]
+    """Best first, without the scalar reference."""
+
+    @property
+    def path(self) -> Path:
+        """Raises the registry's typed errors."""
+        return ModelRegistry(default_config()).resolve(self.model).path
+
+
+def setting(model: str) -> Setting:
+    """As many threads as a plan has by default."""
+    backends = tuple(name for name, lacking in _core.kernel_tables().items() if not lacking and name != "reference")
+    return Setting(model, probe_machine().allowed_cpus, backends)

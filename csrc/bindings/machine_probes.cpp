@@ -1,0 +1,106 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "base/thread_team.h"
+#include "bindings/register.h"
+#include "kernels/integer_peak.h"
+
+// What this machine can do at most: the limits that benchmarks hold the kernels against.
+namespace engine::bindings {
+namespace {
+
+namespace py = pybind11;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kReadBytes = 512;  // of one turn of the innermost loop
+constexpr std::chrono::microseconds kSpin{200};
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+void require(bool holds, const char* what) {
+  if (!holds) throw std::invalid_argument(what);
+}
+
+// Adds up whole units of kReadBytes; the sum is what forces the reads.
+void read_units(const AlignedBuffer& buffer, Range units) {
+  constexpr std::size_t kLanes = 16;
+  std::array<std::uint64_t, kLanes> sums{};
+  for (std::size_t unit = units.begin; unit < units.end; ++unit) {
+    const auto* words = buffer.as<std::uint64_t>(unit * kReadBytes);
+    for (std::size_t i = 0; i < kReadBytes / sizeof(std::uint64_t); i += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += words[i + lane];
+    }
+  }
+  __asm__ volatile("" : : "m"(sums));
+}
+
+// Bytes a second, a sample for each pass of all threads over the buffer.
+std::vector<double> read_bandwidth(std::size_t bytes, unsigned threads, double seconds) {
+  const py::gil_scoped_release release;
+  const std::size_t units = bytes / kReadBytes;
+  require(units >= threads && seconds > 0, "bytes or seconds is too small");
+  AlignedBuffer buffer(units * kReadBytes);
+  ThreadTeam team(threads, kSpin);
+  // Pages that nobody wrote are all the same one.
+  team.run([&](unsigned member) {
+    const Range mine = member_range(units, member, threads);
+    std::fill_n(buffer.as<std::uint64_t>(mine.begin * kReadBytes), (mine.end - mine.begin) * kReadBytes / 8, 1);
+  });
+  std::vector<double> samples;
+  const Clock::time_point began = Clock::now();
+  while (samples.empty() || seconds_since(began) < seconds) {
+    const Clock::time_point start = Clock::now();
+    team.run([&](unsigned member) { read_units(buffer, member_range(units, member, threads)); });
+    samples.push_back(static_cast<double>(units * kReadBytes) / seconds_since(start));
+  }
+  return samples;
+}
+
+std::vector<double> integer_peak(const std::string& instruction, unsigned threads, double seconds) {
+  const py::gil_scoped_release release;
+  const auto peaks = kernels::integer_peaks();
+  const auto found = std::ranges::find(peaks, instruction, [](const auto* peak) { return peak->instruction; });
+  require(found != peaks.end() && (*found)->unavailable().empty(), "instruction is unknown or cannot run here");
+  constexpr double kSampleSeconds = 0.02;
+  ThreadTeam team(threads, kSpin);
+  std::vector<double> samples;
+  const Clock::time_point began = Clock::now();
+  while (samples.empty() || seconds_since(began) < seconds) {
+    std::atomic<std::uint64_t> macs{0};
+    const Clock::time_point start = Clock::now();
+    team.run([&](unsigned) {
+      do macs += (*found)->run();
+      while (seconds_since(start) < kSampleSeconds);
+    });
+    samples.push_back(static_cast<double>(macs.load()) / seconds_since(start));
+  }
+  return samples;
+}
+
+py::dict integer_peaks() {
+  py::dict reasons;
+  for (const auto* peak : kernels::integer_peaks()) {
+    reasons[py::str(peak->instruction.data(), peak->instruction.size())] = peak->unavailable();
+  }
+  return reasons;
+}
+
+}  // namespace
+
+void register_machine_probes(py::module_& m) {
+  py::module_ probes = m.def_submodule("machine_probes");
+  probes.def("read_bandwidth", &read_bandwidth, py::arg("bytes"), py::arg("threads"), py::arg("seconds"));
+  probes.def("integer_peaks", &integer_peaks);
+  probes.def("integer_peak", &integer_peak, py::arg("instruction"), py::arg("threads"), py::arg("seconds"));
+}
+
+}  // namespace engine::bindings

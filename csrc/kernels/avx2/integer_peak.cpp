@@ -1,0 +1,38 @@
+#include "kernels/integer_peak.h"
+
+#include <immintrin.h>
+
+#include <array>
+
+#include "kernels/avx2/table.h"
+
+namespace engine::kernels::avx2 {
+namespace {
+
+constexpr std::uint64_t kRounds = 16384;
+constexpr std::size_t kChains = 12;  // enough to hide the latency, few enough for 16 registers
+constexpr std::uint64_t kMacs = 32;  // of one vpmaddubsw
+
+std::uint64_t run() {
+  std::array<__m256i, kChains> sums{};
+  __m256i unsigned_bytes = _mm256_set1_epi8(3);
+  const __m256i signed_bytes = _mm256_set1_epi8(2);
+  for (std::uint64_t i = 0; i < kRounds; ++i) {
+    for (__m256i& sum : sums) {
+      // The compiler may not compute the product once for all chains and rounds.
+      __asm__ volatile("" : "+x"(unsigned_bytes));
+      sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(unsigned_bytes, signed_bytes));
+      __asm__ volatile("" : "+x"(sum));
+    }
+  }
+  return kRounds * kChains * kMacs;
+}
+
+}  // namespace
+
+const IntegerPeak& byte_pairs_peak() {
+  static const IntegerPeak peak{"vpmaddubsw ymm, vpaddw ymm", table().unavailable, run};
+  return peak;
+}
+
+}  // namespace engine::kernels::avx2

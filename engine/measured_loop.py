@@ -1,0 +1,98 @@
+"""The engine's run loop in this process: rates by its own clock, without load, tokenization or a client."""
+
+from __future__ import annotations
+
+import select
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from engine import _core
+from engine.work import Work
+from protocol.plan import ExecutionRequest
+
+_DEFAULTS = ExecutionRequest()
+_PATIENCE_S = 600.0
+
+
+class MeasuredLoop:
+    """One model on one backend, with the settings that a plan has by default; greedy, past any end of sequence."""
+
+    def __init__(self, path: Path, backend: str, threads: int) -> None:
+        """Raises what ``_core.Model.load`` raises."""
+        self.model = _core.Model.load(str(path), backend, threads)
+        self._vocabulary = _core.Vocabulary(_core.GgufFile(str(path)))
+        self._threads = threads
+        self._loop = _core.RunLoop()
+        self._tokens = np.random.default_rng(0)
+        self._submitted = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._loop.close()
+
+    def rate(self, work: Work) -> float:
+        """Tokens a second, the median of the work's repetitions.
+
+        Raises:
+            ValueError: the model's context is too short for the work.
+        """
+        if max(work.prompt, 1) + work.generated + 1 > self.model.context_length:
+            raise ValueError(f"{work.name} does not fit a context of {self.model.context_length}")
+        return statistics.median(self._rate(work) for _ in range(work.repetitions))
+
+    def _rate(self, work: Work) -> float:
+        start_ns, times = self._run(work)
+        if work.is_prefill:
+            return work.prompt / ((times[0][0] - start_ns) / 1e9)
+        return decode_rate(times)
+
+    def _run(self, work: Work) -> tuple[int, list[list[int]]]:
+        """When the first prefill began, and when each sequence had its tokens, in ns."""
+        times: dict[int, list[int]] = {}
+        for _ in range(work.sequences):
+            self._submitted += 1
+            times[self._submitted] = []
+            self._submit(self._submitted, work)
+        starts: list[int] = []
+        ended = 0
+        while ended < work.sequences:
+            if not select.select([self._loop.event_fd], [], [], _PATIENCE_S)[0]:
+                raise RuntimeError("the run loop went silent")
+            for events in self._loop.drain():
+                times[events.sequence_id] += events.token_times_ns
+                if events.prefill_start_ns is not None:
+                    starts.append(events.prefill_start_ns)
+                if events.stop_reason is not None:
+                    ended += 1
+        if any(len(each) != work.generated + 1 for each in times.values()):
+            raise RuntimeError(f"{work.name}: a sequence ended early")
+        return min(starts), list(times.values())
+
+    def _submit(self, sequence_id: int, work: Work) -> None:
+        prompt = self._tokens.integers(self.model.vocab_size, size=max(work.prompt, 1)).tolist()
+        self._loop.submit(
+            sequence_id, self.model, prompt, threads=self._threads, spin_us=_DEFAULTS.spin_us,
+            prefill_chunk=_DEFAULTS.prefill_chunk, context_length=len(prompt) + work.generated + 1,
+            max_tokens=work.generated + 1, temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, repeat_penalty=1.0,
+            repeat_last_n=0, seed=0, eos_token_ids=(), stop_strings=(), vocabulary=self._vocabulary,
+            flush_ms=3_600_000,
+        )  # fmt: skip
+
+
+def decode_rate(times: Sequence[Sequence[int]]) -> float:
+    """Tokens a second over all sequences, given when each had its tokens, in ns.
+
+    Counted from when the last sequence has its first token until the first sequence has its last: all decode meanwhile.
+    """
+    begin, end = max(each[0] for each in times), min(each[-1] for each in times)
+    tokens = sum(begin < time <= end for each in times for time in each)
+    return tokens / ((end - begin) / 1e9)

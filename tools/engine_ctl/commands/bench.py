@@ -1,0 +1,102 @@
+"""``engine-ctl bench``: how fast a model runs here."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine_ctl.options import Model, json_option
+
+if TYPE_CHECKING:
+    from engine_ctl.embedded import Throughput
+    from protocol.plan import ExecutionPlan
+
+_COUNT = click.IntRange(min=0, max=65_536)
+
+
+@click.command(name="bench")
+@click.argument("model", type=Model())
+@click.option("--prompt-tokens", type=_COUNT, default=512, help="Length of the prompt; 0 leaves prefill out.")
+@click.option("--gen-tokens", type=_COUNT, default=128, help="Tokens to decode after one; 0 leaves decoding out.")
+@click.option("--batch", type=click.IntRange(1, 256), default=1, help="Sequences that decode side by side.")
+@click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]")
+@click.option("--backend", help="cpu_avx512, cpu_avx2, reference.  [default: the best this machine has]")
+@click.option("--quant", help="native, q8_0, q6_k, q4_k_m.  [default: native]")
+@click.option("--kv-cache", help="Type of the KV cache.  [default: f16]")
+@click.option("--repetitions", type=click.IntRange(1, 1000), default=5, help="Samples of each figure.")
+@json_option
+def command(
+    model: str,
+    *,
+    prompt_tokens: int,
+    gen_tokens: int,
+    batch: int,
+    threads: int | None,
+    backend: str | None,
+    quant: str | None,
+    kv_cache: str | None,
+    repetitions: int,
+    as_json: bool,
+) -> None:
+    """Measure prefill and decoding in this process, without tokenization, sampling choices or a client.
+
+    Prefill (pp) is a prompt of random tokens into an empty context; decoding (tg) is so many tokens after a first one.
+    """
+    from engine_ctl.embedded import bench
+    from engine_ctl.execution import parse_request
+
+    if not prompt_tokens and not gen_tokens:
+        raise click.UsageError("--prompt-tokens and --gen-tokens are both 0: nothing to measure.")
+    given = {"threads": threads, "backend": backend, "quantization": quant, "kv_cache": kv_cache}
+    # The plan must hold what is measured: it reserves the context, and refuses what memory does not hold.
+    execution: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    execution["context_length"] = prompt_tokens + gen_tokens + 64
+    request = parse_request({"model": model, "prompt": "a", "execution": execution})
+    plan, results = bench(
+        request, prompt_tokens=prompt_tokens, gen_tokens=gen_tokens, sequences=batch, repetitions=repetitions
+    )
+    if as_json:
+        click.echo(json.dumps({"plan": plan.model_dump(mode="json"), "results": [_content(each) for each in results]}))
+        return
+    _show(plan, results)
+
+
+def _content(result: Throughput) -> dict[str, Any]:
+    return {
+        "test": _test(result),
+        "sequences": result.work.sequences,
+        "samples": list(result.rates),
+        "median": statistics.median(result.rates),
+        "min": min(result.rates),
+        "max": max(result.rates),
+        "unit": "tokens/s",
+        "limit": result.limit,
+        "limited_by": result.limited_by,
+        "share_of_limit": None if result.limit is None else statistics.median(result.rates) / result.limit,
+    }
+
+
+def _test(result: Throughput) -> str:
+    work = result.work
+    name = f"pp{work.prompt}" if work.is_prefill else f"tg{work.generated}"
+    return name if work.sequences == 1 else f"{name} x {work.sequences}"
+
+
+def _show(plan: ExecutionPlan, results: list[Throughput]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("test", "kernel path", "threads", "tokens/s", "spread", "share of"):
+        table.add_column(column, justify="left" if column in {"test", "kernel path", "share of"} else "right")
+    for result in results:
+        median = statistics.median(result.rates)
+        spread = (max(result.rates) - min(result.rates)) / 2
+        share = "-" if result.limit is None else f"{median / result.limit:.0%} {result.limited_by}"
+        table.add_row(_test(result), plan.backend, str(plan.threads), f"{median:,.1f}", f"± {spread:,.1f}", share)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{plan.model_ref.name} · {plan.quantization} · {len(results[0].rates)} repetitions")
+    console.print(table)

@@ -6,11 +6,13 @@ import os
 import time
 from pathlib import Path
 
+import psutil
+
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Disturbance:
-    """From its creation on. What this process and its finished children use does not count."""
+    """From its creation on. What this process and those it started use does not count."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -32,4 +34,24 @@ def _busy_s() -> float:
 
 def _own_s() -> float:
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    finished = times.user + times.system + times.children_user + times.children_system
+    return finished + sum(_process_s(child) for child in psutil.Process().children(recursive=True))
+
+
+def _process_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def wait_for_quiet(share: float, patience_s: float) -> float:
+    """Return when others use no more than this share of the machine, or patience ends; how long that took."""
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < patience_s:
+        look = Disturbance()
+        time.sleep(0.2)
+        if look.share() <= share:
+            break
+    return waited

@@ -23,6 +23,7 @@ class LlamaCpp:
 
     def __init__(self, build: str, path: Path, threads: int) -> None:
         """Raises FileNotFoundError where the build is missing."""
+        self.name = f"llama.cpp {build}"
         self._programs = peers_folder() / build / "build" / "bin"
         if not (self._programs / "llama-batched-bench").exists():
             raise FileNotFoundError(f"no llama.cpp in {self._programs}: run make peers")
@@ -40,9 +41,9 @@ class LlamaCpp:
             self._flash[work.name] = max(rates, key=rates.__getitem__)
         return self._rate(work, self._flash[work.name])
 
-    def flash_attention(self, work: Work) -> str:
-        """``on`` or ``off``: which was faster."""
-        return self._flash[work.name]
+    def setting(self, work: Work) -> str:
+        """Which flash attention was faster."""
+        return f"flash attention {self._flash[work.name]}"
 
     def _rate(self, work: Work, flash: str) -> float:
         measure = self._one_sequence if work.sequences == 1 else self._side_by_side

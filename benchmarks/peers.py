@@ -1,6 +1,6 @@
 """The engine beside other engines: same file, same threads, in turn, on one machine in one run.
 
-python -m benchmarks.peers [--smollm2 GGUF] [--qwen GGUF] [--json FILE] [--only TEXT] [--work TEXT]
+python -m benchmarks.peers [--smollm2 GGUF] [--qwen GGUF] [--json FILE] [--only TEXT] [--work TEXT] [--rounds N]
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from benchmarks.disturbance import Disturbance
+from benchmarks.disturbance import Disturbance, wait_for_quiet
 from benchmarks.llama_cpp import LlamaCpp
+from benchmarks.openvino import OpenVino, UnreadableModelError
 from benchmarks.quantized_copy import quantized_copy
 from benchmarks.report import Figure, print_figures
 from engine import _core
@@ -87,28 +88,36 @@ class Turn:
     used_by_others: float
 
 
+class Peer(Protocol):
+    name: str
+
+    def rate(self, work: Work) -> float: ...
+    def setting(self, work: Work) -> str: ...
+
+
 @dataclass
 class Comparison:
     subject: str
     backend: str
-    work: str
+    peer: str
+    work: Work
     at_least: float | None
     turns: list[Turn] = field(default_factory=list)
-    flash_attention: str = ""
+    peer_setting: str = ""
+
+    def keep_least_disturbed(self, count: int) -> None:
+        self.turns = sorted(self.turns, key=lambda turn: turn.used_by_others)[:count]
 
     @property
     def undisturbed(self) -> int:
         return sum(turn.used_by_others <= DISTURBED for turn in self.turns)
 
-    def keep_least_disturbed(self, count: int) -> None:
-        self.turns = sorted(self.turns, key=lambda turn: turn.used_by_others)[:count]
+    @property
+    def name(self) -> str:
+        return f"{self.subject}, {self.work.name}, {self.backend} / {self.peer}"
 
     def rates(self, engine: Literal["ours", "theirs"]) -> Figure:
         return Figure(f"{self.name}: {engine}", "tokens/s", [getattr(turn, engine) for turn in self.turns])
-
-    @property
-    def name(self) -> str:
-        return f"{self.subject}, {self.backend}, {self.work}"
 
     @property
     def ratio(self) -> Figure:
@@ -117,11 +126,11 @@ class Comparison:
     def as_json(self) -> dict[str, Any]:
         return {
             "model": self.subject,
+            "work": self.work.name,
             "backend": self.backend,
-            "work": self.work,
+            "peer": self.peer,
+            "peer_setting": self.peer_setting,
             "threads": THREADS,
-            "peer": f"llama.cpp {BUILDS[self.backend]}",
-            "peer_flash_attention": self.flash_attention,
             "ours": self.rates("ours").as_json(),
             "theirs": self.rates("theirs").as_json(),
             "ratio": self.ratio.as_json(),
@@ -129,38 +138,90 @@ class Comparison:
         }
 
 
-def compare(subject: Subject, path: Path, only: str) -> Iterator[Comparison]:
-    """Every work on every backend that runs here; backends take turns too."""
-    with ExitStack() as stack:
-        ours = {
-            backend: stack.enter_context(MeasuredLoop(path, backend, THREADS))
-            for backend in BUILDS
-            if not _core.kernel_tables()[backend]
+class Match:
+    """One model file in every engine that takes part."""
+
+    def __init__(self, subject: Subject, path: Path, rounds: int, patience: Patience) -> None:
+        """``rounds`` is the most that any work gets."""
+        self._subject = subject
+        self._rounds = rounds
+        self._patience = patience
+        self._ours = {
+            backend: MeasuredLoop(path, backend, THREADS) for backend in BUILDS if not _core.kernel_tables()[backend]
         }
-        theirs = {backend: LlamaCpp(BUILDS[backend], path, THREADS) for backend in ours}
-        for work, bounds in subject.works.items():
-            if only not in work.name:
-                continue
-            pairs = {
-                backend: Comparison(subject.name, backend, work.name, bounds[backend] if bounds else None)
-                for backend in ours
-            }
-            for _ in range(2 * work.rounds):
-                for backend, pair in pairs.items():
-                    if pair.undisturbed < work.rounds:
-                        pair.turns.append(_turn(ours[backend], theirs[backend], work))
-                        pair.flash_attention = theirs[backend].flash_attention(work)
-            for pair in pairs.values():
-                pair.keep_least_disturbed(work.rounds)
-                yield pair
+        self._llama = {backend: LlamaCpp(BUILDS[backend], path, THREADS) for backend in self._ours}
+        self._path = path
+
+    def play(self, work: Work, bounds: Mapping[str, float] | None) -> list[Comparison]:
+        """The work on every backend that runs here; all engines take turns."""
+        pairs: list[tuple[Comparison, Peer]] = [
+            (Comparison(self._subject.name, backend, peer.name, work, bounds[backend] if bounds else None), peer)
+            for backend, peer in self._llama.items()
+        ]
+        with ExitStack() as stack:
+            if work.is_prefill:
+                pairs += self._openvino(stack, work)
+            rounds = min(work.rounds, self._rounds)
+            for _ in range(2 * rounds):
+                for pair, peer in pairs:
+                    if pair.undisturbed < rounds:
+                        pair.turns.append(self._turn(self._ours[pair.backend], peer, work))
+                        pair.peer_setting = peer.setting(work)
+            for pair, _ in pairs:
+                pair.keep_least_disturbed(rounds)
+        return [pair for pair, _ in pairs]
+
+    def _openvino(self, stack: ExitStack, work: Work) -> list[tuple[Comparison, Peer]]:
+        """It takes the best instructions there are, so it meets our best backend."""
+        best = list(self._ours)[-1]
+        try:
+            peer = OpenVino(self._path, THREADS)
+        except UnreadableModelError as error:
+            sys.stdout.write(f"{self._subject.name}: openvino-genai cannot read it: {error}\n")
+            return []
+        stack.callback(peer.close)
+        return [(Comparison(self._subject.name, best, peer.name, work, None), peer)]
+
+    def _turn(self, ours: MeasuredLoop, theirs: Peer, work: Work) -> Turn:
+        self._patience.wait()
+        disturbance = Disturbance()
+        return Turn(ours.rate(work), theirs.rate(work), disturbance.share())
+
+    def close(self) -> None:
+        for loop in self._ours.values():
+            loop.close()
 
 
-def _turn(ours: MeasuredLoop, theirs: LlamaCpp, work: Work) -> Turn:
-    disturbance = Disturbance()
-    return Turn(ours.rate(work), theirs.rate(work), disturbance.share())
+@dataclass
+class Patience:
+    """How long a whole run may still wait for others to finish what they do."""
+
+    seconds: float
+
+    def wait(self) -> None:
+        self.seconds -= wait_for_quiet(DISTURBED, self.seconds)
 
 
 def main() -> None:
+    arguments = _arguments()
+    patience = Patience(arguments.patience)
+    comparisons = []
+    for subject in SUBJECTS:
+        if arguments.only.lower() not in subject.name.lower():
+            continue
+        with closing(Match(subject, subject.path(arguments), arguments.rounds, patience)) as match:
+            for work, bounds in subject.works.items():
+                for comparison in match.play(work, bounds) if arguments.work in work.name else ():
+                    comparisons.append(comparison)
+                    _print(comparison)
+    print_figures(comparison.ratio for comparison in comparisons)
+    if arguments.json:
+        machine = {"cpu": _core.cpu_model(), "threads": THREADS, "engine_version": ENGINE_VERSION}
+        result = {"machine": machine, "comparisons": [comparison.as_json() for comparison in comparisons]}
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
     models = Path(os.environ.get("ENGINE_TEST_MODELS", "."))
     parser = argparse.ArgumentParser(prog="benchmarks.peers", description=__doc__)
     parser.add_argument("--smollm2", type=Path, default=models / "SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -168,18 +229,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all samples here")
     parser.add_argument("--only", default="", help="only models whose name contains this")
     parser.add_argument("--work", default="", help="only work whose name contains this")
-    arguments = parser.parse_args()
-    comparisons = []
-    for subject in SUBJECTS:
-        if arguments.only.lower() in subject.name.lower():
-            for comparison in compare(subject, subject.path(arguments), arguments.work):
-                comparisons.append(comparison)
-                _print(comparison)
-    print_figures(comparison.ratio for comparison in comparisons)
-    if arguments.json:
-        machine = {"cpu": _core.cpu_model(), "cpus": len(os.sched_getaffinity(0)), "engine_version": ENGINE_VERSION}
-        result = {"machine": machine, "comparisons": [comparison.as_json() for comparison in comparisons]}
-        arguments.json.write_text(json.dumps(result, indent=1))
+    parser.add_argument("--rounds", type=int, default=5, help="at most so many turns of each, for a quick look")
+    parser.add_argument("--patience", type=float, default=120, help="seconds to wait, in all, for a quiet machine")
+    return parser.parse_args()
 
 
 def _print(comparison: Comparison) -> None:
@@ -187,7 +239,7 @@ def _print(comparison: Comparison) -> None:
     disturbed = max(turn.used_by_others for turn in comparison.turns)
     sys.stdout.write(
         f"{comparison.name}: {ours:.1f} / {theirs:.1f} tokens/s = {comparison.ratio.median:.2f}"
-        f" (flash attention {comparison.flash_attention}, others used up to {disturbed:.0%})\n"
+        f" ({comparison.peer_setting}, others used up to {disturbed:.0%})\n"
     )
     sys.stdout.flush()
 

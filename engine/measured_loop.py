@@ -37,6 +37,9 @@ class MeasuredLoop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._loop.close()
 
     def rate(self, work: Work) -> float:

@@ -53,9 +53,12 @@ build_llama() {
 }
 
 build_openvino() {
-    local recipe="openvino-genai $openvino_version" directory
+    # Each is linked to exactly one version of the runtime, which its wheel asks for only roughly.
+    local runtime="${openvino_version%.*}"
+    local recipe="openvino-genai $openvino_version, openvino $runtime" directory
     begin openvino "$recipe" || return 0
-    "$directory/bin/pip" install --quiet --disable-pip-version-check "openvino-genai==$openvino_version"
+    "$directory/bin/pip" install --quiet --disable-pip-version-check "openvino-genai==$openvino_version" \
+        "openvino==$runtime"
     "$directory/bin/python" -c "import openvino_genai; print('peer openvino:', openvino_genai.__version__)"
     echo "$recipe" >"$directory/recipe"
 }

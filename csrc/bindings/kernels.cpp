@@ -66,8 +66,7 @@ Floats multiply(const std::string& table_name, const std::string& type_name, con
   Floats out({tokens, rows});
   const InferenceFloatEnvironment environment;
   for (std::size_t t = 0; t < tokens; ++t) {
-    std::copy_n(x.data(static_cast<py::ssize_t>(t)), matrix.columns, input.row(t, matrix.columns));
-    input.quantize(t, matrix.columns, matrix.activation_format(), table);
+    input.set(t, matrix.columns, x.data(static_cast<py::ssize_t>(t)), matrix.activation_format(), table);
   }
   table.multiply(matrix, input.view(matrix.columns, matrix.activation_format()), tokens, 0, matrix.groups(),
                  out.mutable_data(), rows, scratch.as<std::byte>());
@@ -169,14 +168,14 @@ py::tuple attend(const std::string& table_name, const std::string& kv_cache, con
   std::fill_n(out.mutable_data(), n * head_dim, 0.0F);
   const InferenceFloatEnvironment environment;
   for (std::size_t j = 0; j < kernels::kKeyBlock; ++j) {
-    cache.store(table, 0, j, keys.data() + j * head_dim, values.data() + j * head_dim);
+    cache.store_key(table, 0, 0, j, keys.data() + j * head_dim);
+    cache.store_value(table, 0, 0, j, values.data() + j * head_dim);
   }
   std::vector<const float*> query_pointers;
   for (std::size_t i = 0; i < n; ++i) {
     query_pointers.push_back(queries.data() + i * head_dim);
-    std::copy_n(query_pointers[i], head_dim, codes.row(i, head_dim));
     if (cache.type() == kernels::KvType::Q8_0) {
-      codes.quantize(i, head_dim, kernels::ActivationFormat::Q8Block, table);
+      codes.set(i, head_dim, query_pointers[i], kernels::ActivationFormat::Q8Block, table);
     }
   }
   const kernels::AttentionBlock block{.head_dim = head_dim,

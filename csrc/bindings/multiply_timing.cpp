@@ -26,13 +26,13 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 void fill(model::ActivationBuffer& input, std::size_t tokens, const kernels::Matrix& matrix,
           const kernels::KernelTable& table) {
   std::uint32_t state = 1;
+  std::vector<float> row(matrix.columns);
   for (std::size_t t = 0; t < tokens; ++t) {
-    float* row = input.row(t, matrix.columns);
     for (std::size_t i = 0; i < matrix.columns; ++i) {
       state = state * 1664525u + 1013904223u;
       row[i] = static_cast<float>(state >> 8) * 0x1p-23F - 1.0F;
     }
-    input.quantize(t, matrix.columns, matrix.activation_format(), table);
+    input.set(t, matrix.columns, row.data(), matrix.activation_format(), table);
   }
 }
 

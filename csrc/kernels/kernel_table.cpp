@@ -12,7 +12,7 @@ namespace engine::kernels {
 
 std::span<const KernelTable* const> kernel_tables() {
   static const std::array<const KernelTable*, 4> tables{&avx512::table(), &avx_vnni::table(), &avx2::table(),
-                                                            &reference::table()};
+                                                        &reference::table()};
   return tables;
 }
 

@@ -1,5 +1,7 @@
 #include "model/activation_buffer.h"
 
+#include <algorithm>
+
 #include "base/checked.h"
 #include "quant/block.h"
 
@@ -31,14 +33,15 @@ std::size_t ActivationBuffer::row_bytes(std::size_t max_width) {
   return values + blocks + super_blocks;
 }
 
-void ActivationBuffer::quantize(std::size_t index, std::size_t width, ActivationFormat format,
-                                const kernels::KernelTable& table) {
+void ActivationBuffer::set(std::size_t index, std::size_t width, const float* x, ActivationFormat format,
+                           const kernels::KernelTable& table) {
   const std::size_t blocks = index * (width / kBlock);
   switch (format) {
     case ActivationFormat::F32:
+      std::copy_n(x, width, values_.as<float>() + index * width);
       return;
     case ActivationFormat::Q8Block:
-      table.quantize_blocks(row(index, width), width,
+      table.quantize_blocks(x, width,
                             {.codes = block_codes_.as<std::int8_t>() + index * width,
                              .shifts = block_shifts_.as<std::int32_t>() + index * (width / kernels::kBlockPart),
                              .scales = block_scales_.as<float>() + blocks,
@@ -48,7 +51,7 @@ void ActivationBuffer::quantize(std::size_t index, std::size_t width, Activation
       return;
     case ActivationFormat::Q8SuperBlock:
       table.quantize_super_blocks(
-          row(index, width), width,
+          x, width,
           {.codes = super_codes_.as<std::int8_t>() + index * width,
            .shifts = super_shifts_.as<std::int32_t>() + index * (width / kernels::kSuperBlockPart),
            .scales = super_scales_.as<float>() + index * (width / kSuperBlock),

@@ -7,8 +7,8 @@
 
 namespace engine::model {
 
-// The input of projections: [rows, width] floats, and beside them their codes in the formats asked for. The width is
-// given with each call: it changes from phase to phase, and every member of a team knows it for itself.
+// The input of projections, [rows, width], in the formats asked for. The width is given with each call: it changes from
+// phase to phase, and every member of a team knows it for itself.
 class ActivationBuffer {
  public:
   ActivationBuffer(std::size_t max_rows, std::size_t max_width);
@@ -16,11 +16,9 @@ class ActivationBuffer {
   // What all buffers take for one row.
   static std::size_t row_bytes(std::size_t max_width);
 
-  float* row(std::size_t index, std::size_t width) { return values_.as<float>() + index * width; }
-
-  // Fills the codes of one row in one format. Width must be a multiple of the format's block.
-  void quantize(std::size_t index, std::size_t width, kernels::ActivationFormat format,
-                const kernels::KernelTable& table);
+  // Puts one row of values in, in one format. Width must be a multiple of the format's block.
+  void set(std::size_t index, std::size_t width, const float* x, kernels::ActivationFormat format,
+           const kernels::KernelTable& table);
 
   kernels::Activations view(std::size_t width, kernels::ActivationFormat format) const;
 

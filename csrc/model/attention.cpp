@@ -94,8 +94,7 @@ void Attention::gather_queries(const Tile& tile, const Rows& rows, Scratch& scra
     scratch.queries[i] = rows.queries + (tile.first_row + i / group()) * rows.query_stride +
                          (tile.kv_head * group() + i % group()) * shape_.head_dim;
     if (tile.cache->type() == KvType::F16) continue;
-    std::copy_n(scratch.queries[i], shape_.head_dim, scratch.codes.row(i, shape_.head_dim));
-    scratch.codes.quantize(i, shape_.head_dim, kernels::ActivationFormat::Q8Block, kernels_);
+    scratch.codes.set(i, shape_.head_dim, scratch.queries[i], kernels::ActivationFormat::Q8Block, kernels_);
   }
 }
 

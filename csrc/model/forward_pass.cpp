@@ -1,7 +1,11 @@
 #include "model/forward_pass.h"
 
 #include <algorithm>
+#include <bit>
+#include <limits>
+#include <numeric>
 
+#include "base/checked.h"
 #include "base/float_environment.h"
 #include "quant/block.h"
 
@@ -10,6 +14,21 @@ namespace {
 
 // Logits of one digest chunk: fixed, so that the digest does not depend on the number of threads.
 constexpr std::size_t kDigestChunk = 4096;
+// Up to here every member makes all inputs for itself.
+constexpr std::size_t kFewRows = 4;
+
+// Orders logits as numbers are ordered, with both zeros alike and what is no number above all.
+std::int32_t order_key(float logit) {
+  const auto bits = std::bit_cast<std::int32_t>(logit + 0.0F);
+  const std::int32_t key = bits ^ ((bits >> 31) & 0x7FFFFFFF);
+  return (bits & 0x7FFFFFFF) > 0x7F800000 ? std::numeric_limits<std::int32_t>::max() : key;
+}
+
+std::int32_t largest_key(const float* logits, std::size_t n) {
+  std::int32_t largest = std::numeric_limits<std::int32_t>::min();
+  for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, order_key(logits[i]));
+  return largest;
+}
 
 std::size_t widest_input(const HyperParameters& shape) {
   return std::max({shape.embedding, shape.query_width(), shape.feed_forward});
@@ -27,9 +46,10 @@ ForwardPass::ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_r
       residual_(max_rows * model.shape().embedding * sizeof(float)),
       heads_(max_rows * heads_width_ * sizeof(float)),
       projected_(max_rows * std::max(model.shape().embedding, model.shape().feed_forward) * sizeof(float)),
-      gates_(max_rows * model.shape().feed_forward * sizeof(float)),
+      hidden_(max_rows * std::max(model.shape().query_width(), model.shape().feed_forward) * sizeof(float)),
       input_(max_rows, widest_input(model.shape())) {
   for (unsigned i = 0; i < team.size(); ++i) {
+    own_inputs_.emplace_back(kFewRows, widest_input(model.shape()));
     scratch_.emplace_back(kernels::multiply_scratch_bytes(widest_input(model.shape())));
   }
 }
@@ -38,8 +58,8 @@ std::size_t ForwardPass::row_bytes(const HyperParameters& shape) {
   const std::size_t residual = shape.embedding;
   const std::size_t heads = shape.query_width() + 2 * shape.kv_width();
   const std::size_t projected = std::max(shape.embedding, shape.feed_forward);
-  const std::size_t gates = shape.feed_forward;
-  return (residual + heads + projected + gates) * sizeof(float) + ActivationBuffer::row_bytes(widest_input(shape));
+  const std::size_t hidden = std::max(shape.query_width(), shape.feed_forward);
+  return (residual + heads + projected + hidden) * sizeof(float) + ActivationBuffer::row_bytes(widest_input(shape));
 }
 
 void ForwardPass::plan(std::span<const Segment> segments) {
@@ -62,9 +82,13 @@ void ForwardPass::plan(std::span<const Segment> segments) {
   rope_.extend(positions);
   const std::size_t logit_bytes = logit_rows_.size() * model_.shape().vocabulary * sizeof(float);
   if (logits_.size() < logit_bytes) logits_ = AlignedBuffer(logit_bytes);
-  const std::size_t chunks = (model_.shape().vocabulary + kDigestChunk - 1) / kDigestChunk;
-  chunk_digests_.assign(logit_rows_.size() * chunks, Digest{});
+  chunk_digests_.assign(logit_rows_.size() * chunks(), Digest{});
+  chunk_bests_.resize(logit_rows_.size() * chunks());
 }
+
+bool ForwardPass::few_rows() const { return rows_.size() <= kFewRows; }
+
+std::size_t ForwardPass::chunks() const { return (model_.shape().vocabulary + kDigestChunk - 1) / kDigestChunk; }
 
 bool ForwardPass::run(std::span<const Segment> segments, const std::atomic<bool>& abort) {
   plan(segments);
@@ -74,9 +98,11 @@ bool ForwardPass::run(std::span<const Segment> segments, const std::atomic<bool>
     Worker worker(*this, member);
     worker.embed();
     for (std::size_t i = 0; i < model_.weights().layers.size(); ++i) {
-      if (member == 0) aborted_ = abort.load(std::memory_order_relaxed);
-      team_.barrier();
-      if (aborted_) return;
+      if (!few_rows()) {  // else the whole step is soon over
+        if (member == 0) aborted_ = abort.load(std::memory_order_relaxed);
+        team_.barrier();
+        if (aborted_) return;
+      }
       model_.architecture().layer(worker, model_.weights().layers[i], i);
     }
     worker.compute_logits();
@@ -90,10 +116,18 @@ std::span<const float> ForwardPass::logits(std::size_t index) const {
 }
 
 Digest ForwardPass::digest(std::size_t index) const {
-  const std::size_t chunks = chunk_digests_.size() / logit_rows_.size();
   Digest digest;
-  for (std::size_t c = 0; c < chunks; ++c) digest.fold(chunk_digests_[index * chunks + c]);
+  for (std::size_t c = 0; c < chunks(); ++c) digest.fold(chunk_digests_[index * chunks() + c]);
   return digest;
+}
+
+std::int32_t ForwardPass::best_token(std::size_t index) const {
+  const auto first = chunk_bests_.begin() + static_cast<std::ptrdiff_t>(index * chunks());
+  const auto best = std::max_element(first, first + static_cast<std::ptrdiff_t>(chunks()));  // the first of equals
+  const std::span<const float> all = logits(index);
+  auto token = static_cast<std::size_t>(best - first) * kDigestChunk;
+  while (order_key(all[token]) != *best) ++token;
+  return static_cast<std::int32_t>(token);
 }
 
 Worker::Worker(ForwardPass& pass, unsigned member)
@@ -102,6 +136,7 @@ Worker::Worker(ForwardPass& pass, unsigned member)
       kernels_(pass.model_.kernels()),
       member_(member),
       members_(pass.team_.size()),
+      normalized_(shape_.embedding),
       scratch_(pass.scratch_[member].as<std::byte>()) {}
 
 Range Worker::my_rows(std::size_t count) const { return member_range(count, member_, members_); }
@@ -121,25 +156,33 @@ void Worker::embed() {
   pass_.team_.barrier();
 }
 
+ActivationBuffer& Worker::input() { return pass_.few_rows() ? pass_.own_inputs_[member_] : pass_.input_; }
+
+template <typename Make>
+void Worker::make_input(std::size_t rows, std::size_t width, const Make& make) {
+  input_width_ = width;
+  const bool own = pass_.few_rows();
+  const Range mine = own ? Range{0, rows} : my_rows(rows);
+  for (std::size_t r = mine.begin; r < mine.end; ++r) make(r);
+  if (!own) pass_.team_.barrier();
+}
+
 void Worker::normalize(const std::vector<float>& weight, std::initializer_list<const Projection*> readers) {
-  input_width_ = shape_.embedding;
-  const Range rows = my_rows(pass_.rows_.size());
-  for (std::size_t r = rows.begin; r < rows.end; ++r) {
-    kernels_.rms_norm(pass_.residual(r), weight.data(), shape_.norm_epsilon, shape_.embedding, input(r));
-    for (const kernels::ActivationFormat format :
-         {kernels::ActivationFormat::Q8Block, kernels::ActivationFormat::Q8SuperBlock}) {
+  make_input(pass_.rows_.size(), shape_.embedding, [&](std::size_t r) {
+    kernels_.rms_norm(pass_.residual(r), weight.data(), shape_.norm_epsilon, shape_.embedding, normalized_.data());
+    for (const kernels::ActivationFormat format : {kernels::ActivationFormat::F32, kernels::ActivationFormat::Q8Block,
+                                                   kernels::ActivationFormat::Q8SuperBlock}) {
       const bool wanted =
           std::ranges::any_of(readers, [&](const Projection* p) { return p->weight.activation_format() == format; });
-      if (wanted) pass_.input_.quantize(r, input_width_, format, kernels_);
+      if (wanted) input().set(r, input_width_, normalized_.data(), format, kernels_);
     }
-  }
-  pass_.team_.barrier();
+  });
 }
 
 void Worker::multiply(const Projection& projection, Range groups, std::size_t rows, float* out, std::size_t stride) {
   const kernels::Matrix& matrix = projection.weight;
-  kernels_.multiply(matrix, pass_.input_.view(input_width_, matrix.activation_format()), rows, groups.begin, groups.end,
-                    out, stride, scratch_);
+  kernels_.multiply(matrix, input().view(input_width_, matrix.activation_format()), rows, groups.begin, groups.end, out,
+                    stride, scratch_);
   if (projection.bias.empty()) return;
   const std::size_t end = std::min(groups.end * kernels::kGroupRows, matrix.rows);
   for (std::size_t t = 0; t < rows; ++t) {
@@ -147,41 +190,76 @@ void Worker::multiply(const Projection& projection, Range groups, std::size_t ro
   }
 }
 
-void Worker::project_heads(const Layer& layer) {
-  float* out = pass_.heads(0);
-  for (const Projection* projection : {&layer.query, &layer.key, &layer.value}) {
-    multiply(*projection, my_groups(*projection), pass_.rows_.size(), out, pass_.heads_width_);
-    out += projection->weight.rows;
+std::array<Worker::Heads, 3> Worker::heads_of(const Layer& layer) const {
+  return {Heads{&layer.query, 0, shape_.heads, Heads::Kind::Query},
+          Heads{&layer.key, shape_.heads, shape_.kv_heads, Heads::Kind::Key},
+          Heads{&layer.value, shape_.heads + shape_.kv_heads, shape_.kv_heads, Heads::Kind::Value}};
+}
+
+void Worker::project_heads(const Layer& layer, std::size_t index, kernels::RopeLayout layout) {
+  const std::size_t rows = pass_.rows_.size();
+  if (pass_.few_rows()) {
+    // Members own whole heads, as many as make whole groups, so that they can finish them at once.
+    const std::size_t step = kernels::kGroupRows / std::gcd(kernels::kGroupRows, shape_.head_dim);
+    std::size_t begin = 0;  // among all steps
+    const auto steps = [&](const Heads& heads) { return divide_up(heads.count, step); };
+    const auto all = heads_of(layer);
+    const Range mine = member_range(steps(all[0]) + steps(all[1]) + steps(all[2]), member_, members_);
+    for (const Heads& heads : all) {
+      const Range own{std::clamp(mine.begin, begin, begin + steps(heads)) - begin,
+                      std::clamp(mine.end, begin, begin + steps(heads)) - begin};
+      begin += steps(heads);
+      const Range range{own.begin * step, std::min(own.end * step, heads.count)};
+      if (range.begin >= range.end) continue;
+      const Range groups{range.begin * shape_.head_dim / kernels::kGroupRows,
+                         divide_up(range.end * shape_.head_dim, kernels::kGroupRows)};
+      multiply(*heads.projection, groups, rows, pass_.heads(0) + heads.first * shape_.head_dim, pass_.heads_width_);
+      for (std::size_t r = 0; r < rows; ++r) finish_heads(heads, range, r, index, layout);
+    }
+  } else {
+    for (const Heads& heads : heads_of(layer)) {
+      multiply(*heads.projection, my_groups(*heads.projection), rows, pass_.heads(0) + heads.first * shape_.head_dim,
+               pass_.heads_width_);
+    }
+    pass_.team_.barrier();
+    const Range mine = my_rows(rows);
+    for (const Heads& heads : heads_of(layer)) {
+      for (std::size_t r = mine.begin; r < mine.end; ++r) finish_heads(heads, {0, heads.count}, r, index, layout);
+    }
   }
   pass_.team_.barrier();
 }
 
-void Worker::rotate_and_store(std::size_t layer, kernels::RopeLayout layout) {
-  const Range rows = my_rows(pass_.rows_.size());
-  for (std::size_t r = rows.begin; r < rows.end; ++r) {
-    const ForwardPass::Row& row = pass_.rows_[r];
-    float* heads = pass_.heads(r);
-    kernels_.rotate(heads, shape_.heads + shape_.kv_heads, shape_.head_dim, shape_.rope_dimensions,
-                    pass_.rope_.cosines(row.position), pass_.rope_.sines(row.position), layout);
-    const float* keys = heads + shape_.query_width();
-    row.cache->store(kernels_, layer, row.position, keys, keys + shape_.kv_width());
+void Worker::finish_heads(const Heads& heads, Range range, std::size_t row, std::size_t layer,
+                          kernels::RopeLayout layout) {
+  const ForwardPass::Row& place = pass_.rows_[row];
+  float* first = pass_.heads(row) + (heads.first + range.begin) * shape_.head_dim;
+  if (heads.kind != Heads::Kind::Value) {
+    kernels_.rotate(first, range.end - range.begin, shape_.head_dim, shape_.rope_dimensions,
+                    pass_.rope_.cosines(place.position), pass_.rope_.sines(place.position), layout);
   }
-  pass_.team_.barrier();
+  if (heads.kind == Heads::Kind::Query) return;
+  for (std::size_t h = range.begin; h < range.end; ++h, first += shape_.head_dim) {
+    if (heads.kind == Heads::Kind::Key) {
+      place.cache->store_key(kernels_, layer, h, place.position, first);
+    } else {
+      place.cache->store_value(kernels_, layer, h, place.position, first);
+    }
+  }
 }
 
 void Worker::attend(std::size_t layer) {
-  input_width_ = shape_.query_width();
-  pass_.attention_.attend(layer, member_, pass_.heads(0), pass_.heads_width_, input(0), input_width_);
+  pass_.attention_.attend(layer, member_, pass_.heads(0), pass_.heads_width_, pass_.hidden_.as<float>(),
+                          shape_.query_width());
   pass_.team_.barrier();
 }
 
 void Worker::add_projection(const Projection& projection) {
   const std::size_t count = pass_.rows_.size();
-  const Range rows = my_rows(count);
-  for (std::size_t r = rows.begin; r < rows.end; ++r) {
-    pass_.input_.quantize(r, input_width_, projection.weight.activation_format(), kernels_);
-  }
-  pass_.team_.barrier();
+  const std::size_t columns = projection.weight.columns;
+  make_input(count, columns, [&](std::size_t r) {
+    input().set(r, columns, pass_.hidden_.as<float>() + r * columns, projection.weight.activation_format(), kernels_);
+  });
   const Range groups = my_groups(projection);
   const std::size_t width = projection.weight.rows;
   auto* out = pass_.projected_.as<float>();
@@ -200,15 +278,12 @@ void Worker::gate_with_silu(const Projection& gate, const Projection& up) {
   const Range groups = my_groups(gate);
   const std::size_t begin = groups.begin * kernels::kGroupRows;
   const std::size_t end = std::min(groups.end * kernels::kGroupRows, width);
-  auto* gates = pass_.gates_.as<float>();
+  auto* gates = pass_.hidden_.as<float>();
   auto* ups = pass_.projected_.as<float>();
   multiply(gate, groups, count, gates, width);
   multiply(up, groups, count, ups, width);
-  pass_.team_.barrier();  // the input is read by others until here
-  input_width_ = width;
   for (std::size_t r = 0; r < count; ++r) {
     kernels_.silu_multiply(gates + r * width + begin, ups + r * width + begin, end - begin);
-    std::copy(gates + r * width + begin, gates + r * width + end, input(r) + begin);
   }
   pass_.team_.barrier();
 }
@@ -216,26 +291,24 @@ void Worker::gate_with_silu(const Projection& gate, const Projection& up) {
 void Worker::compute_logits() {
   const std::size_t count = pass_.logit_rows_.size();
   const Projection& head = pass_.model_.weights().head;
-  const Range rows = my_rows(count);
-  input_width_ = shape_.embedding;
-  for (std::size_t i = rows.begin; i < rows.end; ++i) {
+  make_input(count, shape_.embedding, [&](std::size_t i) {
     kernels_.rms_norm(pass_.residual(pass_.logit_rows_[i]), pass_.model_.weights().output_norm.data(),
-                      shape_.norm_epsilon, shape_.embedding, input(i));
-    pass_.input_.quantize(i, input_width_, head.weight.activation_format(), kernels_);
-  }
-  pass_.team_.barrier();
+                      shape_.norm_epsilon, shape_.embedding, normalized_.data());
+    input().set(i, input_width_, normalized_.data(), head.weight.activation_format(), kernels_);
+  });
   multiply(head, my_groups(head), count, pass_.logits_.as<float>(), shape_.vocabulary);
   pass_.team_.barrier();
-  digest_logits();
+  summarize_logits();
 }
 
-void Worker::digest_logits() {
-  const std::size_t chunks = (shape_.vocabulary + kDigestChunk - 1) / kDigestChunk;
+void Worker::summarize_logits() {
   const Range mine = my_rows(pass_.chunk_digests_.size());
   for (std::size_t i = mine.begin; i < mine.end; ++i) {
-    const std::size_t begin = i % chunks * kDigestChunk;
+    const std::size_t begin = i % pass_.chunks() * kDigestChunk;
     const std::size_t size = std::min(kDigestChunk, shape_.vocabulary - begin);
-    pass_.chunk_digests_[i] = digest_of(pass_.logits(i / chunks).data() + begin, size);
+    const float* logits = pass_.logits(i / pass_.chunks()).data() + begin;
+    pass_.chunk_digests_[i] = digest_of(logits, size);
+    pass_.chunk_bests_[i] = largest_key(logits, size);
   }
 }
 

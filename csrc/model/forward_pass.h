@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -44,6 +45,8 @@ class ForwardPass {
   std::size_t logit_rows() const { return logit_rows_.size(); }
   std::span<const float> logits(std::size_t index) const;
   Digest digest(std::size_t index) const;
+  // The first of the largest logits; one that is not a number if there is any.
+  std::int32_t best_token(std::size_t index) const;
 
  private:
   friend class Worker;
@@ -55,6 +58,9 @@ class ForwardPass {
   };
 
   void plan(std::span<const Segment> segments);
+  // With few rows every member makes the input of projections for itself, which takes less time than a barrier.
+  bool few_rows() const;
+  std::size_t chunks() const;
   float* residual(std::size_t row) { return residual_.as<float>() + row * model_.shape().embedding; }
   float* heads(std::size_t row) { return heads_.as<float>() + row * heads_width_; }
 
@@ -68,18 +74,22 @@ class ForwardPass {
   std::vector<Row> rows_;
   std::vector<std::size_t> logit_rows_;
 
-  AlignedBuffer residual_;              // f32 [rows, embedding]
-  AlignedBuffer heads_;                 // f32 [rows, query_width + 2 * kv_width]
-  AlignedBuffer projected_;             // f32 [rows, max(embedding, feed_forward)]
-  AlignedBuffer gates_;                 // f32 [rows, feed_forward]
-  ActivationBuffer input_;              // what the next projection reads
-  AlignedBuffer logits_;                // f32 [logit rows, vocabulary]
-  std::vector<AlignedBuffer> scratch_;  // [members]
-  std::vector<Digest> chunk_digests_;   // [logit rows, chunks]
+  AlignedBuffer residual_;   // f32 [rows, embedding]
+  AlignedBuffer heads_;      // f32 [rows, query_width + 2 * kv_width]
+  AlignedBuffer projected_;  // f32 [rows, max(embedding, feed_forward)]
+  AlignedBuffer hidden_;     // f32 [rows, query_width or feed_forward]: attention's or the gates' result
+  ActivationBuffer input_;   // what the next projection reads
+  std::vector<ActivationBuffer> own_inputs_;  // [members] the same, each member's own, where a step has few rows
+  AlignedBuffer logits_;                      // f32 [logit rows, vocabulary]
+  std::vector<AlignedBuffer> scratch_;        // [members]
+  std::vector<Digest> chunk_digests_;         // [logit rows, chunks]
+  std::vector<std::int32_t> chunk_bests_;     // [logit rows, chunks] largest order_key of a logit
   bool aborted_ = false;
 };
 
-// One member's part of a forward pass. Every method is called by all members and ends with a barrier.
+// One member's part of a forward pass. Every method is called by all members. A barrier stands wherever one member
+// reads what another wrote: five in a layer where a step has few rows, ten where members share the making of inputs
+// too.
 class Worker {
  public:
   Worker(ForwardPass& pass, unsigned member);
@@ -87,25 +97,38 @@ class Worker {
   void embed();
   // input = RMS norm of the residual, quantized for the projections that read it.
   void normalize(const std::vector<float>& weight, std::initializer_list<const Projection*> readers);
-  // heads = query, key and value projections of the input.
-  void project_heads(const Layer& layer);
-  // Rotates queries and keys; stores keys and values in the cache.
-  void rotate_and_store(std::size_t layer, kernels::RopeLayout layout);
-  // input = attention of the queries over the cache.
+  // heads = query, key and value projections of the input, rotated; keys and values go to the cache.
+  void project_heads(const Layer& layer, std::size_t index, kernels::RopeLayout layout);
+  // hidden = attention of the queries over the cache.
   void attend(std::size_t layer);
-  // residual += projection of the input.
+  // residual += projection of hidden.
   void add_projection(const Projection& projection);
-  // input = silu(gate) * up.
+  // hidden = silu(gate) * up, projections of the input.
   void gate_with_silu(const Projection& gate, const Projection& up);
   // logits = head of the normalized residual, for the rows that want them.
   void compute_logits();
 
  private:
-  float* input(std::size_t row) { return pass_.input_.row(row, input_width_); }
+  // Query, key or value heads side by side: a projection and its place among all heads.
+  struct Heads {
+    const Projection* projection;
+    std::size_t first;
+    std::size_t count;
+    enum class Kind { Query, Key, Value } kind;
+  };
+  std::array<Heads, 3> heads_of(const Layer& layer) const;
+
+  ActivationBuffer& input();
+  // Calls make(row) for the rows of an input that this member has to make, and waits until others' are made.
+  template <typename Make>
+  void make_input(std::size_t rows, std::size_t width, const Make& make);
   Range my_rows(std::size_t count) const;
+  // Heads [range) of one kind: rotates queries and keys, stores keys and values.
+  void finish_heads(const Heads& heads, Range range, std::size_t row, std::size_t layer, kernels::RopeLayout layout);
   void multiply(const Projection& projection, Range groups, std::size_t rows, float* out, std::size_t stride);
   Range my_groups(const Projection& projection) const;
-  void digest_logits();
+  // Digests and largest values of chunks.
+  void summarize_logits();
 
   ForwardPass& pass_;
   const HyperParameters& shape_;
@@ -113,7 +136,8 @@ class Worker {
   unsigned member_;
   unsigned members_;
   std::size_t input_width_ = 0;
-  std::byte* scratch_;  // of kernels::multiply_scratch_bytes
+  std::vector<float> normalized_;  // [embedding]
+  std::byte* scratch_;             // of kernels::multiply_scratch_bytes
 };
 
 }  // namespace engine::model

@@ -46,51 +46,57 @@ const std::byte* KvCache::values(std::size_t layer, std::size_t head, std::size_
   return keys(layer, head, block) + half_bytes();
 }
 
-void KvCache::store(const kernels::KernelTable& kernels, std::size_t layer, std::size_t position, const float* keys,
-                    const float* values) {
-  const std::size_t row = position % kKeyBlock;
-  for (std::size_t head = 0; head < kv_heads_; ++head, keys += head_dim_, values += head_dim_) {
-    std::byte* block = blocks_[position / kKeyBlock].data() + head_offset(layer, head);
-    if (type_ == KvType::F16) {
-      store_halves(kernels, block, row, keys, values);
-    } else {
-      store_codes(kernels, block, row, keys, values);
-    }
+void KvCache::store_key(const kernels::KernelTable& kernels, std::size_t layer, std::size_t head, std::size_t position,
+                        const float* key) {
+  std::byte* keys = blocks_[position / kKeyBlock].data() + head_offset(layer, head);
+  if (type_ == KvType::F16) {
+    store_key_halves(kernels, keys, position % kKeyBlock, key);
+  } else {
+    store_key_codes(kernels, keys, position % kKeyBlock, key);
   }
 }
 
-void KvCache::store_halves(const kernels::KernelTable& kernels, std::byte* block, std::size_t row, const float* key,
-                           const float* value) const {
+void KvCache::store_value(const kernels::KernelTable& kernels, std::size_t layer, std::size_t head,
+                          std::size_t position, const float* value) {
+  std::byte* values = blocks_[position / kKeyBlock].data() + head_offset(layer, head) + half_bytes();
+  const std::size_t row = position % kKeyBlock;
+  if (type_ == KvType::F16) {
+    kernels.half_from_float(value, head_dim_, reinterpret_cast<std::uint16_t*>(values) + row * head_dim_);
+    return;
+  }
+  auto* scales = reinterpret_cast<std::uint16_t*>(values + kernels::kv_scales_at(head_dim_));
+  for (std::size_t b = 0; b < head_dim_ / kKvScaleChannels; ++b) {
+    auto* codes = reinterpret_cast<std::int8_t*>(values) + row * head_dim_ + b * kKvScaleChannels;
+    kernels.quantize_kv(value + b * kKvScaleChannels, kKvScaleChannels, codes, scales + b * kKeyBlock + row);
+  }
+}
+
+void KvCache::store_key_halves(const kernels::KernelTable& kernels, std::byte* keys, std::size_t row,
+                               const float* key) const {
   constexpr std::size_t kChannels = 64;
   std::array<std::uint16_t, kChannels> halves;
-  auto* tile = reinterpret_cast<std::uint16_t*>(block) + row / kKeyTile * kKeyTile * head_dim_ + row % kKeyTile;
+  auto* tile = reinterpret_cast<std::uint16_t*>(keys) + row / kKeyTile * kKeyTile * head_dim_ + row % kKeyTile;
   for (std::size_t begin = 0; begin < head_dim_; begin += kChannels) {
     const std::size_t count = std::min(kChannels, head_dim_ - begin);
     kernels.half_from_float(key + begin, count, halves.data());
     for (std::size_t d = 0; d < count; ++d) tile[(begin + d) * kKeyTile] = halves[d];
   }
-  kernels.half_from_float(value, head_dim_, reinterpret_cast<std::uint16_t*>(block + half_bytes()) + row * head_dim_);
 }
 
-void KvCache::store_codes(const kernels::KernelTable& kernels, std::byte* block, std::size_t row, const float* key,
-                          const float* value) const {
+void KvCache::store_key_codes(const kernels::KernelTable& kernels, std::byte* keys, std::size_t row,
+                              const float* key) const {
   std::array<std::int8_t, kKvScaleChannels> codes;
   std::uint16_t scale = 0;
   const std::size_t scale_blocks = head_dim_ / kKvScaleChannels;
   const std::size_t tile = row / kKeyTile;
-  std::byte* values = block + half_bytes();
-  auto* key_scales = reinterpret_cast<std::uint16_t*>(block + kernels::kv_scales_at(head_dim_));
-  auto* value_scales = reinterpret_cast<std::uint16_t*>(values + kernels::kv_scales_at(head_dim_));
+  auto* scales = reinterpret_cast<std::uint16_t*>(keys + kernels::kv_scales_at(head_dim_));
   for (std::size_t b = 0; b < scale_blocks; ++b) {
     kernels.quantize_kv(key + b * kKvScaleChannels, kKvScaleChannels, codes.data(), &scale);
-    key_scales[(tile * scale_blocks + b) * kKeyTile + row % kKeyTile] = scale;
+    scales[(tile * scale_blocks + b) * kKeyTile + row % kKeyTile] = scale;
     for (std::size_t d = 0; d < kKvScaleChannels; ++d) {
       const std::size_t quad = (tile * head_dim_ + b * kKvScaleChannels + d) / kKvQuad;
-      block[(quad * kKeyTile + row % kKeyTile) * kKvQuad + d % kKvQuad] = static_cast<std::byte>(codes[d] + 128);
+      keys[(quad * kKeyTile + row % kKeyTile) * kKvQuad + d % kKvQuad] = static_cast<std::byte>(codes[d] + 128);
     }
-    auto* own_codes = reinterpret_cast<std::int8_t*>(values) + row * head_dim_ + b * kKvScaleChannels;
-    kernels.quantize_kv(value + b * kKvScaleChannels, kKvScaleChannels, own_codes, &scale);
-    value_scales[b * kKeyBlock + row] = scale;
   }
 }
 

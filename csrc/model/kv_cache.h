@@ -29,9 +29,11 @@ class KvCache {
   const std::byte* keys(std::size_t layer, std::size_t head, std::size_t block) const;
   const std::byte* values(std::size_t layer, std::size_t head, std::size_t block) const;
 
-  // Writes one position of one layer from floats, each [kv_heads, head_dim]. What is stored is all that is ever read.
-  void store(const kernels::KernelTable& kernels, std::size_t layer, std::size_t position, const float* keys,
-             const float* values);
+  // Write one position of one head from floats [head_dim]. What is stored is all that is ever read.
+  void store_key(const kernels::KernelTable& kernels, std::size_t layer, std::size_t head, std::size_t position,
+                 const float* key);
+  void store_value(const kernels::KernelTable& kernels, std::size_t layer, std::size_t head, std::size_t position,
+                   const float* value);
 
  private:
   std::size_t half_bytes() const { return kernels::kKeyBlock * kernels::kv_row_bytes(type_, head_dim_); }
@@ -39,10 +41,8 @@ class KvCache {
   std::size_t head_offset(std::size_t layer, std::size_t head) const {
     return (layer * kv_heads_ + head) * 2 * half_bytes();
   }
-  void store_halves(const kernels::KernelTable& kernels, std::byte* block, std::size_t row, const float* key,
-                    const float* value) const;
-  void store_codes(const kernels::KernelTable& kernels, std::byte* block, std::size_t row, const float* key,
-                   const float* value) const;
+  void store_key_halves(const kernels::KernelTable& kernels, std::byte* keys, std::size_t row, const float* key) const;
+  void store_key_codes(const kernels::KernelTable& kernels, std::byte* keys, std::size_t row, const float* key) const;
 
   kernels::KvType type_;
   std::size_t layers_;

@@ -116,7 +116,7 @@ void Group::announce_start(Member& member, EventBuffer& events) {
 void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) {
   Sequence& sequence = *member.sequence;
   const std::span<const float> logits = pass_.logits(logit_row);
-  Sequence::Step step = sequence.draw(logits, pass_.digest(logit_row), sampler_);
+  Sequence::Step step = sequence.draw(logits, pass_.best_token(logit_row), pass_.digest(logit_row), sampler_);
   // A token drawn from anything else than numbers would look like an answer.
   if (!std::isfinite(logits[static_cast<std::size_t>(step.token)])) {
     end(member, StopReason::Error, "the model's logits are not finite numbers: its weights are damaged");

@@ -50,7 +50,7 @@ void check(const SamplingOptions& options) {
 
 std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std::int32_t> history,
                              std::uint64_t position, const SamplingOptions& options) {
-  if (options.repeat_penalty != 1.0F && options.repeat_last_n > 0) {
+  if (options.penalizes()) {
     penalized_.assign(logits.begin(), logits.end());
     penalize(history.last(std::min(options.repeat_last_n, history.size())), options.repeat_penalty, penalized_);
     logits = penalized_;

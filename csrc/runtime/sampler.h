@@ -15,6 +15,10 @@ struct SamplingOptions {
   float repeat_penalty = 1.0F;  // above 0
   std::size_t repeat_last_n = 64;
   std::uint64_t seed = 0;
+
+  bool penalizes() const { return repeat_penalty != 1.0F && repeat_last_n > 0; }
+  // The token of the largest logit, the first of equals, whatever the rest.
+  bool takes_largest() const { return temperature == 0.0F && !penalizes(); }
 };
 
 // Throws std::invalid_argument where an option is outside its range.

@@ -49,9 +49,12 @@ std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
   return {begin, begin + static_cast<std::ptrdiff_t>(count)};
 }
 
-Sequence::Step Sequence::draw(std::span<const float> logits, const Digest& logits_digest, Sampler& sampler) {
+Sequence::Step Sequence::draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest,
+                              Sampler& sampler) {
   digest_.fold(logits_digest);
-  const std::int32_t token = sampler.sample(logits, tokens_, tokens_.size(), options_.sampling);
+  const SamplingOptions& sampling = options_.sampling;
+  const std::int32_t token =
+      sampling.takes_largest() ? largest : sampler.sample(logits, tokens_, tokens_.size(), sampling);
   tokens_.push_back(token);
   StopReason stop = stop_after(token);
   std::string text;

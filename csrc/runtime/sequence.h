@@ -57,7 +57,8 @@ class Sequence {
     StopReason stop;
   };
   // Draws the next token from the logits of the last one.
-  Step draw(std::span<const float> logits, const Digest& logits_digest, Sampler& sampler);
+  // `largest` is the token of the largest logit.
+  Step draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest, Sampler& sampler);
   // Text still held back, for a sequence that is ended from outside.
   std::string finish_text();
 

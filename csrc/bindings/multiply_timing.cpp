@@ -61,6 +61,7 @@ std::vector<double> time_multiply(const std::string& table_name, gguf::TensorTyp
   fill(input, tokens, matrix, *table);
   std::vector<float> out(tokens * matrix.rows);  // [tokens, rows]
   std::vector<AlignedBuffer> scratch;
+  scratch.reserve(threads);
   for (unsigned i = 0; i < threads; ++i) scratch.emplace_back(kernels::multiply_scratch_bytes(columns));
   ThreadTeam team(threads, std::chrono::microseconds{200});
   std::vector<double> samples;

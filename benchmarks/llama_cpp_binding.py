@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import llama_cpp
 
-TOKENS = 24
-ROUNDS = 12
+TOKENS = 64
+ROUNDS = 9
 THREADS = 2
 
 
@@ -68,10 +68,26 @@ def decoding(path: str, **options: object) -> Callable[[], float]:
     return rate
 
 
+def completing(path: str, **options: object) -> Callable[[], float]:
+    """``Llama.create_completion``, streamed: from the first piece of text to the last."""
+    llama = llama_cpp.Llama(path, n_ctx=512, verbose=False, **options)
+
+    def rate() -> float:
+        llama.reset()
+        times = [
+            time.perf_counter()
+            for _ in llama.create_completion("Once upon a time", max_tokens=TOKENS, temperature=0.0, stream=True)
+        ]
+        return (len(times) - 1) / (times[-1] - times[0])
+
+    return rate
+
+
 def main() -> None:
     path = sys.argv[1]
     ways = {
         "Llama.generate, its defaults": generating(path),
+        f"Llama.create_completion, {THREADS} threads": completing(path, n_threads=THREADS),
         f"Llama.generate, {THREADS} threads": generating(path, n_threads=THREADS),
         f"Llama.generate, {THREADS} threads, flash attention": generating(path, n_threads=THREADS, flash_attn=True),
         f"Llama.eval, {THREADS} threads": evaluating(path, n_threads=THREADS),

@@ -22,7 +22,7 @@ path, backend, threads, context = sys.argv[1], sys.argv[2], int(sys.argv[3]), in
 with MeasuredLoop(Path(path), backend, threads) as loop:
     loop.rate(decode(16, depth=context - 17))
     model = loop.model
-    print(json.dumps([memory_peak_mb(), model.weights_bytes, model.kv_bytes_per_token * context]))
+    print(json.dumps([memory_peak_mb(), model.weights_bytes, model.kv_bytes_per_token() * context]))
 """
 
 

@@ -11,7 +11,11 @@ from engine.measured_loop import MeasuredLoop
 from engine.work import Work
 from protocol.plan import ExecutionPlan
 
-INTEGER_INSTRUCTIONS = {"cpu_avx2": "vpmaddubsw ymm, vpaddw ymm", "cpu_avx512": "vpdpbusd zmm"}
+INTEGER_INSTRUCTIONS = {
+    "cpu_avx2": "vpmaddubsw ymm, vpaddw ymm",
+    "cpu_avx_vnni": "vpdpbusd ymm",
+    "cpu_avx512": "vpdpbusd zmm",
+}
 """What each kernel table multiplies 8-bit integers with."""
 READ_BYTES = 512 << 20
 """Well beyond any cache, and about a model's size."""
@@ -35,7 +39,7 @@ def measure_throughput(plan: ExecutionPlan, works: Sequence[Work], repetitions: 
     Raises what ``_core.Model.load`` raises.
     """
     path = Path(plan.model_ref.path)
-    with MeasuredLoop(path, plan.backend, plan.threads) as loop:
+    with MeasuredLoop(path, plan.backend, plan.threads, plan.kv_cache) as loop:
         results = []
         for work in works:
             loop.rate(work)

@@ -27,7 +27,7 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
 """Modules that may import more than their package."""
 
 CSRC_ORDER = ("base", "gguf", "quant", "kernels", "model", "runtime", "bindings")
-INSTRUCTION_SETS = ("avx2", "avx512")
+INSTRUCTION_SETS = ("avx2", "avx_vnni", "avx512")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
 

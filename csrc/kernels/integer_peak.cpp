@@ -5,8 +5,8 @@
 namespace engine::kernels {
 
 std::span<const IntegerPeak* const> integer_peaks() {
-  static const std::array<const IntegerPeak*, 3> peaks{&avx2::byte_pairs_peak(), &avx512::quads_256_peak(),
-                                                       &avx512::quads_512_peak()};
+  static const std::array<const IntegerPeak*, 3> peaks{&avx2::byte_pairs_peak(), &avx_vnni::quads_peak(),
+                                                       &avx512::quads_peak()};
   return peaks;
 }
 

@@ -23,9 +23,12 @@ namespace avx2 {
 const IntegerPeak& byte_pairs_peak();  // vpmaddubsw ymm, vpaddw ymm
 }  // namespace avx2
 
+namespace avx_vnni {
+const IntegerPeak& quads_peak();  // vpdpbusd ymm
+}  // namespace avx_vnni
+
 namespace avx512 {
-const IntegerPeak& quads_256_peak();  // vpdpbusd ymm
-const IntegerPeak& quads_512_peak();  // vpdpbusd zmm
+const IntegerPeak& quads_peak();  // vpdpbusd zmm
 }  // namespace avx512
 
 }  // namespace engine::kernels

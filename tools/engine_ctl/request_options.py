@@ -35,7 +35,9 @@ _FLAGS = (
     ),
     click.option("--system", help="The system message, with --chat."),
     click.option("--quant", help="native, q8_0, q6_k, q4_k_m.  [default: native]"),
-    click.option("--backend", help="cpu_avx512, cpu_avx_vnni, cpu_avx2, reference.  [default: the best here]"),
+    click.option(
+        "--backend", help="cpu_avx512, cpu_avx_vnni, cpu_avx2, reference.  [default: the best this machine has]"
+    ),
     click.option("--kv-cache", help="How keys and values are stored: f16, q8_0.  [default: f16]"),
     click.option("--max-tokens", type=int, help="Most tokens to generate.  [default: 512]"),
     click.option("--max-watts", type=float, help="Stop when the execution draws more; refused where nothing measures."),

@@ -28,8 +28,15 @@ from protocol.errors import (
 from protocol.plan import ExecutionPlan, ModelRef, RunRequest
 
 MIB = 1 << 20
-MACHINE = Machine("Test CPU", 4, 8 << 30, {"cpu_avx512": "no AVX-512", "cpu_avx2": "", "reference": ""})
-OLD_MACHINE = Machine("Old CPU", 2, 8 << 30, {"cpu_avx512": "no AVX-512", "cpu_avx2": "no AVX2", "reference": ""})
+MACHINE = Machine(
+    "Test CPU", 4, 8 << 30, {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "", "reference": ""}
+)
+OLD_MACHINE = Machine(
+    "Old CPU",
+    2,
+    8 << 30,
+    {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "no AVX2", "reference": ""},
+)
 METER = {"rapl": "", "none": ""}
 NO_METER = {"rapl": "no permission; write a udev rule", "none": ""}
 CONFIG = EngineConfig(Path("/models"), Path("/cache"), memory_mb=1000)
@@ -126,12 +133,17 @@ def test_a_backend_this_machine_cannot_run_is_told_why() -> None:
         "field": "execution.backend",
         "value": "cpu_avx2",
         "allowed": ["reference"],
-        "reasons": {"cpu_avx512": "no AVX-512", "cpu_avx2": "no AVX2"},
+        "reasons": {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "no AVX2"},
     }
 
 
 def test_a_machine_that_runs_nothing_says_why() -> None:
-    useless = Machine("?", 1, 1 << 30, {"cpu_avx512": "no AVX-512", "cpu_avx2": "no AVX2", "reference": "broken"})
+    useless = Machine(
+        "?",
+        1,
+        1 << 30,
+        {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "no AVX2", "reference": "broken"},
+    )
     assert "broken" in refusal(UnsupportedBackend, useless).message
 
 

@@ -13,8 +13,10 @@ from actors.system import open_system, running
 from engine.config import EngineConfig
 from protocol.client import Client, connect
 from protocol.errors import InvalidModel, PromptTooLong, UnknownModel, UnsupportedBackend
-from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Stop
+from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Sampling, Stop
+from protocol.record import ExecutionRecord
 from tests.actors.engine_factory import Stream, collect, record_of, until
+from tests.engine.backend_bench import Bench
 from tests.gguf_factory import write_tiny_model
 
 
@@ -49,6 +51,29 @@ async def test_the_same_answer_with_and_without_a_socket(model: Path, tmp_path: 
     assert alone.metrics.tokens_total == len(alone.token_ids) > 0
     assert alone.metrics.energy.kind == "unavailable"
     assert alone.metrics.energy.reason
+
+
+async def test_a_finished_execution_is_replayed_from_its_record(model: Path, tmp_path: Path) -> None:
+    """Its plan and its prompt's tokens are all it takes; who ran beside it, and what came before, is not in them."""
+    sampling = Sampling(temperature=0.9, top_p=0.95, seed=7)
+    execution = request(model).execution.model_copy(update={"sampling": sampling})
+    records = []
+    async with real_client(tmp_path) as client, trio.open_nursery() as nursery:
+
+        async def run(prompt: str) -> None:
+            records.append(await record_of(client, RunRequest(model=str(model), prompt=prompt, execution=execution)))
+
+        for prompt in ("Hello", "one", "two words"):
+            nursery.start_soon(run, prompt)
+    for record in records:
+        stored = ExecutionRecord.model_validate_json(record.model_dump_json())
+        bench = Bench(tmp_path)
+        bench.backend.submit(1, bench.backend.load(stored.plan), stored.prompt_token_ids, stored.plan)
+        replayed = await trio.to_thread.run_sync(bench.finish, 1)
+        bench.backend.close()
+        assert replayed.token_ids == record.token_ids
+        assert replayed.logits_digest == record.logits_digest
+    assert len({record.logits_digest for record in records}) == 3
 
 
 async def test_tokens_and_text_of_a_stream_are_those_of_its_record(model: Path, tmp_path: Path) -> None:

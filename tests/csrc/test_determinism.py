@@ -4,6 +4,7 @@ number of threads, from every kernel table.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,9 @@ from tests.golden.exact_llama import ExactModel
 
 ARCHITECTURES = ("llama", "qwen2")
 SOME_TYPES = ("F32", "F16", "Q8_0", "Q4_1", "Q5_0", "Q4_K", "Q6_K")
-CHUNKS = (1, 7, 64, 10_000)
+CHUNKS = (1, 7, 64, 512, 10_000)
+BATCHES = (1, 2, 3, 5, 8, 16)
+THREADS = (1, 2, 3)
 EDGES = (63, 64, 65, 511, 512, 513)
 """Around the blocks and splits that keys are attended in."""
 KV_CACHES = [("f16", {}), ("q8_0", {"n_head": 2, "n_head_kv": 1})]
@@ -53,13 +56,28 @@ def test_tiny_models(architecture: str, tensor_type: str, table: str) -> None:
     model = tiny_model(architecture, tensor_type, table)
     prompts = [tiny_prompt(length, seed=length) for length in (70, 1, 9, 33, 64)]
     expected = [alone(tiny_model(architecture, tensor_type, REFERENCE), prompt) for prompt in prompts]
-    for threads in (1, 2, 3):
+    for threads in THREADS:
         for logits, same in zip(model.logits(prompts, threads=threads), expected, strict=True):
             assert_same_bits(logits, same)
     for chunk in CHUNKS:
         assert_same_bits(alone(model, prompts[0], prefill_chunk=chunk), expected[0])
         (last,) = model.logits([prompts[0]], prefill_chunk=chunk, last_only=True)
         assert_same_bits(last, expected[0][-1:])
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_batches_of_any_size(architecture: str, table: str) -> None:
+    """One token a step each, as sequences decode: between four and five rows, and seven and eight, the way changes in
+    which a step is computed.
+    """
+    model = tiny_model(architecture, "Q4_K", table)
+    prompts = [tiny_prompt(6, seed=seed) for seed in range(max(BATCHES))]
+    expected = [alone(tiny_model(architecture, "Q4_K", REFERENCE), prompt) for prompt in prompts]
+    for size, threads in itertools.product(BATCHES, THREADS):
+        together = model.logits(prompts[:size], threads=threads, prefill_chunk=1)
+        for logits, same in zip(together, expected[:size], strict=True):
+            assert_same_bits(logits, same)
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)

@@ -1,0 +1,59 @@
+"""The real backend driven directly, without actors."""
+
+from __future__ import annotations
+
+import json
+import select
+from pathlib import Path
+from typing import Any
+
+from engine.backend import SequenceEvents
+from engine.config import EngineConfig
+from engine.cpu_backend import CpuBackend
+from engine.machine import Machine
+from engine.models import ModelRegistry
+from engine.planning import resolve_plan
+from engine.prompt import prepare_prompt
+from protocol.plan import ExecutionPlan, RunRequest
+
+MACHINE = Machine("Test CPU", 1, 1 << 30, dict.fromkeys(("cpu_avx512", "cpu_avx2"), "not here") | {"reference": ""})
+PATIENCE_S = 60.0
+
+
+class Bench:
+    """A backend, and requests made into what it takes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.config = EngineConfig(directory, directory / "cache")
+        self.registry = ModelRegistry(self.config)
+        self.backend = CpuBackend(self.registry)
+
+    def prepare(self, path: Path, prompt: str = "Hello", **execution: Any) -> tuple[ExecutionPlan, tuple[int, ...]]:
+        execution = {"stop": {"eos": False}, "limits": {"max_tokens": 8}, **execution}
+        content = {"model": str(path), "prompt": prompt, "execution": execution}
+        request = RunRequest.model_validate_json(json.dumps(content))
+        artifact = self.registry.resolve(request.model)
+        prepared = prepare_prompt(request, artifact)
+        return resolve_plan(request, artifact.facts(), prepared, MACHINE, {"none": ""}, self.config), prepared.token_ids
+
+    def run(self, path: Path, sequence_id: int = 1, **execution: Any) -> SequenceEvents:
+        plan, token_ids = self.prepare(path, **execution)
+        self.backend.submit(sequence_id, self.backend.load(plan), token_ids, plan)
+        return self.finish(sequence_id)
+
+    def finish(self, sequence_id: int) -> SequenceEvents:
+        """All that a sequence does, as one."""
+        parts: list[SequenceEvents] = []
+        while not parts or parts[-1].stop_reason is None:
+            assert select.select([self.backend.event_fd], [], [], PATIENCE_S)[0], "the run loop went silent"
+            parts += (events for events in self.backend.drain() if events.sequence_id == sequence_id)
+        return SequenceEvents(
+            sequence_id=sequence_id,
+            prefill_start_ns=next(part.prefill_start_ns for part in parts if part.prefill_start_ns is not None),
+            token_ids=tuple(token_id for part in parts for token_id in part.token_ids),
+            token_times_ns=tuple(time_ns for part in parts for time_ns in part.token_times_ns),
+            text="".join(part.text for part in parts),
+            stop_reason=parts[-1].stop_reason,
+            error=parts[-1].error,
+            logits_digest=parts[-1].logits_digest,
+        )

@@ -35,6 +35,9 @@ using gguf::TensorType;
 
 // From this many tokens on, a group's codes are unpacked once, into memory, for all of them.
 inline constexpr std::size_t kUnpackFrom = 8;
+// Packed codes are read once, in an order that the processor does not foresee: units hold several planes. Groups follow
+// each other, so what lies ahead is nearly always what comes next.
+inline constexpr std::size_t kFetchAhead = 8192;
 // Floats: strips and tokens are multiplied side by side, each in its own order, to hide the latency of the addition.
 inline constexpr std::size_t kFloatChains = 8;
 
@@ -63,6 +66,12 @@ class PackedBlocks {
   }
   typename Simd::Float scale(std::size_t b) const { return halves(b, 0); }
   typename Simd::Float minimum(std::size_t b) const { return halves(b, Unit::kMinimumAt); }
+  // Begins to fetch a block's share of what is read kFetchAhead later.
+  void fetch_ahead(std::size_t b) const {
+    if (lane_ != 0) return;
+    const std::byte* line = at_ + b * kBytes / 2 + kFetchAhead;
+    for (std::size_t i = 0; i < kBytes / 2; i += kLineBytes) __builtin_prefetch(line + i);
+  }
 
  private:
   template <std::size_t kGroup>
@@ -96,12 +105,14 @@ class UnpackedBlocks {
   }
   typename Simd::Float scale(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kScaleAt); }
   typename Simd::Float minimum(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kMinimumAt); }
+  void fetch_ahead(std::size_t /*b*/) const {}
 
   static void unpack(const std::byte* packed, std::size_t columns, std::byte* target) {
     for (std::size_t strip = 0; strip < kGroupRows / Simd::kLanes; ++strip) {
       const PackedBlocks<Simd, kType> source(packed, strip);
       std::byte* block = target + strip * Simd::kLanes * kLineInputs;
       for (std::size_t b = 0; b < columns / quant::kBlock; ++b, block += kBytes) {
+        source.fetch_ahead(b);
         unroll<8>([&](auto g) { Simd::store(block + g * kLineBytes, source.template codes<g>(b)); });
         Simd::store_floats(block + kScaleAt, source.scale(b));
         if constexpr (BlockUnit<kType>::kMinimum) Simd::store_floats(block + kMinimumAt, source.minimum(b));
@@ -150,6 +161,14 @@ class PackedSuperBlocks {
   }
   typename Simd::Float scale(std::size_t b) const { return halves(b, 0); }
   typename Simd::Float minimum(std::size_t b) const { return halves(b, Unit::kMinimumAt); }
+  // Begins to fetch the share of 32 inputs of what is read kFetchAhead later.
+  template <std::size_t kJ>
+  void fetch_ahead(std::size_t b) const {
+    if (lane_ != 0) return;
+    constexpr std::size_t kLines = kBytes / kLineBytes;
+    const std::byte* lines = at_ + b * kBytes + kFetchAhead;
+    for (std::size_t i = kJ * kLines / 8; i < (kJ + 1) * kLines / 8; ++i) __builtin_prefetch(lines + i * kLineBytes);
+  }
 
  private:
   const std::byte* lines(std::size_t b) const { return at_ + b * kBytes + lane_ * kLineInputs; }
@@ -206,6 +225,8 @@ class UnpackedSuperBlocks {
   }
   typename Simd::Float scale(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kScaleAt); }
   typename Simd::Float minimum(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kMinimumAt); }
+  template <std::size_t kJ>
+  void fetch_ahead(std::size_t /*b*/) const {}
 
   static void unpack(const std::byte* packed, std::size_t columns, std::byte* target) {
     for (std::size_t strip = 0; strip < kGroupRows / Simd::kLanes; ++strip) {
@@ -213,6 +234,7 @@ class UnpackedSuperBlocks {
       std::byte* block = target + strip * Simd::kLanes * kLineInputs;
       for (std::size_t b = 0; b < columns / quant::kSuperBlock; ++b, block += kBytes) {
         unroll<8>([&](auto j) {
+          source.template fetch_ahead<j>(b);
           unroll<8>([&](auto g) { Simd::store(block + (8 * j + g) * kLineBytes, source.template codes<j, g>(b)); });
           Simd::store(block + kSumFactorsAt + j * kLineBytes, source.template sum_factors<j>(b));
         });
@@ -272,6 +294,7 @@ Tile<typename Simd::Float, kStrips, kTokens> multiply_blocks(const std::array<So
       at[t] = (first_token + t) * blocks + b;
       x[t] = input.codes + at[t] * quant::kBlock;
     });
+    strips[0].fetch_ahead(b);
     Integers sums;
     unroll<2>([&](auto part) __attribute__((always_inline)) {
       Integers dots;
@@ -366,8 +389,10 @@ Tile<typename Simd::Float, kStrips, kTokens> multiply_super_blocks(const std::ar
       shifts[t] = input.shifts + at * (quant::kSuperBlock / kSuperBlockPart);
     });
     Tile<typename Simd::Integer, kStrips, kTokens> sums;
-    unroll<8>([&](auto j)
-                  __attribute__((always_inline)) { add_sub_block<Simd, kType, j>(strips, b, x, shifts, sums); });
+    unroll<8>([&](auto j) __attribute__((always_inline)) {
+      strips[0].template fetch_ahead<j>(b);
+      add_sub_block<Simd, kType, j>(strips, b, x, shifts, sums);
+    });
     unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
       const std::size_t at = (first_token + t) * blocks + b;
       auto least = Simd::zero();

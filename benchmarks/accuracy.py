@@ -3,9 +3,10 @@
 .venv/bin/python -m benchmarks.accuracy MODEL.gguf --text wiki.test.raw [--positions N] [--json FILE]
 
 The mean over the text's first positions of the Kullback-Leibler divergence, in nats, from exact arithmetic (float64 on
-the dequantized weights). The text is cut into sequences of 501 tokens, each from an empty context. A sequence's first
-position is left out: a lone first token is where 8-bit inputs fail most (see docs/accuracy.md), and it would outweigh all
-the others in the mean.
+the dequantized weights).
+
+The text is cut into sequences of 501 tokens, each from an empty context. The first position of each is left out: a lone
+first token is where 8-bit inputs fail most, and it would outweigh all the others in the mean (docs/accuracy.md).
 """
 
 from __future__ import annotations

@@ -34,12 +34,13 @@ class LlamaCpp:
     def rate(self, work: Work) -> float:
         """Tokens a second, the median of the work's repetitions, with flash attention if that is faster here.
 
-        The first call for a work tries both.
+        The first call for a work tries both and gives the better rate.
         """
-        if work.name not in self._flash:
-            rates = {setting: self._rate(work, setting) for setting in ("off", "on")}
-            self._flash[work.name] = max(rates, key=rates.__getitem__)
-        return self._rate(work, self._flash[work.name])
+        if work.name in self._flash:
+            return self._rate(work, self._flash[work.name])
+        rates = {setting: self._rate(work, setting) for setting in ("off", "on")}
+        self._flash[work.name] = max(rates, key=rates.__getitem__)
+        return max(rates.values())
 
     def setting(self, work: Work) -> str:
         """Which flash attention was faster."""

@@ -65,6 +65,6 @@ struct Activations {
 };
 
 // What KernelTable::multiply may write of its scratch: unpacked codes, factors and scales of two groups.
-constexpr std::size_t multiply_scratch_bytes(std::size_t columns) { return 2 * (columns + 255) / 256 * 256 * 24; }
+constexpr std::size_t multiply_scratch_bytes(std::size_t columns) { return 2 * ((columns + 255) / 256 * 256) * 24; }
 
 }  // namespace engine::kernels

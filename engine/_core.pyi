@@ -215,8 +215,8 @@ class kernels:  # noqa: N801  a submodule
     @staticmethod
     def quantize(
         table: str, x: npt.NDArray[np.float32], block: int
-    ) -> tuple[npt.NDArray[np.int8], list[int], list[float], list[int]]:
-        """(codes, multipliers, scales, sums) of one row; ``block`` is 32 or 256."""
+    ) -> tuple[npt.NDArray[np.int8], list[int], list[float], dict[int, list[int]]]:
+        """(codes, multipliers, scales, sums) of one row; ``block`` is 32 or 256. Sums by how many codes they are of."""
     @staticmethod
     def rotate(
         table: str,

@@ -82,7 +82,7 @@ Floats rms_norm(const std::string& table_name, const Floats& x, const Floats& we
   return out;
 }
 
-// (codes, multipliers, scales, sums) of one row, per 32 or per 256 values.
+// (codes, multipliers, scales, sums) of one row, per 32 or per 256 values; sums by how many codes they are of.
 py::tuple quantize(const std::string& table_name, const Floats& x, std::size_t block) {
   const bool super = block == 256;
   const auto n = static_cast<std::size_t>(x.size());
@@ -92,15 +92,18 @@ py::tuple quantize(const std::string& table_name, const Floats& x, std::size_t b
   std::vector<float> scales(n / block);
   std::vector<float> scaled_sums(n / block);
   std::vector<std::int32_t> block_sums(n / 32);
-  std::vector<std::int16_t> sums(n / 16);
-  const kernels::QuantizedRow row{codes.mutable_data(), shifts.data(),      scales.data(),
-                                  block_sums.data(),    scaled_sums.data(), sums.data()};
+  std::vector<std::int16_t> half_sums(n / 16);
+  std::vector<std::int16_t> part_sums(n / 32);
+  const kernels::QuantizedRow row{codes.mutable_data(), shifts.data(),    scales.data(),   block_sums.data(),
+                                  scaled_sums.data(),   half_sums.data(), part_sums.data()};
   const kernels::KernelTable& table = table_named(table_name);
   const InferenceFloatEnvironment environment;
   (super ? table.quantize_super_blocks : table.quantize_blocks)(x.data(), n, row);
   for (std::int32_t& shift : shifts) shift = 1 << shift;
-  if (super) return py::make_tuple(codes, shifts, scales, sums);
-  return py::make_tuple(codes, shifts, scales, block_sums);
+  py::dict sums;  // by how many values they are of
+  sums[py::int_(32)] = super ? py::cast(part_sums) : py::cast(block_sums);
+  if (super) sums[py::int_(16)] = half_sums;
+  return py::make_tuple(codes, shifts, scales, sums);
 }
 
 Floats rotate(const std::string& table_name, const Floats& heads, std::size_t head_dim, const Floats& cosines,

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace engine::gguf {
 
@@ -10,6 +11,9 @@ class MalformedFile : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
+
+// A name from a file, for a message: in quotes, cut to 80 bytes, its control characters written out.
+std::string quoted(std::string_view name);
 
 }  // namespace engine::gguf
 

@@ -96,8 +96,6 @@ std::vector<T> numeric_elements(const ArrayView& array) {
   return result;
 }
 
-std::string quoted(std::string_view name) { return std::string("'").append(name.substr(0, 80)).append("'"); }
-
 }  // namespace
 
 std::string_view value_type_name(ValueType type) {
@@ -165,40 +163,41 @@ class File::Reader {
     return {reinterpret_cast<const char*>(part.data()), part.size()};
   }
 
-  ValueType value_type(std::string_view key) {
-    const auto id = scalar<std::uint32_t>(key);
+  ValueType value_type(std::string_view what) {
+    const auto id = scalar<std::uint32_t>(what);
     if (id > static_cast<std::uint32_t>(ValueType::F64)) {
-      throw MalformedFile("key " + quoted(key) + " has the unknown value type " + std::to_string(id));
+      throw MalformedFile(std::string(what) + " has the unknown value type " + std::to_string(id));
     }
     return static_cast<ValueType>(id);
   }
 
-  ArrayView array(std::string_view key) {
-    const ValueType type = value_type(key);
-    const auto count = scalar<std::uint64_t>(key);
-    if (type == ValueType::Array) throw MalformedFile("key " + quoted(key) + " holds an array of arrays");
+  ArrayView array(std::string_view what) {
+    const ValueType type = value_type(what);
+    const auto count = scalar<std::uint64_t>(what);
+    if (type == ValueType::Array) throw MalformedFile(std::string(what) + " holds an array of arrays");
     const std::uint64_t start = position_;
     if (type == ValueType::String) {
-      if (count > remaining() / 8) throw too_many(key, count);
-      for (std::uint64_t i = 0; i < count; ++i) string(key, remaining());
+      if (count > remaining() / 8) throw too_many(what, count);
+      for (std::uint64_t i = 0; i < count; ++i) string(what, remaining());
     } else {
       const auto bytes = checked_multiply<std::uint64_t>(count, scalar_bytes(type));
-      if (!bytes || *bytes > remaining()) throw too_many(key, count);
-      take(*bytes, key);
+      if (!bytes || *bytes > remaining()) throw too_many(what, count);
+      take(*bytes, what);
     }
     return {type, count, bytes_.subspan(start, position_ - start)};
   }
 
-  Value value(std::string_view key) {
-    const ValueType type = value_type(key);
-    if (type == ValueType::String) return string(key, remaining());
-    if (type == ValueType::Array) return array(key);
-    return scalar_value(type, take(scalar_bytes(type), key).data());
+  // `what`, for messages, is the key.
+  Value value(std::string_view what) {
+    const ValueType type = value_type(what);
+    if (type == ValueType::String) return string(what, remaining());
+    if (type == ValueType::Array) return array(what);
+    return scalar_value(type, take(scalar_bytes(type), what).data());
   }
 
  private:
-  static MalformedFile too_many(std::string_view key, std::uint64_t count) {
-    return MalformedFile("key " + quoted(key) + " claims " + std::to_string(count) +
+  static MalformedFile too_many(std::string_view what, std::uint64_t count) {
+    return MalformedFile(std::string(what) + " claims " + std::to_string(count) +
                          " elements, more than the file can hold");
   }
 
@@ -230,7 +229,8 @@ File::File(const std::string& path) : path_(path), mapping_(path) {
 void File::read_metadata(Reader& reader, std::uint64_t count) {
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::string_view key = reader.string("a key", kMaxKeyBytes);
-    if (!values_.emplace(key, reader.value(key)).second) throw MalformedFile("key " + quoted(key) + " appears twice");
+    const std::string what = "key " + quoted(key);
+    if (!values_.emplace(key, reader.value(what)).second) throw MalformedFile(what + " appears twice");
     keys_.push_back(key);
   }
 }
@@ -244,22 +244,23 @@ void File::read_tensors(Reader& reader, std::uint64_t count) {
   for (std::uint64_t i = 0; i < count; ++i) {
     TensorInfo tensor{};
     tensor.name = reader.string("a tensor name", kMaxNameBytes);
-    const auto dimensions = reader.scalar<std::uint32_t>(tensor.name);
+    const std::string what = "tensor " + quoted(tensor.name);
+    const auto dimensions = reader.scalar<std::uint32_t>(what);
     if (dimensions == 0 || dimensions > kMaxDimensions) {
-      throw MalformedFile("tensor " + quoted(tensor.name) + " has " + std::to_string(dimensions) + " dimensions");
+      throw MalformedFile(what + " has " + std::to_string(dimensions) + " dimensions");
     }
     for (std::uint32_t d = 0; d < dimensions; ++d) {
-      tensor.dimensions.push_back(reader.scalar<std::uint64_t>(tensor.name));
+      tensor.dimensions.push_back(reader.scalar<std::uint64_t>(what));
     }
-    const auto type_id = reader.scalar<std::uint32_t>(tensor.name);
+    const auto type_id = reader.scalar<std::uint32_t>(what);
     const auto traits = type_traits(type_id);
     if (!traits) {
-      throw UnsupportedModel("tensor " + quoted(tensor.name) + " has the unsupported type " + std::to_string(type_id));
+      throw UnsupportedModel(what + " has the unsupported type " + std::to_string(type_id));
     }
     tensor.type = traits->type;
-    offsets.push_back(reader.scalar<std::uint64_t>(tensor.name));
+    offsets.push_back(reader.scalar<std::uint64_t>(what));
     if (!tensor_index_.emplace(tensor.name, tensors_.size()).second) {
-      throw MalformedFile("tensor " + quoted(tensor.name) + " appears twice");
+      throw MalformedFile(what + " appears twice");
     }
     tensors_.push_back(std::move(tensor));
   }

@@ -45,7 +45,8 @@ struct QuantizedRow {
   float* scales;
   std::int32_t* block_sums;  // blocks only
   float* scaled_sums;        // blocks only
-  std::int16_t* sums;        // super-blocks only
+  std::int16_t* half_sums;   // super-blocks only
+  std::int16_t* part_sums;   // super-blocks only
 };
 
 struct KernelTable {

@@ -61,7 +61,8 @@ struct Activations {
   const std::int32_t* block_sums = nullptr;  // [token_rows, columns / 32]
   const float* scaled_sums = nullptr;        // [token_rows, columns / 32], scale * sum
   // Q8SuperBlock:
-  const std::int16_t* sums = nullptr;  // [token_rows, columns / 16]
+  const std::int16_t* half_sums = nullptr;  // [token_rows, columns / 16], of the halves of parts
+  const std::int16_t* part_sums = nullptr;  // [token_rows, columns / 32]
 };
 
 // What KernelTable::multiply may write of its scratch: unpacked codes, factors and scales of two groups.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/checked.h"
 #include "kernels/panel.h"
 #include "kernels/unroll.h"
 #include "quant/block.h"
@@ -12,6 +13,7 @@
 // Matrix products written once for every vector instruction set. `Simd` is a register of 32-bit lanes, a lane an output
 // row. Codes of 4 inputs meet the same 4 input codes in every lane, so that no sum ever crosses lanes:
 //   kLanes; Integer, Float: the register          kTile, kTileStrips: tokens and strips whose sums fit the registers
+//   kUnpackFrom<type>: from how many tokens on a group's codes are unpacked once, into memory, for all of them
 //   load(p) store(p, x)                           Integer
 //   fill(byte) both(a, b) either(a, b) shift_left<n>(x) shift_right<n>(x)     of bytes and 16-bit parts
 //   add subtract shift_lanes(x, n) multiply_lanes<n>(x) broadcast(int*)     of 32-bit lanes
@@ -33,11 +35,9 @@ namespace {
 
 using gguf::TensorType;
 
-// From this many tokens on, a group's codes are unpacked once, into memory, for all of them.
-inline constexpr std::size_t kUnpackFrom = 8;
 // Packed codes are read once, in an order that the processor does not foresee: units hold several planes. Groups follow
 // each other, so what lies ahead is nearly always what comes next.
-inline constexpr std::size_t kFetchAhead = 8192;
+inline constexpr std::size_t kFetchAhead = 4096;
 // Floats: strips and tokens are multiplied side by side, each in its own order, to hide the latency of the addition.
 inline constexpr std::size_t kFloatChains = 8;
 
@@ -89,6 +89,27 @@ class PackedBlocks {
   std::size_t lane_;
 };
 
+// Packed groups to come, fetched while others are multiplied.
+class Upcoming {
+ public:
+  // fetch() will be called so many times.
+  Upcoming(const std::byte* begin, std::size_t bytes, std::size_t calls)
+      : next_(begin), lines_(bytes / kLineBytes), lines_a_call_(divide_up(lines_, calls)) {}
+
+  void fetch() {
+    const std::size_t lines = std::min(lines_, lines_a_call_);
+    // Not into the nearest cache: it is full.
+    for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(next_ + i * kLineBytes, 0, 2);
+    next_ += lines * kLineBytes;
+    lines_ -= lines;
+  }
+
+ private:
+  const std::byte* next_;
+  std::size_t lines_;
+  std::size_t lines_a_call_;
+};
+
 // The same after unpack(): for each block 8 lines of codes, a line of scales and, for some types, one of minimums.
 template <typename Simd, TensorType kType>
 class UnpackedBlocks {
@@ -97,7 +118,8 @@ class UnpackedBlocks {
   static constexpr std::size_t kMinimumAt = kScaleAt + kLineBytes;
   static constexpr std::size_t kBytes = kMinimumAt + (BlockUnit<kType>::kMinimum ? kLineBytes : 0);
 
-  UnpackedBlocks(const std::byte* group, std::size_t strip) : at_(group + strip * Simd::kLanes * kLineInputs) {}
+  UnpackedBlocks(const std::byte* group, std::size_t strip, Upcoming& upcoming)
+      : at_(group + strip * Simd::kLanes * kLineInputs), upcoming_(upcoming) {}
 
   template <std::size_t kGroup>
   typename Simd::Integer codes(std::size_t b) const {
@@ -105,7 +127,7 @@ class UnpackedBlocks {
   }
   typename Simd::Float scale(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kScaleAt); }
   typename Simd::Float minimum(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kMinimumAt); }
-  void fetch_ahead(std::size_t /*b*/) const {}
+  void fetch_ahead(std::size_t /*b*/) const { upcoming_.fetch(); }
 
   static void unpack(const std::byte* packed, std::size_t columns, std::byte* target) {
     for (std::size_t strip = 0; strip < kGroupRows / Simd::kLanes; ++strip) {
@@ -122,10 +144,15 @@ class UnpackedBlocks {
 
  private:
   const std::byte* at_;
+  Upcoming& upcoming_;
 };
 
+// How many pairs of sums of inputs a super-block has: of parts of 16 (Q6_K) or of 32.
+template <TensorType kType>
+inline constexpr std::size_t kSumPairs = kType == TensorType::Q6_K ? 8 : 4;
+
 // A strip of a packed group of a K type. Sub-blocks are taken 32 inputs at a time, j in [0, 8); those of Q6_K, 16
-// inputs long, in twos.
+// inputs long, in twos. Where the packed codes of a sub-block lie is known as it is compiled: J is a constant.
 template <typename Simd, TensorType kType>
 class PackedSuperBlocks {
  public:
@@ -136,8 +163,13 @@ class PackedSuperBlocks {
 
   PackedSuperBlocks(const std::byte* group, std::size_t strip) : at_(group), lane_(strip * Simd::kLanes) {}
 
-  template <std::size_t kJ, std::size_t kGroup>
-  Integer codes(std::size_t b) const {
+  template <typename Body>
+  [[gnu::always_inline]] static void for_sub_blocks(Body&& body) {
+    unroll<8>(body);
+  }
+  template <std::size_t kGroup, typename J>
+  Integer codes(std::size_t b, J /*j*/) const {
+    constexpr std::size_t kJ = J::value;
     // Two sub-blocks share lines of nibbles; those of Q6_K lie half a super-block apart.
     constexpr std::size_t kLine = kSixBits ? (8 * kJ + kGroup) % 32 : kJ / 2 * 8 + kGroup;
     constexpr bool kUpper = kSixBits ? kJ >= 4 : kJ % 2 == 1;
@@ -147,24 +179,24 @@ class PackedSuperBlocks {
     if constexpr (kType != TensorType::Q4_K) line = Simd::either(line, high_bits<kJ, kGroup>(b));
     return line;
   }
-  // Of inputs [16 kI, 16 kI + 16).
-  template <std::size_t kI>
-  Integer factor(std::size_t b) const {
-    return Simd::factor(inner_scale<kI>(b));
+  // Of inputs [32 j + 16 kHalf, 32 j + 16 kHalf + 16).
+  template <std::size_t kHalf, typename J>
+  Integer factor(std::size_t b, J /*j*/) const {
+    return Simd::factor(inner_scale(b, 2 * J::value + kHalf));
   }
-  // What the sums of inputs [32 kJ, 32 kJ + 16) and [32 kJ + 16, 32 kJ + 32) are multiplied with.
-  template <std::size_t kJ>
-  Integer sum_factors(std::size_t b) const {
-    if constexpr (kSixBits) return Simd::pair(inner_scale<2 * kJ>(b), inner_scale<2 * kJ + 1>(b));
-    const auto minimum = Simd::widen(at_ + b * kBytes + Unit::kMinimumsAt + kJ * kGroupRows + lane_);
-    return Simd::pair(minimum, minimum);
+  // What the sums of two parts of 16 inputs (Q6_K) or of 32 are multiplied with.
+  Integer sum_factors(std::size_t b, std::size_t pair) const {
+    if constexpr (kSixBits) return Simd::pair(inner_scale(b, 2 * pair), inner_scale(b, 2 * pair + 1));
+    const std::byte* minimums = at_ + b * kBytes + Unit::kMinimumsAt + 2 * pair * kGroupRows + lane_;
+    return Simd::pair(Simd::widen(minimums), Simd::widen(minimums + kGroupRows));
   }
   typename Simd::Float scale(std::size_t b) const { return halves(b, 0); }
   typename Simd::Float minimum(std::size_t b) const { return halves(b, Unit::kMinimumAt); }
   // Begins to fetch the share of 32 inputs of what is read kFetchAhead later.
-  template <std::size_t kJ>
-  void fetch_ahead(std::size_t b) const {
+  template <typename J>
+  void fetch_ahead(std::size_t b, J /*j*/) const {
     if (lane_ != 0) return;
+    constexpr std::size_t kJ = J::value;
     constexpr std::size_t kLines = kBytes / kLineBytes;
     const std::byte* lines = at_ + b * kBytes + kFetchAhead;
     for (std::size_t i = kJ * kLines / 8; i < (kJ + 1) * kLines / 8; ++i) __builtin_prefetch(lines + i * kLineBytes);
@@ -182,11 +214,11 @@ class PackedSuperBlocks {
     if constexpr (kBit > 4) line = Simd::template shift_right<kBit - 4>(line);
     return Simd::both(line, Simd::fill(kSixBits ? 0x30 : 0x10));
   }
-  template <std::size_t kI>
-  Integer inner_scale(std::size_t b) const {
+  // Of inputs [16 i, 16 i + 16).
+  Integer inner_scale(std::size_t b, std::size_t i) const {
     const std::byte* scales = at_ + b * kBytes + Unit::kScalesAt + lane_;
-    if constexpr (kSixBits) return Simd::widen_signed(scales + kI * kGroupRows);
-    return Simd::widen(scales + kI / 2 * kGroupRows);
+    if constexpr (kSixBits) return Simd::widen_signed(scales + i * kGroupRows);
+    return Simd::widen(scales + i / 2 * kGroupRows);
   }
   typename Simd::Float halves(std::size_t b, std::size_t part_at) const {
     return Simd::load_halves(at_ + b * kBytes + part_at + lane_ * sizeof(std::uint16_t));
@@ -196,37 +228,39 @@ class PackedSuperBlocks {
   std::size_t lane_;
 };
 
-// The same after unpack(): for each super-block 64 lines of codes, 8 or 16 of factors, 8 of sum factors, and the
-// floats.
+// The same after unpack(): for each super-block 64 lines of codes, 8 or 16 of factors, 4 or 8 of sum factors, and the
+// floats. Every sub-block is found alike, so that they can share their instructions: unrolled, those of a tile would
+// not fit the processor's cache of decoded ones.
 template <typename Simd, TensorType kType>
 class UnpackedSuperBlocks {
  public:
   using Integer = typename Simd::Integer;
-  static constexpr std::size_t kInnerScales = kType == TensorType::Q6_K ? 16 : 8;
+  static constexpr std::size_t kHalves = kType == TensorType::Q6_K ? 2 : 1;  // of a sub-block, each with its factor
   static constexpr std::size_t kFactorsAt = 64 * kLineBytes;
-  static constexpr std::size_t kSumFactorsAt = kFactorsAt + kInnerScales * kLineBytes;
-  static constexpr std::size_t kScaleAt = kSumFactorsAt + 8 * kLineBytes;
+  static constexpr std::size_t kSumFactorsAt = kFactorsAt + 8 * kHalves * kLineBytes;
+  static constexpr std::size_t kScaleAt = kSumFactorsAt + kSumPairs<kType> * kLineBytes;
   static constexpr std::size_t kMinimumAt = kScaleAt + kLineBytes;
   static constexpr std::size_t kBytes = kMinimumAt + kLineBytes;
 
-  UnpackedSuperBlocks(const std::byte* group, std::size_t strip) : at_(group + strip * Simd::kLanes * kLineInputs) {}
+  UnpackedSuperBlocks(const std::byte* group, std::size_t strip, Upcoming& upcoming)
+      : at_(group + strip * Simd::kLanes * kLineInputs), upcoming_(upcoming) {}
 
-  template <std::size_t kJ, std::size_t kGroup>
-  Integer codes(std::size_t b) const {
-    return line(b, (8 * kJ + kGroup) * kLineBytes);
+  template <typename Body>
+  [[gnu::always_inline]] static void for_sub_blocks(Body&& body) {
+    for (std::size_t j = 0; j < 8; ++j) body(j);
   }
-  template <std::size_t kI>
-  Integer factor(std::size_t b) const {
-    return line(b, kFactorsAt + kI * kInnerScales / 16 * kLineBytes);
+  template <std::size_t kGroup>
+  Integer codes(std::size_t b, std::size_t j) const {
+    return line(b, (8 * j + kGroup) * kLineBytes);
   }
-  template <std::size_t kJ>
-  Integer sum_factors(std::size_t b) const {
-    return line(b, kSumFactorsAt + kJ * kLineBytes);
+  template <std::size_t kHalf>
+  Integer factor(std::size_t b, std::size_t j) const {
+    return line(b, kFactorsAt + (kHalves * j + kHalf) * kLineBytes);
   }
+  Integer sum_factors(std::size_t b, std::size_t pair) const { return line(b, kSumFactorsAt + pair * kLineBytes); }
   typename Simd::Float scale(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kScaleAt); }
   typename Simd::Float minimum(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kMinimumAt); }
-  template <std::size_t kJ>
-  void fetch_ahead(std::size_t /*b*/) const {}
+  void fetch_ahead(std::size_t /*b*/, std::size_t /*j*/) const { upcoming_.fetch(); }
 
   static void unpack(const std::byte* packed, std::size_t columns, std::byte* target) {
     for (std::size_t strip = 0; strip < kGroupRows / Simd::kLanes; ++strip) {
@@ -234,13 +268,14 @@ class UnpackedSuperBlocks {
       std::byte* block = target + strip * Simd::kLanes * kLineInputs;
       for (std::size_t b = 0; b < columns / quant::kSuperBlock; ++b, block += kBytes) {
         unroll<8>([&](auto j) {
-          source.template fetch_ahead<j>(b);
-          unroll<8>([&](auto g) { Simd::store(block + (8 * j + g) * kLineBytes, source.template codes<j, g>(b)); });
-          Simd::store(block + kSumFactorsAt + j * kLineBytes, source.template sum_factors<j>(b));
+          source.fetch_ahead(b, j);
+          unroll<8>([&](auto g) { Simd::store(block + (8 * j + g) * kLineBytes, source.template codes<g>(b, j)); });
+          unroll<kHalves>([&](auto half) {
+            Simd::store(block + kFactorsAt + (kHalves * j + half) * kLineBytes, source.template factor<half>(b, j));
+          });
         });
-        unroll<kInnerScales>([&](auto i) {
-          Simd::store(block + kFactorsAt + i * kLineBytes, source.template factor<i * 16 / kInnerScales>(b));
-        });
+        unroll<kSumPairs<kType>>(
+            [&](auto pair) { Simd::store(block + kSumFactorsAt + pair * kLineBytes, source.sum_factors(b, pair)); });
         Simd::store_floats(block + kScaleAt, source.scale(b));
         Simd::store_floats(block + kMinimumAt, source.minimum(b));
       }
@@ -251,6 +286,7 @@ class UnpackedSuperBlocks {
   Integer line(std::size_t b, std::size_t line_at) const { return Simd::load(at_ + b * kBytes + line_at); }
 
   const std::byte* at_;
+  Upcoming& upcoming_;
 };
 
 // Sums of kStrips strips for kTokens tokens.
@@ -340,8 +376,8 @@ Tile<typename Simd::Float, kStrips, kTokens> multiply_blocks(const std::array<So
 }
 
 // Adds 32 inputs of a super-block.
-template <typename Simd, TensorType kType, std::size_t kJ, typename Source, std::size_t kTokens, std::size_t kStrips>
-[[gnu::always_inline]] inline void add_sub_block(const std::array<Source, kStrips>& strips, std::size_t b,
+template <typename Simd, TensorType kType, typename J, typename Source, std::size_t kTokens, std::size_t kStrips>
+[[gnu::always_inline]] inline void add_sub_block(const std::array<Source, kStrips>& strips, std::size_t b, J j,
                                                  const std::array<const std::int8_t*, kTokens>& x,
                                                  const std::array<const std::int32_t*, kTokens>& shifts,
                                                  Tile<typename Simd::Integer, kStrips, kTokens>& sums) {
@@ -355,11 +391,11 @@ template <typename Simd, TensorType kType, std::size_t kJ, typename Source, std:
     unroll<kChain>([&](auto i) __attribute__((always_inline)) {
       constexpr std::size_t kGroup = c * kChain + i;
       std::array<typename Simd::Integer, kStrips> codes;
-      unroll<kStrips>([&](auto s) { codes[s] = strips[s].template codes<kJ, kGroup>(b); });
-      add_group<Simd, kType, i == 0>(dots, codes, x, (8 * kJ + kGroup) * kLineInputs);
+      unroll<kStrips>([&](auto s) { codes[s] = strips[s].template codes<kGroup>(b, j); });
+      add_group<Simd, kType, i == 0>(dots, codes, x, (8 * j + kGroup) * kLineInputs);
     });
     unroll<kStrips>([&](auto s) __attribute__((always_inline)) {
-      const auto factor = strips[s].template factor<2 * kJ + c * kChain / 4>(b);
+      const auto factor = strips[s].template factor<c * kChain / 4 % (8 / kFactorGroups)>(b, j);
       unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
         const auto part = Simd::close(dots[s][t], factor);
         parts[s][t] = c == 0 ? part : Simd::add(parts[s][t], part);
@@ -367,8 +403,7 @@ template <typename Simd, TensorType kType, std::size_t kJ, typename Source, std:
     });
   });
   unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
-    const auto part = Simd::shift_lanes(parts[s][t], shifts[t] + kJ);
-    sums[s][t] = kJ == 0 ? part : Simd::add(sums[s][t], part);
+    sums[s][t] = Simd::add(sums[s][t], Simd::shift_lanes(parts[s][t], shifts[t] + j));
   });
 }
 
@@ -389,16 +424,17 @@ Tile<typename Simd::Float, kStrips, kTokens> multiply_super_blocks(const std::ar
       shifts[t] = input.shifts + at * (quant::kSuperBlock / kSuperBlockPart);
     });
     Tile<typename Simd::Integer, kStrips, kTokens> sums;
-    unroll<8>([&](auto j) __attribute__((always_inline)) {
-      strips[0].template fetch_ahead<j>(b);
-      add_sub_block<Simd, kType, j>(strips, b, x, shifts, sums);
+    unroll_tile<kStrips, kTokens>([&](auto s, auto t) { sums[s][t] = Simd::zero(); });
+    Source::for_sub_blocks([&](auto j) __attribute__((always_inline)) {
+      strips[0].fetch_ahead(b, j);
+      add_sub_block<Simd, kType>(strips, b, j, x, shifts, sums);
     });
     unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
       const std::size_t at = (first_token + t) * blocks + b;
+      const std::int16_t* part_sums = kSixBits ? input.half_sums + at * 16 : input.part_sums + at * 8;
       auto least = Simd::zero();
-      unroll<8>([&](auto j) __attribute__((always_inline)) {
-        const auto pair = Simd::broadcast4(input.sums + at * 16 + 2 * j);
-        least = Simd::add_pairs(least, strips[s].template sum_factors<j>(b), pair);
+      unroll<kSumPairs<kType>>([&](auto pair) __attribute__((always_inline)) {
+        least = Simd::add_pairs(least, strips[s].sum_factors(b, pair), Simd::broadcast4(part_sums + 2 * pair));
       });
       auto sum = sums[s][t];
       if constexpr (kSixBits) sum = Simd::subtract(sum, Simd::template multiply_lanes<quant::kQ6KOffset>(least));
@@ -467,7 +503,7 @@ class Multiplication {
     const std::size_t end = group_end * kStripsPerGroup;
     if constexpr (is_float_type(kType)) {
       multiply_packed<FloatColumns<Simd, kType>>(token_rows, group_begin * kStripsPerGroup, end);
-    } else if (token_rows < kUnpackFrom) {
+    } else if (token_rows < Simd::template kUnpackFrom<kType>) {
       using Source = std::conditional_t<is_k_type(kType), PackedSuperBlocks<Simd, kType>, PackedBlocks<Simd, kType>>;
       multiply_packed<Source>(token_rows, group_begin * kStripsPerGroup, end);
     } else {
@@ -491,8 +527,8 @@ class Multiplication {
 
   template <typename Source, std::size_t kStrips>
   void multiply_tokens(std::size_t token_rows, std::size_t strip) const {
-    const auto group_at = [&](std::size_t s) { return matrix_.packed.data() + s / kStripsPerGroup * group_bytes_; };
-    const auto sources = make_sources<Source, kStrips>(strip, group_at);
+    const auto source_of = [&](std::size_t s) { return Source(packed_group(s), s % kStripsPerGroup); };
+    const auto sources = make_sources<kStrips>(strip, source_of);
     std::size_t t = 0;
     if constexpr (is_float_type(kType)) {
       for (; t + kFloatTokens <= token_rows; t += kFloatTokens) multiply_tile<kFloatTokens>(sources, strip, t);
@@ -511,15 +547,19 @@ class Multiplication {
     for (; strip < strip_end; strip += step) {
       const std::size_t end = std::min(strip + step, strip_end);
       for (std::size_t s = strip; s < end; s += kStripsPerGroup) {
-        Unpacked::unpack(matrix_.packed.data() + s / kStripsPerGroup * group_bytes_, input_.columns,
-                         scratch + (s - strip) / kStripsPerGroup * bytes);
+        Unpacked::unpack(packed_group(s), input_.columns, scratch + (s - strip) / kStripsPerGroup * bytes);
       }
-      const auto group_at = [&](std::size_t s) { return scratch + (s - strip) / kStripsPerGroup * bytes; };
+      const std::size_t tiles = divide_up(end - strip, Simd::kTileStrips) * divide_up(token_rows, Simd::kTile);
+      Upcoming upcoming(packed_group(end), (std::min(end + step, strip_end) - end) / kStripsPerGroup * group_bytes_,
+                        tiles * (input_.columns / quant::kBlock));
+      const auto source_of = [&](std::size_t s) {
+        return Unpacked(scratch + (s - strip) / kStripsPerGroup * bytes, s % kStripsPerGroup, upcoming);
+      };
       std::size_t s = strip;
       for (; s + Simd::kTileStrips <= end; s += Simd::kTileStrips) {
-        multiply_strips(make_sources<Unpacked, Simd::kTileStrips>(s, group_at), token_rows, s);
+        multiply_strips(make_sources<Simd::kTileStrips>(s, source_of), token_rows, s);
       }
-      for (; s < end; ++s) multiply_strips(make_sources<Unpacked, 1>(s, group_at), token_rows, s);
+      for (; s < end; ++s) multiply_strips(make_sources<1>(s, source_of), token_rows, s);
     }
   }
 
@@ -548,13 +588,17 @@ class Multiplication {
     });
   }
 
-  template <typename Source, std::size_t kStrips, typename GroupAt>
-  static std::array<Source, kStrips> make_sources(std::size_t strip, const GroupAt& group_at) {
+  // Of strips strip, strip + 1, ...
+  template <std::size_t kStrips, typename SourceOf>
+  static auto make_sources(std::size_t strip, const SourceOf& source_of) {
     return [&]<std::size_t... kS>(std::index_sequence<kS...>) {
-      return std::array{Source(group_at(strip + kS), (strip + kS) % kStripsPerGroup)...};
+      return std::array{source_of(strip + kS)...};
     }(std::make_index_sequence<kStrips>());
   }
 
+  const std::byte* packed_group(std::size_t strip) const {
+    return matrix_.packed.data() + strip / kStripsPerGroup * group_bytes_;
+  }
   std::size_t unpacked_group_bytes() const {
     return input_.columns / gguf::type_traits(kType).block_elements * Unpacked::kBytes;
   }

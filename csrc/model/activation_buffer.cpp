@@ -21,15 +21,17 @@ ActivationBuffer::ActivationBuffer(std::size_t max_rows, std::size_t max_width)
       super_codes_(max_rows * max_width),
       super_shifts_(max_rows * divide_up(max_width, kernels::kSuperBlockPart) * sizeof(std::int32_t)),
       super_scales_(max_rows * divide_up(max_width, kSuperBlock) * sizeof(float)),
-      super_sums_(max_rows * divide_up(max_width, std::size_t{16}) * sizeof(std::int16_t)) {}
+      super_half_sums_(max_rows * divide_up(max_width, kernels::kSuperBlockPart / 2) * sizeof(std::int16_t)),
+      super_part_sums_(max_rows * divide_up(max_width, kernels::kSuperBlockPart) * sizeof(std::int16_t)) {}
 
 std::size_t ActivationBuffer::row_bytes(std::size_t max_width) {
   const auto parts = [&](std::size_t part, std::size_t bytes) { return divide_up(max_width, part) * bytes; };
   const std::size_t values = max_width * sizeof(float);
   const std::size_t blocks = max_width + parts(kernels::kBlockPart, sizeof(std::int32_t)) +
                              2 * parts(kBlock, sizeof(float)) + parts(kBlock, sizeof(std::int32_t));
-  const std::size_t super_blocks = max_width + parts(kernels::kSuperBlockPart, sizeof(std::int32_t)) +
-                                   parts(kSuperBlock, sizeof(float)) + parts(16, sizeof(std::int16_t));
+  const std::size_t super_blocks =
+      max_width + parts(kernels::kSuperBlockPart, sizeof(std::int32_t)) + parts(kSuperBlock, sizeof(float)) +
+      parts(kernels::kSuperBlockPart / 2, sizeof(std::int16_t)) + parts(kernels::kSuperBlockPart, sizeof(std::int16_t));
   return values + blocks + super_blocks;
 }
 
@@ -47,7 +49,8 @@ void ActivationBuffer::set(std::size_t index, std::size_t width, const float* x,
                              .scales = block_scales_.as<float>() + blocks,
                              .block_sums = block_sums_.as<std::int32_t>() + blocks,
                              .scaled_sums = block_scaled_sums_.as<float>() + blocks,
-                             .sums = nullptr});
+                             .half_sums = nullptr,
+                             .part_sums = nullptr});
       return;
     case ActivationFormat::Q8SuperBlock:
       table.quantize_super_blocks(
@@ -57,7 +60,8 @@ void ActivationBuffer::set(std::size_t index, std::size_t width, const float* x,
            .scales = super_scales_.as<float>() + index * (width / kSuperBlock),
            .block_sums = nullptr,
            .scaled_sums = nullptr,
-           .sums = super_sums_.as<std::int16_t>() + index * (width / 16)});
+           .half_sums = super_half_sums_.as<std::int16_t>() + index * (width / (kernels::kSuperBlockPart / 2)),
+           .part_sums = super_part_sums_.as<std::int16_t>() + index * (width / kernels::kSuperBlockPart)});
   }
 }
 
@@ -75,7 +79,8 @@ kernels::Activations ActivationBuffer::view(std::size_t width, ActivationFormat 
     view.codes = super_codes_.as<std::int8_t>();
     view.shifts = super_shifts_.as<std::int32_t>();
     view.scales = super_scales_.as<float>();
-    view.sums = super_sums_.as<std::int16_t>();
+    view.half_sums = super_half_sums_.as<std::int16_t>();
+    view.part_sums = super_part_sums_.as<std::int16_t>();
   }
   return view;
 }

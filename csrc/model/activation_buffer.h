@@ -32,7 +32,8 @@ class ActivationBuffer {
   AlignedBuffer super_codes_;        // i8  [rows, width]
   AlignedBuffer super_shifts_;       // i32 [rows, width / 32]
   AlignedBuffer super_scales_;       // f32 [rows, width / 256]
-  AlignedBuffer super_sums_;         // i16 [rows, width / 16]
+  AlignedBuffer super_half_sums_;    // i16 [rows, width / 16]
+  AlignedBuffer super_part_sums_;    // i16 [rows, width / 32]
 };
 
 }  // namespace engine::model

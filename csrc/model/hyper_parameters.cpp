@@ -41,7 +41,7 @@ class Keys {
   void refuse_unless(std::string_view key, std::string_view only) const {
     const auto value = file_.string(name(key));
     if (value && *value != only) {
-      throw UnsupportedModel("'" + name(key) + "' is '" + std::string(*value) + "', which this engine does not have");
+      throw UnsupportedModel("'" + name(key) + "' is " + gguf::quoted(*value) + ", which this engine does not have");
     }
   }
 

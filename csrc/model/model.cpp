@@ -17,7 +17,7 @@ const Architecture& known_architecture(const gguf::File& file) {
   const auto name = file.string("general.architecture");
   if (!name) throw gguf::MalformedFile("key 'general.architecture' is missing");
   const Architecture* architecture = find_architecture(*name);
-  if (architecture == nullptr) throw UnsupportedModel("architecture '" + std::string(*name) + "'");
+  if (architecture == nullptr) throw UnsupportedModel("architecture " + gguf::quoted(*name));
   return *architecture;
 }
 

@@ -62,7 +62,7 @@ class Tensors {
   void refuse_unused() const {
     for (const gguf::TensorInfo& tensor : file_.tensors()) {
       if (!used_.contains(std::string(tensor.name))) {
-        throw UnsupportedModel("tensor '" + std::string(tensor.name) + "' has no place in this architecture");
+        throw UnsupportedModel("tensor " + gguf::quoted(tensor.name) + " has no place in this architecture");
       }
     }
   }
@@ -70,13 +70,13 @@ class Tensors {
  private:
   const gguf::TensorInfo& require(const std::string& name) {
     const gguf::TensorInfo* tensor = find(name);
-    if (tensor == nullptr) throw gguf::MalformedFile("tensor '" + name + "' is missing");
+    if (tensor == nullptr) throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is missing");
     return *tensor;
   }
 
   static void check_shape(const gguf::TensorInfo& tensor, std::size_t rows, std::size_t columns) {
     if (tensor.columns() == columns && tensor.rows() == rows) return;
-    throw gguf::MalformedFile("tensor '" + std::string(tensor.name) + "' is " +
+    throw gguf::MalformedFile("tensor " + gguf::quoted(tensor.name) + " is " +
                               shape_text(tensor.rows(), tensor.columns()) + " where the metadata wants " +
                               shape_text(rows, columns));
   }

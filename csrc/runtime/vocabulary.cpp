@@ -62,7 +62,7 @@ std::string byte_piece(std::string_view token) {
     const auto result = std::from_chars(token.data() + 3, token.data() + 5, value, 16);
     if (result.ptr == token.data() + 5) return {static_cast<char>(value)};
   }
-  throw gguf::MalformedFile("byte token '" + std::string(token.substr(0, 80)) + "' is not of the form <0x00>");
+  throw gguf::MalformedFile("byte token " + gguf::quoted(token) + " is not of the form <0x00>");
 }
 
 }  // namespace
@@ -70,7 +70,7 @@ std::string byte_piece(std::string_view token) {
 Vocabulary::Vocabulary(const gguf::File& file) {
   const auto model = file.string("tokenizer.ggml.model");
   if (!model) throw gguf::MalformedFile("key 'tokenizer.ggml.model' is missing: the file has no vocabulary");
-  if (*model != "llama" && *model != "gpt2") throw UnsupportedModel("tokenizer '" + std::string(*model) + "'");
+  if (*model != "llama" && *model != "gpt2") throw UnsupportedModel("tokenizer " + gguf::quoted(*model));
   const bool bpe = *model == "gpt2";
   const gguf::ArrayView* tokens = file.array("tokenizer.ggml.tokens");
   if (tokens == nullptr) throw gguf::MalformedFile("key 'tokenizer.ggml.tokens' is missing");

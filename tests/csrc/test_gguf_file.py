@@ -152,6 +152,11 @@ def test_strings_longer_than_the_file(path: Path, length: int) -> None:
         _core.GgufFile(str(path))
 
 
+def test_a_name_that_begins_with_nothing_is_still_named(path: Path) -> None:
+    refused(path, g.GgufBytes([("\0key", g.text("value", 2**32))]), r"key '\\x00key' is")
+    refused(path, g.GgufBytes([("key\n\x7f", g.Value(99, bytes(64)))]), r"key 'key\\x0a\\x7f'")
+
+
 @pytest.mark.parametrize("count", HUGE)
 @pytest.mark.parametrize("type_id", [g.U8, g.U16, g.F32, g.F64, g.STRING])
 def test_arrays_longer_than_the_file(path: Path, type_id: int, count: int) -> None:

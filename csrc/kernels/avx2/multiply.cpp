@@ -12,6 +12,8 @@ namespace {
 struct Simd : RowLanes {
   static constexpr std::size_t kTile = 3;
   static constexpr std::size_t kTileStrips = 2;
+  template <TensorType>
+  static constexpr std::size_t kUnpackFrom = 4;
   static constexpr bool kSigned = true;
   template <TensorType kType>
   static constexpr std::size_t kChain = kType == TensorType::Q6_K                                ? 2

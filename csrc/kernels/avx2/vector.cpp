@@ -113,11 +113,17 @@ void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& ou
     std::array<int, kParts> shifts;
     const BlockScale block = scale_block<kParts, kSuperBlockPart>(x, out.shifts + b * kParts, shifts);
     out.scales[b] = block.scale;
-    for (std::size_t i = 0; i < quant::kSuperBlock; i += 16) {
-      const std::size_t p = i / kSuperBlockPart;
+    for (std::size_t p = 0; p < kParts; ++p) {
       const __m256 inverse = _mm256_set1_ps(block.inverse * static_cast<float>(1 << shifts[p]));
-      const int sum = quantize16(x + i, inverse, out.codes + b * quant::kSuperBlock + i);
-      out.sums[b * 16 + i / 16] = static_cast<std::int16_t>(sum * (1 << out.shifts[b * kParts + p]));
+      const std::size_t part = b * kParts + p;
+      int sum = 0;
+      for (std::size_t half = 0; half < 2; ++half) {
+        const std::size_t i = p * kSuperBlockPart + half * 16;
+        const int codes = quantize16(x + i, inverse, out.codes + b * quant::kSuperBlock + i);
+        out.half_sums[2 * part + half] = static_cast<std::int16_t>(codes * (1 << out.shifts[part]));
+        sum += out.half_sums[2 * part + half];
+      }
+      out.part_sums[part] = static_cast<std::int16_t>(sum);
     }
   }
 }

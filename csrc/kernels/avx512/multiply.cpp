@@ -14,6 +14,8 @@ struct Simd {
   static constexpr std::size_t kLanes = 16;
   static constexpr std::size_t kTile = 4;
   static constexpr std::size_t kTileStrips = 2;
+  template <TensorType kType>
+  static constexpr std::size_t kUnpackFrom = is_k_type(kType) ? 8 : 4;
   static constexpr bool kSigned = false;
   template <TensorType>
   static constexpr std::size_t kChain = 8;

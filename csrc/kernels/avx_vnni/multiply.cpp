@@ -10,6 +10,8 @@ namespace {
 struct Simd : avx2::RowLanes {
   static constexpr std::size_t kTile = 3;
   static constexpr std::size_t kTileStrips = 2;
+  template <TensorType>
+  static constexpr std::size_t kUnpackFrom = 4;
   static constexpr bool kSigned = false;
   template <TensorType>
   static constexpr std::size_t kChain = 8;

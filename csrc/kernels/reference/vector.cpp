@@ -116,7 +116,10 @@ void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& ou
   }
   for (std::size_t j = 0; j < n / 16; ++j) {
     const int shift = out.shifts[j * 16 / kSuperBlockPart];
-    out.sums[j] = static_cast<std::int16_t>(sum_codes(out.codes + j * 16, 16) * (1 << shift));
+    out.half_sums[j] = static_cast<std::int16_t>(sum_codes(out.codes + j * 16, 16) * (1 << shift));
+  }
+  for (std::size_t p = 0; p < n / kSuperBlockPart; ++p) {
+    out.part_sums[p] = static_cast<std::int16_t>(out.half_sums[2 * p] + out.half_sums[2 * p + 1]);
   }
 }
 

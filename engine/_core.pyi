@@ -183,6 +183,10 @@ def architectures() -> list[str]:
 def weights_bytes(file: GgufFile, kernel_table: str) -> int:
     """Memory that the weights will take once loaded. Raises ValueError (unknown table)."""
 
+def file_digest(path: str) -> str:
+    """32 hexadecimal digits that tell whole files from damaged ones; not for security. Raises OSError, GgufError (no
+    regular file, or an empty one), MemoryError."""
+
 MAX_DECODE_ROWS: int
 """Rows that the run loop's buffers hold beside those of a prefill chunk."""
 

@@ -14,6 +14,9 @@ EngineError
 │   ├── OutOfMemoryBudget      out_of_memory_budget       the run would not fit the memory limit
 │   ├── EnergyUnavailable      energy_unavailable         a limit in watts or joules, and nothing that measures them
 │   ├── UnknownExecution       unknown_execution          no such execution
+│   ├── UnknownCacheEntry      unknown_cache_entry        no weights of that name in the cache
+│   ├── CacheEntryInUse        cache_entry_in_use         a running engine has these weights mapped
+│   ├── CacheFull              cache_full                 no room for derived weights: the disk's, or the cache's limit
 │   └── DownloadFailed         download_failed            a model could not be fetched or failed its checksum
 ├── ProtocolViolation          the connection is closed after it is reported
 │   ├── BadFrame               bad_frame                  not a frame, not msgpack, or nested or sized beyond the caps
@@ -97,6 +100,18 @@ class EnergyUnavailable(RequestRefused):
 
 class UnknownExecution(RequestRefused):
     code = "unknown_execution"
+
+
+class UnknownCacheEntry(RequestRefused):
+    code = "unknown_cache_entry"
+
+
+class CacheEntryInUse(RequestRefused):
+    code = "cache_entry_in_use"
+
+
+class CacheFull(RequestRefused):
+    code = "cache_full"
 
 
 class DownloadFailed(RequestRefused):

@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
+#include <string_view>
 
 namespace engine {
 
@@ -40,19 +42,36 @@ struct Digest {
   }
 };
 
-// The digest of the bits of n floats. Four independent lanes keep the multiplier busy.
-inline Digest digest_of(const float* values, std::size_t n) {
+// The digest of `count` parts of 4 bytes. Four independent lanes keep the multiplier busy; each step is reversible, so
+// that no change of a single part goes unseen.
+inline Digest digest_of_parts(const void* parts, std::size_t count) {
+  const auto* bytes = static_cast<const std::byte*>(parts);
   std::array<std::uint64_t, 4> lanes{1, 2, 3, 4};
   std::size_t i = 0;
-  for (; i + 8 <= n; i += 8) {
+  for (; i + 8 <= count; i += 8) {
     std::array<std::uint64_t, 4> words;
-    std::memcpy(words.data(), values + i, sizeof(words));
+    std::memcpy(words.data(), bytes + 4 * i, sizeof(words));
     for (std::size_t j = 0; j < 4; ++j) lanes[j] = std::rotl((lanes[j] ^ words[j]) * 0x9E3779B97F4A7C15, 29);
   }
   Digest digest;
-  digest.fold(n);
+  digest.fold(count);
   for (const std::uint64_t lane : lanes) digest.fold(lane);
-  for (; i < n; ++i) digest.fold(std::bit_cast<std::uint32_t>(values[i]));
+  for (; i < count; ++i) {
+    std::uint32_t part = 0;
+    std::memcpy(&part, bytes + 4 * i, sizeof(part));
+    digest.fold(part);
+  }
+  return digest;
+}
+
+// Of the bits of n floats.
+inline Digest digest_of(const float* values, std::size_t n) { return digest_of_parts(values, n); }
+
+// Of bytes and their number.
+inline Digest digest_of(std::span<const std::byte> bytes) {
+  Digest digest = digest_of_parts(bytes.data(), bytes.size() / 4);
+  for (const std::byte rest : bytes.last(bytes.size() % 4)) digest.fold(std::to_integer<std::uint64_t>(rest));
+  digest.fold(bytes.size());
   return digest;
 }
 

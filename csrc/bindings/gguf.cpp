@@ -5,8 +5,10 @@
 #include <memory>
 #include <type_traits>
 
+#include "base/digest.h"
 #include "bindings/register.h"
 #include "gguf/file.h"
+#include "gguf/mapped_file.h"
 #include "runtime/vocabulary.h"
 
 namespace engine::bindings {
@@ -102,6 +104,13 @@ py::object text(std::string_view bytes) {
 
 void register_gguf(py::module_& m) {
   register_file(m);
+  m.def(
+      "file_digest",
+      [](const std::string& path) {
+        const gguf::MappedFile file(path);
+        return digest_of(file.bytes()).hexadecimal();
+      },
+      py::arg("path"), py::call_guard<py::gil_scoped_release>());
   py::class_<runtime::Vocabulary, std::shared_ptr<runtime::Vocabulary>>(m, "Vocabulary")
       .def(py::init([](const gguf::File& file) { return std::make_shared<runtime::Vocabulary>(file); }),
            py::arg("file"))

@@ -12,6 +12,8 @@ EXIT_CODES: dict[str, int] = {
     "invalid_plan": 3,
     "invalid_template": 3,
     "prompt_too_long": 3,
+    "unknown_cache_entry": 3,
+    "cache_entry_in_use": 3,
     "unknown_execution": 3,
     "unsupported_backend": 3,
     "unsupported_quantization": 3,
@@ -27,6 +29,7 @@ EXIT_CODES: dict[str, int] = {
     "unknown_message": 5,
     "unsupported_protocol": 5,
     # the engine cannot now
+    "cache_full": 6,
     "out_of_memory_budget": 6,
     "overloaded": 6,
     "shutting_down": 6,
@@ -53,11 +56,13 @@ Exit codes:
   1    internal error
   2    wrong usage
   3    request refused: invalid_request, invalid_plan, invalid_template, prompt_too_long,
-       unknown_execution, unsupported_backend, unsupported_quantization
+       unknown_execution, unknown_cache_entry, cache_entry_in_use, unsupported_backend,
+       unsupported_quantization
   4    model: unknown_model, invalid_model, unsupported_model, download_failed
   5    engine unreachable or protocol broken: engine_unreachable, bad_frame, frame_too_large,
        unknown_message, unsupported_protocol
-  6    engine unavailable: overloaded, shutting_down, slow_consumer, out_of_memory_budget
+  6    engine unavailable: overloaded, shutting_down, slow_consumer, out_of_memory_budget,
+       cache_full
   7    energy_unavailable
   130  interrupted or cancelled
 """

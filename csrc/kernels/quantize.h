@@ -19,7 +19,7 @@
 //   less equal not_equal(a, b) Mask, not_equal also of what is no number      invert(mask) any(mask)
 //   select(mask, a, b)         a where the mask is set
 //   nearest(x)                 quant::nearest_integer, as a float
-//   load_columns(p, stride, out[8])   out[i]: lane j is p[j * stride + i]
+//   load_columns(p, stride, out)   out[i * 16 + j] = p[j * stride + i], i below 8
 //   store_bytes(x, p)          16 integers of 0..255
 // In an anonymous namespace, so that each object has its own copy, compiled for its own instruction set.
 namespace engine::kernels {
@@ -29,29 +29,41 @@ using gguf::TensorType;
 
 inline constexpr std::size_t kLanes = 16;
 
+// 16 lanes for each value of a part. Loaded and stored by name: the compiler copies structures of registers in pieces.
+template <typename Simd, std::size_t kSize>
+class Columns {
+ public:
+  typename Simd::Float operator[](std::size_t i) const { return Simd::load(values_.data() + i * kLanes); }
+  void set(std::size_t i, typename Simd::Float x) { Simd::store(x, values_.data() + i * kLanes); }
+  float* data() { return values_.data(); }
+
+ private:
+  alignas(64) std::array<float, kSize * kLanes> values_;
+};
+
 // A part a lane; lanes without a part hold zeros.
 template <typename Simd, std::size_t kSize>
 struct Parts {
-  std::array<typename Simd::Float, kSize> x;
-  std::array<typename Simd::Float, kSize> weights;
+  Columns<Simd, kSize> x;
+  Columns<Simd, kSize> weights;
 };
 
 // `parts` parts of kSize values, one after the other, 1..16.
 template <typename Simd, std::size_t kSize>
-void load_parts(const float* values, std::size_t parts, std::array<typename Simd::Float, kSize>& out) {
+void load_parts(const float* values, std::size_t parts, Columns<Simd, kSize>& out) {
   alignas(64) std::array<float, kLanes * kSize> padded;
   if (parts < kLanes) {
     std::copy_n(values, parts * kSize, padded.begin());
     std::fill(padded.begin() + static_cast<std::ptrdiff_t>(parts * kSize), padded.end(), 0.0F);
     values = padded.data();
   }
-  for (std::size_t i = 0; i < kSize; i += 8) Simd::load_columns(values + i, kSize, out.data() + i);
+  for (std::size_t i = 0; i < kSize; i += 8) Simd::load_columns(values + i, kSize, out.data() + i * kLanes);
 }
 
 template <typename Simd, std::size_t kSize>
 void weigh(Parts<Simd, kSize>& parts, typename Simd::Float mean_square) {
   for (std::size_t i = 0; i < kSize; ++i) {
-    parts.weights[i] = parts.weights[i] * Simd::root(mean_square + parts.x[i] * parts.x[i]);
+    parts.weights.set(i, parts.weights[i] * Simd::root(mean_square + parts.x[i] * parts.x[i]));
   }
 }
 
@@ -90,12 +102,12 @@ struct CodeSums {
 
 template <typename Simd, bool kPlain, std::size_t kSize>
 CodeSums<Simd> sum_codes(const Parts<Simd, kSize>& parts, typename Simd::Float minimum, typename Simd::Float inverse,
-                         typename Simd::Float limit, std::array<typename Simd::Float, kSize>& codes) {
+                         typename Simd::Float limit, Columns<Simd, kSize>& codes) {
   CodeSums<Simd> sums;
   for (std::size_t i = 0; i < kSize; ++i) {
     const auto x = parts.x[i];
     const auto l = affine_code<Simd, kPlain>(inverse * (x - minimum), limit);
-    codes[i] = l;
+    codes.set(i, l);
     const auto weighted = parts.weights[i] * l;
     sums.l = sums.l + weighted;
     sums.ll = sums.ll + weighted * l;
@@ -105,7 +117,7 @@ CodeSums<Simd> sum_codes(const Parts<Simd, kSize>& parts, typename Simd::Float m
 }
 
 template <typename Simd, std::size_t kSize>
-typename Simd::Float affine_error(const Parts<Simd, kSize>& parts, const std::array<typename Simd::Float, kSize>& codes,
+typename Simd::Float affine_error(const Parts<Simd, kSize>& parts, const Columns<Simd, kSize>& codes,
                                   typename Simd::Float scale, typename Simd::Float minimum) {
   auto error = Simd::broadcast(0);
   for (std::size_t i = 0; i < kSize; ++i) {
@@ -134,14 +146,14 @@ AffineFound<Simd> search_affine(const Parts<Simd, kSize>& parts, int limit_code,
   Float minimum = Simd::min(zero, lowest);
   const auto constant = Simd::equal(highest, minimum);
   const auto range = [&] { return Simd::select(constant, Simd::broadcast(1), highest - minimum); };
-  const auto sums_from = [&](Float inverse, std::array<Float, kSize>& codes) {
+  const auto sums_from = [&](Float inverse, Columns<Simd, kSize>& codes) {
     const Float magnitude = Simd::max(Simd::absolute(highest - minimum), Simd::absolute(lowest - minimum));
     return rounds_plainly<Simd>(inverse, magnitude)
                ? sum_codes<Simd, true, kSize>(parts, minimum, inverse, limit, codes)
                : sum_codes<Simd, false, kSize>(parts, minimum, inverse, limit, codes);
   };
 
-  std::array<Float, kSize> codes;
+  Columns<Simd, kSize> codes;
   const Float first_inverse = limit / range();
   AffineFound<Simd> found{Simd::broadcast(1) / first_inverse, minimum, first_inverse, minimum};
   sums_from(first_inverse, codes);
@@ -188,7 +200,7 @@ struct SymmetricFit {
 // `products`: weight times value. Codes lie within a few of the limits, so that they round plainly.
 template <typename Simd, std::size_t kSize>
 SymmetricFit<Simd> symmetric_fit(const Parts<Simd, kSize>& parts,
-                                 const std::array<typename Simd::Float, kSize>& products, typename Simd::Float inverse,
+                                 const Columns<Simd, kSize>& products, typename Simd::Float inverse,
                                  int limit) {
   const auto shift = Simd::broadcast(quant::kRoundingShift);
   const auto least = Simd::broadcast(quant::kRoundingShift - static_cast<float>(limit));
@@ -207,14 +219,14 @@ template <typename Simd, std::size_t kSize>
 SymmetricFound<Simd> search_symmetric(const Parts<Simd, kSize>& parts, int limit) {
   using Float = typename Simd::Float;
   const Float zero = Simd::broadcast(0);
-  std::array<Float, kSize> products;
+  Columns<Simd, kSize> products;
   Float magnitude = zero;
   Float extreme = zero;
   for (std::size_t i = 0; i < kSize; ++i) {
     const Float absolute = Simd::absolute(parts.x[i]);
     extreme = Simd::select(Simd::less(magnitude, absolute), parts.x[i], extreme);
     magnitude = Simd::max(absolute, magnitude);
-    products[i] = parts.weights[i] * parts.x[i];
+    products.set(i, parts.weights[i] * parts.x[i]);
   }
   const auto nothing = Simd::less(magnitude, Simd::broadcast(quant::kNoMagnitude));
   extreme = Simd::select(nothing, Simd::broadcast(1), extreme);
@@ -291,9 +303,9 @@ void weigh_affine_parts(const float* x, std::size_t blocks, const float* importa
   using Float = typename Simd::Float;
   if (importance == nullptr) {
     Float squares = Simd::broadcast(0);
-    for (const Float value : parts.x) squares = squares + value * value;
+    for (std::size_t i = 0; i < kPart; ++i) squares = squares + parts.x[i] * parts.x[i];
     const Float average = Simd::root(squares / Simd::broadcast(static_cast<float>(kPart)));
-    for (std::size_t i = 0; i < kPart; ++i) parts.weights[i] = average + Simd::absolute(parts.x[i]);
+    for (std::size_t i = 0; i < kPart; ++i) parts.weights.set(i, average + Simd::absolute(parts.x[i]));
     return;
   }
   alignas(64) std::array<float, kLanes> mean_square{};
@@ -350,7 +362,7 @@ void quantize_affine_super_blocks(TensorType type, const float* x, std::size_t b
     const AffineLanes<Simd> lanes(search_affine<Simd, kPart>(parts, limit, grid));
     alignas(64) std::array<float, kLanes> weight_sums;
     auto sums = Simd::broadcast(0);
-    for (const auto weight : parts.weights) sums = sums + weight;
+    for (std::size_t i = 0; i < kPart; ++i) sums = sums + parts.weights[i];
     Simd::store(sums, weight_sums.data());
     for (std::size_t k = 0; k < count; ++k) {
       const std::size_t lane = k * quant::kAffineParts;
@@ -371,7 +383,7 @@ void quantize_q6_k(const float* x, const float* importance, std::byte* out) {
   if (importance != nullptr) {
     load_parts<Simd, kSmallPart>(importance, kLanes, parts.weights);
   } else {
-    for (std::size_t i = 0; i < kSmallPart; ++i) parts.weights[i] = parts.x[i] * parts.x[i];
+    for (std::size_t i = 0; i < kSmallPart; ++i) parts.weights.set(i, parts.x[i] * parts.x[i]);
   }
   const SymmetricFound<Simd> found = search_symmetric<Simd, kSmallPart>(parts, quant::kQ6KOffset);
   alignas(64) std::array<float, kLanes> scales;

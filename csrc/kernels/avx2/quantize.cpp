@@ -58,12 +58,9 @@ struct Lanes {
 
   static Float nearest(Float x) { return {nearest(x.low), nearest(x.high)}; }
 
-  static void load_columns(const float* p, std::size_t stride, Float* out) {
-    std::array<__m256, 8> low;
-    std::array<__m256, 8> high;
-    load_eight_columns(p, stride, low.data());
-    load_eight_columns(p + 8 * stride, stride, high.data());
-    for (std::size_t i = 0; i < 8; ++i) out[i] = {low[i], high[i]};
+  static void load_columns(const float* p, std::size_t stride, float* out) {
+    store_eight_columns(p, stride, out, kLanes);
+    store_eight_columns(p + 8 * stride, stride, out + 8, kLanes);
   }
 
   static void store_bytes(Float x, std::uint8_t* p) {

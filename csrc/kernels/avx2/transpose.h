@@ -9,8 +9,8 @@
 namespace engine::kernels::avx2 {
 namespace {
 
-// out[i]: lane j is source[j * stride + i], i and j below 8.
-inline void load_eight_columns(const float* source, std::size_t stride, __m256* out) {
+// out[i * out_stride + j] = source[j * stride + i], i and j below 8.
+inline void store_eight_columns(const float* source, std::size_t stride, float* out, std::size_t out_stride) {
   std::array<__m256, 8> pairs;
   for (std::size_t j = 0; j < 8; j += 2) {
     const __m256 even = _mm256_loadu_ps(source + j * stride);
@@ -26,8 +26,8 @@ inline void load_eight_columns(const float* source, std::size_t stride, __m256* 
     fours[j + 3] = _mm256_shuffle_ps(pairs[j + 1], pairs[j + 3], 0xEE);
   }
   for (std::size_t i = 0; i < 4; ++i) {
-    out[i] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
-    out[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
+    _mm256_storeu_ps(out + i * out_stride, _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20));
+    _mm256_storeu_ps(out + (i + 4) * out_stride, _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31));
   }
 }
 

@@ -1,6 +1,6 @@
 """The C++ extension: GGUF, vocabularies, models and the run loop. See csrc/bindings/."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -14,12 +14,20 @@ class GgufError(Exception):
 class UnsupportedModelError(Exception):
     """The file is well-formed; this engine lacks its architecture, a tensor type, or a shape."""
 
+class UnquantizableTensorError(Exception):
+    """A tensor holds what is no number, or numbers too large for the scales of its type. The message names it."""
+
+class QuantizationCancelledError(Exception):
+    """cancel() was called."""
+
 @final
 class TensorInfo:
     name: str
     type: str  # "F32", "Q4_1", ...
     shape: tuple[int, ...]  # rows outermost, contiguous dimension last
     size_bytes: int
+    def bytes(self) -> bytes:
+        """A copy of the tensor as it lies in the file."""
 
 @final
 class GgufFile:
@@ -81,6 +89,63 @@ class Model:
         kv_cache: str = "f16",
     ) -> list[npt.NDArray[np.float32]]:
         """Every prompt's logits, [positions, vocab_size], all prompts in one batch. For tests and evaluation."""
+
+@final
+class QuantizationProgress:
+    bytes_done: int  # of the source's tensors
+    bytes_total: int
+    tensors_done: int
+    tensors_total: int
+    tensor: str  # one of those that are worked on
+
+@final
+class ModelQuantization:
+    """A model's weights in another recipe's types: ``q8_0``, ``q6_k`` or ``q4_k_m``, byte for byte as every other GGUF
+    quantizer makes them.
+
+    ``importance``: by tensor, how much the errors of each column count, [columns], for experts [experts, columns].
+    Raises GgufError, UnsupportedModelError, ValueError (an unknown recipe, a table that is unknown or cannot run here,
+    no threads, importance that is not finite or does not fit its tensor).
+    """
+
+    def __init__(
+        self,
+        file: GgufFile,
+        recipe: str,
+        *,
+        importance: Mapping[str, npt.NDArray[np.float32]] | None = None,
+        kernel_table: str,
+        threads: int,
+    ) -> None: ...
+    @property
+    def file_bytes(self) -> int:
+        """How large the file will be."""
+    def tensor_types(self) -> dict[str, str]:
+        """What every tensor will be, in the order of the file."""
+    def run(self, path: str) -> None:
+        """Write the GGUF file, without the GIL; once. Where it fails nothing is left at ``path``.
+
+        Raises OSError (FileExistsError where ``path`` exists; a full disk), UnquantizableTensorError,
+        QuantizationCancelledError, MemoryError, RuntimeError (a second run).
+        """
+    def progress(self) -> QuantizationProgress:
+        """From any thread, at any time."""
+    def cancel(self) -> None:
+        """From any thread. run() raises as soon as each of its threads has finished its piece, some milliseconds."""
+
+def target_types(
+    recipe: str,
+    *,
+    architecture: str,
+    layers: int,
+    experts: int,
+    heads: int,
+    kv_heads: int,
+    tensors: Sequence[tuple[str, str, Sequence[int]]],
+) -> list[str]:
+    """The type each of ``tensors``, (name, type, shape), would get in such a model. Raises UnsupportedModelError,
+    ValueError.
+    """
 
 @final
 class SequenceEvents:
@@ -251,6 +316,20 @@ class kernels:  # noqa: N801  a submodule
     ) -> tuple[npt.NDArray[np.float32], list[float], list[float]]:
         """Queries [n, head_dim], each of which sees the first ``visible`` (1 to 64, ascending) of 64 keys and values
         [64, head_dim], stored as ``kv_cache`` says. Returns (weighted sums [n, head_dim], maxima, denominators)."""
+    @staticmethod
+    def quantize_rows(
+        table: str,
+        type: str,  # noqa: A002
+        x: npt.NDArray[np.float32],
+        importance: npt.NDArray[np.float32] | None = None,
+    ) -> bytes:
+        """Rows [rows, columns] as in a file. ``importance``: [columns]."""
+    @staticmethod
+    def dequantize(
+        table: str,
+        type: str,  # noqa: A002
+        weights: bytes,
+    ) -> npt.NDArray[np.float32]: ...
     @staticmethod
     def digest(values: npt.NDArray[np.float32]) -> str:
         """32 hexadecimal digits for the bits of so many floats, as one thread makes them."""

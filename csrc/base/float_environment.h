@@ -20,4 +20,18 @@ class InferenceFloatEnvironment {
   unsigned saved_;
 };
 
+// The float environment of quantization: round to nearest, subnormals kept, no traps, whatever the host process has
+// set.
+class KeptSubnormals {
+ public:
+  KeptSubnormals() : saved_(_mm_getcsr()) { _mm_setcsr(kMaskAllTraps); }
+  ~KeptSubnormals() { _mm_setcsr(saved_); }
+  KeptSubnormals(const KeptSubnormals&) = delete;
+  KeptSubnormals& operator=(const KeptSubnormals&) = delete;
+
+ private:
+  static constexpr unsigned kMaskAllTraps = 0x1F80;
+  unsigned saved_;
+};
+
 }  // namespace engine

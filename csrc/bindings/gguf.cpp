@@ -65,7 +65,10 @@ void register_file(py::module_& m) {
       .def_property_readonly("name", [](const gguf::TensorInfo& t) { return text(t.name); })
       .def_property_readonly("type", [](const gguf::TensorInfo& t) { return text(gguf::type_traits(t.type).name); })
       .def_property_readonly("shape", shape)
-      .def_property_readonly("size_bytes", [](const gguf::TensorInfo& t) { return t.bytes.size(); });
+      .def_property_readonly("size_bytes", [](const gguf::TensorInfo& t) { return t.bytes.size(); })
+      .def("bytes", [](const gguf::TensorInfo& t) {
+        return py::bytes(reinterpret_cast<const char*>(t.bytes.data()), t.bytes.size());
+      });
 
   py::class_<gguf::File, std::shared_ptr<gguf::File>>(m, "GgufFile")
       .def(py::init<const std::string&>(), py::arg("path"), py::call_guard<py::gil_scoped_release>())

@@ -22,35 +22,21 @@ namespace py = pybind11;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Halves = py::array_t<std::uint16_t, py::array::c_style | py::array::forcecast>;
 
-const kernels::KernelTable& table_named(const std::string& name) {
-  const kernels::KernelTable* table = kernels::find_kernel_table(name);
-  if (table == nullptr || !table->unavailable().empty()) throw std::invalid_argument("kernel table '" + name + "'");
-  return *table;
-}
-
 void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(what);
 }
 
 std::size_t size_of(const py::array& array) { return static_cast<std::size_t>(array.size()); }
 
-gguf::TensorType type_named(const std::string& name) {
-  for (std::uint32_t id = 0; id < 64; ++id) {
-    const auto traits = gguf::type_traits(id);
-    if (traits && traits->name == name) return traits->type;
-  }
-  throw std::invalid_argument("tensor type '" + name + "'");
-}
-
 // weights: the rows' bytes as in a file, x: [tokens, columns]; returns [tokens, rows].
 Floats multiply(const std::string& table_name, const std::string& type_name, const py::bytes& weights, std::size_t rows,
                 const Floats& x) {
-  const kernels::KernelTable& table = table_named(table_name);
+  const kernels::KernelTable& table = usable_kernel_table(table_name);
   const std::string_view bytes = weights;
   require(x.ndim() == 2 && x.size() > 0, "x is not [tokens, columns]");
   const auto tokens = static_cast<std::size_t>(x.shape(0));
   kernels::Matrix matrix;
-  matrix.type = type_named(type_name);
+  matrix.type = tensor_type(type_name);
   matrix.rows = rows;
   matrix.columns = static_cast<std::size_t>(x.shape(1));
   matrix.raw = {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()};
@@ -77,7 +63,7 @@ Floats rms_norm(const std::string& table_name, const Floats& x, const Floats& we
   require(x.size() > 0 && weight.size() == x.size(), "x and weight differ in size, or are empty");
   Floats out(x.size());
   const InferenceFloatEnvironment environment;
-  table_named(table_name)
+  usable_kernel_table(table_name)
       .rms_norm(x.data(), weight.data(), epsilon, static_cast<std::size_t>(x.size()), out.mutable_data());
   return out;
 }
@@ -96,7 +82,7 @@ py::tuple quantize(const std::string& table_name, const Floats& x, std::size_t b
   std::vector<std::int16_t> part_sums(n / 32);
   const kernels::QuantizedRow row{codes.mutable_data(), shifts.data(),    scales.data(),   block_sums.data(),
                                   scaled_sums.data(),   half_sums.data(), part_sums.data()};
-  const kernels::KernelTable& table = table_named(table_name);
+  const kernels::KernelTable& table = usable_kernel_table(table_name);
   const InferenceFloatEnvironment environment;
   (super ? table.quantize_super_blocks : table.quantize_blocks)(x.data(), n, row);
   for (std::int32_t& shift : shifts) shift = 1 << shift;
@@ -113,7 +99,7 @@ Floats rotate(const std::string& table_name, const Floats& heads, std::size_t he
   require(head_dim > 0 && size_of(heads) % head_dim == 0, "heads are not whole");
   require(cosines.size() == sines.size() && dimensions <= head_dim, "cosines and sines do not fit the heads");
   const InferenceFloatEnvironment environment;
-  table_named(table_name)
+  usable_kernel_table(table_name)
       .rotate(out.mutable_data(), static_cast<std::size_t>(heads.size()) / head_dim, head_dim, dimensions,
               cosines.data(), sines.data(), halves ? kernels::RopeLayout::Halves : kernels::RopeLayout::Adjacent);
   return out;
@@ -122,7 +108,7 @@ Floats rotate(const std::string& table_name, const Floats& heads, std::size_t he
 Halves half_from_float(const std::string& table_name, const Floats& x) {
   Halves out(x.size());
   const InferenceFloatEnvironment environment;
-  table_named(table_name).half_from_float(x.data(), static_cast<std::size_t>(x.size()), out.mutable_data());
+  usable_kernel_table(table_name).half_from_float(x.data(), static_cast<std::size_t>(x.size()), out.mutable_data());
   return out;
 }
 
@@ -130,7 +116,7 @@ Floats silu_multiply(const std::string& table_name, const Floats& gate, const Fl
   require(gate.size() == up.size(), "gate and up differ in size");
   Floats out(std::vector<py::ssize_t>{gate.size()}, gate.data());
   const InferenceFloatEnvironment environment;
-  table_named(table_name).silu_multiply(out.mutable_data(), up.data(), static_cast<std::size_t>(gate.size()));
+  usable_kernel_table(table_name).silu_multiply(out.mutable_data(), up.data(), static_cast<std::size_t>(gate.size()));
   return out;
 }
 
@@ -141,7 +127,7 @@ py::tuple quantize_kv(const std::string& table_name, const Floats& x) {
   py::array_t<std::int8_t> codes(static_cast<py::ssize_t>(n));
   Halves scales(static_cast<py::ssize_t>(n / kernels::kKvScaleChannels));
   const InferenceFloatEnvironment environment;
-  table_named(table_name).quantize_kv(x.data(), n, codes.mutable_data(), scales.mutable_data());
+  usable_kernel_table(table_name).quantize_kv(x.data(), n, codes.mutable_data(), scales.mutable_data());
   return py::make_tuple(codes, scales);
 }
 
@@ -149,7 +135,7 @@ py::tuple quantize_kv(const std::string& table_name, const Floats& x) {
 // merged into an empty total. Returns (sums [n, head_dim], maxima, denominators).
 py::tuple attend(const std::string& table_name, const std::string& kv_cache, const Floats& queries, const Floats& keys,
                  const Floats& values, const std::vector<std::size_t>& visible, float scale) {
-  const kernels::KernelTable& table = table_named(table_name);
+  const kernels::KernelTable& table = usable_kernel_table(table_name);
   require(queries.ndim() == 2, "queries are not [n, head_dim]");
   const auto n = static_cast<std::size_t>(queries.shape(0));
   const auto head_dim = static_cast<std::size_t>(queries.shape(1));
@@ -212,6 +198,20 @@ kernels::KvType kv_type(std::string_view name) {
   return *type;
 }
 
+gguf::TensorType tensor_type(const std::string& name) {
+  for (std::uint32_t id = 0; id < 64; ++id) {
+    const auto traits = gguf::type_traits(id);
+    if (traits && traits->name == name) return traits->type;
+  }
+  throw std::invalid_argument("tensor type '" + name + "'");
+}
+
+const kernels::KernelTable& usable_kernel_table(const std::string& name) {
+  const kernels::KernelTable* table = kernels::find_kernel_table(name);
+  if (table == nullptr || !table->unavailable().empty()) throw std::invalid_argument("kernel table '" + name + "'");
+  return *table;
+}
+
 void register_kernels(py::module_& m) {
   py::module_ kernels = m.def_submodule("kernels");
   kernels.def("multiply", &multiply, py::arg("table"), py::arg("type"), py::arg("weights"), py::arg("rows"),
@@ -229,6 +229,7 @@ void register_kernels(py::module_& m) {
       "digest", [](const Floats& values) { return digest_of(values.data(), size_of(values)).hexadecimal(); },
       py::arg("values"));
   register_multiply_timing(kernels);
+  register_row_quantizers(kernels);
 }
 
 }  // namespace engine::bindings

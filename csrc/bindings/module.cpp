@@ -7,6 +7,7 @@
 #include "bindings/register.h"
 #include "gguf/error.h"
 #include "kernels/kernel_table.h"
+#include "quant/model_quantization.h"
 
 namespace py = pybind11;
 
@@ -43,6 +44,8 @@ PYBIND11_MODULE(_core, m) {
   m.attr("__version__") = ENGINE_VERSION;
   register_error<engine::gguf::MalformedFile>(m, "GgufError");
   register_error<engine::UnsupportedModel>(m, "UnsupportedModelError");
+  register_error<engine::quant::UnquantizableTensor>(m, "UnquantizableTensorError");
+  register_error<engine::quant::QuantizationCancelled>(m, "QuantizationCancelledError");
   py::register_exception_translator(&translate_system_error);
   m.def("cpu_model", &engine::cpu_model);
   m.def("cpu_features", [] {
@@ -65,5 +68,6 @@ PYBIND11_MODULE(_core, m) {
   engine::bindings::register_kernels(m);
   engine::bindings::register_machine_probes(m);
   engine::bindings::register_model(m);
+  engine::bindings::register_quantization(m);
   engine::bindings::register_runtime(m);
 }

@@ -228,10 +228,12 @@ File::File(const std::string& path) : path_(path), mapping_(path) {
 
 void File::read_metadata(Reader& reader, std::uint64_t count) {
   for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t begin = reader.position();
     const std::string_view key = reader.string("a key", kMaxKeyBytes);
     const std::string what = "key " + quoted(key);
     if (!values_.emplace(key, reader.value(what)).second) throw MalformedFile(what + " appears twice");
     keys_.push_back(key);
+    pairs_.push_back(mapping_.bytes().subspan(begin, reader.position() - begin));
   }
 }
 
@@ -240,6 +242,7 @@ void File::read_tensors(Reader& reader, std::uint64_t count) {
   if (!std::has_single_bit(alignment) || alignment > kMaxAlignment) {
     throw MalformedFile("general.alignment is " + std::to_string(alignment) + ", not a power of two up to 65536");
   }
+  alignment_ = alignment;
   std::vector<std::uint64_t> offsets;
   for (std::uint64_t i = 0; i < count; ++i) {
     TensorInfo tensor{};

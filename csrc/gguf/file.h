@@ -70,6 +70,10 @@ class File {
   std::size_t size() const { return mapping_.bytes().size(); }
   std::span<const std::string_view> keys() const { return keys_; }
   std::span<const TensorInfo> tensors() const { return tensors_; }
+  // [keys] Each key with its value, as they lie in the file.
+  std::span<const std::span<const std::byte>> pairs() const { return pairs_; }
+  // What tensors begin at a multiple of.
+  std::uint64_t alignment() const { return alignment_; }
 
   const Value* find(std::string_view key) const;
   const TensorInfo* find_tensor(std::string_view name) const;
@@ -91,7 +95,9 @@ class File {
   std::string path_;
   MappedFile mapping_;
   std::uint32_t version_ = 0;
+  std::uint64_t alignment_ = 0;
   std::vector<std::string_view> keys_;
+  std::vector<std::span<const std::byte>> pairs_;
   std::unordered_map<std::string_view, Value> values_;
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string_view, std::size_t> tensor_index_;

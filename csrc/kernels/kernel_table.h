@@ -8,6 +8,7 @@
 
 #include "kernels/kv_block.h"
 #include "kernels/matrix.h"
+#include "quant/row_quantizer.h"
 
 // The numerical operations, one table for each instruction set. Every table computes the same bits; docs/determinism.md
 // gives the formulas. The reference table states them in scalar code.
@@ -85,6 +86,10 @@ struct KernelTable {
 
   // gate[i] = silu(gate[i]) * up[i]
   void (*silu_multiply)(float* gate, const float* up, std::size_t n);
+
+  // From a model's weights to another model's. Unlike all above they keep subnormals; see KeptSubnormals.
+  quant::QuantizeRows quantize_rows;
+  quant::Dequantize dequantize;
 };
 
 // Every table of this build, best first.

@@ -22,22 +22,12 @@ void add_fifth_bits(const std::uint8_t* packed, std::uint8_t* codes) {
   for (std::size_t i = 0; i < 32; ++i) codes[i] |= static_cast<std::uint8_t>(((bits >> i) & 1u) << 4);
 }
 
-// Eight 6-bit scales and eight 6-bit minimums in 12 bytes.
-void decode_six_bit_scales(const std::uint8_t* packed, SuperBlock& block) {
-  for (std::size_t j = 0; j < 4; ++j) {
-    block.scales[j] = static_cast<std::int8_t>(packed[j] & 63);
-    block.minimums[j] = packed[j + 4] & 63;
-    block.scales[j + 4] = static_cast<std::int8_t>((packed[j + 8] & 0x0F) | ((packed[j] >> 6) << 4));
-    block.minimums[j + 4] = static_cast<std::uint8_t>((packed[j + 8] >> 4) | ((packed[j + 4] >> 6) << 4));
-  }
-}
-
 SuperBlock decode_q45_k(TensorType type, const std::byte* source) {
   SuperBlock block{};
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(source);
   block.scale = load_half(bytes);
   block.minimum = load_half(bytes + 2);
-  decode_six_bit_scales(bytes + 4, block);
+  decode_six_bit_scales(bytes + 4, block.scales.data(), block.minimums.data());
   const std::uint8_t* high = bytes + 16;
   const std::uint8_t* low = type == TensorType::Q5_K ? high + 32 : high;
   for (std::size_t pair = 0; pair < 4; ++pair) {
@@ -123,6 +113,15 @@ Block decode_block(TensorType type, const std::byte* source) {
   decode_nibbles(five_bits ? bytes + 4 : bytes, block.codes.data());
   if (five_bits) add_fifth_bits(bytes, block.codes.data());
   return block;
+}
+
+void decode_six_bit_scales(const std::uint8_t* packed, std::int8_t* scales, std::uint8_t* minimums) {
+  for (std::size_t j = 0; j < 4; ++j) {
+    scales[j] = static_cast<std::int8_t>(packed[j] & 63);
+    minimums[j] = packed[j + 4] & 63;
+    scales[j + 4] = static_cast<std::int8_t>((packed[j + 8] & 0x0F) | ((packed[j] >> 6) << 4));
+    minimums[j + 4] = static_cast<std::uint8_t>((packed[j + 8] >> 4) | ((packed[j + 4] >> 6) << 4));
+  }
 }
 
 SuperBlock decode_super_block(TensorType type, const std::byte* source) {

@@ -39,6 +39,9 @@ inline constexpr int kQ6KOffset = 32;
 
 SuperBlock decode_super_block(gguf::TensorType type, const std::byte* source);
 
+// Of Q4_K and Q5_K: eight 6-bit scales and eight 6-bit minimums in 12 bytes.
+void decode_six_bit_scales(const std::uint8_t* packed, std::int8_t* scales, std::uint8_t* minimums);
+
 // One row of `columns` weights, each as the format defines it: products first, then the sum, nothing fused.
 void dequantize_row(gguf::TensorType type, const std::byte* source, std::size_t columns, float* out);
 

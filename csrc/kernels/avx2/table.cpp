@@ -23,6 +23,8 @@ const KernelTable& table() {
       .attend_q8_0 = attend_q8_0,
       .merge_split = merge_split,
       .silu_multiply = silu_multiply,
+      .quantize_rows = quantize_rows,
+      .dequantize = dequantize,
   };
   return kTable;
 }

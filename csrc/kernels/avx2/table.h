@@ -19,6 +19,12 @@ void half_from_float(const float* x, std::size_t n, std::uint16_t* out);
 void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales);
 void silu_multiply(float* gate, const float* up, std::size_t n);
 
+void quantize_rows(gguf::TensorType type, const float* x, std::size_t rows, std::size_t columns,
+                   const float* importance, std::byte* out);
+// The cases that need no search: F16, and blocks of 32 without importance.
+void quantize_even_rows(gguf::TensorType type, const float* x, std::size_t rows, std::size_t columns, std::byte* out);
+void dequantize(gguf::TensorType type, const std::byte* source, std::size_t count, float* out);
+
 void attend_f16(const AttentionBlock& block);
 void attend_q8_0(const AttentionBlock& block);
 void merge_split(const SoftmaxState& split, const float* split_output, std::size_t head_dim, SoftmaxState& total,

@@ -1,5 +1,7 @@
 #include "kernels/reference/table.h"
 
+#include "quant/block.h"
+
 namespace engine::kernels::reference {
 
 const KernelTable& table() {
@@ -19,6 +21,8 @@ const KernelTable& table() {
       .attend_q8_0 = attend_q8_0,
       .merge_split = merge_split,
       .silu_multiply = silu_multiply,
+      .quantize_rows = quant::quantize_rows,
+      .dequantize = quant::dequantize_row,
   };
   return kTable;
 }

@@ -1,0 +1,145 @@
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "base/float_environment.h"
+#include "bindings/register.h"
+#include "gguf/file.h"
+#include "kernels/kernel_table.h"
+#include "quant/model_quantization.h"
+#include "quant/recipe.h"
+
+namespace engine::bindings {
+namespace {
+
+namespace py = pybind11;
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using Dimensions = std::vector<std::uint64_t>;
+using quant::ModelQuantization;
+
+quant::Recipe recipe_named(const std::string& name) {
+  const auto recipe = quant::find_recipe(name);
+  if (!recipe) throw std::invalid_argument("no recipe is named '" + name + "'");
+  return *recipe;
+}
+
+py::str type_name(gguf::TensorType type) { return text(gguf::type_traits(type).name); }
+
+// tensors: (name, type, shape as TensorInfo has it).
+std::vector<py::str> target_types(const std::string& recipe, const std::string& architecture, std::size_t layers,
+                                  std::size_t experts, std::size_t heads, std::size_t kv_heads,
+                                  const std::vector<std::tuple<std::string, std::string, Dimensions>>& named) {
+  std::vector<Dimensions> dimensions;
+  for (const auto& [name, type, shape] : named) {
+    if (shape.empty()) throw std::invalid_argument("tensor '" + name + "' has no dimensions");
+    dimensions.emplace_back(shape.rbegin(), shape.rend());
+  }
+  std::vector<quant::RecipeTensor> tensors;
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    tensors.push_back({std::get<0>(named[i]), tensor_type(std::get<1>(named[i])), dimensions[i]});
+  }
+  std::vector<std::size_t> order(tensors.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::ranges::sort(
+      order, [&](std::size_t a, std::size_t b) { return quant::recipe_precedes(tensors[a].name, tensors[b].name); });
+  std::vector<quant::RecipeTensor> ordered;
+  for (const std::size_t i : order) ordered.push_back(tensors[i]);
+  const auto types =
+      quant::target_types(recipe_named(recipe), {architecture, layers, experts, heads, kv_heads}, ordered);
+  std::vector<py::str> names(tensors.size());
+  for (std::size_t i = 0; i < order.size(); ++i) names[order[i]] = type_name(types[i]);
+  return names;
+}
+
+std::unique_ptr<ModelQuantization> make_quantization(std::shared_ptr<gguf::File> file, const std::string& recipe,
+                                                     const std::optional<std::map<std::string, Floats>>& importance,
+                                                     const std::string& kernel_table, unsigned threads) {
+  quant::ImportanceMatrix matrix;
+  if (importance) {
+    for (const auto& [name, values] : *importance) {
+      matrix.emplace(name, std::vector<float>(values.data(), values.data() + values.size()));
+    }
+  }
+  const kernels::KernelTable& table = usable_kernel_table(kernel_table);
+  return std::make_unique<ModelQuantization>(std::move(file), recipe_named(recipe), std::move(matrix),
+                                             ModelQuantization::Kernels{table.quantize_rows, table.dequantize},
+                                             threads);
+}
+
+py::dict tensor_types(const ModelQuantization& quantization) {
+  py::dict types;
+  for (const ModelQuantization::Target& target : quantization.targets()) {
+    types[text(target.source->name)] = type_name(target.type);
+  }
+  return types;
+}
+
+// x: [rows, columns]. The rows' bytes as in a file.
+py::bytes quantize_rows(const std::string& table_name, const std::string& type_named, const Floats& x,
+                        const std::optional<Floats>& importance) {
+  if (x.ndim() != 2) throw std::invalid_argument("x is not [rows, columns]");
+  const auto rows = static_cast<std::size_t>(x.shape(0));
+  const auto columns = static_cast<std::size_t>(x.shape(1));
+  const gguf::TypeTraits& traits = gguf::type_traits(tensor_type(type_named));
+  if (traits.type == gguf::TensorType::F32 || traits.type == gguf::TensorType::BF16) {
+    throw std::invalid_argument("nothing is quantized to " + type_named);
+  }
+  if (columns % traits.block_elements != 0) throw std::invalid_argument("columns are not whole blocks");
+  if (importance && importance->size() != x.shape(1)) throw std::invalid_argument("importance is not [columns]");
+  std::vector<std::byte> out(rows * columns / traits.block_elements * traits.block_bytes);
+  const KeptSubnormals environment;
+  usable_kernel_table(table_name)
+      .quantize_rows(traits.type, x.data(), rows, columns, importance ? importance->data() : nullptr, out.data());
+  return {reinterpret_cast<const char*>(out.data()), out.size()};
+}
+
+Floats dequantize(const std::string& table_name, const std::string& type_named, const py::bytes& blocks) {
+  const std::string_view bytes = blocks;
+  const gguf::TypeTraits& traits = gguf::type_traits(tensor_type(type_named));
+  if (bytes.size() % traits.block_bytes != 0) throw std::invalid_argument("bytes are not whole blocks");
+  const std::size_t count = bytes.size() / traits.block_bytes * traits.block_elements;
+  Floats out(static_cast<py::ssize_t>(count));
+  const KeptSubnormals environment;
+  usable_kernel_table(table_name)
+      .dequantize(traits.type, reinterpret_cast<const std::byte*>(bytes.data()), count, out.mutable_data());
+  return out;
+}
+
+}  // namespace
+
+void register_quantization(py::module_& m) {
+  m.def("target_types", &target_types, py::arg("recipe"), py::kw_only(), py::arg("architecture"), py::arg("layers"),
+        py::arg("experts"), py::arg("heads"), py::arg("kv_heads"), py::arg("tensors"));
+  py::class_<quant::QuantizationProgress>(m, "QuantizationProgress")
+      .def_readonly("bytes_done", &quant::QuantizationProgress::bytes_done)
+      .def_readonly("bytes_total", &quant::QuantizationProgress::bytes_total)
+      .def_readonly("tensors_done", &quant::QuantizationProgress::tensors_done)
+      .def_readonly("tensors_total", &quant::QuantizationProgress::tensors_total)
+      .def_property_readonly("tensor", [](const quant::QuantizationProgress& p) { return text(p.tensor); });
+  py::class_<ModelQuantization>(m, "ModelQuantization")
+      .def(py::init(&make_quantization), py::arg("file"), py::arg("recipe"), py::kw_only(),
+           py::arg("importance") = py::none(), py::arg("kernel_table"), py::arg("threads"))
+      .def_property_readonly("file_bytes", &ModelQuantization::file_bytes)
+      .def("tensor_types", &tensor_types)
+      // The name points into the file, which the quantization keeps.
+      .def("progress", &ModelQuantization::progress, py::keep_alive<0, 1>())
+      .def("cancel", &ModelQuantization::cancel)
+      // Nothing of Python is touched while the GIL is released.
+      .def("run", &ModelQuantization::run, py::arg("path"), py::call_guard<py::gil_scoped_release>());
+}
+
+void register_row_quantizers(py::module_& m) {
+  m.def("quantize_rows", &quantize_rows, py::arg("table"), py::arg("type"), py::arg("x"),
+        py::arg("importance") = py::none());
+  m.def("dequantize", &dequantize, py::arg("table"), py::arg("type"), py::arg("weights"));
+}
+
+}  // namespace engine::bindings

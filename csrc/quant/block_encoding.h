@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "gguf/tensor_type.h"
+
+// The inverse of decode_block() and decode_super_block(): codes and scales into a file's bytes.
+namespace engine::quant {
+
+// Q8_0, Q4_0, Q4_1, Q5_0, Q5_1. `scale` and `minimum` are halves; the symmetric types have no minimum.
+void encode_block(gguf::TensorType type, std::uint16_t scale, std::uint16_t minimum, const std::uint8_t* codes,
+                  std::byte* out);
+
+// The inverse of decode_six_bit_scales(). A number of more than 6 bits spills into those of a later one, as in other
+// GGUF quantizers.
+void encode_six_bit_scales(const std::uint8_t* scales, const std::uint8_t* minimums, std::uint8_t* packed);
+
+// `scales`: for Q4_K and Q5_K 12 bytes as encode_six_bit_scales() makes them; for Q6_K 16 signed bytes, and no minimum.
+void encode_super_block(gguf::TensorType type, std::uint16_t scale, std::uint16_t minimum, const std::uint8_t* scales,
+                        const std::uint8_t* codes, std::byte* out);
+
+}  // namespace engine::quant

@@ -1,0 +1,257 @@
+#include "quant/model_quantization.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <span>
+
+#include "base/checked.h"
+#include "base/float_environment.h"
+#include "base/thread_team.h"
+#include "gguf/header.h"
+#include "gguf/mapped_file.h"
+#include "quant/finite.h"
+#include "quant/target_file.h"
+
+namespace engine::quant {
+namespace {
+
+using gguf::TensorInfo;
+using gguf::TensorType;
+
+// Values of a piece: half a megabyte of floats stays in a core's second cache.
+constexpr std::size_t kPieceValues = std::size_t{128} * 1024;
+constexpr std::uint32_t kQuantizationVersion = 2;
+constexpr std::string_view kVersionKey = "general.quantization_version";
+constexpr std::string_view kFileTypeKey = "general.file_type";
+// What a file that is one of several has; the new one is whole.
+constexpr std::array<std::string_view, 3> kSplitKeys{"split.no", "split.count", "split.tensors.count"};
+
+std::uint64_t bytes_of(TensorType type, std::uint64_t values) {
+  const gguf::TypeTraits& traits = gguf::type_traits(type);
+  return values / traits.block_elements * traits.block_bytes;
+}
+
+std::size_t rows_of_expert(const TensorInfo& tensor) { return tensor.dimensions.size() > 1 ? tensor.dimensions[1] : 1; }
+
+std::size_t rows_of_piece(const TensorInfo& tensor) {
+  return std::max<std::size_t>(1, kPieceValues / tensor.columns());
+}
+
+// No piece has rows of two experts: each has its own importance.
+std::size_t pieces_of_expert(const TensorInfo& tensor) {
+  return divide_up(rows_of_expert(tensor), rows_of_piece(tensor));
+}
+
+// Without the outermost dimensions of 1, as files have it.
+std::span<const std::uint64_t> stored_dimensions(const TensorInfo& tensor) {
+  std::span<const std::uint64_t> dimensions = tensor.dimensions;
+  while (dimensions.size() > 1 && dimensions.back() == 1) dimensions = dimensions.first(dimensions.size() - 1);
+  return dimensions;
+}
+
+[[noreturn]] void refuse(const TensorInfo& tensor, std::string_view why) {
+  throw UnquantizableTensor("tensor " + gguf::quoted(tensor.name) + " " + std::string(why));
+}
+
+}  // namespace
+
+// Rows of one tensor, all of one expert.
+struct ModelQuantization::Piece {
+  std::size_t target;
+  std::size_t expert;
+  std::size_t row;  // of all experts' rows
+  std::size_t rows;
+};
+
+// One thread's memory.
+class ModelQuantization::Worker {
+ public:
+  Worker(const Kernels& kernels, std::span<const Target> targets) : kernels_(kernels) {
+    std::size_t values = 0;
+    std::size_t bytes = 0;
+    for (const Target& target : targets) {
+      if (target.type == target.source->type) continue;
+      const std::size_t most =
+          std::min(rows_of_piece(*target.source), rows_of_expert(*target.source)) * target.source->columns();
+      values = std::max(values, most);
+      bytes = std::max<std::size_t>(bytes, bytes_of(target.type, most));
+    }
+    values_.resize(values);
+    bytes_.resize(bytes);
+  }
+
+  // The piece's rows in the target's type; in place where it is the source's.
+  std::span<const std::byte> convert(const Target& target, const Piece& piece, const float* importance) {
+    const TensorInfo& source = *target.source;
+    const std::size_t columns = source.columns();
+    const std::size_t count = piece.rows * columns;
+    const std::span<const std::byte> rows = source_rows(target, piece);
+    if (target.type == source.type) {
+      if (!all_finite(source.type, rows)) refuse(source, "holds infinities or what is no number");
+      return rows;
+    }
+    const std::span<float> values = std::span(values_).first(count);
+    kernels_.dequantize(source.type, rows.data(), count, values.data());
+    if (!all_finite(values)) refuse(source, "holds infinities or what is no number");
+    const std::span<std::byte> out = std::span(bytes_).first(bytes_of(target.type, count));
+    kernels_.quantize(target.type, values.data(), piece.rows, columns, importance, out.data());
+    if (!all_finite(target.type, out)) {
+      refuse(source, "holds numbers too large for " + std::string(gguf::type_traits(target.type).name));
+    }
+    return out;
+  }
+
+  static std::span<const std::byte> source_rows(const Target& target, const Piece& piece) {
+    const std::size_t row_bytes = bytes_of(target.source->type, target.source->columns());
+    return target.source->bytes.subspan(piece.row * row_bytes, piece.rows * row_bytes);
+  }
+
+ private:
+  Kernels kernels_;
+  std::vector<float> values_;
+  std::vector<std::byte> bytes_;
+};
+
+ModelQuantization::ModelQuantization(std::shared_ptr<const gguf::File> file, Recipe recipe, ImportanceMatrix importance,
+                                     Kernels kernels, unsigned threads)
+    : file_(std::move(file)), importance_(std::move(importance)), kernels_(kernels), threads_(threads) {
+  if (threads == 0) throw std::invalid_argument("threads must be at least 1");
+  plan_targets(recipe);
+  check_importance();
+  plan_header(recipe);
+  std::size_t pieces = 0;
+  pieces_left_ = std::vector<std::atomic<std::size_t>>(targets_.size());
+  for (std::size_t t = 0; t < targets_.size(); ++t) {
+    const TensorInfo& source = *targets_[t].source;
+    const std::size_t own = source.rows() / rows_of_expert(source) * pieces_of_expert(source);
+    pieces_left_[t].store(own, std::memory_order_relaxed);
+    pieces += own;
+    pieces_end_.push_back(pieces);
+    source_bytes_ += source.bytes.size();
+  }
+}
+
+void ModelQuantization::plan_targets(Recipe recipe) {
+  for (const TensorInfo& tensor : file_->tensors()) targets_.push_back({&tensor, tensor.type, 0, 0});
+  std::ranges::sort(targets_, [](const Target& left, const Target& right) {
+    return recipe_precedes(left.source->name, right.source->name);
+  });
+  std::vector<RecipeTensor> tensors;
+  for (const Target& target : targets_) {
+    tensors.push_back({target.source->name, target.source->type, target.source->dimensions});
+  }
+  const std::vector<TensorType> types = target_types(recipe, read_model_traits(*file_), tensors);
+  for (std::size_t t = 0; t < targets_.size(); ++t) targets_[t].type = types[t];
+}
+
+void ModelQuantization::plan_header(Recipe recipe) {
+  gguf::Header header;
+  for (std::size_t i = 0; i < file_->keys().size(); ++i) {
+    const std::string_view key = file_->keys()[i];
+    const bool dropped =
+        key == kVersionKey || key == kFileTypeKey || std::ranges::find(kSplitKeys, key) != kSplitKeys.end();
+    if (!dropped) header.add_pair(file_->pairs()[i]);
+  }
+  header.add_unsigned(kVersionKey, kQuantizationVersion);
+  header.add_unsigned(kFileTypeKey, file_type(recipe));
+  std::uint64_t offset = 0;
+  for (Target& target : targets_) {
+    target.bytes = bytes_of(target.type, target.source->columns() * target.source->rows());
+    target.offset = offset;
+    header.add_tensor(target.source->name, target.type, stored_dimensions(*target.source), offset);
+    offset += round_up(target.bytes, file_->alignment());
+  }
+  header_ = header.bytes(file_->alignment());
+  for (Target& target : targets_) target.offset += header_.size();
+  file_bytes_ = header_.size() + offset;
+}
+
+void ModelQuantization::check_importance() const {
+  for (const auto& [name, values] : importance_) {
+    if (!all_finite(values)) {
+      throw std::invalid_argument("the importance of " + gguf::quoted(name) + " is not finite");
+    }
+  }
+  for (const Target& target : targets_) {
+    const TensorInfo& source = *target.source;
+    const auto found = importance_.find(source.name);
+    if (found == importance_.end() || target.type == source.type || source.name == "token_embd.weight") continue;
+    const std::size_t wanted = source.rows() / rows_of_expert(source) * source.columns();
+    if (found->second.size() == wanted) continue;
+    throw std::invalid_argument("the importance of " + gguf::quoted(source.name) + " has " +
+                                std::to_string(found->second.size()) + " values where the tensor has " +
+                                std::to_string(wanted) + " columns");
+  }
+}
+
+const float* ModelQuantization::importance_of(const Target& target, std::size_t expert) const {
+  const TensorInfo& source = *target.source;
+  const auto found = importance_.find(source.name);
+  if (found == importance_.end()) return nullptr;
+  if (found->second.size() != source.rows() / rows_of_expert(source) * source.columns()) return nullptr;
+  return found->second.data() + expert * source.columns();
+}
+
+ModelQuantization::Piece ModelQuantization::piece(std::size_t index) const {
+  const auto after = std::ranges::upper_bound(pieces_end_, index);
+  const auto target = static_cast<std::size_t>(after - pieces_end_.begin());
+  const std::size_t within = target == 0 ? index : index - pieces_end_[target - 1];
+  const TensorInfo& source = *targets_[target].source;
+  const std::size_t expert = within / pieces_of_expert(source);
+  const std::size_t begin = within % pieces_of_expert(source) * rows_of_piece(source);
+  const std::size_t rows = std::min(rows_of_piece(source), rows_of_expert(source) - begin);
+  return {target, expert, expert * rows_of_expert(source) + begin, rows};
+}
+
+void ModelQuantization::work(Worker& worker, const TargetFile& file) {
+  const KeptSubnormals environment;
+  const std::size_t pieces = pieces_end_.empty() ? 0 : pieces_end_.back();
+  while (!failed_.load(std::memory_order_relaxed)) {
+    const std::size_t index = next_piece_.fetch_add(1, std::memory_order_relaxed);
+    if (index >= pieces) return;
+    try {
+      if (cancelled_.load(std::memory_order_relaxed)) throw QuantizationCancelled("the quantization was cancelled");
+      const Piece current = piece(index);
+      const Target& target = targets_[current.target];
+      current_.store(current.target, std::memory_order_relaxed);
+      const std::uint64_t row_bytes = bytes_of(target.type, target.source->columns());
+      file.write(worker.convert(target, current, importance_of(target, current.expert)),
+                 target.offset + current.row * row_bytes);
+      finish_piece(current);
+    } catch (...) {
+      const std::scoped_lock lock(failure_mutex_);
+      if (!failure_) failure_ = std::current_exception();
+      failed_.store(true, std::memory_order_relaxed);
+    }
+  }
+}
+
+void ModelQuantization::finish_piece(const Piece& piece) {
+  const std::span<const std::byte> source = Worker::source_rows(targets_[piece.target], piece);
+  gguf::MappedFile::release(source);
+  bytes_done_.fetch_add(source.size(), std::memory_order_relaxed);
+  if (pieces_left_[piece.target].fetch_sub(1, std::memory_order_relaxed) == 1) {
+    tensors_done_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void ModelQuantization::run(const std::string& path) {
+  if (started_.exchange(true)) throw std::logic_error("a quantization runs once");
+  ThreadTeam team(threads_, std::chrono::microseconds(0));
+  std::vector<Worker> workers(team.size(), Worker(kernels_, targets_));
+  TargetFile file(path, file_bytes_);
+  file.write(std::as_bytes(std::span(header_)), 0);
+  team.run([&](unsigned member) { work(workers[member], file); });
+  if (failure_) std::rethrow_exception(failure_);
+  file.keep();
+}
+
+QuantizationProgress ModelQuantization::progress() const {
+  const std::size_t current = current_.load(std::memory_order_relaxed);
+  return {bytes_done_.load(std::memory_order_relaxed), source_bytes_, tensors_done_.load(std::memory_order_relaxed),
+          targets_.size(), current < targets_.size() ? targets_[current].source->name : std::string_view{}};
+}
+
+}  // namespace engine::quant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from actors.ports import Prepared, ReportProgress
 from engine.config import EngineConfig
@@ -11,7 +12,7 @@ from engine.models import ModelRegistry
 from engine.planning import capabilities, check_request, estimate, resolve_plan
 from engine.prompt import prepare_prompt
 from protocol.messages import ModelDescription, ModelSummary
-from protocol.plan import RunRequest
+from protocol.plan import Quantization, RunRequest
 
 
 class EngineDomain:
@@ -38,7 +39,7 @@ class EngineDomain:
         check_request(request, self._machine, self._energy)
         artifact = self._registry.resolve(request.model)
         prompt = prepare_prompt(request, artifact)
-        facts = artifact.facts()
+        facts = artifact.facts(cast("Quantization", request.execution.quantization))
         plan = resolve_plan(request, facts, prompt, self._machine, self._energy, self._config)
         return Prepared(plan, prompt.token_ids, estimate(plan, facts, len(prompt.token_ids)))
 

@@ -15,10 +15,12 @@ from protocol.errors import InternalError
 from protocol.messages import Accepted, ExecutionStatus, Failed, Finished, Tokens
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan
-from protocol.record import ExecutionRecord, Hardware, StopReason
+from protocol.record import ExecutionRecord, Hardware, StopReason, WeightsReport
 
 NO_KERNEL = "none"
 """``kernel_path`` of an execution that ended before it reached the backend."""
+NO_WEIGHTS = WeightsReport(source="none")
+"""And its weights."""
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class Execution:
     load_end_ns: int | None = None
     prefill_start_ns: int | None = None
     kernel_path: str = NO_KERNEL
+    weights: WeightsReport = NO_WEIGHTS
     token_ids: list[int] = field(default_factory=list)
     token_times_ns: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -64,6 +67,7 @@ class Execution:
 
     def start(self, event: Started) -> None:
         self.kernel_path = event.kernel_path
+        self.weights = event.weights
         self.load_start_ns = event.load_start_ns
         self.load_end_ns = event.load_end_ns
         self.state = "running"
@@ -127,6 +131,7 @@ class Execution:
             execution_id=self.execution_id,
             engine_version=ENGINE_VERSION,
             hardware=Hardware(cpu_model=cpu_model, kernel_path=self.kernel_path, threads=self.plan.threads),
+            weights=self.weights,
             plan=self.plan,
             plan_fingerprint=self.plan.fingerprint,
             result="".join(self.texts),

@@ -119,6 +119,7 @@ class Executor(Actor):
         started = Started(
             execution_id=request.execution_id,
             kernel_path=model.kernel_path,
+            weights=model.origin,
             load_start_ns=load_start_ns,
             load_end_ns=load_end_ns,
         )

@@ -22,6 +22,7 @@ from protocol.messages import (
 )
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
+from protocol.record import WeightsReport
 
 # --- to the api server, from below -----------------------------------------------------------------------------------
 
@@ -111,6 +112,7 @@ class Started(Value):
     type: Literal["Started"] = "Started"
     execution_id: str
     kernel_path: str
+    weights: WeightsReport
     load_start_ns: int
     load_end_ns: int
 

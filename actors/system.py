@@ -36,6 +36,7 @@ from engine.cpu_backend import CpuBackend
 from engine.energy.meter import open_meter
 from engine.machine import probe_machine
 from engine.models import ModelRegistry
+from engine.weights_cache import WeightsCache
 from protocol.client import Client, open_client
 from protocol.errors import InvalidRequest
 from protocol.transport import ByteTransport
@@ -155,7 +156,7 @@ def open_system(config: EngineConfig, limits: Limits = DEFAULT_LIMITS, socket_pa
     registry = ModelRegistry(config)
     domain = EngineDomain(config, machine, energy.availability(), registry)
     limits = replace(limits, max_queued=config.max_queued)
-    backend = CpuBackend(registry)
+    backend = CpuBackend(registry, WeightsCache.of(config))
     try:
         return System(backend, domain, energy, limits, socket_path)
     except InvalidRequest:

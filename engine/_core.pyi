@@ -128,6 +128,8 @@ class ModelQuantization:
         Raises OSError (FileExistsError where ``path`` exists; a full disk), UnquantizableTensorError,
         QuantizationCancelledError, MemoryError, RuntimeError (a second run).
         """
+    def write(self, descriptor: int, name: str) -> None:
+        """The same into an open, empty file; ``name`` is for messages. Raises as run() does; what was written stays."""
     def progress(self) -> QuantizationProgress:
         """From any thread, at any time."""
     def cancel(self) -> None:
@@ -245,8 +247,11 @@ def sample(
 def architectures() -> list[str]:
     """Values of general.architecture that Model.load takes."""
 
-def weights_bytes(file: GgufFile, kernel_table: str) -> int:
-    """Memory that the weights will take once loaded. Raises ValueError (unknown table)."""
+def weights_bytes(file: GgufFile, kernel_table: str, types: Mapping[str, str] | None = None) -> int:
+    """Memory that the weights will take once loaded; ``types`` are other ones than the file's, by tensor.
+
+    Raises ValueError (unknown table or type).
+    """
 
 def file_digest(path: str) -> str:
     """32 hexadecimal digits that tell whole files from damaged ones; not for security. Raises OSError, GgufError (no

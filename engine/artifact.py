@@ -15,11 +15,12 @@ from engine.content_hash import ContentHashes
 from engine.metadata import Metadata
 from engine.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, UnsupportedModel
-from protocol.plan import KvCacheType, ModelRef
+from protocol.plan import KvCacheType, ModelRef, Quantization
 
 _KV_SCALE_CHANNELS = 32
 """Channels that share a scale in a q8_0 KV cache; a head must have whole multiples of them."""
 _LOGIT_BYTES = 4
+_UNQUANTIZED_TYPES = ("F32", "F16", "BF16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class ModelFacts:
     """Buffers of a step, for one of its rows."""
     logits_row_bytes: int
     eos_token_ids: tuple[int, ...]
+    requantized_from: tuple[str, ...] = ()
+    """Quantized types in the file that the quantization asked for quantizes again; sorted."""
 
 
 class ModelArtifact:
@@ -54,6 +57,8 @@ class ModelArtifact:
         self._hashes = hashes
         self._tokenizer_lock = Lock()
         self._tokenizer: Tokenizer | None = None
+        self._derived_lock = Lock()
+        self._derived_types: dict[Quantization, Mapping[str, str]] = {}
 
     @property
     def content_hash(self) -> str:
@@ -76,10 +81,27 @@ class ModelArtifact:
     def stored_types(self) -> tuple[str, ...]:
         return tuple(sorted({tensor.type for tensor in self.tensors}))
 
-    @cached_property
-    def weights_bytes(self) -> Mapping[str, int]:
-        """Memory of the loaded weights, by kernel table."""
-        return {table: _core.weights_bytes(self.gguf, table) for table in _core.kernel_tables()}
+    def derived_types(self, quantization: Quantization) -> Mapping[str, str]:
+        """What each tensor becomes. Raises InvalidModel, UnsupportedModel."""
+        if quantization == "native":
+            return {tensor.name: tensor.type for tensor in self.tensors}
+        with self._derived_lock:
+            if quantization not in self._derived_types:
+                self._derived_types[quantization] = self._ask_derived_types(quantization)
+            return self._derived_types[quantization]
+
+    def weights_bytes(self, quantization: Quantization = "native") -> Mapping[str, int]:
+        """Memory of the loaded weights, by kernel table. Raises InvalidModel, UnsupportedModel."""
+        types = self.derived_types(quantization)
+        return {table: _core.weights_bytes(self.gguf, table, types) for table in _core.kernel_tables()}
+
+    def _ask_derived_types(self, quantization: Quantization) -> Mapping[str, str]:
+        try:
+            return _core.ModelQuantization(self.gguf, quantization, kernel_table="reference", threads=1).tensor_types()
+        except _core.GgufError as error:
+            raise InvalidModel(f"{self.name} cannot be quantized: {error}", model=self.name) from error
+        except _core.UnsupportedModelError as error:
+            raise UnsupportedModel(f"{self.name} cannot be quantized: {error}", model=self.name) from error
 
     @property
     def parameters_total(self) -> int:
@@ -127,7 +149,7 @@ class ModelArtifact:
         except _core.UnsupportedModelError as error:
             raise UnsupportedModel(f"{self.name} cannot be run: {error}", model=self.name) from error
 
-    def facts(self) -> ModelFacts:
+    def facts(self, quantization: Quantization = "native") -> ModelFacts:
         """What a plan needs. Blocking: hashes a file never hashed before, and builds the tokenizer.
 
         Raises:
@@ -144,13 +166,19 @@ class ModelArtifact:
                 stored_types=self.stored_types,
             ),
             context_length=self.context_length,
-            weights_bytes=self.weights_bytes,
+            weights_bytes=self.weights_bytes(quantization),
             kv_bytes_per_token=self.kv_bytes_per_token,
             head_dim=self.head_dim,
             activation_row_bytes=self.activation_row_bytes,
             logits_row_bytes=len(self.tokenizer) * _LOGIT_BYTES,
             eos_token_ids=self.tokenizer.eos_token_ids,
+            requantized_from=self._requantized_from(quantization),
         )
+
+    def _requantized_from(self, quantization: Quantization) -> tuple[str, ...]:
+        types = self.derived_types(quantization)
+        changed = {tensor.type for tensor in self.tensors if types[tensor.name] != tensor.type}
+        return tuple(sorted(changed.difference(_UNQUANTIZED_TYPES)))
 
     def _require_runnable(self) -> None:
         details: dict[str, Any] = {"model": self.name, "architecture": self.architecture}

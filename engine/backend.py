@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from protocol.plan import ExecutionPlan
+from protocol.record import WeightsReport
 
 BackendStopReason = Literal["eos", "stop_string", "max_tokens", "context_full", "cancelled", "error"]
 
@@ -19,6 +20,9 @@ class LoadedModel(Protocol):
 
     @property
     def kernel_path(self) -> str: ...
+
+    @property
+    def origin(self) -> WeightsReport: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Backend(Protocol):
         """Make the plan's weights ready. Blocking: call in a worker thread.
 
         Raises:
-            InvalidModel, UnsupportedModel, OutOfMemoryBudget.
+            InvalidModel, UnsupportedModel, OutOfMemoryBudget, CacheFull.
         """
 
     def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:

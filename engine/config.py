@@ -11,6 +11,7 @@ import platformdirs
 from engine.machine import memory_bytes
 from protocol.errors import InvalidRequest
 
+DEFAULT_WEIGHTS_CACHE_MB = 20_480
 DEFAULT_POWERCAP_ROOT = Path("/sys/class/powercap")
 
 
@@ -24,24 +25,28 @@ class EngineConfig:
     """Another tree than the machine's serves containers and tests."""
     max_queued: int = 256
     """Executions waiting to run; the next one is ``overloaded``."""
+    weights_cache_mb: int = DEFAULT_WEIGHTS_CACHE_MB
+    """Most MiB of derived weights kept on disk."""
     memory_mb: int | None = None
     """Most MiB that one execution may need whose request sets no limit; ``None`` is no limit."""
 
 
 def default_config() -> EngineConfig:
-    """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_POWERCAP_ROOT`` and ``_MEMORY_MB`` where set.
+    """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_POWERCAP_ROOT``, ``_WEIGHTS_CACHE_MB`` and
+    ``_MEMORY_MB`` where set.
 
     Memory defaults to nine tenths of what the machine (or its cgroup) has, never to what is free at the moment: equal
     requests must get equal plans.
 
     Raises:
-        InvalidRequest: ENGINE_MEMORY_MB is not a positive whole number.
+        InvalidRequest: ENGINE_WEIGHTS_CACHE_MB or ENGINE_MEMORY_MB is not a positive whole number.
     """
     return EngineConfig(
         models_dir=_directory("ENGINE_MODELS_DIR", platformdirs.user_data_path("engine") / "models"),
         cache_dir=_directory("ENGINE_CACHE_DIR", platformdirs.user_cache_path("engine")),
         powercap_root=_directory("ENGINE_POWERCAP_ROOT", DEFAULT_POWERCAP_ROOT),
-        memory_mb=_memory_mb(os.environ.get("ENGINE_MEMORY_MB", "")),
+        weights_cache_mb=_mebibytes("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB),
+        memory_mb=_mebibytes("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 >> 20),
     )
 
 
@@ -50,11 +55,12 @@ def _directory(variable: str, default: Path) -> Path:
     return Path(given).expanduser().absolute() if given else default
 
 
-def _memory_mb(given: str) -> int:
+def _mebibytes(variable: str, default: int) -> int:
+    given = os.environ.get(variable, "")
     if not given:
-        return memory_bytes() * 9 // 10 >> 20
+        return default
     if not (given.isascii() and given.isdigit() and int(given) > 0):
         raise InvalidRequest(
-            f"ENGINE_MEMORY_MB is {given!r}; give a positive whole number of MiB", field="ENGINE_MEMORY_MB", value=given
+            f"{variable} is {given!r}; give a positive whole number of MiB", field=variable, value=given
         )
     return int(given)

@@ -12,10 +12,13 @@ from engine import _core
 from engine.artifact import ModelFacts
 from engine.available_memory import available_memory
 from engine.backend import BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
+from engine.derived_weights import DerivedWeights
 from engine.models import ModelRegistry
 from engine.planning import describe_memory, estimate
+from engine.weights_cache import CachedWeights, WeightsCache
 from protocol.errors import InternalError, InvalidModel, InvalidPlan, OutOfMemoryBudget, UnsupportedModel
 from protocol.plan import ExecutionPlan
+from protocol.record import WeightsReport
 
 _MIB: Final = 1 << 20
 _REFUSED_RESOURCES: Final = (errno.EAGAIN, errno.ENOMEM)
@@ -28,6 +31,9 @@ class CpuModel:
     model: _core.Model
     vocabulary: _core.Vocabulary
     facts: ModelFacts
+    origin: WeightsReport
+    held: CachedWeights | None
+    """Keeps the cache from removing what the model has mapped."""
 
     @property
     def weights_bytes(self) -> int:
@@ -41,8 +47,14 @@ class CpuModel:
 class CpuBackend:
     """Implements :class:`engine.backend.Backend`; the plan's ``backend`` names the kernel table."""
 
-    def __init__(self, registry: ModelRegistry, available_memory: Callable[[], int | None] = available_memory) -> None:
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        cache: WeightsCache,
+        available_memory: Callable[[], int | None] = available_memory,
+    ) -> None:
         self._registry = registry
+        self._derived = DerivedWeights(cache)
         self._available_memory = available_memory
         self._run_loop = _core.RunLoop()
         self._loading = Lock()
@@ -62,17 +74,28 @@ class CpuBackend:
             UnsupportedModel: it lacks a tensor, or has one of a shape or type that no kernel serves.
             OutOfMemoryBudget: the machine has not that much memory left for weights, cache and activations. Nothing was
                 allocated.
+            CacheFull: no room to keep derived weights, and too little memory to make them there.
         """
         path = plan.model_ref.path
         artifact = self._registry.resolve(path)
         if artifact.content_hash != plan.model_ref.content_hash:
             raise InvalidModel(f"{path} has changed since the plan was made; ask again", path=path)
-        facts = artifact.facts()
+        facts = artifact.facts(plan.quantization)
         needed = estimate(plan, facts, 0)
         with self._loading:
             self._require_memory(needed.total_bytes, f"the run needs {describe_memory(needed)}")
-            model = _load_weights(plan)
-        return CpuModel(model, artifact.tokenizer.vocabulary, facts)
+
+            def require_beside_the_run(size: int, sentence: str) -> None:
+                self._require_memory(needed.total_bytes + size, sentence)
+
+            with self._derived.of(plan, artifact, require_beside_the_run) as weights:
+                try:
+                    model = _load_weights(plan, weights.path)
+                except BaseException:
+                    if weights.held is not None:
+                        weights.held.close()
+                    raise
+                return CpuModel(model, artifact.tokenizer.vocabulary, facts, weights.report, weights.held)
 
     def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
         """Start a sequence.
@@ -160,8 +183,7 @@ class CpuBackend:
             )
 
 
-def _load_weights(plan: ExecutionPlan) -> _core.Model:
-    path = plan.model_ref.path
+def _load_weights(plan: ExecutionPlan, path: str) -> _core.Model:
     try:
         return _core.Model.load(path, plan.backend, plan.threads)
     except OSError as error:

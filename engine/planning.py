@@ -38,8 +38,7 @@ from protocol.plan import (
 
 BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference")
 """Best first; each names a kernel table."""
-QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("native",)
-"""Those this engine can apply, of the ones the protocol names."""
+QUANTIZATIONS: Final[tuple[str, ...]] = get_args(Quantization)
 MEASURED_SOURCES: Final[tuple[EnergySource, ...]] = ("rapl",)
 """Best first."""
 _CONTEXT_STEP = 64
@@ -72,6 +71,7 @@ def resolve_plan(
         model_ref=model.ref,
         backend=cast("Backend", execution.backend or _best_backend(machine)),
         quantization=cast("Quantization", execution.quantization),
+        requantized_from=model.requantized_from,
         kv_cache=_kv_cache(execution, model),
         threads=execution.threads or machine.allowed_cpus,
         spin_us=execution.spin_us,
@@ -95,7 +95,7 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
 
     Raises:
         UnsupportedBackend: unknown, or this machine cannot run it; says why and what it can run.
-        UnsupportedQuantization: unknown, or not one this engine applies.
+        UnsupportedQuantization: unknown.
         InvalidRequest: an unknown KV cache type, policy or energy source, or more threads than allowed CPUs.
         EnergyUnavailable: a limit in watts, or an energy source by name, that nothing here can measure.
     """
@@ -173,10 +173,8 @@ def _check_backend(name: str | None, machine: Machine) -> None:
 def _check_quantization(name: str) -> None:
     if name in QUANTIZATIONS:
         return
-    known = name in get_args(Quantization)
-    reason = "is a recipe this version of the engine cannot apply yet" if known else "is not a quantization"
     raise UnsupportedQuantization(
-        f"{name!r} {reason}; allowed: {', '.join(QUANTIZATIONS)} (the weights as they are stored in the file)",
+        f"{name!r} is not a quantization; allowed: {', '.join(QUANTIZATIONS)} (native: as the weights are in the file)",
         field="execution.quantization",
         value=name,
         allowed=list(QUANTIZATIONS),

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from engine import _core
+from engine.config import EngineConfig
 from protocol.errors import CacheEntryInUse, CacheFull, UnknownCacheEntry
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -88,6 +89,10 @@ class WeightsCache:
     def __init__(self, directory: Path, limit_bytes: int) -> None:
         self.directory = directory
         self._limit_bytes = limit_bytes
+
+    @classmethod
+    def of(cls, config: EngineConfig) -> Self:
+        return cls(config.cache_dir / "weights", config.weights_cache_mb << 20)
 
     def find(self, key: WeightsKey) -> tuple[CachedWeights | None, str]:
         """The entry, checked and marked as used; or None and, if there was a damaged one, what was wrong with it.

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from protocol.model import Value
 
-PLAN_SCHEMA_VERSION = 1
+PLAN_SCHEMA_VERSION = 2
 
 Backend = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
@@ -136,6 +136,8 @@ class ExecutionPlan(Value):
     model_ref: ModelRef
     backend: Backend
     quantization: Quantization
+    requantized_from: tuple[str, ...]
+    """Quantized types in the file that the quantization quantizes again, from what they have lost; sorted."""
     kv_cache: KvCacheType
     threads: int
     spin_us: int

@@ -20,10 +20,20 @@ class Hardware(Value):
     threads: int
 
 
+class WeightsReport(Value):
+    """Where the weights that ran came from."""
+
+    source: Literal["file", "cache", "quantized", "memory", "none"]
+    """The model's own file; derived ones kept from before, made and kept now, made and not kept; never loaded."""
+    notices: tuple[str, ...] = ()
+    """What a user should know of it, such as a damaged cache entry."""
+
+
 class ExecutionRecord(Value):
     execution_id: str
     engine_version: str
     hardware: Hardware
+    weights: WeightsReport
     plan: ExecutionPlan
     plan_fingerprint: str
     result: str

@@ -48,11 +48,19 @@ void register_model(py::module_& m) {
     for (const model::Architecture* architecture : model::architectures()) names.emplace_back(architecture->name);
     return names;
   });
-  m.def("weights_bytes", [](const gguf::File& file, const std::string& kernel_table) {
-    const kernels::KernelTable* table = kernels::find_kernel_table(kernel_table);
-    if (table == nullptr) throw std::invalid_argument("no kernel table is named '" + kernel_table + "'");
-    return model::weights_bytes(file, *table);
-  });
+  m.def(
+      "weights_bytes",
+      [](const gguf::File& file, const std::string& kernel_table,
+         const std::optional<std::map<std::string, std::string>>& types) {
+        const kernels::KernelTable* table = kernels::find_kernel_table(kernel_table);
+        if (table == nullptr) throw std::invalid_argument("no kernel table is named '" + kernel_table + "'");
+        model::TensorTypes other;
+        if (types) {
+          for (const auto& [name, type] : *types) other.emplace(name, tensor_type(type));
+        }
+        return model::weights_bytes(file, *table, other);
+      },
+      py::arg("file"), py::arg("kernel_table"), py::arg("types") = py::none());
   m.def("activation_row_bytes",
         [](const gguf::File& file) { return model::ForwardPass::row_bytes(model::read_hyper_parameters(file)); });
   py::class_<Model, std::shared_ptr<Model>>(m, "Model")

@@ -133,7 +133,9 @@ void register_quantization(py::module_& m) {
       .def("progress", &ModelQuantization::progress, py::keep_alive<0, 1>())
       .def("cancel", &ModelQuantization::cancel)
       // Nothing of Python is touched while the GIL is released.
-      .def("run", &ModelQuantization::run, py::arg("path"), py::call_guard<py::gil_scoped_release>());
+      .def("run", &ModelQuantization::run, py::arg("path"), py::call_guard<py::gil_scoped_release>())
+      .def("write", &ModelQuantization::write, py::arg("descriptor"), py::arg("name"),
+           py::call_guard<py::gil_scoped_release>());
 }
 
 void register_row_quantizers(py::module_& m) {

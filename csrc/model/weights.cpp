@@ -175,20 +175,23 @@ Weights load_weights(const gguf::File& file, const HyperParameters& shape, const
   return weights;
 }
 
-std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& table) {
+std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other) {
   const bool tied = file.find_tensor("output.weight") == nullptr;
   std::size_t bytes = 0;
   for (const gguf::TensorInfo& tensor : file.tensors()) {
     if (tensor.dimensions.size() < 2) continue;
+    const auto replaced = other.find(tensor.name);
+    const gguf::TypeTraits& traits = gguf::type_traits(replaced == other.end() ? tensor.type : replaced->second);
+    const std::size_t raw = tensor.rows() * (tensor.columns() / traits.block_elements) * traits.block_bytes;
     const bool embedding = tensor.name == "token_embd.weight";
-    if (embedding) bytes += tensor.bytes.size();
+    if (embedding) bytes += raw;
     if (embedding && !tied) continue;
     kernels::Matrix matrix;
-    matrix.type = tensor.type;
+    matrix.type = traits.type;
     matrix.rows = tensor.rows();
     matrix.columns = tensor.columns();
     const std::size_t packed = packed_size(matrix, table);
-    if (packed != 0 || !embedding) bytes += packed != 0 ? packed : tensor.bytes.size();
+    if (packed != 0 || !embedding) bytes += packed != 0 ? packed : raw;
   }
   return bytes;
 }

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -41,8 +43,12 @@ struct Weights {
 Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
                      unsigned threads);
 
+// Types of tensors by name.
+using TensorTypes = std::map<std::string, gguf::TensorType, std::less<>>;
+
 // Memory that the file's matrices take once they are ready for a kernel table: packed, or where the table computes from
 // the file's own bytes, in the mapping. The token embedding is read row by row and so kept beside a packed head.
-std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& table);
+// `other` are types that tensors will have instead of their own.
+std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other = {});
 
 }  // namespace engine::model

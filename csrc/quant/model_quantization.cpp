@@ -238,14 +238,19 @@ void ModelQuantization::finish_piece(const Piece& piece) {
 }
 
 void ModelQuantization::run(const std::string& path) {
+  NewFile file(path);
+  write(file.fd(), path);
+  file.keep();
+}
+
+void ModelQuantization::write(int fd, const std::string& name) {
   if (started_.exchange(true)) throw std::logic_error("a quantization runs once");
   ThreadTeam team(threads_, std::chrono::microseconds(0));
   std::vector<Worker> workers(team.size(), Worker(kernels_, targets_));
-  TargetFile file(path, file_bytes_);
+  const TargetFile file(fd, file_bytes_, name);
   file.write(std::as_bytes(std::span(header_)), 0);
   team.run([&](unsigned member) { work(workers[member], file); });
   if (failure_) std::rethrow_exception(failure_);
-  file.keep();
 }
 
 QuantizationProgress ModelQuantization::progress() const {

@@ -63,9 +63,11 @@ class ModelQuantization {
   ModelQuantization(std::shared_ptr<const gguf::File> file, Recipe recipe, ImportanceMatrix importance, Kernels kernels,
                     unsigned threads);
 
-  // Makes the file; to be called once. On failure nothing is left of it. Throws std::system_error (also where threads
+  // Makes the file; on failure nothing is left of it. Either of these, once. Throws std::system_error (also where threads
   // cannot be made), UnquantizableTensor, QuantizationCancelled, std::bad_alloc, std::logic_error.
   void run(const std::string& path);
+  // Fills an open, empty file. `name` is for messages.
+  void write(int fd, const std::string& name);
 
   // From any thread, before, during and after run().
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 namespace engine::quant {
 namespace {
@@ -24,42 +25,37 @@ int reserve(int fd, std::uint64_t size) {
 
 }  // namespace
 
-TargetFile::TargetFile(const std::string& path, std::uint64_t size)
-    : path_(path), fd_(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kMode)) {
-  if (fd_ < 0) throw std::system_error(errno, std::generic_category(), path);
+TargetFile::TargetFile(int fd, std::uint64_t size, std::string name) : fd_(fd), name_(std::move(name)) {
   if (const int error = reserve(fd_, size); error != 0) {
-    close_descriptor();
-    unlink(path_.c_str());
-    throw std::system_error(error, std::generic_category(), path);
+    throw std::system_error(error, std::generic_category(), name_);
   }
-}
-
-TargetFile::~TargetFile() {
-  close_descriptor();
-  if (!kept_) unlink(path_.c_str());
 }
 
 void TargetFile::write(std::span<const std::byte> bytes, std::uint64_t offset) const {
   while (!bytes.empty()) {
     const ssize_t written = pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw std::system_error(errno, std::generic_category(), path_);
+    if (written < 0) throw std::system_error(errno, std::generic_category(), name_);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
     offset += static_cast<std::uint64_t>(written);
   }
 }
 
-void TargetFile::keep() {
-  const int fd = fd_;
-  fd_ = -1;
+NewFile::NewFile(std::string path)
+    : path_(std::move(path)), fd_(open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kMode)) {
+  if (fd_ < 0) throw std::system_error(errno, std::generic_category(), path_);
+}
+
+NewFile::~NewFile() {
+  if (fd_ >= 0) close(fd_);
+  if (!kept_) unlink(path_.c_str());
+}
+
+void NewFile::keep() {
+  const int fd = std::exchange(fd_, -1);
   // Some file systems only now say that a write failed.
   if (close(fd) != 0) throw std::system_error(errno, std::generic_category(), path_);
   kept_ = true;
-}
-
-void TargetFile::close_descriptor() {
-  if (fd_ >= 0) close(fd_);
-  fd_ = -1;
 }
 
 }  // namespace engine::quant

@@ -7,23 +7,34 @@
 
 namespace engine::quant {
 
-// A new file of known size, written at any place by any thread. Unless kept it is removed again.
+// An open, empty file, given the size it will have and written at any place by any thread. Whoever opened it closes it.
 class TargetFile {
  public:
-  // Throws std::system_error: EEXIST where something of that name is there, ENOSPC where the disk lacks the room.
-  TargetFile(const std::string& path, std::uint64_t size);
-  ~TargetFile();
-  TargetFile(const TargetFile&) = delete;
-  TargetFile& operator=(const TargetFile&) = delete;
+  // Throws std::system_error, also where the disk lacks the room. `name` is for messages.
+  TargetFile(int fd, std::uint64_t size, std::string name);
 
   // Throws std::system_error.
   void write(std::span<const std::byte> bytes, std::uint64_t offset) const;
+
+ private:
+  int fd_;
+  std::string name_;
+};
+
+// A new file, removed again unless kept.
+class NewFile {
+ public:
+  // Throws std::system_error: EEXIST where something of that name is there.
+  explicit NewFile(std::string path);
+  ~NewFile();
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+
+  int fd() const { return fd_; }
   // The file is complete, and stays. Throws std::system_error.
   void keep();
 
  private:
-  void close_descriptor();
-
   std::string path_;
   int fd_;
   bool kept_ = false;

@@ -11,15 +11,18 @@ from dataclasses import dataclass, field, replace
 from engine.backend import BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
 from protocol.errors import EngineError
 from protocol.plan import ExecutionPlan
+from protocol.record import WeightsReport
 
 KV_BYTES = 1000
 """What every sequence is said to hold."""
+ORIGIN = WeightsReport(source="file")
 
 
 @dataclass(frozen=True)
 class FakeModel:
     weights_bytes: int = 5000
     kernel_path: str = "fake"
+    origin: WeightsReport = ORIGIN
 
 
 @dataclass

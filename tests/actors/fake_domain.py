@@ -18,7 +18,7 @@ def make_plan(
 ) -> ExecutionPlan:
     execution = request.execution
     return ExecutionPlan(
-        schema_version=1,
+        schema_version=2,
         model_ref=ModelRef(
             name=request.model,
             path=f"/models/{request.model}.gguf",
@@ -28,6 +28,7 @@ def make_plan(
         ),
         backend="reference",
         quantization="native",
+        requantized_from=(),
         kv_cache="f16",
         threads=execution.threads or 1,
         spin_us=execution.spin_us,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from engine.backend import SequenceEvents
 from engine.config import EngineConfig
@@ -14,7 +14,8 @@ from engine.machine import Machine
 from engine.models import ModelRegistry
 from engine.planning import resolve_plan
 from engine.prompt import prepare_prompt
-from protocol.plan import ExecutionPlan, RunRequest
+from engine.weights_cache import WeightsCache
+from protocol.plan import ExecutionPlan, Quantization, RunRequest
 
 MACHINE = Machine("Test CPU", 1, 1 << 30, dict.fromkeys(("cpu_avx512", "cpu_avx2"), "not here") | {"reference": ""})
 PATIENCE_S = 60.0
@@ -26,7 +27,8 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.config = EngineConfig(directory, directory / "cache")
         self.registry = ModelRegistry(self.config)
-        self.backend = CpuBackend(self.registry)
+        self.cache = WeightsCache.of(self.config)
+        self.backend = CpuBackend(self.registry, self.cache)
 
     def prepare(self, path: Path, prompt: str = "Hello", **execution: Any) -> tuple[ExecutionPlan, tuple[int, ...]]:
         execution = {"stop": {"eos": False}, "limits": {"max_tokens": 8}, **execution}
@@ -34,7 +36,8 @@ class Bench:
         request = RunRequest.model_validate_json(json.dumps(content))
         artifact = self.registry.resolve(request.model)
         prepared = prepare_prompt(request, artifact)
-        return resolve_plan(request, artifact.facts(), prepared, MACHINE, {"none": ""}, self.config), prepared.token_ids
+        facts = artifact.facts(cast("Quantization", request.execution.quantization))
+        return resolve_plan(request, facts, prepared, MACHINE, {"none": ""}, self.config), prepared.token_ids
 
     def run(self, path: Path, sequence_id: int = 1, **execution: Any) -> SequenceEvents:
         plan, token_ids = self.prepare(path, **execution)

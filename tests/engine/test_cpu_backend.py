@@ -13,6 +13,7 @@ from engine.backend import Backend, LoadedModel, SequenceEvents
 from engine.cpu_backend import CpuBackend
 from engine.planning import estimate
 from protocol.errors import InternalError, InvalidModel, InvalidPlan, OutOfMemoryBudget, UnsupportedModel
+from protocol.record import WeightsReport
 from tests.engine.backend_bench import PATIENCE_S, Bench
 from tests.gguf_factory import write_tiny_model
 
@@ -35,7 +36,7 @@ def test_it_is_a_backend_and_loads_models(bench: Bench, tiny: Path) -> None:
     backend: Backend = bench.backend
     plan, _ = bench.prepare(tiny)
     model: LoadedModel = backend.load(plan)
-    assert model.weights_bytes == bench.registry.resolve(str(tiny)).weights_bytes[plan.backend] > 0
+    assert model.weights_bytes == bench.registry.resolve(str(tiny)).weights_bytes()[plan.backend] > 0
     assert "reference" in model.kernel_path
 
 
@@ -116,17 +117,17 @@ def test_weights_beyond_the_memory_available_are_refused_before_they_are_loaded(
     # A load that was begun would be refused for its threads.
     hopeless = plan.model_copy(update={"threads": 0})
     with (
-        closing(CpuBackend(bench.registry, lambda: needed - 1)) as backend,
+        closing(CpuBackend(bench.registry, bench.cache, lambda: needed - 1)) as backend,
         pytest.raises(OutOfMemoryBudget, match="are available") as raised,
     ):
         backend.load(hopeless)
     assert raised.value.params["needed_mb"] == -(-needed // MIB)
-    with closing(CpuBackend(bench.registry, lambda: needed)) as backend:
+    with closing(CpuBackend(bench.registry, bench.cache, lambda: needed)) as backend:
         assert backend.load(plan).weights_bytes > 0
 
 
 def test_where_nothing_tells_what_is_available_a_run_is_tried(bench: Bench, tiny: Path) -> None:
-    bench.backend = CpuBackend(bench.registry, lambda: None)
+    bench.backend = CpuBackend(bench.registry, bench.cache, lambda: None)
     assert bench.run(tiny).stop_reason == "max_tokens"
 
 
@@ -135,7 +136,7 @@ def test_a_run_finds_the_memory_that_earlier_ones_have_yet_to_fill_taken(bench: 
     plan, token_ids = bench.prepare(tiny, context_length=256)
     needed = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0)
     room = needed.kv_cache_bytes * 3 // 2 + needed.activation_bytes
-    with closing(CpuBackend(bench.registry, lambda: room)) as backend:
+    with closing(CpuBackend(bench.registry, bench.cache, lambda: room)) as backend:
         model = bench.backend.load(plan)
         backend.submit(1, model, token_ids, plan)
         with pytest.raises(OutOfMemoryBudget, match="KV cache"):
@@ -145,7 +146,7 @@ def test_a_run_finds_the_memory_that_earlier_ones_have_yet_to_fill_taken(bench: 
 def test_a_run_that_has_ended_leaves_its_memory_to_the_next(bench: Bench, tiny: Path) -> None:
     plan, _ = bench.prepare(tiny)
     needed = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0)
-    bench.backend = CpuBackend(bench.registry, lambda: needed.total_bytes)
+    bench.backend = CpuBackend(bench.registry, bench.cache, lambda: needed.total_bytes)
     for sequence_id in (1, 2, 3):
         assert bench.run(tiny, sequence_id).stop_reason == "max_tokens"
 
@@ -154,6 +155,7 @@ def test_another_backends_model_is_refused(bench: Bench, tiny: Path) -> None:
     class Foreign:
         weights_bytes = 0
         kernel_path = ""
+        origin = WeightsReport(source="file")
 
     plan, token_ids = bench.prepare(tiny)
     with pytest.raises(InternalError, match="Foreign"):

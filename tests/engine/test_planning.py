@@ -148,14 +148,16 @@ def test_a_machine_that_runs_nothing_says_why() -> None:
 
 
 @pytest.mark.parametrize("name", ["q8_0", "q6_k", "q4_k_m"])
-def test_a_recipe_that_comes_later_is_refused_as_such(name: str) -> None:
-    error = refusal(UnsupportedQuantization, quantization=name)
-    assert "cannot apply yet" in error.message
-    assert error.params["allowed"] == ["native"]
+def test_a_recipe_is_planned_by_its_name_and_part_of_the_decision(name: str) -> None:
+    plan = make_plan(make_request(quantization=name))
+    assert plan.quantization == name
+    assert plan.fingerprint != make_plan(make_request()).fingerprint
 
 
 def test_a_quantization_nobody_knows_is_refused() -> None:
-    assert "is not a quantization" in refusal(UnsupportedQuantization, quantization="q17").message
+    error = refusal(UnsupportedQuantization, quantization="q17")
+    assert "is not a quantization" in error.message
+    assert error.params["allowed"] == ["native", "q8_0", "q6_k", "q4_k_m"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from protocol.errors import EngineError
 from protocol.messages import Accepted, ClientMessage, Done, EngineMessage, Failed, Finished, Request, Run, Tokens
 from protocol.metrics import EnergyReport, Metrics
 from protocol.plan import Batch, ExecutionPlan, Limits, ModelRef, PlanStop, Sampling, Stream
-from protocol.record import ExecutionRecord, Hardware
+from protocol.record import ExecutionRecord, Hardware, WeightsReport
 
 EXECUTION_ID = "execution-1"
 PIECES = ("Olá", " mundo", " 🌍")
@@ -17,12 +17,13 @@ PIECES = ("Olá", " mundo", " 🌍")
 
 def make_plan() -> ExecutionPlan:
     return ExecutionPlan(
-        schema_version=1,
+        schema_version=2,
         model_ref=ModelRef(
             name="tiny", path="/models/tiny.gguf", content_hash="sha256:00", architecture="llama", stored_types=("F32",)
         ),
         backend="cpu_avx2",
         quantization="native",
+        requantized_from=(),
         kv_cache="f16",
         threads=2,
         spin_us=50,
@@ -51,6 +52,7 @@ def make_record(**changes: Any) -> ExecutionRecord:
     fields: dict[str, Any] = {
         "execution_id": EXECUTION_ID,
         "engine_version": "0.0",
+        "weights": WeightsReport(source="file"),
         "hardware": Hardware(cpu_model="test", kernel_path="cpu_avx2", threads=2),
         "plan": plan,
         "plan_fingerprint": plan.fingerprint,

@@ -64,7 +64,6 @@ def write_huge_counts(path: Path) -> Path:
     [
         (("--model", "no-such-model"), 4, "unknown_model"),
         (("--backend", "cuda"), 3, "unsupported_backend"),
-        (("--quant", "q4_k_m"), 3, "unsupported_quantization"),
         (("--quant", "q3"), 3, "unsupported_quantization"),
         (("--max-tokens", "-1"), 3, "invalid_request"),
         (("--max-watts", "25"), 7, "energy_unavailable"),

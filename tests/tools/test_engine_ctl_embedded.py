@@ -84,7 +84,7 @@ def test_inspect_and_plan_need_no_engine(tiny: Path, socket_path: Path) -> None:
     ("flags", "code", "number"),
     [
         (("--backend", "cuda"), "unsupported_backend", 3),
-        (("--quant", "q8_0"), "unsupported_quantization", 3),
+        (("--quant", "q3"), "unsupported_quantization", 3),
         (("--prompt", "word " * 1000), "prompt_too_long", 3),
         (("--model", "/nowhere.gguf"), "unknown_model", 4),
         (("--model", __file__), "invalid_model", 4),

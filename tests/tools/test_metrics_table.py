@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from engine_ctl.metrics_table import metrics_table
+from engine_ctl.metrics_table import metrics_table, warnings
 from protocol.metrics import EnergyReport
-from tests.tools.executions import make_metrics
+from protocol.record import WeightsReport
+from tests.tools.executions import make_metrics, make_plan, make_record
 
 
 def shown(**metrics: Any) -> dict[str, str]:
@@ -34,3 +35,13 @@ def test_modelled_energy_is_marked_and_measured_is_not() -> None:
     assert (figures["watts_avg"], figures["tokens_per_sec"]) == ("~21.50", "80.00")
     measured = EnergyReport(kind="attributed", source="rapl")
     assert shown(energy=measured, watts_avg=21.5)["watts_avg"] == "21.50"
+
+
+def test_what_was_lost_and_what_happened_to_the_weights_is_said() -> None:
+    assert warnings(make_record()) == ()
+    plan = make_plan().model_copy(update={"quantization": "q4_k_m", "requantized_from": ("Q4_1", "Q8_0")})
+    report = WeightsReport(source="quantized", notices=("the cached weights were made anew",))
+    assert warnings(make_record(plan=plan, weights=report)) == (
+        "q4_k_m was made from Q4_1, Q8_0, not from the original weights",
+        "the cached weights were made anew",
+    )

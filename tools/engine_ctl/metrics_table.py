@@ -38,6 +38,17 @@ def show_metrics(record: ExecutionRecord) -> None:
     console.print(_summary(record))
     console.print(metrics_table(record.metrics))
     console.print(_energy(record.metrics.energy))
+    for warning in warnings(record):
+        console.print(f"warning: {warning}")
+
+
+def warnings(record: ExecutionRecord) -> tuple[str, ...]:
+    """What a person should know of the weights that ran."""
+    plan = record.plan
+    if not plan.requantized_from:
+        return record.weights.notices
+    lost = f"{plan.quantization} was made from {', '.join(plan.requantized_from)}, not from the original weights"
+    return (lost, *record.weights.notices)
 
 
 def metrics_table(metrics: Metrics) -> Table:
@@ -53,7 +64,7 @@ def metrics_table(metrics: Metrics) -> Table:
 
 def _summary(record: ExecutionRecord) -> str:
     plan = record.plan
-    how = f"{plan.backend} · {plan.quantization} · {plan.threads} threads"
+    how = f"{plan.backend} · {plan.quantization} ({record.weights.source}) · {plan.threads} threads"
     return f"{record.execution_id} · {record.stop_reason} · {how}"
 
 

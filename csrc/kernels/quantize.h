@@ -199,9 +199,8 @@ struct SymmetricFit {
 
 // `products`: weight times value. Codes lie within a few of the limits, so that they round plainly.
 template <typename Simd, std::size_t kSize>
-SymmetricFit<Simd> symmetric_fit(const Parts<Simd, kSize>& parts,
-                                 const Columns<Simd, kSize>& products, typename Simd::Float inverse,
-                                 int limit) {
+SymmetricFit<Simd> symmetric_fit(const Parts<Simd, kSize>& parts, const Columns<Simd, kSize>& products,
+                                 typename Simd::Float inverse, int limit) {
   const auto shift = Simd::broadcast(quant::kRoundingShift);
   const auto least = Simd::broadcast(quant::kRoundingShift - static_cast<float>(limit));
   const auto greatest = Simd::broadcast(quant::kRoundingShift + static_cast<float>(limit - 1));

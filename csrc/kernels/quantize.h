@@ -449,7 +449,13 @@ void quantize_important_blocks(TensorType type, const float* x, std::size_t colu
   }
 }
 
-// The types and cases that are searched for; see quant::quantize_rows.
+// Whether scales are searched for; else the range of values is divided evenly.
+inline bool is_searched(TensorType type, const float* importance) {
+  if (type == TensorType::F16 || type == TensorType::Q8_0) return false;
+  return importance != nullptr || quant::is_super_block_type(type);
+}
+
+// See quant::quantize_rows and is_searched().
 template <typename Simd>
 void quantize_searched_rows(TensorType type, const float* x, std::size_t rows, std::size_t columns,
                             const float* importance, std::byte* out) {

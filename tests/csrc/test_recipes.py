@@ -8,6 +8,8 @@ import pytest
 
 from engine import _core
 
+EMBEDDING = "token_embd.weight"
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -30,7 +32,7 @@ class Shape:
         return {name: type_name for (name, _, _), type_name in zip(tensors, found, strict=True)}
 
     def _tensors(self) -> list[tuple[str, str, list[int]]]:
-        tensors = [("token_embd.weight", self.tensor_type, [1000, self.embedding])]
+        tensors = [(EMBEDDING, self.tensor_type, [1000, self.embedding])]
         tensors += [("output_norm.weight", "F32", [self.embedding])]
         if not self.tied:
             tensors += [("output.weight", self.tensor_type, [1000, self.embedding])]
@@ -82,7 +84,7 @@ def test_the_outer_layers_and_every_third_get_more_bits(shape: Shape, more: set[
 
 def test_a_model_of_2048_columns_is_what_the_recipe_says() -> None:
     types = LLAMA_1B.types("q4_k_m")
-    assert types["token_embd.weight"] == "Q6_K"
+    assert types[EMBEDDING] == "Q6_K"
     for name in ("attn_q", "attn_k", "attn_output", "ffn_gate", "ffn_up"):
         assert kinds_of(types, name) == {"Q4_K"}
     assert kinds_of(types, "attn_norm") == {"F32"}
@@ -92,13 +94,13 @@ def test_a_model_of_2048_columns_is_what_the_recipe_says() -> None:
 def test_an_untied_head_gets_more_bits_than_the_embedding() -> None:
     types = LLAMA_8B.types("q4_k_m")
     assert types["output.weight"] == "Q6_K"
-    assert types["token_embd.weight"] == "Q4_K"
+    assert types[EMBEDDING] == "Q4_K"
 
 
 @pytest.mark.parametrize("shape", [SMOLLM2_135M, QWEN2_05B], ids=["smollm2", "qwen2"])
 def test_rows_that_256_does_not_divide_fall_back_to_blocks_of_32(shape: Shape) -> None:
     types = shape.types("q4_k_m")
-    assert types["token_embd.weight"] == "Q8_0"
+    assert types[EMBEDDING] == "Q8_0"
     for name in ("attn_q", "attn_k", "attn_output", "ffn_gate", "ffn_up"):
         assert kinds_of(types, name) == {"Q5_0"}
     assert kinds_of(types, "attn_v") == {"Q8_0", "Q5_0"}
@@ -115,7 +117,7 @@ def test_rows_that_32_does_not_divide_fall_back_to_f16() -> None:
 def test_plain_recipes_have_one_type(recipe: str, type_name: str) -> None:
     types = LLAMA_8B.types(recipe)
     assert set(types.values()) == {type_name, "F32"}
-    assert {types["output.weight"], types["token_embd.weight"]} == {type_name}
+    assert {types["output.weight"], types[EMBEDDING]} == {type_name}
 
 
 def test_models_of_eight_experts_keep_their_keys_and_values_in_eight_bits() -> None:

@@ -121,7 +121,7 @@ def test_damaged_gguf_files_are_refused(tensors: dict[str, np.ndarray], why: str
 
 
 def test_a_model_is_no_importance_matrix(tmp_path: Path) -> None:
-    with pytest.raises(ImportanceError, match="general.type is 'model'"):
+    with pytest.raises(ImportanceError, match=r"general\.type is 'model'"):
         read_importance(write_gguf(tmp_path / "model.gguf", {"a.weight": floats([1.0])}, kind="model"))
 
 

@@ -1,8 +1,9 @@
 """Importance matrices: how much the errors of each column of a tensor count when it is quantized.
 
-Two forms are read. GGUF: ``general.type`` is ``imatrix``, and for every tensor NAME there are ``NAME.in_sum2`` (sums of
-squared inputs, [experts, columns] or [columns]) and ``NAME.counts`` (how many inputs, a row each). The older binary form:
-i32 entries, then for each i32 length, name, i32 calls, i32 values, f32 values; what follows says where it came from.
+Two forms are read. GGUF: ``general.type`` is ``imatrix``, and for every tensor NAME there are ``NAME.in_sum2`` (sums
+of squared inputs, [experts, columns] or [columns]) and ``NAME.counts`` (how many inputs, a row each). The older binary
+form: i32 entries, then for each i32 length, name, i32 calls, i32 values, f32 values; what follows says where it came
+from.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def _constant(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArra
 
 def _tied_extremes(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
     """Few distinct values, so that the largest magnitude comes with both signs."""
-    return random.choice([-1.0, -0.5, -0.0, 0.0, 0.5, 1.0], shape)
+    return np.asarray(random.choice([-1.0, -0.5, -0.0, 0.0, 0.5, 1.0], shape), np.float64)
 
 
 def _wide_range(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
@@ -40,7 +40,8 @@ def _wide_range(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDAr
 def _by_block(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
     """Sub-blocks beside each other that differ by many powers of two: some scales are rounded to nothing."""
     powers = np.exp2(random.integers(-24, 4, (shape[0], shape[1] // 16)).astype(np.float64))
-    return random.normal(0.0, 1.0, shape) * np.repeat(powers, 16, axis=1)
+    spread: npt.NDArray[np.float64] = np.repeat(powers, 16, axis=1)
+    return random.normal(0.0, 1.0, shape) * spread
 
 
 def _subnormal(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
@@ -59,7 +60,7 @@ ROW_KINDS: dict[str, Callable[[np.random.Generator, tuple[int, int]], npt.NDArra
     "wide_range": _wide_range,
     "by_block": _by_block,
     "subnormal": _subnormal,
-    "near_constant": lambda random, shape: 1.0 + random.integers(0, 3, shape) * 2.0**-23,
+    "near_constant": lambda random, shape: 1.0 + random.integers(0, 3, shape).astype(np.float64) * 2.0**-23,
 }
 
 IMPORTANCE_KINDS: dict[str, Callable[[np.random.Generator, int], npt.NDArray[np.float64]]] = {

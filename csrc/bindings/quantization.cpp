@@ -43,6 +43,7 @@ std::vector<py::str> target_types(const std::string& recipe, const std::string& 
     dimensions.emplace_back(shape.rbegin(), shape.rend());
   }
   std::vector<quant::RecipeTensor> tensors;
+  tensors.reserve(named.size());
   for (std::size_t i = 0; i < named.size(); ++i) {
     tensors.push_back({std::get<0>(named[i]), tensor_type(std::get<1>(named[i])), dimensions[i]});
   }
@@ -51,6 +52,7 @@ std::vector<py::str> target_types(const std::string& recipe, const std::string& 
   std::ranges::sort(
       order, [&](std::size_t a, std::size_t b) { return quant::recipe_precedes(tensors[a].name, tensors[b].name); });
   std::vector<quant::RecipeTensor> ordered;
+  ordered.reserve(tensors.size());
   for (const std::size_t i : order) ordered.push_back(tensors[i]);
   const auto types =
       quant::target_types(recipe_named(recipe), {architecture, layers, experts, heads, kv_heads}, ordered);

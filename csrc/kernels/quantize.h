@@ -199,9 +199,8 @@ struct SymmetricFit {
 
 // `products`: weight times value. Codes lie within a few of the limits, so that they round plainly.
 template <typename Simd, std::size_t kSize>
-SymmetricFit<Simd> symmetric_fit(const Parts<Simd, kSize>& parts,
-                                 const Columns<Simd, kSize>& products, typename Simd::Float inverse,
-                                 int limit) {
+SymmetricFit<Simd> symmetric_fit(const Parts<Simd, kSize>& parts, const Columns<Simd, kSize>& products,
+                                 typename Simd::Float inverse, int limit) {
   const auto shift = Simd::broadcast(quant::kRoundingShift);
   const auto least = Simd::broadcast(quant::kRoundingShift - static_cast<float>(limit));
   const auto greatest = Simd::broadcast(quant::kRoundingShift + static_cast<float>(limit - 1));
@@ -450,7 +449,13 @@ void quantize_important_blocks(TensorType type, const float* x, std::size_t colu
   }
 }
 
-// The types and cases that are searched for; see quant::quantize_rows.
+// Whether scales are searched for; else the range of values is divided evenly.
+inline bool is_searched(TensorType type, const float* importance) {
+  if (type == TensorType::F16 || type == TensorType::Q8_0) return false;
+  return importance != nullptr || quant::is_super_block_type(type);
+}
+
+// See quant::quantize_rows and is_searched().
 template <typename Simd>
 void quantize_searched_rows(TensorType type, const float* x, std::size_t rows, std::size_t columns,
                             const float* importance, std::byte* out) {

@@ -139,6 +139,7 @@ void ModelQuantization::plan_targets(Recipe recipe) {
     return recipe_precedes(left.source->name, right.source->name);
   });
   std::vector<RecipeTensor> tensors;
+  tensors.reserve(targets_.size());
   for (const Target& target : targets_) {
     tensors.push_back({target.source->name, target.source->type, target.source->dimensions});
   }

@@ -88,8 +88,7 @@ struct Lanes {
 
 void quantize_rows(TensorType type, const float* x, std::size_t rows, std::size_t columns, const float* importance,
                    std::byte* out) {
-  const bool searched = quant::is_super_block_type(type) || (importance != nullptr && type != TensorType::Q8_0);
-  if (type == TensorType::F16 || !searched) return quantize_even_rows(type, x, rows, columns, out);
+  if (!is_searched(type, importance)) return quantize_even_rows(type, x, rows, columns, out);
   quantize_searched_rows<Lanes>(type, x, rows, columns, importance, out);
 }
 

@@ -121,7 +121,10 @@ void quantize_symmetric(TensorType type, int limit, const float* x, std::byte* o
 void quantize_affine(TensorType type, int limit, const float* x, std::byte* out) {
   Values v(x);
   const float minimum = least_of(v, x);
-  const float scale = (largest(v) - minimum) / static_cast<float>(limit);
+  const float maximum = largest(v);
+  // Of zeros of both signs the largest may be the negative one; the difference of equal numbers is a positive zero.
+  const float range = maximum > minimum ? maximum - minimum : 0;
+  const float scale = range / static_cast<float>(limit);
   out = put_half(minimum, put_half(scale, out));
   const __m256 inverse = _mm256_set1_ps(quant::inverse_or_zero(scale));
   const __m256 least = _mm256_set1_ps(minimum);

@@ -16,6 +16,7 @@ const KernelTable& table() {
     table.multiply = multiply;
     table.attend_f16 = attend_f16;
     table.attend_q8_0 = attend_q8_0;
+    table.quantize_rows = quantize_rows;
     return table;
   }();
   return instance;

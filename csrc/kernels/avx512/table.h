@@ -10,6 +10,9 @@ const KernelTable& table();
 void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
               std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
 
+void quantize_rows(gguf::TensorType type, const float* x, std::size_t rows, std::size_t columns,
+                   const float* importance, std::byte* out);
+
 void attend_f16(const AttentionBlock& block);
 void attend_q8_0(const AttentionBlock& block);
 

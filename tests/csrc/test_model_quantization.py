@@ -1,0 +1,290 @@
+"""Whole models quantized: the reference's tensors in the reference's order, in a file that all readers take."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import threading
+from collections import Counter
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from engine import _core
+from tests.csrc.gguf_bytes import GgufBytes, ModelBytes, Tensor, text, u32
+from tests.csrc.kernel_tables import ALL_TABLES
+from tests.gguf_factory import write_tiny_model
+from tests.golden.quantized_data import REAL_MODELS, RECIPES, read_quantized, tensor_digests
+from tests.quantized_models import WIDE_MODELS, WideModel, wide_importance, write_wide_model
+from tests.real_models import fast_kernel_table, hand_fetched
+
+GOLDEN = read_quantized()["models"]
+
+
+def quantization(
+    source: Path,
+    recipe: str = "q4_k_m",
+    *,
+    importance: dict[str, np.ndarray] | None = None,
+    table: str = "reference",
+    threads: int = 1,
+) -> _core.ModelQuantization:
+    file = _core.GgufFile(str(source))
+    return _core.ModelQuantization(file, recipe, importance=importance, kernel_table=table, threads=threads)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_wide_model(tmp_path / "source.gguf", WideModel(layers=3, tied=False, tensor_type="F16"))
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "target.gguf"
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", WIDE_MODELS)
+def test_models_become_the_bytes_of_the_reference_quantizer(
+    name: str, recipe: str, table: str, tmp_path: Path, target: Path
+) -> None:
+    model = WIDE_MODELS[name]
+    source = write_wide_model(tmp_path / "source.gguf", model)
+    quantization(source, recipe, table=table, threads=2).run(str(target))
+    assert list(tensor_digests(target).items()) == list(GOLDEN[name][recipe].items())
+    target.unlink()
+    quantization(source, recipe, importance=wide_importance(model), table=table, threads=2).run(str(target))
+    assert tensor_digests(target) == GOLDEN[name][f"{recipe} with importance"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", REAL_MODELS)
+def test_real_models_become_the_bytes_of_the_reference_quantizer(name: str, recipe: str, target: Path) -> None:
+    source = hand_fetched(REAL_MODELS[name])
+    quantization(source, recipe, table=fast_kernel_table(), threads=2).run(str(target))
+    assert list(tensor_digests(target).items()) == list(GOLDEN[name][recipe].items())
+
+
+def test_importance_changes_the_bytes_and_not_the_types() -> None:
+    plain, important = (GOLDEN["llama_1b_f16"][key] for key in ("q4_k_m", "q4_k_m with importance"))
+    differ = {name for name in plain if plain[name] != important[name]}
+    assert {name.split(".")[2] for name in differ} == {
+        "attn_q", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
+    }  # fmt: skip
+    assert all(plain[name].split()[0] == important[name].split()[0] for name in plain)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_any_number_of_threads_makes_the_same_file(threads: int, source: Path, target: Path, tmp_path: Path) -> None:
+    quantization(source).run(str(tmp_path / "one.gguf"))
+    quantization(source, threads=threads).run(str(target))
+    assert target.read_bytes() == (tmp_path / "one.gguf").read_bytes()
+
+
+def test_the_file_is_what_was_announced(source: Path, target: Path) -> None:
+    made = quantization(source)
+    made.run(str(target))
+    written = _core.GgufFile(str(target))
+    assert {tensor.name: tensor.type for tensor in written.tensors()} == made.tensor_types()
+    assert [tensor.name for tensor in written.tensors()] == list(made.tensor_types())
+    assert target.stat().st_size == made.file_bytes
+    assert target.stat().st_size % 32 == 0
+
+
+def test_the_type_and_version_stand_at_the_end_of_the_keys(source: Path, target: Path) -> None:
+    quantization(source, "q6_k").run(str(target))
+    before, after = _core.GgufFile(str(source)), _core.GgufFile(str(target))
+    moved = ["general.quantization_version", "general.file_type"]
+    assert after.keys() == [key for key in before.keys() if key not in moved] + moved  # noqa: SIM118
+    assert [after.get(key) for key in moved] == [2, 18]
+    assert all(after.get(key) == before.get(key) for key in after.keys() if key not in moved)  # noqa: SIM118
+
+
+def test_a_part_of_a_split_model_becomes_whole(tmp_path: Path, target: Path) -> None:
+    source = ModelBytes().having(split__no=u32(0), split__count=u32(2), split__tensors__count=u32(11))
+    quantization(source.write(tmp_path / "split.gguf"), "q8_0").run(str(target))
+    assert not [key for key in _core.GgufFile(str(target)).keys() if key.startswith("split")]  # noqa: SIM118
+
+
+def test_other_alignments_are_kept(tmp_path: Path, target: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "aligned.gguf", "llama")
+    writer.add_custom_alignment(256)
+    writer.add_block_count(1)
+    for layer in range(3):
+        writer.add_tensor(f"blk.{layer}.attn_q.weight", np.ones((3, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    quantization(tmp_path / "aligned.gguf", "q8_0").run(str(target))
+    assert [tensor.data_offset % 256 for tensor in gguf.GGUFReader(target).tensors] == [0, 0, 0]
+    for tensor in gguf.GGUFReader(target).tensors:
+        np.testing.assert_allclose(gguf.quants.dequantize(tensor.data, tensor.tensor_type), np.ones((3, 32)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_quantized_model_runs(recipe: str, tmp_path: Path, target: Path) -> None:
+    source = write_tiny_model(tmp_path / "tiny.gguf", n_embd=256, n_ff=512, n_layer=8)
+    quantization(source, recipe).run(str(target))
+    prompt = [[1, 5, 9, 2]]
+    exact, quantized = (_core.Model.load(str(path), "reference", 1).logits(prompt)[0] for path in (source, target))
+    assert np.abs(exact - quantized).mean() < 0.2 * exact.std()
+
+
+def test_what_is_already_of_its_type_is_copied(source: Path, target: Path, tmp_path: Path) -> None:
+    quantization(source).run(str(target))
+    again = tmp_path / "again.gguf"
+    quantization(target).run(str(again))
+    assert again.read_bytes() == target.read_bytes()
+
+
+def test_progress_ends_with_everything_done(source: Path, target: Path) -> None:
+    made = quantization(source, threads=2)
+    file = _core.GgufFile(str(source))
+    before = made.progress()
+    assert (before.bytes_done, before.tensors_done) == (0, 0)
+    made.run(str(target))
+    after = made.progress()
+    assert after.bytes_done == after.bytes_total == sum(tensor.size_bytes for tensor in file.tensors())
+    assert after.tensors_done == after.tensors_total == len(file.tensors())
+    assert after.tensor in made.tensor_types()
+
+
+def test_a_cancelled_quantization_leaves_nothing(source: Path, target: Path) -> None:
+    made = quantization(source)
+    made.cancel()
+    with pytest.raises(_core.QuantizationCancelledError, match="cancelled"):
+        made.run(str(target))
+    assert not target.exists()
+
+
+def test_a_running_quantization_is_seen_and_cancelled_from_another_thread(tmp_path: Path, target: Path) -> None:
+    # The scalar table takes far longer for this than the other thread needs to look.
+    source = write_wide_model(tmp_path / "large.gguf", WideModel(layers=12, rows=512))
+    made = quantization(source)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            made.run(str(target))
+        except _core.QuantizationCancelledError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while made.progress().bytes_done == 0:
+        assert thread.is_alive()
+    made.cancel()
+    thread.join()
+    assert len(failures) == 1
+    assert made.progress().bytes_done < made.progress().bytes_total
+    assert not target.exists()
+
+
+def test_a_quantization_runs_once(source: Path, target: Path) -> None:
+    made = quantization(source)
+    made.run(str(target))
+    with pytest.raises(RuntimeError, match="runs once"):
+        made.run(str(target.with_suffix(".second")))
+
+
+def test_what_is_there_is_not_overwritten(source: Path) -> None:
+    before = source.read_bytes()
+    with pytest.raises(FileExistsError):
+        quantization(source).run(str(source))
+    assert source.read_bytes() == before
+
+
+def test_a_folder_that_is_not_there_is_an_os_error(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        quantization(source).run(str(tmp_path / "absent" / "target.gguf"))
+
+
+def test_a_file_that_does_not_fit_is_an_os_error(source: Path, target: Path) -> None:
+    made = quantization(source)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (made.file_bytes - 1, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            made.run(str(target))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "recipe", "why"),
+    [
+        ([np.nan, 1.0], "q4_k_m", "no number"),
+        ([np.inf, 1.0], "q8_0", "no number"),
+        ([1e30, -1e30], "q8_0", "too large for Q8_0"),
+        ([1e12, -1e12], "q4_k_m", "too large for Q6_K"),
+    ],
+)
+def test_numbers_that_cannot_be_quantized_name_their_tensor(
+    values: list[float], recipe: str, why: str, tmp_path: Path, target: Path
+) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "bad.gguf", "llama")
+    writer.add_block_count(1)
+    weights = np.zeros((4, 256), np.float32)
+    weights[3, :2] = values
+    writer.add_tensor("blk.0.attn_v.weight", weights)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(_core.UnquantizableTensorError, match=rf"'blk\.0\.attn_v\.weight' .*{why}"):
+        quantization(tmp_path / "bad.gguf", recipe, threads=2).run(str(target))
+    assert not target.exists()
+
+
+def test_a_copied_tensor_is_checked_as_well(tmp_path: Path, target: Path) -> None:
+    norm = Tensor("output_norm.weight", (16,), data=np.full(16, np.nan, np.float32).tobytes())
+    source = ModelBytes().with_tensor(norm).write(tmp_path / "bad.gguf")
+    with pytest.raises(_core.UnquantizableTensorError, match=r"output_norm\.weight"):
+        quantization(source, "q8_0").run(str(target))
+
+
+@pytest.mark.parametrize(
+    ("importance", "why"),
+    [
+        ({"blk.0.attn_q.weight": np.ones(255, np.float32)}, "255 values where the tensor has 256"),
+        ({"blk.0.attn_q.weight": np.full(256, np.nan, np.float32)}, "not finite"),
+    ],
+)
+def test_importance_that_does_not_fit_is_refused(importance: dict[str, np.ndarray], why: str, source: Path) -> None:
+    with pytest.raises(ValueError, match=why):
+        quantization(source, importance=importance)
+
+
+def test_importance_of_absent_tensors_and_of_another_embedding_is_no_fault(source: Path, target: Path) -> None:
+    importance = {"token_embd.weight": np.ones(7, np.float32), "blk.99.attn_q.weight": np.ones(3, np.float32)}
+    quantization(source, importance=importance).run(str(target))
+    assert Counter(quantization(source).tensor_types().values())["Q4_K"] > 0
+
+
+def test_unknown_recipes_tables_and_no_threads_are_refused(source: Path) -> None:
+    with pytest.raises(ValueError, match="recipe"):
+        quantization(source, "q3_k")
+    with pytest.raises(ValueError, match="kernel table"):
+        quantization(source, table="cpu_mmx")
+    with pytest.raises(ValueError, match="threads"):
+        quantization(source, threads=0)
+
+
+@pytest.mark.parametrize("layers", [None, 0, 1 << 20])
+def test_a_model_without_a_sane_number_of_layers_is_refused(layers: int | None, tmp_path: Path) -> None:
+    model = ModelBytes()
+    model = model.lacking("llama.block_count") if layers is None else model.having(llama__block_count=u32(layers))
+    with pytest.raises(_core.GgufError, match=r"llama\.block_count"):
+        quantization(model.write(tmp_path / "model.gguf"))
+
+
+def test_a_file_without_tensors_stays_one(tmp_path: Path, target: Path) -> None:
+    empty = GgufBytes((("general.architecture", text("llama")), ("llama.block_count", u32(1))), ())
+    quantization(empty.write(tmp_path / "empty.gguf")).run(str(target))
+    assert _core.GgufFile(str(target)).tensors() == []

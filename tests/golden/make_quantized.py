@@ -1,0 +1,103 @@
+"""Make quantized.json: what the reference quantizer makes of rows (:mod:`tests.quantizer_rows`), of wide models
+(:mod:`tests.quantized_models`) and of real ones.
+
+Run by a peer's Python (see ``make peers``) in the repository's root, with the folder of the real models:
+
+    ~/.cache/weos-engine/peers/avx2/bin/python -m tests.golden.make_quantized FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+
+from tests.golden.quantized_data import FOLDER, REAL_MODELS, Floats, RowCase, row_cases, row_digest, tensor_digests
+from tests.quantized_models import WIDE_MODELS, wide_importance, write_wide_model
+from tests.quantizer_rows import make_importance, make_rows
+
+FILE_TYPES = {"q8_0": 7, "q4_k_m": 15, "q6_k": 18}
+TYPE_IDS = {"F16": 1, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14}
+MOST_BYTES = 4
+"""A weight takes no more than an F32."""
+
+
+class ImportanceEntry(ctypes.Structure):
+    """``llama_model_imatrix_data`` of llama.h; the list of them ends with an empty one."""
+
+    _fields_ = (("name", ctypes.c_char_p), ("data", ctypes.POINTER(ctypes.c_float)), ("size", ctypes.c_size_t))
+
+
+def quantize_model(source: Path, target: Path, recipe: str, importance: Mapping[str, Floats] | None = None) -> None:
+    parameters: Any = llama_cpp.llama_model_quantize_default_params()
+    parameters.ftype = FILE_TYPES[recipe]
+    parameters.allow_requantize = True
+    if importance is not None:
+        entries = (ImportanceEntry * (len(importance) + 1))()
+        for entry, (name, values) in zip(entries, importance.items(), strict=False):
+            entry.name = name.encode()
+            entry.data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+            entry.size = values.size
+        field = dict(type(parameters)._fields_)["imatrix"]
+        parameters.imatrix = ctypes.cast(entries, field)
+    if status := llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(parameters)):
+        raise RuntimeError(f"llama_model_quantize failed with {status} on {source}")
+
+
+def quantize_rows(case: RowCase) -> bytes:
+    library = ctypes.CDLL(str(next(Path(llama_cpp.__file__).parent.glob("lib/libggml-base.so"))))
+    function = library.ggml_quantize_chunk
+    function.restype = ctypes.c_size_t
+    integer, pointer = ctypes.c_int64, ctypes.c_void_p
+    function.argtypes = [ctypes.c_int, pointer, pointer, integer, integer, integer, pointer]
+    x = make_rows(case.kind, case.rows, case.columns, case.seed)
+    importance = make_importance(case.importance, case.columns, case.seed)
+    out = ctypes.create_string_buffer(x.size * MOST_BYTES)
+    weights = importance.ctypes.data if importance is not None else None
+    size = function(TYPE_IDS[case.type], x.ctypes.data, out, 0, case.rows, case.columns, weights)
+    return out.raw[:size]
+
+
+def models(folder: Path, scratch: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """By model, then by recipe, the digests of all tensors."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    target = scratch / "target.gguf"
+    for name, model in WIDE_MODELS.items():
+        source = write_wide_model(scratch / f"{name}.gguf", model)
+        found[name] = {}
+        for recipe in FILE_TYPES:
+            quantize_model(source, target, recipe)
+            found[name][recipe] = tensor_digests(target)
+            quantize_model(source, target, recipe, wide_importance(model))
+            found[name][f"{recipe} with importance"] = tensor_digests(target)
+    for name, file_name in REAL_MODELS.items():
+        found[name] = {}
+        for recipe in FILE_TYPES:
+            quantize_model(folder / file_name, target, recipe)
+            found[name][recipe] = tensor_digests(target)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(silent, None)
+    with tempfile.TemporaryDirectory() as scratch:
+        data = {
+            "peer": f"llama-cpp-python {llama_cpp.__version__}",
+            "rows": {case.name: row_digest(quantize_rows(case)) for case in row_cases()},
+            "models": models(folder, Path(scratch)),
+        }
+    (FOLDER / "quantized.json").write_text(json.dumps(data, indent=0) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What quantized.json is about: the cases, and how bytes are told apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+
+from tests.quantizer_rows import IMPORTANCE_KINDS, QUANTIZED_TYPES, ROW_KINDS
+
+FOLDER = Path(__file__).parent
+REAL_MODELS = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+RECIPES = ("q8_0", "q6_k", "q4_k_m")
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RowCase:
+    type: str
+    kind: str
+    importance: str | None
+    rows: int = 6
+    columns: int = 2304
+    seed: int = 11
+
+    @property
+    def name(self) -> str:
+        return f"{self.type} {self.kind} {self.importance}"
+
+
+def row_cases() -> list[RowCase]:
+    return [
+        RowCase(type_name, kind, importance)
+        for type_name in QUANTIZED_TYPES
+        for kind in ROW_KINDS
+        for importance in (None, *IMPORTANCE_KINDS)
+    ]
+
+
+def row_digest(blocks: bytes) -> str:
+    """64 bits of the SHA-256."""
+    return hashlib.sha256(blocks).hexdigest()[:16]
+
+
+def tensor_digests(path: Path) -> dict[str, str]:
+    """``TYPE digest`` of every tensor, in the order of the file."""
+    return {
+        tensor.name: f"{tensor.tensor_type.name} {row_digest(tensor.data.tobytes())}"
+        for tensor in gguf.GGUFReader(path).tensors
+    }
+
+
+def read_quantized() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((FOLDER / "quantized.json").read_text())
+    return data

@@ -32,8 +32,6 @@ class CpuModel:
     vocabulary: _core.Vocabulary
     facts: ModelFacts
     origin: WeightsReport
-    held: CachedWeights | None
-    """Keeps the cache from removing what the model has mapped."""
 
     @property
     def weights_bytes(self) -> int:
@@ -59,6 +57,8 @@ class CpuBackend:
         self._run_loop = _core.RunLoop()
         self._loading = Lock()
         """Loads keep every CPU busy, and each must see what the one before it has taken."""
+        self._held: list[CachedWeights] = []
+        """What loaded models have mapped: the cache must not remove it."""
         self._promised_kv_bytes: dict[int, int] = {}
         """Of each running sequence: its cache grows as it is filled, and must find the memory then."""
 
@@ -89,13 +89,10 @@ class CpuBackend:
                 self._require_memory(needed.total_bytes + size, sentence)
 
             with self._derived.of(plan, artifact, require_beside_the_run) as weights:
-                try:
-                    model = _load_weights(plan, weights.path)
-                except BaseException:
-                    if weights.held is not None:
-                        weights.held.close()
-                    raise
-                return CpuModel(model, artifact.tokenizer.vocabulary, facts, weights.report, weights.held)
+                model = _load_weights(plan, weights.path)
+                if weights.held is not None:
+                    self._held.append(weights.held)
+            return CpuModel(model, artifact.tokenizer.vocabulary, facts, weights.report)
 
     def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
         """Start a sequence.
@@ -172,6 +169,8 @@ class CpuBackend:
 
     def close(self) -> None:
         self._run_loop.close()
+        for weights in self._held:
+            weights.close()
 
     def _require_memory(self, needed_bytes: int, sentence: str) -> None:
         available = self._available_memory()

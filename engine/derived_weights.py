@@ -51,6 +51,18 @@ class DerivedWeights:
             CacheFull: no room in the cache, and too little memory to do without.
             OutOfMemoryBudget: no memory to quantize.
         """
+        with self._made(plan, artifact, require_memory) as weights:
+            try:
+                yield weights
+            except BaseException:
+                if weights.held is not None:
+                    weights.held.close()
+                raise
+
+    @contextmanager
+    def _made(
+        self, plan: ExecutionPlan, artifact: ModelArtifact, require_memory: RequireMemory
+    ) -> Iterator[WeightsFile]:
         if plan.quantization == "native":
             yield WeightsFile(str(artifact.path), WeightsReport(source="file"))
             return

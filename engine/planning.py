@@ -69,7 +69,7 @@ def resolve_plan(
     plan = ExecutionPlan(
         schema_version=PLAN_SCHEMA_VERSION,
         model_ref=model.ref,
-        backend=cast("Backend", execution.backend or _best_backend(machine)),
+        backend=cast("Backend", execution.backend or best_backend(machine)),
         quantization=cast("Quantization", execution.quantization),
         requantized_from=model.requantized_from,
         kv_cache=_kv_cache(execution, model),
@@ -201,7 +201,8 @@ def _check_energy(source: str | None, limits: Limits, energy: Mapping[str, str])
         )
 
 
-def _best_backend(machine: Machine) -> Backend:
+def best_backend(machine: Machine) -> Backend:
+    """What a plan names that leaves the backend open."""
     return next(name for name in BACKENDS if machine.kernel_tables.get(name) == "")
 
 

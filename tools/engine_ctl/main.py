@@ -10,7 +10,20 @@ from engine_ctl.exit_codes import EXIT_CODES_HELP, INTERRUPTED
 from engine_ctl.failure import exit_for
 from protocol.errors import EngineError
 
-COMMANDS = ("run", "serve", "status", "plan", "cancel", "models", "tokenize", "detokenize", "bench", "shutdown")
+COMMANDS = (
+    "run",
+    "serve",
+    "status",
+    "plan",
+    "cancel",
+    "models",
+    "tokenize",
+    "detokenize",
+    "quantize",
+    "cache",
+    "bench",
+    "shutdown",
+)
 
 
 class EngineCtl(click.Group):

@@ -63,8 +63,8 @@ class ModelQuantization {
   ModelQuantization(std::shared_ptr<const gguf::File> file, Recipe recipe, ImportanceMatrix importance, Kernels kernels,
                     unsigned threads);
 
-  // Makes the file; on failure nothing is left of it. Either of these, once. Throws std::system_error (also where threads
-  // cannot be made), UnquantizableTensor, QuantizationCancelled, std::bad_alloc, std::logic_error.
+  // Makes the file; on failure nothing is left of it. Either of these, once. Throws std::system_error (also where
+  // threads cannot be made), UnquantizableTensor, QuantizationCancelled, std::bad_alloc, std::logic_error.
   void run(const std::string& path);
   // Fills an open, empty file. `name` is for messages.
   void write(int fd, const std::string& name);

@@ -11,7 +11,7 @@ from engine_ctl.exit_codes import EXIT_CODES
 from engine_ctl.options import json_option
 
 if TYPE_CHECKING:
-    from engine.weights_cache import CacheEntry, WeightsCache
+    from engine_ctl.embedded import CacheEntry, WeightsCache
 
 
 @click.group(name="cache")
@@ -97,7 +97,6 @@ def _shown(entry: CacheEntry) -> dict[str, object]:
 
 
 def _cache() -> WeightsCache:
-    from engine.config import default_config
-    from engine.weights_cache import WeightsCache
+    from engine_ctl.embedded import weights_cache
 
-    return WeightsCache.of(default_config())
+    return weights_cache()

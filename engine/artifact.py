@@ -13,6 +13,7 @@ from typing import Any
 from engine import _core
 from engine.content_hash import ContentHashes
 from engine.metadata import Metadata
+from engine.quantization_errors import quantization_errors
 from engine.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, UnsupportedModel
 from protocol.plan import KvCacheType, ModelRef, Quantization
@@ -59,6 +60,7 @@ class ModelArtifact:
         self._tokenizer: Tokenizer | None = None
         self._derived_lock = Lock()
         self._derived_types: dict[Quantization, Mapping[str, str]] = {}
+        self._weights_bytes: dict[Quantization, Mapping[str, int]] = {}
 
     @property
     def content_hash(self) -> str:
@@ -93,15 +95,16 @@ class ModelArtifact:
     def weights_bytes(self, quantization: Quantization = "native") -> Mapping[str, int]:
         """Memory of the loaded weights, by kernel table. Raises InvalidModel, UnsupportedModel."""
         types = self.derived_types(quantization)
-        return {table: _core.weights_bytes(self.gguf, table, types) for table in _core.kernel_tables()}
+        with self._derived_lock:
+            if quantization not in self._weights_bytes:
+                self._weights_bytes[quantization] = {
+                    table: _core.weights_bytes(self.gguf, table, types) for table in _core.kernel_tables()
+                }
+            return self._weights_bytes[quantization]
 
     def _ask_derived_types(self, quantization: Quantization) -> Mapping[str, str]:
-        try:
+        with quantization_errors(self.name):
             return _core.ModelQuantization(self.gguf, quantization, kernel_table="reference", threads=1).tensor_types()
-        except _core.GgufError as error:
-            raise InvalidModel(f"{self.name} cannot be quantized: {error}", model=self.name) from error
-        except _core.UnsupportedModelError as error:
-            raise UnsupportedModel(f"{self.name} cannot be quantized: {error}", model=self.name) from error
 
     @property
     def parameters_total(self) -> int:

@@ -11,8 +11,9 @@ from typing import Final
 
 from engine import _core
 from engine.artifact import ModelArtifact
+from engine.quantization_errors import quantization_errors
 from engine.weights_cache import CachedWeights, WeightsCache, WeightsKey
-from protocol.errors import CacheFull, InvalidModel, OutOfMemoryBudget, UnsupportedModel
+from protocol.errors import CacheFull, OutOfMemoryBudget
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 
@@ -72,7 +73,7 @@ class DerivedWeights:
             yield WeightsFile(str(found.path), WeightsReport(source="cache"), found)
             return
         notices: tuple[str, ...] = (f"the cached weights were made anew: {damage}",) if damage else ()
-        with _typed(artifact):
+        with quantization_errors(artifact.name):
             quantization = _core.ModelQuantization(
                 artifact.gguf, plan.quantization, kernel_table=plan.backend, threads=plan.threads
             )
@@ -96,7 +97,7 @@ class DerivedWeights:
             with path.open("r+b") as file:
                 quantization.write(file.fileno(), str(path))
 
-        with _typed(artifact):
+        with quantization_errors(artifact.name):
             try:
                 return self._cache.store(key, artifact.name, quantization.file_bytes, write)
             except OSError as error:
@@ -126,7 +127,7 @@ class DerivedWeights:
             again = _core.ModelQuantization(
                 artifact.gguf, plan.quantization, kernel_table=plan.backend, threads=plan.threads
             )
-            with _typed(artifact):
+            with quantization_errors(artifact.name):
                 try:
                     again.write(descriptor, "memory")
                 except OSError as error:
@@ -134,15 +135,3 @@ class DerivedWeights:
             yield f"/proc/self/fd/{descriptor}"
         finally:
             os.close(descriptor)
-
-
-@contextmanager
-def _typed(artifact: ModelArtifact) -> Iterator[None]:
-    try:
-        yield
-    except (_core.UnquantizableTensorError, _core.GgufError) as error:
-        raise InvalidModel(f"{artifact.name} cannot be quantized: {error}", model=artifact.name) from error
-    except _core.UnsupportedModelError as error:
-        raise UnsupportedModel(f"{artifact.name} cannot be quantized: {error}", model=artifact.name) from error
-    except MemoryError as error:
-        raise OutOfMemoryBudget(f"no memory left to quantize {artifact.name}", model=artifact.name) from error

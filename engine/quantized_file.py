@@ -10,7 +10,8 @@ from engine.artifact import ModelArtifact
 from engine.importance import ImportanceError, read_importance
 from engine.machine import Machine
 from engine.planning import best_backend
-from protocol.errors import CacheFull, InvalidModel, InvalidRequest, UnsupportedModel
+from engine.quantization_errors import quantization_errors
+from protocol.errors import CacheFull, InvalidRequest
 
 
 class QuantizedFile:
@@ -28,19 +29,16 @@ class QuantizedFile:
         self._name = artifact.name
         try:
             values = None if importance is None else read_importance(importance).values
-            self._quantization = _core.ModelQuantization(
-                artifact.gguf,
-                recipe,
-                importance=values,
-                kernel_table=best_backend(machine),
-                threads=threads or machine.allowed_cpus,
-            )
+            with quantization_errors(self._name):
+                self._quantization = _core.ModelQuantization(
+                    artifact.gguf,
+                    recipe,
+                    importance=values,
+                    kernel_table=best_backend(machine),
+                    threads=threads or machine.allowed_cpus,
+                )
         except (ImportanceError, OSError, ValueError) as error:
             raise InvalidRequest(f"importance {importance}: {error}", field="imatrix", value=str(importance)) from error
-        except _core.GgufError as error:
-            raise InvalidModel(f"{self._name} cannot be quantized: {error}", model=self._name) from error
-        except _core.UnsupportedModelError as error:
-            raise UnsupportedModel(f"{self._name} cannot be quantized: {error}", model=self._name) from error
 
     @property
     def size_bytes(self) -> int:
@@ -68,12 +66,11 @@ class QuantizedFile:
             QuantizationCancelledError: after :meth:`cancel`.
         """
         try:
-            self._quantization.run(str(output))
+            with quantization_errors(self._name):
+                self._quantization.run(str(output))
         except FileExistsError as error:
             raise InvalidRequest(
                 f"{output} is there already; name a new file", field="output", value=str(output)
             ) from error
         except OSError as error:
             raise CacheFull(f"{output} cannot be written: {error}", path=str(output)) from error
-        except _core.UnquantizableTensorError as error:
-            raise InvalidModel(f"{self._name} cannot be quantized: {error}", model=self._name) from error

@@ -22,10 +22,11 @@ from actors.limits import Limits
 from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
 from actors.unix_socket import SocketTransport, UnixSocket
 from engine.version import ENGINE_VERSION
+from protocol.answers import Welcome
 from protocol.codec import encode, failed
 from protocol.errors import EngineError, Overloaded, ShuttingDown
 from protocol.framing import encode_frame
-from protocol.messages import PROTOCOL_VERSION, Welcome
+from protocol.requests import PROTOCOL_VERSION
 from protocol.transport import EagerTransport, TransportClosed
 
 _RETRY_MS = 1000

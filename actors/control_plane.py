@@ -9,7 +9,6 @@ Fails when  the domain raises anything but a typed error, or an actor below tell
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -36,8 +35,8 @@ from actors.messages import (
     Enqueue,
     ExecutionEvent,
     Halted,
-    ModelsLoaded,
     PowerExceeded,
+    Preparing,
     Queued,
     QueueFull,
     ReadEnergy,
@@ -50,25 +49,16 @@ from actors.messages import (
     Withdrawn,
 )
 from actors.policies import candidate_of
-from actors.ports import Domain, Energy
-from actors.questions import Question, ask
+from actors.ports import Outside
+from actors.questions import Questions
+from actors.status import report_status
 from engine.machine import memory_peak_mb
-from engine.version import ENGINE_VERSION
+from protocol.answers import Done, EngineMessage, Failed, StatusReport
 from protocol.codec import failed
 from protocol.errors import Overloaded, ShuttingDown, UnknownExecution, error_from_wire
-from protocol.messages import (
-    Cancel,
-    Done,
-    EngineMessage,
-    Failed,
-    PullModel,
-    Run,
-    Shutdown,
-    Status,
-    StatusReport,
-)
 from protocol.plan import RunRequest
 from protocol.record import StopReason
+from protocol.requests import Cancel, Quantize, Run, Shutdown, Status
 
 _RETRY_MS = 1000
 
@@ -81,8 +71,7 @@ class ControlPlane(Actor):
         api_server: Inbox[ToApiServer],
         scheduler: Inbox[SchedulerRequest],
         energy_sampler: Inbox[ReadEnergy],
-        domain: Domain,
-        energy: Energy,
+        outside: Outside,
         limits: Limits,
     ) -> None:
         self._above = above
@@ -90,17 +79,16 @@ class ControlPlane(Actor):
         self._api_server = api_server
         self._scheduler = scheduler
         self._energy_sampler = energy_sampler
-        self._domain = domain
-        self._energy = energy
+        self._domain = outside.domain
+        self._energy = outside.energy
+        self._backend_statistics = outside.backend_statistics
         self._limits = limits
         self._workers = trio.CapacityLimiter(limits.workers)
-        self._downloads = trio.CapacityLimiter(limits.downloads)
+        self._questions = Questions(outside.domain, self._workers, limits, self._reply, self._disturb)
         self._executions: dict[str, Execution] = {}
         self._jobs = Jobs(self._on_job_ended)
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
-        self._loaded = ModelsLoaded(names=(), weights_bytes=0)
-        self._kv_cache_bytes = 0
         self._finished_total = 0
         self._began_ns = time.monotonic_ns()
 
@@ -133,8 +121,10 @@ class ControlPlane(Actor):
                 await self._stop()
             case Run():
                 await self._begin(request, partial(self._prepare, request, message.request))
+            case Quantize():
+                await self._begin(request, partial(self._questions.operate, request.connection_id, message))
             case _:
-                await self._begin(request, partial(self._answer, request.connection_id, message))
+                await self._begin(request, partial(self._questions.answer, request.connection_id, message))
 
     async def _begin(self, request: ClientRequest, work: Callable[[], Awaitable[None]]) -> None:
         """Start a job, unless the engine is stopping or has as much as it can hold."""
@@ -184,12 +174,6 @@ class ControlPlane(Actor):
             del self._executions[execution.execution_id]
             raise
 
-    async def _answer(self, connection_id: int, question: Question) -> None:
-        threads = self._downloads if isinstance(question, PullModel) else self._workers
-        await self._reply(
-            connection_id, await ask(question, self._domain, threads, partial(self._reply, connection_id))
-        )
-
     async def _cancel(self, connection_id: int, message: Cancel) -> None:
         execution = self._executions.get(message.execution_id)
         if execution is None:
@@ -227,7 +211,7 @@ class ControlPlane(Actor):
         await self._stop_if_drained()
 
     async def _stop_at_last(self) -> None:
-        """What will not end does not hold the engine up: its client hears ``shutting_down`` from its connection."""
+        """What will not end does not hold it up: its client hears ``shutting_down`` from its connection."""
         await trio.sleep(self._limits.stop_s)
         await self._tell_drained()
 
@@ -237,8 +221,6 @@ class ControlPlane(Actor):
         match event:
             case Advanced():
                 await self._advance(event)
-            case ModelsLoaded():
-                self._loaded = event
             case _:
                 await self._on_execution_event(self._executions[event.execution_id], event)
 
@@ -251,6 +233,9 @@ class ControlPlane(Actor):
                 await self._conclude(execution, failed(execution.request_id, full))
             case Admitted():
                 execution.admit(event.admitted_ns)
+            case Preparing():
+                self._disturb()
+                await self._reply(execution.connection_id, execution.progress(event.progress))
             case Started():
                 self._on_started(execution, event)
             case StartFailed():
@@ -269,13 +254,19 @@ class ControlPlane(Actor):
 
     def _on_started(self, execution: Execution, event: Started) -> None:
         execution.start(event)
+        execution.alone = not self._questions.operating
         for other in self._executions.values():
             if other is not execution and other.computes:
                 other.alone = execution.alone = False
 
+    def _disturb(self) -> None:
+        """Something else of this engine keeps the machine busy: what runs is no longer alone."""
+        for execution in self._executions.values():
+            if execution.computes:
+                execution.alone = False
+
     async def _advance(self, event: Advanced) -> None:
         """Pass tokens on: the path that runs dozens of times a second for each stream."""
-        self._kv_cache_bytes = event.kv_cache_bytes
         replies: list[Addressed] = []
         ended: list[Execution] = []
         for advance in event.advances:
@@ -332,17 +323,11 @@ class ControlPlane(Actor):
         await self._api_server.put(Drained())
 
     def _status(self, request_id: int) -> StatusReport:
-        energy = {"source": self._energy.name}
-        if self._energy.reason:
-            energy["reason"] = self._energy.reason
-        return StatusReport(
-            request_id=request_id,
-            engine_version=ENGINE_VERSION,
-            pid=os.getpid(),
+        return report_status(
+            request_id,
             uptime_s=(time.monotonic_ns() - self._began_ns) / 1e9,
-            executions=tuple(execution.status() for execution in self._executions.values()),
-            models_loaded=self._loaded.names,
-            memory_bytes={"weights": self._loaded.weights_bytes, "kv_cache": self._kv_cache_bytes},
-            energy=energy,
+            executions=self._executions.values(),
+            backend=self._backend_statistics(),
+            energy=self._energy,
             finished_total=self._finished_total,
         )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import cast
 
-from actors.ports import Prepared, ReportProgress
+from actors.ports import OperationRequest, Prepared, ReportProgress
 from engine.config import EngineConfig
+from engine.file_quantization import FileQuantization
 from engine.machine import Machine
+from engine.model_description import describe_model
 from engine.models import ModelRegistry
-from engine.planning import capabilities, check_request, estimate, resolve_plan
+from engine.operation import Operation
+from engine.planning import capabilities, check_request, choose_backend, estimate, resolve_plan
 from engine.prompt import prepare_prompt
-from protocol.messages import ModelDescription, ModelSummary
+from engine.weights_cache import CacheEntry, WeightsCache
+from protocol.answers import CachedWeightsEntry, CachedWeightsList, EngineMessage, ModelDescription, ModelSummary
+from protocol.errors import CacheUnavailable
 from protocol.plan import Quantization, RunRequest
 
 
@@ -19,12 +25,18 @@ class EngineDomain:
     """``energy`` holds every energy source: ``""`` where it works, else the reason why not."""
 
     def __init__(
-        self, config: EngineConfig, machine: Machine, energy: Mapping[str, str], registry: ModelRegistry
+        self,
+        config: EngineConfig,
+        machine: Machine,
+        energy: Mapping[str, str],
+        registry: ModelRegistry,
+        cache: WeightsCache,
     ) -> None:
         self._config = config
         self._machine = machine
         self._energy = energy
         self._registry = registry
+        self._cache = cache
 
     @property
     def cpu_model(self) -> str:
@@ -47,7 +59,32 @@ class EngineDomain:
         return self._registry.summaries()
 
     def describe(self, model: str, request_id: int) -> ModelDescription:
-        return self._registry.describe(model, request_id)
+        return describe_model(self._registry.resolve(model), choose_backend(None, self._machine), request_id)
+
+    def cached(self, request_id: int) -> CachedWeightsList:
+        with self._typed_cache_errors():
+            entries = self._cache.entries()
+        return CachedWeightsList(
+            request_id=request_id,
+            directory=str(self._cache.directory),
+            limit_bytes=self._cache.limit_bytes,
+            entries=tuple(_told(entry) for entry in entries),
+        )
+
+    def remove_cached(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        with self._typed_cache_errors():
+            chosen = names or tuple(entry.name for entry in self._cache.entries() if not entry.in_use)
+            for name in chosen:
+                self._cache.remove(name)
+            return chosen
+
+    def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
+        with self._typed_cache_errors():
+            chosen = names or tuple(entry.name for entry in self._cache.entries())
+            return {name: self._cache.verify(name) for name in chosen}
+
+    def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
+        return FileQuantization(request, self._registry, self._machine)
 
     def pull(self, model: str, progress: ReportProgress) -> None:
         self._registry.pull(model, progress)
@@ -61,3 +98,27 @@ class EngineDomain:
 
     def detokenize(self, model: str, token_ids: tuple[int, ...]) -> str:
         return self._registry.resolve(model).tokenizer.decode(token_ids)
+
+    @contextmanager
+    def _typed_cache_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            directory = str(self._cache.directory)
+            raise CacheUnavailable(f"{directory} cannot be used: {error}", directory=directory) from error
+
+
+def _told(entry: CacheEntry) -> CachedWeightsEntry:
+    return CachedWeightsEntry(
+        name=entry.name,
+        path=str(entry.path),
+        model=entry.model,
+        content_hash=entry.key.content_hash,
+        recipe=entry.key.recipe,
+        importance=entry.key.importance,
+        quantizer=entry.key.quantizer,
+        size_bytes=entry.size_bytes,
+        digest=entry.digest,
+        used_at=entry.used_at,
+        in_use=entry.in_use,
+    )

@@ -10,11 +10,12 @@ from engine.backend import BackendStopReason, SequenceEvents
 from engine.energy.source import EnergyReading
 from engine.metrics import Timeline, compute_metrics
 from engine.version import ENGINE_VERSION
+from protocol.answers import Accepted, ExecutionStatus, Failed, Finished, Progress, Tokens
 from protocol.codec import failed
 from protocol.errors import InternalError
-from protocol.messages import Accepted, ExecutionStatus, Failed, Finished, Tokens
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan
+from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, Hardware, StopReason, WeightsReport
 
 NO_KERNEL = "none"
@@ -60,6 +61,9 @@ class Execution:
             plan=self.plan,
             plan_fingerprint=self.plan.fingerprint,
         )
+
+    def progress(self, progress: StageProgress) -> Progress:
+        return Progress(request_id=self.request_id, **dict(progress))
 
     def admit(self, admitted_ns: int) -> None:
         self.admitted_ns = admitted_ns

@@ -1,8 +1,8 @@
 """Carries admitted executions out on the backend.
 
-Owns        the backend, the loaded weights, and which sequence is which execution
+Owns        the backend, and which sequence is which execution
 Receives    Start, Halt from the scheduler; from below, the backend's events through its file descriptor
-Sends       Started, StartFailed, Halted, Advanced, ModelsLoaded to the control plane; SlotFreed to the scheduler
+Sends       Preparing, Started, StartFailed, Halted, Advanced to the control plane; SlotFreed to the scheduler
 Fails when  the backend breaks its contract: anything but a typed error from load or submit, any error from drain
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import assert_never
 
@@ -23,24 +24,28 @@ from actors.messages import (
     ExecutorRequest,
     Halt,
     Halted,
-    ModelsLoaded,
+    Preparing,
     SlotFreed,
     Start,
     Started,
     StartFailed,
 )
+from actors.operations import carry_out
 from engine.backend import Backend, LoadedModel, SequenceEvents
-from protocol.errors import EngineError
+from engine.operation import Operation
+from protocol.errors import EngineError, ExecutionCancelled, OutOfMemoryBudget
 from protocol.plan import ExecutionPlan
+from protocol.progress import StageProgress
 
 WeightsKey = tuple[str, str, str]
 """(content hash, quantization, backend): plans equal in these share weights."""
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """Executions that wait for the same weights."""
+class _Loading:
+    """Weights that are being made ready, and the executions that wait for them."""
 
+    operation: Operation[LoadedModel]
     starts: dict[str, Start] = field(default_factory=dict)
     since_ns: int = field(default_factory=time.monotonic_ns)
 
@@ -57,8 +62,7 @@ class Executor(Actor):
         self._control_plane = control_plane
         self._scheduler = scheduler
         self._backend = backend
-        self._models: dict[WeightsKey, tuple[str, LoadedModel]] = {}
-        self._waiting: dict[WeightsKey, _Waiting] = {}
+        self._loading: dict[WeightsKey, _Loading] = {}
         self._sequence_ids = count(1)
         self._sequences: dict[str, int] = {}
         self._executions: dict[int, str] = {}
@@ -81,40 +85,68 @@ class Executor(Actor):
 
     async def _start(self, request: Start) -> None:
         key = _weights_key(request.plan)
-        loaded = self._models.get(key)
-        if loaded is not None:
-            now_ns = time.monotonic_ns()
-            await self._submit(request, loaded[1], now_ns, now_ns)
-        elif key in self._waiting:
-            self._waiting[key].starts[request.execution_id] = request
-        else:
-            self._waiting[key] = _Waiting({request.execution_id: request})
-            self.nursery.start_soon(self._load, key, request.plan)
+        if key in self._loading:
+            self._loading[key].starts[request.execution_id] = request
+        elif not await self._start_at_once(request):
+            operation = self._backend.load(request.plan)
+            self._loading[key] = _Loading(operation, {request.execution_id: request})
+            self.nursery.start_soon(self._load, key)
 
-    async def _load(self, key: WeightsKey, plan: ExecutionPlan) -> None:
-        """Load weights and submit all that wait for them. A halt does not end it: the next execution will want them."""
-        waiting = self._waiting[key]
+    async def _start_at_once(self, request: Start) -> bool:
+        """Whether the weights were ready, and there was memory beside them."""
+        model = self._backend.loaded(request.plan)
+        if model is None:
+            return False
+        now_ns = time.monotonic_ns()
         try:
-            model = await trio.to_thread.run_sync(self._backend.load, plan, abandon_on_cancel=True)
+            await self._submit(request, model, now_ns, now_ns)
+        except OutOfMemoryBudget:
+            return False
+        finally:
+            self._backend.release(model)
+        return True
+
+    async def _load(self, key: WeightsKey) -> None:
+        """Make weights ready and submit all that wait for them."""
+        loading = self._loading[key]
+        try:
+            model = await carry_out(loading.operation, partial(self._tell_progress, loading))
+        except ExecutionCancelled:
+            await self._load_again(key)
+            return
         except EngineError as error:
-            while waiting.starts:
-                await self._fail(_pop_first(waiting.starts).execution_id, error)
-            del self._waiting[key]
+            await self._fail_all(key, error)
             return
         loaded_ns = time.monotonic_ns()
-        self._models[key] = (plan.model_ref.name, model)
-        await self._control_plane.put(
-            ModelsLoaded(
-                names=tuple(name for name, _ in self._models.values()),
-                weights_bytes=sum(loaded.weights_bytes for _, loaded in self._models.values()),
-            )
-        )
         # One by one, and those still waiting stay where a halt finds them.
-        while waiting.starts:
-            await self._submit(_pop_first(waiting.starts), model, waiting.since_ns, loaded_ns)
-        del self._waiting[key]
+        while loading.starts:
+            request = _pop_first(loading.starts)
+            try:
+                await self._submit(request, model, loading.since_ns, loaded_ns)
+            except OutOfMemoryBudget as error:
+                await self._fail(request.execution_id, error)
+        self._backend.release(model)
+        del self._loading[key]
+
+    async def _load_again(self, key: WeightsKey) -> None:
+        """Some came after all that waited before were halted, and the load with them."""
+        starts = self._loading.pop(key).starts
+        for request in starts.values():
+            await self._start(request)
+
+    async def _fail_all(self, key: WeightsKey, error: EngineError) -> None:
+        starts = self._loading[key].starts
+        while starts:
+            await self._fail(_pop_first(starts).execution_id, error)
+        del self._loading[key]
+
+    async def _tell_progress(self, loading: _Loading, progress: StageProgress) -> None:
+        for execution_id in tuple(loading.starts):
+            if execution_id in loading.starts:  # not halted while the others were told
+                await self._control_plane.put(Preparing(execution_id=execution_id, progress=progress))
 
     async def _submit(self, request: Start, model: LoadedModel, load_start_ns: int, load_end_ns: int) -> None:
+        """Raises OutOfMemoryBudget; any other refusal is told."""
         sequence_id = next(self._sequence_ids)
         started = Started(
             execution_id=request.execution_id,
@@ -125,6 +157,8 @@ class Executor(Actor):
         )
         try:
             self._backend.submit(sequence_id, model, request.prompt_token_ids, request.plan)
+        except OutOfMemoryBudget:
+            raise
         except EngineError as error:
             await self._fail(request.execution_id, error)
             return
@@ -138,8 +172,10 @@ class Executor(Actor):
         await self._scheduler.put(SlotFreed(execution_id=execution_id))
 
     async def _halt(self, execution_id: str) -> None:
-        for waiting in self._waiting.values():
-            if waiting.starts.pop(execution_id, None) is not None:
+        for loading in self._loading.values():
+            if loading.starts.pop(execution_id, None) is not None:
+                if not loading.starts:
+                    loading.operation.cancel()
                 await self._control_plane.put(Halted(execution_id=execution_id))
                 await self._scheduler.put(SlotFreed(execution_id=execution_id))
                 return
@@ -158,8 +194,7 @@ class Executor(Actor):
                 Advanced(
                     advances=tuple(
                         Advance(execution_id=self._executions[events.sequence_id], events=events) for events in drained
-                    ),
-                    kv_cache_bytes=self._backend.statistics().kv_cache_bytes,
+                    )
                 )
             )
             for events in drained:

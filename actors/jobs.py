@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import trio
 
+from protocol.answers import Failed
 from protocol.codec import failed
 from protocol.errors import EngineError, ShuttingDown
-from protocol.messages import Failed
 
 
 @dataclass(slots=True, eq=False)

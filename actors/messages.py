@@ -7,22 +7,27 @@ from typing import Any, Literal
 from actors.policies import Candidate
 from engine.backend import SequenceEvents
 from engine.energy.source import EnergyReading
-from protocol.messages import (
+from protocol.answers import TaggedEngineMessage
+from protocol.model import Value
+from protocol.plan import ExecutionPlan
+from protocol.progress import StageProgress
+from protocol.record import WeightsReport
+from protocol.requests import (
     Cancel,
     Detokenize,
+    ListCached,
     ListModels,
     ModelInfo,
     Plan,
     PullModel,
+    Quantize,
+    RemoveCached,
     Run,
     Shutdown,
     Status,
-    TaggedEngineMessage,
     Tokenize,
+    VerifyCached,
 )
-from protocol.model import Value
-from protocol.plan import ExecutionPlan
-from protocol.record import WeightsReport
 
 # --- to the api server, from below -----------------------------------------------------------------------------------
 
@@ -50,7 +55,22 @@ ToApiServer = Deliver | Drained
 # --- to the control plane, from above --------------------------------------------------------------------------------
 
 
-AskedMessage = Run | Plan | Cancel | Status | ListModels | ModelInfo | PullModel | Tokenize | Detokenize | Shutdown
+AskedMessage = (
+    Run
+    | Plan
+    | Cancel
+    | Status
+    | ListModels
+    | ModelInfo
+    | PullModel
+    | Tokenize
+    | Detokenize
+    | Quantize
+    | ListCached
+    | RemoveCached
+    | VerifyCached
+    | Shutdown
+)
 """Every client message but ``Hello``, which the connection answers itself."""
 
 
@@ -106,6 +126,14 @@ class Withdrawn(Value):
     execution_id: str
 
 
+class Preparing(Value):
+    """Its weights are being made ready."""
+
+    type: Literal["Preparing"] = "Preparing"
+    execution_id: str
+    progress: StageProgress
+
+
 class Started(Value):
     """Its weights are ready and its sequence is with the backend."""
 
@@ -144,13 +172,6 @@ class Advanced(Value):
 
     type: Literal["Advanced"] = "Advanced"
     advances: tuple[Advance, ...]
-    kv_cache_bytes: int
-
-
-class ModelsLoaded(Value):
-    type: Literal["ModelsLoaded"] = "ModelsLoaded"
-    names: tuple[str, ...]
-    weights_bytes: int
 
 
 class EnergyRead(Value):
@@ -165,9 +186,11 @@ class PowerExceeded(Value):
     execution_id: str
 
 
-ExecutionEvent = Queued | QueueFull | Admitted | Withdrawn | Started | StartFailed | Halted | EnergyRead | PowerExceeded
+ExecutionEvent = (
+    Queued | QueueFull | Admitted | Withdrawn | Preparing | Started | StartFailed | Halted | EnergyRead | PowerExceeded
+)
 """What is told of an execution between its ``Enqueue`` and its end, never after."""
-ControlEvent = ExecutionEvent | Advanced | ModelsLoaded
+ControlEvent = ExecutionEvent | Advanced
 
 # --- to the scheduler, from above ------------------------------------------------------------------------------------
 

@@ -6,13 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from engine.backend import BackendStatistics
 from engine.energy.source import EnergyReading
-from protocol.messages import ModelDescription, ModelSummary, PlanEstimate
+from engine.operation import Operation
+from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelSummary, PlanEstimate
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan, RunRequest
+from protocol.requests import Quantize
 
 ReportProgress = Callable[[str, int, int | None], None]
 """(stage, done, total). May raise to stop the work."""
+
+
+OperationRequest = Quantize
+"""What keeps every CPU busy for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,17 @@ class Domain(Protocol):
     def models(self) -> tuple[ModelSummary, ...]: ...
 
     def describe(self, model: str, request_id: int) -> ModelDescription: ...
+
+    def cached(self, request_id: int) -> CachedWeightsList: ...
+
+    def remove_cached(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those removed; of no names, all that are not in use."""
+
+    def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
+        """What is wrong with each, or with all of them; empty where nothing is."""
+
+    def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
+        """Returns at once; the operation's result is the last answer."""
 
     def pull(self, model: str, progress: ReportProgress) -> None: ...
 
@@ -78,3 +96,12 @@ class Energy(Protocol):
 
         ``share`` is its part of the engine's computing in between; ``None`` where that is not known.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the control plane asks without a message: it answers at once, or in a worker thread."""
+
+    domain: Domain
+    energy: Energy
+    backend_statistics: Callable[[], BackendStatistics]

@@ -1,4 +1,4 @@
-"""Requests that the engine's knowledge answers alone, in a worker thread; no execution comes of them."""
+"""Requests that need no execution: the engine's knowledge answers them in a worker thread."""
 
 from __future__ import annotations
 
@@ -7,41 +7,85 @@ from typing import assert_never
 
 import trio
 
-from actors.ports import Domain, ReportProgress
-from protocol.errors import InvalidRequest
-from protocol.messages import (
-    Detokenize,
+from actors.limits import Limits
+from actors.operations import carry_out
+from actors.ports import Domain, OperationRequest, ReportProgress
+from protocol.answers import (
+    CachedWeightsRemoved,
+    CachedWeightsVerified,
     EngineMessage,
-    ListModels,
-    ModelInfo,
     ModelList,
-    Plan,
     Planned,
     Progress,
-    PullModel,
     Text,
     TokenIds,
+)
+from protocol.errors import InvalidRequest
+from protocol.progress import StageProgress
+from protocol.requests import (
+    Detokenize,
+    ListCached,
+    ListModels,
+    ModelInfo,
+    Plan,
+    PullModel,
+    RemoveCached,
     Tokenize,
+    VerifyCached,
 )
 from protocol.unpacking import MAX_ARRAY_ELEMENTS
 
-Question = Plan | ListModels | ModelInfo | PullModel | Tokenize | Detokenize
+Question = Plan | ListModels | ModelInfo | PullModel | Tokenize | Detokenize | ListCached | RemoveCached | VerifyCached
 
 
-async def ask(
-    question: Question,
-    domain: Domain,
-    threads: trio.CapacityLimiter,
-    reply: Callable[[Progress], Awaitable[None]],
-) -> EngineMessage:
-    """Answer in a worker thread, telling of progress on the way. A cancel is felt at once. Raises EngineError."""
+class Questions:
+    """Answers to clients, each in a task of whoever calls. A cancelled caller ends the work with it."""
 
-    def report(stage: str, done: int, total: int | None) -> None:
-        trio.from_thread.check_cancelled()
-        progress = Progress(request_id=question.request_id, stage=stage, done=done, total=total)
-        trio.from_thread.run(reply, progress)
+    def __init__(
+        self,
+        domain: Domain,
+        workers: trio.CapacityLimiter,
+        limits: Limits,
+        reply: Callable[[int, EngineMessage], Awaitable[None]],
+        disturb: Callable[[], None],
+    ) -> None:
+        """``reply`` takes a connection; ``disturb`` is called when something begins that keeps the machine busy."""
+        self._domain = domain
+        self._workers = workers
+        self._downloads = trio.CapacityLimiter(limits.downloads)
+        self._reply = reply
+        self._disturb = disturb
+        self._operations = trio.Lock()
 
-    return await trio.to_thread.run_sync(answer, question, domain, report, limiter=threads, abandon_on_cancel=True)
+    @property
+    def operating(self) -> bool:
+        """Something of this engine, and no execution, keeps the machine busy."""
+        return self._operations.locked()
+
+    async def answer(self, connection_id: int, question: Question) -> None:
+        """Raises EngineError."""
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            trio.from_thread.check_cancelled()
+            progress = Progress(request_id=question.request_id, stage=stage, done=done, total=total)
+            trio.from_thread.run(self._reply, connection_id, progress)
+
+        threads = self._downloads if isinstance(question, PullModel) else self._workers
+        told = await trio.to_thread.run_sync(
+            answer, question, self._domain, report, limiter=threads, abandon_on_cancel=True
+        )
+        await self._reply(connection_id, told)
+
+    async def operate(self, connection_id: int, request: OperationRequest) -> None:
+        """Carry out what keeps the machine busy, one at a time. Raises EngineError."""
+
+        async def tell(progress: StageProgress) -> None:
+            await self._reply(connection_id, Progress(request_id=request.request_id, **dict(progress)))
+
+        async with self._operations:
+            self._disturb()
+            told = await carry_out(self._domain.operation(request), tell)
+        await self._reply(connection_id, told)
 
 
 def answer(question: Question, domain: Domain, progress: ReportProgress) -> EngineMessage:
@@ -64,20 +108,27 @@ def answer(question: Question, domain: Domain, progress: ReportProgress) -> Engi
             domain.pull(question.model, progress)
             return domain.describe(question.model, request_id)
         case Tokenize():
-            token_ids, pieces = domain.tokenize(
-                question.model,
-                question.text,
-                add_special=question.add_special,
-                parse_special=question.parse_special,
-            )
-            if len(token_ids) > MAX_ARRAY_ELEMENTS:
-                raise InvalidRequest(
-                    f"the text has {len(token_ids)} tokens and a reply holds {MAX_ARRAY_ELEMENTS}; send it in parts",
-                    field="text",
-                    maximum=MAX_ARRAY_ELEMENTS,
-                )
-            return TokenIds(request_id=request_id, token_ids=token_ids, pieces=pieces)
+            return _tokenize(question, domain)
         case Detokenize():
             return Text(request_id=request_id, text=domain.detokenize(question.model, question.token_ids))
+        case ListCached():
+            return domain.cached(request_id)
+        case RemoveCached():
+            return CachedWeightsRemoved(request_id=request_id, names=domain.remove_cached(question.names))
+        case VerifyCached():
+            return CachedWeightsVerified(request_id=request_id, damages=domain.verify_cached(question.names))
         case _:
             assert_never(question)
+
+
+def _tokenize(question: Tokenize, domain: Domain) -> TokenIds:
+    token_ids, pieces = domain.tokenize(
+        question.model, question.text, add_special=question.add_special, parse_special=question.parse_special
+    )
+    if len(token_ids) > MAX_ARRAY_ELEMENTS:
+        raise InvalidRequest(
+            f"the text has {len(token_ids)} tokens and a reply holds {MAX_ARRAY_ELEMENTS}; send it in parts",
+            field="text",
+            maximum=MAX_ARRAY_ELEMENTS,
+        )
+    return TokenIds(request_id=question.request_id, token_ids=token_ids, pieces=pieces)

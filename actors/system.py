@@ -27,7 +27,7 @@ from actors.messages import (
     Stop,
     ToApiServer,
 )
-from actors.ports import Domain, Energy
+from actors.ports import Domain, Energy, Outside
 from actors.scheduler import Scheduler, SchedulerStatistics
 from actors.unix_socket import UnixSocket
 from engine.backend import Backend
@@ -85,7 +85,13 @@ class System:
         unix_socket = None if socket_path is None else UnixSocket.open(socket_path)
         self._api_server = ApiServer(to_api_server, to_control, unix_socket, domain.capabilities, limits)
         self._control_plane = ControlPlane(
-            to_control, to_control_below, to_api_server, to_scheduler, to_sampler, domain, energy, limits
+            to_control,
+            to_control_below,
+            to_api_server,
+            to_scheduler,
+            to_sampler,
+            Outside(domain, energy, backend.statistics),
+            limits,
         )
         self._scheduler = Scheduler(to_scheduler, to_scheduler_below, to_control_below, to_executor, limits.max_queued)
         self._executor = Executor(to_executor, to_control_below, to_scheduler_below, backend)
@@ -154,9 +160,12 @@ def open_system(config: EngineConfig, limits: Limits = DEFAULT_LIMITS, socket_pa
     machine = probe_machine()
     energy = open_meter(config.powercap_root)
     registry = ModelRegistry(config)
-    domain = EngineDomain(config, machine, energy.availability(), registry)
+    cache = WeightsCache.of(config)
+    domain = EngineDomain(config, machine, energy.availability(), registry, cache)
     limits = replace(limits, max_queued=config.max_queued)
-    backend = CpuBackend(registry, WeightsCache.of(config))
+    backend = CpuBackend(
+        registry, cache, memory_limit_bytes=None if config.memory_mb is None else config.memory_mb << 20
+    )
     try:
         return System(backend, domain, energy, limits, socket_path)
     except InvalidRequest:

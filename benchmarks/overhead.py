@@ -16,8 +16,8 @@ from benchmarks.setting import Setting
 from engine import _core
 from engine.config import default_config
 from engine.models import ModelRegistry
+from protocol.answers import Finished, Tokens
 from protocol.blocking import BlockingClient
-from protocol.messages import Finished, Tokens
 from protocol.plan import ExecutionPlan, ExecutionRequest, Limits, RunRequest, Stop, Stream
 from protocol.record import ExecutionRecord
 

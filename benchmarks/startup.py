@@ -10,8 +10,8 @@ from benchmarks.report import Figure
 from benchmarks.served import CLI, served_engine
 from benchmarks.setting import Setting
 from engine import _core
+from protocol.answers import Finished, Tokens
 from protocol.blocking import BlockingClient
-from protocol.messages import Finished, Tokens
 from protocol.plan import ExecutionRequest, Limits, RunRequest
 
 # 20 tokens with SmolLM2's vocabulary.

@@ -17,7 +17,7 @@ class UnsupportedModelError(Exception):
 class UnquantizableTensorError(Exception):
     """A tensor holds what is no number, or numbers too large for the scales of its type. The message names it."""
 
-class QuantizationCancelledError(Exception):
+class CancelledError(Exception):
     """cancel() was called."""
 
 @final
@@ -61,13 +61,24 @@ class Vocabulary:
         """Ill-formed UTF-8 becomes U+FFFD, one for each maximal ill-formed part. Raises IndexError."""
 
 @final
+class LoadControl:
+    """Looks into a load from other threads, and ends it."""
+
+    def __init__(self) -> None: ...
+    @property
+    def bytes_done(self) -> int:
+        """Of the file's matrices."""
+    def cancel(self) -> None:
+        """Before the load or during it; it ends within a megabyte of each of its threads."""
+
+@final
 class Model:
     """Weights ready for one kernel table. Immutable and shared by any number of sequences."""
 
     @staticmethod
-    def load(path: str, kernel_table: str, threads: int) -> Model:
+    def load(path: str, kernel_table: str, threads: int, control: LoadControl | None = None) -> Model:
         """Raises OSError (also where the system refuses threads), GgufError, UnsupportedModelError, ValueError (a table
-        that is unknown or cannot run here, no threads), MemoryError."""
+        that is unknown or cannot run here, no threads), MemoryError, CancelledError."""
     @property
     def architecture(self) -> str: ...
     @property
@@ -126,7 +137,7 @@ class ModelQuantization:
         """Write the GGUF file, without the GIL; once. Where it fails nothing is left at ``path``.
 
         Raises OSError (FileExistsError where ``path`` exists; a full disk), UnquantizableTensorError,
-        QuantizationCancelledError, MemoryError, RuntimeError (a second run).
+        CancelledError, MemoryError, RuntimeError (a second run).
         """
     def write(self, descriptor: int, name: str) -> None:
         """The same into an open, empty file; ``name`` is for messages. Raises as run() does; what was written stays."""
@@ -203,6 +214,8 @@ class RunLoop:
     def cancel(self, sequence_id: int) -> None:
         """End a sequence with stop_reason "cancelled", within one layer of a prefill chunk or one decode step."""
     def drain(self) -> list[SequenceEvents]: ...
+    def trim(self) -> None:
+        """Let go of the buffers of models that nothing else holds. Waits for the running step, unlike all else."""
     def statistics(self) -> dict[str, int]:
         """sequences, kv_cache_bytes, steps, decode_rows, prefill_rows, busy_ns."""
     def close(self) -> None:

@@ -45,6 +45,14 @@ class ModelFacts:
     """Quantized types in the file that the quantization asked for quantizes again; sorted."""
 
 
+@dataclass(frozen=True, slots=True)
+class DerivedFile:
+    """A model file in a quantization's types, whether or not it exists."""
+
+    tensor_types: Mapping[str, str]
+    size_bytes: int
+
+
 class ModelArtifact:
     """A GGUF that has been opened and parsed. Thread-safe; the tokenizer and the hash are made when first asked for."""
 
@@ -59,7 +67,7 @@ class ModelArtifact:
         self._tokenizer_lock = Lock()
         self._tokenizer: Tokenizer | None = None
         self._derived_lock = Lock()
-        self._derived_types: dict[Quantization, Mapping[str, str]] = {}
+        self._derived: dict[Quantization, DerivedFile] = {}
         self._weights_bytes: dict[Quantization, Mapping[str, int]] = {}
 
     @property
@@ -83,18 +91,16 @@ class ModelArtifact:
     def stored_types(self) -> tuple[str, ...]:
         return tuple(sorted({tensor.type for tensor in self.tensors}))
 
-    def derived_types(self, quantization: Quantization) -> Mapping[str, str]:
-        """What each tensor becomes. Raises InvalidModel, UnsupportedModel."""
-        if quantization == "native":
-            return {tensor.name: tensor.type for tensor in self.tensors}
+    def derived(self, quantization: Quantization) -> DerivedFile:
+        """What the file becomes. Raises InvalidModel, UnsupportedModel."""
         with self._derived_lock:
-            if quantization not in self._derived_types:
-                self._derived_types[quantization] = self._ask_derived_types(quantization)
-            return self._derived_types[quantization]
+            if quantization not in self._derived:
+                self._derived[quantization] = self._derive(quantization)
+            return self._derived[quantization]
 
     def weights_bytes(self, quantization: Quantization = "native") -> Mapping[str, int]:
         """Memory of the loaded weights, by kernel table. Raises InvalidModel, UnsupportedModel."""
-        types = self.derived_types(quantization)
+        types = self.derived(quantization).tensor_types
         with self._derived_lock:
             if quantization not in self._weights_bytes:
                 self._weights_bytes[quantization] = {
@@ -102,9 +108,12 @@ class ModelArtifact:
                 }
             return self._weights_bytes[quantization]
 
-    def _ask_derived_types(self, quantization: Quantization) -> Mapping[str, str]:
+    def _derive(self, quantization: Quantization) -> DerivedFile:
+        if quantization == "native":
+            return DerivedFile({tensor.name: tensor.type for tensor in self.tensors}, self.gguf.size_bytes)
         with quantization_errors(self.name):
-            return _core.ModelQuantization(self.gguf, quantization, kernel_table="reference", threads=1).tensor_types()
+            decided = _core.ModelQuantization(self.gguf, quantization, kernel_table="reference", threads=1)
+            return DerivedFile(decided.tensor_types(), decided.file_bytes)
 
     @property
     def parameters_total(self) -> int:
@@ -152,6 +161,11 @@ class ModelArtifact:
         except _core.UnsupportedModelError as error:
             raise UnsupportedModel(f"{self.name} cannot be run: {error}", model=self.name) from error
 
+    @property
+    def logits_row_bytes(self) -> int:
+        """Blocking the first time: builds the tokenizer. Raises InvalidModel, UnsupportedModel."""
+        return len(self.tokenizer) * _LOGIT_BYTES
+
     def facts(self, quantization: Quantization = "native") -> ModelFacts:
         """What a plan needs. Blocking: hashes a file never hashed before, and builds the tokenizer.
 
@@ -159,7 +173,7 @@ class ModelArtifact:
             UnsupportedModel: an architecture this engine lacks, or a vocabulary without weights.
             InvalidModel: metadata that must be there is missing or senseless.
         """
-        self._require_runnable()
+        self.require_runnable()
         return ModelFacts(
             ref=ModelRef(
                 name=self.name,
@@ -173,17 +187,18 @@ class ModelArtifact:
             kv_bytes_per_token=self.kv_bytes_per_token,
             head_dim=self.head_dim,
             activation_row_bytes=self.activation_row_bytes,
-            logits_row_bytes=len(self.tokenizer) * _LOGIT_BYTES,
+            logits_row_bytes=self.logits_row_bytes,
             eos_token_ids=self.tokenizer.eos_token_ids,
             requantized_from=self._requantized_from(quantization),
         )
 
     def _requantized_from(self, quantization: Quantization) -> tuple[str, ...]:
-        types = self.derived_types(quantization)
+        types = self.derived(quantization).tensor_types
         changed = {tensor.type for tensor in self.tensors if types[tensor.name] != tensor.type}
         return tuple(sorted(changed.difference(_UNQUANTIZED_TYPES)))
 
-    def _require_runnable(self) -> None:
+    def require_runnable(self) -> None:
+        """Raises UnsupportedModel: no weights, or an architecture this engine lacks."""
         details: dict[str, Any] = {"model": self.name, "architecture": self.architecture}
         if not self.tensors:
             raise UnsupportedModel(

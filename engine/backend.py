@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from engine.operation import Operation
+from protocol.answers import ResidentModel
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 
@@ -46,24 +48,38 @@ class BackendStatistics:
     sequences: int
     """Sequences that hold KV cache."""
     kv_cache_bytes: int
+    models: tuple[ResidentModel, ...]
 
 
 class Backend(Protocol):
-    """Carries plans out. Only ``load`` may take long; everything else returns at once and never waits for a step."""
+    """Carries plans out. Only what ``load`` returns may take long; all else returns at once and waits for no step.
+
+    Thread-safe. A model that is held stays in memory until it is released; so does one that a sequence uses.
+    """
 
     @property
     def event_fd(self) -> int:
         """Readable while events wait to be drained."""
 
-    def load(self, plan: ExecutionPlan) -> LoadedModel:
-        """Make the plan's weights ready. Blocking: call in a worker thread.
+    def loaded(self, plan: ExecutionPlan) -> LoadedModel | None:
+        """The plan's weights, held, if they are ready now."""
 
-        Raises:
-            InvalidModel, UnsupportedModel, OutOfMemoryBudget, CacheFull.
+    def load(self, plan: ExecutionPlan) -> Operation[LoadedModel]:
+        """Makes the plan's weights ready, and room for an execution beside them; where need be that of idle weights.
+
+        Its result is held. Its ``run`` raises InvalidModel, UnsupportedModel, OutOfMemoryBudget, CacheFull,
+        ExecutionCancelled.
         """
 
+    def release(self, model: LoadedModel) -> None:
+        """Once for each time it was held."""
+
     def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
-        """Start a sequence. ``sequence_id`` must be new to this backend. Raises OutOfMemoryBudget."""
+        """Start a sequence of a model that is held. ``sequence_id`` must be new to this backend.
+
+        Raises:
+            OutOfMemoryBudget: now; a load may find room.
+        """
 
     def cancel(self, sequence_id: int) -> None:
         """End a sequence with ``cancelled``. No effect on one that has ended or never was."""

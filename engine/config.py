@@ -28,7 +28,8 @@ class EngineConfig:
     weights_cache_mb: int = DEFAULT_WEIGHTS_CACHE_MB
     """Most MiB of derived weights kept on disk."""
     memory_mb: int | None = None
-    """Most MiB that one execution may need whose request sets no limit; ``None`` is no limit."""
+    """Most MiB for weights, KV caches and buffers together, and for one execution whose request sets no limit; ``None``
+    is no limit."""
 
 
 def default_config() -> EngineConfig:

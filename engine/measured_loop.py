@@ -96,7 +96,12 @@ def decode_rate(times: Sequence[Sequence[int]]) -> float:
     """Tokens a second over all sequences, given when each had its tokens, in ns.
 
     Counted from when the last sequence has its first token until the first sequence has its last: all decode meanwhile.
+
+    Raises:
+        ValueError: there is no such time.
     """
     begin, end = max(each[0] for each in times), min(each[-1] for each in times)
+    if begin >= end:
+        raise ValueError("a sequence had ended before another began: they have too few tokens to decode side by side")
     tokens = sum(begin < time <= end for each in times for time in each)
     return tokens / ((end - begin) / 1e9)

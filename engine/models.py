@@ -1,12 +1,10 @@
-"""Finds models by name or path, lists them, describes them and fetches the ones the catalogue knows."""
+"""Finds models by name or path, lists them and fetches the ones the catalogue knows."""
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from engine import _core
 from engine.artifact import ModelArtifact
@@ -14,8 +12,8 @@ from engine.catalogue import CATALOGUE, entry_named, entry_of_file
 from engine.config import EngineConfig
 from engine.content_hash import ContentHashes, file_identity
 from engine.download import Progress, download_model
+from protocol.answers import ModelSummary
 from protocol.errors import InvalidModel, OutOfMemoryBudget, UnknownModel, UnsupportedModel
-from protocol.messages import ModelDescription, ModelSummary, RequestId, TensorSummary
 
 _MAX_OPEN = 16
 """Artifacts kept open, the least recently used dropped first: a tokenizer may take a hundred megabytes."""
@@ -78,25 +76,6 @@ class ModelRegistry:
             summaries.append(ModelSummary(name=path.stem, path=str(path), size_bytes=size, installed=True))
         return tuple(summaries)
 
-    def describe(self, name_or_path: str, request_id: RequestId) -> ModelDescription:
-        """Raises UnknownModel, InvalidModel."""
-        artifact = self.resolve(name_or_path)
-        gguf = artifact.gguf
-        return ModelDescription(
-            request_id=request_id,
-            name=artifact.name,
-            path=str(artifact.path),
-            size_bytes=gguf.size_bytes,
-            gguf_version=gguf.version,
-            architecture=artifact.architecture,
-            metadata={key: _shown(gguf, key) for key in gguf.keys()},  # noqa: SIM118  a GgufFile is no mapping
-            tensors=tuple(
-                TensorSummary(name=tensor.name, type=tensor.type, shape=tensor.shape, size_bytes=tensor.size_bytes)
-                for tensor in artifact.tensors
-            ),
-            parameters_total=artifact.parameters_total,
-        )
-
     def pull(self, name: str, progress: Progress) -> ModelArtifact:
         """Fetch a catalogue model, unless it is here already and whole.
 
@@ -154,12 +133,3 @@ class ModelRegistry:
             model=name,
             known=known,
         )
-
-
-def _shown(gguf: _core.GgufFile, key: str) -> Any:
-    """A value fit for JSON: arrays as what they are, not what they hold."""
-    array = gguf.array_info(key)
-    if array is not None:
-        return {"element_type": array[0], "length": array[1]}
-    value = gguf.get(key)
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,6 +10,7 @@ from engine.artifact import ModelFacts
 from engine.config import EngineConfig
 from engine.machine import Machine
 from engine.prompt import PreparedPrompt
+from protocol.answers import PlanEstimate
 from protocol.errors import (
     EnergyUnavailable,
     InvalidPlan,
@@ -19,7 +20,6 @@ from protocol.errors import (
     UnsupportedBackend,
     UnsupportedQuantization,
 )
-from protocol.messages import PlanEstimate
 from protocol.plan import (
     PLAN_SCHEMA_VERSION,
     Backend,
@@ -38,7 +38,7 @@ from protocol.plan import (
 
 BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference")
 """Best first; each names a kernel table."""
-QUANTIZATIONS: Final[tuple[str, ...]] = get_args(Quantization)
+QUANTIZATIONS: Final[tuple[Quantization, ...]] = get_args(Quantization)
 MEASURED_SOURCES: Final[tuple[EnergySource, ...]] = ("rapl",)
 """Best first."""
 _CONTEXT_STEP = 64
@@ -69,11 +69,11 @@ def resolve_plan(
     plan = ExecutionPlan(
         schema_version=PLAN_SCHEMA_VERSION,
         model_ref=model.ref,
-        backend=cast("Backend", execution.backend or best_backend(machine)),
+        backend=choose_backend(execution.backend, machine),
         quantization=cast("Quantization", execution.quantization),
         requantized_from=model.requantized_from,
         kv_cache=_kv_cache(execution, model),
-        threads=execution.threads or machine.allowed_cpus,
+        threads=choose_threads(execution.threads, machine),
         spin_us=execution.spin_us,
         batch=_batch(execution, model, len(prompt.token_ids)),
         prefix_cache="off",
@@ -100,18 +100,11 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
         EnergyUnavailable: a limit in watts, or an energy source by name, that nothing here can measure.
     """
     execution = request.execution
-    _check_backend(execution.backend, machine)
+    choose_backend(execution.backend, machine)
     _check_quantization(execution.quantization)
     _check_known("kv_cache", execution.kv_cache, get_args(KvCacheType))
     _check_known("scheduler_policy", execution.scheduler_policy, get_args(SchedulerPolicy))
-    if execution.threads is not None and execution.threads > machine.allowed_cpus:
-        raise InvalidRequest(
-            f"threads is {execution.threads}; this process is allowed {machine.allowed_cpus} CPUs "
-            "(its affinity, cut by the cgroup's quota)",
-            field="execution.threads",
-            value=execution.threads,
-            maximum=machine.allowed_cpus,
-        )
+    choose_threads(execution.threads, machine)
     _check_energy(execution.energy_source, execution.limits, energy)
 
 
@@ -120,7 +113,9 @@ def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> Plan
     return PlanEstimate(
         weights_bytes=model.weights_bytes[plan.backend],
         kv_cache_bytes=model.kv_bytes_per_token[plan.kv_cache] * plan.batch.context_length,
-        activation_bytes=_activation_bytes(plan.batch, model),
+        activation_bytes=_activation_bytes(
+            plan.batch.prefill_chunk, plan.batch.max_sequences, model.activation_row_bytes, model.logits_row_bytes
+        ),
         prompt_tokens=prompt_tokens,
     )
 
@@ -155,10 +150,13 @@ def _check_known(field: str, value: str, allowed: Sequence[str]) -> None:
         )
 
 
-def _check_backend(name: str | None, machine: Machine) -> None:
+def choose_backend(name: str | None, machine: Machine, field: str = "execution.backend") -> Backend:
+    """The backend named, or the best. Raises UnsupportedBackend: unknown, or this machine cannot run it."""
     available = [table for table in BACKENDS if machine.kernel_tables.get(table) == ""]
-    if name in available or (name is None and available):
-        return
+    if available and name is None:
+        return available[0]
+    if name in available:
+        return name
     reasons = {table: reason for table in BACKENDS if (reason := machine.kernel_tables.get(table, "not built in"))}
     wanted = "no backend can run on this machine" if name is None else f"no backend {name!r} on this machine"
     if name in reasons:
@@ -166,8 +164,21 @@ def _check_backend(name: str | None, machine: Machine) -> None:
     listed = f"available: {', '.join(available) or 'none'}"
     unavailable = "".join(f"; {table}: {reason}" for table, reason in reasons.items() if table != name)
     raise UnsupportedBackend(
-        f"{wanted}; {listed}{unavailable}", field="execution.backend", value=name, allowed=available, reasons=reasons
+        f"{wanted}; {listed}{unavailable}", field=field, value=name, allowed=available, reasons=reasons
     )
+
+
+def choose_threads(threads: int | None, machine: Machine, field: str = "execution.threads") -> int:
+    """So many, or one for each allowed CPU. Raises InvalidRequest: more than those."""
+    if threads is not None and threads > machine.allowed_cpus:
+        raise InvalidRequest(
+            f"threads is {threads}; this process is allowed {machine.allowed_cpus} CPUs (its affinity, cut by the "
+            "cgroup's quota)",
+            field=field,
+            value=threads,
+            maximum=machine.allowed_cpus,
+        )
+    return threads or machine.allowed_cpus
 
 
 def _check_quantization(name: str) -> None:
@@ -199,11 +210,6 @@ def _check_energy(source: str | None, limits: Limits, energy: Mapping[str, str])
             field="execution.limits.max_watts",
             reasons=reasons,
         )
-
-
-def best_backend(machine: Machine) -> Backend:
-    """What a plan names that leaves the backend open."""
-    return next(name for name in BACKENDS if machine.kernel_tables.get(name) == "")
 
 
 def _best_energy_source(energy: Mapping[str, str]) -> EnergySource:
@@ -258,9 +264,14 @@ def _context_length(execution: ExecutionRequest, model: ModelFacts, prompt_token
     return context_length
 
 
-def _activation_bytes(batch: Batch, model: ModelFacts) -> int:
-    rows = batch.prefill_chunk + _core.MAX_DECODE_ROWS
-    return rows * model.activation_row_bytes + batch.max_sequences * model.logits_row_bytes
+def default_activation_bytes(activation_row_bytes: int, logits_row_bytes: int) -> int:
+    """Buffers of a step of a plan that leaves its batch open."""
+    execution = ExecutionRequest()
+    return _activation_bytes(execution.prefill_chunk, execution.max_sequences, activation_row_bytes, logits_row_bytes)
+
+
+def _activation_bytes(prefill_chunk: int, max_sequences: int, activation_row_bytes: int, logits_row_bytes: int) -> int:
+    return (prefill_chunk + _core.MAX_DECODE_ROWS) * activation_row_bytes + max_sequences * logits_row_bytes
 
 
 def _check_memory(needed: PlanEstimate, memory_mb: int | None) -> None:

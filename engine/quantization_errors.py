@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engine import _core
-from protocol.errors import InvalidModel, OutOfMemoryBudget, UnsupportedModel
+from protocol.errors import ExecutionCancelled, InvalidModel, OutOfMemoryBudget, UnsupportedModel
 
 
 @contextmanager
 def quantization_errors(model: str) -> Iterator[None]:
-    """Raises InvalidModel, UnsupportedModel, OutOfMemoryBudget in place of the quantizer's own; lets others pass."""
+    """In place of the quantizer's own raises InvalidModel, UnsupportedModel, OutOfMemoryBudget, ExecutionCancelled."""
     try:
         yield
     except (_core.UnquantizableTensorError, _core.GgufError) as error:
         raise InvalidModel(f"{model} cannot be quantized: {error}", model=model) from error
     except _core.UnsupportedModelError as error:
         raise UnsupportedModel(f"{model} cannot be quantized: {error}", model=model) from error
+    except _core.CancelledError as error:
+        raise ExecutionCancelled(f"the quantization of {model} was cancelled", model=model) from error
     except MemoryError as error:
         raise OutOfMemoryBudget(f"no memory left to quantize {model}", model=model) from error

@@ -88,7 +88,7 @@ class WeightsCache:
 
     def __init__(self, directory: Path, limit_bytes: int) -> None:
         self.directory = directory
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
 
     @classmethod
     def of(cls, config: EngineConfig) -> Self:
@@ -192,16 +192,16 @@ class WeightsCache:
     def _make_room(self, size_bytes: int, keep: str) -> None:
         entries = [entry for entry in self.entries() if entry.name != keep]
         total = sum(entry.size_bytes for entry in entries) + size_bytes
-        while total > self._limit_bytes and entries:
+        while total > self.limit_bytes and entries:
             oldest = entries.pop()
             if self._remove(oldest.name):
                 total -= oldest.size_bytes
-        if total > self._limit_bytes:
+        if total > self.limit_bytes:
             raise CacheFull(
-                f"the weights take {size_bytes} bytes and the cache may hold {self._limit_bytes}, "
+                f"the weights take {size_bytes} bytes and the cache may hold {self.limit_bytes}, "
                 f"{total - size_bytes} of them in use; raise ENGINE_WEIGHTS_CACHE_MB",
                 size_bytes=size_bytes,
-                limit_bytes=self._limit_bytes,
+                limit_bytes=self.limit_bytes,
                 directory=str(self.directory),
             )
         disk = os.statvfs(self.directory)

@@ -4,44 +4,54 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from protocol.address import default_socket_path
-from protocol.codec import decode_engine, encode
-from protocol.errors import EngineUnreachable
-from protocol.framing import FrameDecoder, encode_frame
-from protocol.messages import (
-    PROTOCOL_VERSION,
-    Cancel,
-    Detokenize,
+from protocol.answers import (
+    CachedWeightsList,
+    CachedWeightsRemoved,
+    CachedWeightsVerified,
     Done,
     EngineMessage,
     Failed,
-    Hello,
-    ListModels,
     ModelDescription,
-    ModelInfo,
     ModelList,
-    Plan,
     Planned,
     Progress,
+    Quantized,
+    StatusReport,
+    Text,
+    TokenIds,
+    Welcome,
+)
+from protocol.codec import decode_engine, encode
+from protocol.errors import EngineUnreachable
+from protocol.framing import FrameDecoder, encode_frame
+from protocol.plan import RunRequest
+from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
+from protocol.requests import (
+    PROTOCOL_VERSION,
+    Cancel,
+    Detokenize,
+    Hello,
+    ListCached,
+    ListModels,
+    ModelInfo,
+    Plan,
     PullModel,
+    Quantize,
+    RemoveCached,
     Request,
     Run,
     Shutdown,
     Status,
-    StatusReport,
-    Text,
-    TokenIds,
     Tokenize,
-    Welcome,
+    VerifyCached,
 )
-from protocol.plan import RunRequest
-from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
 
 _RECEIVE_BYTES = 65_536
 
@@ -130,10 +140,43 @@ class BlockingClient:
 
     def pull_model(self, model: str) -> Iterator[Progress | ModelDescription]:
         """Fetch a model: any number of ``Progress``, then its ``ModelDescription``."""
-        request_id = self._ask(PullModel(request_id=next(self._request_ids), model=model))
-        while isinstance(message := self._next_reply(request_id), Progress):
-            yield message
-        yield expect(message, ModelDescription)
+        return self._follow(PullModel(request_id=next(self._request_ids), model=model), ModelDescription)
+
+    def quantize(
+        self,
+        model: str,
+        recipe: str,
+        output: Path,
+        *,
+        importance: Path | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+    ) -> Iterator[Progress | Quantized]:
+        """Write a model as a file in a recipe's types: any number of ``Progress``, then ``Quantized``.
+
+        It ends when this client hangs up.
+        """
+        request = Quantize(
+            request_id=next(self._request_ids),
+            model=model,
+            recipe=recipe,
+            output=str(output.absolute()),
+            importance=None if importance is None else str(importance.absolute()),
+            backend=backend,
+            threads=threads,
+        )
+        return self._follow(request, Quantized)
+
+    def list_cached(self) -> CachedWeightsList:
+        return self._call(ListCached(request_id=next(self._request_ids)), CachedWeightsList)
+
+    def remove_cached(self, names: Sequence[str] = ()) -> CachedWeightsRemoved:
+        """Remove derived weights; of no names, all that no engine uses."""
+        return self._call(RemoveCached(request_id=next(self._request_ids), names=tuple(names)), CachedWeightsRemoved)
+
+    def verify_cached(self, names: Sequence[str] = ()) -> CachedWeightsVerified:
+        """Check derived weights; of no names, all."""
+        return self._call(VerifyCached(request_id=next(self._request_ids), names=tuple(names)), CachedWeightsVerified)
 
     def tokenize(self, model: str, text: str, *, add_special: bool = True, parse_special: bool = False) -> TokenIds:
         request = Tokenize(
@@ -151,6 +194,12 @@ class BlockingClient:
     def shutdown(self) -> None:
         """Stop the engine; returns when nothing runs any more."""
         self._call(Shutdown(request_id=next(self._request_ids)), Done)
+
+    def _follow(self, request: Request, kind: type[Reply]) -> Iterator[Progress | Reply]:
+        request_id = self._ask(request)
+        while isinstance(message := self._next_reply(request_id), Progress):
+            yield message
+        yield expect(message, kind)
 
     def _call(self, request: Request, kind: type[Reply]) -> Reply:
         return expect(self._next_reply(self._ask(request)), kind)

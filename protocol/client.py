@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -10,42 +10,52 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-from anyio.abc import ByteStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from protocol.address import default_socket_path
-from protocol.codec import decode_engine, encode
-from protocol.errors import EngineError, EngineUnreachable
-from protocol.framing import FrameDecoder, encode_frame
-from protocol.messages import (
-    PROTOCOL_VERSION,
+from protocol.answers import (
     Accepted,
-    Cancel,
-    Detokenize,
+    CachedWeightsList,
+    CachedWeightsRemoved,
+    CachedWeightsVerified,
     Done,
     EngineMessage,
     Failed,
-    Hello,
-    ListModels,
     ModelDescription,
-    ModelInfo,
     ModelList,
-    Plan,
     Planned,
     Progress,
+    Quantized,
+    StatusReport,
+    Text,
+    TokenIds,
+    Welcome,
+)
+from protocol.codec import decode_engine, encode
+from protocol.errors import EngineError, EngineUnreachable
+from protocol.framing import FrameDecoder, encode_frame
+from protocol.plan import RunRequest
+from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
+from protocol.requests import (
+    PROTOCOL_VERSION,
+    Cancel,
+    Detokenize,
+    Hello,
+    ListCached,
+    ListModels,
+    ModelInfo,
+    Plan,
     PullModel,
+    Quantize,
+    RemoveCached,
     Request,
     Run,
     Shutdown,
     Status,
-    StatusReport,
-    Text,
-    TokenIds,
     Tokenize,
-    Welcome,
+    VerifyCached,
 )
-from protocol.plan import RunRequest
-from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
+from protocol.stream_transport import StreamTransport
 from protocol.transport import ByteTransport, TransportClosed
 
 _UNREAD_REPLIES = 1024
@@ -135,13 +145,47 @@ class Client:
                     raise unexpected(message)
                 yield message
 
-    async def pull_model(self, model: str) -> AsyncGenerator[Progress | ModelDescription, None]:
+    def pull_model(self, model: str) -> AsyncGenerator[Progress | ModelDescription, None]:
         """Fetch a model: any number of ``Progress``, then its ``ModelDescription``."""
-        async with await self._ask(PullModel(request_id=next(self._request_ids), model=model)) as replies:
-            async for message in replies:
-                if not isinstance(message, Progress | ModelDescription):
-                    raise unexpected(message)
-                yield message
+        return self._follow(PullModel(request_id=next(self._request_ids), model=model), ModelDescription)
+
+    def quantize(
+        self,
+        model: str,
+        recipe: str,
+        output: Path,
+        *,
+        importance: Path | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+    ) -> AsyncGenerator[Progress | Quantized, None]:
+        """Write a model as a file in a recipe's types: any number of ``Progress``, then ``Quantized``.
+
+        Left early, the iterator cancels it when it is closed: use ``contextlib.aclosing``.
+        """
+        request = Quantize(
+            request_id=next(self._request_ids),
+            model=model,
+            recipe=recipe,
+            output=str(output.absolute()),
+            importance=None if importance is None else str(importance.absolute()),
+            backend=backend,
+            threads=threads,
+        )
+        return self._follow(request, Quantized)
+
+    async def list_cached(self) -> CachedWeightsList:
+        return await self._call(ListCached(request_id=next(self._request_ids)), CachedWeightsList)
+
+    async def remove_cached(self, names: Sequence[str] = ()) -> CachedWeightsRemoved:
+        """Remove derived weights; of no names, all that no engine uses."""
+        request = RemoveCached(request_id=next(self._request_ids), names=tuple(names))
+        return await self._call(request, CachedWeightsRemoved)
+
+    async def verify_cached(self, names: Sequence[str] = ()) -> CachedWeightsVerified:
+        """Check derived weights; of no names, all."""
+        request = VerifyCached(request_id=next(self._request_ids), names=tuple(names))
+        return await self._call(request, CachedWeightsVerified)
 
     async def cancel(self, execution_id: str) -> None:
         await self._call(Cancel(request_id=next(self._request_ids), execution_id=execution_id), Done)
@@ -241,6 +285,11 @@ class Client:
             raise
         return replies
 
+    async def _follow(self, request: Request, kind: type[Reply]) -> AsyncGenerator[Progress | Reply, None]:
+        async with await self._ask(request) as replies:
+            async for message in replies:
+                yield message if isinstance(message, Progress) else expect(message, kind)
+
     async def _call(self, request: Request, kind: type[Reply]) -> Reply:
         async with await self._ask(request) as replies:
             return expect(await replies.receive(), kind)
@@ -265,7 +314,7 @@ async def connect(path: Path | None = None) -> AsyncIterator[Client]:
         stream = await anyio.connect_unix(path)
     except OSError as error:
         raise EngineUnreachable(f"no engine answers at {path}: {error}", socket=str(path)) from error
-    async with open_client(_StreamTransport(stream)) as client:
+    async with open_client(StreamTransport(stream)) as client:
         yield client
 
 
@@ -287,23 +336,3 @@ async def open_client(transport: ByteTransport) -> AsyncIterator[Client]:
         await transport.aclose()
     if failure is not None:
         raise failure
-
-
-class _StreamTransport:
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-
-    async def send(self, data: bytes) -> None:
-        try:
-            await self._stream.send(data)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            raise TransportClosed from error
-
-    async def receive(self) -> bytes:
-        try:
-            return await self._stream.receive()
-        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            raise TransportClosed from error
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()

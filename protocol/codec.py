@@ -8,9 +8,10 @@ import msgpack
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from protocol.answers import EngineMessage, Failed
 from protocol.errors import EngineError, InvalidRequest, UnknownMessage
-from protocol.messages import ClientMessage, EngineMessage, Failed
 from protocol.model import Value
+from protocol.requests import ClientMessage
 from protocol.unpacking import unpack
 
 _CLIENT_TYPES: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in get_args(ClientMessage)}

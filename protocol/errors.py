@@ -16,6 +16,7 @@ EngineError
 │   ├── UnknownExecution       unknown_execution          no such execution
 │   ├── UnknownCacheEntry      unknown_cache_entry        no weights of that name in the cache
 │   ├── CacheEntryInUse        cache_entry_in_use         a running engine has these weights mapped
+│   ├── CacheUnavailable       cache_unavailable          the directory of derived weights cannot be read or written
 │   ├── CacheFull              cache_full                 no room for derived weights: the disk's, or the cache's limit
 │   └── DownloadFailed         download_failed            a model could not be fetched or failed its checksum
 ├── ProtocolViolation          the connection is closed after it is reported
@@ -108,6 +109,10 @@ class UnknownCacheEntry(RequestRefused):
 
 class CacheEntryInUse(RequestRefused):
     code = "cache_entry_in_use"
+
+
+class CacheUnavailable(RequestRefused):
+    code = "cache_unavailable"
 
 
 class CacheFull(RequestRefused):

@@ -18,6 +18,8 @@ PLAN_SCHEMA_VERSION = 2
 
 Backend = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
+RECIPES: tuple[Quantization, ...] = ("q8_0", "q6_k", "q4_k_m")
+"""Every quantization but ``native``: what tensors can be made into."""
 KvCacheType = Literal["f16", "q8_0"]
 SchedulerPolicy = Literal["default"]
 EnergySource = Literal["rapl", "none"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from protocol.answers import Accepted, EngineMessage, Failed, Finished, Progress, Tokens
 from protocol.errors import BadFrame, EngineError, error_from_wire
-from protocol.messages import Accepted, EngineMessage, Failed, Finished, Progress, Tokens
 
 Reply = TypeVar("Reply", bound=EngineMessage)
 RunMessage = Accepted | Progress | Tokens | Finished

@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 EXCEPTIONS: dict[str, frozenset[str]] = {
     "protocol.client": frozenset({"anyio"}),
+    "protocol.stream_transport": frozenset({"anyio"}),
     "engine_ctl.embedded": frozenset({"actors", "engine", "trio"}),
 }
 """Modules that may import more than their package."""

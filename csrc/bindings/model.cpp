@@ -63,13 +63,19 @@ void register_model(py::module_& m) {
       py::arg("file"), py::arg("kernel_table"), py::arg("types") = py::none());
   m.def("activation_row_bytes",
         [](const gguf::File& file) { return model::ForwardPass::row_bytes(model::read_hyper_parameters(file)); });
+  py::class_<model::LoadControl>(m, "LoadControl")
+      .def(py::init<>())
+      .def_property_readonly("bytes_done", [](const model::LoadControl& control) { return control.bytes_done.load(); })
+      .def("cancel", [](model::LoadControl& control) { control.cancelled.store(true); });
   py::class_<Model, std::shared_ptr<Model>>(m, "Model")
       .def_static(
           "load",
-          [](const std::string& path, const std::string& kernel_table, unsigned threads) {
-            return std::make_shared<Model>(path, kernel_table, threads);
+          [](const std::string& path, const std::string& kernel_table, unsigned threads, model::LoadControl* control) {
+            model::LoadControl unwatched;
+            return std::make_shared<Model>(path, kernel_table, threads, control != nullptr ? *control : unwatched);
           },
-          py::arg("path"), py::arg("kernel_table"), py::arg("threads"), py::call_guard<py::gil_scoped_release>())
+          py::arg("path"), py::arg("kernel_table"), py::arg("threads"), py::arg("control") = py::none(),
+          py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("architecture", [](const Model& model) { return model.shape().architecture; })
       .def_property_readonly("kernel_path", [](const Model& model) { return std::string(model.kernels().name); })
       .def_property_readonly("weights_bytes", &Model::weights_bytes)

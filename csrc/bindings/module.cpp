@@ -3,6 +3,7 @@
 #include <exception>
 #include <system_error>
 
+#include "base/cancelled.h"
 #include "base/cpu_features.h"
 #include "bindings/register.h"
 #include "gguf/error.h"
@@ -45,7 +46,7 @@ PYBIND11_MODULE(_core, m) {
   register_error<engine::gguf::MalformedFile>(m, "GgufError");
   register_error<engine::UnsupportedModel>(m, "UnsupportedModelError");
   register_error<engine::quant::UnquantizableTensor>(m, "UnquantizableTensorError");
-  register_error<engine::quant::QuantizationCancelled>(m, "QuantizationCancelledError");
+  register_error<engine::Cancelled>(m, "CancelledError");
   py::register_exception_translator(&translate_system_error);
   m.def("cpu_model", &engine::cpu_model);
   m.def("cpu_features", [] {

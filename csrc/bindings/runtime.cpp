@@ -114,6 +114,7 @@ void register_runtime(py::module_& m) {
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
       .def(
           "drain", [](RunLoop& loop) { return loop.events().drain(); }, Release())
+      .def("trim", &RunLoop::trim, Release())
       .def("statistics", &statistics)
       .def("close", &RunLoop::close, Release());
 }

@@ -23,11 +23,11 @@ const Architecture& known_architecture(const gguf::File& file) {
 
 }  // namespace
 
-Model::Model(const std::string& path, const std::string& kernel_table, unsigned threads)
+Model::Model(const std::string& path, const std::string& kernel_table, unsigned threads, LoadControl& control)
     : kernels_(usable_table(kernel_table)),
       file_(path),
       architecture_(known_architecture(file_)),
       shape_(read_hyper_parameters(file_)),
-      weights_(load_weights(file_, shape_, kernels_, threads)) {}
+      weights_(load_weights(file_, shape_, kernels_, threads, control)) {}
 
 }  // namespace engine::model

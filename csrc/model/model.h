@@ -7,6 +7,7 @@
 #include "kernels/kernel_table.h"
 #include "model/architecture.h"
 #include "model/hyper_parameters.h"
+#include "model/load_control.h"
 #include "model/weights.h"
 
 namespace engine::model {
@@ -15,8 +16,8 @@ namespace engine::model {
 class Model {
  public:
   // Throws std::system_error, gguf::MalformedFile, UnsupportedModel, std::bad_alloc; std::invalid_argument for a kernel
-  // table that is unknown or that this machine cannot run.
-  Model(const std::string& path, const std::string& kernel_table, unsigned threads);
+  // table that is unknown or that this machine cannot run; Cancelled.
+  Model(const std::string& path, const std::string& kernel_table, unsigned threads, LoadControl& control);
 
   const gguf::File& file() const { return file_; }
   const kernels::KernelTable& kernels() const { return kernels_; }

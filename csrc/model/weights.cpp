@@ -4,6 +4,7 @@
 #include <chrono>
 #include <set>
 
+#include "base/cancelled.h"
 #include "base/checked.h"
 #include "base/thread_team.h"
 #include "kernels/panel.h"
@@ -143,24 +144,26 @@ AlignedBuffer allocate_packed(std::span<kernels::Matrix* const> matrices, const 
 }
 
 // Packs groups in steps, and lets go of their pages of the file after each, so that the two copies of a matrix are
-// never in memory together.
-void pack_groups(kernels::Matrix& matrix, Range groups, const kernels::KernelTable& table) {
+// never in memory together. Ends early where the load is cancelled.
+void pack_groups(kernels::Matrix& matrix, Range groups, const kernels::KernelTable& table, LoadControl& control) {
   constexpr std::size_t kStepBytes = std::size_t{1} << 20;
   const std::size_t group_bytes = matrix.row_bytes() * kernels::kGroupRows;
   const std::size_t step = std::max<std::size_t>(1, kStepBytes / group_bytes);
   for (std::size_t begin = groups.begin; begin < groups.end; begin += step) {
+    if (control.cancelled.load(std::memory_order_relaxed)) return;
     const std::size_t end = std::min(begin + step, groups.end);
     table.pack(matrix, begin, end);
     const std::size_t first_byte = begin * group_bytes;
-    gguf::MappedFile::release(
-        matrix.raw.subspan(first_byte, std::min(end * group_bytes, matrix.raw.size()) - first_byte));
+    const auto packed = matrix.raw.subspan(first_byte, std::min(end * group_bytes, matrix.raw.size()) - first_byte);
+    gguf::MappedFile::release(packed);
+    control.bytes_done.fetch_add(packed.size(), std::memory_order_relaxed);
   }
 }
 
 }  // namespace
 
 Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
-                     unsigned threads) {
+                     unsigned threads, LoadControl& control) {
   ThreadTeam team(threads, std::chrono::microseconds(50));
   Weights weights = find_weights(file, shape);
   const std::vector<kernels::Matrix*> matrices = multiplied_matrices(weights);
@@ -169,9 +172,10 @@ Weights load_weights(const gguf::File& file, const HyperParameters& shape, const
   // Every member packs the groups that it will multiply, so that their memory is near its processor.
   team.run([&](unsigned member) {
     for (kernels::Matrix* matrix : matrices) {
-      pack_groups(*matrix, member_range(matrix->groups(), member, team.size()), table);
+      pack_groups(*matrix, member_range(matrix->groups(), member, team.size()), table, control);
     }
   });
+  if (control.cancelled.load(std::memory_order_relaxed)) throw Cancelled();
   return weights;
 }
 

@@ -8,6 +8,7 @@
 #include "base/aligned_buffer.h"
 #include "kernels/kernel_table.h"
 #include "model/hyper_parameters.h"
+#include "model/load_control.h"
 
 namespace engine::model {
 
@@ -39,9 +40,9 @@ struct Weights {
 
 // Finds, checks and packs every tensor. `file` must outlive the result, which points into it.
 // Throws gguf::MalformedFile (missing tensor, wrong shape), UnsupportedModel (a tensor this architecture does not have,
-// a shape no kernel serves), std::bad_alloc.
+// a shape no kernel serves), std::bad_alloc, Cancelled.
 Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
-                     unsigned threads);
+                     unsigned threads, LoadControl& control);
 
 // Types of tensors by name.
 using TensorTypes = std::map<std::string, gguf::TensorType, std::less<>>;

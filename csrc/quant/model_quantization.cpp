@@ -6,6 +6,7 @@
 #include <cmath>
 #include <span>
 
+#include "base/cancelled.h"
 #include "base/checked.h"
 #include "base/float_environment.h"
 #include "base/thread_team.h"
@@ -213,7 +214,7 @@ void ModelQuantization::work(Worker& worker, const TargetFile& file) {
     const std::size_t index = next_piece_.fetch_add(1, std::memory_order_relaxed);
     if (index >= pieces) return;
     try {
-      if (cancelled_.load(std::memory_order_relaxed)) throw QuantizationCancelled("the quantization was cancelled");
+      if (cancelled_.load(std::memory_order_relaxed)) throw Cancelled();
       const Piece current = piece(index);
       const Target& target = targets_[current.target];
       current_.store(current.target, std::memory_order_relaxed);

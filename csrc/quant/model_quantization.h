@@ -27,11 +27,6 @@ class UnquantizableTensor : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-class QuantizationCancelled : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
 // By tensor: how much the errors of each column count; for experts one row after another, [experts, columns].
 using ImportanceMatrix = std::map<std::string, std::vector<float>, std::less<>>;
 
@@ -64,7 +59,7 @@ class ModelQuantization {
                     unsigned threads);
 
   // Makes the file; on failure nothing is left of it. Either of these, once. Throws std::system_error (also where
-  // threads cannot be made), UnquantizableTensor, QuantizationCancelled, std::bad_alloc, std::logic_error.
+  // threads cannot be made), UnquantizableTensor, Cancelled, std::bad_alloc, std::logic_error.
   void run(const std::string& path);
   // Fills an open, empty file. `name` is for messages.
   void write(int fd, const std::string& name);

@@ -39,6 +39,13 @@ RunLoopStatistics RunLoop::statistics() const {
   return statistics_;
 }
 
+void RunLoop::trim() {
+  std::unique_lock lock(mutex_);
+  const std::uint64_t mine = ++trims_asked_;
+  wake_.notify_one();
+  trimmed_.wait(lock, [&] { return trims_done_ >= mine || closing_; });
+}
+
 void RunLoop::close() {
   {
     const std::scoped_lock lock(mutex_);
@@ -46,6 +53,7 @@ void RunLoop::close() {
     abort_.store(true, std::memory_order_relaxed);
   }
   wake_.notify_one();
+  trimmed_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -64,11 +72,15 @@ void RunLoop::run() {
 bool RunLoop::take_commands() {
   std::vector<Submission> submissions;
   std::vector<std::uint64_t> cancellations;
+  std::uint64_t trims = 0;
   bool closing = false;
   {
     std::unique_lock lock(mutex_);
     const bool idle = std::ranges::all_of(groups_, [](const Group& group) { return group.idle(); });
-    wake_.wait(lock, [&] { return !idle || closing_ || !submissions_.empty() || !cancellations_.empty(); });
+    wake_.wait(lock, [&] {
+      return !idle || closing_ || !submissions_.empty() || !cancellations_.empty() || trims_done_ != trims_asked_;
+    });
+    trims = trims_asked_;
     submissions.swap(submissions_);
     cancellations.swap(cancellations_);
     closing = closing_;
@@ -79,6 +91,7 @@ bool RunLoop::take_commands() {
     std::ranges::any_of(groups_, [&](Group& group) { return group.cancel(id); });
   }
   if (!cancellations.empty()) publish();  // not only after the next step
+  carry_out_trims(trims);
   return !closing;
 }
 
@@ -93,6 +106,19 @@ void RunLoop::place(Submission submission) {
     submission.sequence.reset();
     refuse(id, StopReason::Error, failure.what());
   }
+}
+
+void RunLoop::carry_out_trims(std::uint64_t asked) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (trims_done_ == asked) return;
+  }
+  drop_unused_groups();
+  {
+    const std::scoped_lock lock(mutex_);
+    trims_done_ = asked;
+  }
+  trimmed_.notify_all();
 }
 
 void RunLoop::drop_unused_groups() {

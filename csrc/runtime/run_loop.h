@@ -43,6 +43,8 @@ class RunLoop {
   // Ends a sequence: within one layer while its prompt is computed, else after the running step.
   void cancel(std::uint64_t id);
   RunLoopStatistics statistics() const;
+  // Drops what is kept of models that only the loop still holds. Waits until that is done: for the running step.
+  void trim();
   // Ends every sequence and the thread, after the running layer. Idempotent.
   void close();
 
@@ -56,6 +58,7 @@ class RunLoop {
   // Waits for work; false where the loop is to end.
   bool take_commands();
   void place(Submission submission);
+  void carry_out_trims(std::uint64_t asked);
   // A group outlives its sequences so that the next one finds it ready, until groups alone hold its model.
   void drop_unused_groups();
   // Ends a sequence that never came into a group.
@@ -70,6 +73,9 @@ class RunLoop {
   std::condition_variable wake_;
   std::vector<Submission> submissions_;
   std::vector<std::uint64_t> cancellations_;
+  std::uint64_t trims_asked_ = 0;
+  std::uint64_t trims_done_ = 0;
+  std::condition_variable trimmed_;
   std::unordered_set<std::uint64_t> prefilling_;  // in the present step
   bool closing_ = false;
   RunLoopStatistics statistics_;

@@ -11,9 +11,9 @@ import trio
 from actors.limits import Limits
 from actors.ports import Energy
 from actors.system import System, running
+from protocol.answers import Accepted, Finished, Tokens
 from protocol.client import Client
 from protocol.errors import EngineError
-from protocol.messages import Accepted, Finished, Tokens
 from protocol.plan import ExecutionRequest, RunRequest
 from protocol.plan import Limits as RunLimits
 from protocol.record import ExecutionRecord

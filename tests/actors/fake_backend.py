@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.backend import BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
-from protocol.errors import EngineError
+from protocol.answers import ResidentModel
+from protocol.errors import EngineError, ExecutionCancelled
 from protocol.plan import ExecutionPlan
+from protocol.progress import StageProgress
 from protocol.record import WeightsReport
 
 KV_BYTES = 1000
@@ -20,9 +22,39 @@ ORIGIN = WeightsReport(source="file")
 
 @dataclass(frozen=True)
 class FakeModel:
+    name: str
     weights_bytes: int = 5000
     kernel_path: str = "fake"
     origin: WeightsReport = ORIGIN
+
+
+class FakeLoad:
+    """Ends when the backend may load, or when it is cancelled."""
+
+    def __init__(self, backend: FakeBackend, plan: ExecutionPlan) -> None:
+        self._backend = backend
+        self._plan = plan
+        self._cancelled = threading.Event()
+
+    def run(self) -> FakeModel:
+        self._backend.loads.append(self._plan)
+        self._backend.loading.set()
+        while not self._backend.may_load.wait(0.001):
+            if self._cancelled.is_set():
+                self._backend.cancelled_loads += 1
+                raise ExecutionCancelled("the load was cancelled")
+        if self._backend.load_error is not None:
+            raise self._backend.load_error
+        model = FakeModel(self._plan.model_ref.name)
+        self._backend.held[model.name] = model
+        self._backend.holds += 1
+        return model
+
+    def progress(self) -> StageProgress | None:
+        return self._backend.load_progress
+
+    def cancel(self) -> None:
+        self._cancelled.set()
 
 
 @dataclass
@@ -31,7 +63,13 @@ class FakeBackend:
 
     answer: Sequence[str] | None = None
     load_error: EngineError | None = None
-    submit_error: EngineError | None = None
+    load_progress: StageProgress | None = None
+    submit_errors: list[EngineError] = field(default_factory=list)
+    """What the next submits are refused with."""
+    held: dict[str, FakeModel] = field(default_factory=dict)
+    holds: int = 0
+    """Not released yet."""
+    cancelled_loads: int = 0
     loads: list[ExecutionPlan] = field(default_factory=list)
     prompts: dict[int, tuple[int, ...]] = field(default_factory=dict)
     """Every sequence ever submitted."""
@@ -49,17 +87,20 @@ class FakeBackend:
         self._begun: set[int] = set()
         self._next_token = 100
 
-    def load(self, plan: ExecutionPlan) -> FakeModel:
-        self.loads.append(plan)
-        self.loading.set()
-        self.may_load.wait()
-        if self.load_error is not None:
-            raise self.load_error
-        return FakeModel()
+    def loaded(self, plan: ExecutionPlan) -> FakeModel | None:
+        model = self.held.get(plan.model_ref.name)
+        self.holds += model is not None
+        return model
+
+    def load(self, plan: ExecutionPlan) -> FakeLoad:
+        return FakeLoad(self, plan)
+
+    def release(self, model: LoadedModel) -> None:
+        self.holds -= 1
 
     def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
-        if self.submit_error is not None:
-            raise self.submit_error
+        if self.submit_errors:
+            raise self.submit_errors.pop(0)
         self.prompts[sequence_id] = tuple(prompt)
         self.live.add(sequence_id)
         if self.answer is not None:
@@ -99,7 +140,13 @@ class FakeBackend:
         return events
 
     def statistics(self) -> BackendStatistics:
-        return BackendStatistics(sequences=len(self.live), kv_cache_bytes=KV_BYTES * len(self.live))
+        models = tuple(
+            ResidentModel(
+                model=model.name, quantization="native", backend="reference", weights_bytes=5000, in_use=bool(self.live)
+            )
+            for model in self.held.values()
+        )
+        return BackendStatistics(sequences=len(self.live), kv_cache_bytes=KV_BYTES * len(self.live), models=models)
 
     def close(self) -> None:
         if not self.closed:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from actors.ports import Prepared, ReportProgress
+from actors.ports import OperationRequest, Prepared, ReportProgress
 from engine.energy.source import EnergyReading
-from protocol.errors import UnknownModel, UnsupportedBackend
-from protocol.messages import ModelDescription, ModelSummary, PlanEstimate
+from engine.operation import Operation
+from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelSummary, PlanEstimate, Quantized
+from protocol.errors import ExecutionCancelled, UnknownModel, UnsupportedBackend
 from protocol.metrics import EnergyReport
 from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest
+from protocol.progress import StageProgress
 
 
 def make_plan(
@@ -45,6 +47,31 @@ def make_plan(
     )
 
 
+class FakeOperation:
+    """Goes on until a test lets it end, or it is cancelled."""
+
+    def __init__(self, request: OperationRequest) -> None:
+        self._request = request
+        self.may_end = threading.Event()
+        self.begun = threading.Event()
+        self.cancelled = threading.Event()
+
+    def run(self) -> EngineMessage:
+        self.begun.set()
+        while not self.may_end.wait(0.001):
+            if self.cancelled.is_set():
+                raise ExecutionCancelled("cancelled")
+        return Quantized(
+            request_id=self._request.request_id, path=self._request.output, size_bytes=7, tensor_types={"Q8_0": 1}
+        )
+
+    def progress(self) -> StageProgress | None:
+        return StageProgress(stage="quantizing", done=1, total=4, tensors_done=0, tensors_total=1)
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
 @dataclass
 class FakeDomain:
     energy_source: EnergySource = "none"
@@ -52,6 +79,7 @@ class FakeDomain:
     cpu_model: str = "Fake CPU"
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
     pulled: list[str] = field(default_factory=list)
+    operations: list[FakeOperation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.may_prepare = threading.Event()
@@ -86,7 +114,22 @@ class FakeDomain:
             metadata={"general.name": model},
             tensors=(),
             parameters_total=1250,
+            recipes=(),
+            memory=None,
         )
+
+    def cached(self, request_id: int) -> CachedWeightsList:
+        return CachedWeightsList(request_id=request_id, directory="/cache", limit_bytes=1000, entries=())
+
+    def remove_cached(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return names
+
+    def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
+        return dict.fromkeys(names, "")
+
+    def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
+        self.operations.append(FakeOperation(request))
+        return self.operations[-1]
 
     def pull(self, model: str, progress: ReportProgress) -> None:
         self._find(model)

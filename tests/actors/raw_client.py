@@ -7,9 +7,10 @@ from typing import Any
 
 import msgpack
 
+from protocol.answers import EngineMessage, Failed, Welcome
 from protocol.codec import decode_engine
 from protocol.framing import FrameDecoder, encode_frame
-from protocol.messages import PROTOCOL_VERSION, EngineMessage, Failed, Welcome
+from protocol.requests import PROTOCOL_VERSION
 from protocol.transport import ByteTransport, TransportClosed
 
 HELLO: dict[str, Any] = {"type": "Hello", "protocol_version": PROTOCOL_VERSION}

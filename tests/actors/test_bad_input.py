@@ -11,8 +11,8 @@ import trio
 from trio.testing import MockClock
 
 from actors.system import System, running
+from protocol.answers import Accepted, Finished, StatusReport
 from protocol.framing import MAX_FRAME_BYTES, encode_frame
-from protocol.messages import Accepted, Finished, StatusReport
 from tests.actors.engine_factory import make_request, make_system, record_of
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.raw_client import HELLO, RawClient

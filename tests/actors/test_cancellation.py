@@ -35,7 +35,7 @@ async def test_cancel_in_the_queue_gives_a_record_without_tokens() -> None:
         assert first.record.result == "still here"
 
 
-async def test_cancel_while_loading_ends_at_once_and_the_weights_stay_for_the_next() -> None:
+async def test_cancel_while_loading_ends_the_load_and_the_next_one_loads_again() -> None:
     backend = FakeBackend(answer=("a",))
     backend.may_load.clear()
     async with make_client(backend) as client, trio.open_nursery() as nursery:
@@ -47,9 +47,10 @@ async def test_cancel_while_loading_ends_at_once_and_the_weights_stay_for_the_ne
         await client.cancel(stream.execution_id)
         await stream.ended.wait()
         assert stream.record.stop_reason == "cancelled"
+        await until(lambda: backend.cancelled_loads == 1)
         backend.may_load.set()
         assert (await record_of(client, make_request())).result == "a"
-    assert len(backend.loads) == 1
+    assert len(backend.loads) == 2
     assert len(backend.prompts) == 1
 
 

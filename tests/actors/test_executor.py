@@ -17,15 +17,16 @@ from actors.messages import (
     ExecutorRequest,
     Halt,
     Halted,
-    ModelsLoaded,
+    Preparing,
     SlotFreed,
     Start,
     Started,
     StartFailed,
 )
-from protocol.errors import InvalidModel, OutOfMemoryBudget
+from protocol.errors import InvalidModel, InvalidPlan, OutOfMemoryBudget
+from protocol.progress import StageProgress
 from tests.actors.engine_factory import make_request, until
-from tests.actors.fake_backend import KV_BYTES, FakeBackend
+from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import make_plan
 
 
@@ -73,20 +74,19 @@ async def test_weights_are_loaded_once_and_every_start_is_answered(stage: Stage)
         await stage.start(name)
     await wait_all_tasks_blocked()
     stage.backend.may_load.set()
-    await until(lambda: len(stage.told) == 4)
-    assert stage.kinds() == ["ModelsLoaded", "Started", "Started", "Started"]
-    loaded, started = stage.told[0], stage.told[1]
-    assert isinstance(loaded, ModelsLoaded)
-    assert (loaded.names, loaded.weights_bytes) == (("tiny",), 5000)
+    await until(lambda: len(stage.told) == 3)
+    assert stage.kinds() == ["Started", "Started", "Started"]
+    started = stage.told[0]
     assert isinstance(started, Started)
     assert started.load_end_ns > started.load_start_ns
     await stage.start("d")
-    await until(lambda: len(stage.told) == 5)
-    warm = stage.told[4]
+    await until(lambda: len(stage.told) == 4)
+    warm = stage.told[3]
     assert isinstance(warm, Started)
     assert warm.load_end_ns == warm.load_start_ns
     await stage.start("e", model="tiny-2")
-    await until(lambda: len(stage.told) == 7)
+    await until(lambda: len(stage.told) == 5)
+    await until(lambda: stage.backend.holds == 0)
     assert [plan.model_ref.name for plan in stage.backend.loads] == ["tiny", "tiny-2"]
 
 
@@ -100,7 +100,6 @@ async def test_one_drain_is_one_message_and_frees_the_slots_of_what_ended(stage:
     advanced = stage.told[-1]
     assert isinstance(advanced, Advanced)
     assert [(one.execution_id, one.events.text) for one in advanced.advances] == [("a", "xy"), ("b", "z")]
-    assert advanced.kv_cache_bytes == KV_BYTES
 
 
 async def test_no_drain_while_nothing_happens(stage: Stage) -> None:
@@ -127,10 +126,66 @@ async def test_a_failed_load_is_told_to_all_who_waited_and_may_be_tried_again(st
 
 
 async def test_a_refused_submit_frees_its_slot(stage: Stage) -> None:
-    stage.backend.submit_error = OutOfMemoryBudget("no room for its KV cache")
+    stage.backend.submit_errors = [InvalidPlan("a chunk of no tokens")]
     await stage.start("a")
     await until(lambda: stage.freed == ["a"])
-    assert stage.kinds() == ["ModelsLoaded", "StartFailed"]
+    assert stage.kinds() == ["StartFailed"]
+    assert stage.backend.holds == 0
+
+
+async def test_where_memory_is_short_a_load_gets_the_chance_to_make_room(stage: Stage) -> None:
+    await stage.start("a")
+    await until(lambda: bool(stage.backend.live))
+    stage.backend.submit_errors = [OutOfMemoryBudget("idle weights are in the way")]
+    await stage.start("b")
+    await until(lambda: len(stage.backend.live) == 2)
+    assert stage.kinds() == ["Started", "Started"]
+    assert len(stage.backend.loads) == 2
+
+
+async def test_where_no_room_can_be_made_it_is_told(stage: Stage) -> None:
+    stage.backend.submit_errors = [OutOfMemoryBudget("no room for its KV cache")]
+    await stage.start("a")
+    await until(lambda: stage.freed == ["a"])
+    assert stage.kinds() == ["StartFailed"]
+    await until(lambda: stage.backend.holds == 0)
+
+
+async def test_progress_is_told_to_all_who_wait(stage: Stage) -> None:
+    stage.backend.load_progress = StageProgress(stage="quantizing", done=25, total=100)
+    stage.backend.may_load.clear()
+    await stage.start("a")
+    await stage.start("b")
+    await until(lambda: len(stage.told) >= 2)
+    told = [event for event in stage.told if isinstance(event, Preparing)]
+    assert {event.execution_id for event in told} == {"a", "b"}
+    assert told[0].progress.done == 25
+    assert told[0].progress.eta_s is not None
+
+
+async def test_when_nobody_waits_any_more_the_load_is_cancelled(stage: Stage) -> None:
+    stage.backend.may_load.clear()
+    await stage.start("a")
+    await stage.start("b")
+    await until(stage.backend.loading.is_set)
+    await stage.halt("a")
+    await wait_all_tasks_blocked()
+    assert stage.backend.cancelled_loads == 0
+    await stage.halt("b")
+    await until(lambda: stage.backend.cancelled_loads == 1)
+    assert stage.freed == ["a", "b"]
+
+
+async def test_who_comes_while_a_load_is_being_cancelled_gets_one_of_its_own(stage: Stage) -> None:
+    stage.backend.may_load.clear()
+    await stage.start("a")
+    await until(stage.backend.loading.is_set)
+    await stage.halt("a")
+    await stage.start("b")
+    await until(lambda: stage.backend.cancelled_loads == 1)
+    stage.backend.may_load.set()
+    await until(lambda: bool(stage.backend.live))
+    assert stage.kinds() == ["Halted", "Started"]
 
 
 async def test_halts_of_the_unknown_and_the_ended_have_no_effect(stage: Stage) -> None:

@@ -7,10 +7,10 @@ import trio
 
 from actors.limits import Limits
 from actors.system import running
+from protocol.answers import Accepted, Failed, StatusReport, Tokens
 from protocol.codec import encode
 from protocol.errors import Overloaded
 from protocol.framing import encode_frame
-from protocol.messages import Accepted, Failed, StatusReport, Tokens
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.raw_client import RawClient

@@ -7,8 +7,8 @@ import trio
 
 from actors.limits import Limits
 from actors.system import running
+from protocol.answers import ModelDescription, Progress
 from protocol.errors import FrameTooLarge
-from protocol.messages import ModelDescription, Progress
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import KV_BYTES, FakeBackend
 from tests.actors.fake_domain import FakeDomain
@@ -57,7 +57,7 @@ async def test_the_status_shows_what_runs_and_what_it_holds() -> None:
         await until(lambda: stream.text == "ab")
         status = await client.status()
         assert [(one.state, one.prompt_tokens, one.tokens_total) for one in status.executions] == [("running", 3, 2)]
-        assert status.models_loaded == ("tiny",)
+        assert [(one.model, one.in_use) for one in status.models_loaded] == [("tiny", True)]
         assert status.memory_bytes == {"weights": 5000, "kv_cache": KV_BYTES}
         assert status.energy == {"source": "none", "reason": "no meter"}
         backend.emit(1, stop="eos")

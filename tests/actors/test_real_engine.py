@@ -68,7 +68,7 @@ async def test_a_finished_execution_is_replayed_from_its_record(model: Path, tmp
     for record in records:
         stored = ExecutionRecord.model_validate_json(record.model_dump_json())
         bench = Bench(tmp_path)
-        bench.backend.submit(1, bench.backend.load(stored.plan), stored.prompt_token_ids, stored.plan)
+        bench.submit(1, stored.plan, stored.prompt_token_ids)
         replayed = await trio.to_thread.run_sync(bench.finish, 1)
         bench.backend.close()
         assert replayed.token_ids == record.token_ids

@@ -8,8 +8,8 @@ import trio
 from actors.limits import Limits
 from actors.system import running
 from engine.backend import SequenceEvents
+from protocol.answers import Failed
 from protocol.errors import EngineUnreachable, ShuttingDown
-from protocol.messages import Failed
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain

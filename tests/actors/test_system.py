@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.messages import Accepted, Finished, Tokens
+from protocol.answers import Accepted, Finished, Tokens
 from tests.actors.engine_factory import collect, make_client, make_request
 from tests.actors.fake_backend import FakeBackend
 

@@ -11,10 +11,10 @@ import trio
 
 from actors.system import running
 from actors.unix_socket import UnixSocket
+from protocol.answers import Finished
 from protocol.blocking import BlockingClient
 from protocol.client import connect
 from protocol.errors import EngineUnreachable, InvalidRequest
-from protocol.messages import Finished
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 

@@ -220,6 +220,21 @@ def replaced(content: bytes, changes: list[tuple[int, bytes]]) -> bytes:
     return bytes(damaged)
 
 
+@pytest.mark.parametrize("table", ALL_TABLES)
+def test_a_load_is_seen_and_cancelled_from_outside(path: Path, table: str) -> None:
+    write_tiny_model(path)
+    control = _core.LoadControl()
+    _core.Model.load(str(path), table, 2, control)
+    matrices = [tensor for tensor in _core.GgufFile(str(path)).tensors() if len(tensor.shape) == 2]
+    multiplied = sum(tensor.size_bytes for tensor in matrices)
+    packs = table != "reference"
+    assert control.bytes_done == (multiplied if packs else 0)
+    control.cancel()
+    if packs:
+        with pytest.raises(_core.CancelledError):
+            _core.Model.load(str(path), table, 2, control)
+
+
 LEAST = g.ModelBytes()
 HEADER_BYTES = len(
     g.GgufBytes(tuple(LEAST.metadata.items()), [g.Tensor(t.name, t.dimensions) for t in LEAST.tensors.values()]).build()

@@ -156,7 +156,7 @@ def test_progress_ends_with_everything_done(source: Path, target: Path) -> None:
 def test_a_cancelled_quantization_leaves_nothing(source: Path, target: Path) -> None:
     made = quantization(source)
     made.cancel()
-    with pytest.raises(_core.QuantizationCancelledError, match="cancelled"):
+    with pytest.raises(_core.CancelledError, match="cancelled"):
         made.run(str(target))
     assert not target.exists()
 
@@ -170,7 +170,7 @@ def test_a_running_quantization_is_seen_and_cancelled_from_another_thread(tmp_pa
     def run() -> None:
         try:
             made.run(str(target))
-        except _core.QuantizationCancelledError as error:
+        except _core.CancelledError as error:
             failures.append(error)
 
     thread = threading.Thread(target=run)

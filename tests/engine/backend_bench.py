@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import select
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from engine.backend import SequenceEvents
 from engine.config import EngineConfig
 from engine.cpu_backend import CpuBackend
+from engine.cpu_model import CpuModel
 from engine.machine import Machine
 from engine.models import ModelRegistry
 from engine.planning import resolve_plan
@@ -41,8 +43,18 @@ class Bench:
 
     def run(self, path: Path, sequence_id: int = 1, **execution: Any) -> SequenceEvents:
         plan, token_ids = self.prepare(path, **execution)
-        self.backend.submit(sequence_id, self.backend.load(plan), token_ids, plan)
+        self.submit(sequence_id, plan, token_ids)
         return self.finish(sequence_id)
+
+    def load(self, plan: ExecutionPlan) -> CpuModel:
+        """Held, as nothing here is ever released."""
+        return self.backend.load(plan).run()
+
+    def submit(self, sequence_id: int, plan: ExecutionPlan, token_ids: Sequence[int]) -> None:
+        """Leaves the model idle when the sequence has ended."""
+        model = self.load(plan)
+        self.backend.submit(sequence_id, model, token_ids, plan)
+        self.backend.release(model)
 
     def finish(self, sequence_id: int) -> SequenceEvents:
         """All that a sequence does, as one."""

@@ -108,7 +108,7 @@ plan = plan.model_copy(update={"backend": sys.argv[3]})
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + room, size + room))
 try:
-    bench.backend.submit(1, bench.backend.load(plan), tokens, plan)
+    bench.submit(1, plan, tokens)
     events = bench.finish(1)
     print(events.stop_reason, events.error)
 except OutOfMemoryBudget as error:

@@ -12,7 +12,14 @@ import pytest
 from engine.backend import Backend, LoadedModel, SequenceEvents
 from engine.cpu_backend import CpuBackend
 from engine.planning import estimate
-from protocol.errors import InternalError, InvalidModel, InvalidPlan, OutOfMemoryBudget, UnsupportedModel
+from protocol.errors import (
+    ExecutionCancelled,
+    InternalError,
+    InvalidModel,
+    InvalidPlan,
+    OutOfMemoryBudget,
+    UnsupportedModel,
+)
 from protocol.record import WeightsReport
 from tests.engine.backend_bench import PATIENCE_S, Bench
 from tests.gguf_factory import write_tiny_model
@@ -35,7 +42,9 @@ def tiny(tmp_path: Path) -> Path:
 def test_it_is_a_backend_and_loads_models(bench: Bench, tiny: Path) -> None:
     backend: Backend = bench.backend
     plan, _ = bench.prepare(tiny)
-    model: LoadedModel = backend.load(plan)
+    assert backend.loaded(plan) is None
+    model: LoadedModel = backend.load(plan).run()
+    assert backend.loaded(plan) is model
     assert model.weights_bytes == bench.registry.resolve(str(tiny)).weights_bytes()[plan.backend] > 0
     assert "reference" in model.kernel_path
 
@@ -73,7 +82,7 @@ def test_an_end_token_ends_it(bench: Bench, tiny: Path) -> None:
     plan, token_ids = bench.prepare(tiny)
     third = bench.run(tiny).token_ids[2]
     ending = plan.model_copy(update={"stop": plan.stop.model_copy(update={"eos_token_ids": (third,)})})
-    bench.backend.submit(2, bench.backend.load(ending), token_ids, ending)
+    bench.submit(2, ending, token_ids)
     assert bench.finish(2).stop_reason == "eos"
 
 
@@ -83,7 +92,7 @@ def test_a_full_context_ends_it(bench: Bench, tiny: Path) -> None:
 
 def test_a_cancelled_sequence_ends_and_frees_its_memory(bench: Bench, tiny: Path) -> None:
     plan, token_ids = bench.prepare(tiny, limits={"max_tokens": 200})
-    bench.backend.submit(1, bench.backend.load(plan), token_ids, plan)
+    bench.submit(1, plan, token_ids)
     bench.backend.cancel(1)
     bench.backend.cancel(99)
     parts: list[SequenceEvents] = []
@@ -99,7 +108,7 @@ def test_a_file_that_changed_since_the_plan_is_refused(bench: Bench, tiny: Path)
     plan, _ = bench.prepare(tiny)
     write_tiny_model(tiny, seed=1)
     with pytest.raises(InvalidModel, match="has changed"):
-        bench.backend.load(plan)
+        bench.load(plan)
 
 
 def test_a_model_that_lacks_a_tensor_is_refused(bench: Bench, tmp_path: Path) -> None:
@@ -108,7 +117,7 @@ def test_a_model_that_lacks_a_tensor_is_refused(bench: Bench, tmp_path: Path) ->
     path.write_bytes(content.replace(b"blk.0.ffn_up.weight", b"blk.0.ffn_xx.weight"))
     plan, _ = bench.prepare(path)
     with pytest.raises((UnsupportedModel, InvalidModel), match="ffn_up"):
-        bench.backend.load(plan)
+        bench.load(plan)
 
 
 def test_weights_beyond_the_memory_available_are_refused_before_they_are_loaded(bench: Bench, tiny: Path) -> None:
@@ -120,10 +129,10 @@ def test_weights_beyond_the_memory_available_are_refused_before_they_are_loaded(
         closing(CpuBackend(bench.registry, bench.cache, lambda: needed - 1)) as backend,
         pytest.raises(OutOfMemoryBudget, match="are available") as raised,
     ):
-        backend.load(hopeless)
+        backend.load(hopeless).run()
     assert raised.value.params["needed_mb"] == -(-needed // MIB)
     with closing(CpuBackend(bench.registry, bench.cache, lambda: needed)) as backend:
-        assert backend.load(plan).weights_bytes > 0
+        assert backend.load(plan).run().weights_bytes > 0
 
 
 def test_where_nothing_tells_what_is_available_a_run_is_tried(bench: Bench, tiny: Path) -> None:
@@ -135,9 +144,10 @@ def test_a_run_finds_the_memory_that_earlier_ones_have_yet_to_fill_taken(bench: 
     """The first fills a quarter of the context it asked for."""
     plan, token_ids = bench.prepare(tiny, context_length=256)
     needed = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0)
-    room = needed.kv_cache_bytes * 3 // 2 + needed.activation_bytes
-    with closing(CpuBackend(bench.registry, bench.cache, lambda: room)) as backend:
-        model = bench.backend.load(plan)
+    available = [needed.total_bytes]
+    with closing(CpuBackend(bench.registry, bench.cache, lambda: available[-1])) as backend:
+        model = backend.load(plan).run()
+        available.append(needed.kv_cache_bytes * 3 // 2 + needed.activation_bytes)
         backend.submit(1, model, token_ids, plan)
         with pytest.raises(OutOfMemoryBudget, match="KV cache"):
             backend.submit(2, model, token_ids, plan)
@@ -146,9 +156,54 @@ def test_a_run_finds_the_memory_that_earlier_ones_have_yet_to_fill_taken(bench: 
 def test_a_run_that_has_ended_leaves_its_memory_to_the_next(bench: Bench, tiny: Path) -> None:
     plan, _ = bench.prepare(tiny)
     needed = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0)
-    bench.backend = CpuBackend(bench.registry, bench.cache, lambda: needed.total_bytes)
+    limit = needed.total_bytes
+    bench.backend = CpuBackend(bench.registry, bench.cache, lambda: None, memory_limit_bytes=limit)
     for sequence_id in (1, 2, 3):
         assert bench.run(tiny, sequence_id).stop_reason == "max_tokens"
+
+
+def test_idle_weights_make_room_and_weights_in_use_do_not(bench: Bench, tiny: Path, tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "other.gguf", seed=1)
+    plan, token_ids = bench.prepare(tiny, limits={"max_tokens": 200})
+    needed = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0)
+    limit = needed.total_bytes + needed.weights_bytes // 2
+    bench.backend = CpuBackend(bench.registry, bench.cache, lambda: None, memory_limit_bytes=limit)
+    bench.submit(1, plan, token_ids)
+    other_plan, _ = bench.prepare(other)
+    with pytest.raises(OutOfMemoryBudget) as raised:
+        bench.load(other_plan)
+    assert raised.value.params["available_mb"] < raised.value.params["needed_mb"]
+    bench.finish(1)
+    bench.load(other_plan)
+    assert [(model.model, model.in_use) for model in bench.backend.statistics().models] == [("other", True)]
+
+
+def test_weights_of_which_nobody_holds_anything_are_really_gone(bench: Bench, tmp_path: Path) -> None:
+    """The run loop keeps buffers for the next sequence of a model; they must not keep its weights."""
+    large = [write_tiny_model(tmp_path / f"{seed}.gguf", n_embd=512, n_ff=2048, seed=seed) for seed in (1, 2)]
+    plan, _ = bench.prepare(large[0])
+    needed = estimate(plan, bench.registry.resolve(str(large[0])).facts(), 0)
+    limit = needed.total_bytes + MIB
+    bench.backend = CpuBackend(bench.registry, bench.cache, lambda: None, memory_limit_bytes=limit)
+
+    def mappings() -> int:
+        return Path("/proc/self/maps").read_text(encoding="utf-8").count(str(large[0]))
+
+    before = mappings()  # the registry's
+    bench.run(large[0], 1)
+    assert mappings() > before
+    bench.run(large[1], 2)
+    assert mappings() == before
+
+
+def test_a_cancelled_load_holds_nothing(bench: Bench, tiny: Path) -> None:
+    plan, _ = bench.prepare(tiny, quantization="q8_0", backend="reference")
+    load = bench.backend.load(plan)
+    load.cancel()
+    with pytest.raises(ExecutionCancelled):
+        load.run()
+    assert bench.backend.statistics().models == ()
+    assert bench.load(plan).origin.source == "quantized"
 
 
 def test_another_backends_model_is_refused(bench: Bench, tiny: Path) -> None:

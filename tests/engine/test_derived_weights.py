@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def run(bench: Bench, path: Path, quantization: str, sequence_id: int = 1) -> tu
     with closing(CpuBackend(bench.registry, bench.cache)) as backend:
         bench.backend = backend
         plan, token_ids = bench.prepare(path, quantization=quantization)
-        model = backend.load(plan)
+        model = backend.load(plan).run()
         backend.submit(sequence_id, model, token_ids, plan)
         return bench.finish(sequence_id), model.origin
 
@@ -71,7 +72,7 @@ def test_two_quantizations_are_loaded_side_by_side(bench: Bench, tiny: Path) -> 
     apart = {quantization: run(bench, tiny, quantization)[0].logits_digest for quantization in ("native", "q8_0")}
     bench.backend = CpuBackend(bench.registry, bench.cache)
     plans = {quantization: bench.prepare(tiny, quantization=quantization) for quantization in apart}
-    models = {quantization: bench.backend.load(plan) for quantization, (plan, _) in plans.items()}
+    models = {quantization: bench.load(plan) for quantization, (plan, _) in plans.items()}
     for sequence_id, (quantization, (plan, token_ids)) in enumerate(plans.items(), start=1):
         bench.backend.submit(sequence_id, models[quantization], token_ids, plan)
         assert bench.finish(sequence_id).logits_digest == apart[quantization]
@@ -89,7 +90,7 @@ def test_the_memory_of_derived_weights_is_known_before_they_are_made(bench: Benc
     artifact = bench.registry.resolve(str(tiny))
     for recipe in RECIPES:
         plan, _ = bench.prepare(tiny, quantization=recipe)
-        assert artifact.facts(plan.quantization).weights_bytes[plan.backend] == bench.backend.load(plan).weights_bytes
+        assert artifact.facts(plan.quantization).weights_bytes[plan.backend] == bench.load(plan).weights_bytes
 
 
 def test_a_damaged_entry_is_made_anew_and_told(bench: Bench, tiny: Path) -> None:
@@ -129,19 +130,19 @@ def test_a_full_disk_and_no_memory_is_a_typed_error(bench: Bench, tiny: Path) ->
 
 def test_without_memory_either_it_is_a_typed_error(bench: Bench, tiny: Path) -> None:
     plan, _ = bench.prepare(tiny, quantization="q8_0")
-    needed = bench.backend.load(plan).weights_bytes
+    needed = bench.load(plan).weights_bytes
     bench.cache = WeightsCache(bench.config.cache_dir / "small", 1000)
-    room = iter([10 * needed + (1 << 30), needed])
+    room = chain([10 * needed + (1 << 30)], repeat(needed))
     with (
         closing(CpuBackend(bench.registry, bench.cache, lambda: next(room))) as backend,
         pytest.raises(CacheFull, match="may hold 1000"),
     ):
-        backend.load(plan)
+        backend.load(plan).run()
 
 
 def test_weights_in_use_are_not_evicted(bench: Bench, tiny: Path) -> None:
     plan, _ = bench.prepare(tiny, quantization="q8_0")
-    bench.backend.load(plan)
+    bench.load(plan)
     assert bench.cache.entries()[0].in_use
     bench.backend.close()
     assert not bench.cache.entries()[0].in_use

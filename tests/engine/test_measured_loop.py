@@ -23,7 +23,12 @@ def test_side_by_side_only_the_time_counts_in_which_all_decode() -> None:
     assert decode_rate([early, late]) == 2.0
 
 
-@pytest.mark.parametrize("work", [prefill(40), decode(8), decode(8, depth=40), decode_side_by_side(3, 8)])
+def test_one_after_the_other_is_not_side_by_side() -> None:
+    with pytest.raises(ValueError, match="too few tokens"):
+        decode_rate([[0, 1 * SECOND], [2 * SECOND, 3 * SECOND]])
+
+
+@pytest.mark.parametrize("work", [prefill(40), decode(8), decode(8, depth=40), decode_side_by_side(3, 200)])
 def test_every_work_has_a_rate(tmp_path: Path, work: Work) -> None:
     with MeasuredLoop(write_tiny_model(tmp_path / "tiny.gguf"), "reference", threads=1) as loop:
         assert loop.rate(work) > 0

@@ -10,6 +10,7 @@ import pytest
 from engine import _core
 from engine.catalogue import CATALOGUE
 from engine.config import EngineConfig
+from engine.model_description import describe_model
 from engine.models import ModelRegistry
 from protocol.errors import InvalidModel, UnknownModel, UnsupportedModel
 from tests.csrc import gguf_bytes as g
@@ -143,7 +144,7 @@ def test_summaries_list_the_catalogue_and_what_is_there(tmp_path: Path, installe
 
 
 def test_a_description_is_whole_and_fit_for_json(tmp_path: Path, installed: Path) -> None:
-    description = make_registry(tmp_path).describe("tiny-llama", 7)
+    description = describe_model(make_registry(tmp_path).resolve("tiny-llama"), "reference", 7)
     assert (description.request_id, description.architecture, description.gguf_version) == (7, "llama", 3)
     assert description.metadata["tokenizer.ggml.tokens"]["element_type"].lower() == "string"
     assert description.metadata["llama.context_length"] == 256

@@ -13,30 +13,14 @@ import anyio
 import pytest
 import trio
 
+from protocol.answers import Done, EngineMessage, Failed, Progress, Text, TokenIds, Tokens, Welcome
 from protocol.blocking import BlockingClient
 from protocol.client import Client, connect
 from protocol.codec import decode_client, encode
 from protocol.errors import BadFrame, EngineUnreachable, Overloaded, UnknownModel
 from protocol.framing import FrameDecoder, encode_frame
-from protocol.messages import (
-    PROTOCOL_VERSION,
-    Cancel,
-    ClientMessage,
-    Done,
-    EngineMessage,
-    Failed,
-    Hello,
-    Progress,
-    PullModel,
-    Run,
-    Status,
-    Text,
-    TokenIds,
-    Tokenize,
-    Tokens,
-    Welcome,
-)
 from protocol.plan import RunRequest
+from protocol.requests import PROTOCOL_VERSION, Cancel, ClientMessage, Hello, PullModel, Run, Status, Tokenize
 
 REQUEST = RunRequest(model="tiny", prompt="x")
 WELCOME = Welcome(engine_version="0", protocol_version=PROTOCOL_VERSION, capabilities=(), limits={})

@@ -7,24 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.answers import EngineMessage, Failed, ModelDescription, RecipeSummary, TensorSummary, Tokens
 from protocol.codec import client_message, decode_client, decode_engine, encode, failed, request_id_of
 from protocol.errors import BadFrame, InvalidRequest, Overloaded, ProtocolViolation, UnknownMessage
-from protocol.messages import (
-    PROTOCOL_VERSION,
-    Cancel,
-    ClientMessage,
-    Detokenize,
-    EngineMessage,
-    Failed,
-    Hello,
-    ModelDescription,
-    Run,
-    Status,
-    TensorSummary,
-    Tokenize,
-    Tokens,
-)
 from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Stop
+from protocol.requests import PROTOCOL_VERSION, Cancel, ClientMessage, Detokenize, Hello, Run, Status, Tokenize
 
 VALID_RUN: dict[str, Any] = {
     "type": "Run",
@@ -83,6 +70,8 @@ def test_client_messages_survive_the_wire(message: ClientMessage) -> None:
             metadata={"a": 1, "b": 1.5, "c": True, "d": {"element_type": "str", "length": 3}},
             tensors=(TensorSummary(name="t", type="F32", shape=(2, 3), size_bytes=24),),
             parameters_total=6,
+            recipes=(RecipeSummary(quantization="native", tensor_types={"F32": 1}, file_bytes=24, weights_bytes=24),),
+            memory=None,
         ),
     ],
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, Tokens
 from protocol.errors import EngineError
-from protocol.messages import Accepted, ClientMessage, Done, EngineMessage, Failed, Finished, Request, Run, Tokens
 from protocol.metrics import EnergyReport, Metrics
 from protocol.plan import Batch, ExecutionPlan, Limits, ModelRef, PlanStop, Sampling, Stream
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
+from protocol.requests import ClientMessage, Request, Run
 
 EXECUTION_ID = "execution-1"
 PIECES = ("Olá", " mundo", " 🌍")

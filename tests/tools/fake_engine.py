@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from protocol.answers import EngineMessage, Welcome
 from protocol.codec import decode_client, encode
 from protocol.framing import FrameDecoder, encode_frame
-from protocol.messages import PROTOCOL_VERSION, ClientMessage, EngineMessage, Hello, Request, Welcome
+from protocol.requests import PROTOCOL_VERSION, ClientMessage, Hello, Request
 
 Answer = Callable[[ClientMessage], Sequence[EngineMessage]]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from protocol.answers import Accepted, Finished, Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable, InvalidModel
-from protocol.messages import Accepted, Finished, Tokens
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.unpacking import unpack
 from tests.gguf_factory import write_tiny_model

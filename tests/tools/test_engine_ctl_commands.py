@@ -9,30 +9,35 @@ from pathlib import Path
 import pytest
 
 from engine_ctl.commands.detokenize import parse_ids
-from protocol.errors import UnknownExecution
-from protocol.messages import (
-    Cancel,
-    ClientMessage,
-    Detokenize,
+from protocol.answers import (
     Done,
     EngineMessage,
     ExecutionStatus,
-    ListModels,
+    MemorySummary,
     ModelDescription,
-    ModelInfo,
     ModelList,
     ModelSummary,
-    Plan,
     PlanEstimate,
     Planned,
     Progress,
-    PullModel,
-    Shutdown,
-    Status,
+    RecipeSummary,
+    ResidentModel,
     StatusReport,
     TensorSummary,
     Text,
     TokenIds,
+)
+from protocol.errors import UnknownExecution
+from protocol.requests import (
+    Cancel,
+    ClientMessage,
+    Detokenize,
+    ListModels,
+    ModelInfo,
+    Plan,
+    PullModel,
+    Shutdown,
+    Status,
     Tokenize,
 )
 from tests.tools.command_line import engine_ctl
@@ -51,6 +56,17 @@ def description(request_id: int) -> ModelDescription:
         metadata={"general.name": "Tiny", "llama.block_count": 2},
         tensors=(TensorSummary(name="token_embd.weight", type="Q8_0", shape=(512, 64), size_bytes=34_816),),
         parameters_total=32_768,
+        recipes=(
+            RecipeSummary(
+                quantization="native", tensor_types={"Q8_0": 1}, file_bytes=2_500_000, weights_bytes=3_000_000
+            ),
+            RecipeSummary(
+                quantization="q6_k", tensor_types={}, file_bytes=None, weights_bytes=None, reason="it has no weights"
+            ),
+        ),
+        memory=MemorySummary(
+            context_length=2048, kv_bytes_per_token={"f16": 1000, "q8_0": 532}, activation_bytes=4_000_000
+        ),
     )
 
 
@@ -90,7 +106,9 @@ def status_report(request_id: int) -> StatusReport:
         pid=42,
         uptime_s=3.5,
         executions=(running,),
-        models_loaded=("tiny",),
+        models_loaded=(
+            ResidentModel(model="tiny", quantization="q8_0", backend="reference", weights_bytes=3 << 20, in_use=False),
+        ),
         memory_bytes={"weights": 2**20, "kv_cache": 0},
         energy={"source": "none", "reason": "no powercap zones"},
         finished_total=5,
@@ -104,7 +122,8 @@ def test_status_shows_one_fact_a_line(start_engine: StartEngine, socket_path: Pa
         "engine 0.0, pid 42, up 4 s",
         "executions: 1 now, 5 finished",
         "  execution-1  running  tiny  2 + 3 tokens",
-        "models loaded: tiny",
+        "models loaded: 1",
+        "  tiny  q8_0 on reference  3.0 MiB  idle",
         "memory: weights 1.0 MiB, kv_cache 0.0 MiB",
         "energy source: none (no powercap zones)",
     ]
@@ -192,6 +211,10 @@ def test_models_inspect(start_engine: StartEngine, socket_path: Path) -> None:
         "  llama.block_count = 2",
         "tensors: 1 (1 Q8_0)",
         "  token_embd.weight  Q8_0  [512, 64]",
+        "native        2.5 MB on disk       3.0 MB in memory  1 Q8_0",
+        "q6_k    it has no weights",
+        "KV cache: f16 1.0 kB a token, 2.0 MB for all 2,048, q8_0 0.5 kB a token, 1.1 MB for all 2,048",
+        "buffers of a step: 4.0 MB",
     ]
     as_json = json.loads(engine_ctl(*arguments, "--json").stdout)
     assert as_json == description(0).model_dump(mode="json", exclude={"type", "request_id"})

@@ -85,14 +85,14 @@ def test_what_cannot_be_written_or_read_is_refused_by_name(tiny: Path, tmp_path:
 
 
 def test_the_cache_is_listed_checked_and_emptied(tiny: Path) -> None:
-    assert told("cache", "ls") == {"entries": []}
+    assert told("cache", "ls")["entries"] == []
     assert run(tiny, "q8_0")["weights"]["source"] == "quantized"
     (entry,) = told("cache", "ls")["entries"]
     assert (entry["recipe"], entry["model"], entry["in_use"]) == ("q8_0", "tiny", False)
     assert Path(entry["path"]).parent == Path(engine_ctl("cache", "path").stdout.strip())
-    assert told("cache", "verify") == {"entries": [{"name": entry["name"], "damage": ""}]}
-    assert told("cache", "rm", entry["name"]) == {"removed": [entry["name"]]}
-    assert told("cache", "ls") == {"entries": []}
+    assert told("cache", "verify") == {"damages": {entry["name"]: ""}}
+    assert told("cache", "rm", entry["name"]) == {"names": [entry["name"]]}
+    assert told("cache", "ls")["entries"] == []
 
 
 def test_a_damaged_entry_is_named_and_ends_with_a_code_of_its_own(tiny: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_damaged_entry_is_named_and_ends_with_a_code_of_its_own(tiny: Path) ->
     content[1000] ^= 1
     Path(entry["path"]).write_bytes(content)
     checked = told("cache", "verify", entry["name"], exit_code=4)
-    assert checked["entries"][0]["damage"] == "its content has changed"
+    assert checked["damages"][entry["name"]] == "its content has changed"
     assert "its content has changed" in engine_ctl("cache", "verify").stdout
 
 
@@ -114,7 +114,7 @@ def test_what_is_in_use_is_not_removed(tiny: Path) -> None:
     weights, _ = cache.find(used.key)
     assert weights is not None
     assert told("cache", "rm", used.name, exit_code=3)["error"]["code"] == "cache_entry_in_use"
-    assert told("cache", "rm", "--all") == {"removed": [idle.name]}
+    assert told("cache", "rm", "--all") == {"names": [idle.name]}
     assert "in use" in engine_ctl("cache", "ls").stdout
     weights.close()
 

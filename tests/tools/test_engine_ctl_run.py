@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from engine_ctl.execution import execute
+from protocol.answers import Done, EngineMessage, Finished
 from protocol.blocking import BlockingClient
 from protocol.errors import EnergyUnavailable
-from protocol.messages import Cancel, ClientMessage, Done, EngineMessage, Finished, Run
 from protocol.plan import Limits, RunRequest, Sampling
+from protocol.progress import StageProgress
+from protocol.requests import Cancel, ClientMessage, Run
 from tests.tools.command_line import engine_ctl, start_engine_ctl
 from tests.tools.conftest import StartEngine
 from tests.tools.executions import EXECUTION_ID, PIECES, accepted, answers_in_full, make_record, refusing, tokens
@@ -203,10 +205,14 @@ def test_ctrl_c_cancels_and_still_tells_what_was_done(start_engine: StartEngine,
     assert "tokens_per_watt" in stderr
 
 
+def no_progress(progress: StageProgress) -> None:
+    raise AssertionError(progress)
+
+
 def test_the_first_interrupt_cancels_and_awaits_the_record(start_engine: StartEngine, socket_path: Path) -> None:
     engine = start_engine(answers_until_cancelled)
     with BlockingClient.connect(socket_path) as client:
-        record = execute(client, TINY_REQUEST, show=lambda text: signal.raise_signal(signal.SIGINT))
+        record = execute(client, TINY_REQUEST, lambda text: signal.raise_signal(signal.SIGINT), no_progress)
     assert record.stop_reason == "cancelled"
     assert len(engine.requests(Cancel)) == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -219,7 +225,7 @@ def test_the_second_interrupt_does_not_wait(start_engine: StartEngine, socket_pa
 
     start_engine(answers_until_cancelled)
     with BlockingClient.connect(socket_path) as client, pytest.raises(KeyboardInterrupt):
-        execute(client, TINY_REQUEST, show=interrupts_twice)
+        execute(client, TINY_REQUEST, interrupts_twice, no_progress)
 
 
 def test_an_engine_that_hangs_up_in_mid_answer_is_unreachable(start_engine: StartEngine, socket_path: Path) -> None:

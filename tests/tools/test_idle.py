@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from protocol.answers import Finished
 from protocol.blocking import BlockingClient
-from protocol.messages import Finished
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from tests.gguf_factory import write_tiny_model
 

@@ -14,28 +14,14 @@ import trio
 
 from actors.system import System, open_system
 from engine.config import EngineConfig, default_config
-from engine.machine import probe_machine
-from engine.models import ModelRegistry
-from engine.quantized_file import QuantizedFile
 from engine.throughput import Throughput, measure_throughput
-from engine.weights_cache import CacheEntry, WeightsCache
 from engine.work import decode, decode_side_by_side, prefill
 from protocol.address import default_socket_path
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable
 from protocol.plan import ExecutionPlan, RunRequest
 
-__all__ = [
-    "CacheEntry",
-    "QuantizedFile",
-    "Throughput",
-    "WeightsCache",
-    "bench",
-    "embedded_engine",
-    "quantized_file",
-    "serve",
-    "weights_cache",
-]
+__all__ = ["Throughput", "bench", "embedded_engine", "serve"]
 
 
 def serve(socket: Path | None, models_dir: Path | None, ready: Callable[[Path], None]) -> None:
@@ -99,17 +85,3 @@ def bench(
     if gen_tokens:
         works.append(decode(gen_tokens) if sequences == 1 else decode_side_by_side(sequences, gen_tokens))
     return plan, measure_throughput(plan, works, repetitions)
-
-
-def quantized_file(model: str, recipe: str, importance: Path | None, threads: int | None) -> QuantizedFile:
-    """The model in the recipe's types, ready to be written.
-
-    Raises:
-        UnknownModel, InvalidModel, UnsupportedModel, InvalidRequest: see :class:`QuantizedFile`.
-    """
-    artifact = ModelRegistry(default_config()).resolve(model)
-    return QuantizedFile(artifact, recipe, importance, threads, probe_machine())
-
-
-def weights_cache() -> WeightsCache:
-    return WeightsCache.of(default_config())

@@ -8,12 +8,14 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import assert_never
 
+from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.blocking import BlockingClient
 from protocol.codec import client_message
 from protocol.errors import BadFrame
-from protocol.messages import Accepted, Finished, Progress, Run, Tokens
 from protocol.plan import RunRequest
+from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord
+from protocol.requests import Run
 
 
 def parse_request(content: dict[str, object]) -> RunRequest:
@@ -24,7 +26,12 @@ def parse_request(content: dict[str, object]) -> RunRequest:
     return message.request
 
 
-def execute(client: BlockingClient, request: RunRequest, show: Callable[[str], None]) -> ExecutionRecord:
+def execute(
+    client: BlockingClient,
+    request: RunRequest,
+    show: Callable[[str], None],
+    show_progress: Callable[[StageProgress], None],
+) -> ExecutionRecord:
     """Run the request, hand its text to ``show`` as it comes, and return the record.
 
     Ctrl-C cancels the execution, whose record still comes; a second one does not wait for it.
@@ -41,7 +48,7 @@ def execute(client: BlockingClient, request: RunRequest, show: Callable[[str], N
                 case Tokens():
                     show(message.text)
                 case Progress():
-                    pass
+                    show_progress(message)
                 case Finished():
                     return message.record
                 case _:

@@ -30,6 +30,7 @@ EXIT_CODES: dict[str, int] = {
     "unsupported_protocol": 5,
     # the engine cannot now
     "cache_full": 6,
+    "cache_unavailable": 6,
     "out_of_memory_budget": 6,
     "overloaded": 6,
     "shutting_down": 6,
@@ -62,7 +63,7 @@ Exit codes:
   5    engine unreachable or protocol broken: engine_unreachable, bad_frame, frame_too_large,
        unknown_message, unsupported_protocol
   6    engine unavailable: overloaded, shutting_down, slow_consumer, out_of_memory_budget,
-       cache_full
+       cache_full, cache_unavailable
   7    energy_unavailable
   130  interrupted or cancelled
 """

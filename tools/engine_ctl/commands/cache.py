@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from engine_ctl.exit_codes import EXIT_CODES
-from engine_ctl.options import json_option
+from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
-    from engine_ctl.embedded import CacheEntry, WeightsCache
+    from protocol.answers import CachedWeightsEntry
 
 
 @click.group(name="cache")
@@ -20,83 +21,73 @@ def command() -> None:
 
 
 @command.command(name="path")
-def path() -> None:
+@socket_option
+def path(socket: Path | None) -> None:
     """Print the directory."""
-    click.echo(_cache().directory)
+    from engine_ctl.connection import connect_or_embed
+
+    with connect_or_embed(socket) as client:
+        click.echo(client.list_cached().directory)
 
 
 @command.command(name="ls")
+@socket_option
 @json_option
-def ls(as_json: bool) -> None:
+def ls(socket: Path | None, as_json: bool) -> None:
     """List what is kept, the weights used last first."""
-    import json
+    from engine_ctl.connection import connect_or_embed
 
-    entries = _cache().entries()
+    with connect_or_embed(socket) as client:
+        listed = client.list_cached()
     if as_json:
-        click.echo(json.dumps({"entries": [_shown(entry) for entry in entries]}))
+        click.echo(listed.model_dump_json(exclude={"type", "request_id"}))
         return
-    for entry in entries:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used_at))
-        state = "in use" if entry.in_use else used
-        click.echo(
-            f"{entry.name}  {entry.key.recipe:8} {entry.size_bytes / 10**6:>10,.1f} MB  {state:16}  {entry.model}"
-        )
+    for entry in listed.entries:
+        click.echo(_line(entry))
+    used = sum(entry.size_bytes for entry in listed.entries)
+    click.echo(f"{used / 10**6:,.1f} of {listed.limit_bytes / 10**6:,.1f} MB in {listed.directory}", err=True)
+
+
+def _line(entry: CachedWeightsEntry) -> str:
+    used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used_at))
+    state = "in use" if entry.in_use else used
+    return f"{entry.name}  {entry.recipe:8} {entry.size_bytes / 10**6:>10,.1f} MB  {state:16}  {entry.model}"
 
 
 @command.command(name="rm")
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that no engine uses.")
+@socket_option
 @json_option
-def rm(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
+def rm(names: tuple[str, ...], everything: bool, socket: Path | None, as_json: bool) -> None:
     """Remove weights by name. Those in use are refused, and left alone by --all."""
-    import json
+    from engine_ctl.connection import connect_or_embed
 
-    cache = _cache()
     if everything == bool(names):
         raise click.UsageError("give either names or --all")
-    chosen = [entry.name for entry in cache.entries() if not entry.in_use] if everything else list(names)
-    for name in chosen:
-        cache.remove(name)
-    click.echo(json.dumps({"removed": chosen}) if as_json else f"removed {len(chosen)}")
+    with connect_or_embed(socket) as client:
+        removed = client.remove_cached(names)
+    if as_json:
+        click.echo(removed.model_dump_json(exclude={"type", "request_id"}))
+    else:
+        click.echo(f"removed {len(removed.names)}")
 
 
 @command.command(name="verify")
 @click.argument("names", nargs=-1)
+@socket_option
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+def verify(ctx: click.Context, names: tuple[str, ...], socket: Path | None, as_json: bool) -> None:
     """Compare weights, or all of them, with the digests taken when they were made."""
-    import json
+    from engine_ctl.connection import connect_or_embed
 
-    cache = _cache()
-    chosen = names or tuple(entry.name for entry in cache.entries())
-    damages = {name: cache.verify(name) for name in chosen}
+    with connect_or_embed(socket) as client:
+        verified = client.verify_cached(names)
     if as_json:
-        click.echo(json.dumps({"entries": [{"name": name, "damage": damage} for name, damage in damages.items()]}))
+        click.echo(verified.model_dump_json(exclude={"type", "request_id"}))
     else:
-        for name, damage in damages.items():
+        for name, damage in verified.damages.items():
             click.echo(f"{name}  {damage or 'whole'}")
-    if any(damages.values()):
+    if any(verified.damages.values()):
         ctx.exit(EXIT_CODES["invalid_model"])
-
-
-def _shown(entry: CacheEntry) -> dict[str, object]:
-    return {
-        "name": entry.name,
-        "path": str(entry.path),
-        "model": entry.model,
-        "content_hash": entry.key.content_hash,
-        "recipe": entry.key.recipe,
-        "importance": entry.key.importance,
-        "quantizer": entry.key.quantizer,
-        "size_bytes": entry.size_bytes,
-        "digest": entry.digest,
-        "used_at": entry.used_at,
-        "in_use": entry.in_use,
-    }
-
-
-def _cache() -> WeightsCache:
-    from engine_ctl.embedded import weights_cache
-
-    return weights_cache()

@@ -10,9 +10,7 @@ import click
 from engine_ctl.options import Model, json_option, socket_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from protocol.messages import ModelDescription, ModelSummary, Progress
+    from protocol.answers import ModelDescription, ModelSummary, RecipeSummary
 
 
 @click.group(name="models")
@@ -48,33 +46,19 @@ def _line(model: ModelSummary) -> str:
 def pull(name: str, socket: Path | None, as_json: bool) -> None:
     """Fetch a registry model and check it. Prints the path of its file."""
     from engine_ctl.connection import connect_or_embed
+    from engine_ctl.progress_bar import ProgressBar
+    from protocol.answers import ModelDescription
 
-    with connect_or_embed(socket) as client:
-        description = _follow(client.pull_model(name), show=not as_json)
+    with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
+        for message in client.pull_model(name):
+            if isinstance(message, ModelDescription):
+                description = message
+            else:
+                bar.show(message)
     if as_json:
         click.echo(description.model_dump_json(include={"name", "path", "size_bytes", "architecture"}))
     else:
         click.echo(description.path)
-
-
-def _follow(messages: Iterable[Progress | ModelDescription], show: bool) -> ModelDescription:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bar
-
-    from protocol.errors import BadFrame
-    from protocol.messages import ModelDescription
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bar(*columns, console=Console(stderr=True), disable=not show, transient=True) as bar:
-        tasks = {}
-        for message in messages:
-            if isinstance(message, ModelDescription):
-                return message
-            if message.stage not in tasks:
-                tasks[message.stage] = bar.add_task(message.stage)
-            bar.update(tasks[message.stage], completed=message.done, total=message.total)
-    raise BadFrame("the engine ended the download without the model's description")
 
 
 @command.command(name="inspect")
@@ -83,7 +67,7 @@ def _follow(messages: Iterable[Progress | ModelDescription], show: bool) -> Mode
 @socket_option
 @json_option
 def inspect(model: str, tensors: bool, socket: Path | None, as_json: bool) -> None:
-    """Show a GGUF's metadata and tensors, by registry name or path. Nothing is loaded."""
+    """Show a GGUF's metadata and tensors, and what it takes under every quantization. Nothing is loaded."""
     from engine_ctl.connection import connect_or_embed
 
     with connect_or_embed(socket) as client:
@@ -109,7 +93,31 @@ def lines(description: ModelDescription, tensors: bool) -> list[str]:
         *(f"  {key} = {_clipped(value)}" for key, value in description.metadata.items()),
         f"tensors: {len(description.tensors)} ({counted or 'none'})",
         *(f"  {each.name:{width}}  {each.type:5} {list(each.shape)}" for each in description.tensors if tensors),
+        *(_recipe_line(recipe) for recipe in description.recipes),
+        *_memory_lines(description),
     ]
+
+
+def _recipe_line(recipe: RecipeSummary) -> str:
+    if recipe.file_bytes is None or recipe.weights_bytes is None:
+        return f"{recipe.quantization:7} {recipe.reason}"
+    types = ", ".join(f"{count} {kind}" for kind, count in recipe.tensor_types.items())
+    return (
+        f"{recipe.quantization:7} {recipe.file_bytes / 10**6:>9,.1f} MB on disk "
+        f"{recipe.weights_bytes / 10**6:>9,.1f} MB in memory  {types}"
+    )
+
+
+def _memory_lines(description: ModelDescription) -> list[str]:
+    memory = description.memory
+    if memory is None:
+        return []
+    caches = ", ".join(
+        f"{kind} {size / 1000:,.1f} kB a token, {size * memory.context_length / 10**6:,.1f} MB for all "
+        f"{memory.context_length:,}"
+        for kind, size in memory.kv_bytes_per_token.items()
+    )
+    return [f"KV cache: {caches}", f"buffers of a step: {memory.activation_bytes / 10**6:,.1f} MB"]
 
 
 def _clipped(value: object) -> str:

@@ -1,67 +1,53 @@
-"""``engine-ctl quantize``: a model in a recipe's types, as a GGUF file that others read too."""
+"""``engine-ctl quantize``: a model in another recipe's types, as a file of its own."""
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from engine_ctl.options import json_option
-
-if TYPE_CHECKING:
-    from engine_ctl.embedded import QuantizedFile
-
-_POLL_S = 0.05
+from engine_ctl.options import Model, json_option, socket_option
 
 
 @click.command(name="quantize")
-@click.argument("model")
-@click.option("--quant", required=True, type=click.Choice(["q8_0", "q6_k", "q4_k_m"]), help="The recipe.")
-@click.option("--imatrix", type=click.Path(path_type=Path), help="Importance matrix, GGUF or the older binary form.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A new file.")
-@click.option("--threads", type=click.IntRange(min=1), help="Compute threads.  [default: every allowed CPU]")
+@click.argument("model", type=Model())
+@click.option("--quant", required=True, help="q8_0, q6_k or q4_k_m.")
+@click.option(
+    "--imatrix",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Importance matrix, in GGUF or the legacy form: what matters more is kept better.",
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file to write; a new one.")
+@click.option("--backend", help="Whose kernels to use; the bytes are the same.  [default: the best this machine has]")
+@click.option("--threads", type=int, help="Threads.  [default: every allowed CPU]")
+@socket_option
 @json_option
-def command(model: str, quant: str, imatrix: Path | None, output: Path, threads: int | None, as_json: bool) -> None:
-    """Write MODEL, a registry name or the path of a GGUF file, in another recipe's types.
+def command(
+    model: str,
+    quant: str,
+    imatrix: Path | None,
+    output: Path,
+    *,
+    backend: str | None,
+    threads: int | None,
+    socket: Path | None,
+    as_json: bool,
+) -> None:
+    """Write MODEL in a recipe's types as a standard GGUF file.
 
-    Tensors are byte for byte what the GGUF ecosystem's own quantizer makes of it.
+    A run needs no such file: `engine-ctl run --quant` does the same by itself, and keeps the result in its cache.
     """
-    import json
+    from engine_ctl.connection import connect_or_embed
+    from engine_ctl.progress_bar import ProgressBar
+    from protocol.answers import Quantized
 
-    from engine_ctl.embedded import quantized_file
-
-    file = quantized_file(model, quant, imatrix, threads)
-    # In a thread, so that Ctrl-C finds this one awake.
-    with ThreadPoolExecutor(1, "quantize") as thread:
-        running = thread.submit(file.run, output)
-        try:
-            if not as_json:
-                _follow(file, running)
-            running.result()
-        except KeyboardInterrupt:
-            file.cancel()
-            raise
+    with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
+        for message in client.quantize(model, quant, output, importance=imatrix, backend=backend, threads=threads):
+            if isinstance(message, Quantized):
+                made = message
+            else:
+                bar.show(message)
     if as_json:
-        told = {"path": str(output), "size_bytes": file.size_bytes, "tensor_types": file.tensor_types}
-        click.echo(json.dumps(told))
+        click.echo(made.model_dump_json(exclude={"type", "request_id"}))
     else:
-        click.echo(f"{output}: {file.size_bytes / 10**6:,.1f} MB, {file.tensor_types}")
-
-
-def _follow(file: QuantizedFile, running: Future[None]) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("quantizing")
-        while not wait([running], _POLL_S).done:
-            progress = file.progress
-            bar.update(
-                task,
-                completed=progress.bytes_done,
-                total=progress.bytes_total,
-                description=f"{progress.tensors_done}/{progress.tensors_total} {progress.tensor}",
-            )
+        click.echo(f"{made.path}: {made.size_bytes / 10**6:,.1f} MB, {made.tensor_types}")

@@ -27,10 +27,16 @@ def command(ctx: click.Context, request: dict[str, Any], socket: Path | None, as
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution import execute, parse_request
+    from engine_ctl.progress_bar import ProgressBar
 
     parsed = parse_request(request)
-    with connect_or_embed(socket) as client:
-        record = execute(client, parsed, show=_discard if as_json else _stream)
+    with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
+
+        def show(text: str) -> None:
+            bar.close()
+            click.echo(text, nl=False)
+
+        record = execute(client, parsed, show=_discard if as_json else show, show_progress=bar.show)
     if as_json:
         click.echo(record.model_dump_json())
     else:
@@ -39,10 +45,6 @@ def command(ctx: click.Context, request: dict[str, Any], socket: Path | None, as
         _end_line(record.result)
         show_metrics(record)
     ctx.exit(STOP_REASON_EXIT_CODES[record.stop_reason])
-
-
-def _stream(text: str) -> None:
-    click.echo(text, nl=False)
 
 
 def _discard(text: str) -> None:

@@ -10,7 +10,7 @@ import click
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
-    from protocol.messages import StatusReport
+    from protocol.answers import StatusReport
 
 
 @click.command(name="status")
@@ -40,7 +40,12 @@ def lines(report: StatusReport) -> list[str]:
             f"  {each.execution_id}  {each.state:8} {each.model}  {each.prompt_tokens} + {each.tokens_total} tokens"
             for each in report.executions
         ),
-        f"models loaded: {', '.join(report.models_loaded) or 'none'}",
+        f"models loaded: {len(report.models_loaded) or 'none'}",
+        *(
+            f"  {each.model}  {each.quantization} on {each.backend}  {each.weights_bytes / 2**20:,.1f} MiB  "
+            f"{'in use' if each.in_use else 'idle'}"
+            for each in report.models_loaded
+        ),
         f"memory: {memory or 'none'}",
         f"energy source: {report.energy.get('source', 'none')}{f' ({reason})' if reason else ''}",
     ]

@@ -1,7 +1,6 @@
-"""Every message on the socket. A frame holds one of them as a msgpack map whose ``type`` is the class name.
+"""What the engine answers on the socket. A frame holds one of them as a msgpack map whose ``type`` is the class name.
 
-Client to engine: every request carries a ``request_id`` of the client's choice, unique among those in flight on its
-connection. Engine to client: replies carry it back; those of different requests interleave.
+Answers carry the ``request_id`` of their request; those of different requests interleave.
 """
 
 from __future__ import annotations
@@ -11,105 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from protocol.model import Value
-from protocol.plan import ExecutionPlan, RunRequest
+from protocol.plan import ExecutionPlan
+from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord
-
-PROTOCOL_VERSION = 1
-
-RequestId = Annotated[int, Field(ge=0, le=2**63 - 1)]
+from protocol.requests import RequestId
 
 
-class Request(Value):
+class Answer(Value):
     request_id: RequestId
-
-
-# --- client to engine ------------------------------------------------------------------------------------------------
-
-
-class Hello(Value):
-    """The first message on a connection."""
-
-    type: Literal["Hello"] = "Hello"
-    protocol_version: int
-
-
-class Run(Request):
-    """Answered by ``Accepted``, any number of ``Tokens``, then ``Finished``; at any point ``Failed`` may end it."""
-
-    type: Literal["Run"] = "Run"
-    request: RunRequest
-
-
-class Plan(Request):
-    """Resolve a request into its plan and run nothing. Answered by ``Planned``."""
-
-    type: Literal["Plan"] = "Plan"
-    request: RunRequest
-
-
-class Cancel(Request):
-    """Stop an execution, whoever started it. Answered by ``Done``; its own client gets ``Finished``."""
-
-    type: Literal["Cancel"] = "Cancel"
-    execution_id: str
-
-
-class Status(Request):
-    """Answered by ``StatusReport``."""
-
-    type: Literal["Status"] = "Status"
-
-
-class ListModels(Request):
-    """Answered by ``ModelList``."""
-
-    type: Literal["ListModels"] = "ListModels"
-
-
-class ModelInfo(Request):
-    """Answered by ``ModelDescription``."""
-
-    type: Literal["ModelInfo"] = "ModelInfo"
-    model: str
-
-
-class PullModel(Request):
-    """Fetch a registry model. Answered by any number of ``Progress``, then ``ModelDescription``."""
-
-    type: Literal["PullModel"] = "PullModel"
-    model: str
-
-
-class Tokenize(Request):
-    """Answered by ``TokenIds``. ``parse_special``: text that spells a control token becomes that token."""
-
-    type: Literal["Tokenize"] = "Tokenize"
-    model: str
-    text: str
-    add_special: bool = True
-    parse_special: bool = False
-
-
-class Detokenize(Request):
-    """Answered by ``Text``."""
-
-    type: Literal["Detokenize"] = "Detokenize"
-    model: str
-    token_ids: tuple[int, ...]
-
-
-class Shutdown(Request):
-    """Stop the engine; running executions end with ``shutdown``. Answered by ``Done``."""
-
-    type: Literal["Shutdown"] = "Shutdown"
-
-
-ClientMessage = (
-    Hello | Run | Plan | Cancel | Status | ListModels | ModelInfo | PullModel | Tokenize | Detokenize | Shutdown
-)
-TaggedClientMessage = Annotated[ClientMessage, Field(discriminator="type")]
-
-# --- engine to client ------------------------------------------------------------------------------------------------
 
 
 class Welcome(Value):
@@ -122,21 +30,18 @@ class Welcome(Value):
     """``max_frame_bytes``, ``max_in_flight``, …"""
 
 
-class Accepted(Request):
+class Accepted(Answer):
     type: Literal["Accepted"] = "Accepted"
     execution_id: str
     plan: ExecutionPlan
     plan_fingerprint: str
 
 
-class Progress(Request):
+class Progress(StageProgress, Answer):
     type: Literal["Progress"] = "Progress"
-    stage: str
-    done: int
-    total: int | None
 
 
-class Tokens(Request):
+class Tokens(Answer):
     """Tokens since the last such message, and the text that has become certain with them."""
 
     type: Literal["Tokens"] = "Tokens"
@@ -145,7 +50,7 @@ class Tokens(Request):
     text: str
 
 
-class Finished(Request):
+class Finished(Answer):
     type: Literal["Finished"] = "Finished"
     record: ExecutionRecord
 
@@ -172,14 +77,14 @@ class PlanEstimate(Value):
         return self.weights_bytes + self.kv_cache_bytes + self.activation_bytes
 
 
-class Planned(Request):
+class Planned(Answer):
     type: Literal["Planned"] = "Planned"
     plan: ExecutionPlan
     plan_fingerprint: str
     estimate: PlanEstimate
 
 
-class Done(Request):
+class Done(Answer):
     type: Literal["Done"] = "Done"
 
 
@@ -191,13 +96,24 @@ class ExecutionStatus(Value):
     tokens_total: int
 
 
-class StatusReport(Request):
+class ResidentModel(Value):
+    """Weights in memory."""
+
+    model: str
+    quantization: str
+    backend: str
+    weights_bytes: int
+    in_use: bool
+    """Idle ones go when their room is needed."""
+
+
+class StatusReport(Answer):
     type: Literal["StatusReport"] = "StatusReport"
     engine_version: str
     pid: int
     uptime_s: float
     executions: tuple[ExecutionStatus, ...]
-    models_loaded: tuple[str, ...]
+    models_loaded: tuple[ResidentModel, ...]
     memory_bytes: dict[str, int]
     """By owner: ``weights``, ``kv_cache``."""
     energy: dict[str, str]
@@ -213,7 +129,7 @@ class ModelSummary(Value):
     installed: bool
 
 
-class ModelList(Request):
+class ModelList(Answer):
     type: Literal["ModelList"] = "ModelList"
     models: tuple[ModelSummary, ...]
 
@@ -226,7 +142,32 @@ class TensorSummary(Value):
     size_bytes: int
 
 
-class ModelDescription(Request):
+class RecipeSummary(Value):
+    """A model in the types of a recipe, or as it is."""
+
+    quantization: str
+    tensor_types: dict[str, int]
+    """How many tensors have each type."""
+    file_bytes: int | None
+    """Of a GGUF in these types."""
+    weights_bytes: int | None
+    """In memory, on the best backend of this machine."""
+    reason: str = ""
+    """Why what is ``None`` is not known."""
+
+
+class MemorySummary(Value):
+    """What a run needs beside its weights. See :class:`RecipeSummary`."""
+
+    context_length: int
+    """Trained."""
+    kv_bytes_per_token: dict[str, int]
+    """By type of KV cache."""
+    activation_bytes: int
+    """With the prefill chunk and batch that a plan has by default."""
+
+
+class ModelDescription(Answer):
     type: Literal["ModelDescription"] = "ModelDescription"
     name: str
     path: str
@@ -237,17 +178,68 @@ class ModelDescription(Request):
     """Scalars and strings as they are; arrays as their element type and length."""
     tensors: tuple[TensorSummary, ...]
     parameters_total: int
+    recipes: tuple[RecipeSummary, ...]
+    """``native`` first, then every recipe."""
+    memory: MemorySummary | None
+    """``None`` where the model cannot be run; the recipes say why."""
 
 
-class TokenIds(Request):
+class TokenIds(Answer):
     type: Literal["TokenIds"] = "TokenIds"
     token_ids: tuple[int, ...]
     pieces: tuple[str, ...]
 
 
-class Text(Request):
+class Text(Answer):
     type: Literal["Text"] = "Text"
     text: str
+
+
+class Quantized(Answer):
+    type: Literal["Quantized"] = "Quantized"
+    path: str
+    size_bytes: int
+    tensor_types: dict[str, int]
+    """How many tensors have each type."""
+
+
+class CachedWeightsEntry(Value):
+    name: str
+    path: str
+    model: str
+    """Its name at the time."""
+    content_hash: str
+    """Of the model file."""
+    recipe: str
+    importance: str | None
+    """Hash of the importance data."""
+    quantizer: int
+    """Version of the code that made it."""
+    size_bytes: int
+    digest: str
+    used_at: float
+    """Seconds since the epoch."""
+    in_use: bool
+    """By this engine or another."""
+
+
+class CachedWeightsList(Answer):
+    type: Literal["CachedWeightsList"] = "CachedWeightsList"
+    directory: str
+    limit_bytes: int
+    entries: tuple[CachedWeightsEntry, ...]
+    """The one used last first."""
+
+
+class CachedWeightsRemoved(Answer):
+    type: Literal["CachedWeightsRemoved"] = "CachedWeightsRemoved"
+    names: tuple[str, ...]
+
+
+class CachedWeightsVerified(Answer):
+    type: Literal["CachedWeightsVerified"] = "CachedWeightsVerified"
+    damages: dict[str, str]
+    """By name: what is wrong, empty where nothing is."""
 
 
 EngineMessage = (
@@ -264,5 +256,9 @@ EngineMessage = (
     | ModelDescription
     | TokenIds
     | Text
+    | Quantized
+    | CachedWeightsList
+    | CachedWeightsRemoved
+    | CachedWeightsVerified
 )
 TaggedEngineMessage = Annotated[EngineMessage, Field(discriminator="type")]

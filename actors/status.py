@@ -1,0 +1,40 @@
+"""What the engine is doing at the moment, for whoever asks. Pure but for its process's number."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from actors.execution import Execution
+from actors.ports import Energy
+from engine.backend import BackendStatistics
+from engine.version import ENGINE_VERSION
+from protocol.answers import StatusReport
+
+
+def report_status(
+    request_id: int,
+    *,
+    uptime_s: float,
+    executions: Iterable[Execution],
+    backend: BackendStatistics,
+    energy: Energy,
+    finished_total: int,
+) -> StatusReport:
+    source = {"source": energy.name}
+    if energy.reason:
+        source["reason"] = energy.reason
+    return StatusReport(
+        request_id=request_id,
+        engine_version=ENGINE_VERSION,
+        pid=os.getpid(),
+        uptime_s=uptime_s,
+        executions=tuple(execution.status() for execution in executions),
+        models_loaded=backend.models,
+        memory_bytes={
+            "weights": sum(model.weights_bytes for model in backend.models),
+            "kv_cache": backend.kv_cache_bytes,
+        },
+        energy=source,
+        finished_total=finished_total,
+    )

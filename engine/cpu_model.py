@@ -1,0 +1,46 @@
+"""Weights in memory, ready for one kernel table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine import _core
+from engine.artifact import ModelFacts
+from engine.weights_cache import CachedWeights
+from protocol.plan import ExecutionPlan
+from protocol.record import WeightsReport
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKey:
+    """Plans equal in these share weights."""
+
+    content_hash: str
+    quantization: str
+    backend: str
+
+    @classmethod
+    def of(cls, plan: ExecutionPlan) -> ModelKey:
+        return cls(plan.model_ref.content_hash, plan.quantization, plan.backend)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CpuModel:
+    """With the vocabulary that turns its ids into text. Immutable; shared by every execution that asks for it."""
+
+    key: ModelKey
+    name: str
+    model: _core.Model
+    vocabulary: _core.Vocabulary
+    facts: ModelFacts
+    origin: WeightsReport
+    cached: CachedWeights | None
+    """What it has mapped, where that is an entry of the cache."""
+
+    @property
+    def weights_bytes(self) -> int:
+        return self.model.weights_bytes
+
+    @property
+    def kernel_path(self) -> str:
+        return self.model.kernel_path

@@ -1,0 +1,156 @@
+"""What a client asks on the socket. A frame holds one of them as a msgpack map whose ``type`` is the class name.
+
+Every request carries a ``request_id`` of the client's choice, unique among those in flight on its connection.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from protocol.model import Value
+from protocol.plan import PositiveInt, RunRequest
+
+PROTOCOL_VERSION = 1
+
+RequestId = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+class Request(Value):
+    request_id: RequestId
+
+
+class Hello(Value):
+    """The first message on a connection."""
+
+    type: Literal["Hello"] = "Hello"
+    protocol_version: int
+
+
+class Run(Request):
+    """Answered by ``Accepted``, any number of ``Progress`` while its weights are made ready, any number of ``Tokens``,
+    then ``Finished``; at any point ``Failed`` may end it."""
+
+    type: Literal["Run"] = "Run"
+    request: RunRequest
+
+
+class Plan(Request):
+    """Resolve a request into its plan and run nothing. Answered by ``Planned``."""
+
+    type: Literal["Plan"] = "Plan"
+    request: RunRequest
+
+
+class Cancel(Request):
+    """Stop an execution, whoever started it. Answered by ``Done``; its own client gets ``Finished``."""
+
+    type: Literal["Cancel"] = "Cancel"
+    execution_id: str
+
+
+class Status(Request):
+    """Answered by ``StatusReport``."""
+
+    type: Literal["Status"] = "Status"
+
+
+class ListModels(Request):
+    """Answered by ``ModelList``."""
+
+    type: Literal["ListModels"] = "ListModels"
+
+
+class ModelInfo(Request):
+    """Answered by ``ModelDescription``."""
+
+    type: Literal["ModelInfo"] = "ModelInfo"
+    model: str
+
+
+class PullModel(Request):
+    """Fetch a registry model. Answered by any number of ``Progress``, then ``ModelDescription``."""
+
+    type: Literal["PullModel"] = "PullModel"
+    model: str
+
+
+class Tokenize(Request):
+    """Answered by ``TokenIds``. ``parse_special``: text that spells a control token becomes that token."""
+
+    type: Literal["Tokenize"] = "Tokenize"
+    model: str
+    text: str
+    add_special: bool = True
+    parse_special: bool = False
+
+
+class Detokenize(Request):
+    """Answered by ``Text``."""
+
+    type: Literal["Detokenize"] = "Detokenize"
+    model: str
+    token_ids: tuple[int, ...]
+
+
+class Quantize(Request):
+    """Write a model in a recipe's types as a GGUF file of its own. Answered by any number of ``Progress``, then
+    ``Quantized``. Paths are absolute, and the engine's: it reads and writes with its own rights."""
+
+    type: Literal["Quantize"] = "Quantize"
+    model: str
+    recipe: str
+    output: str
+    """Must not be there yet."""
+    importance: str | None = None
+    """The path of an importance matrix, in GGUF or in the legacy form."""
+    backend: str | None = None
+    threads: PositiveInt | None = None
+
+
+class ListCached(Request):
+    """Answered by ``CachedWeightsList``."""
+
+    type: Literal["ListCached"] = "ListCached"
+
+
+class RemoveCached(Request):
+    """Remove derived weights, or with no names all that no engine uses. Answered by ``CachedWeightsRemoved``."""
+
+    type: Literal["RemoveCached"] = "RemoveCached"
+    names: tuple[str, ...] = ()
+
+
+class VerifyCached(Request):
+    """Compare derived weights, or with no names all of them, with their digests. Answered by
+    ``CachedWeightsVerified``."""
+
+    type: Literal["VerifyCached"] = "VerifyCached"
+    names: tuple[str, ...] = ()
+
+
+class Shutdown(Request):
+    """Stop the engine; running executions end with ``shutdown``. Answered by ``Done``."""
+
+    type: Literal["Shutdown"] = "Shutdown"
+
+
+ClientMessage = (
+    Hello
+    | Run
+    | Plan
+    | Cancel
+    | Status
+    | ListModels
+    | ModelInfo
+    | PullModel
+    | Tokenize
+    | Detokenize
+    | Quantize
+    | ListCached
+    | RemoveCached
+    | VerifyCached
+    | Shutdown
+)
+TaggedClientMessage = Annotated[ClientMessage, Field(discriminator="type")]

@@ -1,0 +1,120 @@
+"""What keeps the machine busy for long: told of on the way, one at a time, and ended when nobody awaits it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors.operations import carry_out, with_eta
+from actors.system import running
+from protocol.answers import Progress, Quantized
+from protocol.client import Client
+from protocol.errors import ExecutionCancelled, ShuttingDown
+from protocol.progress import StageProgress
+from protocol.requests import Quantize
+from tests.actors.engine_factory import Stream, make_client, make_request, make_system, until
+from tests.actors.fake_backend import FakeBackend
+from tests.actors.fake_domain import FakeDomain, FakeOperation, make_meter
+
+
+def quantize(client: Client) -> AsyncGenerator[Progress | Quantized, None]:
+    return client.quantize("tiny", "q8_0", Path("/models/out.gguf"))
+
+
+async def test_progress_is_told_until_the_answer_comes() -> None:
+    domain = FakeDomain()
+    told: list[Progress | Quantized] = []
+    async with make_client(FakeBackend(), domain) as client, aclosing(quantize(client)) as messages:
+        async for message in messages:
+            told.append(message)
+            domain.operations[0].may_end.set()
+    *progress, made = told
+    assert isinstance(made, Quantized)
+    assert (made.path, made.tensor_types) == ("/models/out.gguf", {"Q8_0": 1})
+    first = progress[0]
+    assert isinstance(first, Progress)
+    assert (first.stage, first.done, first.total, first.tensors_total) == ("quantizing", 1, 4, 1)
+    assert first.eta_s is not None
+
+
+async def test_who_goes_away_ends_it() -> None:
+    domain = FakeDomain()
+    async with running(make_system(FakeBackend(), domain)) as system:
+        async with system.client() as client, aclosing(quantize(client)) as messages:
+            await anext(messages)
+        await until(domain.operations[0].cancelled.is_set)
+
+
+async def test_one_waits_for_the_other() -> None:
+    domain = FakeDomain()
+    ended: list[int] = []
+
+    async def follow(client: Client, number: int) -> None:
+        async for _ in quantize(client):
+            pass
+        ended.append(number)
+
+    async with make_client(FakeBackend(), domain) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(follow, client, 1)
+        await until(lambda: len(domain.operations) == 1 and domain.operations[0].begun.is_set())
+        nursery.start_soon(follow, client, 2)
+        await client.status()
+        assert len(domain.operations) == 1
+        domain.operations[0].may_end.set()
+        await until(lambda: len(domain.operations) == 2)
+        assert ended == [1]
+        domain.operations[1].may_end.set()
+
+
+async def test_a_stopping_engine_ends_it() -> None:
+    domain = FakeDomain()
+    system = make_system(FakeBackend(), domain)
+    async with running(system), system.client() as client, aclosing(quantize(client)) as messages:
+        await anext(messages)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(system.stop)
+            with pytest.raises(ShuttingDown):
+                async for _ in messages:
+                    pass
+    assert domain.operations[0].cancelled.is_set()
+
+
+async def test_what_runs_beside_it_does_not_get_all_the_joules() -> None:
+    backend, domain = FakeBackend(), FakeDomain(energy_source="rapl")
+    system = make_system(backend, domain, make_meter())
+    async with running(system), system.client() as client, trio.open_nursery() as nursery:
+        for beside in (False, True):
+            stream = Stream()
+            nursery.start_soon(stream.follow, client, make_request())
+            await until(lambda: len(backend.live) == 1)
+            (sequence_id,) = backend.live
+            backend.emit(sequence_id, "a")
+            await until(lambda: bool(stream.text))  # noqa: B023
+            if beside:
+                async with aclosing(quantize(client)) as messages:
+                    await anext(messages)
+            backend.emit(sequence_id, stop="eos")
+            await stream.ended.wait()
+            assert (stream.record.metrics.energy.attributed_j is None) == beside
+
+
+async def test_a_cancelled_caller_waits_for_the_operations_end() -> None:
+    operation = FakeOperation(Quantize(request_id=1, model="tiny", recipe="q8_0", output="/o"))
+
+    async def tell(progress: StageProgress) -> None:
+        scope.cancel()
+
+    with trio.CancelScope() as scope, pytest.raises(ExecutionCancelled):
+        await carry_out(operation, tell)
+    assert operation.cancelled.is_set()
+
+
+def test_the_time_left_follows_from_the_mean_speed_so_far() -> None:
+    progress = StageProgress(stage="loading", done=25, total=100)
+    assert with_eta(progress, 2.0).eta_s == 6.0
+    assert with_eta(progress.model_copy(update={"done": 0}), 2.0).eta_s is None
+    assert with_eta(progress.model_copy(update={"total": None}), 2.0).eta_s is None

@@ -1,0 +1,136 @@
+"""Who may stay in memory, and who goes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from engine.cpu_model import CpuModel, ModelKey
+from engine.model_memory import ModelMemory
+from protocol.answers import PlanEstimate
+from protocol.errors import OutOfMemoryBudget
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """As much of a model as its memory knows."""
+
+    name: str
+    weights_bytes: int = 10 * MIB
+    cached: None = None
+
+    @property
+    def key(self) -> ModelKey:
+        return ModelKey(self.name, "native", "reference")
+
+
+@dataclass
+class Machine:
+    available: int | None = None
+    filled: int = 0
+    trims: int = 0
+
+    def trim(self) -> None:
+        self.trims += 1
+
+
+@dataclass
+class Stage:
+    limit: int | None = 100 * MIB
+    machine: Machine = field(default_factory=Machine)
+
+    def __post_init__(self) -> None:
+        machine = self.machine
+        self.memory = ModelMemory(self.limit, lambda: machine.available, lambda: machine.filled, machine.trim)
+
+    def add(self, name: str, size: int = 10 * MIB, *, idle: bool = True) -> CpuModel:
+        model = cast("CpuModel", Weights(name, size))
+        self.memory.add(model)
+        if idle:
+            self.memory.release(model)
+        return model
+
+    def names(self) -> list[str]:
+        return [model.model for model in self.memory.contents()]
+
+
+def run_of(kv_cache: int, activations: int = 0) -> PlanEstimate:
+    return PlanEstimate(weights_bytes=10 * MIB, kv_cache_bytes=kv_cache, activation_bytes=activations, prompt_tokens=1)
+
+
+def test_the_one_used_longest_ago_goes_first_and_no_more_than_needed() -> None:
+    stage = Stage()
+    for name in ("a", "b", "c"):
+        stage.add(name)
+    again = stage.memory.hold(ModelKey("a", "native", "reference"))
+    assert again is not None
+    stage.memory.release(again)
+    stage.memory.make_room(75 * MIB, "a run")
+    assert stage.names() == ["a", "c"]
+    assert stage.machine.trims == 1
+    stage.memory.make_room(80 * MIB, "a run")
+    assert stage.names() == ["a", "c"]
+
+
+def test_what_is_held_or_runs_stays() -> None:
+    stage = Stage()
+    stage.add("held", idle=False)
+    running = stage.add("running", idle=False)
+    stage.memory.claim(1, running, run_of(5 * MIB))
+    stage.memory.release(running)
+    with pytest.raises(OutOfMemoryBudget, match=r"a run needs much; .*75 MiB are available") as raised:
+        stage.memory.make_room(76 * MIB, "a run needs much")
+    assert raised.value.params == {"needed_mb": 76, "available_mb": 75}
+    stage.memory.end(1)
+    stage.memory.make_room(81 * MIB, "a run needs much")
+    assert stage.names() == ["held"]
+
+
+def test_a_claim_takes_its_cache_and_one_models_sequences_share_its_buffers() -> None:
+    stage = Stage()
+    model = stage.add("m", idle=False)
+    stage.memory.claim(1, model, run_of(20 * MIB, 30 * MIB))
+    stage.memory.claim(2, model, run_of(5 * MIB, 30 * MIB))
+    with pytest.raises(OutOfMemoryBudget):
+        stage.memory.claim(3, model, run_of(36 * MIB))
+    stage.memory.claim(3, model, run_of(35 * MIB))
+    stage.memory.end(3)
+    stage.memory.end(3)
+    stage.memory.end(99)
+    stage.memory.claim(4, model, run_of(35 * MIB))
+
+
+def test_what_the_machine_has_bounds_it_too_less_what_is_promised_and_not_filled() -> None:
+    stage = Stage(limit=None, machine=Machine(available=50 * MIB))
+    model = stage.add("m", idle=False)
+    stage.memory.claim(1, model, run_of(40 * MIB))
+    with pytest.raises(OutOfMemoryBudget):
+        stage.memory.claim(2, model, run_of(11 * MIB))
+    stage.machine.filled = 40 * MIB
+    stage.memory.claim(2, model, run_of(50 * MIB))
+
+
+def test_where_nothing_is_known_nothing_is_refused() -> None:
+    stage = Stage(limit=None)
+    stage.memory.make_room(1 << 50, "a run")
+
+
+@pytest.mark.parametrize("stage", [Stage(limit=None, machine=Machine(available=5 * MIB)), Stage(limit=15 * MIB)])
+def test_nothing_is_evicted_in_vain(stage: Stage) -> None:
+    stage.add("idle")
+    with pytest.raises(OutOfMemoryBudget, match="15 MiB are available"):
+        stage.memory.make_room(16 * MIB, "a run")
+    assert stage.names() == ["idle"]
+
+
+def test_nothing_is_known_of_a_model_that_went() -> None:
+    stage = Stage()
+    model = stage.add("m", idle=False)
+    stage.memory.close()
+    stage.memory.release(model)
+    assert stage.memory.hold(model.key) is None
+    assert stage.names() == []

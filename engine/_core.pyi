@@ -20,6 +20,9 @@ class UnquantizableTensorError(Exception):
 class CancelledError(Exception):
     """cancel() was called."""
 
+class NonFiniteLogitsError(Exception):
+    """A logit is infinite or no number. The message says whose, and where in the text."""
+
 @final
 class TensorInfo:
     name: str
@@ -159,6 +162,52 @@ def target_types(
     """The type each of ``tensors``, (name, type, shape), would get in such a model. Raises UnsupportedModelError,
     ValueError.
     """
+
+@final
+class TextEvaluation:
+    """How well ``model`` predicts a text, and how far it departs from ``base``: consecutive windows of ``window``
+    tokens, each read from an empty f16 cache. Positions window // 2 to window - 2 of each predict the token after them,
+    window - 1 - window // 2 a window. Tokens beyond the last whole window are left out. The bits depend neither on
+    ``threads`` nor on the kernel table.
+
+    ``bos``: takes the place of each window's first token. Raises ValueError (a text shorter than one window; a window
+    of less than 8 tokens, or beyond a model's context; a token that is not in the vocabulary; vocabularies that differ;
+    no threads).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        base: Model | None,
+        tokens: Sequence[int],
+        *,
+        window: int = 512,
+        threads: int,
+        bos: int | None,
+    ) -> None: ...
+    def run(self) -> None:
+        """Without the GIL; once. Memory: for each model half a window's rows, of logits [window // 2, vocab_size] too.
+
+        Raises CancelledError, NonFiniteLogitsError, OSError (the system refuses threads), MemoryError,
+        RuntimeError (a second run).
+        """
+    def cancel(self) -> None:
+        """From any thread. run() raises within one layer."""
+    def progress(self) -> tuple[int, int]:
+        """(windows done, windows in all), from any thread at any time."""
+    # [positions], window after window; copies. RuntimeError before run() has returned.
+    @property
+    def nll(self) -> npt.NDArray[np.float64]:
+        """Minus the natural logarithm of the probability that the text's own token was given."""
+    @property
+    def base_nll(self) -> npt.NDArray[np.float64] | None:
+        """The same of the base. None without one, as the next two."""
+    @property
+    def divergence(self) -> npt.NDArray[np.float64] | None:
+        """Kullback-Leibler divergence of the model's distribution from the base's, in nats, at least 0."""
+    @property
+    def same_best(self) -> npt.NDArray[np.bool_] | None:
+        """Whether both find the same token the most probable; of equals it is the first."""
 
 @final
 class SequenceEvents:
@@ -348,6 +397,17 @@ class kernels:  # noqa: N801  a submodule
         type: str,  # noqa: A002
         weights: bytes,
     ) -> npt.NDArray[np.float32]: ...
+    @staticmethod
+    def sum_exponentials(table: str, logits: npt.NDArray[np.float32], maximum: float) -> float:
+        """Sum of w = exp(logit - maximum). NaN where a logit is not finite."""
+    @staticmethod
+    def compare_logits(
+        table: str, logits: npt.NDArray[np.float32], others: npt.NDArray[np.float32], maximum: float
+    ) -> tuple[float, float]:
+        """Sums of w and of w * (logit - other). NaN where any is not finite."""
+    @staticmethod
+    def natural_logarithm(x: float) -> float:
+        """Of a positive normal number."""
     @staticmethod
     def digest(values: npt.NDArray[np.float32]) -> str:
         """32 hexadecimal digits for the bits of so many floats, as one thread makes them."""

@@ -9,6 +9,7 @@
 
 #include "base/digest.h"
 #include "base/float_environment.h"
+#include "base/logarithm.h"
 #include "bindings/register.h"
 #include "kernels/kernel_table.h"
 #include "model/activation_buffer.h"
@@ -190,6 +191,20 @@ py::tuple attend(const std::string& table_name, const std::string& kv_cache, con
   return py::make_tuple(out, maxima, denominators);
 }
 
+double sum_exponentials(const std::string& table_name, const Floats& logits, float maximum) {
+  const InferenceFloatEnvironment environment;
+  return usable_kernel_table(table_name).sum_exponentials(logits.data(), maximum, size_of(logits));
+}
+
+// (sum of weights, sum of weighted excesses).
+py::tuple compare_logits(const std::string& table_name, const Floats& logits, const Floats& others, float maximum) {
+  require(logits.size() == others.size(), "logits and others differ in size");
+  const InferenceFloatEnvironment environment;
+  const kernels::LogitComparison sums =
+      usable_kernel_table(table_name).compare_logits(logits.data(), others.data(), maximum, size_of(logits));
+  return py::make_tuple(sums.weights, sums.excesses);
+}
+
 }  // namespace
 
 kernels::KvType kv_type(std::string_view name) {
@@ -225,6 +240,10 @@ void register_kernels(py::module_& m) {
   kernels.def("quantize_kv", &quantize_kv, py::arg("table"), py::arg("x"));
   kernels.def("attend", &attend, py::arg("table"), py::arg("kv_cache"), py::arg("queries"), py::arg("keys"),
               py::arg("values"), py::arg("visible"), py::arg("scale"));
+  kernels.def("sum_exponentials", &sum_exponentials, py::arg("table"), py::arg("logits"), py::arg("maximum"));
+  kernels.def("compare_logits", &compare_logits, py::arg("table"), py::arg("logits"), py::arg("others"),
+              py::arg("maximum"));
+  kernels.def("natural_logarithm", &natural_logarithm, py::arg("x"));
   kernels.def(
       "digest", [](const Floats& values) { return digest_of(values.data(), size_of(values)).hexadecimal(); },
       py::arg("values"));

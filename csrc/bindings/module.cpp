@@ -8,6 +8,7 @@
 #include "bindings/register.h"
 #include "gguf/error.h"
 #include "kernels/kernel_table.h"
+#include "model/text_evaluation.h"
 #include "quant/model_quantization.h"
 
 namespace py = pybind11;
@@ -47,6 +48,7 @@ PYBIND11_MODULE(_core, m) {
   register_error<engine::UnsupportedModel>(m, "UnsupportedModelError");
   register_error<engine::quant::UnquantizableTensor>(m, "UnquantizableTensorError");
   register_error<engine::Cancelled>(m, "CancelledError");
+  register_error<engine::model::NonFiniteLogits>(m, "NonFiniteLogitsError");
   py::register_exception_translator(&translate_system_error);
   m.def("cpu_model", &engine::cpu_model);
   m.def("cpu_features", [] {
@@ -71,4 +73,5 @@ PYBIND11_MODULE(_core, m) {
   engine::bindings::register_model(m);
   engine::bindings::register_quantization(m);
   engine::bindings::register_runtime(m);
+  engine::bindings::register_text_evaluation(m);
 }

@@ -50,6 +50,12 @@ struct QuantizedRow {
   std::int16_t* part_sums;   // super-blocks only
 };
 
+// Sums over logits, each weighted by w = exp(logit - maximum).
+struct LogitComparison {
+  double weights;   // of w
+  double excesses;  // of w * (logit - the other's)
+};
+
 struct KernelTable {
   std::string_view name;
   // Why this machine cannot run the table; empty where it can.
@@ -86,6 +92,11 @@ struct KernelTable {
 
   // gate[i] = silu(gate[i]) * up[i]
   void (*silu_multiply)(float* gate, const float* up, std::size_t n);
+
+  // In doubles: the sum of exp(logit - maximum) over n logits, and with others beside them. NaN where any is not
+  // finite.
+  double (*sum_exponentials)(const float* logits, float maximum, std::size_t n);
+  LogitComparison (*compare_logits)(const float* logits, const float* others, float maximum, std::size_t n);
 
   // From a model's weights to another model's. Unlike all above they keep subnormals; see KeptSubnormals.
   quant::QuantizeRows quantize_rows;

@@ -21,6 +21,8 @@ const KernelTable& table() {
       .attend_q8_0 = attend_q8_0,
       .merge_split = merge_split,
       .silu_multiply = silu_multiply,
+      .sum_exponentials = sum_exponentials,
+      .compare_logits = compare_logits,
       .quantize_rows = quant::quantize_rows,
       .dequantize = quant::dequantize_row,
   };

@@ -28,4 +28,7 @@ void attend_q8_0(const AttentionBlock& block);
 void merge_split(const SoftmaxState& split, const float* split_output, std::size_t head_dim, SoftmaxState& total,
                  float* total_output);
 
+double sum_exponentials(const float* logits, float maximum, std::size_t n);
+LogitComparison compare_logits(const float* logits, const float* others, float maximum, std::size_t n);
+
 }  // namespace engine::kernels::reference

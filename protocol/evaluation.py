@@ -1,0 +1,48 @@
+"""How well a model predicts a text, and how far its predictions depart from those of another."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from protocol.model import Value
+
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Comparison(Value):
+    """A model against its base, on the same positions. Divergences are Kullback-Leibler, of the model's distribution
+    over the vocabulary from the base's, in nats. A percentile is the least divergence that so many positions do not
+    exceed.
+    """
+
+    base_perplexity: float
+    base_perplexity_error: NonNegative
+    log_perplexity_difference: float
+    """ln(perplexity) - ln(base_perplexity)."""
+    log_perplexity_difference_error: NonNegative
+    """Of the paired differences: both have met the same tokens."""
+    divergence_mean: NonNegative
+    divergence_error: NonNegative
+    divergence_p50: NonNegative
+    divergence_p90: NonNegative
+    divergence_p99: NonNegative
+    divergence_p999: NonNegative
+    divergence_max: NonNegative
+    same_best: Share
+    """Of the positions, how many have the same most probable token."""
+    same_best_error: NonNegative
+
+
+class TextQuality(Value):
+    """Errors are standard errors, of positions taken as independent."""
+
+    positions: Annotated[int, Field(ge=2)]
+    """How many predictions the figures are of."""
+    perplexity: float
+    """exp of the mean negative logarithm of the probabilities that the text's own tokens were given."""
+    perplexity_error: NonNegative
+    against_base: Comparison | None
+    """None where there was no base."""

@@ -58,7 +58,7 @@ from protocol.codec import failed
 from protocol.errors import Overloaded, ShuttingDown, UnknownExecution, error_from_wire
 from protocol.plan import RunRequest
 from protocol.record import StopReason
-from protocol.requests import Cancel, Quantize, Run, Shutdown, Status
+from protocol.requests import Cancel, Evaluate, Quantize, Run, Shutdown, Status
 
 _RETRY_MS = 1000
 
@@ -121,7 +121,7 @@ class ControlPlane(Actor):
                 await self._stop()
             case Run():
                 await self._begin(request, partial(self._prepare, request, message.request))
-            case Quantize():
+            case Quantize() | Evaluate():
                 await self._begin(request, partial(self._questions.operate, request.connection_id, message))
             case _:
                 await self._begin(request, partial(self._questions.answer, request.connection_id, message))

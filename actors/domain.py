@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import assert_never
 
 from actors.ports import OperationRequest, Prepared, ReportProgress
-from engine.config import EngineConfig
+from engine.cpu_backend import CpuBackend
+from engine.evaluation import Evaluation
 from engine.file_quantization import FileQuantization
-from engine.machine import Machine
 from engine.model_description import describe_model
-from engine.models import ModelRegistry
 from engine.operation import Operation
-from engine.planning import capabilities, check_request, choose_backend, estimate, resolve_plan
+from engine.planner import Planner
+from engine.planning import capabilities, choose_backend, estimate
 from engine.prompt import prepare_prompt
 from engine.weights_cache import CacheEntry, WeightsCache
 from protocol.answers import CachedWeightsEntry, CachedWeightsList, EngineMessage, ModelDescription, ModelSummary
 from protocol.errors import CacheUnavailable
-from protocol.plan import Quantization, RunRequest
+from protocol.plan import RunRequest
+from protocol.requests import Evaluate, Quantize
 
 
 class EngineDomain:
-    """``energy`` holds every energy source: ``""`` where it works, else the reason why not."""
-
-    def __init__(
-        self,
-        config: EngineConfig,
-        machine: Machine,
-        energy: Mapping[str, str],
-        registry: ModelRegistry,
-        cache: WeightsCache,
-    ) -> None:
-        self._config = config
-        self._machine = machine
-        self._energy = energy
-        self._registry = registry
+    def __init__(self, planner: Planner, cache: WeightsCache, backend: CpuBackend) -> None:
+        self._planner = planner
+        self._registry = planner.registry
+        self._machine = planner.machine
         self._cache = cache
+        self._backend = backend
 
     @property
     def cpu_model(self) -> str:
@@ -44,15 +36,12 @@ class EngineDomain:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        return capabilities(self._machine, self._energy)
+        return capabilities(self._machine, self._planner.energy)
 
     def prepare(self, request: RunRequest) -> Prepared:
-        # What needs no model is refused before a file is opened, however large it is.
-        check_request(request, self._machine, self._energy)
-        artifact = self._registry.resolve(request.model)
+        artifact = self._planner.open(request)
         prompt = prepare_prompt(request, artifact)
-        facts = artifact.facts(cast("Quantization", request.execution.quantization))
-        plan = resolve_plan(request, facts, prompt, self._machine, self._energy, self._config)
+        plan, facts = self._planner.plan(request, artifact, prompt)
         return Prepared(plan, prompt.token_ids, estimate(plan, facts, len(prompt.token_ids)))
 
     def models(self) -> tuple[ModelSummary, ...]:
@@ -84,7 +73,13 @@ class EngineDomain:
             return {name: self._cache.verify(name) for name in chosen}
 
     def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
-        return FileQuantization(request, self._registry, self._machine)
+        match request:
+            case Quantize():
+                return FileQuantization(request, self._registry, self._machine)
+            case Evaluate():
+                return Evaluation(request, self._planner, self._backend)
+            case _:
+                assert_never(request)
 
     def pull(self, model: str, progress: ReportProgress) -> None:
         self._registry.pull(model, progress)

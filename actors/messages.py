@@ -15,6 +15,7 @@ from protocol.record import WeightsReport
 from protocol.requests import (
     Cancel,
     Detokenize,
+    Evaluate,
     ListCached,
     ListModels,
     ModelInfo,
@@ -66,6 +67,7 @@ AskedMessage = (
     | Tokenize
     | Detokenize
     | Quantize
+    | Evaluate
     | ListCached
     | RemoveCached
     | VerifyCached

@@ -12,13 +12,13 @@ from engine.operation import Operation
 from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelSummary, PlanEstimate
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan, RunRequest
-from protocol.requests import Quantize
+from protocol.requests import Evaluate, Quantize
 
 ReportProgress = Callable[[str, int, int | None], None]
 """(stage, done, total). May raise to stop the work."""
 
 
-OperationRequest = Quantize
+OperationRequest = Quantize | Evaluate
 """What keeps every CPU busy for long."""
 
 

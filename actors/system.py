@@ -36,6 +36,7 @@ from engine.cpu_backend import CpuBackend
 from engine.energy.meter import open_meter
 from engine.machine import probe_machine
 from engine.models import ModelRegistry
+from engine.planner import Planner
 from engine.weights_cache import WeightsCache
 from protocol.client import Client, open_client
 from protocol.errors import InvalidRequest
@@ -159,13 +160,12 @@ def open_system(config: EngineConfig, limits: Limits = DEFAULT_LIMITS, socket_pa
     """
     machine = probe_machine()
     energy = open_meter(config.powercap_root)
-    registry = ModelRegistry(config)
-    cache = WeightsCache.of(config)
-    domain = EngineDomain(config, machine, energy.availability(), registry, cache)
-    limits = replace(limits, max_queued=config.max_queued)
+    registry, cache = ModelRegistry(config), WeightsCache.of(config)
     backend = CpuBackend(
         registry, cache, memory_limit_bytes=None if config.memory_mb is None else config.memory_mb << 20
     )
+    domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, backend)
+    limits = replace(limits, max_queued=config.max_queued)
     try:
         return System(backend, domain, energy, limits, socket_path)
     except InvalidRequest:

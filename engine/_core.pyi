@@ -166,13 +166,13 @@ def target_types(
 @final
 class TextEvaluation:
     """How well ``model`` predicts a text, and how far it departs from ``base``: consecutive windows of ``window``
-    tokens, each read from an empty f16 cache. Positions window // 2 to window - 2 of each predict the token after them,
+    tokens, each read from an empty cache. Positions window // 2 to window - 2 of each predict the token after them,
     window - 1 - window // 2 a window. Tokens beyond the last whole window are left out. The bits depend neither on
     ``threads`` nor on the kernel table.
 
     ``bos``: takes the place of each window's first token. Raises ValueError (a text shorter than one window; a window
     of less than 8 tokens, or beyond a model's context; a token that is not in the vocabulary; vocabularies that differ;
-    no threads).
+    no threads; a KV cache type that is unknown or does not fit the heads).
     """
 
     def __init__(
@@ -184,6 +184,7 @@ class TextEvaluation:
         window: int = 512,
         threads: int,
         bos: int | None,
+        kv_cache: str = "f16",
     ) -> None: ...
     def run(self) -> None:
         """Without the GIL; once. Memory: for each model half a window's rows, of logits [window // 2, vocab_size] too.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 from threading import Lock
 from typing import cast
 
@@ -36,6 +38,7 @@ class CpuBackend:
         self._run_loop = _core.RunLoop()
         self._memory = ModelMemory(memory_limit_bytes, available_memory, self._kv_cache_bytes, self._run_loop.trim)
         self._loading = Lock()
+        self._reservations = count(1)
 
     @property
     def event_fd(self) -> int:
@@ -49,6 +52,16 @@ class CpuBackend:
 
     def release(self, model: LoadedModel) -> None:
         self._memory.release(_own(model))
+
+    @contextmanager
+    def reserved(self, model: CpuModel, plan: ExecutionPlan) -> Iterator[None]:
+        """Take what a sequence of the plan would, for other work on a model that is held. Raises OutOfMemoryBudget."""
+        reservation = -next(self._reservations)
+        self._memory.claim(reservation, model, estimate(plan, model.facts, 0))
+        try:
+            yield
+        finally:
+            self._memory.end(reservation)
 
     def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
         """Start a sequence.

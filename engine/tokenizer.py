@@ -56,6 +56,11 @@ class Tokenizer:
         return len(self._tokens)
 
     @property
+    def adds_bos(self) -> bool:
+        """Texts begin with BOS."""
+        return self._add_bos and self.bos_token_id is not None
+
+    @property
     def bos_text(self) -> str:
         return "" if self.bos_token_id is None else self._tokens[self.bos_token_id]
 

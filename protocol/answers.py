@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from protocol.evaluation import TextQuality
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
@@ -203,6 +204,21 @@ class Quantized(Answer):
     """How many tensors have each type."""
 
 
+class Evaluated(Answer):
+    type: Literal["Evaluated"] = "Evaluated"
+    plan: ExecutionPlan
+    """What was evaluated, decided as for a run; its batch is the window's."""
+    against: ExecutionPlan | None
+    tokens: int
+    """Of the whole text."""
+    window: int
+    windows: int
+    """How many were read; tokens beyond the last whole one are left out."""
+    duration_s: float
+    """Of the evaluation itself, weights ready."""
+    quality: TextQuality
+
+
 class CachedWeightsEntry(Value):
     name: str
     path: str
@@ -257,6 +273,7 @@ EngineMessage = (
     | TokenIds
     | Text
     | Quantized
+    | Evaluated
     | CachedWeightsList
     | CachedWeightsRemoved
     | CachedWeightsVerified

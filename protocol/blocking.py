@@ -17,6 +17,7 @@ from protocol.answers import (
     CachedWeightsVerified,
     Done,
     EngineMessage,
+    Evaluated,
     Failed,
     ModelDescription,
     ModelList,
@@ -30,6 +31,7 @@ from protocol.answers import (
 )
 from protocol.codec import decode_engine, encode
 from protocol.errors import EngineUnreachable
+from protocol.evaluation import EvaluationRequest
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.plan import RunRequest
 from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
@@ -37,6 +39,7 @@ from protocol.requests import (
     PROTOCOL_VERSION,
     Cancel,
     Detokenize,
+    Evaluate,
     Hello,
     ListCached,
     ListModels,
@@ -166,6 +169,10 @@ class BlockingClient:
             threads=threads,
         )
         return self._follow(request, Quantized)
+
+    def evaluate(self, request: EvaluationRequest) -> Iterator[Progress | Evaluated]:
+        """Measure how well a model predicts a text: any number of ``Progress``, then ``Evaluated``."""
+        return self._follow(Evaluate(request_id=next(self._request_ids), request=request), Evaluated)
 
     def list_cached(self) -> CachedWeightsList:
         return self._call(ListCached(request_id=next(self._request_ids)), CachedWeightsList)

@@ -20,6 +20,7 @@ from protocol.answers import (
     CachedWeightsVerified,
     Done,
     EngineMessage,
+    Evaluated,
     Failed,
     ModelDescription,
     ModelList,
@@ -33,6 +34,7 @@ from protocol.answers import (
 )
 from protocol.codec import decode_engine, encode
 from protocol.errors import EngineError, EngineUnreachable
+from protocol.evaluation import EvaluationRequest
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.plan import RunRequest
 from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
@@ -40,6 +42,7 @@ from protocol.requests import (
     PROTOCOL_VERSION,
     Cancel,
     Detokenize,
+    Evaluate,
     Hello,
     ListCached,
     ListModels,
@@ -173,6 +176,10 @@ class Client:
             threads=threads,
         )
         return self._follow(request, Quantized)
+
+    def evaluate(self, request: EvaluationRequest) -> AsyncGenerator[Progress | Evaluated, None]:
+        """Measure how well a model predicts a text: any number of ``Progress``, then ``Evaluated``."""
+        return self._follow(Evaluate(request_id=next(self._request_ids), request=request), Evaluated)
 
     async def list_cached(self) -> CachedWeightsList:
         return await self._call(ListCached(request_id=next(self._request_ids)), CachedWeightsList)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from protocol.evaluation import EvaluationRequest
 from protocol.model import Value
 from protocol.plan import PositiveInt, RunRequest
 
@@ -109,6 +110,13 @@ class Quantize(Request):
     threads: PositiveInt | None = None
 
 
+class Evaluate(Request):
+    """Measure how well a model predicts a text. Answered by any number of ``Progress``, then ``Evaluated``."""
+
+    type: Literal["Evaluate"] = "Evaluate"
+    request: EvaluationRequest
+
+
 class ListCached(Request):
     """Answered by ``CachedWeightsList``."""
 
@@ -148,6 +156,7 @@ ClientMessage = (
     | Tokenize
     | Detokenize
     | Quantize
+    | Evaluate
     | ListCached
     | RemoveCached
     | VerifyCached

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "bindings/register.h"
@@ -33,12 +34,14 @@ py::object against_base(const TextEvaluation& evaluation, const std::vector<From
 void register_text_evaluation(py::module_& m) {
   py::class_<TextEvaluation>(m, "TextEvaluation")
       .def(py::init([](std::shared_ptr<Model> model, std::shared_ptr<Model> base, std::vector<std::int32_t> tokens,
-                       std::size_t window, unsigned threads, std::optional<std::int32_t> bos) {
-             return std::make_unique<TextEvaluation>(std::move(model), std::move(base), std::move(tokens),
-                                                     model::TextEvaluationOptions{window, threads, bos});
+                       std::size_t window, unsigned threads, std::optional<std::int32_t> bos,
+                       const std::string& kv_cache) {
+             return std::make_unique<TextEvaluation>(
+                 std::move(model), std::move(base), std::move(tokens),
+                 model::TextEvaluationOptions{window, threads, bos, kv_type(kv_cache)});
            }),
            py::arg("model").none(false), py::arg("base").none(true), py::arg("tokens"), py::kw_only(),
-           py::arg("window") = 512, py::arg("threads"), py::arg("bos"))
+           py::arg("window") = 512, py::arg("threads"), py::arg("bos"), py::arg("kv_cache") = "f16")
       .def("run", &TextEvaluation::run, Release())
       .def("cancel", &TextEvaluation::cancel)
       .def("progress",

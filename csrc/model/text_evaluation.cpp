@@ -45,8 +45,8 @@ struct Row {
 // before it is read.
 class TextEvaluation::Reader {
  public:
-  Reader(const Model& model, ThreadTeam& team, std::size_t half)
-      : model_(model), pass_(model, team, half), cache_(model.shape(), kernels::KvType::F16) {}
+  Reader(const Model& model, ThreadTeam& team, std::size_t half, kernels::KvType kv_type)
+      : model_(model), pass_(model, team, half), cache_(model.shape(), kv_type) {}
 
   // Computes the logits of positions [half, last). Only these are kept: none of the first half's is wanted.
   void read(const std::vector<std::int32_t>& tokens, std::size_t half, const std::atomic<bool>& cancelled) {
@@ -103,6 +103,7 @@ TextEvaluation::TextEvaluation(std::shared_ptr<const Model> model, std::shared_p
 }
 
 void TextEvaluation::check(const Model& model) const {
+  const KvCache fits(model.shape(), options_.kv_type);  // refused here, before anything runs
   if (options_.window <= model.shape().context_length) return;
   throw std::invalid_argument("a window of " + std::to_string(options_.window) + " tokens is beyond the model's " +
                               "context of " + std::to_string(model.shape().context_length));
@@ -135,9 +136,9 @@ std::vector<std::int32_t> TextEvaluation::window_tokens(std::size_t window) cons
 void TextEvaluation::run() {
   if (started_.exchange(true)) throw std::logic_error("a text evaluation runs once");
   ThreadTeam team(options_.threads, kSpin);
-  Reader model(*model_, team, half());
+  Reader model(*model_, team, half(), options_.kv_type);
   std::optional<Reader> base;
-  if (base_) base.emplace(*base_, team, half());
+  if (base_) base.emplace(*base_, team, half(), options_.kv_type);
   const std::size_t positions = windows_total_ * positions_of_window();
   scores_.nll.resize(positions);
   for (std::vector<double>* against_base : {&scores_.base_nll, &scores_.divergence}) {

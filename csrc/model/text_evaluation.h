@@ -23,6 +23,7 @@ struct TextEvaluationOptions {
   std::size_t window;  // tokens that are read together
   unsigned threads;
   std::optional<std::int32_t> bos;  // takes the place of each window's first token
+  kernels::KvType kv_type;
 };
 
 // How well a model predicts a text, and where there is a base, how far it departs from that: consecutive windows of

@@ -13,6 +13,7 @@ from protocol.errors import ExecutionCancelled, UnknownModel, UnsupportedBackend
 from protocol.metrics import EnergyReport
 from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest
 from protocol.progress import StageProgress
+from protocol.requests import Quantize
 
 
 def make_plan(
@@ -61,9 +62,8 @@ class FakeOperation:
         while not self.may_end.wait(0.001):
             if self.cancelled.is_set():
                 raise ExecutionCancelled("cancelled")
-        return Quantized(
-            request_id=self._request.request_id, path=self._request.output, size_bytes=7, tensor_types={"Q8_0": 1}
-        )
+        output = self._request.output if isinstance(self._request, Quantize) else ""
+        return Quantized(request_id=self._request.request_id, path=output, size_bytes=7, tensor_types={"Q8_0": 1})
 
     def progress(self) -> StageProgress | None:
         return StageProgress(stage="quantizing", done=1, total=4, tensors_done=0, tensors_total=1)

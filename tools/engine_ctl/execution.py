@@ -12,10 +12,11 @@ from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.blocking import BlockingClient
 from protocol.codec import client_message
 from protocol.errors import BadFrame
+from protocol.evaluation import EvaluationRequest
 from protocol.plan import RunRequest
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord
-from protocol.requests import Run
+from protocol.requests import Evaluate, Run
 
 
 def parse_request(content: dict[str, object]) -> RunRequest:
@@ -23,6 +24,14 @@ def parse_request(content: dict[str, object]) -> RunRequest:
     message = client_message({"type": "Run", "request_id": 0, "request": content})
     if not isinstance(message, Run):
         raise TypeError(f"a Run became {message.type}")
+    return message.request
+
+
+def parse_evaluation(content: dict[str, object]) -> EvaluationRequest:
+    """The evaluation in plain values. Raises InvalidRequest, as the engine would."""
+    message = client_message({"type": "Evaluate", "request_id": 0, "request": content})
+    if not isinstance(message, Evaluate):
+        raise TypeError(f"an Evaluate became {message.type}")
     return message.request
 
 

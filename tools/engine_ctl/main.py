@@ -21,6 +21,7 @@ COMMANDS = (
     "detokenize",
     "quantize",
     "cache",
+    "eval",
     "bench",
     "shutdown",
 )

@@ -1,0 +1,42 @@
+"""Plans for the models, the machine and the configuration of one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from engine.artifact import ModelArtifact, ModelFacts
+from engine.config import EngineConfig
+from engine.machine import Machine
+from engine.models import ModelRegistry
+from engine.planning import check_request, resolve_plan
+from engine.prompt import PreparedPrompt
+from protocol.plan import ExecutionPlan, Quantization, RunRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Methods block; thread-safe."""
+
+    registry: ModelRegistry
+    config: EngineConfig
+    machine: Machine
+    energy: Mapping[str, str]
+    """Every energy source: ``""`` where it works, else the reason why not."""
+
+    def open(self, request: RunRequest) -> ModelArtifact:
+        """The request's model. What needs none is refused before a file is opened, however large it is.
+
+        Raises what :func:`check_request` and :meth:`ModelRegistry.resolve` raise.
+        """
+        check_request(request, self.machine, self.energy)
+        return self.registry.resolve(request.model)
+
+    def plan(
+        self, request: RunRequest, artifact: ModelArtifact, prompt: PreparedPrompt
+    ) -> tuple[ExecutionPlan, ModelFacts]:
+        """The plan, and the facts it was made of. Raises what :func:`resolve_plan` and ``artifact.facts`` raise."""
+        check_request(request, self.machine, self.energy)
+        facts = artifact.facts(cast("Quantization", request.execution.quantization))
+        return resolve_plan(request, facts, prompt, self.machine, self.energy, self.config), facts

@@ -1,0 +1,118 @@
+"""An evaluation is seen, ended, and gives back what it took."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.config import EngineConfig
+from engine.cpu_backend import CpuBackend
+from engine.evaluation import Evaluation
+from engine.models import ModelRegistry
+from engine.planner import Planner
+from engine.weights_cache import WeightsCache
+from protocol.errors import ExecutionCancelled, InvalidModel, OutOfMemoryBudget
+from protocol.evaluation import EvaluationRequest
+from protocol.requests import Evaluate
+from tests.engine.backend_bench import MACHINE
+from tests.gguf_factory import write_tiny_model
+
+TEXT = "word after word after word " * 400
+
+
+class Stage:
+    def __init__(self, directory: Path, memory_limit_bytes: int | None = None) -> None:
+        config = EngineConfig(directory, directory / "cache")
+        registry = ModelRegistry(config)
+        self.backend = CpuBackend(registry, WeightsCache.of(config), lambda: None, memory_limit_bytes)
+        self.planner = Planner(registry, config, MACHINE, {"none": ""})
+
+    def evaluation(self, model: Path, **fields: object) -> Evaluation:
+        content = {"model": str(model), "text": TEXT, "backend": "reference", **fields}
+        request = EvaluationRequest.model_validate(content)
+        return Evaluation(Evaluate(request_id=1, request=request), self.planner, self.backend)
+
+    def in_use(self) -> list[bool]:
+        return [model.in_use for model in self.backend.statistics().models]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    stage.backend.close()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return write_tiny_model(tmp_path / "tiny.gguf", n_embd=256, n_ff=512, tensor_type="F16")
+
+
+def test_its_weights_are_idle_when_it_has_ended(stage: Stage, tiny: Path) -> None:
+    evaluated = stage.evaluation(tiny, quantization="q8_0", against="native", max_windows=1, window=32).run()
+    assert evaluated.quality.against_base is not None
+    assert stage.in_use() == [False, False]
+
+
+def test_it_is_seen_and_ended_from_another_thread(stage: Stage, tiny: Path) -> None:
+    evaluation = stage.evaluation(tiny, quantization="q8_0")
+    outcome: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            evaluation.run()
+        except ExecutionCancelled as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        progress = evaluation.progress()
+        if progress is not None and progress.unit == "windows" and progress.done > 0:
+            break
+        time.sleep(0.001)
+    else:
+        pytest.fail("no window was ever done")
+    assert progress.stage == "evaluating"
+    assert progress.total is not None
+    assert progress.done < progress.total
+    evaluation.cancel()
+    thread.join(60)
+    assert isinstance(outcome[0], ExecutionCancelled)
+    assert stage.in_use() == [False]
+
+
+def test_cancelled_before_it_began_it_loads_nothing(stage: Stage, tiny: Path) -> None:
+    evaluation = stage.evaluation(tiny)
+    evaluation.cancel()
+    with pytest.raises(ExecutionCancelled):
+        evaluation.run()
+    assert stage.in_use() == []
+
+
+def test_what_its_windows_need_is_part_of_the_budget(tmp_path: Path, tiny: Path) -> None:
+    stage = Stage(tmp_path)
+    plan = stage.evaluation(tiny, max_windows=1).run().plan
+    facts = stage.planner.registry.resolve(str(tiny)).facts()
+    stage.backend.close()
+    weights = facts.weights_bytes[plan.backend]
+    stage = Stage(tmp_path, memory_limit_bytes=weights + (1 << 20))
+    with pytest.raises(OutOfMemoryBudget):
+        stage.evaluation(tiny, max_windows=1).run()
+    assert stage.in_use() == []
+    stage.backend.close()
+
+
+def test_weights_that_give_no_numbers_give_no_figures(stage: Stage, tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "broken.gguf")
+    content = bytearray(path.read_bytes())
+    content[-4096:] = b"\xff" * 4096  # not numbers
+    path.write_bytes(content)
+    with pytest.raises(InvalidModel, match="broken"):
+        stage.evaluation(path, max_windows=1).run()
+    assert stage.in_use() == [False]

@@ -1,0 +1,98 @@
+"""``engine-ctl eval``: what a quantization costs in quality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engine_ctl.options import Model, json_option, socket_option
+from engine_ctl.text_source import read_text
+
+if TYPE_CHECKING:
+    from protocol.answers import Evaluated
+
+
+@click.command(name="eval")
+@click.argument("model", type=Model())
+@click.option("--text", "text_file", required=True, metavar="FILE", help="The text to predict; - is standard input.")
+@click.option("--quant", default="native", help="native, q8_0, q6_k, q4_k_m.  [default: native]")
+@click.option("--against", help="Another quantization of the model: how far the predictions depart from its.")
+@click.option("--backend", help="Whose kernels to use; the figures are the same.  [default: the best there is]")
+@click.option("--kv-cache", default="f16", help="How keys and values are stored: f16, q8_0.  [default: f16]")
+@click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]")
+@click.option("--window", type=click.IntRange(8, 512), help="Tokens read together.  [default: 512, or the context]")
+@click.option("--max-windows", type=click.IntRange(min=1), help="Read only so many, from the text's begin.")
+@socket_option
+@json_option
+def command(
+    model: str,
+    text_file: str,
+    *,
+    quant: str,
+    against: str | None,
+    backend: str | None,
+    kv_cache: str,
+    threads: int | None,
+    window: int | None,
+    max_windows: int | None,
+    socket: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure how well MODEL predicts a text, and how far it departs from itself in another quantization.
+
+    The text is read window by window, each from an empty context, and the second half of each is scored: perplexity,
+    and with --against the Kullback-Leibler divergence of every prediction.
+    """
+    from engine_ctl.connection import connect_or_embed
+    from engine_ctl.execution import parse_evaluation
+    from engine_ctl.progress_bar import ProgressBar
+    from protocol.answers import Evaluated
+
+    request = parse_evaluation(
+        {
+            "model": model,
+            "text": read_text(text_file),
+            "quantization": quant,
+            "against": against,
+            "backend": backend,
+            "kv_cache": kv_cache,
+            "threads": threads,
+            "window": window,
+            "max_windows": max_windows,
+        }
+    )
+    with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
+        for message in client.evaluate(request):
+            if isinstance(message, Evaluated):
+                evaluated = message
+            else:
+                bar.show(message)
+    if as_json:
+        click.echo(evaluated.model_dump_json(exclude={"type", "request_id"}))
+        return
+    for line in lines(evaluated):
+        click.echo(line)
+
+
+def lines(evaluated: Evaluated) -> list[str]:
+    """The figures for a person: one fact a line."""
+    quality, plan = evaluated.quality, evaluated.plan
+    told = [
+        f"{plan.model_ref.name} · {plan.quantization} · {plan.backend} · {evaluated.windows} windows of "
+        f"{evaluated.window} tokens, {quality.positions:,} predictions, {evaluated.duration_s:,.1f} s",
+        f"perplexity        {quality.perplexity:.4f} ± {quality.perplexity_error:.4f}",
+    ]
+    against = quality.against_base
+    if against is None or evaluated.against is None:
+        return told
+    return [
+        *told,
+        f"of {evaluated.against.quantization:14} {against.base_perplexity:.4f} ± {against.base_perplexity_error:.4f}",
+        f"ln of the ratio   {against.log_perplexity_difference:+.5f} ± {against.log_perplexity_difference_error:.5f}",
+        f"KL divergence     {against.divergence_mean:.6f} ± {against.divergence_error:.6f} nats on average",
+        f"  median, p90, p99, p99.9, largest  {against.divergence_p50:.6f} {against.divergence_p90:.6f} "
+        f"{against.divergence_p99:.6f} {against.divergence_p999:.6f} {against.divergence_max:.6f}",
+        f"same best token   {against.same_best:.2%} ± {against.same_best_error:.2%}",
+    ]

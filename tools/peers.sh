@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Build the peers that golden data and benchmarks are made with, under ${ENGINE_PEERS_DIR:-~/.cache/weos-engine/peers}:
 #   avx2, avx512  llama.cpp as llama-cpp-python's source package carries it, each a virtual environment with the Python
-#                 binding and, in build/bin, llama.cpp's own programs (llama-bench, llama-batched-bench) on the same
-#                 libraries. About five minutes each on two cores.
+#                 binding and, in build/bin, llama.cpp's own programs (llama-bench, llama-batched-bench,
+#                 llama-perplexity) on the same libraries. About five minutes each on two cores.
 #   openvino      openvino-genai, from its wheels.
 # A peer already built with the same version and flags is left alone.
 #
@@ -10,6 +10,7 @@
 set -euo pipefail
 
 llama_version=0.3.36
+llama_programs="llama-bench llama-batched-bench llama-perplexity"
 openvino_version=2026.4.0.0
 root="${ENGINE_PEERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/weos-engine/peers}"
 avx2="-DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON"
@@ -28,7 +29,7 @@ begin() {
 }
 
 build_llama() {
-    local flags="$2" recipe="llama-cpp-python $llama_version, programs, $2" directory
+    local flags="$2" recipe="llama-cpp-python $llama_version, $llama_programs, $2" directory
     begin "$1" "$recipe" || return 0
     local pip=("$directory/bin/pip" --quiet --disable-pip-version-check) source package
     "${pip[@]}" install cmake ninja scikit-build-core pathspec gguf numpy
@@ -41,8 +42,8 @@ build_llama() {
     cmake -S "$source/vendor/llama.cpp" -B "$directory/build" -G Ninja -DCMAKE_BUILD_TYPE=Release $flags \
         -DBUILD_SHARED_LIBS=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF \
         -DLLAMA_BUILD_APP=OFF -DLLAMA_OPENSSL=OFF >"$directory/build.log"
-    cmake --build "$directory/build" --parallel "$jobs" \
-        --target llama llama-bench llama-batched-bench >>"$directory/build.log"
+    # shellcheck disable=SC2086  # the programs are words
+    cmake --build "$directory/build" --parallel "$jobs" --target llama $llama_programs >>"$directory/build.log"
     CMAKE_ARGS="-DLLAMA_BUILD=OFF -DLLAVA_BUILD=OFF" "${pip[@]}" install --no-cache-dir --no-binary llama-cpp-python \
         "llama-cpp-python==$llama_version"
     package="$("$directory/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/llama_cpp"

@@ -85,6 +85,16 @@ def wide_importance(model: WideModel) -> dict[str, Floats]:
     return values
 
 
+def importance_for(path: Path, seed: int = 0) -> dict[str, Floats]:
+    """Such values for the matrices of a file; none for the keys and the embedding."""
+    random = np.random.default_rng(seed)
+    return {
+        tensor.name: _importance(random, int(tensor.shape[0]))
+        for tensor in gguf.GGUFReader(path).tensors
+        if len(tensor.shape) > 1 and "attn_k." not in tensor.name and tensor.name != "token_embd.weight"
+    }
+
+
 def _importance(random: np.random.Generator, size: int) -> Floats:
     values = np.exp(random.normal(-3.0, 2.0, size)).astype(np.float32)
     values[random.random(size) < 0.05] = 0

@@ -17,7 +17,7 @@ from tests.csrc.gguf_bytes import GgufBytes, ModelBytes, Tensor, text, u32
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.gguf_factory import write_tiny_model
 from tests.golden.quantized_data import REAL_MODELS, RECIPES, read_quantized, tensor_digests
-from tests.quantized_models import WIDE_MODELS, WideModel, wide_importance, write_wide_model
+from tests.quantized_models import WIDE_MODELS, WideModel, importance_for, wide_importance, write_wide_model
 from tests.real_models import fast_kernel_table, hand_fetched
 
 GOLDEN = read_quantized()["models"]
@@ -63,9 +63,12 @@ def test_models_become_the_bytes_of_the_reference_quantizer(
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", REAL_MODELS)
 def test_real_models_become_the_bytes_of_the_reference_quantizer(name: str, recipe: str, target: Path) -> None:
-    source = hand_fetched(REAL_MODELS[name])
-    quantization(source, recipe, table=fast_kernel_table(), threads=2).run(str(target))
+    source, table = hand_fetched(REAL_MODELS[name]), fast_kernel_table()
+    quantization(source, recipe, table=table, threads=2).run(str(target))
     assert list(tensor_digests(target).items()) == list(GOLDEN[name][recipe].items())
+    target.unlink()
+    quantization(source, recipe, importance=importance_for(source), table=table, threads=2).run(str(target))
+    assert list(tensor_digests(target).items()) == list(GOLDEN[name][f"{recipe} with importance"].items())
 
 
 def test_importance_changes_the_bytes_and_not_the_types() -> None:

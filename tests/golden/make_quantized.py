@@ -19,7 +19,7 @@ from typing import Any
 import llama_cpp
 
 from tests.golden.quantized_data import FOLDER, REAL_MODELS, Floats, RowCase, row_cases, row_digest, tensor_digests
-from tests.quantized_models import WIDE_MODELS, wide_importance, write_wide_model
+from tests.quantized_models import WIDE_MODELS, importance_for, wide_importance, write_wide_model
 from tests.quantizer_rows import make_importance, make_rows
 
 FILE_TYPES = {"q8_0": 7, "q4_k_m": 15, "q6_k": 18}
@@ -64,23 +64,25 @@ def quantize_rows(case: RowCase) -> bytes:
     return out.raw[:size]
 
 
-def models(folder: Path, scratch: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """By model, then by recipe, the digests of all tensors."""
-    found: dict[str, dict[str, dict[str, str]]] = {}
+def model_digests(source: Path, importance: Mapping[str, Floats], scratch: Path) -> dict[str, dict[str, str]]:
+    """By recipe, without importance and with it, the digests of all tensors."""
     target = scratch / "target.gguf"
+    found: dict[str, dict[str, str]] = {}
+    for recipe in FILE_TYPES:
+        quantize_model(source, target, recipe)
+        found[recipe] = tensor_digests(target)
+        quantize_model(source, target, recipe, importance)
+        found[f"{recipe} with importance"] = tensor_digests(target)
+    return found
+
+
+def models(folder: Path, scratch: Path) -> dict[str, dict[str, dict[str, str]]]:
+    found: dict[str, dict[str, dict[str, str]]] = {}
     for name, model in WIDE_MODELS.items():
         source = write_wide_model(scratch / f"{name}.gguf", model)
-        found[name] = {}
-        for recipe in FILE_TYPES:
-            quantize_model(source, target, recipe)
-            found[name][recipe] = tensor_digests(target)
-            quantize_model(source, target, recipe, wide_importance(model))
-            found[name][f"{recipe} with importance"] = tensor_digests(target)
+        found[name] = model_digests(source, wide_importance(model), scratch)
     for name, file_name in REAL_MODELS.items():
-        found[name] = {}
-        for recipe in FILE_TYPES:
-            quantize_model(folder / file_name, target, recipe)
-            found[name][recipe] = tensor_digests(target)
+        found[name] = model_digests(folder / file_name, importance_for(folder / file_name), scratch)
     return found
 
 

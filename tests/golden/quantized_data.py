@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tests.quantizer_rows import IMPORTANCE_KINDS, QUANTIZED_TYPES, ROW_KINDS
 
 FOLDER = Path(__file__).parent
-REAL_MODELS = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+REAL_MODELS = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf", "stories": "stories15M-f32.gguf"}
 RECIPES = ("q8_0", "q6_k", "q4_k_m")
 
 Floats = npt.NDArray[np.float32]

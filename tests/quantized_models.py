@@ -29,6 +29,8 @@ class WideModel:
     bias: bool = False
     tensor_type: str = "F32"
     seed: int = 0
+    also: tuple[str, ...] = ()
+    """More matrices, of ``embedding`` columns."""
 
 
 WIDE_MODELS = {
@@ -116,6 +118,8 @@ class _Tensors:
         self._matrix("token_embd.weight", model.embedding)
         if not model.tied:
             self._matrix("output.weight", model.embedding)
+        for name in model.also:
+            self._matrix(name, model.embedding)
 
     def _block(self, prefix: str) -> None:
         model = self._model

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the peers that golden data and benchmarks are made with, under ${ENGINE_PEERS_DIR:-~/.cache/weos-engine/peers}:
 #   avx2, avx512  llama.cpp as llama-cpp-python's source package carries it, each a virtual environment with the Python
-#                 binding and, in build/bin, llama.cpp's own programs (llama-bench, llama-batched-bench) on the same
+#                 binding and, in build/bin, llama.cpp's own programs (llama-bench, llama-quantize, ...) on the same
 #                 libraries. About five minutes each on two cores.
 #   openvino      openvino-genai, from its wheels.
 # A peer already built with the same version and flags is left alone.
@@ -42,7 +42,7 @@ build_llama() {
         -DBUILD_SHARED_LIBS=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF \
         -DLLAMA_BUILD_APP=OFF -DLLAMA_OPENSSL=OFF >"$directory/build.log"
     cmake --build "$directory/build" --parallel "$jobs" \
-        --target llama llama-bench llama-batched-bench >>"$directory/build.log"
+        --target llama llama-bench llama-batched-bench llama-imatrix llama-quantize >>"$directory/build.log"
     CMAKE_ARGS="-DLLAMA_BUILD=OFF -DLLAVA_BUILD=OFF" "${pip[@]}" install --no-cache-dir --no-binary llama-cpp-python \
         "llama-cpp-python==$llama_version"
     package="$("$directory/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/llama_cpp"

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.csrc.blocks import encode_floats
-from tests.quantized_models import weight_rows
+from tests.quantized_models import add_shape, weight_rows
 
 _CHUNK_VALUES = 1 << 22
 """Made at once: less than a matrix, for the memory's sake."""
@@ -68,14 +68,8 @@ def write_full_size_model(path: Path, model: FullSizeModel) -> Path:
     """Two bytes a weight."""
     writer = gguf.GGUFWriter(path, model.architecture)
     writer.add_name("full size")
-    writer.add_block_count(model.layers)
-    writer.add_context_length(4096)
-    writer.add_embedding_length(model.embedding)
-    writer.add_feed_forward_length(model.feed_forward)
-    writer.add_head_count(model.heads)
-    writer.add_head_count_kv(model.kv_heads)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(model.vocabulary)
+    heads = (model.heads, model.kv_heads)
+    add_shape(writer, model.layers, model.embedding, model.feed_forward, heads=heads, vocabulary=model.vocabulary)
     for name, shape in model.tensors():
         kind = gguf.GGMLQuantizationType[_type(model, shape)]
         _, size = gguf.GGML_QUANT_SIZES[kind]

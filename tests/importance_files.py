@@ -6,14 +6,14 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import gguf
 import numpy as np
 import numpy.typing as npt
 
+from tests.gguf_factory import new_gguf
 from tests.quantized_models import WideModel, wide_importance
 
 Floats = npt.NDArray[np.float32]
-BinaryEntry = tuple[bytes, int, Sequence[float] | Floats]
+BinaryEntry = tuple[bytes, int, Sequence[float] | npt.NDArray[np.floating]]
 """Name, calls, values."""
 
 
@@ -28,17 +28,13 @@ def binary_importance(
 
 
 def write_gguf_importance(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]], kind: str = "imatrix") -> Path:
-    writer = gguf.GGUFWriter(path, "imatrix")
-    writer.add_type(kind)
-    writer.add_array("imatrix.datasets", ["text"])
-    writer.add_uint32("imatrix.chunk_count", 12)
-    writer.add_uint32("imatrix.chunk_size", 512)
-    for name, values in tensors.items():
-        writer.add_tensor(name, values)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    with new_gguf(path, "imatrix") as writer:
+        writer.add_type(kind)
+        writer.add_array("imatrix.datasets", ["text"])
+        writer.add_uint32("imatrix.chunk_count", 12)
+        writer.add_uint32("imatrix.chunk_size", 512)
+        for name, values in tensors.items():
+            writer.add_tensor(name, values)
     return path
 
 

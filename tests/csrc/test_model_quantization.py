@@ -19,7 +19,7 @@ from engine.importance import read_importance
 from tests.csrc.gguf_bytes import GgufBytes, ModelBytes, Tensor, text, u32
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.full_size_models import FULL_SIZE_MODELS, write_full_size_model
-from tests.gguf_factory import write_tiny_model
+from tests.gguf_factory import new_gguf, write_tiny_model
 from tests.golden.quantized_data import (
     FULL_SIZE_RECIPES,
     REAL_IMPORTANCE,
@@ -158,15 +158,11 @@ def test_a_part_of_a_split_model_becomes_whole(tmp_path: Path, target: Path) -> 
 
 
 def test_other_alignments_are_kept(tmp_path: Path, target: Path) -> None:
-    writer = gguf.GGUFWriter(tmp_path / "aligned.gguf", "llama")
-    writer.add_custom_alignment(256)
-    writer.add_block_count(1)
-    for layer in range(3):
-        writer.add_tensor(f"blk.{layer}.attn_q.weight", np.ones((3, 32), np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    with new_gguf(tmp_path / "aligned.gguf", "llama") as writer:
+        writer.add_custom_alignment(256)
+        writer.add_block_count(1)
+        for layer in range(3):
+            writer.add_tensor(f"blk.{layer}.attn_q.weight", np.ones((3, 32), np.float32))
     quantization(tmp_path / "aligned.gguf", "q8_0").run(str(target))
     assert [tensor.data_offset % 256 for tensor in gguf.GGUFReader(target).tensors] == [0, 0, 0]
     for tensor in gguf.GGUFReader(target).tensors:
@@ -271,13 +267,9 @@ def with_values(tmp_path: Path) -> Callable[[list[float]], Path]:
     def write(values: list[float]) -> Path:
         weights = np.zeros((4, 256), np.float32)
         weights[3, : len(values)] = values
-        writer = gguf.GGUFWriter(tmp_path / "bad.gguf", "llama")
-        writer.add_block_count(1)
-        writer.add_tensor("blk.0.attn_v.weight", weights)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        with new_gguf(tmp_path / "bad.gguf", "llama") as writer:
+            writer.add_block_count(1)
+            writer.add_tensor("blk.0.attn_v.weight", weights)
         return tmp_path / "bad.gguf"
 
     return write

@@ -15,7 +15,8 @@ class UnsupportedModelError(Exception):
     """The file is well-formed; this engine lacks its architecture, a tensor type, or a shape."""
 
 class UnquantizableTensorError(Exception):
-    """A tensor holds what is no number, or numbers too large for the scales of its type. The message names it."""
+    """A tensor holds what is no number, numbers too large for the scales of its type, or such as its importance makes
+    too large to be summed. The message names it."""
 
 class CancelledError(Exception):
     """cancel() was called."""

@@ -1,9 +1,9 @@
 """Importance matrices: how much the errors of each column of a tensor count when it is quantized.
 
 Two forms are read. GGUF: ``general.type`` is ``imatrix``, and for every tensor NAME there are ``NAME.in_sum2`` (sums
-of squared inputs, [experts, columns] or [columns]) and ``NAME.counts`` (how many inputs, a row each). The older binary
-form: i32 entries, then for each i32 length, name, i32 calls, i32 values, f32 values; what follows says where it came
-from.
+of squared inputs, [experts, columns] or [columns]) and ``NAME.counts`` (how many inputs, a row each; rounded). The
+older binary form: i32 entries, then for each i32 length, name, i32 calls, i32 values, f32 values; what follows says
+where it came from.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ImportanceError(ValueError):
 
 @dataclass(frozen=True)
 class ImportanceMatrix:
-    """Finite values by tensor, [columns] or for experts one row after another; and a hash of the file they are from."""
+    """Finite values of 0 or more by tensor, [columns] or for experts one row after another; and the file's hash."""
 
     values: Mapping[str, Floats]
     content_hash: str
@@ -56,6 +56,8 @@ def read_importance(path: Path) -> ImportanceMatrix:
     for name, array in values.items():
         if not np.isfinite(array).all():
             raise ImportanceError(f"{path}: the values of {name!r} are not all finite")
+        if (array < 0).any():
+            raise ImportanceError(f"{path}: the values of {name!r} are sums of squares, and some are below 0")
     return ImportanceMatrix(values, f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
@@ -74,7 +76,8 @@ def _read_gguf(path: Path, content: bytes) -> dict[str, Floats]:
             counts = tensors.get(name.removesuffix(_SUMS) + _COUNTS)
             if counts is None:
                 raise ImportanceError(f"{path}: {name!r} has no counts")
-            values[name.removesuffix(_SUMS)] = _means(path, _floats(path, tensor), _floats(path, counts))
+            base = name.removesuffix(_SUMS)
+            values[base] = _means(path, base, _floats(path, tensor), _floats(path, counts))
         elif not name.endswith(_COUNTS) or name.removesuffix(_COUNTS) + _SUMS not in tensors:
             raise ImportanceError(f"{path}: {name!r} is neither sums nor counts of any")
     return values
@@ -86,13 +89,16 @@ def _floats(path: Path, tensor: _core.TensorInfo) -> Floats:
     return np.frombuffer(tensor.bytes(), np.float32).reshape(tensor.shape)
 
 
-def _means(path: Path, sums: Floats, counts: Floats) -> Floats:
+def _means(path: Path, name: str, sums: Floats, counts: Floats) -> Floats:
     """Rows without any input count evenly."""
     columns = sums.shape[-1]
     rows = sums.reshape(-1, columns)
-    inputs = counts.reshape(-1, 1)
-    if len(inputs) != len(rows):
-        raise ImportanceError(f"{path}: {len(rows)} rows of sums have {len(inputs)} counts")
+    if counts.size != len(rows):
+        raise ImportanceError(f"{path}: {len(rows)} rows of sums have {counts.size} counts")
+    if not np.isfinite(counts).all():
+        raise ImportanceError(f"{path}: the counts of {name!r} are not all finite")
+    # In doubles, where adding a half rounds no count up that lies below one.
+    inputs = np.floor(counts.reshape(-1, 1).astype(np.float64) + 0.5).astype(np.float32)
     seen = inputs > 0
     return np.where(seen, rows / np.where(seen, inputs, np.float32(1)), np.float32(1)).astype(np.float32).reshape(-1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,21 +56,28 @@ class TinyModel:
         return self.n_embd // self.n_head
 
 
-def write_tiny_model(path: Path, **options: object) -> Path:
-    """Write ``TinyModel(**options)`` to ``path``; equal options give equal bytes."""
-    model = TinyModel(**options)  # type: ignore[arg-type]
-    vocabulary = tiny_bpe() if model.vocabulary == "bpe" else tiny_spm()
-    writer = gguf.GGUFWriter(path, model.architecture)
-    _add_hyper_parameters(writer, model, vocabulary)
-    add_vocabulary(writer, vocabulary, model.pre)
-    if model.chat_template is not None:
-        writer.add_chat_template(model.chat_template)
-    if model.weights:
-        _Weights(writer, model).add(len(vocabulary))
+@contextmanager
+def new_gguf(path: Path, architecture: str) -> Iterator[gguf.GGUFWriter]:
+    """A writer of keys and tensors; at the end of the block there is the file."""
+    writer = gguf.GGUFWriter(path, architecture)
+    yield writer
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def write_tiny_model(path: Path, **options: object) -> Path:
+    """Write ``TinyModel(**options)`` to ``path``; equal options give equal bytes."""
+    model = TinyModel(**options)  # type: ignore[arg-type]
+    vocabulary = tiny_bpe() if model.vocabulary == "bpe" else tiny_spm()
+    with new_gguf(path, model.architecture) as writer:
+        _add_hyper_parameters(writer, model, vocabulary)
+        add_vocabulary(writer, vocabulary, model.pre)
+        if model.chat_template is not None:
+            writer.add_chat_template(model.chat_template)
+        if model.weights:
+            _Weights(writer, model).add(len(vocabulary))
     return path
 
 

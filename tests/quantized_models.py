@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.csrc.blocks import encode_floats, random_weights
+from tests.gguf_factory import new_gguf
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,6 +30,8 @@ class WideModel:
     bias: bool = False
     tensor_type: str = "F32"
     seed: int = 0
+    also: tuple[str, ...] = ()
+    """More matrices, of ``embedding`` columns."""
 
 
 WIDE_MODELS = {
@@ -46,27 +49,30 @@ WIDE_MODELS = {
 
 
 def write_wide_model(path: Path, model: WideModel) -> Path:
-    writer = gguf.GGUFWriter(path, model.architecture)
-    writer.add_name("wide")
-    writer.add_quantization_version(2)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
-    writer.add_block_count(model.layers)
-    writer.add_context_length(256)
-    writer.add_embedding_length(model.embedding)
-    writer.add_feed_forward_length(model.feed_forward)
-    writer.add_head_count(8)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(model.rows)
-    if model.experts:
-        writer.add_expert_count(model.experts)
-        writer.add_expert_used_count(2)
-    _Tensors(writer, model).add()
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    with new_gguf(path, model.architecture) as writer:
+        writer.add_name("wide")
+        writer.add_quantization_version(2)
+        writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+        add_shape(writer, model.layers, model.embedding, model.feed_forward, heads=(8, 2), vocabulary=model.rows)
+        if model.experts:
+            writer.add_expert_count(model.experts)
+            writer.add_expert_used_count(2)
+        _Tensors(writer, model).add()
     return path
+
+
+def add_shape(
+    writer: gguf.GGUFWriter, layers: int, embedding: int, feed_forward: int, *, heads: tuple[int, int], vocabulary: int
+) -> None:
+    """``heads``: of queries, and of keys and values."""
+    writer.add_block_count(layers)
+    writer.add_context_length(256)
+    writer.add_embedding_length(embedding)
+    writer.add_feed_forward_length(feed_forward)
+    writer.add_head_count(heads[0])
+    writer.add_head_count_kv(heads[1])
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(vocabulary)
 
 
 def wide_importance(model: WideModel) -> dict[str, Floats]:
@@ -83,6 +89,16 @@ def wide_importance(model: WideModel) -> dict[str, Floats]:
     if not model.tied:
         values["output.weight"] = _importance(random, model.embedding)
     return values
+
+
+def importance_for(path: Path, seed: int = 0) -> dict[str, Floats]:
+    """Such values for the matrices of a file; none for the keys and the embedding."""
+    random = np.random.default_rng(seed)
+    return {
+        tensor.name: _importance(random, int(tensor.shape[0]))
+        for tensor in gguf.GGUFReader(path).tensors
+        if len(tensor.shape) > 1 and "attn_k." not in tensor.name and tensor.name != "token_embd.weight"
+    }
 
 
 def _importance(random: np.random.Generator, size: int) -> Floats:
@@ -106,6 +122,8 @@ class _Tensors:
         self._matrix("token_embd.weight", model.embedding)
         if not model.tied:
             self._matrix("output.weight", model.embedding)
+        for name in model.also:
+            self._matrix(name, model.embedding)
 
     def _block(self, prefix: str) -> None:
         model = self._model

@@ -48,6 +48,33 @@ def _subnormal(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArr
     return random.normal(0.0, 1.0, shape) * np.exp2(random.integers(-148, -120, (shape[0], 1)).astype(np.float64))
 
 
+def _one_of(value: float) -> Callable[[np.random.Generator, tuple[int, int]], npt.NDArray[np.float64]]:
+    """Ordinary rows in which one number of each has that magnitude, of either sign."""
+
+    def rows(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+        values = _normal(random, shape)
+        columns = random.integers(0, shape[1], shape[0])
+        values[np.arange(shape[0]), columns] = value * random.choice([-1.0, 1.0], shape[0])
+        return values
+
+    return rows
+
+
+def _negative_zero(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Zeros of which most are negative, and one other number in a block of 256."""
+    values = np.where(random.random(shape) < 0.9, -0.0, 0.0)
+    columns = random.integers(0, 256, (shape[0], shape[1] // 256)) + 256 * np.arange(shape[1] // 256)
+    np.put_along_axis(values, columns, random.choice([-1.0, -1e-20, 1e-20, 1.0], columns.shape), 1)
+    return values
+
+
+def _partly_subnormal(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Subnormal numbers beside ordinary ones, and beside the least normal one."""
+    scale = random.choice([1.0, 2.0**-126, 2.0**-149], shape, p=[0.1, 0.2, 0.7])
+    values: npt.NDArray[np.float64] = random.normal(0.0, 2.0, shape) * scale
+    return values
+
+
 ROW_KINDS: dict[str, Callable[[np.random.Generator, tuple[int, int]], npt.NDArray[np.float64]]] = {
     "normal": _normal,
     "heavy_tailed": lambda random, shape: random.standard_t(2.0, shape) * 0.02,
@@ -60,6 +87,11 @@ ROW_KINDS: dict[str, Callable[[np.random.Generator, tuple[int, int]], npt.NDArra
     "wide_range": _wide_range,
     "by_block": _by_block,
     "subnormal": _subnormal,
+    "partly_subnormal": _partly_subnormal,
+    "negative_zero": _negative_zero,
+    "large": lambda random, shape: random.normal(0.0, 1e6, shape),
+    "too_large": lambda random, shape: random.normal(0.0, 1e9, shape),
+    "one_large": _one_of(1e7),
     "near_constant": lambda random, shape: 1.0 + random.integers(0, 3, shape).astype(np.float64) * 2.0**-23,
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Build the peers that golden data and benchmarks are made with, under ${ENGINE_PEERS_DIR:-~/.cache/weos-engine/peers}:
 #   avx2, avx512  llama.cpp as llama-cpp-python's source package carries it, each a virtual environment with the Python
-#                 binding and, in build/bin, llama.cpp's own programs (llama-bench, llama-batched-bench,
-#                 llama-perplexity) on the same libraries. About five minutes each on two cores.
+#                 binding and, in build/bin, llama.cpp's own programs (llama-bench, llama-perplexity, ...) on the same
+#                 libraries. About five minutes each on two cores.
 #   openvino      openvino-genai, from its wheels.
 # A peer already built with the same version and flags is left alone.
 #
@@ -10,7 +10,7 @@
 set -euo pipefail
 
 llama_version=0.3.36
-llama_programs="llama-bench llama-batched-bench llama-perplexity"
+llama_programs="llama-bench llama-batched-bench llama-perplexity llama-imatrix llama-quantize"
 openvino_version=2026.4.0.0
 root="${ENGINE_PEERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/weos-engine/peers}"
 avx2="-DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON"

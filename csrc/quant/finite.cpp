@@ -1,5 +1,6 @@
 #include "quant/finite.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 
@@ -27,12 +28,13 @@ constexpr std::size_t kScaleOfQ6K = 208;
 
 }  // namespace
 
-bool all_finite(std::span<const float> values) {
-  unsigned bad = 0;
+float largest_magnitude(std::span<const float> values) {
+  constexpr std::uint32_t kMagnitude = 0x7FFFFFFF;
+  std::int32_t largest = 0;
   for (const float value : values) {
-    bad |= (std::bit_cast<std::uint32_t>(value) & kFloatExponent) == kFloatExponent ? 1u : 0u;
+    largest = std::max(largest, static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(value) & kMagnitude));
   }
-  return bad == 0;
+  return std::bit_cast<float>(std::min(largest, static_cast<std::int32_t>(kFloatExponent)));
 }
 
 bool all_finite(TensorType type, std::span<const std::byte> bytes) {

@@ -7,9 +7,10 @@
 
 namespace engine::quant {
 
-// Whether there is neither an infinity nor a NaN among the values.
-bool all_finite(std::span<const float> values);
-// The same of what a file holds: of the scales and minimums of quantized types. `bytes` are whole blocks.
+// 0 of no values; infinity where a value is infinite or no number.
+float largest_magnitude(std::span<const float> values);
+// Whether there is neither an infinity nor a NaN in what a file holds: in the scales and minimums of quantized types.
+// `bytes` are whole blocks.
 bool all_finite(gguf::TensorType type, std::span<const std::byte> bytes);
 
 }  // namespace engine::quant

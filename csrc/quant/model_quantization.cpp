@@ -23,6 +23,8 @@ using gguf::TensorType;
 
 // Values of a piece: half a megabyte of floats stays in a core's second cache.
 constexpr std::size_t kPieceValues = std::size_t{128} * 1024;
+constexpr float kTooLarge = 0x1p30F;  // more than any type's scales can hold
+constexpr float kTooImportant = 0x1p100F;
 constexpr std::uint32_t kQuantizationVersion = 2;
 constexpr std::string_view kVersionKey = "general.quantization_version";
 constexpr std::string_view kFileTypeKey = "general.file_type";
@@ -54,6 +56,24 @@ std::span<const std::uint64_t> stored_dimensions(const TensorInfo& tensor) {
 
 [[noreturn]] void refuse(const TensorInfo& tensor, std::string_view why) {
   throw UnquantizableTensor("tensor " + gguf::quoted(tensor.name) + " " + std::string(why));
+}
+
+[[noreturn]] void refuse_as_too_large(const ModelQuantization::Target& target) {
+  refuse(*target.source, "holds numbers too large for " + std::string(gguf::type_traits(target.type).name));
+}
+
+// `importance`: of the columns, or null. Past these limits sums overflow inside a search, and what comes of it is a
+// block of zeros or of chance, with scales that look sound.
+void require_searchable(const ModelQuantization::Target& target, std::span<const float> values,
+                        const float* importance) {
+  const float magnitude = largest_magnitude(values);
+  if (std::isinf(magnitude)) refuse(*target.source, "holds infinities or what is no number");
+  if (magnitude >= kTooLarge) refuse_as_too_large(target);
+  if (importance == nullptr) return;
+  const float most = largest_magnitude(std::span(importance, target.source->columns()));
+  if (most * std::max(1.0F, magnitude * magnitude) >= kTooImportant) {
+    refuse(*target.source, "has an importance too large for its numbers");
+  }
 }
 
 }  // namespace
@@ -95,12 +115,10 @@ class ModelQuantization::Worker {
     }
     const std::span<float> values = std::span(values_).first(count);
     kernels_.dequantize(source.type, rows.data(), count, values.data());
-    if (!all_finite(values)) refuse(source, "holds infinities or what is no number");
+    require_searchable(target, values, importance);
     const std::span<std::byte> out = std::span(bytes_).first(bytes_of(target.type, count));
     kernels_.quantize(target.type, values.data(), piece.rows, columns, importance, out.data());
-    if (!all_finite(target.type, out)) {
-      refuse(source, "holds numbers too large for " + std::string(gguf::type_traits(target.type).name));
-    }
+    if (!all_finite(target.type, out)) refuse_as_too_large(target);
     return out;
   }
 
@@ -172,14 +190,14 @@ void ModelQuantization::plan_header(Recipe recipe) {
 
 void ModelQuantization::check_importance() const {
   for (const auto& [name, values] : importance_) {
-    if (!all_finite(values)) {
+    if (std::isinf(largest_magnitude(values))) {
       throw std::invalid_argument("the importance of " + gguf::quoted(name) + " is not finite");
     }
   }
   for (const Target& target : targets_) {
     const TensorInfo& source = *target.source;
     const auto found = importance_.find(source.name);
-    if (found == importance_.end() || target.type == source.type || source.name == "token_embd.weight") continue;
+    if (found == importance_.end() || target.type == source.type || is_embedding(source.name)) continue;
     const std::size_t wanted = source.rows() / rows_of_expert(source) * source.columns();
     if (found->second.size() == wanted) continue;
     throw std::invalid_argument("the importance of " + gguf::quoted(source.name) + " has " +

@@ -21,7 +21,8 @@ namespace engine::quant {
 
 class TargetFile;
 
-// A tensor holds what is no number, or numbers too large for the scales of its type. The message names it.
+// A tensor holds what is no number, numbers too large for the scales of its type, or such as its importance makes too
+// large to be summed. The message names it.
 class UnquantizableTensor : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -54,7 +55,7 @@ class ModelQuantization {
   };
 
   // Throws MalformedFile, UnsupportedModel, std::invalid_argument (no threads; importance that is not finite, or of
-  // another size than its tensor; the token embedding's may differ, and is ignored then).
+  // another size than its tensor; that of an embedding may differ, and is ignored then).
   ModelQuantization(std::shared_ptr<const gguf::File> file, Recipe recipe, ImportanceMatrix importance, Kernels kernels,
                     unsigned threads);
 

@@ -58,7 +58,7 @@ bool contains(std::string_view name, std::string_view part) { return name.find(p
 // The order matters: a fused projection is one of values.
 Role role_of(std::string_view name) {
   if (name == "output.weight") return Role::Output;
-  if (name == "token_embd.weight" || name == "per_layer_token_embd.weight") return Role::TokenEmbedding;
+  if (is_embedding(name)) return Role::TokenEmbedding;
   for (const std::string_view value : {"attn_qkv.weight", "attn_kv_b.weight", "attn_v.weight"}) {
     if (contains(name, value)) return Role::AttentionValue;
   }
@@ -263,6 +263,10 @@ bool recipe_precedes(std::string_view left, std::string_view right) {
   const int left_layer = layer_of(left);
   const int right_layer = layer_of(right);
   return left_layer != right_layer ? left_layer < right_layer : left < right;
+}
+
+bool is_embedding(std::string_view tensor) {
+  return tensor == "token_embd.weight" || tensor == "per_layer_token_embd.weight";
 }
 
 std::vector<TensorType> target_types(Recipe recipe, const ModelTraits& model, std::span<const RecipeTensor> tensors) {

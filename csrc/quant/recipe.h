@@ -41,6 +41,9 @@ struct RecipeTensor {
 // layer, then by name.
 bool recipe_precedes(std::string_view left, std::string_view right);
 
+// Whether rows are the vectors of tokens.
+bool is_embedding(std::string_view tensor);
+
 // One type for each of `tensors`, which stand in the order of recipe_precedes(). A tensor that is not quantized keeps
 // its own. Throws UnsupportedModel where an expert's layer cannot be told from its tensor's name.
 std::vector<gguf::TensorType> target_types(Recipe recipe, const ModelTraits& model,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import resource
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gguf
@@ -13,11 +15,21 @@ import numpy as np
 import pytest
 
 from engine import _core
+from engine.importance import read_importance
 from tests.csrc.gguf_bytes import GgufBytes, ModelBytes, Tensor, text, u32
 from tests.csrc.kernel_tables import ALL_TABLES
-from tests.gguf_factory import write_tiny_model
-from tests.golden.quantized_data import REAL_MODELS, RECIPES, read_quantized, tensor_digests
-from tests.quantized_models import WIDE_MODELS, WideModel, wide_importance, write_wide_model
+from tests.full_size_models import FULL_SIZE_MODELS, write_full_size_model
+from tests.gguf_factory import new_gguf, write_tiny_model
+from tests.golden.quantized_data import (
+    FULL_SIZE_RECIPES,
+    REAL_IMPORTANCE,
+    REAL_MODELS,
+    RECIPES,
+    read_quantized,
+    tensor_digests,
+)
+from tests.importance_files import IMPORTANCE_FILES, MODEL
+from tests.quantized_models import WIDE_MODELS, WideModel, importance_for, wide_importance, write_wide_model
 from tests.real_models import fast_kernel_table, hand_fetched
 
 GOLDEN = read_quantized()["models"]
@@ -63,9 +75,45 @@ def test_models_become_the_bytes_of_the_reference_quantizer(
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", REAL_MODELS)
 def test_real_models_become_the_bytes_of_the_reference_quantizer(name: str, recipe: str, target: Path) -> None:
-    source = hand_fetched(REAL_MODELS[name])
-    quantization(source, recipe, table=fast_kernel_table(), threads=2).run(str(target))
+    source, table = hand_fetched(REAL_MODELS[name]), fast_kernel_table()
+    quantization(source, recipe, table=table, threads=2).run(str(target))
     assert list(tensor_digests(target).items()) == list(GOLDEN[name][recipe].items())
+    target.unlink()
+    quantization(source, recipe, importance=importance_for(source), table=table, threads=2).run(str(target))
+    assert list(tensor_digests(target).items()) == list(GOLDEN[name][f"{recipe} with importance"].items())
+
+
+@pytest.fixture(scope="module", params=FULL_SIZE_RECIPES)
+def full_size(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("full_size") / f"{request.param}.gguf"
+    yield write_full_size_model(path, FULL_SIZE_MODELS[request.param])
+    path.unlink()
+
+
+@pytest.mark.models
+def test_models_of_full_size_become_the_bytes_of_the_reference_quantizer(full_size: Path, target: Path) -> None:
+    golden = read_quantized("full_size_quantized")["models"][full_size.stem]
+    for recipe, weights in itertools.product(FULL_SIZE_RECIPES[full_size.stem], (None, importance_for(full_size))):
+        quantization(full_size, recipe, importance=weights, table=fast_kernel_table(), threads=2).run(str(target))
+        digests = tensor_digests(target)
+        target.unlink()
+        assert list(digests.items()) == list(golden[recipe if weights is None else f"{recipe} with importance"].items())
+
+
+@pytest.mark.parametrize("name", IMPORTANCE_FILES)
+def test_importance_is_read_from_files_as_the_reference_reads_it(name: str, tmp_path: Path, target: Path) -> None:
+    source = write_wide_model(tmp_path / "source.gguf", MODEL)
+    values = read_importance(IMPORTANCE_FILES[name](tmp_path / "importance")).values
+    quantization(source, importance=dict(values)).run(str(target))
+    assert tensor_digests(target) == read_quantized()["importance_files"][name]
+
+
+@pytest.mark.parametrize("path", REAL_IMPORTANCE, ids=lambda path: path.name)
+def test_real_importance_is_read_as_the_reference_reads_it(path: Path, target: Path) -> None:
+    source = hand_fetched(REAL_MODELS[path.stem])
+    values = read_importance(path).values
+    quantization(source, importance=dict(values), table=fast_kernel_table(), threads=2).run(str(target))
+    assert tensor_digests(target) == read_quantized()["importance_files"][path.name]
 
 
 def test_importance_changes_the_bytes_and_not_the_types() -> None:
@@ -110,15 +158,11 @@ def test_a_part_of_a_split_model_becomes_whole(tmp_path: Path, target: Path) -> 
 
 
 def test_other_alignments_are_kept(tmp_path: Path, target: Path) -> None:
-    writer = gguf.GGUFWriter(tmp_path / "aligned.gguf", "llama")
-    writer.add_custom_alignment(256)
-    writer.add_block_count(1)
-    for layer in range(3):
-        writer.add_tensor(f"blk.{layer}.attn_q.weight", np.ones((3, 32), np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    with new_gguf(tmp_path / "aligned.gguf", "llama") as writer:
+        writer.add_custom_alignment(256)
+        writer.add_block_count(1)
+        for layer in range(3):
+            writer.add_tensor(f"blk.{layer}.attn_q.weight", np.ones((3, 32), np.float32))
     quantization(tmp_path / "aligned.gguf", "q8_0").run(str(target))
     assert [tensor.data_offset % 256 for tensor in gguf.GGUFReader(target).tensors] == [0, 0, 0]
     for tensor in gguf.GGUFReader(target).tensors:
@@ -216,6 +260,21 @@ def test_a_file_that_does_not_fit_is_an_os_error(source: Path, target: Path) -> 
     assert not target.exists()
 
 
+@pytest.fixture
+def with_values(tmp_path: Path) -> Callable[[list[float]], Path]:
+    """A model of one matrix, in which these are the only numbers that are not 0."""
+
+    def write(values: list[float]) -> Path:
+        weights = np.zeros((4, 256), np.float32)
+        weights[3, : len(values)] = values
+        with new_gguf(tmp_path / "bad.gguf", "llama") as writer:
+            writer.add_block_count(1)
+            writer.add_tensor("blk.0.attn_v.weight", weights)
+        return tmp_path / "bad.gguf"
+
+    return write
+
+
 @pytest.mark.parametrize(
     ("values", "recipe", "why"),
     [
@@ -223,22 +282,26 @@ def test_a_file_that_does_not_fit_is_an_os_error(source: Path, target: Path) -> 
         ([np.inf, 1.0], "q8_0", "no number"),
         ([1e30, -1e30], "q8_0", "too large for Q8_0"),
         ([1e12, -1e12], "q4_k_m", "too large for Q6_K"),
+        # Where squares overflow, other quantizers write zeros for these.
+        ([1e20, -1e20], "q6_k", "too large for Q6_K"),
+        ([3e38, 1.0], "q6_k", "too large for Q6_K"),
     ],
 )
 def test_numbers_that_cannot_be_quantized_name_their_tensor(
-    values: list[float], recipe: str, why: str, tmp_path: Path, target: Path
+    values: list[float], recipe: str, why: str, with_values: Callable[[list[float]], Path], target: Path
 ) -> None:
-    writer = gguf.GGUFWriter(tmp_path / "bad.gguf", "llama")
-    writer.add_block_count(1)
-    weights = np.zeros((4, 256), np.float32)
-    weights[3, :2] = values
-    writer.add_tensor("blk.0.attn_v.weight", weights)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
     with pytest.raises(_core.UnquantizableTensorError, match=rf"'blk\.0\.attn_v\.weight' .*{why}"):
-        quantization(tmp_path / "bad.gguf", recipe, threads=2).run(str(target))
+        quantization(with_values(values), recipe, threads=2).run(str(target))
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(("weight", "importance"), [(0.5, 1e31), (1e6, 1e19), (1e-30, 3e38)])
+def test_importance_that_overflows_a_search_names_its_tensor(
+    weight: float, importance: float, with_values: Callable[[list[float]], Path], target: Path
+) -> None:
+    values = {"blk.0.attn_v.weight": np.full(256, importance, np.float32)}
+    with pytest.raises(_core.UnquantizableTensorError, match=r"'blk\.0\.attn_v\.weight' has an importance too large"):
+        quantization(with_values([weight, -weight]), importance=values).run(str(target))
     assert not target.exists()
 
 

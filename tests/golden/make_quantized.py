@@ -4,6 +4,9 @@
 Run by a peer's Python (see ``make peers``) in the repository's root, with the folder of the real models:
 
     ~/.cache/weos-engine/peers/avx2/bin/python -m tests.golden.make_quantized FOLDER
+
+or with ``--full-size`` full_size_quantized.json, of :mod:`tests.full_size_models`, which takes ten minutes and 5 GB of
+FOLDER.
 """
 
 from __future__ import annotations
@@ -11,15 +14,30 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import llama_cpp
 
-from tests.golden.quantized_data import FOLDER, REAL_MODELS, Floats, RowCase, row_cases, row_digest, tensor_digests
-from tests.quantized_models import WIDE_MODELS, wide_importance, write_wide_model
+from tests.full_size_models import FULL_SIZE_MODELS, write_full_size_model
+from tests.golden.quantized_data import (
+    FOLDER,
+    FULL_SIZE_RECIPES,
+    REAL_IMPORTANCE,
+    REAL_MODELS,
+    RECIPES,
+    Floats,
+    RowCase,
+    row_cases,
+    row_digest,
+    tensor_digests,
+)
+from tests.importance_files import IMPORTANCE_FILES, MODEL
+from tests.quantized_models import WIDE_MODELS, importance_for, wide_importance, write_wide_model
 from tests.quantizer_rows import make_importance, make_rows
 
 FILE_TYPES = {"q8_0": 7, "q4_k_m": 15, "q6_k": 18}
@@ -34,9 +52,12 @@ class ImportanceEntry(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("data", ctypes.POINTER(ctypes.c_float)), ("size", ctypes.c_size_t))
 
 
-def quantize_model(source: Path, target: Path, recipe: str, importance: Mapping[str, Floats] | None = None) -> None:
+def quantize_model(
+    source: Path, target: Path, recipe: str, importance: Mapping[str, Floats] | None = None, threads: int = 2
+) -> None:
     parameters: Any = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = FILE_TYPES[recipe]
+    parameters.nthread = threads
     parameters.allow_requantize = True
     if importance is not None:
         entries = (ImportanceEntry * (len(importance) + 1))()
@@ -64,39 +85,69 @@ def quantize_rows(case: RowCase) -> bytes:
     return out.raw[:size]
 
 
-def models(folder: Path, scratch: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """By model, then by recipe, the digests of all tensors."""
-    found: dict[str, dict[str, dict[str, str]]] = {}
+def model_digests(
+    source: Path, importance: Mapping[str, Floats], scratch: Path, recipes: Iterable[str] = RECIPES
+) -> dict[str, dict[str, str]]:
+    """By recipe, without importance and with it, the digests of all tensors."""
     target = scratch / "target.gguf"
+    found: dict[str, dict[str, str]] = {}
+    for recipe in recipes:
+        quantize_model(source, target, recipe)
+        found[recipe] = tensor_digests(target)
+        quantize_model(source, target, recipe, importance)
+        found[f"{recipe} with importance"] = tensor_digests(target)
+    return found
+
+
+def models(folder: Path, scratch: Path) -> dict[str, dict[str, dict[str, str]]]:
+    found: dict[str, dict[str, dict[str, str]]] = {}
     for name, model in WIDE_MODELS.items():
         source = write_wide_model(scratch / f"{name}.gguf", model)
-        found[name] = {}
-        for recipe in FILE_TYPES:
-            quantize_model(source, target, recipe)
-            found[name][recipe] = tensor_digests(target)
-            quantize_model(source, target, recipe, wide_importance(model))
-            found[name][f"{recipe} with importance"] = tensor_digests(target)
+        found[name] = model_digests(source, wide_importance(model), scratch)
     for name, file_name in REAL_MODELS.items():
-        found[name] = {}
-        for recipe in FILE_TYPES:
-            quantize_model(folder / file_name, target, recipe)
-            found[name][recipe] = tensor_digests(target)
+        found[name] = model_digests(folder / file_name, importance_for(folder / file_name), scratch)
+    return found
+
+
+def importance_files(folder: Path, scratch: Path) -> dict[str, dict[str, str]]:
+    """What the reference's own program makes of q4_k_m and of files with importance, which it reads itself."""
+    wide, target = write_wide_model(scratch / "wide.gguf", MODEL), scratch / "target.gguf"
+    given = [(name, wide, write(scratch / f"{name}.importance")) for name, write in IMPORTANCE_FILES.items()]
+    given += [(path.name, folder / REAL_MODELS[path.stem], path) for path in REAL_IMPORTANCE]
+    program = Path(sys.prefix) / "build" / "bin" / "llama-quantize"
+    found: dict[str, dict[str, str]] = {}
+    for name, source, importance in given:
+        command: list[str | Path] = [program, "--imatrix", importance, source, target, "q4_k_m", "2"]
+        subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+        found[name] = tensor_digests(target)
+    return found
+
+
+def full_size_models(scratch: Path) -> dict[str, dict[str, dict[str, str]]]:
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for name, recipes in FULL_SIZE_RECIPES.items():
+        source = write_full_size_model(scratch / "source.gguf", FULL_SIZE_MODELS[name])
+        found[name] = model_digests(source, importance_for(source), scratch, recipes)
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--full-size", action="store_true")
+    arguments = parser.parse_args()
     silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
     llama_cpp.llama_log_set(silent, None)
-    with tempfile.TemporaryDirectory() as scratch:
-        data = {
-            "peer": f"llama-cpp-python {llama_cpp.__version__}",
-            "rows": {case.name: row_digest(quantize_rows(case)) for case in row_cases()},
-            "models": models(folder, Path(scratch)),
-        }
-    (FOLDER / "quantized.json").write_text(json.dumps(data, indent=0) + "\n")
+    data: dict[str, Any] = {"peer": f"llama-cpp-python {llama_cpp.__version__}"}
+    with tempfile.TemporaryDirectory(dir=arguments.folder if arguments.full_size else None) as scratch:
+        if arguments.full_size:
+            data["models"] = full_size_models(Path(scratch))
+        else:
+            data["rows"] = {case.name: row_digest(quantize_rows(case)) for case in row_cases()}
+            data["models"] = models(arguments.folder, Path(scratch))
+            data["importance_files"] = importance_files(arguments.folder, Path(scratch))
+    name = "full_size_quantized" if arguments.full_size else "quantized"
+    (FOLDER / f"{name}.json").write_text(json.dumps(data, indent=0) + "\n")
 
 
 if __name__ == "__main__":

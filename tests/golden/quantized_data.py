@@ -15,8 +15,11 @@ import numpy.typing as npt
 from tests.quantizer_rows import IMPORTANCE_KINDS, QUANTIZED_TYPES, ROW_KINDS
 
 FOLDER = Path(__file__).parent
-REAL_MODELS = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+REAL_MODELS = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf", "stories": "stories15M-f32.gguf"}
+REAL_IMPORTANCE = (FOLDER / "importance" / "stories.gguf", FOLDER / "importance" / "stories.dat")
+"""Written by llama-imatrix: 8 chunks of 128 tokens of wiki.test.raw, with ``--process-output``."""
 RECIPES = ("q8_0", "q6_k", "q4_k_m")
+FULL_SIZE_RECIPES = {"qwen2.5_0.5b_bf16": ("q4_k_m",), "llama_3.2_1b_f16": ("q4_k_m", "q6_k")}
 
 Floats = npt.NDArray[np.float32]
 
@@ -57,6 +60,7 @@ def tensor_digests(path: Path) -> dict[str, str]:
     }
 
 
-def read_quantized() -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((FOLDER / "quantized.json").read_text())
+def read_quantized(name: str = "quantized") -> dict[str, Any]:
+    """``quantized`` or ``full_size_quantized``."""
+    data: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     return data

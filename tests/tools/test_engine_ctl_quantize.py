@@ -13,6 +13,7 @@ from engine import _core
 from engine.config import default_config
 from engine.weights_cache import WeightsCache
 from tests.gguf_factory import write_tiny_model
+from tests.importance_files import binary_importance
 from tests.tools.command_line import engine_ctl
 
 NO_NAME = "0" * 32
@@ -44,13 +45,8 @@ def run(model: Path, quantization: str) -> dict[str, Any]:
 def importance_of(model: Path, path: Path) -> Path:
     """The older binary form: every column of every matrix counts twice as much as the one before."""
     matrices = [tensor for tensor in _core.GgufFile(str(model)).tensors() if len(tensor.shape) == 2]
-    entries = [np.int32(len(matrices)).tobytes()]
-    for tensor in matrices:
-        name = tensor.name.encode()
-        values = (2.0 ** (np.arange(tensor.shape[-1]) % 8)).astype(np.float32)
-        entries += [np.int32(len(name)).tobytes(), name, np.array([1, values.size], np.int32).tobytes()]
-        entries.append(values.tobytes())
-    path.write_bytes(b"".join(entries))
+    entries = [(tensor.name.encode(), 1, 2.0 ** (np.arange(tensor.shape[-1]) % 8)) for tensor in matrices]
+    path.write_bytes(binary_importance(*entries))
     return path
 
 

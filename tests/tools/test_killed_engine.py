@@ -1,0 +1,42 @@
+"""An engine that dies while it quantizes into the cache, and the one that comes after it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.gguf_factory import write_tiny_model
+from tests.killed_engine import WHOLE, QuantizingEngine
+
+DEATHS = {
+    2: [],  # before it makes a file
+    4: ["part"],  # before the weights get their name
+    5: ["gguf"],  # before their manifest is begun
+    6: ["gguf", "part"],  # before the manifest gets its name
+    7: WHOLE,  # after it all
+}
+"""By the step before which the engine dies: what it leaves."""
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> QuantizingEngine:
+    model = write_tiny_model(tmp_path / "tiny.gguf", n_embd=256, n_ff=512, tensor_type="F16")
+    return QuantizingEngine(model, "q4_k_m", tmp_path / "engine")
+
+
+def test_whenever_an_engine_is_killed_the_next_one_answers_as_if_it_had_never_been(engine: QuantizingEngine) -> None:
+    expected = engine.run().answer
+    for step, left in DEATHS.items():
+        engine.forget()
+        with engine.start(dies_before=step) as killed:
+            killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+        assert engine.left() == left
+        assert engine.faults() == []
+        after = engine.run()
+        assert after.answer == expected
+        assert after.source == ("cache" if left == WHOLE else "quantized")
+        assert after.notices == ()
+        assert engine.left() == WHOLE

@@ -124,7 +124,7 @@ class Executor(Actor):
             load_end_ns=load_end_ns,
         )
         try:
-            self._backend.submit(sequence_id, model, request.prompt_token_ids, request.plan)
+            self._backend.submit(sequence_id, model, request.prompt_token_ids, request.plan, request.prefill_rank)
         except EngineError as error:
             await self._fail(request.execution_id, error)
             return

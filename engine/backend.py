@@ -62,8 +62,14 @@ class Backend(Protocol):
             InvalidModel, UnsupportedModel, OutOfMemoryBudget, CacheFull.
         """
 
-    def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
-        """Start a sequence. ``sequence_id`` must be new to this backend. Raises OutOfMemoryBudget."""
+    def submit(
+        self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int = 0
+    ) -> None:
+        """Start a sequence. ``sequence_id`` must be new to this backend.
+
+        Of the prompts that wait to be computed beside each other those of the lowest ``prefill_rank`` (64 bits, signed)
+        go first, the earliest of equals. Raises OutOfMemoryBudget.
+        """
 
     def cancel(self, sequence_id: int) -> None:
         """End a sequence with ``cancelled``. No effect on one that has ended or never was."""

@@ -94,7 +94,9 @@ class CpuBackend:
                     self._held.append(weights.held)
             return CpuModel(model, artifact.tokenizer.vocabulary, facts, weights.report)
 
-    def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
+    def submit(
+        self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int = 0
+    ) -> None:
         """Start a sequence.
 
         Raises:
@@ -134,6 +136,8 @@ class CpuBackend:
                 stop_strings=plan.stop.strings,
                 vocabulary=model.vocabulary,
                 flush_ms=plan.stream.flush_ms,
+                prefill_rank=prefill_rank,
+                prefill_beside_decode=plan.batch.prefill_beside_decode,
             )
         except MemoryError as error:
             raise OutOfMemoryBudget("no memory left for the KV cache of this execution") from error

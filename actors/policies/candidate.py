@@ -1,12 +1,9 @@
-"""Scheduling policies: pure functions from frozen metadata to the executions to admit now."""
+"""All that a policy may know about an execution."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-
 from protocol.model import Value
-from protocol.plan import ExecutionPlan
+from protocol.plan import ExecutionPlan, SchedulerPolicy
 
 
 class Group(Value):
@@ -17,21 +14,40 @@ class Group(Value):
     backend: str
     kv_cache: str
     threads: int
+    spin_us: int
+    prefill_chunk: int
+
+
+class Cost(Value):
+    """What an execution asks of any machine, counted from its plan."""
+
+    prefill_macs: int
+    """Multiply-accumulates of its prompt."""
+    weights_bytes: int
+    """Read once in a decode step, for every sequence of the batch."""
+    kv_cache_bytes: int
+    """Read in a decode step at most, for this sequence alone."""
 
 
 class Candidate(Value):
-    """All that a policy may know about an execution."""
-
     execution_id: str
     group: Group
+    policy: SchedulerPolicy
+    priority: int
+    """-10 to 10, the higher the sooner."""
     max_sequences: int
     """Most sequences that it is willing to share its batch with, itself included."""
     prompt_tokens: int
     max_tokens: int
-    priority: int
+    cost: Cost
+    watts: float | None
+    """Drawn lately while the machine computed; ``None`` where nothing measures."""
+    queued_ns: int
 
 
-def candidate_of(execution_id: str, plan: ExecutionPlan, prompt_tokens: int) -> Candidate:
+def candidate_of(
+    execution_id: str, plan: ExecutionPlan, prompt_tokens: int, cost: Cost, queued_ns: int, watts: float | None
+) -> Candidate:
     return Candidate(
         execution_id=execution_id,
         group=Group(
@@ -40,37 +56,15 @@ def candidate_of(execution_id: str, plan: ExecutionPlan, prompt_tokens: int) -> 
             backend=plan.backend,
             kv_cache=plan.kv_cache,
             threads=plan.threads,
+            spin_us=plan.spin_us,
+            prefill_chunk=plan.batch.prefill_chunk,
         ),
+        policy=plan.scheduler_policy,
+        priority=plan.priority,
         max_sequences=plan.batch.max_sequences,
         prompt_tokens=prompt_tokens,
         max_tokens=plan.limits.max_tokens,
-        priority=plan.priority,
+        cost=cost,
+        watts=watts,
+        queued_ns=queued_ns,
     )
-
-
-def admit_in_order(queued: Sequence[Candidate], running: Iterable[Candidate]) -> tuple[str, ...]:
-    """The ``default`` policy: first come, first served, within each group; groups do not wait for each other.
-
-    A batch never exceeds the smallest ``max_sequences`` of its members. Nobody overtakes in a group: the first that
-    does not fit holds back those behind it, so a wait is bounded by the executions ahead.
-    """
-    sizes: Counter[Group] = Counter()
-    limits: dict[Group, int] = {}
-    for member in running:
-        _join(member, sizes, limits)
-    admitted: list[str] = []
-    held_back: set[Group] = set()
-    for candidate in queued:
-        group = candidate.group
-        fits = sizes[group] < min(candidate.max_sequences, limits.get(group, candidate.max_sequences))
-        if group in held_back or not fits:
-            held_back.add(group)
-            continue
-        _join(candidate, sizes, limits)
-        admitted.append(candidate.execution_id)
-    return tuple(admitted)
-
-
-def _join(member: Candidate, sizes: Counter[Group], limits: dict[Group, int]) -> None:
-    sizes[member.group] += 1
-    limits[member.group] = min(limits.get(member.group, member.max_sequences), member.max_sequences)

@@ -35,6 +35,7 @@ class FakeBackend:
     loads: list[ExecutionPlan] = field(default_factory=list)
     prompts: dict[int, tuple[int, ...]] = field(default_factory=dict)
     """Every sequence ever submitted."""
+    prefill_ranks: dict[int, int] = field(default_factory=dict)
     cancelled: list[int] = field(default_factory=list)
     live: set[int] = field(default_factory=set)
     drains: int = 0
@@ -57,10 +58,13 @@ class FakeBackend:
             raise self.load_error
         return FakeModel()
 
-    def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
+    def submit(
+        self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int = 0
+    ) -> None:
         if self.submit_error is not None:
             raise self.submit_error
         self.prompts[sequence_id] = tuple(prompt)
+        self.prefill_ranks[sequence_id] = prefill_rank
         self.live.add(sequence_id)
         if self.answer is not None:
             told = self.answer[: plan.limits.max_tokens]

@@ -215,6 +215,11 @@ def best_backend(machine: Machine) -> Backend:
     return next(name for name in BACKENDS if machine.kernel_tables.get(name) == "")
 
 
+def prefill_beside_decode(policy: SchedulerPolicy, prefill_chunk: int) -> int:
+    """What a plan of this policy says where the request leaves it open."""
+    return max(1, prefill_chunk // _PREFILL_DIVISOR[policy])
+
+
 def _best_energy_source(energy: Mapping[str, str]) -> EnergySource:
     return next((name for name in MEASURED_SOURCES if energy.get(name, "absent") == ""), "none")
 
@@ -241,14 +246,10 @@ def _batch(execution: ExecutionRequest, model: ModelFacts, prompt_tokens: int) -
     return Batch(
         max_sequences=execution.max_sequences,
         prefill_chunk=execution.prefill_chunk,
-        prefill_beside_decode=execution.prefill_beside_decode or _prefill_beside_decode(execution),
+        prefill_beside_decode=execution.prefill_beside_decode
+        or prefill_beside_decode(cast("SchedulerPolicy", execution.scheduler_policy), execution.prefill_chunk),
         context_length=_context_length(execution, model, prompt_tokens),
     )
-
-
-def _prefill_beside_decode(execution: ExecutionRequest) -> int:
-    policy = cast("SchedulerPolicy", execution.scheduler_policy)
-    return max(1, execution.prefill_chunk // _PREFILL_DIVISOR[policy])
 
 
 def _context_length(execution: ExecutionRequest, model: ModelFacts, prompt_tokens: int) -> int:

@@ -8,8 +8,8 @@ from actors.policies.candidate import Candidate, Group
 from actors.policies.due_time import GATHER_MS, due_ns, prefill_ms
 from protocol.model import Value
 
-LONG_PREFILL_MS = 250.0
-"""From this estimate on, ``latency`` keeps an execution out of the slots that are kept for shorter ones."""
+LONG_PREFILL_MS = 500.0
+"""From this estimate on, ``latency`` keeps an execution out of the slots that are kept for shorter prompts."""
 _RESERVED_SHARE = 4
 """One slot of so many is kept for them."""
 

@@ -28,7 +28,6 @@ _NOMINAL_WATTS = 20.0
 """Drawn while computing, where nothing measures."""
 
 _LATENCY_STRETCH = 10.0
-"""Milliseconds that an execution lets others go ahead for each that it would keep them from their first token."""
 _COST_STRETCH = 2.0
 """Milliseconds that an execution lets others go ahead for each of machine time that it takes."""
 _ENERGY_DELAY_MS_A_JOULE = 100.0
@@ -74,7 +73,7 @@ def _delay_ms(candidate: Candidate) -> float:
 
 
 def _latency_delay_ms(candidate: Candidate) -> float:
-    return _LATENCY_STRETCH * prefill_ms(candidate)
+    return _LATENCY_STRETCH * machine_ms(candidate)
 
 
 def _energy_delay_ms(candidate: Candidate) -> float:

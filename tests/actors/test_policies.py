@@ -112,12 +112,12 @@ def test_executions_of_several_policies_are_ranked_on_one_scale() -> None:
 
 def test_latency_keeps_a_quarter_of_the_slots_for_short_prompts_until_the_long_one_is_due() -> None:
     running = [make_candidate(name, max_sequences=4) for name in "xyz"]
-    long = make_candidate("long", policy="latency", max_sequences=4, prompt_tokens=400)
+    long = make_candidate("long", policy="latency", max_sequences=4, prompt_tokens=600, max_tokens=400)
     short = make_candidate("short", policy="latency", max_sequences=4)
     assert names(decide(0, [long, short], running)) == ["short"]
     decision = decide(0, [long], running)
-    assert decision == Decision(admitted=(), wake_ns=4000 * MS)
-    assert names(decide(4000 * MS, [long], running)) == ["long"]
+    assert decision == Decision(admitted=(), wake_ns=7000 * MS)
+    assert names(decide(7000 * MS, [long], running)) == ["long"]
     assert names(decide(0, [long], running[:2])) == ["long"]
 
 

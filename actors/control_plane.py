@@ -18,7 +18,7 @@ from typing import assert_never
 import trio
 
 from actors.base import Actor, Inbox
-from actors.execution import Execution
+from actors.execution import Execution, measured_watts
 from actors.jobs import Jobs
 from actors.limits import Limits
 from actors.messages import (
@@ -48,7 +48,6 @@ from actors.messages import (
     Withdraw,
     Withdrawn,
 )
-from actors.policies import candidate_of
 from actors.ports import Outside
 from actors.questions import Questions
 from actors.status import report_status
@@ -89,6 +88,7 @@ class ControlPlane(Actor):
         self._jobs = Jobs(self._on_job_ended)
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
+        self._watts: float | None = None
         self._finished_total = 0
         self._began_ns = time.monotonic_ns()
 
@@ -157,6 +157,7 @@ class ControlPlane(Actor):
                 received_ns=request.received_ns,
                 plan=prepared.plan,
                 prompt_token_ids=prepared.prompt_token_ids,
+                estimate=prepared.estimate,
                 queued_ns=time.monotonic_ns(),
             )
         )
@@ -164,9 +165,7 @@ class ControlPlane(Actor):
     async def _enqueue(self, execution: Execution) -> None:
         self._executions[execution.execution_id] = execution
         enqueue = Enqueue(
-            candidate=candidate_of(execution.execution_id, execution.plan, len(execution.prompt_token_ids)),
-            plan=execution.plan,
-            prompt_token_ids=execution.prompt_token_ids,
+            candidate=execution.candidate(self._watts), plan=execution.plan, prompt_token_ids=execution.prompt_token_ids
         )
         try:
             await self._scheduler.put(enqueue)
@@ -299,7 +298,9 @@ class ControlPlane(Actor):
     async def _finish(self, execution: Execution) -> None:
         share = 1.0 if execution.alone else None
         energy = self._energy.report(execution.plan.energy_source, execution.energy_start, execution.energy_end, share)
-        await self._conclude(execution, execution.last_reply(self._domain.cpu_model, energy, memory_peak_mb()))
+        reply = execution.last_reply(self._domain.cpu_model, energy, memory_peak_mb())
+        self._watts = measured_watts(reply) or self._watts
+        await self._conclude(execution, reply)
 
     async def _conclude(self, execution: Execution, reply: EngineMessage) -> None:
         del self._executions[execution.execution_id]

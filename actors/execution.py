@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from actors.messages import ReadEnergy, Started
+from actors.policies.candidate import Candidate, Cost, candidate_of
 from engine.backend import BackendStopReason, SequenceEvents
 from engine.energy.source import EnergyReading
 from engine.metrics import Timeline, compute_metrics
 from engine.version import ENGINE_VERSION
-from protocol.answers import Accepted, ExecutionStatus, Failed, Finished, Progress, Tokens
+from protocol.answers import Accepted, ExecutionStatus, Failed, Finished, PlanEstimate, Progress, Tokens
 from protocol.codec import failed
 from protocol.errors import InternalError
 from protocol.metrics import EnergyReport
@@ -32,6 +33,7 @@ class Execution:
     received_ns: int
     plan: ExecutionPlan
     prompt_token_ids: tuple[int, ...]
+    estimate: PlanEstimate
     queued_ns: int
     state: Literal["queued", "loading", "running"] = "queued"
     admitted_ns: int | None = None
@@ -53,6 +55,15 @@ class Execution:
     logits_digest: str = ""
     error: str = ""
     """What went wrong, where ``stop_reason`` is ``error``."""
+
+    def candidate(self, watts: float | None) -> Candidate:
+        """What the scheduler decides on; ``watts`` is what the machine drew lately while it computed."""
+        cost = Cost(
+            prefill_macs=self.estimate.prefill_macs,
+            weights_bytes=self.estimate.weights_bytes,
+            kv_cache_bytes=self.estimate.kv_cache_bytes,
+        )
+        return candidate_of(self.execution_id, self.plan, len(self.prompt_token_ids), cost, self.queued_ns, watts)
 
     def accepted(self) -> Accepted:
         return Accepted(
@@ -157,3 +168,8 @@ class Execution:
             prefill_start_ns=self.prefill_start_ns,
             token_times_ns=tuple(self.token_times_ns),
         )
+
+
+def measured_watts(reply: Finished | Failed) -> float | None:
+    """What the machine drew on average for a finished execution; ``None`` where nothing was measured."""
+    return reply.record.metrics.watts_avg if isinstance(reply, Finished) else None

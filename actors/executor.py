@@ -156,7 +156,7 @@ class Executor(Actor):
             load_end_ns=load_end_ns,
         )
         try:
-            self._backend.submit(sequence_id, model, request.prompt_token_ids, request.plan)
+            self._backend.submit(sequence_id, model, request.prompt_token_ids, request.plan, request.prefill_rank)
         except OutOfMemoryBudget:
             raise
         except EngineError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from actors.policies import Candidate
+from actors.policies.candidate import Candidate
 from engine.backend import SequenceEvents
 from engine.energy.source import EnergyReading
 from protocol.answers import TaggedEngineMessage
@@ -233,6 +233,8 @@ class Start(Value):
     execution_id: str
     plan: ExecutionPlan
     prompt_token_ids: tuple[int, ...]
+    prefill_rank: int
+    """Where its prompt stands among those that wait beside it: the lower the earlier."""
 
 
 class Halt(Value):

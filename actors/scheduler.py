@@ -1,4 +1,4 @@
-"""Decides who runs, by the plan's policy.
+"""Decides who runs, each execution by its own plan's policy.
 
 Owns        the queue of accepted executions and the list of admitted ones
 Receives    Enqueue, Withdraw from the control plane; SlotFreed from the executor
@@ -8,6 +8,7 @@ Fails when  a policy raises: it is a pure function of valid metadata, so that is
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ from actors.messages import (
     Withdraw,
     Withdrawn,
 )
-from actors.policies import Candidate, admit_in_order
+from actors.policies.admission import Admission, decide
+from actors.policies.candidate import Candidate
 
 _DURATIONS = 32
 """Finished executions whose mean duration tells how soon a full queue moves."""
@@ -108,14 +110,24 @@ class Scheduler(Actor):
         self._changed.set()
 
     async def _dispatch(self) -> None:
+        wake_ns: int | None = None
         while True:
-            await self._changed.wait()
+            await self._wait_for_change(wake_ns)
             self._changed = trio.Event()
             candidates = [request.candidate for request in self._queued.values()]
-            for execution_id in admit_in_order(candidates, self._admitted.values()):
-                await self._admit(execution_id)
+            decision = decide(time.monotonic_ns(), candidates, self._admitted.values())
+            for admission in decision.admitted:
+                await self._admit(admission)
+            wake_ns = decision.wake_ns
 
-    async def _admit(self, execution_id: str) -> None:
+    async def _wait_for_change(self, wake_ns: int | None) -> None:
+        """Until something happens, or the moment that a policy named."""
+        seconds = math.inf if wake_ns is None else max(0.0, (wake_ns - time.monotonic_ns()) / 1e9)
+        with trio.move_on_after(seconds):
+            await self._changed.wait()
+
+    async def _admit(self, admission: Admission) -> None:
+        execution_id = admission.execution_id
         now_ns = time.monotonic_ns()
         await self._control_plane.put(Admitted(execution_id=execution_id, admitted_ns=now_ns))
         request = self._queued.pop(execution_id, None)
@@ -124,7 +136,12 @@ class Scheduler(Actor):
         self._admitted[execution_id] = request.candidate
         self._admitted_ns[execution_id] = now_ns
         await self._executor.put(
-            Start(execution_id=execution_id, plan=request.plan, prompt_token_ids=request.prompt_token_ids)
+            Start(
+                execution_id=execution_id,
+                plan=request.plan,
+                prompt_token_ids=request.prompt_token_ids,
+                prefill_rank=admission.prefill_rank,
+            )
         )
 
     def _retry_after_ms(self) -> int:

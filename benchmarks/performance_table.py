@@ -42,13 +42,13 @@ def _rate(figure: dict[str, Any]) -> str:
     return f"{figure['median']:,.0f} ({figure['min']:,.0f} to {figure['max']:,.0f})"
 
 
-def with_table(document: str, content: str) -> str:
+def with_table(document: str, content: str, begin: str = BEGIN, end: str = END) -> str:
     """The document with what lies between its marks replaced. Raises ValueError where it lacks them."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the document lacks {BEGIN} or {END}")
-    return f"{before}{BEGIN}\n\n{content}\n{END}{after}"
+    before, found_begin, rest = document.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"the document lacks {begin} or {end}")
+    return f"{before}{begin}\n\n{content}\n{end}{after}"
 
 
 def main() -> None:

@@ -255,8 +255,13 @@ class RunLoop:
         stop_strings: Sequence[str],
         vocabulary: Vocabulary,
         flush_ms: int,
+        prefill_rank: int = 0,
+        prefill_beside_decode: int = 65536,
     ) -> None:
         """Queue a sequence. Those of one model and equal settings share steps. After close() it ends as "cancelled".
+
+        Of the waiting prompts those of the lowest ``prefill_rank`` are computed first, the earliest of equals. While a
+        sequence decodes, a step holds at most its ``prefill_beside_decode`` tokens of prompts.
 
         Raises ValueError (a prompt, KV cache type, sampling option or stop string that cannot be; prefill_chunk beyond
         65536),
@@ -323,6 +328,14 @@ def file_digest(path: str) -> str:
 
 MAX_DECODE_ROWS: int
 """Rows that the run loop's buffers hold beside those of a prefill chunk."""
+
+class StepCandidate:
+    """What the step planner knows of a sequence."""
+
+    def __init__(self, *, prefilling: bool, waiting: int, prefill_rank: int, prefill_beside_decode: int) -> None: ...
+
+def plan_step(candidates: Sequence[StepCandidate], decode_rows: int, prefill_chunk: int) -> list[int]:
+    """Tokens of each candidate to compute in the next step."""
 
 def activation_row_bytes(file: GgufFile) -> int:
     """Memory that the buffers of a step take for one of its rows. Raises GgufError, UnsupportedModelError."""

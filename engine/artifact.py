@@ -40,6 +40,8 @@ class ModelFacts:
     activation_row_bytes: int
     """Buffers of a step, for one of its rows."""
     logits_row_bytes: int
+    macs_per_prompt_token: int
+    """Multiply-accumulates of the layers' matrices."""
     eos_token_ids: tuple[int, ...]
     requantized_from: tuple[str, ...] = ()
     """Quantized types in the file that the quantization asked for quantizes again; sorted."""
@@ -119,6 +121,11 @@ class ModelArtifact:
     def parameters_total(self) -> int:
         return sum(math.prod(tensor.shape) for tensor in self.tensors)
 
+    @cached_property
+    def macs_per_prompt_token(self) -> int:
+        """Multiply-accumulates of the layers' matrices; the head is multiplied for the last token alone."""
+        return sum(math.prod(t.shape) for t in self.tensors if t.name.startswith("blk.") and len(t.shape) == 2)
+
     @property
     def context_length(self) -> int:
         """Tokens the model was trained for. Raises InvalidModel."""
@@ -188,6 +195,7 @@ class ModelArtifact:
             head_dim=self.head_dim,
             activation_row_bytes=self.activation_row_bytes,
             logits_row_bytes=self.logits_row_bytes,
+            macs_per_prompt_token=self.macs_per_prompt_token,
             eos_token_ids=self.tokenizer.eos_token_ids,
             requantized_from=self._requantized_from(quantization),
         )

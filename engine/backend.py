@@ -74,8 +74,13 @@ class Backend(Protocol):
     def release(self, model: LoadedModel) -> None:
         """Once for each time it was held."""
 
-    def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
+    def submit(
+        self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int = 0
+    ) -> None:
         """Start a sequence of a model that is held. ``sequence_id`` must be new to this backend.
+
+        Of the prompts that wait to be computed beside each other those of the lowest ``prefill_rank`` (64 bits, signed)
+        go first, the earliest of equals.
 
         Raises:
             OutOfMemoryBudget: now; a load may find room.

@@ -63,7 +63,9 @@ class CpuBackend:
         finally:
             self._memory.end(reservation)
 
-    def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
+    def submit(
+        self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int = 0
+    ) -> None:
         """Start a sequence.
 
         Raises:
@@ -74,7 +76,7 @@ class CpuBackend:
         model = _own(model)
         self._memory.claim(sequence_id, model, estimate(plan, model.facts, len(prompt)))
         try:
-            self._submit(sequence_id, model, prompt, plan)
+            self._submit(sequence_id, model, prompt, plan, prefill_rank)
         except MemoryError as error:
             self._memory.end(sequence_id)
             raise OutOfMemoryBudget("no memory left for the KV cache of this execution") from error
@@ -82,7 +84,9 @@ class CpuBackend:
             self._memory.end(sequence_id)
             raise InvalidPlan(f"the run loop refuses the plan: {error}") from error
 
-    def _submit(self, sequence_id: int, model: CpuModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
+    def _submit(
+        self, sequence_id: int, model: CpuModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int
+    ) -> None:
         sampling = plan.sampling
         self._run_loop.submit(
             sequence_id,
@@ -105,6 +109,8 @@ class CpuBackend:
             stop_strings=plan.stop.strings,
             vocabulary=model.vocabulary,
             flush_ms=plan.stream.flush_ms,
+            prefill_rank=prefill_rank,
+            prefill_beside_decode=plan.batch.prefill_beside_decode,
         )
 
     def cancel(self, sequence_id: int) -> None:

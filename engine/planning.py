@@ -41,6 +41,14 @@ BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx512", "cpu_avx_vnni", "cpu_avx2"
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = get_args(Quantization)
 MEASURED_SOURCES: Final[tuple[EnergySource, ...]] = ("rapl",)
 """Best first."""
+_PREFILL_DIVISOR: Final[Mapping[SchedulerPolicy, int]] = {
+    "default": 1,
+    "latency": 2,
+    "cost": 1,
+    "energy": 1,
+    "latency_energy_balanced": 2,
+}
+"""What part of ``prefill_chunk`` goes beside decoding, where the request leaves it open."""
 _CONTEXT_STEP = 64
 _MIB = 1 << 20
 
@@ -78,7 +86,7 @@ def resolve_plan(
         batch=_batch(execution, model, len(prompt.token_ids)),
         prefix_cache="off",
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
-        priority=0,
+        priority=execution.priority,
         prompt_format=prompt.prompt_format,
         sampling=execution.sampling,
         limits=execution.limits.model_copy(update={"memory_mb": memory_mb}),
@@ -109,7 +117,7 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
 
 
 def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> PlanEstimate:
-    """The memory a plan asks for, known before anything is allocated."""
+    """What a plan asks of the machine, known before anything is allocated."""
     return PlanEstimate(
         weights_bytes=model.weights_bytes[plan.backend],
         kv_cache_bytes=model.kv_bytes_per_token[plan.kv_cache] * plan.batch.context_length,
@@ -117,6 +125,7 @@ def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> Plan
             plan.batch.prefill_chunk, plan.batch.max_sequences, model.activation_row_bytes, model.logits_row_bytes
         ),
         prompt_tokens=prompt_tokens,
+        prefill_macs=model.macs_per_prompt_token * prompt_tokens,
     )
 
 
@@ -212,6 +221,11 @@ def _check_energy(source: str | None, limits: Limits, energy: Mapping[str, str])
         )
 
 
+def prefill_beside_decode(policy: SchedulerPolicy, prefill_chunk: int) -> int:
+    """What a plan of this policy says where the request leaves it open."""
+    return max(1, prefill_chunk // _PREFILL_DIVISOR[policy])
+
+
 def _best_energy_source(energy: Mapping[str, str]) -> EnergySource:
     return next((name for name in MEASURED_SOURCES if energy.get(name, "absent") == ""), "none")
 
@@ -238,6 +252,8 @@ def _batch(execution: ExecutionRequest, model: ModelFacts, prompt_tokens: int) -
     return Batch(
         max_sequences=execution.max_sequences,
         prefill_chunk=execution.prefill_chunk,
+        prefill_beside_decode=execution.prefill_beside_decode
+        or prefill_beside_decode(cast("SchedulerPolicy", execution.scheduler_policy), execution.prefill_chunk),
         context_length=_context_length(execution, model, prompt_tokens),
     )
 

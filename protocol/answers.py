@@ -72,6 +72,8 @@ class PlanEstimate(Value):
     activation_bytes: int
     """Buffers of a step: all that is neither weights nor cache."""
     prompt_tokens: int
+    prefill_macs: int
+    """Multiply-accumulates of the prompt in the layers' matrices."""
 
     @property
     def total_bytes(self) -> int:

@@ -14,14 +14,14 @@ from pydantic import Field, model_validator
 
 from protocol.model import Value
 
-PLAN_SCHEMA_VERSION = 2
+PLAN_SCHEMA_VERSION = 3
 
 Backend = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
 RECIPES: tuple[Quantization, ...] = ("q8_0", "q6_k", "q4_k_m")
 """Every quantization but ``native``: what tensors can be made into."""
 KvCacheType = Literal["f16", "q8_0"]
-SchedulerPolicy = Literal["default"]
+SchedulerPolicy = Literal["default", "latency", "cost", "energy", "latency_energy_balanced"]
 EnergySource = Literal["rapl", "none"]
 
 PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -78,6 +78,8 @@ class ExecutionRequest(Value):
     quantization: str = "native"
     kv_cache: str = "f16"
     scheduler_policy: str = "default"
+    priority: Annotated[int, Field(ge=-10, le=10)] = 0
+    """The higher the sooner: each step is worth a second of waiting."""
     energy_source: str | None = None
     threads: PositiveInt | None = None
     spin_us: Annotated[int, Field(ge=0, le=1_000_000)] = 200
@@ -86,6 +88,8 @@ class ExecutionRequest(Value):
     context_length: PositiveInt | None = None
     max_sequences: Annotated[int, Field(ge=1, le=256)] = 16
     prefill_chunk: Annotated[int, Field(ge=1, le=4096)] = 256
+    prefill_beside_decode: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Left out: a share of ``prefill_chunk`` that depends on the policy."""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     stop: Stop = Stop()
@@ -127,6 +131,9 @@ class PlanStop(Stop):
 class Batch(Value):
     max_sequences: int
     prefill_chunk: int
+    """Most tokens of prompts that a step computes."""
+    prefill_beside_decode: int
+    """Most of them in a step in which this execution decodes: bounds how much longer the step makes it wait."""
     context_length: int
     """Tokens of KV cache reserved for this sequence: prompt and generated together."""
 

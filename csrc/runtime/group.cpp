@@ -67,7 +67,11 @@ void Group::plan() {
   std::vector<StepCandidate> candidates;
   candidates.reserve(sequences_.size());
   for (const Member& member : sequences_) {
-    candidates.push_back({member.sequence->prefilling(), member.sequence->waiting()});
+    const Sequence& sequence = *member.sequence;
+    candidates.push_back({.prefilling = sequence.prefilling(),
+                          .waiting = sequence.waiting(),
+                          .prefill_rank = sequence.options().prefill_rank,
+                          .prefill_beside_decode = sequence.options().prefill_beside_decode});
   }
   const auto tokens = plan_step(candidates, kMaxDecodeRows, settings_.prefill_chunk);
   for (std::size_t i = 0; i < sequences_.size(); ++i) {

@@ -28,6 +28,8 @@ struct SequenceOptions {
   std::vector<std::int32_t> end_tokens;
   std::vector<std::string> stop_strings;
   std::int64_t flush_ns = 0;
+  std::int64_t prefill_rank = 0;          // of the waiting prompts of its group, the lowest goes first
+  std::size_t prefill_beside_decode = 1;  // most prompt tokens in a step in which it decodes; at least 1
 };
 
 // One execution inside the run loop: its tokens, its cache, its text.

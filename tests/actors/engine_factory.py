@@ -39,8 +39,20 @@ async def make_client(backend: FakeBackend, domain: FakeDomain | None = None) ->
         yield client
 
 
-def make_request(prompt: str = "abc", model: str = "tiny", max_tokens: int = 8, max_sequences: int = 16) -> RunRequest:
-    execution = ExecutionRequest(max_sequences=max_sequences, limits=RunLimits(max_tokens=max_tokens))
+def make_request(
+    prompt: str = "abc",
+    model: str = "tiny",
+    max_tokens: int = 8,
+    max_sequences: int = 16,
+    policy: str = "default",
+    priority: int = 0,
+) -> RunRequest:
+    execution = ExecutionRequest(
+        max_sequences=max_sequences,
+        limits=RunLimits(max_tokens=max_tokens),
+        scheduler_policy=policy,
+        priority=priority,
+    )
     return RunRequest(model=model, prompt=prompt, execution=execution)
 
 

@@ -73,6 +73,7 @@ class FakeBackend:
     loads: list[ExecutionPlan] = field(default_factory=list)
     prompts: dict[int, tuple[int, ...]] = field(default_factory=dict)
     """Every sequence ever submitted."""
+    prefill_ranks: dict[int, int] = field(default_factory=dict)
     cancelled: list[int] = field(default_factory=list)
     live: set[int] = field(default_factory=set)
     drains: int = 0
@@ -98,10 +99,13 @@ class FakeBackend:
     def release(self, model: LoadedModel) -> None:
         self.holds -= 1
 
-    def submit(self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan) -> None:
+    def submit(
+        self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int = 0
+    ) -> None:
         if self.submit_errors:
             raise self.submit_errors.pop(0)
         self.prompts[sequence_id] = tuple(prompt)
+        self.prefill_ranks[sequence_id] = prefill_rank
         self.live.add(sequence_id)
         if self.answer is not None:
             told = self.answer[: plan.limits.max_tokens]

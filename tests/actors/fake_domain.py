@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import cast
 
 from actors.ports import OperationRequest, Prepared, ReportProgress
 from engine.energy.source import EnergyReading
@@ -11,7 +12,7 @@ from engine.operation import Operation
 from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelSummary, PlanEstimate, Quantized
 from protocol.errors import ExecutionCancelled, UnknownModel, UnsupportedBackend
 from protocol.metrics import EnergyReport
-from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest
+from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest, SchedulerPolicy
 from protocol.progress import StageProgress
 from protocol.requests import Quantize
 
@@ -21,7 +22,7 @@ def make_plan(
 ) -> ExecutionPlan:
     execution = request.execution
     return ExecutionPlan(
-        schema_version=2,
+        schema_version=3,
         model_ref=ModelRef(
             name=request.model,
             path=f"/models/{request.model}.gguf",
@@ -35,10 +36,12 @@ def make_plan(
         kv_cache="f16",
         threads=execution.threads or 1,
         spin_us=execution.spin_us,
-        batch=Batch(max_sequences=execution.max_sequences, prefill_chunk=256, context_length=4096),
+        batch=Batch(
+            max_sequences=execution.max_sequences, prefill_chunk=256, prefill_beside_decode=256, context_length=4096
+        ),
         prefix_cache="off",
-        scheduler_policy="default",
-        priority=0,
+        scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
+        priority=execution.priority,
         prompt_format="raw",
         sampling=execution.sampling,
         limits=Limits(max_tokens=execution.limits.max_tokens, max_watts=max_watts),
@@ -95,7 +98,11 @@ class FakeDomain:
             raise UnsupportedBackend(f"no backend {request.execution.backend!r}", allowed=allowed)
         token_ids = tuple(ord(character) for character in request.prompt or "")
         estimate = PlanEstimate(
-            weights_bytes=5000, kv_cache_bytes=1000, activation_bytes=100, prompt_tokens=len(token_ids)
+            weights_bytes=5000,
+            kv_cache_bytes=1000,
+            activation_bytes=100,
+            prompt_tokens=len(token_ids),
+            prefill_macs=10**6 * len(token_ids),
         )
         return Prepared(make_plan(request, self.energy_source, self.max_watts), token_ids, estimate)
 

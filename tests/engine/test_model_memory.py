@@ -59,7 +59,9 @@ class Stage:
 
 
 def run_of(kv_cache: int, activations: int = 0) -> PlanEstimate:
-    return PlanEstimate(weights_bytes=10 * MIB, kv_cache_bytes=kv_cache, activation_bytes=activations, prompt_tokens=1)
+    return PlanEstimate(
+        weights_bytes=10 * MIB, kv_cache_bytes=kv_cache, activation_bytes=activations, prompt_tokens=1, prefill_macs=0
+    )
 
 
 def test_the_one_used_longest_ago_goes_first_and_no_more_than_needed() -> None:

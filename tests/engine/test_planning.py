@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -25,7 +25,7 @@ from protocol.errors import (
     UnsupportedBackend,
     UnsupportedQuantization,
 )
-from protocol.plan import ExecutionPlan, ModelRef, RunRequest
+from protocol.plan import ExecutionPlan, ModelRef, RunRequest, SchedulerPolicy
 
 MIB = 1 << 20
 MACHINE = Machine(
@@ -48,6 +48,7 @@ MODEL = ModelFacts(
     head_dim=64,
     activation_row_bytes=512,
     logits_row_bytes=2048,
+    macs_per_prompt_token=3000,
     eos_token_ids=(2, 7),
 )
 
@@ -93,16 +94,34 @@ def test_what_is_asked_for_is_what_is_planned() -> None:
         context_length=100,
         max_sequences=3,
         prefill_chunk=7,
+        prefill_beside_decode=5,
+        scheduler_policy="latency",
+        priority=-3,
         limits={"max_tokens": 5, "memory_mb": 200},
         sampling={"temperature": 0.7, "seed": 9},
         stop={"eos": False, "strings": ["END"]},
     )
     plan = make_plan(request)
     assert (plan.backend, plan.threads, plan.batch.context_length) == ("reference", 2, 100)
-    assert (plan.batch.max_sequences, plan.batch.prefill_chunk) == (3, 7)
+    assert (plan.batch.max_sequences, plan.batch.prefill_chunk, plan.batch.prefill_beside_decode) == (3, 7, 5)
+    assert (plan.scheduler_policy, plan.priority) == ("latency", -3)
     assert (plan.limits.max_tokens, plan.limits.memory_mb) == (5, 200)
     assert (plan.sampling.temperature, plan.sampling.seed) == (0.7, 9)
     assert (plan.stop.eos, plan.stop.strings, plan.stop.eos_token_ids) == (False, ("END",), ())
+
+
+@pytest.mark.parametrize("policy", get_args(SchedulerPolicy))
+def test_prefill_beside_decoding_never_exceeds_the_chunk_and_never_stops(policy: str) -> None:
+    shares = [
+        make_plan(make_request(scheduler_policy=policy, prefill_chunk=chunk)).batch.prefill_beside_decode
+        for chunk in (1, 256)
+    ]
+    assert shares[0] == 1
+    assert 1 < shares[1] <= 256
+
+
+def test_the_default_policy_gives_prompts_the_whole_chunk_beside_decoding() -> None:
+    assert make_plan(make_request(prefill_chunk=300)).batch.prefill_beside_decode == 300
 
 
 def test_equal_decisions_have_equal_fingerprints_wherever_the_file_lies() -> None:
@@ -162,7 +181,11 @@ def test_a_quantization_nobody_knows_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("field", "allowed"),
-    [("scheduler_policy", ["default"]), ("kv_cache", ["f16", "q8_0"]), ("energy_source", ["rapl", "none"])],
+    [
+        ("scheduler_policy", list(get_args(SchedulerPolicy))),
+        ("kv_cache", ["f16", "q8_0"]),
+        ("energy_source", ["rapl", "none"]),
+    ],
 )
 def test_unknown_names_are_told_the_allowed_ones(field: str, allowed: list[str]) -> None:
     error = refusal(InvalidRequest, MACHINE, **{field: "nonsense"})
@@ -221,6 +244,7 @@ def test_the_estimate_is_weights_reserved_context_and_the_buffers_of_a_step() ->
         "kv_cache_bytes": 576 * 1024,
         "activation_bytes": (100 + _core.MAX_DECODE_ROWS) * 512 + 3 * 2048,
         "prompt_tokens": 10,
+        "prefill_macs": 30_000,
     }
     assert needed.total_bytes == needed.weights_bytes + needed.kv_cache_bytes + needed.activation_bytes
 

@@ -18,7 +18,7 @@ PIECES = ("Olá", " mundo", " 🌍")
 
 def make_plan() -> ExecutionPlan:
     return ExecutionPlan(
-        schema_version=2,
+        schema_version=3,
         model_ref=ModelRef(
             name="tiny", path="/models/tiny.gguf", content_hash="sha256:00", architecture="llama", stored_types=("F32",)
         ),
@@ -28,7 +28,7 @@ def make_plan() -> ExecutionPlan:
         kv_cache="f16",
         threads=2,
         spin_us=50,
-        batch=Batch(max_sequences=16, prefill_chunk=256, context_length=64),
+        batch=Batch(max_sequences=16, prefill_chunk=256, prefill_beside_decode=256, context_length=64),
         prefix_cache="off",
         scheduler_policy="default",
         priority=0,

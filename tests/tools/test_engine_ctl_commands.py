@@ -78,7 +78,9 @@ def answers(message: ClientMessage) -> Sequence[EngineMessage]:
             return [Done(request_id=request_id)]
         case Plan(request_id=request_id):
             plan = make_plan()
-            estimate = PlanEstimate(weights_bytes=10, kv_cache_bytes=20, activation_bytes=30, prompt_tokens=2)
+            estimate = PlanEstimate(
+                weights_bytes=10, kv_cache_bytes=20, activation_bytes=30, prompt_tokens=2, prefill_macs=40
+            )
             planned = Planned(request_id=request_id, plan=plan, plan_fingerprint=plan.fingerprint, estimate=estimate)
             return [planned]
         case ListModels(request_id=request_id):

@@ -19,6 +19,8 @@ _EXECUTION = {
     "kv_cache": "kv_cache",
     "threads": "threads",
     "context_length": "context_length",
+    "policy": "scheduler_policy",
+    "priority": "priority",
 }
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
 _LIMITS = ("max_tokens", "max_watts")
@@ -49,6 +51,11 @@ _FLAGS = (
     click.option("--seed", type=int, help="Same seed, same draw.  [default: 0]"),
     click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times."),
     click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]"),
+    click.option(
+        "--policy",
+        help="Who goes first: default, latency, cost, energy, latency_energy_balanced.  [default: default]",
+    ),
+    click.option("--priority", type=int, help="-10 to 10: each step is worth a second of waiting.  [default: 0]"),
     click.option("--context-length", type=int, help="Tokens of prompt and answer together.  [default: as needed]"),
 )
 

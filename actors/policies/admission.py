@@ -1,0 +1,108 @@
+"""Who is admitted now: the earliest due of each group, while its batch has room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from actors.policies.candidate import Candidate, Group
+from actors.policies.due_time import GATHER_MS, due_ns, prefill_ms
+from protocol.model import Value
+
+LONG_PREFILL_MS = 500.0
+"""From this estimate on, ``latency`` keeps an execution out of the slots that are kept for shorter prompts."""
+_RESERVED_SHARE = 4
+"""One slot of so many is kept for them."""
+
+
+class Admission(Value):
+    execution_id: str
+    prefill_rank: int
+    """Where its prompt stands among the waiting prompts of its group: the lower the earlier."""
+
+
+class Decision(Value):
+    admitted: tuple[Admission, ...]
+    wake_ns: int | None
+    """When to decide again though nothing has happened; ``None``: there is no such moment."""
+
+
+def decide(now_ns: int, queued: Sequence[Candidate], running: Iterable[Candidate]) -> Decision:
+    """Admit the earliest due of each group; groups do not wait for each other's batches.
+
+    A batch never exceeds the smallest ``max_sequences`` of its members. An execution that does not fit holds back
+    those due after it. One that waits by its own policy's choice holds back nobody, and waits until it is due at most.
+    ``queued`` is in order of arrival, which decides between equal due times.
+    """
+    batches = _Batches(queued, running)
+    due = {one.execution_id: due_ns(one) for one in queued}
+    waiting = sorted(queued, key=lambda one: due[one.execution_id])
+    admitted: list[Admission] = []
+    while (candidate := _next(now_ns, waiting, due, batches)) is not None:
+        waiting.remove(candidate)
+        batches.join(candidate)
+        admitted.append(Admission(execution_id=candidate.execution_id, prefill_rank=due[candidate.execution_id]))
+    ends = [end for one in waiting if (end := _wait_end_ns(one, due[one.execution_id], batches)) > now_ns]
+    return Decision(admitted=tuple(admitted), wake_ns=min(ends, default=None))
+
+
+class _Batches:
+    """The running batch of each group, and how many wait for it."""
+
+    def __init__(self, queued: Iterable[Candidate], running: Iterable[Candidate]) -> None:
+        self._sizes: dict[Group, int] = {}
+        self._limits: dict[Group, int] = {}
+        self._queued: dict[Group, int] = {}
+        for member in running:
+            self._add(member)
+        for candidate in queued:
+            self._queued[candidate.group] = self._queued.get(candidate.group, 0) + 1
+
+    def join(self, candidate: Candidate) -> None:
+        self._add(candidate)
+        self._queued[candidate.group] -= 1
+
+    def size(self, group: Group) -> int:
+        return self._sizes.get(group, 0)
+
+    def limit_with(self, candidate: Candidate) -> int:
+        return min(candidate.max_sequences, self._limits.get(candidate.group, candidate.max_sequences))
+
+    def queued(self, group: Group) -> int:
+        return self._queued[group]
+
+    def others_run(self, group: Group) -> bool:
+        return any(size and other != group for other, size in self._sizes.items())
+
+    def _add(self, member: Candidate) -> None:
+        self._limits[member.group] = self.limit_with(member)
+        self._sizes[member.group] = self.size(member.group) + 1
+
+
+def _next(now_ns: int, waiting: Sequence[Candidate], due: dict[str, int], batches: _Batches) -> Candidate | None:
+    held_back: set[Group] = set()
+    for candidate in waiting:
+        if candidate.group in held_back:
+            continue
+        if batches.size(candidate.group) >= batches.limit_with(candidate):
+            held_back.add(candidate.group)
+        elif _wait_end_ns(candidate, due[candidate.execution_id], batches) <= now_ns:
+            return candidate
+    return None
+
+
+def _wait_end_ns(candidate: Candidate, due: int, batches: _Batches) -> int:
+    """Until when the candidate waits by its policy's choice, though there is room: never longer than it is due."""
+    size, limit = batches.size(candidate.group), batches.limit_with(candidate)
+    idle = size == 0
+    match candidate.policy:
+        case "latency":
+            chooses = prefill_ms(candidate) >= LONG_PREFILL_MS and size >= limit - limit // _RESERVED_SHARE
+            return due if chooses else candidate.queued_ns
+        case "energy" if idle and batches.others_run(candidate.group):
+            return due
+        case "cost" | "energy" | "latency_energy_balanced":
+            chooses = idle and batches.queued(candidate.group) < limit
+            gathered = candidate.queued_ns + round(1e6 * GATHER_MS[candidate.policy])
+            return min(due, gathered) if chooses else candidate.queued_ns
+        case _:
+            return candidate.queued_ns

@@ -1,0 +1,39 @@
+"""Candidates of a model whose prompt tokens and decode steps take a millisecond each by the policies' estimate."""
+
+from __future__ import annotations
+
+from actors.policies.candidate import Candidate, Cost, Group
+from protocol.plan import SchedulerPolicy
+
+MS = 1_000_000
+MACS_A_TOKEN = 200_000_000
+WEIGHTS_BYTES = 20_000_000
+
+
+def make_candidate(
+    name: str,
+    model: str = "m",
+    *,
+    policy: SchedulerPolicy = "default",
+    priority: int = 0,
+    max_sequences: int = 2,
+    prompt_tokens: int = 1,
+    max_tokens: int = 1,
+    watts: float | None = None,
+    queued_ms: int = 0,
+) -> Candidate:
+    return Candidate(
+        execution_id=name,
+        group=Group(
+            content_hash=model, quantization="native", backend="reference", kv_cache="f16", threads=1, spin_us=0,
+            prefill_chunk=256,
+        ),
+        policy=policy,
+        priority=priority,
+        max_sequences=max_sequences,
+        prompt_tokens=prompt_tokens,
+        max_tokens=max_tokens,
+        cost=Cost(prefill_macs=MACS_A_TOKEN * prompt_tokens, weights_bytes=WEIGHTS_BYTES, kv_cache_bytes=0),
+        watts=watts,
+        queued_ns=queued_ms * MS,
+    )  # fmt: skip

@@ -1,0 +1,85 @@
+"""The scheduler carries out what the policies decide: in their order, when they say, with the ranks they give."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from actors.system import System, running
+from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
+from tests.actors.fake_backend import FakeBackend
+
+LONG, SHORT = "a long prompt " * 100, "short"
+
+
+def prompts(backend: FakeBackend) -> list[int]:
+    return [len(prompt) for prompt in backend.prompts.values()]
+
+
+@pytest.mark.parametrize(
+    ("policy", "first"), [("default", LONG), ("latency", SHORT), ("latency_energy_balanced", SHORT)]
+)
+async def test_a_freed_slot_goes_to_whom_the_policy_puts_first(policy: str, first: str) -> None:
+    backend = FakeBackend()
+    async with running(make_system(backend)) as system, system.client() as client, trio.open_nursery() as nursery:
+        for count, prompt in enumerate(("first", LONG, SHORT)):
+            request = make_request(prompt, max_sequences=1, policy=policy)
+            nursery.start_soon(Stream().follow, client, request)
+            await until(lambda count=count: sum(_occupancy(system)) == count + 1)  # type: ignore[misc]
+            await until(lambda: bool(backend.live))
+        backend.emit(1, stop="eos")
+        await until(lambda: 2 in backend.live)
+        assert prompts(backend)[1] == len(first)
+        backend.emit(2, stop="eos")
+        await until(lambda: 3 in backend.live)
+        backend.emit(3, stop="eos")
+
+
+async def test_priority_goes_first() -> None:
+    backend = FakeBackend()
+    async with running(make_system(backend)) as system, system.client() as client, trio.open_nursery() as nursery:
+        for count, priority in enumerate((0, 0, 5)):
+            request = make_request("x" * (count + 1), max_sequences=1, priority=priority)
+            nursery.start_soon(Stream().follow, client, request)
+            await until(lambda count=count: sum(_occupancy(system)) == count + 1)  # type: ignore[misc]
+            await until(lambda: bool(backend.live))
+        for sequence_id in (1, 2, 3):
+            await until(lambda sequence_id=sequence_id: sequence_id in backend.live)  # type: ignore[misc]
+            backend.emit(sequence_id, stop="eos")
+    assert prompts(backend) == [1, 3, 2]
+
+
+@pytest.mark.parametrize("policy", ["cost", "energy", "latency_energy_balanced"])
+async def test_who_waits_for_company_that_never_comes_is_admitted_all_the_same(policy: str) -> None:
+    async with make_client(FakeBackend(answer=("a",))) as client:
+        assert (await record_of(client, make_request(policy=policy))).result == "a"
+
+
+async def test_who_waits_for_company_can_be_cancelled() -> None:
+    backend = FakeBackend()
+    system = make_system(backend)
+    async with running(system), system.client() as client, trio.open_nursery() as nursery:
+        stream = Stream()
+        nursery.start_soon(stream.follow, client, make_request(policy="energy", priority=-10))
+        await until(lambda: bool(stream.messages))
+        await client.cancel(stream.execution_id)
+        await stream.ended.wait()
+        assert stream.record.stop_reason == "cancelled"
+        assert _occupancy(system) == (0, 0)
+
+
+async def test_the_backend_learns_whose_prompt_comes_first() -> None:
+    backend = FakeBackend()
+    async with make_client(backend) as client, trio.open_nursery() as nursery:
+        for count, priority in enumerate((0, 10, -10)):
+            nursery.start_soon(Stream().follow, client, make_request(priority=priority))
+            await until(lambda count=count: len(backend.prompts) == count + 1)  # type: ignore[misc]
+        ranks = backend.prefill_ranks
+        assert ranks[2] < ranks[1] < ranks[3]
+        for sequence_id in (1, 2, 3):
+            backend.emit(sequence_id, stop="eos")
+
+
+def _occupancy(system: System) -> tuple[int, int]:
+    statistics = system.statistics().scheduler
+    return statistics.queued, statistics.admitted

@@ -3,12 +3,13 @@
 #   make run           build, fetch a real model, stream one answer, show its metrics
 #   make test, lint    what .ci/run runs                make format        rewrite the sources' layout
 #   make test-models   tests that need gigabytes        make bench, peers  measured claims
+#   make schemas       publish the JSON Schemas
 #   make sanitize      the core under sanitizers
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: setup develop run test test-models lint format bench bench-peers sanitize peers clean
+.PHONY: setup develop run test test-models lint schemas format bench bench-peers sanitize peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -68,6 +69,10 @@ lint: develop
 	    >build/tidy/compile_commands.json
 	$(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -hide-progress \
 	    -extra-arg=-Wno-unknown-warning-option -p build/tidy $(CURDIR)/csrc
+
+# After a change of plan, record or messages.
+schemas: setup
+	$(BIN)/python tools/write_schemas.py protocol/schemas
 
 format: develop
 	$(BIN)/ruff check --fix .

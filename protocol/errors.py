@@ -18,7 +18,11 @@ EngineError
 │   ├── CacheEntryInUse        cache_entry_in_use         a running engine has these weights mapped
 │   ├── CacheUnavailable       cache_unavailable          the directory of derived weights cannot be read or written
 │   ├── CacheFull              cache_full                 no room for derived weights: the disk's, or the cache's limit
-│   └── DownloadFailed         download_failed            a model could not be fetched or failed its checksum
+│   ├── DownloadFailed         download_failed            a model could not be fetched or failed its checksum
+│   ├── IncomparableExecutions incomparable_executions    two executions differ in more than a comparison allows
+│   ├── RecordUnreadable       record_unreadable          another version of the engine wrote the record
+│   ├── RecordStoreUnusable    record_store_unusable      the file holds no records, damaged ones, or a newer engine's
+│   └── RecordStoreUnavailable record_store_unavailable   records cannot be read or written now: full, read-only, busy
 ├── ProtocolViolation          the connection is closed after it is reported
 │   ├── BadFrame               bad_frame                  not a frame, not msgpack, or nested or sized beyond the caps
 │   ├── FrameTooLarge          frame_too_large            the length prefix is over the cap
@@ -121,6 +125,22 @@ class CacheFull(RequestRefused):
 
 class DownloadFailed(RequestRefused):
     code = "download_failed"
+
+
+class IncomparableExecutions(RequestRefused):
+    code = "incomparable_executions"
+
+
+class RecordUnreadable(RequestRefused):
+    code = "record_unreadable"
+
+
+class RecordStoreUnusable(RequestRefused):
+    code = "record_store_unusable"
+
+
+class RecordStoreUnavailable(RequestRefused):
+    code = "record_store_unavailable"
 
 
 class ProtocolViolation(EngineError):

@@ -17,6 +17,8 @@ EXIT_CODES: dict[str, int] = {
     "unknown_execution": 3,
     "unsupported_backend": 3,
     "unsupported_quantization": 3,
+    "incomparable_executions": 3,
+    "record_unreadable": 3,
     # the model
     "download_failed": 4,
     "invalid_model": 4,
@@ -32,6 +34,8 @@ EXIT_CODES: dict[str, int] = {
     "cache_full": 6,
     "cache_unavailable": 6,
     "out_of_memory_budget": 6,
+    "record_store_unavailable": 6,
+    "record_store_unusable": 6,
     "overloaded": 6,
     "shutting_down": 6,
     "slow_consumer": 6,
@@ -58,12 +62,12 @@ Exit codes:
   2    wrong usage
   3    request refused: invalid_request, invalid_plan, invalid_template, prompt_too_long,
        unknown_execution, unknown_cache_entry, cache_entry_in_use, unsupported_backend,
-       unsupported_quantization
+       unsupported_quantization, incomparable_executions, record_unreadable
   4    model: unknown_model, invalid_model, unsupported_model, download_failed
   5    engine unreachable or protocol broken: engine_unreachable, bad_frame, frame_too_large,
        unknown_message, unsupported_protocol
   6    engine unavailable: overloaded, shutting_down, slow_consumer, out_of_memory_budget,
-       cache_full, cache_unavailable
+       cache_full, cache_unavailable, record_store_unavailable, record_store_unusable
   7    energy_unavailable
   130  interrupted or cancelled
 """

@@ -1,0 +1,144 @@
+"""What the store of records holds: a chain of entries, each sealed by the hash of all before it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from protocol.model import Value
+from protocol.plan import ExecutionPlan
+from protocol.record import ExecutionRecord, StopReason
+
+Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")]
+"""UTC, ISO 8601, always to the microsecond, so that the order of texts is the order of times."""
+Sequence = Annotated[int, Field(ge=1, le=2**63 - 1)]
+"""An entry's place in the chain, from 1, without gaps."""
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Raises ValueError for a moment without a time zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} names no time zone")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+class InterruptedExecution(Value):
+    """What is known of an execution whose engine ended before it did."""
+
+    execution_id: str
+    engine_version: str
+    plan: ExecutionPlan
+    plan_fingerprint: str
+    prompt_token_ids: tuple[int, ...]
+    stop_reason: Literal["interrupted"] = "interrupted"
+
+
+class UnfinishedExecution(Value):
+    """An execution that has begun and is in no entry yet."""
+
+    started_at: Timestamp
+    pid: int
+    """Of the process that runs it."""
+    running: bool
+    """Whether that process lives; if not, the next start of an engine makes it an interrupted one."""
+    execution: InterruptedExecution
+
+
+class FinishedEntry(Value):
+    kind: Literal["finished"] = "finished"
+    sequence: Sequence
+    started_at: Timestamp | None
+    """``None`` where the store was not told of its start."""
+    recorded_at: Timestamp
+    record: ExecutionRecord
+
+
+class InterruptedEntry(Value):
+    kind: Literal["interrupted"] = "interrupted"
+    sequence: Sequence
+    started_at: Timestamp
+    recorded_at: Timestamp
+    """When it was found, not when it was interrupted."""
+    record: InterruptedExecution
+
+
+class PrunedEntry(Value):
+    """Says that the entries up to ``through_sequence`` were removed on purpose."""
+
+    kind: Literal["pruned"] = "pruned"
+    sequence: Sequence
+    recorded_at: Timestamp
+    through_sequence: Sequence
+    through_hash: str
+    """Of the last entry removed: what the chain now starts from."""
+    entries_removed: int
+
+
+Entry = Annotated[FinishedEntry | InterruptedEntry | PrunedEntry, Field(discriminator="kind")]
+ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry, config=ConfigDict(defer_build=True))
+
+
+class ExecutionSummary(Value):
+    """A line of a list of executions. Unknown is ``None``."""
+
+    sequence: Sequence
+    execution_id: str
+    started_at: str | None
+    recorded_at: str
+    model: str
+    backend: str | None
+    quantization: str
+    stop_reason: str
+    tokens_total: int | None
+    tokens_per_sec: float | None
+    watts_avg: float | None
+    tokens_per_watt: float | None
+    energy_kind: str | None
+    """As in :class:`protocol.metrics.EnergyReport`: what the figures of energy are worth."""
+
+
+class RecordFilter(Value):
+    """Which executions to list; ``None`` is any."""
+
+    model: str | None = None
+    """The name it ran under."""
+    quantization: str | None = None
+    stop_reason: StopReason | Literal["interrupted"] | None = None
+    since: Timestamp | None = None
+    """Recorded at this moment or later."""
+    until: Timestamp | None = None
+    """Recorded before this moment."""
+
+
+class ChainPosition(Value):
+    """A place in a chain. Written down elsewhere, it proves later that nothing up to it was changed."""
+
+    sequence: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    """0 is the start of a chain, before its first entry."""
+    hash: str
+    """``sha256:`` and 64 hexadecimal digits."""
+
+
+class ChainFault(Value):
+    """The first place where a chain is broken."""
+
+    sequence: int
+    kind: Literal["anchor", "gap", "link", "content", "columns", "head", "witness"]
+    """``anchor``: the chain does not start where it was made or pruned; ``gap``: entries are missing; ``link``: the
+    entry does not follow from the one before; ``content``: it is not what was hashed; ``columns``: what the store
+    searches by is not what the entry says; ``head``: the chain does not end where the store last wrote; ``witness``:
+    it does not hold the position that was written down elsewhere."""
+    reason: str
+
+
+class ChainReport(Value):
+    entries: int
+    """That were read and found whole."""
+    anchor: ChainPosition
+    """What the first of them follows from."""
+    head: ChainPosition
+    """Where the store says that its chain ends."""
+    fault: ChainFault | None
+    """``None``: the chain is whole."""

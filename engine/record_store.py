@@ -60,6 +60,7 @@ _UNFINISHED = (
     "SELECT boot_id, pid_namespace, pid, started_ticks, content, execution_id, started_at "
     "FROM unfinished ORDER BY started_at"
 )
+_COUNT_UP_TO = "SELECT count(*) FROM entries WHERE execution_id IS NOT NULL AND sequence <= ?"
 _LAST_BEFORE = (
     "SELECT sequence, hash FROM entries WHERE execution_id IS NOT NULL "
     "AND sequence < coalesce((SELECT min(sequence) FROM entries WHERE recorded_at >= ?), 9223372036854775807) "
@@ -162,7 +163,7 @@ class RecordStore:
             return tuple(self._interrupted(connection, content, execution_id) for *_, content, execution_id, _ in ended)
 
     def prune(self, recorded_before: datetime) -> int:
-        """Remove the oldest entries, up to the first recorded at ``recorded_before`` or later; how many they were.
+        """Remove the oldest entries, up to the first recorded at ``recorded_before`` or later; how many executions.
 
         An entry in the chain says what was removed, and the chain starts behind it from then on.
         """
@@ -172,9 +173,9 @@ class RecordStore:
             if last is None:
                 return 0
             connection.execute("PRAGMA secure_delete = ON")
-            count = connection.execute("SELECT count(*) FROM entries WHERE sequence <= ?", last[:1]).fetchone()[0]
+            count = connection.execute(_COUNT_UP_TO, last[:1]).fetchone()[0]
             self._append(
-                connection, kind="pruned", through_sequence=last[0], through_hash=last[1], entries_removed=count
+                connection, kind="pruned", through_sequence=last[0], through_hash=last[1], executions_removed=count
             )
             connection.execute("UPDATE chain SET anchor_sequence = ?, anchor_hash = ?", last)
             connection.execute("DELETE FROM entries WHERE sequence <= ?", last[:1])

@@ -73,7 +73,7 @@ class PrunedEntry(Value):
     through_sequence: Sequence
     through_hash: str
     """Of the last entry removed: what the chain now starts from."""
-    entries_removed: int
+    executions_removed: int
 
 
 Entry = Annotated[FinishedEntry | InterruptedEntry | PrunedEntry, Field(discriminator="kind")]

@@ -1,0 +1,457 @@
+"""Execution records on disk: found again as they were, in order, by whoever looks."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import shutil
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.record_database import RecordDatabase
+from engine.record_store import RecordStore
+from protocol.errors import (
+    InternalError,
+    RecordStoreUnavailable,
+    RecordStoreUnusable,
+    RecordUnreadable,
+    UnknownExecution,
+)
+from protocol.record_entry import FinishedEntry, InterruptedEntry, RecordFilter, timestamp
+from tests.engine.record_factory import (
+    ALICE,
+    BOB,
+    START,
+    Clock,
+    Processes,
+    begin,
+    metrics,
+    open_store,
+    plan_with,
+    record_with,
+    run,
+    tampering,
+)
+from tests.tools.executions import make_plan, make_record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "records" / "records.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[RecordStore]:
+    with open_store(path) as opened:
+        yield opened
+
+
+def ids(store: RecordStore, wanted: RecordFilter | None = None) -> list[str]:
+    return [entry.summary().execution_id for entry in store.iterate(wanted or RecordFilter())]
+
+
+def test_a_record_is_found_as_it_was(store: RecordStore) -> None:
+    begin(store, "one")
+    store.finish(make_record(execution_id="one"))
+    entry = store.get("one").decode()
+    assert isinstance(entry, FinishedEntry)
+    assert entry.record == make_record(execution_id="one")
+    assert entry.sequence == 1
+    assert entry.started_at == "2030-01-01T00:00:00.000000Z"
+    assert entry.recorded_at == "2030-01-01T00:00:01.000000Z"
+
+
+def test_it_is_found_after_the_store_was_closed(path: Path) -> None:
+    with open_store(path) as store:
+        run(store, "one")
+    with open_store(path) as store:
+        assert ids(store) == ["one"]
+
+
+def test_one_that_was_never_begun_is_kept_without_its_start(store: RecordStore) -> None:
+    store.finish(make_record(execution_id="one"))
+    entry = store.get("one").decode()
+    assert isinstance(entry, FinishedEntry)
+    assert entry.started_at is None
+
+
+def test_what_is_not_there_is_unknown_and_what_runs_is_unfinished(store: RecordStore) -> None:
+    begin(store, "one")
+    for execution_id, unfinished in (("one", True), ("none", False), ("\udcff", False)):
+        with pytest.raises(UnknownExecution) as unknown:
+            store.get(execution_id)
+        assert unknown.value.params["unfinished"] is unfinished
+
+
+def test_an_execution_is_begun_and_recorded_once(store: RecordStore) -> None:
+    begin(store, "one")
+    with pytest.raises(InternalError, match="begun already"):
+        begin(store, "one")
+    store.finish(make_record(execution_id="one"))
+    for again in (lambda: begin(store, "one"), lambda: store.finish(make_record(execution_id="one"))):
+        with pytest.raises(InternalError, match="recorded already"):
+            again()
+    assert store.head().sequence == 1
+
+
+def test_pages_go_from_the_newest_to_the_oldest(store: RecordStore) -> None:
+    run(store, *"abcde")
+    first = store.page(limit=2)
+    second = store.page(limit=2, before=first[-1].sequence)
+    third = store.page(limit=2, before=second[-1].sequence)
+    assert [[entry.columns.execution_id for entry in page] for page in (first, second, third)] == [
+        ["e", "d"],
+        ["c", "b"],
+        ["a"],
+    ]
+    for limit in (0, 1001):
+        with pytest.raises(ValueError, match="1 to 1000"):
+            store.page(limit=limit)
+
+
+def test_all_are_read_a_page_at_a_time(store: RecordStore) -> None:
+    names = [f"{n:03}" for n in range(150)]
+    run(store, *names)
+    reading = store.iterate()
+    newest = next(reading)
+    run(store, "later")
+    assert [newest.columns.execution_id, *(entry.columns.execution_id for entry in reading)] == names[::-1]
+
+
+def test_a_list_is_narrowed_by_what_an_execution_was(store: RecordStore) -> None:
+    run(store, "small")
+    store.finish(record_with(plan_with(quantization="q8_0"), execution_id="quantized"))
+    store.finish(record_with(plan_with(model_ref__name="large"), execution_id="large", stop_reason="eos"))
+    assert ids(store, RecordFilter(model="tiny")) == ["quantized", "small"]
+    assert ids(store, RecordFilter(quantization="q8_0")) == ["quantized"]
+    assert ids(store, RecordFilter(stop_reason="eos")) == ["large"]
+    assert ids(store, RecordFilter(model="large", quantization="q8_0")) == []
+
+
+def test_a_list_is_narrowed_by_when_it_was_recorded(store: RecordStore) -> None:
+    run(store, *"abcd")  # recorded 1, 2, 3 and 4 seconds after the start
+    moments = [timestamp(START + timedelta(seconds=n)) for n in range(6)]
+    assert ids(store, RecordFilter(since=moments[3])) == ["d", "c"]
+    assert ids(store, RecordFilter(until=moments[3])) == ["b", "a"]
+    assert ids(store, RecordFilter(since=moments[2], until=moments[3])) == ["b"]
+
+
+def test_times_are_utc_and_name_it() -> None:
+    east = datetime.fromisoformat("2030-01-01T01:30:00+02:00")
+    assert timestamp(east) == "2029-12-31T23:30:00.000000Z"
+    with pytest.raises(ValueError, match="time zone"):
+        timestamp(datetime(2030, 1, 1))  # noqa: DTZ001
+
+
+def test_a_summary_is_what_a_list_shows(store: RecordStore) -> None:
+    run(store, "one", metrics=metrics(tokens_per_sec=12.5))
+    summary = store.get("one").summary()
+    assert (summary.model, summary.quantization, summary.backend) == ("tiny", "native", "cpu_avx2")
+    assert (summary.tokens_total, summary.tokens_per_sec, summary.watts_avg) == (3, 12.5, None)
+    assert summary.energy_kind == "unavailable"
+
+
+def test_an_unfinished_execution_of_an_ended_process_was_interrupted(path: Path) -> None:
+    with open_store(path) as store:
+        begin(store, "one")
+    with open_store(path, owner=BOB) as store:
+        (recovered,) = store.recover()
+        entry = recovered.decode()
+        assert isinstance(entry, InterruptedEntry)
+        assert entry.started_at == timestamp(START)
+        assert entry.record.stop_reason == "interrupted"
+        assert entry.record.plan == make_plan()
+        assert entry.record.prompt_token_ids == (1, 2)
+        assert recovered.summary().tokens_per_sec is None
+        assert ids(store, RecordFilter(stop_reason="interrupted")) == ["one"]
+        assert store.unfinished() == ()
+        assert store.recover() == ()
+        assert store.verify_chain().fault is None
+
+
+def test_a_living_process_keeps_its_executions(path: Path) -> None:
+    with open_store(path) as alice, open_store(path, owner=BOB, processes=Processes(ALICE, BOB)) as bob:
+        begin(alice, "hers")
+        begin(bob, "his")
+        assert bob.recover() == ()
+        assert [(mark.pid, mark.running) for mark in bob.unfinished()] == [(ALICE.pid, True), (BOB.pid, True)]
+        alice.finish(make_record(execution_id="hers"))
+        assert [mark.execution.execution_id for mark in bob.unfinished()] == ["his"]
+
+
+def test_an_older_engines_mark_is_sealed_as_it_is(path: Path) -> None:
+    with open_store(path) as store:
+        begin(store, "one")
+        with tampering(path) as connection:
+            connection.execute("""UPDATE unfinished SET content = replace(content, '"spin_us":50', '"spins":"many"')""")
+        with pytest.raises(RecordUnreadable):
+            store.unfinished()
+    with open_store(path, owner=BOB) as store:
+        (entry,) = store.recover()
+        assert '"spins":"many"' in entry.content
+        assert entry.summary().model == "tiny"
+        with pytest.raises(RecordUnreadable, match="export it as it is"):
+            entry.decode()
+        assert store.verify_chain().fault is None
+
+
+def test_pruning_removes_the_oldest_and_says_so(path: Path) -> None:
+    with open_store(path) as store:
+        run(store, *"abcd", result="a secret " * 1000)
+        size = path.stat().st_size + path.with_name(path.name + "-wal").stat().st_size
+        assert store.prune(START + timedelta(seconds=3)) == 2
+        assert ids(store) == ["d", "c"]
+        report = store.verify_chain()
+        assert (report.fault, report.entries, report.anchor.sequence, report.head.sequence) == (None, 3, 2, 5)
+        assert store.prune(START + timedelta(seconds=3)) == 0
+        assert store.prune(START + timedelta(days=1)) == 2
+        assert store.prune(START + timedelta(days=1)) == 0
+        run(store, "e")
+        assert ids(store) == ["e"]
+        assert store.verify_chain().fault is None
+        assert store.prune(START + timedelta(days=1)) == 1
+    assert path.stat().st_size < size / 2
+    assert b"a secret" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "UPDATE entries SET hash = ''",
+        "DELETE FROM entries",
+        "INSERT INTO entries SELECT 9, kind, recorded_at, 'x', model, quantization, stop_reason, previous, hash, content "
+        "FROM entries",
+        "INSERT OR REPLACE INTO entries SELECT * FROM entries",
+    ],
+)
+def test_entries_are_only_ever_appended(store: RecordStore, path: Path, mistake: str) -> None:
+    run(store, "one")
+    with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.IntegrityError, match="entries"):
+        connection.execute(mistake)
+    assert store.verify_chain().fault is None
+
+
+def test_threads_share_a_store(store: RecordStore) -> None:
+    def write(name: str) -> None:
+        for n in range(20):
+            run(store, f"{name}{n}")
+            store.page(limit=5)
+
+    threads = [Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ids(store)) == sorted(f"{name}{n}" for name in "abcd" for n in range(20))
+    report = store.verify_chain()
+    assert (report.fault, report.entries) == (None, 80)
+
+
+def test_only_its_owner_may_read_it(store: RecordStore, path: Path) -> None:
+    run(store, "one")
+    files = list(path.parent.iterdir())
+    assert len(files) == 3
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+# --- files that are no store, or cannot be one now -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database, but long enough to be taken for the header of one" * 20, b"short"]
+)
+def test_another_kind_of_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(RecordStoreUnusable, match="no database") as refused:
+        open_store(path)
+    assert refused.value.params["reason"] == "foreign"
+    assert path.read_bytes() == content
+
+
+def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE entries (anything)")
+    content = path.read_bytes()
+    with pytest.raises(RecordStoreUnusable, match="another program") as refused:
+        open_store(path)
+    assert refused.value.params == {"path": str(path), "reason": "foreign"}
+    assert path.read_bytes() == content
+
+
+def test_a_newer_engines_store_is_refused_and_left_alone(path: Path) -> None:
+    with open_store(path) as store:
+        run(store, "one")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    with pytest.raises(RecordStoreUnusable, match="newer engine") as refused:
+        open_store(path)
+    assert refused.value.params["reason"] == "newer_schema"
+
+
+def test_a_damaged_store_is_told(path: Path) -> None:
+    with open_store(path) as store:
+        run(store, *(f"{n}" for n in range(30)))
+    content = bytearray(path.read_bytes())
+    content[4096:] = os.urandom(len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(RecordStoreUnusable) as refused, open_store(path) as store:
+        store.verify_chain()
+    assert refused.value.params["reason"] == "damaged"
+
+
+@pytest.mark.parametrize("damage", ["DELETE FROM chain", "DROP TABLE entries", "UPDATE chain SET head_sequence = 'x'"])
+def test_a_store_without_its_parts_is_damaged(store: RecordStore, path: Path, damage: str) -> None:
+    run(store, "one")
+    with tampering(path) as connection:
+        connection.execute(damage)
+    for use in (store.verify_chain, lambda: run(store, "two")):
+        with pytest.raises(RecordStoreUnusable) as refused:
+            use()
+        assert refused.value.params["reason"] == "damaged"
+
+
+def test_a_mark_of_no_process_is_damage(store: RecordStore, path: Path) -> None:
+    begin(store, "one")
+    for pid in ("'x'", "-1", "0", "99999999999"):
+        with tampering(path) as connection:
+            connection.execute(f"UPDATE unfinished SET pid = {pid}")  # noqa: S608
+        with pytest.raises(RecordStoreUnusable, match="no process"):
+            store.recover()
+
+
+def test_a_place_where_no_file_can_be_is_told() -> None:
+    with pytest.raises(RecordStoreUnavailable) as refused:
+        open_store(Path("/proc/records.sqlite"))
+    assert refused.value.params["reason"] == "unwritable"
+
+
+@contextmanager
+def without_root() -> Iterator[None]:
+    """Root may write what it may not."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_read_only_store_takes_nothing() -> None:
+    folder = Path(tempfile.mkdtemp())  # not tmp_path, whose parents others may not enter
+    try:
+        path = folder / "records.sqlite"
+        with open_store(path) as store:
+            run(store, "one")
+        path.chmod(0o444)
+        folder.chmod(0o555)
+        with without_root(), pytest.raises(RecordStoreUnavailable) as refused, open_store(path) as store:
+            begin(store, "two")
+        assert refused.value.params["reason"] in {"read_only", "unwritable"}
+    finally:
+        folder.chmod(0o700)
+        shutil.rmtree(folder)
+
+
+def test_a_full_disk_loses_only_what_did_not_fit(store: RecordStore, path: Path) -> None:
+    run(store, "one")
+    begin(store, "two")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    written = path.with_name(path.name + "-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (written + 10_000, limits[1]))
+    try:
+        with pytest.raises(RecordStoreUnavailable):
+            store.finish(make_record(execution_id="two", result="x" * 100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [mark.execution.execution_id for mark in store.unfinished()] == ["two"]
+    store.finish(make_record(execution_id="two"))
+    assert ids(store) == ["two", "one"]
+    assert store.verify_chain().fault is None
+
+
+def test_a_full_file_is_told_by_its_name(path: Path) -> None:
+    database = RecordDatabase(path)
+    with database.reading() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(RecordStoreUnavailable) as refused, database.writing(durable=True) as connection:
+        connection.execute("UPDATE chain SET store_id = ?", ("x" * 100_000,))
+    assert refused.value.params["reason"] == "disk_full"
+    database.close()
+
+
+# --- the codec -------------------------------------------------------------------------------------------------------
+
+TEXTS = st.text(st.characters(codec="utf-8"))
+FIGURES = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+TOKENS = st.lists(st.integers(0, 2**63)).map(tuple)
+
+
+@given(result=TEXTS, name=TEXTS, token_ids=TOKENS, figures=st.tuples(FIGURES, FIGURES), seed=st.integers(0, 2**63 - 1))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_record_comes_back_to_the_bit(
+    store: RecordStore,
+    result: str,
+    name: str,
+    token_ids: tuple[int, ...],
+    figures: tuple[float | None, float | None],
+    seed: int,
+) -> None:
+    record = record_with(
+        plan_with(model_ref__name=name, sampling__seed=seed),
+        execution_id=f"{store.head().sequence} {name}",
+        result=result,
+        token_ids=token_ids,
+        metrics=metrics(tokens_per_sec=figures[0], watts_avg=figures[1]),
+    )
+    store.finish(record)
+    entry = store.get(record.execution_id).decode()
+    assert isinstance(entry, FinishedEntry)
+    assert entry.record == record
+    back = (entry.record.metrics.tokens_per_sec, entry.record.metrics.watts_avg)
+    assert [_sign(figure) for figure in back] == [_sign(figure) for figure in figures]
+    assert record.execution_id in ids(store, RecordFilter(model=name))
+    assert store.verify_chain().fault is None
+
+
+def _sign(figure: float | None) -> float | None:
+    return None if figure is None else math.copysign(1.0, figure)
+
+
+def test_a_path_that_is_no_unicode_is_kept_escaped(store: RecordStore) -> None:
+    plan = plan_with(model_ref__path="/models/\udcff.gguf", model_ref__name="\udcff")
+    store.begin("one", plan, (), START)
+    store.finish(record_with(plan, execution_id="one"))
+    entry = store.get("one").decode()
+    assert isinstance(entry, FinishedEntry)
+    assert entry.record.plan.model_ref.path == "/models/\\udcff.gguf"
+    assert ids(store, RecordFilter(model="\udcff")) == ["one"]
+    assert store.verify_chain().fault is None
+
+
+def test_no_clock_that_runs_backwards_disturbs_the_order(path: Path) -> None:
+    class Backwards(Clock):
+        def __call__(self) -> Any:
+            return datetime(2030, 1, 1, tzinfo=UTC) - (super().__call__() - START)
+
+    with open_store(path, clock=Backwards()) as store:
+        run(store, *"abc")
+        assert ids(store) == ["c", "b", "a"]
+        assert store.verify_chain().fault is None

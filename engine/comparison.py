@@ -173,7 +173,8 @@ def _quotient(metric: _Metric, a: ExecutionRecord, b: ExecutionRecord) -> tuple[
     left, right = _figure(metric, a), _figure(metric, b)
     if not left or right is None:
         return None, f"A: {metric.name} is 0"
-    return right / left, None
+    ratio = right / left
+    return (ratio, None) if math.isfinite(ratio) else (None, "the ratio is too large for a number")
 
 
 def _figure(metric: _Metric, record: ExecutionRecord) -> float | None:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 KILLS = 10
 # Forks one child a line it reads, so that many can be killed without each loading Python anew.
 WRITER = """
-    import os, sys
+    import os, signal, sys
     from datetime import UTC, datetime
     from pathlib import Path
     from engine.record_store import RecordStore
@@ -32,6 +32,10 @@ WRITER = """
 
     def write(name, count):
         with RecordStore(Path(sys.argv[1])) as store:
+            if count == 0:
+                store.begin(name, make_plan(), (1, 2), datetime.now(UTC))
+                os.write(1, f"begun {name}\\n".encode())
+                signal.pause()
             for n in range(count):
                 execution_id = f"{name}-{n}"
                 store.begin(execution_id, make_plan(), (1, 2), datetime.now(UTC))
@@ -57,13 +61,13 @@ class Writer:
     def __init__(self, path: Path) -> None:
         command = [sys.executable, "-c", textwrap.dedent(WRITER), str(path)]
         self._process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
         )
         self.begun: set[str] = set()
         self.finished: set[str] = set()
 
     def start(self, name: str, count: int = 1_000_000) -> int:
-        """The id of the child that writes executions of that name."""
+        """The id of the child that writes executions of that name; of 0 it begins one and does not go on."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{name} {count}\n")
         self._process.stdin.flush()
@@ -77,13 +81,13 @@ class Writer:
         while self._read()[0] != "ended":
             pass
 
-    def wait_for_one(self) -> None:
-        """Until the child has recorded another execution."""
-        while self._read()[0] != "finished":
+    def wait_for_one(self, word: str = "finished") -> None:
+        """Until the child has recorded, or begun, another execution."""
+        while self._read()[0] != word:
             pass
 
     def close(self) -> None:
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)  # the child too, which has the pipe as well
         self._process.communicate()
 
     def _read(self) -> tuple[str, str]:
@@ -140,15 +144,14 @@ def test_no_kill_loses_a_record_or_breaks_the_chain(path: Path) -> None:
 def test_a_killed_processs_execution_is_interrupted_and_a_living_ones_is_not(path: Path) -> None:
     with RecordStore(path) as store, writer(path) as other:
         begin(store, "mine")
-        pid = other.start("theirs")
-        other.wait_for_one()
-        os.kill(pid, signal.SIGSTOP)
+        pid = other.start("theirs", 0)
+        other.wait_for_one("begun")
         with RecordStore(path) as second:
-            second.recover()
-            assert "interrupted" not in recorded(second).values()
+            assert second.recover() == ()
+            assert [mark.running for mark in second.unfinished()] == [True, True]
         os.kill(pid, signal.SIGKILL)
         other.wait()
-        store.recover()
+        assert [entry.columns.execution_id for entry in store.recover()] == ["theirs"]
         assert [mark.execution.execution_id for mark in store.unfinished()] == ["mine"]
 
 

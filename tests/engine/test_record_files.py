@@ -9,8 +9,10 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -38,6 +40,22 @@ def test_only_its_owner_may_read_it(store: RecordStore, path: Path) -> None:
     assert len(files) == 3
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_store_is_made_once_however_many_open_it(tmp_path: Path) -> None:
+    def open_and_run(name: str, path: Path, together: Barrier) -> None:
+        together.wait()
+        with open_store(path) as store:
+            run(store, name)
+
+    with ThreadPoolExecutor(6) as pool:
+        for attempt in range(10):
+            path, together = tmp_path / f"{attempt}.sqlite", Barrier(6)
+            for done in [pool.submit(open_and_run, name, path, together) for name in "abcdef"]:
+                done.result()
+            with open_store(path) as store:
+                report = store.verify_chain()
+                assert (report.fault, report.entries) == (None, 6)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +172,19 @@ def test_a_full_disk_loses_only_what_did_not_fit(store: RecordStore, path: Path)
     store.finish(make_record(execution_id="two"))
     assert [entry.columns.execution_id for entry in store.iterate()] == ["two", "one"]
     assert store.verify_chain().fault is None
+
+
+def test_a_store_that_stays_locked_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.record_database._BUSY_S", 0.05)
+    with open_store(path) as store, closing(sqlite3.connect(path)) as other:
+        run(store, "one")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RecordStoreUnavailable) as refused:
+            begin(store, "two")
+        assert refused.value.params["reason"] == "busy"
+        assert len(store.page()) == 1, "readers do not wait"
+        other.rollback()
+        run(store, "two")
 
 
 def test_a_full_file_is_told_by_its_name(path: Path) -> None:

@@ -204,6 +204,7 @@ def test_pruning_removes_the_oldest_and_says_so(path: Path) -> None:
         run(store, *"abcd", result="a secret " * 1000)
         size = path.stat().st_size + path.with_name(path.name + "-wal").stat().st_size
         assert store.prune(START + timedelta(seconds=3)) == 2
+        assert path.with_name(path.name + "-wal").stat().st_size == 0
         assert ids(store) == ["d", "c"]
         report = store.verify_chain()
         assert (report.fault, report.entries, report.anchor.sequence, report.head.sequence) == (None, 3, 2, 5)

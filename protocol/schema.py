@@ -11,11 +11,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from protocol.answers import TaggedEngineMessage
 from protocol.comparison import ExperimentResult, RepeatVerdict
-from protocol.messages import TaggedClientMessage, TaggedEngineMessage
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.record import ExecutionRecord
 from protocol.record_entry import Entry
+from protocol.requests import TaggedClientMessage
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PUBLISHED: dict[str, Any] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -44,6 +45,14 @@ class Inbox(Generic[Message]):
     def put_nowait(self, message: Message) -> None:
         """Send to an inbox whose size was chosen so that this cannot fail. Raises trio.WouldBlock if it was not."""
         self._send.send_nowait(message)
+
+    def take_waiting(self) -> list[Message]:
+        """What has been sent and not yet received; without waiting."""
+        taken: list[Message] = []
+        with suppress(trio.WouldBlock):
+            while True:
+                taken.append(self._receive.receive_nowait())
+        return taken
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         while True:

@@ -3,7 +3,8 @@
 Owns        the executions that have a plan and no record yet, and the worker-thread jobs
 Receives    ClientRequest, Abandon, Stop from the api server; from below, what the scheduler, the executor and the
             energy sampler tell about executions
-Sends       Deliver, Drained to the api server; Enqueue, Withdraw to the scheduler; ReadEnergy to the energy sampler
+Sends       Deliver, Drained to the api server; Enqueue, Withdraw to the scheduler; ReadEnergy to the energy sampler;
+            BeginRecord, FinishRecord to the recorder
 Fails when  the domain raises anything but a typed error, or an actor below tells of an execution that it cannot know
 """
 
@@ -11,14 +12,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 import trio
 
 from actors.base import Actor, Inbox
-from actors.execution import Execution, measured_watts
+from actors.execution import Execution, ended_event
+from actors.executions import Executions
 from actors.jobs import Jobs
 from actors.limits import Limits
 from actors.messages import (
@@ -34,12 +36,15 @@ from actors.messages import (
     EnergyRead,
     Enqueue,
     ExecutionEvent,
+    FinishRecord,
     Halted,
     PowerExceeded,
     Preparing,
     Queued,
     QueueFull,
     ReadEnergy,
+    Recorded,
+    RecorderRequest,
     SchedulerRequest,
     Started,
     StartFailed,
@@ -48,18 +53,21 @@ from actors.messages import (
     Withdraw,
     Withdrawn,
 )
-from actors.ports import Outside
+from actors.observers import Observers
+from actors.ports import Outside, Prepared
 from actors.questions import Questions
 from actors.status import report_status
 from engine.machine import memory_peak_mb
 from protocol.answers import Done, EngineMessage, Failed, StatusReport
 from protocol.codec import failed
 from protocol.errors import Overloaded, ShuttingDown, UnknownExecution, error_from_wire
-from protocol.plan import RunRequest
-from protocol.record import StopReason
-from protocol.requests import Cancel, Evaluate, Quantize, Run, Shutdown, Status
+from protocol.events import EventBody, PreparingEvent, TokensEvent
+from protocol.record import ExecutionRecord, StopReason
+from protocol.requests import Cancel, Evaluate, Quantize, Replay, Run, Shutdown, Status, Subscribe, Unsubscribe
 
 _RETRY_MS = 1000
+Asked = TypeVar("Asked")
+"""What a plan is made of: a request, or the name of an execution to repeat."""
 
 
 class ControlPlane(Actor):
@@ -70,6 +78,7 @@ class ControlPlane(Actor):
         api_server: Inbox[ToApiServer],
         scheduler: Inbox[SchedulerRequest],
         energy_sampler: Inbox[ReadEnergy],
+        recorder: Inbox[RecorderRequest],
         outside: Outside,
         limits: Limits,
     ) -> None:
@@ -78,14 +87,18 @@ class ControlPlane(Actor):
         self._api_server = api_server
         self._scheduler = scheduler
         self._energy_sampler = energy_sampler
+        self._recorder = recorder
         self._domain = outside.domain
         self._energy = outside.energy
         self._backend_statistics = outside.backend_statistics
         self._limits = limits
+        self._executions = Executions()
+        self._observers = Observers()
         self._workers = trio.CapacityLimiter(limits.workers)
-        self._questions = Questions(outside.domain, self._workers, limits, self._reply, self._disturb)
-        self._executions: dict[str, Execution] = {}
+        self._questions = Questions(outside.domain, self._workers, limits, self._reply, self._executions.disturb)
         self._jobs = Jobs(self._on_job_ended)
+        self._ended: dict[str, ExecutionRecord] = {}
+        """What is being recorded."""
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
         self._watts: float | None = None
@@ -116,11 +129,18 @@ class ControlPlane(Actor):
                 await self._reply(request.connection_id, self._status(message.request_id))
             case Cancel():
                 await self._cancel(request.connection_id, message)
+            case Subscribe():
+                await self._deliver(self._observers.subscribe(request.connection_id, message))
+            case Unsubscribe():
+                await self._deliver(self._observers.unsubscribe(request.connection_id, (message.subscription,)))
+                await self._reply(request.connection_id, Done(request_id=message.request_id))
             case Shutdown():
                 self._shutdowns.append(request)
                 await self._stop()
             case Run():
-                await self._begin(request, partial(self._prepare, request, message.request))
+                await self._begin(request, partial(self._prepare, request, self._domain.prepare, message.request))
+            case Replay():
+                await self._begin(request, partial(self._prepare, request, self._domain.recorded, message.execution_id))
             case Quantize() | Evaluate():
                 await self._begin(request, partial(self._questions.operate, request.connection_id, message))
             case _:
@@ -142,11 +162,9 @@ class ControlPlane(Actor):
             await self._reply(connection_id, failure)
         await self._stop_if_drained()
 
-    async def _prepare(self, request: ClientRequest, run_request: RunRequest) -> None:
+    async def _prepare(self, request: ClientRequest, decide: Callable[[Asked], Prepared], asked: Asked) -> None:
         """Freeze the plan in a worker thread, then queue the execution."""
-        prepared = await trio.to_thread.run_sync(
-            self._domain.prepare, run_request, limiter=self._workers, abandon_on_cancel=True
-        )
+        prepared = await trio.to_thread.run_sync(decide, asked, limiter=self._workers, abandon_on_cancel=True)
         # Nothing may be queued for a client that went, or an engine that began to stop, just now.
         await trio.lowlevel.checkpoint_if_cancelled()
         await self._enqueue(
@@ -163,18 +181,18 @@ class ControlPlane(Actor):
         )
 
     async def _enqueue(self, execution: Execution) -> None:
-        self._executions[execution.execution_id] = execution
+        self._executions.add(execution)
         enqueue = Enqueue(
             candidate=execution.candidate(self._watts), plan=execution.plan, prompt_token_ids=execution.prompt_token_ids
         )
         try:
             await self._scheduler.put(enqueue)
         except trio.Cancelled:
-            del self._executions[execution.execution_id]
+            self._executions.remove(execution)
             raise
 
     async def _cancel(self, connection_id: int, message: Cancel) -> None:
-        execution = self._executions.get(message.execution_id)
+        execution = self._executions.find(message.execution_id)
         if execution is None:
             error = UnknownExecution(
                 f"no execution {message.execution_id!r} is in progress", execution_id=message.execution_id
@@ -186,10 +204,11 @@ class ControlPlane(Actor):
 
     async def _abandon(self, request: Abandon) -> None:
         self._jobs.cancel(request.connection_id, request.request_ids)
+        self._observers.unsubscribe(request.connection_id, request.request_ids)
         await self._withdraw(
             [
                 execution
-                for execution in self._executions.values()
+                for execution in self._executions
                 if execution.connection_id == request.connection_id and execution.request_id in request.request_ids
             ],
             "client_gone",
@@ -206,7 +225,7 @@ class ControlPlane(Actor):
             self._stopping = True
             self._jobs.cancel_all()
             self.nursery.start_soon(self._stop_at_last)
-            await self._withdraw(list(self._executions.values()), "shutdown")
+            await self._withdraw(list(self._executions), "shutdown")
         await self._stop_if_drained()
 
     async def _stop_at_last(self) -> None:
@@ -225,44 +244,45 @@ class ControlPlane(Actor):
 
     async def _on_execution_event(self, execution: Execution, event: ExecutionEvent) -> None:
         match event:
+            case EnergyRead() | PowerExceeded() | Recorded():
+                await self._on_measured(execution, event)
             case Queued():
+                self._recorder.put_nowait(execution.begin_record())
                 await self._reply(execution.connection_id, execution.accepted())
+                await self._tell(execution, execution.accepted_event())
             case QueueFull():
                 full = Overloaded(f"{event.queued} executions are queued", retry_after_ms=event.retry_after_ms)
                 await self._conclude(execution, failed(execution.request_id, full))
             case Admitted():
                 execution.admit(event.admitted_ns)
+                await self._tell(execution, execution.admitted_event())
             case Preparing():
-                self._disturb()
+                self._executions.disturb()
                 await self._reply(execution.connection_id, execution.progress(event.progress))
+                await self._tell(execution, PreparingEvent(progress=event.progress))
             case Started():
-                self._on_started(execution, event)
+                self._executions.start(execution, event, alone=not self._questions.operating)
+                await self._tell(execution, execution.started_event())
             case StartFailed():
-                error = error_from_wire(event.code, event.message, event.params)
-                await self._conclude(execution, failed(execution.request_id, error))
+                execution.fail(error_from_wire(event.code, event.message, event.params))
+                await self._finish(execution)
             case Withdrawn() | Halted():
                 execution.end("cancelled")
                 await self._finish(execution)
+            case _:
+                assert_never(event)
+
+    async def _on_measured(self, execution: Execution, event: EnergyRead | PowerExceeded | Recorded) -> None:
+        match event:
             case EnergyRead():
                 await self._on_energy(execution, event)
             case PowerExceeded():
                 # In a task of its own: who serves the events from below never waits for the scheduler.
                 self.nursery.start_soon(self._withdraw, [execution], "max_watts")
+            case Recorded():
+                await self._on_recorded(execution, event)
             case _:
                 assert_never(event)
-
-    def _on_started(self, execution: Execution, event: Started) -> None:
-        execution.start(event)
-        execution.alone = not self._questions.operating
-        for other in self._executions.values():
-            if other is not execution and other.computes:
-                other.alone = execution.alone = False
-
-    def _disturb(self) -> None:
-        """Something else of this engine keeps the machine busy: what runs is no longer alone."""
-        for execution in self._executions.values():
-            if execution.computes:
-                execution.alone = False
 
     async def _advance(self, event: Advanced) -> None:
         """Pass tokens on: the path that runs dozens of times a second for each stream."""
@@ -275,10 +295,10 @@ class ControlPlane(Actor):
                 self._energy_sampler.put_nowait(execution.read_energy("start"))
             if tokens is not None:
                 replies.append(Addressed(connection_id=execution.connection_id, message=tokens))
+                replies += self._observers.tell_of(execution, TokensEvent(tokens_total=len(execution.token_ids)))
             if advance.events.stop_reason is not None:
                 ended.append(execution)
-        if replies:
-            await self._api_server.put(Deliver(replies=tuple(replies)))
+        await self._deliver(replies)
         for execution in ended:
             if execution.prefill_start_ns is not None and self._measures(execution):
                 self._energy_sampler.put_nowait(execution.read_energy("end"))
@@ -296,19 +316,34 @@ class ControlPlane(Actor):
             await self._finish(execution)
 
     async def _finish(self, execution: Execution) -> None:
+        """Have the record kept; the client hears of the end once it is."""
         share = 1.0 if execution.alone else None
         energy = self._energy.report(execution.plan.energy_source, execution.energy_start, execution.energy_end, share)
-        reply = execution.last_reply(self._domain.cpu_model, energy, memory_peak_mb())
-        self._watts = measured_watts(reply) or self._watts
-        await self._conclude(execution, reply)
+        record = execution.record(self._domain.cpu_model, energy, memory_peak_mb())
+        self._ended[execution.execution_id] = record
+        self._recorder.put_nowait(FinishRecord(record=record))
+
+    async def _on_recorded(self, execution: Execution, event: Recorded) -> None:
+        record = self._ended.pop(execution.execution_id)
+        self._watts = record.metrics.watts_avg or self._watts
+        await self._tell(execution, ended_event(record))
+        await self._conclude(execution, execution.last_reply(record, event.problem))
 
     async def _conclude(self, execution: Execution, reply: EngineMessage) -> None:
-        del self._executions[execution.execution_id]
+        self._executions.remove(execution)
         self._finished_total += 1
         await self._reply(execution.connection_id, reply)
         await self._stop_if_drained()
 
+    async def _tell(self, execution: Execution, body: EventBody) -> None:
+        """Tell whoever observes."""
+        await self._deliver(self._observers.tell_of(execution, body))
+
     # --- both ---------------------------------------------------------------------------------------------------------
+
+    async def _deliver(self, replies: Sequence[Addressed]) -> None:
+        if replies:
+            await self._api_server.put(Deliver(replies=tuple(replies)))
 
     async def _reply(self, connection_id: int, message: EngineMessage) -> None:
         await self._api_server.put(Deliver(replies=(Addressed(connection_id=connection_id, message=message),)))
@@ -318,6 +353,7 @@ class ControlPlane(Actor):
             await self._tell_drained()
 
     async def _tell_drained(self) -> None:
+        await self._deliver(self._observers.end())
         shutdowns, self._shutdowns = self._shutdowns, []
         for request in shutdowns:
             await self._reply(request.connection_id, Done(request_id=request.message.request_id))
@@ -327,7 +363,7 @@ class ControlPlane(Actor):
         return report_status(
             request_id,
             uptime_s=(time.monotonic_ns() - self._began_ns) / 1e9,
-            executions=self._executions.values(),
+            executions=self._executions,
             backend=self._backend_statistics(),
             energy=self._energy,
             finished_total=self._finished_total,

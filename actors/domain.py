@@ -15,20 +15,23 @@ from engine.operation import Operation
 from engine.planner import Planner
 from engine.planning import capabilities, choose_backend, estimate
 from engine.prompt import prepare_prompt
+from engine.record_answers import answer_about_records
+from engine.records import Records
 from engine.weights_cache import CacheEntry, WeightsCache
 from protocol.answers import CachedWeightsEntry, CachedWeightsList, EngineMessage, ModelDescription, ModelSummary
 from protocol.errors import CacheUnavailable
 from protocol.plan import RunRequest
-from protocol.requests import Evaluate, Quantize
+from protocol.requests import Evaluate, Quantize, RecordQuestion
 
 
 class EngineDomain:
-    def __init__(self, planner: Planner, cache: WeightsCache, backend: CpuBackend) -> None:
+    def __init__(self, planner: Planner, cache: WeightsCache, backend: CpuBackend, records: Records) -> None:
         self._planner = planner
         self._registry = planner.registry
         self._machine = planner.machine
         self._cache = cache
         self._backend = backend
+        self._records = records
 
     @property
     def cpu_model(self) -> str:
@@ -43,6 +46,16 @@ class EngineDomain:
         prompt = prepare_prompt(request, artifact)
         plan, facts = self._planner.plan(request, artifact, prompt)
         return Prepared(plan, prompt.token_ids, estimate(plan, facts, len(prompt.token_ids)))
+
+    def recorded(self, execution_id: str) -> Prepared:
+        record = self._records.store.get(execution_id).decode_execution().record
+        facts = self._planner.facts_of(record.plan)
+        return Prepared(
+            record.plan, record.prompt_token_ids, estimate(record.plan, facts, len(record.prompt_token_ids))
+        )
+
+    def about_records(self, question: RecordQuestion) -> EngineMessage:
+        return answer_about_records(question, self._records.store)
 
     def models(self) -> tuple[ModelSummary, ...]:
         return self._registry.summaries()

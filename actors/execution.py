@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
-from actors.messages import ReadEnergy, Started
+from actors.messages import BeginRecord, ReadEnergy, Started
 from actors.policies.candidate import Candidate, Cost, candidate_of
 from engine.backend import BackendStopReason, SequenceEvents
 from engine.energy.source import EnergyReading
@@ -13,7 +14,8 @@ from engine.metrics import Timeline, compute_metrics
 from engine.version import ENGINE_VERSION
 from protocol.answers import Accepted, ExecutionStatus, Failed, Finished, PlanEstimate, Progress, Tokens
 from protocol.codec import failed
-from protocol.errors import InternalError
+from protocol.errors import EngineError, InternalError
+from protocol.events import AcceptedEvent, AdmittedEvent, EndedEvent, StartedEvent
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
@@ -52,6 +54,8 @@ class Execution:
     stop_asked: StopReason | None = None
     """Why it was told to stop; a stop reason of its own that came first still wins."""
     stop_reason: StopReason | None = None
+    failure: Failed | None = None
+    """What the client hears in place of the record, where ``stop_reason`` is ``error``."""
     logits_digest: str = ""
     error: str = ""
     """What went wrong, where ``stop_reason`` is ``error``."""
@@ -72,6 +76,27 @@ class Execution:
             plan=self.plan,
             plan_fingerprint=self.plan.fingerprint,
         )
+
+    def begin_record(self) -> BeginRecord:
+        return BeginRecord(
+            execution_id=self.execution_id,
+            plan=self.plan,
+            prompt_token_ids=self.prompt_token_ids,
+            started_at=datetime.now(UTC),
+        )
+
+    def accepted_event(self) -> AcceptedEvent:
+        return AcceptedEvent(
+            plan=self.plan, plan_fingerprint=self.plan.fingerprint, prompt_tokens=len(self.prompt_token_ids)
+        )
+
+    def admitted_event(self) -> AdmittedEvent:
+        waited_ns = 0 if self.admitted_ns is None else self.admitted_ns - self.queued_ns
+        return AdmittedEvent(queue_ms=waited_ns / 1e6)
+
+    def started_event(self) -> StartedEvent:
+        load_ns = (self.load_end_ns or 0) - (self.load_start_ns or 0)
+        return StartedEvent(kernel_path=self.kernel_path, weights=self.weights, load_ms=load_ns / 1e6)
 
     def progress(self, progress: StageProgress) -> Progress:
         return Progress(request_id=self.request_id, **dict(progress))
@@ -132,11 +157,17 @@ class Execution:
             max_watts=self.plan.limits.max_watts,
         )
 
-    def last_reply(self, cpu_model: str, energy: EnergyReport, memory_peak_mb: float | None) -> Finished | Failed:
-        """The record; or, where the backend failed, what went wrong."""
+    def fail(self, error: EngineError) -> None:
+        """It ended before it computed anything, and its client hears this error."""
+        self.stop_reason = "error"
+        self.error = error.message
+        self.failure = failed(self.request_id, error)
+
+    def last_reply(self, record: ExecutionRecord, unrecorded: str) -> Finished | Failed:
+        """The record, and why it was not kept; or, where it failed, what went wrong."""
         if self.stop_reason == "error":
-            return failed(self.request_id, InternalError(self.error, execution_id=self.execution_id))
-        return Finished(request_id=self.request_id, record=self.record(cpu_model, energy, memory_peak_mb))
+            return self.failure or failed(self.request_id, InternalError(self.error, execution_id=self.execution_id))
+        return Finished(request_id=self.request_id, record=record, unrecorded=unrecorded)
 
     def record(self, cpu_model: str, energy: EnergyReport, memory_peak_mb: float | None) -> ExecutionRecord:
         """Raises ValueError before the execution has ended."""
@@ -154,6 +185,7 @@ class Execution:
             prompt_token_ids=self.prompt_token_ids,
             logits_digest=self.logits_digest,
             stop_reason=self.stop_reason,
+            error=self.error,
             metrics=compute_metrics(self._timeline(), energy, memory_peak_mb),
         )
 
@@ -170,6 +202,10 @@ class Execution:
         )
 
 
-def measured_watts(reply: Finished | Failed) -> float | None:
-    """What the machine drew on average for a finished execution; ``None`` where nothing was measured."""
-    return reply.record.metrics.watts_avg if isinstance(reply, Finished) else None
+def ended_event(record: ExecutionRecord) -> EndedEvent:
+    return EndedEvent(
+        stop_reason=record.stop_reason,
+        error=record.error,
+        metrics=record.metrics,
+        logits_digest=record.logits_digest,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from actors.policies.candidate import Candidate
@@ -11,7 +12,7 @@ from protocol.answers import TaggedEngineMessage
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
-from protocol.record import WeightsReport
+from protocol.record import ExecutionRecord, WeightsReport
 from protocol.requests import (
     Cancel,
     Detokenize,
@@ -22,11 +23,15 @@ from protocol.requests import (
     Plan,
     PullModel,
     Quantize,
+    RecordQuestion,
     RemoveCached,
+    Replay,
     Run,
     Shutdown,
     Status,
+    Subscribe,
     Tokenize,
+    Unsubscribe,
     VerifyCached,
 )
 
@@ -71,6 +76,10 @@ AskedMessage = (
     | ListCached
     | RemoveCached
     | VerifyCached
+    | Replay
+    | RecordQuestion
+    | Subscribe
+    | Unsubscribe
     | Shutdown
 )
 """Every client message but ``Hello``, which the connection answers itself."""
@@ -188,8 +197,26 @@ class PowerExceeded(Value):
     execution_id: str
 
 
+class Recorded(Value):
+    """Its record is in the store, or could not be put there."""
+
+    type: Literal["Recorded"] = "Recorded"
+    execution_id: str
+    problem: str
+
+
 ExecutionEvent = (
-    Queued | QueueFull | Admitted | Withdrawn | Preparing | Started | StartFailed | Halted | EnergyRead | PowerExceeded
+    Queued
+    | QueueFull
+    | Admitted
+    | Withdrawn
+    | Preparing
+    | Started
+    | StartFailed
+    | Halted
+    | EnergyRead
+    | PowerExceeded
+    | Recorded
 )
 """What is told of an execution between its ``Enqueue`` and its end, never after."""
 ControlEvent = ExecutionEvent | Advanced
@@ -253,3 +280,26 @@ class ReadEnergy(Value):
     moment: Literal["start", "end"]
     max_watts: float | None
     """Watch from its start to its end that the power stays below; ``None``: no limit."""
+
+
+# --- to the recorder, from above -------------------------------------------------------------------------------------
+
+
+class BeginRecord(Value):
+    """It was accepted; its client will see it under this id."""
+
+    type: Literal["BeginRecord"] = "BeginRecord"
+    execution_id: str
+    plan: ExecutionPlan
+    prompt_token_ids: tuple[int, ...]
+    started_at: datetime
+
+
+class FinishRecord(Value):
+    """It has ended. Answered by ``Recorded``."""
+
+    type: Literal["FinishRecord"] = "FinishRecord"
+    record: ExecutionRecord
+
+
+RecorderRequest = BeginRecord | FinishRecord

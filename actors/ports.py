@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from engine.backend import BackendStatistics
@@ -12,7 +13,8 @@ from engine.operation import Operation
 from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelSummary, PlanEstimate
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan, RunRequest
-from protocol.requests import Evaluate, Quantize
+from protocol.record import ExecutionRecord
+from protocol.requests import Evaluate, Quantize, RecordQuestion
 
 ReportProgress = Callable[[str, int, int | None], None]
 """(stage, done, total). May raise to stop the work."""
@@ -59,6 +61,11 @@ class Domain(Protocol):
     def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
         """What is wrong with each, or with all of them; empty where nothing is."""
 
+    def recorded(self, execution_id: str) -> Prepared:
+        """What a recorded execution ran, to be run again."""
+
+    def about_records(self, question: RecordQuestion) -> EngineMessage: ...
+
     def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
         """Returns at once; the operation's result is the last answer."""
 
@@ -70,6 +77,19 @@ class Domain(Protocol):
         """The ids, and the text of each."""
 
     def detokenize(self, model: str, token_ids: tuple[int, ...]) -> str: ...
+
+
+class Records(Protocol):
+    """Where executions are recorded. Methods may block; one thread calls them. They raise typed errors."""
+
+    def begin(
+        self, execution_id: str, plan: ExecutionPlan, prompt_token_ids: tuple[int, ...], started_at: datetime
+    ) -> None: ...
+
+    def finish(self, record: ExecutionRecord) -> None:
+        """On return the record survives the end of the process."""
+
+    def close(self) -> None: ...
 
 
 class Energy(Protocol):

@@ -29,13 +29,25 @@ from protocol.requests import (
     ModelInfo,
     Plan,
     PullModel,
+    RecordQuestion,
     RemoveCached,
     Tokenize,
     VerifyCached,
 )
 from protocol.unpacking import MAX_ARRAY_ELEMENTS
 
-Question = Plan | ListModels | ModelInfo | PullModel | Tokenize | Detokenize | ListCached | RemoveCached | VerifyCached
+Question = (
+    Plan
+    | ListModels
+    | ModelInfo
+    | PullModel
+    | Tokenize
+    | Detokenize
+    | ListCached
+    | RemoveCached
+    | VerifyCached
+    | RecordQuestion
+)
 
 
 class Questions:
@@ -111,6 +123,15 @@ def answer(question: Question, domain: Domain, progress: ReportProgress) -> Engi
             return _tokenize(question, domain)
         case Detokenize():
             return Text(request_id=request_id, text=domain.detokenize(question.model, question.token_ids))
+        case ListCached() | RemoveCached() | VerifyCached():
+            return _answer_about_cache(question, domain)
+        case _:
+            return domain.about_records(question)
+
+
+def _answer_about_cache(question: ListCached | RemoveCached | VerifyCached, domain: Domain) -> EngineMessage:
+    request_id = question.request_id
+    match question:
         case ListCached():
             return domain.cached(request_id)
         case RemoveCached():

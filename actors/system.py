@@ -22,12 +22,14 @@ from actors.messages import (
     ControlRequest,
     ExecutorRequest,
     ReadEnergy,
+    RecorderRequest,
     SchedulerRequest,
     SlotFreed,
     Stop,
     ToApiServer,
 )
-from actors.ports import Domain, Energy, Outside
+from actors.ports import Domain, Energy, Outside, Records
+from actors.recorder import Recorder
 from actors.scheduler import Scheduler, SchedulerStatistics
 from actors.unix_socket import UnixSocket
 from engine.backend import Backend
@@ -37,6 +39,7 @@ from engine.energy.meter import open_meter
 from engine.machine import probe_machine
 from engine.models import ModelRegistry
 from engine.planner import Planner
+from engine.records import Records as ExecutionRecords
 from engine.weights_cache import WeightsCache
 from protocol.client import Client, open_client
 from protocol.errors import InvalidRequest
@@ -67,6 +70,7 @@ class System:
         backend: Backend,
         domain: Domain,
         energy: Energy,
+        records: Records,
         limits: Limits = DEFAULT_LIMITS,
         socket_path: Path | None = None,
     ) -> None:
@@ -79,9 +83,21 @@ class System:
         to_sampler = Inbox[ReadEnergy](
             "energy sampler, from above", 2 * limits.max_executions, "a start and an end of every execution: never full"
         )
+        to_recorder = Inbox[RecorderRequest](
+            "recorder, from above", 2 * limits.max_executions, "a begin and an end of every execution: never full"
+        )
         self._to_control = to_control
         self._inboxes = (
-            *(to_api_server, to_control, to_control_below, to_scheduler, to_scheduler_below, to_executor, to_sampler),
+            *(
+                to_api_server,
+                to_control,
+                to_control_below,
+                to_scheduler,
+                to_scheduler_below,
+                to_executor,
+                to_sampler,
+                to_recorder,
+            ),
         )
         unix_socket = None if socket_path is None else UnixSocket.open(socket_path)
         self._api_server = ApiServer(to_api_server, to_control, unix_socket, domain.capabilities, limits)
@@ -91,19 +107,27 @@ class System:
             to_api_server,
             to_scheduler,
             to_sampler,
+            to_recorder,
             Outside(domain, energy, backend.statistics),
             limits,
         )
         self._scheduler = Scheduler(to_scheduler, to_scheduler_below, to_control_below, to_executor, limits.max_queued)
         self._executor = Executor(to_executor, to_control_below, to_scheduler_below, backend)
         self._energy_sampler = EnergySampler(to_sampler, to_control_below, energy)
+        self._recorder = Recorder(to_recorder, to_control_below, records)
         self._ended = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until :meth:`stop`, or a client's ``Shutdown``. A failing actor takes the others down and raises."""
         try:
             async with trio.open_nursery() as nursery:
-                for actor in (self._executor, self._energy_sampler, self._scheduler, self._control_plane):
+                for actor in (
+                    self._executor,
+                    self._energy_sampler,
+                    self._recorder,
+                    self._scheduler,
+                    self._control_plane,
+                ):
                     await nursery.start(actor.run)
                 nursery.start_soon(self._run_api_server, nursery.cancel_scope, task_status)
         finally:
@@ -161,13 +185,15 @@ def open_system(config: EngineConfig, limits: Limits = DEFAULT_LIMITS, socket_pa
     machine = probe_machine()
     energy = open_meter(config.powercap_root)
     registry, cache = ModelRegistry(config), WeightsCache.of(config)
+    records = ExecutionRecords(config.data_dir)
     backend = CpuBackend(
         registry, cache, memory_limit_bytes=None if config.memory_mb is None else config.memory_mb << 20
     )
-    domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, backend)
+    domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, backend, records)
     limits = replace(limits, max_queued=config.max_queued)
     try:
-        return System(backend, domain, energy, limits, socket_path)
+        return System(backend, domain, energy, records, limits, socket_path)
     except InvalidRequest:
         backend.close()
+        records.close()
         raise

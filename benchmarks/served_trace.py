@@ -21,6 +21,7 @@ from engine.energy.meter import open_meter
 from engine.machine import probe_machine
 from engine.models import ModelRegistry
 from engine.planner import Planner
+from engine.records import Records
 from engine.weights_cache import WeightsCache
 from protocol.answers import Finished
 from protocol.client import Client
@@ -72,10 +73,11 @@ class ServedTrace:
         cache = WeightsCache.of(config)
         self._backend = _WatchedBackend(registry, cache)
         energy, machine = open_meter(config.powercap_root), probe_machine()
-        domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, self._backend)
+        records = Records(config.data_dir)
+        domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, self._backend, records)
         room = len(self._arrivals) + 1
         limits = Limits(max_queued=room, max_in_flight=room, max_executions=room)
-        return trio.run(self._replay, System(self._backend, domain, energy, limits))
+        return trio.run(self._replay, System(self._backend, domain, energy, records, limits))
 
     async def _replay(self, system: System) -> tuple[list[Outcome], float]:
         async with running(system), system.client() as client:

@@ -20,7 +20,9 @@ class EngineConfig:
     models_dir: Path
     """Pulled models, and any GGUF a user puts there."""
     cache_dir: Path
-    """What can be made again: content hashes."""
+    """What can be made again: content hashes, derived weights."""
+    data_dir: Path
+    """What cannot: execution records."""
     powercap_root: Path = DEFAULT_POWERCAP_ROOT
     """Another tree than the machine's serves containers and tests."""
     max_queued: int = 256
@@ -33,8 +35,8 @@ class EngineConfig:
 
 
 def default_config() -> EngineConfig:
-    """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_POWERCAP_ROOT``, ``_WEIGHTS_CACHE_MB`` and
-    ``_MEMORY_MB`` where set.
+    """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_DATA_DIR``, ``_POWERCAP_ROOT``,
+    ``_WEIGHTS_CACHE_MB`` and ``_MEMORY_MB`` where set.
 
     Memory defaults to nine tenths of what the machine (or its cgroup) has, never to what is free at the moment: equal
     requests must get equal plans.
@@ -45,6 +47,7 @@ def default_config() -> EngineConfig:
     return EngineConfig(
         models_dir=_directory("ENGINE_MODELS_DIR", platformdirs.user_data_path("engine") / "models"),
         cache_dir=_directory("ENGINE_CACHE_DIR", platformdirs.user_cache_path("engine")),
+        data_dir=_directory("ENGINE_DATA_DIR", platformdirs.user_data_path("engine")),
         powercap_root=_directory("ENGINE_POWERCAP_ROOT", DEFAULT_POWERCAP_ROOT),
         weights_cache_mb=_mebibytes("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB),
         memory_mb=_mebibytes("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 >> 20),

@@ -10,8 +10,9 @@ from engine.artifact import ModelArtifact, ModelFacts
 from engine.config import EngineConfig
 from engine.machine import Machine
 from engine.models import ModelRegistry
-from engine.planning import check_request, resolve_plan
+from engine.planning import check_request, choose_backend, choose_threads, resolve_plan
 from engine.prompt import PreparedPrompt
+from protocol.errors import InvalidModel
 from protocol.plan import ExecutionPlan, Quantization, RunRequest
 
 
@@ -40,3 +41,19 @@ class Planner:
         check_request(request, self.machine, self.energy)
         facts = artifact.facts(cast("Quantization", request.execution.quantization))
         return resolve_plan(request, facts, prompt, self.machine, self.energy, self.config), facts
+
+    def facts_of(self, plan: ExecutionPlan) -> ModelFacts:
+        """Of a plan made earlier.
+
+        Raises:
+            InvalidModel: the model's file is no longer the one the plan was made for.
+            UnsupportedBackend, InvalidRequest: this machine cannot carry the plan out.
+            What :meth:`ModelRegistry.resolve` raises.
+        """
+        choose_backend(plan.backend, self.machine)
+        choose_threads(plan.threads, self.machine)
+        artifact = self.registry.resolve(plan.model_ref.path)
+        if artifact.content_hash != plan.model_ref.content_hash:
+            path = plan.model_ref.path
+            raise InvalidModel(f"{path} has changed since the plan was made", path=path)
+        return artifact.facts(plan.quantization)

@@ -9,11 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from protocol.comparison import ExperimentResult, RepeatVerdict
 from protocol.evaluation import TextQuality
+from protocol.events import EventBody
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord
+from protocol.record_entry import ChainReport, ExecutionSummary, FinishedEntry, InterruptedEntry, Timestamp
 from protocol.requests import RequestId
 
 
@@ -54,6 +57,8 @@ class Tokens(Answer):
 class Finished(Answer):
     type: Literal["Finished"] = "Finished"
     record: ExecutionRecord
+    unrecorded: str = ""
+    """Why the record could not be kept; empty where it is in the store."""
 
 
 class Failed(Value):
@@ -221,6 +226,55 @@ class Evaluated(Answer):
     quality: TextQuality
 
 
+class ExecutionList(Answer):
+    type: Literal["ExecutionList"] = "ExecutionList"
+    executions: tuple[ExecutionSummary, ...]
+
+
+class ExecutionEntry(Answer):
+    type: Literal["ExecutionEntry"] = "ExecutionEntry"
+    entry: FinishedEntry | InterruptedEntry
+    hash: str
+    """Of the entry in the chain."""
+
+
+class Compared(Answer):
+    """One of the two."""
+
+    type: Literal["Compared"] = "Compared"
+    repeat: RepeatVerdict | None
+    experiment: ExperimentResult | None
+
+
+class RecordsVerified(Answer):
+    type: Literal["RecordsVerified"] = "RecordsVerified"
+    report: ChainReport
+
+
+class RecordsPruned(Answer):
+    type: Literal["RecordsPruned"] = "RecordsPruned"
+    executions: int
+    """How many were removed."""
+
+
+class Subscribed(Answer):
+    type: Literal["Subscribed"] = "Subscribed"
+    last_sequence: int
+    """Of the events so far."""
+    missed: int
+    """Lasting events that were asked for and are not kept any more."""
+
+
+class Event(Answer):
+    type: Literal["Event"] = "Event"
+    sequence: int
+    """Of a lasting event its own; of another that of the lasting one before it."""
+    at: Timestamp
+    execution_id: str
+    model: str
+    body: EventBody
+
+
 class CachedWeightsEntry(Value):
     name: str
     path: str
@@ -276,6 +330,13 @@ EngineMessage = (
     | Text
     | Quantized
     | Evaluated
+    | ExecutionList
+    | ExecutionEntry
+    | Compared
+    | RecordsVerified
+    | RecordsPruned
+    | Subscribed
+    | Event
     | CachedWeightsList
     | CachedWeightsRemoved
     | CachedWeightsVerified

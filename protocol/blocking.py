@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from protocol.answers import (
     Done,
     EngineMessage,
     Evaluated,
+    Event,
     Failed,
     ModelDescription,
     ModelList,
@@ -25,6 +26,7 @@ from protocol.answers import (
     Progress,
     Quantized,
     StatusReport,
+    Subscribed,
     Text,
     TokenIds,
     Welcome,
@@ -32,6 +34,7 @@ from protocol.answers import (
 from protocol.codec import decode_engine, encode
 from protocol.errors import EngineUnreachable
 from protocol.evaluation import EvaluationRequest
+from protocol.events import EventFilter
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.plan import RunRequest
 from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
@@ -48,10 +51,12 @@ from protocol.requests import (
     PullModel,
     Quantize,
     RemoveCached,
+    Replay,
     Request,
     Run,
     Shutdown,
     Status,
+    Subscribe,
     Tokenize,
     VerifyCached,
 )
@@ -111,9 +116,20 @@ class BlockingClient:
     ) -> None:
         self.close()
 
+    def call(self, make: Callable[[int], Request], kind: type[Reply]) -> Reply:
+        """Ask what is answered by one message of ``kind``; ``make`` is given the request's id."""
+        return self._call(make(next(self._request_ids)), kind)
+
     def run(self, request: RunRequest) -> Iterator[RunMessage]:
         """Execute: ``Accepted``, any number of ``Progress`` and ``Tokens``, and ``Finished``."""
-        request_id = self._ask(Run(request_id=next(self._request_ids), request=request))
+        return self._execute(Run(request_id=next(self._request_ids), request=request))
+
+    def replay(self, execution_id: str) -> Iterator[RunMessage]:
+        """Run a recorded execution's plan and prompt again; the same messages as for :meth:`run`."""
+        return self._execute(Replay(request_id=next(self._request_ids), execution_id=execution_id))
+
+    def _execute(self, request: Run | Replay) -> Iterator[RunMessage]:
+        request_id = self._ask(request)
         while True:
             message = self._next_reply(request_id)
             if not isinstance(message, RunMessage):
@@ -121,6 +137,13 @@ class BlockingClient:
             yield message
             if is_last(message):
                 return
+
+    def subscribe(self, wanted: EventFilter | None = None, after: int | None = None) -> Iterator[Subscribed | Event]:
+        """Observe executions: ``Subscribed``, then ``Event``s until the engine stops. See :meth:`Client.subscribe`."""
+        request = Subscribe(request_id=next(self._request_ids), wanted=wanted or EventFilter(), after=after)
+        request_id = self._ask(request)
+        while isinstance(message := self._next_reply(request_id), Subscribed | Event):
+            yield message
 
     def post_cancel(self, execution_id: str) -> None:
         """Ask for a cancel without awaiting the answer. A signal handler may call it while :meth:`run` is iterated."""

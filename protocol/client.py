@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectSendStream
 
 from protocol.address import default_socket_path
 from protocol.answers import (
-    Accepted,
     CachedWeightsList,
     CachedWeightsRemoved,
     CachedWeightsVerified,
     Done,
     EngineMessage,
     Evaluated,
-    Failed,
+    Event,
     ModelDescription,
     ModelList,
     Planned,
     Progress,
     Quantized,
     StatusReport,
+    Subscribed,
     Text,
     TokenIds,
     Welcome,
@@ -35,9 +33,11 @@ from protocol.answers import (
 from protocol.codec import decode_engine, encode
 from protocol.errors import EngineError, EngineUnreachable
 from protocol.evaluation import EvaluationRequest
+from protocol.events import EventFilter
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.plan import RunRequest
-from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
+from protocol.replies import Reply, RunMessage, expect, unexpected
+from protocol.reply_stream import ReplyStream
 from protocol.requests import (
     PROTOCOL_VERSION,
     Cancel,
@@ -51,11 +51,14 @@ from protocol.requests import (
     PullModel,
     Quantize,
     RemoveCached,
+    Replay,
     Request,
     Run,
     Shutdown,
     Status,
+    Subscribe,
     Tokenize,
+    Unsubscribe,
     VerifyCached,
 )
 from protocol.stream_transport import StreamTransport
@@ -63,62 +66,6 @@ from protocol.transport import ByteTransport, TransportClosed
 
 _UNREAD_REPLIES = 1024
 """Replies kept for a request that is not being read; then the connection is not read either."""
-
-
-class Replies:
-    """The replies to one request. Iterating over them raises the error of a ``Failed``, and ends after the last one.
-
-    As an asynchronous context manager it gives the request up on exit: an execution that has not finished is cancelled.
-    """
-
-    def __init__(self, client: Client, request_id: int, arriving: MemoryObjectReceiveStream[EngineMessage]) -> None:
-        self._client = client
-        self._request_id = request_id
-        self._arriving = arriving
-        self._execution_id: str | None = None
-        self._ended = False
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Take no more replies; cancel the execution if it still runs."""
-        self._client.forget(self._request_id)
-        self._arriving.close()
-        if self._execution_id is not None and not self._ended:
-            self._ended = True
-            with anyio.move_on_after(1, shield=True):
-                await self._client.post_cancel(self._execution_id)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> EngineMessage:
-        if self._ended:
-            raise StopAsyncIteration
-        message = await self.receive()
-        if isinstance(message, Accepted):
-            self._execution_id = message.execution_id
-        if is_last(message):
-            self._ended = True
-            self._client.forget(self._request_id)
-            self._arriving.close()
-        if isinstance(message, Failed):
-            raise error_of(message)
-        return message
-
-    async def receive(self) -> EngineMessage:
-        """The next reply, whatever it is. Raises EngineUnreachable, or the error the connection ended with."""
-        try:
-            return await self._arriving.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            self._ended = True
-            raise self._client.ending from None
 
 
 class Client:
@@ -137,12 +84,23 @@ class Client:
         self.ending: EngineError = EngineUnreachable("the connection was closed")
         """Why the connection ended, once it has."""
 
-    async def run(self, request: RunRequest) -> AsyncGenerator[RunMessage, None]:
+    async def call(self, make: Callable[[int], Request], kind: type[Reply]) -> Reply:
+        """Ask what is answered by one message of ``kind``; ``make`` is given the request's id."""
+        return await self._call(make(next(self._request_ids)), kind)
+
+    def run(self, request: RunRequest) -> AsyncGenerator[RunMessage, None]:
         """Execute: ``Accepted``, any number of ``Progress`` and ``Tokens``, and ``Finished``.
 
         Left early, the iterator cancels the execution when it is closed: use ``contextlib.aclosing``.
         """
-        async with await self._ask(Run(request_id=next(self._request_ids), request=request)) as replies:
+        return self._execute(Run(request_id=next(self._request_ids), request=request))
+
+    def replay(self, execution_id: str) -> AsyncGenerator[RunMessage, None]:
+        """Run a recorded execution's plan and prompt again; the same messages as for :meth:`run`."""
+        return self._execute(Replay(request_id=next(self._request_ids), execution_id=execution_id))
+
+    async def _execute(self, request: Run | Replay) -> AsyncGenerator[RunMessage, None]:
+        async with await self._ask(request) as replies:
             async for message in replies:
                 if not isinstance(message, RunMessage):
                     raise unexpected(message)
@@ -193,6 +151,23 @@ class Client:
         """Check derived weights; of no names, all."""
         request = VerifyCached(request_id=next(self._request_ids), names=tuple(names))
         return await self._call(request, CachedWeightsVerified)
+
+    async def subscribe(
+        self, wanted: EventFilter | None = None, after: int | None = None
+    ) -> AsyncGenerator[Subscribed | Event, None]:
+        """Observe executions: ``Subscribed``, then ``Event``s until the iterator is closed or the engine stops.
+
+        ``after``: replay the lasting events after this sequence number; 0 for all that are kept.
+        """
+        request = Subscribe(request_id=next(self._request_ids), wanted=wanted or EventFilter(), after=after)
+        async with await self._ask(request) as replies:
+            try:
+                async for message in replies:
+                    if isinstance(message, Subscribed | Event):
+                        yield message
+            finally:
+                with anyio.move_on_after(1, shield=True), suppress(EngineUnreachable):
+                    await self._send(Unsubscribe(request_id=next(self._request_ids), subscription=request.request_id))
 
     async def cancel(self, execution_id: str) -> None:
         await self._call(Cancel(request_id=next(self._request_ids), execution_id=execution_id), Done)
@@ -281,10 +256,10 @@ class Client:
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             return  # given up while its replies stood in line
 
-    async def _ask(self, request: Request) -> Replies:
+    async def _ask(self, request: Request) -> ReplyStream:
         arrived, arriving = anyio.create_memory_object_stream[EngineMessage](_UNREAD_REPLIES)
         self._waiting[request.request_id] = arrived
-        replies = Replies(self, request.request_id, arriving)
+        replies = ReplyStream(self, request.request_id, arriving)
         try:
             await self._send(request)
         except BaseException:

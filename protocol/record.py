@@ -42,4 +42,6 @@ class ExecutionRecord(Value):
     logits_digest: str
     """128-bit hash, hexadecimal, of the bits of all logits at every sampled position, in order."""
     stop_reason: StopReason
+    error: str = ""
+    """What went wrong, where ``stop_reason`` is ``error``."""
     metrics: Metrics

@@ -24,6 +24,10 @@ def timestamp(moment: datetime) -> Timestamp:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
+def timestamp_now() -> Timestamp:
+    return timestamp(datetime.now(UTC))
+
+
 class InterruptedExecution(Value):
     """What is known of an execution whose engine ended before it did."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from protocol.answers import Accepted, EngineMessage, Failed, Finished, Progress, Tokens
+from protocol.answers import Accepted, EngineMessage, Event, Failed, Finished, Progress, Subscribed, Tokens
 from protocol.errors import BadFrame, EngineError, error_from_wire
 
 Reply = TypeVar("Reply", bound=EngineMessage)
@@ -14,7 +14,7 @@ RunMessage = Accepted | Progress | Tokens | Finished
 
 def is_last(message: EngineMessage) -> bool:
     """No further message answers the same request."""
-    return not isinstance(message, Accepted | Progress | Tokens)
+    return not isinstance(message, Accepted | Progress | Tokens | Subscribed | Event)
 
 
 def expect(message: EngineMessage, kind: type[Reply]) -> Reply:

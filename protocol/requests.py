@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from protocol.evaluation import EvaluationRequest
+from protocol.events import EventFilter
 from protocol.model import Value
 from protocol.plan import PositiveInt, RunRequest
+from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
 
 PROTOCOL_VERSION = 1
 
@@ -138,6 +140,79 @@ class VerifyCached(Request):
     names: tuple[str, ...] = ()
 
 
+class Replay(Request):
+    """Run a recorded execution's plan and prompt again, in an execution of its own. Answered as ``Run``.
+
+    Its record is comparable with the first by ``CompareExecutions``.
+    """
+
+    type: Literal["Replay"] = "Replay"
+    execution_id: str
+
+
+class ListExecutions(Request):
+    """The recorded executions, the newest first. Answered by ``ExecutionList``."""
+
+    type: Literal["ListExecutions"] = "ListExecutions"
+    wanted: RecordFilter = RecordFilter()
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    before: Sequence | None = None
+    """The page after this ``sequence``."""
+
+
+class GetExecution(Request):
+    """Answered by ``ExecutionEntry``."""
+
+    type: Literal["GetExecution"] = "GetExecution"
+    execution_id: str
+
+
+class CompareExecutions(Request):
+    """Hold B against A: as a repeat, or as an experiment in named fields of the plan. Answered by ``Compared``."""
+
+    type: Literal["CompareExecutions"] = "CompareExecutions"
+    a: str
+    b: str
+    experiment: tuple[str, ...] | None = None
+    """Dotted fields of the plan that may differ, such as ``quantization``; ``None`` is a repeat."""
+
+
+class VerifyRecords(Request):
+    """Read the whole chain of records. Answered by ``RecordsVerified``."""
+
+    type: Literal["VerifyRecords"] = "VerifyRecords"
+    witness: ChainPosition | None = None
+    """A head of the chain that was written down earlier."""
+
+
+class PruneRecords(Request):
+    """Remove the oldest records. Answered by ``RecordsPruned``."""
+
+    type: Literal["PruneRecords"] = "PruneRecords"
+    recorded_before: Timestamp
+
+
+RecordQuestion = ListExecutions | GetExecution | CompareExecutions | VerifyRecords | PruneRecords
+
+
+class Subscribe(Request):
+    """Observe executions, one's own and others'. Answered by ``Subscribed``, then any number of ``Event``, and ``Done``
+    after an ``Unsubscribe`` or when the engine stops. An observer that does not read gets ``slow_consumer``."""
+
+    type: Literal["Subscribe"] = "Subscribe"
+    wanted: EventFilter = EventFilter()
+    after: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    """Replay the lasting events after this sequence number; 0: all that are kept; ``None``: none."""
+
+
+class Unsubscribe(Request):
+    """Answered by ``Done``, as then is the subscription."""
+
+    type: Literal["Unsubscribe"] = "Unsubscribe"
+    subscription: RequestId
+    """The ``request_id`` of the ``Subscribe``."""
+
+
 class Shutdown(Request):
     """Stop the engine; running executions end with ``shutdown``. Answered by ``Done``."""
 
@@ -160,6 +235,10 @@ ClientMessage = (
     | ListCached
     | RemoveCached
     | VerifyCached
+    | Replay
+    | RecordQuestion
+    | Subscribe
+    | Unsubscribe
     | Shutdown
 )
 TaggedClientMessage = Annotated[ClientMessage, Field(discriminator="type")]

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 STDLIB = sys.stdlib_module_names
 
-ACTORS = frozenset({"api_server", "control_plane", "scheduler", "executor", "energy_sampler"})
+ACTORS = frozenset({"api_server", "control_plane", "scheduler", "executor", "energy_sampler", "recorder"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "protocol": frozenset({"protocol", "msgpack", "pydantic", "pydantic_core"}),
     "engine": frozenset({"engine", "protocol", "pydantic", "numpy", "tokenizers", "jinja2", "psutil", "platformdirs"}),
@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 EXCEPTIONS: dict[str, frozenset[str]] = {
     "protocol.client": frozenset({"anyio"}),
     "protocol.stream_transport": frozenset({"anyio"}),
+    "protocol.reply_stream": frozenset({"anyio"}),
     "engine_ctl.embedded": frozenset({"actors", "engine", "trio"}),
 }
 """Modules that may import more than their package."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import trio
 
 from actors.limits import Limits
-from actors.ports import Energy
+from actors.ports import Energy, Records
 from actors.system import System, running
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.client import Client
@@ -20,6 +20,7 @@ from protocol.record import ExecutionRecord
 from protocol.replies import RunMessage
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain, FakeEnergy
+from tests.actors.fake_records import FakeRecords
 
 
 def make_system(
@@ -27,9 +28,17 @@ def make_system(
     domain: FakeDomain | None = None,
     energy: Energy | None = None,
     limits: Limits | None = None,
+    records: Records | None = None,
     socket_path: Path | None = None,
 ) -> System:
-    return System(backend, domain or FakeDomain(), energy or FakeEnergy(), limits or Limits(), socket_path)
+    return System(
+        backend,
+        domain or FakeDomain(),
+        energy or FakeEnergy(),
+        records or FakeRecords(),
+        limits or Limits(),
+        socket_path,
+    )
 
 
 @asynccontextmanager

@@ -9,12 +9,20 @@ from typing import cast
 from actors.ports import OperationRequest, Prepared, ReportProgress
 from engine.energy.source import EnergyReading
 from engine.operation import Operation
-from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelSummary, PlanEstimate, Quantized
+from protocol.answers import (
+    CachedWeightsList,
+    EngineMessage,
+    ModelDescription,
+    ModelSummary,
+    PlanEstimate,
+    Quantized,
+    RecordsPruned,
+)
 from protocol.errors import ExecutionCancelled, UnknownModel, UnsupportedBackend
 from protocol.metrics import EnergyReport
 from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest, SchedulerPolicy
 from protocol.progress import StageProgress
-from protocol.requests import Quantize
+from protocol.requests import Quantize, RecordQuestion
 
 
 def make_plan(
@@ -133,6 +141,13 @@ class FakeDomain:
 
     def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
         return dict.fromkeys(names, "")
+
+    def recorded(self, execution_id: str) -> Prepared:
+        """Every execution is known, and ran this."""
+        return self.prepare(RunRequest(model="tiny", prompt=execution_id))
+
+    def about_records(self, question: RecordQuestion) -> EngineMessage:
+        return RecordsPruned(request_id=question.request_id, executions=0)
 
     def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
         self.operations.append(FakeOperation(request))

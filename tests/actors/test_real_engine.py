@@ -27,7 +27,9 @@ def model(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def real_client(tmp_path: Path, socket_path: Path | None = None) -> AsyncIterator[Client]:
-    config = EngineConfig(models_dir=tmp_path, cache_dir=tmp_path / "cache", powercap_root=tmp_path / "no-powercap")
+    config = EngineConfig(
+        models_dir=tmp_path, cache_dir=tmp_path / "cache", data_dir=tmp_path, powercap_root=tmp_path / "no-powercap"
+    )
     system = open_system(config, socket_path=socket_path)
     async with running(system), system.client() if socket_path is None else connect(socket_path) as client:
         yield client

@@ -27,7 +27,7 @@ class Bench:
     """A backend, and requests made into what it takes."""
 
     def __init__(self, directory: Path) -> None:
-        self.config = EngineConfig(directory, directory / "cache")
+        self.config = EngineConfig(directory, directory / "cache", directory)
         self.registry = ModelRegistry(self.config)
         self.cache = WeightsCache.of(self.config)
         self.backend = CpuBackend(self.registry, self.cache)

@@ -26,7 +26,7 @@ TEXT = "word after word after word " * 400
 
 class Stage:
     def __init__(self, directory: Path, memory_limit_bytes: int | None = None) -> None:
-        config = EngineConfig(directory, directory / "cache")
+        config = EngineConfig(directory, directory / "cache", directory)
         registry = ModelRegistry(config)
         self.backend = CpuBackend(registry, WeightsCache.of(config), lambda: None, memory_limit_bytes)
         self.planner = Planner(registry, config, MACHINE, {"none": ""})

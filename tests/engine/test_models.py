@@ -19,7 +19,7 @@ from tests.gguf_factory import write_tiny_model
 
 def make_config(directory: Path) -> EngineConfig:
     (directory / "models").mkdir(exist_ok=True)
-    return EngineConfig(directory / "models", directory / "cache")
+    return EngineConfig(directory / "models", directory / "cache", directory)
 
 
 def make_registry(directory: Path) -> ModelRegistry:

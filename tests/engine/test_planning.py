@@ -39,7 +39,7 @@ OLD_MACHINE = Machine(
 )
 METER = {"rapl": "", "none": ""}
 NO_METER = {"rapl": "no permission; write a udev rule", "none": ""}
-CONFIG = EngineConfig(Path("/models"), Path("/cache"), memory_mb=1000)
+CONFIG = EngineConfig(Path("/models"), Path("/cache"), Path("/data"), memory_mb=1000)
 MODEL = ModelFacts(
     ref=ModelRef(name="tiny", path="/models/tiny.gguf", content_hash="sha256:0", architecture="llama", stored_types=()),
     context_length=2048,

@@ -18,7 +18,7 @@ HELLO = (ChatMessage(role="user", content="Hello"),)
 
 def make_artifact(directory: Path, **options: Any) -> ModelArtifact:
     path = write_tiny_model(directory / "tiny.gguf", weights=False, **options)
-    return ModelRegistry(EngineConfig(directory, directory / "cache")).resolve(str(path))
+    return ModelRegistry(EngineConfig(directory, directory / "cache", directory)).resolve(str(path))
 
 
 def make_request(prompt: str | None = None, messages: tuple[ChatMessage, ...] | None = None) -> RunRequest:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine_ctl.execution import execute
+from engine_ctl.execution import follow
 from protocol.answers import Done, EngineMessage, Finished
 from protocol.blocking import BlockingClient
 from protocol.errors import EnergyUnavailable
@@ -212,7 +212,9 @@ def no_progress(progress: StageProgress) -> None:
 def test_the_first_interrupt_cancels_and_awaits_the_record(start_engine: StartEngine, socket_path: Path) -> None:
     engine = start_engine(answers_until_cancelled)
     with BlockingClient.connect(socket_path) as client:
-        record = execute(client, TINY_REQUEST, lambda text: signal.raise_signal(signal.SIGINT), no_progress)
+        record = follow(
+            client, client.run(TINY_REQUEST), lambda text: signal.raise_signal(signal.SIGINT), no_progress
+        ).record
     assert record.stop_reason == "cancelled"
     assert len(engine.requests(Cancel)) == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -225,7 +227,7 @@ def test_the_second_interrupt_does_not_wait(start_engine: StartEngine, socket_pa
 
     start_engine(answers_until_cancelled)
     with BlockingClient.connect(socket_path) as client, pytest.raises(KeyboardInterrupt):
-        execute(client, TINY_REQUEST, interrupts_twice, no_progress)
+        follow(client, client.run(TINY_REQUEST), interrupts_twice, no_progress)
 
 
 def test_an_engine_that_hangs_up_in_mid_answer_is_unreachable(start_engine: StartEngine, socket_path: Path) -> None:

@@ -15,7 +15,7 @@ from protocol.errors import BadFrame
 from protocol.evaluation import EvaluationRequest
 from protocol.plan import RunRequest
 from protocol.progress import StageProgress
-from protocol.record import ExecutionRecord
+from protocol.replies import RunMessage
 from protocol.requests import Evaluate, Run
 
 
@@ -35,13 +35,13 @@ def parse_evaluation(content: dict[str, object]) -> EvaluationRequest:
     return message.request
 
 
-def execute(
+def follow(
     client: BlockingClient,
-    request: RunRequest,
+    messages: Iterator[RunMessage],
     show: Callable[[str], None],
     show_progress: Callable[[StageProgress], None],
-) -> ExecutionRecord:
-    """Run the request, hand its text to ``show`` as it comes, and return the record.
+) -> Finished:
+    """Hand an execution's text to ``show`` as it comes, and return its end.
 
     Ctrl-C cancels the execution, whose record still comes; a second one does not wait for it.
 
@@ -50,7 +50,7 @@ def execute(
         KeyboardInterrupt: Ctrl-C before the request was accepted, or twice.
     """
     with ExitStack() as accepted:
-        for message in client.run(request):
+        for message in messages:
             match message:
                 case Accepted():
                     accepted.enter_context(_interrupt_cancels(client, message.execution_id))
@@ -59,7 +59,7 @@ def execute(
                 case Progress():
                     show_progress(message)
                 case Finished():
-                    return message.record
+                    return message
                 case _:
                     assert_never(message)
     raise BadFrame("the engine ended the execution without its record")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 INTERNAL_ERROR = 1
 INTERRUPTED = 130
+NOT_THE_SAME = 8
+"""What was compared differs, or a chain of records is broken: an answer, and no error of the engine's."""
 
 EXIT_CODES: dict[str, int] = {
     "internal_error": INTERNAL_ERROR,
@@ -69,5 +71,6 @@ Exit codes:
   6    engine unavailable: overloaded, shutting_down, slow_consumer, out_of_memory_budget,
        cache_full, cache_unavailable, record_store_unavailable, record_store_unusable
   7    energy_unavailable
+  8    executions: what was compared is not the same, or the chain of records is broken
   130  interrupted or cancelled
 """

@@ -22,6 +22,9 @@ COMMANDS = (
     "quantize",
     "cache",
     "eval",
+    "executions",
+    "schema",
+    "watch",
     "bench",
     "shutdown",
 )

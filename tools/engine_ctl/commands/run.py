@@ -26,7 +26,7 @@ def command(ctx: click.Context, request: dict[str, Any], socket: Path | None, as
     process: the answer is the same. Ctrl-C cancels, and still shows the metrics.
     """
     from engine_ctl.connection import connect_or_embed
-    from engine_ctl.execution import execute, parse_request
+    from engine_ctl.execution import follow, parse_request
     from engine_ctl.progress_bar import ProgressBar
 
     parsed = parse_request(request)
@@ -36,7 +36,8 @@ def command(ctx: click.Context, request: dict[str, Any], socket: Path | None, as
             bar.close()
             click.echo(text, nl=False)
 
-        record = execute(client, parsed, show=_discard if as_json else show, show_progress=bar.show)
+        finished = follow(client, client.run(parsed), _discard if as_json else show, bar.show)
+    record = finished.record
     if as_json:
         click.echo(record.model_dump_json())
     else:
@@ -44,6 +45,8 @@ def command(ctx: click.Context, request: dict[str, Any], socket: Path | None, as
 
         _end_line(record.result)
         show_metrics(record)
+    if finished.unrecorded:
+        click.echo(f"warning: the record was not kept: {finished.unrecorded}", err=True)
     ctx.exit(STOP_REASON_EXIT_CODES[record.stop_reason])
 
 

@@ -1,0 +1,72 @@
+"""What an observer is told of every execution, whoever started it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from protocol.metrics import Metrics
+from protocol.model import Value
+from protocol.plan import ExecutionPlan
+from protocol.progress import StageProgress
+from protocol.record import StopReason, WeightsReport
+
+
+class AcceptedEvent(Value):
+    kind: Literal["accepted"] = "accepted"
+    plan: ExecutionPlan
+    plan_fingerprint: str
+    prompt_tokens: int
+
+
+class AdmittedEvent(Value):
+    kind: Literal["admitted"] = "admitted"
+    queue_ms: float
+
+
+class PreparingEvent(Value):
+    """Not kept for replay, as ``tokens``: the next one says more."""
+
+    kind: Literal["preparing"] = "preparing"
+    progress: StageProgress
+
+
+class StartedEvent(Value):
+    """Its weights are ready and its sequence is with the backend."""
+
+    kind: Literal["started"] = "started"
+    kernel_path: str
+    weights: WeightsReport
+    load_ms: float
+
+
+class TokensEvent(Value):
+    kind: Literal["tokens"] = "tokens"
+    tokens_total: int
+
+
+class EndedEvent(Value):
+    kind: Literal["ended"] = "ended"
+    stop_reason: StopReason
+    error: str
+    metrics: Metrics
+    logits_digest: str
+
+
+EventBody = Annotated[
+    AcceptedEvent | AdmittedEvent | PreparingEvent | StartedEvent | TokensEvent | EndedEvent,
+    Field(discriminator="kind"),
+]
+EventKind = Literal["accepted", "admitted", "preparing", "started", "tokens", "ended"]
+LASTING: frozenset[EventKind] = frozenset({"accepted", "admitted", "started", "ended"})
+"""Kept, and so replayed to whoever asks for what has been."""
+
+
+class EventFilter(Value):
+    """Which events to tell; ``None`` is any."""
+
+    kinds: tuple[EventKind, ...] | None = None
+    execution_id: str | None = None
+    model: str | None = None
+    """The name it runs under."""

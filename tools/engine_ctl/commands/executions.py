@@ -1,0 +1,270 @@
+"""``engine-ctl executions``: what ran, whether it can be repeated, and what two of them tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from engine_ctl.exit_codes import NOT_THE_SAME
+from engine_ctl.options import json_option, socket_option
+
+if TYPE_CHECKING:
+    from protocol.answers import Compared
+    from protocol.blocking import BlockingClient
+    from protocol.record_entry import FinishedEntry, InterruptedEntry
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_PAGE = 100
+_FILTERS = {
+    "model": "Only those of this model.",
+    "quantization": "Only those in this quantization.",
+    "stop_reason": "Only those that ended so.",
+    "since": "Recorded at this time (ISO 8601) or later.",
+    "until": "Recorded before this time.",
+}
+
+
+@click.group(name="executions")
+def command() -> None:
+    """List, show, compare, verify and export recorded executions."""
+
+
+def filter_options(function: Command) -> Command:
+    for name, meaning in reversed(_FILTERS.items()):
+        function = click.option(f"--{name.replace('_', '-')}", help=meaning)(function)
+    return function
+
+
+@command.command(name="ls")
+@filter_options
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, help="Most to list, the newest.  [default: 20]")
+@socket_option
+@json_option
+def ls(limit: int, socket: Path | None, as_json: bool, **wanted: str | None) -> None:
+    """List executions, the newest first."""
+    from engine_ctl.connection import connect_or_embed
+    from engine_ctl.execution_lines import summary_line
+    from protocol.answers import ExecutionList
+    from protocol.requests import ListExecutions
+
+    chosen = _filter(wanted)
+    with connect_or_embed(socket) as client:
+        listed = client.call(lambda n: ListExecutions(request_id=n, wanted=chosen, limit=limit), ExecutionList)
+    if as_json:
+        click.echo(listed.model_dump_json(exclude={"type", "request_id"}))
+        return
+    for summary in listed.executions:
+        click.echo(summary_line(summary))
+
+
+@command.command(name="show")
+@click.argument("execution_id")
+@socket_option
+@json_option
+def show(execution_id: str, socket: Path | None, as_json: bool) -> None:
+    """Show one execution: its plan, its answer and what it cost."""
+    from engine_ctl.connection import connect_or_embed
+    from engine_ctl.execution_lines import entry_lines
+    from protocol.answers import ExecutionEntry
+    from protocol.requests import GetExecution
+
+    with connect_or_embed(socket) as client:
+        told = client.call(lambda n: GetExecution(request_id=n, execution_id=execution_id), ExecutionEntry)
+    if as_json:
+        click.echo(told.model_dump_json(exclude={"type", "request_id"}))
+        return
+    for line in entry_lines(told.entry):
+        click.echo(line)
+
+
+@command.command(name="compare")
+@click.argument("a")
+@click.argument("b")
+@click.option(
+    "--experiment",
+    metavar="FIELDS",
+    help="Fields of the plan that may differ, such as quantization,threads; without it B must repeat A.",
+)
+@socket_option
+@json_option
+@click.pass_context
+def compare(ctx: click.Context, a: str, b: str, experiment: str | None, socket: Path | None, as_json: bool) -> None:
+    """Hold execution B against A: as a repeat of one plan, or as an experiment.
+
+    A repeat ends with exit code 8 where its output differs or a figure is beyond its tolerance.
+    """
+    from engine_ctl.connection import connect_or_embed
+
+    fields = None if experiment is None else tuple(name.strip() for name in experiment.split(",") if name.strip())
+    with connect_or_embed(socket) as client:
+        compared = _compare(client, a, b, fields)
+    _show_comparison(compared, as_json)
+    if compared.repeat is not None and compared.repeat.repeated is False:
+        ctx.exit(NOT_THE_SAME)
+
+
+@command.command(name="verify")
+@click.argument("execution_id", required=False)
+@click.option("--chain", is_flag=True, help="Check the whole store instead: that nothing in it was changed.")
+@click.option("--witness", metavar="SEQUENCE:HASH", help="With --chain: a head that was written down earlier.")
+@socket_option
+@json_option
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    execution_id: str | None,
+    *,
+    chain: bool,
+    witness: str | None,
+    socket: Path | None,
+    as_json: bool,
+) -> None:
+    """Run an execution again and compare every bit; or, with --chain, check the store of records.
+
+    Exit code 8 where the output differs, or the chain is broken.
+    """
+    from engine_ctl.connection import connect_or_embed
+
+    if chain == (execution_id is not None):
+        raise click.UsageError("give either an execution or --chain")
+    if witness is not None and not chain:
+        raise click.UsageError("--witness goes with --chain")
+    with connect_or_embed(socket) as client:
+        same = (
+            _verify_chain(client, witness, as_json) if execution_id is None else _verify(client, execution_id, as_json)
+        )
+    if not same:
+        ctx.exit(NOT_THE_SAME)
+
+
+@command.command(name="export")
+@filter_options
+@click.option("--format", "form", type=click.Choice(("ndjson", "json", "csv")), default="ndjson", show_default=True)
+@click.option(
+    "-o", "--output", type=click.File("w", encoding="utf-8", lazy=True), default="-", help="[default: stdout]"
+)
+@socket_option
+def export(form: str, output: Any, socket: Path | None, **wanted: str | None) -> None:
+    """Write whole entries, the newest first: a line each, one array, or the figures as a table."""
+    from engine_ctl.connection import connect_or_embed
+    from engine_ctl.execution_export import WRITERS
+
+    with connect_or_embed(socket) as client:
+        WRITERS[form](_entries(client, wanted), output)
+
+
+@command.command(name="prune")
+@click.option("--before", required=True, metavar="TIME", help="Remove what was recorded before this time (ISO 8601).")
+@socket_option
+@json_option
+def prune(before: str, socket: Path | None, as_json: bool) -> None:
+    """Remove the oldest executions. The chain says so, and goes on from there."""
+    from engine_ctl.connection import connect_or_embed
+    from protocol.answers import RecordsPruned
+    from protocol.requests import PruneRecords
+
+    moment = _moment("before", before)
+    with connect_or_embed(socket) as client:
+        pruned = client.call(lambda n: PruneRecords(request_id=n, recorded_before=moment), RecordsPruned)
+    click.echo(json.dumps({"executions": pruned.executions}) if as_json else f"removed {pruned.executions}")
+
+
+def _compare(client: BlockingClient, a: str, b: str, experiment: tuple[str, ...] | None) -> Compared:
+    from protocol.answers import Compared
+    from protocol.requests import CompareExecutions
+
+    return client.call(lambda n: CompareExecutions(request_id=n, a=a, b=b, experiment=experiment), Compared)
+
+
+def _verify(client: BlockingClient, execution_id: str, as_json: bool) -> bool:
+    """Whether the output is the same; the figures are shown, and judge nothing here."""
+    from engine_ctl.execution import follow
+    from engine_ctl.progress_bar import ProgressBar
+
+    with ProgressBar(quiet=as_json) as bar:
+        finished = follow(client, client.replay(execution_id), lambda text: None, bar.show)
+    if finished.unrecorded:
+        raise click.ClickException(f"the replay could not be recorded, and so not compared: {finished.unrecorded}")
+    compared = _compare(client, execution_id, finished.record.execution_id, None)
+    _show_comparison(compared, as_json)
+    return compared.repeat is not None and compared.repeat.output.same
+
+
+def _verify_chain(client: BlockingClient, witness: str | None, as_json: bool) -> bool:
+    from protocol.answers import RecordsVerified
+    from protocol.requests import VerifyRecords
+
+    position = None if witness is None else _position(witness)
+    report = client.call(lambda n: VerifyRecords(request_id=n, witness=position), RecordsVerified).report
+    if as_json:
+        click.echo(report.model_dump_json())
+    else:
+        click.echo(f"{report.entries} entries read; the chain ends at {report.head.sequence}:{report.head.hash}")
+        click.echo("whole" if report.fault is None else f"broken at {report.fault.sequence}: {report.fault.reason}")
+    return report.fault is None
+
+
+def _show_comparison(compared: Compared, as_json: bool) -> None:
+    from engine_ctl.execution_lines import experiment_lines, repeat_lines
+
+    if as_json:
+        click.echo(compared.model_dump_json(exclude={"type", "request_id"}))
+    elif compared.repeat is not None:
+        click.echo("\n".join(repeat_lines(compared.repeat)))
+    elif compared.experiment is not None:
+        click.echo("\n".join(experiment_lines(compared.experiment)))
+
+
+def _entries(client: BlockingClient, wanted: dict[str, str | None]) -> Iterator[FinishedEntry | InterruptedEntry]:
+    from protocol.answers import ExecutionEntry, ExecutionList
+    from protocol.requests import GetExecution, ListExecutions
+
+    chosen, before = _filter(wanted), None
+    while True:
+        page = client.call(
+            lambda n: ListExecutions(request_id=n, wanted=chosen, limit=_PAGE, before=before),  # noqa: B023
+            ExecutionList,
+        ).executions
+        for summary in page:
+            name = summary.execution_id
+            yield client.call(lambda n: GetExecution(request_id=n, execution_id=name), ExecutionEntry).entry  # noqa: B023
+        if len(page) < _PAGE:
+            return
+        before = page[-1].sequence
+
+
+def _filter(wanted: dict[str, str | None]) -> Any:
+    from protocol.record_entry import RecordFilter
+
+    given = {name: value for name, value in wanted.items() if value is not None}
+    given |= {name: _moment(name, given[name]) for name in ("since", "until") if name in given}
+    try:
+        return RecordFilter.model_validate(given)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _moment(option: str, given: str) -> str:
+    from datetime import datetime
+
+    from protocol.record_entry import timestamp
+
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise click.UsageError(f"--{option}: {error}") from error
+    return timestamp(moment.astimezone() if moment.tzinfo is None else moment)
+
+
+def _position(given: str) -> Any:
+    from protocol.record_entry import ChainPosition
+
+    sequence, _, head = given.partition(":")
+    try:
+        return ChainPosition(sequence=int(sequence), hash=head)
+    except ValueError as error:
+        raise click.UsageError(f"--witness: {given!r} is no SEQUENCE:HASH, as --chain prints it") from error

@@ -1,0 +1,22 @@
+"""``engine-ctl schema``: JSON Schemas of what programs exchange with the engine."""
+
+from __future__ import annotations
+
+import click
+
+_NAMES = ("plan", "request", "record", "messages", "record_entry", "repeat_verdict", "experiment_result")
+
+
+@click.command(name="schema")
+@click.argument("name", type=click.Choice(_NAMES))
+def command(name: str) -> None:
+    """Print a JSON Schema: of plans, requests, records, or the messages of clients and engine."""
+    import json
+
+    from protocol.schema import published_schema
+
+    if name == "messages":
+        content = {side: published_schema(f"{side}_messages") for side in ("client", "engine")}
+    else:
+        content = published_schema(name)
+    click.echo(json.dumps(content, indent=1))

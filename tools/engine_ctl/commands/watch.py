@@ -1,0 +1,77 @@
+"""``engine-ctl watch``: what an engine's executions do, as they do it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+import click
+
+from engine_ctl.options import json_option, socket_option
+
+if TYPE_CHECKING:
+    from protocol.answers import Event
+    from protocol.events import EventBody
+
+_KINDS = ("accepted", "admitted", "preparing", "started", "tokens", "ended")
+
+
+@click.command(name="watch")
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(_KINDS), help="Only these.  [default: all but tokens]"
+)
+@click.option("--model", help="Only executions of this model.")
+@click.option("--execution", "execution_id", help="Only this execution.")
+@click.option("--after", type=click.IntRange(min=0), help="First what came after this event; 0: all that is kept.")
+@socket_option
+@json_option
+def command(
+    kinds: tuple[str, ...],
+    *,
+    model: str | None,
+    execution_id: str | None,
+    after: int | None,
+    socket: Path | None,
+    as_json: bool,
+) -> None:
+    """Follow the executions of a running engine, until Ctrl-C or its end. With --json an event a line."""
+    from protocol.answers import Event
+    from protocol.blocking import BlockingClient
+    from protocol.events import EventFilter
+
+    wanted = EventFilter.model_validate(
+        {"kinds": kinds or _KINDS[:4] + _KINDS[5:], "model": model, "execution_id": execution_id}
+    )
+    with BlockingClient.connect(socket) as client:
+        for message in client.subscribe(wanted, after):
+            if not isinstance(message, Event):
+                if message.missed:
+                    click.echo(f"{message.missed} earlier events are not kept any more", err=True)
+                continue
+            click.echo(message.model_dump_json(exclude={"type", "request_id"}) if as_json else line(message))
+
+
+def line(event: Event) -> str:
+    return f"{event.sequence:>6}  {event.at[11:23]}  {event.execution_id}  {event.body.kind:9} {_told(event.body)}"
+
+
+def _told(body: EventBody) -> str:
+    from protocol.events import AcceptedEvent, AdmittedEvent, EndedEvent, PreparingEvent, StartedEvent, TokensEvent
+
+    match body:
+        case AcceptedEvent():
+            return f"{body.plan.model_ref.name} · {body.plan.quantization} · {body.prompt_tokens} prompt tokens"
+        case AdmittedEvent():
+            return f"after {body.queue_ms:,.1f} ms"
+        case PreparingEvent():
+            return f"{body.progress.stage} {body.progress.done}/{body.progress.total}"
+        case StartedEvent():
+            return f"{body.kernel_path}, weights from {body.weights.source} in {body.load_ms:,.1f} ms"
+        case TokensEvent():
+            return str(body.tokens_total)
+        case EndedEvent():
+            speed = body.metrics.tokens_per_sec
+            rate = "" if speed is None else f", {speed:,.1f} tok/s"
+            return f"{body.stop_reason}: {body.metrics.tokens_total} tokens{rate} {body.error}".rstrip()
+        case _:
+            assert_never(body)

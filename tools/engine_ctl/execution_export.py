@@ -1,0 +1,80 @@
+"""Entries of the store of records as files for other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TextIO
+
+from protocol.metrics import EnergyReport, Metrics
+from protocol.record_entry import FinishedEntry, InterruptedEntry
+
+Entries = Iterator[FinishedEntry | InterruptedEntry]
+
+_PLAN = ("backend", "quantization", "kv_cache", "threads", "scheduler_policy", "energy_source")
+_METRICS = tuple(name for name in Metrics.model_fields if name != "energy")
+_ENERGY = tuple(EnergyReport.model_fields)
+_COLUMNS = (
+    *("sequence", "recorded_at", "started_at", "execution_id", "engine_version", "stop_reason", "plan_fingerprint"),
+    *("model", "content_hash", *_PLAN, "logits_digest", *_METRICS),
+    *(f"energy_{name}" for name in _ENERGY),
+)
+
+
+def write_ndjson(entries: Entries, output: TextIO) -> None:
+    """An entry a line."""
+    for entry in entries:
+        output.write(entry.model_dump_json() + "\n")
+
+
+def write_json(entries: Entries, output: TextIO) -> None:
+    """One array, written as it comes."""
+    output.write("[")
+    for index, entry in enumerate(entries):
+        output.write(("," if index else "") + "\n" + entry.model_dump_json())
+    output.write("\n]\n")
+
+
+def write_csv(entries: Entries, output: TextIO) -> None:
+    """The figures and decisions, without prompts and answers; what is unknown is empty."""
+    table = csv.DictWriter(output, _COLUMNS)
+    table.writeheader()
+    for entry in entries:
+        table.writerow(_row(entry))
+
+
+WRITERS: Mapping[str, Callable[[Entries, TextIO], None]] = {
+    "ndjson": write_ndjson,
+    "json": write_json,
+    "csv": write_csv,
+}
+
+
+def _row(entry: FinishedEntry | InterruptedEntry) -> dict[str, Any]:
+    record = entry.record
+    row: dict[str, Any] = {
+        "sequence": entry.sequence,
+        "recorded_at": entry.recorded_at,
+        "started_at": entry.started_at,
+        "execution_id": record.execution_id,
+        "engine_version": record.engine_version,
+        "stop_reason": record.stop_reason,
+        "plan_fingerprint": record.plan_fingerprint,
+        "model": record.plan.model_ref.name,
+        "content_hash": record.plan.model_ref.content_hash,
+        **{name: getattr(record.plan, name) for name in _PLAN},
+    }
+    if isinstance(entry, InterruptedEntry):
+        return row
+    metrics = entry.record.metrics
+    row |= {"logits_digest": entry.record.logits_digest}
+    row |= {name: _cell(getattr(metrics, name)) for name in _METRICS}
+    return row | {f"energy_{name}": _cell(getattr(metrics.energy, name)) for name in _ENERGY}
+
+
+def _cell(value: object) -> object:
+    """Groups of figures as JSON."""
+    if isinstance(value, tuple | list | dict):
+        return json.dumps(value)
+    return value

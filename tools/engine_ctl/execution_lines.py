@@ -1,0 +1,76 @@
+"""Recorded executions for a person: lines of text."""
+
+from __future__ import annotations
+
+from protocol.comparison import ExperimentResult, OutputAgreement, RepeatVerdict
+from protocol.record_entry import ExecutionSummary, FinishedEntry, InterruptedEntry
+
+
+def summary_line(summary: ExecutionSummary) -> str:
+    speed = "-" if summary.tokens_per_sec is None else f"{summary.tokens_per_sec:,.1f} tok/s"
+    tokens = "-" if summary.tokens_total is None else str(summary.tokens_total)
+    return (
+        f"{summary.recorded_at[:19]}  {summary.execution_id}  {summary.stop_reason:12} {tokens:>6}  {speed:>14}  "
+        f"{summary.quantization:7} {summary.model}"
+    )
+
+
+def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
+    plan = entry.record.plan
+    told = [
+        f"{entry.record.execution_id}: entry {entry.sequence}, recorded {entry.recorded_at}",
+        f"engine {entry.record.engine_version}, plan {entry.record.plan_fingerprint}",
+        f"{plan.model_ref.name} · {plan.quantization} · {plan.backend} · {plan.threads} threads",
+        f"stopped: {entry.record.stop_reason}",
+    ]
+    if isinstance(entry, InterruptedEntry):
+        return [*told, "the engine ended before it did: nothing more is known"]
+    record = entry.record
+    figures = record.metrics.model_dump(exclude={"energy"})
+    told += [f"  {name} = {_figure(value)}" for name, value in figures.items()]
+    reason = record.metrics.energy.reason
+    told.append(f"  energy: {record.metrics.energy.kind}{f' ({reason})' if reason else ''}")
+    return [*told, f"digest {record.logits_digest or 'none'}", "", record.result]
+
+
+def repeat_lines(verdict: RepeatVerdict) -> list[str]:
+    judged = {True: "repeated", False: "not repeated", None: "same output; no figure can be judged"}
+    told = [judged[verdict.repeated], *_output_lines(verdict.output)]
+    for metric in verdict.metrics:
+        difference = "-" if metric.relative_difference is None else f"{metric.relative_difference:+.1%}"
+        within = {True: "within", False: "beyond", None: "not judged against"}[metric.within]
+        told.append(
+            f"{metric.metric:16} {_figure(metric.a):>12} {_figure(metric.b):>12} {difference:>8}  {within} "
+            f"{metric.tolerance:.0%}{f': {metric.reason}' if metric.reason else ''}"
+        )
+    return told
+
+
+def experiment_lines(result: ExperimentResult) -> list[str]:
+    told = [f"{each.field}: {each.a} -> {each.b}" for each in result.differences]
+    told += _output_lines(result.output)
+    for metric in result.ratios:
+        ratio = "-" if metric.ratio is None else f"x {metric.ratio:.3f}"
+        better = "" if metric.better is None else f"  {metric.better.upper()} is better"
+        told.append(
+            f"{metric.metric:22} {_figure(metric.a):>12} {_figure(metric.b):>12} {ratio:>9}{better}"
+            f"{f'  ({metric.reason})' if metric.reason else ''}"
+        )
+    return told
+
+
+def _output_lines(output: OutputAgreement) -> list[str]:
+    if output.same:
+        digest = "every bit of the logits" if output.logits_digest else "the tokens"
+        told = [f"same output: {digest}"]
+    elif output.first_different_token is not None:
+        told = [f"other output from token {output.first_different_token} on"]
+    else:
+        told = ["other output"]
+    return told + ([f"  {output.reason}"] if output.reason else [])
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return "unknown" if value is None else str(value)

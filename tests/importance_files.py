@@ -68,10 +68,10 @@ def _write_half(path: Path) -> Path:
     return path
 
 
-def _write_of_other_embeddings(path: Path) -> Path:
-    """Embeddings of another size, and a tensor that the model lacks."""
-    embeddings = ("token_embd.weight", "per_layer_token_embd.weight", "blk.99.attn_q.weight")
-    values = {**wide_importance(MODEL), **{name: np.full(7, 0.5, np.float32) for name in embeddings}}
+def _write_embeddings(path: Path, columns: int) -> Path:
+    """Also of the embeddings, which may be of another size, and of a tensor that the model lacks."""
+    names = ("token_embd.weight", "per_layer_token_embd.weight", "blk.99.attn_q.weight")
+    values = wide_importance(MODEL) | {name: np.geomspace(1e-3, 1e3, columns).astype(np.float32) for name in names}
     path.write_bytes(binary_importance(*((name.encode(), 1, array) for name, array in values.items())))
     return path
 
@@ -85,6 +85,7 @@ IMPORTANCE_FILES: dict[str, Callable[[Path], Path]] = {
     "calls": lambda path: _write_called(path, 117),
     "calls of 0": lambda path: _write_called(path, 0),
     "half of the tensors": _write_half,
-    "other embeddings": _write_of_other_embeddings,
+    "embeddings": lambda path: _write_embeddings(path, MODEL.embedding),
+    "other embeddings": lambda path: _write_embeddings(path, 7),
 }
 """By what is special, writers of a file."""

@@ -1,13 +1,12 @@
-"""Whole models quantized: the reference's tensors in the reference's order, in a file that all readers take."""
+"""Whole models quantized: a file that all readers take, made once, on any number of threads, or nothing at all."""
 
 from __future__ import annotations
 
 import errno
-import itertools
 import resource
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -15,36 +14,11 @@ import numpy as np
 import pytest
 
 from engine import _core
-from engine.importance import read_importance
 from tests.csrc.gguf_bytes import GgufBytes, ModelBytes, Tensor, text, u32
-from tests.csrc.kernel_tables import ALL_TABLES
-from tests.full_size_models import FULL_SIZE_MODELS, write_full_size_model
+from tests.csrc.quantizing import quantization
 from tests.gguf_factory import new_gguf, write_tiny_model
-from tests.golden.quantized_data import (
-    FULL_SIZE_RECIPES,
-    REAL_IMPORTANCE,
-    REAL_MODELS,
-    RECIPES,
-    read_quantized,
-    tensor_digests,
-)
-from tests.importance_files import IMPORTANCE_FILES, MODEL
-from tests.quantized_models import WIDE_MODELS, WideModel, importance_for, wide_importance, write_wide_model
-from tests.real_models import fast_kernel_table, hand_fetched
-
-GOLDEN = read_quantized()["models"]
-
-
-def quantization(
-    source: Path,
-    recipe: str = "q4_k_m",
-    *,
-    importance: dict[str, np.ndarray] | None = None,
-    table: str = "reference",
-    threads: int = 1,
-) -> _core.ModelQuantization:
-    file = _core.GgufFile(str(source))
-    return _core.ModelQuantization(file, recipe, importance=importance, kernel_table=table, threads=threads)
+from tests.golden.quantized_data import RECIPES
+from tests.quantized_models import WideModel, write_wide_model
 
 
 @pytest.fixture
@@ -55,74 +29,6 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "target.gguf"
-
-
-@pytest.mark.parametrize("table", ALL_TABLES)
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", WIDE_MODELS)
-def test_models_become_the_bytes_of_the_reference_quantizer(
-    name: str, recipe: str, table: str, tmp_path: Path, target: Path
-) -> None:
-    model = WIDE_MODELS[name]
-    source = write_wide_model(tmp_path / "source.gguf", model)
-    quantization(source, recipe, table=table, threads=2).run(str(target))
-    assert list(tensor_digests(target).items()) == list(GOLDEN[name][recipe].items())
-    target.unlink()
-    quantization(source, recipe, importance=wide_importance(model), table=table, threads=2).run(str(target))
-    assert tensor_digests(target) == GOLDEN[name][f"{recipe} with importance"]
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", REAL_MODELS)
-def test_real_models_become_the_bytes_of_the_reference_quantizer(name: str, recipe: str, target: Path) -> None:
-    source, table = hand_fetched(REAL_MODELS[name]), fast_kernel_table()
-    quantization(source, recipe, table=table, threads=2).run(str(target))
-    assert list(tensor_digests(target).items()) == list(GOLDEN[name][recipe].items())
-    target.unlink()
-    quantization(source, recipe, importance=importance_for(source), table=table, threads=2).run(str(target))
-    assert list(tensor_digests(target).items()) == list(GOLDEN[name][f"{recipe} with importance"].items())
-
-
-@pytest.fixture(scope="module", params=FULL_SIZE_RECIPES)
-def full_size(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("full_size") / f"{request.param}.gguf"
-    yield write_full_size_model(path, FULL_SIZE_MODELS[request.param])
-    path.unlink()
-
-
-@pytest.mark.models
-def test_models_of_full_size_become_the_bytes_of_the_reference_quantizer(full_size: Path, target: Path) -> None:
-    golden = read_quantized("full_size_quantized")["models"][full_size.stem]
-    for recipe, weights in itertools.product(FULL_SIZE_RECIPES[full_size.stem], (None, importance_for(full_size))):
-        quantization(full_size, recipe, importance=weights, table=fast_kernel_table(), threads=2).run(str(target))
-        digests = tensor_digests(target)
-        target.unlink()
-        assert list(digests.items()) == list(golden[recipe if weights is None else f"{recipe} with importance"].items())
-
-
-@pytest.mark.parametrize("name", IMPORTANCE_FILES)
-def test_importance_is_read_from_files_as_the_reference_reads_it(name: str, tmp_path: Path, target: Path) -> None:
-    source = write_wide_model(tmp_path / "source.gguf", MODEL)
-    values = read_importance(IMPORTANCE_FILES[name](tmp_path / "importance")).values
-    quantization(source, importance=dict(values)).run(str(target))
-    assert tensor_digests(target) == read_quantized()["importance_files"][name]
-
-
-@pytest.mark.parametrize("path", REAL_IMPORTANCE, ids=lambda path: path.name)
-def test_real_importance_is_read_as_the_reference_reads_it(path: Path, target: Path) -> None:
-    source = hand_fetched(REAL_MODELS[path.stem])
-    values = read_importance(path).values
-    quantization(source, importance=dict(values), table=fast_kernel_table(), threads=2).run(str(target))
-    assert tensor_digests(target) == read_quantized()["importance_files"][path.name]
-
-
-def test_importance_changes_the_bytes_and_not_the_types() -> None:
-    plain, important = (GOLDEN["llama_1b_f16"][key] for key in ("q4_k_m", "q4_k_m with importance"))
-    differ = {name for name in plain if plain[name] != important[name]}
-    assert {name.split(".")[2] for name in differ} == {
-        "attn_q", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
-    }  # fmt: skip
-    assert all(plain[name].split()[0] == important[name].split()[0] for name in plain)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])

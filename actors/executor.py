@@ -156,7 +156,14 @@ class Executor(Actor):
             load_end_ns=load_end_ns,
         )
         try:
-            self._backend.submit(sequence_id, model, request.prompt_token_ids, request.plan, request.prefill_rank)
+            self._backend.submit(
+                sequence_id,
+                model,
+                request.prompt_token_ids,
+                request.plan,
+                prefill_rank=request.prefill_rank,
+                prefill_share=request.prefill_share,
+            )
         except OutOfMemoryBudget:
             raise
         except EngineError as error:

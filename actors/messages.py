@@ -262,6 +262,8 @@ class Start(Value):
     prompt_token_ids: tuple[int, ...]
     prefill_rank: int
     """Where its prompt stands among those that wait beside it: the lower the earlier."""
+    prefill_share: int
+    """Most tokens of its prompt in a step in which others decode."""
 
 
 class Halt(Value):

@@ -141,6 +141,7 @@ class Scheduler(Actor):
                 plan=request.plan,
                 prompt_token_ids=request.prompt_token_ids,
                 prefill_rank=admission.prefill_rank,
+                prefill_share=admission.prefill_share,
             )
         )
 

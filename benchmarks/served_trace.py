@@ -14,7 +14,7 @@ from actors.system import System, running
 from benchmarks.arrivals import Arrival
 from benchmarks.outcomes import Outcome
 from benchmarks.simulated_machine import CostModel
-from engine.backend import LoadedModel, SequenceEvents
+from engine.backend import MAX_PREFILL_SHARE, LoadedModel, SequenceEvents
 from engine.config import default_config
 from engine.cpu_backend import CpuBackend
 from engine.energy.meter import open_meter
@@ -43,11 +43,18 @@ class _WatchedBackend(CpuBackend):
         self._seeds: dict[int, int] = {}
 
     def submit(
-        self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int = 0
+        self,
+        sequence_id: int,
+        model: LoadedModel,
+        prompt: Sequence[int],
+        plan: ExecutionPlan,
+        *,
+        prefill_rank: int = 0,
+        prefill_share: int = MAX_PREFILL_SHARE,
     ) -> None:
         self._seeds[sequence_id] = plan.sampling.seed
         self.token_times_ns[plan.sampling.seed] = []
-        super().submit(sequence_id, model, prompt, plan, prefill_rank)
+        super().submit(sequence_id, model, prompt, plan, prefill_rank=prefill_rank, prefill_share=prefill_share)
 
     def drain(self) -> list[SequenceEvents]:
         drained = super().drain()

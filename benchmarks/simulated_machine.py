@@ -33,7 +33,7 @@ class CostModel:
     prefill_row_ms: float = 0.31
     attended_key_ms: float = 6e-5
     """For each key of each row."""
-    weights_bytes: int = 90_000_000
+    weights_bytes: int = 126_500_000
     kv_bytes_a_token: int = 23_040
     macs_a_token: int = 106_000_000
 
@@ -63,6 +63,7 @@ class _Sequence:
     candidate: Candidate
     admitted_ns: int
     prefill_rank: int
+    prefill_share: int
     computed: int = 0
     token_times_ns: list[int] = field(default_factory=list)
 
@@ -139,7 +140,9 @@ class SimulatedMachine:
             candidate = next(one for one in self._queued if one.execution_id == admission.execution_id)
             self._queued.remove(candidate)
             index = int(admission.execution_id)
-            self._running.append(_Sequence(index, candidate, self._now_ns, admission.prefill_rank))
+            self._running.append(
+                _Sequence(index, candidate, self._now_ns, admission.prefill_rank, admission.prefill_share)
+            )
         return decision.wake_ns
 
     def _step(self) -> None:
@@ -161,6 +164,7 @@ class SimulatedMachine:
                 prefilling=one.prefilling,
                 waiting=one.waiting,
                 prefill_rank=one.prefill_rank,
+                prefill_share=one.prefill_share,
                 prefill_beside_decode=self._prefill_beside_decode,
             )
             for one in self._running

@@ -256,12 +256,14 @@ class RunLoop:
         vocabulary: Vocabulary,
         flush_ms: int,
         prefill_rank: int = 0,
+        prefill_share: int = 65536,
         prefill_beside_decode: int = 65536,
     ) -> None:
         """Queue a sequence. Those of one model and equal settings share steps. After close() it ends as "cancelled".
 
-        Of the waiting prompts those of the lowest ``prefill_rank`` are computed first, the earliest of equals. While a
-        sequence decodes, a step holds at most its ``prefill_beside_decode`` tokens of prompts.
+        Of the waiting prompts those of the lowest ``prefill_rank`` are computed first, the earliest of equals. While
+        others decode, a step holds at most ``prefill_share`` tokens of this prompt; while this one does, it holds at
+        most ``prefill_beside_decode`` tokens of all prompts.
 
         Raises ValueError (a prompt, KV cache type, sampling option or stop string that cannot be; prefill_chunk beyond
         65536),
@@ -332,7 +334,9 @@ MAX_DECODE_ROWS: int
 class StepCandidate:
     """What the step planner knows of a sequence."""
 
-    def __init__(self, *, prefilling: bool, waiting: int, prefill_rank: int, prefill_beside_decode: int) -> None: ...
+    def __init__(
+        self, *, prefilling: bool, waiting: int, prefill_rank: int, prefill_share: int, prefill_beside_decode: int
+    ) -> None: ...
 
 def plan_step(candidates: Sequence[StepCandidate], decode_rows: int, prefill_chunk: int) -> list[int]:
     """Tokens of each candidate to compute in the next step."""

@@ -11,6 +11,9 @@ from protocol.answers import ResidentModel
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 
+MAX_PREFILL_SHARE = 65536
+"""No bound: beyond any prefill chunk."""
+
 BackendStopReason = Literal["eos", "stop_string", "max_tokens", "context_full", "cancelled", "error"]
 
 
@@ -75,12 +78,19 @@ class Backend(Protocol):
         """Once for each time it was held."""
 
     def submit(
-        self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int = 0
+        self,
+        sequence_id: int,
+        model: LoadedModel,
+        prompt: Sequence[int],
+        plan: ExecutionPlan,
+        *,
+        prefill_rank: int = 0,
+        prefill_share: int = MAX_PREFILL_SHARE,
     ) -> None:
         """Start a sequence of a model that is held. ``sequence_id`` must be new to this backend.
 
         Of the prompts that wait to be computed beside each other those of the lowest ``prefill_rank`` (64 bits, signed)
-        go first, the earliest of equals.
+        go first, the earliest of equals, each with at most ``prefill_share`` tokens in a step in which others decode.
 
         Raises:
             OutOfMemoryBudget: now; a load may find room.

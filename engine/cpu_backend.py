@@ -10,7 +10,7 @@ from typing import cast
 
 from engine import _core
 from engine.available_memory import available_memory
-from engine.backend import BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
+from engine.backend import MAX_PREFILL_SHARE, BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
 from engine.cpu_model import CpuModel, ModelKey
 from engine.derived_weights import DerivedWeights
 from engine.model_load import ModelLoad
@@ -64,7 +64,14 @@ class CpuBackend:
             self._memory.end(reservation)
 
     def submit(
-        self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int = 0
+        self,
+        sequence_id: int,
+        model: LoadedModel,
+        prompt: Sequence[int],
+        plan: ExecutionPlan,
+        *,
+        prefill_rank: int = 0,
+        prefill_share: int = MAX_PREFILL_SHARE,
     ) -> None:
         """Start a sequence.
 
@@ -76,7 +83,7 @@ class CpuBackend:
         model = _own(model)
         self._memory.claim(sequence_id, model, estimate(plan, model.facts, len(prompt)))
         try:
-            self._submit(sequence_id, model, prompt, plan, prefill_rank)
+            self._submit(sequence_id, model, prompt, plan, prefill_rank, prefill_share)
         except MemoryError as error:
             self._memory.end(sequence_id)
             raise OutOfMemoryBudget("no memory left for the KV cache of this execution") from error
@@ -85,7 +92,13 @@ class CpuBackend:
             raise InvalidPlan(f"the run loop refuses the plan: {error}") from error
 
     def _submit(
-        self, sequence_id: int, model: CpuModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int
+        self,
+        sequence_id: int,
+        model: CpuModel,
+        prompt: Sequence[int],
+        plan: ExecutionPlan,
+        prefill_rank: int,
+        prefill_share: int,
     ) -> None:
         sampling = plan.sampling
         self._run_loop.submit(
@@ -110,6 +123,7 @@ class CpuBackend:
             vocabulary=model.vocabulary,
             flush_ms=plan.stream.flush_ms,
             prefill_rank=prefill_rank,
+            prefill_share=prefill_share,
             prefill_beside_decode=plan.batch.prefill_beside_decode,
         )
 

@@ -9,15 +9,20 @@ from actors.policies.due_time import GATHER_MS, due_ns, prefill_ms
 from protocol.model import Value
 
 LONG_PREFILL_MS = 500.0
-"""From this estimate on, ``latency`` keeps an execution out of the slots that are kept for shorter prompts."""
+"""From this estimate on, the prompt of some policies' executions stands back for shorter ones."""
+_STANDS_BACK = ("latency", "latency_energy_balanced")
+_LONG_PREFILL_DIVISOR = 16
+"""What part of a chunk it may take while others decode."""
 _RESERVED_SHARE = 4
-"""One slot of so many is kept for them."""
+"""Under ``latency``, one slot of so many is kept for shorter prompts."""
 
 
 class Admission(Value):
     execution_id: str
     prefill_rank: int
     """Where its prompt stands among the waiting prompts of its group: the lower the earlier."""
+    prefill_share: int
+    """Most tokens of its prompt in a step in which others decode."""
 
 
 class Decision(Value):
@@ -40,7 +45,7 @@ def decide(now_ns: int, queued: Sequence[Candidate], running: Iterable[Candidate
     while (candidate := _next(now_ns, waiting, due, batches)) is not None:
         waiting.remove(candidate)
         batches.join(candidate)
-        admitted.append(Admission(execution_id=candidate.execution_id, prefill_rank=due[candidate.execution_id]))
+        admitted.append(_admission(candidate, due[candidate.execution_id]))
     ends = [end for one in waiting if (end := _wait_end_ns(one, due[one.execution_id], batches)) > now_ns]
     return Decision(admitted=tuple(admitted), wake_ns=min(ends, default=None))
 
@@ -78,6 +83,17 @@ class _Batches:
         self._sizes[member.group] = self.size(member.group) + 1
 
 
+def _admission(candidate: Candidate, due: int) -> Admission:
+    chunk = candidate.group.prefill_chunk
+    share = max(1, chunk // _LONG_PREFILL_DIVISOR) if _is_long(candidate) else chunk
+    return Admission(execution_id=candidate.execution_id, prefill_rank=due, prefill_share=share)
+
+
+def _is_long(candidate: Candidate) -> bool:
+    """Whether it stands back for shorter prompts, by its own policy."""
+    return candidate.policy in _STANDS_BACK and prefill_ms(candidate) >= LONG_PREFILL_MS
+
+
 def _next(now_ns: int, waiting: Sequence[Candidate], due: dict[str, int], batches: _Batches) -> Candidate | None:
     held_back: set[Group] = set()
     for candidate in waiting:
@@ -96,8 +112,8 @@ def _wait_end_ns(candidate: Candidate, due: int, batches: _Batches) -> int:
     idle = size == 0
     match candidate.policy:
         case "latency":
-            chooses = prefill_ms(candidate) >= LONG_PREFILL_MS and size >= limit - limit // _RESERVED_SHARE
-            return due if chooses else candidate.queued_ns
+            stands_back = _is_long(candidate) and size >= limit - limit // _RESERVED_SHARE
+            return due if stands_back else candidate.queued_ns
         case "energy" if idle and batches.others_run(candidate.group):
             return due
         case "cost" | "energy" | "latency_energy_balanced":

@@ -1,6 +1,6 @@
 """The one scale on which executions of every policy are ranked: the moment from which each is due.
 
-    due = queued + delay - priority x 1 s          delay between 0 and 10 s, by the execution's own policy
+    due = queued + delay - priority x 1 s          delay between 0 and 20 s, by the execution's own policy
 
 The earlier due goes first. A due time never moves with time, so waiting alone brings an execution to the front: nobody
 who was queued ``AGING_BOUND_MS`` after it can be ahead of it, whatever the policies, priorities and costs of both.
@@ -12,7 +12,7 @@ from typing import assert_never
 
 from actors.policies.candidate import Candidate
 
-MAX_DELAY_MS = 10_000.0
+MAX_DELAY_MS = 20_000.0
 PRIORITY_MS = 1_000.0
 MAX_PRIORITY = 10
 AGING_BOUND_MS = MAX_DELAY_MS + 2 * MAX_PRIORITY * PRIORITY_MS

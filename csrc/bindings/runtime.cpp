@@ -26,12 +26,14 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
             std::int32_t top_k, float top_p, float min_p, float repeat_penalty, std::size_t repeat_last_n,
             std::uint64_t seed, std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
             const std::shared_ptr<runtime::Vocabulary>& vocabulary, std::int64_t flush_ms, std::int64_t prefill_rank,
-            std::size_t prefill_beside_decode) {
+            std::size_t prefill_share, std::size_t prefill_beside_decode) {
   if (threads == 0 || max_tokens == 0) throw std::invalid_argument("threads and max_tokens must be at least 1");
   if (prefill_chunk == 0 || prefill_chunk > kMaxPrefillChunk) {
     throw std::invalid_argument("prefill_chunk must be between 1 and " + std::to_string(kMaxPrefillChunk));
   }
-  if (prefill_beside_decode == 0) throw std::invalid_argument("prefill_beside_decode must be at least 1");
+  if (prefill_share == 0 || prefill_beside_decode == 0) {
+    throw std::invalid_argument("prefill_share and prefill_beside_decode must be at least 1");
+  }
   runtime::SequenceOptions options{
       .context_length = context_length,
       .max_tokens = max_tokens,
@@ -41,6 +43,7 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
       .stop_strings = std::move(stop_strings),
       .flush_ns = flush_ms * 1'000'000,
       .prefill_rank = prefill_rank,
+      .prefill_share = prefill_share,
       .prefill_beside_decode = prefill_beside_decode,
   };
   auto sequence = std::make_unique<runtime::Sequence>(sequence_id, std::move(prompt), std::move(options),
@@ -92,8 +95,8 @@ void register_runtime(py::module_& m) {
       .def_property_readonly("matched", &runtime::StopMatcher::matched)
       .def("finish", &runtime::StopMatcher::finish);
   py::class_<StepCandidate>(m, "StepCandidate")
-      .def(py::init<bool, std::size_t, std::int64_t, std::size_t>(), py::kw_only(), py::arg("prefilling"),
-           py::arg("waiting"), py::arg("prefill_rank"), py::arg("prefill_beside_decode"));
+      .def(py::init<bool, std::size_t, std::int64_t, std::size_t, std::size_t>(), py::kw_only(), py::arg("prefilling"),
+           py::arg("waiting"), py::arg("prefill_rank"), py::arg("prefill_share"), py::arg("prefill_beside_decode"));
   m.def(
       "plan_step",
       [](const std::vector<StepCandidate>& candidates, std::size_t decode_rows, std::size_t prefill_chunk) {
@@ -125,7 +128,8 @@ void register_runtime(py::module_& m) {
            py::arg("context_length"), py::arg("max_tokens"), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"),
            py::arg("min_p"), py::arg("repeat_penalty"), py::arg("repeat_last_n"), py::arg("seed"),
            py::arg("eos_token_ids"), py::arg("stop_strings"), py::arg("vocabulary").none(false), py::arg("flush_ms"),
-           py::arg("prefill_rank") = 0, py::arg("prefill_beside_decode") = kMaxPrefillChunk, Release())
+           py::arg("prefill_rank") = 0, py::arg("prefill_share") = kMaxPrefillChunk,
+           py::arg("prefill_beside_decode") = kMaxPrefillChunk, Release())
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
       .def(
           "drain", [](RunLoop& loop) { return loop.events().drain(); }, Release())

@@ -71,6 +71,7 @@ void Group::plan() {
     candidates.push_back({.prefilling = sequence.prefilling(),
                           .waiting = sequence.waiting(),
                           .prefill_rank = sequence.options().prefill_rank,
+                          .prefill_share = sequence.options().prefill_share,
                           .prefill_beside_decode = sequence.options().prefill_beside_decode});
   }
   const auto tokens = plan_step(candidates, kMaxDecodeRows, settings_.prefill_chunk);

@@ -9,6 +9,7 @@ std::vector<std::size_t> plan_step(std::span<const StepCandidate> candidates, st
   std::vector<std::size_t> tokens(candidates.size(), 0);
   std::vector<std::size_t> prompts;
   std::size_t prefill_left = prefill_chunk;
+  bool decodes = false;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const StepCandidate& candidate = candidates[i];
     if (candidate.prefilling) {
@@ -17,11 +18,14 @@ std::vector<std::size_t> plan_step(std::span<const StepCandidate> candidates, st
     }
     tokens[i] = std::min(decode_rows, candidate.waiting);
     decode_rows -= tokens[i];
-    if (tokens[i] > 0) prefill_left = std::min(prefill_left, candidate.prefill_beside_decode);
+    if (tokens[i] == 0) continue;
+    decodes = true;
+    prefill_left = std::min(prefill_left, candidate.prefill_beside_decode);
   }
   std::ranges::stable_sort(prompts, {}, [&](std::size_t i) { return candidates[i].prefill_rank; });
   for (const std::size_t i : prompts) {
     tokens[i] = std::min(prefill_left, candidates[i].waiting);
+    if (decodes) tokens[i] = std::min(tokens[i], candidates[i].prefill_share);
     prefill_left -= tokens[i];
   }
   return tokens;

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.backend import BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
+from engine.backend import MAX_PREFILL_SHARE, BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
 from protocol.answers import ResidentModel
 from protocol.errors import EngineError, ExecutionCancelled
 from protocol.plan import ExecutionPlan
@@ -74,6 +74,7 @@ class FakeBackend:
     prompts: dict[int, tuple[int, ...]] = field(default_factory=dict)
     """Every sequence ever submitted."""
     prefill_ranks: dict[int, int] = field(default_factory=dict)
+    prefill_shares: dict[int, int] = field(default_factory=dict)
     cancelled: list[int] = field(default_factory=list)
     live: set[int] = field(default_factory=set)
     drains: int = 0
@@ -100,12 +101,20 @@ class FakeBackend:
         self.holds -= 1
 
     def submit(
-        self, sequence_id: int, model: LoadedModel, prompt: Sequence[int], plan: ExecutionPlan, prefill_rank: int = 0
+        self,
+        sequence_id: int,
+        model: LoadedModel,
+        prompt: Sequence[int],
+        plan: ExecutionPlan,
+        *,
+        prefill_rank: int = 0,
+        prefill_share: int = MAX_PREFILL_SHARE,
     ) -> None:
         if self.submit_errors:
             raise self.submit_errors.pop(0)
         self.prompts[sequence_id] = tuple(prompt)
         self.prefill_ranks[sequence_id] = prefill_rank
+        self.prefill_shares[sequence_id] = prefill_share
         self.live.add(sequence_id)
         if self.answer is not None:
             told = self.answer[: plan.limits.max_tokens]

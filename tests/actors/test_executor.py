@@ -39,7 +39,9 @@ class Stage:
 
     async def start(self, name: str, model: str = "tiny") -> None:
         plan = make_plan(make_request(model=model))
-        await self.requests.put(Start(execution_id=name, plan=plan, prompt_token_ids=(1, 2), prefill_rank=0))
+        await self.requests.put(
+            Start(execution_id=name, plan=plan, prompt_token_ids=(1, 2), prefill_rank=0, prefill_share=256)
+        )
 
     async def halt(self, name: str) -> None:
         await self.requests.put(Halt(execution_id=name))

@@ -68,6 +68,15 @@ async def test_who_waits_for_company_can_be_cancelled() -> None:
         assert _occupancy(system) == (0, 0)
 
 
+async def test_the_backend_learns_how_much_of_a_step_a_prompt_may_take() -> None:
+    backend = FakeBackend(answer=("a",))
+    async with make_client(backend) as client:
+        for policy in ("default", "latency"):
+            for prompt in (SHORT, LONG * 100):
+                await record_of(client, make_request(prompt, policy=policy))
+    assert list(backend.prefill_shares.values()) == [256, 256, 256, 16]
+
+
 async def test_the_backend_learns_whose_prompt_comes_first() -> None:
     backend = FakeBackend()
     async with make_client(backend) as client, trio.open_nursery() as nursery:

@@ -66,8 +66,8 @@ def test_the_figures_of_a_run() -> None:
 
 def test_being_overtaken_counts_once_the_other_came_later_than_the_aging_bound() -> None:
     patient = make_outcome(at_ms=0, admitted_ms=50_000, times_ms=(50_010, 50_020))
-    soon = make_outcome(at_ms=29_000, admitted_ms=30_000, times_ms=(30_010, 30_020))
-    late = make_outcome(at_ms=31_000, admitted_ms=32_000, times_ms=(32_010, 32_020))
+    soon = make_outcome(at_ms=39_000, admitted_ms=39_500, times_ms=(39_510, 39_520))
+    late = make_outcome(at_ms=41_000, admitted_ms=41_500, times_ms=(41_510, 41_520))
     assert compare([patient, soon], 1).overtaken_late == 0
     assert compare([patient, soon, late], 1).overtaken_late == 1
 

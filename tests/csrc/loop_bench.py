@@ -79,6 +79,7 @@ class LoopBench:
         stops: Sequence[str] = (),
         flush_ms: int = 0,
         prefill_rank: int = 0,
+        prefill_share: int = 65536,
         prefill_beside_decode: int = 65536,
         vocabulary: _core.Vocabulary | None = None,
     ) -> None:
@@ -87,7 +88,7 @@ class LoopBench:
             context_length=context_length, max_tokens=max_tokens, temperature=temperature, top_k=0, top_p=top_p,
             min_p=0.0, repeat_penalty=repeat_penalty, repeat_last_n=64, seed=seed, eos_token_ids=eos,
             stop_strings=stops, vocabulary=vocabulary or self.vocabulary, flush_ms=flush_ms,
-            prefill_rank=prefill_rank, prefill_beside_decode=prefill_beside_decode,
+            prefill_rank=prefill_rank, prefill_share=prefill_share, prefill_beside_decode=prefill_beside_decode,
         )  # fmt: skip
         self.stories[sequence_id] = Story()
 

@@ -15,12 +15,16 @@ from tests.csrc.tiny_models import tiny_model, tiny_prompt, tiny_vocabulary
 UNBOUNDED = 1 << 20
 
 
-def prompt(waiting: int, rank: int = 0) -> _core.StepCandidate:
-    return _core.StepCandidate(prefilling=True, waiting=waiting, prefill_rank=rank, prefill_beside_decode=1)
+def prompt(waiting: int, rank: int = 0, share: int = UNBOUNDED) -> _core.StepCandidate:
+    return _core.StepCandidate(
+        prefilling=True, waiting=waiting, prefill_rank=rank, prefill_share=share, prefill_beside_decode=1
+    )
 
 
 def decoding(beside: int = UNBOUNDED) -> _core.StepCandidate:
-    return _core.StepCandidate(prefilling=False, waiting=1, prefill_rank=0, prefill_beside_decode=beside)
+    return _core.StepCandidate(
+        prefilling=False, waiting=1, prefill_rank=0, prefill_share=1, prefill_beside_decode=beside
+    )
 
 
 def plan(*candidates: _core.StepCandidate, decode_rows: int = 8, prefill_chunk: int = 100) -> list[int]:
@@ -40,6 +44,12 @@ def test_the_most_sensitive_of_those_who_decode_bounds_the_prompts_beside_it() -
     assert plan(prompt(90), decoding(64), decoding(16)) == [16, 1, 1]
     assert plan(prompt(90), decoding(1000)) == [90, 1]
     assert plan(prompt(90)) == [90]
+
+
+def test_a_prompt_leaves_the_rest_of_a_step_to_those_behind_it_while_others_decode() -> None:
+    assert plan(prompt(90, share=20), prompt(40, rank=1), decoding()) == [20, 40, 1]
+    assert plan(prompt(90, share=20), prompt(40, rank=1)) == [90, 10]
+    assert plan(prompt(90, share=20), decoding(), decode_rows=0) == [90, 0]
 
 
 def test_who_does_not_fit_into_the_step_does_not_bound_it() -> None:
@@ -91,6 +101,7 @@ def test_a_prompt_of_lower_rank_overtakes_one_that_is_being_computed(bench: Loop
     assert bench.stories[2].token_times_ns < bench.stories[1].token_times_ns
 
 
-def test_a_bound_of_nothing_is_refused(bench: LoopBench) -> None:
-    with pytest.raises(ValueError, match="prefill_beside_decode"):
-        bench.submit(1, tiny_model(), tiny_prompt(3), prefill_beside_decode=0)
+@pytest.mark.parametrize("bound", ["prefill_share", "prefill_beside_decode"])
+def test_a_bound_of_nothing_is_refused(bound: str, bench: LoopBench) -> None:
+    with pytest.raises(ValueError, match=bound):
+        bench.submit(1, tiny_model(), tiny_prompt(3), **{bound: 0})  # type: ignore[arg-type]

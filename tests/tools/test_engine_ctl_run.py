@@ -86,6 +86,10 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
         "q8_0",
         "--context-length",
         "128",
+        "--policy",
+        "latency",
+        "--priority",
+        "-3",
         "--max-tokens",
         "9",
         "--stop",
@@ -101,6 +105,7 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
     )
     assert (asked.execution.threads, asked.execution.context_length) == (2, 128)
     assert asked.execution.kv_cache == "q8_0"
+    assert (asked.execution.scheduler_policy, asked.execution.priority) == ("latency", -3)
     assert asked.execution.limits == Limits(max_tokens=9)
     assert asked.execution.stop.strings == ("END", "\n")
     assert asked.messages is not None

@@ -15,12 +15,13 @@ from engine.operation import Operation
 from engine.planner import Planner
 from engine.planning import capabilities, choose_backend, estimate
 from engine.prompt import prepare_prompt
-from engine.record_answers import answer_about_records
+from engine.record_answers import answer_about_records, predict_from
 from engine.records import Records
 from engine.weights_cache import CacheEntry, WeightsCache
 from protocol.answers import CachedWeightsEntry, CachedWeightsList, EngineMessage, ModelDescription, ModelSummary
-from protocol.errors import CacheUnavailable
-from protocol.plan import RunRequest
+from protocol.errors import CacheUnavailable, RecordStoreUnavailable, RecordStoreUnusable
+from protocol.plan import ExecutionPlan, RunRequest
+from protocol.prediction import Prediction
 from protocol.requests import Evaluate, Quantize, RecordQuestion
 
 
@@ -46,6 +47,12 @@ class EngineDomain:
         prompt = prepare_prompt(request, artifact)
         plan, facts = self._planner.plan(request, artifact, prompt)
         return Prepared(plan, prompt.token_ids, estimate(plan, facts, len(prompt.token_ids)))
+
+    def predict(self, plan: ExecutionPlan) -> Prediction:
+        try:
+            return predict_from(self._records.store, plan, self._machine.cpu_model)
+        except (RecordStoreUnavailable, RecordStoreUnusable) as error:
+            return Prediction(executions=0, reason=error.message)
 
     def recorded(self, execution_id: str) -> Prepared:
         record = self._records.store.get(execution_id).decode_execution().record

@@ -13,6 +13,7 @@ from engine.operation import Operation
 from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelSummary, PlanEstimate
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan, RunRequest
+from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
 from protocol.requests import Evaluate, Quantize, RecordQuestion
 
@@ -48,6 +49,8 @@ class Domain(Protocol):
         """As in ``Welcome``."""
 
     def prepare(self, request: RunRequest) -> Prepared: ...
+
+    def predict(self, plan: ExecutionPlan) -> Prediction: ...
 
     def models(self) -> tuple[ModelSummary, ...]: ...
 

@@ -111,6 +111,7 @@ def answer(question: Question, domain: Domain, progress: ReportProgress) -> Engi
                 plan=prepared.plan,
                 plan_fingerprint=prepared.plan.fingerprint,
                 estimate=prepared.estimate,
+                prediction=domain.predict(prepared.plan),
             )
         case ListModels():
             return ModelList(request_id=request_id, models=domain.models())

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 CLI = str(Path(sys.executable).with_name("engine-ctl"))
 
 
+@dataclass(frozen=True, slots=True)
+class ServedEngine:
+    socket: Path
+    data_dir: Path
+    process: subprocess.Popen[bytes]
+
+
 @contextmanager
 def served_engine() -> Iterator[Path]:
     """The path of the socket it listens on."""
-    with TemporaryDirectory(prefix="engine-") as folder:
-        socket = Path(folder) / "engine.sock"
-        engine = subprocess.Popen([CLI, "serve", "--socket", str(socket)], stderr=subprocess.DEVNULL)
-        try:
-            while not socket.exists():
-                if engine.poll() is not None:
-                    raise RuntimeError(f"engine-ctl serve ended with {engine.returncode}")
-                time.sleep(0.01)
-            yield socket
-        finally:
-            engine.terminate()
-            engine.wait()
+    with TemporaryDirectory(prefix="engine-") as folder, served_from(Path(folder)) as engine:
+        yield engine.socket
+
+
+@contextmanager
+def served_from(folder: Path) -> Iterator[ServedEngine]:
+    """One whose socket and records are in a folder, which another may have used before. Ended if it still runs."""
+    socket, data_dir = folder / "engine.sock", folder / "data"
+    environment = {**os.environ, "ENGINE_DATA_DIR": str(data_dir)}
+    command = [CLI, "serve", "--socket", str(socket)]
+    socket.unlink(missing_ok=True)
+    engine = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        while not socket.exists():
+            if engine.poll() is not None:
+                raise RuntimeError(f"engine-ctl serve ended with {engine.returncode}")
+            time.sleep(0.01)
+        yield ServedEngine(socket, data_dir, engine)
+    finally:
+        engine.terminate()
+        engine.wait()

@@ -42,6 +42,7 @@ class ModelFacts:
     logits_row_bytes: int
     macs_per_prompt_token: int
     """Multiply-accumulates of the layers' matrices."""
+    macs_of_head: int
     eos_token_ids: tuple[int, ...]
     requantized_from: tuple[str, ...] = ()
     """Quantized types in the file that the quantization asked for quantizes again; sorted."""
@@ -126,6 +127,12 @@ class ModelArtifact:
         """Multiply-accumulates of the layers' matrices; the head is multiplied for the last token alone."""
         return sum(math.prod(t.shape) for t in self.tensors if t.name.startswith("blk.") and len(t.shape) == 2)
 
+    @cached_property
+    def macs_of_head(self) -> int:
+        """Multiply-accumulates of the head, which may be the token embedding."""
+        sizes = {tensor.name: math.prod(tensor.shape) for tensor in self.tensors}
+        return sizes.get("output.weight", sizes.get("token_embd.weight", 0))
+
     @property
     def context_length(self) -> int:
         """Tokens the model was trained for. Raises InvalidModel."""
@@ -196,6 +203,7 @@ class ModelArtifact:
             activation_row_bytes=self.activation_row_bytes,
             logits_row_bytes=self.logits_row_bytes,
             macs_per_prompt_token=self.macs_per_prompt_token,
+            macs_of_head=self.macs_of_head,
             eos_token_ids=self.tokenizer.eos_token_ids,
             requantized_from=self._requantized_from(quantization),
         )

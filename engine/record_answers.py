@@ -6,11 +6,15 @@ from datetime import datetime
 from typing import assert_never
 
 from engine.comparison import compare_experiment, compare_repeat
+from engine.prediction import MOST_RECORDS, predict
 from engine.record_store import RecordStore
+from engine.version import ENGINE_VERSION
 from protocol.answers import Compared, EngineMessage, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
-from protocol.errors import InvalidRequest
+from protocol.errors import InvalidRequest, RecordUnreadable
+from protocol.plan import ExecutionPlan
+from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
-from protocol.record_entry import FinishedEntry
+from protocol.record_entry import FinishedEntry, RecordFilter
 from protocol.requests import (
     CompareExecutions,
     GetExecution,
@@ -57,3 +61,17 @@ def _finished(execution_id: str, store: RecordStore) -> ExecutionRecord:
             f"{execution_id} was interrupted: nothing is known of it that could be compared", field="execution_id"
         )
     return entry.record
+
+
+def predict_from(store: RecordStore, plan: ExecutionPlan, cpu_model: str) -> Prediction:
+    """From the newest records of the model under this name and quantization. Blocking. Raises what the store raises."""
+    wanted = RecordFilter(model=plan.model_ref.name, quantization=plan.quantization)
+    records: list[ExecutionRecord] = []
+    for stored in store.page(wanted, limit=MOST_RECORDS):
+        try:
+            entry = stored.decode_execution()
+        except RecordUnreadable:
+            continue  # another version's: it would not count
+        if isinstance(entry, FinishedEntry):
+            records.append(entry.record)
+    return predict(plan, cpu_model, ENGINE_VERSION, records)

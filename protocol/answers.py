@@ -14,6 +14,7 @@ from protocol.evaluation import TextQuality
 from protocol.events import EventBody
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
+from protocol.prediction import Prediction
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord
 from protocol.record_entry import ChainReport, ExecutionSummary, FinishedEntry, InterruptedEntry, Timestamp
@@ -79,6 +80,10 @@ class PlanEstimate(Value):
     prompt_tokens: int
     prefill_macs: int
     """Multiply-accumulates of the prompt in the layers' matrices."""
+    decode_macs_per_token: int
+    """Of the layers' matrices and the head, for each token generated."""
+    decode_bytes_per_token: int
+    """Read from memory for each token generated alone: the weights, and the keys and values of half the context."""
 
     @property
     def total_bytes(self) -> int:
@@ -90,6 +95,7 @@ class Planned(Answer):
     plan: ExecutionPlan
     plan_fingerprint: str
     estimate: PlanEstimate
+    prediction: Prediction
 
 
 class Done(Answer):

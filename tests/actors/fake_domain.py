@@ -21,6 +21,7 @@ from protocol.answers import (
 from protocol.errors import ExecutionCancelled, UnknownModel, UnsupportedBackend
 from protocol.metrics import EnergyReport
 from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest, SchedulerPolicy
+from protocol.prediction import Prediction
 from protocol.progress import StageProgress
 from protocol.requests import Quantize, RecordQuestion
 
@@ -111,6 +112,8 @@ class FakeDomain:
             activation_bytes=100,
             prompt_tokens=len(token_ids),
             prefill_macs=10**6 * len(token_ids),
+            decode_macs_per_token=10**6,
+            decode_bytes_per_token=5000,
         )
         return Prepared(make_plan(request, self.energy_source, self.max_watts), token_ids, estimate)
 
@@ -141,6 +144,9 @@ class FakeDomain:
 
     def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
         return dict.fromkeys(names, "")
+
+    def predict(self, plan: ExecutionPlan) -> Prediction:
+        return Prediction(executions=0, reason="nothing is known")
 
     def recorded(self, execution_id: str) -> Prepared:
         """Every execution is known, and ran this."""

@@ -60,7 +60,13 @@ class Stage:
 
 def run_of(kv_cache: int, activations: int = 0) -> PlanEstimate:
     return PlanEstimate(
-        weights_bytes=10 * MIB, kv_cache_bytes=kv_cache, activation_bytes=activations, prompt_tokens=1, prefill_macs=0
+        weights_bytes=10 * MIB,
+        kv_cache_bytes=kv_cache,
+        activation_bytes=activations,
+        prompt_tokens=1,
+        prefill_macs=0,
+        decode_macs_per_token=0,
+        decode_bytes_per_token=0,
     )
 
 

@@ -49,6 +49,7 @@ MODEL = ModelFacts(
     activation_row_bytes=512,
     logits_row_bytes=2048,
     macs_per_prompt_token=3000,
+    macs_of_head=700,
     eos_token_ids=(2, 7),
 )
 
@@ -245,6 +246,8 @@ def test_the_estimate_is_weights_reserved_context_and_the_buffers_of_a_step() ->
         "activation_bytes": (100 + _core.MAX_DECODE_ROWS) * 512 + 3 * 2048,
         "prompt_tokens": 10,
         "prefill_macs": 30_000,
+        "decode_macs_per_token": 3700,
+        "decode_bytes_per_token": 100 * MIB + 288 * 1024,
     }
     assert needed.total_bytes == needed.weights_bytes + needed.kv_cache_bytes + needed.activation_bytes
 

@@ -28,6 +28,7 @@ from protocol.answers import (
     TokenIds,
 )
 from protocol.errors import UnknownExecution
+from protocol.prediction import Prediction
 from protocol.requests import (
     Cancel,
     ClientMessage,
@@ -79,9 +80,22 @@ def answers(message: ClientMessage) -> Sequence[EngineMessage]:
         case Plan(request_id=request_id):
             plan = make_plan()
             estimate = PlanEstimate(
-                weights_bytes=10, kv_cache_bytes=20, activation_bytes=30, prompt_tokens=2, prefill_macs=40
+                weights_bytes=10,
+                kv_cache_bytes=20,
+                activation_bytes=30,
+                prompt_tokens=2,
+                prefill_macs=40,
+                decode_macs_per_token=50,
+                decode_bytes_per_token=60,
             )
-            planned = Planned(request_id=request_id, plan=plan, plan_fingerprint=plan.fingerprint, estimate=estimate)
+            prediction = Prediction(executions=3, decode_tokens_per_sec=12.5)
+            planned = Planned(
+                request_id=request_id,
+                plan=plan,
+                plan_fingerprint=plan.fingerprint,
+                estimate=estimate,
+                prediction=prediction,
+            )
             return [planned]
         case ListModels(request_id=request_id):
             here = ModelSummary(name="tiny", path="/models/tiny.gguf", size_bytes=2_500_000, installed=True)

@@ -69,7 +69,7 @@ def evaluate(path: Path, base: Path | None, setting: Setting) -> tuple[_core.Tex
     tokenizer = Tokenizer(_core.GgufFile(str(path)))
     # As llama.cpp's programs read a text: without its last line's end.
     tokens = tokenizer.encode(setting.text.read_text(encoding="utf-8").removesuffix("\n"))
-    bos = tokens[0] if tokenizer.encode("") else None
+    bos = tokenizer.bos_token_id if tokenizer.adds_bos else None
     if setting.windows is not None:
         tokens = tokens[: setting.windows * setting.window]
     model = _core.Model.load(str(path), setting.table, setting.threads)

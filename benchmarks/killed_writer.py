@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.killed_engine import WHOLE, Answer, QuantizingEngine
 
 _POLL_S = 0.0005
-_STEPS = 9
+_STEPS = 10
 """That an undisturbed engine makes in the cache's folder."""
 _STATES = {
     (): "before anything was written",

@@ -19,7 +19,7 @@ from engine_ctl.request_options import request_options
 def command(request: dict[str, Any], socket: Path | None, as_json: bool) -> None:
     """Show the plan that `run` would execute with the same flags. Nothing runs.
 
-    --json gives `plan`, `plan_fingerprint` and `estimate`.
+    --json gives `plan`, `plan_fingerprint`, `estimate` and `prediction`.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution import parse_request
@@ -43,4 +43,4 @@ def flattened(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, dict):
             yield from flattened(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", "-" if value is None else str(value)
+            yield f"{prefix}{name}", "-" if value is None else str(value) or "-"

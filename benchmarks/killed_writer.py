@@ -20,11 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.killed_engine import WHOLE, Answer, QuantizingEngine
+from tests.killed_engine import STEPS, WHOLE, Answer, QuantizingEngine
 
 _POLL_S = 0.0005
-_STEPS = 10
-"""That an undisturbed engine makes in the cache's folder."""
 _STATES = {
     (): "before anything was written",
     ("part",): "while the weights were written",
@@ -69,7 +67,7 @@ def undisturbed(engine: QuantizingEngine) -> Undisturbed:
 def kill(engine: QuantizingEngine, clean: Undisturbed, way: int, chance: random.Random) -> bool:
     """Whether it was still alive at the moment that chance chose."""
     if way == 0:
-        with engine.start(dies_before=chance.randint(1, _STEPS)) as process:
+        with engine.start(dies_before=chance.choice(STEPS)) as process:
             process.communicate()
         return process.returncode == -signal.SIGKILL
     with engine.start() as process:

@@ -15,16 +15,20 @@ from engine.weights_cache import WeightsCache
 WHOLE = ["gguf", "json"]
 """What QuantizingEngine.left() is where there is an entry and nothing else."""
 
-# Counts what the engine is about to do to files in a folder, and dies before the step of that number; 0 is none.
+STEPS = (
+    "open gguf part", "rename gguf part", "open json part", "rename json part", "remove json part", "remove gguf part",
+)  # fmt: skip
+"""What an undisturbed engine does in the cache's folder, in order: to the part that becomes the weights, and to the one
+that becomes their manifest. The last two find nothing to do."""
+
+# Dies before the first such step.
 _PROGRAM = """
 import os, signal, sys
-folder, last = sys.argv.pop(1), int(sys.argv.pop(1))
-steps = 0
+folder, last = sys.argv.pop(1), sys.argv.pop(1)
 def watch(event, arguments):
-    global steps
-    if event in ("open", "os.rename", "os.remove", "os.utime") and str(arguments[0]).startswith(folder):
-        steps += 1
-        if steps == last:
+    if event in ("open", "os.rename", "os.remove") and str(arguments[0]).startswith(folder):
+        kinds = os.path.basename(arguments[0]).split(".")[1::2]
+        if " ".join([event.removeprefix("os."), *kinds]) == last:
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(watch)
 from engine_ctl.main import main
@@ -60,8 +64,8 @@ class QuantizingEngine:
     def cache(self) -> WeightsCache:
         return WeightsCache(self.folder / "cache" / "weights", 1 << 40)
 
-    def start(self, *, dies_before: int = 0) -> subprocess.Popen[str]:
-        """``dies_before``: the step in the cache's folder, from 1, before which it kills itself; 0 for none."""
+    def start(self, *, dies_before: str = "") -> subprocess.Popen[str]:
+        """``dies_before``: the one of STEPS before which it kills itself, if any."""
         scratch = self.folder / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {
@@ -71,7 +75,7 @@ class QuantizingEngine:
         }
         environment.pop("ENGINE_SOCKET", None)
         command = [
-            sys.executable, "-c", _PROGRAM, str(self.cache.directory), str(dies_before), "run", "--json",
+            sys.executable, "-c", _PROGRAM, str(self.cache.directory), dies_before, "run", "--json",
             "--model", str(self.model), "--quant", self.recipe, "--prompt", self.prompt,
             "--max-tokens", str(self.max_tokens),
         ]  # fmt: skip

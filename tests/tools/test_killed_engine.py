@@ -11,11 +11,11 @@ from tests.gguf_factory import write_tiny_model
 from tests.killed_engine import WHOLE, QuantizingEngine
 
 DEATHS = {
-    3: [],  # before it makes a file
-    5: ["part"],  # before the weights get their name
-    6: ["gguf"],  # before their manifest is begun
-    7: ["gguf", "part"],  # before the manifest gets its name
-    8: WHOLE,  # after it all
+    "open gguf part": [],
+    "rename gguf part": ["part"],
+    "open json part": ["gguf"],
+    "rename json part": ["gguf", "part"],
+    "remove json part": WHOLE,
 }
 """By the step before which the engine dies: what it leaves."""
 

@@ -91,6 +91,7 @@ class FakeDomain:
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
     pulled: list[str] = field(default_factory=list)
     operations: list[FakeOperation] = field(default_factory=list)
+    prefix_cache_clears: int = 0
 
     def __post_init__(self) -> None:
         self.may_prepare = threading.Event()
@@ -141,6 +142,9 @@ class FakeDomain:
 
     def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
         return dict.fromkeys(names, "")
+
+    def clear_prefix_cache(self) -> None:
+        self.prefix_cache_clears += 1
 
     def recorded(self, execution_id: str) -> Prepared:
         """Every execution is known, and ran this."""

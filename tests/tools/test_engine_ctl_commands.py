@@ -19,6 +19,7 @@ from protocol.answers import (
     ModelSummary,
     PlanEstimate,
     Planned,
+    PrefixCacheReport,
     Progress,
     RecipeSummary,
     ResidentModel,
@@ -112,6 +113,7 @@ def status_report(request_id: int) -> StatusReport:
             ResidentModel(model="tiny", quantization="q8_0", backend="reference", weights_bytes=3 << 20, in_use=False),
         ),
         memory_bytes={"weights": 2**20, "kv_cache": 0},
+        prefix_cache=PrefixCacheReport(blocks=3, size_bytes=0, limit_bytes=2**21),
         energy={"source": "none", "reason": "no powercap zones"},
         finished_total=5,
     )
@@ -127,6 +129,7 @@ def test_status_shows_one_fact_a_line(start_engine: StartEngine, socket_path: Pa
         "models loaded: 1",
         "  tiny  q8_0 on reference  3.0 MiB  idle",
         "memory: weights 1.0 MiB, kv_cache 0.0 MiB",
+        "prefix cache: 3 blocks, at most 2.0 MiB",
         "energy source: none (no powercap zones)",
     ]
 

@@ -31,6 +31,7 @@ from protocol.answers import (
 from protocol.errors import UnknownExecution
 from protocol.requests import (
     Cancel,
+    ClearPrefixCache,
     ClientMessage,
     Detokenize,
     ListModels,
@@ -75,7 +76,7 @@ def answers(message: ClientMessage) -> Sequence[EngineMessage]:
     match message:
         case Status(request_id=request_id):
             return [status_report(request_id)]
-        case Cancel(request_id=request_id) | Shutdown(request_id=request_id):
+        case Cancel(request_id=request_id) | ClearPrefixCache(request_id=request_id) | Shutdown(request_id=request_id):
             return [Done(request_id=request_id)]
         case Plan(request_id=request_id):
             plan = make_plan()
@@ -134,13 +135,20 @@ def test_status_shows_one_fact_a_line(start_engine: StartEngine, socket_path: Pa
     ]
 
 
+def test_prefixes_are_cleared_by_a_command(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers)
+    result = engine_ctl("cache", "clear-prefixes", "--socket", str(socket_path), "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"cleared": "prefixes"})
+    assert len(engine.requests(ClearPrefixCache)) == 1
+
+
 def test_status_in_json(start_engine: StartEngine, socket_path: Path) -> None:
     start_engine(answers)
     shown = json.loads(engine_ctl("status", "--socket", str(socket_path), "--json").stdout)
     assert shown == status_report(0).model_dump(mode="json", exclude={"type", "request_id"})
 
 
-@pytest.mark.parametrize("command", [("status",), ("cancel", EXECUTION_ID), ("shutdown",)])
+@pytest.mark.parametrize("command", [("status",), ("cancel", EXECUTION_ID), ("cache", "clear-prefixes"), ("shutdown",)])
 def test_commands_about_an_engine_need_one(command: tuple[str, ...], socket_path: Path) -> None:
     result = engine_ctl(*command, "--socket", str(socket_path))
     assert result.exit_code == 5

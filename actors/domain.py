@@ -92,6 +92,9 @@ class EngineDomain:
             chosen = names or tuple(entry.name for entry in self._cache.entries())
             return {name: self._cache.verify(name) for name in chosen}
 
+    def clear_prefix_cache(self) -> None:
+        self._backend.clear_prefix_cache()
+
     def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
         match request:
             case Quantize():

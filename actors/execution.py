@@ -42,6 +42,7 @@ class Execution:
     load_start_ns: int | None = None
     load_end_ns: int | None = None
     prefill_start_ns: int | None = None
+    cached_prompt_tokens: int | None = None
     kernel_path: str = NO_KERNEL
     weights: WeightsReport = NO_WEIGHTS
     token_ids: list[int] = field(default_factory=list)
@@ -116,6 +117,7 @@ class Execution:
         """Take what the sequence did; what of it the client is to see."""
         if events.prefill_start_ns is not None:
             self.prefill_start_ns = events.prefill_start_ns
+            self.cached_prompt_tokens = events.cached_prompt_tokens
         self.token_ids += events.token_ids
         self.token_times_ns += events.token_times_ns
         if events.text:
@@ -198,6 +200,7 @@ class Execution:
             load_start_ns=self.load_start_ns,
             load_end_ns=self.load_end_ns,
             prefill_start_ns=self.prefill_start_ns,
+            cached_prompt_tokens=self.cached_prompt_tokens,
             token_times_ns=tuple(self.token_times_ns),
         )
 

@@ -15,6 +15,7 @@ from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, WeightsReport
 from protocol.requests import (
     Cancel,
+    ClearPrefixCache,
     Detokenize,
     Evaluate,
     ListCached,
@@ -76,6 +77,7 @@ AskedMessage = (
     | ListCached
     | RemoveCached
     | VerifyCached
+    | ClearPrefixCache
     | Replay
     | RecordQuestion
     | Subscribe

@@ -64,6 +64,8 @@ class Domain(Protocol):
     def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
         """What is wrong with each, or with all of them; empty where nothing is."""
 
+    def clear_prefix_cache(self) -> None: ...
+
     def recorded(self, execution_id: str) -> Prepared:
         """What a recorded execution ran, to be run again."""
 

@@ -13,6 +13,7 @@ from actors.ports import Domain, OperationRequest, ReportProgress
 from protocol.answers import (
     CachedWeightsRemoved,
     CachedWeightsVerified,
+    Done,
     EngineMessage,
     ModelList,
     Planned,
@@ -23,6 +24,7 @@ from protocol.answers import (
 from protocol.errors import InvalidRequest
 from protocol.progress import StageProgress
 from protocol.requests import (
+    ClearPrefixCache,
     Detokenize,
     ListCached,
     ListModels,
@@ -36,18 +38,8 @@ from protocol.requests import (
 )
 from protocol.unpacking import MAX_ARRAY_ELEMENTS
 
-Question = (
-    Plan
-    | ListModels
-    | ModelInfo
-    | PullModel
-    | Tokenize
-    | Detokenize
-    | ListCached
-    | RemoveCached
-    | VerifyCached
-    | RecordQuestion
-)
+CacheQuestion = ListCached | RemoveCached | VerifyCached | ClearPrefixCache
+Question = Plan | ListModels | ModelInfo | PullModel | Tokenize | Detokenize | CacheQuestion | RecordQuestion
 
 
 class Questions:
@@ -124,13 +116,13 @@ def answer(question: Question, domain: Domain, progress: ReportProgress) -> Engi
             return _tokenize(question, domain)
         case Detokenize():
             return Text(request_id=request_id, text=domain.detokenize(question.model, question.token_ids))
-        case ListCached() | RemoveCached() | VerifyCached():
+        case ListCached() | RemoveCached() | VerifyCached() | ClearPrefixCache():
             return _answer_about_cache(question, domain)
         case _:
             return domain.about_records(question)
 
 
-def _answer_about_cache(question: ListCached | RemoveCached | VerifyCached, domain: Domain) -> EngineMessage:
+def _answer_about_cache(question: CacheQuestion, domain: Domain) -> EngineMessage:
     request_id = question.request_id
     match question:
         case ListCached():
@@ -139,6 +131,9 @@ def _answer_about_cache(question: ListCached | RemoveCached | VerifyCached, doma
             return CachedWeightsRemoved(request_id=request_id, names=domain.remove_cached(question.names))
         case VerifyCached():
             return CachedWeightsVerified(request_id=request_id, damages=domain.verify_cached(question.names))
+        case ClearPrefixCache():
+            domain.clear_prefix_cache()
+            return Done(request_id=request_id)
         case _:
             assert_never(question)
 

@@ -34,7 +34,9 @@ def report_status(
         memory_bytes={
             "weights": sum(model.weights_bytes for model in backend.models),
             "kv_cache": backend.kv_cache_bytes,
+            "prefix_cache": backend.prefix_cache.size_bytes,
         },
+        prefix_cache=backend.prefix_cache,
         energy=source,
         finished_total=finished_total,
     )

@@ -187,7 +187,10 @@ def open_system(config: EngineConfig, limits: Limits = DEFAULT_LIMITS, socket_pa
     registry, cache = ModelRegistry(config), WeightsCache.of(config)
     records = ExecutionRecords(config.data_dir)
     backend = CpuBackend(
-        registry, cache, memory_limit_bytes=None if config.memory_mb is None else config.memory_mb << 20
+        registry,
+        cache,
+        memory_limit_bytes=None if config.memory_mb is None else config.memory_mb << 20,
+        prefix_cache_bytes=config.prefix_cache_mb << 20,
     )
     domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, backend, records)
     limits = replace(limits, max_queued=config.max_queued)

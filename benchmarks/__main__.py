@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import digest, kernels, limits, memory, overhead, startup, throughput
+from benchmarks import digest, kernels, limits, memory, overhead, prefix_cache, startup, throughput
 from benchmarks.disturbance import Disturbance
 from benchmarks.report import Figure, print_figures
 from benchmarks.setting import Setting, setting
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "memory": memory.measure,
     "overhead": overhead.measure,
     "startup": startup.measure,
+    "prefix_cache": prefix_cache.measure,
 }
 
 

@@ -217,6 +217,7 @@ class SequenceEvents:
 
     sequence_id: int
     prefill_start_ns: int | None  # steady clock; set once
+    cached_prompt_tokens: int | None  # with the start: how many were found in the prefix cache
     token_ids: list[int]
     token_times_ns: list[int]  # steady clock, when each token was ready
     text: str  # text that has become certain
@@ -226,9 +227,12 @@ class SequenceEvents:
 
 @final
 class RunLoop:
-    """The token loop on its own thread. Never takes the GIL. Methods are thread-safe and do not wait for a step."""
+    """The token loop on its own thread. Never takes the GIL. Methods are thread-safe and do not wait for a step.
 
-    def __init__(self) -> None: ...
+    ``prefix_cache_bytes``: most bytes of KV cache kept for later sequences that begin with the same tokens.
+    """
+
+    def __init__(self, prefix_cache_bytes: int = 0) -> None: ...
     @property
     def event_fd(self) -> int:
         """Readable while events wait. Reset by drain()."""
@@ -258,12 +262,15 @@ class RunLoop:
         prefill_rank: int = 0,
         prefill_share: int = 65536,
         prefill_beside_decode: int = 65536,
+        prefix_cache: bool = False,
     ) -> None:
         """Queue a sequence. Those of one model and equal settings share steps. After close() it ends as "cancelled".
 
         Of the waiting prompts those of the lowest ``prefill_rank`` are computed first, the earliest of equals. While
         others decode, a step holds at most ``prefill_share`` tokens of this prompt; while this one does, it holds at
-        most ``prefill_beside_decode`` tokens of all prompts.
+        most ``prefill_beside_decode`` tokens of all prompts. With
+        ``prefix_cache`` it begins behind the longest run of whole blocks that earlier ones of the model and KV cache
+        type left, and leaves its own unless it ends with "error"; no bit of the result depends on it.
 
         Raises ValueError (a prompt, KV cache type, sampling option or stop string that cannot be; prefill_chunk beyond
         65536),
@@ -274,8 +281,15 @@ class RunLoop:
     def drain(self) -> list[SequenceEvents]: ...
     def trim(self) -> None:
         """Let go of the buffers of models that nothing else holds. Waits for the running step, unlike all else."""
+    def drop_prefixes(self, bytes: int) -> None:  # noqa: A002
+        """Drop so many bytes that the prefix cache holds for no sequence, those used longest ago first: before any
+        sequence begins that is submitted later, and before trim() returns."""
+    def clear_prefixes(self) -> None:
+        """Empty the prefix cache: nothing computed before is found afterwards. Waits for the running step."""
     def statistics(self) -> dict[str, int]:
-        """sequences, kv_cache_bytes, steps, decode_rows, prefill_rows, busy_ns."""
+        """sequences, kv_cache_bytes (their own), kv_shared_bytes (what they read of the prefix cache, each for itself),
+        prefix_cache_blocks, prefix_cache_bytes, prefix_cache_idle_bytes (read by no sequence, and not to be dropped),
+        steps, decode_rows, prefill_rows, busy_ns."""
     def close(self) -> None:
         """Stop after the running step; every sequence still there ends with "cancelled". Idempotent."""
 

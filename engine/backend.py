@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from engine.operation import Operation
-from protocol.answers import ResidentModel
+from protocol.answers import PrefixCacheReport, ResidentModel
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 
@@ -37,6 +37,8 @@ class SequenceEvents:
     sequence_id: int
     prefill_start_ns: int | None = None
     """Given once, with the first prefill step."""
+    cached_prompt_tokens: int | None = None
+    """How many tokens of the prompt were found in the prefix cache; given with ``prefill_start_ns``."""
     token_ids: tuple[int, ...] = ()
     token_times_ns: tuple[int, ...] = ()
     text: str = ""
@@ -51,11 +53,14 @@ class BackendStatistics:
     sequences: int
     """Sequences that hold KV cache."""
     kv_cache_bytes: int
+    """What they hold beside what they read of the prefix cache."""
+    prefix_cache: PrefixCacheReport
     models: tuple[ResidentModel, ...]
 
 
 class Backend(Protocol):
-    """Carries plans out. Only what ``load`` returns may take long; all else returns at once and waits for no step.
+    """Carries plans out. Only what ``load`` returns and ``clear_prefix_cache`` may take long; all else returns at
+    once and waits for no step.
 
     Thread-safe. A model that is held stays in memory until it is released; so does one that a sequence uses.
     """
@@ -101,6 +106,9 @@ class Backend(Protocol):
 
     def drain(self) -> list[SequenceEvents]:
         """All events since the last drain, at most one entry a sequence."""
+
+    def clear_prefix_cache(self) -> None:
+        """Nothing computed before is found afterwards. May block for a step of the run loop."""
 
     def statistics(self) -> BackendStatistics: ...
 

@@ -136,7 +136,7 @@ def _judge(metric: _Metric, a: ExecutionRecord, b: ExecutionRecord) -> Tolerance
     left, right = _figure(metric, a), _figure(metric, b)
     ratio, reason = _quotient(metric, a, b)
     difference = None if ratio is None else ratio - 1.0
-    reason = reason or _contention(a, b) or _different_lengths(a, b)
+    reason = reason or _contention(a, b) or _different_lengths(a, b) or _different_hits(a, b)
     return ToleranceVerdict(
         metric=metric.name,
         a=left,
@@ -204,10 +204,18 @@ def _different_lengths(a: ExecutionRecord, b: ExecutionRecord) -> str | None:
     return None if left == right else f"A generated {left} tokens and B {right}"
 
 
+def _different_hits(a: ExecutionRecord, b: ExecutionRecord) -> str | None:
+    """What a prefix cache held is no merit of a plan, unless having one is what was tried."""
+    left, right = a.metrics.cached_prompt_tokens, b.metrics.cached_prompt_tokens
+    if left == right or a.plan.prefix_cache != b.plan.prefix_cache:
+        return None
+    return f"A found {left} tokens of its prompt in the prefix cache and B {right}"
+
+
 def _why_unranked(metric: _Metric, ratio: float, a: ExecutionRecord, b: ExecutionRecord) -> str | None:
     if metric.better is None:
         return metric.why_unranked
-    if reason := _contention(a, b):
+    if reason := _contention(a, b) or _different_hits(a, b):
         return reason
     if metric.grows_with_tokens and (reason := _different_lengths(a, b)):
         return reason

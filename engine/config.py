@@ -12,6 +12,8 @@ from engine.machine import memory_bytes
 from protocol.errors import InvalidRequest
 
 DEFAULT_WEIGHTS_CACHE_MB = 20_480
+DEFAULT_PREFIX_CACHE_MB = 512
+_PREFIX_CACHE_SHARE = 8
 DEFAULT_POWERCAP_ROOT = Path("/sys/class/powercap")
 
 
@@ -32,25 +34,31 @@ class EngineConfig:
     memory_mb: int | None = None
     """Most MiB for weights, KV caches and buffers together, and for one execution whose request sets no limit; ``None``
     is no limit."""
+    prefix_cache_mb: int = DEFAULT_PREFIX_CACHE_MB
+    """Most MiB of KV cache kept for later executions with the same prompt: part of ``memory_mb``, given back where
+    others need it."""
 
 
 def default_config() -> EngineConfig:
     """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_DATA_DIR``, ``_POWERCAP_ROOT``,
-    ``_WEIGHTS_CACHE_MB`` and ``_MEMORY_MB`` where set.
+    ``_WEIGHTS_CACHE_MB``, ``_MEMORY_MB`` and ``_PREFIX_CACHE_MB`` where set.
 
     Memory defaults to nine tenths of what the machine (or its cgroup) has, never to what is free at the moment: equal
-    requests must get equal plans.
+    requests must get equal plans. The prefix cache defaults to an eighth of that memory.
 
     Raises:
-        InvalidRequest: ENGINE_WEIGHTS_CACHE_MB or ENGINE_MEMORY_MB is not a positive whole number.
+        InvalidRequest: ENGINE_WEIGHTS_CACHE_MB, ENGINE_MEMORY_MB or ENGINE_PREFIX_CACHE_MB is not a positive whole
+            number.
     """
+    memory_mb = _mebibytes("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 >> 20)
     return EngineConfig(
         models_dir=_directory("ENGINE_MODELS_DIR", platformdirs.user_data_path("engine") / "models"),
         cache_dir=_directory("ENGINE_CACHE_DIR", platformdirs.user_cache_path("engine")),
         data_dir=_directory("ENGINE_DATA_DIR", platformdirs.user_data_path("engine")),
         powercap_root=_directory("ENGINE_POWERCAP_ROOT", DEFAULT_POWERCAP_ROOT),
         weights_cache_mb=_mebibytes("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB),
-        memory_mb=_mebibytes("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 >> 20),
+        memory_mb=memory_mb,
+        prefix_cache_mb=_mebibytes("ENGINE_PREFIX_CACHE_MB", max(1, memory_mb // _PREFIX_CACHE_SHARE)),
     )
 
 

@@ -14,10 +14,11 @@ from engine.backend import MAX_PREFILL_SHARE, BackendStatistics, BackendStopReas
 from engine.cpu_model import CpuModel, ModelKey
 from engine.derived_weights import DerivedWeights
 from engine.model_load import ModelLoad
-from engine.model_memory import ModelMemory
+from engine.model_memory import LoopUsage, ModelMemory
 from engine.models import ModelRegistry
 from engine.planning import estimate
 from engine.weights_cache import WeightsCache
+from protocol.answers import PrefixCacheReport
 from protocol.errors import InternalError, InvalidPlan, OutOfMemoryBudget
 from protocol.plan import ExecutionPlan
 
@@ -31,12 +32,15 @@ class CpuBackend:
         cache: WeightsCache,
         available_memory: Callable[[], int | None] = available_memory,
         memory_limit_bytes: int | None = None,
+        prefix_cache_bytes: int = 0,
     ) -> None:
-        """``memory_limit_bytes``: for all models and sequences together; ``None`` leaves it to what is available."""
+        """``memory_limit_bytes``: for all models and sequences together; ``None`` leaves it to what is available.
+        ``prefix_cache_bytes``: most of it that sequences which have ended may leave to later ones."""
         self._registry = registry
         self._derived = DerivedWeights(cache)
-        self._run_loop = _core.RunLoop()
-        self._memory = ModelMemory(memory_limit_bytes, available_memory, self._kv_cache_bytes, self._run_loop.trim)
+        self._prefix_cache_bytes = prefix_cache_bytes
+        self._run_loop = _core.RunLoop(prefix_cache_bytes)
+        self._memory = ModelMemory(memory_limit_bytes, available_memory, RunLoopMemory(self._run_loop))
         self._loading = Lock()
         self._reservations = count(1)
 
@@ -125,6 +129,7 @@ class CpuBackend:
             prefill_rank=prefill_rank,
             prefill_share=prefill_share,
             prefill_beside_decode=plan.batch.prefill_beside_decode,
+            prefix_cache=plan.prefix_cache == "on",
         )
 
     def cancel(self, sequence_id: int) -> None:
@@ -139,6 +144,7 @@ class CpuBackend:
             SequenceEvents(
                 sequence_id=events.sequence_id,
                 prefill_start_ns=events.prefill_start_ns,
+                cached_prompt_tokens=events.cached_prompt_tokens,
                 token_ids=tuple(events.token_ids),
                 token_times_ns=tuple(events.token_times_ns),
                 text=events.text,
@@ -149,11 +155,19 @@ class CpuBackend:
             for events in drained
         ]
 
+    def clear_prefix_cache(self) -> None:
+        self._run_loop.clear_prefixes()
+
     def statistics(self) -> BackendStatistics:
         statistics = self._run_loop.statistics()
         return BackendStatistics(
             sequences=statistics["sequences"],
             kv_cache_bytes=statistics["kv_cache_bytes"],
+            prefix_cache=PrefixCacheReport(
+                blocks=statistics["prefix_cache_blocks"],
+                size_bytes=statistics["prefix_cache_bytes"],
+                limit_bytes=self._prefix_cache_bytes,
+            ),
             models=self._memory.contents(),
         )
 
@@ -161,8 +175,25 @@ class CpuBackend:
         self._run_loop.close()
         self._memory.close()
 
-    def _kv_cache_bytes(self) -> int:
-        return self._run_loop.statistics()["kv_cache_bytes"]
+
+class RunLoopMemory:
+    """Implements :class:`engine.model_memory.LoopMemory`."""
+
+    def __init__(self, run_loop: _core.RunLoop) -> None:
+        self._run_loop = run_loop
+
+    def usage(self) -> LoopUsage:
+        statistics = self._run_loop.statistics()
+        return LoopUsage(
+            kv_cache_bytes=statistics["kv_cache_bytes"] + statistics["kv_shared_bytes"],
+            idle_prefix_bytes=statistics["prefix_cache_idle_bytes"],
+        )
+
+    def drop_prefixes(self, size_bytes: int) -> None:
+        self._run_loop.drop_prefixes(size_bytes)
+
+    def trim(self) -> None:
+        self._run_loop.trim()
 
 
 def _own(model: LoadedModel) -> CpuModel:

@@ -25,6 +25,7 @@ class Timeline:
     load_end_ns: int | None = None
     """Its weights were ready; equal to ``load_start_ns`` where they were before."""
     prefill_start_ns: int | None = None
+    cached_prompt_tokens: int | None = None
     token_times_ns: tuple[int, ...] = ()
 
 
@@ -41,6 +42,7 @@ def compute_metrics(timeline: Timeline, energy: EnergyReport, memory_peak_mb: fl
     return Metrics(
         tokens_total=len(times),
         prompt_tokens=timeline.prompt_tokens,
+        cached_prompt_tokens=timeline.cached_prompt_tokens,
         tokens_per_sec=tokens_per_sec,
         latency_total_ms=latency_ms,
         latency_p50_ms=nearest_rank(gaps, 50),
@@ -50,7 +52,7 @@ def compute_metrics(timeline: Timeline, energy: EnergyReport, memory_peak_mb: fl
         queue_ms=_between_ms(timeline.queued_ns, timeline.admitted_ns),
         load_ms=_between_ms(timeline.load_start_ns, timeline.load_end_ns),
         prefill_ms=prefill_ms,
-        prefill_tokens_per_sec=_rate(timeline.prompt_tokens, prefill_ms),
+        prefill_tokens_per_sec=_rate(timeline.prompt_tokens - (timeline.cached_prompt_tokens or 0), prefill_ms),
         decode_tokens_per_sec=_rate(len(gaps), _between_ms(first, last)) if gaps else None,
         watts_avg=watts,
         tokens_per_watt=tokens_per_sec / watts if tokens_per_sec is not None and watts else None,

@@ -1,7 +1,8 @@
-"""The engine's one memory budget: weights, KV caches and the buffers of steps.
+"""The engine's one memory budget: weights, KV caches, prefixes kept of them, and the buffers of steps.
 
-Weights stay when nobody uses them, so that the next execution finds them. When room is needed, idle ones go, the one
-used longest ago first, and no more of them than needed; what is in use never goes. See docs/memory.md.
+Weights and prefixes stay when nobody uses them, so that the next execution finds them. When room is needed, idle
+prefixes go, then idle weights, the ones used longest ago first, and no more of them than needed; what is in use never
+goes. See docs/memory.md.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from threading import Lock
+from typing import Protocol
 
 from engine.cpu_model import CpuModel, ModelKey
 from engine.planning import describe_memory
@@ -36,6 +38,28 @@ class _Claim:
     """Shared by the sequences of one model: the largest counts."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoopUsage:
+    """Memory that the run loop has allocated."""
+
+    kv_cache_bytes: int
+    """What of their claims sequences have filled."""
+    idle_prefix_bytes: int
+    """What the prefix cache holds for no sequence, less what it was told to drop."""
+
+
+class LoopMemory(Protocol):
+    """The run loop's side. Thread-safe."""
+
+    def usage(self) -> LoopUsage: ...
+
+    def drop_prefixes(self, size_bytes: int) -> None:
+        """Drop so much that is idle, before any sequence begins that is submitted later. Returns at once."""
+
+    def trim(self) -> None:
+        """Let go of models that have gone from here, and of what was to be dropped. May block for a step."""
+
+
 class ModelMemory:
     """Thread-safe."""
 
@@ -43,18 +67,12 @@ class ModelMemory:
         self,
         limit_bytes: int | None,
         available: Callable[[], int | None],
-        kv_cache_filled: Callable[[], int],
-        trim: Callable[[], None],
+        loop: LoopMemory,
     ) -> None:
-        """``limit_bytes`` is for all together; ``None`` leaves it to what the machine has ``available``.
-
-        KV caches grow as they are filled: ``kv_cache_filled`` tells how much of them exists. ``trim`` makes others let
-        go of a model that has gone from here; it may block.
-        """
+        """``limit_bytes`` is for all together; ``None`` leaves it to what the machine has ``available``."""
         self._limit_bytes = limit_bytes
         self._available = available
-        self._kv_cache_filled = kv_cache_filled
-        self._trim = trim
+        self._loop = loop
         self._lock = Lock()
         self._residents: dict[ModelKey, _Resident] = {}
         self._claims: dict[int, _Claim] = {}
@@ -82,12 +100,16 @@ class ModelMemory:
         """Take what a sequence of a model that is held will need, until :meth:`end`.
 
         Raises:
-            OutOfMemoryBudget: there is no room. Nothing is evicted for it: see :meth:`make_room`.
+            OutOfMemoryBudget: there is no room. Idle prefixes go for it, and no weights: see :meth:`make_room`.
         """
+        needed_bytes = needed.kv_cache_bytes + needed.activation_bytes
         with self._lock:
-            shortage = self._shortage(needed.kv_cache_bytes + needed.activation_bytes)
+            usage = self._loop.usage()
+            shortage = self._shortage(needed_bytes, usage, usage.idle_prefix_bytes)
             if shortage is not None:
                 raise self._refusal(f"the run needs {describe_memory(needed)}", *shortage)
+            if (shortage := self._shortage(needed_bytes, usage)) is not None:
+                self._loop.drop_prefixes(_missing(shortage))
             self._claims[sequence_id] = _Claim(model, needed.kv_cache_bytes, needed.activation_bytes)
             self._residents[model.key].users += 1
 
@@ -99,24 +121,28 @@ class ModelMemory:
                 self._release(claim.model)
 
     def make_room(self, needed_bytes: int, sentence: str) -> None:
-        """Evict idle weights until so much can be taken; none, where all would not do. May block for a step of the run
-        loop.
+        """Evict idle prefixes, then idle weights, until so much can be taken; none, where all would not do. May block
+        for a step of the run loop.
 
         Raises:
             OutOfMemoryBudget: what is in use leaves no room. The text begins with ``sentence``.
         """
         while True:
             with self._lock:
-                shortage = self._shortage(needed_bytes)
+                usage = self._loop.usage()
+                shortage = self._shortage(needed_bytes, usage)
                 if shortage is None:
                     return
-                hopeless = self._shortage(needed_bytes, self._idle_bytes())
-                evicted = self._take_idle() if hopeless is None else None
-            if evicted is None:
-                raise self._refusal(sentence, *(hopeless or shortage))
-            _free(evicted)
-            del evicted
-            self._trim()
+                hopeless = self._shortage(needed_bytes, usage, usage.idle_prefix_bytes + self._idle_bytes())
+                if hopeless is not None:
+                    raise self._refusal(sentence, *hopeless)
+                evicted = None if usage.idle_prefix_bytes else self._take_idle()
+                if evicted is None:
+                    self._loop.drop_prefixes(_missing(shortage))
+            if evicted is not None:
+                _free(evicted)
+                del evicted
+            self._loop.trim()
 
     def contents(self) -> tuple[ResidentModel, ...]:
         """In the order they came."""
@@ -155,18 +181,20 @@ class ModelMemory:
     def _idle_bytes(self) -> int:
         return sum(resident.model.weights_bytes for resident in self._residents.values() if resident.users == 0)
 
-    def _shortage(self, needed_bytes: int, evicted_bytes: int = 0) -> tuple[int, int] | None:
-        """(bytes that must be free, bytes that are once so many have been evicted), where the first are more."""
+    def _shortage(self, needed_bytes: int, usage: LoopUsage, evicted_bytes: int = 0) -> tuple[int, int] | None:
+        """(bytes that must be free, bytes that are once so many have been evicted), where the first are more; of the
+        two bounds, the limit and what the machine has, the one that lacks more."""
         claimed = sum(claim.kv_cache_bytes for claim in self._claims.values())
+        bounds: list[tuple[int, int]] = []
         if self._limit_bytes is not None:
-            left = self._limit_bytes - self._weights_bytes() - claimed - self._activation_bytes() + evicted_bytes
-            if needed_bytes > left:
-                return needed_bytes, max(0, left)
+            taken = self._weights_bytes() + claimed + self._activation_bytes() + usage.idle_prefix_bytes
+            bounds.append((needed_bytes, self._limit_bytes - taken + evicted_bytes))
         available = self._available()
-        unfilled = max(0, claimed - self._kv_cache_filled())
-        if available is not None and needed_bytes + unfilled > available + evicted_bytes:
-            return needed_bytes + unfilled, available + evicted_bytes
-        return None
+        if available is not None:
+            unfilled = max(0, claimed - usage.kv_cache_bytes)
+            bounds.append((needed_bytes + unfilled, available + evicted_bytes))
+        tightest = max(bounds, key=_missing, default=None)
+        return tightest if tightest is not None and _missing(tightest) > 0 else None
 
     def _weights_bytes(self) -> int:
         return sum(resident.model.weights_bytes for resident in self._residents.values())
@@ -180,10 +208,15 @@ class ModelMemory:
     def _refusal(self, sentence: str, needed_bytes: int, available_bytes: int) -> OutOfMemoryBudget:
         return OutOfMemoryBudget(
             f"{sentence}; with what running executions have still to fill that is {-(-needed_bytes // _MIB)} MiB, and "
-            f"{available_bytes // _MIB} MiB are available",
+            f"{max(0, available_bytes) // _MIB} MiB are available",
             needed_mb=-(-needed_bytes // _MIB),
-            available_mb=available_bytes // _MIB,
+            available_mb=max(0, available_bytes) // _MIB,
         )
+
+
+def _missing(bound: tuple[int, int]) -> int:
+    needed_bytes, free_bytes = bound
+    return needed_bytes - free_bytes
 
 
 def _free(model: CpuModel) -> None:

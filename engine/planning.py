@@ -30,6 +30,7 @@ from protocol.plan import (
     KvCacheType,
     Limits,
     PlanStop,
+    PrefixCache,
     Quantization,
     RunRequest,
     SchedulerPolicy,
@@ -84,7 +85,7 @@ def resolve_plan(
         threads=choose_threads(execution.threads, machine),
         spin_us=execution.spin_us,
         batch=_batch(execution, model, len(prompt.token_ids)),
-        prefix_cache="off",
+        prefix_cache=cast("PrefixCache", execution.prefix_cache),
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         priority=execution.priority,
         prompt_format=prompt.prompt_format,
@@ -104,13 +105,15 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
     Raises:
         UnsupportedBackend: unknown, or this machine cannot run it; says why and what it can run.
         UnsupportedQuantization: unknown.
-        InvalidRequest: an unknown KV cache type, policy or energy source, or more threads than allowed CPUs.
+        InvalidRequest: an unknown KV cache type, prefix cache mode, policy or energy source, or more threads than
+            allowed CPUs.
         EnergyUnavailable: a limit in watts, or an energy source by name, that nothing here can measure.
     """
     execution = request.execution
     choose_backend(execution.backend, machine)
     _check_quantization(execution.quantization)
     _check_known("kv_cache", execution.kv_cache, get_args(KvCacheType))
+    _check_known("prefix_cache", execution.prefix_cache, get_args(PrefixCache))
     _check_known("scheduler_policy", execution.scheduler_policy, get_args(SchedulerPolicy))
     choose_threads(execution.threads, machine)
     _check_energy(execution.energy_source, execution.limits, energy)
@@ -147,6 +150,7 @@ def capabilities(machine: Machine, energy: Mapping[str, str]) -> tuple[str, ...]
         *(f"backend:{name}" for name in BACKENDS if machine.kernel_tables.get(name) == ""),
         *(f"quantization:{name}" for name in QUANTIZATIONS),
         *(f"kv_cache:{name}" for name in get_args(KvCacheType)),
+        *(f"prefix_cache:{name}" for name in get_args(PrefixCache)),
         *(f"scheduler_policy:{name}" for name in get_args(SchedulerPolicy)),
         *(f"energy_source:{name}" for name, reason in energy.items() if not reason),
     )

@@ -12,7 +12,7 @@ from protocol.record import ExecutionRecord
 
 MOST_RECORDS: Final = 50
 """The newest of them: machines and engines change."""
-_SAME: Final = ("backend", "quantization", "kv_cache", "threads")
+_SAME: Final = ("backend", "quantization", "kv_cache", "threads", "prefix_cache")
 
 
 def predict(plan: ExecutionPlan, cpu_model: str, engine_version: str, records: Sequence[ExecutionRecord]) -> Prediction:

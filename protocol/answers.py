@@ -121,6 +121,15 @@ class ResidentModel(Value):
     """Idle ones go when their room is needed."""
 
 
+class PrefixCacheReport(Value):
+    """Keys and values kept for later executions that begin with the same tokens."""
+
+    blocks: int
+    """Of 64 tokens each."""
+    size_bytes: int
+    limit_bytes: int
+
+
 class StatusReport(Answer):
     type: Literal["StatusReport"] = "StatusReport"
     engine_version: str
@@ -129,7 +138,8 @@ class StatusReport(Answer):
     executions: tuple[ExecutionStatus, ...]
     models_loaded: tuple[ResidentModel, ...]
     memory_bytes: dict[str, int]
-    """By owner: ``weights``, ``kv_cache``."""
+    """By owner: ``weights``, ``kv_cache`` of running executions, ``prefix_cache``."""
+    prefix_cache: PrefixCacheReport
     energy: dict[str, str]
     """``source`` and, where it is ``none``, the ``reason``."""
     finished_total: int

@@ -41,6 +41,7 @@ from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexp
 from protocol.requests import (
     PROTOCOL_VERSION,
     Cancel,
+    ClearPrefixCache,
     Detokenize,
     Evaluate,
     Hello,
@@ -207,6 +208,9 @@ class BlockingClient:
     def verify_cached(self, names: Sequence[str] = ()) -> CachedWeightsVerified:
         """Check derived weights; of no names, all."""
         return self._call(VerifyCached(request_id=next(self._request_ids), names=tuple(names)), CachedWeightsVerified)
+
+    def clear_prefix_cache(self) -> None:
+        self._call(ClearPrefixCache(request_id=next(self._request_ids)), Done)
 
     def tokenize(self, model: str, text: str, *, add_special: bool = True, parse_special: bool = False) -> TokenIds:
         request = Tokenize(

@@ -41,6 +41,7 @@ from protocol.reply_stream import ReplyStream
 from protocol.requests import (
     PROTOCOL_VERSION,
     Cancel,
+    ClearPrefixCache,
     Detokenize,
     Evaluate,
     Hello,
@@ -190,6 +191,9 @@ class Client:
 
     async def model_info(self, model: str) -> ModelDescription:
         return await self._call(ModelInfo(request_id=next(self._request_ids), model=model), ModelDescription)
+
+    async def clear_prefix_cache(self) -> None:
+        await self._call(ClearPrefixCache(request_id=next(self._request_ids)), Done)
 
     async def tokenize(
         self, model: str, text: str, *, add_special: bool = True, parse_special: bool = False

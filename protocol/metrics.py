@@ -27,6 +27,7 @@ class Metrics(Value):
     """One execution's figures. The active interval runs from the start of its first prefill step to its last token.
 
     tokens_per_sec         = tokens_total / (latency_total_ms / 1000)
+    prefill_tokens_per_sec = (prompt_tokens - cached_prompt_tokens) / (prefill_ms / 1000): what was computed
     latency_p50/p95_ms     nearest-rank percentiles over all inter-token gaps; ``latency_gaps`` says how many
     ttft_ms                from the Run frame received to the first token ready
     tokens_per_watt        = tokens_per_sec / watts_avg  (tokens per joule)
@@ -34,6 +35,8 @@ class Metrics(Value):
 
     tokens_total: int
     prompt_tokens: int
+    cached_prompt_tokens: int | None = None
+    """Of them, those found in the prefix cache; 0 where the plan has it off; ``None``: the prefill never began."""
     tokens_per_sec: float | None
     latency_total_ms: float | None
     latency_p50_ms: float | None

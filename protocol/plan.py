@@ -21,6 +21,7 @@ Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
 RECIPES: tuple[Quantization, ...] = ("q8_0", "q6_k", "q4_k_m")
 """Every quantization but ``native``: what tensors can be made into."""
 KvCacheType = Literal["f16", "q8_0"]
+PrefixCache = Literal["off", "on"]
 SchedulerPolicy = Literal["default", "latency", "cost", "energy", "latency_energy_balanced"]
 EnergySource = Literal["rapl", "none"]
 
@@ -77,6 +78,7 @@ class ExecutionRequest(Value):
     backend: str | None = None
     quantization: str = "native"
     kv_cache: str = "f16"
+    prefix_cache: str = "off"
     scheduler_policy: str = "default"
     priority: Annotated[int, Field(ge=-10, le=10)] = 0
     """The higher the sooner: each step is worth a second of waiting."""
@@ -151,7 +153,8 @@ class ExecutionPlan(Value):
     threads: int
     spin_us: int
     batch: Batch
-    prefix_cache: Literal["off"]
+    prefix_cache: PrefixCache
+    """``on``: begin behind what earlier executions computed of the same prompt, and leave this one's to later ones."""
     scheduler_policy: SchedulerPolicy
     priority: int
     prompt_format: Literal["raw", "chat_template"]

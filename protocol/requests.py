@@ -140,6 +140,12 @@ class VerifyCached(Request):
     names: tuple[str, ...] = ()
 
 
+class ClearPrefixCache(Request):
+    """Forget what was computed of prompts: later executions begin anew. Answered by ``Done``."""
+
+    type: Literal["ClearPrefixCache"] = "ClearPrefixCache"
+
+
 class Replay(Request):
     """Run a recorded execution's plan and prompt again, in an execution of its own. Answered as ``Run``.
 
@@ -235,6 +241,7 @@ ClientMessage = (
     | ListCached
     | RemoveCached
     | VerifyCached
+    | ClearPrefixCache
     | Replay
     | RecordQuestion
     | Subscribe

@@ -26,7 +26,7 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
             std::int32_t top_k, float top_p, float min_p, float repeat_penalty, std::size_t repeat_last_n,
             std::uint64_t seed, std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
             const std::shared_ptr<runtime::Vocabulary>& vocabulary, std::int64_t flush_ms, std::int64_t prefill_rank,
-            std::size_t prefill_share, std::size_t prefill_beside_decode) {
+            std::size_t prefill_share, std::size_t prefill_beside_decode, bool prefix_cache) {
   if (threads == 0 || max_tokens == 0) throw std::invalid_argument("threads and max_tokens must be at least 1");
   if (prefill_chunk == 0 || prefill_chunk > kMaxPrefillChunk) {
     throw std::invalid_argument("prefill_chunk must be between 1 and " + std::to_string(kMaxPrefillChunk));
@@ -45,6 +45,7 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
       .prefill_rank = prefill_rank,
       .prefill_share = prefill_share,
       .prefill_beside_decode = prefill_beside_decode,
+      .prefix_cache = prefix_cache,
   };
   auto sequence = std::make_unique<runtime::Sequence>(sequence_id, std::move(prompt), std::move(options),
                                                       model->shape(), vocabulary);
@@ -75,6 +76,10 @@ py::dict statistics(const RunLoop& loop) {
   py::dict result;
   result["sequences"] = s.sequences;
   result["kv_cache_bytes"] = s.kv_cache_bytes;
+  result["kv_shared_bytes"] = s.kv_shared_bytes;
+  result["prefix_cache_blocks"] = s.prefix_cache.blocks;
+  result["prefix_cache_bytes"] = s.prefix_cache.bytes;
+  result["prefix_cache_idle_bytes"] = s.prefix_cache.idle_bytes;
   result["steps"] = s.steps;
   result["decode_rows"] = s.decode_rows;
   result["prefill_rows"] = s.prefill_rows;
@@ -111,6 +116,7 @@ void register_runtime(py::module_& m) {
   py::class_<SequenceEvents>(m, "SequenceEvents")
       .def_readonly("sequence_id", &SequenceEvents::sequence_id)
       .def_readonly("prefill_start_ns", &SequenceEvents::prefill_start_ns)
+      .def_readonly("cached_prompt_tokens", &SequenceEvents::cached_prompt_tokens)
       .def_readonly("token_ids", &SequenceEvents::token_ids)
       .def_readonly("token_times_ns", &SequenceEvents::token_times_ns)
       .def_readonly("text", &SequenceEvents::text)
@@ -121,7 +127,7 @@ void register_runtime(py::module_& m) {
   // The GIL is released wherever the loop's lock is taken or its thread awaited; the loop itself never asks for it.
   using Release = py::call_guard<py::gil_scoped_release>;
   py::class_<RunLoop>(m, "RunLoop")
-      .def(py::init<>())
+      .def(py::init<std::size_t>(), py::arg("prefix_cache_bytes") = 0)
       .def_property_readonly("event_fd", [](RunLoop& loop) { return loop.events().descriptor(); })
       .def("submit", &submit, py::arg("sequence_id"), py::arg("model").none(false), py::arg("prompt"), py::kw_only(),
            py::arg("kv_cache") = "f16", py::arg("threads"), py::arg("spin_us"), py::arg("prefill_chunk"),
@@ -129,11 +135,13 @@ void register_runtime(py::module_& m) {
            py::arg("min_p"), py::arg("repeat_penalty"), py::arg("repeat_last_n"), py::arg("seed"),
            py::arg("eos_token_ids"), py::arg("stop_strings"), py::arg("vocabulary").none(false), py::arg("flush_ms"),
            py::arg("prefill_rank") = 0, py::arg("prefill_share") = kMaxPrefillChunk,
-           py::arg("prefill_beside_decode") = kMaxPrefillChunk, Release())
+           py::arg("prefill_beside_decode") = kMaxPrefillChunk, py::arg("prefix_cache") = false, Release())
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
       .def(
           "drain", [](RunLoop& loop) { return loop.events().drain(); }, Release())
       .def("trim", &RunLoop::trim, Release())
+      .def("drop_prefixes", &RunLoop::drop_prefixes, py::arg("bytes"), Release())
+      .def("clear_prefixes", &RunLoop::clear_prefixes, Release())
       .def("statistics", &statistics)
       .def("close", &RunLoop::close, Release());
 }

@@ -35,11 +35,16 @@ std::size_t KvCache::bytes_per_position(const HyperParameters& shape, KvType typ
 }
 
 void KvCache::reserve(std::size_t count) {
-  while (blocks_.size() * kKeyBlock < count) blocks_.emplace_back(block_bytes());
+  while (blocks_.size() * kKeyBlock < count) blocks_.push_back(std::make_shared<AlignedBuffer>(block_bytes()));
+}
+
+void KvCache::begin_with(std::span<const KvBlock> blocks) {
+  blocks_.assign(blocks.begin(), blocks.end());
+  shared_blocks_ = blocks.size();
 }
 
 const std::byte* KvCache::keys(std::size_t layer, std::size_t head, std::size_t block) const {
-  return blocks_[block].data() + head_offset(layer, head);
+  return blocks_[block]->data() + head_offset(layer, head);
 }
 
 const std::byte* KvCache::values(std::size_t layer, std::size_t head, std::size_t block) const {
@@ -48,7 +53,7 @@ const std::byte* KvCache::values(std::size_t layer, std::size_t head, std::size_
 
 void KvCache::store_key(const kernels::KernelTable& kernels, std::size_t layer, std::size_t head, std::size_t position,
                         const float* key) {
-  std::byte* keys = blocks_[position / kKeyBlock].data() + head_offset(layer, head);
+  std::byte* keys = blocks_[position / kKeyBlock]->data() + head_offset(layer, head);
   if (type_ == KvType::F16) {
     store_key_halves(kernels, keys, position % kKeyBlock, key);
   } else {
@@ -58,7 +63,7 @@ void KvCache::store_key(const kernels::KernelTable& kernels, std::size_t layer, 
 
 void KvCache::store_value(const kernels::KernelTable& kernels, std::size_t layer, std::size_t head,
                           std::size_t position, const float* value) {
-  std::byte* values = blocks_[position / kKeyBlock].data() + head_offset(layer, head) + half_bytes();
+  std::byte* values = blocks_[position / kKeyBlock]->data() + head_offset(layer, head) + half_bytes();
   const std::size_t row = position % kKeyBlock;
   if (type_ == KvType::F16) {
     kernels.half_from_float(value, head_dim_, reinterpret_cast<std::uint16_t*>(values) + row * head_dim_);

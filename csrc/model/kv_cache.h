@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -10,8 +12,11 @@
 
 namespace engine::model {
 
-// The keys and values of one sequence, in blocks of 64 positions. A block holds, for every layer and KV head, its keys
-// and then its values; kernels::KvType says how.
+// Keys and values of kernels::kKeyBlock positions: for every layer and KV head its keys and then its values, as
+// kernels::KvType says. One whose positions have all been stored never changes again, so that sequences may share it.
+using KvBlock = std::shared_ptr<AlignedBuffer>;
+
+// The keys and values of one sequence, in blocks.
 class KvCache {
  public:
   // Throws std::invalid_argument where the type does not fit the heads.
@@ -24,7 +29,13 @@ class KvCache {
 
   // Makes room for positions [0, count). Throws std::bad_alloc.
   void reserve(std::size_t count);
+  // Begins with blocks of another cache of equal shape and type, all of whose positions have been stored. Once, before
+  // anything else. Throws std::bad_alloc.
+  void begin_with(std::span<const KvBlock> blocks);
   std::size_t bytes() const { return blocks_.size() * block_bytes(); }
+  // Of those, the blocks that it began with.
+  std::size_t shared_bytes() const { return shared_blocks_ * block_bytes(); }
+  const KvBlock& block(std::size_t index) const { return blocks_[index]; }
 
   const std::byte* keys(std::size_t layer, std::size_t head, std::size_t block) const;
   const std::byte* values(std::size_t layer, std::size_t head, std::size_t block) const;
@@ -48,7 +59,8 @@ class KvCache {
   std::size_t layers_;
   std::size_t kv_heads_;
   std::size_t head_dim_;
-  std::vector<AlignedBuffer> blocks_;
+  std::vector<KvBlock> blocks_;
+  std::size_t shared_blocks_ = 0;  // of blocks_, the first
 };
 
 }  // namespace engine::model

@@ -15,6 +15,7 @@ namespace engine::runtime {
 struct SequenceEvents {
   std::uint64_t sequence_id = 0;
   std::optional<std::int64_t> prefill_start_ns;
+  std::optional<std::size_t> cached_prompt_tokens;  // with the start: found in the prefix cache
   std::vector<std::int32_t> token_ids;
   std::vector<std::int64_t> token_times_ns;
   std::string text;

@@ -17,15 +17,29 @@ std::int64_t now_ns() {
 
 }  // namespace
 
-Group::Group(GroupSettings settings)
+Group::Group(GroupSettings settings, PrefixCache& prefix_cache)
     : settings_(std::move(settings)),
+      prefix_cache_(prefix_cache),
       team_(settings_.threads, settings_.spin),
       pass_(*settings_.model, team_, settings_.prefill_chunk + kMaxDecodeRows) {}
 
 std::size_t Group::kv_cache_bytes() const {
   std::size_t bytes = 0;
   for (const Member& member : sequences_) bytes += member.sequence->cache().bytes();
+  return bytes - kv_shared_bytes();
+}
+
+std::size_t Group::kv_shared_bytes() const {
+  std::size_t bytes = 0;
+  for (const Member& member : sequences_) bytes += member.sequence->cache().shared_bytes();
   return bytes;
+}
+
+void Group::add(std::unique_ptr<Sequence> sequence) {
+  if (sequence->options().prefix_cache) {
+    sequence->begin_with(prefix_cache_.find(settings_.model, sequence->options().kv_type, sequence->prompt_but_last()));
+  }
+  sequences_.push_back({std::move(sequence)});
 }
 
 bool Group::cancel(std::uint64_t id) {
@@ -115,7 +129,10 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
 
 void Group::announce_start(Member& member, EventBuffer& events) {
   if (std::exchange(member.started, true)) return;
-  events.add(member.sequence->id(), true, [](SequenceEvents& e) { e.prefill_start_ns = now_ns(); });
+  events.add(member.sequence->id(), true, [&](SequenceEvents& e) {
+    e.prefill_start_ns = now_ns();
+    e.cached_prompt_tokens = member.sequence->cached();
+  });
 }
 
 void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) {
@@ -147,8 +164,14 @@ void Group::end(Member& member, StopReason reason, std::string error) {
   last.stop = reason;
   last.error = std::move(error);
   last.logits_digest = member.sequence->digest().hexadecimal();
+  if (reason != StopReason::Error) keep_prefix(*member.sequence);
   member.sequence.reset();  // its memory is free before anybody hears of the end
   member.ended = true;
+}
+
+void Group::keep_prefix(Sequence& sequence) {
+  if (sequence.prefix() == nullptr) return;
+  prefix_cache_.keep(settings_.model, sequence.computed_tokens(), sequence.cache(), *sequence.prefix());
 }
 
 void Group::tell_ends(EventBuffer& events) {

@@ -36,14 +36,18 @@ struct StepCounts {
 class Group {
  public:
   // Throws std::bad_alloc, std::system_error.
-  explicit Group(GroupSettings settings);
+  Group(GroupSettings settings, PrefixCache& prefix_cache);
 
   const GroupSettings& settings() const { return settings_; }
   bool idle() const { return sequences_.empty(); }
+  // KV cache of its sequences' own.
   std::size_t kv_cache_bytes() const;
+  // And what they read of the prefix cache, each for itself.
+  std::size_t kv_shared_bytes() const;
   std::size_t size() const { return sequences_.size(); }
 
-  void add(std::unique_ptr<Sequence> sequence) { sequences_.push_back({std::move(sequence)}); }
+  // Throws std::bad_alloc.
+  void add(std::unique_ptr<Sequence> sequence);
   // Ends the sequence if it is here. False where it is not.
   bool cancel(std::uint64_t id);
   void cancel_all();
@@ -72,9 +76,11 @@ class Group {
   void announce_start(Member& member, EventBuffer& events);
   void advance(Member& member, std::size_t logit_row, EventBuffer& events);
   void end(Member& member, StopReason reason, std::string error);
+  void keep_prefix(Sequence& sequence);
   void remove_ended();
 
   GroupSettings settings_;
+  PrefixCache& prefix_cache_;
   ThreadTeam team_;
   model::ForwardPass pass_;
   Sampler sampler_;

@@ -8,7 +8,7 @@
 
 namespace engine::runtime {
 
-RunLoop::RunLoop() : thread_([this] { run(); }) {}
+RunLoop::RunLoop(std::size_t prefix_cache_bytes) : prefix_cache_(prefix_cache_bytes), thread_([this] { run(); }) {}
 
 RunLoop::~RunLoop() { close(); }
 
@@ -36,7 +36,9 @@ void RunLoop::cancel(std::uint64_t id) {
 
 RunLoopStatistics RunLoop::statistics() const {
   const std::scoped_lock lock(mutex_);
-  return statistics_;
+  RunLoopStatistics statistics = statistics_;
+  statistics.prefix_cache.idle_bytes -= std::min(statistics.prefix_cache.idle_bytes, prefix_bytes_to_drop_);
+  return statistics;
 }
 
 void RunLoop::trim() {
@@ -44,6 +46,20 @@ void RunLoop::trim() {
   const std::uint64_t mine = ++trims_asked_;
   wake_.notify_one();
   trimmed_.wait(lock, [&] { return trims_done_ >= mine || closing_; });
+}
+
+void RunLoop::drop_prefixes(std::size_t bytes) {
+  const std::scoped_lock lock(mutex_);
+  prefix_bytes_to_drop_ += bytes;
+  wake_.notify_one();
+}
+
+void RunLoop::clear_prefixes() {
+  {
+    const std::scoped_lock lock(mutex_);
+    clear_asked_ = true;
+  }
+  trim();
 }
 
 void RunLoop::close() {
@@ -73,19 +89,22 @@ bool RunLoop::take_commands() {
   std::vector<Submission> submissions;
   std::vector<std::uint64_t> cancellations;
   std::uint64_t trims = 0;
+  std::size_t prefix_bytes = 0;
+  bool clear = false;
   bool closing = false;
   {
     std::unique_lock lock(mutex_);
     const bool idle = std::ranges::all_of(groups_, [](const Group& group) { return group.idle(); });
-    wake_.wait(lock, [&] {
-      return !idle || closing_ || !submissions_.empty() || !cancellations_.empty() || trims_done_ != trims_asked_;
-    });
+    wake_.wait(lock, [&] { return !idle || has_commands(); });
     trims = trims_asked_;
+    prefix_bytes = prefix_bytes_to_drop_;
+    clear = std::exchange(clear_asked_, false);
     submissions.swap(submissions_);
     cancellations.swap(cancellations_);
     closing = closing_;
     if (!closing) abort_.store(false, std::memory_order_relaxed);
   }
+  if (prefix_bytes > 0 || clear) shrink_prefix_cache(prefix_bytes, clear);
   for (Submission& submission : submissions) place(std::move(submission));
   for (const std::uint64_t id : cancellations) {
     std::ranges::any_of(groups_, [&](Group& group) { return group.cancel(id); });
@@ -95,12 +114,25 @@ bool RunLoop::take_commands() {
   return !closing;
 }
 
+bool RunLoop::has_commands() const {
+  return closing_ || !submissions_.empty() || !cancellations_.empty() || trims_done_ != trims_asked_ ||
+         prefix_bytes_to_drop_ > 0;
+}
+
+void RunLoop::shrink_prefix_cache(std::size_t drop_bytes, bool clear) {
+  prefix_cache_.drop(drop_bytes);
+  if (clear) prefix_cache_.clear();
+  const std::scoped_lock lock(mutex_);
+  prefix_bytes_to_drop_ -= drop_bytes;
+  statistics_.prefix_cache = counted_.prefix_cache = prefix_cache_.usage();
+}
+
 void RunLoop::place(Submission submission) {
   drop_unused_groups();
   const std::uint64_t id = submission.sequence->id();
   try {
     auto group = std::ranges::find(groups_, submission.settings, [](const Group& g) { return g.settings(); });
-    if (group == groups_.end()) group = groups_.emplace(groups_.end(), std::move(submission.settings));
+    if (group == groups_.end()) group = groups_.emplace(groups_.end(), std::move(submission.settings), prefix_cache_);
     group->add(std::move(submission.sequence));
   } catch (const std::exception& failure) {
     submission.sequence.reset();
@@ -117,6 +149,7 @@ void RunLoop::carry_out_trims(std::uint64_t asked) {
   {
     const std::scoped_lock lock(mutex_);
     trims_done_ = asked;
+    statistics_.prefix_cache = counted_.prefix_cache = prefix_cache_.usage();
   }
   trimmed_.notify_all();
 }
@@ -128,6 +161,7 @@ void RunLoop::drop_unused_groups() {
     const auto& model = group.settings().model;
     return group.idle() && model.use_count() <= holders[model.get()];
   });
+  prefix_cache_.drop_unused_models();
 }
 
 void RunLoop::refuse(std::uint64_t id, StopReason reason, std::string_view error) {
@@ -158,9 +192,12 @@ void RunLoop::step(Group& group) {
 void RunLoop::publish() {
   counted_.sequences = 0;
   counted_.kv_cache_bytes = 0;
+  counted_.kv_shared_bytes = 0;
+  counted_.prefix_cache = prefix_cache_.usage();
   for (const Group& group : groups_) {
     counted_.sequences += group.size();
     counted_.kv_cache_bytes += group.kv_cache_bytes();
+    counted_.kv_shared_bytes += group.kv_shared_bytes();
   }
   {
     const std::scoped_lock lock(mutex_);

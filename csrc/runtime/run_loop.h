@@ -13,12 +13,15 @@
 
 #include "runtime/event_buffer.h"
 #include "runtime/group.h"
+#include "runtime/prefix_cache.h"
 
 namespace engine::runtime {
 
 struct RunLoopStatistics {
   std::uint64_t sequences = 0;
-  std::uint64_t kv_cache_bytes = 0;
+  std::uint64_t kv_cache_bytes = 0;   // of sequences' own
+  std::uint64_t kv_shared_bytes = 0;  // what they read of the prefix cache, each for itself
+  PrefixCacheUsage prefix_cache;      // idle_bytes without what drop_prefixes() has yet to drop
   std::uint64_t steps = 0;
   std::uint64_t decode_rows = 0;
   std::uint64_t prefill_rows = 0;
@@ -30,7 +33,8 @@ struct RunLoopStatistics {
 class RunLoop {
  public:
   // Throws std::system_error.
-  RunLoop();
+  // The prefix cache keeps at most so many bytes.
+  explicit RunLoop(std::size_t prefix_cache_bytes);
   ~RunLoop();
   RunLoop(const RunLoop&) = delete;
   RunLoop& operator=(const RunLoop&) = delete;
@@ -45,6 +49,11 @@ class RunLoop {
   RunLoopStatistics statistics() const;
   // Drops what is kept of models that only the loop still holds. Waits until that is done: for the running step.
   void trim();
+  // Drops so many bytes that the prefix cache holds for no sequence, those used longest ago first. Does not wait:
+  // it is done before a sequence that is submitted later begins, and when trim() returns.
+  void drop_prefixes(std::size_t bytes);
+  // Empties the prefix cache: nothing computed before is found afterwards. Waits as trim() does.
+  void clear_prefixes();
   // Ends every sequence and the thread, after the running layer. Idempotent.
   void close();
 
@@ -59,6 +68,9 @@ class RunLoop {
   bool take_commands();
   void place(Submission submission);
   void carry_out_trims(std::uint64_t asked);
+  void shrink_prefix_cache(std::size_t drop_bytes, bool clear);
+  // Called with the lock.
+  bool has_commands() const;
   // A group outlives its sequences so that the next one finds it ready, until groups alone hold its model.
   void drop_unused_groups();
   // Ends a sequence that never came into a group.
@@ -76,12 +88,15 @@ class RunLoop {
   std::uint64_t trims_asked_ = 0;
   std::uint64_t trims_done_ = 0;
   std::condition_variable trimmed_;
+  std::size_t prefix_bytes_to_drop_ = 0;
+  bool clear_asked_ = false;
   std::unordered_set<std::uint64_t> prefilling_;  // in the present step
   bool closing_ = false;
   RunLoopStatistics statistics_;
   std::atomic<bool> abort_{false};
 
   // Used by the loop's thread alone.
+  PrefixCache prefix_cache_;  // outlives the sequences that read it
   std::list<Group> groups_;
   RunLoopStatistics counted_;
 

@@ -44,6 +44,13 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
   check(options_.sampling);
 }
 
+void Sequence::begin_with(PrefixCache::Prefix prefix) {
+  const std::vector<model::KvBlock> blocks = prefix.blocks();
+  cache_.begin_with(blocks);
+  prefix_.emplace(std::move(prefix));
+  computed_ = cached_ = blocks.size() * kernels::kKeyBlock;
+}
+
 std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
   const auto begin = tokens_.begin() + static_cast<std::ptrdiff_t>(computed_);
   return {begin, begin + static_cast<std::ptrdiff_t>(count)};

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/digest.h"
 #include "model/kv_cache.h"
+#include "runtime/prefix_cache.h"
 #include "runtime/sampler.h"
 #include "runtime/stop_matcher.h"
 #include "runtime/utf8.h"
@@ -31,6 +33,7 @@ struct SequenceOptions {
   std::int64_t prefill_rank = 0;          // of the waiting prompts of its group, the lowest goes first
   std::size_t prefill_share = 1;          // most tokens of its prompt in a step in which others decode; at least 1
   std::size_t prefill_beside_decode = 1;  // most prompt tokens in a step in which it decodes; at least 1
+  bool prefix_cache = false;              // reads the prefix cache, and is kept there when it ends
 };
 
 // One execution inside the run loop: its tokens, its cache, its text.
@@ -45,8 +48,18 @@ class Sequence {
   const SequenceOptions& options() const { return options_; }
   model::KvCache& cache() { return cache_; }
 
+  // What a prefix may hold: all of the prompt but the token whose logits are wanted.
+  std::span<const std::int32_t> prompt_but_last() const { return std::span(tokens_).first(prompt_size_ - 1); }
+  // Begins behind a prefix of that, once, before anything is computed. Throws std::bad_alloc.
+  void begin_with(PrefixCache::Prefix prefix);
+  // nullptr where it did not.
+  const PrefixCache::Prefix* prefix() const { return prefix_ ? &*prefix_ : nullptr; }
+  // Tokens of the prompt that did not have to be computed.
+  std::size_t cached() const { return cached_; }
+
   // Positions whose keys and values are in the cache.
   std::size_t computed() const { return computed_; }
+  std::span<const std::int32_t> computed_tokens() const { return std::span(tokens_).first(computed_); }
   // Tokens that have none yet: the rest of the prompt, or the one token last drawn.
   std::size_t waiting() const { return tokens_.size() - computed_; }
   bool prefilling() const { return computed_ < prompt_size_; }
@@ -76,6 +89,8 @@ class Sequence {
   std::size_t prompt_size_;
   std::vector<std::int32_t> tokens_;  // prompt and generated
   std::size_t computed_ = 0;
+  std::size_t cached_ = 0;
+  std::optional<PrefixCache::Prefix> prefix_;
   model::KvCache cache_;
   Utf8Stream utf8_;
   StopMatcher stops_;

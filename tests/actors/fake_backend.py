@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.backend import MAX_PREFILL_SHARE, BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
-from protocol.answers import ResidentModel
+from protocol.answers import PrefixCacheReport, ResidentModel
 from protocol.errors import EngineError, ExecutionCancelled
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
@@ -125,7 +125,7 @@ class FakeBackend:
         before = self._pending.get(sequence_id, SequenceEvents(sequence_id))
         if sequence_id not in self._begun:
             self._begun.add(sequence_id)
-            before = replace(before, prefill_start_ns=time.monotonic_ns())
+            before = replace(before, prefill_start_ns=time.monotonic_ns(), cached_prompt_tokens=0)
         new_ids = tuple(range(self._next_token, self._next_token + len(texts)))
         self._next_token += len(texts)
         self._pending[sequence_id] = replace(
@@ -152,6 +152,9 @@ class FakeBackend:
         events, self._pending = list(self._pending.values()), {}
         return events
 
+    def clear_prefix_cache(self) -> None:
+        """There is none."""
+
     def statistics(self) -> BackendStatistics:
         models = tuple(
             ResidentModel(
@@ -159,7 +162,12 @@ class FakeBackend:
             )
             for model in self.held.values()
         )
-        return BackendStatistics(sequences=len(self.live), kv_cache_bytes=KV_BYTES * len(self.live), models=models)
+        return BackendStatistics(
+            sequences=len(self.live),
+            kv_cache_bytes=KV_BYTES * len(self.live),
+            prefix_cache=PrefixCacheReport(blocks=0, size_bytes=0, limit_bytes=0),
+            models=models,
+        )
 
     def close(self) -> None:
         if not self.closed:

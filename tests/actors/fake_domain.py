@@ -92,6 +92,7 @@ class FakeDomain:
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
     pulled: list[str] = field(default_factory=list)
     operations: list[FakeOperation] = field(default_factory=list)
+    prefix_cache_clears: int = 0
 
     def __post_init__(self) -> None:
         self.may_prepare = threading.Event()
@@ -147,6 +148,9 @@ class FakeDomain:
 
     def predict(self, plan: ExecutionPlan) -> Prediction:
         return Prediction(executions=0, reason="nothing is known")
+
+    def clear_prefix_cache(self) -> None:
+        self.prefix_cache_clears += 1
 
     def recorded(self, execution_id: str) -> Prepared:
         """Every execution is known, and ran this."""

@@ -49,7 +49,7 @@ async def test_a_pull_tells_of_its_progress() -> None:
 async def test_the_status_shows_what_runs_and_what_it_holds() -> None:
     backend = FakeBackend()
     async with make_client(backend) as client, trio.open_nursery() as nursery:
-        assert (await client.status()).memory_bytes == {"weights": 0, "kv_cache": 0}
+        assert (await client.status()).memory_bytes == {"weights": 0, "kv_cache": 0, "prefix_cache": 0}
         stream = Stream()
         nursery.start_soon(stream.follow, client, make_request("abc"))
         await until(lambda: bool(backend.live))
@@ -58,13 +58,20 @@ async def test_the_status_shows_what_runs_and_what_it_holds() -> None:
         status = await client.status()
         assert [(one.state, one.prompt_tokens, one.tokens_total) for one in status.executions] == [("running", 3, 2)]
         assert [(one.model, one.in_use) for one in status.models_loaded] == [("tiny", True)]
-        assert status.memory_bytes == {"weights": 5000, "kv_cache": KV_BYTES}
+        assert status.memory_bytes == {"weights": 5000, "kv_cache": KV_BYTES, "prefix_cache": 0}
         assert status.energy == {"source": "none", "reason": "no meter"}
         backend.emit(1, stop="eos")
         await stream.ended.wait()
         status = await client.status()
         assert (status.executions, status.finished_total) == ((), 1)
         assert status.memory_bytes["kv_cache"] == 0
+
+
+async def test_the_prefix_cache_is_cleared_by_message() -> None:
+    domain = FakeDomain()
+    async with make_client(FakeBackend(), domain) as client:
+        await client.clear_prefix_cache()
+    assert domain.prefix_cache_clears == 1
 
 
 async def test_a_reply_too_large_for_a_frame_is_a_typed_failure() -> None:

@@ -129,6 +129,25 @@ async def test_a_cancel_ends_a_long_answer_and_frees_its_kv_cache(tmp_path: Path
         assert (await client.status()).memory_bytes["kv_cache"] == 0
 
 
+async def test_a_prefix_is_shown_in_the_record_and_the_status_until_it_is_cleared(model: Path, tmp_path: Path) -> None:
+    long = request(model, prompt="a long prompt, over and over " * 20)
+    cached = long.model_copy(update={"execution": long.execution.model_copy(update={"prefix_cache": "on"})})
+    async with real_client(tmp_path) as client:
+        cold = await record_of(client, long)
+        assert (await client.status()).prefix_cache.blocks == 0
+        miss, hit = [await record_of(client, cached) for _ in range(2)]
+        whole = (len(hit.prompt_token_ids) - 1) // 64 * 64
+        assert [record.metrics.cached_prompt_tokens for record in (cold, miss, hit)] == [0, 0, whole]
+        assert {record.logits_digest for record in (cold, miss, hit)} == {cold.logits_digest}
+        assert {record.result for record in (cold, miss, hit)} == {cold.result}
+        status = await client.status()
+        assert status.memory_bytes["prefix_cache"] == status.prefix_cache.size_bytes > 0
+        await client.clear_prefix_cache()
+        status = await client.status()
+        assert (status.memory_bytes["prefix_cache"], status.prefix_cache.blocks) == (0, 0)
+        assert (await record_of(client, cached)).metrics.cached_prompt_tokens == 0
+
+
 @pytest.fixture
 def torn(model: Path, tmp_path: Path) -> Path:
     path = tmp_path / "torn.gguf"

@@ -21,6 +21,7 @@ class Story:
     token_times_ns: list[int] = field(default_factory=list)
     text: str = ""
     prefill_starts_ns: list[int] = field(default_factory=list)
+    cached_prompt_tokens: int | None = None
     stop_reasons: list[str] = field(default_factory=list)
     error: str = ""
     logits_digest: str = ""
@@ -32,6 +33,7 @@ class Story:
         self.text += events.text
         if events.prefill_start_ns is not None:
             self.prefill_starts_ns.append(events.prefill_start_ns)
+            self.cached_prompt_tokens = events.cached_prompt_tokens
         if events.stop_reason is not None:
             self.stop_reasons.append(events.stop_reason)
         self.error += events.error
@@ -46,8 +48,8 @@ class Story:
 class LoopBench:
     """Submits sequences with plain settings and listens as the engine does: only when the descriptor is readable."""
 
-    def __init__(self, vocabulary: _core.Vocabulary) -> None:
-        self.loop = _core.RunLoop()
+    def __init__(self, vocabulary: _core.Vocabulary, prefix_cache_bytes: int = 0) -> None:
+        self.loop = _core.RunLoop(prefix_cache_bytes)
         self.vocabulary = vocabulary
         self.stories: dict[int, Story] = {}
         self.wakeups = 0
@@ -81,6 +83,7 @@ class LoopBench:
         prefill_rank: int = 0,
         prefill_share: int = 65536,
         prefill_beside_decode: int = 65536,
+        prefix_cache: bool = False,
         vocabulary: _core.Vocabulary | None = None,
     ) -> None:
         self.loop.submit(
@@ -89,6 +92,7 @@ class LoopBench:
             min_p=0.0, repeat_penalty=repeat_penalty, repeat_last_n=64, seed=seed, eos_token_ids=eos,
             stop_strings=stops, vocabulary=vocabulary or self.vocabulary, flush_ms=flush_ms,
             prefill_rank=prefill_rank, prefill_share=prefill_share, prefill_beside_decode=prefill_beside_decode,
+            prefix_cache=prefix_cache,
         )  # fmt: skip
         self.stories[sequence_id] = Story()
 

@@ -65,6 +65,9 @@ class Bench:
         return SequenceEvents(
             sequence_id=sequence_id,
             prefill_start_ns=next(part.prefill_start_ns for part in parts if part.prefill_start_ns is not None),
+            cached_prompt_tokens=next(
+                part.cached_prompt_tokens for part in parts if part.cached_prompt_tokens is not None
+            ),
             token_ids=tuple(token_id for part in parts for token_id in part.token_ids),
             token_times_ns=tuple(time_ns for part in parts for time_ns in part.token_times_ns),
             text="".join(part.text for part in parts),

@@ -96,6 +96,20 @@ def test_a_shared_machine_leaves_a_repeat_undecided() -> None:
     assert verdict.repeated is None
 
 
+def test_a_prompt_found_in_the_prefix_cache_by_one_alone_leaves_a_repeat_undecided() -> None:
+    plan = plan_with(prefix_cache="on")
+    hit = speed(200.0).model_copy(update={"cached_prompt_tokens": 1})
+    miss = speed(100.0).model_copy(update={"cached_prompt_tokens": 0})
+    verdict = compare_repeat(first(plan=plan, metrics=miss), second(plan, metrics=hit))
+    reason = "A found 0 tokens of its prompt in the prefix cache and B 1"
+    assert verdict_on("tokens_per_sec", verdict).reason == reason
+    assert (verdict.output.same, verdict.repeated) == (True, None)
+    ratios = compare_experiment(first(plan=plan, metrics=miss), second(plan, metrics=hit), ()).ratios
+    assert next(ratio for ratio in ratios if ratio.metric == "tokens_per_sec").reason == reason
+    tried = compare_experiment(first(metrics=miss), second(plan, metrics=hit), ("prefix_cache",)).ratios
+    assert next(ratio for ratio in tried if ratio.metric == "tokens_per_sec").better == "b"
+
+
 def test_no_number_is_unknown() -> None:
     hostile = speed(100.0).model_copy(update={"tokens_per_sec": float("nan")})
     verdict = compare_repeat(first(metrics=hostile), second())

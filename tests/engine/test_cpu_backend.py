@@ -25,6 +25,7 @@ from tests.engine.backend_bench import PATIENCE_S, Bench
 from tests.gguf_factory import write_tiny_model
 
 MIB = 1 << 20
+LONG_PROMPT = "The quick brown fox jumps over the lazy dog. " * 6
 
 
 @pytest.fixture
@@ -194,6 +195,38 @@ def test_weights_of_which_nobody_holds_anything_are_really_gone(bench: Bench, tm
     assert mappings() > before
     bench.run(large[1], 2)
     assert mappings() == before
+
+
+def test_a_prefix_is_found_and_gives_the_same_bits(bench: Bench, tiny: Path) -> None:
+    bench.backend = CpuBackend(bench.registry, bench.cache, prefix_cache_bytes=MIB)
+    plan, token_ids = bench.prepare(tiny, prompt=LONG_PROMPT, prefix_cache="on")
+    events = []
+    for sequence_id in (1, 2):
+        bench.submit(sequence_id, plan, token_ids)
+        events.append(bench.finish(sequence_id))
+    cold, hit = events
+    assert (cold.cached_prompt_tokens, hit.cached_prompt_tokens) == (0, (len(token_ids) - 1) // 64 * 64)
+    assert (hit.token_ids, hit.logits_digest) == (cold.token_ids, cold.logits_digest)
+    kept = bench.backend.statistics().prefix_cache
+    assert (kept.blocks, kept.limit_bytes) == ((len(token_ids) + 7) // 64, MIB)
+    bench.backend.clear_prefix_cache()
+    assert bench.backend.statistics().prefix_cache.size_bytes == 0
+
+
+def test_idle_prefixes_make_room_and_weights_need_not(bench: Bench, tiny: Path, tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "other.gguf", seed=1)
+    plan, token_ids = bench.prepare(tiny, prompt=LONG_PROMPT, prefix_cache="on")
+    other_plan, _ = bench.prepare(other)
+    weights_bytes = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0).weights_bytes
+    limit = weights_bytes + estimate(other_plan, bench.registry.resolve(str(other)).facts(), 0).total_bytes
+    bench.backend = CpuBackend(bench.registry, bench.cache, lambda: None, limit, prefix_cache_bytes=limit)
+    bench.submit(1, plan, token_ids)
+    bench.finish(1)
+    assert bench.backend.statistics().prefix_cache.blocks > 1
+    bench.load(other_plan)
+    statistics = bench.backend.statistics()
+    assert [model.model for model in statistics.models] == ["tiny", "other"]
+    assert statistics.prefix_cache.blocks == 0
 
 
 def test_a_cancelled_load_holds_nothing(bench: Bench, tiny: Path) -> None:

@@ -124,11 +124,15 @@ def test_folders_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("ENGINE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("ENGINE_POWERCAP_ROOT", str(tmp_path / "powercap"))
     monkeypatch.setenv("ENGINE_MEMORY_MB", "512")
+    monkeypatch.delenv("ENGINE_PREFIX_CACHE_MB", raising=False)
     config = default_config()
     assert config.models_dir == tmp_path / "models"
     assert config.cache_dir == tmp_path / "cache"
     assert config.powercap_root == tmp_path / "powercap"
     assert (config.memory_mb, config.max_queued) == (512, 256)
+    assert config.prefix_cache_mb == 64
+    monkeypatch.setenv("ENGINE_PREFIX_CACHE_MB", "100")
+    assert default_config().prefix_cache_mb == 100
 
 
 def test_memory_defaults_to_most_of_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +141,9 @@ def test_memory_defaults_to_most_of_what_the_machine_has(monkeypatch: pytest.Mon
     assert default_config() == default_config()
 
 
+@pytest.mark.parametrize("variable", ["ENGINE_MEMORY_MB", "ENGINE_PREFIX_CACHE_MB"])
 @pytest.mark.parametrize("given", ["0", "-1", "lots", "1.5", "¹"])
-def test_a_senseless_memory_limit_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
-    monkeypatch.setenv("ENGINE_MEMORY_MB", given)
-    with pytest.raises(InvalidRequest, match="ENGINE_MEMORY_MB"):
+def test_a_senseless_memory_limit_is_refused(monkeypatch: pytest.MonkeyPatch, given: str, variable: str) -> None:
+    monkeypatch.setenv(variable, given)
+    with pytest.raises(InvalidRequest, match=variable):
         default_config()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,13 @@ def test_times_follow_their_formulas() -> None:
     assert (metrics.prefill_ms, metrics.prefill_tokens_per_sec) == (20.0, 1000.0)
     assert metrics.decode_tokens_per_sec == 50.0
     assert metrics.memory_peak_mb == 123.5
+
+
+def test_a_prefill_rate_counts_what_was_computed() -> None:
+    timeline = replace(make_timeline(), cached_prompt_tokens=15)
+    metrics = compute_metrics(timeline, UNKNOWN, None)
+    assert (metrics.prompt_tokens, metrics.cached_prompt_tokens) == (20, 15)
+    assert metrics.prefill_tokens_per_sec == 250.0
 
 
 def test_energy_follows_its_formulas() -> None:

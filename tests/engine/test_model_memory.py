@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from engine.cpu_model import CpuModel, ModelKey
-from engine.model_memory import ModelMemory
+from engine.model_memory import LoopUsage, ModelMemory
 from protocol.answers import PlanEstimate
 from protocol.errors import OutOfMemoryBudget
 
@@ -30,9 +30,23 @@ class Weights:
 
 @dataclass
 class Machine:
+    """And the run loop on it, which drops prefixes at once."""
+
     available: int | None = None
     filled: int = 0
+    idle_prefixes: int = 0
+    dropped: list[int] = field(default_factory=list)
     trims: int = 0
+
+    def usage(self) -> LoopUsage:
+        return LoopUsage(kv_cache_bytes=self.filled, idle_prefix_bytes=self.idle_prefixes)
+
+    def drop_prefixes(self, size_bytes: int) -> None:
+        dropped = min(size_bytes, self.idle_prefixes)
+        self.dropped.append(size_bytes)
+        self.idle_prefixes -= dropped
+        if self.available is not None:
+            self.available += dropped
 
     def trim(self) -> None:
         self.trims += 1
@@ -45,7 +59,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         machine = self.machine
-        self.memory = ModelMemory(self.limit, lambda: machine.available, lambda: machine.filled, machine.trim)
+        self.memory = ModelMemory(self.limit, lambda: machine.available, machine)
 
     def add(self, name: str, size: int = 10 * MIB, *, idle: bool = True) -> CpuModel:
         model = cast("CpuModel", Weights(name, size))
@@ -142,3 +156,45 @@ def test_nothing_is_known_of_a_model_that_went() -> None:
     stage.memory.release(model)
     assert stage.memory.hold(model.key) is None
     assert stage.names() == []
+
+
+def test_idle_prefixes_go_before_idle_weights() -> None:
+    stage = Stage(machine=Machine(idle_prefixes=30 * MIB))
+    stage.add("idle")
+    stage.memory.make_room(70 * MIB, "a run")
+    assert (stage.names(), stage.machine.dropped) == (["idle"], [10 * MIB])
+    stage.memory.make_room(95 * MIB, "a run")
+    assert (stage.names(), stage.machine.idle_prefixes) == ([], 0)
+
+
+def test_a_claim_drops_what_idle_prefixes_take_of_its_room_and_waits_for_nothing() -> None:
+    stage = Stage(machine=Machine(idle_prefixes=30 * MIB))
+    model = stage.add("m", idle=False)
+    stage.memory.claim(1, model, run_of(60 * MIB))
+    assert stage.machine.dropped == []
+    stage.memory.claim(2, model, run_of(20 * MIB))
+    assert (stage.machine.dropped, stage.machine.trims) == ([20 * MIB], 0)
+    with pytest.raises(OutOfMemoryBudget, match="10 MiB are available"):
+        stage.memory.claim(3, model, run_of(11 * MIB))
+    assert stage.machine.idle_prefixes == 10 * MIB
+
+
+def test_prefixes_go_for_what_the_machine_lacks_too() -> None:
+    stage = Stage(limit=None, machine=Machine(available=5 * MIB, idle_prefixes=30 * MIB))
+    model = stage.add("m", idle=False)
+    stage.memory.claim(1, model, run_of(20 * MIB))
+    assert stage.machine.dropped == [15 * MIB]
+    with pytest.raises(OutOfMemoryBudget, match="35 MiB are available"):
+        stage.memory.make_room(16 * MIB, "a run")
+    assert stage.machine.dropped == [15 * MIB]
+
+
+def test_what_runs_and_idle_prefixes_together_are_within_the_limit() -> None:
+    """Sequences leave prefixes where they had claimed room."""
+    stage = Stage()
+    model = stage.add("m", idle=False)
+    stage.memory.claim(1, model, run_of(90 * MIB))
+    stage.machine.idle_prefixes = 50 * MIB
+    stage.memory.end(1)
+    stage.memory.claim(2, model, run_of(41 * MIB))
+    assert stage.machine.dropped == [1 * MIB]

@@ -19,6 +19,7 @@ from protocol.answers import (
     ModelSummary,
     PlanEstimate,
     Planned,
+    PrefixCacheReport,
     Progress,
     RecipeSummary,
     ResidentModel,
@@ -31,6 +32,7 @@ from protocol.errors import UnknownExecution
 from protocol.prediction import Prediction
 from protocol.requests import (
     Cancel,
+    ClearPrefixCache,
     ClientMessage,
     Detokenize,
     ListModels,
@@ -75,7 +77,7 @@ def answers(message: ClientMessage) -> Sequence[EngineMessage]:
     match message:
         case Status(request_id=request_id):
             return [status_report(request_id)]
-        case Cancel(request_id=request_id) | Shutdown(request_id=request_id):
+        case Cancel(request_id=request_id) | ClearPrefixCache(request_id=request_id) | Shutdown(request_id=request_id):
             return [Done(request_id=request_id)]
         case Plan(request_id=request_id):
             plan = make_plan()
@@ -126,6 +128,7 @@ def status_report(request_id: int) -> StatusReport:
             ResidentModel(model="tiny", quantization="q8_0", backend="reference", weights_bytes=3 << 20, in_use=False),
         ),
         memory_bytes={"weights": 2**20, "kv_cache": 0},
+        prefix_cache=PrefixCacheReport(blocks=3, size_bytes=0, limit_bytes=2**21),
         energy={"source": "none", "reason": "no powercap zones"},
         finished_total=5,
     )
@@ -141,8 +144,16 @@ def test_status_shows_one_fact_a_line(start_engine: StartEngine, socket_path: Pa
         "models loaded: 1",
         "  tiny  q8_0 on reference  3.0 MiB  idle",
         "memory: weights 1.0 MiB, kv_cache 0.0 MiB",
+        "prefix cache: 3 blocks, at most 2.0 MiB",
         "energy source: none (no powercap zones)",
     ]
+
+
+def test_prefixes_are_cleared_by_a_command(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers)
+    result = engine_ctl("cache", "clear-prefixes", "--socket", str(socket_path), "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"cleared": "prefixes"})
+    assert len(engine.requests(ClearPrefixCache)) == 1
 
 
 def test_status_in_json(start_engine: StartEngine, socket_path: Path) -> None:
@@ -151,7 +162,7 @@ def test_status_in_json(start_engine: StartEngine, socket_path: Path) -> None:
     assert shown == status_report(0).model_dump(mode="json", exclude={"type", "request_id"})
 
 
-@pytest.mark.parametrize("command", [("status",), ("cancel", EXECUTION_ID), ("shutdown",)])
+@pytest.mark.parametrize("command", [("status",), ("cancel", EXECUTION_ID), ("cache", "clear-prefixes"), ("shutdown",)])
 def test_commands_about_an_engine_need_one(command: tuple[str, ...], socket_path: Path) -> None:
     result = engine_ctl(*command, "--socket", str(socket_path))
     assert result.exit_code == 5

@@ -84,6 +84,8 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
         "2",
         "--kv-cache",
         "q8_0",
+        "--prefix-cache",
+        "on",
         "--context-length",
         "128",
         "--policy",
@@ -104,7 +106,7 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
         temperature=0.7, top_k=40, top_p=0.9, min_p=0.05, repeat_penalty=1.1, seed=7
     )
     assert (asked.execution.threads, asked.execution.context_length) == (2, 128)
-    assert asked.execution.kv_cache == "q8_0"
+    assert (asked.execution.kv_cache, asked.execution.prefix_cache) == ("q8_0", "on")
     assert (asked.execution.scheduler_policy, asked.execution.priority) == ("latency", -3)
     assert asked.execution.limits == Limits(max_tokens=9)
     assert asked.execution.stop.strings == ("END", "\n")

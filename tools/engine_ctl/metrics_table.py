@@ -11,6 +11,7 @@ from protocol.record import ExecutionRecord
 _UNITS: dict[str, str] = {
     "tokens_total": "",
     "prompt_tokens": "",
+    "cached_prompt_tokens": "",
     "tokens_per_sec": "tokens/s",
     "prefill_tokens_per_sec": "tokens/s",
     "decode_tokens_per_sec": "tokens/s",

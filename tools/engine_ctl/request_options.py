@@ -17,6 +17,7 @@ _EXECUTION = {
     "backend": "backend",
     "quant": "quantization",
     "kv_cache": "kv_cache",
+    "prefix_cache": "prefix_cache",
     "threads": "threads",
     "context_length": "context_length",
     "policy": "scheduler_policy",
@@ -41,6 +42,9 @@ _FLAGS = (
         "--backend", help="cpu_avx512, cpu_avx_vnni, cpu_avx2, reference.  [default: the best this machine has]"
     ),
     click.option("--kv-cache", help="How keys and values are stored: f16, q8_0.  [default: f16]"),
+    click.option(
+        "--prefix-cache", help="Reuse what was computed of earlier prompts that begin alike: off, on.  [default: off]"
+    ),
     click.option("--max-tokens", type=int, help="Most tokens to generate.  [default: 512]"),
     click.option("--max-watts", type=float, help="Stop when the execution draws more; refused where nothing measures."),
     click.option("--temperature", type=float, help="0 is greedy.  [default: 0]"),

@@ -1,7 +1,8 @@
-"""``engine-ctl cache``: derived weights on disk."""
+"""``engine-ctl cache``: derived weights on disk, and the prefixes of prompts in the engine's memory."""
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group(name="cache")
 def command() -> None:
-    """List, check and remove weights that were quantized before."""
+    """List, check and remove weights that were quantized before; forget prompts that were computed before."""
 
 
 @command.command(name="path")
@@ -91,3 +92,18 @@ def verify(ctx: click.Context, names: tuple[str, ...], socket: Path | None, as_j
             click.echo(f"{name}  {damage or 'whole'}")
     if any(verified.damages.values()):
         ctx.exit(EXIT_CODES["invalid_model"])
+
+
+@command.command(name="clear-prefixes")
+@socket_option
+@json_option
+def clear_prefixes(socket: Path | None, as_json: bool) -> None:
+    """Forget what the running engine has kept of prompts: later executions begin anew."""
+    from protocol.blocking import BlockingClient
+
+    with BlockingClient.connect(socket) as client:
+        client.clear_prefix_cache()
+    if as_json:
+        click.echo(json.dumps({"cleared": "prefixes"}))
+    else:
+        click.echo("cleared", err=True)

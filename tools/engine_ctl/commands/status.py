@@ -47,5 +47,7 @@ def lines(report: StatusReport) -> list[str]:
             for each in report.models_loaded
         ),
         f"memory: {memory or 'none'}",
+        f"prefix cache: {report.prefix_cache.blocks} blocks, at most "
+        f"{report.prefix_cache.limit_bytes / 2**20:,.1f} MiB",
         f"energy source: {report.energy.get('source', 'none')}{f' ({reason})' if reason else ''}",
     ]

@@ -30,7 +30,8 @@ class EngineDomain:
         self._registry = planner.registry
         self._machine = planner.machine
         self._cache = cache
-        self._backend = backend
+        self.backend = backend
+        """The executor's of the moment."""
         self._records = records
 
     @property
@@ -90,7 +91,7 @@ class EngineDomain:
             case Quantize():
                 return FileQuantization(request, self._registry, self._machine)
             case Evaluate():
-                return Evaluation(request, self._planner, self._backend)
+                return Evaluation(request, self._planner, self.backend)
             case _:
                 assert_never(request)
 

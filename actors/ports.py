@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from actors.faults import Faults
 from engine.backend import BackendStatistics
 from engine.energy.source import EnergyReading
 from engine.operation import Operation
@@ -125,3 +126,4 @@ class Outside:
     domain: Domain
     energy: Energy
     backend_statistics: Callable[[], BackendStatistics]
+    faults: Faults

@@ -115,6 +115,22 @@ class ResidentModel(Value):
     """Idle ones go when their room is needed."""
 
 
+FaultConsequence = Literal["answered", "restarted", "failed"]
+"""Who waited got an error; the actor was started again; it refuses what it is asked until the engine is started again.
+"""
+
+
+class Fault(Value):
+    """Something in the engine broke its contract."""
+
+    where: str
+    """The actor, or the job."""
+    error: str
+    consequence: FaultConsequence
+    uptime_s: float
+    """When."""
+
+
 class StatusReport(Answer):
     type: Literal["StatusReport"] = "StatusReport"
     engine_version: str
@@ -127,6 +143,10 @@ class StatusReport(Answer):
     energy: dict[str, str]
     """``source`` and, where it is ``none``, the ``reason``."""
     finished_total: int
+    faults: tuple[Fault, ...] = ()
+    """The latest, the oldest first."""
+    failed: dict[str, str] = Field(default_factory=dict)
+    """What does no more than refuse until the engine is started again, and why."""
 
 
 class ModelSummary(Value):

@@ -7,10 +7,10 @@ wait for the actor above, never for one below; so every wait leads up, or down a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import trio
 
@@ -54,9 +54,12 @@ class Inbox(Generic[Message]):
                 taken.append(self._receive.receive_nowait())
         return taken
 
-    async def __aiter__(self) -> AsyncIterator[Message]:
-        while True:
-            yield await self._receive.receive()
+    # No generator: one that a failing task leaves behind in the middle would have to be closed by somebody.
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        return await self._receive.receive()
 
     def statistics(self) -> InboxStatistics:
         waiting = self._send.statistics().current_buffer_used
@@ -87,6 +90,18 @@ class Actor(ABC):
     def serve(self, inbox: Inbox[Message], handle: Callable[[Message], Awaitable[None]]) -> None:
         """Handle the inbox's messages, one after another, in a task of its own."""
         self.nursery.start_soon(_serve, inbox, handle, name=inbox.name)
+
+
+class RestartableActor(Actor):
+    """Keeps its inbox and what it was asked while it is down: whoever waits for an answer has it of its next run."""
+
+    @abstractmethod
+    def recover(self, failure: str) -> None:
+        """Make ready to run again and to answer what the failure left unanswered. Raises where it cannot be done."""
+
+    @abstractmethod
+    def give_up(self, failure: str) -> None:
+        """Make ready to run without what failed: answer what was left unanswered, refuse everything from now on."""
 
 
 async def _serve(inbox: Inbox[Message], handle: Callable[[Message], Awaitable[None]]) -> None:

@@ -5,7 +5,7 @@ Receives    ClientRequest, Abandon, Stop from the api server; from below, what t
             energy sampler tell about executions
 Sends       Deliver, Drained to the api server; Enqueue, Withdraw to the scheduler; ReadEnergy to the energy sampler;
             BeginRecord, FinishRecord to the recorder
-Fails when  the domain raises anything but a typed error, or an actor below tells of an execution that it cannot know
+Fails when  an actor below tells of an execution that it cannot know; what a worker thread raises ends its job alone
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import trio
 from actors.base import Actor, Inbox
 from actors.execution import Execution, ended_event
 from actors.executions import Executions
+from actors.faults import ENERGY_SAMPLER, EXECUTOR
 from actors.jobs import Jobs
 from actors.limits import Limits
 from actors.messages import (
@@ -28,6 +29,7 @@ from actors.messages import (
     Addressed,
     Admitted,
     Advanced,
+    AskedMessage,
     ClientRequest,
     ControlEvent,
     ControlRequest,
@@ -60,8 +62,16 @@ from actors.status import report_status
 from engine.machine import memory_peak_mb
 from protocol.answers import Done, EngineMessage, Failed, StatusReport
 from protocol.codec import failed
-from protocol.errors import Overloaded, ShuttingDown, UnknownExecution, error_from_wire
+from protocol.errors import (
+    BackendUnavailable,
+    EnergyUnavailable,
+    Overloaded,
+    ShuttingDown,
+    UnknownExecution,
+    error_from_wire,
+)
 from protocol.events import EventBody, PreparingEvent, TokensEvent
+from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord, StopReason
 from protocol.requests import Cancel, Evaluate, Quantize, Replay, Run, Shutdown, Status, Subscribe, Unsubscribe
 
@@ -91,16 +101,18 @@ class ControlPlane(Actor):
         self._domain = outside.domain
         self._energy = outside.energy
         self._backend_statistics = outside.backend_statistics
+        self._faults = outside.faults
         self._limits = limits
         self._executions = Executions()
         self._observers = Observers()
         self._workers = trio.CapacityLimiter(limits.workers)
         self._questions = Questions(outside.domain, self._workers, limits, self._reply, self._executions.disturb)
-        self._jobs = Jobs(self._on_job_ended)
+        self._jobs = Jobs(self._on_job_ended, self._faults.tell)
         self._ended: dict[str, ExecutionRecord] = {}
         """What is being recorded."""
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
+        self._drain = trio.CancelScope()
         self._watts: float | None = None
         self._finished_total = 0
         self._began_ns = time.monotonic_ns()
@@ -118,7 +130,7 @@ class ControlPlane(Actor):
             case Abandon():
                 await self._abandon(request)
             case Stop():
-                await self._stop()
+                await self._stop(request.drain_s)
             case _:
                 assert_never(request)
 
@@ -136,7 +148,7 @@ class ControlPlane(Actor):
                 await self._reply(request.connection_id, Done(request_id=message.request_id))
             case Shutdown():
                 self._shutdowns.append(request)
-                await self._stop()
+                await self._stop(message.drain_s)
             case Run():
                 await self._begin(request, partial(self._prepare, request, self._domain.prepare, message.request))
             case Replay():
@@ -151,11 +163,26 @@ class ControlPlane(Actor):
         request_id = request.message.request_id
         if self._stopping:
             await self._reply(request.connection_id, failed(request_id, ShuttingDown("the engine is stopping")))
+        elif reason := self._refusal(request.message):
+            await self._reply(request.connection_id, failed(request_id, reason))
         elif len(self._executions) + len(self._jobs) >= self._limits.max_executions:
             full = Overloaded(f"{self._limits.max_executions} requests are in progress", retry_after_ms=_RETRY_MS)
             await self._reply(request.connection_id, failed(request_id, full))
         else:
             self._jobs.begin(self.nursery, request.connection_id, request_id, work)
+
+    def _refusal(self, message: AskedMessage) -> BackendUnavailable | None:
+        """Why what needs the backend cannot be had any more."""
+        reason = self._faults.failed.get(EXECUTOR)
+        if reason is None or not isinstance(message, Run | Replay | Evaluate):
+            return None
+        return BackendUnavailable(f"the backend failed ({reason}); start the engine again", reason=reason)
+
+    def _require_watch(self, plan: ExecutionPlan) -> None:
+        """Raises EnergyUnavailable: nobody is left who would hold the execution to its limit."""
+        reason = self._faults.failed.get(ENERGY_SAMPLER)
+        if reason is not None and plan.limits.max_watts is not None:
+            raise EnergyUnavailable(f"the {ENERGY_SAMPLER} failed ({reason}); start the engine again", reason=reason)
 
     async def _on_job_ended(self, connection_id: int, failure: Failed | None) -> None:
         if failure is not None:
@@ -165,6 +192,7 @@ class ControlPlane(Actor):
     async def _prepare(self, request: ClientRequest, decide: Callable[[Asked], Prepared], asked: Asked) -> None:
         """Freeze the plan in a worker thread, then queue the execution."""
         prepared = await trio.to_thread.run_sync(decide, asked, limiter=self._workers, abandon_on_cancel=True)
+        self._require_watch(prepared.plan)
         # Nothing may be queued for a client that went, or an engine that began to stop, just now.
         await trio.lowlevel.checkpoint_if_cancelled()
         await self._enqueue(
@@ -220,16 +248,21 @@ class ControlPlane(Actor):
                 execution.stop_asked = reason
                 await self._scheduler.put(Withdraw(execution_id=execution.execution_id))
 
-    async def _stop(self) -> None:
+    async def _stop(self, drain_s: float) -> None:
+        """Told again, it can only come sooner."""
+        self._drain.deadline = min(self._drain.deadline, trio.current_time() + drain_s)
         if not self._stopping:
             self._stopping = True
             self._jobs.cancel_all()
             self.nursery.start_soon(self._stop_at_last)
-            await self._withdraw(list(self._executions), "shutdown")
+            await self._withdraw([one for one in self._executions if one.state == "queued"], "shutdown")
         await self._stop_if_drained()
 
     async def _stop_at_last(self) -> None:
         """What will not end does not hold it up: its client hears ``shutting_down`` from its connection."""
+        with self._drain:
+            await trio.sleep_forever()
+        await self._withdraw(list(self._executions), "shutdown")
         await trio.sleep(self._limits.stop_s)
         await self._tell_drained()
 
@@ -367,4 +400,5 @@ class ControlPlane(Actor):
             backend=self._backend_statistics(),
             energy=self._energy,
             finished_total=self._finished_total,
+            faults=self._faults,
         )

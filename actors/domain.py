@@ -18,7 +18,8 @@ from engine.prompt import prepare_prompt
 from engine.record_answers import answer_about_records, predict_from
 from engine.records import Records
 from engine.weights_cache import CacheEntry, WeightsCache
-from protocol.answers import CachedWeightsEntry, CachedWeightsList, EngineMessage, ModelDescription, ModelSummary
+from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription
+from protocol.descriptions import CachedWeightsEntry, ModelSummary
 from protocol.errors import CacheUnavailable, RecordStoreUnavailable, RecordStoreUnusable
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
@@ -31,7 +32,8 @@ class EngineDomain:
         self._registry = planner.registry
         self._machine = planner.machine
         self._cache = cache
-        self._backend = backend
+        self.backend = backend
+        """The executor's of the moment."""
         self._records = records
 
     @property
@@ -93,14 +95,14 @@ class EngineDomain:
             return {name: self._cache.verify(name) for name in chosen}
 
     def clear_prefix_cache(self) -> None:
-        self._backend.clear_prefix_cache()
+        self.backend.clear_prefix_cache()
 
     def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
         match request:
             case Quantize():
                 return FileQuantization(request, self._registry, self._machine)
             case Evaluate():
-                return Evaluation(request, self._planner, self._backend)
+                return Evaluation(request, self._planner, self.backend)
             case _:
                 assert_never(request)
 

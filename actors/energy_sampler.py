@@ -3,17 +3,19 @@
 Owns        the energy source, and a window for each execution between its start and its end
 Receives    ReadEnergy from the control plane
 Sends       EnergyRead, PowerExceeded to the control plane
-Fails when  a source breaks its contract: a failed read is a reading that says so, never an exception
+Fails when  a source breaks its contract: a failed read is a reading that says so, never an exception. It is started
+            again, and after too many failures answers every request with a reading that says why it is none
 """
 
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
 
 import trio
 
-from actors.base import Actor, Inbox
+from actors.base import Inbox, RestartableActor
 from actors.messages import ControlEvent, EnergyRead, PowerExceeded, ReadEnergy
 from actors.ports import Energy
 from engine.energy.source import EnergyReading
@@ -38,8 +40,12 @@ class _Window:
         return watts is not None and watts > self.max_watts
 
 
-class EnergySampler(Actor):
-    """Asleep while nothing that is measured runs."""
+def _unknown(reason: str) -> EnergyReading:
+    return EnergyReading(time.monotonic_ns(), None, error=reason)
+
+
+class EnergySampler(RestartableActor):
+    """Asleep while nothing that is measured runs. What ran while it failed has a hole, and its energy is not known."""
 
     def __init__(self, above: Inbox[ReadEnergy], control_plane: Inbox[ControlEvent], energy: Energy) -> None:
         self._above = above
@@ -47,23 +53,50 @@ class EnergySampler(Actor):
         self._energy = energy
         self._windows: dict[str, _Window] = {}
         self._changed = trio.Event()
+        self._asked: ReadEnergy | None = None
+        """Not answered yet."""
+        self._holes: dict[str, str] = {}
+        """Why the reading at the end of an execution would be worth nothing."""
+        self._given_up = ""
 
     def start_tasks(self) -> None:
-        self.serve(self._above, self._on_read)
-        self.nursery.start_soon(self._watch)
+        self.nursery.start_soon(self._serve)
+        if not self._given_up:
+            self.nursery.start_soon(self._watch)
+
+    def recover(self, failure: str) -> None:
+        reason = f"the energy sampler failed: {failure}"
+        self._holes |= dict.fromkeys(self._windows, reason)
+        if self._asked is not None:
+            self._holes[self._asked.execution_id] = reason
+
+    def give_up(self, failure: str) -> None:
+        self.recover(failure)
+        self._given_up = f"the energy sampler failed: {failure}"
+
+    async def _serve(self) -> None:
+        if self._asked is not None:
+            await self._on_read(self._asked)
+        async for request in self._above:
+            await self._on_read(request)
 
     async def _on_read(self, request: ReadEnergy) -> None:
-        reading = self._energy.read()
+        self._asked = request
+        hole = self._holes.get(request.execution_id) or self._given_up
+        reading = _unknown(hole) if hole else self._energy.read()
         if request.moment == "start":
             window = _Window(request.max_watts)
             window.average.add(reading)
             self._windows[request.execution_id] = window
         else:
-            del self._windows[request.execution_id]
+            self._windows.pop(request.execution_id, None)  # there is none where its start was asked of a failed run
         self._changed.set()
         await self._control_plane.put(
             EnergyRead(execution_id=request.execution_id, moment=request.moment, reading=reading)
         )
+        self._asked = None
+        if request.moment == "end":
+            self._holes.pop(request.execution_id, None)
 
     async def _watch(self) -> None:
         while True:

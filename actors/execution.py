@@ -12,8 +12,9 @@ from engine.backend import BackendStopReason, SequenceEvents
 from engine.energy.source import EnergyReading
 from engine.metrics import Timeline, compute_metrics
 from engine.version import ENGINE_VERSION
-from protocol.answers import Accepted, ExecutionStatus, Failed, Finished, PlanEstimate, Progress, Tokens
+from protocol.answers import Accepted, Failed, Finished, Progress, Tokens
 from protocol.codec import failed
+from protocol.descriptions import ExecutionStatus, PlanEstimate
 from protocol.errors import EngineError, InternalError
 from protocol.events import AcceptedEvent, AdmittedEvent, EndedEvent, StartedEvent
 from protocol.metrics import EnergyReport

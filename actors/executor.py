@@ -3,12 +3,14 @@
 Owns        the backend, and which sequence is which execution
 Receives    Start, Halt from the scheduler; from below, the backend's events through its file descriptor
 Sends       Preparing, Started, StartFailed, Halted, Advanced to the control plane; SlotFreed to the scheduler
-Fails when  the backend breaks its contract: anything but a typed error from load or submit, any error from drain
+Fails when  the backend breaks its contract: anything but a typed error from submit, any error from drain. What was with
+            it ends with ``error``. It is started again with a fresh backend, or else refuses whatever is admitted
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -16,7 +18,8 @@ from typing import assert_never
 
 import trio
 
-from actors.base import Actor, Inbox
+from actors.base import Inbox, RestartableActor
+from actors.faults import TellFault, summary
 from actors.messages import (
     Advance,
     Advanced,
@@ -31,14 +34,23 @@ from actors.messages import (
     StartFailed,
 )
 from actors.operations import carry_out
-from engine.backend import Backend, LoadedModel, SequenceEvents
+from engine.backend import Backend, BackendStatistics, LoadedModel, SequenceEvents
 from engine.operation import Operation
-from protocol.errors import EngineError, ExecutionCancelled, OutOfMemoryBudget
+from protocol.descriptions import PrefixCacheReport
+from protocol.errors import BackendUnavailable, EngineError, ExecutionCancelled, InternalError, OutOfMemoryBudget
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 
 WeightsKey = tuple[str, str, str]
 """(content hash, quantization, backend): plans equal in these share weights."""
+
+
+_NO_BACKEND = BackendStatistics(
+    sequences=0,
+    kv_cache_bytes=0,
+    prefix_cache=PrefixCacheReport(blocks=0, size_bytes=0, limit_bytes=0),
+    models=(),
+)
 
 
 @dataclass(slots=True)
@@ -50,26 +62,83 @@ class _Loading:
     since_ns: int = field(default_factory=time.monotonic_ns)
 
 
-class Executor(Actor):
+class Executor(RestartableActor):
     def __init__(
         self,
         above: Inbox[ExecutorRequest],
         control_plane: Inbox[ControlEvent],
         scheduler: Inbox[SlotFreed],
         backend: Backend,
+        replace_backend: Callable[[], Backend],
+        tell_fault: TellFault,
     ) -> None:
+        """``replace_backend`` opens a fresh one after the other failed and was closed; it raises where it cannot."""
         self._above = above
         self._control_plane = control_plane
         self._scheduler = scheduler
         self._backend = backend
+        self._replace_backend = replace_backend
+        self._tell_fault = tell_fault
         self._loading: dict[WeightsKey, _Loading] = {}
         self._sequence_ids = count(1)
         self._sequences: dict[str, int] = {}
         self._executions: dict[int, str] = {}
+        self._slots: set[str] = set()
+        """Executions whose slot the scheduler awaits."""
+        self._untold: dict[str, None] = {}
+        """Those of them, as they came, whose end the control plane awaits."""
+        self._lost: tuple[str, ...] = ()
+        self._failure = ""
+        self._given_up = False
+
+    def statistics(self) -> BackendStatistics:
+        return _NO_BACKEND if self._given_up else self._backend.statistics()
 
     def start_tasks(self) -> None:
-        self.serve(self._above, self._on_request)
-        self.nursery.start_soon(self._forward_events)
+        self.nursery.start_soon(self._end_lost)
+        if self._given_up:
+            self.serve(self._above, self._refuse)
+        else:
+            self.serve(self._above, self._on_request)
+            self.nursery.start_soon(self._forward_events)
+
+    def recover(self, failure: str) -> None:
+        self._forget(failure)
+        self._backend = self._replace_backend()
+
+    def give_up(self, failure: str) -> None:
+        self._forget(failure)
+        self._given_up = True
+
+    def _forget(self, failure: str) -> None:
+        self._failure = failure
+        self._lost = tuple(self._slots)
+        self._loading.clear()
+        self._sequences.clear()
+        self._executions.clear()
+
+    async def _end_lost(self) -> None:
+        """End what was with the backend that failed."""
+        events = SequenceEvents(sequence_id=0, stop_reason="error", error=f"the backend failed: {self._failure}")
+        untold = [one for one in self._untold if one in self._lost]
+        if untold:
+            await self._control_plane.put(
+                Advanced(advances=tuple(Advance(execution_id=one, events=events) for one in untold))
+            )
+            for execution_id in untold:
+                del self._untold[execution_id]
+        for execution_id in self._lost:
+            await self._free(execution_id)
+
+    async def _refuse(self, request: ExecutorRequest) -> None:
+        if isinstance(request, Start):
+            self._take(request.execution_id)
+            reason = f"the backend failed ({self._failure}); start the engine again"
+            await self._fail(request.execution_id, BackendUnavailable(reason, reason=self._failure))
+
+    def _take(self, execution_id: str) -> None:
+        self._slots.add(execution_id)
+        self._untold[execution_id] = None
 
     def close(self) -> None:
         self._backend.close()
@@ -84,6 +153,7 @@ class Executor(Actor):
                 assert_never(request)
 
     async def _start(self, request: Start) -> None:
+        self._take(request.execution_id)
         key = _weights_key(request.plan)
         if key in self._loading:
             self._loading[key].starts[request.execution_id] = request
@@ -116,6 +186,10 @@ class Executor(Actor):
             return
         except EngineError as error:
             await self._fail_all(key, error)
+            return
+        except Exception as error:  # only what waits for these weights depends on it
+            self._tell_fault("load of weights", error, "answered")
+            await self._fail_all(key, InternalError(f"the weights could not be made ready: {summary(error)}"))
             return
         loaded_ns = time.monotonic_ns()
         # One by one, and those still waiting stay where a halt finds them.
@@ -176,7 +250,8 @@ class Executor(Actor):
     async def _fail(self, execution_id: str, error: EngineError) -> None:
         failure = StartFailed(execution_id=execution_id, code=error.code, message=error.message, params=error.params)
         await self._control_plane.put(failure)
-        await self._scheduler.put(SlotFreed(execution_id=execution_id))
+        del self._untold[execution_id]
+        await self._free(execution_id)
 
     async def _halt(self, execution_id: str) -> None:
         for loading in self._loading.values():
@@ -184,7 +259,8 @@ class Executor(Actor):
                 if not loading.starts:
                     loading.operation.cancel()
                 await self._control_plane.put(Halted(execution_id=execution_id))
-                await self._scheduler.put(SlotFreed(execution_id=execution_id))
+                del self._untold[execution_id]
+                await self._free(execution_id)
                 return
         sequence_id = self._sequences.get(execution_id)
         if sequence_id is not None:
@@ -204,14 +280,16 @@ class Executor(Actor):
                     )
                 )
             )
-            for events in drained:
-                if events.stop_reason is not None:
-                    await self._free(events)
+            ended = [self._executions.pop(events.sequence_id) for events in drained if events.stop_reason is not None]
+            for execution_id in ended:
+                del self._untold[execution_id]
+                del self._sequences[execution_id]
+            for execution_id in ended:
+                await self._free(execution_id)
 
-    async def _free(self, events: SequenceEvents) -> None:
-        execution_id = self._executions.pop(events.sequence_id)
-        del self._sequences[execution_id]
+    async def _free(self, execution_id: str) -> None:
         await self._scheduler.put(SlotFreed(execution_id=execution_id))
+        self._slots.remove(execution_id)
 
 
 def _weights_key(plan: ExecutionPlan) -> WeightsKey:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import trio
 
+from actors.faults import TellFault, summary
 from protocol.answers import Failed
 from protocol.codec import failed
-from protocol.errors import EngineError, ShuttingDown
+from protocol.errors import EngineError, InternalError, ShuttingDown
 
 
 @dataclass(slots=True, eq=False)
@@ -20,10 +21,14 @@ class _Job:
 
 
 class Jobs:
-    """``ended`` is awaited with each job's connection and, where the job did not answer for itself, its failure."""
+    """``ended`` is awaited with each job's connection and, where the job did not answer for itself, its failure.
 
-    def __init__(self, ended: Callable[[int, Failed | None], Awaitable[None]]) -> None:
+    A job that raises anything but a typed error ends alone: it is told of, and answered with ``internal_error``.
+    """
+
+    def __init__(self, ended: Callable[[int, Failed | None], Awaitable[None]], tell_fault: TellFault) -> None:
         self._ended = ended
+        self._tell_fault = tell_fault
         self._jobs: set[_Job] = set()
 
     def __len__(self) -> int:
@@ -53,5 +58,8 @@ class Jobs:
                 failure = None
             except EngineError as error:
                 failure = error
+            except Exception as error:  # a fault of what was asked, which nobody else depends on
+                self._tell_fault("job", error, "answered")
+                failure = InternalError(f"the engine failed at this request: {summary(error)}")
         self._jobs.remove(job)
         await self._ended(job.connection_id, None if failure is None else failed(job.request_id, failure))

@@ -104,9 +104,10 @@ class Abandon(Value):
 
 
 class Stop(Value):
-    """Take nothing new, end what runs, then send ``Drained``."""
+    """Take nothing new, let what runs finish within ``drain_s``, end the rest, then send ``Drained``."""
 
     type: Literal["Stop"] = "Stop"
+    drain_s: float = 0.0
 
 
 ControlRequest = ClientRequest | Abandon | Stop

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from actors.faults import Faults
 from engine.backend import BackendStatistics
 from engine.energy.source import EnergyReading
 from engine.operation import Operation
-from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelSummary, PlanEstimate
+from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription
+from protocol.descriptions import ModelSummary, PlanEstimate
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
@@ -130,3 +132,4 @@ class Outside:
     domain: Domain
     energy: Energy
     backend_statistics: Callable[[], BackendStatistics]
+    faults: Faults

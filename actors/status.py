@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 
 from actors.execution import Execution
+from actors.faults import ENERGY_SAMPLER, Faults
 from actors.ports import Energy
 from engine.backend import BackendStatistics
 from engine.version import ENGINE_VERSION
@@ -20,10 +21,11 @@ def report_status(
     backend: BackendStatistics,
     energy: Energy,
     finished_total: int,
+    faults: Faults,
 ) -> StatusReport:
     source = {"source": energy.name}
-    if energy.reason:
-        source["reason"] = energy.reason
+    if reason := energy.reason or faults.failed.get(ENERGY_SAMPLER, ""):
+        source["reason"] = reason
     return StatusReport(
         request_id=request_id,
         engine_version=ENGINE_VERSION,
@@ -39,4 +41,6 @@ def report_status(
         prefix_cache=backend.prefix_cache,
         energy=source,
         finished_total=finished_total,
+        faults=faults.latest,
+        failed=faults.failed,
     )

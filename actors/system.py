@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from actors.control_plane import ControlPlane
 from actors.domain import EngineDomain
 from actors.energy_sampler import EnergySampler
 from actors.executor import Executor
+from actors.faults import ENERGY_SAMPLER, EXECUTOR, Faults
 from actors.limits import Limits
 from actors.loopback import loopback_pair
 from actors.messages import (
@@ -31,6 +33,7 @@ from actors.messages import (
 from actors.ports import Domain, Energy, Outside, Records
 from actors.recorder import Recorder
 from actors.scheduler import Scheduler, SchedulerStatistics
+from actors.supervisor import Supervisor
 from actors.unix_socket import UnixSocket
 from engine.backend import Backend
 from engine.config import EngineConfig
@@ -42,10 +45,14 @@ from engine.planner import Planner
 from engine.records import Records as ExecutionRecords
 from engine.weights_cache import WeightsCache
 from protocol.client import Client, open_client
-from protocol.errors import InvalidRequest
+from protocol.errors import InternalError, InvalidRequest
 from protocol.transport import ByteTransport
 
 DEFAULT_LIMITS = Limits()
+
+
+def no_other_backend() -> Backend:
+    raise InternalError("this system was given one backend, and it failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +65,9 @@ class SystemStatistics:
 class System:
     """One engine in this process. Without a socket path it serves only the clients made by :meth:`client`.
 
-    The backend is the system's from now on: it is closed when the system ends. With a path the socket is there, and
-    may already be connected to, when the constructor returns.
+    The backend is the system's from now on: it is closed when the system ends, or when it fails; then
+    ``replace_backend`` opens the next one. The system serves at ``unix_socket``, or at one of its own that is made at
+    ``socket_path``: it is there, and may already be connected to, when the constructor returns.
 
     Raises:
         InvalidRequest: the socket cannot be put at ``socket_path``.
@@ -73,6 +81,9 @@ class System:
         records: Records,
         limits: Limits = DEFAULT_LIMITS,
         socket_path: Path | None = None,
+        *,
+        unix_socket: UnixSocket | None = None,
+        replace_backend: Callable[[], Backend] = no_other_backend,
     ) -> None:
         to_api_server = Inbox[ToApiServer]("api server, from below", 64, "bursts; its one reader never waits")
         to_control = Inbox[ControlRequest]("control plane, from above", 64, "a full one holds back reading of sockets")
@@ -99,8 +110,14 @@ class System:
                 to_recorder,
             ),
         )
-        unix_socket = None if socket_path is None else UnixSocket.open(socket_path)
+        if unix_socket is None and socket_path is not None:
+            unix_socket = UnixSocket.open(socket_path)
+        self.socket_path = None if unix_socket is None else unix_socket.path
+        faults = Faults()
         self._api_server = ApiServer(to_api_server, to_control, unix_socket, domain.capabilities, limits)
+        self._executor = Executor(
+            to_executor, to_control_below, to_scheduler_below, backend, replace_backend, faults.tell
+        )
         self._control_plane = ControlPlane(
             to_control,
             to_control_below,
@@ -108,34 +125,37 @@ class System:
             to_scheduler,
             to_sampler,
             to_recorder,
-            Outside(domain, energy, backend.statistics),
+            Outside(domain, energy, self._executor.statistics, faults),
             limits,
         )
         self._scheduler = Scheduler(to_scheduler, to_scheduler_below, to_control_below, to_executor, limits.max_queued)
-        self._executor = Executor(to_executor, to_control_below, to_scheduler_below, backend)
         self._energy_sampler = EnergySampler(to_sampler, to_control_below, energy)
-        self._recorder = Recorder(to_recorder, to_control_below, records)
+        self._recorder = Recorder(to_recorder, to_control_below, records, faults.tell)
+        self._supervisors = (
+            Supervisor(EXECUTOR, self._executor, faults),
+            Supervisor(ENERGY_SAMPLER, self._energy_sampler, faults),
+        )
         self._ended = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until :meth:`stop`, or a client's ``Shutdown``. A failing actor takes the others down and raises."""
+        """Serve until :meth:`stop`, or a client's ``Shutdown``.
+
+        An actor that fails takes the others down and raises; but for those that are supervised, and start again.
+        """
         try:
             async with trio.open_nursery() as nursery:
-                for actor in (
-                    self._executor,
-                    self._energy_sampler,
-                    self._recorder,
-                    self._scheduler,
-                    self._control_plane,
-                ):
+                for actor in (*self._supervisors, self._recorder, self._scheduler, self._control_plane):
                     await nursery.start(actor.run)
                 nursery.start_soon(self._run_api_server, nursery.cancel_scope, task_status)
         finally:
             self._ended.set()
 
-    async def stop(self) -> None:
-        """End what runs with ``shutdown``, answer what is queued, and return when the system has ended."""
-        await self._to_control.put(Stop())
+    async def stop(self, drain_s: float = 0.0) -> None:
+        """Answer what is queued, let what runs finish within ``drain_s``, and return when the system has ended.
+
+        What is still running then ends with ``shutdown``. Called again, the shorter time counts.
+        """
+        await self._to_control.put(Stop(drain_s=drain_s))
         await self._ended.wait()
 
     def connect(self) -> ByteTransport:
@@ -176,8 +196,16 @@ async def running(system: System) -> AsyncIterator[System]:
         raise failure
 
 
-def open_system(config: EngineConfig, limits: Limits = DEFAULT_LIMITS, socket_path: Path | None = None) -> System:
+def open_system(
+    config: EngineConfig,
+    limits: Limits = DEFAULT_LIMITS,
+    socket_path: Path | None = None,
+    *,
+    activated: bool = False,
+) -> System:
     """The real engine on this machine. Blocking, up to a tenth of a second: probes the machine and its energy source.
+
+    ``activated``: where a service manager passed a listening socket to this process, serve there.
 
     Raises:
         InvalidRequest: as :class:`System`.
@@ -186,16 +214,29 @@ def open_system(config: EngineConfig, limits: Limits = DEFAULT_LIMITS, socket_pa
     energy = open_meter(config.powercap_root)
     registry, cache = ModelRegistry(config), WeightsCache.of(config)
     records = ExecutionRecords(config.data_dir)
-    backend = CpuBackend(
-        registry,
-        cache,
-        memory_limit_bytes=None if config.memory_mb is None else config.memory_mb << 20,
-        prefix_cache_bytes=config.prefix_cache_mb << 20,
-    )
+
+    def open_backend() -> CpuBackend:
+        return CpuBackend(
+            registry,
+            cache,
+            memory_limit_bytes=None if config.memory_mb is None else config.memory_mb << 20,
+            prefix_cache_bytes=config.prefix_cache_mb << 20,
+        )
+
+    def replace_backend() -> CpuBackend:
+        domain.backend = open_backend()
+        return domain.backend
+
+    backend = open_backend()
     domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, backend, records)
     limits = replace(limits, max_queued=config.max_queued)
     try:
-        return System(backend, domain, energy, records, limits, socket_path)
+        passed = UnixSocket.passed(os.environ) if activated else None
+        return System(
+            *(backend, domain, energy, records, limits, socket_path),
+            unix_socket=passed,
+            replace_backend=replace_backend,
+        )
     except InvalidRequest:
         backend.close()
         records.close()

@@ -1,4 +1,7 @@
-"""The engine's socket in the file system: nobody but its owner reaches it, and a live engine is never displaced."""
+"""The engine's socket in the file system: nobody but its owner reaches it, and a live engine is never displaced.
+
+A service manager may have made it already and pass it on (``LISTEN_FDS``).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,8 @@ from protocol.transport import TransportClosed
 _BACKLOG = 128
 """Clients that may connect while the engine is busy; a short one refuses them."""
 _RECEIVE_BYTES = 65_536
+_FIRST_PASSED = 3
+_PASSED_NAME = "engine"
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -34,11 +39,11 @@ class Peer:
 
 
 class UnixSocket:
-    """A listening socket under its path, which goes with it."""
+    """A listening socket. Its path goes with it, unless the path is whoever's passed it."""
 
-    def __init__(self, path: Path, listening: socket.socket) -> None:
-        self._path = path
-        self._inode = path.stat().st_ino
+    def __init__(self, path: Path, listening: socket.socket, *, owned: bool) -> None:
+        self.path = path
+        self._inode = path.stat().st_ino if owned else None
         self._listening = listening
 
     @classmethod
@@ -60,21 +65,46 @@ class UnixSocket:
                 temporary.chmod(0o600)
                 listening.listen(_BACKLOG)
                 temporary.rename(path)
-                return cls(path, listening)
+                return cls(path, listening, owned=True)
             except OSError as error:
                 listening.close()
                 temporary.unlink(missing_ok=True)
                 raise _refusal(path, f"cannot listen there: {error.strerror or error}") from error
 
+    @classmethod
+    def passed(cls, environment: Mapping[str, str]) -> Self | None:
+        """The listening socket that a service manager passed to this process; ``None`` where it passed none.
+
+        Of several it is the one named ``engine``. Its place and its mode are the service manager's to answer for.
+
+        Raises:
+            InvalidRequest: what was passed is no listening Unix stream socket, or cannot be told from the others.
+        """
+        if environment.get("LISTEN_PID") != str(os.getpid()):
+            return None
+        descriptor = _passed_descriptor(environment)
+        if descriptor is None:
+            return None
+        try:
+            listening = socket.socket(fileno=descriptor)
+            suits = listening.family == socket.AF_UNIX and listening.type == socket.SOCK_STREAM
+            if not (suits and listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)):
+                listening.detach()
+                raise _refused_activation(f"file descriptor {descriptor} is no listening Unix stream socket")
+        except OSError as error:
+            raise _refused_activation(f"file descriptor {descriptor} is no socket: {error.strerror}") from error
+        listening.set_inheritable(False)
+        return cls(Path(listening.getsockname()), listening, owned=False)
+
     def listener(self) -> trio.SocketListener:
         return trio.SocketListener(trio.socket.from_stdlib_socket(self._listening))
 
     def close(self) -> None:
-        """Stop listening and remove the path, unless it is another's by now."""
+        """Stop listening and remove the path, unless it is another's, or became so."""
         self._listening.close()
         with suppress(FileNotFoundError):
-            if self._path.lstat().st_ino == self._inode:
-                self._path.unlink()
+            if self._inode is not None and self.path.lstat().st_ino == self._inode:
+                self.path.unlink()
 
 
 class SocketTransport:
@@ -109,6 +139,23 @@ class SocketTransport:
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _passed_descriptor(environment: Mapping[str, str]) -> int | None:
+    count = environment.get("LISTEN_FDS", "")
+    if not (count.isascii() and count.isdigit()):
+        raise _refused_activation(f"LISTEN_FDS is {count!r}, not a number of sockets")
+    descriptors = range(_FIRST_PASSED, _FIRST_PASSED + int(count))
+    if len(descriptors) <= 1:
+        return next(iter(descriptors), None)
+    names = environment.get("LISTEN_FDNAMES", "").split(":")
+    named = [descriptor for descriptor, name in zip(descriptors, names, strict=False) if name == _PASSED_NAME]
+    if len(named) != 1:
+        raise _refused_activation(
+            f"{count} sockets were passed and {len(named)} of them are named {_PASSED_NAME!r}: "
+            f"put FileDescriptorName={_PASSED_NAME} into the socket unit of one"
+        )
+    return named[0]
 
 
 def _own_directory(directory: Path) -> None:
@@ -152,6 +199,10 @@ def _check_replaceable(path: Path) -> None:
         except BlockingIOError:
             pass  # a full backlog belongs to a live engine
         raise _refusal(path, "another engine answers there; stop it with engine-ctl shutdown, or name another socket")
+
+
+def _refused_activation(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"socket activation: {reason}", field="socket", reason=reason)
 
 
 def _refusal(path: Path, reason: str) -> InvalidRequest:

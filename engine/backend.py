@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from engine.operation import Operation
-from protocol.answers import PrefixCacheReport, ResidentModel
+from protocol.descriptions import PrefixCacheReport, ResidentModel
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 

@@ -18,7 +18,7 @@ from engine.model_memory import LoopUsage, ModelMemory
 from engine.models import ModelRegistry
 from engine.planning import estimate
 from engine.weights_cache import WeightsCache
-from protocol.answers import PrefixCacheReport
+from protocol.descriptions import PrefixCacheReport
 from protocol.errors import InternalError, InvalidPlan, OutOfMemoryBudget
 from protocol.plan import ExecutionPlan
 

@@ -9,7 +9,8 @@ from typing import Any
 from engine import _core
 from engine.artifact import ModelArtifact
 from engine.planning import QUANTIZATIONS, default_activation_bytes
-from protocol.answers import MemorySummary, ModelDescription, RecipeSummary, TensorSummary
+from protocol.answers import ModelDescription
+from protocol.descriptions import MemorySummary, RecipeSummary, TensorSummary
 from protocol.errors import RequestRefused
 from protocol.plan import Backend, Quantization
 

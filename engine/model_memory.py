@@ -15,7 +15,7 @@ from typing import Protocol
 
 from engine.cpu_model import CpuModel, ModelKey
 from engine.planning import describe_memory
-from protocol.answers import PlanEstimate, ResidentModel
+from protocol.descriptions import PlanEstimate, ResidentModel
 from protocol.errors import OutOfMemoryBudget
 
 _MIB = 1 << 20

@@ -12,7 +12,7 @@ from engine.catalogue import CATALOGUE, entry_named, entry_of_file
 from engine.config import EngineConfig
 from engine.content_hash import ContentHashes, file_identity
 from engine.download import Progress, download_model
-from protocol.answers import ModelSummary
+from protocol.descriptions import ModelSummary
 from protocol.errors import InvalidModel, OutOfMemoryBudget, UnknownModel, UnsupportedModel
 
 _MAX_OPEN = 16

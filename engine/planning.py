@@ -10,7 +10,7 @@ from engine.artifact import ModelFacts
 from engine.config import EngineConfig
 from engine.machine import Machine
 from engine.prompt import PreparedPrompt
-from protocol.answers import PlanEstimate
+from protocol.descriptions import PlanEstimate
 from protocol.errors import (
     EnergyUnavailable,
     InvalidPlan,

@@ -225,9 +225,9 @@ class BlockingClient:
     def detokenize(self, model: str, token_ids: tuple[int, ...]) -> Text:
         return self._call(Detokenize(request_id=next(self._request_ids), model=model, token_ids=token_ids), Text)
 
-    def shutdown(self) -> None:
-        """Stop the engine; returns when nothing runs any more."""
-        self._call(Shutdown(request_id=next(self._request_ids)), Done)
+    def shutdown(self, drain_s: float = 0.0) -> None:
+        """Stop the engine; what runs has ``drain_s`` to finish. Returns when nothing runs any more."""
+        self._call(Shutdown(request_id=next(self._request_ids), drain_s=drain_s), Done)
 
     def _follow(self, request: Request, kind: type[Reply]) -> Iterator[Progress | Reply]:
         request_id = self._ask(request)

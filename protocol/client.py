@@ -211,9 +211,9 @@ class Client:
         request = Detokenize(request_id=next(self._request_ids), model=model, token_ids=token_ids)
         return await self._call(request, Text)
 
-    async def shutdown(self) -> None:
-        """Stop the engine; returns when nothing runs any more."""
-        await self._call(Shutdown(request_id=next(self._request_ids)), Done)
+    async def shutdown(self, drain_s: float = 0.0) -> None:
+        """Stop the engine; what runs has ``drain_s`` to finish. Returns when nothing runs any more."""
+        await self._call(Shutdown(request_id=next(self._request_ids), drain_s=drain_s), Done)
 
     async def greet(self) -> None:
         """Say ``Hello`` and take the ``Welcome``. Called once, before anything else, by whoever opens the client."""

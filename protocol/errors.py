@@ -32,6 +32,7 @@ EngineError
 │   ├── Overloaded             overloaded                 the queue is full; retry_after_ms says when to come back
 │   ├── ShuttingDown           shutting_down              the engine is stopping
 │   ├── SlowConsumer           slow_consumer              the client did not read its stream
+│   ├── BackendUnavailable     backend_unavailable        the backend failed and could not be started again
 │   └── EngineUnreachable      engine_unreachable         nothing answers on the socket (raised by clients only)
 ├── ExecutionCancelled         cancelled                  cancelled before it produced anything
 └── InternalError              internal_error             a fault of the engine itself
@@ -177,6 +178,10 @@ class ShuttingDown(EngineUnavailable):
 
 class SlowConsumer(EngineUnavailable):
     code = "slow_consumer"
+
+
+class BackendUnavailable(EngineUnavailable):
+    code = "backend_unavailable"
 
 
 class EngineUnreachable(EngineUnavailable):

@@ -18,6 +18,7 @@ from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timesta
 PROTOCOL_VERSION = 1
 
 RequestId = Annotated[int, Field(ge=0, le=2**63 - 1)]
+DrainSeconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Request(Value):
@@ -220,9 +221,11 @@ class Unsubscribe(Request):
 
 
 class Shutdown(Request):
-    """Stop the engine; running executions end with ``shutdown``. Answered by ``Done``."""
+    """Stop the engine: it takes nothing new, what is queued ends with ``shutdown``, what runs may finish within
+    ``drain_s`` and then ends with ``shutdown`` too. The shortest of several counts. Answered by ``Done``."""
 
     type: Literal["Shutdown"] = "Shutdown"
+    drain_s: DrainSeconds = 0.0
 
 
 ClientMessage = (

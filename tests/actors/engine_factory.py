@@ -10,7 +10,8 @@ import trio
 
 from actors.limits import Limits
 from actors.ports import Energy, Records
-from actors.system import System, running
+from actors.system import System, no_other_backend, running
+from engine.backend import Backend
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.client import Client
 from protocol.errors import EngineError
@@ -30,6 +31,7 @@ def make_system(
     limits: Limits | None = None,
     records: Records | None = None,
     socket_path: Path | None = None,
+    replace_backend: Callable[[], Backend] = no_other_backend,
 ) -> System:
     return System(
         backend,
@@ -38,6 +40,7 @@ def make_system(
         records or FakeRecords(),
         limits or Limits(),
         socket_path,
+        replace_backend=replace_backend,
     )
 
 

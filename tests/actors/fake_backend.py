@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.backend import MAX_PREFILL_SHARE, BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
-from protocol.answers import PrefixCacheReport, ResidentModel
+from protocol.descriptions import PrefixCacheReport, ResidentModel
 from protocol.errors import EngineError, ExecutionCancelled
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress

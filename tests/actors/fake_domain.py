@@ -9,15 +9,8 @@ from typing import cast
 from actors.ports import OperationRequest, Prepared, ReportProgress
 from engine.energy.source import EnergyReading
 from engine.operation import Operation
-from protocol.answers import (
-    CachedWeightsList,
-    EngineMessage,
-    ModelDescription,
-    ModelSummary,
-    PlanEstimate,
-    Quantized,
-    RecordsPruned,
-)
+from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, Quantized, RecordsPruned
+from protocol.descriptions import ModelSummary, PlanEstimate
 from protocol.errors import ExecutionCancelled, UnknownModel, UnsupportedBackend
 from protocol.metrics import EnergyReport
 from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest, SchedulerPolicy

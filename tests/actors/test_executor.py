@@ -11,6 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.base import Inbox
 from actors.executor import Executor
+from actors.faults import Faults
 from actors.messages import (
     Advanced,
     ControlEvent,
@@ -36,6 +37,7 @@ class Stage:
     requests: Inbox[ExecutorRequest] = field(default_factory=lambda: Inbox("requests", 100, "a test's"))
     told: list[ControlEvent] = field(default_factory=list)
     freed: list[str] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
 
     async def start(self, name: str, model: str = "tiny") -> None:
         plan = make_plan(make_request(model=model))
@@ -65,7 +67,7 @@ async def stage(nursery: trio.Nursery) -> AsyncIterator[Stage]:
     freed = Inbox[SlotFreed]("freed", 1, "a test's")
     nursery.start_soon(stage.listen, told)
     nursery.start_soon(stage.listen_freed, freed)
-    await nursery.start(Executor(stage.requests, told, freed, stage.backend).run)
+    await nursery.start(Executor(stage.requests, told, freed, stage.backend, FakeBackend, stage.faults.tell).run)
     yield stage
     nursery.cancel_scope.cancel()
 

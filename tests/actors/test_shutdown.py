@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from actors.limits import Limits
-from actors.system import running
-from engine.backend import SequenceEvents
-from protocol.answers import Failed
+from actors.system import System, running
+from protocol.answers import Accepted
+from protocol.client import Client
 from protocol.errors import EngineUnreachable, ShuttingDown
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
@@ -80,12 +81,12 @@ async def test_an_execution_that_will_not_end_does_not_hold_the_engine_up() -> N
         await client.wait_hung_up()
 
 
-async def test_an_engine_that_fails_still_answers_who_waits() -> None:
-    class Broken(FakeBackend):
-        def drain(self) -> list[SequenceEvents]:
-            raise RuntimeError("the backend is broken")
+async def test_an_engine_that_fails_still_answers_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the policy is broken")
 
-    backend = Broken()
+    monkeypatch.setattr("actors.scheduler.decide", broken)
+    backend = FakeBackend()
     system = make_system(backend)
     client: RawClient | None = None
     with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True):
@@ -94,15 +95,82 @@ async def test_an_engine_that_fails_still_answers_who_waits() -> None:
             client = RawClient(system.connect())
             await client.greet()
             await client.send(run_message(1))
-            await client.receive()
-            await until(lambda: bool(backend.live))
-            backend.emit(1, "x")
             await trio.sleep_forever()
     assert client is not None
-    failed = await client.receive()
-    assert isinstance(failed, Failed)
+    assert isinstance(await client.receive(), Accepted)
+    failed = await client.failure()
     assert (failed.request_id, failed.code) == (1, "shutting_down")
     assert backend.closed
+
+
+async def begun(system: System, backend: FakeBackend, streams: trio.Nursery) -> Stream:
+    """An execution in the middle of its answer."""
+    stream = Stream()
+    streams.start_soon(stream.follow, await streams.start(connected, system), make_request(max_sequences=1))
+    await until(lambda: bool(backend.live))
+    backend.emit(1, "so far")
+    await until(lambda: bool(stream.text))
+    return stream
+
+
+async def connected(system: System, *, task_status: trio.TaskStatus[Client]) -> None:
+    async with system.client() as client:
+        task_status.started(client)
+        await trio.sleep_forever()
+
+
+async def test_what_runs_may_finish_while_what_is_queued_and_what_is_new_may_not() -> None:
+    backend = FakeBackend()
+    async with trio.open_nursery() as nursery, trio.open_nursery() as streams:
+        system = make_system(backend)
+        await nursery.start(system.run)
+        client = await streams.start(connected, system)
+        running_ = await begun(system, backend, streams)
+        queued = Stream()
+        streams.start_soon(queued.follow, client, make_request(max_sequences=1))
+        await until(lambda: bool(queued.messages))
+        streams.start_soon(client.shutdown, 60.0)
+        await queued.ended.wait()
+        assert queued.record.stop_reason == "shutdown"
+        with pytest.raises(ShuttingDown):
+            await record_of(client, make_request())
+        assert not backend.cancelled
+        backend.emit(1, ", and the rest", stop="eos")
+        await running_.ended.wait()
+        assert (running_.record.stop_reason, running_.record.result) == ("eos", "so far, and the rest")
+        streams.cancel_scope.cancel()
+    assert backend.closed
+
+
+async def test_what_has_not_finished_within_the_bound_ends_with_shutdown(autojump_clock: MockClock) -> None:
+    backend = FakeBackend()
+    async with trio.open_nursery() as nursery, trio.open_nursery() as streams:
+        system = make_system(backend)
+        await nursery.start(system.run)
+        stream = await begun(system, backend, streams)
+        before = trio.current_time()
+        await system.stop(drain_s=10.0)
+        assert trio.current_time() - before == pytest.approx(10.0)
+        await stream.ended.wait()
+        assert (stream.record.stop_reason, stream.record.result) == ("shutdown", "so far")
+        streams.cancel_scope.cancel()
+
+
+async def test_told_to_stop_again_the_shorter_bound_counts(autojump_clock: MockClock) -> None:
+    backend = FakeBackend()
+    async with trio.open_nursery() as nursery, trio.open_nursery() as streams:
+        system = make_system(backend)
+        await nursery.start(system.run)
+        stream = await begun(system, backend, streams)
+        before = trio.current_time()
+        async with trio.open_nursery() as stopping:
+            stopping.start_soon(system.stop, 10.0)
+            await trio.sleep(3.0)
+            stopping.start_soon(system.stop, 0.0)
+            stopping.start_soon(system.stop, 100.0)
+        assert trio.current_time() - before == pytest.approx(3.0)
+        assert stream.record.stop_reason == "shutdown"
+        streams.cancel_scope.cancel()
 
 
 async def test_a_client_of_a_stopped_engine_is_told() -> None:

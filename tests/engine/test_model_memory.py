@@ -9,7 +9,7 @@ import pytest
 
 from engine.cpu_model import CpuModel, ModelKey
 from engine.model_memory import LoopUsage, ModelMemory
-from protocol.answers import PlanEstimate
+from protocol.descriptions import PlanEstimate
 from protocol.errors import OutOfMemoryBudget
 
 MIB = 1 << 20

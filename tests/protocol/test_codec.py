@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.answers import EngineMessage, Failed, ModelDescription, RecipeSummary, TensorSummary, Tokens
+from protocol.answers import EngineMessage, Failed, ModelDescription, Tokens
 from protocol.codec import client_message, decode_client, decode_engine, encode, failed, request_id_of
+from protocol.descriptions import RecipeSummary, TensorSummary
 from protocol.errors import BadFrame, InvalidRequest, Overloaded, ProtocolViolation, UnknownMessage
 from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Stop
 from protocol.requests import PROTOCOL_VERSION, Cancel, ClientMessage, Detokenize, Hello, Run, Status, Tokenize

@@ -12,21 +12,23 @@ from engine_ctl.commands.detokenize import parse_ids
 from protocol.answers import (
     Done,
     EngineMessage,
-    ExecutionStatus,
-    MemorySummary,
     ModelDescription,
     ModelList,
-    ModelSummary,
-    PlanEstimate,
     Planned,
-    PrefixCacheReport,
     Progress,
-    RecipeSummary,
-    ResidentModel,
     StatusReport,
-    TensorSummary,
     Text,
     TokenIds,
+)
+from protocol.descriptions import (
+    ExecutionStatus,
+    MemorySummary,
+    ModelSummary,
+    PlanEstimate,
+    PrefixCacheReport,
+    RecipeSummary,
+    ResidentModel,
+    TensorSummary,
 )
 from protocol.errors import UnknownExecution
 from protocol.prediction import Prediction

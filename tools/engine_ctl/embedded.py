@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import trio
 
 from actors.system import System, open_system
 from engine.config import EngineConfig, default_config
+from engine.service_notify import ServiceNotifier
 from engine.throughput import Throughput, measure_throughput
 from engine.work import decode, decode_side_by_side, prefill
 from protocol.address import default_socket_path
@@ -24,32 +26,72 @@ from protocol.plan import ExecutionPlan, RunRequest
 __all__ = ["Throughput", "bench", "embedded_engine", "serve"]
 
 
-def serve(socket: Path | None, models_dir: Path | None, ready: Callable[[Path], None]) -> None:
-    """Run an engine until SIGTERM, SIGINT or a client's ``Shutdown``; call ``ready`` once it listens.
+def serve(socket: Path | None, models_dir: Path | None, drain_s: float, note: Callable[[str], None]) -> None:
+    """Run an engine until SIGTERM, SIGINT or a client's ``Shutdown``; ``note`` gets a line when it listens or stops.
+
+    It serves at a socket that a service manager passed, else at ``socket``. What runs at the first signal may finish
+    within ``drain_s``; a second signal ends it.
 
     Raises:
-        InvalidRequest: the socket cannot be put there.
+        InvalidRequest: the socket cannot be put there, or what was passed is none.
     """
     config = default_config()
     if models_dir is not None:
         config = replace(config, models_dir=models_dir.absolute())
-    trio.run(_serve, config, socket or default_socket_path(), ready)
+    trio.run(_serve, config, socket or default_socket_path(), drain_s, note)
 
 
-async def _serve(config: EngineConfig, socket: Path, ready: Callable[[Path], None]) -> None:
+async def _serve(config: EngineConfig, socket: Path, drain_s: float, note: Callable[[str], None]) -> None:
+    service = _Service(ServiceNotifier.of(os.environ), note)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        system = open_system(config, socket_path=socket)
+        system = open_system(config, socket_path=socket, activated=True)
         async with trio.open_nursery() as watching:
-            watching.start_soon(_stop_on_signal, system, signals)
+            watching.start_soon(_stop_on_signal, system, signals, drain_s, service)
             async with trio.open_nursery() as running:
                 await running.start(system.run)
-                ready(socket)
+                service.ready(f"listening on {system.socket_path}")
+                watching.start_soon(service.keep_alive)
+            service.stopping("stopped")
             watching.cancel_scope.cancel()
 
 
-async def _stop_on_signal(system: System, signals: AsyncIterator[int]) -> None:
-    async for _ in signals:
-        await system.stop()
+async def _stop_on_signal(system: System, signals: AsyncIterator[int], drain_s: float, service: _Service) -> None:
+    async with trio.open_nursery() as stopping:
+        left_s = drain_s
+        async for _ in signals:
+            service.stopping(f"stopping: what runs has {left_s:g} s to finish")
+            stopping.start_soon(system.stop, left_s)
+            left_s = 0.0
+
+
+class _Service:
+    """Tells the terminal and the service manager alike; a manager that cannot be told is no reason to stop."""
+
+    def __init__(self, notifier: ServiceNotifier, note: Callable[[str], None]) -> None:
+        self._notifier = notifier
+        self._note = note
+
+    def ready(self, status: str) -> None:
+        self._note(status)
+        self._tell(lambda: self._notifier.ready(status))
+
+    def stopping(self, status: str) -> None:
+        self._note(status)
+        self._tell(lambda: self._notifier.stopping(status))
+
+    async def keep_alive(self) -> None:
+        """Where the manager asks for it, and only there: a sign of life twice in the time that it allows."""
+        if self._notifier.watchdog_s is None:
+            return
+        while True:
+            self._tell(self._notifier.alive)
+            await trio.sleep(self._notifier.watchdog_s / 2)
+
+    def _tell(self, send: Callable[[], None]) -> None:
+        try:
+            send()
+        except OSError as error:
+            self._note(f"the service manager could not be told: {error}")
 
 
 @contextmanager

@@ -33,6 +33,7 @@ EXIT_CODES: dict[str, int] = {
     "unknown_message": 5,
     "unsupported_protocol": 5,
     # the engine cannot now
+    "backend_unavailable": 6,
     "cache_full": 6,
     "cache_unavailable": 6,
     "out_of_memory_budget": 6,
@@ -68,8 +69,8 @@ Exit codes:
   4    model: unknown_model, invalid_model, unsupported_model, download_failed
   5    engine unreachable or protocol broken: engine_unreachable, bad_frame, frame_too_large,
        unknown_message, unsupported_protocol
-  6    engine unavailable: overloaded, shutting_down, slow_consumer, out_of_memory_budget,
-       cache_full, cache_unavailable, record_store_unavailable, record_store_unusable
+  6    engine unavailable: overloaded, shutting_down, slow_consumer, backend_unavailable,
+       out_of_memory_budget, cache_full, cache_unavailable, record_store_unavailable, record_store_unusable
   7    energy_unavailable
   8    executions: what was compared is not the same, or the chain of records is broken
   130  interrupted or cancelled

@@ -10,7 +10,8 @@ import click
 from engine_ctl.options import Model, json_option, socket_option
 
 if TYPE_CHECKING:
-    from protocol.answers import ModelDescription, ModelSummary, RecipeSummary
+    from protocol.answers import ModelDescription
+    from protocol.descriptions import ModelSummary, RecipeSummary
 
 
 @click.group(name="models")

@@ -16,16 +16,24 @@ from engine_ctl.options import socket_option
     type=click.Path(path_type=Path, file_okay=False),
     help="Where models are kept and found by name.  [default: $ENGINE_MODELS_DIR, else the user's data folder]",
 )
-def command(socket: Path | None, models_dir: Path | None) -> None:
+@click.option(
+    "--drain-s",
+    type=click.FloatRange(min=0, max=86_400),
+    default=10.0,
+    show_default=True,
+    help="Seconds that running executions have to finish when the engine is told to stop.",
+)
+def command(socket: Path | None, models_dir: Path | None, drain_s: float) -> None:
     """Run the engine in the foreground.
 
-    Prints the socket's path on stderr once it listens. SIGTERM or Ctrl-C ends what runs, answers what is queued, and
-    exits 0.
+    Prints the socket's path on stderr once it listens. SIGTERM or Ctrl-C refuses new work, answers what is queued, lets
+    what runs finish for a while, and exits 0; a second one does not wait. A service manager may pass the socket
+    (LISTEN_FDS) and is told of readiness (NOTIFY_SOCKET).
     """
     from engine_ctl.embedded import serve
 
-    serve(socket, models_dir, ready=_announce)
+    serve(socket, models_dir, drain_s, note=_note)
 
 
-def _announce(socket: Path) -> None:
-    click.echo(f"listening on {socket}", err=True)
+def _note(line: str) -> None:
+    click.echo(line, err=True)

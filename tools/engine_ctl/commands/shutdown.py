@@ -13,13 +13,20 @@ from engine_ctl.options import json_option, socket_option
 @click.command(name="shutdown")
 @socket_option
 @json_option
-def command(socket: Path | None, as_json: bool) -> None:
-    """Stop the engine. Running executions end with the stop reason `shutdown`."""
+@click.option(
+    "--drain-s",
+    type=click.FloatRange(min=0, max=86_400),
+    default=0.0,
+    show_default=True,
+    help="Seconds that running executions have to finish.",
+)
+def command(socket: Path | None, as_json: bool, drain_s: float) -> None:
+    """Stop the engine. Executions that have not finished end with the stop reason `shutdown`."""
     from protocol.blocking import BlockingClient
 
     with BlockingClient.connect(socket) as client:
         version = client.welcome.engine_version
-        client.shutdown()
+        client.shutdown(drain_s)
     if as_json:
         click.echo(json.dumps({"stopped": True, "engine_version": version}))
     else:

@@ -50,4 +50,9 @@ def lines(report: StatusReport) -> list[str]:
         f"prefix cache: {report.prefix_cache.blocks} blocks, at most "
         f"{report.prefix_cache.limit_bytes / 2**20:,.1f} MiB",
         f"energy source: {report.energy.get('source', 'none')}{f' ({reason})' if reason else ''}",
+        *(f"failed: {name}: {reason}; start the engine again" for name, reason in report.failed.items()),
+        *(
+            f"fault after {each.uptime_s:,.0f} s in {each.where}: {each.error} ({each.consequence})"
+            for each in report.faults
+        ),
     ]

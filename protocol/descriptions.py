@@ -1,0 +1,130 @@
+"""What answers describe: plans before they run, models, weights on disk and in memory, faults."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from protocol.model import Value
+
+
+class PlanEstimate(Value):
+    weights_bytes: int
+    kv_cache_bytes: int
+    activation_bytes: int
+    """Buffers of a step: all that is neither weights nor cache."""
+    prompt_tokens: int
+    prefill_macs: int
+    """Multiply-accumulates of the prompt in the layers' matrices."""
+    decode_macs_per_token: int
+    """Of the layers' matrices and the head, for each token generated."""
+    decode_bytes_per_token: int
+    """Read from memory for each token generated alone: the weights, and the keys and values of half the context."""
+
+    @property
+    def total_bytes(self) -> int:
+        return self.weights_bytes + self.kv_cache_bytes + self.activation_bytes
+
+
+class ExecutionStatus(Value):
+    execution_id: str
+    model: str
+    state: Literal["queued", "loading", "running"]
+    prompt_tokens: int
+    tokens_total: int
+
+
+class ResidentModel(Value):
+    """Weights in memory."""
+
+    model: str
+    quantization: str
+    backend: str
+    weights_bytes: int
+    in_use: bool
+    """Idle ones go when their room is needed."""
+
+
+class PrefixCacheReport(Value):
+    """Keys and values kept for later executions that begin with the same tokens."""
+
+    blocks: int
+    """Of 64 tokens each."""
+    size_bytes: int
+    limit_bytes: int
+
+
+FaultConsequence = Literal["answered", "restarted", "failed"]
+"""Who waited got an error; the actor was started again; it refuses what it is asked until the engine is started again.
+"""
+
+
+class Fault(Value):
+    """Something in the engine broke its contract."""
+
+    where: str
+    """The actor, or the job."""
+    error: str
+    consequence: FaultConsequence
+    uptime_s: float
+    """When."""
+
+
+class ModelSummary(Value):
+    name: str
+    path: str
+    """Empty where the registry knows the model and it has not been pulled."""
+    size_bytes: int
+    installed: bool
+
+
+class TensorSummary(Value):
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    """Rows outermost; the last is the contiguous dimension."""
+    size_bytes: int
+
+
+class RecipeSummary(Value):
+    """A model in the types of a recipe, or as it is."""
+
+    quantization: str
+    tensor_types: dict[str, int]
+    """How many tensors have each type."""
+    file_bytes: int | None
+    """Of a GGUF in these types."""
+    weights_bytes: int | None
+    """In memory, on the best backend of this machine."""
+    reason: str = ""
+    """Why what is ``None`` is not known."""
+
+
+class MemorySummary(Value):
+    """What a run needs beside its weights. See :class:`RecipeSummary`."""
+
+    context_length: int
+    """Trained."""
+    kv_bytes_per_token: dict[str, int]
+    """By type of KV cache."""
+    activation_bytes: int
+    """With the prefill chunk and batch that a plan has by default."""
+
+
+class CachedWeightsEntry(Value):
+    name: str
+    path: str
+    model: str
+    """Its name at the time."""
+    content_hash: str
+    """Of the model file."""
+    recipe: str
+    importance: str | None
+    """Hash of the importance data."""
+    quantizer: int
+    """Version of the code that made it."""
+    size_bytes: int
+    digest: str
+    used_at: float
+    """Seconds since the epoch."""
+    in_use: bool
+    """By this engine or another."""

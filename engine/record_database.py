@@ -132,14 +132,23 @@ class RecordDatabase:
         return self._unusable("damaged", f"{self.path} is damaged ({reason}); move it away, a new one will be made")
 
     def _prepare(self) -> None:
-        if self._is_new():
+        if self._is_new_at_once():
             # Only before the first table; lets a prune give its space back.
             self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._log_ahead()
-        if self._is_new():
+        if self._is_new_at_once():
             with self.writing(durable=True) as connection:
                 if self._is_new():  # and not made by another process meanwhile
                     self._create(connection)
+
+    def _is_new_at_once(self) -> bool:
+        """Looks at one state of the file: another process may be making it."""
+        self._connection.execute("BEGIN")
+        try:
+            return self._is_new()
+        finally:
+            with suppress(sqlite3.Error):  # SQLite may have ended it by itself
+                self._connection.execute("ROLLBACK")
 
     def _is_new(self) -> bool:
         """Raises RecordStoreUnusable for a file that is not this engine's."""

@@ -224,6 +224,9 @@ class SequenceEvents:
     stop_reason: str | None  # eos, stop_string, max_tokens, context_full, cancelled, error
     error: str  # with stop_reason "error"
     logits_digest: str  # with stop_reason: 32 hexadecimal digits
+    compute_ns: int  # with stop_reason: its part of the time of its steps
+    busy_ns: int  # with stop_reason: the time of all steps of the loop from its first to its last; compute_ns if alone
+    operation_ns: dict[str, int] | None  # with stop_reason, if asked for and computed: parts of compute_ns
 
 @final
 class RunLoop:
@@ -263,6 +266,7 @@ class RunLoop:
         prefill_share: int = 65536,
         prefill_beside_decode: int = 65536,
         prefix_cache: bool = False,
+        op_times: bool = False,
     ) -> None:
         """Queue a sequence. Those of one model and equal settings share steps. After close() it ends as "cancelled".
 
@@ -270,7 +274,8 @@ class RunLoop:
         others decode, a step holds at most ``prefill_share`` tokens of this prompt; while this one does, it holds at
         most ``prefill_beside_decode`` tokens of all prompts. With
         ``prefix_cache`` it begins behind the longest run of whole blocks that earlier ones of the model and KV cache
-        type left, and leaves its own unless it ends with "error"; no bit of the result depends on it.
+        type left, and leaves its own unless it ends with "error"; no bit of the result depends on it. With ``op_times``
+        its end tells what its computing time went to.
 
         Raises ValueError (a prompt, KV cache type, sampling option or stop string that cannot be; prefill_chunk beyond
         65536),
@@ -354,6 +359,12 @@ class StepCandidate:
 
 def plan_step(candidates: Sequence[StepCandidate], decode_rows: int, prefill_chunk: int) -> list[int]:
     """Tokens of each candidate to compute in the next step."""
+
+def row_cost(model: Model, first_position: int, rows: int, wants_logits: bool) -> float:
+    """Multiply-accumulates by which consecutive rows of a sequence share the time of a step with others' rows."""
+
+def divide(amount: int, weights: Sequence[float]) -> list[int]:
+    """Whole parts in proportion to weights that are not all 0; they add up to the amount."""
 
 def activation_row_bytes(file: GgufFile) -> int:
     """Memory that the buffers of a step take for one of its rows. Raises GgufError, UnsupportedModelError."""

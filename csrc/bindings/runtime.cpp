@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 
 #include "bindings/register.h"
+#include "runtime/compute_share.h"
 #include "runtime/run_loop.h"
 #include "runtime/step_planner.h"
 
@@ -26,7 +28,7 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
             std::int32_t top_k, float top_p, float min_p, float repeat_penalty, std::size_t repeat_last_n,
             std::uint64_t seed, std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
             const std::shared_ptr<runtime::Vocabulary>& vocabulary, std::int64_t flush_ms, std::int64_t prefill_rank,
-            std::size_t prefill_share, std::size_t prefill_beside_decode, bool prefix_cache) {
+            std::size_t prefill_share, std::size_t prefill_beside_decode, bool prefix_cache, bool op_times) {
   if (threads == 0 || max_tokens == 0) throw std::invalid_argument("threads and max_tokens must be at least 1");
   if (prefill_chunk == 0 || prefill_chunk > kMaxPrefillChunk) {
     throw std::invalid_argument("prefill_chunk must be between 1 and " + std::to_string(kMaxPrefillChunk));
@@ -46,6 +48,7 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
       .prefill_share = prefill_share,
       .prefill_beside_decode = prefill_beside_decode,
       .prefix_cache = prefix_cache,
+      .op_times = op_times,
   };
   auto sequence = std::make_unique<runtime::Sequence>(sequence_id, std::move(prompt), std::move(options),
                                                       model->shape(), vocabulary);
@@ -69,6 +72,27 @@ std::int32_t sample(const std::vector<float>& logits, const std::vector<std::int
 py::object stop_reason(const SequenceEvents& events) {
   const auto name = runtime::stop_reason_name(events.stop);
   return name.empty() ? py::object(py::none()) : py::object(py::str(name.data(), name.size()));
+}
+
+std::vector<std::int64_t> divide(std::int64_t amount, const std::vector<double>& weights) {
+  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+  std::vector<std::int64_t> parts;
+  double before = 0.0;
+  for (const double weight : weights) {
+    parts.push_back(runtime::Share{before / total, (before + weight) / total}.of(amount));
+    before += weight;
+  }
+  return parts;
+}
+
+// By name; None where the times were not asked for.
+py::object operation_ns(const SequenceEvents& events) {
+  if (!events.operation_ns) return py::none();
+  py::dict times;
+  for (std::size_t i = 0; i < events.operation_ns->size(); ++i) {
+    times[py::str(std::string(model::kOperationNames[i]))] = (*events.operation_ns)[i];
+  }
+  return times;
 }
 
 py::dict statistics(const RunLoop& loop) {
@@ -108,6 +132,13 @@ void register_runtime(py::module_& m) {
         return runtime::plan_step(candidates, decode_rows, prefill_chunk);
       },
       py::arg("candidates"), py::arg("decode_rows"), py::arg("prefill_chunk"));
+  m.def(
+      "row_cost",
+      [](const model::Model& model, std::size_t first_position, std::size_t rows, bool wants_logits) {
+        return runtime::RowCost(model).of(first_position, rows, wants_logits);
+      },
+      py::arg("model"), py::arg("first_position"), py::arg("rows"), py::arg("wants_logits"));
+  m.def("divide", &divide, py::arg("amount"), py::arg("weights"));
   m.attr("MAX_DECODE_ROWS") = runtime::kMaxDecodeRows;
   m.def("sample", &sample, py::arg("logits"), py::arg("history"), py::arg("position"), py::kw_only(),
         py::arg("temperature") = 0.0F, py::arg("top_k") = 0, py::arg("top_p") = 1.0F, py::arg("min_p") = 0.0F,
@@ -122,7 +153,10 @@ void register_runtime(py::module_& m) {
       .def_readonly("text", &SequenceEvents::text)
       .def_property_readonly("stop_reason", &stop_reason)
       .def_readonly("error", &SequenceEvents::error)
-      .def_readonly("logits_digest", &SequenceEvents::logits_digest);
+      .def_readonly("logits_digest", &SequenceEvents::logits_digest)
+      .def_readonly("compute_ns", &SequenceEvents::compute_ns)
+      .def_readonly("busy_ns", &SequenceEvents::busy_ns)
+      .def_property_readonly("operation_ns", &operation_ns);
 
   // The GIL is released wherever the loop's lock is taken or its thread awaited; the loop itself never asks for it.
   using Release = py::call_guard<py::gil_scoped_release>;
@@ -135,7 +169,8 @@ void register_runtime(py::module_& m) {
            py::arg("min_p"), py::arg("repeat_penalty"), py::arg("repeat_last_n"), py::arg("seed"),
            py::arg("eos_token_ids"), py::arg("stop_strings"), py::arg("vocabulary").none(false), py::arg("flush_ms"),
            py::arg("prefill_rank") = 0, py::arg("prefill_share") = kMaxPrefillChunk,
-           py::arg("prefill_beside_decode") = kMaxPrefillChunk, py::arg("prefix_cache") = false, Release())
+           py::arg("prefill_beside_decode") = kMaxPrefillChunk, py::arg("prefix_cache") = false,
+           py::arg("op_times") = false, Release())
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
       .def(
           "drain", [](RunLoop& loop) { return loop.events().drain(); }, Release())

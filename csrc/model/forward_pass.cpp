@@ -90,9 +90,10 @@ bool ForwardPass::few_rows() const { return rows_.size() <= kFewRows; }
 
 std::size_t ForwardPass::chunks() const { return (model_.shape().vocabulary + kDigestChunk - 1) / kDigestChunk; }
 
-bool ForwardPass::run(std::span<const Segment> segments, const std::atomic<bool>& abort) {
+bool ForwardPass::run(std::span<const Segment> segments, const std::atomic<bool>& abort, OperationClock* clock) {
   plan(segments);
   aborted_ = false;
+  clock_ = clock;
   team_.run([&](unsigned member) {
     const InferenceFloatEnvironment environment;
     Worker worker(*this, member);
@@ -100,13 +101,14 @@ bool ForwardPass::run(std::span<const Segment> segments, const std::atomic<bool>
     for (std::size_t i = 0; i < model_.weights().layers.size(); ++i) {
       if (!few_rows()) {  // else the whole step is soon over
         if (member == 0) aborted_ = abort.load(std::memory_order_relaxed);
-        team_.barrier();
+        worker.wait();
         if (aborted_) return;
       }
       model_.architecture().layer(worker, model_.weights().layers[i], i);
     }
     worker.compute_logits();
   });
+  if (clock != nullptr) clock->charge(Operation::Wait);  // until the last member was done
   return !aborted_;
 }
 
@@ -136,6 +138,7 @@ Worker::Worker(ForwardPass& pass, unsigned member)
       kernels_(pass.model_.kernels()),
       member_(member),
       members_(pass.team_.size()),
+      clock_(member == 0 ? pass.clock_ : nullptr),
       normalized_(shape_.embedding),
       scratch_(pass.scratch_[member].as<std::byte>()) {}
 
@@ -145,7 +148,13 @@ Range Worker::my_groups(const Projection& projection) const {
   return member_range(projection.weight.groups(), member_, members_);
 }
 
+void Worker::wait() {
+  pass_.team_.barrier();
+  charge(Operation::Wait);
+}
+
 void Worker::embed() {
+  charge(Operation::Other);
   const kernels::Matrix& embedding = pass_.model_.weights().token_embedding;
   const Range rows = my_rows(pass_.rows_.size());
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
@@ -153,7 +162,8 @@ void Worker::embed() {
         embedding.raw.data() + static_cast<std::size_t>(pass_.rows_[r].token) * embedding.row_bytes();
     quant::dequantize_row(embedding.type, source, shape_.embedding, pass_.residual(r));
   }
-  pass_.team_.barrier();
+  charge(Operation::Embedding);
+  wait();
 }
 
 ActivationBuffer& Worker::input() { return pass_.few_rows() ? pass_.own_inputs_[member_] : pass_.input_; }
@@ -164,18 +174,20 @@ void Worker::make_input(std::size_t rows, std::size_t width, const Make& make) {
   const bool own = pass_.few_rows();
   const Range mine = own ? Range{0, rows} : my_rows(rows);
   for (std::size_t r = mine.begin; r < mine.end; ++r) make(r);
-  if (!own) pass_.team_.barrier();
+  if (!own) wait();
 }
 
 void Worker::normalize(const std::vector<float>& weight, std::initializer_list<const Projection*> readers) {
   make_input(pass_.rows_.size(), shape_.embedding, [&](std::size_t r) {
     kernels_.rms_norm(pass_.residual(r), weight.data(), shape_.norm_epsilon, shape_.embedding, normalized_.data());
+    charge(Operation::Norm);
     for (const kernels::ActivationFormat format : {kernels::ActivationFormat::F32, kernels::ActivationFormat::Q8Block,
                                                    kernels::ActivationFormat::Q8SuperBlock}) {
       const bool wanted =
           std::ranges::any_of(readers, [&](const Projection* p) { return p->weight.activation_format() == format; });
       if (wanted) input().set(r, input_width_, normalized_.data(), format, kernels_);
     }
+    charge(Operation::QuantizeInput);
   });
 }
 
@@ -214,6 +226,7 @@ void Worker::project_heads(const Layer& layer, std::size_t index, kernels::RopeL
       const Range groups{range.begin * shape_.head_dim / kernels::kGroupRows,
                          divide_up(range.end * shape_.head_dim, kernels::kGroupRows)};
       multiply(*heads.projection, groups, rows, pass_.heads(0) + heads.first * shape_.head_dim, pass_.heads_width_);
+      charge(Operation::Matmul);
       for (std::size_t r = 0; r < rows; ++r) finish_heads(heads, range, r, index, layout);
     }
   } else {
@@ -221,13 +234,14 @@ void Worker::project_heads(const Layer& layer, std::size_t index, kernels::RopeL
       multiply(*heads.projection, my_groups(*heads.projection), rows, pass_.heads(0) + heads.first * shape_.head_dim,
                pass_.heads_width_);
     }
-    pass_.team_.barrier();
+    charge(Operation::Matmul);
+    wait();
     const Range mine = my_rows(rows);
     for (const Heads& heads : heads_of(layer)) {
       for (std::size_t r = mine.begin; r < mine.end; ++r) finish_heads(heads, {0, heads.count}, r, index, layout);
     }
   }
-  pass_.team_.barrier();
+  wait();
 }
 
 void Worker::finish_heads(const Heads& heads, Range range, std::size_t row, std::size_t layer,
@@ -237,6 +251,7 @@ void Worker::finish_heads(const Heads& heads, Range range, std::size_t row, std:
   if (heads.kind != Heads::Kind::Value) {
     kernels_.rotate(first, range.end - range.begin, shape_.head_dim, shape_.rope_dimensions,
                     pass_.rope_.cosines(place.position), pass_.rope_.sines(place.position), layout);
+    charge(Operation::Rope);
   }
   if (heads.kind == Heads::Kind::Query) return;
   for (std::size_t h = range.begin; h < range.end; ++h, first += shape_.head_dim) {
@@ -246,12 +261,14 @@ void Worker::finish_heads(const Heads& heads, Range range, std::size_t row, std:
       place.cache->store_value(kernels_, layer, h, place.position, first);
     }
   }
+  charge(Operation::KvStore);
 }
 
 void Worker::attend(std::size_t layer) {
   pass_.attention_.attend(layer, member_, pass_.heads(0), pass_.heads_width_, pass_.hidden_.as<float>(),
                           shape_.query_width());
-  pass_.team_.barrier();
+  charge(Operation::Attention);
+  wait();
 }
 
 void Worker::add_projection(const Projection& projection) {
@@ -259,17 +276,20 @@ void Worker::add_projection(const Projection& projection) {
   const std::size_t columns = projection.weight.columns;
   make_input(count, columns, [&](std::size_t r) {
     input().set(r, columns, pass_.hidden_.as<float>() + r * columns, projection.weight.activation_format(), kernels_);
+    charge(Operation::QuantizeInput);
   });
   const Range groups = my_groups(projection);
   const std::size_t width = projection.weight.rows;
   auto* out = pass_.projected_.as<float>();
   multiply(projection, groups, count, out, width);
+  charge(Operation::Matmul);
   const std::size_t end = std::min(groups.end * kernels::kGroupRows, width);
   for (std::size_t r = 0; r < count; ++r) {
     float* residual = pass_.residual(r);
     for (std::size_t i = groups.begin * kernels::kGroupRows; i < end; ++i) residual[i] += out[r * width + i];
   }
-  pass_.team_.barrier();
+  charge(Operation::Residual);
+  wait();
 }
 
 void Worker::gate_with_silu(const Projection& gate, const Projection& up) {
@@ -282,10 +302,12 @@ void Worker::gate_with_silu(const Projection& gate, const Projection& up) {
   auto* ups = pass_.projected_.as<float>();
   multiply(gate, groups, count, gates, width);
   multiply(up, groups, count, ups, width);
+  charge(Operation::Matmul);
   for (std::size_t r = 0; r < count; ++r) {
     kernels_.silu_multiply(gates + r * width + begin, ups + r * width + begin, end - begin);
   }
-  pass_.team_.barrier();
+  charge(Operation::Activation);
+  wait();
 }
 
 void Worker::compute_logits() {
@@ -294,11 +316,15 @@ void Worker::compute_logits() {
   make_input(count, shape_.embedding, [&](std::size_t i) {
     kernels_.rms_norm(pass_.residual(pass_.logit_rows_[i]), pass_.model_.weights().output_norm.data(),
                       shape_.norm_epsilon, shape_.embedding, normalized_.data());
+    charge(Operation::Norm);
     input().set(i, input_width_, normalized_.data(), head.weight.activation_format(), kernels_);
+    charge(Operation::QuantizeInput);
   });
   multiply(head, my_groups(head), count, pass_.logits_.as<float>(), shape_.vocabulary);
-  pass_.team_.barrier();
+  charge(Operation::Logits);
+  wait();
   summarize_logits();
+  charge(Operation::Logits);
 }
 
 void Worker::summarize_logits() {

@@ -14,6 +14,7 @@
 #include "model/attention.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
+#include "model/operation_clock.h"
 #include "model/rope_table.h"
 
 namespace engine::model {
@@ -39,7 +40,8 @@ class ForwardPass {
 
   // Writes keys and values of every segment and computes the logits wanted. False where `abort` became true at a
   // layer's begin: nothing may then be read, and the same segments may be run again. Throws std::bad_alloc.
-  bool run(std::span<const Segment> segments, const std::atomic<bool>& abort);
+  // Where there is a `clock`, member 0 charges it with everything it does and waits for, from its last mark on.
+  bool run(std::span<const Segment> segments, const std::atomic<bool>& abort, OperationClock* clock = nullptr);
 
   // Rows of logits, in the order of the segments.
   std::size_t logit_rows() const { return logit_rows_.size(); }
@@ -85,6 +87,7 @@ class ForwardPass {
   std::vector<Digest> chunk_digests_;         // [logit rows, chunks]
   std::vector<std::int32_t> chunk_bests_;     // [logit rows, chunks] largest order_key of a logit
   bool aborted_ = false;
+  OperationClock* clock_ = nullptr;  // of the present run, for member 0
 };
 
 // One member's part of a forward pass. Every method is called by all members. A barrier stands wherever one member
@@ -94,6 +97,8 @@ class Worker {
  public:
   Worker(ForwardPass& pass, unsigned member);
 
+  // Meets the other members at the barrier.
+  void wait();
   void embed();
   // input = RMS norm of the residual, quantized for the projections that read it.
   void normalize(const std::vector<float>& weight, std::initializer_list<const Projection*> readers);
@@ -109,6 +114,11 @@ class Worker {
   void compute_logits();
 
  private:
+  // What this member has done since the mark before was this.
+  void charge(Operation operation) {
+    if (clock_ != nullptr) clock_->charge(operation);
+  }
+
   // Query, key or value heads side by side: a projection and its place among all heads.
   struct Heads {
     const Projection* projection;
@@ -135,6 +145,7 @@ class Worker {
   const kernels::KernelTable& kernels_;
   unsigned member_;
   unsigned members_;
+  OperationClock* clock_;  // null where nobody asks, and for all members but 0
   std::size_t input_width_ = 0;
   std::vector<float> normalized_;  // [embedding]
   std::byte* scratch_;             // of kernels::multiply_scratch_bytes

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "model/operation_clock.h"
 #include "runtime/sequence.h"
 
 namespace engine::runtime {
@@ -22,6 +23,10 @@ struct SequenceEvents {
   StopReason stop = StopReason::None;
   std::string error;
   std::string logits_digest;
+  // With the stop: how much of the loop's computing was for this sequence. From its first step to its last.
+  std::int64_t compute_ns = 0;                        // its part of its steps' time
+  std::int64_t busy_ns = 0;                           // the time of all steps, whoever's
+  std::optional<model::OperationTimes> operation_ns;  // parts of compute_ns, if asked for
 };
 
 // Events on their way from the run loop to its reader, gathered by sequence and announced on an eventfd. The writer

@@ -5,23 +5,20 @@
 #include <new>
 #include <utility>
 
+#include "base/steady_time.h"
 #include "runtime/step_planner.h"
 
 namespace engine::runtime {
-namespace {
 
-std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
+using model::Operation;
 
-}  // namespace
-
-Group::Group(GroupSettings settings, PrefixCache& prefix_cache)
+Group::Group(GroupSettings settings, PrefixCache& prefix_cache, std::int64_t& busy_ns)
     : settings_(std::move(settings)),
       prefix_cache_(prefix_cache),
       team_(settings_.threads, settings_.spin),
-      pass_(*settings_.model, team_, settings_.prefill_chunk + kMaxDecodeRows) {}
+      pass_(*settings_.model, team_, settings_.prefill_chunk + kMaxDecodeRows),
+      row_cost_(*settings_.model),
+      busy_ns_(busy_ns) {}
 
 std::size_t Group::kv_cache_bytes() const {
   std::size_t bytes = 0;
@@ -39,7 +36,9 @@ void Group::add(std::unique_ptr<Sequence> sequence) {
   if (sequence->options().prefix_cache) {
     sequence->begin_with(prefix_cache_.find(settings_.model, sequence->options().kv_type, sequence->prompt_but_last()));
   }
-  sequences_.push_back({std::move(sequence)});
+  Member& member = sequences_.emplace_back();
+  if (sequence->options().op_times) member.operation_ns.emplace();
+  member.sequence = std::move(sequence);
 }
 
 bool Group::cancel(std::uint64_t id) {
@@ -64,15 +63,18 @@ std::vector<std::uint64_t> Group::prefilling() const {
 }
 
 StepCounts Group::step(const std::atomic<bool>& abort, EventBuffer& events) {
+  const std::int64_t began_ns = steady_ns();
   plan();
+  clock_.begin(began_ns);
   StepCounts counts;
   try {
     counts = run(abort, events);
   } catch (const std::exception& failure) {
     for (Member& member : sequences_) {
-      if (member.tokens > 0) end(member, StopReason::Error, failure.what());
+      if (member.tokens > 0 && !member.last) end(member, StopReason::Error, failure.what());
     }
   }
+  account(began_ns);
   remove_ended();
   return counts;
 }
@@ -91,14 +93,38 @@ void Group::plan() {
   const auto tokens = plan_step(candidates, kMaxDecodeRows, settings_.prefill_chunk);
   for (std::size_t i = 0; i < sequences_.size(); ++i) {
     Member& member = sequences_[i];
+    const Sequence& sequence = *member.sequence;
     member.tokens = tokens[i];
+    member.cost = row_cost_.of(sequence.computed(), member.tokens, member.tokens == sequence.waiting());
     try {
-      member.sequence->cache().reserve(member.sequence->computed() + member.tokens);
+      member.sequence->cache().reserve(sequence.computed() + member.tokens);
     } catch (const std::bad_alloc&) {
       end(member, StopReason::Error, "the system has no memory left for the KV cache");
     }
   }
   remove_ended();
+  timed_ = std::ranges::any_of(sequences_, [](const Member& m) { return m.tokens > 0 && m.operation_ns; });
+}
+
+void Group::charge(Operation operation) {
+  if (timed_) clock_.charge(operation);
+}
+
+void Group::account(std::int64_t began_ns) {
+  double total = 0.0;
+  for (const Member& member : sequences_) total += member.cost;
+  if (total == 0.0) return;  // nothing was computed
+  const std::int64_t now_ns = steady_ns();
+  if (timed_) clock_.charge(Operation::Other, now_ns);
+  double before = 0.0;
+  for (Member& member : sequences_) {
+    const Share share{before / total, (before + member.cost) / total};
+    before += member.cost;
+    member.compute_ns += share.of(now_ns - began_ns);
+    if (!member.operation_ns) continue;
+    for (std::size_t i = 0; i < clock_.times().size(); ++i) (*member.operation_ns)[i] += share.of(clock_.times()[i]);
+  }
+  busy_ns_ += now_ns - began_ns;
 }
 
 StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
@@ -116,7 +142,7 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
                         .want_logits = member.tokens == sequence.waiting()});
   }
   events.announce();
-  if (segments.empty() || !pass_.run(segments, abort)) return {};
+  if (segments.empty() || !pass_.run(segments, abort, timed_ ? &clock_ : nullptr)) return {};
   std::size_t logit_row = 0;
   for (Member& member : sequences_) {
     if (member.tokens == 0) continue;
@@ -129,27 +155,32 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
 
 void Group::announce_start(Member& member, EventBuffer& events) {
   if (std::exchange(member.started, true)) return;
+  member.busy_before_ns = busy_ns_;
   events.add(member.sequence->id(), true, [&](SequenceEvents& e) {
-    e.prefill_start_ns = now_ns();
+    e.prefill_start_ns = steady_ns();
     e.cached_prompt_tokens = member.sequence->cached();
   });
 }
 
 void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) {
+  charge(Operation::Other);
   Sequence& sequence = *member.sequence;
   const std::span<const float> logits = pass_.logits(logit_row);
-  Sequence::Step step = sequence.draw(logits, pass_.best_token(logit_row), pass_.digest(logit_row), sampler_);
+  const std::int32_t token = sequence.draw(logits, pass_.best_token(logit_row), pass_.digest(logit_row), sampler_);
+  charge(Operation::Sampling);
   // A token drawn from anything else than numbers would look like an answer.
-  if (!std::isfinite(logits[static_cast<std::size_t>(step.token)])) {
+  if (!std::isfinite(logits[static_cast<std::size_t>(token)])) {
     end(member, StopReason::Error, "the model's logits are not finite numbers: its weights are damaged");
     return;
   }
-  const std::int64_t now = now_ns();
+  const Sequence::Step step = sequence.read();
+  charge(Operation::Detokenize);
+  const std::int64_t now = steady_ns();
   const bool first = !std::exchange(member.produced, true);
   const bool due = first || now - member.flushed_ns >= sequence.options().flush_ns;
   if (due) member.flushed_ns = now;
   events.add(sequence.id(), due && step.stop == StopReason::None, [&](SequenceEvents& e) {
-    e.token_ids.push_back(step.token);
+    e.token_ids.push_back(token);
     e.token_times_ns.push_back(now);
     e.text += step.text;
   });
@@ -158,7 +189,7 @@ void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) 
 
 void Group::end(Member& member, StopReason reason, std::string error) {
   const bool from_outside = reason == StopReason::Cancelled || reason == StopReason::Error;
-  SequenceEvents& last = ends_.emplace_back();
+  SequenceEvents& last = member.last.emplace();
   last.sequence_id = member.sequence->id();
   last.text = from_outside ? member.sequence->finish_text() : "";
   last.stop = reason;
@@ -166,7 +197,6 @@ void Group::end(Member& member, StopReason reason, std::string error) {
   last.logits_digest = member.sequence->digest().hexadecimal();
   if (reason != StopReason::Error) keep_prefix(*member.sequence);
   member.sequence.reset();  // its memory is free before anybody hears of the end
-  member.ended = true;
 }
 
 void Group::keep_prefix(Sequence& sequence) {
@@ -181,13 +211,25 @@ void Group::tell_ends(EventBuffer& events) {
       e.stop = last.stop;
       e.error = std::move(last.error);
       e.logits_digest = std::move(last.logits_digest);
+      e.compute_ns = last.compute_ns;
+      e.busy_ns = last.busy_ns;
+      e.operation_ns = last.operation_ns;
     });
   }
   ends_.clear();
 }
 
 void Group::remove_ended() {
-  std::erase_if(sequences_, [](const Member& member) { return member.ended; });
+  for (Member& member : sequences_) {
+    if (!member.last) continue;
+    if (member.compute_ns > 0) {
+      member.last->compute_ns = member.compute_ns;
+      member.last->busy_ns = busy_ns_ - member.busy_before_ns;
+      member.last->operation_ns = member.operation_ns;
+    }
+    ends_.push_back(std::move(*member.last));
+  }
+  std::erase_if(sequences_, [](const Member& member) { return member.last.has_value(); });
 }
 
 }  // namespace engine::runtime

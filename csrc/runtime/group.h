@@ -4,10 +4,13 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/thread_team.h"
 #include "model/forward_pass.h"
+#include "model/operation_clock.h"
+#include "runtime/compute_share.h"
 #include "runtime/event_buffer.h"
 #include "runtime/sequence.h"
 
@@ -35,8 +38,9 @@ struct StepCounts {
 // Sequences that run together, one step after the other. Used by the run loop's thread alone.
 class Group {
  public:
-  // Throws std::bad_alloc, std::system_error.
-  Group(GroupSettings settings, PrefixCache& prefix_cache);
+  // `busy_ns` is the time of all steps of all groups so far, and outlives the group. Throws std::bad_alloc,
+  // std::system_error.
+  Group(GroupSettings settings, PrefixCache& prefix_cache, std::int64_t& busy_ns);
 
   const GroupSettings& settings() const { return settings_; }
   bool idle() const { return sequences_.empty(); }
@@ -58,20 +62,28 @@ class Group {
   // The sequences whose prompts the next step works on.
   std::vector<std::uint64_t> prefilling() const;
   // Computes one step: a token for every decoding sequence, a chunk of the waiting prompts. Where `abort` became true
-  // the step has no effect.
+  // the step has no effect, but on the time that its sequences took.
   StepCounts step(const std::atomic<bool>& abort, EventBuffer& events);
 
  private:
   struct Member {
     std::unique_ptr<Sequence> sequence;
     std::size_t tokens = 0;  // in the present step
+    double cost = 0.0;       // of those, beside the others of the step
     bool started = false;
     bool produced = false;
     std::int64_t flushed_ns = 0;
-    bool ended = false;
+    std::int64_t busy_before_ns = 0;  // the loop's, when it started
+    std::int64_t compute_ns = 0;
+    std::optional<model::OperationTimes> operation_ns;  // if asked for
+    std::optional<SequenceEvents> last;                 // once it has ended
   };
 
   void plan();
+  // What has passed in this step since the mark before was this.
+  void charge(model::Operation operation);
+  // Divides the time of a step that began then among its sequences.
+  void account(std::int64_t began_ns);
   StepCounts run(const std::atomic<bool>& abort, EventBuffer& events);
   void announce_start(Member& member, EventBuffer& events);
   void advance(Member& member, std::size_t logit_row, EventBuffer& events);
@@ -84,6 +96,10 @@ class Group {
   ThreadTeam team_;
   model::ForwardPass pass_;
   Sampler sampler_;
+  RowCost row_cost_;
+  std::int64_t& busy_ns_;  // the loop's
+  model::OperationClock clock_;
+  bool timed_ = false;  // a sequence of the present step has asked for the times of operations
   std::vector<Member> sequences_;
   std::vector<SequenceEvents> ends_;  // not told yet
 };

@@ -1,7 +1,6 @@
 #include "runtime/run_loop.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "base/float_environment.h"
@@ -132,7 +131,9 @@ void RunLoop::place(Submission submission) {
   const std::uint64_t id = submission.sequence->id();
   try {
     auto group = std::ranges::find(groups_, submission.settings, [](const Group& g) { return g.settings(); });
-    if (group == groups_.end()) group = groups_.emplace(groups_.end(), std::move(submission.settings), prefix_cache_);
+    if (group == groups_.end()) {
+      group = groups_.emplace(groups_.end(), std::move(submission.settings), prefix_cache_, counted_.busy_ns);
+    }
     group->add(std::move(submission.sequence));
   } catch (const std::exception& failure) {
     submission.sequence.reset();
@@ -180,13 +181,10 @@ void RunLoop::step(Group& group) {
     // A cancellation that came before this list was made is carried out first.
     if (!cancellations_.empty()) return;
   }
-  const auto begin = std::chrono::steady_clock::now();
   const StepCounts counts = group.step(abort_, events_);
-  const auto busy = std::chrono::steady_clock::now() - begin;
   ++counted_.steps;
   counted_.prefill_rows += counts.prefill_rows;
   counted_.decode_rows += counts.decode_rows;
-  counted_.busy_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(busy).count());
 }
 
 void RunLoop::publish() {

@@ -25,7 +25,7 @@ struct RunLoopStatistics {
   std::uint64_t steps = 0;
   std::uint64_t decode_rows = 0;
   std::uint64_t prefill_rows = 0;
-  std::uint64_t busy_ns = 0;
+  std::int64_t busy_ns = 0;  // time of steps
 };
 
 // The token loop, on a thread of its own: prepare input, compute, draw, check for a stop, turn into text, tell.

@@ -56,13 +56,18 @@ std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
   return {begin, begin + static_cast<std::ptrdiff_t>(count)};
 }
 
-Sequence::Step Sequence::draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest,
-                              Sampler& sampler) {
+std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest,
+                            Sampler& sampler) {
   digest_.fold(logits_digest);
   const SamplingOptions& sampling = options_.sampling;
   const std::int32_t token =
       sampling.takes_largest() ? largest : sampler.sample(logits, tokens_, tokens_.size(), sampling);
   tokens_.push_back(token);
+  return token;
+}
+
+Sequence::Step Sequence::read() {
+  const std::int32_t token = tokens_.back();
   StopReason stop = stop_after(token);
   std::string text;
   if (stop != StopReason::EndOfSequence) {
@@ -71,7 +76,7 @@ Sequence::Step Sequence::draw(std::span<const float> logits, std::int32_t larges
     if (stops_.matched()) stop = StopReason::StopString;
   }
   if (stop != StopReason::None && stop != StopReason::StopString) text += finish_text();
-  return {token, std::move(text), stop};
+  return {std::move(text), stop};
 }
 
 StopReason Sequence::stop_after(std::int32_t token) const {

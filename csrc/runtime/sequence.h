@@ -34,6 +34,7 @@ struct SequenceOptions {
   std::size_t prefill_share = 1;          // most tokens of its prompt in a step in which others decode; at least 1
   std::size_t prefill_beside_decode = 1;  // most prompt tokens in a step in which it decodes; at least 1
   bool prefix_cache = false;              // reads the prefix cache, and is kept there when it ends
+  bool op_times = false;                  // tell what its computing time went to
 };
 
 // One execution inside the run loop: its tokens, its cache, its text.
@@ -66,15 +67,14 @@ class Sequence {
   std::vector<std::int32_t> next_tokens(std::size_t count) const;
   void mark_computed(std::size_t count) { computed_ += count; }
 
-  // What a drawn token brought.
+  // Draws the next token from the logits of the last one. `largest` is the token of the largest logit.
+  std::int32_t draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest, Sampler& sampler);
+  // What the token last drawn brought.
   struct Step {
-    std::int32_t token;
     std::string text;  // text that has become certain
     StopReason stop;
   };
-  // Draws the next token from the logits of the last one.
-  // `largest` is the token of the largest logit.
-  Step draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest, Sampler& sampler);
+  Step read();
   // Text still held back, for a sequence that is ended from outside.
   std::string finish_text();
 

@@ -25,6 +25,9 @@ class Story:
     stop_reasons: list[str] = field(default_factory=list)
     error: str = ""
     logits_digest: str = ""
+    compute_ns: int = 0
+    busy_ns: int = 0
+    operation_ns: dict[str, int] | None = None
 
     def hear(self, events: _core.SequenceEvents) -> None:
         assert not self.stop_reasons, "an end is the last that is heard"
@@ -38,6 +41,9 @@ class Story:
             self.stop_reasons.append(events.stop_reason)
         self.error += events.error
         self.logits_digest += events.logits_digest
+        self.compute_ns += events.compute_ns
+        self.busy_ns += events.busy_ns
+        self.operation_ns = events.operation_ns
 
     @property
     def result(self) -> tuple[tuple[int, ...], str, list[str], str]:
@@ -84,6 +90,7 @@ class LoopBench:
         prefill_share: int = 65536,
         prefill_beside_decode: int = 65536,
         prefix_cache: bool = False,
+        op_times: bool = False,
         vocabulary: _core.Vocabulary | None = None,
     ) -> None:
         self.loop.submit(
@@ -92,7 +99,7 @@ class LoopBench:
             min_p=0.0, repeat_penalty=repeat_penalty, repeat_last_n=64, seed=seed, eos_token_ids=eos,
             stop_strings=stops, vocabulary=vocabulary or self.vocabulary, flush_ms=flush_ms,
             prefill_rank=prefill_rank, prefill_share=prefill_share, prefill_beside_decode=prefill_beside_decode,
-            prefix_cache=prefix_cache,
+            prefix_cache=prefix_cache, op_times=op_times,
         )  # fmt: skip
         self.stories[sequence_id] = Story()
 

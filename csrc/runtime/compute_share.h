@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "model/model.h"
+
+namespace engine::runtime {
+
+// What a sequence's rows cost beside other rows of the same step: multiply-accumulates of the layers' matrices, of the
+// head where its logits are wanted, and of attention, which grow with the position. Rows that only decode wait for the
+// same weights as the others of their step, so that this divides their time fairly too.
+class RowCost {
+ public:
+  explicit RowCost(const model::Model& model);
+
+  // Of rows at consecutive positions.
+  double of(std::size_t first_position, std::size_t rows, bool wants_logits) const;
+
+ private:
+  double layers_ = 0;     // a row
+  double head_ = 0;       // a row of logits
+  double attention_ = 0;  // a row and key
+};
+
+// The part of a whole between two points of it, 0 to 1. Parts that lie side by side from 0 to 1 divide any amount into
+// whole numbers that add up to it.
+struct Share {
+  double begin;
+  double end;
+
+  // `amount` at least 0, below 2^53.
+  std::int64_t of(std::int64_t amount) const;
+};
+
+}  // namespace engine::runtime

@@ -66,7 +66,7 @@ async def test_one_waits_for_the_other() -> None:
         assert len(domain.operations) == 1
         domain.operations[0].may_end.set()
         await until(lambda: len(domain.operations) == 2)
-        assert ended == [1]
+        await until(lambda: ended == [1])
         domain.operations[1].may_end.set()
 
 

@@ -25,7 +25,7 @@ _BACKLOG = 128
 """Clients that may connect while the engine is busy; a short one refuses them."""
 _RECEIVE_BYTES = 65_536
 _FIRST_PASSED = 3
-_PASSED_NAME = "engine"
+PASSED_NAME = "engine"
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -149,11 +149,11 @@ def _passed_descriptor(environment: Mapping[str, str]) -> int | None:
     if len(descriptors) <= 1:
         return next(iter(descriptors), None)
     names = environment.get("LISTEN_FDNAMES", "").split(":")
-    named = [descriptor for descriptor, name in zip(descriptors, names, strict=False) if name == _PASSED_NAME]
+    named = [descriptor for descriptor, name in zip(descriptors, names, strict=False) if name == PASSED_NAME]
     if len(named) != 1:
         raise _refused_activation(
-            f"{count} sockets were passed and {len(named)} of them are named {_PASSED_NAME!r}: "
-            f"put FileDescriptorName={_PASSED_NAME} into the socket unit of one"
+            f"{count} sockets were passed and {len(named)} of them are named {PASSED_NAME!r}: "
+            f"put FileDescriptorName={PASSED_NAME} into the socket unit of one"
         )
     return named[0]
 

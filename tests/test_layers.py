@@ -26,6 +26,7 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "protocol.stream_transport": frozenset({"anyio"}),
     "protocol.reply_stream": frozenset({"anyio"}),
     "engine_ctl.embedded": frozenset({"actors", "engine", "trio"}),
+    "engine_ctl.commands.doctor": frozenset({"engine"}),
 }
 """Modules that may import more than their package."""
 

@@ -61,7 +61,7 @@ STOP_REASON_EXIT_CODES: dict[str, int] = {
 EXIT_CODES_HELP = """\b
 Exit codes:
   0    done
-  1    internal error
+  1    internal error, or a problem that doctor found
   2    wrong usage
   3    request refused: invalid_request, invalid_plan, invalid_template, prompt_too_long,
        unknown_execution, unknown_cache_entry, cache_entry_in_use, unsupported_backend,

@@ -26,6 +26,7 @@ COMMANDS = (
     "schema",
     "watch",
     "bench",
+    "doctor",
     "shutdown",
 )
 

@@ -1,0 +1,59 @@
+"""Facts of a machine where all is well, to spoil one at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.doctor import GIB
+from engine.doctor_facts import Facts, FolderFacts, SocketFacts
+
+USER = 1000
+
+
+def make_socket(**changes: object) -> SocketFacts:
+    socket = SocketFacts(
+        path="/run/user/1000/engine/engine.sock",
+        kind="socket",
+        mode=0o600,
+        owner=USER,
+        directory_kind="directory",
+        directory_mode=0o700,
+        directory_owner=USER,
+        engine_version="1.2.3",
+        failure="",
+    )
+    return replace(socket, **changes)  # type: ignore[arg-type]
+
+
+def make_folder(path: str = "/home/user/models", **changes: object) -> FolderFacts:
+    folder = FolderFacts(path=path, exists=True, is_directory=True, usable=True, nearest=path, free_bytes=100 * GIB)
+    return replace(folder, **changes)  # type: ignore[arg-type]
+
+
+def make_facts(**changes: object) -> Facts:
+    facts = Facts(
+        user=USER,
+        python_version="3.12.1",
+        python_required=">=3.11",
+        engine_version="1.2.3",
+        extension_version="1.2.3",
+        extension_failure="",
+        cpu_model="A CPU",
+        kernel_tables={"cpu_avx2": "", "reference": ""},
+        online_cpus=8,
+        affinity=8,
+        cpu_quota=None,
+        governors=("performance",),
+        physical_bytes=32 * GIB,
+        available_bytes=20 * GIB,
+        memory_limit_bytes=None,
+        huge_pages="madvise",
+        energy={"rapl": ""},
+        socket=make_socket(),
+        config_failure="",
+        models=make_folder(),
+        cache=make_folder("/home/user/cache/weights"),
+        cache_limit_bytes=20 * GIB,
+        data=make_folder("/home/user/data"),
+    )
+    return replace(facts, **changes)  # type: ignore[arg-type]

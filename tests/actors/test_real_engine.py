@@ -130,7 +130,7 @@ async def test_a_cancel_ends_a_long_answer_and_frees_its_kv_cache(tmp_path: Path
 
 
 async def test_a_prefix_is_shown_in_the_record_and_the_status_until_it_is_cleared(model: Path, tmp_path: Path) -> None:
-    long = request(model, prompt="a long prompt, over and over " * 20)
+    long = request(model, prompt="a long prompt, over and over " * 8)
     cached = long.model_copy(update={"execution": long.execution.model_copy(update={"prefix_cache": "on"})})
     async with real_client(tmp_path) as client:
         cold = await record_of(client, long)

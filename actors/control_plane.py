@@ -55,12 +55,14 @@ from actors.messages import (
     Withdraw,
     Withdrawn,
 )
+from actors.metrics_report import Present, report_metrics
 from actors.observers import Observers
 from actors.ports import Outside, Prepared
 from actors.questions import Questions
 from actors.status import report_status
 from engine.machine import memory_peak_mb
-from protocol.answers import Done, EngineMessage, Failed, StatusReport
+from engine.metric_totals import MetricTotals
+from protocol.answers import Done, EngineMessage, Failed, MetricsReport, StatusReport
 from protocol.codec import failed
 from protocol.errors import (
     BackendUnavailable,
@@ -73,7 +75,18 @@ from protocol.errors import (
 from protocol.events import EventBody, PreparingEvent, TokensEvent
 from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord, StopReason
-from protocol.requests import Cancel, Evaluate, Quantize, Replay, Run, Shutdown, Status, Subscribe, Unsubscribe
+from protocol.requests import (
+    Cancel,
+    Evaluate,
+    Metrics,
+    Quantize,
+    Replay,
+    Run,
+    Shutdown,
+    Status,
+    Subscribe,
+    Unsubscribe,
+)
 
 _RETRY_MS = 1000
 Asked = TypeVar("Asked")
@@ -115,6 +128,7 @@ class ControlPlane(Actor):
         self._drain = trio.CancelScope()
         self._watts: float | None = None
         self._finished_total = 0
+        self._totals = MetricTotals()
         self._began_ns = time.monotonic_ns()
 
     def start_tasks(self) -> None:
@@ -139,6 +153,8 @@ class ControlPlane(Actor):
         match message:
             case Status():
                 await self._reply(request.connection_id, self._status(message.request_id))
+            case Metrics():
+                await self._reply(request.connection_id, self._metrics(message.request_id))
             case Cancel():
                 await self._cancel(request.connection_id, message)
             case Subscribe():
@@ -294,7 +310,8 @@ class ControlPlane(Actor):
                 await self._reply(execution.connection_id, execution.progress(event.progress))
                 await self._tell(execution, PreparingEvent(progress=event.progress))
             case Started():
-                self._executions.start(execution, event, alone=not self._questions.operating)
+                execution.start(event)
+                execution.disturbed = self._questions.operating
                 await self._tell(execution, execution.started_event())
             case StartFailed():
                 execution.fail(error_from_wire(event.code, event.message, event.params))
@@ -350,10 +367,12 @@ class ControlPlane(Actor):
 
     async def _finish(self, execution: Execution) -> None:
         """Have the record kept; the client hears of the end once it is."""
-        share = 1.0 if execution.alone else None
-        energy = self._energy.report(execution.plan.energy_source, execution.energy_start, execution.energy_end, share)
+        energy = self._energy.report(
+            execution.plan.energy_source, execution.energy_start, execution.energy_end, execution.energy_share
+        )
         record = execution.record(self._domain.cpu_model, energy, memory_peak_mb())
         self._ended[execution.execution_id] = record
+        self._totals.add(record, execution.token_times_ns)
         self._recorder.put_nowait(FinishRecord(record=record))
 
     async def _on_recorded(self, execution: Execution, event: Recorded) -> None:
@@ -379,6 +398,8 @@ class ControlPlane(Actor):
             await self._api_server.put(Deliver(replies=tuple(replies)))
 
     async def _reply(self, connection_id: int, message: EngineMessage) -> None:
+        if isinstance(message, Failed):
+            self._totals.add_failure(message.code)
         await self._api_server.put(Deliver(replies=(Addressed(connection_id=connection_id, message=message),)))
 
     async def _stop_if_drained(self) -> None:
@@ -402,3 +423,8 @@ class ControlPlane(Actor):
             finished_total=self._finished_total,
             faults=self._faults,
         )
+
+    def _metrics(self, request_id: int) -> MetricsReport:
+        uptime_s = (time.monotonic_ns() - self._began_ns) / 1e9
+        present = Present(uptime_s, self._executions, self._backend_statistics(), memory_peak_mb())
+        return report_metrics(request_id, present, self._totals)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from actors.messages import BeginRecord, ReadEnergy, Started
 from actors.policies.candidate import Candidate, Cost, candidate_of
-from engine.backend import BackendStopReason, SequenceEvents
+from engine.backend import BackendStopReason, ComputeTime, SequenceEvents
 from engine.energy.source import EnergyReading
 from engine.metrics import Timeline, compute_metrics
 from engine.version import ENGINE_VERSION
@@ -51,8 +51,9 @@ class Execution:
     texts: list[str] = field(default_factory=list)
     energy_start: EnergyReading | None = None
     energy_end: EnergyReading | None = None
-    alone: bool = True
-    """Nothing else ran while it did, so that what the machine used was all for it."""
+    compute_time: ComputeTime | None = None
+    disturbed: bool = False
+    """Something of this engine that is no execution kept the machine busy while it ran."""
     stop_asked: StopReason | None = None
     """Why it was told to stop; a stop reason of its own that came first still wins."""
     stop_reason: StopReason | None = None
@@ -126,6 +127,7 @@ class Execution:
         if events.stop_reason is not None:
             self.logits_digest = events.logits_digest
             self.error = events.error
+            self.compute_time = events.compute_time
             self.end(events.stop_reason)
         if not (events.token_ids or events.text):
             return None
@@ -148,6 +150,11 @@ class Execution:
             prompt_tokens=len(self.prompt_token_ids),
             tokens_total=len(self.token_ids),
         )
+
+    @property
+    def energy_share(self) -> float | None:
+        """Its part of what the machine used while it ran; ``None`` where that is not known."""
+        return None if self.disturbed or self.compute_time is None else self.compute_time.share
 
     @property
     def computes(self) -> bool:
@@ -189,7 +196,12 @@ class Execution:
             logits_digest=self.logits_digest,
             stop_reason=self.stop_reason,
             error=self.error,
-            metrics=compute_metrics(self._timeline(), energy, memory_peak_mb),
+            metrics=compute_metrics(
+                self._timeline(),
+                energy,
+                memory_peak_mb,
+                None if self.compute_time is None else self.compute_time.operation_ns,
+            ),
         )
 
     def _timeline(self) -> Timeline:

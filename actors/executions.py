@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actors.execution import Execution
-from actors.messages import Started
 
 
 class Executions:
@@ -30,16 +29,8 @@ class Executions:
     def remove(self, execution: Execution) -> None:
         del self._by_id[execution.execution_id]
 
-    def start(self, execution: Execution, event: Started, *, alone: bool) -> None:
-        """It begins to compute; ``alone`` as far as others than executions go."""
-        execution.start(event)
-        execution.alone = alone
-        for other in self:
-            if other is not execution and other.computes:
-                other.alone = execution.alone = False
-
     def disturb(self) -> None:
-        """Something else of this engine keeps the machine busy: what runs is no longer alone."""
+        """Something of this engine that is no execution keeps the machine busy beside what runs."""
         for execution in self:
             if execution.computes:
-                execution.alone = False
+                execution.disturbed = True

@@ -49,6 +49,7 @@ _NO_BACKEND = BackendStatistics(
     sequences=0,
     kv_cache_bytes=0,
     prefix_cache=PrefixCacheReport(blocks=0, size_bytes=0, limit_bytes=0),
+    work=None,
     models=(),
 )
 

@@ -20,6 +20,7 @@ from protocol.requests import (
     Evaluate,
     ListCached,
     ListModels,
+    Metrics,
     ModelInfo,
     Plan,
     PullModel,
@@ -67,6 +68,7 @@ AskedMessage = (
     | Plan
     | Cancel
     | Status
+    | Metrics
     | ListModels
     | ModelInfo
     | PullModel

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import digest, kernels, limits, memory, overhead, prefix_cache, startup, throughput
+from benchmarks import digest, kernels, limits, memory, op_times, overhead, prefix_cache, startup, throughput
 from benchmarks.disturbance import Disturbance
 from benchmarks.report import Figure, print_figures
 from benchmarks.setting import Setting, setting
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "kernels": kernels.measure,
     "throughput": throughput.measure,
     "digest": digest.measure,
+    "op_times": op_times.measure,
     "memory": memory.measure,
     "overhead": overhead.measure,
     "startup": startup.measure,

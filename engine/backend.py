@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -31,6 +31,23 @@ class LoadedModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ComputeTime:
+    """How much of the run loop's computing was for one sequence, from its first step to its last."""
+
+    own_ns: int
+    """Its part of the time of its steps. Parts of a step add up to the step."""
+    busy_ns: int
+    """The time of all steps in between, whoever's."""
+    operation_ns: Mapping[str, int] | None = None
+    """What ``own_ns`` went to, to the nanosecond a step; ``None`` where the plan does not ask for it."""
+
+    @property
+    def share(self) -> float:
+        """Over 0 to 1; exactly 1 where it had the run loop to itself."""
+        return self.own_ns / self.busy_ns
+
+
+@dataclass(frozen=True, slots=True)
 class SequenceEvents:
     """What one sequence did since the last drain. Times are ``time.monotonic_ns`` (Linux: the C++ steady clock)."""
 
@@ -46,6 +63,19 @@ class SequenceEvents:
     """Given once, with the last events of the sequence."""
     error: str = ""
     logits_digest: str = ""
+    compute_time: ComputeTime | None = None
+    """Given once, with the last events; ``None`` where nothing was computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDone:
+    """By the run loop since it was made."""
+
+    steps: int
+    prefill_rows: int
+    decode_rows: int
+    busy_ns: int
+    """Time in those steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +85,8 @@ class BackendStatistics:
     kv_cache_bytes: int
     """What they hold beside what they read of the prefix cache."""
     prefix_cache: PrefixCacheReport
+    work: WorkDone | None
+    """``None`` of a backend that is gone, and its count with it."""
     models: tuple[ResidentModel, ...]
 
 

@@ -10,7 +10,15 @@ from typing import cast
 
 from engine import _core
 from engine.available_memory import available_memory
-from engine.backend import MAX_PREFILL_SHARE, BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
+from engine.backend import (
+    MAX_PREFILL_SHARE,
+    BackendStatistics,
+    BackendStopReason,
+    ComputeTime,
+    LoadedModel,
+    SequenceEvents,
+    WorkDone,
+)
 from engine.cpu_model import CpuModel, ModelKey
 from engine.derived_weights import DerivedWeights
 from engine.model_load import ModelLoad
@@ -130,6 +138,7 @@ class CpuBackend:
             prefill_share=prefill_share,
             prefill_beside_decode=plan.batch.prefill_beside_decode,
             prefix_cache=plan.prefix_cache == "on",
+            op_times=plan.op_times,
         )
 
     def cancel(self, sequence_id: int) -> None:
@@ -151,6 +160,7 @@ class CpuBackend:
                 stop_reason=cast("BackendStopReason | None", events.stop_reason),
                 error=events.error,
                 logits_digest=events.logits_digest,
+                compute_time=_compute_time(events),
             )
             for events in drained
         ]
@@ -168,6 +178,7 @@ class CpuBackend:
                 size_bytes=statistics["prefix_cache_bytes"],
                 limit_bytes=self._prefix_cache_bytes,
             ),
+            work=WorkDone(**{name: statistics[name] for name in ("steps", "prefill_rows", "decode_rows", "busy_ns")}),
             models=self._memory.contents(),
         )
 
@@ -194,6 +205,12 @@ class RunLoopMemory:
 
     def trim(self) -> None:
         self._run_loop.trim()
+
+
+def _compute_time(events: _core.SequenceEvents) -> ComputeTime | None:
+    if not events.compute_ns:
+        return None
+    return ComputeTime(events.compute_ns, events.busy_ns, events.operation_ns)
 
 
 def _own(model: LoadedModel) -> CpuModel:

@@ -22,12 +22,15 @@ _PATIENCE_S = 600.0
 class MeasuredLoop:
     """One model on one backend, with the settings that a plan has by default; greedy, past any end of sequence."""
 
-    def __init__(self, path: Path, backend: str, threads: int, kv_cache: str = "f16") -> None:
+    def __init__(
+        self, path: Path, backend: str, threads: int, kv_cache: str = "f16", *, op_times: bool = False
+    ) -> None:
         """Raises what ``_core.Model.load`` raises."""
         self.model = _core.Model.load(str(path), backend, threads)
         self._vocabulary = _core.Vocabulary(_core.GgufFile(str(path)))
         self._threads = threads
         self._kv_cache = kv_cache
+        self._op_times = op_times
         self._loop = _core.RunLoop()
         self._tokens = np.random.default_rng(0)
         self._submitted = 0
@@ -88,7 +91,7 @@ class MeasuredLoop:
             prefill_chunk=_DEFAULTS.prefill_chunk, context_length=len(prompt) + work.generated + 1,
             max_tokens=work.generated + 1, temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, repeat_penalty=1.0,
             repeat_last_n=0, seed=0, eos_token_ids=(), stop_strings=(), vocabulary=self._vocabulary,
-            flush_ms=3_600_000, kv_cache=self._kv_cache,
+            flush_ms=3_600_000, kv_cache=self._kv_cache, op_times=self._op_times,
         )  # fmt: skip
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from protocol.metrics import EnergyReport, Metrics
+from protocol.metrics import EnergyReport, Metrics, OperationTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,16 @@ class Timeline:
     token_times_ns: tuple[int, ...] = ()
 
 
-def compute_metrics(timeline: Timeline, energy: EnergyReport, memory_peak_mb: float | None) -> Metrics:
-    """Every figure that the timeline and the energy window support; the others are ``None``."""
+def compute_metrics(
+    timeline: Timeline,
+    energy: EnergyReport,
+    memory_peak_mb: float | None,
+    operation_ns: Mapping[str, int] | None = None,
+) -> Metrics:
+    """Every figure that the timeline and the energy window support; the others are ``None``.
+
+    ``operation_ns``: by every operation of :class:`protocol.metrics.OperationTimes`, where it was measured.
+    """
     times = timeline.token_times_ns
     first, last = (times[0], times[-1]) if times else (None, None)
     latency_ms = _between_ms(timeline.prefill_start_ns, last)
@@ -59,6 +67,7 @@ def compute_metrics(timeline: Timeline, energy: EnergyReport, memory_peak_mb: fl
         joules_total=joules,
         joules_per_token=joules / len(times) if joules is not None and times else None,
         memory_peak_mb=memory_peak_mb,
+        op_time_ms=_operation_times(operation_ns),
         energy=energy,
     )
 
@@ -68,6 +77,12 @@ def nearest_rank(values: Sequence[float], percent: float) -> float | None:
     if not values:
         return None
     return sorted(values)[math.ceil(percent / 100 * len(values)) - 1]
+
+
+def _operation_times(operation_ns: Mapping[str, int] | None) -> OperationTimes | None:
+    if operation_ns is None:
+        return None
+    return OperationTimes(**{operation: time_ns / 1e6 for operation, time_ns in operation_ns.items()})
 
 
 def _between_ms(start_ns: int | None, end_ns: int | None) -> float | None:

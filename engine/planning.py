@@ -94,6 +94,7 @@ def resolve_plan(
         stop=_stop(execution.stop, model),
         energy_source=cast("EnergySource", execution.energy_source or _best_energy_source(energy)),
         stream=execution.stream,
+        op_times=execution.op_times,
     )
     _check_memory(estimate(plan, model, len(prompt.token_ids)), memory_mb)
     return plan

@@ -24,6 +24,7 @@ from protocol.descriptions import (
 )
 from protocol.evaluation import TextQuality
 from protocol.events import EventBody
+from protocol.metric_family import MetricFamily
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
 from protocol.prediction import Prediction
@@ -113,6 +114,13 @@ class StatusReport(Answer):
     """The latest, the oldest first."""
     failed: dict[str, str] = Field(default_factory=dict)
     """What does no more than refuse until the engine is started again, and why."""
+
+
+class MetricsReport(Answer):
+    type: Literal["MetricsReport"] = "MetricsReport"
+    families: tuple[MetricFamily, ...]
+    exposition: str
+    """The same in the text format of Prometheus, version 0.0.4."""
 
 
 class ModelList(Answer):
@@ -249,6 +257,7 @@ EngineMessage = (
     | Planned
     | Done
     | StatusReport
+    | MetricsReport
     | ModelList
     | ModelDescription
     | TokenIds

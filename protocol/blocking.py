@@ -20,6 +20,7 @@ from protocol.answers import (
     Evaluated,
     Event,
     Failed,
+    MetricsReport,
     ModelDescription,
     ModelList,
     Planned,
@@ -47,6 +48,7 @@ from protocol.requests import (
     Hello,
     ListCached,
     ListModels,
+    Metrics,
     ModelInfo,
     Plan,
     PullModel,
@@ -158,6 +160,9 @@ class BlockingClient:
 
     def status(self) -> StatusReport:
         return self._call(Status(request_id=next(self._request_ids)), StatusReport)
+
+    def metrics(self) -> MetricsReport:
+        return self._call(Metrics(request_id=next(self._request_ids)), MetricsReport)
 
     def list_models(self) -> ModelList:
         return self._call(ListModels(request_id=next(self._request_ids)), ModelList)

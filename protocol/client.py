@@ -19,6 +19,7 @@ from protocol.answers import (
     EngineMessage,
     Evaluated,
     Event,
+    MetricsReport,
     ModelDescription,
     ModelList,
     Planned,
@@ -47,6 +48,7 @@ from protocol.requests import (
     Hello,
     ListCached,
     ListModels,
+    Metrics,
     ModelInfo,
     Plan,
     PullModel,
@@ -185,6 +187,9 @@ class Client:
 
     async def status(self) -> StatusReport:
         return await self._call(Status(request_id=next(self._request_ids)), StatusReport)
+
+    async def metrics(self) -> MetricsReport:
+        return await self._call(Metrics(request_id=next(self._request_ids)), MetricsReport)
 
     async def list_models(self) -> ModelList:
         return await self._call(ListModels(request_id=next(self._request_ids)), ModelList)

@@ -23,6 +23,33 @@ class EnergyReport(Value):
     """Why a figure is unknown, and what would make it known."""
 
 
+class OperationTimes(Value):
+    """Milliseconds of an execution's steps by what the first compute thread did; they add up to its part of them.
+
+    Of a step that several executions share each has the part that its rows cost. Architectures without an operation
+    have 0 for it.
+    """
+
+    embedding: float
+    norm: float
+    quantize_input: float
+    matmul: float
+    """The projections of the layers."""
+    rope: float
+    kv_store: float
+    attention: float
+    activation: float
+    residual: float
+    logits: float
+    """The head's projection, the digest of the logits and the largest of them."""
+    sampling: float
+    detokenize: float
+    wait: float
+    """For the other compute threads."""
+    other: float
+    """Planning of steps, room in caches, events."""
+
+
 class Metrics(Value):
     """One execution's figures. The active interval runs from the start of its first prefill step to its last token.
 
@@ -53,4 +80,6 @@ class Metrics(Value):
     joules_total: float | None
     joules_per_token: float | None
     memory_peak_mb: float | None
+    op_time_ms: OperationTimes | None = None
+    """``None`` where the plan's ``op_times`` is off, and where nothing was computed."""
     energy: EnergyReport

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from protocol.model import Value
 
-PLAN_SCHEMA_VERSION = 3
+PLAN_SCHEMA_VERSION = 4
 
 Backend = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
@@ -96,6 +96,8 @@ class ExecutionRequest(Value):
     limits: Limits = Limits()
     stop: Stop = Stop()
     stream: Stream = Stream()
+    op_times: bool = False
+    """Measure what the computing time goes to. Costs some reads of the clock for each row and layer."""
 
 
 class RunRequest(Value):
@@ -164,6 +166,7 @@ class ExecutionPlan(Value):
     stop: PlanStop
     energy_source: EnergySource
     stream: Stream
+    op_times: bool
 
     def canonical_json(self) -> str:
         """The plan as canonical JSON, without ``model_ref.name`` and ``model_ref.path``."""

@@ -60,6 +60,12 @@ class Status(Request):
     type: Literal["Status"] = "Status"
 
 
+class Metrics(Request):
+    """What the engine counts and measures over all it does. Answered by ``MetricsReport``."""
+
+    type: Literal["Metrics"] = "Metrics"
+
+
 class ListModels(Request):
     """Answered by ``ModelList``."""
 
@@ -234,6 +240,7 @@ ClientMessage = (
     | Plan
     | Cancel
     | Status
+    | Metrics
     | ListModels
     | ModelInfo
     | PullModel

@@ -60,7 +60,7 @@ def _unknown(
             f"the window of {window_ms:.0f} ms is too short: counters are good to 1 % from {SHORTEST_WINDOW_MS:.0f} ms"
         )
     if share is None:
-        return "other executions ran at the same time, and how they shared the CPU is not known"
+        return "the engine did other work than executions at the same time, and how they shared the CPU is not known"
     return None
 
 

@@ -8,7 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.backend import MAX_PREFILL_SHARE, BackendStatistics, BackendStopReason, LoadedModel, SequenceEvents
+from engine.backend import (
+    MAX_PREFILL_SHARE,
+    BackendStatistics,
+    BackendStopReason,
+    ComputeTime,
+    LoadedModel,
+    SequenceEvents,
+    WorkDone,
+)
 from protocol.descriptions import PrefixCacheReport, ResidentModel
 from protocol.errors import EngineError, ExecutionCancelled
 from protocol.plan import ExecutionPlan
@@ -79,6 +87,8 @@ class FakeBackend:
     live: set[int] = field(default_factory=set)
     drains: int = 0
     closed: bool = False
+    compute_times: dict[int, ComputeTime] = field(default_factory=dict)
+    """What sequences are said to have had of the run loop; all of it where nothing is said."""
 
     def __post_init__(self) -> None:
         self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -136,6 +146,7 @@ class FakeBackend:
             stop_reason=stop,
             error=error,
             logits_digest="d" * 32 if stop else "",
+            compute_time=self.compute_times.get(sequence_id, ComputeTime(1000, 1000)) if stop else None,
         )
         if stop is not None:
             self.live.discard(sequence_id)
@@ -166,6 +177,7 @@ class FakeBackend:
             sequences=len(self.live),
             kv_cache_bytes=KV_BYTES * len(self.live),
             prefix_cache=PrefixCacheReport(blocks=0, size_bytes=0, limit_bytes=0),
+            work=WorkDone(steps=7, prefill_rows=30, decode_rows=4, busy_ns=1_500_000_000),
             models=models,
         )
 

@@ -13,7 +13,17 @@ from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription,
 from protocol.descriptions import ModelSummary, PlanEstimate
 from protocol.errors import ExecutionCancelled, UnknownModel, UnsupportedBackend
 from protocol.metrics import EnergyReport
-from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest, SchedulerPolicy
+from protocol.plan import (
+    PLAN_SCHEMA_VERSION,
+    Batch,
+    EnergySource,
+    ExecutionPlan,
+    Limits,
+    ModelRef,
+    PlanStop,
+    RunRequest,
+    SchedulerPolicy,
+)
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
 from protocol.requests import Quantize, RecordQuestion
@@ -24,7 +34,7 @@ def make_plan(
 ) -> ExecutionPlan:
     execution = request.execution
     return ExecutionPlan(
-        schema_version=3,
+        schema_version=PLAN_SCHEMA_VERSION,
         model_ref=ModelRef(
             name=request.model,
             path=f"/models/{request.model}.gguf",
@@ -50,6 +60,7 @@ def make_plan(
         stop=PlanStop(eos_token_ids=(2,)),
         energy_source=energy_source,
         stream=execution.stream,
+        op_times=execution.op_times,
     )
 
 

@@ -13,6 +13,7 @@ from actors.base import Inbox
 from actors.energy_sampler import EnergySampler
 from actors.messages import ControlEvent, EnergyRead, PowerExceeded, ReadEnergy
 from actors.system import running
+from engine.backend import ComputeTime
 from engine.energy.source import EnergyReading
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
@@ -114,8 +115,8 @@ async def test_no_counter_is_read_before_the_prefill_begins() -> None:
         assert meter.reads == 2
 
 
-async def test_joules_of_executions_side_by_side_are_not_told_apart() -> None:
-    backend = FakeBackend()
+async def test_executions_side_by_side_have_the_joules_of_their_part() -> None:
+    backend = FakeBackend(compute_times={1: ComputeTime(own_ns=250, busy_ns=1000), 2: ComputeTime(750, 1000)})
     system = make_system(backend, FakeDomain(energy_source="rapl"), make_meter())
     async with running(system) as system, system.client() as client, trio.open_nursery() as nursery:
         first, second = Stream(), Stream()
@@ -126,8 +127,10 @@ async def test_joules_of_executions_side_by_side_are_not_told_apart() -> None:
         await first.ended.wait()
         backend.emit(2, "y", stop="eos")
         await second.ended.wait()
-        assert first.record.metrics.joules_total is None
-        assert second.record.metrics.joules_total is None
+        for stream, share in ((first, 0.25), (second, 0.75)):
+            energy = stream.record.metrics.energy
+            assert energy.package_j is not None
+            assert energy.attributed_j == share * energy.package_j > 0
 
 
 async def test_an_execution_over_its_watts_is_stopped_for_that_reason() -> None:

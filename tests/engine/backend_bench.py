@@ -74,4 +74,5 @@ class Bench:
             stop_reason=parts[-1].stop_reason,
             error=parts[-1].error,
             logits_digest=parts[-1].logits_digest,
+            compute_time=parts[-1].compute_time,
         )

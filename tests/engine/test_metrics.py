@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.metrics import Timeline, compute_metrics, nearest_rank
-from protocol.metrics import EnergyReport
+from protocol.metrics import EnergyReport, OperationTimes
 
 UNKNOWN = EnergyReport(kind="unavailable", source="none", reason="no meter")
 MS = 1_000_000
@@ -61,6 +61,13 @@ def test_what_is_unknown_is_none_and_never_zero() -> None:
     figures = metrics.model_dump(exclude={"tokens_total", "prompt_tokens", "latency_gaps", "energy"})
     assert set(figures.values()) == {None}
     assert metrics.energy.reason == "no meter"
+
+
+def test_times_of_operations_are_milliseconds() -> None:
+    operation_ns = {**dict.fromkeys(OperationTimes.model_fields, 0), "matmul": 12_500_000, "wait": 250_000}
+    times = compute_metrics(make_timeline(), UNKNOWN, None, operation_ns).op_time_ms
+    assert times is not None
+    assert (times.matmul, times.wait, times.attention) == (12.5, 0.25, 0.0)
 
 
 def test_one_token_has_no_gaps() -> None:

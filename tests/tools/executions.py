@@ -8,7 +8,7 @@ from typing import Any
 from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, Tokens
 from protocol.errors import EngineError
 from protocol.metrics import EnergyReport, Metrics
-from protocol.plan import Batch, ExecutionPlan, Limits, ModelRef, PlanStop, Sampling, Stream
+from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, Limits, ModelRef, PlanStop, Sampling, Stream
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
 from protocol.requests import ClientMessage, Request, Run
 
@@ -18,7 +18,7 @@ PIECES = ("Olá", " mundo", " 🌍")
 
 def make_plan() -> ExecutionPlan:
     return ExecutionPlan(
-        schema_version=3,
+        schema_version=PLAN_SCHEMA_VERSION,
         model_ref=ModelRef(
             name="tiny", path="/models/tiny.gguf", content_hash="sha256:00", architecture="llama", stored_types=("F32",)
         ),
@@ -38,6 +38,7 @@ def make_plan() -> ExecutionPlan:
         stop=PlanStop(eos_token_ids=(0,)),
         energy_source="none",
         stream=Stream(),
+        op_times=False,
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from engine_ctl.metrics_table import metrics_table, warnings
-from protocol.metrics import EnergyReport
+from engine_ctl.metrics_table import metrics_table, operations_table, warnings
+from protocol.metrics import EnergyReport, OperationTimes
 from protocol.record import WeightsReport
 from tests.tools.executions import make_metrics, make_plan, make_record
 
@@ -35,6 +35,19 @@ def test_modelled_energy_is_marked_and_measured_is_not() -> None:
     assert (figures["watts_avg"], figures["tokens_per_sec"]) == ("~21.50", "80.00")
     measured = EnergyReport(kind="attributed", source="rapl")
     assert shown(energy=measured, watts_avg=21.5)["watts_avg"] == "21.50"
+
+
+def test_operations_are_shown_with_their_shares_the_longest_first() -> None:
+    times = OperationTimes(**{**dict.fromkeys(OperationTimes.model_fields, 0.0), "attention": 25.0, "matmul": 75.0})
+    console = Console(file=StringIO(), width=100)
+    with console.capture() as captured:
+        console.print(operations_table(times))
+    rows = [line.split("│")[1:-1] for line in captured.get().splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows[:2]] == [
+        ["matmul", "75.00", "75.0%"],
+        ["attention", "25.00", "25.0%"],
+    ]
+    assert len(rows) == len(OperationTimes.model_fields)
 
 
 def test_what_was_lost_and_what_happened_to_the_weights_is_said() -> None:

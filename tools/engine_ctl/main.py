@@ -14,6 +14,7 @@ COMMANDS = (
     "run",
     "serve",
     "status",
+    "metrics",
     "plan",
     "cancel",
     "models",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from protocol.metrics import EnergyReport, Metrics
+from protocol.metrics import EnergyReport, Metrics, OperationTimes
 from protocol.record import ExecutionRecord
 
 _UNITS: dict[str, str] = {
@@ -39,6 +39,8 @@ def show_metrics(record: ExecutionRecord) -> None:
     console.print(_summary(record))
     console.print(metrics_table(record.metrics))
     console.print(_energy(record.metrics.energy))
+    if record.metrics.op_time_ms is not None:
+        console.print(operations_table(record.metrics.op_time_ms))
     for warning in warnings(record):
         console.print(f"warning: {warning}")
 
@@ -60,6 +62,18 @@ def metrics_table(metrics: Metrics) -> Table:
     table.add_column("unit")
     for name, unit in _UNITS.items():
         table.add_row(name, _figure(name, metrics), unit)
+    return table
+
+
+def operations_table(times: OperationTimes) -> Table:
+    """One row an operation, the longest first, with its share of all."""
+    table = Table()
+    for column in ("operation", "ms", "share"):
+        table.add_column(column, justify="left" if column == "operation" else "right")
+    by_operation: dict[str, float] = dict(times)
+    total = sum(by_operation.values())
+    for operation, milliseconds in sorted(by_operation.items(), key=lambda item: -item[1]):
+        table.add_row(operation, f"{milliseconds:,.2f}", f"{milliseconds / total:.1%}" if total else "-")
     return table
 
 

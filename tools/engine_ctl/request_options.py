@@ -22,6 +22,7 @@ _EXECUTION = {
     "context_length": "context_length",
     "policy": "scheduler_policy",
     "priority": "priority",
+    "op_times": "op_times",
 }
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
 _LIMITS = ("max_tokens", "max_watts")
@@ -61,6 +62,7 @@ _FLAGS = (
     ),
     click.option("--priority", type=int, help="-10 to 10: each step is worth a second of waiting.  [default: 0]"),
     click.option("--context-length", type=int, help="Tokens of prompt and answer together.  [default: as needed]"),
+    click.option("--op-times", is_flag=True, default=None, help="Measure what the computing time goes to."),
 )
 
 

@@ -1,0 +1,78 @@
+"""What the engine has done and is doing, in the form that monitoring systems take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from actors.execution import Execution
+from engine.backend import BackendStatistics, WorkDone
+from engine.exposition import exposition
+from engine.metric_totals import MetricTotals
+from engine.version import ENGINE_VERSION
+from protocol.answers import MetricsReport
+from protocol.metric_family import MetricFamily, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The engine at the moment."""
+
+    uptime_s: float
+    executions: Iterable[Execution]
+    """Those without a record yet."""
+    backend: BackendStatistics
+    memory_peak_mb: float | None
+
+
+def report_metrics(request_id: int, present: Present, totals: MetricTotals) -> MetricsReport:
+    families = (*_engine(present), *_work(present), *_run_loop(present.backend.work), *totals.families())
+    return MetricsReport(request_id=request_id, families=families, exposition=exposition(families))
+
+
+def _engine(present: Present) -> Iterable[MetricFamily]:
+    yield _gauge("engine_info", "Always 1; the label says which engine.", _each("version", {ENGINE_VERSION: 1}))
+    yield _gauge("engine_uptime_seconds", "Since the engine started.", _one(present.uptime_s))
+    peak = () if present.memory_peak_mb is None else _one(present.memory_peak_mb * 2**20)
+    yield _gauge("engine_memory_peak_bytes", "Largest resident size of the engine's process so far.", peak)
+
+
+def _work(present: Present) -> Iterable[MetricFamily]:
+    backend = present.backend
+    states = dict.fromkeys(("queued", "loading", "running"), 0)
+    for execution in present.executions:
+        states[execution.state] += 1
+    yield _gauge("engine_executions_in_progress", "Executions without a record yet.", _each("state", states))
+    yield _gauge("engine_batch_sequences", "Sequences in the run loop.", _one(backend.sequences))
+    weights = sum(model.weights_bytes for model in backend.models)
+    owners = {"weights": weights, "kv_cache": backend.kv_cache_bytes}
+    yield _gauge("engine_memory_bytes", "Memory of models and sequences.", _each("owner", owners))
+    yield _gauge(
+        "engine_prefix_cache_bytes", "Keys and values kept for prompts to come.", _one(backend.prefix_cache.size_bytes)
+    )
+    yield _gauge("engine_models_loaded", "Models whose weights are in memory.", _one(len(backend.models)))
+
+
+def _run_loop(work: WorkDone | None) -> Iterable[MetricFamily]:
+    if work is None:
+        return
+    yield _counter("engine_steps_total", "Steps of the run loop.", _one(work.steps))
+    rows = {"prefill": work.prefill_rows, "decode": work.decode_rows}
+    yield _counter("engine_step_rows_total", "Tokens that those steps computed.", _each("kind", rows))
+    yield _counter("engine_busy_seconds_total", "Time in those steps.", _one(work.busy_ns / 1e9))
+
+
+def _one(value: float) -> tuple[Sample, ...]:
+    return (Sample(labels={}, value=value),)
+
+
+def _each(label: str, values: Mapping[str, float]) -> tuple[Sample, ...]:
+    return tuple(Sample(labels={label: name}, value=value) for name, value in values.items())
+
+
+def _gauge(name: str, text: str, samples: tuple[Sample, ...]) -> MetricFamily:
+    return MetricFamily(name=name, kind="gauge", help=text, samples=samples)
+
+
+def _counter(name: str, text: str, samples: tuple[Sample, ...]) -> MetricFamily:
+    return MetricFamily(name=name, kind="counter", help=text, samples=samples)

@@ -1,0 +1,31 @@
+"""What measuring the times of operations costs those that ask for it: their speed as a share of the speed without."""
+
+from __future__ import annotations
+
+from benchmarks.report import Figure
+from benchmarks.setting import Setting
+from engine.measured_loop import MeasuredLoop
+from engine.work import Work, decode, prefill
+
+TURNS = 21
+WORKS = (decode(64), prefill(256))
+
+
+def measure(setting: Setting) -> list[Figure]:
+    """Each turn does the work with and without, one right after the other, and the next in the other order."""
+    figures = []
+    for backend in setting.backends:
+        with (
+            MeasuredLoop(setting.path, backend, setting.threads) as without,
+            MeasuredLoop(setting.path, backend, setting.threads, op_times=True) as measured,
+        ):
+            for work in WORKS:
+                shares = [_share(measured, without, work, turn) for turn in range(TURNS)]
+                figures.append(Figure(f"{work.name} with / without op_times, {backend}", "ratio", shares))
+    return figures
+
+
+def _share(measured: MeasuredLoop, without: MeasuredLoop, work: Work, turn: int) -> float:
+    if turn % 2:
+        return measured.rate(work) / without.rate(work)
+    return 1 / (without.rate(work) / measured.rate(work))

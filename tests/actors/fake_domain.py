@@ -13,18 +13,16 @@ from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription,
 from protocol.descriptions import ModelSummary, PlanEstimate
 from protocol.errors import ExecutionCancelled, UnknownModel, UnsupportedBackend
 from protocol.metrics import EnergyReport
-from protocol.plan import Batch, EnergySource, ExecutionPlan, Limits, ModelRef, PlanStop, RunRequest, SchedulerPolicy
+from protocol.plan import Batch, EnergySource, ExecutionPlan, ModelRef, PlanStop, RunRequest, SchedulerPolicy
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
 from protocol.requests import Quantize, RecordQuestion
 
 
-def make_plan(
-    request: RunRequest, energy_source: EnergySource = "none", max_watts: float | None = None
-) -> ExecutionPlan:
+def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> ExecutionPlan:
     execution = request.execution
     return ExecutionPlan(
-        schema_version=3,
+        schema_version=4,
         model_ref=ModelRef(
             name=request.model,
             path=f"/models/{request.model}.gguf",
@@ -46,7 +44,7 @@ def make_plan(
         priority=execution.priority,
         prompt_format="raw",
         sampling=execution.sampling,
-        limits=Limits(max_tokens=execution.limits.max_tokens, max_watts=max_watts),
+        limits=execution.limits,
         stop=PlanStop(eos_token_ids=(2,)),
         energy_source=energy_source,
         stream=execution.stream,
@@ -80,7 +78,6 @@ class FakeOperation:
 @dataclass
 class FakeDomain:
     energy_source: EnergySource = "none"
-    max_watts: float | None = None
     cpu_model: str = "Fake CPU"
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
     pulled: list[str] = field(default_factory=list)
@@ -109,7 +106,7 @@ class FakeDomain:
             decode_macs_per_token=10**6,
             decode_bytes_per_token=5000,
         )
-        return Prepared(make_plan(request, self.energy_source, self.max_watts), token_ids, estimate)
+        return Prepared(make_plan(request, self.energy_source), token_ids, estimate)
 
     def models(self) -> tuple[ModelSummary, ...]:
         return (ModelSummary(name="tiny", path="/models/tiny.gguf", size_bytes=5000, installed=True),)

@@ -18,7 +18,7 @@ PIECES = ("Olá", " mundo", " 🌍")
 
 def make_plan() -> ExecutionPlan:
     return ExecutionPlan(
-        schema_version=3,
+        schema_version=4,
         model_ref=ModelRef(
             name="tiny", path="/models/tiny.gguf", content_hash="sha256:00", architecture="llama", stored_types=("F32",)
         ),

@@ -1,6 +1,6 @@
 """Turns requests into plans, follows each execution from its plan to its record, and answers its client.
 
-Owns        the executions that have a plan and no record yet, and the worker-thread jobs
+Owns        the executions that have a plan and no record yet, their deadlines, and the worker-thread jobs
 Receives    ClientRequest, Abandon, Stop from the api server; from below, what the scheduler, the executor and the
             energy sampler tell about executions
 Sends       Deliver, Drained to the api server; Enqueue, Withdraw to the scheduler; ReadEnergy to the energy sampler;
@@ -19,6 +19,7 @@ from typing import TypeVar, assert_never
 import trio
 
 from actors.base import Actor, Inbox
+from actors.deadlines import Deadlines
 from actors.execution import Execution, ended_event
 from actors.executions import Executions
 from actors.faults import ENERGY_SAMPLER, EXECUTOR
@@ -35,12 +36,12 @@ from actors.messages import (
     ControlRequest,
     Deliver,
     Drained,
+    EnergyLimitReached,
     EnergyRead,
     Enqueue,
     ExecutionEvent,
     FinishRecord,
     Halted,
-    PowerExceeded,
     Preparing,
     Queued,
     QueueFull,
@@ -123,6 +124,7 @@ class ControlPlane(Actor):
         self._jobs = Jobs(self._on_job_ended, self._faults.tell)
         self._ended: dict[str, ExecutionRecord] = {}
         """What is being recorded."""
+        self._deadlines = Deadlines()
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
         self._drain = trio.CancelScope()
@@ -197,7 +199,7 @@ class ControlPlane(Actor):
     def _require_watch(self, plan: ExecutionPlan) -> None:
         """Raises EnergyUnavailable: nobody is left who would hold the execution to its limit."""
         reason = self._faults.failed.get(ENERGY_SAMPLER)
-        if reason is not None and plan.limits.max_watts is not None:
+        if reason is not None and plan.limits.of_energy:
             raise EnergyUnavailable(f"the {ENERGY_SAMPLER} failed ({reason}); start the engine again", reason=reason)
 
     async def _on_job_ended(self, connection_id: int, failure: Failed | None) -> None:
@@ -229,9 +231,12 @@ class ControlPlane(Actor):
         enqueue = Enqueue(
             candidate=execution.candidate(self._watts), plan=execution.plan, prompt_token_ids=execution.prompt_token_ids
         )
+        on_deadline = partial(self._withdraw, [execution], "deadline")
+        self._deadlines.begin(self.nursery, execution.execution_id, execution.deadline_ns, on_deadline)
         try:
             await self._scheduler.put(enqueue)
         except trio.Cancelled:
+            self._deadlines.end(execution.execution_id)
             self._executions.remove(execution)
             raise
 
@@ -293,7 +298,7 @@ class ControlPlane(Actor):
 
     async def _on_execution_event(self, execution: Execution, event: ExecutionEvent) -> None:
         match event:
-            case EnergyRead() | PowerExceeded() | Recorded():
+            case EnergyRead() | EnergyLimitReached() | Recorded():
                 await self._on_measured(execution, event)
             case Queued():
                 self._recorder.put_nowait(execution.begin_record())
@@ -322,13 +327,13 @@ class ControlPlane(Actor):
             case _:
                 assert_never(event)
 
-    async def _on_measured(self, execution: Execution, event: EnergyRead | PowerExceeded | Recorded) -> None:
+    async def _on_measured(self, execution: Execution, event: EnergyRead | EnergyLimitReached | Recorded) -> None:
         match event:
             case EnergyRead():
                 await self._on_energy(execution, event)
-            case PowerExceeded():
+            case EnergyLimitReached():
                 # In a task of its own: who serves the events from below never waits for the scheduler.
-                self.nursery.start_soon(self._withdraw, [execution], "max_watts")
+                self.nursery.start_soon(self._withdraw, [execution], event.limit)
             case Recorded():
                 await self._on_recorded(execution, event)
             case _:
@@ -382,6 +387,7 @@ class ControlPlane(Actor):
         await self._conclude(execution, execution.last_reply(record, event.problem))
 
     async def _conclude(self, execution: Execution, reply: EngineMessage) -> None:
+        self._deadlines.end(execution.execution_id)
         self._executions.remove(execution)
         self._finished_total += 1
         await self._reply(execution.connection_id, reply)

@@ -1,8 +1,8 @@
-"""Reads the energy counters at the moments that matter, and watches the power of executions that limit it.
+"""Reads the energy counters at the moments that matter, and keeps executions to their limits of watts and joules.
 
 Owns        the energy source, and a window for each execution between its start and its end
 Receives    ReadEnergy from the control plane
-Sends       EnergyRead, PowerExceeded to the control plane
+Sends       EnergyRead, EnergyLimitReached to the control plane; Pause, Resume to the executor
 Fails when  a source breaks its contract: a failed read is a reading that says so, never an exception. It is started
             again, and after too many failures answers every request with a reading that says why it is none
 """
@@ -11,33 +11,25 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import trio
 
 from actors.base import Inbox, RestartableActor
-from actors.messages import ControlEvent, EnergyRead, PowerExceeded, ReadEnergy
+from actors.messages import ControlEvent, EnergyLimitReached, EnergyRead, ExecutorRequest, Pause, ReadEnergy, Resume
 from actors.ports import Energy
+from engine.energy.limit_watch import Judgement, LimitWatch
 from engine.energy.source import EnergyReading
-from engine.energy.window import PowerAverage
-
-_WATCH_S = 0.25
-"""Power is an average over a second; four readings in it find an excess a quarter of a second late at most."""
 
 
 @dataclass(slots=True)
 class _Window:
     """An execution that runs."""
 
-    max_watts: float | None
-    average: PowerAverage = field(default_factory=PowerAverage)
-
-    def exceeded(self, reading: EnergyReading) -> bool:
-        if self.max_watts is None:
-            return False
-        self.average.add(reading)
-        watts = self.average.watts
-        return watts is not None and watts > self.max_watts
+    watch: LimitWatch
+    resting: bool = False
+    stopped: bool = False
+    """It was told that a limit is reached; there is nothing left to keep it to."""
 
 
 def _unknown(reason: str) -> EnergyReading:
@@ -47,11 +39,19 @@ def _unknown(reason: str) -> EnergyReading:
 class EnergySampler(RestartableActor):
     """Asleep while nothing that is measured runs. What ran while it failed has a hole, and its energy is not known."""
 
-    def __init__(self, above: Inbox[ReadEnergy], control_plane: Inbox[ControlEvent], energy: Energy) -> None:
+    def __init__(
+        self,
+        above: Inbox[ReadEnergy],
+        control_plane: Inbox[ControlEvent],
+        executor: Inbox[ExecutorRequest],
+        energy: Energy,
+    ) -> None:
         self._above = above
         self._control_plane = control_plane
+        self._executor = executor
         self._energy = energy
         self._windows: dict[str, _Window] = {}
+        self._sampled_s = 0.0
         self._changed = trio.Event()
         self._asked: ReadEnergy | None = None
         """Not answered yet."""
@@ -61,8 +61,7 @@ class EnergySampler(RestartableActor):
 
     def start_tasks(self) -> None:
         self.nursery.start_soon(self._serve)
-        if not self._given_up:
-            self.nursery.start_soon(self._watch)
+        self.nursery.start_soon(self._watch)
 
     def recover(self, failure: str) -> None:
         reason = f"the energy sampler failed: {failure}"
@@ -82,12 +81,12 @@ class EnergySampler(RestartableActor):
 
     async def _on_read(self, request: ReadEnergy) -> None:
         self._asked = request
-        hole = self._holes.get(request.execution_id) or self._given_up
-        reading = _unknown(hole) if hole else self._energy.read()
+        hole = self._holes.get(request.execution_id)
+        reading = _unknown(hole) if hole else self._read()
         if request.moment == "start":
-            window = _Window(request.max_watts)
-            window.average.add(reading)
-            self._windows[request.execution_id] = window
+            if not self._windows:
+                self._sampled_s = trio.current_time()
+            self._windows[request.execution_id] = _Window(LimitWatch(request.limits, reading))
         else:
             self._windows.pop(request.execution_id, None)  # there is none where its start was asked of a failed run
         self._changed.set()
@@ -102,21 +101,41 @@ class EnergySampler(RestartableActor):
         while True:
             self._changed = trio.Event()
             # A window that opens may want a shorter pause; with the last one closed, there is nothing to wake for.
-            with trio.move_on_after(self._pause_s()) as pause:
+            with trio.move_on_at(self._sampled_s + self._pause_s()) as pause:
                 await self._changed.wait()
             if pause.cancelled_caught:
                 await self._sample()
 
     def _pause_s(self) -> float:
+        """From one sample to the next."""
         if not self._windows:
             return math.inf
-        longest = self._energy.max_interval_s or math.inf
-        limited = any(window.max_watts is not None for window in self._windows.values())
-        return min(longest, _WATCH_S) if limited else longest
+        longest = math.inf if self._given_up else self._energy.max_interval_s or math.inf
+        watches = (window.watch.sample_s for window in self._windows.values() if not window.stopped)
+        return min((longest, *(sample_s or math.inf for sample_s in watches)))
+
+    def _read(self) -> EnergyReading:
+        return _unknown(self._given_up) if self._given_up else self._energy.read()
 
     async def _sample(self) -> None:
-        reading = self._energy.read()
-        exceeded = [execution_id for execution_id, window in self._windows.items() if window.exceeded(reading)]
-        for execution_id in exceeded:
-            if execution_id in self._windows:  # it may have ended while another's excess was told
-                await self._control_plane.put(PowerExceeded(execution_id=execution_id))
+        self._sampled_s = trio.current_time()
+        reading = self._read()
+        for execution_id, window in tuple(self._windows.items()):
+            # It may have ended while another's judgement was told.
+            if execution_id in self._windows and not window.stopped:
+                await self._carry_out(execution_id, window, window.watch.judge(reading))
+
+    async def _carry_out(self, execution_id: str, window: _Window, judgement: Judgement) -> None:
+        """What is noted was told: after a failure in between it is told again, which changes nothing."""
+        match judgement:
+            case "run":
+                if window.resting:
+                    await self._executor.put(Resume(execution_id=execution_id))
+                    window.resting = False
+            case "rest":
+                if not window.resting:
+                    await self._executor.put(Pause(execution_id=execution_id))
+                    window.resting = True
+            case limit:
+                await self._control_plane.put(EnergyLimitReached(execution_id=execution_id, limit=limit))
+                window.stopped = True

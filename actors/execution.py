@@ -157,6 +157,11 @@ class Execution:
         return None if self.disturbed or self.compute_time is None else self.compute_time.share
 
     @property
+    def deadline_ns(self) -> int | None:
+        deadline_ms = self.plan.limits.deadline_ms
+        return None if deadline_ms is None else self.received_ns + deadline_ms * 1_000_000
+
+    @property
     def computes(self) -> bool:
         return self.state == "running" and self.stop_reason is None
 
@@ -164,7 +169,7 @@ class Execution:
         return ReadEnergy(
             execution_id=self.execution_id,
             moment=moment,
-            max_watts=self.plan.limits.max_watts,
+            limits=self.plan.limits,
         )
 
     def fail(self, error: EngineError) -> None:

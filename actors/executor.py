@@ -1,7 +1,8 @@
 """Carries admitted executions out on the backend.
 
 Owns        the backend, and which sequence is which execution
-Receives    Start, Halt from the scheduler; from below, the backend's events through its file descriptor
+Receives    Start, Halt from the scheduler; Pause, Resume from the energy sampler; from below, the backend's events
+            through its file descriptor
 Sends       Preparing, Started, StartFailed, Halted, Advanced to the control plane; SlotFreed to the scheduler
 Fails when  the backend breaks its contract: anything but a typed error from submit, any error from drain. What was with
             it ends with ``error``. It is started again with a fresh backend, or else refuses whatever is admitted
@@ -27,7 +28,9 @@ from actors.messages import (
     ExecutorRequest,
     Halt,
     Halted,
+    Pause,
     Preparing,
+    Resume,
     SlotFreed,
     Start,
     Started,
@@ -150,6 +153,10 @@ class Executor(RestartableActor):
                 await self._start(request)
             case Halt():
                 await self._halt(request.execution_id)
+            case Pause():
+                self._with_sequence(request.execution_id, self._backend.pause)
+            case Resume():
+                self._with_sequence(request.execution_id, self._backend.resume)
             case _:
                 assert_never(request)
 
@@ -263,9 +270,13 @@ class Executor(RestartableActor):
                 del self._untold[execution_id]
                 await self._free(execution_id)
                 return
+        self._with_sequence(execution_id, self._backend.cancel)
+
+    def _with_sequence(self, execution_id: str, act: Callable[[int], None]) -> None:
+        """On an execution that has ended there is nothing to do."""
         sequence_id = self._sequences.get(execution_id)
         if sequence_id is not None:
-            self._backend.cancel(sequence_id)
+            act(sequence_id)
 
     async def _forward_events(self) -> None:
         """One message for each drain, whatever it holds: the run loop has coalesced already."""

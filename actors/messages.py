@@ -10,7 +10,7 @@ from engine.backend import SequenceEvents
 from engine.energy.source import EnergyReading
 from protocol.answers import TaggedEngineMessage
 from protocol.model import Value
-from protocol.plan import ExecutionPlan
+from protocol.plan import ExecutionPlan, Limits
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, WeightsReport
 from protocol.requests import (
@@ -197,9 +197,10 @@ class EnergyRead(Value):
     reading: EnergyReading
 
 
-class PowerExceeded(Value):
-    type: Literal["PowerExceeded"] = "PowerExceeded"
+class EnergyLimitReached(Value):
+    type: Literal["EnergyLimitReached"] = "EnergyLimitReached"
     execution_id: str
+    limit: Literal["max_watts", "max_joules"]
 
 
 class Recorded(Value):
@@ -220,7 +221,7 @@ ExecutionEvent = (
     | StartFailed
     | Halted
     | EnergyRead
-    | PowerExceeded
+    | EnergyLimitReached
     | Recorded
 )
 """What is told of an execution between its ``Enqueue`` and its end, never after."""
@@ -276,7 +277,19 @@ class Halt(Value):
     execution_id: str
 
 
-ExecutorRequest = Start | Halt
+class Pause(Value):
+    """Compute nothing for it until ``Resume``. It may have ended."""
+
+    type: Literal["Pause"] = "Pause"
+    execution_id: str
+
+
+class Resume(Value):
+    type: Literal["Resume"] = "Resume"
+    execution_id: str
+
+
+ExecutorRequest = Start | Halt | Pause | Resume
 
 # --- to the energy sampler, from above -------------------------------------------------------------------------------
 
@@ -285,8 +298,8 @@ class ReadEnergy(Value):
     type: Literal["ReadEnergy"] = "ReadEnergy"
     execution_id: str
     moment: Literal["start", "end"]
-    max_watts: float | None
-    """Watch from its start to its end that the power stays below; ``None``: no limit."""
+    limits: Limits
+    """Watched from its start to its end."""
 
 
 # --- to the recorder, from above -------------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ class System:
             limits,
         )
         self._scheduler = Scheduler(to_scheduler, to_scheduler_below, to_control_below, to_executor, limits.max_queued)
-        self._energy_sampler = EnergySampler(to_sampler, to_control_below, energy)
+        self._energy_sampler = EnergySampler(to_sampler, to_control_below, to_executor, energy)
         self._recorder = Recorder(to_recorder, to_control_below, records, faults.tell)
         self._supervisors = (
             Supervisor(EXECUTOR, self._executor, faults),

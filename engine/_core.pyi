@@ -283,6 +283,12 @@ class RunLoop:
         """
     def cancel(self, sequence_id: int) -> None:
         """End a sequence with stop_reason "cancelled", within one layer of a prefill chunk or one decode step."""
+    def pause(self, sequence_id: int) -> None:
+        """Compute nothing for a sequence after the running step; it keeps its KV cache, and others go on.
+
+        No effect on one that has ended or never was.
+        """
+    def resume(self, sequence_id: int) -> None: ...
     def drain(self) -> list[SequenceEvents]: ...
     def trim(self) -> None:
         """Let go of the buffers of models that nothing else holds. Waits for the running step, unlike all else."""
@@ -292,9 +298,9 @@ class RunLoop:
     def clear_prefixes(self) -> None:
         """Empty the prefix cache: nothing computed before is found afterwards. Waits for the running step."""
     def statistics(self) -> dict[str, int]:
-        """sequences, kv_cache_bytes (their own), kv_shared_bytes (what they read of the prefix cache, each for itself),
-        prefix_cache_blocks, prefix_cache_bytes, prefix_cache_idle_bytes (read by no sequence, and not to be dropped),
-        steps, decode_rows, prefill_rows, busy_ns."""
+        """sequences, paused (of them), kv_cache_bytes (their own), kv_shared_bytes (what they read of the prefix cache,
+        each for itself), prefix_cache_blocks, prefix_cache_bytes, prefix_cache_idle_bytes (read by no sequence, and not
+        to be dropped), steps, decode_rows, prefill_rows, busy_ns."""
     def close(self) -> None:
         """Stop after the running step; every sequence still there ends with "cancelled". Idempotent."""
 
@@ -354,7 +360,14 @@ class StepCandidate:
     """What the step planner knows of a sequence."""
 
     def __init__(
-        self, *, prefilling: bool, waiting: int, prefill_rank: int, prefill_share: int, prefill_beside_decode: int
+        self,
+        *,
+        prefilling: bool,
+        paused: bool = False,
+        waiting: int,
+        prefill_rank: int,
+        prefill_share: int,
+        prefill_beside_decode: int,
     ) -> None: ...
 
 def plan_step(candidates: Sequence[StepCandidate], decode_rows: int, prefill_chunk: int) -> list[int]:

@@ -136,6 +136,15 @@ class Backend(Protocol):
     def cancel(self, sequence_id: int) -> None:
         """End a sequence with ``cancelled``. No effect on one that has ended or never was."""
 
+    def pause(self, sequence_id: int) -> None:
+        """Compute nothing for a sequence after the running step, until it is resumed. Its tokens stay the same.
+
+        It keeps its memory, and may be cancelled. No effect on one that has ended or never was.
+        """
+
+    def resume(self, sequence_id: int) -> None:
+        """No effect on one that is not paused."""
+
     def drain(self) -> list[SequenceEvents]:
         """All events since the last drain, at most one entry a sequence."""
 

@@ -21,7 +21,7 @@ POWER_TOLERANCE = 0.05
 _ROUNDING = 1e-9
 """Of the largest relative difference: a difference of exactly the tolerance may compute to a little more."""
 
-_ENDED_FROM_OUTSIDE = ("cancelled", "client_gone", "shutdown", "max_watts", "error")
+_ENDED_FROM_OUTSIDE = ("cancelled", "client_gone", "shutdown", "max_watts", "max_joules", "deadline", "error")
 """Stop reasons that depend on the moment: a repeat may get further."""
 
 

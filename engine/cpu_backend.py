@@ -144,6 +144,12 @@ class CpuBackend:
     def cancel(self, sequence_id: int) -> None:
         self._run_loop.cancel(sequence_id)
 
+    def pause(self, sequence_id: int) -> None:
+        self._run_loop.pause(sequence_id)
+
+    def resume(self, sequence_id: int) -> None:
+        self._run_loop.resume(sequence_id)
+
     def drain(self) -> list[SequenceEvents]:
         drained = self._run_loop.drain()
         for events in drained:

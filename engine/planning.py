@@ -67,7 +67,8 @@ def resolve_plan(
     ``energy`` holds every energy source: ``""`` where it works, else the reason why not.
 
     Raises:
-        UnsupportedBackend, UnsupportedQuantization, InvalidRequest, EnergyUnavailable: see :func:`check_request`.
+        UnsupportedBackend, UnsupportedQuantization, InvalidRequest, EnergyUnavailable, InvalidPlan: see
+            :func:`check_request`.
         PromptTooLong: the prompt leaves no room in the context.
         InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.
         OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
@@ -108,7 +109,8 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
         UnsupportedQuantization: unknown.
         InvalidRequest: an unknown KV cache type, prefix cache mode, policy or energy source, or more threads than
             allowed CPUs.
-        EnergyUnavailable: a limit in watts, or an energy source by name, that nothing here can measure.
+        InvalidPlan: throttling to no number of watts.
+        EnergyUnavailable: a limit in watts or joules, or an energy source by name, that nothing here can measure.
     """
     execution = request.execution
     choose_backend(execution.backend, machine)
@@ -117,6 +119,7 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
     _check_known("prefix_cache", execution.prefix_cache, get_args(PrefixCache))
     _check_known("scheduler_policy", execution.scheduler_policy, get_args(SchedulerPolicy))
     choose_threads(execution.threads, machine)
+    _check_throttle(execution.limits)
     _check_energy(execution.energy_source, execution.limits, energy)
 
 
@@ -209,6 +212,13 @@ def _check_quantization(name: str) -> None:
     )
 
 
+def _check_throttle(limits: Limits) -> None:
+    if limits.on_max_watts == "throttle" and limits.max_watts is None:
+        raise InvalidPlan(
+            "limits.on_max_watts is 'throttle', which needs limits.max_watts", field="execution.limits.on_max_watts"
+        )
+
+
 def _check_energy(source: str | None, limits: Limits, energy: Mapping[str, str]) -> None:
     if source is not None:
         _check_known("energy_source", source, get_args(EnergySource))
@@ -219,12 +229,13 @@ def _check_energy(source: str | None, limits: Limits, energy: Mapping[str, str])
             source=source,
             reasons=dict(energy),
         )
-    if limits.max_watts is not None and (source or _best_energy_source(energy)) not in MEASURED_SOURCES:
+    limited = limits.of_energy
+    if limited and (source or _best_energy_source(energy)) not in MEASURED_SOURCES:
         reasons = {name: reason for name, reason in energy.items() if reason}
         told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "the plan's energy source is none"
         raise EnergyUnavailable(
-            f"limits.max_watts needs a source that measures watts. {told}",
-            field="execution.limits.max_watts",
+            f"limits.{limited[0]} needs a source that measures energy. {told}",
+            field=f"execution.limits.{limited[0]}",
             reasons=reasons,
         )
 

@@ -50,12 +50,27 @@ class Sampling(Value):
 
 
 class Limits(Value):
-    """Every way a run may be ended early. ``None`` is no limit."""
+    """Every way a run may be ended early or slowed down. ``None`` is no limit."""
 
     max_tokens: PositiveInt = 512
     max_watts: PositiveFloat | None = None
-    on_max_watts: Literal["stop"] = "stop"
+    """Of all CPU packages, on average over ``watt_window_ms``."""
+    on_max_watts: Literal["stop", "throttle"] = "stop"
+    """``throttle``: rest between steps so that the average stays at ``max_watts``; the tokens stay the same."""
+    watt_window_ms: Annotated[int, Field(ge=1000, le=10_000)] = 1000
+    """Watts over less than a second would let one process on the machine spy on another's work."""
+    max_joules: PositiveFloat | None = None
+    """Of all CPU packages since the execution's first prefill step."""
+    energy_sample_ms: Annotated[int, Field(ge=20, le=200)] = 50
+    """How often the counters are read while ``max_watts`` or ``max_joules`` is set."""
+    deadline_ms: PositiveInt | None = None
+    """From the Run frame received; the execution ends then, wherever it is."""
     memory_mb: PositiveInt | None = None
+
+    @property
+    def of_energy(self) -> tuple[str, ...]:
+        """Those that are set and need an energy source that measures."""
+        return tuple(name for name in ("max_watts", "max_joules") if getattr(self, name) is not None)
 
 
 class Stop(Value):

@@ -9,7 +9,17 @@ from protocol.model import Value
 from protocol.plan import ExecutionPlan
 
 StopReason = Literal[
-    "eos", "stop_string", "max_tokens", "max_watts", "cancelled", "client_gone", "context_full", "shutdown", "error"
+    "eos",
+    "stop_string",
+    "max_tokens",
+    "max_watts",
+    "max_joules",
+    "deadline",
+    "cancelled",
+    "client_gone",
+    "context_full",
+    "shutdown",
+    "error",
 ]
 
 

@@ -99,6 +99,7 @@ py::dict statistics(const RunLoop& loop) {
   const auto s = loop.statistics();
   py::dict result;
   result["sequences"] = s.sequences;
+  result["paused"] = s.paused;
   result["kv_cache_bytes"] = s.kv_cache_bytes;
   result["kv_shared_bytes"] = s.kv_shared_bytes;
   result["prefix_cache_blocks"] = s.prefix_cache.blocks;
@@ -124,8 +125,9 @@ void register_runtime(py::module_& m) {
       .def_property_readonly("matched", &runtime::StopMatcher::matched)
       .def("finish", &runtime::StopMatcher::finish);
   py::class_<StepCandidate>(m, "StepCandidate")
-      .def(py::init<bool, std::size_t, std::int64_t, std::size_t, std::size_t>(), py::kw_only(), py::arg("prefilling"),
-           py::arg("waiting"), py::arg("prefill_rank"), py::arg("prefill_share"), py::arg("prefill_beside_decode"));
+      .def(py::init<bool, bool, std::size_t, std::int64_t, std::size_t, std::size_t>(), py::kw_only(),
+           py::arg("prefilling"), py::arg("paused") = false, py::arg("waiting"), py::arg("prefill_rank"),
+           py::arg("prefill_share"), py::arg("prefill_beside_decode"));
   m.def(
       "plan_step",
       [](const std::vector<StepCandidate>& candidates, std::size_t decode_rows, std::size_t prefill_chunk) {
@@ -172,6 +174,8 @@ void register_runtime(py::module_& m) {
            py::arg("prefill_beside_decode") = kMaxPrefillChunk, py::arg("prefix_cache") = false,
            py::arg("op_times") = false, Release())
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
+      .def("pause", &RunLoop::pause, py::arg("sequence_id"), Release())
+      .def("resume", &RunLoop::resume, py::arg("sequence_id"), Release())
       .def(
           "drain", [](RunLoop& loop) { return loop.events().drain(); }, Release())
       .def("trim", &RunLoop::trim, Release())

@@ -15,6 +15,11 @@ EventBuffer::EventBuffer() : descriptor_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
 
 EventBuffer::~EventBuffer() { close(descriptor_); }
 
+void EventBuffer::hasten(std::uint64_t sequence_id) {
+  const std::scoped_lock lock(mutex_);
+  due_ = due_ || index_.contains(sequence_id);
+}
+
 void EventBuffer::announce() {
   const std::scoped_lock lock(mutex_);
   if (!due_ || std::exchange(signalled_, true)) return;

@@ -51,6 +51,9 @@ class EventBuffer {
     due_ = due_ || due;
   }
 
+  // Makes due what has been added of one sequence, if anything has.
+  void hasten(std::uint64_t sequence_id);
+
   // Makes the descriptor readable where something is due: once a step, not once a token.
   void announce();
 

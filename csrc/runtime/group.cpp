@@ -41,8 +41,27 @@ void Group::add(std::unique_ptr<Sequence> sequence) {
   member.sequence = std::move(sequence);
 }
 
+bool Group::runnable() const {
+  return !std::ranges::all_of(sequences_, [](const Member& member) { return member.paused; });
+}
+
+std::size_t Group::paused() const {
+  return static_cast<std::size_t>(std::ranges::count_if(sequences_, [](const Member& m) { return m.paused; }));
+}
+
+std::vector<Group::Member>::iterator Group::find(std::uint64_t id) {
+  return std::ranges::find(sequences_, id, [](const Member& member) { return member.sequence->id(); });
+}
+
+bool Group::set_paused(std::uint64_t id, bool paused) {
+  const auto found = find(id);
+  if (found == sequences_.end()) return false;
+  found->paused = paused;
+  return true;
+}
+
 bool Group::cancel(std::uint64_t id) {
-  const auto found = std::ranges::find(sequences_, id, [](const Member& m) { return m.sequence->id(); });
+  const auto found = find(id);
   if (found == sequences_.end()) return false;
   end(*found, StopReason::Cancelled, "");
   remove_ended();
@@ -57,7 +76,7 @@ void Group::cancel_all() {
 std::vector<std::uint64_t> Group::prefilling() const {
   std::vector<std::uint64_t> ids;
   for (const Member& member : sequences_) {
-    if (member.sequence->prefilling()) ids.push_back(member.sequence->id());
+    if (member.sequence->prefilling() && !member.paused) ids.push_back(member.sequence->id());
   }
   return ids;
 }
@@ -85,6 +104,7 @@ void Group::plan() {
   for (const Member& member : sequences_) {
     const Sequence& sequence = *member.sequence;
     candidates.push_back({.prefilling = sequence.prefilling(),
+                          .paused = member.paused,
                           .waiting = sequence.waiting(),
                           .prefill_rank = sequence.options().prefill_rank,
                           .prefill_share = sequence.options().prefill_share,

@@ -44,17 +44,22 @@ class Group {
 
   const GroupSettings& settings() const { return settings_; }
   bool idle() const { return sequences_.empty(); }
+  // Whether a step would compute anything: not where all that are here are paused.
+  bool runnable() const;
   // KV cache of its sequences' own.
   std::size_t kv_cache_bytes() const;
   // And what they read of the prefix cache, each for itself.
   std::size_t kv_shared_bytes() const;
   std::size_t size() const { return sequences_.size(); }
+  std::size_t paused() const;
 
   // Throws std::bad_alloc.
   void add(std::unique_ptr<Sequence> sequence);
   // Ends the sequence if it is here. False where it is not.
   bool cancel(std::uint64_t id);
   void cancel_all();
+  // From the next step on, leaves the sequence out of steps or takes it in again. False where it is not here.
+  bool set_paused(std::uint64_t id, bool paused);
   // Adds the ends of sequences to the events. Kept apart from what they did before, so that the run loop can first
   // publish statistics that count them no more.
   void tell_ends(EventBuffer& events);
@@ -70,6 +75,7 @@ class Group {
     std::unique_ptr<Sequence> sequence;
     std::size_t tokens = 0;  // in the present step
     double cost = 0.0;       // of those, beside the others of the step
+    bool paused = false;
     bool started = false;
     bool produced = false;
     std::int64_t flushed_ns = 0;
@@ -79,6 +85,7 @@ class Group {
     std::optional<SequenceEvents> last;                 // once it has ended
   };
 
+  std::vector<Member>::iterator find(std::uint64_t id);
   void plan();
   // What has passed in this step since the mark before was this.
   void charge(model::Operation operation);

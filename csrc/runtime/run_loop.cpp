@@ -33,6 +33,14 @@ void RunLoop::cancel(std::uint64_t id) {
   wake_.notify_one();
 }
 
+void RunLoop::set_paused(std::uint64_t id, bool paused) {
+  {
+    const std::scoped_lock lock(mutex_);
+    pauses_.push_back({id, paused});
+  }
+  wake_.notify_one();
+}
+
 RunLoopStatistics RunLoop::statistics() const {
   const std::scoped_lock lock(mutex_);
   RunLoopStatistics statistics = statistics_;
@@ -76,7 +84,7 @@ void RunLoop::run() {
   const InferenceFloatEnvironment environment;  // sampling computes with floats too
   while (take_commands()) {
     for (Group& group : groups_) {
-      if (!group.idle()) step(group);
+      if (group.runnable()) step(group);
     }
     publish();
   }
@@ -87,35 +95,38 @@ void RunLoop::run() {
 bool RunLoop::take_commands() {
   std::vector<Submission> submissions;
   std::vector<std::uint64_t> cancellations;
+  std::vector<Pause> pauses;
   std::uint64_t trims = 0;
   std::size_t prefix_bytes = 0;
   bool clear = false;
   bool closing = false;
   {
     std::unique_lock lock(mutex_);
-    const bool idle = std::ranges::all_of(groups_, [](const Group& group) { return group.idle(); });
-    wake_.wait(lock, [&] { return !idle || has_commands(); });
+    const bool runnable = std::ranges::any_of(groups_, [](const Group& group) { return group.runnable(); });
+    wake_.wait(lock, [&] { return runnable || has_commands(); });
     trims = trims_asked_;
     prefix_bytes = prefix_bytes_to_drop_;
     clear = std::exchange(clear_asked_, false);
     submissions.swap(submissions_);
     cancellations.swap(cancellations_);
+    pauses.swap(pauses_);
     closing = closing_;
     if (!closing) abort_.store(false, std::memory_order_relaxed);
   }
   if (prefix_bytes > 0 || clear) shrink_prefix_cache(prefix_bytes, clear);
   for (Submission& submission : submissions) place(std::move(submission));
+  for (const Pause& pause : pauses) carry_out(pause);
   for (const std::uint64_t id : cancellations) {
     std::ranges::any_of(groups_, [&](Group& group) { return group.cancel(id); });
   }
-  if (!cancellations.empty()) publish();  // not only after the next step
+  if (!cancellations.empty() || !pauses.empty()) publish();  // not only after the next step
   carry_out_trims(trims);
   return !closing;
 }
 
 bool RunLoop::has_commands() const {
-  return closing_ || !submissions_.empty() || !cancellations_.empty() || trims_done_ != trims_asked_ ||
-         prefix_bytes_to_drop_ > 0;
+  return closing_ || !submissions_.empty() || !cancellations_.empty() || !pauses_.empty() ||
+         trims_done_ != trims_asked_ || prefix_bytes_to_drop_ > 0;
 }
 
 void RunLoop::shrink_prefix_cache(std::size_t drop_bytes, bool clear) {
@@ -139,6 +150,12 @@ void RunLoop::place(Submission submission) {
     submission.sequence.reset();
     refuse(id, StopReason::Error, failure.what());
   }
+}
+
+void RunLoop::carry_out(const Pause& pause) {
+  const bool here =
+      std::ranges::any_of(groups_, [&](Group& group) { return group.set_paused(pause.id, pause.paused); });
+  if (here && pause.paused) events_.hasten(pause.id);  // no later token will bring them
 }
 
 void RunLoop::carry_out_trims(std::uint64_t asked) {
@@ -189,11 +206,13 @@ void RunLoop::step(Group& group) {
 
 void RunLoop::publish() {
   counted_.sequences = 0;
+  counted_.paused = 0;
   counted_.kv_cache_bytes = 0;
   counted_.kv_shared_bytes = 0;
   counted_.prefix_cache = prefix_cache_.usage();
   for (const Group& group : groups_) {
     counted_.sequences += group.size();
+    counted_.paused += group.paused();
     counted_.kv_cache_bytes += group.kv_cache_bytes();
     counted_.kv_shared_bytes += group.kv_shared_bytes();
   }

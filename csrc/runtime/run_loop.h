@@ -19,6 +19,7 @@ namespace engine::runtime {
 
 struct RunLoopStatistics {
   std::uint64_t sequences = 0;
+  std::uint64_t paused = 0;           // of the sequences
   std::uint64_t kv_cache_bytes = 0;   // of sequences' own
   std::uint64_t kv_shared_bytes = 0;  // what they read of the prefix cache, each for itself
   PrefixCacheUsage prefix_cache;      // idle_bytes without what drop_prefixes() has yet to drop
@@ -46,6 +47,10 @@ class RunLoop {
   void submit(GroupSettings settings, std::unique_ptr<Sequence> sequence);
   // Ends a sequence: within one layer while its prompt is computed, else after the running step.
   void cancel(std::uint64_t id);
+  // Between steps, stops computing for a sequence, which keeps all it has, and goes on. While none that is here may go
+  // on the loop sleeps. No effect on a sequence that has ended or never was.
+  void pause(std::uint64_t id) { set_paused(id, true); }
+  void resume(std::uint64_t id) { set_paused(id, false); }
   RunLoopStatistics statistics() const;
   // Drops what is kept of models that only the loop still holds. Waits until that is done: for the running step.
   void trim();
@@ -63,10 +68,17 @@ class RunLoop {
     std::unique_ptr<Sequence> sequence;
   };
 
+  struct Pause {
+    std::uint64_t id;
+    bool paused;
+  };
+
   void run();
+  void set_paused(std::uint64_t id, bool paused);
   // Waits for work; false where the loop is to end.
   bool take_commands();
   void place(Submission submission);
+  void carry_out(const Pause& pause);
   void carry_out_trims(std::uint64_t asked);
   void shrink_prefix_cache(std::size_t drop_bytes, bool clear);
   // Called with the lock.
@@ -85,6 +97,7 @@ class RunLoop {
   std::condition_variable wake_;
   std::vector<Submission> submissions_;
   std::vector<std::uint64_t> cancellations_;
+  std::vector<Pause> pauses_;
   std::uint64_t trims_asked_ = 0;
   std::uint64_t trims_done_ = 0;
   std::condition_variable trimmed_;

@@ -12,6 +12,7 @@ std::vector<std::size_t> plan_step(std::span<const StepCandidate> candidates, st
   bool decodes = false;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const StepCandidate& candidate = candidates[i];
+    if (candidate.paused) continue;
     if (candidate.prefilling) {
       prompts.push_back(i);
       continue;

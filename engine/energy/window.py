@@ -10,8 +10,6 @@ from protocol.metrics import EnergyReport
 SHORTEST_WINDOW_MS = 200.0
 """A counter moves about every millisecond, so a window's two ends are uncertain by 2 ms in all: 1 % of 200 ms."""
 _UPDATE_MS = 1.0
-_LIVE_WINDOW_NS = 1_000_000_000
-"""Watts over less than a second would let one process on the machine spy on another's work."""
 
 
 def energy_report(
@@ -65,9 +63,10 @@ def _unknown(
 
 
 class PowerAverage:
-    """Live watts of the packages: the average over at least the last second of readings."""
+    """Live watts of the packages: the average over at least the last ``window_ns`` of readings."""
 
-    def __init__(self) -> None:
+    def __init__(self, window_ns: int) -> None:
+        self._window_ns = window_ns
         self._readings: deque[EnergyReading] = deque()
 
     def add(self, reading: EnergyReading) -> None:
@@ -76,16 +75,16 @@ class PowerAverage:
             self._readings.clear()
         if reading.package_uj is not None:
             self._readings.append(reading)
-        while len(self._readings) > 2 and reading.time_ns - self._readings[1].time_ns >= _LIVE_WINDOW_NS:
+        while len(self._readings) > 2 and reading.time_ns - self._readings[1].time_ns >= self._window_ns:
             self._readings.popleft()
 
     @property
     def watts(self) -> float | None:
-        """``None`` until the readings span a second."""
+        """``None`` until the readings span the window."""
         if len(self._readings) < 2:
             return None
         first, last = self._readings[0], self._readings[-1]
         elapsed_ns = last.time_ns - first.time_ns
-        if elapsed_ns < _LIVE_WINDOW_NS or first.package_uj is None or last.package_uj is None:
+        if elapsed_ns < self._window_ns or first.package_uj is None or last.package_uj is None:
             return None
         return (last.package_uj - first.package_uj) * 1e3 / elapsed_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -58,10 +59,12 @@ def make_request(
     max_sequences: int = 16,
     policy: str = "default",
     priority: int = 0,
+    **limits: Any,
 ) -> RunRequest:
+    """``limits``: further ones than ``max_tokens``."""
     execution = ExecutionRequest(
         max_sequences=max_sequences,
-        limits=RunLimits(max_tokens=max_tokens),
+        limits=RunLimits(max_tokens=max_tokens, **limits),
         scheduler_policy=policy,
         priority=priority,
     )

@@ -85,6 +85,7 @@ class FakeBackend:
     prefill_shares: dict[int, int] = field(default_factory=dict)
     cancelled: list[int] = field(default_factory=list)
     live: set[int] = field(default_factory=set)
+    paused: set[int] = field(default_factory=set)
     drains: int = 0
     closed: bool = False
     compute_times: dict[int, ComputeTime] = field(default_factory=dict)
@@ -156,6 +157,12 @@ class FakeBackend:
         if sequence_id in self.live:
             self.cancelled.append(sequence_id)
             self.emit(sequence_id, stop="cancelled")
+
+    def pause(self, sequence_id: int) -> None:
+        self.paused.add(sequence_id)
+
+    def resume(self, sequence_id: int) -> None:
+        self.paused.discard(sequence_id)
 
     def drain(self) -> list[SequenceEvents]:
         self.drains += 1

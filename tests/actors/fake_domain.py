@@ -18,7 +18,6 @@ from protocol.plan import (
     Batch,
     EnergySource,
     ExecutionPlan,
-    Limits,
     ModelRef,
     PlanStop,
     RunRequest,
@@ -29,9 +28,7 @@ from protocol.progress import StageProgress
 from protocol.requests import Quantize, RecordQuestion
 
 
-def make_plan(
-    request: RunRequest, energy_source: EnergySource = "none", max_watts: float | None = None
-) -> ExecutionPlan:
+def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> ExecutionPlan:
     execution = request.execution
     return ExecutionPlan(
         schema_version=PLAN_SCHEMA_VERSION,
@@ -56,7 +53,7 @@ def make_plan(
         priority=execution.priority,
         prompt_format="raw",
         sampling=execution.sampling,
-        limits=Limits(max_tokens=execution.limits.max_tokens, max_watts=max_watts),
+        limits=execution.limits,
         stop=PlanStop(eos_token_ids=(2,)),
         energy_source=energy_source,
         stream=execution.stream,
@@ -91,7 +88,6 @@ class FakeOperation:
 @dataclass
 class FakeDomain:
     energy_source: EnergySource = "none"
-    max_watts: float | None = None
     cpu_model: str = "Fake CPU"
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
     pulled: list[str] = field(default_factory=list)
@@ -120,7 +116,7 @@ class FakeDomain:
             decode_macs_per_token=10**6,
             decode_bytes_per_token=5000,
         )
-        return Prepared(make_plan(request, self.energy_source, self.max_watts), token_ids, estimate)
+        return Prepared(make_plan(request, self.energy_source), token_ids, estimate)
 
     def models(self) -> tuple[ModelSummary, ...]:
         return (ModelSummary(name="tiny", path="/models/tiny.gguf", size_bytes=5000, installed=True),)

@@ -18,7 +18,9 @@ from actors.messages import (
     ExecutorRequest,
     Halt,
     Halted,
+    Pause,
     Preparing,
+    Resume,
     SlotFreed,
     Start,
     Started,
@@ -213,3 +215,17 @@ async def test_a_halt_while_loading_is_answered_before_the_load_ends(stage: Stag
     assert isinstance(stage.told[0], Halted)
     stage.backend.may_load.set()
     await until(lambda: len(stage.backend.prompts) == 1)
+
+
+async def test_a_pause_reaches_the_sequence_and_none_that_has_ended(stage: Stage) -> None:
+    await stage.start("a")
+    await until(lambda: 1 in stage.backend.live)
+    await stage.requests.put(Pause(execution_id="a"))
+    await until(lambda: stage.backend.paused == {1})
+    await stage.requests.put(Resume(execution_id="a"))
+    await until(lambda: not stage.backend.paused)
+    stage.backend.emit(1, stop="eos")
+    await until(lambda: stage.freed == ["a"])
+    await stage.requests.put(Pause(execution_id="a"))
+    await wait_all_tasks_blocked()
+    assert not stage.backend.paused

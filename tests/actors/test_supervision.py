@@ -228,9 +228,9 @@ async def test_a_meter_that_fails_again_and_again_is_given_up_and_executions_go_
         status = await client.status()
         assert status.failed == {"energy sampler": "ValueError: no counter there"}
         assert status.energy == {"source": "rapl", "reason": "ValueError: no counter there"}
-        domain.max_watts = 25.0
-        with pytest.raises(EnergyUnavailable, match="no counter there"):
-            await record_of(client, make_request())
+        for limited in (make_request(max_watts=25.0), make_request(max_joules=25.0)):
+            with pytest.raises(EnergyUnavailable, match="no counter there"):
+                await record_of(client, limited)
 
 
 # --- what is nobody's but its own request's ---------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -11,6 +12,9 @@ from typing import Self
 from engine import _core
 
 PATIENCE_S = 120.0
+FOREVER = 1_000_000
+"""More tokens than any test waits for."""
+EMPTY = {"sequences": 0, "kv_cache_bytes": 0}
 
 
 @dataclass
@@ -59,6 +63,7 @@ class LoopBench:
         self.vocabulary = vocabulary
         self.stories: dict[int, Story] = {}
         self.wakeups = 0
+        self.paused: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +107,29 @@ class LoopBench:
             prefix_cache=prefix_cache, op_times=op_times,
         )  # fmt: skip
         self.stories[sequence_id] = Story()
+
+    def occupancy(self) -> dict[str, int]:
+        return {name: value for name, value in self.loop.statistics().items() if name in EMPTY}
+
+    def pause(self, sequence_id: int) -> bool:
+        """Returns when nothing is computed for it any more: whether it is paused, and has not ended before."""
+        self.paused.add(sequence_id)
+        self.loop.pause(sequence_id)
+        self._wait_for_pauses()
+        return sequence_id in self.paused
+
+    def resume(self, sequence_id: int) -> None:
+        self.paused.remove(sequence_id)
+        self.loop.resume(sequence_id)
+        self._wait_for_pauses()
+
+    def _wait_for_pauses(self) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while self.loop.statistics()["paused"] != len(self.paused):
+            assert time.monotonic() < end, "the run loop did not do as it was told"
+            if self.readable(0.001):
+                self.listen()
+            self.paused -= {sequence_id for sequence_id, story in self.stories.items() if story.stop_reasons}
 
     def readable(self, patience_s: float = 0.0) -> bool:
         return bool(select.select([self.loop.event_fd], [], [], patience_s)[0])

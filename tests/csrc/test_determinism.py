@@ -15,7 +15,7 @@ import pytest
 from engine import _core
 from tests.csrc.blocks import Floats
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
-from tests.csrc.loop_bench import LoopBench
+from tests.csrc.loop_bench import FOREVER, LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 from tests.golden.exact_llama import ExactModel
 
@@ -211,6 +211,33 @@ def test_company_changes_nothing(architecture: str, table: str) -> None:
     results += [in_company(model, prompt, threads, chunk) for threads, chunk in ((1, 256), (2, 32))]
     assert len(results[0][0]) == 80
     assert all(result == results[0] for result in results)
+
+
+def with_pauses(model: _core.Model, prompt: Sequence[int], threads: int, prefill_chunk: int) -> tuple[Result, int]:
+    """The prompt's sequence, paused in its prompt and between its tokens while a neighbour runs on; and how often."""
+    pauses = 0
+    options = {"temperature": 1.0, "threads": threads, "prefill_chunk": prefill_chunk}
+    with LoopBench(tiny_vocabulary()) as bench:
+        bench.submit(100, model, tiny_prompt(40, seed=100), max_tokens=FOREVER, **options)  # type: ignore[arg-type]
+        bench.submit(1, model, prompt, max_tokens=200, seed=7, **options)  # type: ignore[arg-type]
+        while bench.pause(1):
+            pauses += 1
+            bench.wait_for_token(100, len(bench.stories[100].token_ids) + 3)
+            bench.resume(1)
+        return bench.finish(1).result, pauses
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+def test_pauses_change_nothing(table: str) -> None:
+    model = tiny_model("llama", "Q4_1", table, n_layer=6)
+    prompt = tiny_prompt(90, seed=5)
+    with LoopBench(tiny_vocabulary()) as bench:
+        undisturbed = bench.run(model, prompt, max_tokens=200, temperature=1.0, seed=7).result
+    assert len(undisturbed[0]) == 200
+    for threads, chunk in ((1, 4), (2, 32)):
+        result, pauses = with_pauses(model, prompt, threads, chunk)
+        assert result == undisturbed
+        assert pauses > 0
 
 
 @pytest.mark.parametrize("table", FAST_TABLES)

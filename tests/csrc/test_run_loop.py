@@ -1,4 +1,4 @@
-"""The token loop: what it tells and when, how sequences end, and that nothing of them stays."""
+"""The token loop: what it tells and when, how sequences end by themselves, and that nothing of them stays."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from tests.csrc.loop_bench import LoopBench
+from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
-
-FOREVER = 1_000_000
-EMPTY = {"sequences": 0, "kv_cache_bytes": 0}
 
 
 @pytest.fixture
@@ -26,15 +23,6 @@ def bench() -> Iterator[LoopBench]:
 @pytest.fixture
 def model() -> _core.Model:
     return tiny_model()
-
-
-def slow_model() -> _core.Model:
-    """Sixteen layers in scalar code: a chunk of 2000 tokens takes seconds, one layer of it a fraction."""
-    return tiny_model(n_layer=16, context_length=4096)
-
-
-def occupancy(bench: LoopBench) -> dict[str, int]:
-    return {name: value for name, value in bench.loop.statistics().items() if name in EMPTY}
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -90,7 +78,7 @@ def test_nothing_to_tell_leaves_the_descriptor_quiet(bench: LoopBench, model: _c
 def test_who_never_listens_finds_it_all_later(bench: LoopBench, model: _core.Model) -> None:
     for sequence_id in (1, 2):
         bench.submit(sequence_id, model, tiny_prompt(5), max_tokens=30)
-    while occupancy(bench) != EMPTY or bench.loop.statistics()["decode_rows"] < 58:
+    while bench.occupancy() != EMPTY or bench.loop.statistics()["decode_rows"] < 58:
         time.sleep(0.001)
     first, second = bench.loop.drain()
     assert (first.sequence_id, second.sequence_id) == (1, 2)
@@ -155,74 +143,6 @@ def test_a_token_the_vocabulary_lacks_prints_nothing(bench: LoopBench) -> None:
     assert story.text == tiny_vocabulary().detokenize(printable)
 
 
-# --- cancelling ------------------------------------------------------------------------------------------------------
-
-
-def test_a_long_prompt_is_cancelled_between_two_layers(bench: LoopBench) -> None:
-    bench.submit(1, slow_model(), tiny_prompt(2000), prefill_chunk=2000, max_tokens=FOREVER)
-    bench.wait_for_start(1)
-    assert occupancy(bench)["sequences"] <= 1
-    bench.loop.cancel(1)
-    story = bench.finish(1)
-    assert (story.stop_reasons, story.token_ids, story.text) == (["cancelled"], [], "")
-    assert bench.loop.statistics()["prefill_rows"] == 0
-    assert occupancy(bench) == EMPTY
-
-
-def test_a_decoding_sequence_is_cancelled(bench: LoopBench, model: _core.Model) -> None:
-    bench.submit(1, model, tiny_prompt(70), max_tokens=FOREVER, temperature=1.0)
-    bench.wait_for_token(1, 10)
-    bench.loop.cancel(1)
-    story = bench.finish(1)
-    assert story.stop_reasons == ["cancelled"]
-    assert story.text == tiny_vocabulary().detokenize(story.token_ids)
-    assert occupancy(bench) == EMPTY
-
-
-def test_cancelling_one_leaves_the_others(bench: LoopBench, model: _core.Model) -> None:
-    expected = bench.run(model, tiny_prompt(30), max_tokens=60).result
-    for sequence_id in (10, 11, 12):
-        bench.submit(sequence_id, model, tiny_prompt(30), max_tokens=60)
-    bench.loop.cancel(11)
-    bench.finish(10, 11, 12)
-    assert bench.stories[10].result == bench.stories[12].result == expected
-    assert bench.stories[11].stop_reasons == ["cancelled"]
-
-
-def test_cancelling_who_is_not_there_does_nothing(bench: LoopBench, model: _core.Model) -> None:
-    bench.loop.cancel(99)
-    story = bench.run(model, tiny_prompt(5))
-    bench.loop.cancel(1)
-    assert bench.run(model, tiny_prompt(5)).result == story.result
-
-
-def test_cancelled_before_it_begins(bench: LoopBench, model: _core.Model) -> None:
-    for sequence_id in range(50):
-        bench.submit(sequence_id, model, tiny_prompt(50), max_tokens=FOREVER)
-        bench.loop.cancel(sequence_id)
-    bench.finish(*range(50))
-    assert {story.stop_reasons[0] for story in bench.stories.values()} == {"cancelled"}
-    assert occupancy(bench) == EMPTY
-
-
-def test_who_hears_of_an_end_finds_its_memory_gone(bench: LoopBench) -> None:
-    """And hears of it before another's next step, which takes its time."""
-    slow = slow_model()
-    bench.submit(1, slow, tiny_prompt(5), max_tokens=FOREVER, prefill_chunk=1000)
-    bench.wait_for_token(1)
-    bench.submit(2, slow, tiny_prompt(2000), max_tokens=FOREVER, prefill_chunk=1000)
-    bench.wait_for_start(2)
-    bench.loop.cancel(1)
-    bench.finish(1)
-    statistics = occupancy(bench)
-    assert not bench.stories[2].token_ids
-    assert statistics["sequences"] == 1
-    assert statistics["kv_cache_bytes"] % (slow.kv_bytes_per_token() * 64) == 0
-    bench.loop.cancel(2)
-    bench.finish(2)
-    assert occupancy(bench) == EMPTY
-
-
 # --- side by side ----------------------------------------------------------------------------------------------------
 
 
@@ -234,7 +154,7 @@ def test_two_groups_run_side_by_side(bench: LoopBench) -> None:
         bench.submit(sequence_id, model, prompt, max_tokens=50, threads=threads)
     bench.finish(10, 11, 12, 13)
     assert [bench.stories[sequence_id].result for sequence_id in (10, 11, 12, 13)] == expected * 2
-    assert occupancy(bench) == EMPTY
+    assert bench.occupancy() == EMPTY
 
 
 def test_sequences_of_both_kv_cache_types_share_steps(bench: LoopBench) -> None:
@@ -253,7 +173,7 @@ def test_a_kv_cache_takes_what_its_type_says(bench: LoopBench) -> None:
     for sequence_id, name in enumerate(("f16", "q8_0")):
         bench.submit(sequence_id, model, tiny_prompt(50), max_tokens=FOREVER, kv_cache=name)
         bench.wait_for_token(sequence_id)
-        assert occupancy(bench)["kv_cache_bytes"] % (model.kv_bytes_per_token(name) * 64) == 0
+        assert bench.occupancy()["kv_cache_bytes"] % (model.kv_bytes_per_token(name) * 64) == 0
         bench.loop.cancel(sequence_id)
         bench.finish(sequence_id)
     with pytest.raises(ValueError, match="multiple of 32"):
@@ -316,7 +236,7 @@ def test_nonsense_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=match):
         bench.submit(1, model, prompt, **options)  # type: ignore[arg-type]
-    assert occupancy(bench) == EMPTY
+    assert bench.occupancy() == EMPTY
     assert bench.run(model, tiny_prompt(5)).stop_reasons == ["max_tokens"]
 
 
@@ -326,42 +246,3 @@ def test_neither_model_nor_vocabulary_may_be_missing(bench: LoopBench, model: _c
     bench.vocabulary = None  # type: ignore[assignment]
     with pytest.raises(TypeError):
         bench.submit(1, model, [1])
-
-
-# --- closing and idling ----------------------------------------------------------------------------------------------
-
-
-def test_closing_ends_what_runs_as_cancelled(bench: LoopBench, model: _core.Model) -> None:
-    bench.submit(1, model, tiny_prompt(5), max_tokens=FOREVER)
-    bench.wait_for_token(1)
-    bench.submit(2, slow_model(), tiny_prompt(2000), prefill_chunk=2000, max_tokens=FOREVER)
-    bench.wait_for_start(2)
-    bench.submit(3, model, tiny_prompt(5), max_tokens=FOREVER)
-    bench.loop.close()
-    bench.finish(1, 2, 3)
-    assert [bench.stories[sequence_id].stop_reasons for sequence_id in (1, 2, 3)] == [["cancelled"]] * 3
-    assert occupancy(bench) == EMPTY
-    bench.loop.close()
-
-
-def test_what_comes_after_closing_ends_as_cancelled(bench: LoopBench, model: _core.Model) -> None:
-    bench.loop.close()
-    story = bench.run(model, tiny_prompt(5))
-    assert (story.stop_reasons, story.token_ids) == (["cancelled"], [])
-    bench.loop.cancel(1)
-
-
-def test_a_loop_dropped_while_it_runs_ends(model: _core.Model) -> None:
-    bench = LoopBench(tiny_vocabulary())
-    bench.submit(1, model, tiny_prompt(5), max_tokens=FOREVER, threads=2)
-    bench.wait_for_token(1)
-    del bench
-
-
-def test_idling_takes_no_processor_time(bench: LoopBench, model: _core.Model) -> None:
-    bench.run(model, tiny_prompt(5), threads=2)
-    before = time.process_time()
-    time.sleep(0.3)
-    # Enough for whatever else the test process does; a spinning thread would take all 0.3 s.
-    assert time.process_time() - before < 0.02
-    assert not bench.readable()

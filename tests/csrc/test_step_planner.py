@@ -27,6 +27,12 @@ def decoding(beside: int = UNBOUNDED) -> _core.StepCandidate:
     )
 
 
+def paused(prefilling: bool = False) -> _core.StepCandidate:
+    return _core.StepCandidate(
+        prefilling=prefilling, paused=True, waiting=1, prefill_rank=-(2**62), prefill_share=1, prefill_beside_decode=1
+    )
+
+
 def plan(*candidates: _core.StepCandidate, decode_rows: int = 8, prefill_chunk: int = 100) -> list[int]:
     return _core.plan_step(candidates, decode_rows, prefill_chunk)
 
@@ -54,6 +60,11 @@ def test_a_prompt_leaves_the_rest_of_a_step_to_those_behind_it_while_others_deco
 
 def test_who_does_not_fit_into_the_step_does_not_bound_it() -> None:
     assert plan(decoding(64), decoding(16), prompt(90), decode_rows=1) == [1, 0, 64]
+
+
+def test_who_is_paused_gets_nothing_and_takes_nothing_from_the_others() -> None:
+    assert plan(paused(), decoding(64), paused(prefilling=True), prompt(90), decode_rows=1) == [0, 1, 0, 64]
+    assert plan(paused(), paused(prefilling=True)) == [0, 0]
 
 
 @given(kinds=st.lists(st.tuples(st.booleans(), st.integers(1, 300), st.integers(-5, 5)), max_size=20))

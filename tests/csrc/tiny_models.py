@@ -38,3 +38,8 @@ def tiny_vocabulary() -> _core.Vocabulary:
 def tiny_prompt(length: int, seed: int = 0) -> list[int]:
     """Random tokens of the tiny vocabulary."""
     return list(map(int, np.random.default_rng(seed).integers(0, len(tiny_vocabulary()), length)))
+
+
+def slow_model() -> _core.Model:
+    """Sixteen layers in scalar code: a chunk of 2000 tokens takes seconds, one layer of it a fraction."""
+    return tiny_model(n_layer=16, context_length=4096)

@@ -143,7 +143,7 @@ def test_equal_tokens_from_other_logits_are_no_repeat() -> None:
     assert (verdict.output.token_ids, verdict.output.logits_digest, verdict.repeated) == (True, False, False)
 
 
-@pytest.mark.parametrize("stop_reason", ["cancelled", "client_gone", "shutdown", "max_watts"])
+@pytest.mark.parametrize("stop_reason", ["cancelled", "client_gone", "shutdown", "max_watts", "max_joules", "deadline"])
 def test_one_ended_early_is_held_to_what_it_has(stop_reason: str) -> None:
     early = second(
         token_ids=(7, 8),

@@ -83,8 +83,8 @@ def test_a_meter_without_a_tree_is_none_with_the_reason(tmp_path: Path) -> None:
     assert "does not exist" in meter.reason
 
 
-def test_live_watts_need_a_second(source: EnergySource) -> None:
-    average = PowerAverage()
+def test_live_watts_need_a_whole_window(source: EnergySource) -> None:
+    average = PowerAverage(SECOND)
     average.add(make_reading(0.0, 0))
     average.add(make_reading(0.9, 90))
     assert average.watts is None
@@ -93,7 +93,7 @@ def test_live_watts_need_a_second(source: EnergySource) -> None:
 
 
 def test_live_watts_forget_what_is_long_past() -> None:
-    average = PowerAverage()
+    average = PowerAverage(SECOND)
     for tenth in range(11):
         average.add(make_reading(tenth / 10, tenth * 1.0))
     for tenth in range(1, 21):
@@ -102,7 +102,7 @@ def test_live_watts_forget_what_is_long_past() -> None:
 
 
 def test_live_watts_do_not_average_over_a_hole() -> None:
-    average = PowerAverage()
+    average = PowerAverage(SECOND)
     average.add(make_reading(0, 0))
     average.add(make_reading(2, None, epoch=1, error="gone"))
     average.add(make_reading(3, 5, epoch=1))

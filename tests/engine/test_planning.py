@@ -198,15 +198,29 @@ def test_more_threads_than_cpus_are_refused() -> None:
     assert refusal(InvalidRequest, threads=5).params["maximum"] == 4
 
 
-def test_watts_cannot_be_limited_without_a_meter() -> None:
-    error = refusal(EnergyUnavailable, limits={"max_watts": 25.0})
+@pytest.mark.parametrize("limit", ["max_watts", "max_joules"])
+def test_energy_cannot_be_limited_without_a_meter(limit: str) -> None:
+    error = refusal(EnergyUnavailable, limits={limit: 25.0})
     assert "udev rule" in error.message
-    make_plan(make_request(limits={"max_watts": 25.0}), energy=METER)
+    assert error.params["field"] == f"execution.limits.{limit}"
+    make_plan(make_request(limits={limit: 25.0}), energy=METER)
 
 
-def test_watts_cannot_be_limited_by_a_plan_that_measures_none() -> None:
+@pytest.mark.parametrize("limit", ["max_watts", "max_joules"])
+def test_energy_cannot_be_limited_by_a_plan_that_measures_none(limit: str) -> None:
     with pytest.raises(EnergyUnavailable, match="energy source is none"):
-        make_plan(make_request(limits={"max_watts": 25.0}, energy_source="none"), energy=METER)
+        make_plan(make_request(limits={limit: 25.0}, energy_source="none"), energy=METER)
+
+
+def test_throttling_needs_watts_to_throttle_to() -> None:
+    assert "needs limits.max_watts" in refusal(InvalidPlan, limits={"on_max_watts": "throttle"}).message
+    plan = make_plan(make_request(limits={"on_max_watts": "throttle", "max_watts": 25.0}), energy=METER)
+    assert plan.limits.on_max_watts == "throttle"
+
+
+def test_a_plan_says_how_limits_are_watched() -> None:
+    limits = make_plan().limits
+    assert (limits.watt_window_ms, limits.energy_sample_ms) == (1000, 50)
 
 
 def test_an_energy_source_that_does_not_work_is_refused_by_name() -> None:

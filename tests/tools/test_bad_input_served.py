@@ -67,6 +67,10 @@ def write_huge_counts(path: Path) -> Path:
         (("--quant", "q3"), 3, "unsupported_quantization"),
         (("--max-tokens", "-1"), 3, "invalid_request"),
         (("--max-watts", "25"), 7, "energy_unavailable"),
+        (("--max-joules", "25"), 7, "energy_unavailable"),
+        (("--on-max-watts", "throttle"), 3, "invalid_plan"),
+        (("--on-max-watts", "explode"), 3, "invalid_request"),
+        (("--deadline-ms", "0"), 3, "invalid_request"),
         (("--context-length", "4", "--prompt", "a prompt that is longer than the context"), 3, "prompt_too_long"),
     ],
 )

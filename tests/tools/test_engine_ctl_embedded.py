@@ -89,6 +89,7 @@ def test_inspect_and_plan_need_no_engine(tiny: Path, socket_path: Path) -> None:
         (("--model", "/nowhere.gguf"), "unknown_model", 4),
         (("--model", __file__), "invalid_model", 4),
         (("--max-watts", "25"), "energy_unavailable", 7),
+        (("--max-joules", "25"), "energy_unavailable", 7),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(

@@ -75,6 +75,15 @@ def test_the_products_example_makes_the_products_request(start_engine: StartEngi
     assert asked.execution.limits == Limits(max_watts=25.0)
 
 
+def test_the_flags_of_limits_reach_the_request(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers_in_full)
+    watts = ("--max-watts", "25", "--on-max-watts", "throttle")
+    flags = ("--model", "tiny", "--prompt", "a", *watts, "--max-joules", "40.5", "--deadline-ms", "1500")
+    engine_ctl("run", "--socket", str(socket_path), *flags)
+    expected = Limits(max_watts=25.0, on_max_watts="throttle", max_joules=40.5, deadline_ms=1500)
+    assert run_request(engine).execution.limits == expected
+
+
 def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: Path) -> None:
     engine = start_engine(answers_in_full)
     penalty = ("--repeat-penalty", "1.1", "--seed", "7")

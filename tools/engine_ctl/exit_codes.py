@@ -51,6 +51,8 @@ STOP_REASON_EXIT_CODES: dict[str, int] = {
     "stop_string": 0,
     "max_tokens": 0,
     "max_watts": 0,
+    "max_joules": 0,
+    "deadline": 0,
     "context_full": 0,
     "cancelled": INTERRUPTED,
     "client_gone": INTERRUPTED,

@@ -25,7 +25,7 @@ _EXECUTION = {
     "op_times": "op_times",
 }
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
-_LIMITS = ("max_tokens", "max_watts")
+_LIMITS = ("max_tokens", "max_watts", "on_max_watts", "max_joules", "deadline_ms")
 
 _FLAGS = (
     model_option,
@@ -47,7 +47,10 @@ _FLAGS = (
         "--prefix-cache", help="Reuse what was computed of earlier prompts that begin alike: off, on.  [default: off]"
     ),
     click.option("--max-tokens", type=int, help="Most tokens to generate.  [default: 512]"),
-    click.option("--max-watts", type=float, help="Stop when the execution draws more; refused where nothing measures."),
+    click.option("--max-watts", type=float, help="Most watts on average; refused where nothing measures."),
+    click.option("--on-max-watts", help="What to do at --max-watts: stop, throttle.  [default: stop]"),
+    click.option("--max-joules", type=float, help="Stop after this many joules; refused where nothing measures."),
+    click.option("--deadline-ms", type=int, help="Stop this long after the request, wherever the execution is."),
     click.option("--temperature", type=float, help="0 is greedy.  [default: 0]"),
     click.option("--top-k", type=int, help="Keep the k likeliest tokens; 0 keeps all.  [default: 0]"),
     click.option("--top-p", type=float, help="Keep the likeliest tokens up to this mass.  [default: 1]"),

@@ -1,0 +1,189 @@
+"""What the actors below tell of executions, carried into their accounts, to their clients, observers and records.
+
+The part of the control plane that serves its inbox from below: it may wait for the api server alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from actors.base import Inbox
+from actors.execution import Execution, ended_event
+from actors.executions import Executions
+from actors.mail import Mail
+from actors.messages import (
+    Addressed,
+    Admitted,
+    Advanced,
+    ControlEvent,
+    EnergyLimitReached,
+    EnergyRead,
+    ExecutionEvent,
+    FinishRecord,
+    Halted,
+    Preparing,
+    Queued,
+    QueueFull,
+    ReadEnergy,
+    Recorded,
+    RecorderRequest,
+    Started,
+    StartFailed,
+    Withdrawn,
+)
+from actors.observers import Observers
+from actors.ports import Outside
+from actors.questions import Questions
+from engine.machine import memory_peak_mb
+from engine.metric_totals import MetricTotals
+from protocol.answers import EngineMessage
+from protocol.codec import failed
+from protocol.errors import Overloaded, error_from_wire
+from protocol.events import EventBody, PreparingEvent, TokensEvent
+from protocol.record import ExecutionRecord, StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the progress of executions touches."""
+
+    energy_sampler: Inbox[ReadEnergy]
+    recorder: Inbox[RecorderRequest]
+    mail: Mail
+    observers: Observers
+    outside: Outside
+    questions: Questions
+    totals: MetricTotals
+
+
+class ExecutionProgress:
+    watts: float | None
+    """What the machine drew on average for the last execution that was measured."""
+    finished_total: int
+
+    def __init__(
+        self,
+        executions: Executions,
+        around: Around,
+        withdraw_soon: Callable[[Execution, StopReason], None],
+        concluded: Callable[[Execution], Awaitable[None]],
+    ) -> None:
+        """``concluded`` is awaited when an execution is no more, and its client has heard."""
+        self._executions = executions
+        self._around = around
+        self._withdraw_soon = withdraw_soon
+        self._concluded = concluded
+        self._ended: dict[str, ExecutionRecord] = {}
+        """What is being recorded."""
+        self.watts = None
+        self.finished_total = 0
+
+    async def on_event(self, event: ControlEvent) -> None:
+        match event:
+            case Advanced():
+                await self._advance(event)
+            case _:
+                await self._on_execution_event(self._executions[event.execution_id], event)
+
+    async def _on_execution_event(self, execution: Execution, event: ExecutionEvent) -> None:
+        match event:
+            case EnergyRead() | EnergyLimitReached() | Recorded():
+                await self._on_measured(execution, event)
+            case Queued():
+                self._around.recorder.put_nowait(execution.begin_record())
+                await self._around.mail.reply(execution.connection_id, execution.accepted())
+                await self._tell(execution, execution.accepted_event())
+            case QueueFull():
+                full = Overloaded(f"{event.queued} executions are queued", retry_after_ms=event.retry_after_ms)
+                await self._conclude(execution, failed(execution.request_id, full))
+            case Admitted():
+                execution.admit(event.admitted_ns)
+                await self._tell(execution, execution.admitted_event())
+            case Preparing():
+                self._executions.disturb()
+                await self._around.mail.reply(execution.connection_id, execution.progress(event.progress))
+                await self._tell(execution, PreparingEvent(progress=event.progress))
+            case Started():
+                execution.start(event)
+                execution.disturbed = self._around.questions.operating
+                await self._tell(execution, execution.started_event())
+            case StartFailed():
+                execution.fail(error_from_wire(event.code, event.message, event.params))
+                await self._finish(execution)
+            case Withdrawn() | Halted():
+                execution.end("cancelled")
+                await self._finish(execution)
+            case _:
+                assert_never(event)
+
+    async def _on_measured(self, execution: Execution, event: EnergyRead | EnergyLimitReached | Recorded) -> None:
+        match event:
+            case EnergyRead():
+                await self._on_energy(execution, event)
+            case EnergyLimitReached():
+                self._withdraw_soon(execution, event.limit)
+            case Recorded():
+                await self._on_recorded(execution, event)
+            case _:
+                assert_never(event)
+
+    async def _advance(self, event: Advanced) -> None:
+        """Pass tokens on: the path that runs dozens of times a second for each stream."""
+        replies: list[Addressed] = []
+        ended: list[Execution] = []
+        for advance in event.advances:
+            execution = self._executions[advance.execution_id]
+            tokens = execution.advance(advance.events)
+            if advance.events.prefill_start_ns is not None and self._measures(execution):
+                self._around.energy_sampler.put_nowait(execution.read_energy("start"))
+            if tokens is not None:
+                replies.append(Addressed(connection_id=execution.connection_id, message=tokens))
+                replies += self._around.observers.tell_of(execution, TokensEvent(tokens_total=len(execution.token_ids)))
+            if advance.events.stop_reason is not None:
+                ended.append(execution)
+        await self._around.mail.deliver(replies)
+        for execution in ended:
+            if execution.prefill_start_ns is not None and self._measures(execution):
+                self._around.energy_sampler.put_nowait(execution.read_energy("end"))
+            else:
+                await self._finish(execution)
+
+    def _measures(self, execution: Execution) -> bool:
+        return (
+            not self._around.outside.energy.reason and execution.plan.energy_source == self._around.outside.energy.name
+        )
+
+    async def _on_energy(self, execution: Execution, event: EnergyRead) -> None:
+        if event.moment == "start":
+            execution.energy_start = event.reading
+        else:
+            execution.energy_end = event.reading
+            await self._finish(execution)
+
+    async def _finish(self, execution: Execution) -> None:
+        """Have the record kept; the client hears of the end once it is."""
+        energy = self._around.outside.energy.report(
+            execution.plan.energy_source, execution.energy_start, execution.energy_end, execution.energy_share
+        )
+        record = execution.record(self._around.outside.domain.cpu_model, energy, memory_peak_mb())
+        self._ended[execution.execution_id] = record
+        self._around.totals.add(record, execution.token_times_ns)
+        self._around.recorder.put_nowait(FinishRecord(record=record))
+
+    async def _on_recorded(self, execution: Execution, event: Recorded) -> None:
+        record = self._ended.pop(execution.execution_id)
+        self.watts = record.metrics.watts_avg or self.watts
+        await self._tell(execution, ended_event(record))
+        await self._conclude(execution, execution.last_reply(record, event.problem))
+
+    async def _conclude(self, execution: Execution, reply: EngineMessage) -> None:
+        self._executions.remove(execution)
+        self.finished_total += 1
+        await self._around.mail.reply(execution.connection_id, reply)
+        await self._concluded(execution)
+
+    async def _tell(self, execution: Execution, body: EventBody) -> None:
+        """Tell whoever observes."""
+        await self._around.mail.deliver(self._around.observers.tell_of(execution, body))

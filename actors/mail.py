@@ -1,0 +1,26 @@
+"""Replies on their way to the api server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from actors.base import Inbox
+from actors.messages import Addressed, Deliver, ToApiServer
+from protocol.answers import EngineMessage, Failed
+
+
+class Mail:
+    def __init__(self, api_server: Inbox[ToApiServer], count_failure: Callable[[str], None]) -> None:
+        """``count_failure`` is called with the code of each error that goes out."""
+        self._api_server = api_server
+        self._count_failure = count_failure
+
+    async def reply(self, connection_id: int, message: EngineMessage) -> None:
+        if isinstance(message, Failed):
+            self._count_failure(message.code)
+        await self.deliver([Addressed(connection_id=connection_id, message=message)])
+
+    async def deliver(self, replies: Sequence[Addressed]) -> None:
+        """All in one message."""
+        if replies:
+            await self._api_server.put(Deliver(replies=tuple(replies)))

@@ -61,6 +61,20 @@ def test_a_sequence_runs_to_its_limit(bench: Bench, tiny: Path) -> None:
     assert bench.registry.resolve(str(tiny)).tokenizer.decode(events.token_ids) == events.text
 
 
+def test_who_runs_alone_has_all_the_computing_and_its_operations_if_asked(bench: Bench, tiny: Path) -> None:
+    plain, timed = bench.run(tiny, sequence_id=1), bench.run(tiny, sequence_id=2, op_times=True)
+    assert plain.compute_time is not None
+    assert timed.compute_time is not None
+    assert plain.compute_time.share == timed.compute_time.share == 1.0
+    assert plain.compute_time.operation_ns is None
+    assert timed.compute_time.operation_ns is not None
+    assert sum(timed.compute_time.operation_ns.values()) == timed.compute_time.own_ns
+    work = bench.backend.statistics().work
+    assert work is not None
+    assert work.busy_ns == plain.compute_time.own_ns + timed.compute_time.own_ns
+    assert (work.steps, work.decode_rows) == (16, 14)
+
+
 def test_the_same_plan_gives_the_same_bits(bench: Bench, tiny: Path) -> None:
     first, second = bench.run(tiny, sequence_id=1), bench.run(tiny, sequence_id=2)
     assert first.token_ids == second.token_ids

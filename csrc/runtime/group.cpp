@@ -142,7 +142,8 @@ void Group::account(std::int64_t began_ns) {
     before += member.cost;
     member.compute_ns += share.of(now_ns - began_ns);
     if (!member.operation_ns) continue;
-    for (std::size_t i = 0; i < clock_.times().size(); ++i) (*member.operation_ns)[i] += share.of(clock_.times()[i]);
+    model::OperationTimes& times = *member.operation_ns;
+    for (std::size_t i = 0; i < times.size(); ++i) times[i] += share.of(clock_.times()[i]);
   }
   busy_ns_ += now_ns - began_ns;
 }

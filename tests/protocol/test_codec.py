@@ -120,7 +120,7 @@ def test_allowed_values_are_listed_where_they_can_be() -> None:
     content = run_with(limits={"max_watts": 5.0, "on_max_watts": "explode"})
     with pytest.raises(InvalidRequest) as refused:
         client_message(content)
-    assert refused.value.params["allowed"] == "'stop'"
+    assert refused.value.params["allowed"] == "'stop' or 'throttle'"
 
 
 def test_many_faults_are_told_in_one_bounded_error() -> None:

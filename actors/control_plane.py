@@ -18,18 +18,17 @@ from typing import TypeVar, assert_never
 
 import trio
 
+from actors.availability import backend_refusal, require_watch
 from actors.base import Actor, Inbox
 from actors.deadlines import Deadlines
 from actors.execution import Execution
 from actors.execution_progress import Around, ExecutionProgress
 from actors.executions import Executions
-from actors.faults import ENERGY_SAMPLER, EXECUTOR
 from actors.jobs import Jobs
 from actors.limits import Limits
 from actors.mail import Mail
 from actors.messages import (
     Abandon,
-    AskedMessage,
     ClientRequest,
     ControlEvent,
     ControlRequest,
@@ -52,13 +51,10 @@ from engine.metric_totals import MetricTotals
 from protocol.answers import Done, Failed, MetricsReport, StatusReport
 from protocol.codec import failed
 from protocol.errors import (
-    BackendUnavailable,
-    EnergyUnavailable,
     Overloaded,
     ShuttingDown,
     UnknownExecution,
 )
-from protocol.plan import ExecutionPlan
 from protocol.record import StopReason
 from protocol.requests import (
     Cancel,
@@ -166,26 +162,13 @@ class ControlPlane(Actor):
         request_id = request.message.request_id
         if self._stopping:
             await self._mail.reply(request.connection_id, failed(request_id, ShuttingDown("the engine is stopping")))
-        elif reason := self._refusal(request.message):
+        elif reason := backend_refusal(request.message, self._faults.failed):
             await self._mail.reply(request.connection_id, failed(request_id, reason))
         elif len(self._executions) + len(self._jobs) >= self._limits.max_executions:
             full = Overloaded(f"{self._limits.max_executions} requests are in progress", retry_after_ms=_RETRY_MS)
             await self._mail.reply(request.connection_id, failed(request_id, full))
         else:
             self._jobs.begin(self.nursery, request.connection_id, request_id, work)
-
-    def _refusal(self, message: AskedMessage) -> BackendUnavailable | None:
-        """Why what needs the backend cannot be had any more."""
-        reason = self._faults.failed.get(EXECUTOR)
-        if reason is None or not isinstance(message, Run | Replay | Evaluate):
-            return None
-        return BackendUnavailable(f"the backend failed ({reason}); start the engine again", reason=reason)
-
-    def _require_watch(self, plan: ExecutionPlan) -> None:
-        """Raises EnergyUnavailable: nobody is left who would hold the execution to its limit."""
-        reason = self._faults.failed.get(ENERGY_SAMPLER)
-        if reason is not None and plan.limits.of_energy:
-            raise EnergyUnavailable(f"the {ENERGY_SAMPLER} failed ({reason}); start the engine again", reason=reason)
 
     async def _on_job_ended(self, connection_id: int, failure: Failed | None) -> None:
         if failure is not None:
@@ -195,7 +178,7 @@ class ControlPlane(Actor):
     async def _prepare(self, request: ClientRequest, decide: Callable[[Asked], Prepared], asked: Asked) -> None:
         """Freeze the plan in a worker thread, then queue the execution."""
         prepared = await trio.to_thread.run_sync(decide, asked, limiter=self._workers, abandon_on_cancel=True)
-        self._require_watch(prepared.plan)
+        require_watch(prepared.plan, self._faults.failed)
         # Nothing may be queued for a client that went, or an engine that began to stop, just now.
         await trio.lowlevel.checkpoint_if_cancelled()
         await self._enqueue(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.base import RestartableActor
 from actors.faults import Faults
 from actors.supervisor import RestartLimit, Supervisor
 from actors.system import running
-from engine.backend import SequenceEvents
+from engine.backend import LoadedModel, SequenceEvents
 from engine.energy.source import EnergyReading
 from engine.operation import Operation
 from protocol.client import Client
@@ -115,8 +116,8 @@ async def test_a_failed_backend_ends_what_was_with_it_and_a_fresh_one_takes_the_
 async def test_without_another_backend_runs_are_refused_and_all_else_goes_on(
     following: trio.Nursery, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = BrokenBackend()
-    async with running(make_system(broken)) as system, system.client() as client:
+    broken, records = BrokenBackend(), FakeRecords()
+    async with running(make_system(broken, records=records)) as system, system.client() as client:
         stream = await started(client, broken, following)
         broken.emit(1, "lost")
         await stream.ended.wait()
@@ -124,6 +125,7 @@ async def test_without_another_backend_runs_are_refused_and_all_else_goes_on(
         with pytest.raises(BackendUnavailable, match="the run loop is gone") as refused:
             await record_of(client, make_request())
         assert refused.value.params["reason"]
+        assert len(records.begun) == 1  # it was refused before it was accepted
         assert (await client.tokenize("tiny", "ab")).pieces == ("a", "b")
         assert len((await client.list_models()).models) == 1
         status = await client.status()
@@ -179,6 +181,63 @@ async def test_a_load_that_fails_in_an_unknown_way_ends_only_what_waits_for_it(f
         ]
 
 
+class UnreliableBackend(FakeBackend):
+    """May break wherever it is called; where it does not, it answers at once."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__(answer=("a", "b"))
+        self._chance = chance
+
+    def loaded(self, plan: ExecutionPlan) -> FakeModel | None:
+        self._maybe_break()
+        return super().loaded(plan)
+
+    def submit(self, *arguments: Any, **named: Any) -> None:
+        self._maybe_break()
+        super().submit(*arguments, **named)
+        self._maybe_break()
+
+    def drain(self) -> list[SequenceEvents]:
+        self._maybe_break()
+        drained = super().drain()
+        self._maybe_break()
+        return drained
+
+    def release(self, model: LoadedModel) -> None:
+        self._maybe_break()
+        super().release(model)
+
+    def cancel(self, sequence_id: int) -> None:
+        self._maybe_break()
+        super().cancel(sequence_id)
+
+    def _maybe_break(self) -> None:
+        if self._chance.random() < 0.02:
+            raise RuntimeError("it broke")
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_wherever_a_backend_breaks_everyone_is_answered(seed: int) -> None:
+    chance = random.Random(seed)
+    records = FakeRecords()
+    system = make_system(UnreliableBackend(chance), records=records, replace_backend=lambda: UnreliableBackend(chance))
+    streams = [Stream() for _ in range(40)]
+    async with running(system) as system, system.client() as client:
+        with trio.fail_after(30):
+            async with trio.open_nursery() as runs:
+                for number, stream in enumerate(streams):
+                    request = make_request(model=f"tiny-{number % 3}", max_sequences=4)
+                    runs.start_soon(stream.follow, client, request)
+        await until(lambda: system.statistics().scheduler.admitted == 0)
+        assert (await client.status()).executions == ()
+    for stream in streams:
+        assert stream.error is None or isinstance(stream.error, InternalError | BackendUnavailable)
+        assert stream.error is not None or stream.record.result == "ab"
+    # A run that was refused before it was accepted has no record; every other has one.
+    assert set(records.begun) == {record.execution_id for record in records.finished}
+    assert any(stream.error is None for stream in streams)
+
+
 # --- the energy sampler and its meter ---------------------------------------------------------------------------------
 
 
@@ -198,18 +257,21 @@ async def test_an_execution_goes_on_without_its_energy_and_the_next_one_has_it(b
 
 
 async def test_a_failed_watch_leaves_what_runs_without_its_energy(
-    following: trio.Nursery, autojump_clock: MockClock
+    following: trio.Nursery, mock_clock: MockClock
 ) -> None:
+    mock_clock.rate = 1.0
     backend, meter = FakeBackend(), BrokenMeter(max_interval_s=60.0, broken_reads={2})
     system = make_system(backend, FakeDomain(energy_source="rapl"), meter)
     async with running(system) as system, system.client() as client:
         stream = await started(client, backend, following)
         backend.emit(1, "a")
         await until(lambda: meter.reads == 1)
-        await trio.sleep(61)
-        assert meter.reads == 2
-        await trio.sleep(60)
-        assert meter.reads == 3  # the watch goes on
+        await wait_all_tasks_blocked()
+        mock_clock.jump(60)
+        await until(lambda: meter.reads == 2)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(60)
+        await until(lambda: meter.reads == 3)  # the watch goes on
         backend.emit(1, "b", stop="eos")
         await stream.ended.wait()
         assert stream.record.result == "ab"

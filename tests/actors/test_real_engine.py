@@ -10,9 +10,11 @@ import pytest
 import trio
 
 from actors.system import open_system, running
+from engine.backend import SequenceEvents
 from engine.config import EngineConfig
+from engine.cpu_backend import CpuBackend
 from protocol.client import Client, connect
-from protocol.errors import InvalidModel, PromptTooLong, UnknownModel, UnsupportedBackend
+from protocol.errors import InternalError, InvalidModel, PromptTooLong, UnknownModel, UnsupportedBackend
 from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Sampling, Stop
 from protocol.record import ExecutionRecord
 from tests.actors.engine_factory import Stream, collect, record_of, until
@@ -53,6 +55,28 @@ async def test_the_same_answer_with_and_without_a_socket(model: Path, tmp_path: 
     assert alone.metrics.tokens_total == len(alone.token_ids) > 0
     assert alone.metrics.energy.kind == "unavailable"
     assert alone.metrics.energy.reason
+
+
+async def test_after_a_failed_backend_a_fresh_one_gives_the_same_answer(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drain, failures = CpuBackend.drain, [RuntimeError("the run loop is gone")]
+
+    def drain_or_fail(backend: CpuBackend) -> list[SequenceEvents]:
+        if failures:
+            raise failures.pop()
+        return drain(backend)
+
+    async with real_client(tmp_path) as client:
+        expected = await record_of(client, request(model))
+        monkeypatch.setattr(CpuBackend, "drain", drain_or_fail)
+        with pytest.raises(InternalError, match="the run loop is gone"):
+            await record_of(client, request(model))
+        again = await record_of(client, request(model))
+        assert (again.result, again.logits_digest) == (expected.result, expected.logits_digest)
+        status = await client.status()
+        assert [fault.consequence for fault in status.faults] == ["restarted"]
+        assert len(status.models_loaded) == 1
 
 
 async def test_a_finished_execution_is_replayed_from_its_record(model: Path, tmp_path: Path) -> None:

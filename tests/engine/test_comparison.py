@@ -221,7 +221,7 @@ def test_an_experiment_refuses_what_was_not_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["quantisation", "limits.max_joules", "hardware.cpu_model", "", "limits.", "prompt_token_ids"]
+    "field", ["quantisation", "limits.max_parsecs", "hardware.cpu_model", "", "limits.", "prompt_token_ids"]
 )
 def test_an_experiment_names_fields_of_the_plan(field: str) -> None:
     with pytest.raises(InvalidRequest, match="no field") as error:

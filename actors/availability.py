@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from actors.faults import ENERGY_SAMPLER, EXECUTOR
-from actors.messages import AskedMessage
 from protocol.errors import BackendUnavailable, EnergyUnavailable
 from protocol.plan import ExecutionPlan
-from protocol.requests import Evaluate, Replay, Run
+from protocol.requests import AskedMessage, Evaluate, Replay, Run
 
 
 def backend_refusal(message: AskedMessage, failed: Mapping[str, str]) -> BackendUnavailable | None:

@@ -13,29 +13,7 @@ from protocol.model import Value
 from protocol.plan import ExecutionPlan, Limits
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, WeightsReport
-from protocol.requests import (
-    Cancel,
-    ClearPrefixCache,
-    Detokenize,
-    Evaluate,
-    ListCached,
-    ListModels,
-    Metrics,
-    ModelInfo,
-    Plan,
-    PullModel,
-    Quantize,
-    RecordQuestion,
-    RemoveCached,
-    Replay,
-    Run,
-    Shutdown,
-    Status,
-    Subscribe,
-    Tokenize,
-    Unsubscribe,
-    VerifyCached,
-)
+from protocol.requests import AskedMessage
 
 # --- to the api server, from below -----------------------------------------------------------------------------------
 
@@ -61,32 +39,6 @@ class Drained(Value):
 ToApiServer = Deliver | Drained
 
 # --- to the control plane, from above --------------------------------------------------------------------------------
-
-
-AskedMessage = (
-    Run
-    | Plan
-    | Cancel
-    | Status
-    | Metrics
-    | ListModels
-    | ModelInfo
-    | PullModel
-    | Tokenize
-    | Detokenize
-    | Quantize
-    | Evaluate
-    | ListCached
-    | RemoveCached
-    | VerifyCached
-    | ClearPrefixCache
-    | Replay
-    | RecordQuestion
-    | Subscribe
-    | Unsubscribe
-    | Shutdown
-)
-"""Every client message but ``Hello``, which the connection answers itself."""
 
 
 class ClientRequest(Value):

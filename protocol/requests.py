@@ -234,9 +234,8 @@ class Shutdown(Request):
     drain_s: DrainSeconds = 0.0
 
 
-ClientMessage = (
-    Hello
-    | Run
+AskedMessage = (
+    Run
     | Plan
     | Cancel
     | Status
@@ -258,4 +257,6 @@ ClientMessage = (
     | Unsubscribe
     | Shutdown
 )
+"""Every client message but ``Hello``."""
+ClientMessage = Hello | AskedMessage
 TaggedClientMessage = Annotated[ClientMessage, Field(discriminator="type")]

@@ -140,7 +140,9 @@ class ExecutionProgress:
                 self._around.energy_sampler.put_nowait(execution.read_energy("start"))
             if tokens is not None:
                 replies.append(Addressed(connection_id=execution.connection_id, message=tokens))
-                replies += self._around.observers.tell_of(execution, TokensEvent(tokens_total=len(execution.token_ids)))
+                if self._around.observers.present:
+                    made = TokensEvent(tokens_total=len(execution.token_ids))
+                    replies += self._around.observers.tell_of(execution, made)
             if advance.events.stop_reason is not None:
                 ended.append(execution)
         await self._around.mail.deliver(replies)

@@ -50,6 +50,11 @@ class Observers:
         self._lasting: deque[_Told] = deque(maxlen=KEPT_EVENTS)
         self._sequence = 0
 
+    @property
+    def present(self) -> bool:
+        """Whether anybody observes: what does not last need not be made else."""
+        return bool(self._subscriptions)
+
     def subscribe(self, connection_id: int, request: Subscribe) -> list[Addressed]:
         """What to tell at once: that it is subscribed, and what it asked to have replayed."""
         self._subscriptions[connection_id, request.request_id] = request.wanted

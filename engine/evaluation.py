@@ -76,7 +76,7 @@ class Evaluation:
             model = self._load(plan, held)
             base = None if against is None else self._load(against, held)
             began = time.monotonic()
-            evaluation = self._evaluate(plan, model, base, read)
+            evaluation = self._evaluate(plan, artifact, (model, base), read)
             duration_s = time.monotonic() - began
         try:
             quality = text_quality(evaluation)
@@ -123,10 +123,14 @@ class Evaluation:
         return model
 
     def _evaluate(
-        self, plan: ExecutionPlan, model: CpuModel, base: CpuModel | None, tokens: list[int]
+        self,
+        plan: ExecutionPlan,
+        artifact: ModelArtifact,
+        models: tuple[CpuModel, CpuModel | None],
+        tokens: list[int],
     ) -> _core.TextEvaluation:
-        name = plan.model_ref.name
-        tokenizer = self._planner.registry.resolve(plan.model_ref.path).tokenizer
+        model, base = models
+        tokenizer = artifact.tokenizer
         evaluation = _core.TextEvaluation(
             model.model,
             None if base is None else base.model,
@@ -137,7 +141,7 @@ class Evaluation:
             kv_cache=plan.kv_cache,
         )
         self._begin(_Reading(evaluation))
-        return _run(evaluation, name)
+        return _run(evaluation, artifact.name)
 
 
 def _run(evaluation: _core.TextEvaluation, name: str) -> _core.TextEvaluation:

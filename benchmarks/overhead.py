@@ -1,14 +1,19 @@
 """What the runtime costs: decoding through the socket against the run loop with no client attached.
 
-Both run the same prompt and the same number of tokens, in turn, so that a drift of the machine meets both alike. Rates
-are taken between the first and the last token: by the run loop's own clock, and for the socket also by the client's.
+Both run the same prompts and the same number of tokens, in turn, so that a drift of the machine meets both alike. A
+rate is a sequence's own, between its first and its last token, by the run loop's clock: the median over those side by
+side. Everything that an engine does by default is on: records, metrics, events that last.
 """
 
 from __future__ import annotations
 
 import select
-import time
+import statistics
+from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
+
+import trio
 
 from benchmarks.report import Figure
 from benchmarks.served import served_engine
@@ -16,112 +21,118 @@ from benchmarks.setting import Setting
 from engine import _core
 from engine.config import default_config
 from engine.models import ModelRegistry
-from protocol.answers import Finished, Tokens
-from protocol.blocking import BlockingClient
+from protocol.answers import Finished
+from protocol.client import Client, connect
 from protocol.plan import ExecutionPlan, ExecutionRequest, Limits, RunRequest, Stop, Stream
-from protocol.record import ExecutionRecord
 
 PROMPT = "The history of computing began long before the modern computer, with people who"
 TOKENS = 256
-ROUNDS = 9
+ROUNDS = 15
+SIDE_BY_SIDE = (1, 16)
 
 
 def measure(setting: Setting) -> list[Figure]:
     """Figures for the default flush interval, which has a bound, and for none."""
-    with served_engine() as socket, BlockingClient.connect(socket) as client:
-        return [
-            *_compare(client, setting.model, Stream().flush_ms, bound=0.97),
-            *_compare(client, setting.model, 0, bound=None),
-        ]
+    with served_engine() as socket:
+        return trio.run(_measure, socket, setting.model)
 
 
-def _compare(client: BlockingClient, model: str, flush_ms: int, bound: float | None) -> list[Figure]:
-    request = RunRequest(
-        model=model,
-        prompt=PROMPT,
-        execution=ExecutionRequest(
-            limits=Limits(max_tokens=TOKENS), stop=Stop(eos=False), stream=Stream(flush_ms=flush_ms)
-        ),
+async def _measure(socket: Path, model: str) -> list[Figure]:
+    figures: list[Figure] = []
+    async with connect(socket) as client:
+        for sequences in SIDE_BY_SIDE:
+            figures += await _compare(client, _request(model, sequences, Stream().flush_ms), sequences, bound=0.97)
+            figures += await _compare(client, _request(model, sequences, 0), sequences, bound=None)
+    return figures
+
+
+def _request(model: str, sequences: int, flush_ms: int) -> RunRequest:
+    execution = ExecutionRequest(
+        max_sequences=max(SIDE_BY_SIDE),
+        limits=Limits(max_tokens=TOKENS),
+        stop=Stop(eos=False),
+        stream=Stream(flush_ms=flush_ms),
     )
-    accepted = _through_socket(client, request)[0]
-    bare = _BareLoop(accepted.plan, accepted.prompt_token_ids)
-    bare.rate()  # warm, like the engine after its first run
-    loop, served, seen = [], [], []
+    return RunRequest(model=model, prompt=PROMPT, execution=execution)
+
+
+async def _compare(client: Client, request: RunRequest, sequences: int, bound: float | None) -> list[Figure]:
+    plan = (await client.plan(request)).plan
+    bare = _BareLoop(plan)
+    await _through_socket(client, request, sequences)
+    bare.rate(sequences)  # warm, like the engine after its first run
+    loop, served = [], []
     for _ in range(ROUNDS):
-        loop.append(bare.rate())
-        record, client_rate = _through_socket(client, request)
-        if record.metrics.decode_tokens_per_sec is None:
-            raise RuntimeError("the run decoded nothing")
-        served.append(record.metrics.decode_tokens_per_sec)
-        seen.append(client_rate)
+        loop.append(bare.rate(sequences))
+        served.append(await _through_socket(client, request, sequences))
     bare.close()
-    label = f"flush_ms {flush_ms}, {accepted.plan.threads} threads"
+    label = f"{sequences} sequences, flush_ms {plan.stream.flush_ms}, {plan.threads} threads"
     ratios = [a / b for a, b in zip(served, loop, strict=True)]
     return [
         Figure(f"run loop alone, {label}", "tokens/s", loop),
         Figure(f"through the socket, {label}", "tokens/s", served),
-        Figure(f"through the socket, seen by the client, {label}", "tokens/s", seen),
         Figure(f"through the socket / run loop alone, {label}", "ratio", ratios, at_least=bound),
     ]
 
 
-def _through_socket(client: BlockingClient, request: RunRequest) -> tuple[ExecutionRecord, float]:
-    first_ns, first_count, received = 0, 0, 0
-    for message in client.run(request):
-        if isinstance(message, Tokens):
-            received += len(message.token_ids)
-            if not first_ns:
-                first_ns, first_count = time.monotonic_ns(), received
-        if isinstance(message, Finished):
-            seconds = (time.monotonic_ns() - first_ns) / 1e9
-            return message.record, (received - first_count) / seconds
-    raise RuntimeError("the run did not finish")
+async def _through_socket(client: Client, request: RunRequest, sequences: int) -> float:
+    rates: list[float] = []
+
+    async def run() -> None:
+        async with aclosing(client.run(request)) as messages:
+            async for message in messages:
+                if isinstance(message, Finished) and message.record.metrics.decode_tokens_per_sec is not None:
+                    rates.append(message.record.metrics.decode_tokens_per_sec)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(sequences):
+            nursery.start_soon(run)
+    if len(rates) != sequences:
+        raise RuntimeError("a run decoded nothing")
+    return statistics.median(rates)
 
 
 class _BareLoop:
-    """The run loop in this process, nobody reading its events until the end."""
+    """The run loop in this process, nobody taking notice of its events but of the last."""
 
-    def __init__(self, plan: ExecutionPlan, prompt: tuple[int, ...]) -> None:
+    def __init__(self, plan: ExecutionPlan) -> None:
         artifact = ModelRegistry(default_config()).resolve(plan.model_ref.path)
         self._model = _core.Model.load(str(Path(plan.model_ref.path)), plan.backend, plan.threads)
         self._vocabulary = artifact.tokenizer.vocabulary
+        self._prompt = artifact.tokenizer.encode(PROMPT)
         self._loop = _core.RunLoop()
         self._plan = plan
-        self._prompt = prompt
         self._runs = 0
 
-    def rate(self) -> float:
-        """Tokens a second between the first and the last."""
-        plan = self._plan
-        self._runs += 1
-        self._loop.submit(
-            self._runs,
-            self._model,
-            self._prompt,
-            threads=plan.threads,
-            spin_us=plan.spin_us,
-            prefill_chunk=plan.batch.prefill_chunk,
-            context_length=plan.batch.context_length,
-            max_tokens=plan.limits.max_tokens,
-            temperature=0.0,
-            top_k=0,
-            top_p=1.0,
-            min_p=0.0,
-            repeat_penalty=1.0,
-            repeat_last_n=0,
-            seed=0,
-            eos_token_ids=(),
-            stop_strings=(),
-            vocabulary=self._vocabulary,
-            flush_ms=3_600_000,
-        )
-        times: list[int] = []
-        while True:
+    def rate(self, sequences: int) -> float:
+        """Tokens a second of a sequence among so many, between its first and its last."""
+        times: dict[int, list[int]] = {}
+        for _ in range(sequences):
+            self._runs += 1
+            times[self._runs] = []
+            self._submit(self._runs)
+        running = set(times)
+        while running:
             select.select([self._loop.event_fd], [], [])
             for events in self._loop.drain():
-                times += events.token_times_ns
+                times[events.sequence_id] += events.token_times_ns
                 if events.stop_reason is not None:
-                    return (len(times) - 1) / ((times[-1] - times[0]) / 1e9)
+                    running.discard(events.sequence_id)
+        return statistics.median(_rate(each) for each in times.values())
+
+    def _submit(self, sequence_id: int) -> None:
+        plan = self._plan
+        self._loop.submit(
+            sequence_id, self._model, self._prompt, threads=plan.threads, spin_us=plan.spin_us,
+            prefill_chunk=plan.batch.prefill_chunk, context_length=plan.batch.context_length,
+            max_tokens=plan.limits.max_tokens, temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, repeat_penalty=1.0,
+            repeat_last_n=0, seed=0, eos_token_ids=(), stop_strings=(), vocabulary=self._vocabulary,
+            flush_ms=3_600_000,
+        )  # fmt: skip
 
     def close(self) -> None:
         self._loop.close()
+
+
+def _rate(times_ns: Sequence[int]) -> float:
+    return (len(times_ns) - 1) / ((times_ns[-1] - times_ns[0]) / 1e9)

@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.soak [--model NAME] [--clients 64] [--minutes 10]
 
 Each client asks one prompt after the other and checks its tokens against those of a run alone. Beside them one client
-reads nothing for long (it alone gets ``slow_consumer``), and one connects, asks and hangs up at once, over and over.
+observes all executions and reads nothing for long (it alone gets ``slow_consumer``), and one connects, asks and hangs
+up at once, over and over.
 Memory is what only this process has (RssAnon and swap), sampled every five seconds from the end of the first minute.
 """
 
@@ -13,7 +14,6 @@ import argparse
 import itertools
 import statistics
 import sys
-from collections import Counter
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 import trio
 
 from benchmarks.served import ServedEngine, served_from
+from benchmarks.stalled_reader import StalledReader
 from protocol.answers import Finished, Tokens
 from protocol.client import Client, connect
 from protocol.errors import EngineError
@@ -41,7 +42,6 @@ class Tally:
     finished: int = 0
     tokens: int = 0
     problems: list[str] = field(default_factory=list)
-    stalled: Counter[str] = field(default_factory=Counter)
     hung_up: int = 0
     memory_kib: list[int] = field(default_factory=list)
 
@@ -82,24 +82,6 @@ async def ask(socket: Path, model: str, first: int, tally: Tally) -> None:
                 tally.problems.append(f"client {first}: other tokens than alone")
 
 
-async def stall(socket: Path, model: str, tally: Tally) -> None:
-    """Asks for much, and reads what came only long after."""
-    while True:
-        with suppress(EngineError, trio.BrokenResourceError, OSError):
-            async with connect(socket) as client:
-                wanted = ExecutionRequest(max_sequences=64, limits=Limits(max_tokens=4000), stop=Stop(eos=False))
-                request = RunRequest(model=model, prompt="Count.", execution=wanted)
-                async with aclosing(client.run(request)) as messages:
-                    await anext(messages)
-                    await trio.sleep(60)
-                    try:
-                        async for _ in messages:
-                            pass
-                        tally.stalled["finished"] += 1
-                    except EngineError as error:
-                        tally.stalled[error.code] += 1
-
-
 async def flap(socket: Path, model: str, tally: Tally) -> None:
     while True:
         with suppress(EngineError, OSError):
@@ -122,8 +104,8 @@ def memory_kib(process_id: int) -> int:
     return sum(int(sizes[name].split()[0]) for name in ("RssAnon", "VmSwap"))
 
 
-async def soak(engine: ServedEngine, model: str, clients: int, seconds: float) -> Tally:
-    tally = Tally()
+async def soak(engine: ServedEngine, stalled: StalledReader, clients: int, seconds: float) -> Tally:
+    tally, model = Tally(), stalled.model
     async with connect(engine.socket) as client:
         for number in range(VARIANTS):
             tally.expected[number] = await tokens_of(client, request_of(number, model))
@@ -131,7 +113,7 @@ async def soak(engine: ServedEngine, model: str, clients: int, seconds: float) -
         async with trio.open_nursery() as nursery:
             for number in range(clients):
                 nursery.start_soon(ask, engine.socket, model, number, tally)
-            nursery.start_soon(stall, engine.socket, model, tally)
+            nursery.start_soon(stalled.stall)
             nursery.start_soon(flap, engine.socket, model, tally)
             nursery.start_soon(sample, engine, tally)
     return tally
@@ -144,20 +126,23 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     arguments = parser.parse_args()
     with TemporaryDirectory(prefix="engine-") as folder, served_from(Path(folder)) as engine:
-        tally = trio.run(soak, engine, arguments.model, arguments.clients, arguments.minutes * 60)
+        stalled = StalledReader(engine.socket, arguments.model)
+        tally = trio.run(soak, engine, stalled, arguments.clients, arguments.minutes * 60)
         alive = engine.process.poll() is None
+    problems = tally.problems + stalled.problems
     third = max(1, len(tally.memory_kib) // 3)
     begin, end = (statistics.median(part) for part in (tally.memory_kib[:third], tally.memory_kib[-third:]))
     growth = end / begin - 1
     sys.stdout.write(
         f"{arguments.clients} clients, {arguments.minutes:g} minutes: {tally.finished} answers, {tally.tokens} tokens, "
-        f"{len(tally.problems)} problems\n"
-        f"stalled reader: {dict(tally.stalled)}; hung up at once: {tally.hung_up}\n"
+        f"{len(problems)} problems\n"
+        f"stalled reader: {dict(stalled.outcomes)}, at most {stalled.most_unread_bytes / 2**20:.1f} MiB unread; "
+        f"hung up at once: {tally.hung_up}\n"
         f"memory: {begin / 1024:.1f} MiB in the first third, {end / 1024:.1f} in the last: {growth:+.2%}\n"
     )
-    for problem in tally.problems[:20]:
+    for problem in problems[:20]:
         sys.stdout.write(problem + "\n")
-    raise SystemExit(bool(tally.problems) or not alive or abs(growth) > _SLOPE_LIMIT)
+    raise SystemExit(bool(problems) or not alive or abs(growth) > _SLOPE_LIMIT)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ async def test_one_drain_is_one_message_and_frees_the_slots_of_what_ended(stage:
     await until(lambda: stage.backend.live == {1, 2})
     stage.backend.emit(1, "x", "y", stop="eos")
     stage.backend.emit(2, "z")
-    await until(lambda: stage.freed == ["a"])
+    await until(lambda: stage.freed == ["a"] and stage.kinds()[-1] == "Advanced")
     advanced = stage.told[-1]
     assert isinstance(advanced, Advanced)
     assert [(one.execution_id, one.events.text) for one in advanced.advances] == [("a", "xy"), ("b", "z")]
@@ -122,7 +122,7 @@ async def test_a_failed_load_is_told_to_all_who_waited_and_may_be_tried_again(st
     await stage.start("b")
     await wait_all_tasks_blocked()
     stage.backend.may_load.set()
-    await until(lambda: sorted(stage.freed) == ["a", "b"])
+    await until(lambda: sorted(stage.freed) == ["a", "b"] and bool(stage.told))
     failed = stage.told[0]
     assert isinstance(failed, StartFailed)
     assert (failed.code, failed.message, failed.params) == ("invalid_model", "torn", {"path": "/x"})
@@ -134,7 +134,7 @@ async def test_a_failed_load_is_told_to_all_who_waited_and_may_be_tried_again(st
 async def test_a_refused_submit_frees_its_slot(stage: Stage) -> None:
     stage.backend.submit_errors = [InvalidPlan("a chunk of no tokens")]
     await stage.start("a")
-    await until(lambda: stage.freed == ["a"])
+    await until(lambda: stage.freed == ["a"] and bool(stage.told))
     assert stage.kinds() == ["StartFailed"]
     assert stage.backend.holds == 0
 
@@ -151,7 +151,7 @@ async def test_where_memory_is_short_a_load_gets_the_chance_to_make_room(stage: 
 async def test_where_no_room_can_be_made_it_is_told(stage: Stage) -> None:
     stage.backend.submit_errors = [OutOfMemoryBudget("no room for its KV cache")]
     await stage.start("a")
-    await until(lambda: stage.freed == ["a"])
+    await until(lambda: stage.freed == ["a"] and bool(stage.told))
     assert stage.kinds() == ["StartFailed"]
     await until(lambda: stage.backend.holds == 0)
 
@@ -209,7 +209,7 @@ async def test_a_halt_while_loading_is_answered_before_the_load_ends(stage: Stag
     await stage.start("a")
     await stage.start("b")
     await stage.halt("a")
-    await until(lambda: stage.freed == ["a"])
+    await until(lambda: stage.freed == ["a"] and bool(stage.told))
     assert isinstance(stage.told[0], Halted)
     stage.backend.may_load.set()
     await until(lambda: len(stage.backend.prompts) == 1)

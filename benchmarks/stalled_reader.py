@@ -19,12 +19,14 @@ from protocol.replies import is_last
 from protocol.requests import PROTOCOL_VERSION, Hello, Run, Subscribe
 
 _STALL_S = 20.0
-_RUN, _SUBSCRIPTION = 1, 2
+_RUN = 1
+_SUBSCRIPTIONS = range(2, 10)
+"""So many that a second or two of the events of dozens of streams fill the outbox."""
 
 
 @dataclass
 class StalledReader:
-    """Runs one execution and observes those of all: the events of dozens of streams fill its outbox in seconds."""
+    """Runs one execution, and observes those of all."""
 
     socket: Path
     model: str
@@ -41,12 +43,13 @@ class StalledReader:
                 request = RunRequest(model=self.model, prompt="Count.", execution=execution)
                 await _send(stream, Hello(protocol_version=PROTOCOL_VERSION))
                 await _send(stream, Run(request_id=_RUN, request=request))
-                await _send(stream, Subscribe(request_id=_SUBSCRIPTION, wanted=EventFilter()))
+                for request_id in _SUBSCRIPTIONS:
+                    await _send(stream, Subscribe(request_id=request_id, wanted=EventFilter()))
                 await trio.sleep(_STALL_S)
                 await self._read(stream)
 
     async def _read(self, stream: trio.SocketStream) -> None:
-        decoder, unread_bytes, waiting = FrameDecoder(), 0, {_RUN, _SUBSCRIPTION}
+        decoder, unread_bytes, waiting = FrameDecoder(), 0, {_RUN, *_SUBSCRIPTIONS}
         while waiting:
             data = await stream.receive_some()
             if not data:

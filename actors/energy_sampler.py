@@ -1,6 +1,6 @@
 """Reads the energy counters at the moments that matter, and keeps executions to their limits of watts and joules.
 
-Owns        the energy source, and a window for each execution between its start and its end
+Owns        the energy sources, and a window for each execution between its start and its end
 Receives    ReadEnergy from the control plane
 Sends       EnergyRead, EnergyLimitReached to the control plane; Pause, Resume to the executor
 Fails when  a source breaks its contract: a failed read is a reading that says so, never an exception. It is started
@@ -20,12 +20,14 @@ from actors.messages import ControlEvent, EnergyLimitReached, EnergyRead, Execut
 from actors.ports import Energy
 from engine.energy.limit_watch import Judgement, LimitWatch
 from engine.energy.source import EnergyReading
+from protocol.plan import EnergySource
 
 
 @dataclass(slots=True)
 class _Window:
     """An execution that runs."""
 
+    source: EnergySource
     watch: LimitWatch
     resting: bool = False
     stopped: bool = False
@@ -82,11 +84,11 @@ class EnergySampler(RestartableActor):
     async def _on_read(self, request: ReadEnergy) -> None:
         self._asked = request
         hole = self._holes.get(request.execution_id)
-        reading = _unknown(hole) if hole else self._read()
+        reading = _unknown(hole) if hole else self._read(request.source)
         if request.moment == "start":
             if not self._windows:
                 self._sampled_s = trio.current_time()
-            self._windows[request.execution_id] = _Window(LimitWatch(request.limits, reading))
+            self._windows[request.execution_id] = _Window(request.source, LimitWatch(request.limits, reading))
         else:
             self._windows.pop(request.execution_id, None)  # there is none where its start was asked of a failed run
         self._changed.set()
@@ -110,20 +112,23 @@ class EnergySampler(RestartableActor):
         """From one sample to the next."""
         if not self._windows:
             return math.inf
-        longest = math.inf if self._given_up else self._energy.max_interval_s or math.inf
+        intervals = (self._interval_s(window.source) for window in self._windows.values())
         watches = (window.watch.sample_s for window in self._windows.values() if not window.stopped)
-        return min((longest, *(sample_s or math.inf for sample_s in watches)))
+        return min(*intervals, *(sample_s or math.inf for sample_s in watches), math.inf)
 
-    def _read(self) -> EnergyReading:
-        return _unknown(self._given_up) if self._given_up else self._energy.read()
+    def _interval_s(self, source: EnergySource) -> float:
+        return math.inf if self._given_up else self._energy.max_interval_s(source) or math.inf
+
+    def _read(self, source: EnergySource) -> EnergyReading:
+        return _unknown(self._given_up) if self._given_up else self._energy.read(source)
 
     async def _sample(self) -> None:
         self._sampled_s = trio.current_time()
-        reading = self._read()
+        readings = {source: self._read(source) for source in {window.source for window in self._windows.values()}}
         for execution_id, window in tuple(self._windows.items()):
             # It may have ended while another's judgement was told.
             if execution_id in self._windows and not window.stopped:
-                await self._carry_out(execution_id, window, window.watch.judge(reading))
+                await self._carry_out(execution_id, window, window.watch.judge(readings[window.source]))
 
     async def _carry_out(self, execution_id: str, window: _Window, judgement: Judgement) -> None:
         """What is noted was told: after a failure in between it is told again, which changes nothing."""

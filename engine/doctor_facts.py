@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cgroup import cpu_quota, memory_limit
-from engine.energy.meter import open_meter
+from engine.energy.ladder import open_ladder
 from engine.version import ENGINE_VERSION
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineError
@@ -147,7 +147,7 @@ def _read_config() -> tuple[EngineConfig | None, str]:
 def _energy(config: EngineConfig | None) -> Mapping[str, str]:
     if config is None:
         return {}
-    return {name: reason for name, reason in open_meter(config.powercap_root).availability().items() if name != "none"}
+    return {name: reason for name, reason in open_ladder(config).availability().items() if name != "none"}
 
 
 def _governors() -> tuple[str, ...]:

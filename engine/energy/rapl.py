@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 from engine.energy.powercap import PowercapError, Zone, find_zones
-from engine.energy.source import EnergyReading
+from engine.energy.source import EnergyReading, SourceName
 
 _MAX_INTERVAL_S = 60.0
 """The smallest range in the field wraps after about 234 s at 280 W."""
@@ -39,9 +40,11 @@ class _Counter:
 class RaplSource:
     """Sums the package zones; gives the memory zones apart. Thread-safe."""
 
-    name = "rapl"
-    reason = ""
+    name: SourceName = "rapl"
+    kind: Literal["measured", "modelled"] = "measured"
     max_interval_s: float | None = _MAX_INTERVAL_S
+    update_ms = 1.0
+    rel_error = 0.0
 
     def __init__(self, root: Path, pause: Callable[[float], None] = time.sleep) -> None:
         """Find the zones and see their counters move, which takes up to a tenth of a second.
@@ -72,11 +75,14 @@ class RaplSource:
                 self._epoch += 1
                 for counter in counters:
                     counter.forget()
-                return EnergyReading(time.monotonic_ns(), None, None, self._epoch, f"RAPL could not be read: {error}")
+                return EnergyReading(
+                    time.monotonic_ns(), None, epoch=self._epoch, error=f"RAPL could not be read: {error}"
+                )
             middle_ns = (start_ns + time.monotonic_ns()) // 2
             dram_uj = sum(counter.total_uj for counter in self._memories) if self._memories else None
             package_uj = sum(counter.total_uj for counter in self._packages)
-            return EnergyReading(middle_ns, package_uj, dram_uj, self._epoch)
+            zones_uj = tuple(counter.total_uj for counter in counters)
+            return EnergyReading(middle_ns, package_uj, dram_uj, zones_uj, self._epoch)
 
     def _require_movement(self, pause: Callable[[float], None]) -> None:
         for _ in range(_SELF_TEST_POLLS):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engine.energy.meter import open_meter
+from engine.config import default_config
+from engine.energy.ladder import open_ladder
 from engine.energy.powercap import PowercapError
 from engine.energy.rapl import RaplSource
 from tests.powercap_tree import RANGE_UJ, PowercapTree, make_server
@@ -156,8 +158,8 @@ def test_without_permission_the_reason_is_the_remedy(tmp_path: Path, monkeypatch
         return read_text(path, encoding, errors)
 
     monkeypatch.setattr(Path, "read_text", guarded)
-    meter = open_meter(tree.root)
-    assert meter.name == "none"
-    assert "no permission" in meter.reason
-    assert "udev" in meter.reason
-    assert meter.availability() == {"rapl": meter.reason.removeprefix("rapl: "), "none": ""}
+    ladder = open_ladder(replace(default_config(), powercap_root=tree.root))
+    assert ladder.name == "none"
+    assert "no permission" in ladder.reason
+    assert "udev" in ladder.reason
+    assert ladder.availability() == {"rapl": ladder.reason.removeprefix("rapl: "), "none": ""}

@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from engine.energy.cpu_time import CpuTimes, read_cpu_times
-from engine.energy.powercap import PowercapError
+from engine.energy.hwmon import HwmonSource
+from engine.energy.meter import MeterSource
+from engine.energy.perf import PerfSource
 from engine.energy.rapl import RaplSource
-from engine.energy.source import EnergyReading, EnergySource
+from engine.energy.source import EnergyReading, EnergySource, SourceError
+from engine.energy.source_state import SourceState, state_of
 from engine.energy.window import energy_report, unavailable
 from protocol.metrics import EnergyReport
+from protocol.plan import EnergySource as SourceName
 
 if TYPE_CHECKING:
     from engine.config import EngineConfig
@@ -28,11 +32,15 @@ class EnergyLadder:
         working: Sequence[EnergySource],
         failed: Mapping[str, str],
         cpu_times: Callable[[], CpuTimes | None] = read_cpu_times,
+        remedies: Mapping[str, str] | None = None,
     ) -> None:
-        """``working``: the best first. ``failed``: the sources that do not work here, and why."""
+        """``working``: the best first. ``failed``: the sources that do not work here, why, and what to do; what to do
+        apart: ``remedies``.
+        """
         self._working = {source.name: source for source in working}
         self._failed = dict(failed)
         self._cpu_times = cpu_times
+        self._remedies = dict(remedies or {})
 
     @property
     def name(self) -> str:
@@ -52,8 +60,24 @@ class EnergyLadder:
         """Of a source by name, as :class:`EnergySource` has it; ``None`` also where it does not work here."""
         return self._working[source].max_interval_s if source in self._working else None
 
+    def min_interval_s(self, source: str) -> float:
+        """Of a source by name: read more often than this it tells nothing new."""
+        return self._working[source].update_ms / 1e3 if source in self._working else 0.0
+
+    def is_slow(self, source: str) -> bool:
+        """Whether reading the source may take long."""
+        return source in self._working and self._working[source].slow
+
+    def states(self) -> tuple[SourceState, ...]:
+        """Of every source but ``none``, the best first."""
+        states: dict[str, SourceState] = {name: state_of(source) for name, source in self._working.items()}
+        for name, told in self._failed.items():
+            remedy = self._remedies.get(name, "")
+            states[name] = SourceState(name, reason=told.removesuffix(f"; {remedy}"), remedy=remedy)
+        return tuple(states[name] for name in sorted(states, key=get_args(SourceName).index))
+
     def read(self, source: str) -> EnergyReading:
-        """The source's counters and the CPUs' times now. A source that does not work here gives a reading that says so."""
+        """The source's counters and the CPUs' times now; where it does not work, a reading that says so."""
         if source in self._working:
             reading = self._working[source].read()
         else:
@@ -74,12 +98,25 @@ class EnergyLadder:
         return self._failed.get(source, "no such source was looked for")
 
 
-def open_ladder(config: EngineConfig) -> EnergyLadder:
-    """Every source that works, each tested by seeing it move. Blocking, up to a tenth of a second for each."""
+def open_ladder(config: EngineConfig, pause: Callable[[float], None] = time.sleep) -> EnergyLadder:
+    """Every source that works, each tested by seeing it move, with pauses in between.
+
+    Blocking, up to a tenth of a second for each that is there, and for as long as the command of a meter takes, two
+    seconds at most. What is not there takes no time.
+    """
+    psys = config.energy_psys
+    openings: dict[str, Callable[[], EnergySource]] = {
+        "perf": lambda: PerfSource(config.power_pmu_root, config.cpus_root, pause, psys=psys),
+        "rapl": lambda: RaplSource(config.powercap_root, pause, psys=psys),
+        "hwmon": lambda: HwmonSource(config.hwmon_root, pause, psys=psys),
+        "meter": lambda: MeterSource(config.meter_file, config.meter_command, config.meter_update_ms, pause),
+    }
     working: list[EnergySource] = []
     failed: dict[str, str] = {}
-    try:
-        working.append(RaplSource(config.powercap_root))
-    except PowercapError as error:
-        failed["rapl"] = str(error)
-    return EnergyLadder(working, failed)
+    remedies: dict[str, str] = {}
+    for name, open_source in openings.items():
+        try:
+            working.append(open_source())
+        except SourceError as error:
+            failed[name], remedies[name] = str(error), error.remedy
+    return EnergyLadder(working, failed, remedies=remedies)

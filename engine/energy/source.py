@@ -29,6 +29,16 @@ class EnergyReading:
     """What kept the machine's CPUs busy, read beside the counters; ``None`` where unknown."""
 
 
+class SourceError(Exception):
+    """A source does not work on this machine."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        """``remedy``: exactly what to do; empty where nothing can be done."""
+        super().__init__(f"{reason}; {remedy}" if remedy else reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
 class EnergySource(Protocol):
     """One way to joules that was seen to work on this machine."""
 
@@ -53,7 +63,17 @@ class EnergySource(Protocol):
 
     @property
     def rel_error(self) -> float:
-        """How wrong its joules may be over any window, as a part of them; 0 where only the window's ends are uncertain."""
+        """How wrong its joules may be over any window, as a part of them; 0 where only the ends are uncertain."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What it leaves out, and why; sentences for a person."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether a read may take long: then it belongs into a worker thread."""
 
     def read(self) -> EnergyReading:
-        """Read the counters now: a few file reads. A failure comes back as ``error``, never as an exception."""
+        """Read the counters now: a few file reads, unless it is slow. A failure comes back as ``error``, never as an
+        exception.
+        """

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engine.config import default_config
 from engine.energy.cpu_time import CpuTimes
 from engine.energy.ladder import EnergyLadder, open_ladder
 from engine.energy.rapl import RaplSource
 from engine.energy.source import EnergyReading, EnergySource
 from engine.energy.window import PowerAverage, energy_report
+from tests.energy_config import make_energy_config
 from tests.powercap_tree import PowercapTree
 
 SECOND = 1_000_000_000
@@ -110,7 +109,7 @@ def test_a_plan_that_asked_for_none_is_told_so(source: EnergySource) -> None:
 
 
 def test_a_ladder_without_a_tree_is_none_with_the_reason(tmp_path: Path) -> None:
-    ladder = open_ladder(replace(default_config(), powercap_root=tmp_path / "absent"))
+    ladder = open_ladder(make_energy_config(tmp_path))
     assert (ladder.name, ladder.max_interval_s("none")) == ("none", None)
     assert "does not exist" in ladder.reason
 

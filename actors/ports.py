@@ -113,8 +113,16 @@ class Energy(Protocol):
     def max_interval_s(self, source: str) -> float | None:
         """Read it at least this often while something runs; ``None``: no need."""
 
+    def min_interval_s(self, source: str) -> float:
+        """Read more often it tells nothing new."""
+
+    def is_slow(self, source: str) -> bool:
+        """Whether reading it may take seconds: then it belongs into a worker thread."""
+
     def read(self, source: str) -> EnergyReading:
-        """A few file reads: tens of microseconds. A failure is in the reading, never an exception."""
+        """A few file reads: tens of microseconds, unless the source is slow. A failure is in the reading, never an
+        exception. Thread-safe.
+        """
 
     def report(
         self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None

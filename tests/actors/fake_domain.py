@@ -197,6 +197,12 @@ class FakeEnergy:
     def max_interval_s(self, source: str) -> float | None:
         return self.interval_s
 
+    def min_interval_s(self, source: str) -> float:
+        return 0.0
+
+    def is_slow(self, source: str) -> bool:
+        return False
+
     def read(self, source: str) -> EnergyReading:
         self.reads += 1
         if self.reason:

@@ -50,7 +50,12 @@ class EnergyLadder:
     @property
     def reason(self) -> str:
         """Why nothing measures; empty where something does."""
-        return "" if self.name != _NONE else "; ".join(f"{name}: {reason}" for name, reason in self._failed.items())
+        if self.name != _NONE:
+            return ""
+        told = [f"{name}: {self._reason(name)}" for name in self._failed]
+        if any(self._remedies.values()):
+            told.append("engine-ctl energy sources says what would change that")
+        return "; ".join(told)
 
     def availability(self) -> dict[str, str]:
         """Every source: ``""`` where it works, else the reason why not. ``none`` always works."""
@@ -71,9 +76,8 @@ class EnergyLadder:
     def states(self) -> tuple[SourceState, ...]:
         """Of every source but ``none``, the best first."""
         states: dict[str, SourceState] = {name: state_of(source) for name, source in self._working.items()}
-        for name, told in self._failed.items():
-            remedy = self._remedies.get(name, "")
-            states[name] = SourceState(name, reason=told.removesuffix(f"; {remedy}"), remedy=remedy)
+        for name in self._failed:
+            states[name] = SourceState(name, reason=self._reason(name), remedy=self._remedies.get(name, ""))
         return tuple(states[name] for name in sorted(states, key=get_args(SourceName).index))
 
     def read(self, source: str) -> EnergyReading:
@@ -91,6 +95,10 @@ class EnergyLadder:
         if planned not in self._working:
             return unavailable(planned, self._why_not(planned), start, end)
         return energy_report(self._working[planned], start, end, share)
+
+    def _reason(self, failed: str) -> str:
+        """Without what to do."""
+        return self._failed[failed].removesuffix(f"; {self._remedies.get(failed, '')}")
 
     def _why_not(self, source: str) -> str:
         if source == _NONE:

@@ -72,12 +72,12 @@ def _open(
     root: Path, cpus: Path, open_event: OpenEvent, *, psys: bool
 ) -> tuple[list[_Place], list[Counter], list[Counter]]:
     """Where the PMU counts, and the counters there: of what is counted, and of the memory."""
-    if not root.is_dir():
-        raise SourceError(
-            f"{root} does not exist: this kernel or virtual machine has no power PMU",
-            "on hardware that has one, as root: modprobe rapl",
-        )
     try:
+        if not root.is_dir():
+            raise SourceError(
+                f"{root} does not exist: this kernel or virtual machine has no power PMU",
+                "on hardware that has one, as root: modprobe rapl",
+            )
         kind, places = int(_text(root / "type")), _places(root, cpus)
         counted = _counters(root, kind, places, "energy-psys" if psys else "energy-pkg", open_event)
         memories = [] if psys else _counters(root, kind, places, "energy-ram", open_event)

@@ -61,12 +61,12 @@ def find_zones(root: Path, *, psys: bool = False) -> Zones:
     Raises:
         SourceError: no tree, no package, no permission, or a zone that cannot be read.
     """
-    if not root.is_dir():
-        raise SourceError(
-            f"{root} does not exist: this kernel or virtual machine offers no RAPL",
-            "on hardware that has it, as root: modprobe intel_rapl_msr",
-        )
     try:
+        if not root.is_dir():
+            raise SourceError(
+                f"{root} does not exist: this kernel or virtual machine offers no RAPL",
+                "on hardware that has it, as root: modprobe intel_rapl_msr",
+            )
         for control_type in _CONTROL_TYPES:
             directories = _directories(root, control_type)
             names = {number: _name(directory) for number, directory in directories.items() if number.count(":") == 1}

@@ -71,6 +71,8 @@ def test_each_that_does_not_work_says_why(machine: Machine) -> None:
     assert "neither zenergy nor amd_energy" in reasons["hwmon"]
     assert "no meter is named" in reasons["meter"]
     assert all(reason in ladder.reason for reason in reasons.values())
+    assert ladder.reason.endswith("engine-ctl energy sources says what would change that")
+    assert "modprobe" not in ladder.reason
     assert set(ladder.availability()) >= {*MEASURING, "none"}
 
 
@@ -113,6 +115,19 @@ def test_what_the_report_names_is_what_was_read(machine: Machine) -> None:
         assert (report.source, report.kind) == (name, "unavailable")
         assert "too short" in (report.reason or "")
         assert measuring(ladder)[name].domains == domains
+
+
+def test_a_tree_that_may_not_be_entered_is_a_reason(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_dir = Path.is_dir
+
+    def refuse(path: Path) -> bool:
+        if machine.folder in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    states = measuring(machine.open("rapl", "hwmon"))
+    assert all("Permission denied" in states[name].reason for name in ("perf", "rapl", "hwmon"))
 
 
 def test_what_is_not_there_is_not_waited_for(tmp_path: Path) -> None:

@@ -123,6 +123,31 @@ async def test_limits_by_another_source_are_kept_while_a_slow_one_is_read(stage:
     stage.energy.let(100)
 
 
+async def test_a_sample_and_a_start_are_not_read_at_once(stage: Stage) -> None:
+    stage.energy.let(1)
+    await stage.ask("first", "start", "meter", max_joules=1e9, energy_sample_ms=20)
+    await stage.answered(1)
+    await until(lambda: stage.energy.at_work == 1)  # a sample
+    await stage.ask("second", "start", "meter")
+    await stage.ask("quick", "start", "rapl")
+    await stage.answered(2)  # by then the second's has been taken up
+    assert (stage.energy.at_work, stage.energy.most_at_work) == (1, 1)
+    stage.energy.let(100)
+    await stage.answered(3)
+    assert stage.energy.most_at_work == 1
+
+
+async def test_samples_that_were_due_meanwhile_do_not_pile_up_before_an_end(stage: Stage) -> None:
+    stage.energy.let(1)
+    await stage.ask("a", "start", "meter", max_joules=1e9, energy_sample_ms=20)
+    await until(lambda: stage.energy.at_work == 1 and stage.energy.slow_reads == 1)  # a sample
+    await trio.sleep(0.2)
+    await stage.ask("a", "end", "meter")
+    await wait_all_tasks_blocked()
+    stage.energy.let(2)
+    assert await stage.answered(2) == [("a", "start"), ("a", "end")]
+
+
 async def test_a_limit_by_a_slow_source_is_kept(stage: Stage) -> None:
     stage.energy.let(100)
     await stage.ask("slow", "start", "meter", max_joules=150.0, energy_sample_ms=20)

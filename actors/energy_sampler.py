@@ -1,6 +1,6 @@
 """Reads the energy counters at the moments that matter, and keeps executions to their limits of watts and joules.
 
-Owns        the energy source, and a window for each execution between its start and its end
+Owns        the energy sources, and a window for each execution between its start and its end
 Receives    ReadEnergy from the control plane
 Sends       EnergyRead, EnergyLimitReached to the control plane; Pause, Resume to the executor
 Fails when  a source breaks its contract: a failed read is a reading that says so, never an exception. It is started
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import trio
@@ -20,12 +22,14 @@ from actors.messages import ControlEvent, EnergyLimitReached, EnergyRead, Execut
 from actors.ports import Energy
 from engine.energy.limit_watch import Judgement, LimitWatch
 from engine.energy.source import EnergyReading
+from protocol.plan import EnergySource
 
 
 @dataclass(slots=True)
 class _Window:
     """An execution that runs."""
 
+    source: EnergySource
     watch: LimitWatch
     resting: bool = False
     stopped: bool = False
@@ -37,7 +41,11 @@ def _unknown(reason: str) -> EnergyReading:
 
 
 class EnergySampler(RestartableActor):
-    """Asleep while nothing that is measured runs. What ran while it failed has a hole, and its energy is not known."""
+    """Asleep while nothing that is measured runs. What ran while it failed has a hole, and its energy is not known.
+
+    Sources that are slow to read are read in a worker thread, one at a time and in the order in which it was asked;
+    nothing that another source measures waits for them.
+    """
 
     def __init__(
         self,
@@ -53,47 +61,71 @@ class EnergySampler(RestartableActor):
         self._windows: dict[str, _Window] = {}
         self._sampled_s = 0.0
         self._changed = trio.Event()
-        self._asked: ReadEnergy | None = None
+        self._asked: deque[ReadEnergy] = deque()
         """Not answered yet."""
+        self._slowly_asked: deque[ReadEnergy] = deque()
+        """Those of them that wait for a slow source."""
+        self._slowness = trio.Event()
+        self._slowly_sampled_s = -math.inf
+        self._samples_slowly = False
+        self._one_thread = trio.Lock()
         self._holes: dict[str, str] = {}
         """Why the reading at the end of an execution would be worth nothing."""
         self._given_up = ""
 
     def start_tasks(self) -> None:
+        self._slowly_asked.clear()
+        self._samples_slowly = False
+        self._one_thread = trio.Lock()
         self.nursery.start_soon(self._serve)
+        self.nursery.start_soon(self._serve_slowly)
         self.nursery.start_soon(self._watch)
 
     def recover(self, failure: str) -> None:
         reason = f"the energy sampler failed: {failure}"
         self._holes |= dict.fromkeys(self._windows, reason)
-        if self._asked is not None:
-            self._holes[self._asked.execution_id] = reason
+        begun = (request for request in self._asked if request not in self._slowly_asked)
+        self._holes |= {request.execution_id: reason for request in begun}
 
     def give_up(self, failure: str) -> None:
         self.recover(failure)
         self._given_up = f"the energy sampler failed: {failure}"
 
     async def _serve(self) -> None:
-        if self._asked is not None:
-            await self._on_read(self._asked)
+        for request in tuple(self._asked):
+            await self._take(request)
         async for request in self._above:
+            self._asked.append(request)
+            await self._take(request)
+
+    async def _take(self, request: ReadEnergy) -> None:
+        if self._is_slow(request.source):
+            self._slowly_asked.append(request)
+            self._slowness.set()
+        else:
             await self._on_read(request)
 
+    async def _serve_slowly(self) -> None:
+        while True:
+            while self._slowly_asked:
+                await self._on_read(self._slowly_asked.popleft())
+            self._slowness = trio.Event()
+            await self._slowness.wait()
+
     async def _on_read(self, request: ReadEnergy) -> None:
-        self._asked = request
         hole = self._holes.get(request.execution_id)
-        reading = _unknown(hole) if hole else self._read()
+        reading = _unknown(hole) if hole else await self._read(request.source)
         if request.moment == "start":
             if not self._windows:
                 self._sampled_s = trio.current_time()
-            self._windows[request.execution_id] = _Window(LimitWatch(request.limits, reading))
+            self._windows[request.execution_id] = _Window(request.source, LimitWatch(request.limits, reading))
         else:
             self._windows.pop(request.execution_id, None)  # there is none where its start was asked of a failed run
         self._changed.set()
         await self._control_plane.put(
             EnergyRead(execution_id=request.execution_id, moment=request.moment, reading=reading)
         )
-        self._asked = None
+        self._asked.remove(request)
         if request.moment == "end":
             self._holes.pop(request.execution_id, None)
 
@@ -108,22 +140,49 @@ class EnergySampler(RestartableActor):
 
     def _pause_s(self) -> float:
         """From one sample to the next."""
-        if not self._windows:
-            return math.inf
-        longest = math.inf if self._given_up else self._energy.max_interval_s or math.inf
-        watches = (window.watch.sample_s for window in self._windows.values() if not window.stopped)
-        return min((longest, *(sample_s or math.inf for sample_s in watches)))
+        return min((self._window_pause_s(window) for window in self._windows.values()), default=math.inf)
 
-    def _read(self) -> EnergyReading:
-        return _unknown(self._given_up) if self._given_up else self._energy.read()
+    def _window_pause_s(self, window: _Window) -> float:
+        interval_s = math.inf if self._given_up else self._energy.max_interval_s(window.source) or math.inf
+        if window.stopped or window.watch.sample_s is None:
+            return interval_s
+        return min(interval_s, max(window.watch.sample_s, self._energy.min_interval_s(window.source)))
+
+    def _is_slow(self, source: EnergySource) -> bool:
+        return not self._given_up and self._energy.is_slow(source)
+
+    async def _read(self, source: EnergySource) -> EnergyReading:
+        if self._given_up:
+            return _unknown(self._given_up)
+        if not self._energy.is_slow(source):
+            return self._energy.read(source)
+        async with self._one_thread:
+            # At the engine's end nobody waits for what the source still does.
+            return await trio.to_thread.run_sync(self._energy.read, source, abandon_on_cancel=True)
 
     async def _sample(self) -> None:
         self._sampled_s = trio.current_time()
-        reading = self._read()
+        sources = {window.source for window in self._windows.values()}
+        slow = {source for source in sources if self._is_slow(source)}
+        slow_pause_s = min(
+            (self._window_pause_s(one) for one in self._windows.values() if one.source in slow), default=0
+        )
+        if slow and not self._samples_slowly and self._sampled_s >= self._slowly_sampled_s + slow_pause_s:
+            self._slowly_sampled_s = self._sampled_s
+            self._samples_slowly = True
+            self.nursery.start_soon(self._sample_slowly, slow)
+        await self._judge({source: await self._read(source) for source in sources - slow})
+
+    async def _sample_slowly(self, sources: Collection[EnergySource]) -> None:
+        for source in sources:
+            await self._judge({source: await self._read(source)})
+        self._samples_slowly = False
+
+    async def _judge(self, readings: Mapping[EnergySource, EnergyReading]) -> None:
         for execution_id, window in tuple(self._windows.items()):
             # It may have ended while another's judgement was told.
-            if execution_id in self._windows and not window.stopped:
-                await self._carry_out(execution_id, window, window.watch.judge(reading))
+            if window.source in readings and execution_id in self._windows and not window.stopped:
+                await self._carry_out(execution_id, window, window.watch.judge(readings[window.source]))
 
     async def _carry_out(self, execution_id: str, window: _Window, judgement: Judgement) -> None:
         """What is noted was told: after a failure in between it is told again, which changes nothing."""

@@ -169,6 +169,7 @@ class Execution:
         return ReadEnergy(
             execution_id=self.execution_id,
             moment=moment,
+            source=self.plan.energy_source,
             limits=self.plan.limits,
         )
 

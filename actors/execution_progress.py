@@ -136,7 +136,7 @@ class ExecutionProgress:
         for advance in event.advances:
             execution = self._executions[advance.execution_id]
             tokens = execution.advance(advance.events)
-            if advance.events.prefill_start_ns is not None and self._measures(execution):
+            if advance.events.prefill_start_ns is not None:
                 self._around.energy_sampler.put_nowait(execution.read_energy("start"))
             if tokens is not None:
                 replies.append(Addressed(connection_id=execution.connection_id, message=tokens))
@@ -147,15 +147,10 @@ class ExecutionProgress:
                 ended.append(execution)
         await self._around.mail.deliver(replies)
         for execution in ended:
-            if execution.prefill_start_ns is not None and self._measures(execution):
+            if execution.prefill_start_ns is not None:
                 self._around.energy_sampler.put_nowait(execution.read_energy("end"))
             else:
                 await self._finish(execution)
-
-    def _measures(self, execution: Execution) -> bool:
-        return (
-            not self._around.outside.energy.reason and execution.plan.energy_source == self._around.outside.energy.name
-        )
 
     async def _on_energy(self, execution: Execution, event: EnergyRead) -> None:
         if event.moment == "start":

@@ -10,7 +10,7 @@ from engine.backend import SequenceEvents
 from engine.energy.source import EnergyReading
 from protocol.answers import TaggedEngineMessage
 from protocol.model import Value
-from protocol.plan import ExecutionPlan, Limits
+from protocol.plan import EnergySource, ExecutionPlan, Limits
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, WeightsReport
 from protocol.requests import AskedMessage
@@ -250,6 +250,7 @@ class ReadEnergy(Value):
     type: Literal["ReadEnergy"] = "ReadEnergy"
     execution_id: str
     moment: Literal["start", "end"]
+    source: EnergySource
     limits: Limits
     """Watched from its start to its end."""
 

@@ -100,21 +100,29 @@ class Records(Protocol):
 
 
 class Energy(Protocol):
-    """The one source of joules that this engine was started with."""
+    """The sources of joules that this engine was started with."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the best one that measures, or ``none``."""
 
     @property
     def reason(self) -> str:
-        """Why it measures nothing; empty where it measures."""
+        """Why none measures; empty where one does."""
 
-    @property
-    def max_interval_s(self) -> float | None:
-        """Read at least this often while something runs; ``None``: no need."""
+    def max_interval_s(self, source: str) -> float | None:
+        """Read it at least this often while something runs; ``None``: no need."""
 
-    def read(self) -> EnergyReading:
-        """A few file reads: tens of microseconds. A failure is in the reading, never an exception."""
+    def min_interval_s(self, source: str) -> float:
+        """Read more often it tells nothing new."""
+
+    def is_slow(self, source: str) -> bool:
+        """Whether reading it may take seconds: then it belongs into a worker thread."""
+
+    def read(self, source: str) -> EnergyReading:
+        """A few file reads: tens of microseconds, unless the source is slow. A failure is in the reading, never an
+        exception. Thread-safe.
+        """
 
     def report(
         self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None

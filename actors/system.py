@@ -38,7 +38,7 @@ from actors.unix_socket import UnixSocket
 from engine.backend import Backend
 from engine.config import EngineConfig
 from engine.cpu_backend import CpuBackend
-from engine.energy.meter import open_meter
+from engine.energy.ladder import open_ladder
 from engine.machine import probe_machine
 from engine.models import ModelRegistry
 from engine.planner import Planner
@@ -211,7 +211,7 @@ def open_system(
         InvalidRequest: as :class:`System`.
     """
     machine = probe_machine()
-    energy = open_meter(config.powercap_root)
+    energy = open_ladder(config)
     registry, cache = ModelRegistry(config), WeightsCache.of(config)
     records = ExecutionRecords(config.data_dir)
 

@@ -17,7 +17,7 @@ from benchmarks.simulated_machine import CostModel
 from engine.backend import MAX_PREFILL_SHARE, LoadedModel, SequenceEvents
 from engine.config import default_config
 from engine.cpu_backend import CpuBackend
-from engine.energy.meter import open_meter
+from engine.energy.ladder import open_ladder
 from engine.machine import probe_machine
 from engine.models import ModelRegistry
 from engine.planner import Planner
@@ -79,7 +79,7 @@ class ServedTrace:
         registry = ModelRegistry(config)
         cache = WeightsCache.of(config)
         self._backend = _WatchedBackend(registry, cache)
-        energy, machine = open_meter(config.powercap_root), probe_machine()
+        energy, machine = open_ladder(config), probe_machine()
         records = Records(config.data_dir)
         domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, self._backend, records)
         room = len(self._arrivals) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,13 @@ DEFAULT_WEIGHTS_CACHE_MB = 20_480
 DEFAULT_PREFIX_CACHE_MB = 512
 _PREFIX_CACHE_SHARE = 8
 DEFAULT_POWERCAP_ROOT = Path("/sys/class/powercap")
+DEFAULT_POWER_PMU_ROOT = Path("/sys/bus/event_source/devices/power")
+DEFAULT_HWMON_ROOT = Path("/sys/class/hwmon")
+DEFAULT_CPUS_ROOT = Path("/sys/devices/system/cpu")
+DEFAULT_METER_UPDATE_MS = 1000
+"""What smart plugs and management controllers manage."""
+_METER_FILE = "ENGINE_ENERGY_METER_FILE"
+_METER_COMMAND = "ENGINE_ENERGY_METER_COMMAND"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,18 @@ class EngineConfig:
     data_dir: Path
     """What cannot: execution records."""
     powercap_root: Path = DEFAULT_POWERCAP_ROOT
-    """Another tree than the machine's serves containers and tests."""
+    """Another tree than the machine's serves containers and tests; so for the three after it."""
+    power_pmu_root: Path = DEFAULT_POWER_PMU_ROOT
+    hwmon_root: Path = DEFAULT_HWMON_ROOT
+    cpus_root: Path = DEFAULT_CPUS_ROOT
+    energy_psys: bool = False
+    """Count the whole platform, where the machine does, in place of its CPU packages."""
+    meter_file: Path | None = None
+    """Holds the joules of a meter outside the CPU. At most one of the two is given."""
+    meter_command: tuple[str, ...] = ()
+    """Prints them: a program and its arguments."""
+    meter_update_ms: int = DEFAULT_METER_UPDATE_MS
+    """The longest time between two moves of that meter."""
     max_queued: int = 256
     """Executions waiting to run; the next one is ``overloaded``."""
     weights_cache_mb: int = DEFAULT_WEIGHTS_CACHE_MB
@@ -41,24 +60,34 @@ class EngineConfig:
 
 def default_config() -> EngineConfig:
     """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_DATA_DIR``, ``_POWERCAP_ROOT``,
-    ``_WEIGHTS_CACHE_MB``, ``_MEMORY_MB`` and ``_PREFIX_CACHE_MB`` where set.
+    ``_POWER_PMU_ROOT``, ``_HWMON_ROOT``, ``_CPUS_ROOT``, ``_ENERGY_PSYS``, ``_ENERGY_METER_FILE``,
+    ``_ENERGY_METER_COMMAND``, ``_ENERGY_METER_UPDATE_MS``, ``_WEIGHTS_CACHE_MB``, ``_MEMORY_MB`` and
+    ``_PREFIX_CACHE_MB`` where set.
 
     Memory defaults to nine tenths of what the machine (or its cgroup) has, never to what is free at the moment: equal
     requests must get equal plans. The prefix cache defaults to an eighth of that memory.
 
     Raises:
-        InvalidRequest: ENGINE_WEIGHTS_CACHE_MB, ENGINE_MEMORY_MB or ENGINE_PREFIX_CACHE_MB is not a positive whole
-            number.
+        InvalidRequest: ENGINE_WEIGHTS_CACHE_MB, ENGINE_MEMORY_MB, ENGINE_PREFIX_CACHE_MB or
+            ENGINE_ENERGY_METER_UPDATE_MS is not a positive whole number, ENGINE_ENERGY_PSYS neither 0 nor 1; a meter
+            by file and by command, or by a command that no shell could read.
     """
-    memory_mb = _mebibytes("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 >> 20)
+    memory_mb = _positive("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 >> 20, "MiB")
     return EngineConfig(
         models_dir=_directory("ENGINE_MODELS_DIR", platformdirs.user_data_path("engine") / "models"),
         cache_dir=_directory("ENGINE_CACHE_DIR", platformdirs.user_cache_path("engine")),
         data_dir=_directory("ENGINE_DATA_DIR", platformdirs.user_data_path("engine")),
         powercap_root=_directory("ENGINE_POWERCAP_ROOT", DEFAULT_POWERCAP_ROOT),
-        weights_cache_mb=_mebibytes("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB),
+        power_pmu_root=_directory("ENGINE_POWER_PMU_ROOT", DEFAULT_POWER_PMU_ROOT),
+        hwmon_root=_directory("ENGINE_HWMON_ROOT", DEFAULT_HWMON_ROOT),
+        cpus_root=_directory("ENGINE_CPUS_ROOT", DEFAULT_CPUS_ROOT),
+        energy_psys=_switch("ENGINE_ENERGY_PSYS"),
+        meter_file=_meter_file(),
+        meter_command=_meter_command(),
+        meter_update_ms=_positive("ENGINE_ENERGY_METER_UPDATE_MS", DEFAULT_METER_UPDATE_MS, "milliseconds"),
+        weights_cache_mb=_positive("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB, "MiB"),
         memory_mb=memory_mb,
-        prefix_cache_mb=_mebibytes("ENGINE_PREFIX_CACHE_MB", max(1, memory_mb // _PREFIX_CACHE_SHARE)),
+        prefix_cache_mb=_positive("ENGINE_PREFIX_CACHE_MB", max(1, memory_mb // _PREFIX_CACHE_SHARE), "MiB"),
     )
 
 
@@ -67,12 +96,36 @@ def _directory(variable: str, default: Path) -> Path:
     return Path(given).expanduser().absolute() if given else default
 
 
-def _mebibytes(variable: str, default: int) -> int:
+def _positive(variable: str, default: int, unit: str) -> int:
     given = os.environ.get(variable, "")
     if not given:
         return default
     if not (given.isascii() and given.isdigit() and int(given) > 0):
-        raise InvalidRequest(
-            f"{variable} is {given!r}; give a positive whole number of MiB", field=variable, value=given
-        )
+        raise _refused(variable, given, f"give a positive whole number of {unit}")
     return int(given)
+
+
+def _switch(variable: str) -> bool:
+    given = os.environ.get(variable, "")
+    if given not in ("", "0", "1"):
+        raise _refused(variable, given, "give 0 or 1")
+    return given == "1"
+
+
+def _meter_file() -> Path | None:
+    given = os.environ.get(_METER_FILE, "")
+    if given and os.environ.get(_METER_COMMAND, ""):
+        raise _refused(_METER_FILE, given, f"give that or {_METER_COMMAND}, not both")
+    return Path(given).expanduser().absolute() if given else None
+
+
+def _meter_command() -> tuple[str, ...]:
+    given = os.environ.get(_METER_COMMAND, "")
+    try:
+        return tuple(shlex.split(given))
+    except ValueError as error:
+        raise _refused(_METER_COMMAND, given, f"give a program and its arguments ({error})") from error
+
+
+def _refused(variable: str, given: str, wanted: str) -> InvalidRequest:
+    return InvalidRequest(f"{variable} is {given!r}; {wanted}", field=variable, value=given)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.doctor_facts import Facts, FolderFacts, SocketFacts
-from engine.energy.powercap import REMEDY
+from engine.energy.source_state import SourceState
 
 GIB = 2**30
 LITTLE_DISK = 5 * GIB
@@ -122,16 +122,19 @@ def check_huge_pages(facts: Facts) -> Check:
 
 
 def check_energy(facts: Facts) -> tuple[Check, ...]:
-    return tuple(_check_energy_source(name, reason) for name, reason in facts.energy.items())
+    measured = any(source.kind == "measured" for source in facts.energy)
+    return tuple(_check_energy_source(source, measured=measured) for source in facts.energy)
 
 
-def _check_energy_source(name: str, reason: str) -> Check:
-    if not reason:
-        return Check(f"energy: {name}", "ok", "measures")
-    if REMEDY in reason:
-        return Check(f"energy: {name}", "warning", reason.replace(f"; {REMEDY}", ""), REMEDY)
+def _check_energy_source(source: SourceState, *, measured: bool) -> Check:
+    """``measured``: one of the sources measures, and no other is missed."""
+    name = f"energy: {source.name}"
+    if source.works:
+        return Check(name, "ok", "; ".join((f"{source.kind}: {', '.join(source.domains)}", *source.notes)))
+    if measured:
+        return Check(name, "ok", source.reason)
     remedy = "metrics of energy stay null, and limits in watts are refused; they need hardware that measures"
-    return Check(f"energy: {name}", "warning", reason, remedy)
+    return Check(name, "warning", source.reason, source.remedy or remedy)
 
 
 def check_socket(socket: SocketFacts, user: int) -> Check:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cgroup import cpu_quota, memory_limit
-from engine.energy.meter import open_meter
+from engine.energy.ladder import open_ladder
+from engine.energy.source_state import SourceState
 from engine.version import ENGINE_VERSION
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineError
@@ -83,8 +84,8 @@ class Facts:
     """Of the control groups."""
     huge_pages: str | None
     """``always``, ``madvise`` or ``never``; ``None`` where the kernel does not tell."""
-    energy: Mapping[str, str]
-    """Every source of joules: ``""`` where it works, else why not."""
+    energy: tuple[SourceState, ...]
+    """Every source of joules, the best first."""
     socket: SocketFacts
     config_failure: str
     models: FolderFacts | None
@@ -115,7 +116,7 @@ def probe_facts(socket: Path) -> Facts:
         available_bytes=available,
         memory_limit_bytes=memory_limit(),
         huge_pages=_chosen(_text(_HUGE_PAGES)),
-        energy=_energy(config),
+        energy=() if config is None else open_ladder(config).states(),
         socket=_socket(socket),
         config_failure=config_failure,
         models=None if config is None else _folder(config.models_dir, "*.gguf"),
@@ -142,12 +143,6 @@ def _read_config() -> tuple[EngineConfig | None, str]:
         return default_config(), ""
     except (ImportError, EngineError) as error:
         return None, str(error)
-
-
-def _energy(config: EngineConfig | None) -> Mapping[str, str]:
-    if config is None:
-        return {}
-    return {name: reason for name, reason in open_meter(config.powercap_root).availability().items() if name != "none"}
 
 
 def _governors() -> tuple[str, ...]:

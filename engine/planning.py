@@ -40,7 +40,7 @@ from protocol.plan import (
 BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference")
 """Best first; each names a kernel table."""
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = get_args(Quantization)
-MEASURED_SOURCES: Final[tuple[EnergySource, ...]] = ("rapl",)
+MEASURED_SOURCES: Final[tuple[EnergySource, ...]] = ("perf", "rapl", "hwmon", "meter")
 """Best first."""
 _PREFILL_DIVISOR: Final[Mapping[SchedulerPolicy, int]] = {
     "default": 1,
@@ -230,7 +230,7 @@ def _check_energy(source: str | None, limits: Limits, energy: Mapping[str, str])
             reasons=dict(energy),
         )
     limited = limits.of_energy
-    if limited and (source or _best_energy_source(energy)) not in MEASURED_SOURCES:
+    if limited and (source or _best_energy_source(energy)) == "none":
         reasons = {name: reason for name, reason in energy.items() if reason}
         told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "the plan's energy source is none"
         raise EnergyUnavailable(

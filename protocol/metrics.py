@@ -18,7 +18,10 @@ class EnergyReport(Value):
     package_j: float | None = None
     idle_j: float | None = None
     attributed_j: float | None = None
+    others_cpu_share: float | None = None
+    """What part of the machine's CPU time in the window went to anything but the engine's process, from 0 to 1."""
     contended: bool | None = None
+    """Whether that was enough to spoil the execution's joules and speed; ``None``: too short a window to tell."""
     reason: str | None = None
     """Why a figure is unknown, and what would make it known."""
 

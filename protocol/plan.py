@@ -23,7 +23,7 @@ RECIPES: tuple[Quantization, ...] = ("q8_0", "q6_k", "q4_k_m")
 KvCacheType = Literal["f16", "q8_0"]
 PrefixCache = Literal["off", "on"]
 SchedulerPolicy = Literal["default", "latency", "cost", "energy", "latency_energy_balanced"]
-EnergySource = Literal["rapl", "none"]
+EnergySource = Literal["perf", "rapl", "hwmon", "meter", "model", "none"]
 
 PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]

@@ -27,6 +27,8 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "protocol.reply_stream": frozenset({"anyio"}),
     "engine_ctl.embedded": frozenset({"actors", "engine", "trio"}),
     "engine_ctl.commands.doctor": frozenset({"engine"}),
+    "engine_ctl.commands.energy_setup": frozenset({"engine"}),
+    "engine_ctl.commands.energy_sources": frozenset({"engine"}),
 }
 """Modules that may import more than their package."""
 

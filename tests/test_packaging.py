@@ -9,7 +9,7 @@ import click
 import pytest
 
 from actors.unix_socket import PASSED_NAME
-from engine.energy.powercap import REMEDY
+from engine.energy.permissions import PERMISSIONS, Permission
 from engine_ctl.main import main
 from protocol.address import default_socket_path
 
@@ -23,10 +23,15 @@ def unit(name: str) -> ConfigParser:
     return parser
 
 
-def test_the_rule_is_the_one_that_the_engine_advises() -> None:
-    lines = (PACKAGING / "udev" / "90-engine-energy.rules").read_text().splitlines()
-    (rule,) = [line for line in lines if not line.startswith("#")]
-    assert rule in REMEDY
+@pytest.mark.parametrize("permission", PERMISSIONS, ids=lambda permission: permission.packaged)
+def test_what_is_shipped_is_what_the_engine_advises(permission: Permission) -> None:
+    assert (PACKAGING / permission.packaged).read_text() == permission.content
+    assert Path(permission.packaged).name == Path(permission.path).name
+
+
+def test_the_service_can_be_given_the_capability_by_a_file_beside_it() -> None:
+    assert unit("engine.service.d/energy.conf")["Service"]["AmbientCapabilities"] == "CAP_PERFMON"
+    assert "CapabilityBoundingSet" not in unit("engine.service")["Service"]
 
 
 def test_the_service_runs_a_command_that_there_is() -> None:

@@ -1,73 +1,120 @@
-"""The one source this engine was started with, and why the others are not it."""
+"""Joules from a meter outside the CPU: a smart plug, a power supply, a management controller.
+
+Whatever tells them tells them as text: a number of joules that only ever rises, or one with its unit, in a file or as
+what a command prints.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import stat
+import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
-from engine.energy.powercap import PowercapError
-from engine.energy.rapl import RaplSource
-from engine.energy.source import EnergyReading, EnergySource
-from engine.energy.window import energy_report
-from protocol.metrics import EnergyReport
+from engine.energy.counted_source import CountedSource
+from engine.energy.counter import PLATFORM_WATTS, Counter
+from engine.energy.self_test import LONGEST_S, require_movement, watch
+from engine.energy.source import SourceError
+
+COMMAND_S = 2.0
+"""A command that takes longer is ended: its number would be of no moment in particular."""
+_MOST_CHARACTERS = 100
+_JOULES = re.compile(r"(\d{1,30}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,2})?)\s*(J|uJ|Wh|kWh)?")
+_MICROJOULES = {"J": 10**6, "uJ": 1, "Wh": 3600 * 10**6, "kWh": 3600 * 10**9}
+_MOVES_IN_A_TEST = 4
+"""A meter that moves less often cannot be seen to move at start; in use it is seen to stand still."""
+_HOW_TO_NAME_ONE = (
+    "name one: ENGINE_ENERGY_METER_FILE=/path of a file that holds joules, or ENGINE_ENERGY_METER_COMMAND='program "
+    "argument' that prints them (units: J, uJ, Wh, kWh), and ENGINE_ENERGY_METER_UPDATE_MS, how often they move"
+)
 
 
-class NoSource:
-    """Measures nothing, and says why."""
+class MeterSource(CountedSource):
+    """One counter of whatever the meter is plugged into."""
 
-    name = "none"
-    domains: tuple[str, ...] = ()
-    max_interval_s: float | None = None
+    def __init__(
+        self,
+        file: Path | None,
+        command: Sequence[str],
+        update_ms: float,
+        pause: Callable[[float], None] = time.sleep,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Read it once; one that moves often enough is seen to move as well. ``command``: a program and its arguments.
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+        Raises:
+            SourceError: none is named, or it cannot be read, tells no joules, or stands still.
+        """
+        if file is None and not command:
+            raise SourceError("no meter is named", _HOW_TO_NAME_ONE)
+        self._slowest_ms = 0.0
 
-    def read(self) -> EnergyReading:
-        return EnergyReading(time.monotonic_ns(), None, error=self.reason)
+        def read_uj() -> int:
+            began_ns = clock()
+            text = _print(command) if file is None else _content(file)
+            self._slowest_ms = max(self._slowest_ms, (clock() - began_ns) / 1e6)
+            return _microjoules(text)
 
-
-class EnergyMeter:
-    """Reads its source, and turns pairs of readings into reports. Thread-safe as its source is."""
-
-    def __init__(self, source: EnergySource, failed: Mapping[str, str]) -> None:
-        """``failed``: the sources that do not work here, and why."""
-        self._source = source
-        self._failed = dict(failed)
+        counter = Counter("meter", read_uj, update_ms=update_ms, highest_watts=PLATFORM_WATTS)
+        where = " ".join(command) if file is None else str(file)
+        _require_joules(counter, where, clock())
+        if file is not None and _MOVES_IN_A_TEST * update_ms / 1e3 <= LONGEST_S:
+            require_movement(watch([counter], update_ms, clock, pause), where)
+        super().__init__("meter", [counter], update_ms=update_ms, slow=file is None, clock=clock)
 
     @property
-    def name(self) -> str:
-        return self._source.name
-
-    @property
-    def reason(self) -> str:
-        """Why nothing is measured; empty where something is."""
-        return self._source.reason
-
-    @property
-    def max_interval_s(self) -> float | None:
-        return self._source.max_interval_s
-
-    def availability(self) -> dict[str, str]:
-        """Every source: ``""`` where it works, else the reason why not. ``none`` always works."""
-        return {**self._failed, self._source.name: "", "none": ""}
-
-    def read(self) -> EnergyReading:
-        return self._source.read()
-
-    def report(
-        self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None = 1.0
-    ) -> EnergyReport:
-        """An execution's energy, for a plan that names the source ``planned``. See :func:`energy_report`."""
-        if planned != self.name:
-            reason = f"the plan names the energy source {planned}"
-            return EnergyReport(kind="unavailable", source=planned, reason=reason)
-        return energy_report(self._source, start, end, share)
+    def update_ms(self) -> float:
+        """With what the slowest run of a command took: its number is of any moment in between."""
+        return super().update_ms + (self._slowest_ms if self.slow else 0.0)
 
 
-def open_meter(powercap_root: Path) -> EnergyMeter:
-    """The first source that works, each tested by seeing it move. Blocking, up to a tenth of a second."""
+def _require_joules(counter: Counter, where: str, now_ns: int) -> None:
     try:
-        return EnergyMeter(RaplSource(powercap_root), {})
-    except PowercapError as error:
-        return EnergyMeter(NoSource(f"rapl: {error}"), {"rapl": str(error)})
+        counter.advance(now_ns)
+    except PermissionError as error:
+        raise SourceError(
+            f"no permission for {error.filename or where}", "give it to the user that the engine runs as"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{where}: {error}", "correct what ENGINE_ENERGY_METER_… names") from error
+
+
+def _content(path: Path) -> str:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no regular file, and reading it could take for ever")
+    with path.open(encoding="ascii", errors="replace") as file:
+        return file.read(_MOST_CHARACTERS)
+
+
+def _print(command: Sequence[str]) -> str:
+    """What the command printed. Blocking, up to two seconds. Raises OSError."""
+    process = subprocess.Popen(  # noqa: S603  the user's own choice
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # so that what it started ends with it
+    )
+    with process:
+        try:
+            printed, complaint = process.communicate(timeout=COMMAND_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise TimeoutError(f"it took longer than {COMMAND_S:g} s") from None
+    if process.returncode != 0:
+        told = complaint.decode("utf-8", "replace").strip().partition("\n")[0]
+        raise OSError(f"it ended with {process.returncode}: {told[:_MOST_CHARACTERS]}")
+    return printed[:_MOST_CHARACTERS].decode("ascii", "replace")
+
+
+def _microjoules(text: str) -> int:
+    found = _JOULES.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"it tells {text.strip()[:40]!r}, not a number of joules, or one in J, uJ, Wh or kWh")
+    return int(Fraction(found[1]) * _MICROJOULES[found[2] or "J"])

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Literal
 
+from engine.energy.cpu_time import others_share
 from engine.energy.source import EnergyReading, EnergySource
 from protocol.metrics import EnergyReport
 
 SHORTEST_WINDOW_MS = 200.0
 """A counter moves about every millisecond, so a window's two ends are uncertain by 2 ms in all: 1 % of 200 ms."""
-_UPDATE_MS = 1.0
+_UPDATES_IN_A_WINDOW = 20
+"""At least, of a source that moves less often: its ends are then uncertain by a tenth."""
+CONTENDED = 0.05
+"""Of the machine's CPU time: from here on others had a part in an execution's joules and its speed."""
 
 
 def energy_report(
-    source: EnergySource,
-    start: EnergyReading | None,
-    end: EnergyReading | None,
-    share: float | None = 1.0,
-    contended: bool | None = None,
+    source: EnergySource, start: EnergyReading | None, end: EnergyReading | None, share: float | None = 1.0
 ) -> EnergyReport:
     """What an execution between two readings of ``source`` used.
 
@@ -26,26 +27,41 @@ def energy_report(
     """
     reason = _unknown(source, start, end, share)
     if reason or start is None or end is None or share is None or start.package_uj is None or end.package_uj is None:
-        return EnergyReport(kind="unavailable", source=source.name, contended=contended, reason=reason)
+        return unavailable(source.name, reason, start, end)
     window_ms = (end.time_ns - start.time_ns) / 1e6
     package_j = (end.package_uj - start.package_uj) / 1e6
+    kind: Literal["measured", "attributed", "modelled"] = "measured" if share == 1.0 else "attributed"
+    others = others_share(start.cpu, end.cpu)
     return EnergyReport(
-        kind="measured" if share == 1.0 else "attributed",
+        kind="modelled" if source.kind == "modelled" else kind,
         source=source.name,
         domains=source.domains,
         window_ms=window_ms,
-        rel_uncertainty=2 * _UPDATE_MS / window_ms,
+        rel_uncertainty=source.rel_error + 2 * source.update_ms / window_ms,
         package_j=package_j,
         attributed_j=package_j * share,
-        contended=contended,
+        others_cpu_share=others,
+        contended=_contended(others),
     )
+
+
+def unavailable(
+    source: str, reason: str | None, start: EnergyReading | None, end: EnergyReading | None
+) -> EnergyReport:
+    """The report of an execution whose joules are not known. What others did with the CPU may be known all the same."""
+    others = None if start is None or end is None else others_share(start.cpu, end.cpu)
+    return EnergyReport(
+        kind="unavailable", source=source, others_cpu_share=others, contended=_contended(others), reason=reason
+    )
+
+
+def _contended(others: float | None) -> bool | None:
+    return None if others is None else others > CONTENDED
 
 
 def _unknown(
     source: EnergySource, start: EnergyReading | None, end: EnergyReading | None, share: float | None
 ) -> str | None:
-    if source.reason:
-        return source.reason
     if start is None or end is None:
         return "the execution ended before it computed anything"
     if error := start.error or end.error:
@@ -53,9 +69,11 @@ def _unknown(
     if start.epoch != end.epoch:
         return "a counter could not be read in between, so the sum has a hole"
     window_ms = (end.time_ns - start.time_ns) / 1e6
-    if window_ms < SHORTEST_WINDOW_MS:
+    shortest_ms = max(SHORTEST_WINDOW_MS, _UPDATES_IN_A_WINDOW * source.update_ms)
+    if window_ms < shortest_ms:
         return (
-            f"the window of {window_ms:.0f} ms is too short: counters are good to 1 % from {SHORTEST_WINDOW_MS:.0f} ms"
+            f"the window of {window_ms:.0f} ms is too short: {source.name} moves every {source.update_ms:g} ms and "
+            f"tells joules from {shortest_ms:.0f} ms"
         )
     if share is None:
         return "the engine did other work than executions at the same time, and how they shared the CPU is not known"

@@ -34,7 +34,7 @@ class Meter(FakeEnergy):
         self._joules += (self.watts + (self.busy_watts if self.computing else 0.0)) * (now_s - self._since_s)
         self._since_s = now_s
 
-    def read(self) -> EnergyReading:
+    def read(self, source: str) -> EnergyReading:
         self.reads += 1
         self.pass_time()
         self._epoch += self.fails
@@ -50,7 +50,7 @@ class EnergyStage:
     paces: list[ExecutorRequest] = field(default_factory=list)
 
     async def ask(self, moment: str, execution_id: str = "a", **limits: Any) -> None:
-        request = {"execution_id": execution_id, "moment": moment, "limits": Limits(**limits)}
+        request = {"execution_id": execution_id, "moment": moment, "source": "rapl", "limits": Limits(**limits)}
         await self.requests.put(ReadEnergy.model_validate(request))
         await wait_all_tasks_blocked()
 
@@ -75,7 +75,7 @@ class EnergyStage:
 
 
 async def begin_stage(nursery: trio.Nursery) -> EnergyStage:
-    stage = EnergyStage(Meter(name="rapl", reason="", max_interval_s=60.0))
+    stage = EnergyStage(Meter(name="rapl", reason="", interval_s=60.0))
     told = Inbox[ControlEvent]("told", 10, "a test's")
     paces = Inbox[ExecutorRequest]("paces", 10, "a test's")
     nursery.start_soon(stage.listen, told)

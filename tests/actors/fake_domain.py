@@ -190,12 +190,23 @@ class FakeEnergy:
 
     name: str = "none"
     reason: str = "no meter"
-    max_interval_s: float | None = None
+    interval_s: float | None = None
     joules_a_read: int = 0
     reads: int = 0
 
-    def read(self) -> EnergyReading:
+    def max_interval_s(self, source: str) -> float | None:
+        return self.interval_s
+
+    def min_interval_s(self, source: str) -> float:
+        return 0.0
+
+    def is_slow(self, source: str) -> bool:
+        return False
+
+    def read(self, source: str) -> EnergyReading:
         self.reads += 1
+        if self.reason:
+            return EnergyReading(time_ns=self.reads, package_uj=None, error=self.reason)
         return EnergyReading(time_ns=self.reads, package_uj=self.reads * self.joules_a_read * 1_000_000)
 
     def report(
@@ -209,4 +220,4 @@ class FakeEnergy:
 
 
 def make_meter() -> FakeEnergy:
-    return FakeEnergy(name="rapl", reason="", max_interval_s=60.0, joules_a_read=5)
+    return FakeEnergy(name="rapl", reason="", interval_s=60.0, joules_a_read=5)

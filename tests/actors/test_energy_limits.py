@@ -127,7 +127,7 @@ async def test_throttling_holds_the_average_within_five_percent(
     await stage.ask("start", max_watts=max_watts, on_max_watts="throttle")
     joules = []
     for _ in range(1000):
-        joules.append(stage.meter.read().package_uj or 0)
+        joules.append(stage.meter.read("rapl").package_uj or 0)
         await trio.sleep(0.01)
     watts = [(after - before) / 1e6 for before, after in zip(joules, joules[100:], strict=False)]
     assert max(watts) <= max_watts * 1.05
@@ -178,7 +178,7 @@ async def test_joules_end_an_execution_that_is_throttled(stage: EnergyStage, aut
 class Furnace(FakeEnergy):
     """Two seconds and 1000 J from one reading to the next."""
 
-    def read(self) -> EnergyReading:
+    def read(self, source: str) -> EnergyReading:
         self.reads += 1
         return EnergyReading(time_ns=self.reads * 2 * 10**9, package_uj=self.reads * 1000 * 10**6)
 
@@ -222,7 +222,7 @@ async def test_an_execution_that_is_throttled_goes_on_when_there_is_room() -> No
     class Oven(FakeEnergy):
         """Hot for three readings, then cold."""
 
-        def read(self) -> EnergyReading:
+        def read(self, source: str) -> EnergyReading:
             self.reads += 1
             return EnergyReading(time_ns=self.reads * 50 * 10**6, package_uj=min(self.reads, 3) * 3 * 10**6)
 

@@ -29,8 +29,14 @@ def model(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def real_client(tmp_path: Path, socket_path: Path | None = None) -> AsyncIterator[Client]:
+    nothing = tmp_path / "nothing"
     config = EngineConfig(
-        models_dir=tmp_path, cache_dir=tmp_path / "cache", data_dir=tmp_path, powercap_root=tmp_path / "no-powercap"
+        models_dir=tmp_path,
+        cache_dir=tmp_path / "cache",
+        data_dir=tmp_path,
+        powercap_root=nothing,
+        power_pmu_root=nothing,
+        hwmon_root=nothing,
     )
     system = open_system(config, socket_path=socket_path)
     async with running(system), system.client() if socket_path is None else connect(socket_path) as client:

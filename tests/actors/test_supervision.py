@@ -55,8 +55,8 @@ class BrokenMeter(FakeEnergy):
     joules_a_read: int = 5
     broken_reads: set[int] = field(default_factory=set)
 
-    def read(self) -> EnergyReading:
-        reading = super().read()
+    def read(self, source: str) -> EnergyReading:
+        reading = super().read(source)
         if self.reads in self.broken_reads:
             raise ValueError("no counter there")
         return reading
@@ -260,7 +260,7 @@ async def test_a_failed_watch_leaves_what_runs_without_its_energy(
     following: trio.Nursery, mock_clock: MockClock
 ) -> None:
     mock_clock.rate = 1.0
-    backend, meter = FakeBackend(), BrokenMeter(max_interval_s=60.0, broken_reads={2})
+    backend, meter = FakeBackend(), BrokenMeter(interval_s=60.0, broken_reads={2})
     system = make_system(backend, FakeDomain(energy_source="rapl"), meter)
     async with running(system) as system, system.client() as client:
         stream = await started(client, backend, following)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from engine.doctor import GIB
 from engine.doctor_facts import Facts, FolderFacts, SocketFacts
+from engine.energy.source_state import SourceState
 
 USER = 1000
 
@@ -48,7 +49,7 @@ def make_facts(**changes: object) -> Facts:
         available_bytes=20 * GIB,
         memory_limit_bytes=None,
         huge_pages="madvise",
-        energy={"rapl": ""},
+        energy=(SourceState("rapl", "measured", ("package-0",), 1.0, 60.0),),
         socket=make_socket(),
         config_failure="",
         models=make_folder(),

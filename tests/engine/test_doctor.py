@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.doctor import GIB, Check, examine
-from engine.energy.powercap import REMEDY
+from engine.energy.source_state import SourceState
 from tests.engine.facts_factory import make_facts, make_folder, make_socket
 
 
@@ -21,6 +21,8 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
     assert len({check.name for check in checks}) == len(checks)
 
 
+ABSENT_RAPL = SourceState("rapl", reason="no RAPL here")
+FORBIDDEN_RAPL = SourceState("rapl", reason="no permission", remedy="install the udev rule")
 REFUSED = {"kind": "socket", "engine_version": None, "failure": "no engine answers: Connection refused"}
 ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None, "failure": "No such file"}
 
@@ -44,8 +46,8 @@ ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None,
         ("frequency governor", {"governors": ("performance", "powersave")}, "warning", "not the same", "cpupower"),
         ("memory", {"available_bytes": GIB}, "warning", "1.0 GiB available", "--memory"),
         ("huge pages", {"huge_pages": "never"}, "warning", "never", "echo madvise"),
-        ("energy: rapl", {"energy": {"rapl": "no RAPL here"}}, "warning", "no RAPL here", "hardware"),
-        ("energy: rapl", {"energy": {"rapl": f"no permission; {REMEDY}"}}, "warning", "no permission", "udev"),
+        ("energy: rapl", {"energy": (ABSENT_RAPL,)}, "warning", "no RAPL here", "hardware"),
+        ("energy: rapl", {"energy": (FORBIDDEN_RAPL,)}, "warning", "no permission", "udev rule"),
         ("socket", {"socket": make_socket(mode=0o666)}, "problem", "mode 666", "chmod 600"),
         ("socket", {"socket": make_socket(owner=0)}, "problem", "user 0", "a socket of yours"),
         ("socket", {"socket": make_socket(kind="other")}, "problem", "is no socket", "remove what lies there"),
@@ -108,6 +110,18 @@ def test_what_is_unknown_or_not_there_yet_is_no_fault(name: str, changes: dict[s
     assert found in check.found
 
 
-def test_the_reason_and_the_remedy_of_a_source_are_told_apart() -> None:
-    check = check_of("energy: rapl", energy={"rapl": f"no permission to read /sys/x; {REMEDY}"})
-    assert (check.found, check.remedy) == ("no permission to read /sys/x", REMEDY)
+def test_a_source_that_works_tells_what_it_counts_and_what_it_leaves_out() -> None:
+    works = SourceState("rapl", "measured", ("package-0", "package-1"), notes=("package-0/dram is left out",))
+    check = check_of("energy: rapl", energy=(works,))
+    assert (check.status, check.found) == ("ok", "measured: package-0, package-1; package-0/dram is left out")
+
+
+def test_beside_one_that_measures_no_other_source_is_missed() -> None:
+    works = SourceState("perf", "measured", ("package-0",))
+    check = check_of("energy: rapl", energy=(works, FORBIDDEN_RAPL))
+    assert (check.status, check.found, check.remedy) == ("ok", "no permission", "")
+
+
+def test_a_model_measures_nothing() -> None:
+    check = check_of("energy: rapl", energy=(FORBIDDEN_RAPL, SourceState("model", "modelled", ("machine",))))
+    assert check.status == "warning"

@@ -19,7 +19,8 @@ from engine.version import ENGINE_VERSION
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("MODELS", "CACHE", "DATA"):
         monkeypatch.setenv(f"ENGINE_{name}_DIR", str(tmp_path / name.lower()))
-    monkeypatch.setenv("ENGINE_POWERCAP_ROOT", str(tmp_path / "powercap"))
+    for root in ("POWERCAP", "POWER_PMU", "HWMON"):
+        monkeypatch.setenv(f"ENGINE_{root}_ROOT", str(tmp_path / root.lower()))
     monkeypatch.chdir(tmp_path)  # pytest's own folders have names too long for a socket
     return tmp_path
 
@@ -36,8 +37,10 @@ def test_the_machine_is_the_one_that_plans_are_made_for(folder: Path) -> None:
     assert facts.affinity == len(os.sched_getaffinity(0))
     assert facts.physical_bytes >= machine.memory_bytes
     assert facts.config_failure == facts.extension_failure == ""
-    assert "does not exist" in facts.energy["rapl"]
-    assert "none" not in facts.energy
+    sources = {source.name: source for source in facts.energy}
+    assert tuple(sources)[:4] == ("perf", "rapl", "hwmon", "meter")
+    assert "does not exist" in sources["rapl"].reason
+    assert "none" not in sources
 
 
 def test_folders_are_looked_at_and_not_made(folder: Path) -> None:

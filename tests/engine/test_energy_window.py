@@ -4,18 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from engine.energy.meter import EnergyMeter, NoSource, open_meter
+from engine.energy.cpu_time import CpuTimes
+from engine.energy.ladder import EnergyLadder, open_ladder
 from engine.energy.rapl import RaplSource
 from engine.energy.source import EnergyReading, EnergySource
 from engine.energy.window import PowerAverage, energy_report
+from tests.energy_config import make_energy_config
 from tests.powercap_tree import PowercapTree
 
 SECOND = 1_000_000_000
 
 
-def make_reading(seconds: float, joules: float | None, epoch: int = 0, error: str = "") -> EnergyReading:
+def make_reading(
+    seconds: float, joules: float | None, epoch: int = 0, error: str = "", cpu: CpuTimes | None = None
+) -> EnergyReading:
     package_uj = None if joules is None else int(joules * 1e6)
-    return EnergyReading(int(seconds * SECOND), package_uj, epoch=epoch, error=error)
+    return EnergyReading(int(seconds * SECOND), package_uj, epoch=epoch, error=error, cpu=cpu)
+
+
+def times(total_s: float, busy_s: float, own_s: float) -> CpuTimes:
+    return CpuTimes(int(total_s * SECOND), int(busy_s * SECOND), int(own_s * SECOND))
 
 
 @pytest.fixture
@@ -63,24 +71,48 @@ def test_what_cannot_be_vouched_for_has_a_reason(
     assert reason in (report.reason or "")
 
 
+def test_a_report_tells_how_much_of_the_cpu_others_had(source: EnergySource) -> None:
+    quiet, busy = (
+        energy_report(source, make_reading(1, 10, cpu=times(0, 0, 0)), make_reading(3, 50, cpu=times(4, used, 2)))
+        for used in (2.1, 2.3)
+    )
+    assert quiet.others_cpu_share == pytest.approx(0.025)
+    assert busy.others_cpu_share == pytest.approx(0.075)
+    assert (quiet.contended, busy.contended) == (False, True)
+
+
+def test_an_execution_without_joules_still_tells_of_others() -> None:
+    ladder = EnergyLadder([], {"rapl": "no such folder"})
+    start, end = make_reading(1, None, cpu=times(0, 0, 0)), make_reading(3, None, cpu=times(4, 4, 2))
+    report = ladder.report("none", start, end)
+    assert (report.kind, report.others_cpu_share, report.contended) == ("unavailable", 0.5, True)
+
+
+def test_in_too_short_a_window_nobody_knows_of_others(source: EnergySource) -> None:
+    report = energy_report(
+        source, make_reading(1, 10, cpu=times(0, 0, 0)), make_reading(1.4, 20, cpu=times(0.8, 0.4, 0.4))
+    )
+    assert (report.attributed_j, report.others_cpu_share, report.contended) == (10.0, None, None)
+
+
 def test_no_source_gives_its_own_reason() -> None:
-    meter = EnergyMeter(NoSource("rapl: no such folder"), {"rapl": "no such folder"})
-    report = meter.report("none", None, None)
+    ladder = EnergyLadder([], {"rapl": "no such folder"})
+    report = ladder.report("none", None, None)
     assert (report.kind, report.source, report.reason) == ("unavailable", "none", "rapl: no such folder")
-    assert meter.read().package_uj is None
-    assert meter.availability() == {"rapl": "no such folder", "none": ""}
+    assert (ladder.read("none").package_uj, ladder.read("none").error) == (None, "rapl: no such folder")
+    assert ladder.availability() == {"rapl": "no such folder", "none": ""}
 
 
 def test_a_plan_that_asked_for_none_is_told_so(source: EnergySource) -> None:
-    report = EnergyMeter(source, {}).report("none", make_reading(1, 10), make_reading(3, 50))
+    report = EnergyLadder([source], {}).report("none", make_reading(1, 10), make_reading(3, 50))
     assert (report.kind, report.source) == ("unavailable", "none")
     assert "the plan names" in (report.reason or "")
 
 
-def test_a_meter_without_a_tree_is_none_with_the_reason(tmp_path: Path) -> None:
-    meter = open_meter(tmp_path / "absent")
-    assert (meter.name, meter.max_interval_s) == ("none", None)
-    assert "does not exist" in meter.reason
+def test_a_ladder_without_a_tree_is_none_with_the_reason(tmp_path: Path) -> None:
+    ladder = open_ladder(make_energy_config(tmp_path))
+    assert (ladder.name, ladder.max_interval_s("none")) == ("none", None)
+    assert "does not exist" in ladder.reason
 
 
 def test_live_watts_need_a_whole_window(source: EnergySource) -> None:

@@ -135,6 +135,49 @@ def test_folders_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.M
     assert default_config().prefix_cache_mb == 100
 
 
+def test_energy_sources_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("POWER_PMU", "HWMON", "CPUS"):
+        monkeypatch.setenv(f"ENGINE_{name}_ROOT", str(tmp_path / name))
+    monkeypatch.setenv("ENGINE_ENERGY_PSYS", "1")
+    monkeypatch.setenv("ENGINE_ENERGY_METER_COMMAND", "ipmi 'a sensor' --joules")
+    monkeypatch.setenv("ENGINE_ENERGY_METER_UPDATE_MS", "2500")
+    config = default_config()
+    assert config.power_pmu_root == tmp_path / "POWER_PMU"
+    assert (config.hwmon_root, config.cpus_root) == (tmp_path / "HWMON", tmp_path / "CPUS")
+    assert config.energy_psys
+    assert (config.meter_command, config.meter_update_ms) == (("ipmi", "a sensor", "--joules"), 2500)
+    assert config.meter_file is None
+    monkeypatch.delenv("ENGINE_ENERGY_METER_COMMAND")
+    monkeypatch.setenv("ENGINE_ENERGY_METER_FILE", str(tmp_path / "joules"))
+    assert default_config().meter_file == tmp_path / "joules"
+
+
+def test_without_them_the_machines_own_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("ENGINE_ENERGY_")]:
+        monkeypatch.delenv(name)
+    config = default_config()
+    assert (config.energy_psys, config.meter_file, config.meter_command) == (False, None, ())
+    assert config.meter_update_ms == 1000
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"ENGINE_ENERGY_PSYS": "yes"}, "ENGINE_ENERGY_PSYS is 'yes'; give 0 or 1"),
+        ({"ENGINE_ENERGY_METER_UPDATE_MS": "0"}, "ENGINE_ENERGY_METER_UPDATE_MS is '0'"),
+        ({"ENGINE_ENERGY_METER_COMMAND": "echo 'open"}, "No closing quotation"),
+        ({"ENGINE_ENERGY_METER_COMMAND": "echo 5", "ENGINE_ENERGY_METER_FILE": "/joules"}, "not both"),
+    ],
+)
+def test_a_meter_that_makes_no_sense_is_refused(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], named: str
+) -> None:
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(InvalidRequest, match=named):
+        default_config()
+
+
 def test_memory_defaults_to_most_of_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENGINE_MEMORY_MB", raising=False)
     assert default_config().memory_mb == memory_bytes() * 9 // 10 >> 20

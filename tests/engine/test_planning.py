@@ -186,7 +186,7 @@ def test_a_quantization_nobody_knows_is_refused() -> None:
         ("scheduler_policy", list(get_args(SchedulerPolicy))),
         ("kv_cache", ["f16", "q8_0"]),
         ("prefix_cache", ["off", "on"]),
-        ("energy_source", ["rapl", "none"]),
+        ("energy_source", ["perf", "rapl", "hwmon", "meter", "model", "none"]),
     ],
 )
 def test_unknown_names_are_told_the_allowed_ones(field: str, allowed: list[str]) -> None:

@@ -95,7 +95,8 @@ def test_inspect_and_plan_need_no_engine(tiny: Path, socket_path: Path) -> None:
 def test_what_cannot_be_done_is_refused_by_name(
     flags: tuple[str, ...], code: str, number: int, tiny: Path, socket_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ENGINE_POWERCAP_ROOT", str(tiny.parent / "no-powercap"))
+    for root in ("POWERCAP", "POWER_PMU", "HWMON"):
+        monkeypatch.setenv(f"ENGINE_{root}_ROOT", str(tiny.parent / "nothing"))
     arguments = ("--model", str(tiny), "--prompt", "Once", "--json")
     result = engine_ctl("run", "--socket", str(socket_path), *arguments, *flags)
     assert result.exit_code == number

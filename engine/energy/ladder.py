@@ -1,0 +1,130 @@
+"""The energy sources that work on this machine, best first, and why the others do not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
+
+from engine.energy.cpu_time import CpuTimes, read_cpu_times
+from engine.energy.hwmon import HwmonSource
+from engine.energy.meter import MeterSource
+from engine.energy.perf import PerfSource
+from engine.energy.rapl import RaplSource
+from engine.energy.source import EnergyReading, EnergySource, SourceError
+from engine.energy.source_state import SourceState, state_of
+from engine.energy.window import energy_report, unavailable
+from protocol.metrics import EnergyReport
+from protocol.plan import EnergySource as SourceName
+
+if TYPE_CHECKING:
+    from engine.config import EngineConfig
+
+_NONE = "none"
+
+
+class EnergyLadder:
+    """Reads any of its sources by name, and turns pairs of readings into reports. Thread-safe as its sources are."""
+
+    def __init__(
+        self,
+        working: Sequence[EnergySource],
+        failed: Mapping[str, str],
+        cpu_times: Callable[[], CpuTimes | None] = read_cpu_times,
+        remedies: Mapping[str, str] | None = None,
+    ) -> None:
+        """``working``: the best first. ``failed``: the sources that do not work here, why, and what to do; what to do
+        apart: ``remedies``.
+        """
+        self._working = {source.name: source for source in working}
+        self._failed = dict(failed)
+        self._cpu_times = cpu_times
+        self._remedies = dict(remedies or {})
+
+    @property
+    def name(self) -> str:
+        """Of the best source that measures, or ``none``."""
+        return next((source.name for source in self._working.values() if source.kind == "measured"), _NONE)
+
+    @property
+    def reason(self) -> str:
+        """Why nothing measures; empty where something does."""
+        if self.name != _NONE:
+            return ""
+        told = [f"{name}: {self._reason(name)}" for name in self._failed]
+        if any(self._remedies.values()):
+            told.append("engine-ctl energy sources says what would change that")
+        return "; ".join(told)
+
+    def availability(self) -> dict[str, str]:
+        """Every source: ``""`` where it works, else the reason why not. ``none`` always works."""
+        return {**dict.fromkeys(self._working, ""), **self._failed, _NONE: ""}
+
+    def max_interval_s(self, source: str) -> float | None:
+        """Of a source by name, as :class:`EnergySource` has it; ``None`` also where it does not work here."""
+        return self._working[source].max_interval_s if source in self._working else None
+
+    def min_interval_s(self, source: str) -> float:
+        """Of a source by name: read more often than this it tells nothing new."""
+        return self._working[source].update_ms / 1e3 if source in self._working else 0.0
+
+    def is_slow(self, source: str) -> bool:
+        """Whether reading the source may take long."""
+        return source in self._working and self._working[source].slow
+
+    def states(self) -> tuple[SourceState, ...]:
+        """Of every source but ``none``, the best first."""
+        states: dict[str, SourceState] = {name: state_of(source) for name, source in self._working.items()}
+        for name in self._failed:
+            states[name] = SourceState(name, reason=self._reason(name), remedy=self._remedies.get(name, ""))
+        return tuple(states[name] for name in sorted(states, key=get_args(SourceName).index))
+
+    def read(self, source: str) -> EnergyReading:
+        """The source's counters and the CPUs' times now; where it does not work, a reading that says so."""
+        if source in self._working:
+            reading = self._working[source].read()
+        else:
+            reading = EnergyReading(time.monotonic_ns(), None, error=self._why_not(source))
+        return replace(reading, cpu=self._cpu_times())
+
+    def report(
+        self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None = 1.0
+    ) -> EnergyReport:
+        """An execution's energy, for a plan that names the source ``planned``. See :func:`energy_report`."""
+        if planned not in self._working:
+            return unavailable(planned, self._why_not(planned), start, end)
+        return energy_report(self._working[planned], start, end, share)
+
+    def _reason(self, failed: str) -> str:
+        """Without what to do."""
+        return self._failed[failed].removesuffix(f"; {self._remedies.get(failed, '')}")
+
+    def _why_not(self, source: str) -> str:
+        if source == _NONE:
+            return self.reason or "the plan names the energy source none"
+        return self._failed.get(source, "no such source was looked for")
+
+
+def open_ladder(config: EngineConfig, pause: Callable[[float], None] = time.sleep) -> EnergyLadder:
+    """Every source that works, each tested by seeing it move, with pauses in between.
+
+    Blocking, up to a tenth of a second for each that is there, and for as long as the command of a meter takes, two
+    seconds at most. What is not there takes no time.
+    """
+    psys = config.energy_psys
+    openings: dict[str, Callable[[], EnergySource]] = {
+        "perf": lambda: PerfSource(config.power_pmu_root, config.cpus_root, pause, psys=psys),
+        "rapl": lambda: RaplSource(config.powercap_root, pause, psys=psys),
+        "hwmon": lambda: HwmonSource(config.hwmon_root, pause, psys=psys),
+        "meter": lambda: MeterSource(config.meter_file, config.meter_command, config.meter_update_ms, pause),
+    }
+    working: list[EnergySource] = []
+    failed: dict[str, str] = {}
+    remedies: dict[str, str] = {}
+    for name, open_source in openings.items():
+        try:
+            working.append(open_source())
+        except SourceError as error:
+            failed[name], remedies[name] = str(error), error.remedy
+    return EnergyLadder(working, failed, remedies=remedies)

@@ -1,0 +1,35 @@
+"""What a person is told of one energy source on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.energy.source import EnergySource
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """Works where there is no ``reason`` why not; else nothing but the reason and the remedy is known."""
+
+    name: str
+    kind: Literal["measured", "modelled"] | None = None
+    domains: tuple[str, ...] = ()
+    """What it counts, and behind that the memory, apart."""
+    update_ms: float | None = None
+    max_interval_s: float | None = None
+    """``None`` also where nothing wraps."""
+    notes: tuple[str, ...] = ()
+    """What it leaves out, and why."""
+    reason: str = ""
+    remedy: str = ""
+    """Exactly what would make it work; empty where nothing would."""
+
+    @property
+    def works(self) -> bool:
+        return not self.reason
+
+
+def state_of(source: EnergySource) -> SourceState:
+    """Of one that works."""
+    return SourceState(source.name, source.kind, source.domains, source.update_ms, source.max_interval_s, source.notes)

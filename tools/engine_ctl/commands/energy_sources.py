@@ -1,0 +1,53 @@
+"""``engine-ctl energy sources``: which sources of joules work on this machine, and why the others do not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from engine_ctl.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.energy.source_state import SourceState
+
+
+@click.command(name="sources")
+@json_option
+def sources(as_json: bool) -> None:
+    """Try every source of joules, and say what works, what does not, why, and what would change that.
+
+    The best is first: it is what plans name that leave their source open. Needs no engine, and starts none.
+    """
+    from engine.config import default_config
+    from engine.energy.ladder import open_ladder
+
+    ladder = open_ladder(default_config())
+    if as_json:
+        told = [{"works": state.works, **asdict(state)} for state in ladder.states()]
+        click.echo(json.dumps({"source": ladder.name, "sources": told}, ensure_ascii=False))
+        return
+    for line in lines(ladder.states(), ladder.name):
+        click.echo(line)
+
+
+def lines(states: Sequence[SourceState], chosen: str) -> list[str]:
+    """For a person: a line for each source, and under it what it leaves out, or what to do."""
+    told: list[str] = []
+    for state in states:
+        mark = "used" if state.name == chosen else "works" if state.works else "no"
+        told.append(f"{state.name:6} {mark:6} {_found(state)}")
+        told += [f"{'':14}{line}" for line in (*state.notes, *state.remedy.splitlines())]
+    if chosen == "none":
+        told.append("Nothing measures here: figures of energy are null, and limits in watts or joules are refused.")
+    return told
+
+
+def _found(state: SourceState) -> str:
+    if not state.works:
+        return state.reason
+    return f"{state.kind}: {', '.join(state.domains)}; moves every {state.update_ms:.4g} ms"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from protocol.errors import InvalidRequest
 DEFAULT_WEIGHTS_CACHE_MB = 20_480
 DEFAULT_PREFIX_CACHE_MB = 512
 _PREFIX_CACHE_SHARE = 8
+_MOST_WATTS = 10_000.0
+"""No machine's CPUs draw more."""
 DEFAULT_POWERCAP_ROOT = Path("/sys/class/powercap")
 
 
@@ -27,6 +30,9 @@ class EngineConfig:
     """What cannot: execution records."""
     powercap_root: Path = DEFAULT_POWERCAP_ROOT
     """Another tree than the machine's serves containers and tests."""
+    tdp_watts: float | None = None
+    """What this machine's CPUs draw at full load, as their maker or a person says; a model's joules rest on it where no
+    calibration does."""
     max_queued: int = 256
     """Executions waiting to run; the next one is ``overloaded``."""
     weights_cache_mb: int = DEFAULT_WEIGHTS_CACHE_MB
@@ -40,7 +46,7 @@ class EngineConfig:
 
 
 def default_config() -> EngineConfig:
-    """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_DATA_DIR``, ``_POWERCAP_ROOT``,
+    """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_DATA_DIR``, ``_POWERCAP_ROOT``, ``_TDP_WATTS``,
     ``_WEIGHTS_CACHE_MB``, ``_MEMORY_MB`` and ``_PREFIX_CACHE_MB`` where set.
 
     Memory defaults to nine tenths of what the machine (or its cgroup) has, never to what is free at the moment: equal
@@ -48,7 +54,7 @@ def default_config() -> EngineConfig:
 
     Raises:
         InvalidRequest: ENGINE_WEIGHTS_CACHE_MB, ENGINE_MEMORY_MB or ENGINE_PREFIX_CACHE_MB is not a positive whole
-            number.
+            number, or ENGINE_TDP_WATTS not a number of watts.
     """
     memory_mb = _mebibytes("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 >> 20)
     return EngineConfig(
@@ -56,6 +62,7 @@ def default_config() -> EngineConfig:
         cache_dir=_directory("ENGINE_CACHE_DIR", platformdirs.user_cache_path("engine")),
         data_dir=_directory("ENGINE_DATA_DIR", platformdirs.user_data_path("engine")),
         powercap_root=_directory("ENGINE_POWERCAP_ROOT", DEFAULT_POWERCAP_ROOT),
+        tdp_watts=_watts("ENGINE_TDP_WATTS"),
         weights_cache_mb=_mebibytes("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB),
         memory_mb=memory_mb,
         prefix_cache_mb=_mebibytes("ENGINE_PREFIX_CACHE_MB", max(1, memory_mb // _PREFIX_CACHE_SHARE)),
@@ -65,6 +72,23 @@ def default_config() -> EngineConfig:
 def _directory(variable: str, default: Path) -> Path:
     given = os.environ.get(variable, "")
     return Path(given).expanduser().absolute() if given else default
+
+
+def _watts(variable: str) -> float | None:
+    given = os.environ.get(variable, "")
+    if not given:
+        return None
+    try:
+        watts = float(given)
+    except ValueError:
+        watts = math.nan
+    if not 0 < watts <= _MOST_WATTS:
+        raise InvalidRequest(
+            f"{variable} is {given!r}; give a number of watts over 0, at most {_MOST_WATTS:g}",
+            field=variable,
+            value=given,
+        )
+    return watts
 
 
 def _mebibytes(variable: str, default: int) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.doctor_facts import Facts, FolderFacts, SocketFacts
+from engine.energy.model import REMEDY as MODEL_REMEDY
 from engine.energy.powercap import REMEDY
 
 GIB = 2**30
@@ -122,7 +123,19 @@ def check_huge_pages(facts: Facts) -> Check:
 
 
 def check_energy(facts: Facts) -> tuple[Check, ...]:
-    return tuple(_check_energy_source(name, reason) for name, reason in facts.energy.items())
+    measured = {name: reason for name, reason in facts.energy.items() if name != "model"}
+    checks = [_check_energy_source(name, reason) for name, reason in measured.items()]
+    if "model" in facts.energy:
+        checks.append(_check_model(facts.energy["model"], needed="" not in measured.values()))
+    return tuple(checks)
+
+
+def _check_model(reason: str, *, needed: bool) -> Check:
+    """A model is missed only where nothing measures."""
+    if not reason:
+        return Check("energy: model", "ok", "a formula, for plans that name it; its joules rank nothing")
+    found = reason.replace(f": {MODEL_REMEDY}", "")
+    return Check("energy: model", "warning", found, MODEL_REMEDY) if needed else Check("energy: model", "ok", found)
 
 
 def _check_energy_source(name: str, reason: str) -> Check:

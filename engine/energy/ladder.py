@@ -5,13 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from engine.energy.busy_time import BusyTime
+from engine.energy.calibration import Calibrations, powered_machine
 from engine.energy.cpu_time import CpuTimes, read_cpu_times
+from engine.energy.model import REMEDY, ModelSource, PowerModel, declared_model
 from engine.energy.powercap import PowercapError
 from engine.energy.rapl import RaplSource
 from engine.energy.source import EnergyReading, EnergySource
 from engine.energy.window import energy_report, unavailable
+from protocol.calibration import EnergyCalibration
 from protocol.metrics import EnergyReport
 
 if TYPE_CHECKING:
@@ -28,11 +34,15 @@ class EnergyLadder:
         working: Sequence[EnergySource],
         failed: Mapping[str, str],
         cpu_times: Callable[[], CpuTimes | None] = read_cpu_times,
+        calibrations: Calibrations | None = None,
     ) -> None:
         """``working``: the best first. ``failed``: the sources that do not work here, and why."""
-        self._working = {source.name: source for source in working}
+        self._working: dict[str, EnergySource] = {source.name: source for source in working}
         self._failed = dict(failed)
         self._cpu_times = cpu_times
+        self._calibrations = calibrations
+        self._availability: dict[str, str] = {}
+        self._tell_availability()
 
     @property
     def name(self) -> str:
@@ -44,16 +54,23 @@ class EnergyLadder:
         """Why nothing measures; empty where something does."""
         return "" if self.name != _NONE else "; ".join(f"{name}: {reason}" for name, reason in self._failed.items())
 
-    def availability(self) -> dict[str, str]:
-        """Every source: ``""`` where it works, else the reason why not. ``none`` always works."""
-        return {**dict.fromkeys(self._working, ""), **self._failed, _NONE: ""}
+    def availability(self) -> Mapping[str, str]:
+        """Every source: ``""`` where it works, else the reason why not. ``none`` always works.
+
+        A view: after a calibration it tells of the model that came of it.
+        """
+        return MappingProxyType(self._availability)
+
+    def source(self, name: str) -> EnergySource | None:
+        """``None`` where it does not work here."""
+        return self._working.get(name)
 
     def max_interval_s(self, source: str) -> float | None:
         """Of a source by name, as :class:`EnergySource` has it; ``None`` also where it does not work here."""
         return self._working[source].max_interval_s if source in self._working else None
 
     def read(self, source: str) -> EnergyReading:
-        """The source's counters and the CPUs' times now. A source that does not work here gives a reading that says so."""
+        """The source's counters and the CPUs' times now; of a source that does not work here one that says so."""
         if source in self._working:
             reading = self._working[source].read()
         else:
@@ -66,7 +83,31 @@ class EnergyLadder:
         """An execution's energy, for a plan that names the source ``planned``. See :func:`energy_report`."""
         if planned not in self._working:
             return unavailable(planned, self._why_not(planned), start, end)
-        return energy_report(self._working[planned], start, end, share)
+        source = self._working[planned]
+        baseline = None if self._calibrations is None else self._calibrations.baseline(planned)
+        report = energy_report(source, start, end, share, baseline)
+        return report.model_copy(update={"curve": source.curve}) if isinstance(source, ModelSource) else report
+
+    def keep(self, calibration: EnergyCalibration) -> Path | None:
+        """Have later reports, and the model, rest on it; where it is kept, ``None`` where nothing is.
+
+        Raises what :meth:`Calibrations.keep` raises, and OSError, ValueError where CPU times cannot be read.
+        """
+        if self._calibrations is None:
+            return None
+        path = self._calibrations.keep(calibration)
+        if calibration.curve is not None:
+            # What began with the model before ends with another: its window has a hole.
+            before = self._working.get("model")
+            epoch = before.epoch + 1 if isinstance(before, ModelSource) else 0
+            source = ModelSource(PowerModel(calibration.curve, calibrated=True), BusyTime(), epoch)
+            self._working = {**self._working, "model": source}
+            self._failed = {name: reason for name, reason in self._failed.items() if name != "model"}
+            self._tell_availability()
+        return path
+
+    def _tell_availability(self) -> None:
+        self._availability.update({**dict.fromkeys(self._working, ""), **self._failed, _NONE: ""})
 
     def _why_not(self, source: str) -> str:
         if source == _NONE:
@@ -82,4 +123,27 @@ def open_ladder(config: EngineConfig) -> EnergyLadder:
         working.append(RaplSource(config.powercap_root))
     except PowercapError as error:
         failed["rapl"] = str(error)
-    return EnergyLadder(working, failed)
+    calibrations = _open_calibrations(config)
+    try:
+        working.append(_open_model(config, calibrations))
+    except (OSError, ValueError) as error:
+        failed["model"] = str(error)
+    return EnergyLadder(working, failed, calibrations=calibrations)
+
+
+def _open_calibrations(config: EngineConfig) -> Calibrations:
+    from engine import _core  # noqa: PLC0415  a check-up must get as far as telling that it cannot be loaded
+
+    return Calibrations(config.data_dir, powered_machine(_core.cpu_model()))
+
+
+def _open_model(config: EngineConfig, calibrations: Calibrations) -> ModelSource:
+    """Raises OSError, ValueError: CPU times cannot be read; neither a calibration nor declared watts are there."""
+    busy = BusyTime()
+    calibration = calibrations.newest()
+    if calibration is not None and calibration.curve is not None:
+        return ModelSource(PowerModel(calibration.curve, calibrated=True), busy)
+    if config.tdp_watts is not None:
+        return ModelSource(declared_model(config.tdp_watts, busy.cpus), busy)
+    reasons = "".join(f" ({reason})" for reason in calibrations.unusable.values())
+    raise ValueError(f"nothing is known of this machine's power{reasons}: {REMEDY}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.doctor import GIB, Check, examine
+from engine.energy.model import REMEDY as MODEL_REMEDY
 from engine.energy.powercap import REMEDY
 from tests.engine.facts_factory import make_facts, make_folder, make_socket
 
@@ -21,6 +22,7 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
     assert len({check.name for check in checks}) == len(checks)
 
 
+NO_MODEL = f"its power is unknown: {MODEL_REMEDY}"
 REFUSED = {"kind": "socket", "engine_version": None, "failure": "no engine answers: Connection refused"}
 ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None, "failure": "No such file"}
 
@@ -45,6 +47,9 @@ ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None,
         ("memory", {"available_bytes": GIB}, "warning", "1.0 GiB available", "--memory"),
         ("huge pages", {"huge_pages": "never"}, "warning", "never", "echo madvise"),
         ("energy: rapl", {"energy": {"rapl": "no RAPL here"}}, "warning", "no RAPL here", "hardware"),
+        ("energy: model", {"energy": {"model": NO_MODEL}}, "warning", "unknown", "ENGINE_TDP_WATTS"),
+        ("energy: model", {"energy": {"rapl": "", "model": NO_MODEL}}, "ok", "unknown", ""),
+        ("energy: model", {"energy": {"model": ""}}, "ok", "a formula", ""),
         ("energy: rapl", {"energy": {"rapl": f"no permission; {REMEDY}"}}, "warning", "no permission", "udev"),
         ("socket", {"socket": make_socket(mode=0o666)}, "problem", "mode 666", "chmod 600"),
         ("socket", {"socket": make_socket(owner=0)}, "problem", "user 0", "a socket of yours"),

@@ -162,4 +162,4 @@ def test_without_permission_the_reason_is_the_remedy(tmp_path: Path, monkeypatch
     assert ladder.name == "none"
     assert "no permission" in ladder.reason
     assert "udev" in ladder.reason
-    assert ladder.availability() == {"rapl": ladder.reason.removeprefix("rapl: "), "none": ""}
+    assert f"rapl: {ladder.availability()['rapl']}" in ladder.reason

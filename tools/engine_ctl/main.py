@@ -23,6 +23,7 @@ COMMANDS = (
     "quantize",
     "cache",
     "eval",
+    "energy",
     "executions",
     "schema",
     "watch",

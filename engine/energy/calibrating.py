@@ -128,7 +128,7 @@ class EnergyCalibrating:
         source = self._ladder.source(name)
         if source is not None and source.kind == "measured":
             return source
-        reasons = {key: reason for key, reason in self._ladder.availability().items() if reason}
+        reasons = {key: reason for key, reason in self._ladder.availability().items() if reason and key != "model"}
         if source is not None:
             why = f"{name} is a formula: a calibration is what it would have to be fitted to"
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,6 +91,8 @@ class Calibrations:
             part.write_text(calibration.model_dump_json(indent=1) + "\n", encoding="utf-8")
             part.replace(path)
         except OSError as error:
+            with suppress(OSError):
+                part.unlink()
             raise RecordStoreUnavailable(f"{path} cannot be written: {error}", path=str(path)) from error
         self.machine = replace(self.machine, governors=calibration.governors)
         self._by_source = {**self._by_source, calibration.source: calibration}

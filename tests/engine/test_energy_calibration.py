@@ -15,6 +15,7 @@ from engine.energy.calibration import STALE_AFTER_S, Calibrations, PoweredMachin
 from engine.energy.ladder import open_ladder
 from engine.energy.model import ModelSource
 from protocol.calibration import EnergyCalibration, PowerSample
+from protocol.errors import RecordStoreUnavailable
 from protocol.power_curve import PowerCurve
 from protocol.record_entry import timestamp
 
@@ -48,6 +49,15 @@ def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
     again = open_calibrations(tmp_path)
     assert (again.newest(), again.unusable) == (kept, {})
     assert [file.name for file in path.parent.iterdir()] == ["rapl.json"]
+
+
+def test_what_cannot_be_put_in_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    calibrations = open_calibrations(tmp_path)
+    (tmp_path / "energy" / "rapl.json").mkdir(parents=True)
+    with pytest.raises(RecordStoreUnavailable, match="cannot be written"):
+        calibrations.keep(make_calibration())
+    assert [file.name for file in (tmp_path / "energy").iterdir()] == ["rapl.json"]
+    assert calibrations.newest() is None
 
 
 def test_each_source_has_its_own_idle_power_and_the_model_the_newest_curve(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import TypeVar, assert_never
 
 import trio
 
-from actors.availability import backend_refusal, require_watch
+from actors.availability import backend_refusal, quiet_refusal, require_watch
 from actors.base import Actor, Inbox
 from actors.deadlines import Deadlines
 from actors.execution import Execution
@@ -57,6 +57,7 @@ from protocol.errors import (
 )
 from protocol.record import StopReason
 from protocol.requests import (
+    Calibrate,
     Cancel,
     Evaluate,
     Metrics,
@@ -152,7 +153,7 @@ class ControlPlane(Actor):
                 await self._begin(request, partial(self._prepare, request, self._domain.prepare, message.request))
             case Replay():
                 await self._begin(request, partial(self._prepare, request, self._domain.recorded, message.execution_id))
-            case Quantize() | Evaluate():
+            case Quantize() | Evaluate() | Calibrate():
                 await self._begin(request, partial(self._questions.operate, request.connection_id, message))
             case _:
                 await self._begin(request, partial(self._questions.answer, request.connection_id, message))
@@ -162,7 +163,9 @@ class ControlPlane(Actor):
         request_id = request.message.request_id
         if self._stopping:
             await self._mail.reply(request.connection_id, failed(request_id, ShuttingDown("the engine is stopping")))
-        elif reason := backend_refusal(request.message, self._faults.failed):
+        elif reason := backend_refusal(request.message, self._faults.failed) or quiet_refusal(
+            request.message, len(self._executions)
+        ):
             await self._mail.reply(request.connection_id, failed(request_id, reason))
         elif len(self._executions) + len(self._jobs) >= self._limits.max_executions:
             full = Overloaded(f"{self._limits.max_executions} requests are in progress", retry_after_ms=_RETRY_MS)

@@ -8,6 +8,8 @@ from typing import assert_never
 
 from actors.ports import OperationRequest, Prepared, ReportProgress
 from engine.cpu_backend import CpuBackend
+from engine.energy.calibrating import EnergyCalibrating
+from engine.energy.ladder import EnergyLadder
 from engine.evaluation import Evaluation
 from engine.file_quantization import FileQuantization
 from engine.model_description import describe_model
@@ -23,11 +25,13 @@ from protocol.descriptions import CachedWeightsEntry, ModelSummary
 from protocol.errors import CacheUnavailable, RecordStoreUnavailable, RecordStoreUnusable
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
-from protocol.requests import Evaluate, Quantize, RecordQuestion
+from protocol.requests import Calibrate, Evaluate, Quantize, RecordQuestion
 
 
 class EngineDomain:
-    def __init__(self, planner: Planner, cache: WeightsCache, backend: CpuBackend, records: Records) -> None:
+    def __init__(
+        self, planner: Planner, cache: WeightsCache, backend: CpuBackend, records: Records, energy: EnergyLadder
+    ) -> None:
         self._planner = planner
         self._registry = planner.registry
         self._machine = planner.machine
@@ -35,6 +39,7 @@ class EngineDomain:
         self.backend = backend
         """The executor's of the moment."""
         self._records = records
+        self._energy = energy
 
     @property
     def cpu_model(self) -> str:
@@ -103,6 +108,8 @@ class EngineDomain:
                 return FileQuantization(request, self._registry, self._machine)
             case Evaluate():
                 return Evaluation(request, self._planner, self.backend)
+            case Calibrate():
+                return EnergyCalibrating(request, self._energy, self._machine)
             case _:
                 assert_never(request)
 

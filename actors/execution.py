@@ -157,6 +157,13 @@ class Execution:
         return None if self.disturbed or self.compute_time is None else self.compute_time.share
 
     @property
+    def active_ns(self) -> tuple[int, int] | None:
+        """From its first prefill step to its last token; ``None`` where there is none."""
+        if self.prefill_start_ns is None or not self.token_times_ns:
+            return None
+        return self.prefill_start_ns, self.token_times_ns[-1]
+
+    @property
     def deadline_ns(self) -> int | None:
         deadline_ms = self.plan.limits.deadline_ms
         return None if deadline_ms is None else self.received_ns + deadline_ms * 1_000_000

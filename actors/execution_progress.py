@@ -36,6 +36,7 @@ from actors.messages import (
 from actors.observers import Observers
 from actors.ports import Outside
 from actors.questions import Questions
+from engine.energy.window import measured_watts, with_active_interval
 from engine.machine import memory_peak_mb
 from engine.metric_totals import MetricTotals
 from protocol.answers import EngineMessage
@@ -60,7 +61,7 @@ class Around:
 
 class ExecutionProgress:
     watts: float | None
-    """What the machine drew on average for the last execution that was measured."""
+    """What the machine drew on average for the last execution that was measured; modelled watts decide nothing."""
     finished_total: int
 
     def __init__(
@@ -161,9 +162,9 @@ class ExecutionProgress:
 
     async def _finish(self, execution: Execution) -> None:
         """Have the record kept; the client hears of the end once it is."""
-        energy = self._around.outside.energy.report(
-            execution.plan.energy_source, execution.energy_start, execution.energy_end, execution.energy_share
-        )
+        start, end = execution.energy_start, execution.energy_end
+        report = self._around.outside.energy.report(execution.plan.energy_source, start, end, execution.energy_share)
+        energy = with_active_interval(report, start, end, execution.active_ns)
         record = execution.record(self._around.outside.domain.cpu_model, energy, memory_peak_mb())
         self._ended[execution.execution_id] = record
         self._around.totals.add(record, execution.token_times_ns)
@@ -171,7 +172,7 @@ class ExecutionProgress:
 
     async def _on_recorded(self, execution: Execution, event: Recorded) -> None:
         record = self._ended.pop(execution.execution_id)
-        self.watts = record.metrics.watts_avg or self.watts
+        self.watts = measured_watts(record.metrics.energy) or self.watts
         await self._tell(execution, ended_event(record))
         await self._conclude(execution, execution.last_reply(record, event.problem))
 

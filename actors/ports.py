@@ -17,14 +17,14 @@ from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
-from protocol.requests import Evaluate, Quantize, RecordQuestion
+from protocol.requests import Calibrate, Evaluate, Quantize, RecordQuestion
 
 ReportProgress = Callable[[str, int, int | None], None]
 """(stage, done, total). May raise to stop the work."""
 
 
-OperationRequest = Quantize | Evaluate
-"""What keeps every CPU busy for long."""
+OperationRequest = Quantize | Evaluate | Calibrate
+"""What keeps every CPU busy for long, or must be alone with them."""
 
 
 @dataclass(frozen=True, slots=True)

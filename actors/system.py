@@ -228,7 +228,7 @@ def open_system(
         return domain.backend
 
     backend = open_backend()
-    domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, backend, records)
+    domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, backend, records, energy)
     limits = replace(limits, max_queued=config.max_queued)
     try:
         passed = UnixSocket.passed(os.environ) if activated else None

@@ -81,7 +81,9 @@ class ServedTrace:
         self._backend = _WatchedBackend(registry, cache)
         energy, machine = open_ladder(config), probe_machine()
         records = Records(config.data_dir)
-        domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, self._backend, records)
+        domain = EngineDomain(
+            Planner(registry, config, machine, energy.availability()), cache, self._backend, records, energy
+        )
         room = len(self._arrivals) + 1
         limits = Limits(max_queued=room, max_in_flight=room, max_executions=room)
         return trio.run(self._replay, System(self._backend, domain, energy, records, limits))

@@ -492,3 +492,12 @@ class machine_probes:  # noqa: N801  a submodule
     @staticmethod
     def integer_peak(instruction: str, threads: int, seconds: float) -> list[float]:
         """Multiply-accumulates of 8-bit integers a second, all threads together."""
+
+    class Load:
+        """Keeps threads busy with an instruction from registers alone or, with none, with reading 256 MiB of memory."""
+
+        def __init__(self, threads: int, instruction: str | None) -> None: ...
+        def run(self, seconds: float) -> None:
+            """Without the GIL, until the time is over or it is cancelled."""
+        def cancel(self) -> None:
+            """From any thread, at any time: ends what runs within some milliseconds, and what would run later."""

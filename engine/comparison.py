@@ -141,6 +141,7 @@ def _judge(metric: _Metric, a: ExecutionRecord, b: ExecutionRecord) -> Tolerance
         metric=metric.name,
         a=left,
         b=right,
+        modelled=_modelled(metric, a, b),
         relative_difference=difference,
         tolerance=metric.tolerance,
         within=None if difference is None or reason else _is_within(metric, difference),
@@ -157,6 +158,7 @@ def _ratio(metric: _Metric, a: ExecutionRecord, b: ExecutionRecord) -> MetricRat
         metric=metric.name,
         a=_figure(metric, a),
         b=_figure(metric, b),
+        modelled=_modelled(metric, a, b),
         ratio=ratio,
         better=None if reason else "b" if b_is_better else "a",
         reason=reason,
@@ -183,8 +185,17 @@ def _figure(metric: _Metric, record: ExecutionRecord) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
+def _modelled(metric: _Metric, a: ExecutionRecord, b: ExecutionRecord) -> tuple[Literal["a", "b"], ...]:
+    if not metric.is_energy:
+        return ()
+    sides: tuple[tuple[Literal["a", "b"], ExecutionRecord], ...] = (("a", a), ("b", b))
+    return tuple(name for name, record in sides if record.metrics.energy.kind == "modelled")
+
+
 def _why_not_comparable(energy: EnergyReport) -> str | None:
     """Why an execution's energy is not to be held against another's; ``None`` where it is."""
+    if energy.kind == "modelled":
+        return "its energy is modelled, not measured: a formula of busy time tells no plan from another"
     if energy.kind != "measured":
         return f"its energy is {energy.kind}, not measured" + (f" ({energy.reason})" if energy.reason else "")
     if energy.contended is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from protocol.errors import InvalidRequest
 DEFAULT_WEIGHTS_CACHE_MB = 20_480
 DEFAULT_PREFIX_CACHE_MB = 512
 _PREFIX_CACHE_SHARE = 8
+_MOST_WATTS = 10_000.0
+"""No machine's CPUs draw more."""
 DEFAULT_POWERCAP_ROOT = Path("/sys/class/powercap")
 DEFAULT_POWER_PMU_ROOT = Path("/sys/bus/event_source/devices/power")
 DEFAULT_HWMON_ROOT = Path("/sys/class/hwmon")
@@ -46,6 +49,9 @@ class EngineConfig:
     """Prints them: a program and its arguments."""
     meter_update_ms: int = DEFAULT_METER_UPDATE_MS
     """The longest time between two moves of that meter."""
+    tdp_watts: float | None = None
+    """What this machine's CPUs draw at full load, as their maker or a person says; a model's joules rest on it where no
+    calibration does."""
     max_queued: int = 256
     """Executions waiting to run; the next one is ``overloaded``."""
     weights_cache_mb: int = DEFAULT_WEIGHTS_CACHE_MB
@@ -61,7 +67,7 @@ class EngineConfig:
 def default_config() -> EngineConfig:
     """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_DATA_DIR``, ``_POWERCAP_ROOT``,
     ``_POWER_PMU_ROOT``, ``_HWMON_ROOT``, ``_CPUS_ROOT``, ``_ENERGY_PSYS``, ``_ENERGY_METER_FILE``,
-    ``_ENERGY_METER_COMMAND``, ``_ENERGY_METER_UPDATE_MS``, ``_WEIGHTS_CACHE_MB``, ``_MEMORY_MB`` and
+    ``_ENERGY_METER_COMMAND``, ``_ENERGY_METER_UPDATE_MS``, ``_TDP_WATTS``, ``_WEIGHTS_CACHE_MB``, ``_MEMORY_MB`` and
     ``_PREFIX_CACHE_MB`` where set.
 
     Memory defaults to nine tenths of what the machine (or its cgroup) has, never to what is free at the moment: equal
@@ -69,8 +75,9 @@ def default_config() -> EngineConfig:
 
     Raises:
         InvalidRequest: ENGINE_WEIGHTS_CACHE_MB, ENGINE_MEMORY_MB, ENGINE_PREFIX_CACHE_MB or
-            ENGINE_ENERGY_METER_UPDATE_MS is not a positive whole number, ENGINE_ENERGY_PSYS neither 0 nor 1; a meter
-            by file and by command, or by a command that no shell could read.
+            ENGINE_ENERGY_METER_UPDATE_MS is not a positive whole number, ENGINE_ENERGY_PSYS neither 0 nor 1,
+            ENGINE_TDP_WATTS not a number of watts; a meter by file and by command, or by a command that no shell could
+            read.
     """
     memory_mb = _positive("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 >> 20, "MiB")
     return EngineConfig(
@@ -85,6 +92,7 @@ def default_config() -> EngineConfig:
         meter_file=_meter_file(),
         meter_command=_meter_command(),
         meter_update_ms=_positive("ENGINE_ENERGY_METER_UPDATE_MS", DEFAULT_METER_UPDATE_MS, "milliseconds"),
+        tdp_watts=_watts("ENGINE_TDP_WATTS"),
         weights_cache_mb=_positive("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB, "MiB"),
         memory_mb=memory_mb,
         prefix_cache_mb=_positive("ENGINE_PREFIX_CACHE_MB", max(1, memory_mb // _PREFIX_CACHE_SHARE), "MiB"),
@@ -94,6 +102,23 @@ def default_config() -> EngineConfig:
 def _directory(variable: str, default: Path) -> Path:
     given = os.environ.get(variable, "")
     return Path(given).expanduser().absolute() if given else default
+
+
+def _watts(variable: str) -> float | None:
+    given = os.environ.get(variable, "")
+    if not given:
+        return None
+    try:
+        watts = float(given)
+    except ValueError:
+        watts = math.nan
+    if not 0 < watts <= _MOST_WATTS:
+        raise InvalidRequest(
+            f"{variable} is {given!r}; give a number of watts over 0, at most {_MOST_WATTS:g}",
+            field=variable,
+            value=given,
+        )
+    return watts
 
 
 def _positive(variable: str, default: int, unit: str) -> int:

@@ -224,7 +224,7 @@ def _check_energy(source: str | None, limits: Limits, energy: Mapping[str, str])
         _check_known("energy_source", source, get_args(EnergySource))
     if source is not None and energy.get(source, "not built in"):
         raise EnergyUnavailable(
-            f"energy source {source!r} measures nothing here: {energy.get(source, 'not built in')}",
+            f"energy source {source!r} does not work here: {energy.get(source, 'not built in')}",
             field="execution.energy_source",
             source=source,
             reasons=dict(energy),
@@ -232,12 +232,19 @@ def _check_energy(source: str | None, limits: Limits, energy: Mapping[str, str])
     limited = limits.of_energy
     if limited and (source or _best_energy_source(energy)) == "none":
         reasons = {name: reason for name, reason in energy.items() if reason}
-        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "the plan's energy source is none"
+        why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise EnergyUnavailable(
-            f"limits.{limited[0]} needs a source that measures energy. {told}",
+            f"limits.{limited[0]} needs a source of joules, and the plan's energy source is none. "
+            f"{'Leave it out for the best that measures' if source else why}. {_model_remedy(energy)}",
             field=f"execution.limits.{limited[0]}",
             reasons=reasons,
         )
+
+
+def _model_remedy(energy: Mapping[str, str]) -> str:
+    """A model is never chosen for anybody: its watts are a formula's, and so is what they limit."""
+    once = "" if energy.get("model", "absent") == "" else ", once that source works"
+    return f"Modelled watts and joules are limited where the plan names them (--energy-source model){once}."
 
 
 def prefill_beside_decode(policy: SchedulerPolicy, prefill_chunk: int) -> int:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from protocol.calibration import EnergyCalibration
 from protocol.comparison import ExperimentResult, RepeatVerdict
 from protocol.descriptions import (
     CachedWeightsEntry,
@@ -179,6 +180,13 @@ class Evaluated(Answer):
     quality: TextQuality
 
 
+class Calibrated(Answer):
+    type: Literal["Calibrated"] = "Calibrated"
+    calibration: EnergyCalibration
+    path: str
+    """Where the engine keeps it."""
+
+
 class ExecutionList(Answer):
     type: Literal["ExecutionList"] = "ExecutionList"
     executions: tuple[ExecutionSummary, ...]
@@ -264,6 +272,7 @@ EngineMessage = (
     | Text
     | Quantized
     | Evaluated
+    | Calibrated
     | ExecutionList
     | ExecutionEntry
     | Compared

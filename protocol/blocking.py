@@ -123,6 +123,10 @@ class BlockingClient:
         """Ask what is answered by one message of ``kind``; ``make`` is given the request's id."""
         return self._call(make(next(self._request_ids)), kind)
 
+    def follow(self, make: Callable[[int], Request], kind: type[Reply]) -> Iterator[Progress | Reply]:
+        """As :meth:`call`, after any number of ``Progress``."""
+        return self._follow(make(next(self._request_ids)), kind)
+
     def run(self, request: RunRequest) -> Iterator[RunMessage]:
         """Execute: ``Accepted``, any number of ``Progress`` and ``Tokens``, and ``Finished``."""
         return self._execute(Run(request_id=next(self._request_ids), request=request))

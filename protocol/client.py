@@ -91,6 +91,10 @@ class Client:
         """Ask what is answered by one message of ``kind``; ``make`` is given the request's id."""
         return await self._call(make(next(self._request_ids)), kind)
 
+    def follow(self, make: Callable[[int], Request], kind: type[Reply]) -> AsyncGenerator[Progress | Reply, None]:
+        """As :meth:`call`, after any number of ``Progress``. Left early it cancels: use ``contextlib.aclosing``."""
+        return self._follow(make(next(self._request_ids)), kind)
+
     def run(self, request: RunRequest) -> AsyncGenerator[RunMessage, None]:
         """Execute: ``Accepted``, any number of ``Progress`` and ``Tokens``, and ``Finished``.
 

@@ -46,6 +46,8 @@ class ToleranceVerdict(Value):
     metric: str
     a: float | None
     b: float | None
+    modelled: tuple[Literal["a", "b"], ...] = ()
+    """Which of the two come from a formula, and so judge nothing."""
     relative_difference: float | None
     """``(b - a) / a``."""
     tolerance: float
@@ -73,6 +75,8 @@ class MetricRatio(Value):
     metric: str
     a: float | None
     b: float | None
+    modelled: tuple[Literal["a", "b"], ...] = ()
+    """Which of the two come from a formula, and so rank nothing."""
     ratio: float | None
     """``b / a``."""
     better: Literal["a", "b"] | None

@@ -12,7 +12,7 @@ EngineError
 │   ├── PromptTooLong          prompt_too_long            the prompt leaves no room in the context
 │   ├── InvalidTemplate        invalid_template           the chat template is missing, hostile or failed
 │   ├── OutOfMemoryBudget      out_of_memory_budget       the run would not fit the memory limit
-│   ├── EnergyUnavailable      energy_unavailable         a limit in watts or joules, and nothing that measures them
+│   ├── EnergyUnavailable      energy_unavailable         joules that nothing here can tell, or cannot tell now
 │   ├── UnknownExecution       unknown_execution          no such execution
 │   ├── UnknownCacheEntry      unknown_cache_entry        no weights of that name in the cache
 │   ├── CacheEntryInUse        cache_entry_in_use         a running engine has these weights mapped

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from protocol.model import Value
+from protocol.power_curve import PowerCurve
 
 
 class EnergyReport(Value):
@@ -14,14 +15,28 @@ class EnergyReport(Value):
     source: str
     domains: tuple[str, ...] = ()
     window_ms: float | None = None
+    """Between the two readings of the source."""
     rel_uncertainty: float | None = None
+    """How far the joules may be from the truth, as a part of them: what the source itself may be wrong by, and what its
+    readings may miss at the window's two ends. What others used of a shared CPU is told apart."""
     package_j: float | None = None
+    """Of all that the domains sum, in the window."""
     idle_j: float | None = None
+    """What of ``package_j`` a quiet machine would have used; ``None`` where that was not measured by this source."""
     attributed_j: float | None = None
+    """``package_j`` * ``share``."""
+    share: float | None = None
+    """The execution's part of the run loop's computing time in the window; 1 where it ran alone."""
     others_cpu_share: float | None = None
     """What part of the machine's CPU time in the window went to anything but the engine's process, from 0 to 1."""
     contended: bool | None = None
     """Whether that was enough to spoil the execution's joules and speed; ``None``: too short a window to tell."""
+    curve: PowerCurve | None = None
+    """What modelled joules were computed by; ``None`` of all others."""
+    calibration_age_s: float | None = None
+    """Since the measurement that ``idle_j`` rests on, as a calibrated model's joules do."""
+    calibration_stale: str | None = None
+    """Why that may no longer hold."""
     reason: str | None = None
     """Why a figure is unknown, and what would make it known."""
 

@@ -13,7 +13,7 @@ class StageProgress(Value):
     done: int
     total: int | None
     """``None`` where it is not known."""
-    unit: Literal["bytes", "windows"] = "bytes"
+    unit: Literal["bytes", "windows", "seconds"] = "bytes"
     """Of ``done`` and ``total``."""
     tensors_done: int | None = None
     """``None``, with the next, where the stage does not go by tensors."""

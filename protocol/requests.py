@@ -126,6 +126,22 @@ class Evaluate(Request):
     request: EvaluationRequest
 
 
+class Calibrate(Request):
+    """Measure what this machine draws, quiet and at work, for models and idle joules of executions to come. Answered by
+    any number of ``Progress``, then ``Calibrated``. Refused with ``energy_unavailable`` where nothing measures, or the
+    machine is not quiet, and with ``overloaded`` while executions are in progress."""
+
+    type: Literal["Calibrate"] = "Calibrate"
+    source: str | None = None
+    """The energy source to measure with; ``None``: the best."""
+    quiet_s: Annotated[float, Field(ge=10, le=600)] = 10.0
+    """How long idle power is measured."""
+    load_s: Annotated[float, Field(ge=1, le=30)] = 5.0
+    """How long each load is measured, after a second to settle."""
+    loads: bool = True
+    """Whether to measure loads, and fit the curve of a model to them; else idle power alone."""
+
+
 class ListCached(Request):
     """Answered by ``CachedWeightsList``."""
 
@@ -247,6 +263,7 @@ AskedMessage = (
     | Detokenize
     | Quantize
     | Evaluate
+    | Calibrate
     | ListCached
     | RemoveCached
     | VerifyCached

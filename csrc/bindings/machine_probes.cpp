@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -65,11 +66,16 @@ std::vector<double> read_bandwidth(std::size_t bytes, unsigned threads, double s
   return samples;
 }
 
-std::vector<double> integer_peak(const std::string& instruction, unsigned threads, double seconds) {
-  const py::gil_scoped_release release;
+const kernels::IntegerPeak& runnable_peak(const std::string& instruction) {
   const auto peaks = kernels::integer_peaks();
   const auto found = std::ranges::find(peaks, instruction, [](const auto* peak) { return peak->instruction; });
   require(found != peaks.end() && (*found)->unavailable().empty(), "instruction is unknown or cannot run here");
+  return **found;
+}
+
+std::vector<double> integer_peak(const std::string& instruction, unsigned threads, double seconds) {
+  const py::gil_scoped_release release;
+  const kernels::IntegerPeak& peak = runnable_peak(instruction);
   constexpr double kSampleSeconds = 0.02;
   ThreadTeam team(threads, kSpin);
   std::vector<double> samples;
@@ -78,13 +84,55 @@ std::vector<double> integer_peak(const std::string& instruction, unsigned thread
     std::atomic<std::uint64_t> macs{0};
     const Clock::time_point start = Clock::now();
     team.run([&](unsigned) {
-      do macs += (*found)->run();
+      do macs += peak.run();
       while (seconds_since(start) < kSampleSeconds);
     });
     samples.push_back(static_cast<double>(macs.load()) / seconds_since(start));
   }
   return samples;
 }
+
+// Keeps threads busy, so that others can measure what that costs: with an instruction from registers alone, or with
+// reading memory.
+class Load {
+ public:
+  Load(unsigned threads, const std::optional<std::string>& instruction)
+      : peak_(instruction ? &runnable_peak(*instruction) : nullptr),
+        buffer_(peak_ == nullptr ? kBufferBytes : 0),
+        team_(threads, kSpin) {
+    if (peak_ == nullptr) {
+      team_.run([&](unsigned member) {
+        const Range mine = units_of(member);
+        std::fill_n(buffer_.as<std::uint64_t>(mine.begin * kReadBytes), (mine.end - mine.begin) * kReadBytes / 8, 1);
+      });
+    }
+  }
+
+  void run(double seconds) {
+    const Clock::time_point start = Clock::now();
+    team_.run([&](unsigned member) {
+      while (!cancelled_.load(std::memory_order_relaxed) && seconds_since(start) < seconds) {
+        if (peak_ != nullptr) {
+          peak_->run();
+        } else {
+          read_units(buffer_, units_of(member));
+        }
+      }
+    });
+  }
+
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+
+ private:
+  static constexpr std::size_t kBufferBytes = std::size_t{256} << 20;  // beyond most caches
+
+  Range units_of(unsigned member) const { return member_range(kBufferBytes / kReadBytes, member, team_.size()); }
+
+  const kernels::IntegerPeak* peak_;  // none: reads the buffer
+  AlignedBuffer buffer_;
+  ThreadTeam team_;
+  std::atomic<bool> cancelled_{false};
+};
 
 py::dict integer_peaks() {
   py::dict reasons;
@@ -101,6 +149,12 @@ void register_machine_probes(py::module_& m) {
   probes.def("read_bandwidth", &read_bandwidth, py::arg("bytes"), py::arg("threads"), py::arg("seconds"));
   probes.def("integer_peaks", &integer_peaks);
   probes.def("integer_peak", &integer_peak, py::arg("instruction"), py::arg("threads"), py::arg("seconds"));
+  using WithoutGil = py::call_guard<py::gil_scoped_release>;
+  py::class_<Load>(probes, "Load")
+      .def(py::init<unsigned, const std::optional<std::string>&>(), py::arg("threads"), py::arg("instruction"),
+           WithoutGil())
+      .def("run", &Load::run, py::arg("seconds"), WithoutGil())
+      .def("cancel", &Load::cancel);
 }
 
 }  // namespace engine::bindings

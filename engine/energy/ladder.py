@@ -5,16 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, get_args
 
+from engine.energy.busy_time import BusyTime
+from engine.energy.calibration import Calibrations, powered_machine
 from engine.energy.cpu_time import CpuTimes, read_cpu_times
 from engine.energy.hwmon import HwmonSource
 from engine.energy.meter import MeterSource
+from engine.energy.model import REMEDY, ModelSource, PowerModel, declared_model
 from engine.energy.perf import PerfSource
 from engine.energy.rapl import RaplSource
 from engine.energy.source import EnergyReading, EnergySource, SourceError
 from engine.energy.source_state import SourceState, state_of
 from engine.energy.window import energy_report, unavailable
+from protocol.calibration import EnergyCalibration
 from protocol.metrics import EnergyReport
 from protocol.plan import EnergySource as SourceName
 
@@ -33,14 +39,18 @@ class EnergyLadder:
         failed: Mapping[str, str],
         cpu_times: Callable[[], CpuTimes | None] = read_cpu_times,
         remedies: Mapping[str, str] | None = None,
+        calibrations: Calibrations | None = None,
     ) -> None:
         """``working``: the best first. ``failed``: the sources that do not work here, why, and what to do; what to do
         apart: ``remedies``.
         """
-        self._working = {source.name: source for source in working}
+        self._working: dict[str, EnergySource] = {source.name: source for source in working}
         self._failed = dict(failed)
         self._cpu_times = cpu_times
         self._remedies = dict(remedies or {})
+        self._calibrations = calibrations
+        self._availability: dict[str, str] = {}
+        self._tell_availability()
 
     @property
     def name(self) -> str:
@@ -57,9 +67,16 @@ class EnergyLadder:
             told.append("engine-ctl energy sources says what would change that")
         return "; ".join(told)
 
-    def availability(self) -> dict[str, str]:
-        """Every source: ``""`` where it works, else the reason why not. ``none`` always works."""
-        return {**dict.fromkeys(self._working, ""), **self._failed, _NONE: ""}
+    def availability(self) -> Mapping[str, str]:
+        """Every source: ``""`` where it works, else the reason why not. ``none`` always works.
+
+        A view: after a calibration it tells of the model that came of it.
+        """
+        return MappingProxyType(self._availability)
+
+    def source(self, name: str) -> EnergySource | None:
+        """``None`` where it does not work here."""
+        return self._working.get(name)
 
     def max_interval_s(self, source: str) -> float | None:
         """Of a source by name, as :class:`EnergySource` has it; ``None`` also where it does not work here."""
@@ -94,7 +111,31 @@ class EnergyLadder:
         """An execution's energy, for a plan that names the source ``planned``. See :func:`energy_report`."""
         if planned not in self._working:
             return unavailable(planned, self._why_not(planned), start, end)
-        return energy_report(self._working[planned], start, end, share)
+        source = self._working[planned]
+        baseline = None if self._calibrations is None else self._calibrations.baseline(planned)
+        report = energy_report(source, start, end, share, baseline)
+        return report.model_copy(update={"curve": source.curve}) if isinstance(source, ModelSource) else report
+
+    def keep(self, calibration: EnergyCalibration) -> Path | None:
+        """Have later reports, and the model, rest on it; where it is kept, ``None`` where nothing is.
+
+        Raises what :meth:`Calibrations.keep` raises, and OSError, ValueError where CPU times cannot be read.
+        """
+        if self._calibrations is None:
+            return None
+        path = self._calibrations.keep(calibration)
+        if calibration.curve is not None:
+            # What began with the model before ends with another: its window has a hole.
+            before = self._working.get("model")
+            epoch = before.epoch + 1 if isinstance(before, ModelSource) else 0
+            source = ModelSource(PowerModel(calibration.curve, calibrated=True), BusyTime(), epoch)
+            self._working = {**self._working, "model": source}
+            self._failed = {name: reason for name, reason in self._failed.items() if name != "model"}
+            self._tell_availability()
+        return path
+
+    def _tell_availability(self) -> None:
+        self._availability.update({**dict.fromkeys(self._working, ""), **self._failed, _NONE: ""})
 
     def _reason(self, failed: str) -> str:
         """Without what to do."""
@@ -119,6 +160,8 @@ def open_ladder(config: EngineConfig, pause: Callable[[float], None] = time.slee
         "hwmon": lambda: HwmonSource(config.hwmon_root, pause, psys=psys),
         "meter": lambda: MeterSource(config.meter_file, config.meter_command, config.meter_update_ms, pause),
     }
+    calibrations = _open_calibrations(config)
+    openings["model"] = lambda: _open_model(config, calibrations)
     working: list[EnergySource] = []
     failed: dict[str, str] = {}
     remedies: dict[str, str] = {}
@@ -127,4 +170,25 @@ def open_ladder(config: EngineConfig, pause: Callable[[float], None] = time.slee
             working.append(open_source())
         except SourceError as error:
             failed[name], remedies[name] = str(error), error.remedy
-    return EnergyLadder(working, failed, remedies=remedies)
+    return EnergyLadder(working, failed, remedies=remedies, calibrations=calibrations)
+
+
+def _open_calibrations(config: EngineConfig) -> Calibrations:
+    from engine import _core  # noqa: PLC0415  a check-up must get as far as telling that it cannot be loaded
+
+    return Calibrations(config.data_dir, powered_machine(_core.cpu_model()))
+
+
+def _open_model(config: EngineConfig, calibrations: Calibrations) -> ModelSource:
+    """Raises SourceError: CPU times cannot be read, or neither a calibration nor declared watts are there."""
+    try:
+        busy = BusyTime()
+    except (OSError, ValueError) as error:
+        raise SourceError(f"CPU times cannot be read: {error}") from error
+    calibration = calibrations.newest()
+    if calibration is not None and calibration.curve is not None:
+        return ModelSource(PowerModel(calibration.curve, calibrated=True), busy)
+    if config.tdp_watts is not None:
+        return ModelSource(declared_model(config.tdp_watts, busy.cpus), busy)
+    reasons = "".join(f" ({reason})" for reason in calibrations.unusable.values())
+    raise SourceError(f"nothing is known of this machine's power{reasons}", REMEDY)

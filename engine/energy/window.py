@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Literal
 
-from engine.energy.cpu_time import others_share
+from engine.energy.calibration import Baseline
+from engine.energy.cpu_time import is_contended, others_share
 from engine.energy.source import EnergyReading, EnergySource
 from protocol.metrics import EnergyReport
 
@@ -13,17 +14,21 @@ SHORTEST_WINDOW_MS = 200.0
 """A counter moves about every millisecond, so a window's two ends are uncertain by 2 ms in all: 1 % of 200 ms."""
 _UPDATES_IN_A_WINDOW = 20
 """At least, of a source that moves less often: its ends are then uncertain by a tenth."""
-CONTENDED = 0.05
-"""Of the machine's CPU time: from here on others had a part in an execution's joules and its speed."""
 
 
 def energy_report(
-    source: EnergySource, start: EnergyReading | None, end: EnergyReading | None, share: float | None = 1.0
+    source: EnergySource,
+    start: EnergyReading | None,
+    end: EnergyReading | None,
+    share: float | None = 1.0,
+    baseline: Baseline | None = None,
 ) -> EnergyReport:
     """What an execution between two readings of ``source`` used.
 
     ``share`` is the execution's part of the run loop's compute time in between, over 0 to 1, 1 where it ran alone;
-    ``None`` where that is not known. Every joule that cannot be vouched for is ``None``, with the reason.
+    ``None`` where that is not known. ``baseline`` is the machine's idle power as the same source measured it: idle
+    joules are told beside the others, not taken from them. Every joule that cannot be vouched for is ``None``, with the
+    reason.
     """
     reason = _unknown(source, start, end, share)
     if reason or start is None or end is None or share is None or start.package_uj is None or end.package_uj is None:
@@ -39,10 +44,35 @@ def energy_report(
         window_ms=window_ms,
         rel_uncertainty=source.rel_error + 2 * source.update_ms / window_ms,
         package_j=package_j,
+        idle_j=None if baseline is None else baseline.idle_watts * window_ms / 1e3,
         attributed_j=package_j * share,
+        share=share,
         others_cpu_share=others,
-        contended=_contended(others),
+        contended=is_contended(others),
+        calibration_age_s=None if baseline is None else baseline.age_s,
+        calibration_stale=None if baseline is None else baseline.stale,
     )
+
+
+def with_active_interval(
+    report: EnergyReport, start: EnergyReading | None, end: EnergyReading | None, active_ns: tuple[int, int] | None
+) -> EnergyReport:
+    """The report, less certain by how far its readings lie from the ends of the execution's active interval.
+
+    The counters are read when the run loop's events arrive, a moment after the first step began and the last token was
+    ready; and an execution that is stopped while it rests had its last token long before.
+    """
+    if report.rel_uncertainty is None or not report.window_ms or start is None or end is None or active_ns is None:
+        return report
+    beside_ms = (abs(start.time_ns - active_ns[0]) + abs(end.time_ns - active_ns[1])) / 1e6
+    return report.model_copy(update={"rel_uncertainty": report.rel_uncertainty + beside_ms / report.window_ms})
+
+
+def measured_watts(report: EnergyReport) -> float | None:
+    """What the machine drew on average in the execution's window; ``None`` where nothing measured it."""
+    if report.kind not in ("measured", "attributed") or report.package_j is None or not report.window_ms:
+        return None
+    return report.package_j / (report.window_ms / 1e3)
 
 
 def unavailable(
@@ -51,12 +81,8 @@ def unavailable(
     """The report of an execution whose joules are not known. What others did with the CPU may be known all the same."""
     others = None if start is None or end is None else others_share(start.cpu, end.cpu)
     return EnergyReport(
-        kind="unavailable", source=source, others_cpu_share=others, contended=_contended(others), reason=reason
+        kind="unavailable", source=source, others_cpu_share=others, contended=is_contended(others), reason=reason
     )
-
-
-def _contended(others: float | None) -> bool | None:
-    return None if others is None else others > CONTENDED
 
 
 def _unknown(

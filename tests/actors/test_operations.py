@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from actors.operations import carry_out, with_eta
 from actors.system import running
-from protocol.answers import Progress, Quantized
+from protocol.answers import Calibrated, Progress, Quantized
 from protocol.client import Client
-from protocol.errors import ExecutionCancelled, ShuttingDown
+from protocol.errors import ExecutionCancelled, Overloaded, ShuttingDown
 from protocol.progress import StageProgress
-from protocol.requests import Quantize
+from protocol.requests import Calibrate, Quantize
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain, FakeOperation, make_meter
@@ -23,6 +24,10 @@ from tests.actors.fake_domain import FakeDomain, FakeOperation, make_meter
 
 def quantize(client: Client) -> AsyncGenerator[Progress | Quantized, None]:
     return client.quantize("tiny", "q8_0", Path("/models/out.gguf"))
+
+
+def calibrate(client: Client) -> AsyncGenerator[Progress | Calibrated, None]:
+    return client.follow(lambda number: Calibrate(request_id=number), Calibrated)
 
 
 async def test_progress_is_told_until_the_answer_comes() -> None:
@@ -100,6 +105,42 @@ async def test_what_runs_beside_it_does_not_get_all_the_joules() -> None:
             backend.emit(sequence_id, stop="eos")
             await stream.ended.wait()
             assert (stream.record.metrics.energy.attributed_j is None) == beside
+
+
+async def test_a_calibration_is_refused_while_anything_runs() -> None:
+    backend, domain = FakeBackend(), FakeDomain()
+    async with make_client(backend, domain) as client, trio.open_nursery() as nursery:
+        stream = Stream()
+        nursery.start_soon(stream.follow, client, make_request())
+        await until(lambda: len(backend.live) == 1)
+        with pytest.raises(Overloaded, match="1 executions are in progress"):
+            async for _ in calibrate(client):
+                pass
+        (sequence_id,) = backend.live
+        backend.emit(sequence_id, stop="eos")
+        await stream.ended.wait()
+        assert domain.operations == []
+        async with aclosing(calibrate(client)) as messages:
+            assert isinstance(await anext(messages), Progress)
+        assert len(domain.operations) == 1
+
+
+async def test_a_calibration_waits_for_the_operation_before_it() -> None:
+    domain = FakeDomain()
+    async with make_client(FakeBackend(), domain) as client, trio.open_nursery() as nursery:
+
+        async def follow(messages: AsyncGenerator[Any, None]) -> None:
+            async for _ in messages:
+                pass
+
+        nursery.start_soon(follow, quantize(client))
+        await until(lambda: len(domain.operations) == 1 and domain.operations[0].begun.is_set())
+        nursery.start_soon(follow, client.follow(lambda n: Calibrate(request_id=n), Quantized))
+        await client.status()
+        assert len(domain.operations) == 1
+        domain.operations[0].may_end.set()
+        await until(lambda: len(domain.operations) == 2)
+        domain.operations[1].may_end.set()
 
 
 async def test_a_cancelled_caller_waits_for_the_operations_end() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -53,3 +56,28 @@ def test_the_digest_tells_bits_apart_that_compare_equal() -> None:
     zeros = np.zeros(9, np.float32)
     assert _core.kernels.digest(zeros) == _core.kernels.digest(zeros.copy())
     assert _core.kernels.digest(zeros) != _core.kernels.digest(-zeros)
+
+
+@pytest.mark.parametrize("instruction", [None, *RUNNABLE])
+def test_a_load_keeps_its_threads_busy_until_its_time_is_over(instruction: str | None) -> None:
+    load = _core.machine_probes.Load(2, instruction)
+    before = time.process_time()
+    load.run(0.1)
+    assert time.process_time() > before
+
+
+@pytest.mark.parametrize("instruction", [None, *RUNNABLE[:1]])
+def test_a_load_ends_when_it_is_cancelled_before_it_or_meanwhile(instruction: str | None) -> None:
+    load = _core.machine_probes.Load(1, instruction)
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(load.run, 3600.0)
+        load.cancel()
+        running.result(timeout=60)
+    load.run(3600.0)
+
+
+def test_a_load_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot run here"):
+        _core.machine_probes.Load(1, "fmul")
+    with pytest.raises(ValueError):  # noqa: PT011  a team of no members
+        _core.machine_probes.Load(0, None)

@@ -16,6 +16,7 @@ from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord, Hardware
 from tests.engine.record_factory import measured, metrics, plan_with, record_with
 
+MODELLED = "its energy is modelled, not measured: a formula of busy time tells no plan from another"
 HARDWARE = Hardware(cpu_model="test", kernel_path="cpu_avx2", threads=2)
 
 
@@ -307,7 +308,7 @@ def test_measured_energy_of_undisturbed_runs_is_ranked() -> None:
 @pytest.mark.parametrize(
     ("energy", "reason"),
     [
-        (measured(kind="modelled"), "its energy is modelled, not measured"),
+        (measured(kind="modelled"), MODELLED),
         (measured(kind="attributed"), "its energy is attributed, not measured"),
         (measured(kind="unavailable", reason="no meter"), "its energy is unavailable, not measured (no meter)"),
         (measured(contended=True), "other processes used the CPU at the same time"),

@@ -23,6 +23,11 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
 
 ABSENT_RAPL = SourceState("rapl", reason="no RAPL here")
 FORBIDDEN_RAPL = SourceState("rapl", reason="no permission", remedy="install the udev rule")
+NO_MODEL = SourceState("model", reason="its power is unknown", remedy="declare ENGINE_TDP_WATTS")
+RAPL = SourceState("rapl", "measured", ("package-0",))
+MODEL = SourceState(
+    "model", "modelled", ("cpus",), notes=("a formula, for plans that name it; its joules rank nothing",)
+)
 REFUSED = {"kind": "socket", "engine_version": None, "failure": "no engine answers: Connection refused"}
 ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None, "failure": "No such file"}
 
@@ -48,6 +53,9 @@ ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None,
         ("huge pages", {"huge_pages": "never"}, "warning", "never", "echo madvise"),
         ("energy: rapl", {"energy": (ABSENT_RAPL,)}, "warning", "no RAPL here", "hardware"),
         ("energy: rapl", {"energy": (FORBIDDEN_RAPL,)}, "warning", "no permission", "udev rule"),
+        ("energy: model", {"energy": (NO_MODEL,)}, "warning", "unknown", "ENGINE_TDP_WATTS"),
+        ("energy: model", {"energy": (RAPL, NO_MODEL)}, "ok", "unknown", ""),
+        ("energy: model", {"energy": (MODEL,)}, "ok", "a formula", ""),
         ("socket", {"socket": make_socket(mode=0o666)}, "problem", "mode 666", "chmod 600"),
         ("socket", {"socket": make_socket(owner=0)}, "problem", "user 0", "a socket of yours"),
         ("socket", {"socket": make_socket(kind="other")}, "problem", "is no socket", "remove what lies there"),

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engine.energy.calibration import Baseline
 from engine.energy.cpu_time import CpuTimes
 from engine.energy.ladder import EnergyLadder, open_ladder
 from engine.energy.rapl import RaplSource
 from engine.energy.source import EnergyReading, EnergySource
-from engine.energy.window import PowerAverage, energy_report
+from engine.energy.window import PowerAverage, energy_report, measured_watts, with_active_interval
+from protocol.metrics import EnergyReport
 from tests.energy_config import make_energy_config
 from tests.powercap_tree import PowercapTree
 
@@ -23,7 +26,8 @@ def make_reading(
 
 
 def times(total_s: float, busy_s: float, own_s: float) -> CpuTimes:
-    return CpuTimes(int(total_s * SECOND), int(busy_s * SECOND), int(own_s * SECOND))
+    """Of two CPUs."""
+    return CpuTimes(*(int(s * SECOND) for s in (total_s, busy_s, own_s, total_s / 2)))
 
 
 @pytest.fixture
@@ -76,8 +80,7 @@ def test_a_report_tells_how_much_of_the_cpu_others_had(source: EnergySource) -> 
         energy_report(source, make_reading(1, 10, cpu=times(0, 0, 0)), make_reading(3, 50, cpu=times(4, used, 2)))
         for used in (2.1, 2.3)
     )
-    assert quiet.others_cpu_share == pytest.approx(0.025)
-    assert busy.others_cpu_share == pytest.approx(0.075)
+    assert (quiet.others_cpu_share, busy.others_cpu_share) == pytest.approx((0.025, 0.075))
     assert (quiet.contended, busy.contended) == (False, True)
 
 
@@ -93,6 +96,51 @@ def test_in_too_short_a_window_nobody_knows_of_others(source: EnergySource) -> N
         source, make_reading(1, 10, cpu=times(0, 0, 0)), make_reading(1.4, 20, cpu=times(0.8, 0.4, 0.4))
     )
     assert (report.attributed_j, report.others_cpu_share, report.contended) == (10.0, None, None)
+
+
+def test_a_report_names_the_share_and_idle_joules_beside_the_others(source: EnergySource) -> None:
+    start, end = make_reading(1, 10), make_reading(3, 50)
+    report = energy_report(source, start, end, 0.25, Baseline(6.0, age_s=90.0, stale="it is old"))
+    assert (report.package_j, report.share, report.attributed_j, report.idle_j) == (40.0, 0.25, 10.0, 12.0)
+    assert (report.calibration_age_s, report.calibration_stale) == (90.0, "it is old")
+    without = energy_report(source, start, end)
+    assert (without.share, without.idle_j, without.calibration_age_s) == (1.0, None, None)
+
+
+def test_readings_beside_the_ends_of_the_active_interval_make_it_less_certain(source: EnergySource) -> None:
+    start, end = make_reading(1, 10), make_reading(3, 50)
+    report = energy_report(source, start, end)
+    sharp = with_active_interval(report, start, end, (SECOND, 3 * SECOND))
+    assert sharp.rel_uncertainty == report.rel_uncertainty == 0.001
+    early, late = SECOND - 4_000_000, 3 * SECOND - 16_000_000
+    loose = with_active_interval(report, start, end, (early, late))
+    assert loose.rel_uncertainty == pytest.approx(0.001 + 0.020 / 2)
+    assert loose.attributed_j == report.attributed_j
+
+
+@pytest.mark.parametrize(("kind", "watts"), [("measured", 20.0), ("attributed", 20.0), ("modelled", None)])
+def test_the_machines_watts_are_all_packages_and_never_modelled(kind: str, watts: float | None) -> None:
+    report: dict[str, Any] = {
+        "kind": kind,
+        "source": "rapl",
+        "window_ms": 2000.0,
+        "package_j": 40.0,
+        "attributed_j": 10.0,
+    }
+    assert measured_watts(EnergyReport(**report)) == watts
+
+
+def test_unknown_watts_are_none() -> None:
+    assert measured_watts(EnergyReport(kind="unavailable", source="rapl", window_ms=2000.0)) is None
+    assert measured_watts(EnergyReport(kind="measured", source="rapl", package_j=40.0)) is None
+
+
+def test_where_nothing_is_known_nothing_gets_less_certain(source: EnergySource) -> None:
+    start = make_reading(1, 10)
+    unknown = energy_report(source, start, None)
+    assert with_active_interval(unknown, start, None, (0, 1)) == unknown
+    known = energy_report(source, start, make_reading(3, 50))
+    assert with_active_interval(known, start, make_reading(3, 50), None) == known
 
 
 def test_no_source_gives_its_own_reason() -> None:

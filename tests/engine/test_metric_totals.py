@@ -96,8 +96,13 @@ def test_what_is_unknown_is_not_observed() -> None:
 def test_joules_of_different_worth_are_never_added() -> None:
     measured = EnergyReport(kind="measured", source="rapl", attributed_j=5.0)
     attributed = EnergyReport(kind="attributed", source="rapl", attributed_j=2.0)
-    totals = totals_of(*(make_finished(energy=energy) for energy in (measured, attributed, measured)))
-    assert values(totals, "engine_energy_joules_total") == {("measured", "rapl"): 10.0, ("attributed", "rapl"): 2.0}
+    modelled = EnergyReport(kind="modelled", source="model", attributed_j=3.0)
+    totals = totals_of(*(make_finished(energy=energy) for energy in (measured, attributed, modelled, measured)))
+    assert values(totals, "engine_energy_joules_total") == {
+        ("measured", "rapl"): 10.0,
+        ("attributed", "rapl"): 2.0,
+        ("modelled", "model"): 3.0,
+    }
     assert values(totals, "engine_executions_without_energy_total") == {}
 
 

@@ -39,6 +39,7 @@ OLD_MACHINE = Machine(
 )
 METER = {"rapl": "", "none": ""}
 NO_METER = {"rapl": "no permission; write a udev rule", "none": ""}
+MODEL_ALONE = {**NO_METER, "model": ""}
 CONFIG = EngineConfig(Path("/models"), Path("/cache"), Path("/data"), memory_mb=1000)
 MODEL = ModelFacts(
     ref=ModelRef(name="tiny", path="/models/tiny.gguf", content_hash="sha256:0", architecture="llama", stored_types=()),
@@ -208,8 +209,31 @@ def test_energy_cannot_be_limited_without_a_meter(limit: str) -> None:
 
 @pytest.mark.parametrize("limit", ["max_watts", "max_joules"])
 def test_energy_cannot_be_limited_by_a_plan_that_measures_none(limit: str) -> None:
-    with pytest.raises(EnergyUnavailable, match="energy source is none"):
+    with pytest.raises(EnergyUnavailable, match="energy source is none") as refused:
         make_plan(make_request(limits={limit: 25.0}, energy_source="none"), energy=METER)
+    assert "Leave it out" in refused.value.message
+
+
+@pytest.mark.parametrize("limit", ["max_watts", "max_joules"])
+def test_modelled_energy_is_limited_where_the_plan_names_the_model(limit: str) -> None:
+    limits = {limit: 25.0}
+    with pytest.raises(EnergyUnavailable, match=r"--energy-source model\)\.$") as refused:
+        make_plan(make_request(limits=limits), energy=MODEL_ALONE)
+    assert "udev rule" in refused.value.message
+    assert make_plan(make_request(limits=limits, energy_source="model"), energy=MODEL_ALONE).energy_source == "model"
+
+
+def test_a_model_that_does_not_work_is_named_with_what_it_lacks() -> None:
+    energy = {**NO_METER, "model": "declare ENGINE_TDP_WATTS"}
+    with pytest.raises(EnergyUnavailable, match=r"ENGINE_TDP_WATTS.*once that source works"):
+        make_plan(make_request(limits={"max_watts": 25.0}), energy=energy)
+    with pytest.raises(EnergyUnavailable, match="'model' does not work here: declare ENGINE_TDP_WATTS"):
+        make_plan(make_request(energy_source="model"), energy=energy)
+
+
+def test_a_model_serves_nobody_who_does_not_name_it() -> None:
+    assert make_plan(energy=MODEL_ALONE).energy_source == "none"
+    assert make_plan(energy={**METER, "model": ""}).energy_source == "rapl"
 
 
 def test_throttling_needs_watts_to_throttle_to() -> None:

@@ -44,7 +44,7 @@ def test_a_table_for_a_person(start_engine: StartEngine, socket_path: Path) -> N
     start_engine(answers)
     assert engine_ctl("metrics", "--socket", str(socket_path)).stdout.splitlines() == [
         "engine_steps_total                                      12,345",
-        "engine_energy_joules_total  kind=modelled source=model  1.250",
+        "engine_energy_joules_total  kind=modelled source=model  ~1.250 (model)",
         "engine_queue_seconds        model=tiny                  n = 10, mean 0.2, p50 ≤ 0.1, p95 ≤ 0.5",
     ]
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from engine_ctl.energy_figure import energy_lines
 from engine_ctl.metrics_table import metrics_table, operations_table, warnings
 from protocol.metrics import EnergyReport, OperationTimes
+from protocol.power_curve import PowerCurve
 from protocol.record import WeightsReport
 from tests.tools.executions import make_metrics, make_plan, make_record
 
@@ -35,6 +38,52 @@ def test_modelled_energy_is_marked_and_measured_is_not() -> None:
     assert (figures["watts_avg"], figures["tokens_per_sec"]) == ("~21.50", "80.00")
     measured = EnergyReport(kind="attributed", source="rapl")
     assert shown(energy=measured, watts_avg=21.5)["watts_avg"] == "21.50"
+
+
+def test_a_modelled_figure_names_the_model_beside_its_unit() -> None:
+    console = Console(file=StringIO(), width=100)
+    with console.capture() as captured:
+        console.print(metrics_table(make_metrics(energy=EnergyReport(kind="modelled", source="model"), watts_avg=21.5)))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in captured.get().splitlines() if "│" in line]
+    assert ["watts_avg", "~21.50", "W (model)"] in rows
+    assert ["joules_total", "-", "J"] in rows
+    assert sum("(model)" in unit for *_, unit in rows) == 1
+
+
+@pytest.mark.parametrize("kind", ["measured", "attributed", "modelled"])
+def test_energy_is_shown_in_its_parts_with_its_uncertainty(kind: str) -> None:
+    report: dict[str, Any] = {
+        "kind": kind,
+        "source": "rapl",
+        "package_j": 40.0,
+        "idle_j": 12.0,
+        "attributed_j": 10.0,
+        "share": 0.25,
+    }
+    lines = energy_lines(EnergyReport(**report, rel_uncertainty=0.126, calibration_age_s=43_200.0))
+    tilde, model = ("~", " (model)") if kind == "modelled" else ("", "")
+    assert lines == [
+        f"energy: {'~ ' if tilde else ''}{kind} (rapl), ±13 %",
+        f"  {tilde}40.00 J{model} of all packages; of them {tilde}12.00 J{model} idle, measured 0.5 days before; "
+        f"{tilde}10.00 J{model} this execution's, a share of 25.0%",
+    ]
+
+
+@pytest.mark.parametrize(("age_s", "basis"), [(None, "declared watts"), (60.0, "a calibration")])
+def test_what_a_modelled_joule_rests_on_is_said(age_s: float | None, basis: str) -> None:
+    curve = PowerCurve(idle_watts=4.0, busy_watts=18.0, rel_error=0.5)
+    lines = energy_lines(EnergyReport(kind="modelled", source="model", curve=curve, calibration_age_s=age_s))
+    assert lines == ["energy: ~ modelled (model)", f"  by {basis}: 4.00 W + 18.00 W a busy CPU"]
+
+
+def test_what_takes_from_energys_worth_is_said() -> None:
+    stale: dict[str, Any] = {"calibration_stale": "it is 40 days old", "contended": True, "others_cpu_share": 0.3}
+    lines = energy_lines(EnergyReport(kind="unavailable", source="none", reason="no meter", **stale))
+    assert lines == [
+        "energy: unavailable (none): no meter",
+        "  calibration: it is 40 days old",
+        "  contended: other processes had 30% of the CPU time",
+    ]
 
 
 def test_operations_are_shown_with_their_shares_the_longest_first() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TextIO
 
 from protocol.metrics import EnergyReport, Metrics
+from protocol.model import Value
 from protocol.record_entry import FinishedEntry, InterruptedEntry
 
 Entries = Iterator[FinishedEntry | InterruptedEntry]
@@ -75,6 +76,8 @@ def _row(entry: FinishedEntry | InterruptedEntry) -> dict[str, Any]:
 
 def _cell(value: object) -> object:
     """Groups of figures as JSON."""
+    if isinstance(value, Value):
+        return value.model_dump_json()
     if isinstance(value, tuple | list | dict):
         return json.dumps(value)
     return value

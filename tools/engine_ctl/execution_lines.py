@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from protocol.comparison import ExperimentResult, OutputAgreement, RepeatVerdict
+from engine_ctl.energy_figure import ENERGY_METRICS, energy_lines, marked
+from protocol.comparison import ExperimentResult, MetricRatio, OutputAgreement, RepeatVerdict, ToleranceVerdict
 from protocol.record_entry import ExecutionSummary, FinishedEntry, InterruptedEntry
 
 
@@ -27,9 +28,12 @@ def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
         return [*told, "the engine ended before it did: nothing more is known"]
     record = entry.record
     figures = record.metrics.model_dump(exclude={"energy"})
-    told += [f"  {name} = {_figure(value)}" for name, value in figures.items()]
-    reason = record.metrics.energy.reason
-    told.append(f"  energy: {record.metrics.energy.kind}{f' ({reason})' if reason else ''}")
+    energy = record.metrics.energy
+    told += [
+        f"  {name} = {_energy_figure(value, energy.kind) if name in ENERGY_METRICS else _figure(value)}"
+        for name, value in figures.items()
+    ]
+    told += [f"  {line}" for line in energy_lines(energy)]
     return [*told, f"digest {record.logits_digest or 'none'}", "", record.result]
 
 
@@ -40,7 +44,7 @@ def repeat_lines(verdict: RepeatVerdict) -> list[str]:
         difference = "-" if metric.relative_difference is None else f"{metric.relative_difference:+.1%}"
         within = {True: "within", False: "beyond", None: "not judged against"}[metric.within]
         told.append(
-            f"{metric.metric:16} {_figure(metric.a):>12} {_figure(metric.b):>12} {difference:>8}  {within} "
+            f"{metric.metric:16} {_sides(metric)} {difference:>8}  {within} "
             f"{metric.tolerance:.0%}{f': {metric.reason}' if metric.reason else ''}"
         )
     return told
@@ -53,8 +57,7 @@ def experiment_lines(result: ExperimentResult) -> list[str]:
         ratio = "-" if metric.ratio is None else f"x {metric.ratio:.3f}"
         better = "" if metric.better is None else f"  {metric.better.upper()} is better"
         told.append(
-            f"{metric.metric:22} {_figure(metric.a):>12} {_figure(metric.b):>12} {ratio:>9}{better}"
-            f"{f'  ({metric.reason})' if metric.reason else ''}"
+            f"{metric.metric:22} {_sides(metric)} {ratio:>9}{better}{f'  ({metric.reason})' if metric.reason else ''}"
         )
     return told
 
@@ -68,6 +71,16 @@ def _output_lines(output: OutputAgreement) -> list[str]:
     else:
         told = ["other output"]
     return told + ([f"  {output.reason}"] if output.reason else [])
+
+
+def _sides(metric: ToleranceVerdict | MetricRatio) -> str:
+    kinds = ("modelled" if side in metric.modelled else "" for side in ("a", "b"))
+    values = zip((metric.a, metric.b), kinds, strict=True)
+    return " ".join(f"{_energy_figure(value, kind):>12}" for value, kind in values)
+
+
+def _energy_figure(value: float | None, kind: str) -> str:
+    return _figure(value) if value is None else marked(_figure(value), kind)
 
 
 def _figure(value: object) -> str:

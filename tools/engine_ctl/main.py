@@ -24,6 +24,7 @@ COMMANDS = (
     "quantize",
     "cache",
     "eval",
+    "energy",
     "executions",
     "schema",
     "watch",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from protocol.metrics import EnergyReport, Metrics, OperationTimes
+from engine_ctl.energy_figure import ENERGY_METRICS, MODELLED, energy_lines
+from protocol.metrics import Metrics, OperationTimes
 from protocol.record import ExecutionRecord
 
 _UNITS: dict[str, str] = {
@@ -29,7 +30,6 @@ _UNITS: dict[str, str] = {
     "joules_total": "J",
     "joules_per_token": "J",
 }
-_JOULES = ("watts_avg", "tokens_per_watt", "joules_total", "joules_per_token")
 
 
 def show_metrics(record: ExecutionRecord) -> None:
@@ -38,7 +38,8 @@ def show_metrics(record: ExecutionRecord) -> None:
     console.print()
     console.print(_summary(record))
     console.print(metrics_table(record.metrics))
-    console.print(_energy(record.metrics.energy))
+    for line in energy_lines(record.metrics.energy):
+        console.print(line)
     if record.metrics.op_time_ms is not None:
         console.print(operations_table(record.metrics.op_time_ms))
     for warning in warnings(record):
@@ -55,13 +56,13 @@ def warnings(record: ExecutionRecord) -> tuple[str, ...]:
 
 
 def metrics_table(metrics: Metrics) -> Table:
-    """One row a metric. Unknown figures show as a dash; modelled ones carry a ``~``."""
+    """One row a metric. Unknown figures show as a dash; modelled ones as ``~`` figure, unit, ``(model)``."""
     table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("unit")
     for name, unit in _UNITS.items():
-        table.add_row(name, _figure(name, metrics), unit)
+        table.add_row(name, _figure(name, metrics), f"{unit} (model)" if _is_modelled(name, metrics) else unit)
     return table
 
 
@@ -83,15 +84,14 @@ def _summary(record: ExecutionRecord) -> str:
     return f"{record.execution_id} · {record.stop_reason} · {how}"
 
 
-def _energy(energy: EnergyReport) -> str:
-    reason = f": {energy.reason}" if energy.reason else ""
-    return f"energy: {energy.kind} ({energy.source}){reason}"
-
-
 def _figure(name: str, metrics: Metrics) -> str:
     value: int | float | None = getattr(metrics, name)
     if value is None:
         return "-"
-    modelled = name in _JOULES and metrics.energy.kind == "modelled"
     figure = f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
-    return f"~{figure}" if modelled else figure
+    return f"~{figure}" if _is_modelled(name, metrics) else figure
+
+
+def _is_modelled(name: str, metrics: Metrics) -> bool:
+    known = getattr(metrics, name) is not None
+    return known and name in ENERGY_METRICS and metrics.energy.kind == MODELLED

@@ -22,6 +22,7 @@ _EXECUTION = {
     "context_length": "context_length",
     "policy": "scheduler_policy",
     "priority": "priority",
+    "energy_source": "energy_source",
     "op_times": "op_times",
 }
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
@@ -47,6 +48,10 @@ _FLAGS = (
         "--prefix-cache", help="Reuse what was computed of earlier prompts that begin alike: off, on.  [default: off]"
     ),
     click.option("--max-tokens", type=int, help="Most tokens to generate.  [default: 512]"),
+    click.option(
+        "--energy-source",
+        help="perf, rapl, hwmon, meter, none; model: a formula, only by name.  [default: the best that measures]",
+    ),
     click.option("--max-watts", type=float, help="Most watts on average; refused where nothing measures."),
     click.option("--on-max-watts", help="What to do at --max-watts: stop, throttle.  [default: stop]"),
     click.option("--max-joules", type=float, help="Stop after this many joules; refused where nothing measures."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine_ctl.energy_figure import marked
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ def rows(report: MetricsReport) -> list[tuple[str, str, str]]:
         row
         for family in report.families
         for row in (
-            *((family.name, _labels(sample.labels), _figure(sample.value)) for sample in family.samples),
+            *(
+                (family.name, _labels(each.labels), marked(_figure(each.value), each.labels.get("kind", "")))
+                for each in family.samples
+            ),
             *((family.name, _labels(each.labels), describe(each)) for each in family.histograms),
         )
     ]

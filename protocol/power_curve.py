@@ -1,0 +1,22 @@
+"""The formula that a modelled joule is computed by."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from protocol.model import Value
+from protocol.plan import PositiveFloat
+
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class PowerCurve(Value):
+    """watts = ``idle_watts`` + ``busy_watts`` * busy CPUs."""
+
+    idle_watts: NonNegative
+    busy_watts: PositiveFloat
+    """Of one CPU more that is busy, at its highest frequency where that is known."""
+    rel_error: NonNegative
+    """How far watts of the curve may be from what is measured, as a part of them."""

@@ -1,0 +1,72 @@
+"""``engine-ctl energy calibrate``: what this machine draws, quiet and at work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engine_ctl.options import json_option, socket_option
+
+if TYPE_CHECKING:
+    from protocol.answers import Calibrated
+
+
+@click.command(name="calibrate")
+@click.option("--energy-source", "source", help="What to measure with.  [default: the best that measures]")
+@click.option(
+    "--quiet-s", type=click.FloatRange(10, 600), default=10.0, help="Seconds of quiet to measure.  [default: 10]"
+)
+@click.option("--load-s", type=click.FloatRange(1, 30), default=5.0, help="Seconds of each load.  [default: 5]")
+@click.option("--idle-only", is_flag=True, help="Measure idle power and no loads: there is no curve for a model then.")
+@socket_option
+@json_option
+def calibrate(
+    source: str | None, *, quiet_s: float, load_s: float, idle_only: bool, socket: Path | None, as_json: bool
+) -> None:
+    """Measure idle power, and fit the curve that the energy source `model` goes by.
+
+    The machine must be quiet, and something must measure joules. Records from then on tell idle joules beside the
+    others; see docs/energy.md.
+    """
+    from engine_ctl.connection import connect_or_embed
+    from engine_ctl.progress_bar import ProgressBar
+    from protocol.answers import Calibrated
+    from protocol.requests import Calibrate
+
+    def request(number: int) -> Calibrate:
+        return Calibrate(request_id=number, source=source, quiet_s=quiet_s, load_s=load_s, loads=not idle_only)
+
+    with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
+        for message in client.follow(request, Calibrated):
+            if isinstance(message, Calibrated):
+                calibrated = message
+            else:
+                bar.show(message)
+    if as_json:
+        click.echo(calibrated.model_dump_json(exclude={"type", "request_id"}))
+        return
+    for line in lines(calibrated):
+        click.echo(line)
+
+
+def lines(calibrated: Calibrated) -> list[str]:
+    """What was measured for a person: one fact a line."""
+    calibration = calibrated.calibration
+    governors = ", ".join(calibration.governors) or "unknown"
+    told = [
+        f"{calibration.cpu_model} · {calibration.cpus} CPUs · governor {governors} · measured by {calibration.source}",
+        f"{'load':28} {'threads':>7} {'busy CPUs':>9} {'watts':>8} {'others':>7}",
+        *(
+            f"{sample.load:28} {sample.threads:>7} {sample.busy_cpus:>9.2f} {sample.watts:>8.2f} "
+            f"{sample.others_cpu_share:>7.1%}"
+            for sample in calibration.samples
+        ),
+    ]
+    if calibration.curve is not None:
+        curve = calibration.curve
+        told.append(
+            f"model: {curve.idle_watts:.2f} W + {curve.busy_watts:.2f} W a busy CPU, ±{100 * curve.rel_error:.2g} %"
+        )
+    return [*told, f"kept in {calibrated.path}"]

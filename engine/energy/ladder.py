@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.energy.cpu_time import CpuTimes, read_cpu_times
+from engine.energy.live import SHORTEST_S, live_power, live_window_s
 from engine.energy.powercap import PowercapError
 from engine.energy.rapl import RaplSource
 from engine.energy.source import EnergyReading, EnergySource
 from engine.energy.window import energy_report, unavailable
+from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
+from protocol.plan import EnergySource as SourceName
 
 if TYPE_CHECKING:
     from engine.config import EngineConfig
 
-_NONE = "none"
+_NONE: Final = "none"
 
 
 class EnergyLadder:
@@ -35,7 +38,7 @@ class EnergyLadder:
         self._cpu_times = cpu_times
 
     @property
-    def name(self) -> str:
+    def name(self) -> SourceName:
         """Of the best source that measures, or ``none``."""
         return next((source.name for source in self._working.values() if source.kind == "measured"), _NONE)
 
@@ -53,12 +56,14 @@ class EnergyLadder:
         return self._working[source].max_interval_s if source in self._working else None
 
     def read(self, source: str) -> EnergyReading:
-        """The source's counters and the CPUs' times now. A source that does not work here gives a reading that says so."""
+        """The source's counters and the CPUs' times now. One that does not work here gives a reading that says so."""
+        return replace(self.read_counters(source), cpu=self._cpu_times())
+
+    def read_counters(self, source: str) -> EnergyReading:
+        """The counters alone: half the work, or on a machine of many CPUs less."""
         if source in self._working:
-            reading = self._working[source].read()
-        else:
-            reading = EnergyReading(time.monotonic_ns(), None, error=self._why_not(source))
-        return replace(reading, cpu=self._cpu_times())
+            return self._working[source].read()
+        return EnergyReading(time.monotonic_ns(), None, error=self._why_not(source))
 
     def report(
         self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None = 1.0
@@ -67,6 +72,16 @@ class EnergyLadder:
         if planned not in self._working:
             return unavailable(planned, self._why_not(planned), start, end)
         return energy_report(self._working[planned], start, end, share)
+
+    def live_window_s(self, source: str) -> float:
+        """What watts of the moment are averaged over at least."""
+        return live_window_s(self._working[source]) if source in self._working else SHORTEST_S
+
+    def power(self, source: str, start: EnergyReading, end: EnergyReading) -> PowerReport:
+        """What the machine drew between two readings. See :func:`live_power`."""
+        if source not in self._working:
+            return PowerReport(kind="unavailable", source=source, reason=self._why_not(source))
+        return live_power(self._working[source], start, end)
 
     def _why_not(self, source: str) -> str:
         if source == _NONE:

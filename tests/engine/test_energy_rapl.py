@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,14 +151,14 @@ def test_a_file_that_cannot_be_read_is_no_source(tmp_path: Path) -> None:
 def test_without_permission_the_reason_is_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # By patching: the superuser, whom tests may run as, can read everything.
     tree = make_laptop(tmp_path)
-    read_text = Path.read_text
+    open_file = os.open
 
-    def guarded(path: Path, encoding: str | None = None, errors: str | None = None) -> str:
+    def guarded(path: Path, flags: int) -> int:
         if path.name == "energy_uj":
             raise PermissionError(13, "Permission denied", str(path))
-        return read_text(path, encoding, errors)
+        return open_file(path, flags)
 
-    monkeypatch.setattr(Path, "read_text", guarded)
+    monkeypatch.setattr(os, "open", guarded)
     ladder = open_ladder(replace(default_config(), powercap_root=tree.root))
     assert ladder.name == "none"
     assert "no permission" in ladder.reason

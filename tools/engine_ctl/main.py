@@ -15,6 +15,7 @@ COMMANDS = (
     "serve",
     "status",
     "metrics",
+    "energy",
     "plan",
     "cancel",
     "models",

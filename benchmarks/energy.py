@@ -60,6 +60,9 @@ class Configuration:
     batch: int
     source: EnergySource | None
 
+    def __str__(self) -> str:
+        return f"{self.quantization}, threads {self.threads}, batch {self.batch}"
+
     def request(self, tokens: int) -> RunRequest:
         execution = ExecutionRequest(
             quantization=self.quantization,

@@ -34,14 +34,16 @@ READINGS = 2000
 WATCHED_S = 5.0
 IDLE_S = 5.0
 MOST_OF_A_CORE = 0.001
+PERIOD_MS = Limits().energy_sample_ms
 PATIENCE_S = 60.0
 LIMITS = {
     "no limit": Limits(),
     "max_joules": Limits(max_joules=1e9),
     "max_watts, stop": Limits(max_watts=1e6),
     "max_watts, throttle": Limits(max_watts=1e6, on_max_watts="throttle"),
+    "max_watts, throttle, rarely": Limits(max_watts=1e6, on_max_watts="throttle", energy_sample_ms=200),
 }
-"""None of them is ever reached, and all leave ``energy_sample_ms`` as it is."""
+"""None of them is ever reached; all but the last leave ``energy_sample_ms`` as it is."""
 
 
 def measure(_: Setting) -> list[Figure]:
@@ -58,6 +60,11 @@ def measure(_: Setting) -> list[Figure]:
                     at_most=MOST_OF_A_CORE,
                 )
                 for name, limits in LIMITS.items()
+            ),
+            Figure(
+                f"an event loop's timer alone, every {PERIOD_MS} ms",
+                "of a core",
+                [trio.run(_ticking) for _ in range(ROUNDS)],
             ),
             Figure(f"wake-ups in {IDLE_S:g} s while nothing runs", "wake-ups", [_idle_wake_ups(ladder)], at_most=0),
         ]
@@ -85,6 +92,14 @@ async def _watching(ladder: EnergyLadder, limits: Limits) -> float:
         share = (time.thread_time_ns() - began_ns) / 1e9 / (time.monotonic() - began_s)
         nursery.cancel_scope.cancel()
     return share
+
+
+async def _ticking() -> float:
+    """The part of a core that an event loop takes which wakes so often and does nothing."""
+    began_s, began_ns = time.monotonic(), time.thread_time_ns()
+    while time.monotonic() < began_s + WATCHED_S:
+        await trio.sleep(PERIOD_MS / 1e3)
+    return (time.thread_time_ns() - began_ns) / 1e9 / (time.monotonic() - began_s)
 
 
 async def _begin(nursery: trio.Nursery, ladder: EnergyLadder) -> Inbox[EnergyRequest]:

@@ -125,6 +125,8 @@ def problems(made: list[CappedRun], max_watts: float) -> list[str]:
     """What a limit promises and was not kept."""
     found = [f"{run.mode}: other output than without a limit" for run in made if not run.same_output]
     for run in made:
+        if run.mode == "no limit" and run.average_watts <= max_watts:
+            found.append(f"no limit: {run.average_watts:.1f} W, which no limit lowers: other processes had the CPUs")
         if run.mode == "throttle" and (run.highest_watts or 0.0) > max_watts * (1 + OVERSHOOT):
             found.append(f"throttle: {run.highest_watts:.1f} W on average, more than {OVERSHOOT:.0%} over the limit")
         if run.mode == "stop" and run.stop_reason != "max_watts":

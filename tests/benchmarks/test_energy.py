@@ -139,5 +139,6 @@ def test_a_limit_that_was_not_kept_is_a_problem() -> None:
     assert problems([CAPPED], max_watts=25.0) == []
     assert "over the limit" in problems([replace(CAPPED, highest_watts=26.3)], 25.0)[0]
     assert "other output" in problems([replace(CAPPED, same_output=False)], 25.0)[0]
+    assert "other processes" in problems([replace(CAPPED, mode="no limit")], 25.0)[0]
     assert "ended with max_tokens" in problems([replace(CAPPED, mode="stop")], 25.0)[0]
     assert CAPPED.row().count("|") == CAP_HEAD.splitlines()[0].count("|") == CAP_HEAD.splitlines()[1].count("|")

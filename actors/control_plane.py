@@ -3,8 +3,8 @@
 Owns        the executions that have a plan and no record yet, their deadlines, and the worker-thread jobs
 Receives    ClientRequest, Abandon, Stop from the api server; from below, what the scheduler, the executor and the
             energy sampler tell about executions
-Sends       Deliver, Drained to the api server; Enqueue, Withdraw to the scheduler; ReadEnergy to the energy sampler;
-            BeginRecord, FinishRecord to the recorder
+Sends       Deliver, Drained to the api server; Enqueue, Withdraw to the scheduler; ReadEnergy, ReadLiveEnergy to the
+            energy sampler; BeginRecord, FinishRecord to the recorder
 Fails when  an actor below tells of an execution that it cannot know; what a worker thread raises ends its job alone
 """
 
@@ -26,6 +26,7 @@ from actors.execution_progress import Around, ExecutionProgress
 from actors.executions import Executions
 from actors.jobs import Jobs
 from actors.limits import Limits
+from actors.live_energy import LivePower
 from actors.mail import Mail
 from actors.messages import (
     Abandon,
@@ -33,8 +34,8 @@ from actors.messages import (
     ControlEvent,
     ControlRequest,
     Drained,
+    EnergyRequest,
     Enqueue,
-    ReadEnergy,
     RecorderRequest,
     SchedulerRequest,
     Stop,
@@ -43,8 +44,8 @@ from actors.messages import (
 )
 from actors.metrics_report import Present, report_metrics
 from actors.observers import Observers
-from actors.ports import Outside, Prepared
-from actors.questions import Questions
+from actors.ports import OperationRequest, Outside, Prepared
+from actors.questions import Question, Questions
 from actors.status import report_status
 from engine.machine import memory_peak_mb
 from engine.metric_totals import MetricTotals
@@ -55,10 +56,12 @@ from protocol.errors import (
     ShuttingDown,
     UnknownExecution,
 )
+from protocol.live_energy import PowerReport
 from protocol.record import StopReason
 from protocol.requests import (
     Calibrate,
     Cancel,
+    Energy,
     Evaluate,
     Metrics,
     Quantize,
@@ -71,6 +74,8 @@ from protocol.requests import (
 )
 
 _RETRY_MS = 1000
+_METRICS_WATTS_S = 60.0
+"""Watts of the metrics are those since the last such request, if it was no longer ago: monitoring asks so often."""
 Asked = TypeVar("Asked")
 """What a plan is made of: a request, or the name of an execution to repeat."""
 
@@ -82,7 +87,7 @@ class ControlPlane(Actor):
         below: Inbox[ControlEvent],
         api_server: Inbox[ToApiServer],
         scheduler: Inbox[SchedulerRequest],
-        energy_sampler: Inbox[ReadEnergy],
+        energy_sampler: Inbox[EnergyRequest],
         recorder: Inbox[RecorderRequest],
         outside: Outside,
         limits: Limits,
@@ -102,6 +107,7 @@ class ControlPlane(Actor):
         self._observers = Observers()
         self._workers = trio.CapacityLimiter(limits.workers)
         self._questions = Questions(outside.domain, self._workers, limits, self._mail.reply, self._executions.disturb)
+        self._live_power = LivePower(energy_sampler, outside.energy, self._executions, self._observers, self._mail)
         self._jobs = Jobs(self._on_job_ended, self._faults.tell)
         self._deadlines = Deadlines()
         self._shutdowns: list[ClientRequest] = []
@@ -109,7 +115,10 @@ class ControlPlane(Actor):
         self._drain = trio.CancelScope()
         self._progress = ExecutionProgress(
             self._executions,
-            Around(energy_sampler, recorder, self._mail, self._observers, outside, self._questions, self._totals),
+            Around(
+                *(energy_sampler, recorder, self._mail, self._observers, outside),
+                *(self._questions, self._live_power, self._totals),
+            ),
             self._withdraw_soon,
             self._on_concluded,
         )
@@ -118,6 +127,7 @@ class ControlPlane(Actor):
     def start_tasks(self) -> None:
         self.serve(self._above, self._on_request)
         self.serve(self._below, self._progress.on_event)
+        self.nursery.start_soon(self._live_power.tell_observers)
 
     # --- from above ---------------------------------------------------------------------------------------------------
 
@@ -138,11 +148,12 @@ class ControlPlane(Actor):
             case Status():
                 await self._mail.reply(request.connection_id, self._status(message.request_id))
             case Metrics():
-                await self._mail.reply(request.connection_id, self._metrics(message.request_id))
+                await self._on_metrics(request.connection_id, message.request_id)
             case Cancel():
                 await self._cancel(request.connection_id, message)
             case Subscribe():
                 await self._mail.deliver(self._observers.subscribe(request.connection_id, message))
+                self._live_power.reconsider()
             case Unsubscribe():
                 await self._mail.deliver(self._observers.unsubscribe(request.connection_id, (message.subscription,)))
                 await self._mail.reply(request.connection_id, Done(request_id=message.request_id))
@@ -153,10 +164,8 @@ class ControlPlane(Actor):
                 await self._begin(request, partial(self._prepare, request, self._domain.prepare, message.request))
             case Replay():
                 await self._begin(request, partial(self._prepare, request, self._domain.recorded, message.execution_id))
-            case Quantize() | Evaluate() | Calibrate():
-                await self._begin(request, partial(self._questions.operate, request.connection_id, message))
             case _:
-                await self._begin(request, partial(self._questions.answer, request.connection_id, message))
+                await self._begin(request, partial(self._answer, request.connection_id, message))
 
     async def _begin(self, request: ClientRequest, work: Callable[[], Awaitable[None]]) -> None:
         """Start a job, unless the engine is stopping or has as much as it can hold."""
@@ -172,6 +181,15 @@ class ControlPlane(Actor):
             await self._mail.reply(request.connection_id, failed(request_id, full))
         else:
             self._jobs.begin(self.nursery, request.connection_id, request_id, work)
+
+    async def _answer(self, connection_id: int, message: Question | OperationRequest | Energy) -> None:
+        match message:
+            case Energy():
+                await self._mail.reply(connection_id, await self._live_power.answer(message))
+            case Quantize() | Evaluate() | Calibrate():
+                await self._questions.operate(connection_id, message)
+            case _:
+                await self._questions.answer(connection_id, message)
 
     async def _on_job_ended(self, connection_id: int, failure: Failed | None) -> None:
         if failure is not None:
@@ -292,7 +310,18 @@ class ControlPlane(Actor):
             faults=self._faults,
         )
 
-    def _metrics(self, request_id: int) -> MetricsReport:
+    async def _on_metrics(self, connection_id: int, request_id: int) -> None:
+        """At once where nothing measures; else watts are a second's average, if nobody asked within the last minute."""
+        if self._stopping or self._energy.name == "none":
+            await self._mail.reply(connection_id, self._metrics(request_id, None))
+        else:
+            self._jobs.begin(self.nursery, connection_id, request_id, partial(self._measure, connection_id, request_id))
+
+    async def _measure(self, connection_id: int, request_id: int) -> None:
+        power = await self._live_power.measured(_METRICS_WATTS_S)
+        await self._mail.reply(connection_id, self._metrics(request_id, power))
+
+    def _metrics(self, request_id: int, power: PowerReport | None) -> MetricsReport:
         uptime_s = (time.monotonic_ns() - self._began_ns) / 1e9
-        present = Present(uptime_s, self._executions, self._backend_statistics(), memory_peak_mb())
+        present = Present(uptime_s, self._executions, self._backend_statistics(), memory_peak_mb(), power)
         return report_metrics(request_id, present, self._totals)

@@ -1,8 +1,9 @@
 """Reads the energy counters at the moments that matter, and keeps executions to their limits of watts and joules.
 
-Owns        the energy sources, and a window for each execution between its start and its end
-Receives    ReadEnergy from the control plane
-Sends       EnergyRead, EnergyLimitReached to the control plane; Pause, Resume to the executor
+Owns        the energy sources, a window for each execution between its start and its end, and of each source the last
+            sample for watts of the moment
+Receives    ReadEnergy, ReadLiveEnergy from the control plane
+Sends       EnergyRead, LiveEnergyRead, EnergyLimitReached to the control plane; Pause, Resume to the executor
 Fails when  a source breaks its contract: a failed read is a reading that says so, never an exception. It is started
             again, and after too many failures answers every request with a reading that says why it is none
 """
@@ -12,15 +13,29 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 import trio
 
 from actors.base import Inbox, RestartableActor
-from actors.messages import ControlEvent, EnergyLimitReached, EnergyRead, ExecutorRequest, Pause, ReadEnergy, Resume
+from actors.messages import (
+    ControlEvent,
+    EnergyLimitReached,
+    EnergyRead,
+    EnergyRequest,
+    ExecutorRequest,
+    LiveEnergyRead,
+    Pause,
+    ReadEnergy,
+    ReadLiveEnergy,
+    Resume,
+)
 from actors.ports import Energy
+from engine.backend import ComputeTimes
 from engine.energy.limit_watch import Judgement, LimitWatch
+from engine.energy.live import LiveSample
 from engine.energy.source import EnergyReading
 from protocol.plan import EnergySource
 
@@ -36,6 +51,12 @@ class _Window:
     """It was told that a limit is reached; there is nothing left to keep it to."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    at_s: float
+    sample: LiveSample
+
+
 def _unknown(reason: str) -> EnergyReading:
     return EnergyReading(time.monotonic_ns(), None, error=reason)
 
@@ -49,15 +70,18 @@ class EnergySampler(RestartableActor):
 
     def __init__(
         self,
-        above: Inbox[ReadEnergy],
+        above: Inbox[EnergyRequest],
         control_plane: Inbox[ControlEvent],
         executor: Inbox[ExecutorRequest],
         energy: Energy,
+        compute_times: Callable[[], ComputeTimes[str]],
     ) -> None:
+        """``compute_times`` tells at once how the computing divides among executions."""
         self._above = above
         self._control_plane = control_plane
         self._executor = executor
         self._energy = energy
+        self._compute_times = compute_times
         self._windows: dict[str, _Window] = {}
         self._sampled_s = 0.0
         self._changed = trio.Event()
@@ -72,6 +96,9 @@ class EnergySampler(RestartableActor):
         self._holes: dict[str, str] = {}
         """Why the reading at the end of an execution would be worth nothing."""
         self._given_up = ""
+        self._live: dict[EnergySource, _Sampled] = {}
+        self._live_asked: dict[EnergySource, ReadLiveEnergy] = {}
+        """Not answered yet."""
 
     def start_tasks(self) -> None:
         self._slowly_asked.clear()
@@ -80,9 +107,12 @@ class EnergySampler(RestartableActor):
         self.nursery.start_soon(self._serve)
         self.nursery.start_soon(self._serve_slowly)
         self.nursery.start_soon(self._watch)
+        for asked in self._live_asked.values():
+            self.nursery.start_soon(self._on_read_live, asked)
 
     def recover(self, failure: str) -> None:
         reason = f"the energy sampler failed: {failure}"
+        self._live.clear()
         self._holes |= dict.fromkeys(self._windows, reason)
         begun = (request for request in self._asked if request not in self._slowly_asked)
         self._holes |= {request.execution_id: reason for request in begun}
@@ -92,11 +122,18 @@ class EnergySampler(RestartableActor):
         self._given_up = f"the energy sampler failed: {failure}"
 
     async def _serve(self) -> None:
-        for request in tuple(self._asked):
-            await self._take(request)
+        for unanswered in tuple(self._asked):
+            await self._take(unanswered)
         async for request in self._above:
-            self._asked.append(request)
-            await self._take(request)
+            match request:
+                case ReadEnergy():
+                    self._asked.append(request)
+                    await self._take(request)
+                case ReadLiveEnergy():
+                    self._live_asked[request.source] = request
+                    self.nursery.start_soon(self._on_read_live, request)
+                case _:
+                    assert_never(request)
 
     async def _take(self, request: ReadEnergy) -> None:
         if self._is_slow(request.source):
@@ -114,7 +151,7 @@ class EnergySampler(RestartableActor):
 
     async def _on_read(self, request: ReadEnergy) -> None:
         hole = self._holes.get(request.execution_id)
-        reading = _unknown(hole) if hole else await self._read(request.source)
+        reading = _unknown(hole) if hole else await self._read(request.source, self._energy.read)
         if request.moment == "start":
             if not self._windows:
                 self._sampled_s = trio.current_time()
@@ -129,6 +166,34 @@ class EnergySampler(RestartableActor):
         if request.moment == "end":
             self._holes.pop(request.execution_id, None)
 
+    async def _on_read_live(self, request: ReadLiveEnergy) -> None:
+        """In a task of its own: where no sample is there to compare with it takes one, and waits."""
+        source = request.source
+        start = self._live.get(source)
+        if start is None or trio.current_time() - start.at_s > self._oldest_s(request):
+            start = await self._sample_live(source)
+        end = start
+        if start.sample.reading.package_uj is not None:
+            await trio.sleep_until(start.at_s + self._energy.live_window_s(source))
+            end = await self._sample_live(source)
+        await self._control_plane.put(LiveEnergyRead(source=source, start=start.sample, end=end.sample))
+        if self._live_asked.get(source) is request:  # else it was asked again while this was told
+            del self._live_asked[source]
+
+    def _oldest_s(self, request: ReadLiveEnergy) -> float:
+        """A counter may wrap twice in what is longer than its interval."""
+        wanted_s = max(request.oldest_s, 2 * self._energy.live_window_s(request.source))
+        return min(wanted_s, self._interval_s(request.source))
+
+    async def _sample_live(self, source: EnergySource) -> _Sampled:
+        sample = LiveSample(await self._read(source, self._energy.read_counters), self._compute_times())
+        sampled = _Sampled(trio.current_time(), sample)
+        if sample.reading.package_uj is None:
+            self._live.pop(source, None)
+        else:
+            self._live[source] = sampled
+        return sampled
+
     async def _watch(self) -> None:
         while True:
             self._changed = trio.Event()
@@ -142,8 +207,11 @@ class EnergySampler(RestartableActor):
         """From one sample to the next."""
         return min((self._window_pause_s(window) for window in self._windows.values()), default=math.inf)
 
+    def _interval_s(self, source: EnergySource) -> float:
+        return math.inf if self._given_up else self._energy.max_interval_s(source) or math.inf
+
     def _window_pause_s(self, window: _Window) -> float:
-        interval_s = math.inf if self._given_up else self._energy.max_interval_s(window.source) or math.inf
+        interval_s = self._interval_s(window.source)
         if window.stopped or window.watch.sample_s is None:
             return interval_s
         return min(interval_s, max(window.watch.sample_s, self._energy.min_interval_s(window.source)))
@@ -151,14 +219,15 @@ class EnergySampler(RestartableActor):
     def _is_slow(self, source: EnergySource) -> bool:
         return not self._given_up and self._energy.is_slow(source)
 
-    async def _read(self, source: EnergySource) -> EnergyReading:
+    async def _read(self, source: EnergySource, read: Callable[[str], EnergyReading]) -> EnergyReading:
+        """The ends of a window have the CPUs' times beside them; what is read often is the counters alone."""
         if self._given_up:
             return _unknown(self._given_up)
         if not self._energy.is_slow(source):
-            return self._energy.read(source)
+            return read(source)
         async with self._one_thread:
             # At the engine's end nobody waits for what the source still does.
-            return await trio.to_thread.run_sync(self._energy.read, source, abandon_on_cancel=True)
+            return await trio.to_thread.run_sync(read, source, abandon_on_cancel=True)
 
     async def _sample(self) -> None:
         self._sampled_s = trio.current_time()
@@ -171,11 +240,11 @@ class EnergySampler(RestartableActor):
             self._slowly_sampled_s = self._sampled_s
             self._samples_slowly = True
             self.nursery.start_soon(self._sample_slowly, slow)
-        await self._judge({source: await self._read(source) for source in sources - slow})
+        await self._judge({source: await self._read(source, self._energy.read_counters) for source in sources - slow})
 
     async def _sample_slowly(self, sources: Collection[EnergySource]) -> None:
         for source in sources:
-            await self._judge({source: await self._read(source)})
+            await self._judge({source: await self._read(source, self._energy.read_counters)})
         self._samples_slowly = False
 
     async def _judge(self, readings: Mapping[EnergySource, EnergyReading]) -> None:

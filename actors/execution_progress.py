@@ -12,6 +12,7 @@ from typing import assert_never
 from actors.base import Inbox
 from actors.execution import Execution, ended_event
 from actors.executions import Executions
+from actors.live_energy import LivePower
 from actors.mail import Mail
 from actors.messages import (
     Addressed,
@@ -20,13 +21,14 @@ from actors.messages import (
     ControlEvent,
     EnergyLimitReached,
     EnergyRead,
+    EnergyRequest,
     ExecutionEvent,
     FinishRecord,
     Halted,
+    LiveEnergyRead,
     Preparing,
     Queued,
     QueueFull,
-    ReadEnergy,
     Recorded,
     RecorderRequest,
     Started,
@@ -50,12 +52,13 @@ from protocol.record import ExecutionRecord, StopReason
 class Around:
     """What the progress of executions touches."""
 
-    energy_sampler: Inbox[ReadEnergy]
+    energy_sampler: Inbox[EnergyRequest]
     recorder: Inbox[RecorderRequest]
     mail: Mail
     observers: Observers
     outside: Outside
     questions: Questions
+    live_power: LivePower
     totals: MetricTotals
 
 
@@ -85,6 +88,8 @@ class ExecutionProgress:
         match event:
             case Advanced():
                 await self._advance(event)
+            case LiveEnergyRead():
+                self._around.live_power.on_read(event)
             case _:
                 await self._on_execution_event(self._executions[event.execution_id], event)
 
@@ -156,6 +161,7 @@ class ExecutionProgress:
     async def _on_energy(self, execution: Execution, event: EnergyRead) -> None:
         if event.moment == "start":
             execution.energy_start = event.reading
+            self._around.live_power.reconsider()
         else:
             execution.energy_end = event.reading
             await self._finish(execution)

@@ -37,7 +37,7 @@ from actors.messages import (
     StartFailed,
 )
 from actors.operations import carry_out
-from engine.backend import Backend, BackendStatistics, LoadedModel, SequenceEvents
+from engine.backend import Backend, BackendStatistics, ComputeTimes, LoadedModel, SequenceEvents
 from engine.operation import Operation
 from protocol.descriptions import PrefixCacheReport
 from protocol.errors import BackendUnavailable, EngineError, ExecutionCancelled, InternalError, OutOfMemoryBudget
@@ -97,6 +97,14 @@ class Executor(RestartableActor):
 
     def statistics(self) -> BackendStatistics:
         return _NO_BACKEND if self._given_up else self._backend.statistics()
+
+    def times_so_far(self) -> ComputeTimes[str]:
+        """By execution."""
+        if self._given_up:
+            return ComputeTimes(0, {})
+        times = self._backend.times_so_far()
+        of = {self._executions[number]: time for number, time in times.of.items() if number in self._executions}
+        return ComputeTimes(times.busy_ns, of)
 
     def start_tasks(self) -> None:
         self.nursery.start_soon(self._end_lost)

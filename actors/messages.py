@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from actors.policies.candidate import Candidate
 from engine.backend import SequenceEvents
+from engine.energy.live import LiveSample
 from engine.energy.source import EnergyReading
 from protocol.answers import TaggedEngineMessage
 from protocol.model import Value
@@ -149,6 +150,15 @@ class EnergyRead(Value):
     reading: EnergyReading
 
 
+class LiveEnergyRead(Value):
+    """Two samples as far apart as watts of the moment ask for, the second of them new; or the first alone failed."""
+
+    type: Literal["LiveEnergyRead"] = "LiveEnergyRead"
+    source: EnergySource
+    start: LiveSample
+    end: LiveSample
+
+
 class EnergyLimitReached(Value):
     type: Literal["EnergyLimitReached"] = "EnergyLimitReached"
     execution_id: str
@@ -177,7 +187,7 @@ ExecutionEvent = (
     | Recorded
 )
 """What is told of an execution between its ``Enqueue`` and its end, never after."""
-ControlEvent = ExecutionEvent | Advanced
+ControlEvent = ExecutionEvent | Advanced | LiveEnergyRead
 
 # --- to the scheduler, from above ------------------------------------------------------------------------------------
 
@@ -253,6 +263,18 @@ class ReadEnergy(Value):
     source: EnergySource
     limits: Limits
     """Watched from its start to its end."""
+
+
+class ReadLiveEnergy(Value):
+    """Answered by ``LiveEnergyRead``; not to be asked again of the same source before that."""
+
+    type: Literal["ReadLiveEnergy"] = "ReadLiveEnergy"
+    source: EnergySource
+    oldest_s: float
+    """An earlier sample serves as the first of the two if it is no older."""
+
+
+EnergyRequest = ReadEnergy | ReadLiveEnergy
 
 
 # --- to the recorder, from above -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from engine.exposition import exposition
 from engine.metric_totals import MetricTotals
 from engine.version import ENGINE_VERSION
 from protocol.answers import MetricsReport
+from protocol.live_energy import PowerReport
 from protocol.metric_family import MetricFamily, Sample
 
 
@@ -23,10 +24,15 @@ class Present:
     """Those without a record yet."""
     backend: BackendStatistics
     memory_peak_mb: float | None
+    power: PowerReport | None
+    """By the best source that measures; ``None`` where none does."""
 
 
 def report_metrics(request_id: int, present: Present, totals: MetricTotals) -> MetricsReport:
-    families = (*_engine(present), *_work(present), *_run_loop(present.backend.work), *totals.families())
+    families = (
+        *(*_engine(present), *_work(present), *_run_loop(present.backend.work), *_power(present.power)),
+        *totals.families(),
+    )
     return MetricsReport(request_id=request_id, families=families, exposition=exposition(families))
 
 
@@ -60,6 +66,14 @@ def _run_loop(work: WorkDone | None) -> Iterable[MetricFamily]:
     rows = {"prefill": work.prefill_rows, "decode": work.decode_rows}
     yield _counter("engine_step_rows_total", "Tokens that those steps computed.", _each("kind", rows))
     yield _counter("engine_busy_seconds_total", "Time in those steps.", _one(work.busy_ns / 1e9))
+
+
+def _power(power: PowerReport | None) -> Iterable[MetricFamily]:
+    if power is None:
+        return
+    known = {"kind": power.kind, "source": power.source}
+    samples = tuple(Sample(labels={"zone": zone, **known}, value=watts) for zone, watts in power.zones.items())
+    yield _gauge("engine_power_watts", "Of each counter, averaged over a second or more.", samples)
 
 
 def _one(value: float) -> tuple[Sample, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from actors.execution import Execution
 from actors.messages import Addressed
 from protocol.answers import Done, Event, Subscribed
-from protocol.events import LASTING, EventBody, EventFilter
+from protocol.events import LASTING, EventBody, EventFilter, EventKind
 from protocol.record_entry import timestamp_now
 from protocol.requests import Subscribe
 
@@ -54,6 +54,10 @@ class Observers:
     def present(self) -> bool:
         """Whether anybody observes: what does not last need not be made else."""
         return bool(self._subscriptions)
+
+    def want(self, kind: EventKind) -> bool:
+        """Whether anybody observes events of this kind."""
+        return any(wanted.kinds is None or kind in wanted.kinds for wanted in self._subscriptions.values())
 
     def subscribe(self, connection_id: int, request: Subscribe) -> list[Addressed]:
         """What to tell at once: that it is subscribed, and what it asked to have replayed."""

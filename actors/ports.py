@@ -13,8 +13,9 @@ from engine.energy.source import EnergyReading
 from engine.operation import Operation
 from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription
 from protocol.descriptions import ModelSummary, PlanEstimate
+from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
-from protocol.plan import ExecutionPlan, RunRequest
+from protocol.plan import EnergySource, ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
 from protocol.requests import Calibrate, Evaluate, Quantize, RecordQuestion
@@ -103,7 +104,7 @@ class Energy(Protocol):
     """The sources of joules that this engine was started with."""
 
     @property
-    def name(self) -> str:
+    def name(self) -> EnergySource:
         """Of the best one that measures, or ``none``."""
 
     @property
@@ -124,6 +125,9 @@ class Energy(Protocol):
         exception. Thread-safe.
         """
 
+    def read_counters(self, source: str) -> EnergyReading:
+        """The same without the CPUs' times."""
+
     def report(
         self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None
     ) -> EnergyReport:
@@ -131,6 +135,12 @@ class Energy(Protocol):
 
         ``share`` is its part of the engine's computing in between; ``None`` where that is not known.
         """
+
+    def live_window_s(self, source: str) -> float:
+        """What watts of the moment are averaged over at least."""
+
+    def power(self, source: str, start: EnergyReading, end: EnergyReading) -> PowerReport:
+        """What the machine drew between two readings of ``source``, so far apart or more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def report_status(
     finished_total: int,
     faults: Faults,
 ) -> StatusReport:
-    source = {"source": energy.name}
+    source: dict[str, str] = {"source": energy.name}
     if reason := energy.reason or faults.failed.get(ENERGY_SAMPLER, ""):
         source["reason"] = reason
     return StatusReport(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import trio
 
@@ -22,8 +23,8 @@ from actors.loopback import loopback_pair
 from actors.messages import (
     ControlEvent,
     ControlRequest,
+    EnergyRequest,
     ExecutorRequest,
-    ReadEnergy,
     RecorderRequest,
     SchedulerRequest,
     SlotFreed,
@@ -46,6 +47,7 @@ from engine.records import Records as ExecutionRecords
 from engine.weights_cache import WeightsCache
 from protocol.client import Client, open_client
 from protocol.errors import InternalError, InvalidRequest
+from protocol.plan import EnergySource
 from protocol.transport import ByteTransport
 
 DEFAULT_LIMITS = Limits()
@@ -91,8 +93,10 @@ class System:
         to_scheduler = Inbox[SchedulerRequest]("scheduler, from above", 64, "its own queue is where executions wait")
         to_scheduler_below = Inbox[SlotFreed]("scheduler, from below", 64, "bursts; one for each execution that ends")
         to_executor = Inbox[ExecutorRequest]("executor, from above", 64, "a start or halt takes it microseconds")
-        to_sampler = Inbox[ReadEnergy](
-            "energy sampler, from above", 2 * limits.max_executions, "a start and an end of every execution: never full"
+        to_sampler = Inbox[EnergyRequest](
+            "energy sampler, from above",
+            2 * limits.max_executions + len(get_args(EnergySource)),
+            "a start and an end of every execution, and a question of each source: never full",
         )
         to_recorder = Inbox[RecorderRequest](
             "recorder, from above", 2 * limits.max_executions, "a begin and an end of every execution: never full"
@@ -129,7 +133,9 @@ class System:
             limits,
         )
         self._scheduler = Scheduler(to_scheduler, to_scheduler_below, to_control_below, to_executor, limits.max_queued)
-        self._energy_sampler = EnergySampler(to_sampler, to_control_below, to_executor, energy)
+        self._energy_sampler = EnergySampler(
+            to_sampler, to_control_below, to_executor, energy, self._executor.times_so_far
+        )
         self._recorder = Recorder(to_recorder, to_control_below, records, faults.tell)
         self._supervisors = (
             Supervisor(EXECUTOR, self._executor, faults),

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,13 @@ def served_engine() -> Iterator[Path]:
 
 
 @contextmanager
-def served_from(folder: Path) -> Iterator[ServedEngine]:
-    """One whose socket and records are in a folder, which another may have used before. Ended if it still runs."""
+def served_from(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[ServedEngine]:
+    """One whose socket and records are in a folder, which another may have used before. Ended if it still runs.
+
+    ``variables``: of its environment, beside this process's.
+    """
     socket, data_dir = folder / "engine.sock", folder / "data"
-    environment = {**os.environ, "ENGINE_DATA_DIR": str(data_dir)}
+    environment = {**os.environ, "ENGINE_DATA_DIR": str(data_dir), **(variables or {})}
     command = [CLI, "serve", "--socket", str(socket)]
     socket.unlink(missing_ok=True)
     engine = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)

@@ -301,6 +301,9 @@ class RunLoop:
         """sequences, paused (of them), kv_cache_bytes (their own), kv_shared_bytes (what they read of the prefix cache,
         each for itself), prefix_cache_blocks, prefix_cache_bytes, prefix_cache_idle_bytes (read by no sequence, and not
         to be dropped), steps, decode_rows, prefill_rows, busy_ns."""
+    def compute_times(self) -> tuple[int, dict[int, tuple[int, int]]]:
+        """As of the end of the last step, in nanoseconds: of all steps; and for each sequence that is here and took
+        part in one its part of them, and all steps' since its first."""
     def close(self) -> None:
         """Stop after the running step; every sequence still there ends with "cancelled". Idempotent."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 from engine.operation import Operation
 from protocol.descriptions import PrefixCacheReport, ResidentModel
@@ -15,6 +15,9 @@ MAX_PREFILL_SHARE = 65536
 """No bound: beyond any prefill chunk."""
 
 BackendStopReason = Literal["eos", "stop_string", "max_tokens", "context_full", "cancelled", "error"]
+
+
+Key = TypeVar("Key")
 
 
 class LoadedModel(Protocol):
@@ -45,6 +48,16 @@ class ComputeTime:
     def share(self) -> float:
         """Over 0 to 1; exactly 1 where it had the run loop to itself."""
         return self.own_ns / self.busy_ns
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeTimes(Generic[Key]):
+    """How the run loop's steps divide, as of the end of the last one."""
+
+    busy_ns: int
+    """The time of all steps since the run loop was made."""
+    of: Mapping[Key, ComputeTime]
+    """Those that are with it and took part in a step, each since its first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +165,9 @@ class Backend(Protocol):
         """Nothing computed before is found afterwards. May block for a step of the run loop."""
 
     def statistics(self) -> BackendStatistics: ...
+
+    def times_so_far(self) -> ComputeTimes[int]:
+        """By sequence."""
 
     def close(self) -> None:
         """End every sequence and the run loop. Idempotent."""

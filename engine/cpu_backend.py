@@ -15,6 +15,7 @@ from engine.backend import (
     BackendStatistics,
     BackendStopReason,
     ComputeTime,
+    ComputeTimes,
     LoadedModel,
     SequenceEvents,
     WorkDone,
@@ -187,6 +188,10 @@ class CpuBackend:
             work=WorkDone(**{name: statistics[name] for name in ("steps", "prefill_rows", "decode_rows", "busy_ns")}),
             models=self._memory.contents(),
         )
+
+    def times_so_far(self) -> ComputeTimes[int]:
+        busy_ns, sequences = self._run_loop.compute_times()
+        return ComputeTimes(busy_ns, {sequence_id: ComputeTime(*times) for sequence_id, times in sequences.items()})
 
     def close(self) -> None:
         self._run_loop.close()

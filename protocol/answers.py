@@ -25,6 +25,7 @@ from protocol.descriptions import (
 )
 from protocol.evaluation import TextQuality
 from protocol.events import EventBody
+from protocol.live_energy import PowerReport, RunningEnergy
 from protocol.metric_family import MetricFamily
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
@@ -122,6 +123,13 @@ class MetricsReport(Answer):
     families: tuple[MetricFamily, ...]
     exposition: str
     """The same in the text format of Prometheus, version 0.0.4."""
+
+
+class LiveEnergy(Answer):
+    type: Literal["LiveEnergy"] = "LiveEnergy"
+    power: PowerReport
+    executions: tuple[RunningEnergy, ...]
+    """Those that compute."""
 
 
 class ModelList(Answer):
@@ -266,6 +274,7 @@ EngineMessage = (
     | Done
     | StatusReport
     | MetricsReport
+    | LiveEnergy
     | ModelList
     | ModelDescription
     | TokenIds

@@ -20,6 +20,7 @@ from protocol.answers import (
     Evaluated,
     Event,
     Failed,
+    LiveEnergy,
     MetricsReport,
     ModelDescription,
     ModelList,
@@ -37,13 +38,14 @@ from protocol.errors import EngineUnreachable
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
 from protocol.framing import FrameDecoder, encode_frame
-from protocol.plan import RunRequest
+from protocol.plan import EnergySource, RunRequest
 from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
 from protocol.requests import (
     PROTOCOL_VERSION,
     Cancel,
     ClearPrefixCache,
     Detokenize,
+    Energy,
     Evaluate,
     Hello,
     ListCached,
@@ -167,6 +169,10 @@ class BlockingClient:
 
     def metrics(self) -> MetricsReport:
         return self._call(Metrics(request_id=next(self._request_ids)), MetricsReport)
+
+    def energy(self, source: EnergySource | None = None) -> LiveEnergy:
+        """What the machine draws now, averaged over a second at least; see :class:`protocol.requests.Energy`."""
+        return self._call(Energy(request_id=next(self._request_ids), source=source), LiveEnergy)
 
     def list_models(self) -> ModelList:
         return self._call(ListModels(request_id=next(self._request_ids)), ModelList)

@@ -19,6 +19,7 @@ from protocol.answers import (
     EngineMessage,
     Evaluated,
     Event,
+    LiveEnergy,
     MetricsReport,
     ModelDescription,
     ModelList,
@@ -36,7 +37,7 @@ from protocol.errors import EngineError, EngineUnreachable
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
 from protocol.framing import FrameDecoder, encode_frame
-from protocol.plan import RunRequest
+from protocol.plan import EnergySource, RunRequest
 from protocol.replies import Reply, RunMessage, expect, unexpected
 from protocol.reply_stream import ReplyStream
 from protocol.requests import (
@@ -44,6 +45,7 @@ from protocol.requests import (
     Cancel,
     ClearPrefixCache,
     Detokenize,
+    Energy,
     Evaluate,
     Hello,
     ListCached,
@@ -194,6 +196,10 @@ class Client:
 
     async def metrics(self) -> MetricsReport:
         return await self._call(Metrics(request_id=next(self._request_ids)), MetricsReport)
+
+    async def energy(self, source: EnergySource | None = None) -> LiveEnergy:
+        """What the machine draws now, averaged over a second at least; see :class:`protocol.requests.Energy`."""
+        return await self._call(Energy(request_id=next(self._request_ids), source=source), LiveEnergy)
 
     async def list_models(self) -> ModelList:
         return await self._call(ListModels(request_id=next(self._request_ids)), ModelList)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from protocol.live_energy import EnergySoFar, PowerReport
 from protocol.metrics import Metrics
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
@@ -46,6 +47,17 @@ class TokensEvent(Value):
     tokens_total: int
 
 
+class EnergyEvent(Value):
+    """About once a second while it computes, of executions whose plan's energy source measures. Not kept for replay.
+
+    Counters are read for it only while an observer wants it.
+    """
+
+    kind: Literal["energy"] = "energy"
+    power: PowerReport
+    so_far: EnergySoFar
+
+
 class EndedEvent(Value):
     kind: Literal["ended"] = "ended"
     stop_reason: StopReason
@@ -55,10 +67,10 @@ class EndedEvent(Value):
 
 
 EventBody = Annotated[
-    AcceptedEvent | AdmittedEvent | PreparingEvent | StartedEvent | TokensEvent | EndedEvent,
+    AcceptedEvent | AdmittedEvent | PreparingEvent | StartedEvent | TokensEvent | EnergyEvent | EndedEvent,
     Field(discriminator="kind"),
 ]
-EventKind = Literal["accepted", "admitted", "preparing", "started", "tokens", "ended"]
+EventKind = Literal["accepted", "admitted", "preparing", "started", "tokens", "energy", "ended"]
 LASTING: frozenset[EventKind] = frozenset({"accepted", "admitted", "started", "ended"})
 """Kept, and so replayed to whoever asks for what has been."""
 

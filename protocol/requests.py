@@ -12,7 +12,7 @@ from pydantic import Field
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
 from protocol.model import Value
-from protocol.plan import PositiveInt, RunRequest
+from protocol.plan import EnergySource, PositiveInt, RunRequest
 from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
 
 PROTOCOL_VERSION = 1
@@ -64,6 +64,15 @@ class Metrics(Request):
     """What the engine counts and measures over all it does. Answered by ``MetricsReport``."""
 
     type: Literal["Metrics"] = "Metrics"
+
+
+class Energy(Request):
+    """What the machine draws now and what running executions have used so far. Answered by ``LiveEnergy``, after a
+    second or more where no reading so old is there to compare with."""
+
+    type: Literal["Energy"] = "Energy"
+    source: EnergySource | None = None
+    """``None``: the best that measures; where none does, that of a running execution's plan."""
 
 
 class ListModels(Request):
@@ -256,6 +265,7 @@ AskedMessage = (
     | Cancel
     | Status
     | Metrics
+    | Energy
     | ListModels
     | ModelInfo
     | PullModel

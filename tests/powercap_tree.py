@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -112,3 +113,11 @@ def forbid(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
         return read_text(path, encoding, errors)
 
     monkeypatch.setattr(Path, "read_text", guarded)
+    open_file = os.open
+
+    def guarded_open(path: Path, flags: int) -> int:
+        if path == file:
+            raise PermissionError(13, "Permission denied", str(path))
+        return open_file(path, flags)
+
+    monkeypatch.setattr(os, "open", guarded_open)

@@ -112,6 +112,15 @@ py::dict statistics(const RunLoop& loop) {
   return result;
 }
 
+py::tuple compute_times(const RunLoop& loop) {
+  const auto times = loop.compute_times();
+  py::dict sequences;
+  for (const runtime::SequenceTime& time : times.sequences) {
+    sequences[py::int_(time.id)] = py::make_tuple(time.compute_ns, time.busy_ns);
+  }
+  return py::make_tuple(times.busy_ns, sequences);
+}
+
 }  // namespace
 
 void register_runtime(py::module_& m) {
@@ -182,6 +191,7 @@ void register_runtime(py::module_& m) {
       .def("drop_prefixes", &RunLoop::drop_prefixes, py::arg("bytes"), Release())
       .def("clear_prefixes", &RunLoop::clear_prefixes, Release())
       .def("statistics", &statistics)
+      .def("compute_times", &compute_times)
       .def("close", &RunLoop::close, Release());
 }
 

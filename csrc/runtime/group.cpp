@@ -49,6 +49,14 @@ std::size_t Group::paused() const {
   return static_cast<std::size_t>(std::ranges::count_if(sequences_, [](const Member& m) { return m.paused; }));
 }
 
+void Group::append_times(std::vector<SequenceTime>& times) const {
+  for (const Member& member : sequences_) {
+    if (member.compute_ns == 0) continue;
+    times.push_back(
+        {.id = member.sequence->id(), .compute_ns = member.compute_ns, .busy_ns = busy_ns_ - member.busy_before_ns});
+  }
+}
+
 std::vector<Group::Member>::iterator Group::find(std::uint64_t id) {
   return std::ranges::find(sequences_, id, [](const Member& member) { return member.sequence->id(); });
 }

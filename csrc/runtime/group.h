@@ -35,6 +35,13 @@ struct StepCounts {
   std::size_t decode_rows = 0;
 };
 
+// What a sequence had of the steps so far.
+struct SequenceTime {
+  std::uint64_t id;
+  std::int64_t compute_ns;  // its part of them
+  std::int64_t busy_ns;     // of all steps of all groups since its first
+};
+
 // Sequences that run together, one step after the other. Used by the run loop's thread alone.
 class Group {
  public:
@@ -52,6 +59,8 @@ class Group {
   std::size_t kv_shared_bytes() const;
   std::size_t size() const { return sequences_.size(); }
   std::size_t paused() const;
+  // Appends those of its sequences that took part in a step. Throws std::bad_alloc.
+  void append_times(std::vector<SequenceTime>& times) const;
 
   // Throws std::bad_alloc.
   void add(std::unique_ptr<Sequence> sequence);

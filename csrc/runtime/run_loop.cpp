@@ -48,6 +48,11 @@ RunLoopStatistics RunLoop::statistics() const {
   return statistics;
 }
 
+ComputeTimes RunLoop::compute_times() const {
+  const std::scoped_lock lock(mutex_);
+  return {.busy_ns = statistics_.busy_ns, .sequences = sequence_times_};
+}
+
 void RunLoop::trim() {
   std::unique_lock lock(mutex_);
   const std::uint64_t mine = ++trims_asked_;
@@ -210,7 +215,9 @@ void RunLoop::publish() {
   counted_.kv_cache_bytes = 0;
   counted_.kv_shared_bytes = 0;
   counted_.prefix_cache = prefix_cache_.usage();
+  counted_times_.clear();
   for (const Group& group : groups_) {
+    group.append_times(counted_times_);
     counted_.sequences += group.size();
     counted_.paused += group.paused();
     counted_.kv_cache_bytes += group.kv_cache_bytes();
@@ -219,6 +226,7 @@ void RunLoop::publish() {
   {
     const std::scoped_lock lock(mutex_);
     statistics_ = counted_;
+    sequence_times_.swap(counted_times_);  // neither allocates once it is large enough
   }
   for (Group& group : groups_) group.tell_ends(events_);
   events_.announce();

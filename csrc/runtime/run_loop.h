@@ -29,6 +29,12 @@ struct RunLoopStatistics {
   std::int64_t busy_ns = 0;  // time of steps
 };
 
+// How the steps so far divide.
+struct ComputeTimes {
+  std::int64_t busy_ns = 0;             // of all steps
+  std::vector<SequenceTime> sequences;  // those that are here and took part in one
+};
+
 // The token loop, on a thread of its own: prepare input, compute, draw, check for a stop, turn into text, tell.
 // Commands come through a queue, events leave through a buffer; neither side waits for a step.
 class RunLoop {
@@ -52,6 +58,8 @@ class RunLoop {
   void pause(std::uint64_t id) { set_paused(id, true); }
   void resume(std::uint64_t id) { set_paused(id, false); }
   RunLoopStatistics statistics() const;
+  // As of the end of the last step, all from the same moment.
+  ComputeTimes compute_times() const;
   // Drops what is kept of models that only the loop still holds. Waits until that is done: for the running step.
   void trim();
   // Drops so many bytes that the prefix cache holds for no sequence, those used longest ago first. Does not wait:
@@ -106,12 +114,14 @@ class RunLoop {
   std::unordered_set<std::uint64_t> prefilling_;  // in the present step
   bool closing_ = false;
   RunLoopStatistics statistics_;
+  std::vector<SequenceTime> sequence_times_;  // of the same moment
   std::atomic<bool> abort_{false};
 
   // Used by the loop's thread alone.
   PrefixCache prefix_cache_;  // outlives the sequences that read it
   std::list<Group> groups_;
   RunLoopStatistics counted_;
+  std::vector<SequenceTime> counted_times_;
 
   std::thread thread_;
 };

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from engine.energy.busy_time import BusyTime
 from engine.energy.calibration import Calibrations, powered_machine
 from engine.energy.cpu_time import CpuTimes, read_cpu_times
 from engine.energy.hwmon import HwmonSource
+from engine.energy.live import SHORTEST_S, live_power, live_window_s
 from engine.energy.meter import MeterSource
 from engine.energy.model import REMEDY, ModelSource, PowerModel, declared_model
 from engine.energy.perf import PerfSource
@@ -21,13 +22,14 @@ from engine.energy.source import EnergyReading, EnergySource, SourceError
 from engine.energy.source_state import SourceState, state_of
 from engine.energy.window import energy_report, unavailable
 from protocol.calibration import EnergyCalibration
+from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
 from protocol.plan import EnergySource as SourceName
 
 if TYPE_CHECKING:
     from engine.config import EngineConfig
 
-_NONE = "none"
+_NONE: Final = "none"
 
 
 class EnergyLadder:
@@ -53,7 +55,7 @@ class EnergyLadder:
         self._tell_availability()
 
     @property
-    def name(self) -> str:
+    def name(self) -> SourceName:
         """Of the best source that measures, or ``none``."""
         return next((source.name for source in self._working.values() if source.kind == "measured"), _NONE)
 
@@ -99,11 +101,13 @@ class EnergyLadder:
 
     def read(self, source: str) -> EnergyReading:
         """The source's counters and the CPUs' times now; where it does not work, a reading that says so."""
+        return replace(self.read_counters(source), cpu=self._cpu_times())
+
+    def read_counters(self, source: str) -> EnergyReading:
+        """The counters alone: half the work, or on a machine of many CPUs less."""
         if source in self._working:
-            reading = self._working[source].read()
-        else:
-            reading = EnergyReading(time.monotonic_ns(), None, error=self._why_not(source))
-        return replace(reading, cpu=self._cpu_times())
+            return self._working[source].read()
+        return EnergyReading(time.monotonic_ns(), None, error=self._why_not(source))
 
     def report(
         self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None = 1.0
@@ -140,6 +144,16 @@ class EnergyLadder:
     def _reason(self, failed: str) -> str:
         """Without what to do."""
         return self._failed[failed].removesuffix(f"; {self._remedies.get(failed, '')}")
+
+    def live_window_s(self, source: str) -> float:
+        """What watts of the moment are averaged over at least."""
+        return live_window_s(self._working[source]) if source in self._working else SHORTEST_S
+
+    def power(self, source: str, start: EnergyReading, end: EnergyReading) -> PowerReport:
+        """What the machine drew between two readings. See :func:`live_power`."""
+        if source not in self._working:
+            return PowerReport(kind="unavailable", source=source, reason=self._why_not(source))
+        return live_power(self._working[source], start, end)
 
     def _why_not(self, source: str) -> str:
         if source == _NONE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from engine.energy.source import SourceError
 
 _CONTROL_TYPES = ("intel-rapl", "intel-rapl-mmio")
 """The second shows the same counters by another way: it serves only where the first is missing."""
+_COUNT_BYTES = 64
+"""More than any count has digits."""
 _SAME_COUNTER_UJ = 1_000_000
 """Dies of one package this close to each other, after all their machine's uptime, are one counter shown twice."""
 _UNSET_PSYS = "unset ENGINE_ENERGY_PSYS, to count the CPU packages"
@@ -156,7 +159,13 @@ def _name(directory: Path) -> str:
 
 
 def _count(path: Path, largest: int) -> int:
-    text = path.read_text(encoding="ascii", errors="replace").strip()
-    if not (text.isascii() and text.isdigit() and int(text) <= largest):
-        raise ValueError(f"{path} holds {text[:40]!r}, not a count from 0 to {largest}")
+    # Limits are watched twenty times a second: a third of what opening it as text takes.
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(file, _COUNT_BYTES).strip()
+    finally:
+        os.close(file)
+    if not (text.isdigit() and int(text) <= largest):
+        shown = text[:40].decode("ascii", errors="replace")
+        raise ValueError(f"{path} holds {shown!r}, not a count from 0 to {largest}")
     return int(text)

@@ -12,7 +12,7 @@ from protocol.metrics import EnergyReport
 
 SHORTEST_WINDOW_MS = 200.0
 """A counter moves about every millisecond, so a window's two ends are uncertain by 2 ms in all: 1 % of 200 ms."""
-_UPDATES_IN_A_WINDOW = 20
+UPDATES_IN_A_WINDOW = 20
 """At least, of a source that moves less often: its ends are then uncertain by a tenth."""
 
 
@@ -95,7 +95,7 @@ def _unknown(
     if start.epoch != end.epoch:
         return "a counter could not be read in between, so the sum has a hole"
     window_ms = (end.time_ns - start.time_ns) / 1e6
-    shortest_ms = max(SHORTEST_WINDOW_MS, _UPDATES_IN_A_WINDOW * source.update_ms)
+    shortest_ms = max(SHORTEST_WINDOW_MS, UPDATES_IN_A_WINDOW * source.update_ms)
     if window_ms < shortest_ms:
         return (
             f"the window of {window_ms:.0f} ms is too short: {source.name} moves every {source.update_ms:g} ms and "

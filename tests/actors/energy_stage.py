@@ -10,7 +10,18 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.base import Inbox
 from actors.energy_sampler import EnergySampler
-from actors.messages import ControlEvent, EnergyLimitReached, ExecutorRequest, Pause, ReadEnergy, Resume
+from actors.messages import (
+    ControlEvent,
+    EnergyLimitReached,
+    EnergyRequest,
+    ExecutorRequest,
+    LiveEnergyRead,
+    Pause,
+    ReadEnergy,
+    ReadLiveEnergy,
+    Resume,
+)
+from engine.backend import ComputeTimes
 from engine.energy.source import EnergyReading
 from protocol.plan import Limits
 from tests.actors.fake_domain import FakeEnergy
@@ -21,6 +32,7 @@ class Meter(FakeEnergy):
     """A machine that draws ``watts``, and ``busy_watts`` more while anything computes, on the test's clock."""
 
     watts: float = 10.0
+    window_s: float = 1.0
     busy_watts: float = 0.0
     computing: set[str] = field(default_factory=set)
     fails: bool = False
@@ -45,7 +57,7 @@ class Meter(FakeEnergy):
 @dataclass
 class EnergyStage:
     meter: Meter
-    requests: Inbox[ReadEnergy] = field(default_factory=lambda: Inbox("requests", 10, "a test's"))
+    requests: Inbox[EnergyRequest] = field(default_factory=lambda: Inbox("requests", 10, "a test's"))
     told: list[ControlEvent] = field(default_factory=list)
     paces: list[ExecutorRequest] = field(default_factory=list)
 
@@ -53,6 +65,17 @@ class EnergyStage:
         request = {"execution_id": execution_id, "moment": moment, "source": "rapl", "limits": Limits(**limits)}
         await self.requests.put(ReadEnergy.model_validate(request))
         await wait_all_tasks_blocked()
+
+    async def ask_live(self, oldest_s: float = 2.0) -> None:
+        await self.requests.put(ReadLiveEnergy(source="rapl", oldest_s=oldest_s))
+        await wait_all_tasks_blocked()
+
+    @property
+    def live(self) -> list[tuple[float, float]]:
+        """The answers: seconds and watts of each."""
+        reads = [(event.start.reading, event.end.reading) for event in self.told if isinstance(event, LiveEnergyRead)]
+        reports = [self.meter.power("rapl", *readings) for readings in reads]
+        return [((report.window_ms or 0) / 1e3, report.watts or 0) for report in reports]
 
     @property
     def reached(self) -> list[tuple[str, str]]:
@@ -80,5 +103,6 @@ async def begin_stage(nursery: trio.Nursery) -> EnergyStage:
     paces = Inbox[ExecutorRequest]("paces", 10, "a test's")
     nursery.start_soon(stage.listen, told)
     nursery.start_soon(stage.keep_pace, paces)
-    await nursery.start(EnergySampler(stage.requests, told, paces, stage.meter).run)
+    sampler = EnergySampler(stage.requests, told, paces, stage.meter, lambda: ComputeTimes(0, {}))
+    await nursery.start(sampler.run)
     return stage

@@ -13,6 +13,7 @@ from engine.backend import (
     BackendStatistics,
     BackendStopReason,
     ComputeTime,
+    ComputeTimes,
     LoadedModel,
     SequenceEvents,
     WorkDone,
@@ -187,6 +188,9 @@ class FakeBackend:
             work=WorkDone(steps=7, prefill_rows=30, decode_rows=4, busy_ns=1_500_000_000),
             models=models,
         )
+
+    def times_so_far(self) -> ComputeTimes[int]:
+        return ComputeTimes(0, {})
 
     def close(self) -> None:
         if not self.closed:

@@ -12,6 +12,7 @@ from engine.operation import Operation
 from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, Quantized, RecordsPruned
 from protocol.descriptions import ModelSummary, PlanEstimate
 from protocol.errors import ExecutionCancelled, UnknownModel, UnsupportedBackend
+from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
 from protocol.plan import (
     PLAN_SCHEMA_VERSION,
@@ -186,13 +187,15 @@ class FakeDomain:
 
 @dataclass
 class FakeEnergy:
-    """Measures nothing, or, given joules for each read, one package."""
+    """Measures nothing, or, given joules for each read, one package, a second from read to read."""
 
-    name: str = "none"
+    name: EnergySource = "none"
     reason: str = "no meter"
     interval_s: float | None = None
     joules_a_read: int = 0
     reads: int = 0
+    window_s: float = 0.0
+    """What live watts are said to need."""
 
     def max_interval_s(self, source: str) -> float | None:
         return self.interval_s
@@ -206,8 +209,11 @@ class FakeEnergy:
     def read(self, source: str) -> EnergyReading:
         self.reads += 1
         if self.reason:
-            return EnergyReading(time_ns=self.reads, package_uj=None, error=self.reason)
-        return EnergyReading(time_ns=self.reads, package_uj=self.reads * self.joules_a_read * 1_000_000)
+            return EnergyReading(time_ns=self.reads * 10**9, package_uj=None, error=self.reason)
+        return EnergyReading(time_ns=self.reads * 10**9, package_uj=self.reads * self.joules_a_read * 1_000_000)
+
+    def read_counters(self, source: str) -> EnergyReading:
+        return self.read(source)
 
     def report(
         self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None
@@ -217,6 +223,17 @@ class FakeEnergy:
         joules = (end.package_uj - start.package_uj) / 1e6
         attributed_j = None if share is None else joules * share
         return EnergyReport(kind="attributed", source=planned, attributed_j=attributed_j, package_j=joules)
+
+    def live_window_s(self, source: str) -> float:
+        return self.window_s
+
+    def power(self, source: str, start: EnergyReading, end: EnergyReading) -> PowerReport:
+        if start.package_uj is None or end.package_uj is None:
+            return PowerReport(kind="unavailable", source=source, reason=self.reason or end.error or "no reading")
+        elapsed_ns = end.time_ns - start.time_ns
+        watts = (end.package_uj - start.package_uj) * 1e3 / elapsed_ns
+        zones = {"package-0": watts}
+        return PowerReport(kind="measured", source=source, window_ms=elapsed_ns / 1e6, watts=watts, zones=zones)
 
 
 def make_meter() -> FakeEnergy:

@@ -12,12 +12,17 @@ from trio.testing import wait_all_tasks_blocked
 from actors.base import Inbox
 from actors.energy_sampler import EnergySampler
 from actors.faults import ENERGY_SAMPLER, Faults
-from actors.messages import ControlEvent, EnergyLimitReached, EnergyRead, ExecutorRequest, ReadEnergy
+from actors.messages import ControlEvent, EnergyLimitReached, EnergyRead, EnergyRequest, ExecutorRequest, ReadEnergy
 from actors.supervisor import Supervisor
+from engine.backend import ComputeTimes
 from engine.energy.source import EnergyReading
 from protocol.plan import EnergySource, Limits
 from tests.actors.engine_factory import until
 from tests.actors.fake_domain import FakeEnergy
+
+
+def no_compute() -> ComputeTimes[str]:
+    return ComputeTimes(0, {})
 
 
 @dataclass
@@ -57,7 +62,7 @@ class TwoSources(FakeEnergy):
 @dataclass
 class Stage:
     energy: TwoSources
-    requests: Inbox[ReadEnergy]
+    requests: Inbox[EnergyRequest]
     told: list[ControlEvent] = field(default_factory=list)
 
     async def ask(self, execution_id: str, moment: str, source: EnergySource, **limits: object) -> None:
@@ -84,7 +89,7 @@ async def stage(nursery: trio.Nursery) -> Stage:
     told = Inbox[ControlEvent]("told", 10, "a test's")
     paces = Inbox[ExecutorRequest]("paces", 10, "a test's")
     nursery.start_soon(stage.listen, told)
-    sampler = EnergySampler(stage.requests, told, paces, energy)
+    sampler = EnergySampler(stage.requests, told, paces, energy, no_compute)
     await nursery.start(Supervisor(ENERGY_SAMPLER, sampler, Faults()).run)
     return stage
 
@@ -167,10 +172,10 @@ async def test_one_that_breaks_leaves_a_hole_and_serves_those_who_waited(stage: 
 
 async def test_nobody_waits_for_a_slow_source_at_the_end(nursery: trio.Nursery) -> None:
     energy = TwoSources(name="rapl", reason="")
-    requests, told = Inbox[ReadEnergy]("requests", 20, "a test's"), Inbox[ControlEvent]("told", 10, "a test's")
+    requests, told = Inbox[EnergyRequest]("requests", 20, "a test's"), Inbox[ControlEvent]("told", 10, "a test's")
     stage = Stage(energy, requests)
     async with trio.open_nursery() as running:
-        await running.start(EnergySampler(requests, told, Inbox("paces", 10, "a test's"), energy).run)
+        await running.start(EnergySampler(requests, told, Inbox("paces", 10, "a test's"), energy, no_compute).run)
         await stage.ask("slow", "start", "meter")
         await until(lambda: energy.at_work == 1)
         running.cancel_scope.cancel()
@@ -183,8 +188,8 @@ async def test_samples_of_a_meter_are_no_closer_than_its_moves(
     """Quick to read, so that the clock can be virtual."""
     energy = FakeEnergy(name="meter", reason="", joules_a_read=1)
     energy.min_interval_s = lambda source: 5.0  # type: ignore[method-assign]
-    requests, told = Inbox[ReadEnergy]("requests", 20, "a test's"), Inbox[ControlEvent]("told", 100, "a test's")
-    await nursery.start(EnergySampler(requests, told, Inbox("paces", 10, "a test's"), energy).run)
+    requests, told = Inbox[EnergyRequest]("requests", 20, "a test's"), Inbox[ControlEvent]("told", 100, "a test's")
+    await nursery.start(EnergySampler(requests, told, Inbox("paces", 10, "a test's"), energy, no_compute).run)
     await Stage(TwoSources(), requests).ask("a", "start", "meter", max_joules=1e9, energy_sample_ms=20)
     await wait_all_tasks_blocked()
     await trio.sleep(50.5)

@@ -20,7 +20,7 @@ from engine.energy.source import EnergyReading
 from engine.operation import Operation
 from protocol.client import Client
 from protocol.errors import BackendUnavailable, EnergyUnavailable, InternalError
-from protocol.plan import ExecutionPlan
+from protocol.plan import EnergySource, ExecutionPlan
 from protocol.record import ExecutionRecord
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend, FakeModel
@@ -50,7 +50,7 @@ class BrokenLoads(FakeBackend):
 class BrokenMeter(FakeEnergy):
     """Measures, but for the reads it is told to fail at."""
 
-    name: str = "rapl"
+    name: EnergySource = "rapl"
     reason: str = ""
     joules_a_read: int = 5
     broken_reads: set[int] = field(default_factory=set)

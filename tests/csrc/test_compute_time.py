@@ -98,6 +98,23 @@ def test_parts_are_whole_proportional_and_complete(amount: int, weights: list[fl
         assert part == pytest.approx(amount * (weight / sum(weights)), rel=1e-9, abs=2 + amount * 1e-13)
 
 
+def test_the_times_so_far_are_told_at_any_time(bench: LoopBench) -> None:
+    assert bench.loop.compute_times() == (0, {})
+    for sequence_id in (1, 2):
+        bench.submit(sequence_id, tiny_model(), tiny_prompt(5), max_tokens=FOREVER)
+        bench.wait_for_token(sequence_id, 20)
+    busy, sequences = bench.loop.compute_times()
+    assert sequences.keys() == {1, 2}
+    assert sum(own for own, _ in sequences.values()) == busy  # nobody has left
+    assert sequences[1][1] == busy > sequences[2][1]
+    bench.loop.cancel(2)
+    story = bench.finish(2)
+    later_busy, later = bench.loop.compute_times()
+    assert later.keys() == {1}
+    assert story.compute_ns >= sequences[2][0]
+    assert later_busy >= later[1][0] + story.compute_ns
+
+
 def test_rows_cost_what_they_multiply() -> None:
     layers, embedding, feed_forward, vocabulary = 2, 64, 128, 300
     model = tiny_model(

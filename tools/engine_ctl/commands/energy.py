@@ -1,17 +1,42 @@
-"""``engine-ctl energy``: where joules come from on this machine."""
+"""``engine-ctl energy``: watts and joules. Without a further command, those of the moment."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from engine_ctl.commands.energy_calibrate import calibrate
 from engine_ctl.commands.energy_setup import setup
 from engine_ctl.commands.energy_sources import sources
+from engine_ctl.options import json_option, socket_option
+
+if TYPE_CHECKING:
+    from protocol.plan import EnergySource
+
+_SOURCES = ("perf", "rapl", "hwmon", "meter", "model")
 
 
-@click.group(name="energy")
-def command() -> None:
-    """Show the sources of joules on this machine, let the engine read them, and measure what the machine draws."""
+@click.group(name="energy", invoke_without_command=True)
+@click.option("--watch", is_flag=True, help="Again and again, as a chart on a terminal, until Ctrl-C.")
+@click.option(
+    "--energy-source",
+    "source",
+    type=click.Choice(_SOURCES),
+    help="Ask this one.  [default: the best that measures, else that of a running execution]",
+)
+@socket_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, *, watch: bool, source: EnergySource | None, socket: Path | None, as_json: bool
+) -> None:
+    """Show what the machine draws now, and what running executions have used; with --json an answer a line."""
+    if ctx.invoked_subcommand is None:
+        from engine_ctl.commands.energy_live import show
+
+        show(socket, source, watch=watch, as_json=as_json)
 
 
 command.add_command(sources)

@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING, assert_never
 
 import click
 
+from engine_ctl.energy_lines import joules_of, so_far
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
     from protocol.answers import Event
     from protocol.events import EventBody
 
-_KINDS = ("accepted", "admitted", "preparing", "started", "tokens", "ended")
+_KINDS = ("accepted", "admitted", "preparing", "started", "ended", "tokens", "energy")
+_FREQUENT = frozenset({"tokens", "energy"})
 
 
 @click.command(name="watch")
 @click.option(
-    "--kind", "kinds", multiple=True, type=click.Choice(_KINDS), help="Only these.  [default: all but tokens]"
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(_KINDS),
+    help="Only these.  [default: all but tokens and energy]",
 )
 @click.option("--model", help="Only executions of this model.")
 @click.option("--execution", "execution_id", help="Only this execution.")
@@ -39,9 +45,8 @@ def command(
     from protocol.blocking import BlockingClient
     from protocol.events import EventFilter
 
-    wanted = EventFilter.model_validate(
-        {"kinds": kinds or _KINDS[:4] + _KINDS[5:], "model": model, "execution_id": execution_id}
-    )
+    kinds = kinds or tuple(kind for kind in _KINDS if kind not in _FREQUENT)
+    wanted = EventFilter.model_validate({"kinds": kinds, "model": model, "execution_id": execution_id})
     with BlockingClient.connect(socket) as client:
         for message in client.subscribe(wanted, after):
             if not isinstance(message, Event):
@@ -56,7 +61,15 @@ def line(event: Event) -> str:
 
 
 def _told(body: EventBody) -> str:
-    from protocol.events import AcceptedEvent, AdmittedEvent, EndedEvent, PreparingEvent, StartedEvent, TokensEvent
+    from protocol.events import (
+        AcceptedEvent,
+        AdmittedEvent,
+        EndedEvent,
+        EnergyEvent,
+        PreparingEvent,
+        StartedEvent,
+        TokensEvent,
+    )
 
     match body:
         case AcceptedEvent():
@@ -69,9 +82,13 @@ def _told(body: EventBody) -> str:
             return f"{body.kernel_path}, weights from {body.weights.source} in {body.load_ms:,.1f} ms"
         case TokensEvent():
             return str(body.tokens_total)
+        case EnergyEvent():
+            return so_far(body.so_far)
         case EndedEvent():
             speed = body.metrics.tokens_per_sec
             rate = "" if speed is None else f", {speed:,.1f} tok/s"
-            return f"{body.stop_reason}: {body.metrics.tokens_total} tokens{rate} {body.error}".rstrip()
+            joules = joules_of(body.metrics.energy)
+            told = f"{body.stop_reason}: {body.metrics.tokens_total} tokens{rate}{f', {joules}' if joules else ''}"
+            return f"{told} {body.error}".rstrip()
         case _:
             assert_never(body)

@@ -1,0 +1,79 @@
+"""``engine-ctl energy``: what the machine draws now, and what running executions have used."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engine_ctl.energy_lines import live_lines
+from engine_ctl.watt_chart import chart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from protocol.answers import LiveEnergy
+    from protocol.blocking import BlockingClient
+    from protocol.plan import EnergySource
+
+_PERIOD_S = 1.0
+_KEPT = 600
+"""Figures for the chart: more than a line has columns."""
+_HEIGHT = 8
+_SCALE_WIDTH = 12
+"""For the numbers at the chart's side."""
+
+
+def show(socket: Path | None, source: EnergySource | None, *, watch: bool, as_json: bool) -> None:
+    """Once, or with ``watch`` again and again until Ctrl-C or the engine's end."""
+    from protocol.blocking import BlockingClient
+
+    with BlockingClient.connect(socket) as client:
+        if not watch:
+            _print(client.energy(source), as_json=as_json)
+        elif as_json or not sys.stdout.isatty():
+            for live in _each_second(client, source):
+                _print(live, as_json=as_json)
+        else:
+            _draw(_each_second(client, source))
+
+
+def screen(live: LiveEnergy, watts: Sequence[float | None], width: int) -> str:
+    """The chart and what it shows now, for a terminal of so many columns."""
+    mark = "~ watts (model)" if live.power.kind == "modelled" else "watts"
+    columns = max(1, width - _SCALE_WIDTH)
+    title = f"{mark} of all packages by {live.power.source}, one column a reading"
+    return "\n".join([title, *chart(watts, columns, _HEIGHT), "", *live_lines(live)])
+
+
+def _draw(answers: Iterator[LiveEnergy]) -> None:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    watts: deque[float | None] = deque(maxlen=_KEPT)
+    console = Console()
+    with Live(console=console, auto_refresh=False) as drawn:
+        for live in answers:
+            watts.append(live.power.watts)
+            drawn.update(Text(screen(live, tuple(watts), console.width)), refresh=True)
+
+
+def _each_second(client: BlockingClient, source: EnergySource | None) -> Iterator[LiveEnergy]:
+    while True:
+        began_s = time.monotonic()
+        yield client.energy(source)
+        # The engine takes a second where it measures, and answers at once where it cannot.
+        time.sleep(max(0.0, began_s + _PERIOD_S - time.monotonic()))
+
+
+def _print(live: LiveEnergy, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(live.model_dump_json(exclude={"type", "request_id"}))
+    else:
+        for line in live_lines(live):
+            click.echo(line)

@@ -12,7 +12,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import digest, kernels, limits, memory, op_times, overhead, prefix_cache, startup, throughput
+from benchmarks import (
+    digest,
+    kernels,
+    limits,
+    memory,
+    op_times,
+    overhead,
+    prefix_cache,
+    startup,
+    throughput,
+    vocabulary,
+)
 from benchmarks.disturbance import Disturbance
 from benchmarks.report import Figure, print_figures
 from benchmarks.setting import Setting, setting
@@ -29,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "overhead": overhead.measure,
     "startup": startup.measure,
     "prefix_cache": prefix_cache.measure,
+    "vocabulary": vocabulary.measure,
 }
 
 

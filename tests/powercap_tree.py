@@ -105,19 +105,19 @@ def make_server(root: Path) -> PowercapTree:
 
 def forbid(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     """By patching: the superuser, whom tests may run as, can read everything."""
-    read_text = Path.read_text
+    open_file, read_text = os.open, Path.read_text
 
-    def guarded(path: Path, encoding: str | None = None, errors: str | None = None) -> str:
+    def refuse(path: Path) -> None:
         if path == file:
             raise PermissionError(13, "Permission denied", str(path))
-        return read_text(path, encoding, errors)
-
-    monkeypatch.setattr(Path, "read_text", guarded)
-    open_file = os.open
 
     def guarded_open(path: Path, flags: int) -> int:
-        if path == file:
-            raise PermissionError(13, "Permission denied", str(path))
+        refuse(path)
         return open_file(path, flags)
 
+    def guarded_read(path: Path, encoding: str | None = None, errors: str | None = None) -> str:
+        refuse(path)
+        return read_text(path, encoding, errors)
+
     monkeypatch.setattr(os, "open", guarded_open)
+    monkeypatch.setattr(Path, "read_text", guarded_read)

@@ -12,17 +12,22 @@ from trio.testing import wait_all_tasks_blocked
 from actors.base import Inbox
 from actors.energy_sampler import EnergySampler
 from actors.faults import ENERGY_SAMPLER, Faults
-from actors.messages import ControlEvent, EnergyLimitReached, EnergyRead, EnergyRequest, ExecutorRequest, ReadEnergy
+from actors.messages import (
+    ControlEvent,
+    EnergyLimitReached,
+    EnergyRead,
+    EnergyRequest,
+    ExecutorRequest,
+    LiveEnergyRead,
+    ReadEnergy,
+    ReadLiveEnergy,
+)
 from actors.supervisor import Supervisor
 from engine.backend import ComputeTimes
 from engine.energy.source import EnergyReading
 from protocol.plan import EnergySource, Limits
 from tests.actors.engine_factory import until
 from tests.actors.fake_domain import FakeEnergy
-
-
-def no_compute() -> ComputeTimes[str]:
-    return ComputeTimes(0, {})
 
 
 @dataclass
@@ -82,6 +87,12 @@ class Stage:
             self.told.append(event)
 
 
+def make_sampler(
+    requests: Inbox[EnergyRequest], told: Inbox[ControlEvent], paces: Inbox[ExecutorRequest], energy: FakeEnergy
+) -> EnergySampler:
+    return EnergySampler(requests, told, paces, energy, lambda: ComputeTimes(0, {}))
+
+
 @pytest.fixture
 async def stage(nursery: trio.Nursery) -> Stage:
     energy = TwoSources(name="rapl", reason="")
@@ -89,7 +100,7 @@ async def stage(nursery: trio.Nursery) -> Stage:
     told = Inbox[ControlEvent]("told", 10, "a test's")
     paces = Inbox[ExecutorRequest]("paces", 10, "a test's")
     nursery.start_soon(stage.listen, told)
-    sampler = EnergySampler(stage.requests, told, paces, energy, no_compute)
+    sampler = make_sampler(stage.requests, told, paces, energy)
     await nursery.start(Supervisor(ENERGY_SAMPLER, sampler, Faults()).run)
     return stage
 
@@ -175,7 +186,7 @@ async def test_nobody_waits_for_a_slow_source_at_the_end(nursery: trio.Nursery) 
     requests, told = Inbox[EnergyRequest]("requests", 20, "a test's"), Inbox[ControlEvent]("told", 10, "a test's")
     stage = Stage(energy, requests)
     async with trio.open_nursery() as running:
-        await running.start(EnergySampler(requests, told, Inbox("paces", 10, "a test's"), energy, no_compute).run)
+        await running.start(make_sampler(requests, told, Inbox("paces", 10, "a test's"), energy).run)
         await stage.ask("slow", "start", "meter")
         await until(lambda: energy.at_work == 1)
         running.cancel_scope.cancel()
@@ -189,8 +200,18 @@ async def test_samples_of_a_meter_are_no_closer_than_its_moves(
     energy = FakeEnergy(name="meter", reason="", joules_a_read=1)
     energy.min_interval_s = lambda source: 5.0  # type: ignore[method-assign]
     requests, told = Inbox[EnergyRequest]("requests", 20, "a test's"), Inbox[ControlEvent]("told", 100, "a test's")
-    await nursery.start(EnergySampler(requests, told, Inbox("paces", 10, "a test's"), energy, no_compute).run)
+    await nursery.start(make_sampler(requests, told, Inbox("paces", 10, "a test's"), energy).run)
     await Stage(TwoSources(), requests).ask("a", "start", "meter", max_joules=1e9, energy_sample_ms=20)
     await wait_all_tasks_blocked()
     await trio.sleep(50.5)
     assert energy.reads == 1 + 10
+
+
+async def test_watts_of_the_moment_from_a_slow_source_hold_nobody_up(stage: Stage) -> None:
+    await stage.requests.put(ReadLiveEnergy(source="meter", oldest_s=2.0))
+    await until(lambda: stage.energy.at_work == 1)
+    await stage.ask("quick", "start", "rapl")
+    assert await stage.answered(1) == [("quick", "start")]
+    stage.energy.let(2)
+    await until(lambda: any(isinstance(event, LiveEnergyRead) for event in stage.told))
+    assert len(stage.energy.threads - {threading.get_ident()}) >= 1

@@ -44,7 +44,8 @@ def declared_model(tdp_watts: float, cpus: int) -> PowerModel:
 class ModelSource:
     """joules = idle watts * time + busy watts * CPU seconds of all CPUs, each weighed with its clock's frequency.
 
-    Both are counters, so that it integrates between any two reads without sampling in between. Thread-safe.
+    All are counters, so that it integrates between any two reads without sampling in between: exactly as long as no
+    frequency changes, or it changes for CPUs that are busy throughout. Thread-safe.
     """
 
     name: SourceName = "model"
@@ -52,7 +53,6 @@ class ModelSource:
     domains = ("cpus",)
     max_interval_s: float | None = None
     update_ms = TICK_MS
-    notes = ("a formula, for plans that name it; its joules rank nothing",)
     slow = False
 
     def __init__(self, model: PowerModel, busy: BusyTime, epoch: int = 0) -> None:
@@ -64,6 +64,11 @@ class ModelSource:
         self._opened_ns = time.monotonic_ns()
         self.rel_error = model.curve.rel_error
         self.calibrated = model.calibrated
+        basis = "a calibration of this machine" if model.calibrated else "declared watts"
+        frequency = "weighed with the frequency" if busy.knows_frequency else "whatever the frequency"
+        self.notes: tuple[str, ...] = (
+            f"by {basis}, busy time {frequency}: ±{100 * model.curve.rel_error:.2g} %; for plans that name it",
+        )
 
     @property
     def epoch(self) -> int:

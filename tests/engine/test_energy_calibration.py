@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from engine import _core
-from engine.config import default_config
 from engine.energy.calibration import STALE_AFTER_S, Calibrations, PoweredMachine, powered_machine
 from engine.energy.ladder import open_ladder
 from engine.energy.model import ModelSource
@@ -18,6 +17,7 @@ from protocol.calibration import EnergyCalibration, PowerSample
 from protocol.errors import RecordStoreUnavailable
 from protocol.power_curve import PowerCurve
 from protocol.record_entry import timestamp
+from tests.energy_config import make_energy_config
 
 MACHINE = PoweredMachine("Test CPU", 4, ("performance",))
 THEN = datetime(2030, 1, 1, tzinfo=UTC)
@@ -127,7 +127,7 @@ def test_the_ladder_opens_with_the_model_of_this_machine(tmp_path: Path) -> None
     here = powered_machine(_core.cpu_model())
     mine = make_calibration(cpu_model=here.cpu_model, cpus=here.cpus, governors=here.governors)
     Calibrations(tmp_path, here).keep(mine)
-    config = replace(default_config(), data_dir=tmp_path, powercap_root=tmp_path / "absent", tdp_watts=50.0)
+    config = make_energy_config(tmp_path, data_dir=tmp_path, tdp_watts=50.0)
     source = open_ladder(config).source("model")
     assert isinstance(source, ModelSource)
     assert (source.calibrated, source.rel_error) == (True, 0.15)
@@ -135,7 +135,7 @@ def test_the_ladder_opens_with_the_model_of_this_machine(tmp_path: Path) -> None
 
 def test_the_ladder_says_why_a_calibration_does_not_count(tmp_path: Path) -> None:
     Calibrations(tmp_path, MACHINE).keep(make_calibration())
-    config = replace(default_config(), data_dir=tmp_path, powercap_root=tmp_path / "absent", tdp_watts=None)
+    config = make_energy_config(tmp_path, data_dir=tmp_path, tdp_watts=None)
     assert "not of this machine" in open_ladder(config).availability()["model"]
 
 

@@ -16,6 +16,7 @@ from engine.energy.model import ModelSource, PowerModel, declared_model
 from engine.energy.source import EnergyReading
 from protocol.errors import InvalidRequest
 from protocol.power_curve import PowerCurve
+from tests.energy_config import make_energy_config
 from tests.engine.test_busy_time import TICKS, Cpus
 
 
@@ -100,7 +101,7 @@ def test_a_model_is_never_the_best_source(cpus: Cpus) -> None:
 
 
 def test_with_declared_watts_there_is_a_model(tmp_path: Path) -> None:
-    config = replace(default_config(), data_dir=tmp_path, powercap_root=tmp_path / "absent", tdp_watts=50.0)
+    config = make_energy_config(tmp_path, data_dir=tmp_path, tdp_watts=50.0)
     source = open_ladder(config).source("model")
     assert isinstance(source, ModelSource)
     assert (source.kind, source.calibrated, source.rel_error) == ("modelled", False, 0.5)
@@ -110,9 +111,7 @@ def test_with_declared_watts_there_is_a_model(tmp_path: Path) -> None:
 
 
 def test_without_any_watts_there_is_none(tmp_path: Path) -> None:
-    ladder = open_ladder(
-        replace(default_config(), data_dir=tmp_path, powercap_root=tmp_path / "absent", tdp_watts=None)
-    )
+    ladder = open_ladder(make_energy_config(tmp_path, data_dir=tmp_path, tdp_watts=None))
     assert ladder.source("model") is None
     assert "ENGINE_TDP_WATTS" in ladder.availability()["model"]
     assert "engine-ctl energy calibrate" in ladder.availability()["model"]

@@ -80,7 +80,8 @@ class Stop(Value):
 
 class Stream(Value):
     flush_ms: Annotated[int, Field(ge=0, le=10_000)] = 50
-    """At most one ``Tokens`` message per this many milliseconds; the first token is always sent at once. The default's
+    """Milliseconds that a token waits for others to share its ``Tokens`` message, at most; it goes sooner where the
+    engine turns to its client for another execution's sake. The first token is always sent at once. The default's
     twenty messages a second read as a stream, and each takes about a millisecond from two compute threads."""
 
 

@@ -41,13 +41,14 @@ class EventBuffer {
 
   int descriptor() const { return descriptor_; }
 
-  // Lets `change` add to the events of one sequence. `due` events want the reader's attention at the next announce().
+  // Lets `change` add to the events of one sequence, and say whether they want the reader's attention at the next
+  // announce(). The reader then takes those of every sequence: nobody else's need to.
   template <typename Change>
-  void add(std::uint64_t sequence_id, bool due, Change change) {
+  void add(std::uint64_t sequence_id, Change change) {
     const std::scoped_lock lock(mutex_);
     const auto [place, added] = index_.try_emplace(sequence_id, events_.size());
     if (added) events_.emplace_back().sequence_id = sequence_id;
-    change(events_[place->second]);
+    const bool due = change(events_[place->second]);
     due_ = due_ || due;
   }
 

@@ -185,9 +185,10 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
 void Group::announce_start(Member& member, EventBuffer& events) {
   if (std::exchange(member.started, true)) return;
   member.busy_before_ns = busy_ns_;
-  events.add(member.sequence->id(), true, [&](SequenceEvents& e) {
+  events.add(member.sequence->id(), [&](SequenceEvents& e) {
     e.prefill_start_ns = steady_ns();
     e.cached_prompt_tokens = member.sequence->cached();
+    return true;
   });
 }
 
@@ -206,12 +207,12 @@ void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) 
   charge(Operation::Detokenize);
   const std::int64_t now = steady_ns();
   const bool first = !std::exchange(member.produced, true);
-  const bool due = first || now - member.flushed_ns >= sequence.options().flush_ns;
-  if (due) member.flushed_ns = now;
-  events.add(sequence.id(), due && step.stop == StopReason::None, [&](SequenceEvents& e) {
+  events.add(sequence.id(), [&](SequenceEvents& e) {
     e.token_ids.push_back(token);
     e.token_times_ns.push_back(now);
     e.text += step.text;
+    const bool due = first || now - e.token_times_ns.front() >= sequence.options().flush_ns;
+    return due && step.stop == StopReason::None;
   });
   if (step.stop != StopReason::None) end(member, step.stop, "");
 }
@@ -235,7 +236,7 @@ void Group::keep_prefix(Sequence& sequence) {
 
 void Group::tell_ends(EventBuffer& events) {
   for (SequenceEvents& last : ends_) {
-    events.add(last.sequence_id, true, [&](SequenceEvents& e) {
+    events.add(last.sequence_id, [&](SequenceEvents& e) {
       e.text += last.text;
       e.stop = last.stop;
       e.error = std::move(last.error);
@@ -243,6 +244,7 @@ void Group::tell_ends(EventBuffer& events) {
       e.compute_ns = last.compute_ns;
       e.busy_ns = last.busy_ns;
       e.operation_ns = last.operation_ns;
+      return true;
     });
   }
   ends_.clear();

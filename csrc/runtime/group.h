@@ -87,7 +87,6 @@ class Group {
     bool paused = false;
     bool started = false;
     bool produced = false;
-    std::int64_t flushed_ns = 0;
     std::int64_t busy_before_ns = 0;  // the loop's, when it started
     std::int64_t compute_ns = 0;
     std::optional<model::OperationTimes> operation_ns;  // if asked for

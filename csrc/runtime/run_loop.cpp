@@ -188,10 +188,11 @@ void RunLoop::drop_unused_groups() {
 }
 
 void RunLoop::refuse(std::uint64_t id, StopReason reason, std::string_view error) {
-  events_.add(id, true, [&](SequenceEvents& e) {
+  events_.add(id, [&](SequenceEvents& e) {
     e.stop = reason;
     e.error = error;
     e.logits_digest = Digest{}.hexadecimal();
+    return true;
   });
 }
 

@@ -67,6 +67,19 @@ def test_a_patient_reader_is_woken_for_the_begin_the_first_token_and_the_end(
     assert bench.wakeups <= 3
 
 
+def test_who_is_woken_for_one_sequence_finds_what_all_made_and_they_wait_anew(
+    bench: LoopBench, model: _core.Model
+) -> None:
+    flush_ms = 20
+    begun = time.monotonic()
+    for sequence_id in range(1, 9):
+        bench.submit(sequence_id, model, tiny_prompt(5), max_tokens=400, flush_ms=flush_ms)
+        bench.wait_for_token(sequence_id, 1)
+    bench.finish(*range(1, 9))
+    flushes = (time.monotonic() - begun) * 1e3 / flush_ms
+    assert bench.wakeups <= flushes + 8 * len(("begin", "first token", "end"))
+
+
 def test_nothing_to_tell_leaves_the_descriptor_quiet(bench: LoopBench, model: _core.Model) -> None:
     assert not bench.readable()
     assert bench.loop.drain() == []

@@ -113,15 +113,11 @@ class ControlPlane(Actor):
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
         self._drain = trio.CancelScope()
-        self._progress = ExecutionProgress(
-            self._executions,
-            Around(
-                *(energy_sampler, recorder, self._mail, self._observers, outside),
-                *(self._questions, self._live_power, self._totals),
-            ),
-            self._withdraw_soon,
-            self._on_concluded,
+        around = Around(
+            *(energy_sampler, recorder, self._mail, self._observers, outside),
+            *(self._questions, self._live_power, self._totals),
         )
+        self._progress = ExecutionProgress(self._executions, around, self._withdraw_soon, self._on_concluded)
         self._began_ns = time.monotonic_ns()
 
     def start_tasks(self) -> None:

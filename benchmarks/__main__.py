@@ -23,6 +23,7 @@ from benchmarks import (
     sampler_overhead,
     startup,
     throughput,
+    vocabulary,
 )
 from benchmarks.disturbance import Disturbance
 from benchmarks.report import Figure, print_figures
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "startup": startup.measure,
     "prefix_cache": prefix_cache.measure,
     "sampler_overhead": sampler_overhead.measure,
+    "vocabulary": vocabulary.measure,
 }
 
 

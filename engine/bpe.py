@@ -20,9 +20,10 @@ class BpeEncoder:
         # A byte that no token stands for prints nothing, but still keeps its neighbours from merging.
         missing = [byte for byte in pre_tokenizers.ByteLevel.alphabet() if byte not in ids]
         self._vocab_size = len(ids) if missing else None
-        stand_ins = {byte: token_id for token_id, byte in enumerate(missing, len(ids))}
+        if missing:
+            ids = ids | {byte: token_id for token_id, byte in enumerate(missing, len(ids))}
         try:
-            model = models.BPE(ids | stand_ins, pairs, ignore_merges=pre_tokenizer.ignore_merges)
+            model = models.BPE(ids, pairs, ignore_merges=pre_tokenizer.ignore_merges)
         except Exception as error:  # the library raises nothing narrower
             raise InvalidModel(f"tokenizer.ggml.merges do not fit the vocabulary: {error}") from error
         self._tokenizer = Tokenizer(model)

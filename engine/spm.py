@@ -22,7 +22,7 @@ class SpmEncoder:
 
     def __init__(self, ids: dict[str, int], scores: Sequence[float]) -> None:
         self._ids = ids
-        self._scores = {token: scores[token_id] for token, token_id in ids.items()}
+        self._scores = scores
         self._byte_ids = [ids.get(f"<0x{byte:02X}>") for byte in range(256)]
         self._cuts = _cut_pattern(ids)
         self._encode_cached = lru_cache(_CACHED_WORDS)(self._encode_word)
@@ -49,13 +49,13 @@ class SpmEncoder:
         after = list(range(1, len(symbols) + 1))
         before = list(range(-1, len(symbols) - 1))
         heap: list[tuple[float, int, int, str]] = []
-        scores = self._scores
+        ids, scores = self._ids, self._scores
 
         def consider(left: int, right: int) -> None:
             merged = symbols[left] + symbols[right]
-            score = scores.get(merged)
-            if score is not None:
-                heapq.heappush(heap, (-score, left, right, merged))
+            token_id = ids.get(merged)
+            if token_id is not None:
+                heapq.heappush(heap, (-scores[token_id], left, right, merged))
 
         for left in range(len(symbols) - 1):
             consider(left, left + 1)
@@ -79,6 +79,8 @@ def _cut_pattern(ids: dict[str, int]) -> re.Pattern[str]:
 
     Cutting there changes no result and lets whole words be remembered.
     """
-    reaching = {match[0] for match in re.findall(f"[^{SPACE}\0]{SPACE}", "\0".join(ids))}
+    # Most begin with one; with those out of the way few parts are left.
+    spelled = ("\0" + "\0".join(ids)).replace("\0" + SPACE, "\0")
+    reaching = {part[-1] for part in spelled.split(SPACE)[:-1] if part and part[-1] != "\0"}
     kept = "".join(re.escape(character) for character in sorted(reaching))
     return re.compile(f"(?<=[^{SPACE}{kept}])(?={SPACE})")

@@ -14,6 +14,7 @@ from engine.spm import SPACE, SpmEncoder
 from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
 
 _KEYS = "tokenizer.ggml."
+_ABSENT_KINDS = {"bert": "WPM", "t5": "UGM", "rwkv": "RWKV"}
 
 
 class _Encoder(Protocol):
@@ -21,7 +22,8 @@ class _Encoder(Protocol):
 
 
 class Tokenizer:
-    """Immutable and thread-safe. Ids are exactly those of llama.cpp for the same file.
+    """Immutable and thread-safe. Ids are those of the model's own tokenizer, and of llama.cpp for the same file but for
+    the cases in docs/tokenizers.md.
 
     Raises:
         InvalidModel: the vocabulary is missing, or contradicts itself.
@@ -34,7 +36,7 @@ class Tokenizer:
         self._tokens = _tokens(metadata)
         ids = _ids(self._tokens, gguf.path)
         types = _types(metadata, len(self._tokens))
-        self._special = SpecialTokens(self._tokens, types)
+        self._special = SpecialTokens(self._tokens, types, strip_after=_strips_after_special(metadata))
         self._encoder = _encoder(metadata, ids, self._spm, pre_tokenizer)
         self.vocabulary = _vocabulary(gguf)
 
@@ -133,8 +135,9 @@ def _kind(metadata: Metadata) -> tuple[bool, PreTokenizer]:
     if model == "llama":
         return True, PRE_TOKENIZERS["default"]
     if model != "gpt2":
+        kind = f" ({_ABSENT_KINDS[model]})" if model in _ABSENT_KINDS else ""
         raise UnsupportedModel(
-            f"tokenizer.ggml.model is {model!r}; this engine has llama (SPM) and gpt2 (BPE)",
+            f"tokenizer.ggml.model is {model!r}{kind}; this engine has llama (SPM) and gpt2 (BPE)",
             tokenizer=model,
             allowed=["gpt2", "llama"],
         )
@@ -158,7 +161,7 @@ def _tokens(metadata: Metadata) -> list[str]:
 
 
 def _ids(tokens: list[str], path: str) -> dict[str, int]:
-    ids = {token: token_id for token_id, token in enumerate(tokens)}
+    ids = dict(zip(tokens, range(len(tokens)), strict=True))
     if len(ids) != len(tokens):
         twice = next(token for token_id, token in enumerate(tokens) if ids[token] != token_id)
         raise InvalidModel(f"{path}: the token {twice!r} is in the vocabulary twice", token=twice)
@@ -168,6 +171,12 @@ def _ids(tokens: list[str], path: str) -> dict[str, int]:
 def _types(metadata: Metadata, vocab_size: int) -> list[int]:
     key = _KEYS + "token_type"
     return metadata.array(key, int, vocab_size) if key in metadata else [NORMAL] * vocab_size
+
+
+def _strips_after_special(metadata: Metadata) -> bool:
+    """A trait of tokens that no key tells of, so the model's name has to."""
+    name = (metadata.string_or_none("general.name") or "").lower()
+    return "phi-3" in name or "phi3" in name
 
 
 def _encoder(metadata: Metadata, ids: dict[str, int], spm: bool, pre_tokenizer: PreTokenizer) -> _Encoder:

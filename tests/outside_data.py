@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.llama_cpp import peers_folder
+
 _DEFAULT = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -16,3 +18,11 @@ def outside_data(name: str) -> Path:
     if not (root / name).is_dir():
         pytest.skip(f"{root / name} is not there; ENGINE_TEST_DATA says where the outside test data is")
     return root / name
+
+
+def llama_cpp_models() -> Path:
+    """The folder of vocabularies and templates in llama.cpp's tree. Skips where ``make peers`` has not fetched it."""
+    found = sorted(peers_folder().glob("avx2/llama_cpp_python-*/vendor/llama.cpp/models"))
+    if not found:
+        pytest.skip(f"no llama.cpp in {peers_folder()}; make peers fetches it")
+    return found[-1]

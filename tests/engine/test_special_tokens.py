@@ -42,3 +42,16 @@ def test_pieces_spell_the_text(text: str, parse_special: bool) -> None:
     pieces = make_special().partition(text, parse_special)
     assert "".join(TOKENS[piece] if isinstance(piece, int) else piece for piece in pieces) == text
     assert "" not in pieces
+
+
+def test_a_token_around_a_gap_to_fill_counts_as_control() -> None:
+    special = SpecialTokens(["<|fim_prefix|>"], [USER_DEFINED])
+    assert special.partition("<|fim_prefix|>x", parse_special=False) == ["<|fim_prefix|>x"]
+    assert special.partition("<|fim_prefix|>x", parse_special=True) == [0, "x"]
+    assert special.end_token_ids == set()
+
+
+def test_white_space_behind_a_token_may_go_with_it() -> None:
+    special = SpecialTokens(TOKENS, TYPES, strip_after=True)
+    assert special.partition(" <|im_end|> \n\t a <|im_end|> ", parse_special=True) == [" ", 6, "a ", 6]
+    assert special.partition("<s> a<unk> ", parse_special=True) == [1, " a", 2, " "]

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import gguf
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Sequence, Split
 
 from engine import _core
+from engine.pre_tokenizers import FAMILIES, PRE_TOKENIZERS
 from engine.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
 from tests.gguf_factory import write_tiny_model
@@ -36,6 +40,12 @@ def bpe(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 
 @pytest.fixture(scope="module")
+def bpe_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tokenizer]:
+    """The tokenizer of each family, made when first asked for."""
+    return cache(lambda pre: make_tokenizer(tmp_path_factory.mktemp("family"), pre=pre))
+
+
+@pytest.fixture(scope="module")
 def spm(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return make_tokenizer(tmp_path_factory.mktemp("spm"), vocabulary="spm", pre=None)
 
@@ -44,6 +54,14 @@ def spm(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_bpe_gives_back_any_text(bpe: Tokenizer, text: str) -> None:
     assert bpe.decode(bpe.encode(text)) == text
+
+
+@pytest.mark.parametrize("pre", [names[0] for names in FAMILIES.values()])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(text=st.text(max_size=100))
+def test_every_family_gives_back_any_text(bpe_of: Callable[[str], Tokenizer], pre: str, text: str) -> None:
+    tokenizer = bpe_of(pre)
+    assert tokenizer.decode(tokenizer.encode(text, add_special=False)) == text
 
 
 @given(st.text(st.characters(exclude_characters="▁", exclude_categories=["Cs"]), max_size=200))
@@ -137,21 +155,62 @@ def test_a_byte_without_token_is_dropped_and_still_parts_its_neighbours(tmp_path
     assert tokenizer.encode("a\x00b") == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("pre", "text", "words"),
+    [
+        ("gpt-2", "It's 1234", ["It", "'s", " 1234"]),
+        ("smollm", "It's 1234", ["It", "'s", " ", "1", "2", "3", "4"]),
+        ("llama-bpe", "IT'S 12345(x)", ["IT", "'S", " ", "123", "45", "(x", ")"]),
+        ("qwen2", "IT'S 12", ["IT", "'S", " ", "1", "2"]),
+        ("qwen35", "e\u0301t\u0301", ["e\u0301t\u0301"]),
+        ("qwen2", "e\u0301t\u0301", ["e", "\u0301t", "\u0301"]),
+        ("tekken", "camelCase HTTPServer12", ["camel", "Case", " HTTPServer", "1", "2"]),
+        ("tekken", "МоскваГород", ["Москва", "Город"]),
+        ("gpt-4o", "camelCase's 1234/\n", ["camel", "Case's", " ", "123", "4", "/\n"]),
+        ("falcon", "a`b 1234", ["a", "`", "b", " ", "123", "4"]),
+        ("default", "a+b 1234", ["a", "+", "b", " ", "123", "4"]),
+        ("deepseek-llm", "ne 中文 12\n", ["ne", " ", "中文", " ", "12", "\n"]),
+        ("deepseek-coder", "a-b 12\n", ["a", "-", "b", " ", "1", "2", "\n"]),
+        ("deepseek-v3", "1234ひら漢.foo", ["123", "4", "ひら漢", ".foo"]),
+    ],
+)
+def test_each_family_cuts_words_in_its_own_way(pre: str, text: str, words: list[str]) -> None:
+    assert [text[begin:end] for begin, end in cut_into_words(pre, text)] == words
+
+
+def cut_into_words(pre: str, text: str) -> list[tuple[int, int]]:
+    splits = [Split(Regex(expression), behavior="isolated") for expression in PRE_TOKENIZERS[pre].expressions]
+    return [span for _, span in Sequence(splits).pre_tokenize_str(text)]
+
+
+def test_white_space_behind_a_special_token_goes_with_it_in_phi_3(tmp_path: Path) -> None:
+    def write(writer: gguf.GGUFWriter) -> None:
+        writer.add_name("Phi-3 mini")
+        add_vocabulary(writer, tiny_spm(), None)
+
+    tokenizer = Tokenizer(write_keys(tmp_path / "phi3.gguf", write))
+    the = tiny_spm().tokens.index("▁the")
+    assert tokenizer.encode("</s> \n the", add_special=False, parse_special=True) == [2, the]
+    assert len(tokenizer.encode("<s> the", add_special=False, parse_special=True)) > 2
+
+
 def test_a_missing_pre_is_the_default_one(tmp_path: Path) -> None:
     tokenizer = make_tokenizer(tmp_path, pre=None)
     assert tokenizer.decode(tokenizer.encode("Hello, world 1234")) == "Hello, world 1234"
 
 
 def test_an_unknown_pre_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModel, match="'tekken'") as refusal:
-        make_tokenizer(tmp_path, pre="tekken")
+    with pytest.raises(UnsupportedModel, match="'kimi-k2'") as refusal:
+        make_tokenizer(tmp_path, pre="kimi-k2")
     assert "qwen2" in refusal.value.params["allowed"]
 
 
-def test_another_kind_of_tokenizer_is_refused_by_name(tmp_path: Path) -> None:
-    file = write_keys(tmp_path / "bert.gguf", lambda writer: writer.add_tokenizer_model("bert"))
-    with pytest.raises(UnsupportedModel, match="'bert'"):
+@pytest.mark.parametrize(("model", "kind"), [("bert", "WPM"), ("t5", "UGM"), ("rwkv", "RWKV"), ("plamo2", "")])
+def test_another_kind_of_tokenizer_is_refused_by_name(model: str, kind: str, tmp_path: Path) -> None:
+    file = write_keys(tmp_path / "other.gguf", lambda writer: writer.add_tokenizer_model(model))
+    with pytest.raises(UnsupportedModel, match=f"'{model}'") as refusal:
         Tokenizer(file)
+    assert kind in refusal.value.message
 
 
 def test_a_file_without_vocabulary_is_refused_by_key(tmp_path: Path) -> None:

@@ -144,6 +144,11 @@ class ModelArtifact:
         return self.metadata.string_or_none("tokenizer.chat_template")
 
     @property
+    def tool_template(self) -> str | None:
+        """The template for conversations with tools: one of its own in some files. Raises InvalidModel as above."""
+        return self.metadata.string_or_none("tokenizer.chat_template.tool_use") or self.chat_template
+
+    @property
     def head_dim(self) -> int:
         """Channels of a key. Raises InvalidModel."""
         metadata, prefix = self.metadata, self.architecture

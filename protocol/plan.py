@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from protocol.chat import ChatMessage, JsonObject
 from protocol.model import Value
 
 PLAN_SCHEMA_VERSION = 4
@@ -22,17 +24,13 @@ RECIPES: tuple[Quantization, ...] = ("q8_0", "q6_k", "q4_k_m")
 """Every quantization but ``native``: what tensors can be made into."""
 KvCacheType = Literal["f16", "q8_0"]
 PrefixCache = Literal["off", "on"]
+PromptFormat = Literal["raw", "chat_template", "chatml"]
 SchedulerPolicy = Literal["default", "latency", "cost", "energy", "latency_energy_balanced"]
 EnergySource = Literal["perf", "rapl", "hwmon", "meter", "model", "none"]
 
 PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 StopString = Annotated[str, Field(min_length=1, max_length=256)]
-
-
-class ChatMessage(Value):
-    role: Literal["system", "user", "assistant"]
-    content: str
 
 
 class Sampling(Value):
@@ -86,6 +84,10 @@ class Stream(Value):
     twenty messages a second read as a stream, and each takes about a millisecond from two compute threads."""
 
 
+def _from_iso(value: Any) -> Any:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
 class ExecutionRequest(Value):
     """The ``execution`` part of a Run Request. Fields left out are filled in by the engine and shown in the plan."""
 
@@ -94,6 +96,10 @@ class ExecutionRequest(Value):
     quantization: str = "native"
     kv_cache: str = "f16"
     prefix_cache: str = "off"
+    chat_template: str = "model"
+    """What makes a text of ``messages``: the ``model``'s own template, or a built-in one by its name."""
+    chat_date: Annotated[date, BeforeValidator(_from_iso)] | None = None
+    """The day that templates are told, as ``2026-01-31``; left out, they are told none."""
     scheduler_policy: str = "default"
     priority: Annotated[int, Field(ge=-10, le=10)] = 0
     """The higher the sooner: each step is worth a second of waiting."""
@@ -121,12 +127,17 @@ class RunRequest(Value):
     model: Annotated[str, Field(min_length=1, max_length=4096)]
     prompt: str | None = None
     messages: Annotated[tuple[ChatMessage, ...], Field(min_length=1, max_length=1024)] | None = None
+    tools: Annotated[tuple[JsonObject, ...], Field(min_length=1, max_length=128)] | None = None
+    """Functions the model may call, with ``messages``: each as its template expects it, as a rule
+    ``{"type": "function", "function": {"name", "description", "parameters"}}``."""
     execution: ExecutionRequest = ExecutionRequest()
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("give exactly one of 'prompt' and 'messages'")
+        if self.tools is not None and self.messages is None:
+            raise ValueError("'tools' are for 'messages'; a 'prompt' is taken as it is")
         return self
 
 
@@ -174,8 +185,9 @@ class ExecutionPlan(Value):
     """``on``: begin behind what earlier executions computed of the same prompt, and leave this one's to later ones."""
     scheduler_policy: SchedulerPolicy
     priority: int
-    prompt_format: Literal["raw", "chat_template"]
-    """``chat_template``: the messages were rendered with the template in the GGUF."""
+    prompt_format: PromptFormat
+    """``raw``: the prompt as it is. ``chat_template``: the messages, rendered with the template in the GGUF. Any other:
+    with the built-in template of that name."""
     sampling: Sampling
     limits: Limits
     stop: PlanStop

@@ -47,6 +47,7 @@ class TinyModel:
     vocabulary: VocabularyKind = "bpe"
     pre: str | None = "smollm"
     chat_template: str | None = CHATML
+    tool_template: str | None = None
     weights: bool = True
     """False writes a vocabulary-only file."""
     seed: int = 0
@@ -76,6 +77,8 @@ def write_tiny_model(path: Path, **options: object) -> Path:
         add_vocabulary(writer, vocabulary, model.pre)
         if model.chat_template is not None:
             writer.add_chat_template(model.chat_template)
+        if model.tool_template is not None:
+            writer.add_string("tokenizer.chat_template.tool_use", model.tool_template)
         if model.weights:
             _Weights(writer, model).add(len(vocabulary))
     return path

@@ -13,9 +13,10 @@ from actors.system import open_system, running
 from engine.backend import SequenceEvents
 from engine.config import EngineConfig
 from engine.cpu_backend import CpuBackend
+from protocol.chat import ChatMessage
 from protocol.client import Client, connect
 from protocol.errors import InternalError, InvalidModel, PromptTooLong, UnknownModel, UnsupportedBackend
-from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Sampling, Stop
+from protocol.plan import ExecutionRequest, Limits, RunRequest, Sampling, Stop
 from protocol.record import ExecutionRecord
 from tests.actors.engine_factory import Stream, collect, record_of, until
 from tests.engine.backend_bench import Bench

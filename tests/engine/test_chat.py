@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from engine.chat import render_chat
+from protocol.chat import ChatMessage
 from protocol.errors import InvalidTemplate
-from protocol.plan import ChatMessage
+from tests.engine.chat_reference import WEATHER, WEATHER_TALK, reference_rendering
 from tests.gguf_factory import CHATML
 
 MESSAGES = (
@@ -37,19 +39,9 @@ LOOPS = """
 """
 
 
-def reference_rendering(template: str) -> str:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    said = [message.model_dump() for message in MESSAGES]
-    variables: dict[str, object] = {"messages": said, "tools": None, "add_generation_prompt": True}
-    variables |= {"bos_token": "<s>", "eos_token": "</s>"}
-    return environment.from_string(template).render(variables)
-
-
 @pytest.mark.parametrize("template", [CHATML, LOOPS, "", "plain text", "{# nothing #}"])
 def test_renders_as_plain_jinja2_does(template: str) -> None:
-    assert render_chat(template, MESSAGES, "<s>", "</s>") == reference_rendering(template)
+    assert render_chat(template, MESSAGES, "<s>", "</s>") == reference_rendering(template, MESSAGES, "<s>", "</s>")
 
 
 def test_chatml_ends_where_the_answer_begins() -> None:
@@ -60,6 +52,49 @@ def test_chatml_ends_where_the_answer_begins() -> None:
 def test_a_template_can_refuse_messages_in_its_own_words() -> None:
     with pytest.raises(InvalidTemplate, match="roles must alternate"):
         render_chat("{{ raise_exception('roles must alternate') }}", MESSAGES, "", "")
+
+
+TOOLS_AND_CALLS = """
+{%- for tool in tools %}{{ tool | tojson }}{{ tool.function.parameters.required is string }}{% endfor %}
+{%- for message in messages %}
+    {%- if 'tool_calls' in message %}
+        {%- for call in message.tool_calls %}
+{{ call.function.name }}({% for name, value in call.function.arguments.items() %}{{ name }}={{ value }}{% endfor %})
+        {%- endfor %}
+    {%- elif message.role == 'tool' %}[{{ message.name }} {{ message.tool_call_id }}: {{ message.content }}]
+    {%- else %}{{ message.name is defined }}{{ message.content }}{% endif %}
+{%- endfor %}"""
+
+
+def test_tools_and_calls_of_them_reach_the_template() -> None:
+    rendered = render_chat(TOOLS_AND_CALLS, WEATHER_TALK, "", "", WEATHER)
+    assert rendered == reference_rendering(TOOLS_AND_CALLS, WEATHER_TALK, "", "", WEATHER)
+    assert "get_weather(city=Lisboaunit=None)" in rendered
+    assert "[get_weather call00001: 21]" in rendered
+
+
+def test_tools_that_a_template_would_leave_out_are_refused() -> None:
+    with pytest.raises(InvalidTemplate, match="no place for tools"):
+        render_chat(CHATML, MESSAGES, "", "", WEATHER)
+
+
+def test_calls_that_a_template_would_leave_out_are_refused() -> None:
+    with pytest.raises(InvalidTemplate, match="no place for tool_calls"):
+        render_chat(CHATML, WEATHER_TALK, "", "")
+
+
+def test_a_template_is_told_the_day_that_the_request_gives_and_no_other() -> None:
+    tells = "{% if strftime_now is defined %}{{ strftime_now('%d %B %Y, %H:%M') }}{% else %}no day{% endif %}"
+    assert render_chat(tells, MESSAGES, "", "") == "no day"
+    assert render_chat(tells, MESSAGES, "", "", day=date(2026, 1, 31)) == "31 January 2026, 00:00"
+    with pytest.raises(InvalidTemplate, match="chat_date"):
+        render_chat("{{ strftime_now('%Y') }}", MESSAGES, "", "")
+
+
+@pytest.mark.parametrize("form", ["%1000000000d", "%" * 1000, "x" * 1000])
+def test_a_day_cannot_be_told_at_any_length(form: str) -> None:
+    with pytest.raises(InvalidTemplate, match="cannot format"):
+        render_chat(f"{{{{ strftime_now('{form}') }}}}", MESSAGES, "", "", day=date(2026, 1, 31))
 
 
 DOUBLING = "{%% set ns = namespace(s='abcdefgh') %%}{%% for i in range(60) %%}{%% set ns.s = %s %%}{%% endfor %%}"
@@ -104,7 +139,9 @@ HOSTILE = {
     "surrogates": r"{{ '\ud800' }}",
     "malformed": "{% if %}",
     "undefined": "{{ nothing.at.all }}",
-    "oversized": "a" * 300_000,
+    "oversized": "a" * 70_000,
+    "many small parts": "{{a}}" * 13_000,
+    "tools again and again": "{% for i in range(99999) %}{{ messages | tojson }}{% endfor %}",
 }
 
 
@@ -112,7 +149,7 @@ HOSTILE = {
 def test_a_hostile_template_is_refused_and_harms_nothing(name: str) -> None:
     with pytest.raises(InvalidTemplate):
         render_chat(HOSTILE[name], MESSAGES, "", "")
-    assert render_chat(CHATML, MESSAGES, "", "") == reference_rendering(CHATML)
+    assert render_chat(CHATML, MESSAGES, "", "") == reference_rendering(CHATML, MESSAGES, "", "")
 
 
 def test_a_long_conversation_is_no_hostility() -> None:

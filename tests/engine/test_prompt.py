@@ -9,8 +9,9 @@ from engine.artifact import ModelArtifact
 from engine.config import EngineConfig
 from engine.models import ModelRegistry
 from engine.prompt import prepare_prompt
+from protocol.chat import ChatMessage, JsonObject
 from protocol.errors import InvalidRequest, InvalidTemplate, PromptTooLong
-from protocol.plan import ChatMessage, RunRequest
+from protocol.plan import ExecutionRequest, RunRequest
 from tests.gguf_factory import write_tiny_model
 
 HELLO = (ChatMessage(role="user", content="Hello"),)
@@ -21,8 +22,15 @@ def make_artifact(directory: Path, **options: Any) -> ModelArtifact:
     return ModelRegistry(EngineConfig(directory, directory / "cache", directory)).resolve(str(path))
 
 
-def make_request(prompt: str | None = None, messages: tuple[ChatMessage, ...] | None = None) -> RunRequest:
-    return RunRequest(model="tiny", prompt=prompt, messages=messages)
+def make_request(
+    prompt: str | None = None,
+    messages: tuple[ChatMessage, ...] | None = None,
+    tools: tuple[JsonObject, ...] | None = None,
+    **execution: Any,
+) -> RunRequest:
+    return RunRequest(
+        model="tiny", prompt=prompt, messages=messages, tools=tools, execution=ExecutionRequest(**execution)
+    )
 
 
 def test_a_prompt_is_plain_text(tmp_path: Path) -> None:
@@ -54,6 +62,41 @@ def test_a_model_without_template_refuses_messages(tmp_path: Path) -> None:
     artifact = make_artifact(tmp_path, chat_template=None)
     with pytest.raises(InvalidTemplate, match="send the text as `prompt`"):
         prepare_prompt(make_request(messages=HELLO), artifact)
+
+
+def test_a_built_in_template_is_used_where_it_is_asked_for_and_named(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path, chat_template=None)
+    prepared = prepare_prompt(make_request(messages=HELLO, chat_template="chatml"), artifact)
+    assert prepared.prompt_format == "chatml"
+    own = make_artifact(tmp_path)
+    assert prepared.token_ids == prepare_prompt(make_request(messages=HELLO), own).token_ids
+
+
+def test_a_built_in_template_needs_its_tokens(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path, vocabulary="spm", pre=None, chat_template=None)
+    with pytest.raises(InvalidTemplate, match=r"needs the token <\|im_start\|>"):
+        prepare_prompt(make_request(messages=HELLO, chat_template="chatml"), artifact)
+
+
+def test_a_refusal_names_the_templates_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InvalidTemplate, match="chatml") as refusal:
+        prepare_prompt(make_request(messages=HELLO), make_artifact(tmp_path, chat_template=None))
+    assert refusal.value.params["allowed"] == ["chatml"]
+    with pytest.raises(InvalidTemplate, match="no chat template 'alpaca'"):
+        prepare_prompt(make_request(messages=HELLO, chat_template="alpaca"), make_artifact(tmp_path))
+
+
+def test_a_chat_template_for_a_prompt_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="for messages"):
+        prepare_prompt(make_request("Hello", chat_template="chatml"), make_artifact(tmp_path))
+
+
+def test_tools_reach_the_template_and_choose_the_one_made_for_them(tmp_path: Path) -> None:
+    tools: tuple[JsonObject, ...] = ({"type": "function", "function": {"name": "f"}},)
+    artifact = make_artifact(tmp_path, tool_template="{{ tools | tojson }}")
+    prepared = prepare_prompt(make_request(messages=HELLO, tools=tools), artifact)
+    assert artifact.tokenizer.decode(prepared.token_ids) == '[{"type": "function", "function": {"name": "f"}}]'
+    assert "tools" not in artifact.tokenizer.decode(prepare_prompt(make_request(messages=HELLO), artifact).token_ids)
 
 
 def test_an_empty_prompt_is_the_token_that_begins_a_text(tmp_path: Path) -> None:

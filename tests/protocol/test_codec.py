@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.answers import EngineMessage, Failed, ModelDescription, Tokens
+from protocol.chat import ChatMessage
 from protocol.codec import client_message, decode_client, decode_engine, encode, failed, request_id_of
 from protocol.descriptions import RecipeSummary, TensorSummary
 from protocol.errors import BadFrame, InvalidRequest, Overloaded, ProtocolViolation, UnknownMessage
-from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Stop
+from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.requests import PROTOCOL_VERSION, Cancel, ClientMessage, Detokenize, Hello, Run, Status, Tokenize
 
 VALID_RUN: dict[str, Any] = {

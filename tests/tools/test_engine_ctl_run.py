@@ -255,3 +255,49 @@ def test_an_engine_that_hangs_up_in_mid_answer_is_unreachable(start_engine: Star
     result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a")
     assert result.exit_code == 5
     assert result.stderr.startswith("error[engine_unreachable]: ")
+
+
+def test_a_whole_conversation_with_tools_comes_from_files(
+    start_engine: StartEngine, socket_path: Path, tmp_path: Path
+) -> None:
+    engine = start_engine(answers_in_full)
+    call = {"id": "1", "function": {"name": "f", "arguments": {"days": [1, None]}}}
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [call]}]
+    (tmp_path / "messages.json").write_text(json.dumps(said))
+    (tmp_path / "tools.json").write_text(json.dumps([{"function": {"name": "f", "required": ["days"]}}]))
+    files = ("--messages", str(tmp_path / "messages.json"), "--tools", str(tmp_path / "tools.json"))
+    flags = ("--chat", "--system", "Be brief.", "--chat-template", "chatml", "--chat-date", "2026-01-31")
+    result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", *files, *flags)
+    assert result.exit_code == 0
+    asked = run_request(engine)
+    assert asked.messages is not None
+    assert [each.role for each in asked.messages] == ["system", "user", "assistant"]
+    assert asked.messages[2].tool_calls[0].function.arguments == {"days": [1, None]}
+    assert asked.tools == ({"function": {"name": "f", "required": ["days"]}},)
+    assert (asked.execution.chat_template, str(asked.execution.chat_date)) == ("chatml", "2026-01-31")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [("{", "is not JSON"), ("{}", "holds no JSON array")], ids=["broken", "object"]
+)
+def test_a_conversation_that_is_no_json_array_is_wrong_usage(
+    content: str, told: str, socket_path: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "messages.json"
+    file.write_text(content)
+    result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--chat", "--messages", str(file))
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--prompt", "a", "--messages", "-"),
+        ("--prompt", "a", "--tools", "-"),
+        ("--prompt", "a", "--chat-template", "chatml"),
+        ("--chat", "--prompt", "a", "--messages", "-"),
+    ],
+)
+def test_flags_of_a_conversation_go_together(flags: tuple[str, ...], socket_path: Path) -> None:
+    assert engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", *flags).exit_code == 2

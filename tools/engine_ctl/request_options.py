@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -14,6 +15,8 @@ from engine_ctl.text_source import STDIN, read_text
 Content = dict[str, Any]
 
 _EXECUTION = {
+    "chat_template": "chat_template",
+    "chat_date": "chat_date",
     "backend": "backend",
     "quant": "quantization",
     "kv_cache": "kv_cache",
@@ -28,8 +31,7 @@ _EXECUTION = {
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
 _LIMITS = ("max_tokens", "max_watts", "on_max_watts", "max_joules", "deadline_ms")
 
-_FLAGS = (
-    model_option,
+_INPUT_FLAGS = (
     click.option("--prompt", help="The text to answer; - reads standard input."),
     click.option("--prompt-file", metavar="FILE", help="Read the prompt from a file; - is standard input."),
     click.option(
@@ -38,7 +40,17 @@ _FLAGS = (
         default=False,
         help="Put the prompt into the model's chat template, or give it to the model as it is.  [default: raw]",
     ),
+    click.option("--messages", metavar="FILE", help="A whole conversation: a JSON array of messages, with --chat."),
+    click.option("--tools", metavar="FILE", help="Functions the model may call: a JSON array, with --chat."),
+)
+_FLAGS = (
     click.option("--system", help="The system message, with --chat."),
+    click.option(
+        "--chat-template", help="Instead of the model's own template a built-in one: chatml.  [default: model]"
+    ),
+    click.option(
+        "--chat-date", metavar="DAY", help="The day that the template is told, as 2026-01-31.  [default: none]"
+    ),
     click.option("--quant", help="native, q8_0, q6_k, q4_k_m.  [default: native]"),
     click.option(
         "--backend", help="cpu_avx512, cpu_avx_vnni, cpu_avx2, reference.  [default: the best this machine has]"
@@ -78,18 +90,34 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flags, and pass the request they make to the command as ``request``.
 
     Raises:
-        click.UsageError: there is not exactly one prompt, it cannot be read, or ``--system`` comes without ``--chat``.
+        click.UsageError: there is not exactly one prompt, it cannot be read, or a flag comes without its ``--chat``.
     """
+    return _with_flags(command, "request", (model_option, *_INPUT_FLAGS, *_FLAGS), run_request)
+
+
+def conversation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the flags of what does not change from turn to turn, and pass it as ``opening``: a request, yet without what
+    the user says.
+    """
+    return _with_flags(command, "opening", (model_option, *_FLAGS), _opening)
+
+
+def _with_flags(
+    command: Callable[..., None],
+    argument: str,
+    flags: Sequence[Callable[..., Any]],
+    make: Callable[[Content], Content],
+) -> Callable[..., None]:
     names: list[str] = []
 
     @wraps(command)
     def with_request(**values: Any) -> None:
-        flags = {name: values.pop(name) for name in names}
-        command(request=run_request(flags), **values)
+        given = {name: values.pop(name) for name in names}
+        command(**{argument: make(given)}, **values)
 
     own = len(getattr(command, "__click_params__", ()))
     decorated: Callable[..., None] = with_request
-    for flag in reversed(_FLAGS):
+    for flag in reversed(flags):
         decorated = flag(decorated)
     names.extend(parameter.name for parameter in decorated.__click_params__[own:])  # type: ignore[attr-defined]
     return decorated
@@ -97,25 +125,63 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def run_request(flags: Content) -> Content:
     """The Run Request that the flags stand for, as plain values; only what was given is in it."""
+    return {**_request(flags), **_input(flags)}
+
+
+def _opening(flags: Content) -> Content:
+    return {**_request(flags), "messages": _system(flags)}
+
+
+def _request(flags: Content) -> Content:
     execution = {field: flags[flag] for flag, field in _EXECUTION.items() if flags[flag] is not None}
     for group, names in (("sampling", _SAMPLING), ("limits", _LIMITS)):
         if given := {name: flags[name] for name in names if flags[name] is not None}:
             execution[group] = given
     if flags["stop"]:
         execution["stop"] = {"strings": tuple(flags["stop"])}
-    request: Content = {"model": flags["model"], **_input(flags)}
+    request: Content = {"model": flags["model"]}
     return {**request, "execution": execution} if execution else request
 
 
 def _input(flags: Content) -> Content:
-    prompt = _prompt(flags["prompt"], flags["prompt_file"])
-    system = flags["system"]
     if not flags["chat"]:
-        if system is not None:
-            raise click.UsageError("--system is part of a chat: give --chat too.")
-        return {"prompt": prompt}
-    messages = [] if system is None else [{"role": "system", "content": system}]
-    return {"messages": (*messages, {"role": "user", "content": prompt})}
+        for flag in ("system", "messages", "tools", "chat_template", "chat_date"):
+            if flags[flag] is not None:
+                raise click.UsageError(f"--{flag.replace('_', '-')} is part of a chat: give --chat too.")
+        return {"prompt": _prompt(flags["prompt"], flags["prompt_file"])}
+    tools = {} if flags["tools"] is None else {"tools": _json_array("--tools", flags["tools"])}
+    if flags["messages"] is None:
+        said = ({"role": "user", "content": _prompt(flags["prompt"], flags["prompt_file"])},)
+    elif flags["prompt"] is None and flags["prompt_file"] is None:
+        said = _json_array("--messages", flags["messages"])
+    else:
+        raise click.UsageError("--messages holds all that is said: give no prompt beside it.")
+    return {"messages": (*_system(flags), *said), **tools}
+
+
+def _system(flags: Content) -> tuple[Content, ...]:
+    return () if flags["system"] is None else ({"role": "system", "content": flags["system"]},)
+
+
+def _json_array(flag: str, path: str) -> tuple[Any, ...]:
+    try:
+        content = json.loads(read_text(path))
+    except ValueError as error:
+        raise click.BadParameter(f"{path} is not JSON: {error}", param_hint=flag) from error
+    if not isinstance(content, list):
+        raise click.BadParameter(f"{path} holds no JSON array", param_hint=flag)
+    return tuple(map(_with_tuples, content))
+
+
+def _with_tuples(value: Any) -> Any:
+    """As arrays come from the wire."""
+    match value:
+        case dict():
+            return {key: _with_tuples(each) for key, each in value.items()}
+        case list():
+            return tuple(map(_with_tuples, value))
+        case _:
+            return value
 
 
 def _prompt(prompt: str | None, prompt_file: str | None) -> str:

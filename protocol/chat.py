@@ -1,0 +1,60 @@
+"""A conversation, as clients send it and chat templates read it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
+
+from protocol.model import Value
+
+
+def _with_lists(value: Any) -> Any:
+    """The wire's arrays come as tuples; JSON knows lists alone."""
+    match value:
+        case dict():
+            return {key: _with_lists(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_with_lists(each) for each in value]
+        case _:
+            return value
+
+
+JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_with_lists)]
+"""Passed on to templates as it is, its keys in their order."""
+
+
+class FunctionCall(Value):
+    name: Annotated[str, Field(min_length=1)]
+    arguments: JsonObject
+    """By parameter. An object and not its JSON, which is what templates expect."""
+
+
+class ToolCall(Value):
+    """What a model asked for in an earlier turn."""
+
+    id: str | None = None
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class ChatMessage(Value):
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    """May be left out beside ``tool_calls`` alone."""
+    name: str | None = None
+    """Of who speaks; for ``tool``, of the function that was called."""
+    tool_calls: Annotated[tuple[ToolCall, ...], Field(max_length=128)] = ()
+    """Of an ``assistant``."""
+    tool_call_id: str | None = None
+    """The call that a ``tool`` answers."""
+
+    @model_validator(mode="after")
+    def _fields_of_its_role(self) -> Self:
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"a message of role {self.role!r} has no 'tool_calls'")
+        if self.tool_call_id is not None and self.role != "tool":
+            raise ValueError(f"a message of role {self.role!r} has no 'tool_call_id'")
+        if "content" not in self.model_fields_set and not self.tool_calls:
+            raise ValueError("give 'content'")
+        return self

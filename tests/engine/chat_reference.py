@@ -1,0 +1,98 @@
+"""What Jinja2 itself makes of a chat template, with the options and filters that such templates are written for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from protocol.chat import ChatMessage, FunctionCall, JsonObject, ToolCall
+
+WEATHER: tuple[JsonObject, ...] = (
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "The weather in a city, in °C",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "city": {"type": "string", "description": "Its name"},
+                    "unit": {"type": "string", "enum": ["c", "f"]},
+                },
+                "required": ["city"],
+            },
+        },
+    },
+)
+WEATHER_TALK = (
+    ChatMessage(role="user", content="How warm is it in Lisboa?"),
+    ChatMessage(
+        role="assistant",
+        tool_calls=(
+            ToolCall(
+                id="call00001", function=FunctionCall(name="get_weather", arguments={"city": "Lisboa", "unit": None})
+            ),
+        ),
+    ),
+    ChatMessage(role="tool", name="get_weather", tool_call_id="call00001", content="21"),
+    ChatMessage(role="assistant", content="It is 21 °C."),
+    ChatMessage(role="user", content="Thanks!"),
+)
+
+
+def reference_rendering(
+    template: str,
+    messages: Sequence[ChatMessage],
+    bos: str,
+    eos: str,
+    tools: Sequence[JsonObject] | None = None,
+    day: date | None = None,
+) -> str:
+    """Raises whatever the template makes Jinja2 raise."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise_exception
+    if day is not None:
+        environment.globals["strftime_now"] = day.strftime
+    return environment.from_string(template).render(
+        messages=[_plain(message) for message in messages],
+        tools=None if tools is None else list(tools),
+        documents=None,
+        add_generation_prompt=True,
+        bos_token=bos,
+        eos_token=eos,
+    )
+
+
+def _plain(message: ChatMessage) -> dict[str, Any]:
+    """Only the fields that were given."""
+    plain: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.name is not None:
+        plain["name"] = message.name
+    if message.tool_calls:
+        plain["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.function.name, "arguments": call.function.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        plain["tool_call_id"] = message.tool_call_id
+    return plain
+
+
+def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise TemplateError(message)

@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "protocol": frozenset({"protocol", "msgpack", "pydantic", "pydantic_core"}),
     "engine": frozenset({"engine", "protocol", "pydantic", "numpy", "tokenizers", "jinja2", "psutil", "platformdirs"}),
     "actors": frozenset({"actors", "protocol", "engine", "trio"}),
-    "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich"}),
+    "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich", "prompt_toolkit"}),
 }
 EXCEPTIONS: dict[str, frozenset[str]] = {
     "protocol.client": frozenset({"anyio"}),

@@ -12,6 +12,7 @@ from protocol.errors import EngineError
 
 COMMANDS = (
     "run",
+    "chat",
     "serve",
     "status",
     "metrics",

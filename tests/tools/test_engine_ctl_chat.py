@@ -1,0 +1,221 @@
+"""`engine-ctl chat`, at a terminal made of a pipe."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import Result
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from protocol.answers import Done, EngineMessage, Failed, Finished, Planned
+from protocol.descriptions import PlanEstimate
+from protocol.errors import UnknownModel, UnsupportedQuantization
+from protocol.plan import RunRequest
+from protocol.prediction import Prediction
+from protocol.requests import Cancel, ClientMessage, Plan, Run
+from tests.gguf_factory import write_tiny_model
+from tests.tools.command_line import engine_ctl
+from tests.tools.conftest import StartEngine
+from tests.tools.executions import PIECES, accepted, answers_in_full, make_plan, make_record, refusing, tokens
+from tests.tools.fake_engine import FakeEngine
+
+ANSWER = "".join(PIECES)
+Chat = Callable[..., Result]
+
+
+@pytest.fixture
+def keys() -> Iterator[PipeInput]:
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        yield keys
+
+
+@pytest.fixture
+def chat(keys: PipeInput, socket_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chat:
+    """Types lines, each ended by Enter, then Ctrl-D; gives what came of it."""
+    monkeypatch.setenv("ENGINE_DATA_DIR", str(tmp_path))
+
+    def type_lines(*lines: str, flags: Sequence[str] = ()) -> Result:
+        keys.send_text("".join(f"{line}\r" for line in lines) + "\x04")
+        return engine_ctl("chat", "--socket", str(socket_path), "--model", "tiny", *flags)
+
+    return type_lines
+
+
+def planned(request_id: int, request: RunRequest) -> Planned:
+    plan = make_plan().model_copy(update={"quantization": request.execution.quantization})
+    return Planned(
+        request_id=request_id,
+        plan=plan,
+        plan_fingerprint=plan.fingerprint,
+        estimate=PlanEstimate(**dict.fromkeys(PlanEstimate.model_fields, 1)),
+        prediction=Prediction(executions=0, reason="nothing was recorded"),
+    )
+
+
+def answers(message: ClientMessage) -> Sequence[EngineMessage]:
+    match message:
+        case Plan(request=request) if request.execution.quantization == "q3":
+            error = UnsupportedQuantization("no quantization 'q3'")
+            return [Failed(request_id=message.request_id, code=error.code, message=error.message, params={})]
+        case Plan():
+            return [planned(message.request_id, message.request)]
+        case _:
+            return answers_in_full(message)
+
+
+def asked(engine: FakeEngine) -> list[list[tuple[str, str]]]:
+    """The messages of each run, as (role, content)."""
+    runs: list[Any] = engine.requests(Run)
+    return [[(each.role, each.content) for each in run.request.messages] for run in runs]
+
+
+def test_each_turn_holds_all_that_was_said(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    result = chat("Why?", "And then?", flags=("--system", "Be brief."))
+    assert result.exit_code == 0
+    assert result.stdout == f"{ANSWER}\n{ANSWER}\n"
+    first = [("system", "Be brief."), ("user", "Why?")]
+    assert asked(engine) == [first, [*first, ("assistant", ANSWER), ("user", "And then?")]]
+
+
+def test_the_prefix_cache_is_on_unless_turned_off(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    chat("Why?")
+    chat("Why?", flags=("--prefix-cache", "off"))
+    runs: list[Any] = engine.requests(Run)
+    assert [run.request.execution.prefix_cache for run in runs] == ["on", "off"]
+
+
+def test_flags_reach_every_turn(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    chat("Why?", "Why?", flags=("--temperature", "0.5", "--max-tokens", "9", "--chat-template", "chatml"))
+    runs: list[Any] = engine.requests(Run)
+    executions = [run.request.execution for run in runs]
+    assert [each.sampling.temperature for each in executions] == [0.5, 0.5]
+    assert [each.chat_template for each in executions] == ["chatml", "chatml"]
+
+
+def test_plan_and_metrics_are_shown_and_not_said(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    result = chat("/metrics", "/plan", "Why?", "/metrics")
+    assert len(asked(engine)) == 1
+    assert "nothing was answered yet" in result.stderr
+    assert "sampling.temperature" in result.stderr
+    assert "tokens_per_watt" in result.stderr
+    assert result.stdout == f"{ANSWER}\n"
+
+
+def test_another_quantization_answers_from_the_next_turn_on(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    result = chat("Why?", "/quant q6_k", "/quant q3", "Why?")
+    runs: list[Any] = engine.requests(Run)
+    assert [run.request.execution.quantization for run in runs] == ["native", "q6_k"]
+    assert "error[unsupported_quantization]" in result.stderr
+
+
+def test_new_forgets_what_was_said(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    chat("Why?", "/new", "Who?", flags=("--system", "Be brief."))
+    assert asked(engine)[-1] == [("system", "Be brief."), ("user", "Who?")]
+
+
+def test_slashes_empty_lines_and_unknown_commands(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    result = chat("", "   ", "/nonsense", "//etc is a folder", "/help", "/quit", "never read")
+    assert asked(engine) == [[("user", "/etc is a folder")]]
+    assert "no command /nonsense" in result.stderr
+    assert "Ctrl-C stops an answer" in result.stderr
+
+
+def test_ctrl_c_drops_the_line(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    assert chat("Wh\x03Who?").exit_code == 0
+    assert asked(engine) == [[("user", "Who?")]]
+
+
+def answers_until_cancelled(message: ClientMessage) -> Sequence[EngineMessage]:
+    match message:
+        case Run(request=request) if request.messages is not None and len(request.messages) == 1:
+            return [accepted(message.request_id), tokens(message.request_id, 7, PIECES[0])]
+        case Cancel():
+            record = make_record(stop_reason="cancelled", result=PIECES[0], token_ids=(7,))
+            return [Done(request_id=message.request_id), Finished(request_id=2, record=record)]
+        case _:
+            return answers(message)
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_conversation(
+    chat: Chat, start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start_engine(answers_until_cancelled)
+    echo = click.echo
+    pressed: list[bool] = []
+
+    def echo_and_interrupt_once(message: Any = None, **options: Any) -> None:
+        echo(message, **options)
+        if message == PIECES[0] and not pressed:
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("engine_ctl.chat_session.click.echo", echo_and_interrupt_once)
+    result = chat("Why?", "And then?")
+    assert result.exit_code == 0
+    assert "stopped: cancelled" in result.stderr
+    assert asked(engine)[-1] == [("user", "Why?"), ("assistant", PIECES[0]), ("user", "And then?")]
+
+
+def test_a_refused_turn_is_told_and_was_never_said(chat: Chat, start_engine: StartEngine) -> None:
+    def refuses_long_ones(message: ClientMessage) -> Sequence[EngineMessage]:
+        if isinstance(message, Run) and message.request.messages and len(message.request.messages[-1].content) > 9:
+            return [Failed(request_id=message.request_id, code="prompt_too_long", message="too long", params={})]
+        return answers(message)
+
+    engine = start_engine(refuses_long_ones)
+    result = chat("far too long", "Why?")
+    assert "error[prompt_too_long]" in result.stderr
+    assert asked(engine)[-1] == [("user", "Why?")]
+
+
+def test_a_conversation_that_cannot_begin_ends_with_its_exit_code(chat: Chat, start_engine: StartEngine) -> None:
+    start_engine(refusing(UnknownModel("no model 'tiny'")))
+    assert chat().exit_code == 4
+
+
+def test_lines_are_kept_for_this_user_alone(chat: Chat, start_engine: StartEngine, tmp_path: Path) -> None:
+    start_engine(answers)
+    chat("Why?")
+    history = tmp_path / "chat-history"
+    assert "Why?" in history.read_text(encoding="utf-8")
+    assert history.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_history_that_cannot_be_written_is_told(
+    chat: Chat, start_engine: StartEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_engine(answers)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ENGINE_DATA_DIR", str(tmp_path / "file"))
+    result = chat()
+    assert result.exit_code == 1
+    assert "chat-history" in result.stderr
+
+
+def test_a_real_engine_in_this_process_keeps_what_turns_have_in_common(
+    keys: PipeInput, tmp_path: Path, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MODELS", "CACHE", "DATA"):
+        monkeypatch.setenv(f"ENGINE_{name}_DIR", str(tmp_path))
+    model = write_tiny_model(tmp_path / "tiny.gguf", context_length=1024)
+    keys.send_text(f"{'a long beginning ' * 20}\rWhy?\r/metrics\r\x04")
+    flags = ("--model", str(model), "--max-tokens", "2")
+    result = engine_ctl("chat", "--socket", str(socket_path), *flags)
+    assert result.exit_code == 0, result.stderr
+    (cached,) = [line for line in result.stderr.splitlines() if "cached_prompt_tokens" in line]
+    assert int("".join(filter(str.isdigit, cached))) >= 64

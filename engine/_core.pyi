@@ -65,6 +65,15 @@ class Vocabulary:
         """Ill-formed UTF-8 becomes U+FFFD, one for each maximal ill-formed part. Raises IndexError."""
 
 @final
+class BytePairs:
+    """Byte-level BPE, immutable. Raises GgufError: tokens or merges are missing or contradict each other."""
+
+    def __init__(self, file: GgufFile) -> None: ...
+    def encode(self, words: Sequence[str], whole_words: bool) -> list[int]:
+        """The ids of words one after another; a byte without token is left out. ``whole_words``: a word that is a token
+        is taken, whatever merges would make of it."""
+
+@final
 class LoadControl:
     """Looks into a load from other threads, and ends it."""
 

@@ -34,10 +34,11 @@ class Tokenizer:
         metadata = Metadata(gguf)
         self._spm, pre_tokenizer = _kind(metadata)
         self._tokens = _tokens(metadata)
-        ids = _ids(self._tokens, gguf.path)
         types = _types(metadata, len(self._tokens))
         self._special = SpecialTokens(self._tokens, types, strip_after=_strips_after_special(metadata))
-        self._encoder = _encoder(metadata, ids, self._spm, pre_tokenizer)
+        self._encoder: _Encoder = (
+            _spm_encoder(metadata, self._tokens, gguf.path) if self._spm else BpeEncoder(gguf, pre_tokenizer)
+        )
         self.vocabulary = _vocabulary(gguf)
 
         self.bos_token_id = _token_id(metadata, "bos", len(self._tokens), 1 if self._spm else None)
@@ -179,10 +180,8 @@ def _strips_after_special(metadata: Metadata) -> bool:
     return "phi-3" in name or "phi3" in name
 
 
-def _encoder(metadata: Metadata, ids: dict[str, int], spm: bool, pre_tokenizer: PreTokenizer) -> _Encoder:
-    if spm:
-        return SpmEncoder(ids, metadata.array(_KEYS + "scores", float, len(ids)))
-    return BpeEncoder(ids, metadata.array(_KEYS + "merges", str), pre_tokenizer)
+def _spm_encoder(metadata: Metadata, tokens: list[str], path: str) -> SpmEncoder:
+    return SpmEncoder(_ids(tokens, path), metadata.array(_KEYS + "scores", float, len(tokens)))
 
 
 def _token_id(metadata: Metadata, name: str, vocab_size: int, default: int | None) -> int | None:

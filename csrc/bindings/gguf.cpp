@@ -9,6 +9,7 @@
 #include "bindings/register.h"
 #include "gguf/file.h"
 #include "gguf/mapped_file.h"
+#include "runtime/byte_pairs.h"
 #include "runtime/vocabulary.h"
 
 namespace engine::bindings {
@@ -114,6 +115,17 @@ void register_gguf(py::module_& m) {
         return digest_of(file.bytes()).hexadecimal();
       },
       py::arg("path"), py::call_guard<py::gil_scoped_release>());
+  py::class_<runtime::BytePairs>(m, "BytePairs")
+      .def(py::init([](const std::shared_ptr<gguf::File>& file) { return std::make_unique<runtime::BytePairs>(file); }),
+           py::arg("file"), py::call_guard<py::gil_scoped_release>())
+      .def(
+          "encode",
+          [](const runtime::BytePairs& pairs, const std::vector<std::string>& words, bool whole_words) {
+            std::vector<std::int64_t> tokens;
+            for (const std::string& word : words) pairs.encode(word, whole_words, tokens);
+            return tokens;
+          },
+          py::arg("words"), py::arg("whole_words"), py::call_guard<py::gil_scoped_release>());
   py::class_<runtime::Vocabulary, std::shared_ptr<runtime::Vocabulary>>(m, "Vocabulary")
       .def(py::init([](const gguf::File& file) { return std::make_shared<runtime::Vocabulary>(file); }),
            py::arg("file"))

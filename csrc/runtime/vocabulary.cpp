@@ -1,10 +1,10 @@
 #include "runtime/vocabulary.h"
 
-#include <array>
 #include <charconv>
 #include <stdexcept>
 #include <unordered_map>
 
+#include "runtime/byte_alphabet.h"
 #include "runtime/utf8.h"
 
 namespace engine::runtime {
@@ -12,27 +12,22 @@ namespace {
 
 enum class TokenKind : std::int64_t { Normal = 1, Unknown = 2, Control = 3, UserDefined = 4, Unused = 5, Byte = 6 };
 
-// GPT-2's printable stand-ins for bytes: printable Latin-1 stands for itself, the other bytes in ascending order for
-// code points from U+0100 on.
-const std::unordered_map<char32_t, char>& byte_alphabet() {
-  static const auto alphabet = [] {
+const std::unordered_map<char32_t, char>& bytes_by_stand_in() {
+  static const auto bytes = [] {
     std::unordered_map<char32_t, char> map;
-    char32_t next = 0x100;
-    for (char32_t byte = 0; byte < 256; ++byte) {
-      const bool printable =
-          (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || (byte >= 0xAE && byte <= 0xFF);
-      map.emplace(printable ? byte : next++, static_cast<char>(byte));
+    for (std::size_t byte = 0; byte < byte_alphabet().size(); ++byte) {
+      map.emplace(byte_alphabet()[byte], static_cast<char>(byte));
     }
     return map;
   }();
-  return alphabet;
+  return bytes;
 }
 
 std::string bpe_piece(std::string_view token) {
   std::string piece;
   for (const char32_t c : decode_utf8(token)) {
-    const auto found = byte_alphabet().find(c);
-    if (found != byte_alphabet().end()) {
+    const auto found = bytes_by_stand_in().find(c);
+    if (found != bytes_by_stand_in().end()) {
       piece.push_back(found->second);
     } else {
       append_utf8(piece, c);

@@ -10,8 +10,9 @@ from engine import _core
 from engine.artifact import ModelArtifact
 from engine.catalogue import CATALOGUE, entry_named, entry_of_file
 from engine.config import EngineConfig
-from engine.content_hash import ContentHashes, file_identity
+from engine.content_hash import ContentHashes
 from engine.download import Progress, download_model
+from engine.file_memory import file_identity
 from protocol.descriptions import ModelSummary
 from protocol.errors import InvalidModel, OutOfMemoryBudget, UnknownModel, UnsupportedModel
 

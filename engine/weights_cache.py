@@ -10,7 +10,6 @@ left is known by having no lock, and nothing in use is ever removed. Times of us
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -25,10 +24,9 @@ from typing import Any, Self
 
 from engine import _core
 from engine.config import EngineConfig
+from engine.disk import FULL_DISK
 from engine.file_lock import is_still_at, locked_exclusively
 from protocol.errors import CacheEntryInUse, CacheFull, UnknownCacheEntry
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +236,7 @@ class WeightsCache:
         try:
             yield
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL_DISK:
                 raise self._disk_full(str(error)) from error
             raise
 

@@ -44,7 +44,7 @@ from actors.messages import (
 )
 from actors.metrics_report import Present, report_metrics
 from actors.observers import Observers
-from actors.ports import OperationRequest, Outside, Prepared
+from actors.ports import Outside, Prepared
 from actors.questions import Question, Questions
 from actors.status import report_status
 from engine.machine import memory_peak_mb
@@ -59,12 +59,9 @@ from protocol.errors import (
 from protocol.live_energy import PowerReport
 from protocol.record import StopReason
 from protocol.requests import (
-    Calibrate,
     Cancel,
     Energy,
-    Evaluate,
     Metrics,
-    Quantize,
     Replay,
     Run,
     Shutdown,
@@ -106,7 +103,7 @@ class ControlPlane(Actor):
         self._executions = Executions()
         self._observers = Observers()
         self._workers = trio.CapacityLimiter(limits.workers)
-        self._questions = Questions(outside.domain, self._workers, limits, self._mail.reply, self._executions.disturb)
+        self._questions = Questions(outside.domain, self._workers, limits, self._mail.reply, self._executions)
         self._live_power = LivePower(energy_sampler, outside.energy, self._executions, self._observers, self._mail)
         self._jobs = Jobs(self._on_job_ended, self._faults.tell)
         self._deadlines = Deadlines()
@@ -178,12 +175,10 @@ class ControlPlane(Actor):
         else:
             self._jobs.begin(self.nursery, request.connection_id, request_id, work)
 
-    async def _answer(self, connection_id: int, message: Question | OperationRequest | Energy) -> None:
+    async def _answer(self, connection_id: int, message: Question | Energy) -> None:
         match message:
             case Energy():
                 await self._mail.reply(connection_id, await self._live_power.answer(message))
-            case Quantize() | Evaluate() | Calibrate():
-                await self._questions.operate(connection_id, message)
             case _:
                 await self._questions.answer(connection_id, message)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from threading import Lock
 from typing import cast
 
@@ -174,6 +175,10 @@ class CpuBackend:
 
     def clear_prefix_cache(self) -> None:
         self._run_loop.clear_prefixes()
+
+    def has_loaded(self, path: Path) -> bool:
+        """Whether weights of the model at ``path`` are in memory, in use or not."""
+        return self._memory.has(path)
 
     def statistics(self) -> BackendStatistics:
         statistics = self._run_loop.statistics()

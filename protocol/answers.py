@@ -154,6 +154,17 @@ class ModelDescription(Answer):
     """``None`` where the model cannot be run; the recipes say why."""
 
 
+class ModelRemoved(Answer):
+    type: Literal["ModelRemoved"] = "ModelRemoved"
+    name: str
+    paths: tuple[str, ...]
+    """The files that are gone, or would be."""
+    freed_bytes: int
+    derived: tuple[CachedWeightsEntry, ...]
+    """Weights derived from the model, which stay in the cache until ``RemoveCached``."""
+    dry_run: bool
+
+
 class TokenIds(Answer):
     type: Literal["TokenIds"] = "TokenIds"
     token_ids: tuple[int, ...]
@@ -277,6 +288,7 @@ EngineMessage = (
     | LiveEnergy
     | ModelList
     | ModelDescription
+    | ModelRemoved
     | TokenIds
     | Text
     | Quantized

@@ -1,4 +1,4 @@
-"""SHA-256 of whole files, computed once for each file and remembered across processes."""
+"""SHA-256 of whole models, computed once for each and remembered across processes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import tempfile
 from pathlib import Path
 from threading import Lock
 
+from engine.model_parts import model_parts
+
 _CHUNK_BYTES = 1 << 20
 
 
 class ContentHashes:
-    """Remembers hashes by what the kernel says of a file: device, inode, size and modification time.
+    """Remembers hashes by what the kernel says of a file: device, inode, size and modification time. A model that is
+    split into several files has the hash of their contents one after another.
 
     The memory is a cache: a missing, damaged or unwritable one costs time and nothing else. Blocking; thread-safe.
     """
@@ -54,15 +57,16 @@ class ContentHashes:
 
 
 def file_identity(path: Path) -> str:
-    """Changes when the file does. Raises OSError."""
-    status = path.stat()
-    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+    """Changes when the model's file does, or any of its files. Raises OSError."""
+    statuses = [part.stat() for part in model_parts(path)]
+    return "+".join(f"{each.st_dev}:{each.st_ino}:{each.st_size}:{each.st_mtime_ns}" for each in statuses)
 
 
 def _hash(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    for part in model_parts(path):
+        with part.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
     return f"sha256:{digest.hexdigest()}"

@@ -12,6 +12,7 @@ from engine.catalogue import CATALOGUE, entry_named, entry_of_file
 from engine.config import EngineConfig
 from engine.content_hash import ContentHashes, file_identity
 from engine.download import Progress, download_model
+from engine.model_parts import is_later_part, model_name, model_parts
 from protocol.descriptions import ModelSummary
 from protocol.errors import InvalidModel, OutOfMemoryBudget, UnknownModel, UnsupportedModel
 
@@ -72,8 +73,8 @@ class ModelRegistry:
                 ModelSummary(name=entry.name, path=str(path or ""), size_bytes=size, installed=path is not None)
             )
         for path in files.values():
-            size = path.stat().st_size
-            summaries.append(ModelSummary(name=path.stem, path=str(path), size_bytes=size, installed=True))
+            size = sum(part.stat().st_size for part in model_parts(path) if part.is_file())
+            summaries.append(ModelSummary(name=model_name(path), path=str(path), size_bytes=size, installed=True))
         return tuple(summaries)
 
     def pull(self, name: str, progress: Progress) -> ModelArtifact:
@@ -95,7 +96,7 @@ class ModelRegistry:
 
     def _parse(self, path: Path) -> ModelArtifact:
         entry = entry_of_file(path.name)
-        name = path.stem if entry is None else entry.name
+        name = model_name(path) if entry is None else entry.name
         return ModelArtifact(name, path, _core.GgufFile(str(path)), self._hashes)
 
     def _find(self, name_or_path: str) -> Path:
@@ -107,7 +108,7 @@ class ModelRegistry:
                 f"{entry.name} has not been pulled; run: engine-ctl models pull {entry.name}", model=entry.name
             )
         for path in self._files():
-            if name_or_path.lower() in (path.name.lower(), path.stem.lower()):
+            if name_or_path.lower() in (path.name.lower(), path.stem.lower(), model_name(path).lower()):
                 return path
         try:
             path = Path(name_or_path).expanduser().absolute()
@@ -121,11 +122,11 @@ class ModelRegistry:
         if not self._models_dir.is_dir():
             return []
         found = (path for path in self._models_dir.iterdir() if path.suffix.lower() == ".gguf" and path.is_file())
-        return sorted(found)
+        return sorted(path for path in found if not is_later_part(path))
 
     def _unknown(self, name: str) -> UnknownModel:
         known = [entry.name for entry in CATALOGUE]
-        known += [path.stem for path in self._files() if entry_of_file(path.name) is None]
+        known += [model_name(path) for path in self._files() if entry_of_file(path.name) is None]
         return UnknownModel(
             f"no model {name!r}: neither a file nor a name this engine has. It knows {', '.join(known)}; "
             "`engine-ctl models ls` shows which are installed, `engine-ctl models pull NAME` fetches one, "

@@ -18,7 +18,7 @@ from tests.csrc.blocks import Floats
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
 from tests.csrc.tiny_models import tiny_prompt
 
-TYPES = ("F32", "F16", "Q8_0", "Q4_1", "Q5_0", "Q4_K", "Q6_K")
+TYPES = ("F32", "Q8_0", "Q5_0", "Q4_K", "Q6_K")
 KINDS = ("qwen3", "gemma2", "gemma3", "qwen2moe")
 """Dense, with windows (and soft caps), with experts and one that all share."""
 CHUNKS = (1, 7, 64, 512)
@@ -51,7 +51,7 @@ def alone(model: _core.Model, prompt: list[int], **options: Any) -> Floats:
 @pytest.mark.parametrize("case", KINDS)
 def test_threads_chunks_and_company_change_nothing(case: str, tensor_type: str, table: str) -> None:
     model = model_of(case, tensor_type, table)
-    prompts = [tiny_prompt(length, seed=length) for length in (70, 1, 9, 33, 64)]
+    prompts = [tiny_prompt(length, seed=length) for length in (70, 1, 33)]
     expected = [alone(model_of(case, tensor_type, REFERENCE), prompt) for prompt in prompts]
     assert np.isfinite(expected[0]).all()
     for threads in THREADS:
@@ -89,15 +89,15 @@ def test_batches_of_any_size(case: str, size: int, table: str) -> None:
 
 @pytest.mark.parametrize("kv_cache", ["f16", "q8_0"])
 @pytest.mark.parametrize("table", FAST_TABLES)
-@pytest.mark.parametrize("window", [1, 2, 63, 64, 65, 130, 512, 700])
+@pytest.mark.parametrize("window", [1, 63, 65, 130, 520])
 def test_windows_around_the_edges_of_key_blocks(window: int, table: str, kv_cache: str) -> None:
     """Windows that begin anywhere in a block and a split of keys, over a context of several splits, shared among
     threads or not.
     """
-    prompt = tiny_prompt(1100, seed=2)
+    prompt = tiny_prompt(600, seed=2)
     expected = alone(model_of("gemma3", "Q8_0", REFERENCE, window), prompt, kv_cache=kv_cache)
     model = model_of("gemma3", "Q8_0", table, window)
-    for chunk, threads in ((1100, 1), (1, 2), (13, 4), (300, 3)):
+    for chunk, threads in ((600, 1), (1, 2), (13, 4)):
         assert_same_bits(alone(model, prompt, prefill_chunk=chunk, threads=threads, kv_cache=kv_cache), expected)
 
 

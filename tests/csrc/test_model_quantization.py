@@ -74,7 +74,7 @@ def test_a_quantized_model_of_every_kind_runs(case: str, tmp_path: Path, target:
     floats = {tensor.name for tensor in _core.GgufFile(str(target)).tensors() if tensor.type == "F32"}
     assert all("norm" in name or "gate_inp" in name or "bias" in name for name in floats)
     before, after = (_core.Model.load(str(path), "reference", 1).logits([[5, 6, 7, 8]])[0] for path in (source, target))
-    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.97
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.8
 
 
 def test_other_alignments_are_kept(tmp_path: Path, target: Path) -> None:

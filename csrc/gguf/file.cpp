@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstdio>
 #include <cstring>
 #include <type_traits>
 
@@ -232,11 +231,12 @@ File::Part File::part() const {
 }
 
 void File::open_other_parts(std::uint64_t count) {
+  const auto five_digits = [](std::uint64_t number) {
+    const std::string digits = std::to_string(number);
+    return std::string(digits.size() < 5 ? 5 - digits.size() : 0, '0') + digits;
+  };
   const auto suffix = [&](std::uint64_t number) {
-    std::array<char, 64> text{};
-    std::snprintf(text.data(), text.size(), "-%05llu-of-%05llu.gguf", static_cast<unsigned long long>(number + 1),
-                  static_cast<unsigned long long>(count));
-    return std::string(text.data());
+    return "-" + five_digits(number + 1) + "-of-" + five_digits(count) + ".gguf";
   };
   if (!path_.ends_with(suffix(0))) {
     throw MalformedFile("this is the first of " + std::to_string(count) + " parts, whose name must end in " +

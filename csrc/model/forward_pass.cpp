@@ -60,7 +60,7 @@ ForwardPass::ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_r
     const std::span<const float> factors = model.weights().rope_factors;
     ropes_.emplace_back(shape.rope_dimensions, shape.ropes[i], i == 0 ? factors : std::span<const float>());
   }
-  if (shape.experts.count != 0) experts_.emplace(shape, max_rows);
+  if (shape.experts.count != 0) experts_ = std::make_unique<ExpertBuffers>(shape, max_rows);
   for (unsigned i = 0; i < team.size(); ++i) {
     own_inputs_.emplace_back(kFewRows, widest_input(model.shape()));
     scratch_.emplace_back(kernels::multiply_scratch_bytes(widest_input(model.shape())));

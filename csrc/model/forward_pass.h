@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <optional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -94,12 +94,12 @@ class ForwardPass {
   std::vector<Row> rows_;
   std::vector<std::size_t> logit_rows_;
 
-  AlignedBuffer residual_;   // f32 [rows, embedding]
-  AlignedBuffer heads_;      // f32 [rows, query_width + 2 * kv_width]
-  AlignedBuffer projected_;  // f32 [rows, max(embedding, feed_forward)]
-  AlignedBuffer hidden_;     // f32 [rows, query_width or feed_forward]: attention's or the gates' result
-  ActivationBuffer input_;   // what the next projection reads
-  std::optional<ExpertBuffers> experts_;
+  AlignedBuffer residual_;                  // f32 [rows, embedding]
+  AlignedBuffer heads_;                     // f32 [rows, query_width + 2 * kv_width]
+  AlignedBuffer projected_;                 // f32 [rows, max(embedding, feed_forward)]
+  AlignedBuffer hidden_;                    // f32 [rows, query_width or feed_forward]: attention's or the gates' result
+  ActivationBuffer input_;                  // what the next projection reads
+  std::unique_ptr<ExpertBuffers> experts_;  // null where there are none
   std::vector<ActivationBuffer> own_inputs_;  // [members] the same, each member's own, where a step has few rows
   AlignedBuffer logits_;                      // f32 [logit rows, vocabulary]
   std::vector<AlignedBuffer> scratch_;        // [members]

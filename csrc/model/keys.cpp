@@ -44,8 +44,8 @@ std::size_t Keys::size_or(std::string_view key, std::size_t fallback) const {
 }
 
 std::size_t Keys::size_or_none(std::string_view key) const {
-  const auto value = whole_number(key);
-  return value.value_or(0) == 0 ? 0 : checked(key, *value);
+  const std::uint64_t value = whole_number(key).value_or(0);
+  return value == 0 ? 0 : checked(key, value);
 }
 
 double Keys::number_or(std::string_view key, double fallback) const {
@@ -79,9 +79,7 @@ std::optional<std::vector<bool>> Keys::booleans(std::string_view key, std::size_
     throw gguf::MalformedFile("key '" + name(key) + "' has " + std::to_string(truths.size()) + " entries for " +
                               std::to_string(layers) + " layers");
   }
-  std::vector<bool> result;
-  for (const std::int64_t truth : truths) result.push_back(truth != 0);
-  return result;
+  return std::vector<bool>(truths.begin(), truths.end());
 }
 
 std::size_t Keys::checked(std::string_view key, std::uint64_t value) const {

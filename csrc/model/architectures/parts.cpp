@@ -60,7 +60,8 @@ void describe_gemma(const Keys& keys, HyperParameters& h) {
 }
 
 float scale_by_heads(const HyperParameters& h) {
-  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(h.embedding / h.heads)));
+  const std::size_t width = h.embedding / h.heads;
+  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(width)));
 }
 
 }  // namespace engine::model

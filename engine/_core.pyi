@@ -441,6 +441,14 @@ class kernels:  # noqa: N801  a submodule
     def quantize_kv(table: str, x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint16]]:
         """Keys or values as q8_0: (codes, f16 scales), a scale for 32."""
     @staticmethod
+    def gelu_multiply(
+        table: str, gate: npt.NDArray[np.float32], up: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]: ...
+    @staticmethod
+    def soft_cap(table: str, x: npt.NDArray[np.float32], cap: float) -> npt.NDArray[np.float32]: ...
+    @staticmethod
+    def softmax(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+    @staticmethod
     def attend(
         table: str,
         kv_cache: str,
@@ -449,9 +457,12 @@ class kernels:  # noqa: N801  a submodule
         values: npt.NDArray[np.float32],
         visible: Sequence[int],
         scale: float,
+        soft_cap: float = 0.0,
+        hidden: Sequence[int] = (),
     ) -> tuple[npt.NDArray[np.float32], list[float], list[float]]:
         """Queries [n, head_dim], each of which sees the first ``visible`` (1 to 64, ascending) of 64 keys and values
-        [64, head_dim], stored as ``kv_cache`` says. Returns (weighted sums [n, head_dim], maxima, denominators)."""
+        [64, head_dim], stored as ``kv_cache`` says, but for the first ``hidden`` (ascending; empty: none). Scores are
+        bounded by ``soft_cap`` unless it is 0. Returns (weighted sums [n, head_dim], maxima, denominators)."""
     @staticmethod
     def quantize_rows(
         table: str,

@@ -46,7 +46,7 @@ class FileMemory:
             return
 
 
-def file_identity(path: Path) -> str:
-    """Device, inode, size and modification time: changes when the file does. Raises OSError."""
-    status = path.stat()
-    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+def file_identity(*paths: Path) -> str:
+    """Device, inode, size and modification time of each: changes when any of the files does. Raises OSError."""
+    statuses = [path.stat() for path in paths]
+    return "+".join(f"{each.st_dev}:{each.st_ino}:{each.st_size}:{each.st_mtime_ns}" for each in statuses)

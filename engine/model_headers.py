@@ -108,7 +108,7 @@ class ModelHeaders:
 def _identity(model: ModelFile) -> str:
     """Empty where a file is missing or cannot be looked at."""
     try:
-        return "+".join(file_identity(part) for part in model.parts)
+        return file_identity(*model.parts)
     except OSError:
         return ""
 

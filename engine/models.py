@@ -43,8 +43,8 @@ class ModelRegistry:
             OutOfMemoryBudget: no room to map it.
         """
         try:
-            path = self.find(name_or_path).path
-            identity = file_identity(path)
+            model = self.find(name_or_path)
+            path, identity = model.path, file_identity(*model.parts)
             with self._open_lock:
                 known_identity, artifact = self._open.get(path, ("", None))
                 if artifact is None or known_identity != identity:

@@ -16,7 +16,7 @@ from pathlib import Path
 from engine.catalogue import entry_of_file
 from engine.hub.partial_file import partial_files, target_of
 from engine.hub.reference import DIRECTORY, HubReference, is_reference, name_of
-from engine.split_files import is_later_part, parts_of, split_file
+from engine.split_files import is_later_part, part_paths, parts_of, split_file
 from protocol.descriptions import ModelSource
 from protocol.errors import AmbiguousModel
 
@@ -32,7 +32,7 @@ class ModelFile:
     @property
     def parts(self) -> tuple[Path, ...]:
         """All files that it should have, the first one first."""
-        return tuple(self.path.with_name(name) for name in parts_of(self.path.name))
+        return part_paths(self.path)
 
     @property
     def missing(self) -> tuple[Path, ...]:
@@ -76,7 +76,8 @@ class ModelsDirectory:
         entry = entry_of_file(path.name)
         if entry is not None:
             return ModelFile(entry.name, path, "catalogue")
-        return ModelFile(path.stem, path, "file")
+        part = split_file(path.name)
+        return ModelFile(path.stem if part is None else part.stem, path, "file")
 
     def find(self, name: str, among: Iterable[ModelFile] | None = None) -> ModelFile | None:
         """The model of that name, in any case: its own, a short one if no other has it, or its repository's if that has

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 _PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.gguf)", re.IGNORECASE | re.DOTALL)
 
@@ -38,6 +39,11 @@ def parts_of(name: str) -> tuple[str, ...]:
     """The names of all files of a model, of which ``name`` is one; the first stands for the model."""
     part = split_file(name)
     return (name,) if part is None else part.names
+
+
+def part_paths(path: Path) -> tuple[Path, ...]:
+    """The same as paths, whether or not they exist."""
+    return tuple(path.with_name(name) for name in parts_of(path.name))
 
 
 def is_later_part(name: str) -> bool:

@@ -137,11 +137,11 @@ def test_another_backend_takes_other_memory(tmp_path: Path, models: Path) -> Non
 def test_a_split_model_is_one_line(tmp_path: Path, models: Path) -> None:
     first = write_tiny_model(models / "big-00001-of-00002.gguf")
     second = write_tiny_model(models / "big-00002-of-00002.gguf", n_layer=1)
-    big = listed(tmp_path)["big-00001-of-00002"]
+    big = listed(tmp_path)["big"]
     assert (big.files, big.size_bytes) == (2, first.stat().st_size + second.stat().st_size)
     assert len(listed(tmp_path)) == 2
     second.unlink()
-    assert listed(tmp_path)["big-00001-of-00002"].reason == "broken: big-00002-of-00002.gguf is missing"
+    assert listed(tmp_path)["big"].reason == "broken: big-00002-of-00002.gguf is missing"
 
 
 def test_what_is_on_its_way_says_how_far_it_has_come(tmp_path: Path, models: Path) -> None:

@@ -222,13 +222,15 @@ class TextEvaluation:
 
 @final
 class SequenceEvents:
-    """What one sequence did since the last drain."""
+    """What one choice of a sequence did since the last drain."""
 
     sequence_id: int
+    choice: int
     prefill_start_ns: int | None  # steady clock; set once
     cached_prompt_tokens: int | None  # with the start: how many were found in the prefix cache
     token_ids: list[int]
     token_times_ns: list[int]  # steady clock, when each token was ready
+    logprobs: list[tuple[float, list[tuple[int, float]]]]  # of each token, if asked for; (token, of it) the likeliest
     text: str  # text that has become certain
     stop_reason: str | None  # eos, stop_string, max_tokens, context_full, cancelled, error
     error: str  # with stop_reason "error"
@@ -260,13 +262,9 @@ class RunLoop:
         prefill_chunk: int,
         context_length: int,
         max_tokens: int,
-        temperature: float,
-        top_k: int,
-        top_p: float,
-        min_p: float,
-        repeat_penalty: float,
-        repeat_last_n: int,
-        seed: int,
+        sampling: SamplingOptions = ...,
+        logprobs: int | None = None,
+        choices: int = 1,
         eos_token_ids: Sequence[int],
         stop_strings: Sequence[str],
         vocabulary: Vocabulary,
@@ -284,7 +282,9 @@ class RunLoop:
         most ``prefill_beside_decode`` tokens of all prompts. With
         ``prefix_cache`` it begins behind the longest run of whole blocks that earlier ones of the model and KV cache
         type left, and leaves its own unless it ends with "error"; no bit of the result depends on it. With ``op_times``
-        its end tells what its computing time went to.
+        its end tells what its computing time went to. With ``logprobs`` every token comes with its log probability and
+        those of so many of the likeliest. Behind its prompt the sequence parts into ``choices`` that each have draws,
+        events and an end of their own; what is done to the sequence is done to all of them.
 
         Raises ValueError (a prompt, KV cache type, sampling option or stop string that cannot be; prefill_chunk beyond
         65536),
@@ -337,20 +337,49 @@ class StopMatcher:
     def matched(self) -> bool: ...
     def finish(self) -> str: ...
 
-def sample(
-    logits: Sequence[float],
-    history: Sequence[int],
-    position: int,
-    *,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
-    repeat_penalty: float = 1.0,
-    repeat_last_n: int = 64,
-    seed: int = 0,
-) -> int:
-    """One draw, as the run loop makes it for a token at this position. Raises ValueError."""
+@final
+class SamplingOptions:
+    """What samplers do, in which order. ``dry_breakers`` are token ids, ``logit_bias`` biases by token id.
+
+    Raises ValueError for an unknown sampler. What is out of range, or cannot be together, is refused where it is used.
+    """
+
+    def __init__(
+        self,
+        *,
+        order: Sequence[str] = ("temperature",),
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        typical_p: float = 1.0,
+        repeat_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        repeat_last_n: int = 64,
+        dry_multiplier: float = 0.0,
+        dry_base: float = 1.75,
+        dry_allowed_length: int = 2,
+        dry_last_n: int = 65536,
+        dry_breakers: Sequence[int] = (),
+        xtc_probability: float = 0.0,
+        xtc_threshold: float = 0.1,
+        mirostat_tau: float = 0.0,
+        mirostat_eta: float = 0.1,
+        logit_bias: Mapping[int, float] = ...,
+        seed: int = 0,
+    ) -> None: ...
+
+@final
+class SamplingRun:
+    """The draws of one choice of a sequence, as the run loop makes them."""
+
+    def __init__(self, options: SamplingOptions, choice: int = 0) -> None: ...
+    def sample(self, logits: Sequence[float], history: Sequence[int], position: int) -> int:
+        """The token drawn for this position. Raises ValueError."""
+    @property
+    def mirostat_bound(self) -> float:
+        """In bits: the most that the next token may surprise."""
 
 def architectures() -> list[str]:
     """Values of general.architecture that Model.load takes."""

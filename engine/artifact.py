@@ -45,6 +45,7 @@ class ModelFacts:
     macs_per_prompt_token: int
     """Multiply-accumulates of the layers' matrices."""
     macs_of_head: int
+    vocab_size: int
     eos_token_ids: tuple[int, ...]
     requantized_from: tuple[str, ...] = ()
     """Quantized types in the file that the quantization asked for quantizes again; sorted."""
@@ -223,6 +224,7 @@ class ModelArtifact:
             logits_row_bytes=self.logits_row_bytes,
             macs_per_prompt_token=self.macs_per_prompt_token,
             macs_of_head=self.macs_of_head,
+            vocab_size=len(self.tokenizer),
             eos_token_ids=self.tokenizer.eos_token_ids,
             requantized_from=self._requantized_from(quantization),
         )

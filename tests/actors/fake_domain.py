@@ -34,6 +34,7 @@ from protocol.plan import (
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
 from protocol.requests import PullModel, Quantize, RecordQuestion, RemoveModel
+from protocol.sampling import PlanSampling
 
 
 def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> ExecutionPlan:
@@ -60,7 +61,9 @@ def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> Exec
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         priority=execution.priority,
         prompt_format="raw",
-        sampling=execution.sampling,
+        sampling=PlanSampling(**dict(execution.sampling), dry_breaker_token_ids=()),
+        logprobs=int(execution.logprobs) if execution.logprobs is not None else None,
+        n=execution.n,
         limits=execution.limits,
         stop=PlanStop(eos_token_ids=(2,)),
         energy_source=energy_source,

@@ -44,7 +44,7 @@ from actors.messages import (
 )
 from actors.metrics_report import Present, report_metrics
 from actors.observers import Observers
-from actors.ports import OperationRequest, Outside, Prepared
+from actors.ports import Outside, Prepared
 from actors.questions import Question, Questions
 from actors.status import report_status
 from engine.machine import memory_peak_mb
@@ -59,12 +59,9 @@ from protocol.errors import (
 from protocol.live_energy import PowerReport
 from protocol.record import StopReason
 from protocol.requests import (
-    Calibrate,
     Cancel,
     Energy,
-    Evaluate,
     Metrics,
-    Quantize,
     Replay,
     Run,
     Shutdown,
@@ -106,22 +103,18 @@ class ControlPlane(Actor):
         self._executions = Executions()
         self._observers = Observers()
         self._workers = trio.CapacityLimiter(limits.workers)
-        self._questions = Questions(outside.domain, self._workers, limits, self._mail.reply, self._executions.disturb)
+        self._questions = Questions(outside.domain, self._workers, limits, self._mail.reply, self._executions)
         self._live_power = LivePower(energy_sampler, outside.energy, self._executions, self._observers, self._mail)
         self._jobs = Jobs(self._on_job_ended, self._faults.tell)
         self._deadlines = Deadlines()
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
         self._drain = trio.CancelScope()
-        self._progress = ExecutionProgress(
-            self._executions,
-            Around(
-                *(energy_sampler, recorder, self._mail, self._observers, outside),
-                *(self._questions, self._live_power, self._totals),
-            ),
-            self._withdraw_soon,
-            self._on_concluded,
+        around = Around(
+            *(energy_sampler, recorder, self._mail, self._observers, outside),
+            *(self._questions, self._live_power, self._totals),
         )
+        self._progress = ExecutionProgress(self._executions, around, self._withdraw_soon, self._on_concluded)
         self._began_ns = time.monotonic_ns()
 
     def start_tasks(self) -> None:
@@ -182,12 +175,10 @@ class ControlPlane(Actor):
         else:
             self._jobs.begin(self.nursery, request.connection_id, request_id, work)
 
-    async def _answer(self, connection_id: int, message: Question | OperationRequest | Energy) -> None:
+    async def _answer(self, connection_id: int, message: Question | Energy) -> None:
         match message:
             case Energy():
                 await self._mail.reply(connection_id, await self._live_power.answer(message))
-            case Quantize() | Evaluate() | Calibrate():
-                await self._questions.operate(connection_id, message)
             case _:
                 await self._questions.answer(connection_id, message)
 

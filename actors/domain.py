@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import assert_never
 
-from actors.ports import OperationRequest, Prepared, ReportProgress
+from actors.ports import OperationRequest, Prepared
 from engine.cpu_backend import CpuBackend
 from engine.energy.calibrating import EnergyCalibrating
 from engine.energy.ladder import EnergyLadder
 from engine.evaluation import Evaluation
 from engine.file_quantization import FileQuantization
 from engine.model_description import describe_model
+from engine.model_headers import ModelHeaders
+from engine.model_list import list_models
+from engine.model_pull import ModelPull
+from engine.model_removal import ModelRemoval
 from engine.operation import Operation
 from engine.planner import Planner
 from engine.planning import capabilities, choose_backend, estimate
@@ -20,12 +24,12 @@ from engine.prompt import prepare_prompt
 from engine.record_answers import answer_about_records, predict_from
 from engine.records import Records
 from engine.weights_cache import CacheEntry, WeightsCache
-from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription
+from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelRemoved
 from protocol.descriptions import CachedWeightsEntry, ModelSummary
 from protocol.errors import CacheUnavailable, RecordStoreUnavailable, RecordStoreUnusable
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
-from protocol.requests import Calibrate, Evaluate, Quantize, RecordQuestion
+from protocol.requests import Calibrate, Evaluate, PullModel, Quantize, RecordQuestion, RemoveModel
 
 
 class EngineDomain:
@@ -40,6 +44,8 @@ class EngineDomain:
         """The executor's of the moment."""
         self._records = records
         self._energy = energy
+        self._best_backend = choose_backend(None, planner.machine)
+        self._headers = ModelHeaders(planner.config, self._best_backend)
 
     @property
     def cpu_model(self) -> str:
@@ -72,10 +78,10 @@ class EngineDomain:
         return answer_about_records(question, self._records.store)
 
     def models(self) -> tuple[ModelSummary, ...]:
-        return self._registry.summaries()
+        return list_models(self._registry.directory, self._headers)
 
     def describe(self, model: str, request_id: int) -> ModelDescription:
-        return describe_model(self._registry.resolve(model), choose_backend(None, self._machine), request_id)
+        return describe_model(self._registry.resolve(model), self._best_backend, request_id)
 
     def cached(self, request_id: int) -> CachedWeightsList:
         with self._typed_cache_errors():
@@ -113,8 +119,22 @@ class EngineDomain:
             case _:
                 assert_never(request)
 
-    def pull(self, model: str, progress: ReportProgress) -> None:
-        self._registry.pull(model, progress)
+    def pull(self, request: PullModel) -> Operation[EngineMessage]:
+        return ModelPull(request, self._registry, self._best_backend)
+
+    def remove_model(self, request: RemoveModel, in_use: frozenset[str]) -> ModelRemoved:
+        with self._typed_cache_errors():
+            removal = ModelRemoval(request.model, self._registry, self._cache, self.backend.has_loaded, in_use)
+        if not request.dry_run:
+            removal.carry_out()
+        return ModelRemoved(
+            request_id=request.request_id,
+            name=removal.model.name,
+            paths=tuple(map(str, removal.files)),
+            freed_bytes=removal.freed_bytes,
+            derived=tuple(map(_told, removal.derived)),
+            dry_run=request.dry_run,
+        )
 
     def tokenize(
         self, model: str, text: str, *, add_special: bool, parse_special: bool

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from actors.choice import Choice
 from actors.messages import BeginRecord, ReadEnergy, Started
 from actors.policies.candidate import Candidate, Cost, candidate_of
 from engine.backend import BackendStopReason, ComputeTime, SequenceEvents
@@ -46,9 +47,7 @@ class Execution:
     cached_prompt_tokens: int | None = None
     kernel_path: str = NO_KERNEL
     weights: WeightsReport = NO_WEIGHTS
-    token_ids: list[int] = field(default_factory=list)
-    token_times_ns: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    choices: tuple[Choice, ...] = field(init=False)
     energy_start: EnergyReading | None = None
     energy_end: EnergyReading | None = None
     compute_time: ComputeTime | None = None
@@ -57,11 +56,14 @@ class Execution:
     stop_asked: StopReason | None = None
     """Why it was told to stop; a stop reason of its own that came first still wins."""
     stop_reason: StopReason | None = None
+    """Once every choice has ended: the first one's, or ``error`` where any failed."""
     failure: Failed | None = None
     """What the client hears in place of the record, where ``stop_reason`` is ``error``."""
-    logits_digest: str = ""
     error: str = ""
     """What went wrong, where ``stop_reason`` is ``error``."""
+
+    def __post_init__(self) -> None:
+        self.choices = tuple(map(Choice, range(self.plan.n)))
 
     def candidate(self, watts: float | None) -> Candidate:
         """What the scheduler decides on; ``watts`` is what the machine drew lately while it computed."""
@@ -120,27 +122,43 @@ class Execution:
         if events.prefill_start_ns is not None:
             self.prefill_start_ns = events.prefill_start_ns
             self.cached_prompt_tokens = events.cached_prompt_tokens
-        self.token_ids += events.token_ids
-        self.token_times_ns += events.token_times_ns
-        if events.text:
-            self.texts.append(events.text)
+        if events.choice is not None:
+            self.choices[events.choice].advance(events, self.plan)
         if events.stop_reason is not None:
-            self.logits_digest = events.logits_digest
-            self.error = events.error
-            self.compute_time = events.compute_time
-            self.end(events.stop_reason)
-        if not (events.token_ids or events.text):
+            self.error = self.error or events.error
+            self._add_compute_time(events.compute_time)
+            self.end(events.stop_reason, events.choice)
+        if events.choice is None or not (events.token_ids or events.text):
             return None
         return Tokens(
             request_id=self.request_id,
             execution_id=self.execution_id,
+            choice=events.choice,
             token_ids=events.token_ids,
             text=events.text,
+            logprobs=events.logprobs,
         )
 
-    def end(self, reason: BackendStopReason) -> None:
-        """``cancelled`` stands for whatever the stop was asked for."""
-        self.stop_reason = self.stop_asked or reason if reason == "cancelled" else reason
+    def end(self, reason: BackendStopReason, choice: int | None = None) -> None:
+        """End one choice, or all that have not ended. ``cancelled`` stands for whatever the stop was asked for."""
+        given: StopReason = self.stop_asked or reason if reason == "cancelled" else reason
+        for each in self.choices if choice is None else (self.choices[choice],):
+            each.stop_reason = each.stop_reason or given
+        reasons = [each.stop_reason for each in self.choices]
+        if None not in reasons:
+            self.stop_reason = "error" if "error" in reasons else reasons[0]
+
+    def _add_compute_time(self, more: ComputeTime | None) -> None:
+        self.compute_time = more if self.compute_time is None else self.compute_time.beside(more)
+
+    @property
+    def tokens_total(self) -> int:
+        return sum(len(choice.token_ids) for choice in self.choices)
+
+    @property
+    def token_times_ns(self) -> tuple[tuple[int, ...], ...]:
+        """When each token of each choice was ready."""
+        return tuple(tuple(choice.token_times_ns) for choice in self.choices)
 
     def status(self) -> ExecutionStatus:
         return ExecutionStatus(
@@ -148,7 +166,7 @@ class Execution:
             model=self.plan.model_ref.name,
             state=self.state,
             prompt_tokens=len(self.prompt_token_ids),
-            tokens_total=len(self.token_ids),
+            tokens_total=self.tokens_total,
         )
 
     @property
@@ -159,9 +177,8 @@ class Execution:
     @property
     def active_ns(self) -> tuple[int, int] | None:
         """From its first prefill step to its last token; ``None`` where there is none."""
-        if self.prefill_start_ns is None or not self.token_times_ns:
-            return None
-        return self.prefill_start_ns, self.token_times_ns[-1]
+        ends = [times[-1] for times in self.token_times_ns if times]
+        return None if self.prefill_start_ns is None or not ends else (self.prefill_start_ns, max(ends))
 
     @property
     def deadline_ns(self) -> int | None:
@@ -182,7 +199,7 @@ class Execution:
 
     def fail(self, error: EngineError) -> None:
         """It ended before it computed anything, and its client hears this error."""
-        self.stop_reason = "error"
+        self.end("error")
         self.error = error.message
         self.failure = failed(self.request_id, error)
 
@@ -196,18 +213,17 @@ class Execution:
         """Raises ValueError before the execution has ended."""
         if self.stop_reason is None:
             raise ValueError(f"{self.execution_id} has not ended")
+        first, *others = (choice.record(self.plan) for choice in self.choices)
         return ExecutionRecord(
+            **{**dict(first), "stop_reason": self.stop_reason},
+            other_choices=tuple(others),
             execution_id=self.execution_id,
             engine_version=ENGINE_VERSION,
             hardware=Hardware(cpu_model=cpu_model, kernel_path=self.kernel_path, threads=self.plan.threads),
             weights=self.weights,
             plan=self.plan,
             plan_fingerprint=self.plan.fingerprint,
-            result="".join(self.texts),
-            token_ids=tuple(self.token_ids),
             prompt_token_ids=self.prompt_token_ids,
-            logits_digest=self.logits_digest,
-            stop_reason=self.stop_reason,
             error=self.error,
             metrics=compute_metrics(
                 self._timeline(),
@@ -218,6 +234,7 @@ class Execution:
         )
 
     def _timeline(self) -> Timeline:
+        first, *others = self.token_times_ns
         return Timeline(
             received_ns=self.received_ns,
             prompt_tokens=len(self.prompt_token_ids),
@@ -227,7 +244,8 @@ class Execution:
             load_end_ns=self.load_end_ns,
             prefill_start_ns=self.prefill_start_ns,
             cached_prompt_tokens=self.cached_prompt_tokens,
-            token_times_ns=tuple(self.token_times_ns),
+            token_times_ns=first,
+            other_times_ns=tuple(others),
         )
 
 

@@ -147,9 +147,9 @@ class ExecutionProgress:
             if tokens is not None:
                 replies.append(Addressed(connection_id=execution.connection_id, message=tokens))
                 if self._around.observers.present:
-                    made = TokensEvent(tokens_total=len(execution.token_ids))
+                    made = TokensEvent(tokens_total=execution.tokens_total)
                     replies += self._around.observers.tell_of(execution, made)
-            if advance.events.stop_reason is not None:
+            if advance.events.stop_reason is not None and execution.stop_reason is not None:
                 ended.append(execution)
         await self._around.mail.deliver(replies)
         for execution in ended:
@@ -173,7 +173,7 @@ class ExecutionProgress:
         energy = with_active_interval(report, start, end, execution.active_ns)
         record = execution.record(self._around.outside.domain.cpu_model, energy, memory_peak_mb())
         self._ended[execution.execution_id] = record
-        self._around.totals.add(record, execution.token_times_ns)
+        self._around.totals.add(record, *execution.token_times_ns)
         self._around.recorder.put_nowait(FinishRecord(record=record))
 
     async def _on_recorded(self, execution: Execution, event: Recorded) -> None:

@@ -29,6 +29,11 @@ class Executions:
     def remove(self, execution: Execution) -> None:
         del self._by_id[execution.execution_id]
 
+    @property
+    def model_paths(self) -> frozenset[str]:
+        """Of the models that they need."""
+        return frozenset(execution.plan.model_ref.path for execution in self)
+
     def disturb(self) -> None:
         """Something of this engine that is no execution keeps the machine busy beside what runs."""
         for execution in self:

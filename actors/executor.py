@@ -87,6 +87,8 @@ class Executor(RestartableActor):
         self._sequence_ids = count(1)
         self._sequences: dict[str, int] = {}
         self._executions: dict[int, str] = {}
+        self._open_choices: dict[int, int] = {}
+        """By sequence: how many have not ended."""
         self._slots: set[str] = set()
         """Executions whose slot the scheduler awaits."""
         self._untold: dict[str, None] = {}
@@ -128,10 +130,12 @@ class Executor(RestartableActor):
         self._loading.clear()
         self._sequences.clear()
         self._executions.clear()
+        self._open_choices.clear()
 
     async def _end_lost(self) -> None:
         """End what was with the backend that failed."""
-        events = SequenceEvents(sequence_id=0, stop_reason="error", error=f"the backend failed: {self._failure}")
+        error = f"the backend failed: {self._failure}"
+        events = SequenceEvents(sequence_id=0, choice=None, stop_reason="error", error=error)
         untold = [one for one in self._untold if one in self._lost]
         if untold:
             await self._control_plane.put(
@@ -261,6 +265,7 @@ class Executor(RestartableActor):
             return
         self._sequences[request.execution_id] = sequence_id
         self._executions[sequence_id] = request.execution_id
+        self._open_choices[sequence_id] = request.plan.n
         await self._control_plane.put(started)
 
     async def _fail(self, execution_id: str, error: EngineError) -> None:
@@ -300,12 +305,22 @@ class Executor(RestartableActor):
                     )
                 )
             )
-            ended = [self._executions.pop(events.sequence_id) for events in drained if events.stop_reason is not None]
+            ended = [self._executions.pop(events.sequence_id) for events in drained if self._ends_sequence(events)]
             for execution_id in ended:
                 del self._untold[execution_id]
                 del self._sequences[execution_id]
             for execution_id in ended:
                 await self._free(execution_id)
+
+    def _ends_sequence(self, events: SequenceEvents) -> bool:
+        """Whether its last choice has ended with them."""
+        if events.stop_reason is None:
+            return False
+        self._open_choices[events.sequence_id] -= 1
+        if self._open_choices[events.sequence_id]:
+            return False
+        del self._open_choices[events.sequence_id]
+        return True
 
     async def _free(self, execution_id: str) -> None:
         await self._scheduler.put(SlotFreed(execution_id=execution_id))

@@ -132,7 +132,7 @@ class LivePower:
             reason = _NO_STEP
         if execution.disturbed:
             share, reason = None, _DISTURBED
-        tokens = len(execution.token_ids)
+        tokens = execution.tokens_total
         return EnergySoFar(
             tokens_total=tokens,
             energy=energy,

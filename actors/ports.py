@@ -11,18 +11,14 @@ from actors.faults import Faults
 from engine.backend import BackendStatistics
 from engine.energy.source import EnergyReading
 from engine.operation import Operation
-from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription
+from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelRemoved
 from protocol.descriptions import ModelSummary, PlanEstimate
 from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
 from protocol.plan import EnergySource, ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
-from protocol.requests import Calibrate, Evaluate, Quantize, RecordQuestion
-
-ReportProgress = Callable[[str, int, int | None], None]
-"""(stage, done, total). May raise to stop the work."""
-
+from protocol.requests import Calibrate, Evaluate, PullModel, Quantize, RecordQuestion, RemoveModel
 
 OperationRequest = Quantize | Evaluate | Calibrate
 """What keeps every CPU busy for long, or must be alone with them."""
@@ -77,7 +73,11 @@ class Domain(Protocol):
     def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
         """Returns at once; the operation's result is the last answer."""
 
-    def pull(self, model: str, progress: ReportProgress) -> None: ...
+    def pull(self, request: PullModel) -> Operation[EngineMessage]:
+        """As :meth:`operation`, but that its end may wait for the network."""
+
+    def remove_model(self, request: RemoveModel, in_use: frozenset[str]) -> ModelRemoved:
+        """``in_use``: paths of models that executions need."""
 
     def tokenize(
         self, model: str, text: str, *, add_special: bool, parse_special: bool

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import assert_never
 
 import trio
 
+from actors.executions import Executions
 from actors.limits import Limits
-from actors.operations import carry_out
-from actors.ports import Domain, OperationRequest, ReportProgress
+from actors.operations import Tell, carry_out
+from actors.ports import Domain, OperationRequest
 from protocol.answers import (
     CachedWeightsRemoved,
     CachedWeightsVerified,
@@ -24,22 +26,27 @@ from protocol.answers import (
 from protocol.errors import InvalidRequest
 from protocol.progress import StageProgress
 from protocol.requests import (
+    Calibrate,
     ClearPrefixCache,
     Detokenize,
+    Evaluate,
     ListCached,
     ListModels,
     ModelInfo,
     Plan,
     PullModel,
+    Quantize,
     RecordQuestion,
     RemoveCached,
+    RemoveModel,
     Tokenize,
     VerifyCached,
 )
 from protocol.unpacking import MAX_ARRAY_ELEMENTS
 
 CacheQuestion = ListCached | RemoveCached | VerifyCached | ClearPrefixCache
-Question = Plan | ListModels | ModelInfo | PullModel | Tokenize | Detokenize | CacheQuestion | RecordQuestion
+PlainQuestion = Plan | ListModels | ModelInfo | Tokenize | Detokenize | CacheQuestion | RecordQuestion
+Question = PlainQuestion | PullModel | RemoveModel | OperationRequest
 
 
 class Questions:
@@ -51,14 +58,14 @@ class Questions:
         workers: trio.CapacityLimiter,
         limits: Limits,
         reply: Callable[[int, EngineMessage], Awaitable[None]],
-        disturb: Callable[[], None],
+        executions: Executions,
     ) -> None:
-        """``reply`` takes a connection; ``disturb`` is called when something begins that keeps the machine busy."""
+        """``reply`` takes a connection."""
         self._domain = domain
         self._workers = workers
         self._downloads = trio.CapacityLimiter(limits.downloads)
         self._reply = reply
-        self._disturb = disturb
+        self._executions = executions
         self._operations = trio.Lock()
 
     @property
@@ -69,31 +76,34 @@ class Questions:
     async def answer(self, connection_id: int, question: Question) -> None:
         """Raises EngineError."""
 
-        def report(stage: str, done: int, total: int | None) -> None:
-            trio.from_thread.check_cancelled()
-            progress = Progress(request_id=question.request_id, stage=stage, done=done, total=total)
-            trio.from_thread.run(self._reply, connection_id, progress)
-
-        threads = self._downloads if isinstance(question, PullModel) else self._workers
-        told = await trio.to_thread.run_sync(
-            answer, question, self._domain, report, limiter=threads, abandon_on_cancel=True
-        )
-        await self._reply(connection_id, told)
-
-    async def operate(self, connection_id: int, request: OperationRequest) -> None:
-        """Carry out what keeps the machine busy, one at a time. Raises EngineError."""
-
         async def tell(progress: StageProgress) -> None:
-            await self._reply(connection_id, Progress(request_id=request.request_id, **dict(progress)))
+            await self._reply(connection_id, Progress(request_id=question.request_id, **dict(progress)))
 
-        async with self._operations:
-            self._disturb()
-            told = await carry_out(self._domain.operation(request), tell)
+        match question:
+            case Quantize() | Evaluate() | Calibrate():
+                told = await self._operate(question, tell)
+            case PullModel():
+                # Its thread may wait for the network: nobody waits for the thread.
+                told = await carry_out(self._domain.pull(question), tell, self._downloads, await_end=False)
+            case RemoveModel():
+                needed = self._executions.model_paths
+                told = await self._in_thread(partial(self._domain.remove_model, question, needed))
+            case _:
+                told = await self._in_thread(partial(answer, question, self._domain))
         await self._reply(connection_id, told)
 
+    async def _operate(self, request: OperationRequest, tell: Tell) -> EngineMessage:
+        """Carry out what keeps the machine busy, one at a time."""
+        async with self._operations:
+            self._executions.disturb()
+            return await carry_out(self._domain.operation(request), tell)
 
-def answer(question: Question, domain: Domain, progress: ReportProgress) -> EngineMessage:
-    """The one last reply to a question. Blocking. Raises EngineError, and whatever ``progress`` raises."""
+    async def _in_thread(self, work: Callable[[], EngineMessage]) -> EngineMessage:
+        return await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True)
+
+
+def answer(question: PlainQuestion, domain: Domain) -> EngineMessage:
+    """The one last reply to a question. Blocking. Raises EngineError."""
     request_id = question.request_id
     match question:
         case Plan():
@@ -108,9 +118,6 @@ def answer(question: Question, domain: Domain, progress: ReportProgress) -> Engi
         case ListModels():
             return ModelList(request_id=request_id, models=domain.models())
         case ModelInfo():
-            return domain.describe(question.model, request_id)
-        case PullModel():
-            domain.pull(question.model, progress)
             return domain.describe(question.model, request_id)
         case Tokenize():
             return _tokenize(question, domain)

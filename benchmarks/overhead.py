@@ -125,8 +125,7 @@ class _BareLoop:
         self._loop.submit(
             sequence_id, self._model, self._prompt, threads=plan.threads, spin_us=plan.spin_us,
             prefill_chunk=plan.batch.prefill_chunk, context_length=plan.batch.context_length,
-            max_tokens=plan.limits.max_tokens, temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, repeat_penalty=1.0,
-            repeat_last_n=0, seed=0, eos_token_ids=(), stop_strings=(), vocabulary=self._vocabulary,
+            max_tokens=plan.limits.max_tokens, eos_token_ids=(), stop_strings=(), vocabulary=self._vocabulary,
             flush_ms=3_600_000,
         )  # fmt: skip
 

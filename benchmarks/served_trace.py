@@ -25,9 +25,10 @@ from engine.records import Records
 from engine.weights_cache import WeightsCache
 from protocol.answers import Finished
 from protocol.client import Client
-from protocol.plan import ExecutionPlan, ExecutionRequest, RunRequest, Sampling, SchedulerPolicy, Stop
+from protocol.plan import ExecutionPlan, ExecutionRequest, RunRequest, SchedulerPolicy, Stop
 from protocol.plan import Limits as RunLimits
 from protocol.record import ExecutionRecord
+from protocol.sampling import Sampling
 
 WATTS_A_CPU = 10.0
 """Stands for what nothing here measures: joules are this times the CPU seconds of the whole process."""

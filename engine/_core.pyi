@@ -222,13 +222,15 @@ class TextEvaluation:
 
 @final
 class SequenceEvents:
-    """What one sequence did since the last drain."""
+    """What one choice of a sequence did since the last drain."""
 
     sequence_id: int
+    choice: int
     prefill_start_ns: int | None  # steady clock; set once
     cached_prompt_tokens: int | None  # with the start: how many were found in the prefix cache
     token_ids: list[int]
     token_times_ns: list[int]  # steady clock, when each token was ready
+    logprobs: list[tuple[float, list[tuple[int, float]]]]  # of each token, if asked for; (token, of it) the likeliest
     text: str  # text that has become certain
     stop_reason: str | None  # eos, stop_string, max_tokens, context_full, cancelled, error
     error: str  # with stop_reason "error"
@@ -260,13 +262,9 @@ class RunLoop:
         prefill_chunk: int,
         context_length: int,
         max_tokens: int,
-        temperature: float,
-        top_k: int,
-        top_p: float,
-        min_p: float,
-        repeat_penalty: float,
-        repeat_last_n: int,
-        seed: int,
+        sampling: SamplingOptions = ...,
+        logprobs: int | None = None,
+        choices: int = 1,
         eos_token_ids: Sequence[int],
         stop_strings: Sequence[str],
         vocabulary: Vocabulary,
@@ -284,7 +282,9 @@ class RunLoop:
         most ``prefill_beside_decode`` tokens of all prompts. With
         ``prefix_cache`` it begins behind the longest run of whole blocks that earlier ones of the model and KV cache
         type left, and leaves its own unless it ends with "error"; no bit of the result depends on it. With ``op_times``
-        its end tells what its computing time went to.
+        its end tells what its computing time went to. With ``logprobs`` every token comes with its log probability and
+        those of so many of the likeliest. Behind its prompt the sequence parts into ``choices`` that each have draws,
+        events and an end of their own; what is done to the sequence is done to all of them.
 
         Raises ValueError (a prompt, KV cache type, sampling option or stop string that cannot be; prefill_chunk beyond
         65536),
@@ -337,20 +337,49 @@ class StopMatcher:
     def matched(self) -> bool: ...
     def finish(self) -> str: ...
 
-def sample(
-    logits: Sequence[float],
-    history: Sequence[int],
-    position: int,
-    *,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
-    repeat_penalty: float = 1.0,
-    repeat_last_n: int = 64,
-    seed: int = 0,
-) -> int:
-    """One draw, as the run loop makes it for a token at this position. Raises ValueError."""
+@final
+class SamplingOptions:
+    """What samplers do, in which order. ``dry_breakers`` are token ids, ``logit_bias`` biases by token id.
+
+    Raises ValueError for an unknown sampler. What is out of range, or cannot be together, is refused where it is used.
+    """
+
+    def __init__(
+        self,
+        *,
+        order: Sequence[str] = ("temperature",),
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        typical_p: float = 1.0,
+        repeat_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        repeat_last_n: int = 64,
+        dry_multiplier: float = 0.0,
+        dry_base: float = 1.75,
+        dry_allowed_length: int = 2,
+        dry_last_n: int = 65536,
+        dry_breakers: Sequence[int] = (),
+        xtc_probability: float = 0.0,
+        xtc_threshold: float = 0.1,
+        mirostat_tau: float = 0.0,
+        mirostat_eta: float = 0.1,
+        logit_bias: Mapping[int, float] = ...,
+        seed: int = 0,
+    ) -> None: ...
+
+@final
+class SamplingRun:
+    """The draws of one choice of a sequence, as the run loop makes them."""
+
+    def __init__(self, options: SamplingOptions, choice: int = 0) -> None: ...
+    def sample(self, logits: Sequence[float], history: Sequence[int], position: int) -> int:
+        """The token drawn for this position. Raises ValueError."""
+    @property
+    def mirostat_bound(self) -> float:
+        """In bits: the most that the next token may surprise."""
 
 def architectures() -> list[str]:
     """Values of general.architecture that Model.load takes."""
@@ -441,6 +470,14 @@ class kernels:  # noqa: N801  a submodule
     def quantize_kv(table: str, x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint16]]:
         """Keys or values as q8_0: (codes, f16 scales), a scale for 32."""
     @staticmethod
+    def gelu_multiply(
+        table: str, gate: npt.NDArray[np.float32], up: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]: ...
+    @staticmethod
+    def soft_cap(table: str, x: npt.NDArray[np.float32], cap: float) -> npt.NDArray[np.float32]: ...
+    @staticmethod
+    def softmax(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+    @staticmethod
     def attend(
         table: str,
         kv_cache: str,
@@ -449,9 +486,12 @@ class kernels:  # noqa: N801  a submodule
         values: npt.NDArray[np.float32],
         visible: Sequence[int],
         scale: float,
+        soft_cap: float = 0.0,
+        hidden: Sequence[int] = (),
     ) -> tuple[npt.NDArray[np.float32], list[float], list[float]]:
         """Queries [n, head_dim], each of which sees the first ``visible`` (1 to 64, ascending) of 64 keys and values
-        [64, head_dim], stored as ``kv_cache`` says. Returns (weighted sums [n, head_dim], maxima, denominators)."""
+        [64, head_dim], stored as ``kv_cache`` says, but for the first ``hidden`` (ascending; empty: none). Scores are
+        bounded by ``soft_cap`` unless it is 0. Returns (weighted sums [n, head_dim], maxima, denominators)."""
     @staticmethod
     def quantize_rows(
         table: str,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from engine import _core
 from engine.content_hash import ContentHashes
 from engine.metadata import Metadata
 from engine.quantization_errors import quantization_errors
+from engine.split_files import part_paths
 from engine.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, UnsupportedModel
 from protocol.plan import KvCacheType, ModelRef, Quantization
@@ -43,6 +45,7 @@ class ModelFacts:
     macs_per_prompt_token: int
     """Multiply-accumulates of the layers' matrices."""
     macs_of_head: int
+    vocab_size: int
     eos_token_ids: tuple[int, ...]
     requantized_from: tuple[str, ...] = ()
     """Quantized types in the file that the quantization asked for quantizes again; sorted."""
@@ -76,7 +79,7 @@ class ModelArtifact:
     @property
     def content_hash(self) -> str:
         """Blocking, and long for a file never hashed before. Raises OSError."""
-        return self._hashes.of(self.path)
+        return self._hashes.of(*part_paths(self.path))
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -104,7 +107,7 @@ class ModelArtifact:
     def weights_bytes(self, quantization: Quantization = "native") -> Mapping[str, int]:
         """Memory of the loaded weights, by kernel table. Raises InvalidModel, UnsupportedModel."""
         types = self.derived(quantization).tensor_types
-        with self._derived_lock:
+        with self._derived_lock, self._shape_errors():
             if quantization not in self._weights_bytes:
                 self._weights_bytes[quantization] = {
                     table: _core.weights_bytes(self.gguf, table, types) for table in _core.kernel_tables()
@@ -124,8 +127,15 @@ class ModelArtifact:
 
     @cached_property
     def macs_per_prompt_token(self) -> int:
-        """Multiply-accumulates of the layers' matrices; the head is multiplied for the last token alone."""
-        return sum(math.prod(t.shape) for t in self.tensors if t.name.startswith("blk.") and len(t.shape) == 2)
+        """Multiply-accumulates of the layers' matrices, of experts those that a token uses; the head is multiplied for
+        the last token alone. Raises InvalidModel.
+        """
+        matrices = [t.shape for t in self.tensors if t.name.startswith("blk.") and len(t.shape) > 1]
+        return sum(math.prod(shape[-2:]) * (1 if len(shape) == 2 else self._experts_used) for shape in matrices)
+
+    @property
+    def _experts_used(self) -> int:
+        return self.metadata.positive(f"{self.architecture}.expert_used_count")
 
     @cached_property
     def macs_of_head(self) -> int:
@@ -173,8 +183,13 @@ class ModelArtifact:
     @property
     def activation_row_bytes(self) -> int:
         """Bytes of a step's buffers for one of its rows. Raises InvalidModel, UnsupportedModel."""
-        try:
+        with self._shape_errors():
             return _core.activation_row_bytes(self.gguf)
+
+    @contextmanager
+    def _shape_errors(self) -> Iterator[None]:
+        try:
+            yield
         except _core.GgufError as error:
             raise InvalidModel(f"{self.name}: {error}", model=self.name) from error
         except _core.UnsupportedModelError as error:
@@ -209,6 +224,7 @@ class ModelArtifact:
             logits_row_bytes=self.logits_row_bytes,
             macs_per_prompt_token=self.macs_per_prompt_token,
             macs_of_head=self.macs_of_head,
+            vocab_size=len(self.tokenizer),
             eos_token_ids=self.tokenizer.eos_token_ids,
             requantized_from=self._requantized_from(quantization),
         )

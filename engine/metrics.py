@@ -27,6 +27,8 @@ class Timeline:
     prefill_start_ns: int | None = None
     cached_prompt_tokens: int | None = None
     token_times_ns: tuple[int, ...] = ()
+    other_times_ns: tuple[tuple[int, ...], ...] = ()
+    """Of the tokens of the other choices, where there are any."""
 
 
 def compute_metrics(
@@ -39,14 +41,15 @@ def compute_metrics(
 
     ``operation_ns``: by every operation of :class:`protocol.metrics.OperationTimes`, where it was measured.
     """
-    times = timeline.token_times_ns
+    choices = (timeline.token_times_ns, *timeline.other_times_ns)
+    times = sorted(time_ns for choice in choices for time_ns in choice)
     first, last = (times[0], times[-1]) if times else (None, None)
     latency_ms = _between_ms(timeline.prefill_start_ns, last)
     prefill_ms = _between_ms(timeline.prefill_start_ns, first)
     tokens_per_sec = _rate(len(times), latency_ms)
     joules = energy.attributed_j
     watts = _rate(joules, latency_ms)
-    gaps = [(after - before) / 1e6 for before, after in pairwise(times)]
+    gaps = [(after - before) / 1e6 for choice in choices for before, after in pairwise(choice)]
     return Metrics(
         tokens_total=len(times),
         prompt_tokens=timeline.prompt_tokens,

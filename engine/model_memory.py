@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
@@ -143,6 +144,11 @@ class ModelMemory:
                 _free(evicted)
                 del evicted
             self._loop.trim()
+
+    def has(self, path: Path) -> bool:
+        """Whether weights of the model at ``path`` are here, in use or not."""
+        with self._lock:
+            return any(resident.model.facts.ref.path == str(path) for resident in self._residents.values())
 
     def contents(self) -> tuple[ResidentModel, ...]:
         """In the order they came."""

@@ -1,4 +1,4 @@
-"""Finds models by name or path, lists them and fetches the ones the catalogue knows."""
+"""Finds models by name or path, and fetches those of the catalogue and of the hub."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from threading import Lock
 
 from engine import _core
 from engine.artifact import ModelArtifact
-from engine.catalogue import CATALOGUE, entry_named, entry_of_file
+from engine.catalogue import CATALOGUE, CatalogueEntry, entry_named
 from engine.config import EngineConfig
-from engine.content_hash import ContentHashes, file_identity
-from engine.download import Progress, download_model
-from protocol.descriptions import ModelSummary
+from engine.content_hash import ContentHashes
+from engine.download import download_model
+from engine.file_memory import file_identity
+from engine.hub.reference import HubReference, is_reference
+from engine.models_directory import ModelFile, ModelsDirectory
+from engine.operation import turn
+from engine.pull_watch import PullWatch
 from protocol.errors import InvalidModel, OutOfMemoryBudget, UnknownModel, UnsupportedModel
 
 _MAX_OPEN = 16
@@ -23,26 +27,24 @@ class ModelRegistry:
     """Every model a request can name. Methods block; call them in a worker thread. Thread-safe."""
 
     def __init__(self, config: EngineConfig) -> None:
-        self._models_dir = config.models_dir
-        self._hashes = ContentHashes(config.cache_dir / "content-hashes.json")
+        self.directory = ModelsDirectory(config.models_dir)
+        self.hashes = ContentHashes(config.cache_dir / "content-hashes.json")
         self._open: OrderedDict[Path, tuple[str, ModelArtifact]] = OrderedDict()
         self._open_lock = Lock()
         self._pull_lock = Lock()
 
     def resolve(self, name_or_path: str) -> ModelArtifact:
-        """The artifact of a catalogue name, a file name in the models directory (``.gguf`` optional) or a path.
-
-        Names match in any case. A file is parsed once for as long as it does not change.
+        """The artifact of a name that :meth:`find` knows. A file is parsed once for as long as it does not change.
 
         Raises:
-            UnknownModel: nothing of that name.
+            UnknownModel, AmbiguousModel, InvalidRequest: see :meth:`find`.
             InvalidModel: a file, and not a well-formed GGUF.
             UnsupportedModel: a GGUF with a tensor of a type this engine lacks.
             OutOfMemoryBudget: no room to map it.
         """
         try:
-            path = self._find(name_or_path)
-            identity = file_identity(path)
+            model = self.find(name_or_path)
+            path, identity = model.path, file_identity(*model.parts)
             with self._open_lock:
                 known_identity, artifact = self._open.get(path, ("", None))
                 if artifact is None or known_identity != identity:
@@ -61,71 +63,81 @@ class ModelRegistry:
             raise OutOfMemoryBudget(f"no memory left to open {name_or_path}", model=name_or_path) from error
         return artifact
 
-    def summaries(self) -> tuple[ModelSummary, ...]:
-        """The catalogue, pulled or not, then every other GGUF in the models directory."""
-        files = {path.name: path for path in self._files()}
-        summaries = []
-        for entry in CATALOGUE:
-            path = files.pop(entry.file_name, None)
-            size = entry.size_bytes if path is None else path.stat().st_size
-            summaries.append(
-                ModelSummary(name=entry.name, path=str(path or ""), size_bytes=size, installed=path is not None)
-            )
-        for path in files.values():
-            size = path.stat().st_size
-            summaries.append(ModelSummary(name=path.stem, path=str(path), size_bytes=size, installed=True))
-        return tuple(summaries)
-
-    def pull(self, name: str, progress: Progress) -> ModelArtifact:
-        """Fetch a catalogue model, unless it is here already and whole.
+    def find(self, name_or_path: str) -> ModelFile:
+        """The model of a name (the catalogue's, a file's in the models directory with or without ``.gguf``, one of the
+        hub) or of a path. Names match in any case.
 
         Raises:
-            UnknownModel: the catalogue has no such name.
-            DownloadFailed: it could not be fetched, checked or stored.
+            UnknownModel: nothing of that name, or not pulled yet.
+            AmbiguousModel: several models of that short name.
+            InvalidRequest: it begins with ``hf:``, and the hub can have no such name.
+            OSError: the path cannot be looked at.
         """
-        entry = entry_named(name)
-        if entry is None:
-            known = [entry.name for entry in CATALOGUE]
-            raise UnknownModel(f"no model {name!r} to pull; the catalogue has {', '.join(known)}", known=known)
-        with self._pull_lock:
-            path = self._models_dir / entry.file_name
-            if not path.is_file() or self._hashes.of(path) != f"sha256:{entry.sha256}":
-                self._hashes.of(download_model(entry, self._models_dir, progress))
-        return self.resolve(entry.name)
-
-    def _parse(self, path: Path) -> ModelArtifact:
-        entry = entry_of_file(path.name)
-        name = path.stem if entry is None else entry.name
-        return ModelArtifact(name, path, _core.GgufFile(str(path)), self._hashes)
-
-    def _find(self, name_or_path: str) -> Path:
         entry = entry_named(name_or_path)
-        if entry is not None and (self._models_dir / entry.file_name).is_file():
-            return self._models_dir / entry.file_name
         if entry is not None:
-            raise UnknownModel(
-                f"{entry.name} has not been pulled; run: engine-ctl models pull {entry.name}", model=entry.name
-            )
-        for path in self._files():
-            if name_or_path.lower() in (path.name.lower(), path.stem.lower()):
-                return path
+            if (self.directory.path / entry.file_name).is_file():
+                return self.directory.model_at(self.directory.path / entry.file_name)
+            raise _not_pulled(entry.name)
+        if not name_or_path.startswith("/"):
+            model = self.directory.find(name_or_path)
+            if model is not None:
+                return model
+        if is_reference(name_or_path):
+            raise _not_pulled(HubReference.parse(name_or_path).name)
         try:
             path = Path(name_or_path).expanduser().absolute()
         except RuntimeError as error:  # "~somebody" who is no user here
             raise self._unknown(name_or_path) from error
         if path.is_file():
-            return path
+            return self.directory.model_at(path)
         raise self._unknown(name_or_path)
 
-    def _files(self) -> list[Path]:
-        if not self._models_dir.is_dir():
-            return []
-        found = (path for path in self._models_dir.iterdir() if path.suffix.lower() == ".gguf" and path.is_file())
-        return sorted(found)
+    def forget(self, path: Path) -> None:
+        """Close a file that is to go."""
+        with self._open_lock:
+            self._open.pop(path, None)
+
+    def pull(self, name: str, watch: PullWatch) -> ModelArtifact:
+        """Fetch a model of the catalogue or the hub, unless it is here already and whole.
+
+        Raises:
+            UnknownModel: neither has it.
+            AmbiguousModel, InvalidRequest: a name of the hub that means no single model.
+            DownloadFailed: it could not be fetched, checked or stored.
+            DiskFull: there is no room for it.
+            ExecutionCancelled: the watch was told to cancel.
+        """
+        entry = entry_named(name)
+        if entry is None and not is_reference(name):
+            known = [entry.name for entry in CATALOGUE]
+            raise UnknownModel(
+                f"no model {name!r} to pull; the catalogue has {', '.join(known)}, and the hub's models are called "
+                "hf:OWNER/REPO[/FILE.gguf]",
+                known=known,
+            )
+        with turn(self._pull_lock, watch.check):
+            path = self._pull_from_hub(name, watch) if entry is None else self._pull_entry(entry, watch)
+        return self.resolve(str(path))
+
+    def _pull_entry(self, entry: CatalogueEntry, watch: PullWatch) -> Path:
+        path = self.directory.path / entry.file_name
+        if not path.is_file() or self.hashes.of(path) != f"sha256:{entry.sha256}":
+            self.hashes.of(download_model(entry, self.directory.path, watch.tell))
+        return path
+
+    def _pull_from_hub(self, name: str, watch: PullWatch) -> Path:
+        reference = HubReference.parse(name)
+        # The hub's library takes half a second to import, and most engines never pull.
+        from engine.hub.pull import HubPull  # noqa: PLC0415
+
+        return HubPull(reference, self.directory.path, self.hashes, watch).run()
+
+    def _parse(self, path: Path) -> ModelArtifact:
+        return ModelArtifact(self.directory.model_at(path).name, path, _core.GgufFile(str(path)), self.hashes)
 
     def _unknown(self, name: str) -> UnknownModel:
         known = [entry.name for entry in CATALOGUE]
-        known += [path.stem for path in self._files() if entry_of_file(path.name) is None]
+        known += [model.name for model in self.directory.models() if model.source != "catalogue"]
         return UnknownModel(
             f"no model {name!r}: neither a file nor a name this engine has. It knows {', '.join(known)}; "
             "`engine-ctl models ls` shows which are installed, `engine-ctl models pull NAME` fetches one, "
@@ -133,3 +145,7 @@ class ModelRegistry:
             model=name,
             known=known,
         )
+
+
+def _not_pulled(name: str) -> UnknownModel:
+    return UnknownModel(f"{name} has not been pulled; run: engine-ctl models pull {name}", model=name)

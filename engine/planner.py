@@ -12,6 +12,7 @@ from engine.machine import Machine
 from engine.models import ModelRegistry
 from engine.planning import check_request, choose_backend, choose_threads, resolve_plan
 from engine.prompt import PreparedPrompt
+from engine.sampling_rules import breaker_token_ids
 from protocol.errors import InvalidModel
 from protocol.plan import ExecutionPlan, Quantization, RunRequest
 
@@ -37,10 +38,12 @@ class Planner:
     def plan(
         self, request: RunRequest, artifact: ModelArtifact, prompt: PreparedPrompt
     ) -> tuple[ExecutionPlan, ModelFacts]:
-        """The plan, and the facts it was made of. Raises what :func:`resolve_plan` and ``artifact.facts`` raise."""
+        """The plan, and the facts it was made of. Raises what :func:`resolve_plan`, ``artifact.facts`` and
+        :func:`breaker_token_ids` raise."""
         check_request(request, self.machine, self.energy)
         facts = artifact.facts(cast("Quantization", request.execution.quantization))
-        return resolve_plan(request, facts, prompt, self.machine, self.energy, self.config), facts
+        breakers = breaker_token_ids(request.execution.sampling, artifact.tokenizer)
+        return resolve_plan(request, facts, prompt, self.machine, self.energy, self.config, breakers), facts
 
     def facts_of(self, plan: ExecutionPlan) -> ModelFacts:
         """Of a plan made earlier.

@@ -7,9 +7,11 @@ from typing import Final, cast, get_args
 
 from engine import _core
 from engine.artifact import ModelFacts
+from engine.choices import check_choices, kv_positions
 from engine.config import EngineConfig
 from engine.machine import Machine
 from engine.prompt import PreparedPrompt
+from engine.sampling_rules import check_sampling, logprob_count, plan_sampling
 from protocol.descriptions import PlanEstimate
 from protocol.errors import (
     EnergyUnavailable,
@@ -61,14 +63,17 @@ def resolve_plan(
     machine: Machine,
     energy: Mapping[str, str],
     config: EngineConfig,
+    breaker_token_ids: tuple[int, ...] = (),
 ) -> ExecutionPlan:
     """The plan of a request.
 
-    ``energy`` holds every energy source: ``""`` where it works, else the reason why not.
+    ``energy`` holds every energy source: ``""`` where it works, else the reason why not. ``breaker_token_ids`` are what
+    the request's DRY breakers are in the model's vocabulary.
 
     Raises:
         UnsupportedBackend, UnsupportedQuantization, InvalidRequest, EnergyUnavailable, InvalidPlan: see
             :func:`check_request`.
+        InvalidRequest: a bias of a token that the model does not have.
         PromptTooLong: the prompt leaves no room in the context.
         InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.
         OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
@@ -90,7 +95,9 @@ def resolve_plan(
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         priority=execution.priority,
         prompt_format=prompt.prompt_format,
-        sampling=execution.sampling,
+        sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
+        logprobs=logprob_count(execution.logprobs),
+        n=execution.n,
         limits=execution.limits.model_copy(update={"memory_mb": memory_mb}),
         stop=_stop(execution.stop, model),
         energy_source=cast("EnergySource", execution.energy_source or _best_energy_source(energy)),
@@ -109,7 +116,8 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
         UnsupportedQuantization: unknown.
         InvalidRequest: an unknown KV cache type, prefix cache mode, policy or energy source, or more threads than
             allowed CPUs.
-        InvalidPlan: throttling to no number of watts.
+        InvalidPlan: samplers that cannot work together, more choices than the batch holds, or throttling to no number
+            of watts.
         EnergyUnavailable: a limit in watts or joules, or an energy source by name, that nothing here can measure.
     """
     execution = request.execution
@@ -119,6 +127,8 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
     _check_known("prefix_cache", execution.prefix_cache, get_args(PrefixCache))
     _check_known("scheduler_policy", execution.scheduler_policy, get_args(SchedulerPolicy))
     choose_threads(execution.threads, machine)
+    check_sampling(execution.sampling)
+    check_choices(execution)
     _check_throttle(execution.limits)
     _check_energy(execution.energy_source, execution.limits, energy)
 
@@ -127,7 +137,7 @@ def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> Plan
     """What a plan asks of the machine, known before anything is allocated."""
     return PlanEstimate(
         weights_bytes=model.weights_bytes[plan.backend],
-        kv_cache_bytes=model.kv_bytes_per_token[plan.kv_cache] * plan.batch.context_length,
+        kv_cache_bytes=model.kv_bytes_per_token[plan.kv_cache] * kv_positions(plan, prompt_tokens),
         activation_bytes=_activation_bytes(
             plan.batch.prefill_chunk, plan.batch.max_sequences, model.activation_row_bytes, model.logits_row_bytes
         ),

@@ -12,7 +12,7 @@ from protocol.record import ExecutionRecord
 
 MOST_RECORDS: Final = 50
 """The newest of them: machines and engines change."""
-_SAME: Final = ("backend", "quantization", "kv_cache", "threads", "prefix_cache")
+_SAME: Final = ("backend", "quantization", "kv_cache", "threads", "prefix_cache", "n")
 
 
 def predict(plan: ExecutionPlan, cpu_model: str, engine_version: str, records: Sequence[ExecutionRecord]) -> Prediction:
@@ -23,8 +23,8 @@ def predict(plan: ExecutionPlan, cpu_model: str, engine_version: str, records: S
     alike = [record for record in records if _is_like(record, plan, cpu_model, engine_version)]
     if not alike:
         reason = (
-            "no execution of this model in this quantization, with this backend, KV cache and number of threads, has "
-            "been recorded on this machine with this version"
+            "no execution of this model in this quantization, with this backend, KV cache and number of threads and "
+            "choices, has been recorded on this machine with this version"
         )
         return Prediction(executions=0, reason=reason)
     measured = [record for record in alike if record.metrics.energy.kind in {"measured", "attributed"}]

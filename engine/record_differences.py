@@ -21,6 +21,8 @@ _CONSEQUENCES = {
     "quantization": ("requantized_from",),
     "backend": ("hardware.kernel_path",),
     "threads": ("hardware.threads",),
+    "sampling.dry_multiplier": ("sampling.dry_breaker_token_ids",),
+    "sampling.dry_breakers": ("sampling.dry_breaker_token_ids",),
     "stop.eos": ("stop.eos_token_ids",),
 }
 """Fields that another one settles: to name that one is to name them."""

@@ -112,6 +112,16 @@ class Tokenizer:
         self._require_ids((token_id,))
         return self.vocabulary.piece(token_id).decode("utf-8", "replace") or self._tokens[token_id]
 
+    def printing(self, texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """By each text that any token prints, those that print it and nothing else, ascending. Reads all tokens."""
+        wanted = {text.encode(): text for text in texts}
+        found: dict[str, tuple[int, ...]] = {}
+        for token_id in range(len(self._tokens)):
+            text = wanted.get(self.vocabulary.piece(token_id))
+            if text is not None:
+                found[text] = (*found.get(text, ()), token_id)
+        return found
+
     def _require_ids(self, token_ids: Sequence[int]) -> None:
         for token_id in token_ids:
             if not 0 <= token_id < len(self._tokens):

@@ -10,7 +10,6 @@ left is known by having no lock, and nothing in use is ever removed. Times of us
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -25,9 +24,9 @@ from typing import Any, Self
 
 from engine import _core
 from engine.config import EngineConfig
+from engine.disk import FULL_DISK
+from engine.file_lock import is_still_at, locked_exclusively
 from protocol.errors import CacheEntryInUse, CacheFull, UnknownCacheEntry
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ class WeightsCache:
             except FileNotFoundError:
                 return None
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-            if _is_still_at(descriptor, self._weights(name)):
+            if is_still_at(descriptor, self._weights(name)):
                 break
             os.close(descriptor)
         if not self._manifest(name).exists():
@@ -182,7 +181,7 @@ class WeightsCache:
 
     def _remove(self, name: str) -> bool:
         """Whether it could be removed: whether nobody uses it."""
-        with _locked_exclusively(self._weights(name)) as free:
+        with locked_exclusively(self._weights(name)) as free:
             if free:
                 # The manifest first: without it, what remains is rubbish that the next sweep takes.
                 self._manifest(name).unlink(missing_ok=True)
@@ -212,7 +211,7 @@ class WeightsCache:
         """Remove what killed writers left."""
         orphans = [path for path in self.directory.glob("*.gguf") if not path.with_suffix(".json").exists()]
         for path in [*self.directory.glob("*.part"), *orphans]:
-            with _locked_exclusively(path) as free:
+            with locked_exclusively(path) as free:
                 if free:
                     path.unlink(missing_ok=True)
 
@@ -223,7 +222,7 @@ class WeightsCache:
             part = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_still_at(descriptor, part):  # no sweep came before the lock
+            if is_still_at(descriptor, part):  # no sweep came before the lock
                 break
             os.close(descriptor)
         try:
@@ -237,7 +236,7 @@ class WeightsCache:
         try:
             yield
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL_DISK:
                 raise self._disk_full(str(error)) from error
             raise
 
@@ -266,7 +265,7 @@ class WeightsCache:
             used_at = self._manifest(name).stat().st_mtime
         except FileNotFoundError:
             return None
-        with _locked_exclusively(self._weights(name)) as free:
+        with locked_exclusively(self._weights(name)) as free:
             in_use = not free
         return CacheEntry(
             name=name,
@@ -298,29 +297,3 @@ class WeightsCache:
 
     def _manifest(self, name: str) -> Path:
         return self.directory / f"{name}.json"
-
-
-def _is_still_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-@contextmanager
-def _locked_exclusively(path: Path) -> Iterator[bool]:
-    """Whether nobody else has the file locked; held until the end. A file that is not there is free."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield True
-        return
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(descriptor)

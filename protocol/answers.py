@@ -26,6 +26,7 @@ from protocol.descriptions import (
 from protocol.evaluation import TextQuality
 from protocol.events import EventBody
 from protocol.live_energy import PowerReport, RunningEnergy
+from protocol.logprobs import DrawnLogprobs
 from protocol.metric_family import MetricFamily
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
@@ -62,12 +63,15 @@ class Progress(StageProgress, Answer):
 
 
 class Tokens(Answer):
-    """Tokens since the last such message, and the text that has become certain with them."""
+    """Tokens of a choice since the last such message, and the text that has become certain with them."""
 
     type: Literal["Tokens"] = "Tokens"
     execution_id: str
+    choice: int = 0
     token_ids: tuple[int, ...]
     text: str
+    logprobs: tuple[DrawnLogprobs, ...] = ()
+    """Of each of the tokens, where the plan asks for them."""
 
 
 class Finished(Answer):
@@ -152,6 +156,17 @@ class ModelDescription(Answer):
     """``native`` first, then every recipe."""
     memory: MemorySummary | None
     """``None`` where the model cannot be run; the recipes say why."""
+
+
+class ModelRemoved(Answer):
+    type: Literal["ModelRemoved"] = "ModelRemoved"
+    name: str
+    paths: tuple[str, ...]
+    """The files that are gone, or would be."""
+    freed_bytes: int
+    derived: tuple[CachedWeightsEntry, ...]
+    """Weights derived from the model, which stay in the cache until ``RemoveCached``."""
+    dry_run: bool
 
 
 class TokenIds(Answer):
@@ -277,6 +292,7 @@ EngineMessage = (
     | LiveEnergy
     | ModelList
     | ModelDescription
+    | ModelRemoved
     | TokenIds
     | Text
     | Quantized

@@ -24,6 +24,7 @@ from protocol.answers import (
     MetricsReport,
     ModelDescription,
     ModelList,
+    ModelRemoved,
     Planned,
     Progress,
     Quantized,
@@ -56,6 +57,7 @@ from protocol.requests import (
     PullModel,
     Quantize,
     RemoveCached,
+    RemoveModel,
     Replay,
     Request,
     Run,
@@ -181,8 +183,16 @@ class BlockingClient:
         return self._call(ModelInfo(request_id=next(self._request_ids), model=model), ModelDescription)
 
     def pull_model(self, model: str) -> Iterator[Progress | ModelDescription]:
-        """Fetch a model: any number of ``Progress``, then its ``ModelDescription``."""
+        """Fetch a model: any number of ``Progress``, then its ``ModelDescription``.
+
+        It ends when this client hangs up.
+        """
         return self._follow(PullModel(request_id=next(self._request_ids), model=model), ModelDescription)
+
+    def remove_model(self, model: str, *, dry_run: bool = False) -> ModelRemoved:
+        """Remove a model's files, or say what would go."""
+        request = RemoveModel(request_id=next(self._request_ids), model=model, dry_run=dry_run)
+        return self._call(request, ModelRemoved)
 
     def quantize(
         self,

@@ -23,6 +23,7 @@ from protocol.answers import (
     MetricsReport,
     ModelDescription,
     ModelList,
+    ModelRemoved,
     Planned,
     Progress,
     Quantized,
@@ -56,6 +57,7 @@ from protocol.requests import (
     PullModel,
     Quantize,
     RemoveCached,
+    RemoveModel,
     Replay,
     Request,
     Run,
@@ -116,8 +118,16 @@ class Client:
                 yield message
 
     def pull_model(self, model: str) -> AsyncGenerator[Progress | ModelDescription, None]:
-        """Fetch a model: any number of ``Progress``, then its ``ModelDescription``."""
+        """Fetch a model: any number of ``Progress``, then its ``ModelDescription``.
+
+        Left early, the iterator ends the pull when it is closed: use ``contextlib.aclosing``.
+        """
         return self._follow(PullModel(request_id=next(self._request_ids), model=model), ModelDescription)
+
+    async def remove_model(self, model: str, *, dry_run: bool = False) -> ModelRemoved:
+        """Remove a model's files, or say what would go."""
+        request = RemoveModel(request_id=next(self._request_ids), model=model, dry_run=dry_run)
+        return await self._call(request, ModelRemoved)
 
     def quantize(
         self,

@@ -27,6 +27,8 @@ class OutputAgreement(Value):
     """The same of the tokens."""
     logits_digest: bool | None
     """The bits of all logits; ``None`` where the digests cover different numbers of tokens, or there is none."""
+    choice: int = 0
+    """Which choice this is about: the first one, or the first that differs."""
     first_different_token: int | None = None
     """Index of the first token that one has and the other has not."""
     first_different_character: int | None = None

@@ -69,12 +69,42 @@ class Fault(Value):
     """When."""
 
 
-class ModelSummary(Value):
+class ModelHeader(Value):
+    """What a model's header tells."""
+
+    architecture: str | None = None
+    parameters: int | None = None
+    tensor_types: dict[str, int] | None = None
+    """How many tensors have each type."""
+    licence: str | None = None
+    """``None`` also where the file does not say."""
+    context_length: int | None = None
+    """Trained."""
+    weights_bytes: int | None = None
+    """In memory, as they are in the file, on the best backend of this machine."""
+    memory_bytes: int | None = None
+    """Of a run over 4,096 tokens, or as many as it was trained for if fewer: weights, KV cache in f16, buffers."""
+    reason: str = ""
+    """Why what else is ``None`` is not known."""
+
+
+ModelSource = Literal["catalogue", "hub", "file"]
+"""Where it comes from: a name of the catalogue's, the hub, or somebody who put the file there."""
+
+
+class ModelSummary(ModelHeader):
     name: str
+    """By which it is run, pulled and removed."""
     path: str
-    """Empty where the registry knows the model and it has not been pulled."""
+    """Of its first file. Empty where it has not been pulled."""
     size_bytes: int
+    """Of all its files, or what they will have."""
     installed: bool
+    source: ModelSource = "file"
+    files: int = 1
+    """More than one where it is split."""
+    arrived_bytes: int | None = None
+    """Of a pull that did not come to its end; the next one goes on from there."""
 
 
 class TensorSummary(Value):

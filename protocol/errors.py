@@ -5,6 +5,7 @@ EngineError
 │   ├── InvalidRequest         invalid_request            a field is unknown, missing, of a wrong type or out of range
 │   ├── InvalidPlan            invalid_plan               fields that are valid alone and impossible together
 │   ├── UnknownModel           unknown_model              no such registry name, no such file
+│   ├── AmbiguousModel         ambiguous_model            several models go by that name; ``files`` tells them
 │   ├── InvalidModel           invalid_model              the file is not a well-formed GGUF
 │   ├── UnsupportedModel       unsupported_model          well-formed, but an architecture, tensor or tokenizer we lack
 │   ├── UnsupportedBackend     unsupported_backend        not a backend, or one this machine cannot run
@@ -19,6 +20,8 @@ EngineError
 │   ├── CacheUnavailable       cache_unavailable          the directory of derived weights cannot be read or written
 │   ├── CacheFull              cache_full                 no room for derived weights: the disk's, or the cache's limit
 │   ├── DownloadFailed         download_failed            a model could not be fetched or failed its checksum
+│   ├── DiskFull               disk_full                  no room on the disk for a model
+│   ├── ModelInUse             model_in_use               an execution needs the model, or its weights are in memory
 │   ├── IncomparableExecutions incomparable_executions    two executions differ in more than a comparison allows
 │   ├── RecordUnreadable       record_unreadable          another version of the engine wrote the record
 │   ├── RecordStoreUnusable    record_store_unusable      the file holds no records, damaged ones, or a newer engine's
@@ -70,6 +73,10 @@ class InvalidPlan(RequestRefused):
 
 class UnknownModel(RequestRefused):
     code = "unknown_model"
+
+
+class AmbiguousModel(RequestRefused):
+    code = "ambiguous_model"
 
 
 class InvalidModel(RequestRefused):
@@ -126,6 +133,14 @@ class CacheFull(RequestRefused):
 
 class DownloadFailed(RequestRefused):
     code = "download_failed"
+
+
+class DiskFull(RequestRefused):
+    code = "disk_full"
+
+
+class ModelInUse(RequestRefused):
+    code = "model_in_use"
 
 
 class IncomparableExecutions(RequestRefused):

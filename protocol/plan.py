@@ -15,8 +15,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from protocol.chat import ChatMessage, JsonObject
 from protocol.model import Value
+from protocol.sampling import LogprobCount, PlanSampling, Sampling
 
-PLAN_SCHEMA_VERSION = 4
+PLAN_SCHEMA_VERSION = 5
 
 Backend = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
@@ -31,20 +32,6 @@ EnergySource = Literal["perf", "rapl", "hwmon", "meter", "model", "none"]
 PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 StopString = Annotated[str, Field(min_length=1, max_length=256)]
-
-
-class Sampling(Value):
-    """How a token is drawn. ``temperature`` 0 is greedy; then no other field but ``repeat_penalty`` has an effect."""
-
-    temperature: Annotated[float, Field(ge=0.0, le=100.0)] = 0.0
-    top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    """0 keeps every token."""
-    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    min_p: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    repeat_penalty: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
-    """Positive logits of recent tokens are divided by it, negative ones multiplied; 1 is off."""
-    repeat_last_n: Annotated[int, Field(ge=0, le=65536)] = 64
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
 
 
 class Limits(Value):
@@ -115,6 +102,10 @@ class ExecutionRequest(Value):
     prefill_beside_decode: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Left out: a share of ``prefill_chunk`` that depends on the policy."""
     sampling: Sampling = Sampling()
+    logprobs: bool | LogprobCount | None = None
+    """Tell the log probability of every token drawn, and of so many of the likeliest."""
+    n: Annotated[int, Field(ge=1, le=256)] = 1
+    """How many answers to draw, each in its own way, behind a prompt computed once."""
     limits: Limits = Limits()
     stop: Stop = Stop()
     stream: Stream = Stream()
@@ -189,7 +180,11 @@ class ExecutionPlan(Value):
     prompt_format: PromptFormat
     """``raw``: the prompt as it is. ``chat_template``: the messages, rendered with the template in the GGUF. Any other:
     with the built-in template of that name."""
-    sampling: Sampling
+    sampling: PlanSampling
+    logprobs: int | None
+    """How many of the likeliest tokens get a log probability beside the one drawn; ``None``: no token does."""
+    n: int
+    """Choices: sequences that share the prompt and part behind it. Limits of tokens and stops hold for each."""
     limits: Limits
     stop: PlanStop
     energy_source: EnergySource

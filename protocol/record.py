@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from protocol.logprobs import DrawnLogprobs
 from protocol.metrics import Metrics
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
@@ -39,19 +40,30 @@ class WeightsReport(Value):
     """What a user should know of it, such as a damaged cache entry."""
 
 
-class ExecutionRecord(Value):
+class ChoiceRecord(Value):
+    """What one choice of an execution came to."""
+
+    result: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[DrawnLogprobs, ...] | None = None
+    """Of the first tokens, up to a bound: see :mod:`protocol.logprobs`. ``None`` where the plan asks for none."""
+    logits_digest: str
+    """128-bit hash, hexadecimal, of the bits of all logits at every sampled position, in order."""
+    stop_reason: StopReason
+
+
+class ExecutionRecord(ChoiceRecord):
+    """Its own result is that of the first choice."""
+
     execution_id: str
     engine_version: str
     hardware: Hardware
     weights: WeightsReport
     plan: ExecutionPlan
     plan_fingerprint: str
-    result: str
-    token_ids: tuple[int, ...]
+    other_choices: tuple[ChoiceRecord, ...] = ()
+    """The second and on, where the plan's ``n`` is more than 1."""
     prompt_token_ids: tuple[int, ...]
-    logits_digest: str
-    """128-bit hash, hexadecimal, of the bits of all logits at every sampled position, in order."""
-    stop_reason: StopReason
     error: str = ""
     """What went wrong, where ``stop_reason`` is ``error``."""
     metrics: Metrics

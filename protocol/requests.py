@@ -89,10 +89,20 @@ class ModelInfo(Request):
 
 
 class PullModel(Request):
-    """Fetch a registry model. Answered by any number of ``Progress``, then ``ModelDescription``."""
+    """Fetch a model of the catalogue, or ``hf:OWNER/REPO[@REVISION][/FILE.gguf]`` from the hub. Answered by any number
+    of ``Progress``, then ``ModelDescription``. It ends when its client goes; what has arrived is kept for the next."""
 
     type: Literal["PullModel"] = "PullModel"
     model: str
+
+
+class RemoveModel(Request):
+    """Remove a model, or what has arrived of one, from the models directory. Answered by ``ModelRemoved``."""
+
+    type: Literal["RemoveModel"] = "RemoveModel"
+    model: str
+    dry_run: bool = False
+    """Say what would go, and remove nothing."""
 
 
 class Tokenize(Request):
@@ -269,6 +279,7 @@ AskedMessage = (
     | ListModels
     | ModelInfo
     | PullModel
+    | RemoveModel
     | Tokenize
     | Detokenize
     | Quantize

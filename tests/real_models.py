@@ -11,6 +11,7 @@ import pytest
 from engine import _core
 from engine.config import default_config
 from engine.models import ModelRegistry
+from engine.pull_watch import PullWatch
 from protocol.errors import DownloadFailed
 
 SMOLLM2 = "smollm2-135m-instruct"
@@ -24,7 +25,7 @@ def smollm2() -> Path:
     if given is not None:
         return given
     try:
-        return ModelRegistry(default_config()).pull(SMOLLM2, lambda stage, done, total: None).path
+        return ModelRegistry(default_config()).pull(SMOLLM2, PullWatch()).path
     except DownloadFailed as error:
         pytest.skip(f"SmolLM2 cannot be had: {error}")
 

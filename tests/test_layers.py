@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich", "prompt_toolkit"}),
 }
 EXCEPTIONS: dict[str, frozenset[str]] = {
+    "engine.hub.session": frozenset({"huggingface_hub"}),
     "protocol.client": frozenset({"anyio"}),
     "protocol.stream_transport": frozenset({"anyio"}),
     "protocol.reply_stream": frozenset({"anyio"}),

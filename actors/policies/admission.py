@@ -51,7 +51,7 @@ def decide(now_ns: int, queued: Sequence[Candidate], running: Iterable[Candidate
 
 
 class _Batches:
-    """The running batch of each group, and how many wait for it."""
+    """The sequences of each group's running batch, and how many wait for it."""
 
     def __init__(self, queued: Iterable[Candidate], running: Iterable[Candidate]) -> None:
         self._sizes: dict[Group, int] = {}
@@ -60,11 +60,11 @@ class _Batches:
         for member in running:
             self._add(member)
         for candidate in queued:
-            self._queued[candidate.group] = self._queued.get(candidate.group, 0) + 1
+            self._queued[candidate.group] = self._queued.get(candidate.group, 0) + candidate.sequences
 
     def join(self, candidate: Candidate) -> None:
         self._add(candidate)
-        self._queued[candidate.group] -= 1
+        self._queued[candidate.group] -= candidate.sequences
 
     def size(self, group: Group) -> int:
         return self._sizes.get(group, 0)
@@ -80,7 +80,7 @@ class _Batches:
 
     def _add(self, member: Candidate) -> None:
         self._limits[member.group] = self.limit_with(member)
-        self._sizes[member.group] = self.size(member.group) + 1
+        self._sizes[member.group] = self.size(member.group) + member.sequences
 
 
 def _admission(candidate: Candidate, due: int) -> Admission:
@@ -99,7 +99,7 @@ def _next(now_ns: int, waiting: Sequence[Candidate], due: dict[str, int], batche
     for candidate in waiting:
         if candidate.group in held_back:
             continue
-        if batches.size(candidate.group) >= batches.limit_with(candidate):
+        if batches.size(candidate.group) + candidate.sequences > batches.limit_with(candidate):
             held_back.add(candidate.group)
         elif _wait_end_ns(candidate, due[candidate.execution_id], batches) <= now_ns:
             return candidate

@@ -26,7 +26,7 @@ class Cost(Value):
     weights_bytes: int
     """Read once in a decode step, for every sequence of the batch."""
     kv_cache_bytes: int
-    """Read in a decode step at most, for this sequence alone."""
+    """Read in a decode step at most, for its own sequences alone."""
 
 
 class Candidate(Value):
@@ -35,8 +35,10 @@ class Candidate(Value):
     policy: SchedulerPolicy
     priority: int
     """-10 to 10, the higher the sooner."""
+    sequences: int = 1
+    """Places in a batch that it takes: one for each of its choices."""
     max_sequences: int
-    """Most sequences that it is willing to share its batch with, itself included."""
+    """Most sequences that it is willing to share its batch with, its own included."""
     prompt_tokens: int
     max_tokens: int
     cost: Cost
@@ -61,6 +63,7 @@ def candidate_of(
         ),
         policy=plan.scheduler_policy,
         priority=plan.priority,
+        sequences=plan.n,
         max_sequences=plan.batch.max_sequences,
         prompt_tokens=prompt_tokens,
         max_tokens=plan.limits.max_tokens,

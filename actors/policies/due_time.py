@@ -47,7 +47,7 @@ def prefill_ms(candidate: Candidate) -> float:
 def machine_ms(candidate: Candidate) -> float:
     """Machine time that the candidate adds to a batch as large as it allows, which reads the weights together."""
     cost = candidate.cost
-    step_bytes = cost.weights_bytes / candidate.max_sequences + cost.kv_cache_bytes
+    step_bytes = candidate.sequences * cost.weights_bytes / candidate.max_sequences + cost.kv_cache_bytes
     return prefill_ms(candidate) + candidate.max_tokens * step_bytes / _BYTES_A_MS
 
 

@@ -121,6 +121,30 @@ Floats silu_multiply(const std::string& table_name, const Floats& gate, const Fl
   return out;
 }
 
+Floats gelu_multiply(const std::string& table_name, const Floats& gate, const Floats& up) {
+  require(gate.size() == up.size(), "gate and up differ in size");
+  Floats out(std::vector<py::ssize_t>{gate.size()}, gate.data());
+  const InferenceFloatEnvironment environment;
+  usable_kernel_table(table_name).gelu_multiply(out.mutable_data(), up.data(), size_of(gate));
+  return out;
+}
+
+Floats soft_cap(const std::string& table_name, const Floats& x, float cap) {
+  require(cap > 0.0F, "cap is not positive");
+  Floats out(std::vector<py::ssize_t>{x.size()}, x.data());
+  const InferenceFloatEnvironment environment;
+  usable_kernel_table(table_name).soft_cap(out.mutable_data(), size_of(x), cap);
+  return out;
+}
+
+Floats softmax(const std::string& table_name, const Floats& x) {
+  require(x.size() > 0, "x is empty");
+  Floats out(std::vector<py::ssize_t>{x.size()}, x.data());
+  const InferenceFloatEnvironment environment;
+  usable_kernel_table(table_name).softmax(out.mutable_data(), size_of(x));
+  return out;
+}
+
 // (codes, scales as f16) of keys or values.
 py::tuple quantize_kv(const std::string& table_name, const Floats& x) {
   const std::size_t n = size_of(x);
@@ -135,13 +159,17 @@ py::tuple quantize_kv(const std::string& table_name, const Floats& x) {
 // Queries [n, head_dim] over keys and values [64, head_dim], stored as one block of a cache; from an empty state and
 // merged into an empty total. Returns (sums [n, head_dim], maxima, denominators).
 py::tuple attend(const std::string& table_name, const std::string& kv_cache, const Floats& queries, const Floats& keys,
-                 const Floats& values, const std::vector<std::size_t>& visible, float scale) {
+                 const Floats& values, const std::vector<std::size_t>& visible, float scale, float soft_cap,
+                 std::vector<std::size_t> hidden) {
   const kernels::KernelTable& table = usable_kernel_table(table_name);
   require(queries.ndim() == 2, "queries are not [n, head_dim]");
   const auto n = static_cast<std::size_t>(queries.shape(0));
   const auto head_dim = static_cast<std::size_t>(queries.shape(1));
   require(visible.size() == n && std::ranges::is_sorted(visible), "visible is not one number a query, ascending");
   require(n == 0 || (visible.front() >= 1 && visible.back() <= kernels::kKeyBlock), "visible is not between 1 and 64");
+  if (hidden.empty()) hidden.assign(n, 0);
+  require(hidden.size() == n && std::ranges::is_sorted(hidden), "hidden is not one number a query, ascending");
+  require(std::ranges::equal(hidden, visible, std::ranges::less()), "hidden is not below visible");
   require(size_of(keys) == kernels::kKeyBlock * head_dim && keys.size() == values.size(),
           "keys and values are not one block of heads this wide");
   model::HyperParameters shape;
@@ -170,6 +198,7 @@ py::tuple attend(const std::string& table_name, const std::string& kv_cache, con
   }
   const kernels::AttentionBlock block{.head_dim = head_dim,
                                       .scale = scale,
+                                      .soft_cap = soft_cap,
                                       .keys = cache.keys(0, 0, 0),
                                       .values = cache.values(0, 0, 0),
                                       .next_keys = cache.keys(0, 0, 0),
@@ -177,6 +206,7 @@ py::tuple attend(const std::string& table_name, const std::string& kv_cache, con
                                       .queries = n,
                                       .query = query_pointers.data(),
                                       .codes = codes.view(head_dim, kernels::ActivationFormat::Q8Block),
+                                      .hidden = hidden.data(),
                                       .visible = visible.data(),
                                       .state = states.data(),
                                       .output = sums.data()};
@@ -237,9 +267,13 @@ void register_kernels(py::module_& m) {
               py::arg("sines"), py::arg("halves"));
   kernels.def("half_from_float", &half_from_float, py::arg("table"), py::arg("x"));
   kernels.def("silu_multiply", &silu_multiply, py::arg("table"), py::arg("gate"), py::arg("up"));
+  kernels.def("gelu_multiply", &gelu_multiply, py::arg("table"), py::arg("gate"), py::arg("up"));
+  kernels.def("soft_cap", &soft_cap, py::arg("table"), py::arg("x"), py::arg("cap"));
+  kernels.def("softmax", &softmax, py::arg("table"), py::arg("x"));
   kernels.def("quantize_kv", &quantize_kv, py::arg("table"), py::arg("x"));
   kernels.def("attend", &attend, py::arg("table"), py::arg("kv_cache"), py::arg("queries"), py::arg("keys"),
-              py::arg("values"), py::arg("visible"), py::arg("scale"));
+              py::arg("values"), py::arg("visible"), py::arg("scale"), py::arg("soft_cap") = 0.0F,
+              py::arg("hidden") = std::vector<std::size_t>{});
   kernels.def("sum_exponentials", &sum_exponentials, py::arg("table"), py::arg("logits"), py::arg("maximum"));
   kernels.def("compare_logits", &compare_logits, py::arg("table"), py::arg("logits"), py::arg("others"),
               py::arg("maximum"));

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "bindings/register.h"
+#include "model/architecture.h"
 #include "model/evaluation.h"
 #include "model/forward_pass.h"
 #include "model/kv_cache.h"

@@ -72,6 +72,7 @@ PYBIND11_MODULE(_core, m) {
   engine::bindings::register_machine_probes(m);
   engine::bindings::register_model(m);
   engine::bindings::register_quantization(m);
+  engine::bindings::register_sampling(m);
   engine::bindings::register_runtime(m);
   engine::bindings::register_text_evaluation(m);
 }

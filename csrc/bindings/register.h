@@ -26,7 +26,8 @@ void register_model(pybind11::module_& m);
 void register_multiply_timing(pybind11::module_& m);  // the submodule `kernels`
 void register_quantization(pybind11::module_& m);
 void register_row_quantizers(pybind11::module_& m);  // the submodule `kernels`
-void register_runtime(pybind11::module_& m);
+void register_runtime(pybind11::module_& m);         // after sampling
+void register_sampling(pybind11::module_& m);
 void register_text_evaluation(pybind11::module_& m);
 
 }  // namespace engine::bindings

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 
 #include "bindings/register.h"
@@ -24,14 +25,17 @@ constexpr std::size_t kMaxPrefillChunk = 65536;
 
 void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<model::Model>& model,
             std::vector<std::int32_t> prompt, const std::string& kv_cache, unsigned threads, std::int64_t spin_us,
-            std::size_t prefill_chunk, std::size_t context_length, std::size_t max_tokens, float temperature,
-            std::int32_t top_k, float top_p, float min_p, float repeat_penalty, std::size_t repeat_last_n,
-            std::uint64_t seed, std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
+            std::size_t prefill_chunk, std::size_t context_length, std::size_t max_tokens,
+            const runtime::SamplingOptions& sampling, std::optional<std::size_t> logprobs, std::uint32_t choices,
+            std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
             const std::shared_ptr<runtime::Vocabulary>& vocabulary, std::int64_t flush_ms, std::int64_t prefill_rank,
             std::size_t prefill_share, std::size_t prefill_beside_decode, bool prefix_cache, bool op_times) {
   if (threads == 0 || max_tokens == 0) throw std::invalid_argument("threads and max_tokens must be at least 1");
   if (prefill_chunk == 0 || prefill_chunk > kMaxPrefillChunk) {
     throw std::invalid_argument("prefill_chunk must be between 1 and " + std::to_string(kMaxPrefillChunk));
+  }
+  if (choices == 0 || choices > runtime::kMaxDecodeRows) {
+    throw std::invalid_argument("choices must be between 1 and " + std::to_string(runtime::kMaxDecodeRows));
   }
   if (prefill_share == 0 || prefill_beside_decode == 0) {
     throw std::invalid_argument("prefill_share and prefill_beside_decode must be at least 1");
@@ -40,7 +44,8 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
       .context_length = context_length,
       .max_tokens = max_tokens,
       .kv_type = kv_type(kv_cache),
-      .sampling = {temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed},
+      .sampling = sampling,
+      .logprobs = logprobs,
       .end_tokens = std::move(eos_token_ids),
       .stop_strings = std::move(stop_strings),
       .flush_ns = flush_ms * 1'000'000,
@@ -49,24 +54,11 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
       .prefill_beside_decode = prefill_beside_decode,
       .prefix_cache = prefix_cache,
       .op_times = op_times,
+      .choices = choices,
   };
   auto sequence = std::make_unique<runtime::Sequence>(sequence_id, std::move(prompt), std::move(options),
                                                       model->shape(), vocabulary);
   loop.submit({model, threads, std::chrono::microseconds(spin_us), prefill_chunk}, std::move(sequence));
-}
-
-std::int32_t sample(const std::vector<float>& logits, const std::vector<std::int32_t>& history, std::uint64_t position,
-                    float temperature, std::int32_t top_k, float top_p, float min_p, float repeat_penalty,
-                    std::size_t repeat_last_n, std::uint64_t seed) {
-  if (logits.empty()) throw std::invalid_argument("no logits");
-  for (const std::int32_t token : history) {
-    if (token < 0 || static_cast<std::size_t>(token) >= logits.size()) {
-      throw std::invalid_argument("token " + std::to_string(token) + " has no logit");
-    }
-  }
-  const runtime::SamplingOptions options{temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed};
-  runtime::check(options);
-  return runtime::Sampler().sample(logits, history, position, options);
 }
 
 py::object stop_reason(const SequenceEvents& events) {
@@ -83,6 +75,17 @@ std::vector<std::int64_t> divide(std::int64_t amount, const std::vector<double>&
     before += weight;
   }
   return parts;
+}
+
+// Of each token, in order: of the token drawn, and of the likeliest by token.
+py::list logprobs(const SequenceEvents& events) {
+  py::list tokens;
+  for (const runtime::TokenLogProbabilities& token : events.logprobs) {
+    py::list likeliest;
+    for (const auto& [id, value] : token.likeliest) likeliest.append(py::make_tuple(id, value));
+    tokens.append(py::make_tuple(token.drawn, likeliest));
+  }
+  return tokens;
 }
 
 // By name; None where the times were not asked for.
@@ -151,16 +154,15 @@ void register_runtime(py::module_& m) {
       py::arg("model"), py::arg("first_position"), py::arg("rows"), py::arg("wants_logits"));
   m.def("divide", &divide, py::arg("amount"), py::arg("weights"));
   m.attr("MAX_DECODE_ROWS") = runtime::kMaxDecodeRows;
-  m.def("sample", &sample, py::arg("logits"), py::arg("history"), py::arg("position"), py::kw_only(),
-        py::arg("temperature") = 0.0F, py::arg("top_k") = 0, py::arg("top_p") = 1.0F, py::arg("min_p") = 0.0F,
-        py::arg("repeat_penalty") = 1.0F, py::arg("repeat_last_n") = 64, py::arg("seed") = 0);
 
   py::class_<SequenceEvents>(m, "SequenceEvents")
       .def_readonly("sequence_id", &SequenceEvents::sequence_id)
+      .def_readonly("choice", &SequenceEvents::choice)
       .def_readonly("prefill_start_ns", &SequenceEvents::prefill_start_ns)
       .def_readonly("cached_prompt_tokens", &SequenceEvents::cached_prompt_tokens)
       .def_readonly("token_ids", &SequenceEvents::token_ids)
       .def_readonly("token_times_ns", &SequenceEvents::token_times_ns)
+      .def_property_readonly("logprobs", &logprobs)
       .def_readonly("text", &SequenceEvents::text)
       .def_property_readonly("stop_reason", &stop_reason)
       .def_readonly("error", &SequenceEvents::error)
@@ -176,12 +178,11 @@ void register_runtime(py::module_& m) {
       .def_property_readonly("event_fd", [](RunLoop& loop) { return loop.events().descriptor(); })
       .def("submit", &submit, py::arg("sequence_id"), py::arg("model").none(false), py::arg("prompt"), py::kw_only(),
            py::arg("kv_cache") = "f16", py::arg("threads"), py::arg("spin_us"), py::arg("prefill_chunk"),
-           py::arg("context_length"), py::arg("max_tokens"), py::arg("temperature"), py::arg("top_k"), py::arg("top_p"),
-           py::arg("min_p"), py::arg("repeat_penalty"), py::arg("repeat_last_n"), py::arg("seed"),
-           py::arg("eos_token_ids"), py::arg("stop_strings"), py::arg("vocabulary").none(false), py::arg("flush_ms"),
-           py::arg("prefill_rank") = 0, py::arg("prefill_share") = kMaxPrefillChunk,
-           py::arg("prefill_beside_decode") = kMaxPrefillChunk, py::arg("prefix_cache") = false,
-           py::arg("op_times") = false, Release())
+           py::arg("context_length"), py::arg("max_tokens"), py::arg("sampling") = runtime::SamplingOptions{},
+           py::arg("logprobs") = py::none(), py::arg("choices") = 1, py::arg("eos_token_ids"), py::arg("stop_strings"),
+           py::arg("vocabulary").none(false), py::arg("flush_ms"), py::arg("prefill_rank") = 0,
+           py::arg("prefill_share") = kMaxPrefillChunk, py::arg("prefill_beside_decode") = kMaxPrefillChunk,
+           py::arg("prefix_cache") = false, py::arg("op_times") = false, Release())
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
       .def("pause", &RunLoop::pause, py::arg("sequence_id"), Release())
       .def("resume", &RunLoop::resume, py::arg("sequence_id"), Release())

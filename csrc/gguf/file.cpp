@@ -1,6 +1,7 @@
 #include "gguf/file.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <type_traits>
@@ -206,6 +207,65 @@ class File::Reader {
 };
 
 File::File(const std::string& path) : path_(path), mapping_(path) {
+  parse();
+  const auto [number, count] = part();
+  if (number != 0) {
+    throw MalformedFile("this is part " + std::to_string(number + 1) + " of " + std::to_string(count) +
+                        " of a model; name the first");
+  }
+  if (count > 1) open_other_parts(count);
+}
+
+File::File(const std::string& path, const Part& expected) : path_(path), mapping_(path) {
+  parse();
+  const auto [number, count] = part();
+  if (number == expected.number && count == expected.count) return;
+  throw MalformedFile(quoted(path) + " is part " + std::to_string(number + 1) + " of " + std::to_string(count) +
+                      " where part " + std::to_string(expected.number + 1) + " of " + std::to_string(expected.count) +
+                      " belongs");
+}
+
+File::Part File::part() const {
+  const std::uint64_t count = unsigned_integer("split.count").value_or(1);
+  return {count > 1 ? unsigned_integer("split.no").value_or(0) : 0, std::max<std::uint64_t>(count, 1)};
+}
+
+void File::open_other_parts(std::uint64_t count) {
+  const auto five_digits = [](std::uint64_t number) {
+    const std::string digits = std::to_string(number);
+    return std::string(digits.size() < 5 ? 5 - digits.size() : 0, '0') + digits;
+  };
+  const auto suffix = [&](std::uint64_t number) {
+    return "-" + five_digits(number + 1) + "-of-" + five_digits(count) + ".gguf";
+  };
+  if (!path_.ends_with(suffix(0))) {
+    throw MalformedFile("this is the first of " + std::to_string(count) + " parts, whose name must end in " +
+                        quoted(suffix(0)));
+  }
+  const std::string prefix = path_.substr(0, path_.size() - suffix(0).size());
+  for (std::uint64_t number = 1; number < count; ++number) {
+    const File& part = *other_parts_.emplace_back(new File(prefix + suffix(number), {number, count}));
+    for (const TensorInfo& tensor : part.tensors_) {
+      if (!tensor_index_.emplace(tensor.name, tensors_.size()).second) {
+        throw MalformedFile("tensor " + quoted(tensor.name) + " is in several parts");
+      }
+      tensors_.push_back(tensor);
+    }
+  }
+  const std::uint64_t wanted = unsigned_integer("split.tensors.count").value_or(tensors_.size());
+  if (wanted != tensors_.size()) {
+    throw MalformedFile("the parts have " + std::to_string(tensors_.size()) + " tensors together, not " +
+                        std::to_string(wanted));
+  }
+}
+
+std::size_t File::size() const {
+  std::size_t bytes = mapping_.bytes().size();
+  for (const auto& part : other_parts_) bytes += part->size();
+  return bytes;
+}
+
+void File::parse() {
   Reader reader(mapping_.bytes());
   if (reader.scalar<std::uint32_t>("the magic number") != kMagic) {
     throw MalformedFile("the file does not begin with GGUF");

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -59,15 +60,18 @@ struct TensorInfo {
 };
 
 // A GGUF v2 or v3 file. Every count, size, offset and type is checked against the file before it is used.
+// A model may be split into several files, NAME-00001-of-00003.gguf and so on: opened by the first, which has the keys,
+// they are one.
 class File {
  public:
-  // Throws std::system_error, MalformedFile, UnsupportedModel (a tensor type this engine does not know),
-  // std::bad_alloc.
+  // Throws std::system_error, MalformedFile (also for another part than the first), UnsupportedModel (a tensor type
+  // this engine does not know), std::bad_alloc.
   explicit File(const std::string& path);
 
   const std::string& path() const { return path_; }
   std::uint32_t version() const { return version_; }
-  std::size_t size() const { return mapping_.bytes().size(); }
+  // Of all parts.
+  std::size_t size() const;
   std::span<const std::string_view> keys() const { return keys_; }
   std::span<const TensorInfo> tensors() const { return tensors_; }
   // [keys] Each key with its value, as they lie in the file.
@@ -87,6 +91,17 @@ class File {
 
  private:
   class Reader;
+  struct Part {
+    std::uint64_t number;  // from 0
+    std::uint64_t count;
+  };
+  // One part, without the others.
+  File(const std::string& path, const Part& part);
+
+  void parse();
+  // {0, 1} for a file that is not split.
+  Part part() const;
+  void open_other_parts(std::uint64_t count);
   void read_metadata(Reader& reader, std::uint64_t count);
   void read_tensors(Reader& reader, std::uint64_t count);
   void place_tensor(TensorInfo& tensor, std::uint64_t offset, std::span<const std::byte> data, std::uint64_t alignment);
@@ -101,6 +116,7 @@ class File {
   std::unordered_map<std::string_view, Value> values_;
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string_view, std::size_t> tensor_index_;
+  std::vector<std::unique_ptr<const File>> other_parts_;
 };
 
 }  // namespace engine::gguf

@@ -8,7 +8,7 @@
 #include "kernels/kernel_table.h"
 
 // Attention over one block of keys, written once for every vector instruction set. `Lanes` is 16 floats side by side:
-//   zero() broadcast(x) load(p) store(p)      add subtract multiply fused(a, b, c) maximum exponential
+//   zero() broadcast(x) load(p) store(p)      add subtract multiply divide fused(a, b, c) maximum exponential
 //   widen(p): 16 halves or codes as floats    largest(x): the largest lane
 //   tree_sum(x): 16 -> 8 -> 4 -> 2 -> 1, each adding its upper half to its lower
 //   kQueries: the most queries computed together; tiles(n): how many tiles of 16 beside n queries leave registers for
@@ -126,6 +126,22 @@ void score_codes(const AttentionBlock& block, std::size_t first, std::size_t til
   }
 }
 
+// cap * tanh(score / cap) for every score of the tiles that the last query sees.
+template <typename Lanes, std::size_t kQueries>
+[[gnu::noinline]] void soften(const AttentionBlock& block, std::size_t first, Scores* scores) {
+  const std::size_t end = block.visible[first + kQueries - 1];
+  const Lanes one = Lanes::broadcast(1.0F);
+  const Lanes cap = Lanes::broadcast(block.soft_cap);
+  const Lanes twice = Lanes::broadcast(2.0F * block.soft_cap);
+  const Lanes inverse = Lanes::broadcast(2.0F / block.soft_cap);
+  for (std::size_t i = 0; i < kQueries; ++i) {
+    for (std::size_t j = 0; j < end; j += kKeyTile) {
+      const Lanes power = Lanes::exponential(Lanes::multiply(Lanes::load(scores[i].data() + j), inverse));
+      Lanes::store(scores[i].data() + j, Lanes::subtract(cap, Lanes::divide(twice, Lanes::add(one, power))));
+    }
+  }
+}
+
 // Turns scores into weights and brings the states up to date; corrections are the factors of what was summed before.
 template <typename Lanes, std::size_t kQueries>
 void weigh(const AttentionBlock& block, std::size_t first, Scores* scores, float* corrections) {
@@ -134,6 +150,7 @@ void weigh(const AttentionBlock& block, std::size_t first, Scores* scores, float
   for (std::size_t i = 0; i < kQueries; ++i) {
     SoftmaxState& state = block.state[first + i];
     float* own = scores[i].data();
+    std::fill(own, own + block.hidden[first + i], -std::numeric_limits<float>::infinity());
     std::fill(own + block.visible[first + i], own + end, -std::numeric_limits<float>::infinity());
     Lanes largest = Lanes::load(own);
     for (std::size_t j = kKeyTile; j < end; j += kKeyTile) largest = Lanes::maximum(largest, Lanes::load(own + j));
@@ -171,21 +188,27 @@ void sum_values(const AttentionBlock& block, std::size_t first, std::size_t d, c
   }
   const Element* values = as<Element>(block.values) + d;
   const std::byte* ahead = block.next_keys + d * sizeof(Element);
-  const std::size_t common = block.visible[first];
-  for (std::size_t j = 0; j < common; ++j) {
-    fetch_ahead(ahead + j * block.head_dim * sizeof(Element), kTiles * kKeyTile * sizeof(Element));
-    add_products(sums, values + j * block.head_dim, kKeyTile, [&](std::size_t i) { return weights[i][j]; });
-  }
-  // Later rows see more. The others may not touch those values: even a weight of 0 could turn -0 into 0.
-#pragma GCC unroll 8
-  for (std::size_t i = 0; i < kQueries; ++i) {
-    for (std::size_t j = common; j < block.visible[first + i]; ++j) {
+  // What only some see they add for themselves: to the others even a weight of 0 could turn -0 into 0.
+  const auto add_own = [&](std::size_t i, std::size_t begin, std::size_t end) {
+    for (std::size_t j = begin; j < end; ++j) {
       const Lanes weight = Lanes::broadcast(weights[i][j]);
       for (std::size_t t = 0; t < kTiles; ++t) {
         sums[i][t] = Lanes::fused(weight, Lanes::widen(values + j * block.head_dim + t * kKeyTile), sums[i][t]);
       }
     }
+  };
+  const std::size_t common_begin = block.hidden[first + kQueries - 1];
+  const std::size_t common_end = std::max(common_begin, block.visible[first]);
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < kQueries; ++i) {
+    add_own(i, block.hidden[first + i], std::min(common_begin, block.visible[first + i]));
   }
+  for (std::size_t j = common_begin; j < common_end; ++j) {
+    fetch_ahead(ahead + j * block.head_dim * sizeof(Element), kTiles * kKeyTile * sizeof(Element));
+    add_products(sums, values + j * block.head_dim, kKeyTile, [&](std::size_t i) { return weights[i][j]; });
+  }
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < kQueries; ++i) add_own(i, common_end, block.visible[first + i]);
   for (std::size_t i = 0; i < kQueries; ++i) {
     for (std::size_t t = 0; t < kTiles; ++t) Lanes::store(output + i * block.head_dim + t * kKeyTile, sums[i][t]);
   }
@@ -199,7 +222,7 @@ void sum_remaining_values(const AttentionBlock& block, std::size_t query, std::s
   float* output = block.output + query * block.head_dim;
   for (; d < block.head_dim; ++d) {
     float sum = output[d] * correction;
-    for (std::size_t j = 0; j < block.visible[query]; ++j) {
+    for (std::size_t j = block.hidden[query]; j < block.visible[query]; ++j) {
       sum = Lanes::fused(weights[j], Lanes::float_from_half(values[j * block.head_dim + d]), sum);
     }
     output[d] = sum;
@@ -282,6 +305,7 @@ template <typename Lanes, typename Format, std::size_t kQueries>
 void attend_queries(const AttentionBlock& block, std::size_t first) {
   alignas(64) std::array<Scores, kQueries> scores;
   Format::template score<kQueries>(block, first, scores.data());
+  if (block.soft_cap != 0.0F) soften<Lanes, kQueries>(block, first, scores.data());
   std::array<float, kQueries> corrections;
   weigh<Lanes, kQueries>(block, first, scores.data(), corrections.data());
   Format::template sum<kQueries>(block, first, scores.data(), corrections.data());

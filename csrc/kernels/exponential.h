@@ -17,4 +17,9 @@ inline constexpr float kC4 = 0x1.5554e8p-5F;
 inline constexpr float kC5 = 0x1.120ba6p-7F;
 inline constexpr float kC6 = 0x1.6d4366p-10F;
 
+// Of GELU(x) = x / (1 + exp(-x * (kGeluLinear + kGeluCubic * x^2))), which is 0.5 * x * (1 + tanh(y)) with
+// y = sqrt(2 / pi) * (x + 0.044715 * x^3): twice the factors of y.
+inline constexpr float kGeluLinear = 0x1.988454p+0F;
+inline constexpr float kGeluCubic = 0x1.2444f2p-4F;
+
 }  // namespace engine::kernels::exponential

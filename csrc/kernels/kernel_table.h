@@ -22,11 +22,12 @@ struct SoftmaxState {
   float denominator;
 };
 
-// Queries [first, queries) over one block of keys. Those of a later row may see more of it: `visible` ascends. What a
-// query does not see leaves no trace in it.
+// Queries [first, queries) over one block of keys. Those of a later row may see more of it and, where a window slides,
+// less of its beginning: `visible` and `hidden` ascend. What a query does not see leaves no trace in it.
 struct AttentionBlock {
   std::size_t head_dim;
   float scale;                 // of the scores
+  float soft_cap;              // bounds the scaled scores, see KernelTable::soft_cap; 0: none
   const std::byte* keys;       // see KvType
   const std::byte* values;     // see KvType
   const std::byte* next_keys;  // of the block that is attended next, to fetch ahead; else keys again
@@ -34,7 +35,8 @@ struct AttentionBlock {
   std::size_t queries;
   const float* const* query;   // [queries] pointers to [head_dim]; of F16
   Activations codes;           // [queries, head_dim] as Q8Block; of Q8_0
-  const std::size_t* visible;  // [queries] how many of the block's first keys each sees, 1..64
+  const std::size_t* hidden;   // [queries] how many of the block's first keys are no longer seen, below `visible`
+  const std::size_t* visible;  // [queries] where the keys end that each sees, 1..64
   SoftmaxState* state;         // [queries]
   float* output;               // [queries, head_dim]: sums weighted by exp(score - maximum)
 };
@@ -92,6 +94,12 @@ struct KernelTable {
 
   // gate[i] = silu(gate[i]) * up[i]
   void (*silu_multiply)(float* gate, const float* up, std::size_t n);
+  // gate[i] = gelu(gate[i]) * up[i], GELU by its approximation with tanh
+  void (*gelu_multiply)(float* gate, const float* up, std::size_t n);
+  // x[i] = cap * tanh(x[i] / cap), cap > 0
+  void (*soft_cap)(float* x, std::size_t n, float cap);
+  // x[i] = exp(x[i]) / the sum of all of them, n > 0
+  void (*softmax)(float* x, std::size_t n);
 
   // In doubles: the sum of exp(logit - maximum) over n logits, and with others beside them. NaN where any is not
   // finite.

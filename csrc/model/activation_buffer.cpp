@@ -65,22 +65,23 @@ void ActivationBuffer::set(std::size_t index, std::size_t width, const float* x,
   }
 }
 
-kernels::Activations ActivationBuffer::view(std::size_t width, ActivationFormat format) const {
+kernels::Activations ActivationBuffer::view(std::size_t width, ActivationFormat format, std::size_t first) const {
+  const auto from = [&](const auto* rows, std::size_t part) { return rows + first * (width / part); };
   kernels::Activations view;
   view.columns = width;
-  view.values = values_.as<float>();
+  view.values = from(values_.as<float>(), 1);
   if (format == ActivationFormat::Q8Block) {
-    view.codes = block_codes_.as<std::int8_t>();
-    view.shifts = block_shifts_.as<std::int32_t>();
-    view.scales = block_scales_.as<float>();
-    view.scaled_sums = block_scaled_sums_.as<float>();
-    view.block_sums = block_sums_.as<std::int32_t>();
+    view.codes = from(block_codes_.as<std::int8_t>(), 1);
+    view.shifts = from(block_shifts_.as<std::int32_t>(), kernels::kBlockPart);
+    view.scales = from(block_scales_.as<float>(), kBlock);
+    view.scaled_sums = from(block_scaled_sums_.as<float>(), kBlock);
+    view.block_sums = from(block_sums_.as<std::int32_t>(), kBlock);
   } else if (format == ActivationFormat::Q8SuperBlock) {
-    view.codes = super_codes_.as<std::int8_t>();
-    view.shifts = super_shifts_.as<std::int32_t>();
-    view.scales = super_scales_.as<float>();
-    view.half_sums = super_half_sums_.as<std::int16_t>();
-    view.part_sums = super_part_sums_.as<std::int16_t>();
+    view.codes = from(super_codes_.as<std::int8_t>(), 1);
+    view.shifts = from(super_shifts_.as<std::int32_t>(), kernels::kSuperBlockPart);
+    view.scales = from(super_scales_.as<float>(), kSuperBlock);
+    view.half_sums = from(super_half_sums_.as<std::int16_t>(), kernels::kSuperBlockPart / 2);
+    view.part_sums = from(super_part_sums_.as<std::int16_t>(), kernels::kSuperBlockPart);
   }
   return view;
 }

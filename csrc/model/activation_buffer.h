@@ -20,7 +20,8 @@ class ActivationBuffer {
   void set(std::size_t index, std::size_t width, const float* x, kernels::ActivationFormat format,
            const kernels::KernelTable& table);
 
-  kernels::Activations view(std::size_t width, kernels::ActivationFormat format) const;
+  // The rows from `first` on.
+  kernels::Activations view(std::size_t width, kernels::ActivationFormat format, std::size_t first = 0) const;
 
  private:
   AlignedBuffer values_;             // f32 [rows, width]

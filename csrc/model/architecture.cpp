@@ -6,7 +6,9 @@
 namespace engine::model {
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 2> kAll{&kLlama, &kQwen2};
+  static constexpr std::array<const Architecture*, 14> kAll{&kGemma,    &kGemma2, &kGemma3,   &kGranite, &kLlama,
+                                                            &kMistral3, &kOlmo2,  &kOlmoe,    &kPhi3,    &kQwen2,
+                                                            &kQwen2Moe, &kQwen3,  &kQwen3Moe, &kSmollm3};
   return kAll;
 }
 

@@ -34,6 +34,7 @@ Attention::Attention(const HyperParameters& shape, const kernels::KernelTable& k
 Attention::Scratch::Scratch(std::size_t queries_max, std::size_t head_dim)
     : queries(queries_max),
       codes(queries_max, head_dim),
+      hidden(queries_max),
       visible(queries_max),
       states(queries_max),
       sums(queries_max * head_dim),
@@ -79,15 +80,21 @@ void Attention::prepare() {
 
 void Attention::attend(std::size_t layer, unsigned member, const float* queries, std::size_t query_stride, float* out,
                        std::size_t out_stride) {
-  const Rows rows{queries, query_stride, out, out_stride};
+  const Rows rows{layer, queries, query_stride, out, out_stride};
   for (;;) {
     const std::size_t unit = claimed_[layer].fetch_add(1, std::memory_order_relaxed);
     if (unit >= units_.size()) return;
-    compute(units_[unit], layer, rows, scratch_[member]);
+    compute(units_[unit], rows, scratch_[member]);
   }
 }
 
 std::size_t Attention::splits(const Tile& tile) { return divide_up(tile.first_position + tile.rows, kKeySplit); }
+
+std::size_t Attention::first_key(const Tile& tile, std::size_t layer, std::size_t row) const {
+  const std::size_t window = shape_.window(layer);
+  const std::size_t end = tile.first_position + row + 1;
+  return window != 0 && end > window ? end - window : 0;
+}
 
 void Attention::gather_queries(const Tile& tile, const Rows& rows, Scratch& scratch) const {
   for (std::size_t i = 0; i < tile.rows * group(); ++i) {
@@ -98,14 +105,14 @@ void Attention::gather_queries(const Tile& tile, const Rows& rows, Scratch& scra
   }
 }
 
-void Attention::compute(const Unit& unit, std::size_t layer, const Rows& rows, Scratch& scratch) {
+void Attention::compute(const Unit& unit, const Rows& rows, Scratch& scratch) {
   Tile& tile = tiles_[unit.tile];
   const std::size_t count = tile.rows * group();
   gather_queries(tile, rows, scratch);
   if (!tile.divided) {
     begin_total(tile, rows, scratch);
     for (std::size_t split = 0; split < splits(tile); ++split) {
-      attend_split(tile, layer, split, scratch, scratch.states.data(), scratch.sums.data());
+      attend_split(tile, rows.layer, split, scratch, scratch.states.data(), scratch.sums.data());
       merge(tile, split, scratch.states.data(), scratch.sums.data(), rows, scratch);
     }
     finish_total(tile, rows, scratch);
@@ -113,7 +120,7 @@ void Attention::compute(const Unit& unit, std::size_t layer, const Rows& rows, S
   }
   SoftmaxState* states = states_.data() + tile.first_result;
   float* sums = sums_.as<float>() + tile.first_result * shape_.head_dim;
-  attend_split(tile, layer, unit.split, scratch, states + unit.split * count,
+  attend_split(tile, rows.layer, unit.split, scratch, states + unit.split * count,
                sums + unit.split * count * shape_.head_dim);
   // Whoever computes the last split of a tile merges all of them.
   const std::atomic_ref<std::size_t> missing(tile.missing);
@@ -133,29 +140,43 @@ void Attention::attend_split(const Tile& tile, std::size_t layer, std::size_t sp
   std::fill_n(sums, count * shape_.head_dim, 0.0F);
   const kernels::Activations codes = scratch.codes.view(shape_.head_dim, kernels::ActivationFormat::Q8Block);
   const std::size_t end = std::min((split + 1) * kKeySplit, tile.first_position + tile.rows);
-  for (std::size_t begin = split * kKeySplit; begin < end; begin += kKeyBlock) {
-    // Rows before the block see none of it; those inside see a part each; those behind it see all of it.
-    const std::size_t first_row = begin > tile.first_position ? begin - tile.first_position : 0;
-    const std::size_t first = first_row * group();
-    for (std::size_t i = first; i < count; ++i) {
-      scratch.visible[i] = std::min(tile.first_position + i / group() - begin + 1, kKeyBlock);
-    }
+  const std::size_t window_block = first_key(tile, layer, 0) / kKeyBlock * kKeyBlock;
+  for (std::size_t begin = std::max(split * kKeySplit, window_block); begin < end; begin += kKeyBlock) {
+    const Range seeing = see_block(tile, layer, begin, scratch);
     const std::size_t block = begin / kKeyBlock;
     const std::size_t next = begin + kKeyBlock < end ? block + 1 : block;
     const AttentionBlock described{.head_dim = shape_.head_dim,
                                    .scale = shape_.attention_scale,
+                                   .soft_cap = shape_.attention_soft_cap,
                                    .keys = tile.cache->keys(layer, tile.kv_head, block),
                                    .values = tile.cache->values(layer, tile.kv_head, block),
                                    .next_keys = tile.cache->keys(layer, tile.kv_head, next),
-                                   .first = first,
-                                   .queries = count,
+                                   .first = seeing.begin,
+                                   .queries = seeing.end,
                                    .query = scratch.queries.data(),
                                    .codes = codes,
+                                   .hidden = scratch.hidden.data(),
                                    .visible = scratch.visible.data(),
                                    .state = states,
                                    .output = sums};
     (tile.cache->type() == KvType::F16 ? kernels_.attend_f16 : kernels_.attend_q8_0)(described);
   }
+}
+
+Range Attention::see_block(const Tile& tile, std::size_t layer, std::size_t begin, Scratch& scratch) const {
+  // Rows before the block see none of it; those inside see a part each; those behind it see all of it, but for what
+  // has left their window.
+  const std::size_t first_row = begin > tile.first_position ? begin - tile.first_position : 0;
+  std::size_t row = first_row;
+  for (; row < tile.rows; ++row) {
+    const std::size_t window_begin = first_key(tile, layer, row);
+    if (window_begin >= begin + kKeyBlock) break;
+    const std::size_t hidden = window_begin > begin ? window_begin - begin : 0;
+    const std::size_t visible = std::min(tile.first_position + row - begin + 1, kKeyBlock);
+    std::fill_n(scratch.hidden.begin() + static_cast<std::ptrdiff_t>(row * group()), group(), hidden);
+    std::fill_n(scratch.visible.begin() + static_cast<std::ptrdiff_t>(row * group()), group(), visible);
+  }
+  return {first_row * group(), row * group()};
 }
 
 float* Attention::output(const Tile& tile, const Rows& rows, std::size_t query) const {
@@ -173,6 +194,7 @@ void Attention::merge(const Tile& tile, std::size_t split, const SoftmaxState* s
   const std::size_t begin = split * kKeySplit;
   const std::size_t first_row = begin > tile.first_position ? begin - tile.first_position : 0;
   for (std::size_t i = first_row * group(); i < tile.rows * group(); ++i) {
+    if (first_key(tile, rows.layer, i / group()) >= begin + kKeySplit) break;
     kernels_.merge_split(states[i], sums + i * shape_.head_dim, shape_.head_dim, scratch.totals[i],
                          output(tile, rows, i));
   }

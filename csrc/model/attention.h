@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/thread_team.h"
 #include "kernels/kernel_table.h"
 #include "model/activation_buffer.h"
 #include "model/hyper_parameters.h"
@@ -14,6 +15,7 @@ namespace engine::model {
 
 // Attention of one step's rows over their sequences' caches, shared among the members of a team in whole units. Who
 // computes a unit, and when, changes no bit: every split of keys is summed for itself, and merged in ascending order.
+// Where a layer has a window, blocks and splits that lie before it are passed over.
 class Attention {
  public:
   Attention(const HyperParameters& shape, const kernels::KernelTable& kernels, unsigned members);
@@ -48,6 +50,7 @@ class Attention {
   };
   // The rows as a layer has them.
   struct Rows {
+    std::size_t layer;
     const float* queries;
     std::size_t query_stride;
     float* out;
@@ -59,6 +62,7 @@ class Attention {
 
     std::vector<const float*> queries;
     ActivationBuffer codes;  // [queries, head_dim], for caches of Q8_0
+    std::vector<std::size_t> hidden;
     std::vector<std::size_t> visible;
     std::vector<kernels::SoftmaxState> states;
     std::vector<float> sums;  // [queries, head_dim]
@@ -67,10 +71,14 @@ class Attention {
 
   std::size_t group() const { return shape_.heads / shape_.kv_heads; }
   static std::size_t splits(const Tile& tile);
+  // Of the first position that row `row` of a tile attends to.
+  std::size_t first_key(const Tile& tile, std::size_t layer, std::size_t row) const;
   void gather_queries(const Tile& tile, const Rows& rows, Scratch& scratch) const;
-  void compute(const Unit& unit, std::size_t layer, const Rows& rows, Scratch& scratch);
+  void compute(const Unit& unit, const Rows& rows, Scratch& scratch);
   void attend_split(const Tile& tile, std::size_t layer, std::size_t split, Scratch& scratch,
                     kernels::SoftmaxState* states, float* sums) const;
+  // Fills in what each query sees of the block that begins at key `begin`; which queries see any of it.
+  Range see_block(const Tile& tile, std::size_t layer, std::size_t begin, Scratch& scratch) const;
   float* output(const Tile& tile, const Rows& rows, std::size_t query) const;
   void begin_total(const Tile& tile, const Rows& rows, Scratch& scratch) const;
   void merge(const Tile& tile, std::size_t split, const kernels::SoftmaxState* states, const float* sums,

@@ -7,6 +7,8 @@
 
 #include "base/checked.h"
 #include "base/float_environment.h"
+#include "base/logarithm.h"
+#include "model/decoder_layer.h"
 #include "quant/block.h"
 
 namespace engine::model {
@@ -30,8 +32,14 @@ std::int32_t largest_key(const float* logits, std::size_t n) {
   return largest;
 }
 
+float query_factor(const HyperParameters& shape, std::size_t position) {
+  if (shape.temperature_scale == 0.0) return 1.0F;
+  const auto steps = static_cast<double>(position / shape.temperature_step);
+  return static_cast<float>(natural_logarithm(steps + 1.0) * shape.temperature_scale + 1.0);
+}
+
 std::size_t widest_input(const HyperParameters& shape) {
-  return std::max({shape.embedding, shape.query_width(), shape.feed_forward});
+  return std::max({shape.embedding, shape.query_width(), shape.feed_forward, shape.experts.feed_forward});
 }
 
 }  // namespace
@@ -39,7 +47,6 @@ std::size_t widest_input(const HyperParameters& shape) {
 ForwardPass::ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_rows)
     : model_(model),
       team_(team),
-      rope_(model.shape().rope_dimensions, model.shape().rope_base, model.weights().rope_factors),
       attention_(model.shape(), model.kernels(), team.size()),
       max_rows_(max_rows),
       heads_width_(model.shape().query_width() + 2 * model.shape().kv_width()),
@@ -48,6 +55,12 @@ ForwardPass::ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_r
       projected_(max_rows * std::max(model.shape().embedding, model.shape().feed_forward) * sizeof(float)),
       hidden_(max_rows * std::max(model.shape().query_width(), model.shape().feed_forward) * sizeof(float)),
       input_(max_rows, widest_input(model.shape())) {
+  const HyperParameters& shape = model.shape();
+  for (std::size_t i = 0; i < shape.ropes.size(); ++i) {
+    const std::span<const float> factors = model.weights().rope_factors;
+    ropes_.emplace_back(shape.rope_dimensions, shape.ropes[i], i == 0 ? factors : std::span<const float>());
+  }
+  if (shape.experts.count != 0) experts_ = std::make_unique<ExpertBuffers>(shape, max_rows);
   for (unsigned i = 0; i < team.size(); ++i) {
     own_inputs_.emplace_back(kFewRows, widest_input(model.shape()));
     scratch_.emplace_back(kernels::multiply_scratch_bytes(widest_input(model.shape())));
@@ -59,7 +72,9 @@ std::size_t ForwardPass::row_bytes(const HyperParameters& shape) {
   const std::size_t heads = shape.query_width() + 2 * shape.kv_width();
   const std::size_t projected = std::max(shape.embedding, shape.feed_forward);
   const std::size_t hidden = std::max(shape.query_width(), shape.feed_forward);
-  return (residual + heads + projected + hidden) * sizeof(float) + ActivationBuffer::row_bytes(widest_input(shape));
+  const std::size_t experts = shape.experts.count == 0 ? 0 : ExpertBuffers::row_bytes(shape);
+  return (residual + heads + projected + hidden) * sizeof(float) + ActivationBuffer::row_bytes(widest_input(shape)) +
+         experts;
 }
 
 void ForwardPass::plan(std::span<const Segment> segments) {
@@ -70,7 +85,8 @@ void ForwardPass::plan(std::span<const Segment> segments) {
   for (const Segment& segment : segments) {
     const std::size_t first_row = rows_.size();
     for (std::size_t i = 0; i < segment.tokens.size(); ++i) {
-      rows_.push_back({segment.tokens[i], segment.first_position + i, segment.cache});
+      const std::size_t position = segment.first_position + i;
+      rows_.push_back({segment.tokens[i], position, segment.cache, query_factor(model_.shape(), position)});
       const bool last = i + 1 == segment.tokens.size();
       if (segment.want_every_logit || (segment.want_logits && last)) logit_rows_.push_back(rows_.size() - 1);
     }
@@ -79,7 +95,7 @@ void ForwardPass::plan(std::span<const Segment> segments) {
     attention_.add(*segment.cache, first_row, segment.tokens.size(), segment.first_position);
   }
   attention_.prepare();
-  rope_.extend(positions);
+  for (RopeTable& rope : ropes_) rope.extend(positions);
   const std::size_t logit_bytes = logit_rows_.size() * model_.shape().vocabulary * sizeof(float);
   if (logits_.size() < logit_bytes) logits_ = AlignedBuffer(logit_bytes);
   chunk_digests_.assign(logit_rows_.size() * chunks(), Digest{});
@@ -104,7 +120,7 @@ bool ForwardPass::run(std::span<const Segment> segments, const std::atomic<bool>
         worker.wait();
         if (aborted_) return;
       }
-      model_.architecture().layer(worker, model_.weights().layers[i], i);
+      decoder_layer(worker, model_.weights().layers[i], i);
     }
     worker.compute_logits();
   });
@@ -148,6 +164,12 @@ Range Worker::my_groups(const Projection& projection) const {
   return member_range(projection.weight.groups(), member_, members_);
 }
 
+Range Worker::my_columns(const Projection& projection) const {
+  const Range groups = my_groups(projection);
+  return {std::min(groups.begin * kernels::kGroupRows, projection.weight.rows),
+          std::min(groups.end * kernels::kGroupRows, projection.weight.rows)};
+}
+
 void Worker::wait() {
   pass_.team_.barrier();
   charge(Operation::Wait);
@@ -160,7 +182,10 @@ void Worker::embed() {
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
     const std::byte* source =
         embedding.raw.data() + static_cast<std::size_t>(pass_.rows_[r].token) * embedding.row_bytes();
-    quant::dequantize_row(embedding.type, source, shape_.embedding, pass_.residual(r));
+    float* residual = pass_.residual(r);
+    quant::dequantize_row(embedding.type, source, shape_.embedding, residual);
+    if (shape_.embedding_scale == 1.0F) continue;
+    for (std::size_t i = 0; i < shape_.embedding; ++i) residual[i] *= shape_.embedding_scale;
   }
   charge(Operation::Embedding);
   wait();
@@ -179,13 +204,17 @@ void Worker::make_input(std::size_t rows, std::size_t width, const Make& make) {
 
 void Worker::normalize(const std::vector<float>& weight, std::initializer_list<const Projection*> readers) {
   make_input(pass_.rows_.size(), shape_.embedding, [&](std::size_t r) {
-    kernels_.rms_norm(pass_.residual(r), weight.data(), shape_.norm_epsilon, shape_.embedding, normalized_.data());
+    const float* x = pass_.residual(r);
+    if (!weight.empty()) {
+      kernels_.rms_norm(x, weight.data(), shape_.norm_epsilon, shape_.embedding, normalized_.data());
+      x = normalized_.data();
+    }
     charge(Operation::Norm);
     for (const kernels::ActivationFormat format : {kernels::ActivationFormat::F32, kernels::ActivationFormat::Q8Block,
                                                    kernels::ActivationFormat::Q8SuperBlock}) {
       const bool wanted =
           std::ranges::any_of(readers, [&](const Projection* p) { return p->weight.activation_format() == format; });
-      if (wanted) input().set(r, input_width_, normalized_.data(), format, kernels_);
+      if (wanted) input().set(r, input_width_, x, format, kernels_);
     }
     charge(Operation::QuantizeInput);
   });
@@ -203,14 +232,14 @@ void Worker::multiply(const Projection& projection, Range groups, std::size_t ro
 }
 
 std::array<Worker::Heads, 3> Worker::heads_of(const Layer& layer) const {
-  return {Heads{&layer.query, 0, shape_.heads, Heads::Kind::Query},
-          Heads{&layer.key, shape_.heads, shape_.kv_heads, Heads::Kind::Key},
-          Heads{&layer.value, shape_.heads + shape_.kv_heads, shape_.kv_heads, Heads::Kind::Value}};
+  return {Heads{&layer.query, &layer.query_norm, 0, shape_.heads, Heads::Kind::Query},
+          Heads{&layer.key, &layer.key_norm, shape_.heads, shape_.kv_heads, Heads::Kind::Key},
+          Heads{&layer.value, nullptr, shape_.heads + shape_.kv_heads, shape_.kv_heads, Heads::Kind::Value}};
 }
 
-void Worker::project_heads(const Layer& layer, std::size_t index, kernels::RopeLayout layout) {
+void Worker::project_heads(const Layer& layer, std::size_t index) {
   const std::size_t rows = pass_.rows_.size();
-  if (pass_.few_rows()) {
+  if (pass_.few_rows() && shape_.head_norm != HeadNorm::Whole) {
     // Members own whole heads, as many as make whole groups, so that they can finish them at once.
     const std::size_t step = kernels::kGroupRows / std::gcd(kernels::kGroupRows, shape_.head_dim);
     std::size_t begin = 0;  // among all steps
@@ -227,7 +256,7 @@ void Worker::project_heads(const Layer& layer, std::size_t index, kernels::RopeL
                          divide_up(range.end * shape_.head_dim, kernels::kGroupRows)};
       multiply(*heads.projection, groups, rows, pass_.heads(0) + heads.first * shape_.head_dim, pass_.heads_width_);
       charge(Operation::Matmul);
-      for (std::size_t r = 0; r < rows; ++r) finish_heads(heads, range, r, index, layout);
+      for (std::size_t r = 0; r < rows; ++r) finish_heads(heads, range, r, index);
     }
   } else {
     for (const Heads& heads : heads_of(layer)) {
@@ -238,22 +267,39 @@ void Worker::project_heads(const Layer& layer, std::size_t index, kernels::RopeL
     wait();
     const Range mine = my_rows(rows);
     for (const Heads& heads : heads_of(layer)) {
-      for (std::size_t r = mine.begin; r < mine.end; ++r) finish_heads(heads, {0, heads.count}, r, index, layout);
+      for (std::size_t r = mine.begin; r < mine.end; ++r) finish_heads(heads, {0, heads.count}, r, index);
     }
   }
   wait();
 }
 
-void Worker::finish_heads(const Heads& heads, Range range, std::size_t row, std::size_t layer,
-                          kernels::RopeLayout layout) {
+void Worker::normalize_heads(const Heads& heads, Range range, float* first) {
+  const bool whole = shape_.head_norm == HeadNorm::Whole;  // then all heads of a row are here
+  const std::size_t width = whole ? heads.count * shape_.head_dim : shape_.head_dim;
+  for (std::size_t h = range.begin; h < range.end; h += width / shape_.head_dim, first += width) {
+    kernels_.rms_norm(first, heads.norm->data(), shape_.norm_epsilon, width, first);
+  }
+  charge(Operation::Norm);
+}
+
+void Worker::finish_heads(const Heads& heads, Range range, std::size_t row, std::size_t layer) {
   const ForwardPass::Row& place = pass_.rows_[row];
   float* first = pass_.heads(row) + (heads.first + range.begin) * shape_.head_dim;
+  const std::size_t width = (range.end - range.begin) * shape_.head_dim;
   if (heads.kind != Heads::Kind::Value) {
-    kernels_.rotate(first, range.end - range.begin, shape_.head_dim, shape_.rope_dimensions,
-                    pass_.rope_.cosines(place.position), pass_.rope_.sines(place.position), layout);
+    if (!heads.norm->empty()) normalize_heads(heads, range, first);
+    if (const auto rope = shape_.layer_shapes[layer].rope) {
+      const RopeTable& table = pass_.ropes_[*rope];
+      kernels_.rotate(first, range.end - range.begin, shape_.head_dim, shape_.rope_dimensions,
+                      table.cosines(place.position), table.sines(place.position), shape_.rope_layout);
+    }
     charge(Operation::Rope);
   }
-  if (heads.kind == Heads::Kind::Query) return;
+  if (heads.kind == Heads::Kind::Query) {
+    if (place.query_factor == 1.0F) return;
+    for (std::size_t i = 0; i < width; ++i) first[i] *= place.query_factor;
+    return;
+  }
   for (std::size_t h = range.begin; h < range.end; ++h, first += shape_.head_dim) {
     if (heads.kind == Heads::Kind::Key) {
       place.cache->store_key(kernels_, layer, h, place.position, first);
@@ -271,40 +317,63 @@ void Worker::attend(std::size_t layer) {
   wait();
 }
 
-void Worker::add_projection(const Projection& projection) {
+void Worker::project_hidden(const Projection& projection) {
   const std::size_t count = pass_.rows_.size();
   const std::size_t columns = projection.weight.columns;
   make_input(count, columns, [&](std::size_t r) {
     input().set(r, columns, pass_.hidden_.as<float>() + r * columns, projection.weight.activation_format(), kernels_);
     charge(Operation::QuantizeInput);
   });
-  const Range groups = my_groups(projection);
-  const std::size_t width = projection.weight.rows;
-  auto* out = pass_.projected_.as<float>();
-  multiply(projection, groups, count, out, width);
+  multiply(projection, my_groups(projection), count, pass_.projected_.as<float>(), projection.weight.rows);
   charge(Operation::Matmul);
-  const std::size_t end = std::min(groups.end * kernels::kGroupRows, width);
-  for (std::size_t r = 0; r < count; ++r) {
+}
+
+void Worker::add_projection(const Projection& projection, const std::vector<float>& norm) {
+  const std::size_t count = pass_.rows_.size();
+  project_hidden(projection);
+  Range rows{0, count};
+  Range columns = my_columns(projection);
+  auto* out = pass_.projected_.as<float>();
+  if (!norm.empty()) {
+    wait();
+    rows = my_rows(count);
+    columns = {0, shape_.embedding};
+    for (std::size_t r = rows.begin; r < rows.end; ++r) {
+      float* own = out + r * shape_.embedding;
+      kernels_.rms_norm(own, norm.data(), shape_.norm_epsilon, shape_.embedding, own);
+    }
+    charge(Operation::Norm);
+  }
+  for (std::size_t r = rows.begin; r < rows.end; ++r) {
     float* residual = pass_.residual(r);
-    for (std::size_t i = groups.begin * kernels::kGroupRows; i < end; ++i) residual[i] += out[r * width + i];
+    const float* own = out + r * shape_.embedding;
+    if (shape_.residual_scale == 1.0F) {
+      for (std::size_t i = columns.begin; i < columns.end; ++i) residual[i] += own[i];
+    } else {
+      for (std::size_t i = columns.begin; i < columns.end; ++i) residual[i] += own[i] * shape_.residual_scale;
+    }
   }
   charge(Operation::Residual);
   wait();
 }
 
-void Worker::gate_with_silu(const Projection& gate, const Projection& up) {
+void Worker::activate(float* gates, const float* ups, std::size_t n) {
+  (shape_.activation == Activation::Silu ? kernels_.silu_multiply : kernels_.gelu_multiply)(gates, ups, n);
+}
+
+void Worker::gate(const FeedForward& weights) {
   const std::size_t count = pass_.rows_.size();
   const std::size_t width = shape_.feed_forward;
-  const Range groups = my_groups(gate);
-  const std::size_t begin = groups.begin * kernels::kGroupRows;
-  const std::size_t end = std::min(groups.end * kernels::kGroupRows, width);
+  const Range groups = my_groups(weights.gate);
+  const Range columns = my_columns(weights.gate);
   auto* gates = pass_.hidden_.as<float>();
   auto* ups = pass_.projected_.as<float>();
-  multiply(gate, groups, count, gates, width);
-  multiply(up, groups, count, ups, width);
+  multiply(weights.gate, groups, count, gates, width);
+  multiply(weights.up, groups, count, ups, width);
   charge(Operation::Matmul);
   for (std::size_t r = 0; r < count; ++r) {
-    kernels_.silu_multiply(gates + r * width + begin, ups + r * width + begin, end - begin);
+    const std::size_t first = r * width + columns.begin;
+    activate(gates + first, ups + first, columns.end - columns.begin);
   }
   charge(Operation::Activation);
   wait();
@@ -321,6 +390,15 @@ void Worker::compute_logits() {
     charge(Operation::QuantizeInput);
   });
   multiply(head, my_groups(head), count, pass_.logits_.as<float>(), shape_.vocabulary);
+  const Range columns = my_columns(head);
+  for (std::size_t t = 0; t < count; ++t) {
+    float* logits = pass_.logits_.as<float>() + t * shape_.vocabulary;
+    if (shape_.logit_scale != 1.0F) {
+      for (std::size_t i = columns.begin; i < columns.end; ++i) logits[i] *= shape_.logit_scale;
+    }
+    if (shape_.logit_soft_cap == 0.0F) continue;
+    kernels_.soft_cap(logits + columns.begin, columns.end - columns.begin, shape_.logit_soft_cap);
+  }
   charge(Operation::Logits);
   wait();
   summarize_logits();

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "base/thread_team.h"
 #include "model/activation_buffer.h"
 #include "model/attention.h"
+#include "model/expert_routing.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
 #include "model/operation_clock.h"
@@ -57,6 +59,22 @@ class ForwardPass {
     std::int32_t token;
     std::size_t position;
     KvCache* cache;
+    float query_factor;  // see HyperParameters::temperature_scale
+  };
+
+  // What experts compute, by their places in the routing: so many for each row as it uses experts.
+  struct ExpertBuffers {
+    ExpertBuffers(const HyperParameters& shape, std::size_t max_rows);
+
+    static std::size_t row_bytes(const HyperParameters& shape);
+    static std::size_t output_width(const HyperParameters& shape);
+
+    ExpertRouting routing;
+    AlignedBuffer probabilities;  // f32 [rows, experts]
+    AlignedBuffer shares;         // f32 [rows]: how much of the dense feed-forward each row adds
+    ActivationBuffer input;       // [places, embedding or feed_forward]
+    AlignedBuffer gates;          // f32 [places, feed_forward]
+    AlignedBuffer outputs;        // f32 [places, feed_forward or embedding]: ups, then what is added
   };
 
   void plan(std::span<const Segment> segments);
@@ -68,7 +86,7 @@ class ForwardPass {
 
   const Model& model_;
   ThreadTeam& team_;
-  RopeTable rope_;
+  std::vector<RopeTable> ropes_;  // of HyperParameters::ropes
   Attention attention_;
   std::size_t max_rows_;
   std::size_t heads_width_;  // query, key and value heads side by side
@@ -76,11 +94,12 @@ class ForwardPass {
   std::vector<Row> rows_;
   std::vector<std::size_t> logit_rows_;
 
-  AlignedBuffer residual_;   // f32 [rows, embedding]
-  AlignedBuffer heads_;      // f32 [rows, query_width + 2 * kv_width]
-  AlignedBuffer projected_;  // f32 [rows, max(embedding, feed_forward)]
-  AlignedBuffer hidden_;     // f32 [rows, query_width or feed_forward]: attention's or the gates' result
-  ActivationBuffer input_;   // what the next projection reads
+  AlignedBuffer residual_;                  // f32 [rows, embedding]
+  AlignedBuffer heads_;                     // f32 [rows, query_width + 2 * kv_width]
+  AlignedBuffer projected_;                 // f32 [rows, max(embedding, feed_forward)]
+  AlignedBuffer hidden_;                    // f32 [rows, query_width or feed_forward]: attention's or the gates' result
+  ActivationBuffer input_;                  // what the next projection reads
+  std::unique_ptr<ExpertBuffers> experts_;  // null where there are none
   std::vector<ActivationBuffer> own_inputs_;  // [members] the same, each member's own, where a step has few rows
   AlignedBuffer logits_;                      // f32 [logit rows, vocabulary]
   std::vector<AlignedBuffer> scratch_;        // [members]
@@ -92,7 +111,7 @@ class ForwardPass {
 
 // One member's part of a forward pass. Every method is called by all members. A barrier stands wherever one member
 // reads what another wrote: five in a layer where a step has few rows, ten where members share the making of inputs
-// too.
+// too; one more for each norm of a whole output, six for experts.
 class Worker {
  public:
   Worker(ForwardPass& pass, unsigned member);
@@ -100,16 +119,23 @@ class Worker {
   // Meets the other members at the barrier.
   void wait();
   void embed();
-  // input = RMS norm of the residual, quantized for the projections that read it.
+  // input = RMS norm of the residual, or without weights the residual itself, quantized for the projections that read
+  // it.
   void normalize(const std::vector<float>& weight, std::initializer_list<const Projection*> readers);
-  // heads = query, key and value projections of the input, rotated; keys and values go to the cache.
-  void project_heads(const Layer& layer, std::size_t index, kernels::RopeLayout layout);
+  // heads = query, key and value projections of the input, normalized and rotated; keys and values go to the cache.
+  void project_heads(const Layer& layer, std::size_t index);
   // hidden = attention of the queries over the cache.
   void attend(std::size_t layer);
-  // residual += projection of hidden.
-  void add_projection(const Projection& projection);
-  // hidden = silu(gate) * up, projections of the input.
-  void gate_with_silu(const Projection& gate, const Projection& up);
+  // residual += projection of hidden, its RMS norm where there are weights of one, times the residual's scale.
+  void add_projection(const Projection& projection, const std::vector<float>& norm);
+  // residual += projection of hidden, times each row's share.
+  void add_share(const Projection& projection);
+  // hidden = activation(gate) * up, projections of the input.
+  void gate(const FeedForward& weights);
+  // Every row's experts, and its share of the dense feed-forward, from the input.
+  void choose_experts(const Layer& layer);
+  // residual += the outputs of every row's experts, weighted. They read the norm of the residual anew.
+  void add_experts(const Layer& layer);
   // logits = head of the normalized residual, for the rows that want them.
   void compute_logits();
 
@@ -122,6 +148,7 @@ class Worker {
   // Query, key or value heads side by side: a projection and its place among all heads.
   struct Heads {
     const Projection* projection;
+    const std::vector<float>* norm;  // of queries and keys, where there is one
     std::size_t first;
     std::size_t count;
     enum class Kind { Query, Key, Value } kind;
@@ -133,10 +160,23 @@ class Worker {
   template <typename Make>
   void make_input(std::size_t rows, std::size_t width, const Make& make);
   Range my_rows(std::size_t count) const;
-  // Heads [range) of one kind: rotates queries and keys, stores keys and values.
-  void finish_heads(const Heads& heads, Range range, std::size_t row, std::size_t layer, kernels::RopeLayout layout);
+  // Heads [range) of one kind: normalizes and rotates queries and keys, stores keys and values.
+  void finish_heads(const Heads& heads, Range range, std::size_t row, std::size_t layer);
+  void normalize_heads(const Heads& heads, Range range, float* first);
+  // projected = projection of hidden, of which this member computes its groups.
+  void project_hidden(const Projection& projection);
+  // gates = activation(gates) * ups
+  void activate(float* gates, const float* ups, std::size_t n);
+  // Of add_experts: what they read, gates = activation(gates) * ups of one, and the weighted sum of their outputs.
+  void make_expert_inputs(const Layer& layer);
+  void gate_expert(const FeedForward& expert, Range places);
+  void add_outputs(Range columns);
+  // The places of one expert: its weight's groups of this member, from its input's rows.
+  void multiply_places(const Projection& projection, Range places, std::size_t width, float* out);
   void multiply(const Projection& projection, Range groups, std::size_t rows, float* out, std::size_t stride);
   Range my_groups(const Projection& projection) const;
+  // The output columns of those groups.
+  Range my_columns(const Projection& projection) const;
   // Digests and largest values of chunks.
   void summarize_logits();
 

@@ -2,61 +2,40 @@
 
 #include <cmath>
 
+#include "base/logarithm.h"
+#include "model/architecture.h"
+#include "model/keys.h"
+
 namespace engine::model {
 namespace {
 
-// Far beyond any model; keeps every product of two sizes within 64 bits.
-constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 28;
+// YaRN's growth of cosines and sines with the factor by which the context was extended.
+double yarn_magnitude(double factor, double weight) {
+  return factor <= 1.0 ? 1.0 : 0.1 * weight * natural_logarithm(factor) + 1.0;
+}
 
-class Keys {
- public:
-  Keys(const gguf::File& file, std::string architecture) : file_(file), architecture_(std::move(architecture)) {}
-
-  std::string name(std::string_view key) const { return architecture_ + "." + std::string(key); }
-
-  std::size_t size(std::string_view key) const {
-    const auto value = file_.unsigned_integer(name(key));
-    if (!value) throw gguf::MalformedFile("key '" + name(key) + "' is missing");
-    return checked(key, *value);
+Rope read_rope(const Keys& keys, const HyperParameters& h) {
+  const std::string type = keys.string_or("rope.scaling.type", "linear");
+  if (type != "none" && type != "linear" && type != "yarn" && type != "longrope") {
+    throw UnsupportedModel("'" + keys.name("rope.scaling.type") + "' is " + gguf::quoted(type) +
+                           ", which this engine does not have");
   }
-
-  std::size_t size_or(std::string_view key, std::size_t fallback) const {
-    const auto value = file_.unsigned_integer(name(key));
-    return value ? checked(key, *value) : fallback;
-  }
-
-  double number_or(std::string_view key, double fallback) const {
-    const double value = file_.number(name(key)).value_or(fallback);
-    if (!std::isfinite(value)) throw gguf::MalformedFile("key '" + name(key) + "' is not a finite number");
-    return value;
-  }
-
-  double positive_number(std::string_view key) const {
-    const auto value = file_.number(name(key));
-    if (!value) throw gguf::MalformedFile("key '" + name(key) + "' is missing");
-    if (!std::isfinite(*value) || *value <= 0) throw gguf::MalformedFile("key '" + name(key) + "' is not positive");
-    return *value;
-  }
-
-  void refuse_unless(std::string_view key, std::string_view only) const {
-    const auto value = file_.string(name(key));
-    if (value && *value != only) {
-      throw UnsupportedModel("'" + name(key) + "' is " + gguf::quoted(*value) + ", which this engine does not have");
-    }
-  }
-
- private:
-  std::size_t checked(std::string_view key, std::uint64_t value) const {
-    if (value == 0 || value > kMaxSize) {
-      throw gguf::MalformedFile("key '" + name(key) + "' is " + std::to_string(value) + ", not between 1 and " +
-                                std::to_string(kMaxSize));
-    }
-    return value;
-  }
-
-  const gguf::File& file_;
-  std::string architecture_;
-};
+  Rope rope;
+  rope.base = keys.positive_number_or("rope.freq_base", 10000.0);
+  rope.original_context = h.original_context;
+  rope.magnitude = keys.positive_number_or("rope.scaling.attn_factor", 1.0);
+  const double factor = keys.number_or("rope.scaling.factor", keys.number_or("rope.scale_linear", 0.0));
+  if (factor < 0.0) throw gguf::MalformedFile("key '" + keys.name("rope.scaling.factor") + "' is negative");
+  if (type == "none" || factor == 0.0) return rope;  // 0 stands for no factor
+  rope.scale = 1.0 / factor;
+  if (type != "yarn") return rope;
+  rope.yarn = true;
+  rope.fast = keys.positive_number_or("rope.scaling.yarn_beta_fast", 32.0);
+  rope.slow = keys.positive_number_or("rope.scaling.yarn_beta_slow", 1.0);
+  const double weight = keys.number_or("rope.scaling.yarn_log_multiplier", 0.0);
+  rope.magnitude *= yarn_magnitude(factor, 1.0) / yarn_magnitude(factor, weight);
+  return rope;
+}
 
 void read_attention(const Keys& keys, HyperParameters& h) {
   h.heads = keys.size("attention.head_count");
@@ -73,31 +52,44 @@ void read_attention(const Keys& keys, HyperParameters& h) {
   }
   const double scale = keys.number_or("attention.scale", 0.0);
   h.attention_scale = static_cast<float>(scale != 0.0 ? scale : 1.0 / std::sqrt(static_cast<double>(h.head_dim)));
+  h.original_context = keys.size_or("rope.scaling.original_context_length", h.context_length);
+  h.ropes = {read_rope(keys, h)};
+}
+
+// Settings that an architecture has to provide for, or the model would run and answer wrongly.
+void refuse_what_is_not_described(const Keys& keys, const HyperParameters& h) {
+  if (keys.size_or_none("expert_count") != h.experts.count) {
+    throw UnsupportedModel("mixture of experts ('" + keys.name("expert_count") + "') in this architecture");
+  }
+  if (keys.string_or("rope.scaling.type", "linear") == "longrope" && h.rope_factors != RopeFactors::LongAndShort) {
+    throw UnsupportedModel("'" + keys.name("rope.scaling.type") + "' is 'longrope' in this architecture");
+  }
 }
 
 }  // namespace
 
 HyperParameters read_hyper_parameters(const gguf::File& file) {
-  const auto architecture = file.string("general.architecture");
-  if (!architecture) throw gguf::MalformedFile("key 'general.architecture' is missing");
-  const Keys keys(file, std::string(*architecture));
+  const Keys keys(file);
+  const Architecture* architecture = find_architecture(keys.architecture());
+  if (architecture == nullptr) throw UnsupportedModel("architecture " + gguf::quoted(keys.architecture()));
   HyperParameters h;
-  h.architecture = *architecture;
+  h.architecture = keys.architecture();
   h.layers = keys.size("block_count");
   h.embedding = keys.size("embedding_length");
-  h.feed_forward = keys.size("feed_forward_length");
   h.context_length = keys.size("context_length");
   h.norm_epsilon = static_cast<float>(keys.positive_number("attention.layer_norm_rms_epsilon"));
   read_attention(keys, h);
-  h.rope_base = keys.number_or("rope.freq_base", 10000.0);
-  if (h.rope_base <= 0) throw gguf::MalformedFile("key '" + keys.name("rope.freq_base") + "' is not positive");
-  keys.refuse_unless("rope.scaling.type", "none");
-  if (file.unsigned_integer(keys.name("expert_count")).value_or(0) != 0) {
-    throw UnsupportedModel("mixture of experts ('" + keys.name("expert_count") + "')");
-  }
   const gguf::TensorInfo* embedding = file.find_tensor("token_embd.weight");
   if (embedding == nullptr) throw gguf::MalformedFile("tensor 'token_embd.weight' is missing: the file has no weights");
   h.vocabulary = embedding->rows();
+  // Every layer has tensors: more layers than these cannot be, and are not made room for.
+  if (h.layers > file.tensors().size()) {
+    throw gguf::MalformedFile("key '" + keys.name("block_count") + "' is " + std::to_string(h.layers) +
+                              ", more than the file has tensors");
+  }
+  h.layer_shapes.assign(h.layers, LayerShape{});
+  architecture->describe(keys, h);
+  refuse_what_is_not_described(keys, h);
   return h;
 }
 

@@ -1,13 +1,59 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "gguf/file.h"
+#include "kernels/kernel_table.h"
 
 namespace engine::model {
 
-// The shape of a decoder, from the file's metadata.
+// How angles of the rotary embedding grow with the position: see RopeTable.
+struct Rope {
+  double base = 10000.0;
+  double scale = 1.0;      // of the angles; for YaRN of those that turn seldom
+  double magnitude = 1.0;  // of cosines and sines
+  bool yarn = false;
+  // YaRN: pairs that turn more often than `fast` within the original context keep their angles, those that turn less
+  // often than `slow` have them scaled.
+  double fast = 32.0;
+  double slow = 1.0;
+  std::size_t original_context = 0;
+};
+
+// What differs from layer to layer.
+struct LayerShape {
+  std::size_t window = 0;               // newest positions that a row attends to, its own included; 0: all
+  std::optional<std::size_t> rope = 0;  // of HyperParameters::ropes; nullopt: positions are not told apart
+};
+
+// A feed-forward of which each row uses a few parts.
+struct ExpertShape {
+  std::size_t count = 0;  // 0: there is none
+  std::size_t used = 0;
+  std::size_t feed_forward = 0;  // of one
+  bool normalized = false;       // the weights of those that a row uses add up to 1
+  float scale = 1.0F;            // of the weights
+};
+
+enum class HeadNorm {
+  None,
+  PerHead,  // each head of queries and keys for itself
+  Whole,    // all heads of queries together, and all of keys
+};
+
+enum class Activation { Silu, Gelu };
+
+// Divisors of the angles that a file may bring as tensors.
+enum class RopeFactors {
+  None,
+  Single,        // rope_freqs.weight
+  LongAndShort,  // rope_factors_long.weight where the model was trained for more than the original context, else short
+};
+
+// The shape of a decoder, from the file's metadata and what its architecture says of itself.
 struct HyperParameters {
   std::string architecture;
   std::size_t layers = 0;
@@ -15,19 +61,42 @@ struct HyperParameters {
   std::size_t heads = 0;
   std::size_t kv_heads = 0;
   std::size_t head_dim = 0;
-  std::size_t feed_forward = 0;
+  std::size_t feed_forward = 0;  // that every row passes: a dense layer's, or that of the shared expert; 0: none
   std::size_t vocabulary = 0;
   std::size_t context_length = 0;  // trained
+
+  kernels::RopeLayout rope_layout = kernels::RopeLayout::Adjacent;
   std::size_t rope_dimensions = 0;
-  double rope_base = 10000.0;
+  std::size_t original_context = 0;  // trained before the angles were scaled
+  std::vector<Rope> ropes;
+  RopeFactors rope_factors = RopeFactors::None;  // of ropes[0]
+
   float norm_epsilon = 0.0F;
+  bool input_norms = true;    // of what attention and feed-forward read
+  bool output_norms = false;  // of what they add to the residual stream
+  HeadNorm head_norm = HeadNorm::None;
+
   float attention_scale = 0.0F;
+  float attention_soft_cap = 0.0F;  // 0: none
+  double temperature_scale = 0.0;   // queries are multiplied by 1 + scale * ln(1 + floor(position / step)); 0: by 1
+  std::size_t temperature_step = 0;
+  Activation activation = Activation::Silu;
+  ExpertShape experts;
+
+  float embedding_scale = 1.0F;  // of the tokens' vectors
+  float residual_scale = 1.0F;   // of what layers add
+  float logit_scale = 1.0F;
+  float logit_soft_cap = 0.0F;  // 0: none
+
+  std::vector<LayerShape> layer_shapes;  // [layers]
 
   std::size_t query_width() const { return heads * head_dim; }
   std::size_t kv_width() const { return kv_heads * head_dim; }
+  std::size_t window(std::size_t layer) const { return layer_shapes[layer].window; }
 };
 
-// Throws gguf::MalformedFile (a key is missing or impossible), UnsupportedModel (a setting this engine lacks).
+// Throws gguf::MalformedFile (a key is missing or impossible), UnsupportedModel (an architecture or a setting this
+// engine lacks).
 HyperParameters read_hyper_parameters(const gguf::File& file);
 
 }  // namespace engine::model

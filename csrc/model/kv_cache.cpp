@@ -43,6 +43,17 @@ void KvCache::begin_with(std::span<const KvBlock> blocks) {
   shared_blocks_ = blocks.size();
 }
 
+KvCache KvCache::fork(std::size_t count) const {
+  KvCache other = *this;
+  other.forked_blocks_ = count / kKeyBlock;
+  other.blocks_.resize(other.forked_blocks_);
+  if (count % kKeyBlock == 0) return other;
+  const KvBlock& from = blocks_[other.forked_blocks_];
+  other.blocks_.push_back(std::make_shared<AlignedBuffer>(block_bytes()));
+  std::copy_n(from->data(), block_bytes(), other.blocks_.back()->data());
+  return other;
+}
+
 const std::byte* KvCache::keys(std::size_t layer, std::size_t head, std::size_t block) const {
   return blocks_[block]->data() + head_offset(layer, head);
 }

@@ -32,9 +32,14 @@ class KvCache {
   // Begins with blocks of another cache of equal shape and type, all of whose positions have been stored. Once, before
   // anything else. Throws std::bad_alloc.
   void begin_with(std::span<const KvBlock> blocks);
+  // A cache that begins with positions [0, count) of this one, all stored: it shares the blocks that are full and
+  // copies the one that is not. Throws std::bad_alloc.
+  KvCache fork(std::size_t count) const;
   std::size_t bytes() const { return blocks_.size() * block_bytes(); }
   // Of those, the blocks that it began with.
   std::size_t shared_bytes() const { return shared_blocks_ * block_bytes(); }
+  // And all that it shares with the cache that it was forked from, those included.
+  std::size_t forked_bytes() const { return forked_blocks_ * block_bytes(); }
   const KvBlock& block(std::size_t index) const { return blocks_[index]; }
 
   const std::byte* keys(std::size_t layer, std::size_t head, std::size_t block) const;
@@ -61,6 +66,7 @@ class KvCache {
   std::size_t head_dim_;
   std::vector<KvBlock> blocks_;
   std::size_t shared_blocks_ = 0;  // of blocks_, the first
+  std::size_t forked_blocks_ = 0;  // likewise
 };
 
 }  // namespace engine::model

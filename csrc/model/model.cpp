@@ -13,20 +13,11 @@ const kernels::KernelTable& usable_table(const std::string& name) {
   return *table;
 }
 
-const Architecture& known_architecture(const gguf::File& file) {
-  const auto name = file.string("general.architecture");
-  if (!name) throw gguf::MalformedFile("key 'general.architecture' is missing");
-  const Architecture* architecture = find_architecture(*name);
-  if (architecture == nullptr) throw UnsupportedModel("architecture " + gguf::quoted(*name));
-  return *architecture;
-}
-
 }  // namespace
 
 Model::Model(const std::string& path, const std::string& kernel_table, unsigned threads, LoadControl& control)
     : kernels_(usable_table(kernel_table)),
       file_(path),
-      architecture_(known_architecture(file_)),
       shape_(read_hyper_parameters(file_)),
       weights_(load_weights(file_, shape_, kernels_, threads, control)) {}
 

@@ -5,7 +5,6 @@
 
 #include "gguf/file.h"
 #include "kernels/kernel_table.h"
-#include "model/architecture.h"
 #include "model/hyper_parameters.h"
 #include "model/load_control.h"
 #include "model/weights.h"
@@ -21,7 +20,6 @@ class Model {
 
   const gguf::File& file() const { return file_; }
   const kernels::KernelTable& kernels() const { return kernels_; }
-  const Architecture& architecture() const { return architecture_; }
   const HyperParameters& shape() const { return shape_; }
   const Weights& weights() const { return weights_; }
   std::size_t weights_bytes() const { return model::weights_bytes(file_, kernels_); }
@@ -29,7 +27,6 @@ class Model {
  private:
   const kernels::KernelTable& kernels_;
   gguf::File file_;
-  const Architecture& architecture_;
   HyperParameters shape_;
   Weights weights_;
 };

@@ -1,8 +1,12 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <initializer_list>
+#include <numeric>
 #include <set>
+#include <tuple>
 
 #include "base/cancelled.h"
 #include "base/checked.h"
@@ -43,6 +47,28 @@ class Tensors {
     return matrix;
   }
 
+  // One matrix [rows, columns] of each expert.
+  std::vector<kernels::Matrix> experts(const std::string& name, std::size_t count, std::size_t rows,
+                                       std::size_t columns) {
+    const gguf::TensorInfo& tensor = require(name);
+    check_shape(tensor, count * rows, columns);
+    if (tensor.dimensions.size() < 3 || tensor.dimensions[2] != count) {
+      throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is not of " + std::to_string(count) + " experts");
+    }
+    const kernels::Matrix all = matrix(name, count * rows, columns);
+    std::vector<kernels::Matrix> parts;
+    for (std::size_t i = 0; i < count; ++i) parts.push_back(rows_of(all, i * rows, rows));
+    return parts;
+  }
+
+  // Rows [begin, begin + count) of a matrix, as one of their own.
+  static kernels::Matrix rows_of(const kernels::Matrix& all, std::size_t begin, std::size_t count) {
+    kernels::Matrix part = all;
+    part.rows = count;
+    part.raw = all.raw.subspan(begin * all.row_bytes(), count * all.row_bytes());
+    return part;
+  }
+
   std::vector<float> vector(const std::string& name, std::size_t size) {
     const gguf::TensorInfo& tensor = require(name);
     check_shape(tensor, 1, size);
@@ -57,6 +83,23 @@ class Tensors {
 
   Projection projection(const std::string& name, std::size_t rows, std::size_t columns) {
     return {matrix(name + ".weight", rows, columns), vector_if_present(name + ".bias", rows)};
+  }
+
+  // Consecutive rows of one tensor as projections of their own, `rows` each.
+  template <std::size_t kParts>
+  std::array<Projection, kParts> parts(const std::string& name, const std::array<std::size_t, kParts>& rows,
+                                       std::size_t columns) {
+    const std::size_t total = std::accumulate(rows.begin(), rows.end(), std::size_t{0});
+    const Projection all = projection(name, total, columns);
+    std::array<Projection, kParts> parts;
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < kParts; begin += rows[i++]) {
+      parts[i].weight = rows_of(all.weight, begin, rows[i]);
+      if (all.bias.empty()) continue;
+      const auto first = all.bias.begin() + static_cast<std::ptrdiff_t>(begin);
+      parts[i].bias.assign(first, first + static_cast<std::ptrdiff_t>(rows[i]));
+    }
+    return parts;
   }
 
   // A tensor nobody asked for means that the model computes something this architecture does not.
@@ -86,19 +129,88 @@ class Tensors {
   std::set<std::string> used_;
 };
 
+void find_heads(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
+  if (tensors.find(prefix + "attn_qkv.weight") != nullptr) {
+    const std::array<std::size_t, 3> rows{shape.query_width(), shape.kv_width(), shape.kv_width()};
+    const auto parts = tensors.parts(prefix + "attn_qkv", rows, shape.embedding);
+    std::tie(layer.query, layer.key, layer.value) = std::tie(parts[0], parts[1], parts[2]);
+  } else {
+    layer.query = tensors.projection(prefix + "attn_q", shape.query_width(), shape.embedding);
+    layer.key = tensors.projection(prefix + "attn_k", shape.kv_width(), shape.embedding);
+    layer.value = tensors.projection(prefix + "attn_v", shape.kv_width(), shape.embedding);
+  }
+  if (shape.head_norm == HeadNorm::None) return;
+  const bool whole = shape.head_norm == HeadNorm::Whole;
+  layer.query_norm = tensors.vector(prefix + "attn_q_norm.weight", whole ? shape.query_width() : shape.head_dim);
+  layer.key_norm = tensors.vector(prefix + "attn_k_norm.weight", whole ? shape.kv_width() : shape.head_dim);
+}
+
+FeedForward find_dense(Tensors& tensors, const HyperParameters& shape, const std::string& prefix,
+                       const std::string& suffix) {
+  FeedForward dense;
+  const gguf::TensorInfo* up = tensors.find(prefix + "ffn_up" + suffix + ".weight");
+  if (up != nullptr && up->rows() == 2 * shape.feed_forward) {  // gates above ups
+    const std::array<std::size_t, 2> rows{shape.feed_forward, shape.feed_forward};
+    const auto parts = tensors.parts(prefix + "ffn_up" + suffix, rows, shape.embedding);
+    std::tie(dense.gate, dense.up) = std::tie(parts[0], parts[1]);
+  } else {
+    dense.gate = tensors.projection(prefix + "ffn_gate" + suffix, shape.feed_forward, shape.embedding);
+    dense.up = tensors.projection(prefix + "ffn_up" + suffix, shape.feed_forward, shape.embedding);
+  }
+  dense.down = tensors.projection(prefix + "ffn_down" + suffix, shape.embedding, shape.feed_forward);
+  return dense;
+}
+
+void find_experts(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
+  const std::size_t count = shape.experts.count;
+  const std::size_t width = shape.experts.feed_forward;
+  layer.router.weight = tensors.matrix(prefix + "ffn_gate_inp.weight", count, shape.embedding);
+  const auto gates = tensors.experts(prefix + "ffn_gate_exps.weight", count, width, shape.embedding);
+  const auto ups = tensors.experts(prefix + "ffn_up_exps.weight", count, width, shape.embedding);
+  const auto downs = tensors.experts(prefix + "ffn_down_exps.weight", count, shape.embedding, width);
+  for (std::size_t i = 0; i < count; ++i) {
+    layer.experts.push_back({.gate = {gates[i], {}}, .up = {ups[i], {}}, .down = {downs[i], {}}});
+  }
+  if (shape.feed_forward == 0) return;
+  layer.dense_share.weight = tensors.matrix(prefix + "ffn_gate_inp_shexp.weight", 1, shape.embedding);
+  layer.dense = find_dense(tensors, shape, prefix, "_shexp");
+}
+
 Layer find_layer(Tensors& tensors, const HyperParameters& shape, std::size_t index) {
   const std::string prefix = "blk." + std::to_string(index) + ".";
   Layer layer;
-  layer.attention_norm = tensors.vector(prefix + "attn_norm.weight", shape.embedding);
-  layer.query = tensors.projection(prefix + "attn_q", shape.query_width(), shape.embedding);
-  layer.key = tensors.projection(prefix + "attn_k", shape.kv_width(), shape.embedding);
-  layer.value = tensors.projection(prefix + "attn_v", shape.kv_width(), shape.embedding);
+  if (shape.input_norms) layer.attention_norm = tensors.vector(prefix + "attn_norm.weight", shape.embedding);
+  find_heads(tensors, shape, prefix, layer);
   layer.attention_output = tensors.projection(prefix + "attn_output", shape.embedding, shape.query_width());
-  layer.feed_forward_norm = tensors.vector(prefix + "ffn_norm.weight", shape.embedding);
-  layer.gate = tensors.projection(prefix + "ffn_gate", shape.feed_forward, shape.embedding);
-  layer.up = tensors.projection(prefix + "ffn_up", shape.feed_forward, shape.embedding);
-  layer.down = tensors.projection(prefix + "ffn_down", shape.embedding, shape.feed_forward);
+  if (shape.input_norms) layer.feed_forward_norm = tensors.vector(prefix + "ffn_norm.weight", shape.embedding);
+  if (shape.experts.count != 0) {
+    find_experts(tensors, shape, prefix, layer);
+  } else {
+    layer.dense = find_dense(tensors, shape, prefix, "");
+  }
+  if (shape.output_norms) {
+    layer.attention_output_norm = tensors.vector(prefix + "post_attention_norm.weight", shape.embedding);
+    layer.feed_forward_output_norm = tensors.vector(prefix + "post_ffw_norm.weight", shape.embedding);
+  }
   return layer;
+}
+
+std::vector<float> find_rope_factors(Tensors& tensors, const HyperParameters& shape) {
+  if (shape.rope_factors == RopeFactors::None) return {};
+  std::string name = "rope_freqs.weight";
+  if (shape.rope_factors == RopeFactors::LongAndShort) {
+    const bool is_long = shape.context_length > shape.original_context;
+    name = is_long ? "rope_factors_long.weight" : "rope_factors_short.weight";
+    const std::string other = is_long ? "rope_factors_short.weight" : "rope_factors_long.weight";
+    if (tensors.find(other) != nullptr && tensors.find(name) == nullptr) {
+      throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is missing beside " + gguf::quoted(other));
+    }
+  }
+  std::vector<float> factors = tensors.vector_if_present(name, shape.rope_dimensions / 2);
+  for (const float factor : factors) {
+    if (!(factor > 0)) throw gguf::MalformedFile("tensor '" + name + "' holds a factor that is not positive");
+  }
+  return factors;
 }
 
 Weights find_weights(const gguf::File& file, const HyperParameters& shape) {
@@ -110,23 +222,24 @@ Weights find_weights(const gguf::File& file, const HyperParameters& shape) {
   const bool tied = tensors.find("output.weight") == nullptr;
   weights.head.weight = tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
   weights.head.bias = tensors.vector_if_present("output.bias", shape.vocabulary);
-  weights.rope_factors = tensors.vector_if_present("rope_freqs.weight", shape.rope_dimensions / 2);
-  for (const float factor : weights.rope_factors) {
-    if (!(factor > 0)) throw gguf::MalformedFile("tensor 'rope_freqs.weight' holds a factor that is not positive");
-  }
+  weights.rope_factors = find_rope_factors(tensors, shape);
   tensors.refuse_unused();
   return weights;
 }
 
 std::vector<kernels::Matrix*> multiplied_matrices(Weights& weights) {
   std::vector<kernels::Matrix*> matrices;
-  for (Layer& layer : weights.layers) {
-    for (Projection* projection :
-         {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate, &layer.up, &layer.down}) {
-      matrices.push_back(&projection->weight);
+  const auto add = [&](std::initializer_list<Projection*> projections) {
+    for (Projection* projection : projections) {
+      if (projection->weight.rows != 0) matrices.push_back(&projection->weight);
     }
+  };
+  for (Layer& layer : weights.layers) {
+    add({&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.router, &layer.dense_share,
+         &layer.dense.gate, &layer.dense.up, &layer.dense.down});
+    for (FeedForward& expert : layer.experts) add({&expert.gate, &expert.up, &expert.down});
   }
-  matrices.push_back(&weights.head.weight);
+  add({&weights.head});
   return matrices;
 }
 
@@ -160,6 +273,17 @@ void pack_groups(kernels::Matrix& matrix, Range groups, const kernels::KernelTab
   }
 }
 
+// The rows of the matrices that a tensor is divided into.
+std::vector<std::size_t> rows_of_parts(const gguf::TensorInfo& tensor, const HyperParameters& shape) {
+  if (tensor.dimensions.size() > 2) {
+    return std::vector<std::size_t>(tensor.rows() / tensor.dimensions[1], tensor.dimensions[1]);
+  }
+  if (tensor.name.ends_with(".attn_qkv.weight")) return {shape.query_width(), shape.kv_width(), shape.kv_width()};
+  const bool gates_and_ups = tensor.name.ends_with(".ffn_up.weight") && tensor.rows() == 2 * shape.feed_forward;
+  if (gates_and_ups) return {shape.feed_forward, shape.feed_forward};
+  return {tensor.rows()};
+}
+
 }  // namespace
 
 Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
@@ -180,10 +304,12 @@ Weights load_weights(const gguf::File& file, const HyperParameters& shape, const
 }
 
 std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other) {
+  const HyperParameters shape = read_hyper_parameters(file);
   const bool tied = file.find_tensor("output.weight") == nullptr;
   std::size_t bytes = 0;
   for (const gguf::TensorInfo& tensor : file.tensors()) {
-    if (tensor.dimensions.size() < 2) continue;
+    const bool shares = tensor.name.ends_with(".ffn_gate_inp_shexp.weight");  // a matrix of one row
+    if (tensor.dimensions.size() < 2 && !shares) continue;
     const auto replaced = other.find(tensor.name);
     const gguf::TypeTraits& traits = gguf::type_traits(replaced == other.end() ? tensor.type : replaced->second);
     const std::size_t raw = tensor.rows() * (tensor.columns() / traits.block_elements) * traits.block_bytes;
@@ -192,9 +318,12 @@ std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& ta
     if (embedding && !tied) continue;
     kernels::Matrix matrix;
     matrix.type = traits.type;
-    matrix.rows = tensor.rows();
     matrix.columns = tensor.columns();
-    const std::size_t packed = packed_size(matrix, table);
+    std::size_t packed = 0;
+    for (const std::size_t rows : rows_of_parts(tensor, shape)) {
+      matrix.rows = rows;
+      packed += packed_size(matrix, table);
+    }
     if (packed != 0 || !embedding) bytes += packed != 0 ? packed : raw;
   }
   return bytes;

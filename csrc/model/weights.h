@@ -17,16 +17,29 @@ struct Projection {
   std::vector<float> bias;  // [rows], or empty
 };
 
+// A gated feed-forward, or one expert of it.
+struct FeedForward {
+  Projection gate;  // [feed_forward, embedding]
+  Projection up;    // [feed_forward, embedding]
+  Projection down;  // [embedding, feed_forward]
+};
+
+// Norms that the architecture does not have are empty.
 struct Layer {
-  std::vector<float> attention_norm;     // [embedding]
-  Projection query;                      // [query_width, embedding]
-  Projection key;                        // [kv_width, embedding]
-  Projection value;                      // [kv_width, embedding]
-  Projection attention_output;           // [embedding, query_width]
-  std::vector<float> feed_forward_norm;  // [embedding]
-  Projection gate;                       // [feed_forward, embedding]
-  Projection up;                         // [feed_forward, embedding]
-  Projection down;                       // [embedding, feed_forward]
+  std::vector<float> attention_norm;            // [embedding]
+  Projection query;                             // [query_width, embedding]
+  Projection key;                               // [kv_width, embedding]
+  Projection value;                             // [kv_width, embedding]
+  std::vector<float> query_norm;                // [head_dim or query_width]
+  std::vector<float> key_norm;                  // [head_dim or kv_width]
+  Projection attention_output;                  // [embedding, query_width]
+  std::vector<float> attention_output_norm;     // [embedding]
+  std::vector<float> feed_forward_norm;         // [embedding]
+  FeedForward dense;                            // beside experts: the one that all rows use; without rows if none
+  std::vector<float> feed_forward_output_norm;  // [embedding]
+  Projection router;                            // [experts, embedding]
+  Projection dense_share;                       // [1, embedding]: how much of the dense one, where there are experts
+  std::vector<FeedForward> experts;
 };
 
 struct Weights {
@@ -35,7 +48,7 @@ struct Weights {
   std::vector<Layer> layers;
   std::vector<float> output_norm;   // [embedding]
   Projection head;                  // [vocabulary, embedding]: output.weight, or the token embedding again
-  std::vector<float> rope_factors;  // [rope_dimensions / 2] divisors of the angles, or empty
+  std::vector<float> rope_factors;  // [rope_dimensions / 2] divisors of the angles of the first rope, or empty
 };
 
 // Finds, checks and packs every tensor. `file` must outlive the result, which points into it.
@@ -49,7 +62,7 @@ using TensorTypes = std::map<std::string, gguf::TensorType, std::less<>>;
 
 // Memory that the file's matrices take once they are ready for a kernel table: packed, or where the table computes from
 // the file's own bytes, in the mapping. The token embedding is read row by row and so kept beside a packed head.
-// `other` are types that tensors will have instead of their own.
+// `other` are types that tensors will have instead of their own. Throws what read_hyper_parameters throws.
 std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other = {});
 
 }  // namespace engine::model

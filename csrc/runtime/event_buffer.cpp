@@ -17,7 +17,8 @@ EventBuffer::~EventBuffer() { close(descriptor_); }
 
 void EventBuffer::hasten(std::uint64_t sequence_id) {
   const std::scoped_lock lock(mutex_);
-  due_ = due_ || index_.contains(sequence_id);
+  const auto first = index_.lower_bound({sequence_id, 0});
+  due_ = due_ || (first != index_.end() && first->first.first == sequence_id);
 }
 
 void EventBuffer::announce() {

@@ -1,24 +1,28 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "model/operation_clock.h"
+#include "runtime/log_probabilities.h"
 #include "runtime/sequence.h"
 
 namespace engine::runtime {
 
-// What one sequence did since the last drain. Times are of the steady clock.
+// What one choice of a sequence did since the last drain. Times are of the steady clock.
 struct SequenceEvents {
   std::uint64_t sequence_id = 0;
+  std::uint32_t choice = 0;
   std::optional<std::int64_t> prefill_start_ns;
   std::optional<std::size_t> cached_prompt_tokens;  // with the start: found in the prefix cache
   std::vector<std::int32_t> token_ids;
   std::vector<std::int64_t> token_times_ns;
+  std::vector<TokenLogProbabilities> logprobs;  // of each token, if asked for
   std::string text;
   StopReason stop = StopReason::None;
   std::string error;
@@ -41,13 +45,17 @@ class EventBuffer {
 
   int descriptor() const { return descriptor_; }
 
-  // Lets `change` add to the events of one sequence, and say whether they want the reader's attention at the next
+  // Lets `change` add to the events of one choice, and say whether they want the reader's attention at the next
   // announce(). The reader then takes those of every sequence: nobody else's need to.
   template <typename Change>
-  void add(std::uint64_t sequence_id, Change change) {
+  void add(std::uint64_t sequence_id, std::uint32_t choice, Change change) {
     const std::scoped_lock lock(mutex_);
-    const auto [place, added] = index_.try_emplace(sequence_id, events_.size());
-    if (added) events_.emplace_back().sequence_id = sequence_id;
+    const auto [place, added] = index_.try_emplace({sequence_id, choice}, events_.size());
+    if (added) {
+      SequenceEvents& events = events_.emplace_back();
+      events.sequence_id = sequence_id;
+      events.choice = choice;
+    }
     const bool due = change(events_[place->second]);
     due_ = due_ || due;
   }
@@ -58,14 +66,14 @@ class EventBuffer {
   // Makes the descriptor readable where something is due: once a step, not once a token.
   void announce();
 
-  // All events so far, in the order of each sequence's first; the descriptor is no longer readable.
+  // All events so far, in the order of each choice's first; the descriptor is no longer readable.
   std::vector<SequenceEvents> drain();
 
  private:
   int descriptor_;
   std::mutex mutex_;
   std::vector<SequenceEvents> events_;
-  std::unordered_map<std::uint64_t, std::size_t> index_;
+  std::map<std::pair<std::uint64_t, std::uint32_t>, std::size_t> index_;
   bool due_ = false;
   bool signalled_ = false;
 };

@@ -22,14 +22,25 @@ Group::Group(GroupSettings settings, PrefixCache& prefix_cache, std::int64_t& bu
 
 std::size_t Group::kv_cache_bytes() const {
   std::size_t bytes = 0;
-  for (const Member& member : sequences_) bytes += member.sequence->cache().bytes();
-  return bytes - kv_shared_bytes();
+  for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
+    const model::KvCache& cache = member->sequence->cache();
+    bytes += cache.bytes() - (holds_prompt(member) ? cache.shared_bytes() : cache.forked_bytes());
+  }
+  return bytes;
 }
 
 std::size_t Group::kv_shared_bytes() const {
   std::size_t bytes = 0;
-  for (const Member& member : sequences_) bytes += member.sequence->cache().shared_bytes();
+  for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
+    if (holds_prompt(member)) bytes += member->sequence->cache().shared_bytes();
+  }
   return bytes;
+}
+
+bool Group::holds_prompt(std::vector<Member>::const_iterator member) const {
+  return member->sequence->choice() == 0 || std::none_of(sequences_.begin(), member, [&](const Member& other) {
+           return other.sequence->id() == member->sequence->id();
+         });
 }
 
 void Group::add(std::unique_ptr<Sequence> sequence) {
@@ -38,6 +49,7 @@ void Group::add(std::unique_ptr<Sequence> sequence) {
   }
   Member& member = sequences_.emplace_back();
   if (sequence->options().op_times) member.operation_ns.emplace();
+  member.choices = sequence->options().choices;
   member.sequence = std::move(sequence);
 }
 
@@ -51,29 +63,38 @@ std::size_t Group::paused() const {
 
 void Group::append_times(std::vector<SequenceTime>& times) const {
   for (const Member& member : sequences_) {
-    if (member.compute_ns == 0) continue;
-    times.push_back(
-        {.id = member.sequence->id(), .compute_ns = member.compute_ns, .busy_ns = busy_ns_ - member.busy_before_ns});
+    const std::int64_t own_ns = member.compute_ns + member.parted_ns;
+    if (own_ns == 0) continue;
+    const std::uint64_t id = member.sequence->id();
+    const auto found =
+        member.sequence->options().choices == 1 ? times.end() : std::ranges::find(times, id, &SequenceTime::id);
+    if (found != times.end()) {
+      found->compute_ns += own_ns;
+    } else {
+      times.push_back({.id = id, .compute_ns = own_ns, .busy_ns = busy_ns_ - member.busy_before_ns});
+    }
   }
 }
 
-std::vector<Group::Member>::iterator Group::find(std::uint64_t id) {
-  return std::ranges::find(sequences_, id, [](const Member& member) { return member.sequence->id(); });
-}
-
 bool Group::set_paused(std::uint64_t id, bool paused) {
-  const auto found = find(id);
-  if (found == sequences_.end()) return false;
-  found->paused = paused;
-  return true;
+  bool found = false;
+  for (Member& member : sequences_) {
+    if (member.sequence->id() != id) continue;
+    member.paused = paused;
+    found = true;
+  }
+  return found;
 }
 
 bool Group::cancel(std::uint64_t id) {
-  const auto found = find(id);
-  if (found == sequences_.end()) return false;
-  end(*found, StopReason::Cancelled, "");
+  bool found = false;
+  for (Member& member : sequences_) {
+    if (member.sequence->id() != id) continue;
+    end(member, StopReason::Cancelled, "");
+    found = true;
+  }
   remove_ended();
-  return true;
+  return found;
 }
 
 void Group::cancel_all() {
@@ -173,19 +194,43 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
   events.announce();
   if (segments.empty() || !pass_.run(segments, abort, timed_ ? &clock_ : nullptr)) return {};
   std::size_t logit_row = 0;
-  for (Member& member : sequences_) {
+  const std::size_t planned = sequences_.size();
+  for (std::size_t i = 0; i < planned; ++i) {
+    const Member& member = sequences_[i];
     if (member.tokens == 0) continue;
     const bool complete = member.tokens == member.sequence->waiting();
     member.sequence->mark_computed(member.tokens);
-    if (complete) advance(member, logit_row++, events);
+    if (!complete) continue;
+    const std::size_t first_parted = sequences_.size();
+    part(i);
+    if (!sequences_[i].last) advance(sequences_[i], logit_row, events);
+    for (std::size_t j = first_parted; j < sequences_.size(); ++j) advance(sequences_[j], logit_row, events);
+    ++logit_row;
   }
   return counts;
+}
+
+void Group::part(std::size_t member) {
+  try {
+    sequences_.reserve(sequences_.size() + sequences_[member].choices - sequences_[member].next_choice);
+    for (Member& first = sequences_[member]; first.next_choice < first.choices; ++first.next_choice) {
+      auto sequence = first.sequence->fork(first.next_choice);
+      Member& other = sequences_.emplace_back();
+      other.sequence = std::move(sequence);
+      other.tokens = 1;  // it takes part in the rest of this step
+      other.started = true;
+      other.busy_before_ns = first.busy_before_ns;
+      if (first.operation_ns) other.operation_ns.emplace();
+    }
+  } catch (const std::bad_alloc&) {
+    end(sequences_[member], StopReason::Error, "the system has no memory left for the KV cache");
+  }
 }
 
 void Group::announce_start(Member& member, EventBuffer& events) {
   if (std::exchange(member.started, true)) return;
   member.busy_before_ns = busy_ns_;
-  events.add(member.sequence->id(), [&](SequenceEvents& e) {
+  events.add(member.sequence->id(), member.sequence->choice(), [&](SequenceEvents& e) {
     e.prefill_start_ns = steady_ns();
     e.cached_prompt_tokens = member.sequence->cached();
     return true;
@@ -196,10 +241,14 @@ void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) 
   charge(Operation::Other);
   Sequence& sequence = *member.sequence;
   const std::span<const float> logits = pass_.logits(logit_row);
-  const std::int32_t token = sequence.draw(logits, pass_.best_token(logit_row), pass_.digest(logit_row), sampler_);
+  const std::int32_t largest = pass_.best_token(logit_row);
+  const std::int32_t token = sequence.draw(logits, largest, pass_.digest(logit_row), sampler_);
+  const std::optional<std::size_t> likeliest = sequence.options().logprobs;
+  std::optional<TokenLogProbabilities> logprobs;
+  if (likeliest) logprobs = log_probabilities(settings_.model->kernels(), logits, token, largest, *likeliest);
   charge(Operation::Sampling);
   // A token drawn from anything else than numbers would look like an answer.
-  if (!std::isfinite(logits[static_cast<std::size_t>(token)])) {
+  if (!std::isfinite(logits[static_cast<std::size_t>(token)]) || (likeliest && !logprobs)) {
     end(member, StopReason::Error, "the model's logits are not finite numbers: its weights are damaged");
     return;
   }
@@ -207,9 +256,10 @@ void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) 
   charge(Operation::Detokenize);
   const std::int64_t now = steady_ns();
   const bool first = !std::exchange(member.produced, true);
-  events.add(sequence.id(), [&](SequenceEvents& e) {
+  events.add(sequence.id(), sequence.choice(), [&](SequenceEvents& e) {
     e.token_ids.push_back(token);
     e.token_times_ns.push_back(now);
+    if (logprobs) e.logprobs.push_back(std::move(*logprobs));
     e.text += step.text;
     const bool due = first || now - e.token_times_ns.front() >= sequence.options().flush_ns;
     return due && step.stop == StopReason::None;
@@ -221,6 +271,7 @@ void Group::end(Member& member, StopReason reason, std::string error) {
   const bool from_outside = reason == StopReason::Cancelled || reason == StopReason::Error;
   SequenceEvents& last = member.last.emplace();
   last.sequence_id = member.sequence->id();
+  last.choice = member.sequence->choice();
   last.text = from_outside ? member.sequence->finish_text() : "";
   last.stop = reason;
   last.error = std::move(error);
@@ -236,7 +287,7 @@ void Group::keep_prefix(Sequence& sequence) {
 
 void Group::tell_ends(EventBuffer& events) {
   for (SequenceEvents& last : ends_) {
-    events.add(last.sequence_id, [&](SequenceEvents& e) {
+    events.add(last.sequence_id, last.choice, [&](SequenceEvents& e) {
       e.text += last.text;
       e.stop = last.stop;
       e.error = std::move(last.error);
@@ -250,15 +301,28 @@ void Group::tell_ends(EventBuffer& events) {
   ends_.clear();
 }
 
+void Group::hand_on_time(const Member& ended, std::uint64_t id) {
+  for (Member& other : sequences_) {
+    if (other.last || other.sequence->id() != id) continue;
+    other.parted_ns += ended.compute_ns + ended.parted_ns;
+    return;
+  }
+}
+
 void Group::remove_ended() {
   for (Member& member : sequences_) {
     if (!member.last) continue;
-    if (member.compute_ns > 0) {
-      member.last->compute_ns = member.compute_ns;
-      member.last->busy_ns = busy_ns_ - member.busy_before_ns;
-      member.last->operation_ns = member.operation_ns;
+    SequenceEvents last = std::move(*member.last);
+    hand_on_time(member, last.sequence_id);
+    for (std::uint32_t choice = member.next_choice; choice < member.choices; ++choice) {
+      ends_.emplace_back(last).choice = choice;
     }
-    ends_.push_back(std::move(*member.last));
+    if (member.compute_ns > 0) {
+      last.compute_ns = member.compute_ns;
+      last.busy_ns = busy_ns_ - member.busy_before_ns;
+      last.operation_ns = member.operation_ns;
+    }
+    ends_.push_back(std::move(last));
   }
   std::erase_if(sequences_, [](const Member& member) { return member.last.has_value(); });
 }

@@ -64,7 +64,7 @@ class Group {
 
   // Throws std::bad_alloc.
   void add(std::unique_ptr<Sequence> sequence);
-  // Ends the sequence if it is here. False where it is not.
+  // Ends the sequence if it is here, all its choices. False where it is not.
   bool cancel(std::uint64_t id);
   void cancel_all();
   // From the next step on, leaves the sequence out of steps or takes it in again. False where it is not here.
@@ -82,18 +82,22 @@ class Group {
  private:
   struct Member {
     std::unique_ptr<Sequence> sequence;
-    std::size_t tokens = 0;  // in the present step
-    double cost = 0.0;       // of those, beside the others of the step
+    std::size_t tokens = 0;         // in the present step
+    double cost = 0.0;              // of those, beside the others of the step
+    std::uint32_t next_choice = 1;  // of the request, to part from this one
+    std::uint32_t choices = 1;      // up to that, this one included
     bool paused = false;
     bool started = false;
     bool produced = false;
     std::int64_t busy_before_ns = 0;  // the loop's, when it started
     std::int64_t compute_ns = 0;
+    std::int64_t parted_ns = 0;                         // the same of choices of its request that have ended
     std::optional<model::OperationTimes> operation_ns;  // if asked for
     std::optional<SequenceEvents> last;                 // once it has ended
   };
 
-  std::vector<Member>::iterator find(std::uint64_t id);
+  // Whether the member stands for what the choices of its request share: the first that is left of them.
+  bool holds_prompt(std::vector<Member>::const_iterator member) const;
   void plan();
   // What has passed in this step since the mark before was this.
   void charge(model::Operation operation);
@@ -101,9 +105,13 @@ class Group {
   void account(std::int64_t began_ns);
   StepCounts run(const std::atomic<bool>& abort, EventBuffer& events);
   void announce_start(Member& member, EventBuffer& events);
+  // Behind the prompt, lets the other choices of a request part from the first: adds them to the sequences.
+  void part(std::size_t member);
   void advance(Member& member, std::size_t logit_row, EventBuffer& events);
   void end(Member& member, StopReason reason, std::string error);
   void keep_prefix(Sequence& sequence);
+  // Lets another choice of the request, if there is any, stand for what this one took.
+  void hand_on_time(const Member& ended, std::uint64_t id);
   void remove_ended();
 
   GroupSettings settings_;

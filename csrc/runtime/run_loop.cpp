@@ -20,7 +20,7 @@ void RunLoop::submit(GroupSettings settings, std::unique_ptr<Sequence> sequence)
       return;
     }
   }
-  refuse(sequence->id(), StopReason::Cancelled, "");
+  refuse(sequence->id(), sequence->options().choices, StopReason::Cancelled, "");
   events_.announce();
 }
 
@@ -145,6 +145,7 @@ void RunLoop::shrink_prefix_cache(std::size_t drop_bytes, bool clear) {
 void RunLoop::place(Submission submission) {
   drop_unused_groups();
   const std::uint64_t id = submission.sequence->id();
+  const std::uint32_t choices = submission.sequence->options().choices;
   try {
     auto group = std::ranges::find(groups_, submission.settings, [](const Group& g) { return g.settings(); });
     if (group == groups_.end()) {
@@ -153,7 +154,7 @@ void RunLoop::place(Submission submission) {
     group->add(std::move(submission.sequence));
   } catch (const std::exception& failure) {
     submission.sequence.reset();
-    refuse(id, StopReason::Error, failure.what());
+    refuse(id, choices, StopReason::Error, failure.what());
   }
 }
 
@@ -187,13 +188,15 @@ void RunLoop::drop_unused_groups() {
   prefix_cache_.drop_unused_models();
 }
 
-void RunLoop::refuse(std::uint64_t id, StopReason reason, std::string_view error) {
-  events_.add(id, [&](SequenceEvents& e) {
-    e.stop = reason;
-    e.error = error;
-    e.logits_digest = Digest{}.hexadecimal();
-    return true;
-  });
+void RunLoop::refuse(std::uint64_t id, std::uint32_t choices, StopReason reason, std::string_view error) {
+  for (std::uint32_t choice = 0; choice < choices; ++choice) {
+    events_.add(id, choice, [&](SequenceEvents& e) {
+      e.stop = reason;
+      e.error = error;
+      e.logits_digest = Digest{}.hexadecimal();
+      return true;
+    });
+  }
 }
 
 void RunLoop::step(Group& group) {

@@ -94,7 +94,7 @@ class RunLoop {
   // A group outlives its sequences so that the next one finds it ready, until groups alone hold its model.
   void drop_unused_groups();
   // Ends a sequence that never came into a group.
-  void refuse(std::uint64_t id, StopReason reason, std::string_view error);
+  void refuse(std::uint64_t id, std::uint32_t choices, StopReason reason, std::string_view error);
   void step(Group& group);
   // Statistics first, so that who hears of an end finds its memory gone from them.
   void publish();

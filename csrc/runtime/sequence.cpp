@@ -33,7 +33,8 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
       prompt_size_(prompt.size()),
       tokens_(std::move(prompt)),
       cache_(shape, options_.kv_type),
-      stops_(options_.stop_strings) {
+      stops_(options_.stop_strings),
+      mirostat_(options_.sampling) {
   if (tokens_.empty()) throw std::invalid_argument("the prompt has no tokens");
   if (tokens_.size() >= options_.context_length) throw std::invalid_argument("the prompt fills the context");
   for (const std::int32_t token : tokens_) {
@@ -41,14 +42,21 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
       throw std::invalid_argument("token " + std::to_string(token) + " is not in the model's vocabulary");
     }
   }
-  check(options_.sampling);
+  check(options_.sampling, shape.vocabulary);
 }
 
 void Sequence::begin_with(PrefixCache::Prefix prefix) {
   const std::vector<model::KvBlock> blocks = prefix.blocks();
   cache_.begin_with(blocks);
-  prefix_.emplace(std::move(prefix));
+  prefix_ = std::make_shared<const PrefixCache::Prefix>(std::move(prefix));
   computed_ = cached_ = blocks.size() * kernels::kKeyBlock;
+}
+
+std::unique_ptr<Sequence> Sequence::fork(std::uint32_t choice) const {
+  std::unique_ptr<Sequence> other(new Sequence(*this));
+  other->options_.sampling.choice = choice;
+  other->cache_ = cache_.fork(computed_);
+  return other;
 }
 
 std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
@@ -61,7 +69,7 @@ std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest,
   digest_.fold(logits_digest);
   const SamplingOptions& sampling = options_.sampling;
   const std::int32_t token =
-      sampling.takes_largest() ? largest : sampler.sample(logits, tokens_, tokens_.size(), sampling);
+      sampling.takes_largest() ? largest : sampler.sample(logits, tokens_, tokens_.size(), sampling, mirostat_);
   tokens_.push_back(token);
   return token;
 }

@@ -27,6 +27,7 @@ struct SequenceOptions {
   std::size_t max_tokens = 0;
   kernels::KvType kv_type = kernels::KvType::F16;
   SamplingOptions sampling;
+  std::optional<std::size_t> logprobs;  // tell log probabilities: of the token drawn and so many of the likeliest
   std::vector<std::int32_t> end_tokens;
   std::vector<std::string> stop_strings;
   std::int64_t flush_ns = 0;
@@ -35,6 +36,7 @@ struct SequenceOptions {
   std::size_t prefill_beside_decode = 1;  // most prompt tokens in a step in which it decodes; at least 1
   bool prefix_cache = false;              // reads the prefix cache, and is kept there when it ends
   bool op_times = false;                  // tell what its computing time went to
+  std::uint32_t choices = 1;              // how many sequences go on behind the prompt, each with draws of its own
 };
 
 // One execution inside the run loop: its tokens, its cache, its text.
@@ -45,7 +47,11 @@ class Sequence {
   Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceOptions options,
            const model::HyperParameters& shape, std::shared_ptr<const Vocabulary> vocabulary);
 
-  std::uint64_t id() const { return id_; }
+  // Behind its prompt, before anything is drawn: another choice of the same request. Throws std::bad_alloc.
+  std::unique_ptr<Sequence> fork(std::uint32_t choice) const;
+
+  std::uint64_t id() const { return id_; }  // of the request: its choices have the same
+  std::uint32_t choice() const { return options_.sampling.choice; }
   const SequenceOptions& options() const { return options_; }
   model::KvCache& cache() { return cache_; }
 
@@ -54,7 +60,7 @@ class Sequence {
   // Begins behind a prefix of that, once, before anything is computed. Throws std::bad_alloc.
   void begin_with(PrefixCache::Prefix prefix);
   // nullptr where it did not.
-  const PrefixCache::Prefix* prefix() const { return prefix_ ? &*prefix_ : nullptr; }
+  const PrefixCache::Prefix* prefix() const { return prefix_.get(); }
   // Tokens of the prompt that did not have to be computed.
   std::size_t cached() const { return cached_; }
 
@@ -81,6 +87,7 @@ class Sequence {
   const Digest& digest() const { return digest_; }
 
  private:
+  Sequence(const Sequence&) = default;
   StopReason stop_after(std::int32_t token) const;
 
   std::uint64_t id_;
@@ -90,11 +97,12 @@ class Sequence {
   std::vector<std::int32_t> tokens_;  // prompt and generated
   std::size_t computed_ = 0;
   std::size_t cached_ = 0;
-  std::optional<PrefixCache::Prefix> prefix_;
+  std::shared_ptr<const PrefixCache::Prefix> prefix_;
   model::KvCache cache_;
   Utf8Stream utf8_;
   StopMatcher stops_;
   Digest digest_;
+  Mirostat mirostat_;
 };
 
 }  // namespace engine::runtime

@@ -97,7 +97,9 @@ class FakeBackend:
         self.may_load = threading.Event()
         self.may_load.set()
         self.loading = threading.Event()
-        self._pending: dict[int, SequenceEvents] = {}
+        self._pending: dict[tuple[int, int], SequenceEvents] = {}
+        self._open: dict[int, set[int]] = {}
+        """By sequence: the choices that have not ended."""
         self._begun: set[int] = set()
         self._next_token = 100
 
@@ -128,19 +130,27 @@ class FakeBackend:
         self.prefill_ranks[sequence_id] = prefill_rank
         self.prefill_shares[sequence_id] = prefill_share
         self.live.add(sequence_id)
+        self._open[sequence_id] = set(range(plan.n))
         if self.answer is not None:
             told = self.answer[: plan.limits.max_tokens]
             self.emit(sequence_id, *told, stop="eos" if len(told) < plan.limits.max_tokens else "max_tokens")
 
-    def emit(self, sequence_id: int, *texts: str, stop: BackendStopReason | None = None, error: str = "") -> None:
-        """One token for each text, then the end if there is a ``stop``. The first call begins the prefill."""
-        before = self._pending.get(sequence_id, SequenceEvents(sequence_id))
+    def emit(
+        self,
+        sequence_id: int,
+        *texts: str,
+        choice: int = 0,
+        stop: BackendStopReason | None = None,
+        error: str = "",
+    ) -> None:
+        """One token for each text, then the choice's end if there is a ``stop``. The first call begins the prefill."""
+        before = self._pending.get((sequence_id, choice), SequenceEvents(sequence_id, choice))
         if sequence_id not in self._begun:
             self._begun.add(sequence_id)
             before = replace(before, prefill_start_ns=time.monotonic_ns(), cached_prompt_tokens=0)
         new_ids = tuple(range(self._next_token, self._next_token + len(texts)))
         self._next_token += len(texts)
-        self._pending[sequence_id] = replace(
+        self._pending[sequence_id, choice] = replace(
             before,
             token_ids=before.token_ids + new_ids,
             token_times_ns=before.token_times_ns + tuple(time.monotonic_ns() for _ in texts),
@@ -151,13 +161,16 @@ class FakeBackend:
             compute_time=self.compute_times.get(sequence_id, ComputeTime(1000, 1000)) if stop else None,
         )
         if stop is not None:
-            self.live.discard(sequence_id)
+            self._open[sequence_id].discard(choice)
+            if not self._open[sequence_id]:
+                self.live.discard(sequence_id)
         os.eventfd_write(self.event_fd, 1)
 
     def cancel(self, sequence_id: int) -> None:
         if sequence_id in self.live:
             self.cancelled.append(sequence_id)
-            self.emit(sequence_id, stop="cancelled")
+            for choice in tuple(self._open[sequence_id]):
+                self.emit(sequence_id, choice=choice, stop="cancelled")
 
     def pause(self, sequence_id: int) -> None:
         self.paused.add(sequence_id)

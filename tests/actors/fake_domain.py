@@ -6,12 +6,19 @@ import threading
 from dataclasses import dataclass, field
 from typing import cast
 
-from actors.ports import OperationRequest, Prepared, ReportProgress
+from actors.ports import OperationRequest, Prepared
 from engine.energy.source import EnergyReading
 from engine.operation import Operation
-from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, Quantized, RecordsPruned
+from protocol.answers import (
+    CachedWeightsList,
+    EngineMessage,
+    ModelDescription,
+    ModelRemoved,
+    Quantized,
+    RecordsPruned,
+)
 from protocol.descriptions import ModelSummary, PlanEstimate
-from protocol.errors import ExecutionCancelled, UnknownModel, UnsupportedBackend
+from protocol.errors import ExecutionCancelled, ModelInUse, UnknownModel, UnsupportedBackend
 from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
 from protocol.plan import (
@@ -26,7 +33,8 @@ from protocol.plan import (
 )
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
-from protocol.requests import Quantize, RecordQuestion
+from protocol.requests import PullModel, Quantize, RecordQuestion, RemoveModel
+from protocol.sampling import PlanSampling
 
 
 def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> ExecutionPlan:
@@ -53,7 +61,9 @@ def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> Exec
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         priority=execution.priority,
         prompt_format="raw",
-        sampling=execution.sampling,
+        sampling=PlanSampling(**dict(execution.sampling), dry_breaker_token_ids=()),
+        logprobs=int(execution.logprobs) if execution.logprobs is not None else None,
+        n=execution.n,
         limits=execution.limits,
         stop=PlanStop(eos_token_ids=(2,)),
         energy_source=energy_source,
@@ -86,12 +96,36 @@ class FakeOperation:
         self.cancelled.set()
 
 
+class FakePull:
+    """Waits for the network until a test lets it go on, whether or not it is cancelled."""
+
+    def __init__(self, request: PullModel, domain: FakeDomain) -> None:
+        self._request = request
+        self._domain = domain
+        self.may_end = threading.Event()
+        self.cancelled = threading.Event()
+        self.ended = threading.Event()
+
+    def run(self) -> EngineMessage:
+        described = self._domain.describe(self._request.model, self._request.request_id)
+        self.may_end.wait()
+        self.ended.set()
+        return described
+
+    def progress(self) -> StageProgress | None:
+        return StageProgress(stage="download", done=10, total=20, eta_s=4.0)
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
 @dataclass
 class FakeDomain:
     energy_source: EnergySource = "none"
     cpu_model: str = "Fake CPU"
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
-    pulled: list[str] = field(default_factory=list)
+    pulls: list[FakePull] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     operations: list[FakeOperation] = field(default_factory=list)
     prefix_cache_clears: int = 0
 
@@ -164,11 +198,24 @@ class FakeDomain:
         self.operations.append(FakeOperation(request))
         return self.operations[-1]
 
-    def pull(self, model: str, progress: ReportProgress) -> None:
-        self._find(model)
-        progress("download", 10, 20)
-        progress("download", 20, 20)
-        self.pulled.append(model)
+    def pull(self, request: PullModel) -> Operation[EngineMessage]:
+        self.pulls.append(FakePull(request, self))
+        return self.pulls[-1]
+
+    def remove_model(self, request: RemoveModel, in_use: frozenset[str]) -> ModelRemoved:
+        path = self.describe(request.model, request.request_id).path
+        if path in in_use:
+            raise ModelInUse(f"{request.model} is in use", model=request.model)
+        if not request.dry_run:
+            self.removed.append(request.model)
+        return ModelRemoved(
+            request_id=request.request_id,
+            name=request.model,
+            paths=(path,),
+            freed_bytes=5000,
+            derived=(),
+            dry_run=request.dry_run,
+        )
 
     def tokenize(
         self, model: str, text: str, *, add_special: bool, parse_special: bool

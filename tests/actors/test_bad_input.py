@@ -46,6 +46,7 @@ async def system() -> AsyncIterator[System]:
         ({"type": "Plan", "request_id": 7, "request": {"model": "none", "prompt": ""}}, "unknown_model", "none"),
         ({"type": "ModelInfo", "request_id": 7, "model": "none"}, "unknown_model", "none"),
         ({"type": "PullModel", "request_id": 7, "model": "none"}, "unknown_model", "none"),
+        ({"type": "RemoveModel", "request_id": 7, "model": "none"}, "unknown_model", "none"),
         ({"type": "Tokenize", "request_id": 7, "model": "none", "text": ""}, "unknown_model", "none"),
         ({"type": "Detokenize", "request_id": 7, "model": "none", "token_ids": []}, "unknown_model", "none"),
         ({"type": "Detokenize", "request_id": 7, "model": "tiny", "token_ids": "1"}, "invalid_request", "tuple"),

@@ -159,3 +159,4 @@ def test_the_time_left_follows_from_the_mean_speed_so_far() -> None:
     assert with_eta(progress, 2.0).eta_s == 6.0
     assert with_eta(progress.model_copy(update={"done": 0}), 2.0).eta_s is None
     assert with_eta(progress.model_copy(update={"total": None}), 2.0).eta_s is None
+    assert with_eta(progress.model_copy(update={"eta_s": 1.5}), 2.0).eta_s == 1.5

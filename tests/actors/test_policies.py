@@ -50,6 +50,14 @@ def test_the_first_that_fit_are_admitted_in_order() -> None:
     assert decide(0, queued, [make_candidate("x"), make_candidate("y")]) == Decision(admitted=(), wake_ns=None)
 
 
+def test_choices_take_a_place_each_and_wait_until_there_are_enough() -> None:
+    pair, one = make_candidate("pair", sequences=2, max_sequences=3), make_candidate("one", max_sequences=3)
+    assert names(decide(0, [pair, one], ())) == ["pair", "one"]
+    running = [make_candidate("x", sequences=2, max_sequences=3)]
+    assert names(decide(0, [one], running)) == ["one"]
+    assert names(decide(0, [pair, one], running)) == []
+
+
 def test_nobody_overtakes_within_a_group_and_groups_do_not_wait_for_each_other() -> None:
     queued = [make_candidate("alone", max_sequences=1), make_candidate("b"), make_candidate("other", model="n")]
     assert names(decide(0, queued, [make_candidate("x")])) == ["other"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import pytest
 import trio
 
 from actors.limits import Limits
 from actors.system import running
 from protocol.answers import ModelDescription, Progress
-from protocol.errors import FrameTooLarge
+from protocol.errors import FrameTooLarge, ModelInUse
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import KV_BYTES, FakeBackend
 from tests.actors.fake_domain import FakeDomain
@@ -39,11 +41,49 @@ async def test_text_becomes_tokens_and_text_again() -> None:
 
 async def test_a_pull_tells_of_its_progress() -> None:
     domain = FakeDomain()
-    async with make_client(FakeBackend(), domain) as client:
-        *progress, last = [message async for message in client.pull_model("tiny")]
-    assert [(one.done, one.total) for one in progress if isinstance(one, Progress)] == [(10, 20), (20, 20)]
+    told: list[Progress | ModelDescription] = []
+    async with make_client(FakeBackend(), domain) as client, aclosing(client.pull_model("tiny")) as messages:
+        async for message in messages:
+            told.append(message)
+            domain.pulls[0].may_end.set()
+    first, last = told[0], told[-1]
+    assert isinstance(first, Progress)
+    assert (first.stage, first.done, first.total, first.eta_s) == ("download", 10, 20, 4.0)
     assert isinstance(last, ModelDescription)
-    assert domain.pulled == ["tiny"]
+
+
+async def test_a_pull_ends_with_its_client_and_holds_nobody_up() -> None:
+    domain = FakeDomain()
+    async with running(make_system(FakeBackend(), domain)) as system, system.client() as other:
+        async with system.client() as client, aclosing(client.pull_model("tiny")) as messages:
+            await anext(messages)
+            assert len((await other.tokenize("tiny", "x")).token_ids) == 1
+        await until(domain.pulls[0].cancelled.is_set)
+        # Its thread waits for the network still; the next pull waits for it, and the engine for neither.
+        async with aclosing(other.pull_model("tiny")) as messages:
+            await anext(messages)
+            assert not domain.pulls[0].ended.is_set()
+            for pull in domain.pulls:
+                pull.may_end.set()
+            assert [message async for message in messages][-1].type == "ModelDescription"
+    assert [pull.ended.is_set() for pull in domain.pulls] == [True, True]
+
+
+async def test_a_model_is_removed_unless_an_execution_needs_it() -> None:
+    backend, domain = FakeBackend(), FakeDomain()
+    async with make_client(backend, domain) as client, trio.open_nursery() as nursery:
+        stream = Stream()
+        nursery.start_soon(stream.follow, client, make_request())
+        await until(lambda: bool(backend.live))
+        with pytest.raises(ModelInUse):
+            await client.remove_model("tiny")
+        assert (await client.remove_model("tiny-other")).freed_bytes == 5000
+        backend.emit(1, stop="eos")
+        await stream.ended.wait()
+        assert (await client.remove_model("tiny", dry_run=True)).dry_run
+        assert domain.removed == ["tiny-other"]
+        await client.remove_model("tiny")
+        assert domain.removed == ["tiny-other", "tiny"]
 
 
 async def test_the_status_shows_what_runs_and_what_it_holds() -> None:

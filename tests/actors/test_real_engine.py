@@ -16,8 +16,9 @@ from engine.cpu_backend import CpuBackend
 from protocol.chat import ChatMessage
 from protocol.client import Client, connect
 from protocol.errors import InternalError, InvalidModel, PromptTooLong, UnknownModel, UnsupportedBackend
-from protocol.plan import ExecutionRequest, Limits, RunRequest, Sampling, Stop
+from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
+from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, collect, record_of, until
 from tests.engine.backend_bench import Bench
 from tests.gguf_factory import write_tiny_model

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from engine import _core
+from protocol.sampling import SAMPLERS
 
 PATIENCE_S = 120.0
 FOREVER = 1_000_000
@@ -23,6 +24,7 @@ class Story:
 
     token_ids: list[int] = field(default_factory=list)
     token_times_ns: list[int] = field(default_factory=list)
+    logprobs: list[tuple[float, list[tuple[int, float]]]] = field(default_factory=list)
     text: str = ""
     prefill_starts_ns: list[int] = field(default_factory=list)
     cached_prompt_tokens: int | None = None
@@ -37,6 +39,7 @@ class Story:
         assert not self.stop_reasons, "an end is the last that is heard"
         self.token_ids += events.token_ids
         self.token_times_ns += events.token_times_ns
+        self.logprobs += events.logprobs
         self.text += events.text
         if events.prefill_start_ns is not None:
             self.prefill_starts_ns.append(events.prefill_start_ns)
@@ -62,6 +65,8 @@ class LoopBench:
         self.loop = _core.RunLoop(prefix_cache_bytes)
         self.vocabulary = vocabulary
         self.stories: dict[int, Story] = {}
+        """Of the first choice of each sequence."""
+        self.choices: dict[tuple[int, int], Story] = {}
         self.wakeups = 0
         self.paused: set[int] = set()
 
@@ -84,10 +89,9 @@ class LoopBench:
         prefill_chunk: int = 256,
         context_length: int = 1 << 20,
         max_tokens: int = 16,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        repeat_penalty: float = 1.0,
         seed: int = 0,
+        logprobs: int | None = None,
+        choices: int = 1,
         eos: Sequence[int] = (),
         stops: Sequence[str] = (),
         flush_ms: int = 0,
@@ -97,16 +101,19 @@ class LoopBench:
         prefix_cache: bool = False,
         op_times: bool = False,
         vocabulary: _core.Vocabulary | None = None,
+        **sampling: Any,
     ) -> None:
         self.loop.submit(
             sequence_id, model, prompt, kv_cache=kv_cache, threads=threads, spin_us=50, prefill_chunk=prefill_chunk,
-            context_length=context_length, max_tokens=max_tokens, temperature=temperature, top_k=0, top_p=top_p,
-            min_p=0.0, repeat_penalty=repeat_penalty, repeat_last_n=64, seed=seed, eos_token_ids=eos,
-            stop_strings=stops, vocabulary=vocabulary or self.vocabulary, flush_ms=flush_ms,
+            context_length=context_length, max_tokens=max_tokens,
+            sampling=_core.SamplingOptions(order=SAMPLERS, seed=seed, **sampling), logprobs=logprobs, choices=choices,
+            eos_token_ids=eos, stop_strings=stops, vocabulary=vocabulary or self.vocabulary, flush_ms=flush_ms,
             prefill_rank=prefill_rank, prefill_share=prefill_share, prefill_beside_decode=prefill_beside_decode,
             prefix_cache=prefix_cache, op_times=op_times,
         )  # fmt: skip
-        self.stories[sequence_id] = Story()
+        for choice in range(choices):
+            self.choices[sequence_id, choice] = Story()
+        self.stories[sequence_id] = self.choices[sequence_id, 0]
 
     def occupancy(self) -> dict[str, int]:
         return {name: value for name, value in self.loop.statistics().items() if name in EMPTY}
@@ -138,7 +145,7 @@ class LoopBench:
         assert self.readable(PATIENCE_S), "the run loop went silent"
         self.wakeups += 1
         for events in self.loop.drain():
-            self.stories[events.sequence_id].hear(events)
+            self.choices[events.sequence_id, events.choice].hear(events)
 
     def listen_until(self, heard: Callable[[], bool]) -> None:
         while not heard():
@@ -155,6 +162,12 @@ class LoopBench:
         """Listens until all of them have ended; the first one's story."""
         self.listen_until(lambda: all(self.stories[sequence_id].stop_reasons for sequence_id in sequence_ids))
         return self.stories[sequence_ids[0]]
+
+    def finish_choices(self, sequence_id: int) -> list[Story]:
+        """Listens until every choice of the sequence has ended; their stories."""
+        stories = [story for (of, _), story in self.choices.items() if of == sequence_id]
+        self.listen_until(lambda: all(story.stop_reasons for story in stories))
+        return stories
 
     def run(self, model: _core.Model, prompt: Sequence[int], **options: object) -> Story:
         """One sequence from begin to end."""

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine import _core
+from tests.architecture_models import CASES, write_architecture_model
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_vocabulary
+from tests.csrc.tiny_models import tiny_model, tiny_vocabulary
 
 PREFILL_CHUNK = 60_000  # hundreds of megabytes, of which the system is asked for the addresses alone
 
@@ -19,10 +20,11 @@ def data_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
 
 
-@pytest.mark.parametrize(("architecture", "tensor_type"), [("llama", "Q4_1"), ("qwen2", "Q4_K")])
-def test_the_buffers_of_a_step_take_what_is_said(architecture: str, tensor_type: str) -> None:
-    model = tiny_model(architecture, tensor_type)
-    row_bytes = _core.activation_row_bytes(_core.GgufFile(str(tiny_path(architecture, tensor_type))))
+@pytest.mark.parametrize("case", ["llama", "qwen2", "llama_experts", "qwen2moe", "gemma3"])
+def test_the_buffers_of_a_step_take_what_is_said(case: str, tmp_path: Path) -> None:
+    path = write_architecture_model(tmp_path / "model.gguf", **CASES[case])
+    model = _core.Model.load(str(path), "reference", 1)
+    row_bytes = _core.activation_row_bytes(_core.GgufFile(str(path)))
     with LoopBench(tiny_vocabulary()) as bench:
         bench.submit(1, tiny_model(), [1, 2, 3], threads=1, prefill_chunk=1)
         bench.finish(1)  # whatever a loop needs beside

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -136,6 +138,61 @@ def test_rows_that_see_different_parts_of_a_block(table: str, group: int, kv_cac
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("group", [1, 2, 3, 7])
+@pytest.mark.parametrize(("kv_cache", "head_dim"), [(F16, 80), (Q8_0, 96)])
+def test_rows_whose_window_begins_inside_a_block(table: str, group: int, kv_cache: str, head_dim: int) -> None:
+    """What a row no longer sees leaves no trace in it, be it not a number; the rest it sees as if it were all."""
+    queries = make_queries(5, 12 * group, head_dim)
+    for window, first in ((1, 1), (5, 20), (20, 30), (64, 53), (17, 52)):
+        block = KeyBlock(kv_cache, first, head_dim, first + 11)
+        visible = [first + row for row in range(12) for _ in range(group)]
+        hidden = [max(0, end - window) for end in visible]
+        attend = functools.partial(
+            _core.kernels.attend, kv_cache=kv_cache, values=block.values, scale=block.scale, soft_cap=0.0
+        )
+        out, maxima, denominators = attend(table, queries=queries, keys=block.keys, visible=visible, hidden=hidden)
+        expected = attend(REFERENCE, queries=queries, keys=block.keys, visible=visible, hidden=hidden)
+        assert_same_bits(out, expected[0])
+        assert (maxima, denominators) == expected[1:]
+        scores = block.scores(queries)
+        for row, (begin, end) in enumerate(zip(hidden, visible, strict=True)):
+            weights = np.exp(scores[row, begin:end] - scores[row, begin:end].max())
+            np.testing.assert_allclose(denominators[row], weights.sum(), rtol=1e-4)
+            exact = weights @ block.stored_values[begin:end]
+            np.testing.assert_allclose(out[row], exact, rtol=0, atol=1e-4 * weights.sum())
+        gone = KeyBlock(kv_cache, first, head_dim, first + 11)
+        gone.keys[: hidden[-1]] = np.nan
+        gone.values[: hidden[-1]] = np.nan
+        last = slice(11 * group, 12 * group)
+        alone = _core.kernels.attend(
+            table, kv_cache, queries[last], gone.keys, gone.values, visible[last], block.scale, 0.0, hidden[last]
+        )
+        assert_same_bits(out[last], alone[0])
+        assert (maxima[last], denominators[last]) == alone[1:]
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize(("kv_cache", "head_dim"), [(F16, 64), (Q8_0, 64)])
+def test_scores_under_a_soft_cap(table: str, kv_cache: str, head_dim: int) -> None:
+    cap = 2.5
+    for visible in (1, 15, 16, 40, 64):
+        block = KeyBlock(kv_cache, visible, head_dim, visible, spread=3.0)
+        queries = make_queries(visible, 7, head_dim)
+        seen = [visible] * 7
+        arguments = (kv_cache, queries, block.keys, block.values, seen, block.scale, cap)
+        out, maxima, denominators = _core.kernels.attend(table, *arguments)
+        expected = _core.kernels.attend(REFERENCE, *arguments)
+        assert_same_bits(out, expected[0])
+        assert (maxima, denominators) == expected[1:]
+        scores = cap * np.tanh(block.scores(queries) / cap)
+        np.testing.assert_allclose(maxima, scores.max(axis=1), atol=1e-5)
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        exact = weights @ block.stored_values
+        np.testing.assert_allclose(out / np.array(denominators)[:, None], exact, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
 @pytest.mark.parametrize("kv_cache", [F16, Q8_0])
 def test_scores_far_apart_neither_overflow_nor_vanish(table: str, kv_cache: str) -> None:
     """One key takes all the weight when the others lie hundreds below: their exponentials are exactly 0."""
@@ -207,6 +264,9 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
             attend(REFERENCE, F16, queries, block, block, visible, 1.0)
     with pytest.raises(ValueError, match="ascending"):
         attend(REFERENCE, F16, np.zeros((2, 64), np.float32), block, block, [2, 1], 1.0)
+    for hidden in ([1], [0, 0]):
+        with pytest.raises(ValueError, match="hidden"):
+            attend(REFERENCE, F16, queries, block, block, [1], 1.0, 0.0, hidden)
     with pytest.raises(ValueError, match="block"):
         attend(REFERENCE, F16, queries, block[:-1], block, [1], 1.0)
     with pytest.raises(ValueError, match="queries"):

@@ -21,14 +21,19 @@ def write_damaged_model(path: Path, value: float) -> Path:
     return path
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.8])
+MIROSTAT = {"temperature": 0.8, "mirostat_tau": 2.0}
+ALL_OTHERS = {"temperature": 0.8, "top_p": 0.9, "typical_p": 0.9, "min_p": 0.1, "top_k": 40, "repeat_penalty": 1.3,
+              "dry_multiplier": 0.8, "xtc_probability": 1.0}  # fmt: skip
+
+
+@pytest.mark.parametrize("sampling", [{}, MIROSTAT, ALL_OTHERS], ids=["greedy", "mirostat", "all others"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_damaged_weights_end_in_an_error_and_their_neighbours_go_on(
-    tmp_path: Path, value: float, temperature: float
+    tmp_path: Path, value: float, sampling: dict[str, float]
 ) -> None:
     damaged = _core.Model.load(str(write_damaged_model(tmp_path / "damaged.gguf", value)), "reference", 1)
     with LoopBench(tiny_vocabulary()) as bench:
-        bench.submit(1, damaged, [1, 2, 3], temperature=temperature, top_p=0.9)
+        bench.submit(1, damaged, [1, 2, 3], logprobs=3, **sampling)  # type: ignore[arg-type]
         bench.submit(2, tiny_model(), [1, 2, 3])
         bench.finish(1, 2)
         story, neighbour = bench.stories[1], bench.stories[2]

@@ -124,15 +124,62 @@ def test_numbers_that_make_no_sense(path: Path, value: float) -> None:
         malformed(path, g.ModelBytes().with_tensor(factors), r"rope_freqs\.weight")
 
 
-@pytest.mark.parametrize("scaling", ["linear", "yarn", "longrope"])
-def test_rope_scaling_is_unsupported(path: Path, scaling: str) -> None:
-    unsupported(path, g.ModelBytes().having(llama__rope__scaling__type=g.text(scaling)), scaling)
-    assert load(path, g.ModelBytes().having(llama__rope__scaling__type=g.text("none")))
+def test_an_unknown_rope_scaling_is_unsupported(path: Path) -> None:
+    unsupported(path, g.ModelBytes().having(llama__rope__scaling__type=g.text("dynamic")), "'dynamic'")
+    for known in ("none", "linear", "yarn", "longrope"):
+        assert load(path, g.ModelBytes().having(llama__rope__scaling__type=g.text(known)))
 
 
-def test_experts_are_unsupported(path: Path) -> None:
-    unsupported(path, g.ModelBytes().having(llama__expert_count=g.u32(8)), "experts")
-    assert load(path, g.ModelBytes().having(llama__expert_count=g.u32(0)))
+def test_rope_scaling_that_an_architecture_lacks_is_unsupported(path: Path) -> None:
+    for architecture, scaling in (("gemma", "yarn"), ("gemma", "longrope"), ("qwen2", "longrope")):
+        model = of_architecture(architecture, {"rope.scaling.factor": g.scalar(g.F32, 2.0)})
+        key = f"{architecture}.rope.scaling.type"
+        unsupported(path, model.having(**{key: g.text(scaling)}), f"'{key}' is '{scaling}'")
+
+
+def test_experts_where_the_architecture_has_none_are_unsupported(path: Path) -> None:
+    experts = of_architecture("qwen2", {"expert_count": g.u32(8)})
+    unsupported(path, experts, "experts .*in this architecture")
+    assert load(path, of_architecture("qwen2", {"expert_count": g.u32(0)}))
+
+
+def test_experts_that_do_not_fit(path: Path) -> None:
+    def experts(count: int, used: int, **more: g.Value) -> g.ModelBytes:
+        return g.ModelBytes().having(llama__expert_count=g.u32(count), llama__expert_used_count=g.u32(used), **more)
+
+    malformed(path, experts(4, 2), r"'blk\.0\.ffn_gate_inp\.weight' is missing")
+    malformed(path, experts(4, 5), "expert_used_count' is 5")
+    malformed(path, experts(4, 2).lacking("llama.expert_used_count"), "expert_used_count' is missing")
+    unsupported(path, experts(4, 2, llama__expert_gating_func=g.u32(2)), "expert_gating_func")
+    unsupported(path, experts(4, 2, llama__expert_group_count=g.u32(2)), "expert_group_count")
+    routed = experts(4, 2).with_tensor(g.float_tensor("blk.0.ffn_gate_inp.weight", 4, 16))
+    malformed(path, routed, r"'blk\.0\.ffn_gate_exps\.weight' is missing")
+    flat = routed.with_tensor(g.float_tensor("blk.0.ffn_gate_exps.weight", 4 * 32, 16))
+    malformed(path, flat, r"'blk\.0\.ffn_gate_exps\.weight' is not of 4 experts")
+
+
+def test_settings_that_differ_from_layer_to_layer_are_unsupported(path: Path) -> None:
+    for key in ("feed_forward_length", "attention.head_count", "attention.head_count_kv"):
+        name = f"llama.{key}"
+        unsupported(path, g.ModelBytes().having(**{name: g.array(g.I32, [1, 2])}), f"'{name}' differs")
+    assert load(path, g.ModelBytes().having(llama__feed_forward_length=g.array(g.I32, [32, 32])))
+
+
+def test_a_window_pattern_of_another_length(path: Path) -> None:
+    keys = {"attention.sliding_window": g.u32(4), "attention.sliding_window_pattern": g.array(g.BOOL, [True, False])}
+    malformed(path, of_architecture("gemma3", keys), "2 entries for 1 layers")
+
+
+def test_more_layers_than_tensors_are_not_made_room_for(path: Path) -> None:
+    malformed(path, g.ModelBytes().having(llama__block_count=g.u32(2**28)), "more than the file has tensors")
+
+
+def of_architecture(name: str, keys: dict[str, g.Value]) -> g.ModelBytes:
+    """The least model under another name."""
+    least = g.ModelBytes()
+    renamed = {key.replace("llama.", f"{name}."): value for key, value in least.metadata.items()}
+    own = {f"{name}.{key}": value for key, value in keys.items()}
+    return g.ModelBytes({**renamed, "general.architecture": g.text(name), **own}, least.tensors)
 
 
 @pytest.mark.parametrize("architecture", ["", "gpt_neox", "llama4", "LLAMA"])

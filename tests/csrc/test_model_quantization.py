@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from engine import _core
+from tests.architecture_models import ALL_CASES, write_architecture_model
 from tests.csrc.gguf_bytes import GgufBytes, ModelBytes, Tensor, text, u32
 from tests.csrc.quantizing import quantization
+from tests.csrc.test_split_files import SplitModel
 from tests.gguf_factory import new_gguf, write_tiny_model
 from tests.golden.quantized_data import RECIPES
 from tests.quantized_models import WideModel, write_wide_model
@@ -57,10 +59,22 @@ def test_the_type_and_version_stand_at_the_end_of_the_keys(source: Path, target:
     assert all(after.get(key) == before.get(key) for key in after.keys() if key not in moved)  # noqa: SIM118
 
 
-def test_a_part_of_a_split_model_becomes_whole(tmp_path: Path, target: Path) -> None:
-    source = ModelBytes().having(split__no=u32(0), split__count=u32(2), split__tensors__count=u32(11))
-    quantization(source.write(tmp_path / "split.gguf"), "q8_0").run(str(target))
-    assert not [key for key in _core.GgufFile(str(target)).keys() if key.startswith("split")]  # noqa: SIM118
+def test_a_split_model_becomes_whole(tmp_path: Path, target: Path) -> None:
+    quantization(SplitModel().write(tmp_path), "q8_0").run(str(target))
+    file = _core.GgufFile(str(target))
+    assert not [key for key in file.keys() if key.startswith("split")]  # noqa: SIM118
+    assert {tensor.name for tensor in file.tensors()} == set(ModelBytes().tensors)
+
+
+@pytest.mark.parametrize("case", ["phi3_wide", "gemma3_wide", "olmo2_wide", "qwen2moe_wide", "llama_experts_wide"])
+def test_a_quantized_model_of_every_kind_runs(case: str, tmp_path: Path, target: Path) -> None:
+    """Norms, routers and shares keep their floats; what is fused or of experts is quantized as one tensor."""
+    source = write_architecture_model(tmp_path / "model.gguf", **ALL_CASES[case])
+    quantization(source, "q4_k_m").run(str(target))
+    floats = {tensor.name for tensor in _core.GgufFile(str(target)).tensors() if tensor.type == "F32"}
+    assert all("norm" in name or "gate_inp" in name or "bias" in name for name in floats)
+    before, after = (_core.Model.load(str(path), "reference", 1).logits([[5, 6, 7, 8]])[0] for path in (source, target))
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.8
 
 
 def test_other_alignments_are_kept(tmp_path: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,6 +152,64 @@ def test_silu_at_every_magnitude() -> None:
             assert_same_bits(kernels.silu_multiply(table, gate, up), expected)
 
 
+def gelu(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """0.5 x (1 + tanh(y)), without the cancellation of a tanh near -1."""
+    with np.errstate(over="ignore"):
+        return np.asarray(x / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+def test_gelu_multiply(table: str) -> None:
+    """The exponent is rounded by up to its own magnitude's unit, of which exp makes a relative error."""
+    random = np.random.default_rng(8)
+    for n in AWKWARD_SIZES:
+        gate = (random.choice([0.01, 1.0, 3.0], n) * random.normal(0.0, 1.0, n)).astype(np.float32)
+        up = random.normal(0.0, 1.0, n).astype(np.float32)
+        out = kernels.gelu_multiply(table, gate, up)
+        assert_same_bits(out, kernels.gelu_multiply(REFERENCE, gate, up))
+        x = gate.astype(np.float64)
+        exponents = np.abs(x * (1.6 + 0.0714 * x * x))
+        bound = np.abs(gelu(x) * up) * (6 + 4 * exponents) * UNIT + 1e-35
+        assert np.all(np.abs(out - gelu(x) * up) <= bound)
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+def test_gelu_at_every_magnitude(table: str) -> None:
+    gate = np.concatenate([np.ldexp(1.3, np.arange(-126, 60)), -np.ldexp(1.3, np.arange(-126, 60))]).astype(np.float32)
+    out = kernels.gelu_multiply(table, gate, np.ones_like(gate))
+    assert_same_bits(out, kernels.gelu_multiply(REFERENCE, gate, np.ones_like(gate)))
+    assert np.all(np.isfinite(out))
+    np.testing.assert_allclose(out, gelu(gate.astype(np.float64)), rtol=1e-5, atol=1e-18)
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("cap", [0.5, 30.0, 50.0])
+def test_soft_cap(table: str, cap: float) -> None:
+    """The difference of the cap and what is taken from it: a few units of the cap, however small the result."""
+    random = np.random.default_rng(9)
+    for n in AWKWARD_SIZES:
+        x = (cap * random.choice([1e-3, 0.3, 2.0, 100.0], n) * random.normal(0.0, 1.0, n)).astype(np.float32)
+        out = kernels.soft_cap(table, x, cap)
+        assert_same_bits(out, kernels.soft_cap(REFERENCE, x, cap))
+        np.testing.assert_allclose(out, cap * np.tanh(x.astype(np.float64) / cap), rtol=0, atol=8 * cap * UNIT)
+    edges = np.array([0.0, -0.0, np.inf, -np.inf, 1e30, -1e30], np.float32)
+    capped = kernels.soft_cap(table, edges, cap)
+    assert capped.tolist() == [0, 0, cap, -cap, cap, -cap]
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+def test_softmax(table: str) -> None:
+    random = np.random.default_rng(10)
+    for n in AWKWARD_SIZES:
+        x = (5 * random.normal(0.0, 1.0, n)).astype(np.float32)
+        out = kernels.softmax(table, x)
+        assert_same_bits(out, kernels.softmax(REFERENCE, x))
+        weights = np.exp(x.astype(np.float64) - x.max())
+        np.testing.assert_allclose(out, weights / weights.sum(), rtol=(n / 16 + 40) * UNIT)
+    assert kernels.softmax(table, np.array([7.0], np.float32)).tolist() == [1.0]
+    assert kernels.softmax(table, np.array([0.0, -500.0], np.float32)).tolist() == [1.0, 0.0]
+
+
 def every_kind_of_float() -> Floats:
     """Each exponent with telling mantissas; each half's own value, its midpoint to the next, and their neighbours."""
     mantissas = np.array([0, 1, 0xFFF, 0x1000, 0x1001, 0x1FFF, 0x2000, 0x2FFF, 0x3000, 0x3001, 0x5A5A5A, 0x7FFFFF])
@@ -187,6 +246,12 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         kernels.rms_norm(REFERENCE, x, shorter, 1e-5)
     with pytest.raises(ValueError, match="size"):
         kernels.silu_multiply(REFERENCE, x, shorter)
+    with pytest.raises(ValueError, match="size"):
+        kernels.gelu_multiply(REFERENCE, x, shorter)
+    with pytest.raises(ValueError, match="cap"):
+        kernels.soft_cap(REFERENCE, x, 0.0)
+    with pytest.raises(ValueError, match="empty"):
+        kernels.softmax(REFERENCE, x[:0])
     for head_dim, cosines, sines in ((0, shorter, shorter), (3, x, x), (8, shorter, x), (4, shorter, shorter)):
         with pytest.raises(ValueError, match="heads"):
             kernels.rotate(REFERENCE, x, head_dim, cosines, sines, True)

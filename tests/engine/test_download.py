@@ -31,6 +31,9 @@ def make_wheel(directory: Path, content: bytes = CONTENT, member: str = "carrier
         requirement="carrier==1.0",
         wheel_size_bytes=path.stat().st_size,
         wheel_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        architecture="llama",
+        parameters=0,
+        licence="mit",
     )
 
 

@@ -98,3 +98,11 @@ def test_nearest_rank_leaves_enough_values_at_or_below(values: list[float], perc
 
 def test_nothing_has_no_percentile() -> None:
     assert nearest_rank([], 50) is None
+
+
+def test_choices_count_together_and_have_gaps_of_their_own() -> None:
+    timeline = replace(make_timeline(), other_times_ns=(tuple(time * MS for time in (30, 45, 130)), ()))
+    metrics = compute_metrics(timeline, UNKNOWN, None)
+    assert (metrics.tokens_total, metrics.latency_total_ms) == (8, 120.0)
+    assert (metrics.latency_gaps, metrics.latency_p50_ms, metrics.latency_p95_ms) == (6, 10.0, 85.0)
+    assert metrics.decode_tokens_per_sec == 60.0

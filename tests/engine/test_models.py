@@ -12,7 +12,8 @@ from engine.catalogue import CATALOGUE
 from engine.config import EngineConfig
 from engine.model_description import describe_model
 from engine.models import ModelRegistry
-from protocol.errors import InvalidModel, UnknownModel, UnsupportedModel
+from engine.pull_watch import PullWatch
+from protocol.errors import AmbiguousModel, InvalidModel, InvalidRequest, UnknownModel, UnsupportedModel
 from tests.csrc import gguf_bytes as g
 from tests.gguf_factory import write_tiny_model
 
@@ -87,6 +88,76 @@ def test_a_file_that_changes_is_read_anew(tmp_path: Path, installed: Path) -> No
     assert before.weights_bytes["reference"] > after.weights_bytes["reference"]
 
 
+HUB_NAME = "hf:Owner/Repo-GGUF/Tiny-Q8.gguf"
+
+
+@pytest.fixture
+def from_hub(tmp_path: Path) -> Path:
+    make_config(tmp_path)
+    path = tmp_path / "models" / "hf" / "Owner" / "Repo-GGUF" / "Tiny-Q8.gguf"
+    path.parent.mkdir(parents=True)
+    return write_tiny_model(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [HUB_NAME, HUB_NAME.lower(), "hf://Owner/Repo-GGUF/Tiny-Q8.gguf", "hf:owner/repo-gguf", "Tiny-Q8", "tiny-q8.gguf"],
+)
+def test_a_model_of_the_hub_goes_by_its_reference_and_by_shorter_names(
+    tmp_path: Path, from_hub: Path, name: str
+) -> None:
+    artifact = make_registry(tmp_path).resolve(name)
+    assert (artifact.path, artifact.name) == (from_hub, HUB_NAME)
+    assert artifact.facts().ref.name == HUB_NAME
+
+
+def test_a_name_that_two_models_go_by_is_refused(tmp_path: Path, from_hub: Path) -> None:
+    other = tmp_path / "models" / "hf" / "Another" / "Repo" / from_hub.name
+    other.parent.mkdir(parents=True)
+    write_tiny_model(other)
+    registry = make_registry(tmp_path)
+    with pytest.raises(AmbiguousModel) as raised:
+        registry.resolve("tiny-q8")
+    assert raised.value.params["files"] == ["hf:Another/Repo/Tiny-Q8.gguf", HUB_NAME]
+    assert registry.resolve("hf:another/repo").path == other
+    # A file of one's own goes before the hub's.
+    own = write_tiny_model(tmp_path / "models" / "tiny-q8.gguf")
+    assert registry.resolve("tiny-q8").path == own
+
+
+def test_a_revision_is_another_model(tmp_path: Path, from_hub: Path) -> None:
+    directory = tmp_path / "models" / "hf" / "Owner" / "Repo-GGUF@v1"
+    directory.mkdir()
+    path = write_tiny_model(directory / from_hub.name, n_layer=1)
+    registry = make_registry(tmp_path)
+    assert registry.resolve("hf:Owner/Repo-GGUF/Tiny-Q8.gguf@v1").path == path
+    assert registry.resolve("hf:Owner/Repo-GGUF@v1").path == path
+    assert registry.resolve("hf:Owner/Repo-GGUF").path == from_hub
+
+
+def test_a_model_of_the_hub_that_is_not_pulled_says_how_to(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match=r"models pull hf:owner/repo/m\.gguf"):
+        make_registry(tmp_path).resolve("hf://owner/repo/m.gguf")
+    with pytest.raises(InvalidRequest, match="hf:OWNER/REPO"):
+        make_registry(tmp_path).resolve("hf:owner")
+
+
+def test_a_split_model_goes_by_its_first_part_and_by_what_all_begin_with(tmp_path: Path) -> None:
+    make_config(tmp_path)
+    first = write_tiny_model(tmp_path / "models" / "big-00001-of-00002.gguf")
+    write_tiny_model(tmp_path / "models" / "big-00002-of-00002.gguf")
+    registry = make_registry(tmp_path)
+    for name in ("big", "big-00001-of-00002", "big-00001-of-00002.gguf"):
+        assert registry.find(name).path == first
+    with pytest.raises(UnknownModel):
+        registry.find("big-00002-of-00002")
+
+
+def test_what_no_source_has_cannot_be_pulled(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match="hf:OWNER/REPO"):
+        make_registry(tmp_path).pull("nonsense", PullWatch())
+
+
 def test_an_unknown_name_is_told_what_there_is(tmp_path: Path, installed: Path) -> None:
     with pytest.raises(UnknownModel, match="engine-ctl models pull") as raised:
         make_registry(tmp_path).resolve("nonsense")
@@ -134,13 +205,6 @@ def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="'bert'") as raised:
         make_registry(tmp_path).resolve(str(path)).facts()
     assert raised.value.params["allowed"] == ["llama", "qwen2"]
-
-
-def test_summaries_list_the_catalogue_and_what_is_there(tmp_path: Path, installed: Path) -> None:
-    catalogued, mine = make_registry(tmp_path).summaries()
-    assert (catalogued.name, catalogued.installed, catalogued.path) == (CATALOGUE[0].name, False, "")
-    assert (mine.name, mine.installed, mine.path) == ("Tiny-Llama", True, str(installed))
-    assert mine.size_bytes == installed.stat().st_size
 
 
 def test_a_description_is_whole_and_fit_for_json(tmp_path: Path, installed: Path) -> None:

@@ -51,6 +51,7 @@ MODEL = ModelFacts(
     logits_row_bytes=2048,
     macs_per_prompt_token=3000,
     macs_of_head=700,
+    vocab_size=512,
     eos_token_ids=(2, 7),
 )
 

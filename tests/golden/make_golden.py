@@ -34,7 +34,7 @@ SAMPLED_IDS = 512
 SAMPLE_SEED = 2026
 CONTEXT_SLACK = 64
 FOLDER = Path(__file__).parent
-PROMPTS = {"smollm2": prompts.SMOLLM2, "qwen2": prompts.QWEN2, "stories": prompts.STORIES}
+PROMPTS = {"smollm2": prompts.SMOLLM2, "qwen2": prompts.QWEN2, "stories": prompts.STORIES, "gemma3": prompts.GEMMA3}
 
 Logits = npt.NDArray[np.float32]
 

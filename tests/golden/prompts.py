@@ -84,3 +84,13 @@ STORIES = {
     "empty": "",
     "long_story": "The sun was warm. " * 8 + "Anna and her brother went to the park to play. They saw",
 }
+
+GEMMA3 = {
+    "explanation": SMOLLM2["explanation"],
+    "python": SMOLLM2["python"],
+    "portuguese": SMOLLM2["portuguese_question"],
+    "unicode": SMOLLM2["unicode"] + " " + SMOLLM2["emoji"],
+    "chat": "<start_of_turn>user\nWhat is the capital of Portugal?<end_of_turn>\n<start_of_turn>model\n",
+    "empty": "",
+    "log_1200": logbook(20),
+}

@@ -8,9 +8,10 @@ from typing import Any
 from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, Tokens
 from protocol.errors import EngineError
 from protocol.metrics import EnergyReport, Metrics
-from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, Limits, ModelRef, PlanStop, Sampling, Stream
+from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, Limits, ModelRef, PlanStop, Stream
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
 from protocol.requests import ClientMessage, Request, Run
+from protocol.sampling import PlanSampling
 
 EXECUTION_ID = "execution-1"
 PIECES = ("Olá", " mundo", " 🌍")
@@ -33,7 +34,9 @@ def make_plan() -> ExecutionPlan:
         scheduler_policy="default",
         priority=0,
         prompt_format="raw",
-        sampling=Sampling(),
+        sampling=PlanSampling(dry_breaker_token_ids=()),
+        logprobs=None,
+        n=1,
         limits=Limits(),
         stop=PlanStop(eos_token_ids=(0,)),
         energy_source="none",

@@ -13,7 +13,6 @@ from protocol.answers import (
     Done,
     EngineMessage,
     ModelDescription,
-    ModelList,
     Planned,
     Progress,
     StatusReport,
@@ -23,7 +22,6 @@ from protocol.answers import (
 from protocol.descriptions import (
     ExecutionStatus,
     MemorySummary,
-    ModelSummary,
     PlanEstimate,
     PrefixCacheReport,
     RecipeSummary,
@@ -37,7 +35,6 @@ from protocol.requests import (
     ClearPrefixCache,
     ClientMessage,
     Detokenize,
-    ListModels,
     ModelInfo,
     Plan,
     PullModel,
@@ -101,10 +98,6 @@ def answers(message: ClientMessage) -> Sequence[EngineMessage]:
                 prediction=prediction,
             )
             return [planned]
-        case ListModels(request_id=request_id):
-            here = ModelSummary(name="tiny", path="/models/tiny.gguf", size_bytes=2_500_000, installed=True)
-            there = ModelSummary(name="large", path="", size_bytes=7_000_000_000, installed=False)
-            return [ModelList(request_id=request_id, models=(here, there))]
         case PullModel(request_id=request_id):
             steps = [Progress(request_id=request_id, stage="download", done=done, total=100) for done in (0, 50, 100)]
             return [*steps, description(request_id)]
@@ -209,17 +202,6 @@ def test_plan_shows_every_decision(start_engine: StartEngine, socket_path: Path)
     as_json = json.loads(engine_ctl(*arguments, "--json").stdout)
     assert set(as_json) == {"plan", "plan_fingerprint", "estimate", "prediction"}
     assert as_json["plan"] == make_plan().model_dump(mode="json")
-
-
-def test_models_ls(start_engine: StartEngine, socket_path: Path) -> None:
-    start_engine(answers)
-    lines = engine_ctl("models", "ls", "--socket", str(socket_path)).stdout.splitlines()
-    assert [line.split() for line in lines] == [
-        ["tiny", "2.5", "MB", "/models/tiny.gguf"],
-        ["large", "7,000.0", "MB", "not", "pulled"],
-    ]
-    as_json = json.loads(engine_ctl("models", "ls", "--socket", str(socket_path), "--json").stdout)
-    assert [model["installed"] for model in as_json["models"]] == [True, False]
 
 
 def test_models_pull_prints_where_the_model_is(start_engine: StartEngine, socket_path: Path) -> None:

@@ -78,8 +78,8 @@ def test_every_modelled_figure_is_marked(start_engine: StartEngine, socket_path:
     serve(start_engine, modelled())
     shown = engine_ctl("energy", "--socket", str(socket_path)).stdout
     for figure in ("23.46 W", "3.00 W", "14.66 W", "8.00 J", "15.00 tokens/J"):
-        assert f"~ {figure} (model)" in shown
-        assert shown.count(figure) == shown.count(f"~ {figure} (model)")
+        assert f"~{figure} (model)" in shown
+        assert shown.count(figure) == shown.count(f"~{figure} (model)")
 
 
 def test_what_is_not_known_says_why_and_is_never_zero(start_engine: StartEngine, socket_path: Path) -> None:

@@ -13,9 +13,11 @@ from engine_ctl.execution import follow
 from protocol.answers import Done, EngineMessage, Finished
 from protocol.blocking import BlockingClient
 from protocol.errors import EnergyUnavailable
-from protocol.plan import Limits, RunRequest, Sampling
+from protocol.plan import Limits, RunRequest
 from protocol.progress import StageProgress
+from protocol.record import ChoiceRecord
 from protocol.requests import Cancel, ClientMessage, Run
+from protocol.sampling import LogitBias, Sampling
 from tests.tools.command_line import engine_ctl, start_engine_ctl
 from tests.tools.conftest import StartEngine
 from tests.tools.executions import EXECUTION_ID, PIECES, accepted, answers_in_full, make_record, refusing, tokens
@@ -121,6 +123,53 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
     assert asked.execution.stop.strings == ("END", "\n")
     assert asked.messages is not None
     assert [(each.role, each.content) for each in asked.messages] == [("system", "Be brief."), ("user", "Why?")]
+
+
+def test_every_sampler_has_its_flags(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers_in_full)
+    flags = {
+        "--temperature": "0.8", "--typical-p": "0.9", "--presence-penalty": "0.1", "--frequency-penalty": "-0.2",
+        "--repeat-last-n": "100", "--dry-multiplier": "0.8", "--dry-base": "1.5", "--dry-allowed-length": "3",
+        "--xtc-probability": "0.5", "--xtc-threshold": "0.2", "--mirostat-tau": "5", "--mirostat-eta": "0.2",
+        "--samplers": "dry, typical_p,temperature", "--logprobs": "3", "-n": "2",
+    }  # fmt: skip
+    repeated = ("--dry-breaker", "\n", "--dry-breaker", ":", "--logit-bias", "7=-1.5", "--logit-bias", "9=2")
+    given = [text for flag in flags.items() for text in flag]
+    engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a", *given, *repeated)
+    execution = run_request(engine).execution
+    assert execution.sampling == Sampling(
+        order=("dry", "typical_p", "temperature"), temperature=0.8, typical_p=0.9, presence_penalty=0.1,
+        frequency_penalty=-0.2, repeat_last_n=100, dry_multiplier=0.8, dry_base=1.5, dry_allowed_length=3,
+        dry_breakers=("\n", ":"), xtc_probability=0.5, xtc_threshold=0.2, mirostat_tau=5.0, mirostat_eta=0.2,
+        logit_bias=(LogitBias(token_id=7, bias=-1.5), LogitBias(token_id=9, bias=2.0)),
+    )  # fmt: skip
+    assert (execution.logprobs, execution.n) == (3, 2)
+
+
+@pytest.mark.parametrize("text", ["7", "7=", "=1", "a=1", "7=much"])
+def test_a_bias_that_is_none_is_a_usage_error(text: str, socket_path: Path) -> None:
+    flags = ("--model", "tiny", "--prompt", "a", "--logit-bias", text)
+    done = engine_ctl("run", "--socket", str(socket_path), *flags)
+    assert done.exit_code == 2
+    assert "ID=BIAS" in done.stderr
+
+
+def test_of_several_answers_the_first_streams_and_the_others_follow(
+    start_engine: StartEngine, socket_path: Path
+) -> None:
+    other = ChoiceRecord(result="Another", token_ids=(1,), logits_digest="0" * 32, stop_reason="eos")
+
+    def answer(message: ClientMessage) -> Sequence[EngineMessage]:
+        if not isinstance(message, Run):
+            return answers_in_full(message)
+        of_other = tokens(message.request_id, 1, "Another").model_copy(update={"choice": 1})
+        begun, *streamed, _ = answers_in_full(message)
+        record = make_record(other_choices=(other,))
+        return [begun, of_other, *streamed, Finished(request_id=message.request_id, record=record)]
+
+    start_engine(answer)
+    done = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a", "-n", "2")
+    assert done.stdout == "".join(PIECES) + "\nAnother\n"
 
 
 @pytest.mark.parametrize("flags", [("--prompt", "-"), ("--prompt-file", "-")])

@@ -41,7 +41,7 @@ def follow(
     show: Callable[[str], None],
     show_progress: Callable[[StageProgress], None],
 ) -> Finished:
-    """Hand an execution's text to ``show`` as it comes, and return its end.
+    """Hand the text of an execution's first choice to ``show`` as it comes, and return its end.
 
     Ctrl-C cancels the execution, whose record still comes; a second one does not wait for it.
 
@@ -55,7 +55,8 @@ def follow(
                 case Accepted():
                     accepted.enter_context(_interrupt_cancels(client, message.execution_id))
                 case Tokens():
-                    show(message.text)
+                    if message.choice == 0:
+                        show(message.text)
                 case Progress():
                     show_progress(message)
                 case Finished():

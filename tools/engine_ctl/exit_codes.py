@@ -16,12 +16,14 @@ EXIT_CODES: dict[str, int] = {
     "prompt_too_long": 3,
     "unknown_cache_entry": 3,
     "cache_entry_in_use": 3,
+    "model_in_use": 3,
     "unknown_execution": 3,
     "unsupported_backend": 3,
     "unsupported_quantization": 3,
     "incomparable_executions": 3,
     "record_unreadable": 3,
     # the model
+    "ambiguous_model": 4,
     "download_failed": 4,
     "invalid_model": 4,
     "unknown_model": 4,
@@ -36,6 +38,7 @@ EXIT_CODES: dict[str, int] = {
     "backend_unavailable": 6,
     "cache_full": 6,
     "cache_unavailable": 6,
+    "disk_full": 6,
     "out_of_memory_budget": 6,
     "record_store_unavailable": 6,
     "record_store_unusable": 6,
@@ -66,13 +69,14 @@ Exit codes:
   1    internal error, or a problem that doctor found
   2    wrong usage
   3    request refused: invalid_request, invalid_plan, invalid_template, prompt_too_long,
-       unknown_execution, unknown_cache_entry, cache_entry_in_use, unsupported_backend,
-       unsupported_quantization, incomparable_executions, record_unreadable
-  4    model: unknown_model, invalid_model, unsupported_model, download_failed
+       unknown_execution, unknown_cache_entry, cache_entry_in_use, model_in_use,
+       unsupported_backend, unsupported_quantization, incomparable_executions, record_unreadable
+  4    model: unknown_model, ambiguous_model, invalid_model, unsupported_model, download_failed
   5    engine unreachable or protocol broken: engine_unreachable, bad_frame, frame_too_large,
        unknown_message, unsupported_protocol
   6    engine unavailable: overloaded, shutting_down, slow_consumer, backend_unavailable,
-       out_of_memory_budget, cache_full, cache_unavailable, record_store_unavailable, record_store_unusable
+       out_of_memory_budget, disk_full, cache_full, cache_unavailable, record_store_unavailable,
+       record_store_unusable
   7    energy_unavailable
   8    executions: what was compared is not the same, or the chain of records is broken
   130  interrupted or cancelled

@@ -32,5 +32,5 @@ def error_line(error: EngineError) -> str:
 
 def _is_told(value: object, message: str) -> bool:
     """The message holds the value already, or every one of its elements."""
-    elements = value if isinstance(value, list | tuple) else (value,)
+    elements = value if isinstance(value, list | tuple | dict) else (value,)
     return all(str(element) in message for element in elements)

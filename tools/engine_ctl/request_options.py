@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from engine_ctl.options import model_option
+from engine_ctl.sampling_options import SAMPLING_FLAGS, sampling_content
 from engine_ctl.text_source import STDIN, read_text
 
 Content = dict[str, Any]
@@ -27,8 +28,9 @@ _EXECUTION = {
     "priority": "priority",
     "energy_source": "energy_source",
     "op_times": "op_times",
+    "logprobs": "logprobs",
+    "n": "n",
 }
-_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
 _LIMITS = ("max_tokens", "max_watts", "on_max_watts", "max_joules", "deadline_ms")
 
 _INPUT_FLAGS = (
@@ -68,12 +70,9 @@ _FLAGS = (
     click.option("--on-max-watts", help="What to do at --max-watts: stop, throttle.  [default: stop]"),
     click.option("--max-joules", type=float, help="Stop after this many joules; refused where nothing measures."),
     click.option("--deadline-ms", type=int, help="Stop this long after the request, wherever the execution is."),
-    click.option("--temperature", type=float, help="0 is greedy.  [default: 0]"),
-    click.option("--top-k", type=int, help="Keep the k likeliest tokens; 0 keeps all.  [default: 0]"),
-    click.option("--top-p", type=float, help="Keep the likeliest tokens up to this mass.  [default: 1]"),
-    click.option("--min-p", type=float, help="Drop tokens below this share of the likeliest.  [default: 0]"),
-    click.option("--repeat-penalty", type=float, help="Penalise recent tokens; 1 is off.  [default: 1]"),
-    click.option("--seed", type=int, help="Same seed, same draw.  [default: 0]"),
+    *SAMPLING_FLAGS,
+    click.option("--logprobs", type=int, help="Record log probabilities, and those of so many likely tokens."),
+    click.option("-n", "--choices", "n", type=int, help="How many answers to draw.  [default: 1]"),
     click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times."),
     click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]"),
     click.option(
@@ -90,7 +89,8 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flags, and pass the request they make to the command as ``request``.
 
     Raises:
-        click.UsageError: there is not exactly one prompt, it cannot be read, or a flag comes without its ``--chat``.
+        click.UsageError: there is not exactly one prompt, it cannot be read, a flag comes without its ``--chat``, or is
+            not of its form.
     """
     return _with_flags(command, "request", (model_option, *_INPUT_FLAGS, *_FLAGS), run_request)
 
@@ -134,9 +134,10 @@ def _opening(flags: Content) -> Content:
 
 def _request(flags: Content) -> Content:
     execution = {field: flags[flag] for flag, field in _EXECUTION.items() if flags[flag] is not None}
-    for group, names in (("sampling", _SAMPLING), ("limits", _LIMITS)):
-        if given := {name: flags[name] for name in names if flags[name] is not None}:
-            execution[group] = given
+    if sampling := sampling_content(flags):
+        execution["sampling"] = sampling
+    if limits := {name: flags[name] for name in _LIMITS if flags[name] is not None}:
+        execution["limits"] = limits
     if flags["stop"]:
         execution["stop"] = {"strings": tuple(flags["stop"])}
     request: Content = {"model": flags["model"]}

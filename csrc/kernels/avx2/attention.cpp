@@ -38,6 +38,9 @@ struct Lanes {
   static Lanes multiply(const Lanes& a, const Lanes& b) {
     return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
   }
+  static Lanes divide(const Lanes& a, const Lanes& b) {
+    return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
+  }
   static Lanes fused(const Lanes& a, const Lanes& b, const Lanes& c) {
     return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
   }

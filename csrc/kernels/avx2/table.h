@@ -18,6 +18,9 @@ void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::siz
 void half_from_float(const float* x, std::size_t n, std::uint16_t* out);
 void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales);
 void silu_multiply(float* gate, const float* up, std::size_t n);
+void gelu_multiply(float* gate, const float* up, std::size_t n);
+void soft_cap(float* x, std::size_t n, float cap);
+void softmax(float* x, std::size_t n);
 
 void quantize_rows(gguf::TensorType type, const float* x, std::size_t rows, std::size_t columns,
                    const float* importance, std::byte* out);

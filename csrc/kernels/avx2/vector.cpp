@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "kernels/avx2/lanes.h"
 #include "kernels/avx2/table.h"
@@ -63,6 +64,35 @@ BlockScale scale_block(const float* x, std::int32_t* part_shifts, std::array<int
     part_shifts[p] = finest - shifts[p];
   }
   return {largest / 127.0F / static_cast<float>(1 << finest), largest >= kLeastMagnitude ? 127.0F / largest : 0.0F};
+}
+
+// x = function(x), eight at a time; what the last eight lack counts as `rest`.
+template <typename Function>
+void for_eights(float* x, std::size_t n, float rest, const Function& function) {
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(x + i, function(_mm256_loadu_ps(x + i)));
+  if (i == n) return;
+  alignas(32) std::array<float, 8> last;
+  last.fill(rest);
+  std::copy(x + i, x + n, last.begin());
+  _mm256_store_ps(last.data(), function(_mm256_load_ps(last.data())));
+  std::copy_n(last.begin(), n - i, x + i);
+}
+
+// gate = activation(gate) * up
+template <typename Activation>
+void gate_multiply(float* gate, const float* up, std::size_t n, const Activation& activation) {
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    _mm256_storeu_ps(gate + i, _mm256_mul_ps(activation(_mm256_loadu_ps(gate + i)), _mm256_loadu_ps(up + i)));
+  }
+  if (i == n) return;
+  alignas(32) std::array<float, 8> x{};
+  alignas(32) std::array<float, 8> y{};
+  std::copy(gate + i, gate + n, x.begin());
+  std::copy(up + i, up + n, y.begin());
+  _mm256_store_ps(x.data(), _mm256_mul_ps(activation(_mm256_load_ps(x.data())), _mm256_load_ps(y.data())));
+  std::copy_n(x.begin(), n - i, gate + i);
 }
 
 }  // namespace
@@ -180,21 +210,43 @@ void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_
 }
 
 void silu_multiply(float* gate, const float* up, std::size_t n) {
-  const auto silu = [](__m256 x, __m256 y) {
+  gate_multiply(gate, up, n, [](__m256 x) {
     const __m256 negated = _mm256_xor_ps(x, _mm256_set1_ps(-0.0F));
-    return _mm256_mul_ps(_mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0F), exponential(negated))), y);
-  };
-  std::size_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    _mm256_storeu_ps(gate + i, silu(_mm256_loadu_ps(gate + i), _mm256_loadu_ps(up + i)));
-  }
-  if (i == n) return;
-  alignas(32) std::array<float, 8> x{};
-  alignas(32) std::array<float, 8> y{};
-  std::copy(gate + i, gate + n, x.begin());
-  std::copy(up + i, up + n, y.begin());
-  _mm256_store_ps(x.data(), silu(_mm256_load_ps(x.data()), _mm256_load_ps(y.data())));
-  std::copy_n(x.begin(), n - i, gate + i);
+    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0F), exponential(negated)));
+  });
+}
+
+void gelu_multiply(float* gate, const float* up, std::size_t n) {
+  using namespace kernels::exponential;
+  gate_multiply(gate, up, n, [](__m256 x) {
+    const __m256 negated = _mm256_xor_ps(x, _mm256_set1_ps(-0.0F));
+    const __m256 factor = _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(kGeluCubic), _mm256_set1_ps(kGeluLinear));
+    const __m256 power = avx2::exponential(_mm256_mul_ps(negated, factor));
+    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0F), power));
+  });
+}
+
+void soft_cap(float* x, std::size_t n, float cap) {
+  const __m256 inverse = _mm256_set1_ps(2.0F / cap);
+  for_eights(x, n, 0.0F, [&](__m256 value) {
+    const __m256 power = exponential(_mm256_mul_ps(value, inverse));
+    const __m256 quotient = _mm256_div_ps(_mm256_set1_ps(2.0F * cap), _mm256_add_ps(_mm256_set1_ps(1.0F), power));
+    return _mm256_sub_ps(_mm256_set1_ps(cap), quotient);
+  });
+}
+
+void softmax(float* x, std::size_t n) {
+  const __m256 maximum = _mm256_set1_ps(*std::max_element(x, x + n));
+  std::array<__m256, 2> lanes{_mm256_setzero_ps(), _mm256_setzero_ps()};
+  std::size_t eights = 0;
+  for_eights(x, n, -std::numeric_limits<float>::infinity(), [&](__m256 value) {
+    const __m256 power = exponential(_mm256_sub_ps(value, maximum));
+    __m256& half = lanes[eights++ % 2];
+    half = _mm256_add_ps(half, power);
+    return power;
+  });
+  const __m256 sum = _mm256_set1_ps(tree_sum(lanes[0], lanes[1]));
+  for_eights(x, n, 0.0F, [&](__m256 value) { return _mm256_div_ps(value, sum); });
 }
 
 }  // namespace engine::kernels::avx2

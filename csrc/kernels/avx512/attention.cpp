@@ -28,6 +28,7 @@ struct Lanes {
   static Lanes add(const Lanes& a, const Lanes& b) { return {_mm512_add_ps(a.all, b.all)}; }
   static Lanes subtract(const Lanes& a, const Lanes& b) { return {_mm512_sub_ps(a.all, b.all)}; }
   static Lanes multiply(const Lanes& a, const Lanes& b) { return {_mm512_mul_ps(a.all, b.all)}; }
+  static Lanes divide(const Lanes& a, const Lanes& b) { return {_mm512_div_ps(a.all, b.all)}; }
   static Lanes fused(const Lanes& a, const Lanes& b, const Lanes& c) { return {_mm512_fmadd_ps(a.all, b.all, c.all)}; }
   static Lanes maximum(const Lanes& a, const Lanes& b) { return {_mm512_max_ps(a.all, b.all)}; }
   static Lanes exponential(const Lanes& x) {

@@ -67,7 +67,10 @@ void attend_query(const AttentionBlock& block, std::size_t query) {
   SoftmaxState& state = block.state[query];
   Scores weights;
   weights.fill(-std::numeric_limits<float>::infinity());
-  for (std::size_t j = 0; j < block.visible[query]; ++j) weights[j] = Format::score(block, query, j);
+  for (std::size_t j = block.hidden[query]; j < block.visible[query]; ++j) {
+    const float score = Format::score(block, query, j);
+    weights[j] = block.soft_cap == 0.0F ? score : soft_capped(score, block.soft_cap);
+  }
   const float maximum = std::max(state.maximum, *std::ranges::max_element(weights));
   const float correction = exponential(state.maximum - maximum);
   std::array<float, kKeyTile> lanes{};
@@ -80,7 +83,9 @@ void attend_query(const AttentionBlock& block, std::size_t query) {
   float* output = block.output + query * block.head_dim;
   for (std::size_t d = 0; d < block.head_dim; ++d) {
     float sum = output[d] * correction;
-    for (std::size_t j = 0; j < block.visible[query]; ++j) sum = Format::add_value(block, j, d, weights[j], sum);
+    for (std::size_t j = block.hidden[query]; j < block.visible[query]; ++j) {
+      sum = Format::add_value(block, j, d, weights[j], sum);
+    }
     output[d] = sum;
   }
 }

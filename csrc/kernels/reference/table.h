@@ -8,6 +8,8 @@ namespace engine::kernels::reference {
 const KernelTable& table();
 
 float exponential(float x);
+// cap * tanh(x / cap)
+float soft_capped(float x, float cap);
 // Sums 16 partial sums: 16 -> 8 -> 4 -> 2 -> 1, each adding its upper half to its lower.
 float tree_sum(const float* lanes);
 
@@ -22,6 +24,9 @@ void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::siz
 void half_from_float(const float* x, std::size_t n, std::uint16_t* out);
 void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales);
 void silu_multiply(float* gate, const float* up, std::size_t n);
+void gelu_multiply(float* gate, const float* up, std::size_t n);
+void soft_cap(float* x, std::size_t n, float cap);
+void softmax(float* x, std::size_t n);
 
 void attend_f16(const AttentionBlock& block);
 void attend_q8_0(const AttentionBlock& block);

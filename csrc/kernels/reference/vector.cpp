@@ -76,6 +76,11 @@ float exponential(float x) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(p) + (std::bit_cast<std::uint32_t>(shifted) << 23));
 }
 
+float soft_capped(float x, float cap) {
+  const float twice = 2.0F * cap;
+  return cap - twice / (1.0F + exponential(x * (2.0F / cap)));
+}
+
 float tree_sum(const float* lanes) {
   std::array<float, 16> sums;
   std::copy_n(lanes, 16, sums.begin());
@@ -158,6 +163,30 @@ void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_
 
 void silu_multiply(float* gate, const float* up, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) gate[i] = (gate[i] / (1.0F + exponential(-gate[i]))) * up[i];
+}
+
+void gelu_multiply(float* gate, const float* up, std::size_t n) {
+  using namespace kernels::exponential;
+  for (std::size_t i = 0; i < n; ++i) {
+    const float x = gate[i];
+    const float exponent = -x * std::fma(x * x, kGeluCubic, kGeluLinear);
+    gate[i] = (x / (1.0F + exponential(exponent))) * up[i];
+  }
+}
+
+void soft_cap(float* x, std::size_t n, float cap) {
+  for (std::size_t i = 0; i < n; ++i) x[i] = soft_capped(x[i], cap);
+}
+
+void softmax(float* x, std::size_t n) {
+  const float maximum = *std::max_element(x, x + n);
+  std::array<float, 16> lanes{};
+  for (std::size_t i = 0; i < n; ++i) {
+    x[i] = exponential(x[i] - maximum);
+    lanes[i % 16] += x[i];
+  }
+  const float sum = tree_sum(lanes.data());
+  for (std::size_t i = 0; i < n; ++i) x[i] /= sum;
 }
 
 }  // namespace engine::kernels::reference

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine_ctl.energy_lines import live_lines
+from engine_ctl.live_energy_lines import live_lines
 from engine_ctl.watt_chart import chart
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""``engine-ctl models``: what there is to run."""
+"""``engine-ctl models``: what there is to run, and how it comes and goes."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine_ctl.exit_codes import INTERRUPTED
 from engine_ctl.options import Model, json_option, socket_option
 
 if TYPE_CHECKING:
-    from protocol.answers import ModelDescription
-    from protocol.descriptions import ModelSummary, RecipeSummary
+    from protocol.answers import ModelDescription, ModelRemoved
+    from protocol.descriptions import RecipeSummary
 
 
 @click.group(name="models")
 def command() -> None:
-    """List, fetch and inspect models."""
+    """List, fetch, inspect and remove models."""
 
 
 @command.command(name="ls")
 @socket_option
 @json_option
 def ls(socket: Path | None, as_json: bool) -> None:
-    """List the models that are here, and those that can be pulled."""
+    """List the models that are here, those that did not arrive whole, and those of the catalogue.
+
+    Memory is that of a run over 4,096 tokens. What is not known is a dash.
+    """
     from engine_ctl.connection import connect_or_embed
+    from engine_ctl.model_table import model_lines
 
     with connect_or_embed(socket) as client:
         listed = client.list_models()
     if as_json:
         click.echo(listed.model_dump_json(include={"models"}))
         return
-    for model in listed.models:
-        click.echo(_line(model))
-
-
-def _line(model: ModelSummary) -> str:
-    where = model.path if model.installed else "not pulled"
-    return f"{model.name:32} {model.size_bytes / 10**6:>10,.1f} MB  {where}"
+    for line in model_lines(listed.models):
+        click.echo(line)
 
 
 @command.command(name="pull")
@@ -45,7 +45,11 @@ def _line(model: ModelSummary) -> str:
 @socket_option
 @json_option
 def pull(name: str, socket: Path | None, as_json: bool) -> None:
-    """Fetch a registry model and check it. Prints the path of its file."""
+    """Fetch a model and check it. Prints the path of its file.
+
+    NAME is one of the catalogue's, or hf:OWNER/REPO[@REVISION][/FILE.gguf] for one on the Hugging Face Hub; of a split
+    model any file brings all. Ctrl-C stops it, and the next pull goes on from there.
+    """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.progress_bar import ProgressBar
     from protocol.answers import ModelDescription
@@ -60,6 +64,45 @@ def pull(name: str, socket: Path | None, as_json: bool) -> None:
         click.echo(description.model_dump_json(include={"name", "path", "size_bytes", "architecture"}))
     else:
         click.echo(description.path)
+        click.echo(f"its name is {description.name}", err=True)
+
+
+@command.command(name="rm")
+@click.argument("model", type=Model())
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
+@socket_option
+@json_option
+@click.pass_context
+def rm(ctx: click.Context, model: str, yes: bool, dry_run: bool, socket: Path | None, as_json: bool) -> None:
+    """Remove a model's files, or what has arrived of one; none that is loaded or that an execution needs."""
+    from engine_ctl.connection import connect_or_embed
+
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("--json asks nothing: give --yes or --dry-run")
+    with connect_or_embed(socket) as client:
+        if not (yes or dry_run) and not _confirmed(client.remove_model(model, dry_run=True)):
+            click.echo("nothing was removed", err=True)
+            ctx.exit(INTERRUPTED)
+        removed = client.remove_model(model, dry_run=dry_run)
+    if as_json:
+        click.echo(removed.model_dump_json(exclude={"type", "request_id"}))
+        return
+    verb = "would remove" if dry_run else "removed"
+    click.echo(f"{verb} {removed.name}: {len(removed.paths)} files, {removed.freed_bytes / 10**6:,.1f} MB")
+    if removed.derived:
+        size = sum(entry.size_bytes for entry in removed.derived)
+        names = " ".join(entry.name for entry in removed.derived)
+        click.echo(f"weights derived from it stay, {size / 10**6:,.1f} MB: engine-ctl cache rm {names}", err=True)
+
+
+def _confirmed(preview: ModelRemoved) -> bool:
+    for path in preview.paths:
+        click.echo(path, err=True)
+    try:
+        return click.confirm(f"Remove {preview.name}, {preview.freed_bytes / 10**6:,.1f} MB?", err=True)
+    except click.Abort:  # nobody is there to answer
+        return False
 
 
 @command.command(name="inspect")

@@ -23,7 +23,8 @@ def command(ctx: click.Context, request: dict[str, Any], socket: Path | None, as
 
     The text streams to stdout as it is made; metrics, notes and errors go to stderr. With --json stdout gets one
     object, the execution's record, and nothing else. The engine on the socket is used or, where none runs, one in this
-    process: the answer is the same. Ctrl-C cancels, and still shows the metrics.
+    process: the answer is the same. Ctrl-C cancels, and still shows the metrics. Of several answers (-n) the first
+    streams, and the others follow it.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution import follow, parse_request
@@ -43,7 +44,10 @@ def command(ctx: click.Context, request: dict[str, Any], socket: Path | None, as
     else:
         from engine_ctl.metrics_table import show_metrics
 
-        _end_line(record.result)
+        _end_line(record.result, always=bool(record.other_choices))
+        for number, choice in enumerate(record.other_choices, start=2):
+            click.echo(f"--- answer {number}", err=True)
+            click.echo(choice.result)
         show_metrics(record)
     if finished.unrecorded:
         click.echo(f"warning: the record was not kept: {finished.unrecorded}", err=True)
@@ -54,6 +58,6 @@ def _discard(text: str) -> None:
     """The record holds the text."""
 
 
-def _end_line(result: str) -> None:
-    if not result.endswith("\n") and sys.stdout.isatty():
+def _end_line(result: str, *, always: bool) -> None:
+    if not result.endswith("\n") and (always or sys.stdout.isatty()):
         click.echo()

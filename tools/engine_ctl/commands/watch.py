@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import click
 
-from engine_ctl.energy_lines import joules_of, so_far
+from engine_ctl.live_energy_lines import joules_of, so_far
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:

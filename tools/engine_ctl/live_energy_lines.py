@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine_ctl.energy_figure import marked
+
 if TYPE_CHECKING:
     from protocol.answers import LiveEnergy
     from protocol.live_energy import EnergySoFar, PowerReport
@@ -12,17 +14,14 @@ if TYPE_CHECKING:
 UNKNOWN = "-"
 
 
-def marked(value: float | None, unit: str, kind: str) -> str:
-    """Such as ``23.41 W``, of a model ``~ 23.41 W (model)``, or a dash."""
-    if value is None:
-        return UNKNOWN
-    figure = f"{value:,.2f} {unit}"
-    return f"~ {figure} (model)" if kind == "modelled" else figure
+def known(value: float | None, unit: str, kind: str) -> str:
+    """Such as ``23.41 W``, of a model ``~23.41 W (model)``, or a dash."""
+    return UNKNOWN if value is None else marked(f"{value:,.2f} {unit}", kind)
 
 
 def joules_of(energy: EnergyReport) -> str:
     """An execution's joules; empty where they are not known."""
-    return "" if energy.attributed_j is None else marked(energy.attributed_j, "J", energy.kind)
+    return "" if energy.attributed_j is None else known(energy.attributed_j, "J", energy.kind)
 
 
 def power_lines(power: PowerReport) -> list[str]:
@@ -30,11 +29,11 @@ def power_lines(power: PowerReport) -> list[str]:
     if power.watts is None or power.window_ms is None:
         return [f"{power.source}: watts unknown: {power.reason}"]
     band = "" if power.rel_uncertainty is None else f" ± {power.rel_uncertainty:.1%}"
-    total = marked(power.watts, "W", power.kind)
+    total = known(power.watts, "W", power.kind)
     return [
         f"{power.source} ({power.kind}), average of {power.window_ms / 1e3:,.1f} s",
         f"  {'packages':16} {total}{band}",
-        *(f"  {zone:16} {marked(watts, 'W', power.kind)}" for zone, watts in power.zones.items()),
+        *(f"  {zone:16} {known(watts, 'W', power.kind)}" for zone, watts in power.zones.items()),
     ]
 
 
@@ -43,8 +42,8 @@ def so_far(used: EnergySoFar) -> str:
     kind = used.energy.kind
     share = UNKNOWN if used.share is None else f"{used.share:.0%}"
     told = (
-        f"{share} of the computing, {marked(used.watts, 'W', kind)}; so far {used.tokens_total} tokens, "
-        f"{marked(used.energy.attributed_j, 'J', kind)}, {marked(used.tokens_per_watt, 'tokens/J', kind)}"
+        f"{share} of the computing, {known(used.watts, 'W', kind)}; so far {used.tokens_total} tokens, "
+        f"{known(used.energy.attributed_j, 'J', kind)}, {known(used.tokens_per_watt, 'tokens/J', kind)}"
     )
     reasons = dict.fromkeys(reason for reason in (used.reason, used.energy.reason) if reason)
     return f"{told} ({'; '.join(reasons)})" if reasons else told

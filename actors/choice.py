@@ -1,0 +1,45 @@
+"""The account of one choice of an execution: what it has generated so far. No trio, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.backend import SequenceEvents
+from protocol.logprobs import DrawnLogprobs, recorded_tokens
+from protocol.plan import ExecutionPlan
+from protocol.record import ChoiceRecord, StopReason
+
+
+@dataclass(slots=True)
+class Choice:
+    index: int
+    token_ids: list[int] = field(default_factory=list)
+    token_times_ns: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    logprobs: list[DrawnLogprobs] = field(default_factory=list)
+    """Of the first tokens: as many as a record keeps."""
+    stop_reason: StopReason | None = None
+    logits_digest: str = ""
+
+    def advance(self, events: SequenceEvents, plan: ExecutionPlan) -> None:
+        self.token_ids += events.token_ids
+        self.token_times_ns += events.token_times_ns
+        if events.text:
+            self.texts.append(events.text)
+        if plan.logprobs is not None:
+            room = recorded_tokens(plan.logprobs, plan.n) - len(self.logprobs)
+            self.logprobs += events.logprobs[: max(0, room)]
+        if events.stop_reason is not None:
+            self.logits_digest = events.logits_digest
+
+    def record(self, plan: ExecutionPlan) -> ChoiceRecord:
+        """Raises ValueError before it has ended."""
+        if self.stop_reason is None:
+            raise ValueError(f"choice {self.index} has not ended")
+        return ChoiceRecord(
+            result="".join(self.texts),
+            token_ids=tuple(self.token_ids),
+            logprobs=None if plan.logprobs is None else tuple(self.logprobs),
+            logits_digest=self.logits_digest,
+            stop_reason=self.stop_reason,
+        )

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gguf/file.h"
+
+namespace engine::model {
+
+// The keys of one architecture in a file, by their names without its prefix. What is missing, mistyped or out of range
+// is refused by name: gguf::MalformedFile; what is well-formed and not provided for: UnsupportedModel.
+class Keys {
+ public:
+  explicit Keys(const gguf::File& file);
+
+  const std::string& architecture() const { return architecture_; }
+  std::string name(std::string_view key) const { return architecture_ + "." + std::string(key); }
+  bool has(std::string_view key) const { return file_.find(name(key)) != nullptr; }
+
+  // Between 1 and 2^28. An array counts as its elements where these are all equal; where not: UnsupportedModel.
+  std::size_t size(std::string_view key) const;
+  std::size_t size_or(std::string_view key, std::size_t fallback) const;
+  // As above, or 0.
+  std::size_t size_or_none(std::string_view key) const;
+
+  // Finite.
+  double number_or(std::string_view key, double fallback) const;
+  double positive_number(std::string_view key) const;
+  double positive_number_or(std::string_view key, double fallback) const;
+
+  bool boolean_or(std::string_view key, bool fallback) const;
+  std::string string_or(std::string_view key, std::string_view fallback) const;
+  // One truth value a layer, or nullopt where the key is absent or holds a number.
+  std::optional<std::vector<bool>> booleans(std::string_view key, std::size_t layers) const;
+
+ private:
+  std::optional<std::uint64_t> whole_number(std::string_view key) const;
+  std::size_t checked(std::string_view key, std::uint64_t value) const;
+
+  const gguf::File& file_;
+  std::string architecture_;
+};
+
+}  // namespace engine::model

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "kernels/kernel_table.h"
+
+namespace engine::runtime {
+
+struct LogProbability {
+  std::int32_t token;
+  double value;  // natural logarithm
+};
+
+// Of the token drawn and of the likeliest, which it may be one of.
+struct TokenLogProbabilities {
+  double drawn;
+  std::vector<LogProbability> likeliest;  // in order, of equals the lower token id first
+};
+
+// Of a model's own logits, before any sampler: logit - largest - ln(sum of exp(logit - largest)). Nothing where a logit
+// is no finite number.
+std::optional<TokenLogProbabilities> log_probabilities(const kernels::KernelTable& kernels,
+                                                       std::span<const float> logits, std::int32_t drawn,
+                                                       std::int32_t largest, std::size_t count);
+
+}  // namespace engine::runtime

@@ -1,0 +1,36 @@
+"""Locks that end with the process that holds them: what nobody has locked, nobody uses."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def is_still_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is the one of that name, and not one that was renamed or removed meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def locked_exclusively(path: Path) -> Iterator[bool]:
+    """Whether nobody else has the file locked; held until the end. A file that is not there is free."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,111 @@
+"""The promise of test_determinism.py for what architectures have beyond llama's parts: norms of outputs and heads,
+GELU, soft caps, windows, fused matrices and experts.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine import _core
+from tests.architecture_models import ALL_CASES, CASES, WIDE_CASES, write_architecture_model
+from tests.csrc.blocks import Floats
+from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
+from tests.csrc.tiny_models import tiny_prompt
+
+TYPES = ("F32", "Q8_0", "Q5_0", "Q4_K", "Q6_K")
+KINDS = ("qwen3", "gemma2", "gemma3", "qwen2moe")
+"""Dense, with windows (and soft caps), with experts and one that all share."""
+CHUNKS = (1, 7, 64, 512)
+THREADS = (1, 2, 3)
+
+_directory = tempfile.TemporaryDirectory(prefix="architectures-")
+
+
+@functools.cache
+def model_of(case: str, tensor_type: str, table: str, window: int | None = None) -> _core.Model:
+    """With a ``window``: one layer that has it, and a long context."""
+    wide = tensor_type.endswith("_K") and f"{case}_wide" in WIDE_CASES
+    model: dict[str, Any] = {**ALL_CASES[f"{case}_wide" if wide else case], "tensor_type": tensor_type}
+    if window is not None:
+        keys = {"attention.sliding_window": window, "attention.sliding_window_pattern": 0}
+        model |= {"n_layer": 1, "context_length": 2048, "keys": keys}
+    path = Path(_directory.name) / f"{case}-{tensor_type}-{window}.gguf"
+    if not path.exists():
+        write_architecture_model(path, **model)
+    return _core.Model.load(str(path), table, 1)
+
+
+def alone(model: _core.Model, prompt: list[int], **options: Any) -> Floats:
+    (logits,) = model.logits([prompt], **{"prefill_chunk": 10_000, **options})
+    return logits
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("tensor_type", TYPES)
+@pytest.mark.parametrize("case", KINDS)
+def test_threads_chunks_and_company_change_nothing(case: str, tensor_type: str, table: str) -> None:
+    model = model_of(case, tensor_type, table)
+    prompts = [tiny_prompt(length, seed=length) for length in (70, 1, 33)]
+    expected = [alone(model_of(case, tensor_type, REFERENCE), prompt) for prompt in prompts]
+    assert np.isfinite(expected[0]).all()
+    for threads in THREADS:
+        for logits, same in zip(model.logits(prompts, threads=threads), expected, strict=True):
+            assert_same_bits(logits, same)
+    for chunk in CHUNKS:
+        assert_same_bits(alone(model, prompts[0], prefill_chunk=chunk, threads=2), expected[0])
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("case", CASES)
+def test_every_architecture_has_the_bits_of_the_scalar_table(case: str, table: str) -> None:
+    prompts = [tiny_prompt(length, seed=length) for length in (70, 3)]
+    expected = [alone(model_of(case, "Q8_0", REFERENCE), prompt) for prompt in prompts]
+    model = model_of(case, "Q8_0", table)
+    for threads, chunk in ((2, 512), (3, 1), (1, 7)):
+        for logits, same in zip(model.logits(prompts, threads=threads, prefill_chunk=chunk), expected, strict=True):
+            assert_same_bits(logits, same)
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("case", KINDS)
+@pytest.mark.parametrize("size", [2, 4, 5, 16])
+def test_batches_of_any_size(case: str, size: int, table: str) -> None:
+    """One token a step each, as sequences decode: between four and five rows the way changes in which a step is
+    computed, and experts get rows of several sequences.
+    """
+    prompts = [tiny_prompt(6, seed=seed) for seed in range(size)]
+    expected = [alone(model_of(case, "Q4_K", REFERENCE), prompt) for prompt in prompts]
+    for threads in THREADS:
+        together = model_of(case, "Q4_K", table).logits(prompts, threads=threads, prefill_chunk=1)
+        for logits, same in zip(together, expected, strict=True):
+            assert_same_bits(logits, same)
+
+
+@pytest.mark.parametrize("kv_cache", ["f16", "q8_0"])
+@pytest.mark.parametrize("table", FAST_TABLES)
+@pytest.mark.parametrize("window", [1, 63, 65, 130, 520])
+def test_windows_around_the_edges_of_key_blocks(window: int, table: str, kv_cache: str) -> None:
+    """Windows that begin anywhere in a block and a split of keys, over a context of several splits, shared among
+    threads or not.
+    """
+    prompt = tiny_prompt(600, seed=2)
+    expected = alone(model_of("gemma3", "Q8_0", REFERENCE, window), prompt, kv_cache=kv_cache)
+    model = model_of("gemma3", "Q8_0", table, window)
+    for chunk, threads in ((600, 1), (1, 2), (13, 4)):
+        assert_same_bits(alone(model, prompt, prefill_chunk=chunk, threads=threads, kv_cache=kv_cache), expected)
+
+
+def test_what_has_left_the_window_leaves_no_trace() -> None:
+    """One layer sees its window alone, whose keys and values are those of single tokens and their positions."""
+    window = 50
+    model = model_of("gemma3", "F32", REFERENCE, window)
+    prompt, other = tiny_prompt(600, seed=1), tiny_prompt(600, seed=2)
+    for common in (window, window - 1):
+        ends = [alone(model, [*start[: 600 - common], *prompt[600 - common :]])[-1] for start in (prompt, other)]
+        assert (ends[0].tobytes() == ends[1].tobytes()) == (common == window)

@@ -1,0 +1,231 @@
+"""A hub on 127.0.0.1 that stands in for the real one: repositories in memory, and what goes wrong as a test asks for.
+
+It speaks what the hub's own library asks: what a repository holds, and ranges of files behind a redirect."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import unquote
+
+COMMIT = "c0ffee" + "0" * 34
+_API = re.compile(r"/api/models/([^/]+/[^/?]+)(?:/revision/([^/?]+))?(?:\?.*)?")
+_RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/([^?]+)")
+_STORE = re.compile(r"/store/(.+)")
+_PIECE_BYTES = 16 * 1024
+
+
+@dataclass
+class HubRequest:
+    path: str
+    range: str | None
+    authorization: str | None
+
+
+@dataclass
+class Repository:
+    files: dict[str, bytes]
+    token: str | None = None
+    """Without it nobody is told of the repository."""
+    gated: bool = False
+    revisions: tuple[str, ...] = ("main",)
+    in_git: tuple[str, ...] = ()
+    """Files that are no LFS objects."""
+    checksums: dict[str, str] = field(default_factory=dict)
+    """False ones, by file."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """False ones, by file."""
+
+
+@dataclass
+class Mishaps:
+    """What is to go wrong; all of it ends by itself where it has a count."""
+
+    cut_after: list[int] = field(default_factory=list)
+    """Bytes of each of the next answers, after which the connection breaks."""
+    statuses: list[int] = field(default_factory=list)
+    """In place of the next answers to a request for a file."""
+    ignore_ranges: bool = False
+    answer: bytes | None = None
+    """To everything, as a web page."""
+    hold_after: int | None = None
+    """Bytes after which an answer stands still until :attr:`may_go_on`."""
+    may_go_on: threading.Event = field(default_factory=threading.Event)
+
+
+class HubServer:
+    """Serves until the end of the context."""
+
+    def __init__(self) -> None:
+        self.repositories: dict[str, Repository] = {}
+        self.requests: list[HubRequest] = []
+        self.mishaps = Mishaps()
+        self.sent: Counter[str] = Counter()
+        """Bytes of each file's content that were sent."""
+        self._hub = _server(self, _HubHandler)
+        self._store = _server(self, _StoreHandler)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._hub.server_port}"
+
+    @property
+    def store(self) -> str:
+        """Of another origin than the hub: a token has no business there."""
+        return f"http://127.0.0.1:{self._store.server_port}"
+
+    def ranges(self) -> list[str | None]:
+        """That the store was asked for, in order."""
+        return [request.range for request in self.requests if request.path.startswith("/store/")]
+
+    def __enter__(self) -> Self:
+        for server in (self._hub, self._store):
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.mishaps.may_go_on.set()
+        for server in (self._hub, self._store):
+            server.shutdown()
+            server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    hub: HubServer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is part of the tests."""
+
+
+def _server(hub: HubServer, handler: type[BaseHTTPRequestHandler]) -> _Server:
+    server = _Server(("127.0.0.1", 0), handler)
+    server.hub = hub
+    return server
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    @property
+    def hub(self) -> HubServer:
+        return self.server.hub
+
+    def do_GET(self) -> None:
+        self.hub.requests.append(HubRequest(self.path, self.headers.get("Range"), self.headers.get("Authorization")))
+        if self.hub.mishaps.answer is not None:
+            self.answer(200, self.hub.mishaps.answer, {"Content-Type": "text/html"})
+        else:
+            self.respond()
+
+    def respond(self) -> None:
+        raise NotImplementedError
+
+    def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def refuse(self, status: int, code: str) -> None:
+        self.answer(status, headers={"X-Error-Code": code, "X-Error-Message": "no"})
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
+        """The requests are kept instead."""
+
+
+class _HubHandler(_Handler):
+    def respond(self) -> None:
+        if found := _API.fullmatch(self.path):
+            self._describe(found[1], unquote(found[2] or "main"))
+        elif found := _RESOLVE.fullmatch(self.path):
+            self._redirect(found[1], unquote(found[3]))
+        else:
+            self.answer(404)
+
+    def _describe(self, name: str, revision: str) -> None:
+        repository = self._repository(name)
+        if repository is None:
+            return
+        if revision not in repository.revisions:
+            self.refuse(404, "RevisionNotFound")
+            return
+        spelled = next(one for one in self.hub.repositories if one.lower() == name.lower())
+        siblings = [_sibling(repository, path, content) for path, content in repository.files.items()]
+        body = {"id": spelled, "sha": COMMIT, "siblings": siblings, "tags": [], "downloads": 0, "likes": 0}
+        self.answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+    def _redirect(self, name: str, path: str) -> None:
+        repository = self._repository(name)
+        if repository is None:
+            return
+        if self.hub.mishaps.statuses:
+            self.answer(self.hub.mishaps.statuses.pop(0))
+        elif path not in repository.files:
+            self.refuse(404, "EntryNotFound")
+        else:
+            self.answer(302, headers={"Location": f"{self.hub.store}/store/{name}/{path}?signature=secret"})
+
+    def _repository(self, name: str) -> Repository | None:
+        """``None`` where the answer has been given."""
+        repository = next((one for key, one in self.hub.repositories.items() if key.lower() == name.lower()), None)
+        allowed = repository is not None and repository.token in (
+            None,
+            self.headers.get("Authorization", "").removeprefix("Bearer "),
+        )
+        if repository is None or not allowed:
+            self.refuse(401, "RepoNotFound")
+            return None
+        if repository.gated:
+            self.refuse(403, "GatedRepo")
+            return None
+        return repository
+
+
+class _StoreHandler(_Handler):
+    def respond(self) -> None:
+        found = _STORE.fullmatch(self.path.partition("?")[0])
+        owner, name, path = unquote(found[1] if found else "//").split("/", 2)
+        content = self.hub.repositories[f"{owner}/{name}"].files[path]
+        wanted = self.headers.get("Range", "").removeprefix("bytes=").removesuffix("-")
+        first = int(wanted) if wanted and not self.hub.mishaps.ignore_ranges else 0
+        self.send_response(206 if first else 200)
+        if first:
+            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - first))
+        self.end_headers()
+        self._send(path, content[first:])
+
+    def _send(self, path: str, content: bytes) -> None:
+        mishaps = self.hub.mishaps
+        end = mishaps.cut_after.pop(0) if mishaps.cut_after else len(content)
+        for begin in range(0, end, _PIECE_BYTES):
+            if mishaps.hold_after is not None and begin >= mishaps.hold_after:
+                mishaps.may_go_on.wait()
+            piece = content[begin : min(begin + _PIECE_BYTES, end)]
+            self.wfile.write(piece)
+            self.hub.sent[path] += len(piece)
+        if end < len(content):
+            self.close_connection = True
+
+
+def _sibling(repository: Repository, path: str, content: bytes) -> dict[str, Any]:
+    blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    size = repository.sizes.get(path, len(content))
+    sibling: dict[str, Any] = {"rfilename": path, "size": size, "blobId": repository.checksums.get(path, blob)}
+    if path not in repository.in_git:
+        checksum = repository.checksums.get(path) or hashlib.sha256(content).hexdigest()
+        sibling["lfs"] = {"sha256": checksum, "size": size, "pointerSize": 134}
+    return sibling

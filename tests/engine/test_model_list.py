@@ -1,0 +1,156 @@
+"""What `models ls` is told: headers alone, read once."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from engine import _core
+from engine.catalogue import CATALOGUE
+from engine.config import EngineConfig
+from engine.model_headers import ModelHeaders
+from engine.model_list import list_models
+from engine.models import ModelRegistry
+from engine.planning import default_activation_bytes
+from protocol.descriptions import ModelSummary
+from tests.csrc import gguf_bytes as g
+from tests.gguf_factory import new_gguf, write_tiny_model
+
+
+def make_config(directory: Path) -> EngineConfig:
+    (directory / "models").mkdir(exist_ok=True)
+    return EngineConfig(directory / "models", directory / "cache", directory)
+
+
+def listed(directory: Path) -> dict[str, ModelSummary]:
+    config = make_config(directory)
+    models = list_models(ModelRegistry(config).directory, ModelHeaders(config, "reference"))
+    assert len({model.name for model in models}) == len(models)
+    return {model.name: model for model in models}
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return make_config(tmp_path).models_dir
+
+
+def test_the_catalogue_comes_first_and_then_what_is_here(tmp_path: Path, models: Path) -> None:
+    path = write_tiny_model(models / "Tiny-Llama.gguf")
+    catalogued, mine = listed(tmp_path).values()
+    assert (catalogued.name, catalogued.installed, catalogued.path) == (CATALOGUE[0].name, False, "")
+    assert (catalogued.licence, catalogued.memory_bytes, catalogued.reason) == ("apache-2.0", None, "not pulled")
+    assert (mine.name, mine.installed, mine.path) == ("Tiny-Llama", True, str(path))
+    assert (mine.source, mine.size_bytes) == ("file", path.stat().st_size)
+
+
+def test_a_header_tells_what_the_file_holds_and_takes(tmp_path: Path, models: Path) -> None:
+    path = write_tiny_model(models / "tiny.gguf")
+    artifact = ModelRegistry(make_config(tmp_path)).resolve(str(path))
+    tiny = listed(tmp_path)["tiny"]
+    assert (tiny.architecture, tiny.parameters) == ("llama", artifact.parameters_total)
+    assert tiny.tensor_types == {"F32": len(artifact.tensors)}
+    assert (tiny.licence, tiny.context_length, tiny.reason) == (None, 256, "")
+    assert tiny.weights_bytes == artifact.weights_bytes()["reference"]
+    buffers = default_activation_bytes(artifact.activation_row_bytes, artifact.logits_row_bytes)
+    assert tiny.memory_bytes == tiny.weights_bytes + 256 * artifact.kv_bytes_per_token["f16"] + buffers
+
+
+def test_the_catalogue_says_of_its_model_what_the_file_says(smollm2_path: Path, tmp_path: Path, models: Path) -> None:
+    (models / CATALOGUE[0].file_name).symlink_to(smollm2_path)
+    model = listed(tmp_path)[CATALOGUE[0].name]
+    assert model.installed
+    assert (model.architecture, model.parameters) == (CATALOGUE[0].architecture, CATALOGUE[0].parameters)
+    assert model.licence in (None, CATALOGUE[0].licence)
+
+
+def test_the_licence_is_the_files_own(tmp_path: Path, models: Path) -> None:
+    with new_gguf(models / "free.gguf", "llama") as writer:
+        writer.add_license("mit")
+    free = listed(tmp_path)["free"]
+    assert (free.licence, free.memory_bytes) == ("mit", None)
+    assert "no weights" in free.reason
+
+
+def test_a_broken_file_is_a_line_that_says_so(tmp_path: Path, models: Path) -> None:
+    whole = write_tiny_model(models / "whole.gguf").read_bytes()
+    (models / "text.gguf").write_text("hello")
+    (models / "empty.gguf").touch()
+    for length in random.Random(0).sample(range(len(whole)), 20):
+        (models / f"cut-{length}.gguf").write_bytes(whole[:length])
+    found = listed(tmp_path)
+    assert found["whole"].reason == ""
+    broken = [model for name, model in found.items() if name not in ("whole", CATALOGUE[0].name)]
+    assert len(broken) == 22
+    assert all(model.reason.startswith("broken: ") and model.parameters is None for model in broken)
+
+
+def test_what_is_no_file_is_not_looked_into(tmp_path: Path, models: Path) -> None:
+    os.mkfifo(models / "pipe.gguf")
+    (models / "folder.gguf").mkdir()
+    (models / "nowhere.gguf").symlink_to(models / "gone.gguf")
+    assert list(listed(tmp_path)) == [CATALOGUE[0].name]
+
+
+def test_what_cannot_be_run_says_why(tmp_path: Path, models: Path) -> None:
+    write_tiny_model(models / "other.gguf", architecture="bert")
+    g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 10, bytes(4096))).write(models / "q2_k.gguf")
+    found = listed(tmp_path)
+    assert (found["other"].architecture, found["other"].memory_bytes) == ("bert", None)
+    assert "'bert'" in found["other"].reason
+    assert "unsupported type 10" in found["q2_k"].reason
+
+
+def test_a_file_that_did_not_change_is_not_opened_again(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_tiny_model(models / "tiny.gguf")
+    (models / "text.gguf").write_text("hello")
+    before = listed(tmp_path)
+    with monkeypatch.context() as closed:
+        closed.setattr(_core, "GgufFile", None)
+        assert listed(tmp_path) == before
+    write_tiny_model(path, n_layer=1)
+    assert (listed(tmp_path)["tiny"].parameters or 0) < (before["tiny"].parameters or 0)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff", b'{"a": 1}'])
+def test_a_damaged_memory_costs_time_only(tmp_path: Path, models: Path, damage: bytes) -> None:
+    write_tiny_model(models / "tiny.gguf")
+    before = listed(tmp_path)
+    (tmp_path / "cache" / "model-headers.json").write_bytes(damage)
+    assert listed(tmp_path) == before
+
+
+def test_another_backend_takes_other_memory(tmp_path: Path, models: Path) -> None:
+    write_tiny_model(models / "tiny.gguf")
+    listed(tmp_path)
+    config = make_config(tmp_path)
+    directory = ModelRegistry(config).directory
+    other = {model.name: model for model in list_models(directory, ModelHeaders(config, "cpu_avx2"))}
+    artifact = ModelRegistry(config).resolve("tiny")
+    assert other["tiny"].weights_bytes == artifact.weights_bytes()["cpu_avx2"]
+
+
+def test_a_split_model_is_one_line(tmp_path: Path, models: Path) -> None:
+    first = write_tiny_model(models / "big-00001-of-00002.gguf")
+    second = write_tiny_model(models / "big-00002-of-00002.gguf", n_layer=1)
+    big = listed(tmp_path)["big"]
+    assert (big.files, big.size_bytes) == (2, first.stat().st_size + second.stat().st_size)
+    assert len(listed(tmp_path)) == 2
+    second.unlink()
+    assert listed(tmp_path)["big"].reason == "broken: big-00002-of-00002.gguf is missing"
+
+
+def test_what_is_on_its_way_says_how_far_it_has_come(tmp_path: Path, models: Path) -> None:
+    directory = models / "hf" / "owner" / "repo"
+    directory.mkdir(parents=True)
+    (directory / ".m.gguf.0123456789abcdef-1000.part").write_bytes(bytes(400))
+    coming = listed(tmp_path)["hf:owner/repo/m.gguf"]
+    assert (coming.installed, coming.path, coming.source) == (False, "", "hub")
+    assert (coming.arrived_bytes, coming.size_bytes) == (400, 1000)
+    write_tiny_model(directory / "m.gguf")
+    here = listed(tmp_path)["hf:owner/repo/m.gguf"]
+    assert (here.installed, here.arrived_bytes, here.architecture) == (True, 400, "llama")

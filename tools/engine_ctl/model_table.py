@@ -1,0 +1,69 @@
+"""Models as a table for a person: plain text, whatever the terminal's width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from protocol.descriptions import ModelSummary
+
+_UNKNOWN = "-"
+_HEADINGS = ("name", "architecture", "parameters", "types", "size", "memory", "licence", "file")
+_RIGHT = ("parameters", "size", "memory")
+
+
+def model_lines(models: Iterable[ModelSummary]) -> list[str]:
+    """A line of headings, then one for each model."""
+    rows = [_HEADINGS, *map(_row, models)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [_line(row, widths) for row in rows]
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [
+        cell.rjust(width) if heading in _RIGHT else cell.ljust(width)
+        for heading, cell, width in zip(_HEADINGS, row, widths, strict=True)
+    ]
+    return "  ".join(cells).rstrip()
+
+
+def _row(model: ModelSummary) -> tuple[str, ...]:
+    return (
+        model.name,
+        model.architecture or _UNKNOWN,
+        _UNKNOWN if model.parameters is None else parameters(model.parameters),
+        types(model.tensor_types),
+        megabytes(model.size_bytes),
+        _UNKNOWN if model.memory_bytes is None else megabytes(model.memory_bytes),
+        model.licence or _UNKNOWN,
+        _file(model),
+    )
+
+
+def _file(model: ModelSummary) -> str:
+    if not model.installed:
+        if model.arrived_bytes is None:
+            return "not pulled"
+        return f"{megabytes(model.arrived_bytes)} have arrived; pull it to go on"
+    notes = [f"{model.files} files"] if model.files > 1 else []
+    notes += [model.reason] if model.reason else []
+    notes += (
+        [] if model.arrived_bytes is None else [f"{megabytes(model.arrived_bytes)} of another version have arrived"]
+    )
+    return model.path + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 10**6:,.1f} MB"
+
+
+def parameters(count: int) -> str:
+    """Such as ``134.5 M``."""
+    return f"{count / 10**9:,.1f} G" if count >= 10**9 else f"{count / 10**6:,.1f} M"
+
+
+def types(counts: dict[str, int] | None) -> str:
+    """The types of the matrices, the most frequent first. Norms and biases are F32 in every file."""
+    if not counts:
+        return _UNKNOWN
+    matrices = {kind: count for kind, count in counts.items() if kind != "F32"} or counts
+    return " ".join(sorted(matrices, key=lambda kind: (-matrices[kind], kind)))

@@ -236,7 +236,9 @@ void File::open_other_parts(std::uint64_t count) {
     return std::string(digits.size() < 5 ? 5 - digits.size() : 0, '0') + digits;
   };
   const auto suffix = [&](std::uint64_t number) {
-    return "-" + five_digits(number + 1) + "-of-" + five_digits(count) + ".gguf";
+    std::string name("-");
+    name.append(five_digits(number + 1)).append("-of-").append(five_digits(count)).append(".gguf");
+    return name;
   };
   if (!path_.ends_with(suffix(0))) {
     throw MalformedFile("this is the first of " + std::to_string(count) + " parts, whose name must end in " +

@@ -34,8 +34,8 @@ std::int32_t largest_key(const float* logits, std::size_t n) {
 
 float query_factor(const HyperParameters& shape, std::size_t position) {
   if (shape.temperature_scale == 0.0) return 1.0F;
-  const auto steps = static_cast<double>(position / shape.temperature_step);
-  return static_cast<float>(natural_logarithm(steps + 1.0) * shape.temperature_scale + 1.0);
+  const std::size_t steps = position / shape.temperature_step;
+  return static_cast<float>(natural_logarithm(static_cast<double>(steps) + 1.0) * shape.temperature_scale + 1.0);
 }
 
 std::size_t widest_input(const HyperParameters& shape) {

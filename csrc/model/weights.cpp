@@ -57,6 +57,7 @@ class Tensors {
     }
     const kernels::Matrix all = matrix(name, count * rows, columns);
     std::vector<kernels::Matrix> parts;
+    parts.reserve(count);
     for (std::size_t i = 0; i < count; ++i) parts.push_back(rows_of(all, i * rows, rows));
     return parts;
   }

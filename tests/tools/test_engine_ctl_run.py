@@ -337,16 +337,3 @@ def test_a_conversation_that_is_no_json_array_is_wrong_usage(
     result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--chat", "--messages", str(file))
     assert result.exit_code == 2
     assert told in result.stderr
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ("--prompt", "a", "--messages", "-"),
-        ("--prompt", "a", "--tools", "-"),
-        ("--prompt", "a", "--chat-template", "chatml"),
-        ("--chat", "--prompt", "a", "--messages", "-"),
-    ],
-)
-def test_flags_of_a_conversation_go_together(flags: tuple[str, ...], socket_path: Path) -> None:
-    assert engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", *flags).exit_code == 2

@@ -47,3 +47,16 @@ def test_an_error_of_the_engine_ends_with_its_code(code: str, start_engine: Star
 def test_a_line_does_not_repeat_what_the_message_says() -> None:
     error = UnknownModel("no model 'x'; it knows\n a, b", model="x", known=["a", "b"], searched="/models")
     assert error_line(error) == 'error[unknown_model]: no model \'x\'; it knows a, b ({"searched": "/models"})'
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--prompt", "a", "--messages", "-"),
+        ("--prompt", "a", "--tools", "-"),
+        ("--prompt", "a", "--chat-template", "chatml"),
+        ("--chat", "--prompt", "a", "--messages", "-"),
+    ],
+)
+def test_flags_of_a_conversation_go_together(flags: tuple[str, ...], socket_path: Path) -> None:
+    assert engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", *flags).exit_code == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -22,20 +22,7 @@ SamplerName = Literal[
     "temperature",
     "mirostat",
 ]
-SAMPLERS: tuple[SamplerName, ...] = (
-    "logit_bias",
-    "repeat_penalty",
-    "presence_penalty",
-    "frequency_penalty",
-    "dry",
-    "top_k",
-    "typical_p",
-    "top_p",
-    "min_p",
-    "xtc",
-    "temperature",
-    "mirostat",
-)
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 """All of them, in the order that a request gets which names none."""
 MAX_LOGIT_BIASES = 1024
 MAX_TOP_LOGPROBS = 20

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -113,7 +114,7 @@ def _server(hub: HubServer, handler: type[BaseHTTPRequestHandler]) -> _Server:
     return server
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(ABC, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
@@ -128,8 +129,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.respond()
 
+    @abstractmethod
     def respond(self) -> None:
-        raise NotImplementedError
+        """What this server has at the path."""
 
     def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

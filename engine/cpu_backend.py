@@ -63,7 +63,11 @@ class CpuBackend:
         return self._run_loop.event_fd
 
     def loaded(self, plan: ExecutionPlan) -> CpuModel | None:
-        return self._memory.hold(ModelKey.of(plan))
+        model = self._memory.hold(ModelKey.of(plan))
+        if model is not None and plan.grammar is not None and model.grammars.find(plan.grammar) is None:
+            self._memory.release(model)
+            return None
+        return model
 
     def load(self, plan: ExecutionPlan) -> ModelLoad:
         return ModelLoad(plan, self._registry, self._derived, self._memory, self._loading)
@@ -99,10 +103,11 @@ class CpuBackend:
             InternalError: the model is another backend's.
         """
         model = _own(model)
+        grammar = None if plan.grammar is None else model.grammars.compile(plan.grammar)
         self._memory.claim(sequence_id, model, estimate(plan, model.facts, len(prompt)))
         self._open_choices[sequence_id] = plan.n
         try:
-            self._submit(sequence_id, model, prompt, plan, prefill_rank, prefill_share)
+            self._submit(sequence_id, model, prompt, plan, grammar, prefill_rank, prefill_share)
         except MemoryError as error:
             self._end(sequence_id)
             raise OutOfMemoryBudget("no memory left for the KV cache of this execution") from error
@@ -116,6 +121,7 @@ class CpuBackend:
         model: CpuModel,
         prompt: Sequence[int],
         plan: ExecutionPlan,
+        grammar: _core.Grammar | None,
         prefill_rank: int,
         prefill_share: int,
     ) -> None:
@@ -141,6 +147,7 @@ class CpuBackend:
             prefill_beside_decode=plan.batch.prefill_beside_decode,
             prefix_cache=plan.prefix_cache == "on",
             op_times=plan.op_times,
+            grammar=grammar,
         )
 
     def cancel(self, sequence_id: int) -> None:

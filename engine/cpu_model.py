@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engine import _core
 from engine.artifact import ModelFacts
+from engine.grammars import Grammars
 from engine.weights_cache import CachedWeights
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
@@ -26,12 +27,14 @@ class ModelKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CpuModel:
-    """With the vocabulary that turns its ids into text. Immutable; shared by every execution that asks for it."""
+    """With the vocabulary that turns its ids into text. Immutable but for its
+    grammars; shared by every execution that asks for it."""
 
     key: ModelKey
     name: str
     model: _core.Model
     vocabulary: _core.Vocabulary
+    grammars: Grammars
     facts: ModelFacts
     origin: WeightsReport
     cached: CachedWeights | None

@@ -8,8 +8,10 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import jsonschema
+import trio
 
 from benchmarks.random_schemas import random_schema
 from benchmarks.report import Figure
@@ -20,7 +22,7 @@ from engine.grammar_rules import plan_grammar
 from engine.grammars import Grammars
 from engine.models import ModelRegistry
 from protocol.answers import Finished
-from protocol.blocking import BlockingClient
+from protocol.client import Client, connect
 from protocol.grammar import Grammar
 from protocol.metrics import OperationTimes
 from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Sampling
@@ -28,8 +30,10 @@ from protocol.record import ExecutionRecord
 
 SCHEMAS = 200
 MAX_TOKENS = 400
-FREE_EVERY = 10
-"""After so many answers, one without a grammar."""
+AT_A_TIME = 16
+ALONE = 20
+"""Answers whose cost is measured, with a grammar and without."""
+FREE_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +57,9 @@ class _Answer:
 def measure(setting: Setting) -> list[Figure]:
     """Raises RuntimeError where the engine ends an answer with an error, or measures no operations."""
     compile_ms = _compile(setting)
-    bound: list[_Answer] = []
-    free: list[_Answer] = []
-    with served_engine() as socket, BlockingClient.connect(socket) as client:
-        _ask(client, setting.model, 0, constrained=False)  # the engine has the weights from here on
-        for seed in range(SCHEMAS):
-            bound.append(_ask(client, setting.model, seed, constrained=True))
-            if seed % FREE_EVERY == 0:
-                free.append(_ask(client, setting.model, seed, constrained=False))
-    finished = [answer for answer in bound if answer.finished]
+    with served_engine() as socket:
+        answers, bound, free = trio.run(_ask_all, socket, setting.model)
+    finished = [answer for answer in answers if answer.finished]
     return [
         Figure(f"answers of {SCHEMAS} complete within {MAX_TOKENS} tokens", "", [len(finished)]),
         Figure("of those, valid", "", [sum(map(_Answer.valid, finished)) / len(finished)], at_least=1.0),
@@ -69,6 +67,27 @@ def measure(setting: Setting) -> list[Figure]:
         Figure("compiling the schema, and its first tokens", "ms", compile_ms),
         *_costs(bound, free),
     ]
+
+
+async def _ask_all(socket: Path, model: str) -> tuple[list[_Answer], list[_Answer], list[_Answer]]:
+    """Those to all schemas, many at a time; those to the first ones one by one; and as many without a grammar."""
+    answers: list[_Answer] = []
+    places = trio.CapacityLimiter(AT_A_TIME)
+
+    async def ask(client: Client, seed: int) -> None:
+        async with places:
+            answers.append(await _ask(client, model, seed, constrained=True))
+
+    async with connect(socket) as client:
+        await _ask(client, model, 0, constrained=False)  # the engine has the weights from here on
+        bound, free = [], []
+        for seed in range(ALONE):
+            bound.append(await _ask(client, model, seed, constrained=True))
+            free.append(await _ask(client, model, seed, constrained=False))
+        async with trio.open_nursery() as nursery:
+            for seed in range(SCHEMAS):
+                nursery.start_soon(ask, client, seed)
+    return answers, bound, free
 
 
 def _costs(bound: Sequence[_Answer], free: Sequence[_Answer]) -> list[Figure]:
@@ -103,16 +122,16 @@ def _grammar(seed: int) -> Grammar:
     return Grammar(kind="json_schema", source=json.dumps(random_schema(seed)))
 
 
-def _ask(client: BlockingClient, model: str, seed: int, *, constrained: bool) -> _Answer:
+async def _ask(client: Client, model: str, seed: int, *, constrained: bool) -> _Answer:
     question = f"Write one example of JSON for this schema: {json.dumps(random_schema(seed))}"
     execution = ExecutionRequest(
         sampling=Sampling(temperature=0.8, seed=seed),
         grammar=_grammar(seed) if constrained else None,
-        limits=Limits(max_tokens=MAX_TOKENS),
+        limits=Limits(max_tokens=MAX_TOKENS if constrained else FREE_TOKENS),
         op_times=True,
     )
     messages = (ChatMessage(role="user", content=question),)
-    for message in client.run(RunRequest(model=model, messages=messages, execution=execution)):
+    async for message in client.run(RunRequest(model=model, messages=messages, execution=execution)):
         if isinstance(message, Finished):
             if message.record.stop_reason == "error":
                 raise RuntimeError(f"schema {seed}: {message.record.error}")

@@ -211,6 +211,17 @@ def test_where_the_grammar_cannot_be_followed_that_sequence_alone_ends_with_the_
     assert bench.finish(10).result == expected
 
 
+def test_what_takes_too_much_work_on_the_way_ends_at_the_same_token_every_time(
+    bench: LoopBench, model: _core.Model
+) -> None:
+    grammar = compiled("((a{1,1000}){1,1000}){1,1000}", end_tokens=())
+    stories = [bench.run(model, tiny_prompt(5), grammar=grammar, eos=[], max_tokens=500) for _ in range(2)]
+    assert stories[0].stop_reasons == ["error"]
+    assert "too many" in stories[0].error
+    assert re.fullmatch("a+", stories[0].text)
+    assert stories[1].result == stories[0].result
+
+
 # --- determinism -----------------------------------------------------------------------------------------------------
 
 

@@ -22,10 +22,11 @@ from engine.grammar_rules import plan_grammar
 from engine.grammars import Grammars
 from engine.models import ModelRegistry
 from protocol.answers import Finished
+from protocol.chat import ChatMessage
 from protocol.client import Client, connect
 from protocol.grammar import Grammar
 from protocol.metrics import OperationTimes
-from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Sampling
+from protocol.plan import ExecutionRequest, Limits, RunRequest, Sampling
 from protocol.record import ExecutionRecord
 
 SCHEMAS = 200

@@ -295,8 +295,8 @@ class RunLoop:
         its end tells what its computing time went to. With ``logprobs`` every token comes with its log probability and
         those of so many of the likeliest. Behind its prompt the sequence parts into ``choices`` that each have draws,
         events and an end of their own; what is done to the sequence is done to all of them. With a
-        ``grammar`` only tokens that it allows are drawn; the sequence ends as at an end token where nothing may follow, and
-        with "error" where it cannot be followed.
+        ``grammar`` only tokens that it allows are drawn; the sequence ends as at an end token where nothing may follow,
+        and with "error" where it cannot be followed.
 
         Raises ValueError (a prompt, KV cache type, sampling option or stop string that cannot be; prefill_chunk beyond
         65536),

@@ -40,7 +40,8 @@ class Planner:
     ) -> tuple[ExecutionPlan, ModelFacts]:
         """The plan, and the facts it was made of; its grammar is compiled.
 
-        Raises what :func:`resolve_plan`, ``artifact.facts``, :func:`breaker_token_ids` and :meth:`Grammars.compile` raise.
+        Raises what :func:`resolve_plan`, ``artifact.facts``, :func:`breaker_token_ids` and :meth:`Grammars.compile`
+        raise.
         """
         check_request(request, self.machine, self.energy)
         facts = artifact.facts(cast("Quantization", request.execution.quantization))

@@ -12,9 +12,10 @@ import trio
 from actors.system import open_system, running
 from benchmarks.random_schemas import random_schema
 from engine.config import EngineConfig
+from protocol.chat import ChatMessage
 from protocol.client import Client
 from protocol.grammar import Grammar
-from protocol.plan import ChatMessage, ExecutionRequest, Limits, RunRequest, Sampling
+from protocol.plan import ExecutionRequest, Limits, RunRequest, Sampling
 from protocol.record import ExecutionRecord
 from tests.actors.engine_factory import record_of
 from tests.real_models import smollm2

@@ -27,6 +27,9 @@ SAMPLING: list[dict[str, float]] = [
     {},
     {"temperature": 1.0},
     {"temperature": 1.5, "top_p": 0.9},
+    {"temperature": 1.2, "typical_p": 0.8, "xtc_probability": 0.5},
+    {"temperature": 1.0, "mirostat_tau": 3.0},
+    {"temperature": 0.9, "top_k": 5, "dry_multiplier": 0.8, "frequency_penalty": 0.5},
     {"repeat_penalty": 1.3},
     {"temperature": 0.8, "repeat_penalty": 1.1},
 ]
@@ -209,6 +212,16 @@ def test_where_the_grammar_cannot_be_followed_that_sequence_alone_ends_with_the_
     assert (failed.stop_reasons, failed.text) == (["error"], "a")
     assert "grammar" in failed.error
     assert bench.finish(10).result == expected
+
+
+def test_every_choice_of_an_answer_follows_the_grammar_by_itself(bench: LoopBench, model: _core.Model) -> None:
+    settings = {"grammar": compiled(LIST), "temperature": 2.0, "eos": [END], "max_tokens": 64}
+    alone = bench.run(model, tiny_prompt(9), **settings)
+    bench.submit(2, model, tiny_prompt(9), choices=5, **settings)  # type: ignore[arg-type]
+    stories = bench.finish_choices(2)
+    assert all(re.fullmatch(LIST, story.text) for story in stories)
+    assert len({story.text for story in stories}) > 1
+    assert stories[0].result == alone.result
 
 
 def test_what_takes_too_much_work_on_the_way_ends_at_the_same_token_every_time(

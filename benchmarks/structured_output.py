@@ -26,8 +26,9 @@ from protocol.chat import ChatMessage
 from protocol.client import Client, connect
 from protocol.grammar import Grammar
 from protocol.metrics import OperationTimes
-from protocol.plan import ExecutionRequest, Limits, RunRequest, Sampling
+from protocol.plan import ExecutionRequest, Limits, RunRequest
 from protocol.record import ExecutionRecord
+from protocol.sampling import Sampling
 
 SCHEMAS = 200
 MAX_TOKENS = 400

@@ -64,10 +64,13 @@ class CpuBackend:
 
     def loaded(self, plan: ExecutionPlan) -> CpuModel | None:
         model = self._memory.hold(ModelKey.of(plan))
-        if model is not None and plan.grammar is not None and model.grammars.find(plan.grammar) is None:
+        if model is None or plan.grammar is None:
+            return model
+        grammar = model.grammars.find(plan.grammar)
+        if grammar is None:
             self._memory.release(model)
             return None
-        return model
+        return model.following(grammar)
 
     def load(self, plan: ExecutionPlan) -> ModelLoad:
         return ModelLoad(plan, self._registry, self._derived, self._memory, self._loading)
@@ -100,14 +103,15 @@ class CpuBackend:
         Raises:
             OutOfMemoryBudget: no memory left for its KV cache.
             InvalidPlan: the run loop refuses the plan's numbers.
-            InternalError: the model is another backend's.
+            InternalError: the model is another backend's, or held for a plan of another grammar.
         """
         model = _own(model)
-        grammar = None if plan.grammar is None else model.grammars.compile(plan.grammar)
+        if (model.grammar is None) != (plan.grammar is None):
+            raise InternalError("the model is not held for the plan's grammar")
         self._memory.claim(sequence_id, model, estimate(plan, model.facts, len(prompt)))
         self._open_choices[sequence_id] = plan.n
         try:
-            self._submit(sequence_id, model, prompt, plan, grammar, prefill_rank, prefill_share)
+            self._submit(sequence_id, model, prompt, plan, prefill_rank, prefill_share)
         except MemoryError as error:
             self._end(sequence_id)
             raise OutOfMemoryBudget("no memory left for the KV cache of this execution") from error
@@ -121,7 +125,6 @@ class CpuBackend:
         model: CpuModel,
         prompt: Sequence[int],
         plan: ExecutionPlan,
-        grammar: _core.Grammar | None,
         prefill_rank: int,
         prefill_share: int,
     ) -> None:
@@ -147,7 +150,7 @@ class CpuBackend:
             prefill_beside_decode=plan.batch.prefill_beside_decode,
             prefix_cache=plan.prefix_cache == "on",
             op_times=plan.op_times,
-            grammar=grammar,
+            grammar=model.grammar,
         )
 
     def cancel(self, sequence_id: int) -> None:

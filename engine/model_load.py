@@ -55,11 +55,10 @@ class ModelLoad:
         if self._plan.grammar is None:
             return model
         try:
-            model.grammars.compile(self._plan.grammar)
+            return model.following(model.grammars.compile(self._plan.grammar))
         except EngineError:
             self._memory.release(model)
             raise
-        return model
 
     def _hold(self) -> CpuModel:
         path = self._plan.model_ref.path

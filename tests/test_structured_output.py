@@ -15,8 +15,9 @@ from engine.config import EngineConfig
 from protocol.chat import ChatMessage
 from protocol.client import Client
 from protocol.grammar import Grammar
-from protocol.plan import ExecutionRequest, Limits, RunRequest, Sampling
+from protocol.plan import ExecutionRequest, Limits, RunRequest
 from protocol.record import ExecutionRecord
+from protocol.sampling import Sampling
 from tests.actors.engine_factory import record_of
 from tests.real_models import smollm2
 

@@ -14,7 +14,7 @@ void Candidates::gather(std::span<const float> logits, std::span<const std::uint
       if (token < logits.size()) list_.push_back({logits[token], static_cast<std::int32_t>(token), 0.0F});
     }
   }
-  whole_ = list_.empty();
+  whole_ = allowed.empty();
   if (whole_) {
     for (std::size_t i = 0; i < logits.size(); ++i) {
       list_.push_back({logits[i], static_cast<std::int32_t>(i), 0.0F});

@@ -246,6 +246,19 @@ async def test_an_answer_follows_its_grammar_and_is_the_same_when_replayed(
     assert (again.token_ids, again.logits_digest) == (answers[0].token_ids, answers[0].logits_digest)
 
 
+async def test_who_waits_for_the_same_weights_keeps_to_a_grammar_of_its_own(model: Path, tmp_path: Path) -> None:
+    records: dict[str, ExecutionRecord] = {}
+
+    async def ask(client: Client, word: str) -> None:
+        records[word] = await record_of(client, constrained(model, "regex", word))
+
+    words = [f"{letter}{number}" for letter in "abcd" for number in range(6)]
+    async with real_client(tmp_path) as client, trio.open_nursery() as nursery:
+        for word in words:
+            nursery.start_soon(ask, client, word)
+    assert {word: record.result for word, record in records.items()} == {word: word for word in words}
+
+
 async def test_a_grammar_is_refused_before_anything_runs(model: Path, tmp_path: Path) -> None:
     async with real_client(tmp_path) as client:
         with pytest.raises(InvalidGrammar):

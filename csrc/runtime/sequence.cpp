@@ -66,7 +66,9 @@ std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
   return {begin, begin + static_cast<std::ptrdiff_t>(count)};
 }
 
-void Sequence::constrain() { matcher_->find_allowed(); }
+void Sequence::constrain() {
+  if (matcher_) matcher_->find_allowed();
+}
 
 std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest,
                             Sampler& sampler) {
@@ -86,7 +88,7 @@ std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest,
 }
 
 void Sequence::follow_grammar() {
-  if (!is_end(tokens_.back())) matcher_->accept(tokens_.back());
+  if (matcher_ && !is_end(tokens_.back())) matcher_->accept(tokens_.back());
 }
 
 Sequence::Step Sequence::read() {

@@ -45,7 +45,7 @@ bool Group::holds_prompt(std::vector<Member>::const_iterator member) const {
 
 void Group::add(std::unique_ptr<Sequence> sequence) {
   if (sequence->options().prefix_cache) {
-    sequence->begin_with(prefix_cache_.find(settings_.model, sequence->options().kv_type, sequence->prompt_but_last()));
+    sequence->begin_with(prefix_cache_.find(settings_.model, sequence->cache().format(), sequence->prompt_but_last()));
   }
   Member& member = sequences_.emplace_back();
   if (sequence->options().op_times) member.operation_ns.emplace();

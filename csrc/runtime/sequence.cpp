@@ -33,7 +33,7 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
       vocabulary_(std::move(vocabulary)),
       prompt_size_(prompt.size()),
       tokens_(std::move(prompt)),
-      cache_(shape, options_.kv_type),
+      cache_(shape, options_.kv_type, options_.context_length),
       stops_(options_.stop_strings),
       mirostat_(options_.sampling) {
   if (tokens_.empty()) throw std::invalid_argument("the prompt has no tokens");

@@ -41,11 +41,12 @@ from engine.backend import Backend, BackendStatistics, ComputeTimes, LoadedModel
 from engine.operation import Operation
 from protocol.descriptions import PrefixCacheReport
 from protocol.errors import BackendUnavailable, EngineError, ExecutionCancelled, InternalError, OutOfMemoryBudget
+from protocol.grammar import PlanGrammar
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 
-WeightsKey = tuple[str, str, str]
-"""(content hash, quantization, backend): plans equal in these share weights."""
+LoadKey = tuple[str, str, str, PlanGrammar | None]
+"""(content hash, quantization, backend, grammar): one load serves all plans equal in these."""
 
 
 _NO_BACKEND = BackendStatistics(
@@ -59,7 +60,7 @@ _NO_BACKEND = BackendStatistics(
 
 @dataclass(slots=True)
 class _Loading:
-    """Weights that are being made ready, and the executions that wait for them."""
+    """What is being made ready, and the executions that wait for it."""
 
     operation: Operation[LoadedModel]
     starts: dict[str, Start] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class Executor(RestartableActor):
         self._backend = backend
         self._replace_backend = replace_backend
         self._tell_fault = tell_fault
-        self._loading: dict[WeightsKey, _Loading] = {}
+        self._loading: dict[LoadKey, _Loading] = {}
         self._sequence_ids = count(1)
         self._sequences: dict[str, int] = {}
         self._executions: dict[int, str] = {}
@@ -174,7 +175,7 @@ class Executor(RestartableActor):
 
     async def _start(self, request: Start) -> None:
         self._take(request.execution_id)
-        key = _weights_key(request.plan)
+        key = _load_key(request.plan)
         if key in self._loading:
             self._loading[key].starts[request.execution_id] = request
         elif not await self._start_at_once(request):
@@ -196,7 +197,7 @@ class Executor(RestartableActor):
             self._backend.release(model)
         return True
 
-    async def _load(self, key: WeightsKey) -> None:
+    async def _load(self, key: LoadKey) -> None:
         """Make weights ready and submit all that wait for them."""
         loading = self._loading[key]
         try:
@@ -222,13 +223,13 @@ class Executor(RestartableActor):
         self._backend.release(model)
         del self._loading[key]
 
-    async def _load_again(self, key: WeightsKey) -> None:
+    async def _load_again(self, key: LoadKey) -> None:
         """Some came after all that waited before were halted, and the load with them."""
         starts = self._loading.pop(key).starts
         for request in starts.values():
             await self._start(request)
 
-    async def _fail_all(self, key: WeightsKey, error: EngineError) -> None:
+    async def _fail_all(self, key: LoadKey, error: EngineError) -> None:
         starts = self._loading[key].starts
         while starts:
             await self._fail(_pop_first(starts).execution_id, error)
@@ -327,8 +328,8 @@ class Executor(RestartableActor):
         self._slots.remove(execution_id)
 
 
-def _weights_key(plan: ExecutionPlan) -> WeightsKey:
-    return (plan.model_ref.content_hash, plan.quantization, plan.backend)
+def _load_key(plan: ExecutionPlan) -> LoadKey:
+    return (plan.model_ref.content_hash, plan.quantization, plan.backend, plan.grammar)
 
 
 def _pop_first(starts: dict[str, Start]) -> Start:

@@ -22,6 +22,7 @@ from benchmarks import (
     prefix_cache,
     sampler_overhead,
     startup,
+    structured_output,
     throughput,
     vocabulary,
 )
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "prefix_cache": prefix_cache.measure,
     "sampler_overhead": sampler_overhead.measure,
     "vocabulary": vocabulary.measure,
+    "structured_output": structured_output.measure,
 }
 
 

@@ -24,6 +24,15 @@ class CancelledError(Exception):
 class NonFiniteLogitsError(Exception):
     """A logit is infinite or no number. The message says whose, and where in the text."""
 
+class GrammarError(Exception):
+    """A grammar cannot be compiled, or not be followed any further. The message is the library's."""
+
+class GrammarTimeoutError(Exception):
+    """Compiling a grammar takes longer than it may."""
+
+class GrammarLibraryError(Exception):
+    """The library for grammars cannot be loaded, or is of another version."""
+
 @final
 class TensorInfo:
     name: str
@@ -274,6 +283,7 @@ class RunLoop:
         prefill_beside_decode: int = 65536,
         prefix_cache: bool = False,
         op_times: bool = False,
+        grammar: Grammar | None = None,
     ) -> None:
         """Queue a sequence. Those of one model and equal settings share steps. After close() it ends as "cancelled".
 
@@ -284,7 +294,9 @@ class RunLoop:
         type left, and leaves its own unless it ends with "error"; no bit of the result depends on it. With ``op_times``
         its end tells what its computing time went to. With ``logprobs`` every token comes with its log probability and
         those of so many of the likeliest. Behind its prompt the sequence parts into ``choices`` that each have draws,
-        events and an end of their own; what is done to the sequence is done to all of them.
+        events and an end of their own; what is done to the sequence is done to all of them. With a
+        ``grammar`` only tokens that it allows are drawn; the sequence ends as at an end token where nothing may follow,
+        and with "error" where it cannot be followed.
 
         Raises ValueError (a prompt, KV cache type, sampling option or stop string that cannot be; prefill_chunk beyond
         65536),
@@ -315,6 +327,48 @@ class RunLoop:
         part in one its part of them, and all steps' since its first."""
     def close(self) -> None:
         """Stop after the running step; every sequence still there ends with "cancelled". Idempotent."""
+
+GRAMMAR_LIBRARY_VERSION: str
+
+@final
+class GrammarLibrary:
+    """The shared library that compiles and follows grammars. It is never unloaded.
+
+    Raises GrammarLibraryError: it cannot be loaded, or is not of GRAMMAR_LIBRARY_VERSION.
+    """
+
+    def __init__(self, path: str) -> None: ...
+
+@final
+class GrammarVocabulary:
+    """A vocabulary as grammars use it, with the tokens that they allow where a text may end. Immutable.
+
+    Raises GrammarError: an end token is not in the vocabulary.
+    """
+
+    def __init__(self, library: GrammarLibrary, vocabulary: Vocabulary, eos_token_ids: Sequence[int]) -> None: ...
+
+@final
+class Grammar:
+    """A grammar compiled for a vocabulary. Immutable. ``language``: json_schema, regex, lark.
+
+    Waits for at most ``patience_ms``, without the GIL. Raises GrammarError, GrammarTimeoutError.
+    """
+
+    def __init__(self, vocabulary: GrammarVocabulary, language: str, source: str, *, patience_ms: int) -> None: ...
+
+@final
+class GrammarMatcher:
+    """Where in a grammar a text is: at its beginning. For one thread at a time."""
+
+    def __init__(self, grammar: Grammar) -> None: ...
+    def allowed(self) -> list[int]:
+        """The tokens that may come next, ascending. Raises GrammarError: none can, or the library's limits."""
+    def accept(self, token_id: int) -> None:
+        """Go on behind a token that ends nothing. Raises GrammarError: it is not allowed."""
+    @property
+    def finished(self) -> bool:
+        """The text is complete and nothing may follow."""
 
 @final
 class Utf8Stream:

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine import _core
 from engine.content_hash import ContentHashes
+from engine.grammars import Grammars
 from engine.metadata import Metadata
 from engine.quantization_errors import quantization_errors
 from engine.split_files import part_paths
@@ -72,6 +73,7 @@ class ModelArtifact:
         self._hashes = hashes
         self._tokenizer_lock = Lock()
         self._tokenizer: Tokenizer | None = None
+        self._grammars: Grammars | None = None
         self._derived_lock = Lock()
         self._derived: dict[Quantization, DerivedFile] = {}
         self._weights_bytes: dict[Quantization, Mapping[str, int]] = {}
@@ -88,6 +90,15 @@ class ModelArtifact:
             if self._tokenizer is None:
                 self._tokenizer = Tokenizer(self.gguf)
             return self._tokenizer
+
+    @property
+    def grammars(self) -> Grammars:
+        """Blocking the first time. Raises as :attr:`tokenizer`."""
+        tokenizer = self.tokenizer
+        with self._tokenizer_lock:
+            if self._grammars is None:
+                self._grammars = Grammars(tokenizer.vocabulary, tokenizer.eos_token_ids)
+            return self._grammars
 
     @cached_property
     def tensors(self) -> tuple[_core.TensorInfo, ...]:

@@ -130,13 +130,15 @@ class Backend(Protocol):
         """Readable while events wait to be drained."""
 
     def loaded(self, plan: ExecutionPlan) -> LoadedModel | None:
-        """The plan's weights, held, if they are ready now."""
+        """The plan's weights, held, if they and its grammar are ready now."""
 
     def load(self, plan: ExecutionPlan) -> Operation[LoadedModel]:
-        """Makes the plan's weights ready, and room for an execution beside them; where need be that of idle weights.
+        """Makes the plan's weights and its grammar ready, and room for an execution beside them; where need be that of
+        idle weights.
 
         Its result is held. Its ``run`` raises InvalidModel, UnsupportedModel, OutOfMemoryBudget, CacheFull,
-        ExecutionCancelled.
+        ExecutionCancelled and, of a plan with a grammar, InvalidGrammar, GrammarTooComplex, GrammarTimeout,
+        GrammarUnavailable.
         """
 
     def release(self, model: LoadedModel) -> None:

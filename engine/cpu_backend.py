@@ -63,7 +63,14 @@ class CpuBackend:
         return self._run_loop.event_fd
 
     def loaded(self, plan: ExecutionPlan) -> CpuModel | None:
-        return self._memory.hold(ModelKey.of(plan))
+        model = self._memory.hold(ModelKey.of(plan))
+        if model is None or plan.grammar is None:
+            return model
+        grammar = model.grammars.find(plan.grammar)
+        if grammar is None:
+            self._memory.release(model)
+            return None
+        return model.following(grammar)
 
     def load(self, plan: ExecutionPlan) -> ModelLoad:
         return ModelLoad(plan, self._registry, self._derived, self._memory, self._loading)
@@ -96,9 +103,11 @@ class CpuBackend:
         Raises:
             OutOfMemoryBudget: no memory left for its KV cache.
             InvalidPlan: the run loop refuses the plan's numbers.
-            InternalError: the model is another backend's.
+            InternalError: the model is another backend's, or held for a plan of another grammar.
         """
         model = _own(model)
+        if (model.grammar is None) != (plan.grammar is None):
+            raise InternalError("the model is not held for the plan's grammar")
         self._memory.claim(sequence_id, model, estimate(plan, model.facts, len(prompt)))
         self._open_choices[sequence_id] = plan.n
         try:
@@ -141,6 +150,7 @@ class CpuBackend:
             prefill_beside_decode=plan.batch.prefill_beside_decode,
             prefix_cache=plan.prefix_cache == "on",
             op_times=plan.op_times,
+            grammar=model.grammar,
         )
 
     def cancel(self, sequence_id: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine import _core
 from engine.artifact import ModelFacts
+from engine.grammars import Grammars
 from engine.weights_cache import CachedWeights
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
@@ -26,16 +27,24 @@ class ModelKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CpuModel:
-    """With the vocabulary that turns its ids into text. Immutable; shared by every execution that asks for it."""
+    """With the vocabulary that turns its ids into text. Shared by every execution that asks for it, but for the
+    grammar."""
 
     key: ModelKey
     name: str
     model: _core.Model
     vocabulary: _core.Vocabulary
+    grammars: Grammars
     facts: ModelFacts
     origin: WeightsReport
     cached: CachedWeights | None
     """What it has mapped, where that is an entry of the cache."""
+    grammar: _core.Grammar | None = None
+    """Compiled, of the plan that it is held for."""
+
+    def following(self, grammar: _core.Grammar) -> CpuModel:
+        """The same, held for a plan of that grammar."""
+        return replace(self, grammar=grammar)
 
     @property
     def weights_bytes(self) -> int:

@@ -15,7 +15,7 @@ from engine.models import ModelRegistry
 from engine.operation import turn
 from engine.planning import describe_memory, estimate
 from engine.quantization_watch import QuantizationWatch
-from protocol.errors import ExecutionCancelled, InvalidModel, OutOfMemoryBudget, UnsupportedModel
+from protocol.errors import EngineError, ExecutionCancelled, InvalidModel, OutOfMemoryBudget, UnsupportedModel
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 
@@ -39,7 +39,8 @@ class ModelLoad:
         self._weights_bytes = 0
 
     def run(self) -> CpuModel:
-        """The model, with room for the plan's execution beside it. Whoever calls must release it.
+        """The model, with room for the plan's execution beside it, and the plan's grammar compiled. Whoever calls must
+        release it.
 
         Raises:
             InvalidModel: the file is no well-formed GGUF, or no longer the one the plan was made for.
@@ -48,7 +49,18 @@ class ModelLoad:
                 allocated.
             CacheFull: no room to keep derived weights, and too little memory to make them there.
             ExecutionCancelled: see :meth:`cancel`.
+            InvalidGrammar, GrammarTooComplex, GrammarTimeout, GrammarUnavailable: see :meth:`Grammars.compile`.
         """
+        model = self._hold()
+        if self._plan.grammar is None:
+            return model
+        try:
+            return model.following(model.grammars.compile(self._plan.grammar))
+        except EngineError:
+            self._memory.release(model)
+            raise
+
+    def _hold(self) -> CpuModel:
         path = self._plan.model_ref.path
         artifact = self._registry.resolve(path)
         if artifact.content_hash != self._plan.model_ref.content_hash:
@@ -97,6 +109,7 @@ class ModelLoad:
                 name=self._plan.model_ref.name,
                 model=self._load_file(weights.path),
                 vocabulary=artifact.tokenizer.vocabulary,
+                grammars=artifact.grammars,
                 facts=facts,
                 origin=weights.report,
                 cached=weights.held,

@@ -38,12 +38,18 @@ class Planner:
     def plan(
         self, request: RunRequest, artifact: ModelArtifact, prompt: PreparedPrompt
     ) -> tuple[ExecutionPlan, ModelFacts]:
-        """The plan, and the facts it was made of. Raises what :func:`resolve_plan`, ``artifact.facts`` and
-        :func:`breaker_token_ids` raise."""
+        """The plan, and the facts it was made of; its grammar is compiled.
+
+        Raises what :func:`resolve_plan`, ``artifact.facts``, :func:`breaker_token_ids` and :meth:`Grammars.compile`
+        raise.
+        """
         check_request(request, self.machine, self.energy)
         facts = artifact.facts(cast("Quantization", request.execution.quantization))
         breakers = breaker_token_ids(request.execution.sampling, artifact.tokenizer)
-        return resolve_plan(request, facts, prompt, self.machine, self.energy, self.config, breakers), facts
+        plan = resolve_plan(request, facts, prompt, self.machine, self.energy, self.config, breakers)
+        if plan.grammar is not None:
+            artifact.grammars.compile(plan.grammar)
+        return plan, facts
 
     def facts_of(self, plan: ExecutionPlan) -> ModelFacts:
         """Of a plan made earlier.

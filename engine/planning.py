@@ -9,6 +9,7 @@ from engine import _core
 from engine.artifact import ModelFacts
 from engine.choices import check_choices, kv_positions
 from engine.config import EngineConfig
+from engine.grammar_rules import check_grammar, plan_grammar
 from engine.machine import Machine
 from engine.prompt import PreparedPrompt
 from engine.sampling_rules import check_sampling, logprob_count, plan_sampling
@@ -71,8 +72,9 @@ def resolve_plan(
     the request's DRY breakers are in the model's vocabulary.
 
     Raises:
-        UnsupportedBackend, UnsupportedQuantization, InvalidRequest, EnergyUnavailable, InvalidPlan: see
-            :func:`check_request`.
+        UnsupportedBackend, UnsupportedQuantization, InvalidRequest, EnergyUnavailable, InvalidPlan, InvalidGrammar,
+            GrammarTooLarge, GrammarTooDeep: see :func:`check_request`.
+        InvalidGrammar, GrammarTooLarge, GrammarUnavailable: see :func:`plan_grammar`.
         InvalidRequest: a bias of a token that the model does not have.
         PromptTooLong: the prompt leaves no room in the context.
         InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.
@@ -98,6 +100,7 @@ def resolve_plan(
         sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
         logprobs=logprob_count(execution.logprobs),
         n=execution.n,
+        grammar=plan_grammar(execution.grammar),
         limits=execution.limits.model_copy(update={"memory_mb": memory_mb}),
         stop=_stop(execution.stop, model),
         energy_source=cast("EnergySource", execution.energy_source or _best_energy_source(energy)),
@@ -118,6 +121,7 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
             allowed CPUs.
         InvalidPlan: samplers that cannot work together, more choices than the batch holds, or throttling to no number
             of watts.
+        InvalidPlan, InvalidGrammar, GrammarTooLarge, GrammarTooDeep: see :func:`check_grammar`.
         EnergyUnavailable: a limit in watts or joules, or an energy source by name, that nothing here can measure.
     """
     execution = request.execution
@@ -129,6 +133,7 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
     choose_threads(execution.threads, machine)
     check_sampling(execution.sampling)
     check_choices(execution)
+    check_grammar(execution)
     _check_throttle(execution.limits)
     _check_energy(execution.energy_source, execution.limits, energy)
 

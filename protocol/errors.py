@@ -10,6 +10,12 @@ EngineError
 │   ├── UnsupportedModel       unsupported_model          well-formed, but an architecture, tensor or tokenizer we lack
 │   ├── UnsupportedBackend     unsupported_backend        not a backend, or one this machine cannot run
 │   ├── UnsupportedQuantization unsupported_quantization  not a recipe this engine can apply
+│   ├── InvalidGrammar         invalid_grammar            ill-formed, or asks for what no grammar of ours can express
+│   ├── GrammarTooLarge        grammar_too_large          more bytes than a grammar may have
+│   ├── GrammarTooDeep         grammar_too_deep           brackets nested deeper than they may be
+│   ├── GrammarTooComplex      grammar_too_complex        compiling it takes more work or room than it may
+│   ├── GrammarTimeout         grammar_timeout            compiling it takes longer than it may
+│   ├── GrammarUnavailable     grammar_unavailable        the library for grammars is missing, or of another version
 │   ├── PromptTooLong          prompt_too_long            the prompt leaves no room in the context
 │   ├── InvalidTemplate        invalid_template           the chat template is missing, hostile or failed
 │   ├── OutOfMemoryBudget      out_of_memory_budget       the run would not fit the memory limit
@@ -93,6 +99,30 @@ class UnsupportedBackend(RequestRefused):
 
 class UnsupportedQuantization(RequestRefused):
     code = "unsupported_quantization"
+
+
+class InvalidGrammar(RequestRefused):
+    code = "invalid_grammar"
+
+
+class GrammarTooLarge(RequestRefused):
+    code = "grammar_too_large"
+
+
+class GrammarTooDeep(RequestRefused):
+    code = "grammar_too_deep"
+
+
+class GrammarTooComplex(RequestRefused):
+    code = "grammar_too_complex"
+
+
+class GrammarTimeout(RequestRefused):
+    code = "grammar_timeout"
+
+
+class GrammarUnavailable(RequestRefused):
+    code = "grammar_unavailable"
 
 
 class PromptTooLong(RequestRefused):

@@ -60,6 +60,8 @@ class OperationTimes(Value):
     residual: float
     logits: float
     """The head's projection, the digest of the logits and the largest of them."""
+    grammar: float
+    """Finding the tokens that a grammar allows, and following the one drawn."""
     sampling: float
     detokenize: float
     wait: float

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from protocol.chat import ChatMessage, JsonObject
+from protocol.grammar import Grammar, PlanGrammar
 from protocol.model import Value
 from protocol.sampling import LogprobCount, PlanSampling, Sampling
 
@@ -106,6 +107,8 @@ class ExecutionRequest(Value):
     """Tell the log probability of every token drawn, and of so many of the likeliest."""
     n: Annotated[int, Field(ge=1, le=256)] = 1
     """How many answers to draw, each in its own way, behind a prompt computed once."""
+    grammar: Grammar | None = None
+    """That the answer must follow: a rule for drawing tokens, so it is part of the execution and not of the input."""
     limits: Limits = Limits()
     stop: Stop = Stop()
     stream: Stream = Stream()
@@ -185,6 +188,7 @@ class ExecutionPlan(Value):
     """How many of the likeliest tokens get a log probability beside the one drawn; ``None``: no token does."""
     n: int
     """Choices: sequences that share the prompt and part behind it. Limits of tokens and stops hold for each."""
+    grammar: PlanGrammar | None
     limits: Limits
     stop: PlanStop
     energy_source: EnergySource

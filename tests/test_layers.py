@@ -17,7 +17,9 @@ ACTORS = frozenset({"api_server", "control_plane", "scheduler", "executor", "ene
 ACTOR_KINDS = frozenset({"Actor", "RestartableActor"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "protocol": frozenset({"protocol", "msgpack", "pydantic", "pydantic_core"}),
-    "engine": frozenset({"engine", "protocol", "pydantic", "numpy", "tokenizers", "jinja2", "psutil", "platformdirs"}),
+    "engine": frozenset(
+        {"engine", "protocol", "pydantic", "numpy", "tokenizers", "jinja2", "llguidance", "psutil", "platformdirs"}
+    ),
     "actors": frozenset({"actors", "protocol", "engine", "trio"}),
     "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich", "prompt_toolkit"}),
 }

@@ -10,6 +10,7 @@
 #include "kernels/kernel_table.h"
 #include "model/text_evaluation.h"
 #include "quant/model_quantization.h"
+#include "runtime/grammar.h"
 
 namespace py = pybind11;
 
@@ -49,6 +50,9 @@ PYBIND11_MODULE(_core, m) {
   register_error<engine::quant::UnquantizableTensor>(m, "UnquantizableTensorError");
   register_error<engine::Cancelled>(m, "CancelledError");
   register_error<engine::model::NonFiniteLogits>(m, "NonFiniteLogitsError");
+  register_error<engine::runtime::GrammarError>(m, "GrammarError");
+  register_error<engine::runtime::GrammarTimeout>(m, "GrammarTimeoutError");
+  register_error<engine::runtime::GrammarLibraryUnavailable>(m, "GrammarLibraryError");
   py::register_exception_translator(&translate_system_error);
   m.def("cpu_model", &engine::cpu_model);
   m.def("cpu_features", [] {
@@ -72,6 +76,7 @@ PYBIND11_MODULE(_core, m) {
   engine::bindings::register_machine_probes(m);
   engine::bindings::register_model(m);
   engine::bindings::register_quantization(m);
+  engine::bindings::register_grammar(m);
   engine::bindings::register_sampling(m);
   engine::bindings::register_runtime(m);
   engine::bindings::register_text_evaluation(m);

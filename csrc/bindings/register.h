@@ -20,6 +20,7 @@ gguf::TensorType tensor_type(const std::string& name);
 const kernels::KernelTable& usable_kernel_table(const std::string& name);
 
 void register_gguf(pybind11::module_& m);
+void register_grammar(pybind11::module_& m);  // before runtime
 void register_kernels(pybind11::module_& m);
 void register_machine_probes(pybind11::module_& m);
 void register_model(pybind11::module_& m);

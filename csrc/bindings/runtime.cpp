@@ -29,7 +29,8 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
             const runtime::SamplingOptions& sampling, std::optional<std::size_t> logprobs, std::uint32_t choices,
             std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
             const std::shared_ptr<runtime::Vocabulary>& vocabulary, std::int64_t flush_ms, std::int64_t prefill_rank,
-            std::size_t prefill_share, std::size_t prefill_beside_decode, bool prefix_cache, bool op_times) {
+            std::size_t prefill_share, std::size_t prefill_beside_decode, bool prefix_cache, bool op_times,
+            const std::shared_ptr<runtime::Grammar>& grammar) {
   if (threads == 0 || max_tokens == 0) throw std::invalid_argument("threads and max_tokens must be at least 1");
   if (prefill_chunk == 0 || prefill_chunk > kMaxPrefillChunk) {
     throw std::invalid_argument("prefill_chunk must be between 1 and " + std::to_string(kMaxPrefillChunk));
@@ -46,6 +47,7 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<mode
       .kv_type = kv_type(kv_cache),
       .sampling = sampling,
       .logprobs = logprobs,
+      .grammar = grammar,
       .end_tokens = std::move(eos_token_ids),
       .stop_strings = std::move(stop_strings),
       .flush_ns = flush_ms * 1'000'000,
@@ -182,7 +184,7 @@ void register_runtime(py::module_& m) {
            py::arg("logprobs") = py::none(), py::arg("choices") = 1, py::arg("eos_token_ids"), py::arg("stop_strings"),
            py::arg("vocabulary").none(false), py::arg("flush_ms"), py::arg("prefill_rank") = 0,
            py::arg("prefill_share") = kMaxPrefillChunk, py::arg("prefill_beside_decode") = kMaxPrefillChunk,
-           py::arg("prefix_cache") = false, py::arg("op_times") = false, Release())
+           py::arg("prefix_cache") = false, py::arg("op_times") = false, py::arg("grammar") = nullptr, Release())
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
       .def("pause", &RunLoop::pause, py::arg("sequence_id"), Release())
       .def("resume", &RunLoop::resume, py::arg("sequence_id"), Release())

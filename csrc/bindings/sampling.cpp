@@ -77,7 +77,7 @@ struct SamplingRun {
     }
     runtime::check(options, logits.size());
     const InferenceFloatEnvironment environment;
-    return sampler.sample(logits, history, position, options, mirostat);
+    return sampler.sample(logits, {}, history, position, options, mirostat);
   }
 
   SamplingOptions options;

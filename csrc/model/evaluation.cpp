@@ -37,7 +37,9 @@ std::vector<std::vector<float>> evaluate(const Model& model, const std::vector<s
   const std::size_t chunk = std::min(options.prefill_chunk, longest);
   ForwardPass pass(model, team, chunk * prompts.size());
   std::list<KvCache> caches;
-  for (std::size_t i = 0; i < prompts.size(); ++i) caches.emplace_back(model.shape(), options.kv_type);
+  for (const std::vector<std::int32_t>& prompt : prompts) {
+    caches.emplace_back(model.shape(), options.kv_type, prompt.size());
+  }
   const std::atomic<bool> never{false};
   for (std::size_t begin = 0; begin < longest; begin += chunk) {
     std::vector<Segment> segments;

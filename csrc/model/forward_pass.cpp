@@ -60,6 +60,8 @@ ForwardPass::ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_r
     const std::span<const float> factors = model.weights().rope_factors;
     ropes_.emplace_back(shape.rope_dimensions, shape.ropes[i], i == 0 ? factors : std::span<const float>());
   }
+  const std::vector<float>& long_factors = model.weights().long_rope_factors;
+  if (!long_factors.empty()) long_rope_.emplace(shape.rope_dimensions, shape.ropes[0], long_factors);
   if (shape.experts.count != 0) experts_ = std::make_unique<ExpertBuffers>(shape, max_rows);
   for (unsigned i = 0; i < team.size(); ++i) {
     own_inputs_.emplace_back(kFewRows, widest_input(model.shape()));
@@ -81,7 +83,6 @@ void ForwardPass::plan(std::span<const Segment> segments) {
   rows_.clear();
   attention_.clear();
   logit_rows_.clear();
-  std::size_t positions = 0;
   for (const Segment& segment : segments) {
     const std::size_t first_row = rows_.size();
     for (std::size_t i = 0; i < segment.tokens.size(); ++i) {
@@ -91,15 +92,22 @@ void ForwardPass::plan(std::span<const Segment> segments) {
       if (segment.want_every_logit || (segment.want_logits && last)) logit_rows_.push_back(rows_.size() - 1);
     }
     segment.cache->reserve(segment.first_position + segment.tokens.size());
-    positions = std::max(positions, segment.first_position + segment.tokens.size());
     attention_.add(*segment.cache, first_row, segment.tokens.size(), segment.first_position);
   }
   attention_.prepare();
-  for (RopeTable& rope : ropes_) rope.extend(positions);
+  extend_ropes(segments);
   const std::size_t logit_bytes = logit_rows_.size() * model_.shape().vocabulary * sizeof(float);
   if (logits_.size() < logit_bytes) logits_ = AlignedBuffer(logit_bytes);
   chunk_digests_.assign(logit_rows_.size() * chunks(), Digest{});
   chunk_bests_.resize(logit_rows_.size() * chunks());
+}
+
+void ForwardPass::extend_ropes(std::span<const Segment> segments) {
+  for (const Segment& segment : segments) {
+    const std::size_t positions = segment.first_position + segment.tokens.size();
+    for (RopeTable& rope : ropes_) rope.extend(positions);
+    if (long_rope_ && segment.cache->format().long_factors) long_rope_->extend(positions);
+  }
 }
 
 bool ForwardPass::few_rows() const { return rows_.size() <= kFewRows; }
@@ -289,7 +297,7 @@ void Worker::finish_heads(const Heads& heads, Range range, std::size_t row, std:
   if (heads.kind != Heads::Kind::Value) {
     if (!heads.norm->empty()) normalize_heads(heads, range, first);
     if (const auto rope = shape_.layer_shapes[layer].rope) {
-      const RopeTable& table = pass_.ropes_[*rope];
+      const RopeTable& table = pass_.rope(*rope, *place.cache);
       kernels_.rotate(first, range.end - range.begin, shape_.head_dim, shape_.rope_dimensions,
                       table.cosines(place.position), table.sines(place.position), shape_.rope_layout);
     }

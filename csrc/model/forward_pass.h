@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -78,6 +79,10 @@ class ForwardPass {
   };
 
   void plan(std::span<const Segment> segments);
+  void extend_ropes(std::span<const Segment> segments);
+  const RopeTable& rope(std::size_t index, const KvCache& cache) const {
+    return index == 0 && long_rope_ && cache.format().long_factors ? *long_rope_ : ropes_[index];
+  }
   // With few rows every member makes the input of projections for itself, which takes less time than a barrier.
   bool few_rows() const;
   std::size_t chunks() const;
@@ -86,7 +91,8 @@ class ForwardPass {
 
   const Model& model_;
   ThreadTeam& team_;
-  std::vector<RopeTable> ropes_;  // of HyperParameters::ropes
+  std::vector<RopeTable> ropes_;        // of HyperParameters::ropes
+  std::optional<RopeTable> long_rope_;  // the first with the long factors, where there are some
   Attention attention_;
   std::size_t max_rows_;
   std::size_t heads_width_;  // query, key and value heads side by side

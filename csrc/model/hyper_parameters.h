@@ -50,7 +50,7 @@ enum class Activation { Silu, Gelu };
 enum class RopeFactors {
   None,
   Single,        // rope_freqs.weight
-  LongAndShort,  // rope_factors_long.weight where the model was trained for more than the original context, else short
+  LongAndShort,  // rope_factors_long.weight for sequences of more positions than the original context, else short
 };
 
 // The shape of a decoder, from the file's metadata and what its architecture says of itself.
@@ -93,6 +93,10 @@ struct HyperParameters {
   std::size_t query_width() const { return heads * head_dim; }
   std::size_t kv_width() const { return kv_heads * head_dim; }
   std::size_t window(std::size_t layer) const { return layer_shapes[layer].window; }
+  // Whether a sequence of at most so many positions needs the long factors.
+  bool needs_long_factors(std::size_t positions) const {
+    return rope_factors == RopeFactors::LongAndShort && positions > original_context;
+  }
 };
 
 // Throws gguf::MalformedFile (a key is missing or impossible), UnsupportedModel (an architecture or a setting this

@@ -24,8 +24,11 @@ void check_fit(const HyperParameters& shape, KvType type) {
 
 }  // namespace
 
-KvCache::KvCache(const HyperParameters& shape, KvType type)
-    : type_(type), layers_(shape.layers), kv_heads_(shape.kv_heads), head_dim_(shape.head_dim) {
+KvCache::KvCache(const HyperParameters& shape, KvType type, std::size_t context_length)
+    : format_{type, shape.needs_long_factors(context_length)},
+      layers_(shape.layers),
+      kv_heads_(shape.kv_heads),
+      head_dim_(shape.head_dim) {
   check_fit(shape, type);
 }
 
@@ -65,7 +68,7 @@ const std::byte* KvCache::values(std::size_t layer, std::size_t head, std::size_
 void KvCache::store_key(const kernels::KernelTable& kernels, std::size_t layer, std::size_t head, std::size_t position,
                         const float* key) {
   std::byte* keys = blocks_[position / kKeyBlock]->data() + head_offset(layer, head);
-  if (type_ == KvType::F16) {
+  if (format_.type == KvType::F16) {
     store_key_halves(kernels, keys, position % kKeyBlock, key);
   } else {
     store_key_codes(kernels, keys, position % kKeyBlock, key);
@@ -76,7 +79,7 @@ void KvCache::store_value(const kernels::KernelTable& kernels, std::size_t layer
                           std::size_t position, const float* value) {
   std::byte* values = blocks_[position / kKeyBlock]->data() + head_offset(layer, head) + half_bytes();
   const std::size_t row = position % kKeyBlock;
-  if (type_ == KvType::F16) {
+  if (format_.type == KvType::F16) {
     kernels.half_from_float(value, head_dim_, reinterpret_cast<std::uint16_t*>(values) + row * head_dim_);
     return;
   }

@@ -16,21 +16,30 @@ namespace engine::model {
 // kernels::KvType says. One whose positions have all been stored never changes again, so that sequences may share it.
 using KvBlock = std::shared_ptr<AlignedBuffer>;
 
+// What keys and values depend on beside the model and the tokens.
+struct KvFormat {
+  kernels::KvType type;
+  bool long_factors = false;  // of the angles: see HyperParameters::needs_long_factors
+
+  bool operator==(const KvFormat&) const = default;
+};
+
 // The keys and values of one sequence, in blocks.
 class KvCache {
  public:
-  // Throws std::invalid_argument where the type does not fit the heads.
-  KvCache(const HyperParameters& shape, kernels::KvType type);
+  // Of at most `context_length` positions. Throws std::invalid_argument where the type does not fit the heads.
+  KvCache(const HyperParameters& shape, kernels::KvType type, std::size_t context_length);
 
   // Throws std::invalid_argument where the type does not fit the heads.
   static std::size_t bytes_per_position(const HyperParameters& shape, kernels::KvType type);
 
-  kernels::KvType type() const { return type_; }
+  kernels::KvType type() const { return format_.type; }
+  const KvFormat& format() const { return format_; }
 
   // Makes room for positions [0, count). Throws std::bad_alloc.
   void reserve(std::size_t count);
-  // Begins with blocks of another cache of equal shape and type, all of whose positions have been stored. Once, before
-  // anything else. Throws std::bad_alloc.
+  // Begins with blocks of another cache of equal shape and format, all of whose positions have been stored. Once,
+  // before anything else. Throws std::bad_alloc.
   void begin_with(std::span<const KvBlock> blocks);
   // A cache that begins with positions [0, count) of this one, all stored: it shares the blocks that are full and
   // copies the one that is not. Throws std::bad_alloc.
@@ -52,7 +61,7 @@ class KvCache {
                    const float* value);
 
  private:
-  std::size_t half_bytes() const { return kernels::kKeyBlock * kernels::kv_row_bytes(type_, head_dim_); }
+  std::size_t half_bytes() const { return kernels::kKeyBlock * kernels::kv_row_bytes(format_.type, head_dim_); }
   std::size_t block_bytes() const { return layers_ * kv_heads_ * 2 * half_bytes(); }
   std::size_t head_offset(std::size_t layer, std::size_t head) const {
     return (layer * kv_heads_ + head) * 2 * half_bytes();
@@ -60,7 +69,7 @@ class KvCache {
   void store_key_halves(const kernels::KernelTable& kernels, std::byte* keys, std::size_t row, const float* key) const;
   void store_key_codes(const kernels::KernelTable& kernels, std::byte* keys, std::size_t row, const float* key) const;
 
-  kernels::KvType type_;
+  KvFormat format_;
   std::size_t layers_;
   std::size_t kv_heads_;
   std::size_t head_dim_;

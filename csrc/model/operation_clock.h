@@ -21,6 +21,7 @@ enum class Operation : std::uint8_t {
   Activation,  // SiLU of the gates, times up
   Residual,    // what layers add to the residual stream
   Logits,      // the head's projection, the digest of the logits and the largest
+  Grammar,     // finding the tokens that a grammar allows, and taking in those drawn
   Sampling,    // drawing tokens
   Detokenize,  // tokens into text, and the search for stops
   Wait,        // for other members of the team
@@ -28,9 +29,9 @@ enum class Operation : std::uint8_t {
 };
 
 // As the protocol spells them, in the order of Operation.
-inline constexpr std::array<std::string_view, 14> kOperationNames{
-    "embedding",  "norm",     "quantize_input", "matmul",   "rope",       "kv_store", "attention",
-    "activation", "residual", "logits",         "sampling", "detokenize", "wait",     "other"};
+inline constexpr std::array<std::string_view, 15> kOperationNames{
+    "embedding", "norm",   "quantize_input", "matmul",   "rope",       "kv_store", "attention", "activation",
+    "residual",  "logits", "grammar",        "sampling", "detokenize", "wait",     "other"};
 static_assert(static_cast<std::size_t>(Operation::Other) + 1 == kOperationNames.size());
 
 // Nanoseconds by operation.

@@ -46,7 +46,7 @@ struct Row {
 class TextEvaluation::Reader {
  public:
   Reader(const Model& model, ThreadTeam& team, std::size_t half, kernels::KvType kv_type)
-      : model_(model), pass_(model, team, half), cache_(model.shape(), kv_type) {}
+      : model_(model), pass_(model, team, half), cache_(model.shape(), kv_type, 2 * half) {}
 
   // Computes the logits of positions [half, last). Only these are kept: none of the first half's is wanted.
   void read(const std::vector<std::int32_t>& tokens, std::size_t half, const std::atomic<bool>& cancelled) {
@@ -103,7 +103,7 @@ TextEvaluation::TextEvaluation(std::shared_ptr<const Model> model, std::shared_p
 }
 
 void TextEvaluation::check(const Model& model) const {
-  const KvCache fits(model.shape(), options_.kv_type);  // refused here, before anything runs
+  const KvCache fits(model.shape(), options_.kv_type, options_.window);  // refused here, before anything runs
   if (options_.window <= model.shape().context_length) return;
   throw std::invalid_argument("a window of " + std::to_string(options_.window) + " tokens is beyond the model's " +
                               "context of " + std::to_string(model.shape().context_length));

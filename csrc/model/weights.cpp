@@ -196,22 +196,27 @@ Layer find_layer(Tensors& tensors, const HyperParameters& shape, std::size_t ind
   return layer;
 }
 
-std::vector<float> find_rope_factors(Tensors& tensors, const HyperParameters& shape) {
-  if (shape.rope_factors == RopeFactors::None) return {};
-  std::string name = "rope_freqs.weight";
-  if (shape.rope_factors == RopeFactors::LongAndShort) {
-    const bool is_long = shape.context_length > shape.original_context;
-    name = is_long ? "rope_factors_long.weight" : "rope_factors_short.weight";
-    const std::string other = is_long ? "rope_factors_short.weight" : "rope_factors_long.weight";
-    if (tensors.find(other) != nullptr && tensors.find(name) == nullptr) {
-      throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is missing beside " + gguf::quoted(other));
-    }
-  }
-  std::vector<float> factors = tensors.vector_if_present(name, shape.rope_dimensions / 2);
+std::vector<float> find_factors(Tensors& tensors, const std::string& name, std::size_t count) {
+  std::vector<float> factors = tensors.vector_if_present(name, count);
   for (const float factor : factors) {
     if (!(factor > 0)) throw gguf::MalformedFile("tensor '" + name + "' holds a factor that is not positive");
   }
   return factors;
+}
+
+void find_rope_factors(Tensors& tensors, const HyperParameters& shape, Weights& weights) {
+  const std::size_t pairs = shape.rope_dimensions / 2;
+  if (shape.rope_factors == RopeFactors::Single) {
+    weights.rope_factors = find_factors(tensors, "rope_freqs.weight", pairs);
+  }
+  if (shape.rope_factors != RopeFactors::LongAndShort) return;
+  const std::string names[] = {"rope_factors_short.weight", "rope_factors_long.weight"};
+  weights.rope_factors = find_factors(tensors, names[0], pairs);
+  weights.long_rope_factors = find_factors(tensors, names[1], pairs);
+  const bool has_short = !weights.rope_factors.empty();
+  if (has_short == !weights.long_rope_factors.empty()) return;
+  throw gguf::MalformedFile("tensor " + gguf::quoted(names[has_short ? 1 : 0]) + " is missing beside " +
+                            gguf::quoted(names[has_short ? 0 : 1]));
 }
 
 Weights find_weights(const gguf::File& file, const HyperParameters& shape) {
@@ -223,7 +228,7 @@ Weights find_weights(const gguf::File& file, const HyperParameters& shape) {
   const bool tied = tensors.find("output.weight") == nullptr;
   weights.head.weight = tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
   weights.head.bias = tensors.vector_if_present("output.bias", shape.vocabulary);
-  weights.rope_factors = find_rope_factors(tensors, shape);
+  find_rope_factors(tensors, shape, weights);
   tensors.refuse_unused();
   return weights;
 }

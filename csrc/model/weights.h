@@ -46,9 +46,11 @@ struct Weights {
   AlignedBuffer packed;             // every packed matrix, in order of use
   kernels::Matrix token_embedding;  // [vocabulary, embedding], read row by row, never packed
   std::vector<Layer> layers;
-  std::vector<float> output_norm;   // [embedding]
-  Projection head;                  // [vocabulary, embedding]: output.weight, or the token embedding again
-  std::vector<float> rope_factors;  // [rope_dimensions / 2] divisors of the angles of the first rope, or empty
+  std::vector<float> output_norm;  // [embedding]
+  Projection head;                 // [vocabulary, embedding]: output.weight, or the token embedding again
+  // Divisors of the angles of the first rope, [rope_dimensions / 2] or empty.
+  std::vector<float> rope_factors;
+  std::vector<float> long_rope_factors;  // see HyperParameters::needs_long_factors
 };
 
 // Finds, checks and packs every tensor. `file` must outlive the result, which points into it.

@@ -1,15 +1,25 @@
 #include "runtime/candidates.h"
 
+#include <bit>
+
 #include "kernels/reference/table.h"
 
 namespace engine::runtime {
 
-void Candidates::gather(std::span<const float> logits) {
+void Candidates::gather(std::span<const float> logits, std::span<const std::uint32_t> allowed) {
   list_.clear();
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    list_.push_back({logits[i], static_cast<std::int32_t>(i), 0.0F});
+  for (std::size_t word = 0; word < allowed.size(); ++word) {
+    for (std::uint32_t bits = allowed[word]; bits != 0; bits &= bits - 1) {
+      const std::size_t token = word * 32 + static_cast<std::size_t>(std::countr_zero(bits));
+      if (token < logits.size()) list_.push_back({logits[token], static_cast<std::int32_t>(token), 0.0F});
+    }
   }
-  whole_ = true;
+  whole_ = allowed.empty();
+  if (whole_) {
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      list_.push_back({logits[i], static_cast<std::int32_t>(i), 0.0F});
+    }
+  }
   sorted_ = 0;
   largest_.reset();
 }

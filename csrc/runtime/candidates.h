@@ -23,8 +23,9 @@ inline bool precedes(const Candidate& a, const Candidate& b) {
 // The tokens that may yet be drawn: what samplers change, and drop from. Never empty once gathered; keeps its memory.
 class Candidates {
  public:
-  // Every token of the vocabulary. Each logit is finite or minus infinity.
-  void gather(std::span<const float> logits);
+  // Every token of the vocabulary, or those `allowed`, a bit each from the lowest of the first word on, of which at
+  // least one is set; an empty span allows all. Each logit is finite or minus infinity.
+  void gather(std::span<const float> logits, std::span<const std::uint32_t> allowed = {});
 
   std::span<const Candidate> list() const { return list_; }
   float largest();

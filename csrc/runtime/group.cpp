@@ -45,7 +45,7 @@ bool Group::holds_prompt(std::vector<Member>::const_iterator member) const {
 
 void Group::add(std::unique_ptr<Sequence> sequence) {
   if (sequence->options().prefix_cache) {
-    sequence->begin_with(prefix_cache_.find(settings_.model, sequence->options().kv_type, sequence->prompt_but_last()));
+    sequence->begin_with(prefix_cache_.find(settings_.model, sequence->cache().format(), sequence->prompt_but_last()));
   }
   Member& member = sequences_.emplace_back();
   if (sequence->options().op_times) member.operation_ns.emplace();
@@ -238,8 +238,21 @@ void Group::announce_start(Member& member, EventBuffer& events) {
 }
 
 void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) {
+  try {
+    add_token(member, logit_row, events);
+  } catch (const GrammarError& failure) {
+    end(member, StopReason::Error, std::string("the grammar cannot be followed: ") + failure.what());
+  }
+}
+
+void Group::add_token(Member& member, std::size_t logit_row, EventBuffer& events) {
   charge(Operation::Other);
   Sequence& sequence = *member.sequence;
+  const bool constrained = sequence.options().grammar != nullptr;
+  if (constrained) {
+    sequence.constrain();
+    charge(Operation::Grammar);
+  }
   const std::span<const float> logits = pass_.logits(logit_row);
   const std::int32_t largest = pass_.best_token(logit_row);
   const std::int32_t token = sequence.draw(logits, largest, pass_.digest(logit_row), sampler_);
@@ -251,6 +264,10 @@ void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) 
   if (!std::isfinite(logits[static_cast<std::size_t>(token)]) || (likeliest && !logprobs)) {
     end(member, StopReason::Error, "the model's logits are not finite numbers: its weights are damaged");
     return;
+  }
+  if (constrained) {
+    sequence.follow_grammar();
+    charge(Operation::Grammar);
   }
   const Sequence::Step step = sequence.read();
   charge(Operation::Detokenize);

@@ -107,7 +107,9 @@ class Group {
   void announce_start(Member& member, EventBuffer& events);
   // Behind the prompt, lets the other choices of a request part from the first: adds them to the sequences.
   void part(std::size_t member);
+  // Ends a member whose grammar cannot be followed.
   void advance(Member& member, std::size_t logit_row, EventBuffer& events);
+  void add_token(Member& member, std::size_t logit_row, EventBuffer& events);
   void end(Member& member, StopReason reason, std::string error);
   void keep_prefix(Sequence& sequence);
   // Lets another choice of the request, if there is any, stand for what this one took.

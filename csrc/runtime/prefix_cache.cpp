@@ -11,7 +11,7 @@ using kernels::kKeyBlock;
 
 struct PrefixCache::Tree {
   std::weak_ptr<const model::Model> model;
-  kernels::KvType type;
+  model::KvFormat format;
   Children roots;
 };
 
@@ -69,16 +69,16 @@ PrefixCache::PrefixCache(std::size_t max_bytes) : max_bytes_(max_bytes) {}
 
 PrefixCache::~PrefixCache() { clear(); }
 
-PrefixCache::Prefix PrefixCache::find(const std::shared_ptr<const model::Model>& model, kernels::KvType type,
+PrefixCache::Prefix PrefixCache::find(const std::shared_ptr<const model::Model>& model, const model::KvFormat& format,
                                       std::span<const std::int32_t> tokens) {
-  return walk(tree_of(model, type), tokens);
+  return walk(tree_of(model, format), tokens);
 }
 
 void PrefixCache::keep(const std::shared_ptr<const model::Model>& model, std::span<const std::int32_t> tokens,
                        const model::KvCache& cache, const Prefix& begun) noexcept {
   if (begun.era_ != era_) return;
   try {
-    Tree& tree = tree_of(model, cache.type());
+    Tree& tree = tree_of(model, cache.format());
     Prefix path = walk(tree, tokens);  // nothing on it makes room for what follows
     for (std::size_t i = path.nodes_.size(); i < tokens.size() / kKeyBlock; ++i) {
       if (!make_room(cache.block(i)->size())) break;
@@ -119,13 +119,14 @@ void PrefixCache::drop_unused_models() {
   trees_.remove_if([](const Tree& tree) { return tree.model.expired(); });
 }
 
-PrefixCache::Tree& PrefixCache::tree_of(const std::shared_ptr<const model::Model>& model, kernels::KvType type) {
+PrefixCache::Tree& PrefixCache::tree_of(const std::shared_ptr<const model::Model>& model,
+                                        const model::KvFormat& format) {
   const auto found = std::ranges::find_if(trees_, [&](const Tree& tree) {
     // By owner: a new model may lie where an old one lay.
-    return tree.type == type && !tree.model.owner_before(model) && !model.owner_before(tree.model);
+    return tree.format == format && !tree.model.owner_before(model) && !model.owner_before(tree.model);
   });
   if (found != trees_.end()) return *found;
-  trees_.push_back({.model = model, .type = type, .roots = {}});
+  trees_.push_back({.model = model, .format = format, .roots = {}});
   return trees_.back();
 }
 

@@ -21,8 +21,8 @@ struct PrefixCacheUsage {
 };
 
 // Keys and values of sequences that have ended, for later ones that begin with the same tokens: a tree of blocks for
-// each model and KV cache type, in which the way to a block is the tokens of it and of all before it. Blocks are found
-// by comparing tokens. Used by the run loop's thread alone; outlives every Prefix.
+// each model and KV cache format, in which the way to a block is the tokens of it and of all before it. Blocks are
+// found by comparing tokens. Used by the run loop's thread alone; outlives every Prefix.
 class PrefixCache {
   struct Node;
   struct Tree;
@@ -56,7 +56,7 @@ class PrefixCache {
   PrefixCache& operator=(const PrefixCache&) = delete;
 
   // The longest run of whole blocks that `tokens` begin with. Throws std::bad_alloc.
-  Prefix find(const std::shared_ptr<const model::Model>& model, kernels::KvType type,
+  Prefix find(const std::shared_ptr<const model::Model>& model, const model::KvFormat& format,
               std::span<const std::int32_t> tokens);
   // Takes a share in the whole blocks of a sequence that is about to end: `tokens` are those whose keys and values are
   // in `cache`, `begun` is what was found when it began. Blocks used longest ago make room for them; what finds no
@@ -76,7 +76,7 @@ class PrefixCache {
   using BlockTokens = std::array<std::int32_t, kernels::kKeyBlock>;
   using Children = std::map<BlockTokens, NodePointer>;
 
-  Tree& tree_of(const std::shared_ptr<const model::Model>& model, kernels::KvType type);
+  Tree& tree_of(const std::shared_ptr<const model::Model>& model, const model::KvFormat& format);
   // Goes as far as there are blocks, and makes them the ones used last.
   Prefix walk(Tree& tree, std::span<const std::int32_t> tokens);
   bool make_room(std::size_t bytes);

@@ -17,9 +17,10 @@ void set_temperature(Candidates& candidates, float temperature) {
 
 }  // namespace
 
-std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std::int32_t> history,
-                             std::uint64_t position, const SamplingOptions& options, Mirostat& mirostat) {
-  candidates_.gather(logits);
+std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std::uint32_t> allowed,
+                             std::span<const std::int32_t> history, std::uint64_t position,
+                             const SamplingOptions& options, Mirostat& mirostat) {
+  candidates_.gather(logits, allowed);
   for (const SamplerKind kind : options.order) {
     if (options.active(kind)) apply(kind, history, position, options, mirostat);
   }

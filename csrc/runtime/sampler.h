@@ -13,10 +13,12 @@ namespace engine::runtime {
 // Keeps scratch memory between calls; what it draws depends on its arguments alone.
 class Sampler {
  public:
-  // `history` is the sequence so far, `position` that of the token to be drawn, `mirostat` the sequence's own. Every
-  // logit is finite or minus infinity.
-  std::int32_t sample(std::span<const float> logits, std::span<const std::int32_t> history, std::uint64_t position,
-                      const SamplingOptions& options, Mirostat& mirostat);
+  // `allowed` has a bit for each token that may be drawn, as for is_allowed(), and is empty where all may. `history` is
+  // the sequence so far, `position` that of the token to be drawn, `mirostat` the sequence's own. Every logit is finite
+  // or minus infinity.
+  std::int32_t sample(std::span<const float> logits, std::span<const std::uint32_t> allowed,
+                      std::span<const std::int32_t> history, std::uint64_t position, const SamplingOptions& options,
+                      Mirostat& mirostat);
 
  private:
   void apply(SamplerKind kind, std::span<const std::int32_t> history, std::uint64_t position,

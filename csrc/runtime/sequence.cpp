@@ -1,6 +1,7 @@
 #include "runtime/sequence.h"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 namespace engine::runtime {
@@ -32,7 +33,7 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
       vocabulary_(std::move(vocabulary)),
       prompt_size_(prompt.size()),
       tokens_(std::move(prompt)),
-      cache_(shape, options_.kv_type),
+      cache_(shape, options_.kv_type, options_.context_length),
       stops_(options_.stop_strings),
       mirostat_(options_.sampling) {
   if (tokens_.empty()) throw std::invalid_argument("the prompt has no tokens");
@@ -43,6 +44,7 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
     }
   }
   check(options_.sampling, shape.vocabulary);
+  if (options_.grammar) matcher_.emplace(options_.grammar);
 }
 
 void Sequence::begin_with(PrefixCache::Prefix prefix) {
@@ -64,21 +66,36 @@ std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
   return {begin, begin + static_cast<std::ptrdiff_t>(count)};
 }
 
+void Sequence::constrain() {
+  if (matcher_) matcher_->find_allowed();
+}
+
 std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest,
                             Sampler& sampler) {
   digest_.fold(logits_digest);
   const SamplingOptions& sampling = options_.sampling;
+  bool takes_largest = sampling.takes_largest();
+  std::span<const std::uint32_t> allowed;
+  // Logits that are no numbers must stay what they are: whoever drew from them finds out.
+  if (matcher_ && std::isfinite(logits[static_cast<std::size_t>(largest)])) {
+    allowed = matcher_->allowed();
+    takes_largest = takes_largest && is_allowed(allowed, largest);
+  }
   const std::int32_t token =
-      sampling.takes_largest() ? largest : sampler.sample(logits, tokens_, tokens_.size(), sampling, mirostat_);
+      takes_largest ? largest : sampler.sample(logits, allowed, tokens_, tokens_.size(), sampling, mirostat_);
   tokens_.push_back(token);
   return token;
+}
+
+void Sequence::follow_grammar() {
+  if (matcher_ && !is_end(tokens_.back())) matcher_->accept(tokens_.back());
 }
 
 Sequence::Step Sequence::read() {
   const std::int32_t token = tokens_.back();
   StopReason stop = stop_after(token);
   std::string text;
-  if (stop != StopReason::EndOfSequence) {
+  if (!is_end(token)) {
     const bool printable = static_cast<std::size_t>(token) < vocabulary_->size();
     text = stops_.append(utf8_.append(printable ? std::string_view(vocabulary_->piece(token)) : ""));
     if (stops_.matched()) stop = StopReason::StopString;
@@ -87,8 +104,12 @@ Sequence::Step Sequence::read() {
   return {std::move(text), stop};
 }
 
+bool Sequence::is_end(std::int32_t token) const {
+  return std::ranges::find(options_.end_tokens, token) != options_.end_tokens.end();
+}
+
 StopReason Sequence::stop_after(std::int32_t token) const {
-  if (std::ranges::find(options_.end_tokens, token) != options_.end_tokens.end()) return StopReason::EndOfSequence;
+  if (is_end(token) || (matcher_ && matcher_->finished())) return StopReason::EndOfSequence;
   if (tokens_.size() - prompt_size_ >= options_.max_tokens) return StopReason::MaxTokens;
   if (tokens_.size() >= options_.context_length) return StopReason::ContextFull;
   return StopReason::None;

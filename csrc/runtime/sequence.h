@@ -10,6 +10,7 @@
 
 #include "base/digest.h"
 #include "model/kv_cache.h"
+#include "runtime/grammar.h"
 #include "runtime/prefix_cache.h"
 #include "runtime/sampler.h"
 #include "runtime/stop_matcher.h"
@@ -27,7 +28,8 @@ struct SequenceOptions {
   std::size_t max_tokens = 0;
   kernels::KvType kv_type = kernels::KvType::F16;
   SamplingOptions sampling;
-  std::optional<std::size_t> logprobs;  // tell log probabilities: of the token drawn and so many of the likeliest
+  std::optional<std::size_t> logprobs;     // tell log probabilities: of the token drawn and so many of the likeliest
+  std::shared_ptr<const Grammar> grammar;  // that the text must follow; nullptr where any will do
   std::vector<std::int32_t> end_tokens;
   std::vector<std::string> stop_strings;
   std::int64_t flush_ns = 0;
@@ -73,8 +75,12 @@ class Sequence {
   std::vector<std::int32_t> next_tokens(std::size_t count) const;
   void mark_computed(std::size_t count) { computed_ += count; }
 
+  // With a grammar, before each draw: finds which tokens it allows next. Throws GrammarError.
+  void constrain();
   // Draws the next token from the logits of the last one. `largest` is the token of the largest logit.
   std::int32_t draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest, Sampler& sampler);
+  // With a grammar, after each draw: goes on in it behind the token. Throws GrammarError.
+  void follow_grammar();
   // What the token last drawn brought.
   struct Step {
     std::string text;  // text that has become certain
@@ -88,6 +94,7 @@ class Sequence {
 
  private:
   Sequence(const Sequence&) = default;
+  bool is_end(std::int32_t token) const;
   StopReason stop_after(std::int32_t token) const;
 
   std::uint64_t id_;
@@ -101,6 +108,7 @@ class Sequence {
   model::KvCache cache_;
   Utf8Stream utf8_;
   StopMatcher stops_;
+  std::optional<GrammarMatcher> matcher_;  // where there is a grammar
   Digest digest_;
   Mirostat mirostat_;
 };

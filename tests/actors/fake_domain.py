@@ -64,6 +64,7 @@ def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> Exec
         sampling=PlanSampling(**dict(execution.sampling), dry_breaker_token_ids=()),
         logprobs=int(execution.logprobs) if execution.logprobs is not None else None,
         n=execution.n,
+        grammar=None,
         limits=execution.limits,
         stop=PlanStop(eos_token_ids=(2,)),
         energy_source=energy_source,

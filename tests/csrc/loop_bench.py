@@ -101,6 +101,7 @@ class LoopBench:
         prefix_cache: bool = False,
         op_times: bool = False,
         vocabulary: _core.Vocabulary | None = None,
+        grammar: _core.Grammar | None = None,
         **sampling: Any,
     ) -> None:
         self.loop.submit(
@@ -109,7 +110,7 @@ class LoopBench:
             sampling=_core.SamplingOptions(order=SAMPLERS, seed=seed, **sampling), logprobs=logprobs, choices=choices,
             eos_token_ids=eos, stop_strings=stops, vocabulary=vocabulary or self.vocabulary, flush_ms=flush_ms,
             prefill_rank=prefill_rank, prefill_share=prefill_share, prefill_beside_decode=prefill_beside_decode,
-            prefix_cache=prefix_cache, op_times=op_times,
+            prefix_cache=prefix_cache, op_times=op_times, grammar=grammar,
         )  # fmt: skip
         for choice in range(choices):
             self.choices[sequence_id, choice] = Story()

@@ -37,6 +37,7 @@ def make_plan() -> ExecutionPlan:
         sampling=PlanSampling(dry_breaker_token_ids=()),
         logprobs=None,
         n=1,
+        grammar=None,
         limits=Limits(),
         stop=PlanStop(eos_token_ids=(0,)),
         energy_source="none",

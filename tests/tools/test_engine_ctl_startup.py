@@ -11,7 +11,7 @@ import pytest
 from engine_ctl.main import COMMANDS
 from tests.tools.command_line import engine_ctl
 
-HEAVY = ("anyio", "huggingface_hub", "msgpack", "numpy", "pydantic", "rich", "tokenizers", "trio")
+HEAVY = ("anyio", "huggingface_hub", "llguidance", "msgpack", "numpy", "pydantic", "rich", "tokenizers", "trio")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

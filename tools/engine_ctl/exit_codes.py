@@ -14,6 +14,11 @@ EXIT_CODES: dict[str, int] = {
     "invalid_plan": 3,
     "invalid_template": 3,
     "prompt_too_long": 3,
+    "invalid_grammar": 3,
+    "grammar_too_large": 3,
+    "grammar_too_deep": 3,
+    "grammar_too_complex": 3,
+    "grammar_timeout": 3,
     "unknown_cache_entry": 3,
     "cache_entry_in_use": 3,
     "model_in_use": 3,
@@ -39,6 +44,7 @@ EXIT_CODES: dict[str, int] = {
     "cache_full": 6,
     "cache_unavailable": 6,
     "disk_full": 6,
+    "grammar_unavailable": 6,
     "out_of_memory_budget": 6,
     "record_store_unavailable": 6,
     "record_store_unusable": 6,
@@ -70,13 +76,14 @@ Exit codes:
   2    wrong usage
   3    request refused: invalid_request, invalid_plan, invalid_template, prompt_too_long,
        unknown_execution, unknown_cache_entry, cache_entry_in_use, model_in_use,
-       unsupported_backend, unsupported_quantization, incomparable_executions, record_unreadable
+       unsupported_backend, unsupported_quantization, incomparable_executions, record_unreadable, invalid_grammar,
+       grammar_too_large, grammar_too_deep, grammar_too_complex, grammar_timeout
   4    model: unknown_model, ambiguous_model, invalid_model, unsupported_model, download_failed
   5    engine unreachable or protocol broken: engine_unreachable, bad_frame, frame_too_large,
        unknown_message, unsupported_protocol
   6    engine unavailable: overloaded, shutting_down, slow_consumer, backend_unavailable,
        out_of_memory_budget, disk_full, cache_full, cache_unavailable, record_store_unavailable,
-       record_store_unusable
+       record_store_unusable, grammar_unavailable
   7    energy_unavailable
   8    executions: what was compared is not the same, or the chain of records is broken
   130  interrupted or cancelled

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from engine_ctl.grammar_options import GRAMMAR_FLAGS, chosen_grammar
 from engine_ctl.options import model_option
 from engine_ctl.sampling_options import SAMPLING_FLAGS, sampling_content
 from engine_ctl.text_source import STDIN, read_text
@@ -74,6 +75,7 @@ _FLAGS = (
     click.option("--logprobs", type=int, help="Record log probabilities, and those of so many likely tokens."),
     click.option("-n", "--choices", "n", type=int, help="How many answers to draw.  [default: 1]"),
     click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times."),
+    *GRAMMAR_FLAGS,
     click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]"),
     click.option(
         "--policy",
@@ -138,6 +140,8 @@ def _request(flags: Content) -> Content:
         execution["sampling"] = sampling
     if limits := {name: flags[name] for name in _LIMITS if flags[name] is not None}:
         execution["limits"] = limits
+    if grammar := chosen_grammar(flags):
+        execution["grammar"] = grammar
     if flags["stop"]:
         execution["stop"] = {"strings": tuple(flags["stop"])}
     request: Content = {"model": flags["model"]}

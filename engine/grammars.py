@@ -1,0 +1,110 @@
+"""Grammars compiled for one vocabulary, by a library that is loaded when the first is asked for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from engine import _core
+from protocol.errors import GrammarTimeout, GrammarTooComplex, GrammarUnavailable, InternalError, InvalidGrammar
+from protocol.grammar import PlanGrammar
+
+COMPILE_MS: Final = 2000
+"""How long a request waits for its grammar."""
+_PACKAGE: Final = "llguidance"
+_KEPT: Final = 16
+_REASON_CHARACTERS: Final = 400
+_LIMIT_WORDS: Final = ("too big (limit", "schema too large", "increase limits.", "parser error: ", "lexer error: ")
+"""How the library words that a grammar exceeds what it may take."""
+
+
+class Grammars:
+    """Thread-safe. Those used last are kept."""
+
+    def __init__(
+        self, vocabulary: _core.Vocabulary, eos_token_ids: Sequence[int], compile_ms: int = COMPILE_MS
+    ) -> None:
+        """``eos_token_ids`` are what a grammar allows where an answer may end."""
+        self._vocabulary = vocabulary
+        self._eos_token_ids = tuple(eos_token_ids)
+        self._compile_ms = compile_ms
+        self._lock = Lock()  # of what is compiled; never held for long
+        self._reading = Lock()
+        self._tokens: _core.GrammarVocabulary | None = None
+        self._compiled: OrderedDict[tuple[str, str], _core.Grammar] = OrderedDict()
+
+    def find(self, grammar: PlanGrammar) -> _core.Grammar | None:
+        """If it is compiled already."""
+        with self._lock:
+            key = (grammar.language, grammar.text)
+            if key in self._compiled:
+                self._compiled.move_to_end(key)
+            return self._compiled.get(key)
+
+    def compile(self, grammar: PlanGrammar) -> _core.Grammar:
+        """Blocking, for ``compile_ms`` at most once the vocabulary has been read.
+
+        Raises:
+            InvalidGrammar: it is ill-formed, asks for what the library lacks, or allows nothing.
+            GrammarTooComplex: beyond the library's limits of size and work.
+            GrammarTimeout: beyond the time.
+            GrammarUnavailable: the library is not there, or not the version needed.
+        """
+        compiled = self.find(grammar)
+        if compiled is not None:
+            return compiled
+        try:
+            compiled = _core.Grammar(
+                self._read_vocabulary(), grammar.language, grammar.text, patience_ms=self._compile_ms
+            )
+        except _core.GrammarError as error:
+            raise _refusal(grammar, str(error)) from error
+        except _core.GrammarTimeoutError as error:
+            raise GrammarTimeout(
+                f"the grammar was not compiled within {self._compile_ms} ms: {error}", maximum_ms=self._compile_ms
+            ) from error
+        with self._lock:
+            self._compiled[grammar.language, grammar.text] = compiled
+            while len(self._compiled) > _KEPT:
+                self._compiled.popitem(last=False)
+        return compiled
+
+    def _read_vocabulary(self) -> _core.GrammarVocabulary:
+        library = require_library()
+        with self._reading:
+            if self._tokens is None:
+                try:
+                    self._tokens = _core.GrammarVocabulary(library, self._vocabulary, self._eos_token_ids)
+                except _core.GrammarError as error:
+                    raise InternalError(f"the grammar library refuses the vocabulary: {error}") from error
+            return self._tokens
+
+
+@cache
+def require_library() -> _core.GrammarLibrary:
+    """The library. Raises GrammarUnavailable: it is not there, or not the version needed."""
+    spec = find_spec(_PACKAGE)  # does not import it
+    folders = () if spec is None else spec.submodule_search_locations or ()
+    files = [path for folder in folders for path in sorted(Path(folder).glob("_lib*.so"))]
+    if not files:
+        raise _unavailable(f"{_PACKAGE} is not installed")
+    try:
+        return _core.GrammarLibrary(str(files[0]))
+    except _core.GrammarLibraryError as error:
+        raise _unavailable(str(error)) from error
+
+
+def _unavailable(reason: str) -> GrammarUnavailable:
+    remedy = f"pip install {_PACKAGE}=={_core.GRAMMAR_LIBRARY_VERSION}"
+    return GrammarUnavailable(f"grammars cannot be used here: {reason}; run: {remedy}", reason=reason, remedy=remedy)
+
+
+def _refusal(grammar: PlanGrammar, told: str) -> InvalidGrammar | GrammarTooComplex:
+    reason = told if len(told) <= _REASON_CHARACTERS else told[:_REASON_CHARACTERS] + " …"
+    kind = GrammarTooComplex if any(words in told.lower() for words in _LIMIT_WORDS) else InvalidGrammar
+    return kind(f"the grammar cannot be used: {reason}", field="execution.grammar", kind=grammar.kind, reason=reason)

@@ -22,11 +22,6 @@ def bench() -> Iterator[LoopBench]:
         yield bench
 
 
-@pytest.fixture
-def model() -> _core.Model:
-    return tiny_model()
-
-
 def choose(
     bench: LoopBench, model: _core.Model, prompt: Sequence[int], choices: int, sequence_id: int = 1, **options: Any
 ) -> list[Story]:

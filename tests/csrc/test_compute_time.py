@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +10,7 @@ from engine import _core
 from protocol.metrics import OperationTimes
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_prompt, tiny_vocabulary
+from tests.csrc.tiny_models import tiny_model, tiny_prompt
 
 FOREVER = 1_000_000
 ALWAYS = {"embedding", "norm", "quantize_input", "matmul", "rope", "kv_store", "attention", "activation"} | {
@@ -23,12 +21,6 @@ ALWAYS = {"embedding", "norm", "quantize_input", "matmul", "rope", "kv_store", "
     "other",
 }
 """Operations that take time in every step, on one thread too."""
-
-
-@pytest.fixture
-def bench() -> Iterator[LoopBench]:
-    with LoopBench(tiny_vocabulary()) as bench:
-        yield bench
 
 
 def busy_ns(bench: LoopBench) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -50,17 +50,6 @@ def matcher(source: str, language: str = "regex", end_tokens: tuple[int, ...] = 
 
 def pieces() -> list[str]:
     return [tiny_vocabulary().piece(token).decode("latin-1") for token in range(len(tiny_vocabulary()))]
-
-
-@pytest.fixture
-def bench() -> Iterator[LoopBench]:
-    with LoopBench(tiny_vocabulary()) as bench:
-        yield bench
-
-
-@pytest.fixture
-def model() -> _core.Model:
-    return tiny_model()
 
 
 # --- which tokens may come next --------------------------------------------------------------------------------------

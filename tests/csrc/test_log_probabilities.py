@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_prompt, tiny_vocabulary
-
-
-@pytest.fixture
-def bench() -> Iterator[LoopBench]:
-    with LoopBench(tiny_vocabulary()) as bench:
-        yield bench
+from tests.csrc.tiny_models import tiny_model, tiny_prompt
 
 
 @pytest.mark.parametrize("table", ["reference", "cpu_avx2"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,6 @@ import pytest
 from engine import _core
 from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
-
-
-@pytest.fixture
-def bench() -> Iterator[LoopBench]:
-    with LoopBench(tiny_vocabulary()) as bench:
-        yield bench
-
-
-@pytest.fixture
-def model() -> _core.Model:
-    return tiny_model()
-
 
 # --- events ----------------------------------------------------------------------------------------------------------
 

@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-
-import pytest
 
 from engine import _core
 from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench
-from tests.csrc.tiny_models import slow_model, tiny_model, tiny_prompt, tiny_vocabulary
-
-
-@pytest.fixture
-def bench() -> Iterator[LoopBench]:
-    with LoopBench(tiny_vocabulary()) as bench:
-        yield bench
-
-
-@pytest.fixture
-def model() -> _core.Model:
-    return tiny_model()
-
+from tests.csrc.tiny_models import slow_model, tiny_prompt, tiny_vocabulary
 
 # --- one sequence ---------------------------------------------------------------------------------------------------
 

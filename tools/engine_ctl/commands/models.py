@@ -129,11 +129,12 @@ def lines(description: ModelDescription, tensors: bool) -> list[str]:
     for tensor in description.tensors:
         by_type[tensor.type] = by_type.get(tensor.type, 0) + 1
     counted = ", ".join(f"{count} {kind}" for kind, count in sorted(by_type.items()))
+    in_files = f" in {description.files} files" if description.files > 1 else ""
     width = max((len(tensor.name) for tensor in description.tensors), default=0)
     return [
         f"{description.name}: {description.path}",
         f"GGUF v{description.gguf_version}, {description.architecture}, {description.parameters_total:,} parameters, "
-        f"{description.size_bytes / 10**6:,.1f} MB",
+        f"{description.size_bytes / 10**6:,.1f} MB{in_files}",
         *(f"  {key} = {_clipped(value)}" for key, value in description.metadata.items()),
         f"tensors: {len(description.tensors)} ({counted or 'none'})",
         *(f"  {each.name:{width}}  {each.type:5} {list(each.shape)}" for each in description.tensors if tensors),

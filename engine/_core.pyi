@@ -443,8 +443,9 @@ class SamplingRun:
 def architectures() -> list[str]:
     """Values of general.architecture that Model.load takes."""
 
-def weights_bytes(file: GgufFile, kernel_table: str, types: Mapping[str, str] | None = None) -> int:
-    """Memory that the weights will take once loaded; ``types`` are other ones than the file's, by tensor.
+def weights_size(file: GgufFile, kernel_table: str, types: Mapping[str, str] | None = None) -> tuple[int, int]:
+    """Memory that the weights will take once loaded, and how much of it is read for a token that is generated alone:
+    of the experts those that it uses. ``types`` are other ones than the file's, by tensor.
 
     Raises ValueError (unknown table or type).
     """

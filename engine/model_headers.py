@@ -89,7 +89,7 @@ class ModelHeaders:
         vocabulary = artifact.gguf.array_info("tokenizer.ggml.tokens")
         if vocabulary is None:
             raise UnsupportedModel(f"{artifact.name} holds no vocabulary", model=artifact.name)
-        weights_bytes = _core.weights_bytes(artifact.gguf, self._backend)
+        weights_bytes = _core.weights_size(artifact.gguf, self._backend)[0]
         kv_bytes = artifact.kv_bytes_per_token["f16"] * min(_CONTEXT_TOKENS, artifact.context_length)
         buffers = default_activation_bytes(artifact.activation_row_bytes, vocabulary[1] * _LOGIT_BYTES)
         return {

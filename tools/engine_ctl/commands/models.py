@@ -75,7 +75,7 @@ def pull(name: str, socket: Path | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def rm(ctx: click.Context, model: str, yes: bool, dry_run: bool, socket: Path | None, as_json: bool) -> None:
-    """Remove a model's files, or what has arrived of one; none that is loaded or that an execution needs."""
+    """Remove a model's files, or what has arrived of one; none that an execution needs."""
     from engine_ctl.connection import connect_or_embed
 
     if as_json and not (yes or dry_run):

@@ -4,12 +4,12 @@
 #   make test, lint    what .ci/run runs                make format        rewrite the sources' layout
 #   make test-models   tests that need gigabytes        make bench, peers  measured claims
 #   make schemas       publish the JSON Schemas
-#   make sanitize      the core under sanitizers
+#   make sanitize      the core under sanitizers        make fuzz          damaged input for every parser, ten minutes
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: setup develop run test test-models lint schemas format bench bench-peers sanitize peers clean
+.PHONY: setup develop run test test-models lint schemas format bench bench-peers sanitize fuzz peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -90,6 +90,11 @@ bench-peers: develop peers
 sanitize: develop
 	tools/sanitize.sh address,undefined
 	tools/sanitize.sh thread
+
+# Seconds for each parser, and the seed: ENGINE_FUZZ_SECONDS, ENGINE_FUZZ_SEED. In the sanitizers' tree:
+#   ENGINE_FUZZ_SECONDS=90 tools/sanitize.sh address,undefined -s tests/fuzz
+fuzz: develop
+	ENGINE_FUZZ_SECONDS="$${ENGINE_FUZZ_SECONDS:-85}" $(BIN)/python -m pytest -q -s tests/fuzz
 
 peers: setup
 	tools/peers.sh

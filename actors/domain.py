@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import assert_never
 
@@ -122,9 +122,9 @@ class EngineDomain:
     def pull(self, request: PullModel) -> Operation[EngineMessage]:
         return ModelPull(request, self._registry, self._best_backend)
 
-    def remove_model(self, request: RemoveModel, in_use: frozenset[str]) -> ModelRemoved:
+    def remove_model(self, request: RemoveModel, executions: Mapping[str, Collection[str]]) -> ModelRemoved:
         with self._typed_cache_errors():
-            removal = ModelRemoval(request.model, self._registry, self._cache, self.backend.has_loaded, in_use)
+            removal = ModelRemoval(request.model, self._registry, self._cache, self.backend, executions)
         if not request.dry_run:
             removal.carry_out()
         return ModelRemoved(

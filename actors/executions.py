@@ -29,10 +29,12 @@ class Executions:
     def remove(self, execution: Execution) -> None:
         del self._by_id[execution.execution_id]
 
-    @property
-    def model_paths(self) -> frozenset[str]:
-        """Of the models that they need."""
-        return frozenset(execution.plan.model_ref.path for execution in self)
+    def by_model(self) -> dict[str, list[str]]:
+        """Which need a model, by its path."""
+        found: dict[str, list[str]] = {}
+        for execution in self:
+            found.setdefault(execution.plan.model_ref.path, []).append(execution.execution_id)
+        return found
 
     def disturb(self) -> None:
         """Something of this engine that is no execution keeps the machine busy beside what runs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -76,8 +76,8 @@ class Domain(Protocol):
     def pull(self, request: PullModel) -> Operation[EngineMessage]:
         """As :meth:`operation`, but that its end may wait for the network."""
 
-    def remove_model(self, request: RemoveModel, in_use: frozenset[str]) -> ModelRemoved:
-        """``in_use``: paths of models that executions need."""
+    def remove_model(self, request: RemoveModel, executions: Mapping[str, Collection[str]]) -> ModelRemoved:
+        """``executions``: which need a model, by its path."""
 
     def tokenize(
         self, model: str, text: str, *, add_special: bool, parse_special: bool

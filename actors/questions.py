@@ -86,7 +86,7 @@ class Questions:
                 # Its thread may wait for the network: nobody waits for the thread.
                 told = await carry_out(self._domain.pull(question), tell, self._downloads, await_end=False)
             case RemoveModel():
-                needed = self._executions.model_paths
+                needed = self._executions.by_model()
                 told = await self._in_thread(partial(self._domain.remove_model, question, needed))
             case _:
                 told = await self._in_thread(partial(answer, question, self._domain))

@@ -42,7 +42,8 @@ OWN_VOCABULARIES = (
     "deepseek-coder",
 )  # fmt: skip
 BORROWED = "llama-bpe"
-SPM = ("llama-spm", "phi-3", "baichuan")
+WITHOUT_PRE = ("gemma-4", "llama-spm", "phi-3", "baichuan")
+"""Vocabularies that are not cut into words by ``tokenizer.ggml.pre``."""
 PRE = b"tokenizer.ggml.pre"
 _UNASSIGNED = 1
 """llama.cpp's flag."""
@@ -65,7 +66,7 @@ Ids = list[list[int]]
 @dataclass(frozen=True, slots=True)
 class Family:
     name: str
-    """One of its names, which stands for all, or a vocabulary's where it is SPM."""
+    """One of its names, which stands for all, or a vocabulary's where it is cut by none."""
     vocabulary: str
     aliases: tuple[str, ...] = ()
 
@@ -99,7 +100,7 @@ def families() -> tuple[Family, ...]:
         name = next((name for name in names if name in OWN_VOCABULARIES), names[0])
         vocabulary = name if name in OWN_VOCABULARIES else BORROWED
         found.append(Family(name, vocabulary, tuple(alias for alias in names if alias != name)))
-    return (*found, *(Family(name, name) for name in SPM))
+    return (*found, *(Family(name, name) for name in WITHOUT_PRE))
 
 
 def vocabulary_file(name: str) -> Path:
@@ -130,7 +131,7 @@ def family_file(family: Family, pre: str, folder: Path) -> Path:
     """The family's vocabulary, written to ``folder`` with that ``pre``."""
     source = vocabulary_file(family.vocabulary).read_bytes()
     path = folder / f"{family.name}-{pre}.gguf"
-    path.write_bytes(source if family.name in SPM else with_pre(source, pre))
+    path.write_bytes(source if family.name in WITHOUT_PRE else with_pre(source, pre))
     return path
 
 

@@ -64,7 +64,10 @@ class GgufFile:
 
 @final
 class Vocabulary:
-    """The bytes of each token. Raises GgufError, UnsupportedModelError (tokenizer.ggml.model is not llama or gpt2)."""
+    """The bytes of each token.
+
+    Raises GgufError, UnsupportedModelError (tokenizer.ggml.model is not llama, gpt2 or gemma4).
+    """
 
     def __init__(self, file: GgufFile) -> None: ...
     def __len__(self) -> int: ...
@@ -75,9 +78,11 @@ class Vocabulary:
 
 @final
 class BytePairs:
-    """Byte-level BPE, immutable. Raises GgufError: tokens or merges are missing or contradict each other."""
+    """BPE, immutable. Raises GgufError: tokens or merges are missing or contradict each other."""
 
-    def __init__(self, file: GgufFile) -> None: ...
+    def __init__(self, file: GgufFile, characters: bool = False) -> None:
+        """``characters``: tokens spell characters as they are, and ``<0x00>`` the bytes of those that have none. Else
+        they spell bytes in GPT-2's alphabet."""
     def encode(self, words: Sequence[str], whole_words: bool) -> list[int]:
         """The ids of words one after another; a byte without token is left out. ``whole_words``: a word that is a token
         is taken, whatever merges would make of it."""
@@ -438,8 +443,9 @@ class SamplingRun:
 def architectures() -> list[str]:
     """Values of general.architecture that Model.load takes."""
 
-def weights_bytes(file: GgufFile, kernel_table: str, types: Mapping[str, str] | None = None) -> int:
-    """Memory that the weights will take once loaded; ``types`` are other ones than the file's, by tensor.
+def weights_size(file: GgufFile, kernel_table: str, types: Mapping[str, str] | None = None) -> tuple[int, int]:
+    """Memory that the weights will take once loaded, and how much of it is read for a token that is generated alone:
+    of the experts those that it uses. ``types`` are other ones than the file's, by tensor.
 
     Raises ValueError (unknown table or type).
     """

@@ -36,6 +36,8 @@ class ModelFacts:
     """Trained."""
     weights_bytes: Mapping[str, int]
     """By kernel table: each packs the weights in its own way."""
+    decode_weights_bytes: Mapping[str, int]
+    """Of these, what is read for a token that is generated alone."""
     kv_bytes_per_token: Mapping[KvCacheType, int]
     """By KV cache type; those that do not fit the model's heads are left out."""
     head_dim: int
@@ -76,7 +78,7 @@ class ModelArtifact:
         self._grammars: Grammars | None = None
         self._derived_lock = Lock()
         self._derived: dict[Quantization, DerivedFile] = {}
-        self._weights_bytes: dict[Quantization, Mapping[str, int]] = {}
+        self._weights_sizes: dict[Quantization, Mapping[str, tuple[int, int]]] = {}
 
     @property
     def content_hash(self) -> str:
@@ -117,13 +119,22 @@ class ModelArtifact:
 
     def weights_bytes(self, quantization: Quantization = "native") -> Mapping[str, int]:
         """Memory of the loaded weights, by kernel table. Raises InvalidModel, UnsupportedModel."""
+        return {table: memory for table, (memory, _) in self._weights_size(quantization).items()}
+
+    def decode_weights_bytes(self, quantization: Quantization = "native") -> Mapping[str, int]:
+        """Read of them for a token that is generated alone: of a token embedding that is no head one row, of experts
+        those that a token uses. Raises InvalidModel, UnsupportedModel.
+        """
+        return {table: read for table, (_, read) in self._weights_size(quantization).items()}
+
+    def _weights_size(self, quantization: Quantization) -> Mapping[str, tuple[int, int]]:
         types = self.derived(quantization).tensor_types
         with self._derived_lock, self._shape_errors():
-            if quantization not in self._weights_bytes:
-                self._weights_bytes[quantization] = {
-                    table: _core.weights_bytes(self.gguf, table, types) for table in _core.kernel_tables()
+            if quantization not in self._weights_sizes:
+                self._weights_sizes[quantization] = {
+                    table: _core.weights_size(self.gguf, table, types) for table in _core.kernel_tables()
                 }
-            return self._weights_bytes[quantization]
+            return self._weights_sizes[quantization]
 
     def _derive(self, quantization: Quantization) -> DerivedFile:
         if quantization == "native":
@@ -229,6 +240,7 @@ class ModelArtifact:
             ),
             context_length=self.context_length,
             weights_bytes=self.weights_bytes(quantization),
+            decode_weights_bytes=self.decode_weights_bytes(quantization),
             kv_bytes_per_token=self.kv_bytes_per_token,
             head_dim=self.head_dim,
             activation_row_bytes=self.activation_row_bytes,

@@ -197,9 +197,11 @@ class CpuBackend:
     def clear_prefix_cache(self) -> None:
         self._run_loop.clear_prefixes()
 
-    def has_loaded(self, path: Path) -> bool:
-        """Whether weights of the model at ``path`` are in memory, in use or not."""
-        return self._memory.has(path)
+    def uses_weights(self, path: Path) -> bool:
+        return self._memory.uses(path)
+
+    def let_weights_go(self, path: Path) -> bool:
+        return self._memory.let_go(path)
 
     def statistics(self) -> BackendStatistics:
         statistics = self._run_loop.statistics()

@@ -50,7 +50,8 @@ def read_importance(path: Path) -> ImportanceMatrix:
     if size > MAX_FILE_BYTES:
         raise ImportanceError(f"{path} is {size} bytes long; an importance matrix has at most {MAX_FILE_BYTES}")
     content = path.read_bytes()
-    values = _read_gguf(path, content) if content.startswith(_GGUF_MAGIC) else _read_binary(path, content)
+    with np.errstate(invalid="ignore"):  # what a signalling NaN in the file makes is refused below
+        values = _read_gguf(path, content) if content.startswith(_GGUF_MAGIC) else _read_binary(path, content)
     if not values:
         raise ImportanceError(f"{path} has no entries")
     for name, array in values.items():

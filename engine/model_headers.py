@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -62,40 +63,33 @@ class ModelHeaders:
         if model.missing:
             return ModelHeader(reason=f"broken: {model.missing[0].name} is missing")
         try:
-            files = [_core.GgufFile(str(part)) for part in model.parts]
-            if files[0].get("split.tensors.count") == len(files[0].tensors()):  # it speaks for all
-                files = files[:1]
-            artifact = ModelArtifact(model.name, model.path, files[0], self._hashes)
+            artifact = ModelArtifact(model.name, model.path, _core.GgufFile(str(model.path)), self._hashes)
         except (OSError, MemoryError, _core.GgufError, _core.UnsupportedModelError) as error:
             return ModelHeader(reason=f"broken: {error}")
         except RequestRefused as error:
             return ModelHeader(reason=f"broken: {error.message}")
-        return self._described(artifact, files)
+        return self._described(artifact)
 
-    def _described(self, artifact: ModelArtifact, files: list[_core.GgufFile]) -> ModelHeader:
-        tensors = [tensor for file in files for tensor in file.tensors()]
-        types: dict[str, int] = {}
-        for tensor in tensors:
-            types[tensor.type] = types.get(tensor.type, 0) + 1
+    def _described(self, artifact: ModelArtifact) -> ModelHeader:
         licence = artifact.gguf.get("general.license")
         header = ModelHeader(
             architecture=artifact.architecture,
-            parameters=sum(_elements(tensor) for tensor in tensors),
-            tensor_types=dict(sorted(types.items())),
+            parameters=artifact.parameters_total,
+            tensor_types=dict(sorted(Counter(tensor.type for tensor in artifact.tensors).items())),
             licence=licence if isinstance(licence, str) and licence else None,
         )
         try:
-            return header.model_copy(update=self._memory_needs(artifact, files))
+            return header.model_copy(update=self._memory_needs(artifact))
         except RequestRefused as error:
             return header.model_copy(update={"reason": error.message})
 
-    def _memory_needs(self, artifact: ModelArtifact, files: list[_core.GgufFile]) -> dict[str, int]:
+    def _memory_needs(self, artifact: ModelArtifact) -> dict[str, int]:
         """Raises RequestRefused where the model cannot be run."""
         artifact.require_runnable()
         vocabulary = artifact.gguf.array_info("tokenizer.ggml.tokens")
         if vocabulary is None:
             raise UnsupportedModel(f"{artifact.name} holds no vocabulary", model=artifact.name)
-        weights_bytes = sum(_core.weights_bytes(file, self._backend) for file in files)
+        weights_bytes = _core.weights_size(artifact.gguf, self._backend)[0]
         kv_bytes = artifact.kv_bytes_per_token["f16"] * min(_CONTEXT_TOKENS, artifact.context_length)
         buffers = default_activation_bytes(artifact.activation_row_bytes, vocabulary[1] * _LOGIT_BYTES)
         return {
@@ -111,10 +105,3 @@ def _identity(model: ModelFile) -> str:
         return file_identity(*model.parts)
     except OSError:
         return ""
-
-
-def _elements(tensor: _core.TensorInfo) -> int:
-    elements = 1
-    for extent in tensor.shape:
-        elements *= extent
-    return elements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from engine.catalogue import CATALOGUE, CatalogueEntry
@@ -13,18 +14,18 @@ from protocol.descriptions import ModelHeader, ModelSummary
 
 def list_models(directory: ModelsDirectory, headers: ModelHeaders) -> tuple[ModelSummary, ...]:
     """The catalogue's, pulled or not, then others in the models directory, the hub's last. Reads headers alone."""
-    here = directory.models()
+    here, unfinished = directory.models(), directory.unfinished()
     read = headers.of(here)
     # A copy of a catalogue model may lie elsewhere below; the catalogue's own is the one it pulls.
     pulled = {model.path.name: model for model in here if model.source == "catalogue"}
     catalogue = [
         _installed(pulled[entry.file_name], read[pulled[entry.file_name].path])
         if entry.file_name in pulled
-        else _not_pulled(entry)
+        else _not_pulled(entry, unfinished)
         for entry in CATALOGUE
     ]
     others = [_installed(model, read[model.path]) for model in here if model.source != "catalogue"]
-    return (*catalogue, *others, *map(_unfinished, directory.unfinished()))
+    return (*catalogue, *others, *(_unfinished(model) for model in unfinished if model.source != "catalogue"))
 
 
 def _installed(model: ModelFile, header: ModelHeader) -> ModelSummary:
@@ -55,7 +56,8 @@ def _unfinished(model: ModelFile) -> ModelSummary:
     )
 
 
-def _not_pulled(entry: CatalogueEntry) -> ModelSummary:
+def _not_pulled(entry: CatalogueEntry, unfinished: Iterable[ModelFile]) -> ModelSummary:
+    partials = [partial for model in unfinished if model.name == entry.name for partial in model.partials]
     return ModelSummary(
         name=entry.name,
         path="",
@@ -65,7 +67,8 @@ def _not_pulled(entry: CatalogueEntry) -> ModelSummary:
         architecture=entry.architecture,
         parameters=entry.parameters,
         licence=entry.licence,
-        reason="not pulled",
+        arrived_bytes=sum(map(_size, partials)) if partials else None,
+        reason="not all of it has arrived" if partials else "not pulled",
     )
 
 

@@ -145,10 +145,27 @@ class ModelMemory:
                 del evicted
             self._loop.trim()
 
-    def has(self, path: Path) -> bool:
-        """Whether weights of the model at ``path`` are here, in use or not."""
+    def uses(self, path: Path) -> bool:
+        """Whether weights of the model at ``path`` are in use."""
         with self._lock:
-            return any(resident.model.facts.ref.path == str(path) for resident in self._residents.values())
+            return any(resident.users for resident in self._of(path))
+
+    def let_go(self, path: Path) -> bool:
+        """Evict the weights of the model at ``path``, whichever are here, all of them or none: ``False`` where some are
+        in use. May block for a step of the run loop.
+        """
+        with self._lock:
+            evicted = self._of(path)
+            if any(resident.users for resident in evicted):
+                return False
+            for resident in evicted:
+                del self._residents[resident.model.key]
+        if evicted:
+            for resident in evicted:
+                _free(resident.model)
+            del evicted, resident
+            self._loop.trim()
+        return True
 
     def contents(self) -> tuple[ResidentModel, ...]:
         """In the order they came."""
@@ -177,6 +194,9 @@ class ModelMemory:
         if resident is not None:  # not closed meanwhile
             resident.users -= 1
             resident.used = next(self._uses)
+
+    def _of(self, path: Path) -> list[_Resident]:
+        return [resident for resident in self._residents.values() if resident.model.facts.ref.path == str(path)]
 
     def _take_idle(self) -> CpuModel | None:
         idle = [resident for resident in self._residents.values() if resident.users == 0]

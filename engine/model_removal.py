@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 from engine.disk import sync_directory
 from engine.file_lock import locked_exclusively
@@ -16,6 +17,15 @@ from engine.weights_cache import CacheEntry, WeightsCache
 from protocol.errors import InvalidRequest, ModelInUse
 
 
+class WeightsInMemory(Protocol):
+    """Of every quantization of a model, by the path of its first file. Thread-safe."""
+
+    def uses_weights(self, path: Path) -> bool: ...
+
+    def let_weights_go(self, path: Path) -> bool:
+        """All that are idle, or ``False`` and none, where some are in use. May block for a step of the run loop."""
+
+
 class ModelRemoval:
     """Of one model: its files, and what has arrived of it. Blocking."""
 
@@ -24,42 +34,53 @@ class ModelRemoval:
         name: str,
         registry: ModelRegistry,
         cache: WeightsCache,
-        is_loaded: Callable[[Path], bool],
-        in_use: Container[str],
+        weights: WeightsInMemory,
+        executions: Mapping[str, Collection[str]],
     ) -> None:
-        """``in_use``: paths that executions need.
+        """``executions``: which need a model, by its path.
 
         Raises:
             UnknownModel, AmbiguousModel: the name means no model that is here, or several.
             InvalidRequest: a file outside the models directory.
-            ModelInUse: weights of it are in memory, or an execution waits for them.
+            ModelInUse: weights of it are in use, or an execution waits for them.
         """
         self._registry = registry
+        self._weights = weights
         self.model = self._find(name)
-        path = self.model.path
-        if str(path) in in_use:
+        needing = tuple(executions.get(str(self.model.path), ()))
+        if needing:
             raise ModelInUse(
-                f"an execution runs on {self.model.name} or waits to; cancel it, or wait for it", model=self.model.name
-            )
-        if is_loaded(path):
-            raise ModelInUse(
-                f"{self.model.name} is loaded (`engine-ctl status`): its weights stay in memory until others need the "
-                "room or the engine stops. Stop the engine to remove it now",
+                f"executions run on {self.model.name} or wait to: {', '.join(needing)}; cancel them, or wait for them",
                 model=self.model.name,
+                executions=list(needing),
             )
+        if weights.uses_weights(self.model.path):
+            raise self._weights_in_use()
         self.files = tuple(file for file in (*self.model.parts, *self.model.partials) if file.is_file())
         self.freed_bytes = sum(map(_freed, self.files))
         self.derived = self._derived(cache)
 
     def carry_out(self) -> None:
-        """Raises ModelInUse, where it is being fetched; OSError."""
+        """Weights of it that are idle leave memory first.
+
+        Raises:
+            ModelInUse: it is being fetched, or its weights have come into use.
+            OSError
+        """
         with ExitStack() as locks:
             if not all(locks.enter_context(locked_exclusively(partial)) for partial in self.model.partials):
                 raise ModelInUse(f"{self.model.name} is being fetched", model=self.model.name)
+            if not self._weights.let_weights_go(self.model.path):
+                raise self._weights_in_use()
             self._registry.forget(self.model.path)
             for file in self.files:  # the first part first: without it there is no model
                 file.unlink(missing_ok=True)
         self._remove_empty_directories()
+
+    def _weights_in_use(self) -> ModelInUse:
+        return ModelInUse(
+            f"the weights of {self.model.name} are in use; wait for what uses them", model=self.model.name
+        )
 
     def _find(self, name: str) -> ModelFile:
         directory = self._registry.directory

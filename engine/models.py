@@ -122,7 +122,7 @@ class ModelRegistry:
     def _pull_entry(self, entry: CatalogueEntry, watch: PullWatch) -> Path:
         path = self.directory.path / entry.file_name
         if not path.is_file() or self.hashes.of(path) != f"sha256:{entry.sha256}":
-            self.hashes.of(download_model(entry, self.directory.path, watch.tell))
+            self.hashes.of(download_model(entry, self.directory.path, watch))
         return path
 
     def _pull_from_hub(self, name: str, watch: PullWatch) -> Path:

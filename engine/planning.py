@@ -149,7 +149,7 @@ def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> Plan
         prompt_tokens=prompt_tokens,
         prefill_macs=model.macs_per_prompt_token * prompt_tokens,
         decode_macs_per_token=model.macs_per_prompt_token + model.macs_of_head,
-        decode_bytes_per_token=model.weights_bytes[plan.backend]
+        decode_bytes_per_token=model.decode_weights_bytes[plan.backend]
         + model.kv_bytes_per_token[plan.kv_cache] * plan.batch.context_length // 2,
     )
 

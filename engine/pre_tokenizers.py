@@ -60,6 +60,8 @@ class PreTokenizer:
     """A word that is a token as a whole is taken, whatever the merges would make of it."""
     add_bos: bool = False
     """Where ``tokenizer.ggml.add_bos_token`` is absent."""
+    characters: bool = False
+    """Tokens spell characters as they are, a space as ``▁``, and not bytes in GPT-2's alphabet."""
 
 
 _LLAMA3_THREE_DIGITS = (_LLAMA3 % r"\p{N}{1,3}",)
@@ -93,6 +95,9 @@ FAMILIES: dict[PreTokenizer, tuple[str, ...]] = {
     PreTokenizer(_DEEPSEEK_V3): ("deepseek-v3", "hunyuan-dense", "joyai-llm"),
 }  # fmt: skip
 """The names under which each is known; the first one stands for the family."""
+
+GEMMA4 = PreTokenizer((r"\n+",), add_bos=True, characters=True)
+"""Of ``tokenizer.ggml.model`` = ``gemma4``, whose merges reach over words. No token holds line ends and others."""
 
 PRE_TOKENIZERS: dict[str, PreTokenizer] = {
     name: pre_tokenizer for pre_tokenizer, names in FAMILIES.items() for name in names

@@ -11,7 +11,8 @@ END_TOKENS = frozenset(
     {
         "</s>", "<eos>", "<|endoftext|>", "<|end_of_text|>",  # ends of text
         "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>",  # ends of a turn or a message
-        "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<end_of_utterance>", "<\uff5cend▁of▁sentence\uff5c>",
+        "<turn|>", "<|tool_response>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<end_of_utterance>",
+        "<\uff5cend▁of▁sentence\uff5c>",
         "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]",               # a code model that goes on to another
         "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>",   # file or repository has ended this one
         "<|file_sep|>",
@@ -42,6 +43,8 @@ class SpecialTokens:
     def __init__(self, tokens: Sequence[str], types: Sequence[int], *, strip_after: bool = False) -> None:
         """``strip_after``: white space behind a token goes with it, but behind those that begin or end a text."""
         by_text = _ENDS_AND_GAPS.intersection(tokens)
+        if "<|tool_response>" in by_text:  # Gemma 4, whose vocabulary has tags of HTML
+            by_text -= {"</s>"}
         marked = {token_id for token_id, kind in enumerate(types) if kind != NORMAL}
         control: dict[str, int] = {token: tokens.index(token) for token in by_text}
         user_defined: dict[str, int] = {}

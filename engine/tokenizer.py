@@ -8,7 +8,7 @@ from typing import Protocol
 from engine import _core
 from engine.bpe import BpeEncoder
 from engine.metadata import Metadata
-from engine.pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
+from engine.pre_tokenizers import GEMMA4, PRE_TOKENIZERS, PreTokenizer
 from engine.special_tokens import NORMAL, SpecialTokens
 from engine.spm import SPACE, SpmEncoder
 from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
@@ -50,7 +50,7 @@ class Tokenizer:
         """Every token that ends a generation, ascending."""
         self._eos_token_id = eos_token_id
         self._add_space = metadata.boolean(_KEYS + "add_space_prefix", True) and self._spm
-        self._add_bos = metadata.boolean(_KEYS + "add_bos_token", self._spm or pre_tokenizer.add_bos)
+        self._add_bos = _adds_bos(metadata, self._spm, pre_tokenizer)
         self._add_eos = metadata.boolean(_KEYS + "add_eos_token", False)
         self.max_token_bytes = 4 * max(map(len, self._tokens))  # UTF-8 takes at most 4 bytes a character
         """No token stands for more bytes of text than this."""
@@ -145,12 +145,14 @@ def _kind(metadata: Metadata) -> tuple[bool, PreTokenizer]:
     model = metadata.string(_KEYS + "model")
     if model == "llama":
         return True, PRE_TOKENIZERS["default"]
+    if model == "gemma4":
+        return False, GEMMA4
     if model != "gpt2":
         kind = f" ({_ABSENT_KINDS[model]})" if model in _ABSENT_KINDS else ""
         raise UnsupportedModel(
-            f"tokenizer.ggml.model is {model!r}{kind}; this engine has llama (SPM) and gpt2 (BPE)",
+            f"tokenizer.ggml.model is {model!r}{kind}; this engine has llama (SPM), gpt2 and gemma4 (BPE)",
             tokenizer=model,
-            allowed=["gpt2", "llama"],
+            allowed=["gemma4", "gpt2", "llama"],
         )
     pre = metadata.string_or_none(_KEYS + "pre") or "default"
     if pre not in PRE_TOKENIZERS:
@@ -161,6 +163,12 @@ def _kind(metadata: Metadata) -> tuple[bool, PreTokenizer]:
             allowed=list(PRE_TOKENIZERS),
         )
     return False, PRE_TOKENIZERS[pre]
+
+
+def _adds_bos(metadata: Metadata, spm: bool, pre_tokenizer: PreTokenizer) -> bool:
+    # Files of Gemma 4 that were converted early deny it, and the model is lost without.
+    said = metadata.boolean(_KEYS + "add_bos_token", spm or pre_tokenizer.add_bos)
+    return said or pre_tokenizer is GEMMA4
 
 
 def _tokens(metadata: Metadata) -> list[str]:

@@ -145,7 +145,11 @@ class ModelDescription(Answer):
     type: Literal["ModelDescription"] = "ModelDescription"
     name: str
     path: str
+    """Of its first file."""
     size_bytes: int
+    """Of all its files."""
+    files: int = 1
+    """More than one where it is split."""
     gguf_version: int
     architecture: str
     metadata: dict[str, Any]

@@ -18,7 +18,8 @@ class PlanEstimate(Value):
     decode_macs_per_token: int
     """Of the layers' matrices and the head, for each token generated."""
     decode_bytes_per_token: int
-    """Read from memory for each token generated alone: the weights, and the keys and values of half the context."""
+    """Read from memory for each token generated alone: the weights, of experts those that it uses, and the keys and
+    values of half the context."""
 
     @property
     def total_bytes(self) -> int:

@@ -27,7 +27,7 @@ EngineError
 │   ├── CacheFull              cache_full                 no room for derived weights: the disk's, or the cache's limit
 │   ├── DownloadFailed         download_failed            a model could not be fetched or failed its checksum
 │   ├── DiskFull               disk_full                  no room on the disk for a model
-│   ├── ModelInUse             model_in_use               an execution needs the model, or its weights are in memory
+│   ├── ModelInUse             model_in_use               executions need the model, or its weights are in use
 │   ├── IncomparableExecutions incomparable_executions    two executions differ in more than a comparison allows
 │   ├── RecordUnreadable       record_unreadable          another version of the engine wrote the record
 │   ├── RecordStoreUnusable    record_store_unusable      the file holds no records, damaged ones, or a newer engine's

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import gguf
 import numpy as np
 
-from tests.gguf_factory import new_gguf, random_k_blocks
+from tests.gguf_factory import add_matrix, new_gguf
 from tests.gguf_vocabulary import add_vocabulary, tiny_bpe
 
 
@@ -259,12 +259,4 @@ class _Tensors:
         self._writer.add_tensor(f"{name}.weight", self._random.normal(1.0, 0.1, width).astype(np.float32))
 
     def _matrix(self, name: str, shape: tuple[int, ...]) -> None:
-        type_name, columns = self._model.tensor_type, shape[-1]
-        if type_name.endswith("_K"):
-            rows = int(np.prod(shape[:-1]))
-            blocks = random_k_blocks(self._random, type_name, rows, columns, columns**-0.5)
-            data = blocks.reshape(*shape[:-1], -1)
-        else:
-            values = self._random.normal(0.0, columns**-0.5, shape).astype(np.float32)
-            data = gguf.quants.quantize(values, gguf.GGMLQuantizationType[type_name])
-        self._writer.add_tensor(f"{name}.weight", data, raw_dtype=gguf.GGMLQuantizationType[type_name])
+        add_matrix(self._writer, self._random, f"{name}.weight", self._model.tensor_type, shape)

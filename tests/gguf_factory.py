@@ -137,14 +137,21 @@ class _Weights:
         self._writer.add_tensor(name, self._random.normal(1.0, 0.1, self._model.n_embd).astype(np.float32))
 
     def _matrix(self, name: str, rows: int, columns: int, type_name: str) -> None:
-        kind = gguf.GGMLQuantizationType[type_name]
-        deviation = columns**-0.5
-        if type_name.endswith("_K"):
-            data = random_k_blocks(self._random, type_name, rows, columns, deviation)
-        else:
-            values = self._random.normal(0.0, deviation, (rows, columns)).astype(np.float32)
-            data = quants.quantize(values, kind)
-        self._writer.add_tensor(name, data, raw_dtype=kind)
+        add_matrix(self._writer, self._random, name, type_name, (rows, columns))
+
+
+def add_matrix(
+    writer: gguf.GGUFWriter, random: np.random.Generator, name: str, type_name: str, shape: tuple[int, ...]
+) -> None:
+    """Random weights, or several matrices of them, whose products with a normalized row are about as large as it."""
+    kind = gguf.GGMLQuantizationType[type_name]
+    *outer, columns = shape
+    deviation = columns**-0.5
+    if type_name.endswith("_K"):
+        data = random_k_blocks(random, type_name, int(np.prod(outer)), columns, deviation).reshape(*outer, -1)
+    else:
+        data = quants.quantize(random.normal(0.0, deviation, shape).astype(np.float32), kind)
+    writer.add_tensor(name, data, raw_dtype=kind)
 
 
 def random_k_blocks(

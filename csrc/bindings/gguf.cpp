@@ -116,8 +116,11 @@ void register_gguf(py::module_& m) {
       },
       py::arg("path"), py::call_guard<py::gil_scoped_release>());
   py::class_<runtime::BytePairs>(m, "BytePairs")
-      .def(py::init([](const std::shared_ptr<gguf::File>& file) { return std::make_unique<runtime::BytePairs>(file); }),
-           py::arg("file"), py::call_guard<py::gil_scoped_release>())
+      .def(py::init([](const std::shared_ptr<gguf::File>& file, bool characters) {
+             const auto spelling = characters ? runtime::Spelling::Characters : runtime::Spelling::Bytes;
+             return std::make_unique<runtime::BytePairs>(file, spelling);
+           }),
+           py::arg("file"), py::arg("characters") = false, py::call_guard<py::gil_scoped_release>())
       .def(
           "encode",
           [](const runtime::BytePairs& pairs, const std::vector<std::string>& words, bool whole_words) {

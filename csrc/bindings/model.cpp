@@ -50,7 +50,7 @@ void register_model(py::module_& m) {
     return names;
   });
   m.def(
-      "weights_bytes",
+      "weights_size",
       [](const gguf::File& file, const std::string& kernel_table,
          const std::optional<std::map<std::string, std::string>>& types) {
         const kernels::KernelTable* table = kernels::find_kernel_table(kernel_table);
@@ -59,7 +59,8 @@ void register_model(py::module_& m) {
         if (types) {
           for (const auto& [name, type] : *types) other.emplace(name, tensor_type(type));
         }
-        return model::weights_bytes(file, *table, other);
+        const model::WeightsSize size = model::weights_size(file, *table, other);
+        return std::pair(size.memory, size.token);
       },
       py::arg("file"), py::arg("kernel_table"), py::arg("types") = py::none());
   m.def("activation_row_bytes",

@@ -22,7 +22,7 @@ class Model {
   const kernels::KernelTable& kernels() const { return kernels_; }
   const HyperParameters& shape() const { return shape_; }
   const Weights& weights() const { return weights_; }
-  std::size_t weights_bytes() const { return model::weights_bytes(file_, kernels_); }
+  std::size_t weights_bytes() const { return weights_size(file_, kernels_).memory; }
 
  private:
   const kernels::KernelTable& kernels_;

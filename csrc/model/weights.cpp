@@ -309,18 +309,22 @@ Weights load_weights(const gguf::File& file, const HyperParameters& shape, const
   return weights;
 }
 
-std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other) {
+WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other) {
   const HyperParameters shape = read_hyper_parameters(file);
   const bool tied = file.find_tensor("output.weight") == nullptr;
-  std::size_t bytes = 0;
+  WeightsSize size;
   for (const gguf::TensorInfo& tensor : file.tensors()) {
     const bool shares = tensor.name.ends_with(".ffn_gate_inp_shexp.weight");  // a matrix of one row
     if (tensor.dimensions.size() < 2 && !shares) continue;
     const auto replaced = other.find(tensor.name);
     const gguf::TypeTraits& traits = gguf::type_traits(replaced == other.end() ? tensor.type : replaced->second);
-    const std::size_t raw = tensor.rows() * (tensor.columns() / traits.block_elements) * traits.block_bytes;
+    const std::size_t row = tensor.columns() / traits.block_elements * traits.block_bytes;
+    const std::size_t raw = tensor.rows() * row;
     const bool embedding = tensor.name == "token_embd.weight";
-    if (embedding) bytes += raw;
+    if (embedding) {
+      size.memory += raw;
+      size.token += row;
+    }
     if (embedding && !tied) continue;
     kernels::Matrix matrix;
     matrix.type = traits.type;
@@ -330,9 +334,12 @@ std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& ta
       matrix.rows = rows;
       packed += packed_size(matrix, table);
     }
-    if (packed != 0 || !embedding) bytes += packed != 0 ? packed : raw;
+    const std::size_t ready = packed != 0 ? packed : raw;
+    if (packed != 0 || !embedding) size.memory += ready;
+    const bool experts = tensor.dimensions.size() > 2 && shape.experts.count != 0;
+    size.token += experts ? ready / shape.experts.count * shape.experts.used : ready;
   }
-  return bytes;
+  return size;
 }
 
 }  // namespace engine::model

@@ -62,9 +62,14 @@ Weights load_weights(const gguf::File& file, const HyperParameters& shape, const
 // Types of tensors by name.
 using TensorTypes = std::map<std::string, gguf::TensorType, std::less<>>;
 
-// Memory that the file's matrices take once they are ready for a kernel table: packed, or where the table computes from
-// the file's own bytes, in the mapping. The token embedding is read row by row and so kept beside a packed head.
+// Of the file's matrices, ready for a kernel table: packed, or where the table computes from the file's own bytes, in
+// the mapping.
+struct WeightsSize {
+  std::size_t memory = 0;  // the token embedding is read row by row and so kept beside a packed head
+  std::size_t token = 0;   // read for a token that is computed alone: one row of the embedding, the experts it uses
+};
+
 // `other` are types that tensors will have instead of their own. Throws what read_hyper_parameters throws.
-std::size_t weights_bytes(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other = {});
+WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other = {});
 
 }  // namespace engine::model

@@ -46,9 +46,29 @@ const gguf::ArrayView& required_array(const gguf::File& file, std::string_view k
   return *array;
 }
 
+std::string spelled_in_alphabet(std::string_view word) {
+  std::string spelled;
+  for (const char byte : word) append_utf8(spelled, byte_alphabet()[static_cast<std::uint8_t>(byte)]);
+  return spelled;
+}
+
+// "<0x0A>"
+std::string byte_token(std::size_t byte) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  return {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
+}
+
+// Of the character that begins there, in well-formed UTF-8.
+std::size_t character_bytes(std::string_view text) {
+  std::size_t bytes = 1;
+  while (bytes < text.size() && (static_cast<std::uint8_t>(text[bytes]) & 0xC0) == 0x80) ++bytes;
+  return bytes;
+}
+
 }  // namespace
 
-BytePairs::BytePairs(std::shared_ptr<const gguf::File> file) : file_(std::move(file)) {
+BytePairs::BytePairs(std::shared_ptr<const gguf::File> file, Spelling spelling)
+    : file_(std::move(file)), spelling_(spelling) {
   texts_ = required_array(*file_, "tokenizer.ggml.tokens").strings();
   if (texts_.size() > kNoToken - byte_tokens_.size()) throw gguf::MalformedFile("the vocabulary has too many tokens");
   const auto merges = required_array(*file_, "tokenizer.ggml.merges").strings();
@@ -73,10 +93,9 @@ void BytePairs::add_tokens() {
 
 void BytePairs::add_bytes() {
   for (std::size_t byte = 0; byte < byte_tokens_.size(); ++byte) {
-    std::string stand_in;
-    append_utf8(stand_in, byte_alphabet()[byte]);
-    const Token* token = find(stand_in);
-    byte_tokens_[byte] = token != nullptr ? *token : static_cast<Token>(texts_.size() + byte);
+    const char character = static_cast<char>(byte);
+    const Token* token = find(spelling_ == Spelling::Bytes ? spelled_in_alphabet({&character, 1}) : byte_token(byte));
+    byte_tokens_[byte] = token != nullptr ? *token : kNoToken;
   }
 }
 
@@ -84,7 +103,7 @@ void BytePairs::add_merges(const std::vector<std::string_view>& merges) {
   merges_.assign(slots_for(merges.size()), Merge{kNoPair, 0, kNoToken});
   std::string joined;
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-    // No symbol holds a space: bytes are spelled as printable characters.
+    // No symbol holds a space: bytes are spelled as printable characters, and characters have U+2581 for it.
     const std::size_t space = merges[rank].find(' ');
     const auto left_text = merges[rank].substr(0, space);
     const auto right_text = space == std::string_view::npos ? std::string_view() : merges[rank].substr(space + 1);
@@ -127,19 +146,49 @@ const BytePairs::Merge* BytePairs::find_merge(Token left, Token right) const {
   return merge.pair == kNoPair ? nullptr : &merge;
 }
 
+// A byte that is no symbol is the vocabulary's size and the byte: no merge is of it.
+std::vector<BytePairs::Token> BytePairs::unmerged(std::string_view word) const {
+  std::vector<Token> tokens;
+  tokens.reserve(word.size());
+  const auto append_apart = [&](char byte) {
+    tokens.push_back(static_cast<Token>(texts_.size() + static_cast<std::uint8_t>(byte)));
+  };
+  if (spelling_ == Spelling::Bytes) {
+    for (const char byte : word) {
+      const Token token = byte_tokens_[static_cast<std::uint8_t>(byte)];
+      if (token != kNoToken) {
+        tokens.push_back(token);
+      } else {
+        append_apart(byte);
+      }
+    }
+    return tokens;
+  }
+  while (!word.empty()) {
+    const auto character = word.substr(0, character_bytes(word));
+    if (const Token* token = find(character); token != nullptr) {
+      tokens.push_back(*token);
+    } else {
+      for (const char byte : character) append_apart(byte);
+    }
+    word.remove_prefix(character.size());
+  }
+  return tokens;
+}
+
 void BytePairs::encode(std::string_view word, bool whole_words, std::vector<std::int64_t>& tokens) const {
   if (whole_words) {
-    std::string spelled;
-    for (const char byte : word) append_utf8(spelled, byte_alphabet()[static_cast<std::uint8_t>(byte)]);
-    if (const Token* token = find(spelled); token != nullptr) {
+    const Token* token = spelling_ == Spelling::Bytes ? find(spelled_in_alphabet(word)) : find(word);
+    if (token != nullptr) {
       tokens.push_back(*token);
       return;
     }
   }
-  std::vector<Symbol> symbols;  // [bytes of the word]
+  std::vector<Symbol> symbols;  // [bytes or characters of the word]
   symbols.reserve(word.size());
-  for (std::uint32_t i = 0; i < word.size(); ++i) {
-    symbols.push_back({byte_tokens_[static_cast<std::uint8_t>(word[i])], i - 1, i + 1});
+  for (const Token token : unmerged(word)) {
+    const auto place = static_cast<std::uint32_t>(symbols.size());
+    symbols.push_back({token, place - 1, place + 1});
   }
   if (symbols.empty()) return;
   symbols.front().before = kNoSymbol;
@@ -168,7 +217,9 @@ void BytePairs::encode(std::string_view word, bool whole_words, std::vector<std:
     consider(best.left);
   }
   for (std::uint32_t i = 0; i != kNoSymbol; i = symbols[i].after) {
-    if (symbols[i].token < texts_.size()) tokens.push_back(symbols[i].token);
+    Token token = symbols[i].token;
+    if (token >= texts_.size()) token = byte_tokens_[token - texts_.size()];
+    if (token != kNoToken) tokens.push_back(token);
   }
 }
 

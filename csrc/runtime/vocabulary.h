@@ -12,7 +12,7 @@ namespace engine::runtime {
 // The bytes that each token prints.
 class Vocabulary {
  public:
-  // Throws gguf::MalformedFile, UnsupportedModel (a tokenizer model other than llama and gpt2).
+  // Throws gguf::MalformedFile, UnsupportedModel (a tokenizer model other than llama, gpt2 and gemma4).
   explicit Vocabulary(const gguf::File& file);
 
   std::size_t size() const { return pieces_.size(); }

@@ -1,4 +1,4 @@
-"""A file on its way from the hub: what has arrived of it lies beside its place, for this pull or a later one.
+"""A file on its way here: what has arrived of it lies beside its place, for this pull or a later one.
 
     DIRECTORY/.NAME.DIGEST-SIZE.part     DIGEST: the first 16 digits of the checksum, so that no two versions are mixed
 
@@ -87,6 +87,11 @@ class PartialFile:
         self._open.close()
 
     @property
+    def path(self) -> Path:
+        """Where it lies until it takes its place."""
+        return self._path
+
+    @property
     def _open(self) -> FileIO:
         if self._stream is None:
             raise ValueError("the file is not open")
@@ -133,13 +138,17 @@ class PartialFile:
         if found != self.file.checksum:
             self._path.unlink(missing_ok=True)
             raise DownloadFailed(
-                f"{self.file.path} arrived with the checksum {found}, and the hub says {self.file.checksum}: it was "
-                "damaged on the way and removed. Pull again",
+                f"{self.file.path} arrived with the checksum {found}, not {self.file.checksum}: it was damaged on the "
+                "way and removed. Pull again",
                 reason="checksum",
                 expected=self.file.checksum,
                 found=found,
             )
         os.fsync(self._open.fileno())
+
+    def discard(self) -> None:
+        """It has served its purpose, and does not take the place."""
+        self._path.unlink(missing_ok=True)
 
     def put_in_place(self) -> str:
         """Of a file that is finished. Returns its ``sha256:`` content hash."""

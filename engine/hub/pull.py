@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 from engine.content_hash import ContentHashes
@@ -11,12 +10,10 @@ from engine.disk import require_room, storing, sync_directory
 from engine.hub.partial_file import PartialFile, checksum_of
 from engine.hub.reference import HubReference
 from engine.hub.repository import HubFile, HubRepository
-from engine.hub.session import HubSession, InterruptedTransferError
+from engine.hub.session import HubSession
 from engine.pull_watch import PullWatch
+from engine.transfer import Transfer
 from protocol.errors import DownloadFailed, UnknownModel
-
-_RETRIES = 4
-"""Without a byte in between."""
 
 
 class HubPull:
@@ -30,12 +27,12 @@ class HubPull:
         watch: PullWatch,
         first_pause_s: float = 1.0,
     ) -> None:
-        """``first_pause_s``: before the first retry; each pause is twice the one before."""
+        """``first_pause_s``: see :class:`Transfer`."""
         self._asked = reference
         self._models_dir = models_dir
         self._hashes = hashes
         self._watch = watch
-        self._first_pause_s = first_pause_s
+        self._transfer = Transfer(watch, first_pause_s)
         self._session = HubSession()
 
     def run(self) -> Path:
@@ -80,34 +77,13 @@ class HubPull:
         return known == file.checksum
 
     def _fetch(self, repository: HubRepository, partial: PartialFile, all_partials: list[PartialFile]) -> None:
-        pauses = self._pauses()
-        while not partial.is_complete:
-            before = partial.size_bytes
-            try:
-                self._receive(repository, partial, all_partials)
-            except InterruptedTransferError as interruption:
-                if partial.size_bytes > before:
-                    pauses = self._pauses()
-                pause_s = next(pauses, None)
-                if pause_s is None:
-                    raise interruption.failure from interruption
-                self._watch.pause(pause_s)
-        partial.finish()
-
-    def _receive(self, repository: HubRepository, partial: PartialFile, all_partials: list[PartialFile]) -> None:
-        """As much as one connection brings."""
         total = sum(one.file.size_bytes for one in all_partials)
-        self._watch.tell("download", sum(one.size_bytes for one in all_partials), total)
-        with closing(self._session.read(repository, partial.file, partial.size_bytes)) as pieces:
-            for position, piece in pieces:
-                if position == 0 and partial.size_bytes:
-                    partial.restart()
-                if position != partial.size_bytes or position + len(piece) > partial.file.size_bytes:
-                    raise self._senseless(repository, partial)
-                partial.append(piece)
-                self._watch.tell("download", sum(one.size_bytes for one in all_partials), total)
-        if not partial.is_complete:
-            raise InterruptedTransferError(self._senseless(repository, partial))
+        self._transfer.fetch(
+            partial,
+            lambda offset: self._session.read(repository, partial.file, offset),
+            lambda: self._watch.tell("download", sum(one.size_bytes for one in all_partials), total),
+            self._senseless(repository, partial),
+        )
 
     def _senseless(self, repository: HubRepository, partial: PartialFile) -> DownloadFailed:
         return DownloadFailed(
@@ -122,6 +98,3 @@ class HubPull:
             self._hashes.remember(partial.target, partial.put_in_place())
         for directory in {partial.target.parent for partial in partials}:
             sync_directory(directory)
-
-    def _pauses(self) -> Iterator[float]:
-        return (self._first_pause_s * 2**retry for retry in range(_RETRIES))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,6 +30,7 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 
 from engine.hub.reference import HubReference
 from engine.hub.repository import HubFile, HubRepository
+from engine.transfer import InterruptedTransferError, Pieces
 from engine.version import ENGINE_VERSION
 from protocol.errors import DownloadFailed, EngineError, InvalidRequest, UnknownModel
 
@@ -39,15 +40,6 @@ _TIMEOUT_S: Final = 10.0
 """Of every wait for the network."""
 _TRANSIENT: Final = (408, 425, 429, 500, 502, 503, 504)
 _RANGE = re.compile(r"bytes (\d+)-")
-
-
-class InterruptedTransferError(Exception):
-    """What may work a moment later."""
-
-    def __init__(self, failure: DownloadFailed) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-        """What to tell where it does not."""
 
 
 class HubSession:
@@ -77,7 +69,7 @@ class HubSession:
         except (KeyError, TypeError, ValueError) as error:
             raise self._not_a_hub(reference) from error
 
-    def read(self, repository: HubRepository, file: HubFile, offset: int) -> Generator[tuple[int, bytes], None, None]:
+    def read(self, repository: HubRepository, file: HubFile, offset: int) -> Pieces:
         """The file's content from ``offset``, or from 0 where the hub will have it so: pieces, each with its position.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -203,10 +204,10 @@ class FakeDomain:
         self.pulls.append(FakePull(request, self))
         return self.pulls[-1]
 
-    def remove_model(self, request: RemoveModel, in_use: frozenset[str]) -> ModelRemoved:
+    def remove_model(self, request: RemoveModel, executions: Mapping[str, Collection[str]]) -> ModelRemoved:
         path = self.describe(request.model, request.request_id).path
-        if path in in_use:
-            raise ModelInUse(f"{request.model} is in use", model=request.model)
+        if path in executions:
+            raise ModelInUse(f"{request.model} is in use", executions=list(executions[path]))
         if not request.dry_run:
             self.removed.append(request.model)
         return ModelRemoved(

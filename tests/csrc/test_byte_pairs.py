@@ -1,4 +1,4 @@
-"""Merging bytes into tokens, beside the definition taken word for word."""
+"""Merging bytes or characters into tokens, beside the definition taken word for word."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tests.gguf_vocabulary import byte_alphabet
 ALPHABET = byte_alphabet()
 
 
-def write_pairs(path: Path, tokens: list[str], merges: list[str]) -> _core.BytePairs:
-    return open_pairs(path, {"tokens": tokens, "merges": merges})
+def write_pairs(path: Path, tokens: list[str], merges: list[str], characters: bool = False) -> _core.BytePairs:
+    return open_pairs(path, {"tokens": tokens, "merges": merges}, characters)
 
 
-def open_pairs(path: Path, arrays: dict[str, list[str]]) -> _core.BytePairs:
+def open_pairs(path: Path, arrays: dict[str, list[str]], characters: bool = False) -> _core.BytePairs:
     file = g.GgufBytes([(f"tokenizer.ggml.{name}", g.texts(texts)) for name, texts in arrays.items()])
-    return _core.BytePairs(_core.GgufFile(str(file.write(path))))
+    return _core.BytePairs(_core.GgufFile(str(file.write(path))), characters)
 
 
-def random_merges(seed: int) -> list[str]:
-    """Merges of five letters and of what they have been merged into: with so few, pairs overlap all the time."""
+def random_merges(seed: int, letters: str = "abcde") -> list[str]:
+    """Merges of few letters and of what they have been merged into: with so few, pairs overlap all the time."""
     source = random.Random(seed)
-    symbols, merges = list("abcde"), list[str]()
+    symbols, merges = list(letters), list[str]()
     while len(merges) < 60:
         left, right = source.choice(symbols), source.choice(symbols)
         if left + right not in symbols:
@@ -38,10 +38,9 @@ def random_merges(seed: int) -> list[str]:
     return merges
 
 
-def plain_merging(word: str, merges: list[str]) -> list[str]:
+def plain_merging(symbols: list[str], merges: list[str]) -> list[str]:
     """Of all pairs that have a merge, the best one's leftmost, until none is left."""
     ranks = {(left, right): rank for rank, (left, _, right) in enumerate(merge.partition(" ") for merge in merges)}
-    symbols = [ALPHABET[byte] for byte in word.encode()]
     while True:
         known = [index for index, pair in enumerate(pairwise(symbols)) if pair in ranks]
         if not known:
@@ -66,7 +65,43 @@ def test_merges_as_the_definition_says(
     vocabularies: list[tuple[list[str], list[str], _core.BytePairs]], number: int, word: str
 ) -> None:
     tokens, merges, pairs = vocabularies[number]
-    assert [tokens[token] for token in pairs.encode([word], whole_words=False)] == plain_merging(word, merges)
+    symbols = [ALPHABET[byte] for byte in word.encode()]
+    assert [tokens[token] for token in pairs.encode([word], whole_words=False)] == plain_merging(symbols, merges)
+
+
+@pytest.fixture(scope="module")
+def of_characters(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[str], _core.BytePairs]:
+    merges = random_merges(0, "abé中▁")
+    tokens = [*(f"<0x{byte:02X}>" for byte in range(256)), *"abé中▁", *(merge.replace(" ", "") for merge in merges)]
+    path = tmp_path_factory.mktemp("pairs") / "characters.gguf"
+    return tokens, merges, write_pairs(path, tokens, merges, characters=True)
+
+
+@given(word=st.text(st.sampled_from("abé中▁ü👋"), max_size=60))
+def test_characters_merge_as_bytes_do(of_characters: tuple[list[str], list[str], _core.BytePairs], word: str) -> None:
+    tokens, merges, pairs = of_characters
+    expected = []
+    for symbol in plain_merging(list(word), merges):
+        expected += [symbol] if symbol in tokens else [f"<0x{byte:02X}>" for byte in symbol.encode()]
+    assert [tokens[token] for token in pairs.encode([word], whole_words=False)] == expected
+
+
+def test_a_character_without_token_is_left_out_where_its_bytes_have_none(tmp_path: Path) -> None:
+    tokens = ["a", "aa", "<0xC3>"]
+    pairs = write_pairs(tmp_path / "few.gguf", tokens, ["a a"], characters=True)
+    assert pairs.encode(["aüa", "aa"], whole_words=False) == [0, 2, 0, 1]
+
+
+def test_no_merge_is_of_a_character_that_is_spelled_in_bytes(tmp_path: Path) -> None:
+    tokens = ["<0xC3>", "<0xBC>", "<0xC3><0xBC>"]
+    pairs = write_pairs(tmp_path / "spelled.gguf", tokens, ["<0xC3> <0xBC>"], characters=True)
+    assert pairs.encode(["ü"], whole_words=False) == [0, 1]
+
+
+def test_a_whole_word_of_characters_is_spelled_as_it_is(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path / "whole.gguf", ["é", "éé"], [], characters=True)
+    assert pairs.encode(["éé"], whole_words=True) == [1]
+    assert pairs.encode(["éé"], whole_words=False) == [0, 0]
 
 
 def test_words_do_not_merge_with_each_other(tmp_path: Path) -> None:

@@ -6,13 +6,12 @@ import os
 import shutil
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 
 from engine import _core
 from tests.csrc import gguf_bytes as g
-from tests.gguf_factory import write_tiny_model
+from tests.gguf_factory import new_gguf, write_tiny_model
 
 PLAIN_TENSOR = g.Tensor("t", (4, 2), data=bytes(32))
 EVERY_SCALAR = [
@@ -62,16 +61,12 @@ def test_bytes_that_are_not_utf8_are_shown_as_such(path: Path) -> None:
 
 
 def test_what_the_gguf_package_writes_is_read(path: Path) -> None:
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_uint64("answer", 42)
-    writer.add_array("floats", [1.5, 2.5])
-    writer.add_array("flags", [True, False])
-    writer.add_tensor("matrix", np.arange(6, dtype=np.float32).reshape(2, 3))
-    writer.add_tensor("halves", np.zeros((4, 2, 5), np.float16))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    with new_gguf(path, "llama") as writer:
+        writer.add_uint64("answer", 42)
+        writer.add_array("floats", [1.5, 2.5])
+        writer.add_array("flags", [True, False])
+        writer.add_tensor("matrix", np.arange(6, dtype=np.float32).reshape(2, 3))
+        writer.add_tensor("halves", np.zeros((4, 2, 5), np.float16))
     file = _core.GgufFile(str(path))
     assert file.get("general.architecture") == "llama"
     assert (file.get("answer"), file.get("floats"), file.get("flags")) == (42, [1.5, 2.5], [True, False])

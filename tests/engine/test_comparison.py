@@ -1,4 +1,4 @@
-"""Two records side by side: repeats are held to tolerances, experiments get ratios, the rest is refused by name."""
+"""Two records side by side: repeats are held to tolerances, and what tells plans apart is refused by name."""
 
 from __future__ import annotations
 
@@ -9,44 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.comparison import compare_experiment, compare_output, compare_repeat
-from protocol.comparison import ExperimentResult, MetricRatio, RepeatVerdict, ToleranceVerdict
-from protocol.errors import IncomparableExecutions, InvalidRequest
-from protocol.metrics import EnergyReport, Metrics
-from protocol.plan import ExecutionPlan
-from protocol.record import ExecutionRecord, Hardware
-from tests.engine.record_factory import measured, metrics, plan_with, record_with
-
-MODELLED = "its energy is modelled, not measured: a formula of busy time tells no plan from another"
-HARDWARE = Hardware(cpu_model="test", kernel_path="cpu_avx2", threads=2)
-
-
-def first(**changes: Any) -> ExecutionRecord:
-    return record_with(**{"execution_id": "a", "metrics": metrics(tokens_per_sec=100.0), **changes})
-
-
-def second(plan: ExecutionPlan | None = None, **changes: Any) -> ExecutionRecord:
-    return record_with(plan, **{"execution_id": "b", "metrics": metrics(tokens_per_sec=100.0), **changes})
-
-
-def speed(tokens_per_sec: float | None, **changes: Any) -> Metrics:
-    made: Metrics = metrics(tokens_per_sec=tokens_per_sec, **changes)
-    return made
-
-
-def power(watts: float | None, energy: EnergyReport, tokens_per_sec: float = 100.0) -> Metrics:
-    per_watt = None if not watts else tokens_per_sec / watts
-    return speed(tokens_per_sec, watts_avg=watts, tokens_per_watt=per_watt, energy=energy)
-
-
-def verdict_on(name: str, verdict: RepeatVerdict) -> ToleranceVerdict:
-    return next(metric for metric in verdict.metrics if metric.metric == name)
-
-
-def ratio_of(name: str, result: ExperimentResult) -> MetricRatio:
-    return next(ratio for ratio in result.ratios if ratio.metric == name)
-
-
-# --- repeats ---------------------------------------------------------------------------------------------------------
+from protocol.comparison import ExperimentResult, RepeatVerdict
+from protocol.errors import InvalidRequest
+from tests.engine.compared_records import HARDWARE, first, power, ratio_of, refused, second, speed, verdict_on
+from tests.engine.record_factory import measured, plan_with
 
 
 def test_the_same_output_at_the_same_speed_is_a_repeat() -> None:
@@ -186,17 +152,6 @@ def test_where_the_model_was_found_is_no_difference() -> None:
     assert compare_repeat(first(), second(moved)).repeated is True
 
 
-# --- refusals --------------------------------------------------------------------------------------------------------
-
-
-def refused(a: ExecutionRecord, b: ExecutionRecord, *fields: str) -> dict[str, tuple[Any, Any]]:
-    with pytest.raises(IncomparableExecutions) as error:
-        compare_experiment(a, b, fields) if fields else compare_repeat(a, b)
-    differences = error.value.params["differences"]
-    assert all(difference["field"] in error.value.message for difference in differences)
-    return {difference["field"]: (difference["a"], difference["b"]) for difference in differences}
-
-
 def test_every_difference_is_named_with_both_values() -> None:
     b = second(
         plan_with(quantization="q8_0", limits__max_tokens=5, model_ref__content_hash="sha256:11"),
@@ -241,98 +196,6 @@ def test_an_execution_is_not_compared_with_itself() -> None:
     for compare in (lambda: compare_repeat(first(), first()), lambda: compare_experiment(first(), first(), ())):
         with pytest.raises(InvalidRequest, match="one execution"):
             compare()
-
-
-# --- experiments -----------------------------------------------------------------------------------------------------
-
-
-def test_an_experiment_gives_ratios_beside_what_differs() -> None:
-    b = second(plan_with(quantization="q8_0", requantized_from=("Q4_1",)), metrics=speed(150.0))
-    result = compare_experiment(first(), b, ("quantization",))
-    assert [(one.field, one.a, one.b) for one in result.differences] == [
-        ("quantization", "native", "q8_0"),
-        ("requantized_from", [], ["Q4_1"]),
-    ]
-    ratio = ratio_of("tokens_per_sec", result)
-    assert (ratio.a, ratio.b, ratio.ratio, ratio.better, ratio.reason) == (100.0, 150.0, 1.5, "b", None)
-    assert result.output.same
-
-
-def test_what_follows_from_a_named_field_need_not_be_named() -> None:
-    b = second(
-        plan_with(backend="reference", threads=1),
-        hardware=Hardware(cpu_model="test", kernel_path="reference", threads=1),
-    )
-    assert len(compare_experiment(first(), b, ("backend", "threads")).differences) == 4
-    assert set(refused(first(), b, "backend")) == {"threads", "hardware.threads"}
-    silent = second(plan_with(stop__eos=False, stop__eos_token_ids=()))
-    for name in ("stop.eos", "stop"):
-        assert len(compare_experiment(first(), silent, (name,)).differences) == 2
-
-
-def test_less_is_better_where_it_is_time() -> None:
-    a, b = first(metrics=metrics(latency_p50_ms=10.0)), second(metrics=metrics(latency_p50_ms=20.0))
-    ratio = ratio_of("latency_p50_ms", compare_experiment(a, b, ()))
-    assert (ratio.ratio, ratio.better) == (2.0, "a")
-
-
-@pytest.mark.parametrize(("tokens_per_sec", "better"), [(103.0, None), (97.0, None), (104.0, "b"), (96.0, "a")])
-def test_nobody_wins_by_what_repeats_differ_by(tokens_per_sec: float, better: str | None) -> None:
-    ratio = ratio_of("tokens_per_sec", compare_experiment(first(), second(metrics=speed(tokens_per_sec)), ()))
-    assert ratio.better == better
-    assert (ratio.reason == "within 3%, as repeats are") is (better is None)
-
-
-def test_totals_of_different_lengths_rank_nothing() -> None:
-    a = first(metrics=metrics(latency_total_ms=100.0, tokens_total=3))
-    b = second(metrics=metrics(latency_total_ms=200.0, tokens_total=6))
-    ratio = ratio_of("latency_total_ms", compare_experiment(a, b, ()))
-    assert (ratio.ratio, ratio.better, ratio.reason) == (2.0, None, "A generated 3 tokens and B 6")
-
-
-def test_waiting_ranks_nothing() -> None:
-    a, b = first(metrics=metrics(ttft_ms=10.0)), second(metrics=metrics(ttft_ms=20.0))
-    ratio = ratio_of("ttft_ms", compare_experiment(a, b, ()))
-    assert (ratio.ratio, ratio.better, ratio.reason) == (2.0, None, "it includes the wait for admission and weights")
-
-
-def test_measured_energy_of_undisturbed_runs_is_ranked() -> None:
-    a = first(metrics=power(20.0, measured()))
-    b = second(metrics=power(10.0, measured(contended=False)))
-    result = compare_experiment(a, b, ())
-    assert ratio_of("watts_avg", result).ratio == 0.5
-    assert ratio_of("tokens_per_watt", result).ratio == 2.0
-    assert ratio_of("watts_avg", result).better == ratio_of("tokens_per_watt", result).better == "b"
-
-
-@pytest.mark.parametrize(
-    ("energy", "reason"),
-    [
-        (measured(kind="modelled"), MODELLED),
-        (measured(kind="attributed"), "its energy is attributed, not measured"),
-        (measured(kind="unavailable", reason="no meter"), "its energy is unavailable, not measured (no meter)"),
-        (measured(contended=True), "other processes used the CPU at the same time"),
-        (measured(contended=None), "whether other processes used the CPU at the same time is not known"),
-    ],
-)
-@pytest.mark.parametrize("name", ["watts_avg", "tokens_per_watt"])
-def test_no_other_energy_supports_a_ratio(name: str, energy: EnergyReport, reason: str) -> None:
-    good, bad = power(20.0, measured()), power(10.0, energy)
-    for side, result in (
-        ("B", compare_experiment(first(metrics=good), second(metrics=bad), ())),
-        ("A", compare_experiment(first(metrics=bad), second(metrics=good), ())),
-    ):
-        ratio = ratio_of(name, result)
-        assert (ratio.ratio, ratio.better, ratio.reason) == (None, None, f"{side}: {reason}")
-
-
-def test_a_shared_machine_ranks_no_speed_either() -> None:
-    result = compare_experiment(
-        first(), second(metrics=power(10.0, measured(contended=True), tokens_per_sec=200.0)), ()
-    )
-    ratio = ratio_of("tokens_per_sec", result)
-    assert (ratio.ratio, ratio.better) == (2.0, None)
-    assert ratio.reason == "B: other processes used the CPU at the same time"
 
 
 FIGURES = st.none() | st.floats(0, 1e300) | st.sampled_from([float("nan"), float("inf")])

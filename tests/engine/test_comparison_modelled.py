@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.comparison import compare_experiment, compare_repeat
+from tests.engine.compared_records import MODELLED, first, power, ratio_of, second, verdict_on
 from tests.engine.record_factory import measured
-from tests.engine.test_comparison import MODELLED, first, power, ratio_of, second, verdict_on
 
 
 @pytest.mark.parametrize("name", ["watts_avg", "tokens_per_watt", "joules_per_token", "joules_total"])

@@ -211,6 +211,25 @@ def test_weights_of_which_nobody_holds_anything_are_really_gone(bench: Bench, tm
     assert mappings() == before
 
 
+def test_weights_of_a_model_that_is_to_go_are_really_gone(bench: Bench, tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "large.gguf", n_embd=512, n_ff=2048)
+    bench.backend = CpuBackend(bench.registry, bench.cache, prefix_cache_bytes=MIB)
+
+    def mappings() -> int:
+        return Path("/proc/self/maps").read_text(encoding="utf-8").count(str(path))
+
+    plan, token_ids = bench.prepare(path, prompt=LONG_PROMPT, prefix_cache="on")
+    before = mappings()  # the registry's
+    bench.submit(1, plan, token_ids)
+    assert bench.backend.uses_weights(path)
+    assert not bench.backend.let_weights_go(path)
+    bench.finish(1)
+    assert mappings() > before
+    assert bench.backend.let_weights_go(path)
+    statistics = bench.backend.statistics()
+    assert (mappings(), statistics.models, statistics.prefix_cache.size_bytes) == (before, (), 0)
+
+
 def test_a_prefix_is_found_and_gives_the_same_bits(bench: Bench, tiny: Path) -> None:
     bench.backend = CpuBackend(bench.registry, bench.cache, prefix_cache_bytes=MIB)
     plan, token_ids = bench.prepare(tiny, prompt=LONG_PROMPT, prefix_cache="on")

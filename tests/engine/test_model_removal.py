@@ -17,10 +17,27 @@ from tests.gguf_factory import write_tiny_model
 
 
 @dataclass
+class Weights:
+    """In memory."""
+
+    idle: set[Path] = field(default_factory=set)
+    used: set[Path] = field(default_factory=set)
+
+    def uses_weights(self, path: Path) -> bool:
+        return path in self.used
+
+    def let_weights_go(self, path: Path) -> bool:
+        if path in self.used:
+            return False
+        self.idle.discard(path)
+        return True
+
+
+@dataclass
 class Stage:
     config: EngineConfig
-    loaded: set[Path] = field(default_factory=set)
-    in_use: set[str] = field(default_factory=set)
+    weights: Weights = field(default_factory=Weights)
+    executions: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.registry = ModelRegistry(self.config)
@@ -28,7 +45,7 @@ class Stage:
         self.models = self.config.models_dir
 
     def removal(self, name: str) -> ModelRemoval:
-        return ModelRemoval(name, self.registry, self.cache, self.loaded.__contains__, self.in_use)
+        return ModelRemoval(name, self.registry, self.cache, self.weights, self.executions)
 
     def remove(self, name: str) -> ModelRemoval:
         removal = self.removal(name)
@@ -102,13 +119,32 @@ def test_what_has_arrived_of_a_model_can_go(stage: Stage) -> None:
 
 def test_what_is_needed_stays(stage: Stage) -> None:
     path = place(stage, "tiny.gguf")
-    stage.in_use.add(str(path))
-    with pytest.raises(ModelInUse, match="an execution"):
+    stage.executions[str(path)] = ["e1", "e2"]
+    with pytest.raises(ModelInUse, match="e1, e2") as refused:
         stage.removal("tiny")
-    stage.in_use.clear()
-    stage.loaded.add(path)
-    with pytest.raises(ModelInUse, match="Stop the engine"):
+    assert refused.value.params == {"model": "tiny", "executions": ["e1", "e2"]}
+    stage.executions.clear()
+    stage.weights.used.add(path)
+    with pytest.raises(ModelInUse, match="weights of tiny are in use"):
         stage.removal(str(path))
+    assert path.exists()
+
+
+def test_idle_weights_leave_memory_with_the_model_and_not_before(stage: Stage) -> None:
+    path, other = place(stage, "tiny.gguf"), place(stage, "other.gguf")
+    stage.weights.idle |= {path, other}
+    removal = stage.removal("tiny")
+    assert stage.weights.idle == {path, other}
+    removal.carry_out()
+    assert stage.weights.idle == {other}
+
+
+def test_weights_that_come_into_use_meanwhile_keep_the_model(stage: Stage) -> None:
+    path = place(stage, "tiny.gguf")
+    removal = stage.removal("tiny")
+    stage.weights.used.add(path)
+    with pytest.raises(ModelInUse, match="in use"):
+        removal.carry_out()
     assert path.exists()
 
 

@@ -45,6 +45,7 @@ MODEL = ModelFacts(
     ref=ModelRef(name="tiny", path="/models/tiny.gguf", content_hash="sha256:0", architecture="llama", stored_types=()),
     context_length=2048,
     weights_bytes={"cpu_avx2": 100 * MIB, "reference": 90 * MIB},
+    decode_weights_bytes={"cpu_avx2": 30 * MIB, "reference": 20 * MIB},
     kv_bytes_per_token={"f16": 1024, "q8_0": 544},
     head_dim=64,
     activation_row_bytes=512,
@@ -287,7 +288,7 @@ def test_the_estimate_is_weights_reserved_context_and_the_buffers_of_a_step() ->
         "prompt_tokens": 10,
         "prefill_macs": 30_000,
         "decode_macs_per_token": 3700,
-        "decode_bytes_per_token": 100 * MIB + 288 * 1024,
+        "decode_bytes_per_token": 30 * MIB + 288 * 1024,
     }
     assert needed.total_bytes == needed.weights_bytes + needed.kv_cache_bytes + needed.activation_bytes
 

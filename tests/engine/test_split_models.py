@@ -7,9 +7,11 @@ import pytest
 
 from engine.content_hash import ContentHashes
 from engine.file_memory import file_identity
+from engine.model_description import describe_model
 from engine.models import ModelRegistry
 from engine.split_files import part_paths
 from protocol.errors import InvalidModel
+from tests.csrc.gguf_bytes import ModelBytes
 from tests.csrc.test_split_files import SplitModel
 from tests.engine.test_models import make_registry
 
@@ -38,6 +40,18 @@ def test_a_split_model_is_listed_once_and_found_by_its_name(registry: ModelRegis
         artifact = registry.resolve(name)
         assert artifact.name == "model"
         assert len(artifact.tensors) == 11
+
+
+def test_a_split_model_is_described_as_a_whole(tmp_path: Path, registry: ModelRegistry) -> None:
+    split = describe_model(registry.resolve("model"), "reference", 7)
+    ModelBytes().write(tmp_path / "models" / "whole.gguf")
+    whole = describe_model(registry.resolve("whole"), "reference", 7)
+    assert (split.files, whole.files) == (3, 1)
+    assert split.size_bytes == sum(path.stat().st_size for path in part_paths(Path(split.path)))
+    assert (split.tensors, split.parameters_total, split.memory) == (
+        whole.tensors, whole.parameters_total, whole.memory,
+    )  # fmt: skip
+    assert [recipe.weights_bytes for recipe in split.recipes] == [recipe.weights_bytes for recipe in whole.recipes]
 
 
 def test_a_missing_part_is_named(tmp_path: Path, registry: ModelRegistry) -> None:

@@ -15,7 +15,7 @@ from engine import _core
 from engine.pre_tokenizers import FAMILIES, PRE_TOKENIZERS
 from engine.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
-from tests.gguf_factory import write_tiny_model
+from tests.gguf_factory import new_gguf, write_tiny_model
 from tests.gguf_vocabulary import TinyVocabulary, add_vocabulary, tiny_bpe, tiny_spm
 
 
@@ -25,12 +25,8 @@ def make_tokenizer(directory: Path, **options: object) -> Tokenizer:
 
 
 def write_keys(path: Path, write: Callable[[gguf.GGUFWriter], None]) -> _core.GgufFile:
-    writer = gguf.GGUFWriter(path, "llama")
-    write(writer)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    with new_gguf(path, "llama") as writer:
+        write(writer)
     return _core.GgufFile(str(path))
 
 
@@ -153,6 +149,29 @@ def test_a_byte_without_token_is_dropped_and_still_parts_its_neighbours(tmp_path
     tokenizer = Tokenizer(write_keys(tmp_path / "few-bytes.gguf", write))
     assert tokenizer.encode("ab") == [2]
     assert tokenizer.encode("a\x00b") == [0, 1]
+
+
+@pytest.mark.parametrize("add_bos", [None, True, False])
+def test_gemma_4_merges_characters_and_begins_with_bos_whatever_the_file_says(
+    add_bos: bool | None, tmp_path: Path
+) -> None:
+    tokens = ("<bos>", "</s>", "<|tool_response>", "<0xC3>", "<0xA9>", "a", "▁", "\n", "▁a", "\n\n")
+
+    def write(writer: gguf.GGUFWriter) -> None:
+        writer.add_tokenizer_model("gemma4")
+        writer.add_token_list(list(tokens))
+        writer.add_token_types([3, 1, 4, 6, 6, 1, 1, 1, 1, 1])
+        writer.add_token_merges(["▁ a", "\n \n"])
+        writer.add_bos_token_id(0)
+        if add_bos is not None:
+            writer.add_add_bos_token(add_bos)
+
+    tokenizer = Tokenizer(write_keys(tmp_path / "gemma4.gguf", write))
+    ids = tokenizer.encode("a a\n\né", parse_special=True)
+    assert [tokens[token] for token in ids] == ["<bos>", "a", "▁a", "\n\n", "<0xC3>", "<0xA9>"]
+    assert tokenizer.decode(ids) == "a a\n\né"
+    assert tokenizer.eos_token_ids == (tokens.index("<|tool_response>"),)  # </s> is a tag of HTML there
+    assert tokenizer.decode(tokenizer.encode(" a", add_special=False)) == " a"
 
 
 @pytest.mark.parametrize(

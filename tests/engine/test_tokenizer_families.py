@@ -29,6 +29,8 @@ def test_every_text_gives_exactly_its_ids(family: str) -> None:
     assert_own_ids(outside_data("vocab") / f"ggml-vocab-{family}.gguf")
 
 
-@pytest.mark.parametrize("family", ["command-r", "deepseek-coder", "deepseek-llm", "mpt", "phi-3", "qwen35", "refact"])
+@pytest.mark.parametrize(
+    "family", ["command-r", "deepseek-coder", "deepseek-llm", "gemma-4", "mpt", "phi-3", "qwen35", "refact"]
+)
 def test_every_text_gives_exactly_its_ids_in_further_families(family: str) -> None:
     assert_own_ids(llama_cpp_models() / f"ggml-vocab-{family}.gguf")

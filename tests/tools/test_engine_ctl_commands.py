@@ -51,8 +51,9 @@ def description(request_id: int) -> ModelDescription:
     return ModelDescription(
         request_id=request_id,
         name="tiny",
-        path="/models/tiny.gguf",
+        path="/models/tiny-00001-of-00003.gguf",
         size_bytes=2_500_000,
+        files=3,
         gguf_version=3,
         architecture="llama",
         metadata={"general.name": "Tiny", "llama.block_count": 2},
@@ -207,17 +208,22 @@ def test_plan_shows_every_decision(start_engine: StartEngine, socket_path: Path)
 def test_models_pull_prints_where_the_model_is(start_engine: StartEngine, socket_path: Path) -> None:
     start_engine(answers)
     result = engine_ctl("models", "pull", "tiny", "--socket", str(socket_path))
-    assert (result.exit_code, result.stdout) == (0, "/models/tiny.gguf\n")
+    assert (result.exit_code, result.stdout) == (0, "/models/tiny-00001-of-00003.gguf\n")
     as_json = json.loads(engine_ctl("models", "pull", "tiny", "--socket", str(socket_path), "--json").stdout)
-    assert as_json == {"name": "tiny", "path": "/models/tiny.gguf", "size_bytes": 2_500_000, "architecture": "llama"}
+    assert as_json == {
+        "name": "tiny",
+        "path": "/models/tiny-00001-of-00003.gguf",
+        "size_bytes": 2_500_000,
+        "architecture": "llama",
+    }
 
 
 def test_models_inspect(start_engine: StartEngine, socket_path: Path) -> None:
     start_engine(answers)
     arguments = ("models", "inspect", "tiny", "--socket", str(socket_path))
     assert engine_ctl(*arguments, "--tensors").stdout.splitlines() == [
-        "tiny: /models/tiny.gguf",
-        "GGUF v3, llama, 32,768 parameters, 2.5 MB",
+        "tiny: /models/tiny-00001-of-00003.gguf",
+        "GGUF v3, llama, 32,768 parameters, 2.5 MB in 3 files",
         "  general.name = 'Tiny'",
         "  llama.block_count = 2",
         "tensors: 1 (1 Q8_0)",

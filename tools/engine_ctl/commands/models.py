@@ -75,7 +75,7 @@ def pull(name: str, socket: Path | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def rm(ctx: click.Context, model: str, yes: bool, dry_run: bool, socket: Path | None, as_json: bool) -> None:
-    """Remove a model's files, or what has arrived of one; none that is loaded or that an execution needs."""
+    """Remove a model's files, or what has arrived of one; none that an execution needs."""
     from engine_ctl.connection import connect_or_embed
 
     if as_json and not (yes or dry_run):
@@ -129,11 +129,12 @@ def lines(description: ModelDescription, tensors: bool) -> list[str]:
     for tensor in description.tensors:
         by_type[tensor.type] = by_type.get(tensor.type, 0) + 1
     counted = ", ".join(f"{count} {kind}" for kind, count in sorted(by_type.items()))
+    in_files = f" in {description.files} files" if description.files > 1 else ""
     width = max((len(tensor.name) for tensor in description.tensors), default=0)
     return [
         f"{description.name}: {description.path}",
         f"GGUF v{description.gguf_version}, {description.architecture}, {description.parameters_total:,} parameters, "
-        f"{description.size_bytes / 10**6:,.1f} MB",
+        f"{description.size_bytes / 10**6:,.1f} MB{in_files}",
         *(f"  {key} = {_clipped(value)}" for key, value in description.metadata.items()),
         f"tensors: {len(description.tensors)} ({counted or 'none'})",
         *(f"  {each.name:{width}}  {each.type:5} {list(each.shape)}" for each in description.tensors if tensors),

@@ -1,0 +1,80 @@
+"""What weights take in memory, and what of them a token that is generated alone has to read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import _core
+from tests.architecture_models import ALL_CASES, write_architecture_model
+
+MOE = ("llama_experts_wide", "olmoe_wide", "qwen2moe_wide", "qwen3moe_wide")
+PACKED = [table for table in _core.kernel_tables() if table != "reference"]
+
+
+def opened(directory: Path, case: str, **changes: Any) -> _core.GgufFile:
+    path = directory / f"{len(list(directory.iterdir()))}.gguf"
+    write_architecture_model(path, **ALL_CASES[case] | changes)
+    return _core.GgufFile(str(path))
+
+
+def sizes(file: _core.GgufFile) -> dict[str, int]:
+    return {tensor.name: tensor.size_bytes for tensor in file.tensors() if is_matrix(tensor)}
+
+
+def is_matrix(tensor: _core.TensorInfo) -> bool:
+    return len(tensor.shape) > 1 or tensor.name.endswith("ffn_gate_inp_shexp.weight")
+
+
+@pytest.mark.parametrize("tensor_type", ["Q8_0", "Q4_K"])
+@pytest.mark.parametrize("case", MOE)
+def test_a_token_reads_the_experts_that_it_uses_and_what_all_share(case: str, tensor_type: str, tmp_path: Path) -> None:
+    file = opened(tmp_path, case, tensor_type=tensor_type)
+    used, count = (file.get(f"{file.get('general.architecture')}.expert{key}") for key in ("_used_count", "_count"))
+    read = 0
+    for name, size in sizes(file).items():
+        share = used / count if "_exps." in name else 1.0
+        read += round(size * share) if name != "token_embd.weight" else 0
+    vocabulary = next(tensor.shape[0] for tensor in file.tensors() if tensor.name == "token_embd.weight")
+    row = sizes(file)["token_embd.weight"] // vocabulary
+    memory, token = _core.weights_size(file, "reference")
+    assert (memory, token) == (sum(sizes(file).values()), read + row)
+
+
+@pytest.mark.parametrize("table", _core.kernel_tables())
+@pytest.mark.parametrize("case", MOE)
+def test_one_expert_more_is_as_much_more_to_read_and_takes_no_memory(case: str, table: str, tmp_path: Path) -> None:
+    found = [
+        _core.weights_size(opened(tmp_path, case, tensor_type="Q8_0", experts_used=used), table) for used in (1, 2, 6)
+    ]
+    (memory, one), (_, two), (_, all_of_them) = found
+    assert {memory for memory, _ in found} == {memory}
+    assert all_of_them - one == 5 * (two - one) > 0
+
+
+@pytest.mark.parametrize("table", _core.kernel_tables())
+def test_of_a_token_embedding_one_row_is_read_unless_it_is_the_head(table: str, tmp_path: Path) -> None:
+    file, tied = (opened(tmp_path, "llama", tensor_type="Q8_0", tied=tied) for tied in (False, True))
+    embedding = sizes(file)["token_embd.weight"]
+    row = embedding // next(tensor.shape[0] for tensor in file.tensors() if tensor.name == "token_embd.weight")
+    memory, token = _core.weights_size(file, table)
+    assert memory - token == embedding - row
+    assert _core.weights_size(tied, table)[1] == token
+
+
+@pytest.mark.parametrize("table", PACKED)
+def test_the_head_is_read_as_it_is_packed(table: str, tmp_path: Path) -> None:
+    file = opened(tmp_path, "gemma", tensor_type="Q8_0")
+    memory, token = _core.weights_size(file, table)
+    assert token > _core.weights_size(file, "reference")[1]
+    assert memory > token
+
+
+def test_other_types_than_the_files_are_counted(tmp_path: Path) -> None:
+    file = opened(tmp_path, "llama", tensor_type="Q8_0")
+    types = {tensor.name: "F32" if is_matrix(tensor) else tensor.type for tensor in file.tensors()}
+    elements = {tensor.name: math.prod(tensor.shape) for tensor in file.tensors() if is_matrix(tensor)}
+    assert _core.weights_size(file, "reference", types)[0] == 4 * sum(elements.values())

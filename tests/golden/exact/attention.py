@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.golden.exact.formulas import Array, rms_norm, soft_cap, softmax
-from tests.golden.exact.rotation import Rotation
+from tests.golden.exact.rotation import Rotation, original_context
 from tests.golden.exact.traits import TRAITS
 from tests.golden.exact.weights import Weights
 
@@ -109,5 +109,4 @@ def _rotation(weights: Weights, layer: int, width: int, *, windowed: bool) -> Ro
 def _growth_of_queries(weights: Weights) -> tuple[float, int]:
     """Mistral 3's: scale and step of 1 + scale · ln(1 + floor(position / step))."""
     scale = float(weights.setting("attention.temperature_scale", 0.0))
-    context = weights.setting("rope.scaling.original_context_length", int(weights.setting("context_length")))
-    return scale, int(context)
+    return scale, original_context(weights)

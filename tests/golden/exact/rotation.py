@@ -21,6 +21,9 @@ class Rotation:
         self._width = int(weights.setting("rope.dimension_count", head_width))
         base = float(weights.setting("rope.freq_base", 10000.0))
         self._magnitude = 1.0
+        self._original_context = original_context(weights)
+        self._long: Array | float = 1.0
+        self._short: Array | float = 1.0
         angles = self._traits.window_angles if windowed else "same"
         if angles == "own base":
             base = WINDOW_BASE
@@ -39,14 +42,21 @@ class Rotation:
             self._magnitude *= _yarn_magnitude(factor, 1.0) / _yarn_magnitude(factor, weight)
         elif kind == "linear":
             self._frequencies /= factor
-        divisors = _divisors(weights)
-        if divisors is not None:
-            self._frequencies /= divisors
+        if "rope_freqs" in weights:
+            self._frequencies /= weights.tensor("rope_freqs")
+        if "rope_factors_long" in weights:
+            self._long = weights.tensor("rope_factors_long")
+            self._short = weights.tensor("rope_factors_short")
+
+    def _divisors(self, tokens: int) -> Array | float:
+        """The long ones for a sequence that goes beyond the original context."""
+        return self._long if tokens > self._original_context else self._short
 
     def rotate(self, vectors: Array) -> Array:
         """``[tokens, heads, head_width]`` at positions 0, 1, …; dimensions beyond the rotated ones stay."""
         width = self._width
-        angles = np.outer(np.arange(len(vectors)), self._frequencies)[:, None, :]
+        frequencies = self._frequencies / self._divisors(len(vectors))
+        angles = np.outer(np.arange(len(vectors)), frequencies)[:, None, :]
         cosine, sine = np.cos(angles) * self._magnitude, np.sin(angles) * self._magnitude
         if self._traits.pairs == "neighbours":
             first, second = slice(0, width, 2), slice(1, width, 2)
@@ -63,7 +73,7 @@ def _kept_by_yarn(weights: Weights, width: int, base: float) -> Array:
     """How much of each pair's angle stays as it was: all where it turns often within the original context, nothing
     where it turns seldom, a ramp between.
     """
-    context = float(weights.setting("rope.scaling.original_context_length"))
+    context = float(original_context(weights))
 
     def pair_that_turns(times: float) -> float:
         return float(width * np.log(context / (times * 2.0 * np.pi)) / (2.0 * np.log(base)))
@@ -79,9 +89,7 @@ def _yarn_magnitude(factor: float, weight: float) -> float:
     return float(0.1 * weight * np.log(factor) + 1.0) if factor > 1.0 else 1.0
 
 
-def _divisors(weights: Weights) -> Array | None:
-    if "rope_freqs" in weights:
-        return weights.tensor("rope_freqs")
+def original_context(weights: Weights) -> int:
+    """For which the model was trained before its angles were stretched."""
     context = int(weights.setting("context_length"))
-    original = int(weights.setting("rope.scaling.original_context_length", context))
-    return weights.tensor_or_none("rope_factors_long" if context > original else "rope_factors_short")
+    return int(weights.setting("rope.scaling.original_context_length", context))

@@ -28,7 +28,7 @@ from benchmarks.setting import setting
 from engine import _core
 from engine.config import default_config
 from engine.models import ModelRegistry
-from tests.golden.exact_llama import ExactModel
+from tests.golden.exact.model import ExactModel
 
 SEQUENCE = 501  # of which 500 positions count
 THREADS = 2

@@ -110,8 +110,6 @@ CASES: dict[str, dict[str, Any]] = {
         **_GEMMA3, "keys": {**_GEMMA3["keys"], "rope.scaling.type": "linear", "rope.scaling.factor": 8.0},
     },
     "qwen2moe": {
-        # With seed 0 the logits lie 1.8e-3 of their standard deviation from llama.cpp's, with 1 to 3 at most 4.1e-4.
-        # Nearly tied experts would explain it, whose choice the F16 KV cache turns; that has not been shown.
         "architecture": "qwen2moe", "biases": _QKV, **_MOE, "shared_ff": 96, "seed": 1,
         "keys": {"expert_feed_forward_length": 64, "expert_shared_feed_forward_length": 96},
     },
@@ -143,6 +141,12 @@ WIDE_CASES: dict[str, dict[str, Any]] = {
 """Widths that are multiples of 256, as K types need them."""
 
 ALL_CASES = CASES | WIDE_CASES
+
+
+NEARLY_TIED: dict[str, Any] = {**CASES["qwen2moe"], "seed": 0}
+"""In the third layer, at the prompt's 26th token, the last expert that is used is so little ahead of the first that is
+not that rounding keys and values to F16 makes them change places.
+"""
 
 
 def write_architecture_model(path: Path, **options: Any) -> Path:

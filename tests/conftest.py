@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Before numpy is imported. Its threads wait for each other by spinning, on CPUs that others need: where these are
+# busy, products of small matrices take twenty times as long with two threads as with one.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

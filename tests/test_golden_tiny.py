@@ -12,7 +12,7 @@ import pytest
 
 from engine import _core
 from tests.gguf_factory import write_tiny_model
-from tests.golden.exact_llama import ExactModel
+from tests.golden.exact.model import ExactModel
 from tests.golden.tiny_cases import PLAIN, QUANTIZED, kept, token_prompts, weights_digest
 
 FOLDER = Path(__file__).parent / "golden"

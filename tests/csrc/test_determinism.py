@@ -17,7 +17,7 @@ from tests.csrc.blocks import Floats
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
 from tests.csrc.loop_bench import FOREVER, LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
-from tests.golden.exact_llama import ExactModel
+from tests.golden.exact.model import ExactModel
 
 ARCHITECTURES = ("llama", "qwen2")
 SOME_TYPES = ("F32", "F16", "Q8_0", "Q4_1", "Q5_0", "Q4_K", "Q6_K")

@@ -4,7 +4,9 @@ logits along the way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,16 @@ Logits = npt.NDArray[np.float32]
 
 def prompt_of(vocabulary_size: int) -> list[int]:
     return [int(token) for token in np.random.default_rng(11).integers(0, vocabulary_size, PROMPT_TOKENS)]
+
+
+def forced_path(vocabulary_size: int, steps: Sequence[Sequence[Any]]) -> list[int]:
+    """What to feed: the prompt, and the best token of all steps but the last."""
+    return prompt_of(vocabulary_size) + [int(step[0]) for step in steps[:-1]]
+
+
+def relative_distance(logits: npt.NDArray[np.floating], exact: npt.NDArray[np.floating]) -> float:
+    """Mean absolute difference, in standard deviations of the exact ones."""
+    return float(np.abs(logits - exact).mean() / exact.std())
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Golden:
 
 
 def read_golden(name: str) -> Golden:
-    """``smollm2``, ``qwen2`` or ``stories``."""
+    """``smollm2``, ``qwen2``, ``gemma3`` or ``stories``."""
     head: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     with np.load(FOLDER / f"{name}.npz") as arrays:
         shared = {key: arrays[key] for key in arrays.files}

@@ -5,7 +5,7 @@ Run by a peer's Python (see ``make peers``) in the repository's root:
     ~/.cache/weos-engine/peers/avx2/bin/python -m tests.golden.make_golden smollm2 SmolLM2-135M-Instruct.Q4_1.gguf
 
 For each prompt llama.cpp continues greedily for 64 tokens, past any end-of-sequence token. The path it takes is
-then walked by exact arithmetic (:mod:`tests.golden.exact_llama`), and the two sets of logits are compared. Writes
+then walked by exact arithmetic (:mod:`tests.golden.exact.model`), and the two sets of logits are compared. Writes
 NAME.json (prompts and paths) and NAME.npz (logits) beside this file.
 """
 
@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from tests.golden import prompts
 from tests.golden.dequantize import write_dequantized
-from tests.golden.exact_llama import ExactModel
+from tests.golden.exact.model import ExactModel
 from tests.golden.peer import Peer
 
 GREEDY_TOKENS = 64

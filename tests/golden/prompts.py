@@ -27,6 +27,9 @@ def logbook(days: int) -> str:
     return "The keeper's log of the lighthouse at Cape Serrat.\n\n" + "\n".join(entries) + f"\nDay {days + 1}. The wind"
 
 
+CHINESE = "请用简单的语言解释什么是量子计算机，以及它和普通计算机有什么不同。🤔\n\n"  # noqa: RUF001
+
+
 def chat(*turns: tuple[str, str]) -> str:
     """ChatML, as SmolLM2 and Qwen2.5 are trained on, up to the assistant's turn."""
     rendered = "".join(f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in turns)
@@ -61,16 +64,19 @@ SMOLLM2 = {
     "log_3000": logbook(54),
 }
 
+QWEN2_CHAT = (
+    ("system", "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."),
+    ("user", "Write a Python function that reverses the words of a sentence."),
+)
+
 QWEN2 = {
     "python": SMOLLM2["python"],
     "cpp": "// Returns the index of the first element not less than key.\ntemplate <typename T>\nsize_t lower_bound(",
     "english": SMOLLM2["explanation"],
     "portuguese": SMOLLM2["portuguese_question"],
     "unicode": SMOLLM2["unicode"] + " " + SMOLLM2["emoji"],
-    "chat": chat(
-        ("system", "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."),
-        ("user", "Write a Python function that reverses the words of a sentence."),
-    ),
+    "chinese": CHINESE,
+    "chat": chat(*QWEN2_CHAT),
     "empty": "",
     "log_600": logbook(10),
 }
@@ -90,6 +96,7 @@ GEMMA3 = {
     "python": SMOLLM2["python"],
     "portuguese": SMOLLM2["portuguese_question"],
     "unicode": SMOLLM2["unicode"] + " " + SMOLLM2["emoji"],
+    "chinese": CHINESE,
     "chat": "<start_of_turn>user\nWhat is the capital of Portugal?<end_of_turn>\n<start_of_turn>model\n",
     "empty": "",
     "log_1200": logbook(20),

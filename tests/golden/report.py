@@ -35,7 +35,7 @@ def row(comparison: Comparison) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("golden", choices=("smollm2", "qwen2", "stories"))
+    parser.add_argument("golden", choices=("smollm2", "qwen2", "gemma3", "stories"))
     parser.add_argument("model", type=Path)
     parser.add_argument("--backend", default="cpu_avx2", help="kernel table")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

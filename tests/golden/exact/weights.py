@@ -1,0 +1,44 @@
+"""A GGUF's settings and tensors, the latter as float64."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+
+from tests.golden.exact.formulas import Array
+
+
+class Weights:
+    """Tensors are dequantized (to float32) each time they are asked for, so that few are in memory at once."""
+
+    def __init__(self, path: Path) -> None:
+        reader = gguf.GGUFReader(path)
+        self._fields = reader.fields
+        self._tensors = {tensor.name.removesuffix(".weight"): tensor for tensor in reader.tensors}
+        self.architecture = str(self._fields["general.architecture"].contents())
+
+    def setting(self, name: str, default: Any = None) -> Any:
+        """Of the architecture. Raises KeyError where there is neither it nor a default."""
+        field = self._fields.get(f"{self.architecture}.{name}")
+        if field is None and default is None:
+            raise KeyError(f"{self.architecture}.{name}")
+        return default if field is None else field.contents()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def tensor(self, name: str, rows: npt.NDArray[np.int64] | slice = slice(None)) -> Array:
+        """Those rows of it, rows outermost; its name without ``.weight``. Raises KeyError."""
+        stored = self._tensors[name]
+        plain = gguf.quants.dequantize(stored.data[rows], stored.tensor_type)
+        return np.asarray(plain, np.float32).astype(np.float64)
+
+    def tensor_or_none(self, name: str) -> Array | None:
+        return self.tensor(name) if name in self else None
+
+    def rows(self, name: str) -> int:
+        return len(self._tensors[name].data)

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "base/checked.h"
+
 namespace engine::model {
 
 using kernels::kKeyBlock;
@@ -40,6 +42,8 @@ std::size_t KvCache::bytes_per_position(const HyperParameters& shape, KvType typ
 void KvCache::reserve(std::size_t count) {
   while (blocks_.size() * kKeyBlock < count) blocks_.push_back(std::make_shared<AlignedBuffer>(block_bytes()));
 }
+
+void KvCache::shrink(std::size_t count) { blocks_.resize(std::min(blocks_.size(), divide_up(count, kKeyBlock))); }
 
 void KvCache::begin_with(std::span<const KvBlock> blocks) {
   blocks_.assign(blocks.begin(), blocks.end());

@@ -197,9 +197,9 @@ def damaged_model(path: Path, row: int) -> _core.Model:
 @pytest.mark.parametrize("row", [0, -1])
 def test_logits_that_are_not_finite_end_it(tmp_path: Path, row: int) -> None:
     damaged, sound = damaged_model(tmp_path / "damaged.gguf", row), tiny_model("llama", "F32", tied=False)
-    with pytest.raises(_core.NonFiniteLogitsError, match=r"the model's logits after token 16 .* not all finite"):
+    with pytest.raises(_core.NonFiniteResultError, match=r"the model's logits after token 16 .* not all finite"):
         evaluation(damaged).run()
-    with pytest.raises(_core.NonFiniteLogitsError, match=r"the base's logits after token 16 .* not all finite"):
+    with pytest.raises(_core.NonFiniteResultError, match=r"the base's logits after token 16 .* not all finite"):
         evaluation(sound, damaged).run()
 
 

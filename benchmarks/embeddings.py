@@ -101,7 +101,7 @@ def measure(name: str, texts: Sequence[str], engine: Engine, peers: dict[str, Ll
         raise RuntimeError(f"{name}: {ours['tokens']} tokens, and llama.cpp has {theirs[0]['tokens']}")
     cosine = sum(a * b for a, b in zip(ours["vector"], theirs[0]["vector"], strict=True))
     disturbance = Disturbance()
-    engines = (engine, *peers.values())
+    engines: tuple[Engine | LlamaCpp, ...] = (engine, *peers.values())
     turns = [[each.embed(texts)["seconds"] for each in engines] for _ in range(rounds)]
     medians = [statistics.median(column) for column in zip(*turns, strict=True)]
     best = min(range(1, len(medians)), key=medians.__getitem__)

@@ -5,8 +5,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "base/checked.h"
-
 namespace engine::model {
 
 using kernels::kKeyBlock;
@@ -43,7 +41,10 @@ void KvCache::reserve(std::size_t count) {
   while (blocks_.size() * kKeyBlock < count) blocks_.push_back(std::make_shared<AlignedBuffer>(block_bytes()));
 }
 
-void KvCache::shrink(std::size_t count) { blocks_.resize(std::min(blocks_.size(), divide_up(count, kKeyBlock))); }
+void KvCache::restart(const HyperParameters& shape, std::size_t context_length) {
+  format_.long_factors = shape.needs_long_factors(context_length);
+  blocks_.resize(std::min<std::size_t>(blocks_.size(), 1));
+}
 
 void KvCache::begin_with(std::span<const KvBlock> blocks) {
   blocks_.assign(blocks.begin(), blocks.end());

@@ -42,7 +42,9 @@ TextEmbedding::TextEmbedding(std::shared_ptr<const Model> model, std::vector<std
       sums_(model_->shape().embedding),
       state_(model_->shape().embedding) {
   check();
-  caches_.assign(std::min(texts_.size(), options_.side_by_side), KvCache(model_->shape(), options_.kv_type));
+  for (std::size_t i = 0; i < std::min(texts_.size(), options_.side_by_side); ++i) {
+    caches_.emplace_back(model_->shape(), options_.kv_type, texts_[i].size());
+  }
 }
 
 void TextEmbedding::check() const {
@@ -75,7 +77,9 @@ void TextEmbedding::run() {
       first_row += part.end - part.begin;
       if (part.end < texts_[part.text].size()) continue;
       finish(part.text);
-      cache_of(part.text).shrink(kernels::kKeyBlock);
+      const std::size_t next_in_cache = part.text + caches_.size();
+      if (next_in_cache >= texts_.size()) continue;
+      cache_of(part.text).restart(model_->shape(), texts_[next_in_cache].size());
     }
     tokens_done_.fetch_add(first_row, std::memory_order_relaxed);
   }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from engine import _core
 from tests.csrc.blocks import Floats
+from tests.csrc.cancelling import cancel_when_begun
 from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits
 from tests.csrc.test_architecture_determinism import KINDS, THREADS, model_of
 from tests.csrc.tiny_models import slow_model, tiny_model, tiny_path, tiny_prompt
@@ -101,6 +101,17 @@ def test_every_pooling_and_cache_is_the_same_in_company(pooling: str, kv_cache: 
         assert_same_bits(vectors(model, step_tokens=step_tokens, side_by_side=side_by_side, **options), expected)
 
 
+@pytest.mark.parametrize("side_by_side", [1, 2, 6])
+def test_each_text_has_the_factors_of_its_own_length(side_by_side: int) -> None:
+    """Long ones from 65 tokens on, whichever texts stand beside it or were in its cache before."""
+    model = model_of("phi3_long", "Q8_0", REFERENCE)
+    expected = np.stack([alone(model, text) for text in TEXTS])
+    assert_same_bits(vectors(model, side_by_side=side_by_side), expected)
+    always_short = model_of("phi3_short", "Q8_0", REFERENCE)  # of the same weights
+    long = [bool((alone(always_short, text) != vector).any()) for text, vector in zip(TEXTS, expected, strict=True)]
+    assert long == [length > 64 for length in LENGTHS]
+
+
 def test_the_order_of_texts_is_the_order_of_vectors() -> None:
     assert_same_bits(vectors(tiny_model(), TEXTS[::-1]), np.ascontiguousarray(vectors(tiny_model())[::-1]))
 
@@ -147,24 +158,7 @@ def test_a_cancelled_embedding_has_no_vectors(step_tokens: int) -> None:
 
 
 def test_a_running_embedding_is_seen_and_cancelled_from_another_thread() -> None:
-    # The scalar table takes far longer for this than the other thread needs to look.
-    made = embedding(slow_model(), [tiny_prompt(2000)] * 50)
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            made.run()
-        except _core.CancelledError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    while made.progress()[0] == 0:
-        assert thread.is_alive()
-    made.cancel()
-    thread.join()
-    assert len(failures) == 1
-    assert made.progress()[0] < made.progress()[1]
+    cancel_when_begun(embedding(slow_model(), [tiny_prompt(2000)] * 50))
 
 
 def test_an_embedding_runs_once() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-import time
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -15,13 +13,9 @@ import pytest
 
 from engine import embedding as module
 from engine.config import EngineConfig
-from engine.cpu_backend import CpuBackend
 from engine.embedding import Embedding
-from engine.energy.ladder import EnergyLadder
 from engine.models import ModelRegistry
-from engine.planner import Planner
 from engine.planning import default_activation_bytes
-from engine.weights_cache import WeightsCache
 from protocol.answers import Embedded
 from protocol.embedding import EmbeddingRequest
 from protocol.errors import (
@@ -36,20 +30,13 @@ from protocol.errors import (
 )
 from protocol.requests import Embed
 from tests.architecture_models import CASES, write_architecture_model
-from tests.engine.backend_bench import MACHINE
+from tests.engine.operation_stage import OperationStage, cancel_when_begun
 from tests.gguf_factory import write_tiny_model
 
 TEXTS = ("Once upon a time", "there was a model", "that read texts and answered none")
 
 
-class Stage:
-    def __init__(self, directory: Path, memory_limit_bytes: int | None = None) -> None:
-        config = EngineConfig(directory, directory / "cache", directory)
-        registry = ModelRegistry(config)
-        self.energy = EnergyLadder([], {"rapl": "not here"})
-        self.backend = CpuBackend(registry, WeightsCache.of(config), lambda: None, memory_limit_bytes)
-        self.planner = Planner(registry, config, MACHINE, self.energy.availability())
-
+class Stage(OperationStage):
     def embedding(self, model: Path, **fields: object) -> Embedding:
         inputs: dict[str, object] = {} if "token_ids" in fields else {"texts": TEXTS}
         content = {"model": str(model), "backend": "reference", **inputs, **fields}
@@ -58,9 +45,6 @@ class Stage:
 
     def embedded(self, model: Path, **fields: object) -> Embedded:
         return self.embedding(model, **fields).run()
-
-    def in_use(self) -> list[bool]:
-        return [model.in_use for model in self.backend.statistics().models]
 
 
 @pytest.fixture
@@ -234,29 +218,8 @@ def test_a_limit_of_memory_is_refused_before_anything_is_loaded(stage: Stage, tm
 
 def test_it_is_seen_and_ended_from_another_thread(stage: Stage, tmp_path: Path) -> None:
     slow = write_tiny_model(tmp_path / "slow.gguf", n_layer=16, context_length=4096)
-    running = stage.embedding(slow, token_ids=((5,) * 2000,) * 20)
-    outcome: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            running.run()
-        except ExecutionCancelled as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        progress = running.progress()
-        if progress is not None and progress.unit == "tokens" and progress.done > 0:
-            break
-        time.sleep(0.001)
-    else:
-        pytest.fail("no token was ever done")
+    progress = cancel_when_begun(stage.embedding(slow, token_ids=((5,) * 2000,) * 20), "tokens")
     assert (progress.stage, progress.total) == ("embedding", 40_000)
-    running.cancel()
-    thread.join(60)
-    assert isinstance(outcome[0], ExecutionCancelled)
     assert stage.in_use() == [False]
 
 

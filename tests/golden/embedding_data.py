@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ PROMPTS: Final = ("capital", "portuguese", "python", "emoji", "unicode", "digits
 LENGTHS: Final = (1, 7, 40, 150)
 """Of the token prompts of tiny models."""
 
+TINY_CONTEXT: Final = 256
+"""That of the tiny models themselves; llama.cpp's too: some compute otherwise in a longer one."""
+
 Vectors = npt.NDArray[np.float32]  # [texts, dimension], not normalized
 
 
@@ -28,6 +32,16 @@ def real_texts() -> list[str]:
 def token_texts(vocabulary_size: int) -> list[list[int]]:
     random = np.random.default_rng(23)
     return [[int(token) for token in random.integers(0, vocabulary_size, length)] for length in LENGTHS]
+
+
+def compared(options: Mapping[str, Any]) -> list[int]:
+    """Which token prompts are read alike. Where a tiny model has long and short factors, llama.cpp chooses by its
+    context for all texts, the engine by each text's length.
+    """
+    original = options.get("keys", {}).get("rope.scaling.original_context_length", TINY_CONTEXT)
+    if "rope_factors_long" not in options.get("rope_factors", ()) or original >= TINY_CONTEXT:
+        return list(range(len(LENGTHS)))
+    return [index for index, length in enumerate(LENGTHS) if length > original]
 
 
 def read_head() -> dict[str, Any]:

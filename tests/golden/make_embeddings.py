@@ -21,12 +21,10 @@ import numpy as np
 
 from tests.architecture_models import CASES, write_architecture_model
 from tests.golden.dequantize import write_dequantized
-from tests.golden.embedding_data import FOLDER, POOLINGS, Vectors, real_texts, token_texts
+from tests.golden.embedding_data import FOLDER, POOLINGS, TINY_CONTEXT, Vectors, real_texts, token_texts
 from tests.golden.peer import Peer
 from tests.golden.tiny_cases import weights_digest
 
-_TINY_CONTEXT = 256
-"""That of the models themselves: some compute otherwise in a longer one."""
 _REAL_CONTEXT = 512
 
 
@@ -46,10 +44,10 @@ def embed_tiny(arrays: dict[str, Vectors]) -> dict[str, str]:
         for case, options in CASES.items():
             path = write_architecture_model(Path(folder) / f"{case}.gguf", **options)
             digests[case] = weights_digest(path)
-            peer = Peer(path, context_length=_TINY_CONTEXT)
+            peer = Peer(path, context_length=TINY_CONTEXT)
             texts = token_texts(peer.vocabulary_size)
             peer.close()
-            arrays |= {f"{case}.{pooling}": embed(path, texts, pooling, _TINY_CONTEXT) for pooling in POOLINGS}
+            arrays |= {f"{case}.{pooling}": embed(path, texts, pooling, TINY_CONTEXT) for pooling in POOLINGS}
     return digests
 
 

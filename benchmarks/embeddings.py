@@ -2,9 +2,9 @@
 
 .venv/bin/python -m benchmarks.embeddings MODEL.gguf --text wiki.test.raw
 
-CPU time from texts to normalized means, tokenizing included, weights ready. Of one thread
-a busy machine changes it little; of two that wait for each other, much. Sentences are so short that many share a step;
-paragraphs fill steps of their own. llama.cpp has flash attention where that is faster. Needs ``make peers``.
+CPU time from texts to normalized means, tokenizing included, weights ready. Of one thread a busy machine changes it
+little; of two that wait for each other, much. Sentences are so short that many share a step; paragraphs fill steps of
+their own. llama.cpp has flash attention where that is faster. Needs ``make peers``.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from actors.faults import ENERGY_SAMPLER, EXECUTOR
 from protocol.errors import BackendUnavailable, EnergyUnavailable, Overloaded
 from protocol.plan import ExecutionPlan
-from protocol.requests import AskedMessage, Calibrate, Evaluate, Replay, Run
+from protocol.requests import AskedMessage, Calibrate, Embed, Evaluate, Replay, Run
 
 _QUIET_RETRY_MS = 1000
 
@@ -15,7 +15,7 @@ _QUIET_RETRY_MS = 1000
 def backend_refusal(message: AskedMessage, failed: Mapping[str, str]) -> BackendUnavailable | None:
     """Why a request that needs the backend cannot be had; ``failed`` as in :class:`actors.faults.Faults`."""
     reason = failed.get(EXECUTOR)
-    if reason is None or not isinstance(message, Run | Replay | Evaluate):
+    if reason is None or not isinstance(message, Run | Replay | Evaluate | Embed):
         return None
     return BackendUnavailable(f"the backend failed ({reason}); start the engine again", reason=reason)
 

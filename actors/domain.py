@@ -8,6 +8,7 @@ from typing import assert_never
 
 from actors.ports import OperationRequest, Prepared
 from engine.cpu_backend import CpuBackend
+from engine.embedding import Embedding
 from engine.energy.calibrating import EnergyCalibrating
 from engine.energy.ladder import EnergyLadder
 from engine.evaluation import Evaluation
@@ -29,7 +30,7 @@ from protocol.descriptions import CachedWeightsEntry, ModelSummary
 from protocol.errors import CacheUnavailable, RecordStoreUnavailable, RecordStoreUnusable
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
-from protocol.requests import Calibrate, Evaluate, PullModel, Quantize, RecordQuestion, RemoveModel
+from protocol.requests import Calibrate, Embed, Evaluate, PullModel, Quantize, RecordQuestion, RemoveModel
 
 
 class EngineDomain:
@@ -114,6 +115,8 @@ class EngineDomain:
                 return FileQuantization(request, self._registry, self._machine)
             case Evaluate():
                 return Evaluation(request, self._planner, self.backend)
+            case Embed():
+                return Embedding(request, self._planner, self.backend, self._energy)
             case Calibrate():
                 return EnergyCalibrating(request, self._energy, self._machine)
             case _:

@@ -18,9 +18,9 @@ from protocol.metrics import EnergyReport
 from protocol.plan import EnergySource, ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
-from protocol.requests import Calibrate, Evaluate, PullModel, Quantize, RecordQuestion, RemoveModel
+from protocol.requests import Calibrate, Embed, Evaluate, PullModel, Quantize, RecordQuestion, RemoveModel
 
-OperationRequest = Quantize | Evaluate | Calibrate
+OperationRequest = Quantize | Evaluate | Embed | Calibrate
 """What keeps every CPU busy for long, or must be alone with them."""
 
 

@@ -29,6 +29,7 @@ from protocol.requests import (
     Calibrate,
     ClearPrefixCache,
     Detokenize,
+    Embed,
     Evaluate,
     ListCached,
     ListModels,
@@ -80,7 +81,7 @@ class Questions:
             await self._reply(connection_id, Progress(request_id=question.request_id, **dict(progress)))
 
         match question:
-            case Quantize() | Evaluate() | Calibrate():
+            case Quantize() | Evaluate() | Embed() | Calibrate():
                 told = await self._operate(question, tell)
             case PullModel():
                 # Its thread may wait for the network: nobody waits for the thread.

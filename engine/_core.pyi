@@ -21,8 +21,8 @@ class UnquantizableTensorError(Exception):
 class CancelledError(Exception):
     """cancel() was called."""
 
-class NonFiniteLogitsError(Exception):
-    """A logit is infinite or no number. The message says whose, and where in the text."""
+class NonFiniteResultError(Exception):
+    """A model computed what is infinite or no number. The message says which model, and where in the text."""
 
 class GrammarError(Exception):
     """A grammar cannot be compiled, or not be followed any further. The message is the library's."""
@@ -188,6 +188,47 @@ def target_types(
     """
 
 @final
+class TextEmbedding:
+    """A vector for each text, [dimension]: hidden states after the final norm, pooled and, with ``normalize``, divided
+    by their Euclidean length; one of zeros stays. The bits depend neither on the other texts, nor on ``step_tokens``,
+    ``side_by_side``, ``threads`` or the kernel table.
+
+    ``pooling``: ``mean`` of all tokens, ``cls`` (the first one's) or ``last``. ``step_tokens``: most tokens of a step,
+    of ``side_by_side`` texts at most. Raises ValueError (a text without tokens or beyond the model's context, a token
+    that is not in the vocabulary, an unknown pooling, no threads, nothing to read in a step; a KV cache type that is
+    unknown or does not fit the heads).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        texts: Sequence[Sequence[int]],
+        *,
+        pooling: str,
+        normalize: bool,
+        step_tokens: int = 256,
+        side_by_side: int = 32,
+        threads: int,
+        kv_cache: str = "f16",
+    ) -> None: ...
+    @staticmethod
+    def kv_positions(texts: int, longest: int, *, step_tokens: int, side_by_side: int) -> int:
+        """Positions of KV cache held at most, for one or more texts of ``longest`` tokens at most."""
+    def run(self) -> None:
+        """Without the GIL; once. Memory: a step's rows, the KV cache of texts that are read together, the vectors.
+
+        Raises CancelledError, NonFiniteResultError, OSError (the system refuses threads), MemoryError,
+        RuntimeError (a second run).
+        """
+    def cancel(self) -> None:
+        """From any thread. run() raises within one layer."""
+    def progress(self) -> tuple[int, int]:
+        """(tokens done, tokens in all), from any thread at any time."""
+    @property
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """[texts, dimension], a copy. RuntimeError before run() has returned."""
+
+@final
 class TextEvaluation:
     """How well ``model`` predicts a text, and how far it departs from ``base``: consecutive windows of ``window``
     tokens, each read from an empty cache. Positions window // 2 to window - 2 of each predict the token after them,
@@ -213,7 +254,7 @@ class TextEvaluation:
     def run(self) -> None:
         """Without the GIL; once. Memory: for each model half a window's rows, of logits [window // 2, vocab_size] too.
 
-        Raises CancelledError, NonFiniteLogitsError, OSError (the system refuses threads), MemoryError,
+        Raises CancelledError, NonFiniteResultError, OSError (the system refuses threads), MemoryError,
         RuntimeError (a second run).
         """
     def cancel(self) -> None:

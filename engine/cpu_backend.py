@@ -28,7 +28,7 @@ from engine.model_memory import LoopUsage, ModelMemory
 from engine.models import ModelRegistry
 from engine.planning import estimate
 from engine.weights_cache import WeightsCache
-from protocol.descriptions import PrefixCacheReport
+from protocol.descriptions import PlanEstimate, PrefixCacheReport
 from protocol.errors import InternalError, InvalidPlan, OutOfMemoryBudget
 from protocol.logprobs import DrawnLogprobs, TokenLogprob
 from protocol.plan import ExecutionPlan
@@ -79,10 +79,10 @@ class CpuBackend:
         self._memory.release(_own(model))
 
     @contextmanager
-    def reserved(self, model: CpuModel, plan: ExecutionPlan) -> Iterator[None]:
-        """Take what a sequence of the plan would, for other work on a model that is held. Raises OutOfMemoryBudget."""
+    def reserved(self, model: CpuModel, needed: PlanEstimate) -> Iterator[None]:
+        """Take what is needed beside its weights, for other work on a model that is held. Raises OutOfMemoryBudget."""
         reservation = -next(self._reservations)
-        self._memory.claim(reservation, model, estimate(plan, model.facts, 0))
+        self._memory.claim(reservation, model, needed)
         try:
             yield
         finally:

@@ -42,6 +42,13 @@ class Metadata:
             raise self._mistyped(key, value, "a positive whole number")
         return value
 
+    def whole_or_none(self, key: str) -> int | None:
+        """A whole number of 0 or more; ``None`` where the key is absent."""
+        value = self._gguf.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            raise self._mistyped(key, value, "a whole number")
+        return value
+
     def token_id(self, key: str, vocab_size: int) -> int | None:
         """The id of a token of this vocabulary; ``None`` where the key is absent, or -1 or all ones: no such token."""
         value = self._gguf.get(key)

@@ -107,7 +107,7 @@ def resolve_plan(
         stream=execution.stream,
         op_times=execution.op_times,
     )
-    _check_memory(estimate(plan, model, len(prompt.token_ids)), memory_mb)
+    check_memory(estimate(plan, model, len(prompt.token_ids)), memory_mb)
     return plan
 
 
@@ -331,7 +331,8 @@ def _activation_bytes(prefill_chunk: int, max_sequences: int, activation_row_byt
     return (prefill_chunk + _core.MAX_DECODE_ROWS) * activation_row_bytes + max_sequences * logits_row_bytes
 
 
-def _check_memory(needed: PlanEstimate, memory_mb: int | None) -> None:
+def check_memory(needed: PlanEstimate, memory_mb: int | None) -> None:
+    """Raises OutOfMemoryBudget: more than the limit, where there is one."""
     total = needed.total_bytes
     if memory_mb is not None and total > memory_mb * _MIB:
         raise OutOfMemoryBudget(

@@ -91,7 +91,7 @@ def _template(request: RunRequest, artifact: ModelArtifact) -> tuple[str, Prompt
 
 def _require_room(text: str, artifact: ModelArtifact) -> None:
     """Refuse a hopeless text before minutes are spent on tokenizing it."""
-    least_tokens = len(text.encode()) // artifact.tokenizer.max_token_bytes
+    least_tokens = artifact.tokenizer.least_tokens(text)
     if least_tokens >= artifact.context_length:
         raise PromptTooLong(
             f"the prompt has at least {least_tokens} tokens and {artifact.name} was trained for "

@@ -104,12 +104,12 @@ class Tokenizer:
         Raises:
             InvalidRequest: an id the vocabulary does not have.
         """
-        self._require_ids(token_ids)
+        self.require_ids(token_ids)
         return self.vocabulary.detokenize(token_ids)
 
     def piece(self, token_id: int) -> str:
         """What a token prints by itself; its name where it prints nothing. Raises InvalidRequest as ``decode``."""
-        self._require_ids((token_id,))
+        self.require_ids((token_id,))
         return self.vocabulary.piece(token_id).decode("utf-8", "replace") or self._tokens[token_id]
 
     def printing(self, texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -122,12 +122,17 @@ class Tokenizer:
                 found[text] = (*found.get(text, ()), token_id)
         return found
 
-    def _require_ids(self, token_ids: Sequence[int]) -> None:
+    def least_tokens(self, text: str) -> int:
+        """No fewer tokens spell the text; told at once, however long it is."""
+        return len(text.encode()) // self.max_token_bytes
+
+    def require_ids(self, token_ids: Sequence[int], field: str = "token_ids") -> None:
+        """Raises InvalidRequest about ``field``: an id the vocabulary does not have."""
         for token_id in token_ids:
             if not 0 <= token_id < len(self._tokens):
                 raise InvalidRequest(
                     f"no token {token_id}; this vocabulary has ids 0 to {len(self._tokens) - 1}",
-                    field="token_ids",
+                    field=field,
                     value=token_id,
                     maximum=len(self._tokens) - 1,
                 )

@@ -23,11 +23,13 @@ from protocol.descriptions import (
     ResidentModel,
     TensorSummary,
 )
+from protocol.embedding import EmbeddedText, Pooling, PoolingFrom
 from protocol.evaluation import TextQuality
 from protocol.events import EventBody
 from protocol.live_energy import PowerReport, RunningEnergy
 from protocol.logprobs import DrawnLogprobs
 from protocol.metric_family import MetricFamily
+from protocol.metrics import EnergyReport
 from protocol.model import Value
 from protocol.plan import ExecutionPlan
 from protocol.prediction import Prediction
@@ -207,6 +209,26 @@ class Evaluated(Answer):
     quality: TextQuality
 
 
+class Embedded(Answer):
+    type: Literal["Embedded"] = "Embedded"
+    plan: ExecutionPlan
+    """What was embedded with, decided as for a run. Its batch: the longest text, texts and tokens read together."""
+    kernel_path: str
+    """The instruction set of the kernels that really ran."""
+    pooling: Pooling
+    pooling_from: PoolingFrom
+    normalized: bool
+    dimension: int
+    texts: tuple[EmbeddedText, ...]
+    """In the request's order."""
+    digest: str
+    """``sha256:`` and 64 hexadecimal digits, of the bytes of all vectors in order."""
+    duration_s: float
+    """Of the embedding itself, weights ready."""
+    energy: EnergyReport
+    """Of the same time."""
+
+
 class Calibrated(Answer):
     type: Literal["Calibrated"] = "Calibrated"
     calibration: EnergyCalibration
@@ -301,6 +323,7 @@ EngineMessage = (
     | Text
     | Quantized
     | Evaluated
+    | Embedded
     | Calibrated
     | ExecutionList
     | ExecutionEntry

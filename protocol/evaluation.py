@@ -8,6 +8,7 @@ from pydantic import Field
 
 from protocol.model import Value
 from protocol.plan import PositiveInt
+from protocol.reading import ReadingRequest
 
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -37,22 +38,16 @@ class Comparison(Value):
     same_best_error: NonNegative
 
 
-class EvaluationRequest(Value):
+class EvaluationRequest(ReadingRequest):
     """Read a text window by window, each from an empty context, and score the second half of each."""
 
-    model: Annotated[str, Field(min_length=1, max_length=4096)]
     text: Annotated[str, Field(min_length=1)]
-    quantization: str = "native"
     against: str | None = None
     """Another quantization of the model: how far the predictions depart from its."""
-    backend: str | None = None
-    kv_cache: str = "f16"
-    threads: PositiveInt | None = None
     window: Annotated[int, Field(ge=8, le=512)] | None = None
     """Tokens; the default is the customary 512, or a shorter context's length."""
     max_windows: PositiveInt | None = None
     """Only so many, from the text's begin."""
-    memory_mb: PositiveInt | None = None
 
 
 class TextQuality(Value):

@@ -6,6 +6,8 @@ from typing import Literal
 
 from protocol.model import Value
 
+ProgressUnit = Literal["bytes", "windows", "tokens", "seconds"]
+
 
 class StageProgress(Value):
     stage: str
@@ -13,7 +15,7 @@ class StageProgress(Value):
     done: int
     total: int | None
     """``None`` where it is not known."""
-    unit: Literal["bytes", "windows", "seconds"] = "bytes"
+    unit: ProgressUnit = "bytes"
     """Of ``done`` and ``total``."""
     tensors_done: int | None = None
     """``None``, with the next, where the stage does not go by tensors."""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from protocol.embedding import EmbeddingRequest
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
 from protocol.model import Value
@@ -143,6 +144,13 @@ class Evaluate(Request):
 
     type: Literal["Evaluate"] = "Evaluate"
     request: EvaluationRequest
+
+
+class Embed(Request):
+    """Make vectors of texts. Answered by any number of ``Progress``, then ``Embedded``."""
+
+    type: Literal["Embed"] = "Embed"
+    request: EmbeddingRequest
 
 
 class Calibrate(Request):
@@ -284,6 +292,7 @@ AskedMessage = (
     | Detokenize
     | Quantize
     | Evaluate
+    | Embed
     | Calibrate
     | ListCached
     | RemoveCached

@@ -8,7 +8,7 @@
 #include "bindings/register.h"
 #include "gguf/error.h"
 #include "kernels/kernel_table.h"
-#include "model/text_evaluation.h"
+#include "model/non_finite.h"
 #include "quant/model_quantization.h"
 #include "runtime/grammar.h"
 
@@ -49,7 +49,7 @@ PYBIND11_MODULE(_core, m) {
   register_error<engine::UnsupportedModel>(m, "UnsupportedModelError");
   register_error<engine::quant::UnquantizableTensor>(m, "UnquantizableTensorError");
   register_error<engine::Cancelled>(m, "CancelledError");
-  register_error<engine::model::NonFiniteLogits>(m, "NonFiniteLogitsError");
+  register_error<engine::model::NonFiniteResult>(m, "NonFiniteResultError");
   register_error<engine::runtime::GrammarError>(m, "GrammarError");
   register_error<engine::runtime::GrammarTimeout>(m, "GrammarTimeoutError");
   register_error<engine::runtime::GrammarLibraryUnavailable>(m, "GrammarLibraryError");
@@ -79,5 +79,6 @@ PYBIND11_MODULE(_core, m) {
   engine::bindings::register_grammar(m);
   engine::bindings::register_sampling(m);
   engine::bindings::register_runtime(m);
+  engine::bindings::register_text_embedding(m);
   engine::bindings::register_text_evaluation(m);
 }

@@ -17,11 +17,7 @@ void check(const Model& model, const std::vector<std::vector<std::int32_t>>& pro
   if (options.prefill_chunk == 0) throw std::invalid_argument("prefill_chunk must be at least 1");
   for (const auto& prompt : prompts) {
     if (prompt.empty()) throw std::invalid_argument("a prompt has no tokens");
-    for (const std::int32_t token : prompt) {
-      if (token < 0 || static_cast<std::size_t>(token) >= model.shape().vocabulary) {
-        throw std::invalid_argument("token " + std::to_string(token) + " is not in the model's vocabulary");
-      }
-    }
+    model.require_tokens(prompt);
   }
 }
 

@@ -136,6 +136,12 @@ bool ForwardPass::run(std::span<const Segment> segments, const std::atomic<bool>
   return !aborted_;
 }
 
+void ForwardPass::hidden_state(std::size_t row, float* out) const {
+  const HyperParameters& shape = model_.shape();
+  model_.kernels().rms_norm(residual_.as<float>() + row * shape.embedding, model_.weights().output_norm.data(),
+                            shape.norm_epsilon, shape.embedding, out);
+}
+
 std::span<const float> ForwardPass::logits(std::size_t index) const {
   const std::size_t vocabulary = model_.shape().vocabulary;
   return {logits_.as<float>() + index * vocabulary, vocabulary};
@@ -389,10 +395,10 @@ void Worker::gate(const FeedForward& weights) {
 
 void Worker::compute_logits() {
   const std::size_t count = pass_.logit_rows_.size();
+  if (count == 0) return;
   const Projection& head = pass_.model_.weights().head;
   make_input(count, shape_.embedding, [&](std::size_t i) {
-    kernels_.rms_norm(pass_.residual(pass_.logit_rows_[i]), pass_.model_.weights().output_norm.data(),
-                      shape_.norm_epsilon, shape_.embedding, normalized_.data());
+    pass_.hidden_state(pass_.logit_rows_[i], normalized_.data());
     charge(Operation::Norm);
     input().set(i, input_width_, normalized_.data(), head.weight.activation_format(), kernels_);
     charge(Operation::QuantizeInput);

@@ -46,6 +46,9 @@ class ForwardPass {
   // Where there is a `clock`, member 0 charges it with everything it does and waits for, from its last mark on.
   bool run(std::span<const Segment> segments, const std::atomic<bool>& abort, OperationClock* clock = nullptr);
 
+  // [embedding] what the head reads of a row: its residual's norm. Of the last run, in the order of its tokens.
+  void hidden_state(std::size_t row, float* out) const;
+
   // Rows of logits, in the order of the segments.
   std::size_t logit_rows() const { return logit_rows_.size(); }
   std::span<const float> logits(std::size_t index) const;

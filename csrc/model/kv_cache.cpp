@@ -41,6 +41,11 @@ void KvCache::reserve(std::size_t count) {
   while (blocks_.size() * kKeyBlock < count) blocks_.push_back(std::make_shared<AlignedBuffer>(block_bytes()));
 }
 
+void KvCache::restart(const HyperParameters& shape, std::size_t context_length) {
+  format_.long_factors = shape.needs_long_factors(context_length);
+  blocks_.resize(std::min<std::size_t>(blocks_.size(), 1));
+}
+
 void KvCache::begin_with(std::span<const KvBlock> blocks) {
   blocks_.assign(blocks.begin(), blocks.end());
   shared_blocks_ = blocks.size();

@@ -38,6 +38,8 @@ class KvCache {
 
   // Makes room for positions [0, count). Throws std::bad_alloc.
   void reserve(std::size_t count);
+  // For another sequence of at most `context_length` positions: keeps room for a block. It must share none.
+  void restart(const HyperParameters& shape, std::size_t context_length);
   // Begins with blocks of another cache of equal shape and format, all of whose positions have been stored. Once,
   // before anything else. Throws std::bad_alloc.
   void begin_with(std::span<const KvBlock> blocks);

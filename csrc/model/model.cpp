@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace engine::model {
@@ -20,5 +21,11 @@ Model::Model(const std::string& path, const std::string& kernel_table, unsigned 
       file_(path),
       shape_(read_hyper_parameters(file_)),
       weights_(load_weights(file_, shape_, kernels_, threads, control)) {}
+
+void Model::require_tokens(std::span<const std::int32_t> tokens) const {
+  const auto unknown = std::ranges::find_if_not(tokens, [&](std::int32_t token) { return has_token(token); });
+  if (unknown == tokens.end()) return;
+  throw std::invalid_argument("token " + std::to_string(*unknown) + " is not in the model's vocabulary");
+}
 
 }  // namespace engine::model

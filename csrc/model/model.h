@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
 
 #include "gguf/file.h"
@@ -22,6 +24,9 @@ class Model {
   const kernels::KernelTable& kernels() const { return kernels_; }
   const HyperParameters& shape() const { return shape_; }
   const Weights& weights() const { return weights_; }
+  bool has_token(std::int32_t token) const { return token >= 0 && static_cast<std::size_t>(token) < shape_.vocabulary; }
+  // Throws std::invalid_argument, which names one that the vocabulary does not have.
+  void require_tokens(std::span<const std::int32_t> tokens) const;
   std::size_t weights_bytes() const { return weights_size(file_, kernels_).memory; }
 
  private:

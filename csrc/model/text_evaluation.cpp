@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "base/logarithm.h"
 #include "model/forward_pass.h"
 #include "model/kv_cache.h"
+#include "model/non_finite.h"
 
 namespace engine::model {
 namespace {
@@ -110,14 +112,8 @@ void TextEvaluation::check(const Model& model) const {
 }
 
 void TextEvaluation::check_tokens() const {
-  const auto known = [&](std::int32_t token) {
-    return token >= 0 && static_cast<std::size_t>(token) < model_->shape().vocabulary;
-  };
-  const auto unknown = std::ranges::find_if_not(tokens_, known);
-  if (unknown != tokens_.end()) {
-    throw std::invalid_argument("token " + std::to_string(*unknown) + " is not in the model's vocabulary");
-  }
-  if (options_.bos && !known(*options_.bos)) {
+  model_->require_tokens(tokens_);
+  if (options_.bos && !model_->has_token(*options_.bos)) {
     throw std::invalid_argument("BOS token " + std::to_string(*options_.bos) + " is not in the model's vocabulary");
   }
   if (windows_total_ == 0) {
@@ -187,7 +183,7 @@ void TextEvaluation::require_finite(std::size_t window) const {
     const auto found = std::ranges::find_if_not(of_window, [](double value) { return std::isfinite(value); });
     if (found == of_window.end()) return;
     const std::size_t token = window * options_.window + half() + static_cast<std::size_t>(found - of_window.begin());
-    throw NonFiniteLogits(std::string("the ") + whose + " logits after token " + std::to_string(token) +
+    throw NonFiniteResult(std::string("the ") + whose + " logits after token " + std::to_string(token) +
                           " of the text are not all finite");
   };
   require(scores_.nll, "model's");

@@ -5,19 +5,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <vector>
 
 #include "base/thread_team.h"
 #include "model/model.h"
 
 namespace engine::model {
-
-// The message says which model's, and where in the text.
-class NonFiniteLogits : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 struct TextEvaluationOptions {
   std::size_t window;  // tokens that are read together
@@ -51,7 +44,7 @@ class TextEvaluation {
   TextEvaluation(std::shared_ptr<const Model> model, std::shared_ptr<const Model> base,
                  std::vector<std::int32_t> tokens, const TextEvaluationOptions& options);
 
-  // Once. Throws Cancelled, NonFiniteLogits, std::system_error (threads cannot be made), std::bad_alloc,
+  // Once. Throws Cancelled, NonFiniteResult, std::system_error (threads cannot be made), std::bad_alloc,
   // std::logic_error.
   void run();
 

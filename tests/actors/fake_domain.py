@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from base64 import b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -12,6 +13,7 @@ from engine.energy.source import EnergyReading
 from engine.operation import Operation
 from protocol.answers import (
     CachedWeightsList,
+    Embedded,
     EngineMessage,
     ModelDescription,
     ModelRemoved,
@@ -19,6 +21,7 @@ from protocol.answers import (
     RecordsPruned,
 )
 from protocol.descriptions import ModelSummary, PlanEstimate
+from protocol.embedding import EmbeddedText
 from protocol.errors import ExecutionCancelled, ModelInUse, UnknownModel, UnsupportedBackend
 from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
@@ -34,7 +37,7 @@ from protocol.plan import (
 )
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
-from protocol.requests import PullModel, Quantize, RecordQuestion, RemoveModel
+from protocol.requests import Embed, PullModel, Quantize, RecordQuestion, RemoveModel
 from protocol.sampling import PlanSampling
 
 
@@ -74,11 +77,32 @@ def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> Exec
     )
 
 
+def make_embedded(request: Embed, dimension: int = 2) -> Embedded:
+    """Vectors of zeros."""
+    asked = request.request
+    vector = b64encode(bytes(4 * dimension)).decode()
+    return Embedded(
+        request_id=request.request_id,
+        plan=make_plan(RunRequest(model=asked.model, prompt="")),
+        kernel_path="reference",
+        pooling=asked.pooling or "mean",
+        pooling_from="default" if asked.pooling is None else "request",
+        normalized=asked.normalize,
+        dimension=dimension,
+        texts=tuple(EmbeddedText(vector=vector, tokens=len(text)) for text in asked.texts or ()),
+        digest="sha256:0",
+        duration_s=0.1,
+        energy=EnergyReport(kind="unavailable", source="none", reason="nothing measures"),
+    )
+
+
 class FakeOperation:
     """Goes on until a test lets it end, or it is cancelled."""
 
     def __init__(self, request: OperationRequest) -> None:
         self._request = request
+        self.dimension = 2
+        """Of the vectors of an ``Embed``."""
         self.may_end = threading.Event()
         self.begun = threading.Event()
         self.cancelled = threading.Event()
@@ -88,6 +112,8 @@ class FakeOperation:
         while not self.may_end.wait(0.001):
             if self.cancelled.is_set():
                 raise ExecutionCancelled("cancelled")
+        if isinstance(self._request, Embed):
+            return make_embedded(self._request, self.dimension)
         output = self._request.output if isinstance(self._request, Quantize) else ""
         return Quantized(request_id=self._request.request_id, path=output, size_bytes=7, tensor_types={"Q8_0": 1})
 

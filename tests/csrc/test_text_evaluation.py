@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import gguf
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from engine import _core
+from tests.csrc.cancelling import cancel_when_begun
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt
 from tests.gguf_factory import write_tiny_model
@@ -152,24 +152,7 @@ def test_a_cancelled_evaluation_has_no_scores(window: int) -> None:
 
 
 def test_a_running_evaluation_is_seen_and_cancelled_from_another_thread() -> None:
-    # The scalar table takes far longer for this than the other thread needs to look.
-    made = evaluation(tiny_model(), tokens=tiny_prompt(2000 * WINDOW))
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            made.run()
-        except _core.CancelledError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    while made.progress()[0] == 0:
-        assert thread.is_alive()
-    made.cancel()
-    thread.join()
-    assert len(failures) == 1
-    assert made.progress()[0] < made.progress()[1]
+    cancel_when_begun(evaluation(tiny_model(), tokens=tiny_prompt(2000 * WINDOW)))
 
 
 def test_an_evaluation_runs_once() -> None:
@@ -197,9 +180,9 @@ def damaged_model(path: Path, row: int) -> _core.Model:
 @pytest.mark.parametrize("row", [0, -1])
 def test_logits_that_are_not_finite_end_it(tmp_path: Path, row: int) -> None:
     damaged, sound = damaged_model(tmp_path / "damaged.gguf", row), tiny_model("llama", "F32", tied=False)
-    with pytest.raises(_core.NonFiniteLogitsError, match=r"the model's logits after token 16 .* not all finite"):
+    with pytest.raises(_core.NonFiniteResultError, match=r"the model's logits after token 16 .* not all finite"):
         evaluation(damaged).run()
-    with pytest.raises(_core.NonFiniteLogitsError, match=r"the base's logits after token 16 .* not all finite"):
+    with pytest.raises(_core.NonFiniteResultError, match=r"the base's logits after token 16 .* not all finite"):
         evaluation(sound, damaged).run()
 
 

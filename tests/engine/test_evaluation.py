@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from engine.config import EngineConfig
-from engine.cpu_backend import CpuBackend
 from engine.evaluation import Evaluation
-from engine.models import ModelRegistry
-from engine.planner import Planner
-from engine.weights_cache import WeightsCache
 from protocol.errors import ExecutionCancelled, InvalidModel, OutOfMemoryBudget
 from protocol.evaluation import EvaluationRequest
 from protocol.requests import Evaluate
-from tests.engine.backend_bench import MACHINE
+from tests.engine.operation_stage import OperationStage, cancel_when_begun
 from tests.gguf_factory import write_tiny_model
 
 TEXT = "word after word after word " * 400
 
 
-class Stage:
-    def __init__(self, directory: Path, memory_limit_bytes: int | None = None) -> None:
-        config = EngineConfig(directory, directory / "cache", directory)
-        registry = ModelRegistry(config)
-        self.backend = CpuBackend(registry, WeightsCache.of(config), lambda: None, memory_limit_bytes)
-        self.planner = Planner(registry, config, MACHINE, {"none": ""})
-
+class Stage(OperationStage):
     def evaluation(self, model: Path, **fields: object) -> Evaluation:
         content = {"model": str(model), "text": TEXT, "backend": "reference", **fields}
         request = EvaluationRequest.model_validate(content)
         return Evaluation(Evaluate(request_id=1, request=request), self.planner, self.backend)
-
-    def in_use(self) -> list[bool]:
-        return [model.in_use for model in self.backend.statistics().models]
 
 
 @pytest.fixture
@@ -59,31 +43,10 @@ def test_its_weights_are_idle_when_it_has_ended(stage: Stage, tiny: Path) -> Non
 
 
 def test_it_is_seen_and_ended_from_another_thread(stage: Stage, tiny: Path) -> None:
-    evaluation = stage.evaluation(tiny, quantization="q8_0")
-    outcome: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            evaluation.run()
-        except ExecutionCancelled as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        progress = evaluation.progress()
-        if progress is not None and progress.unit == "windows" and progress.done > 0:
-            break
-        time.sleep(0.001)
-    else:
-        pytest.fail("no window was ever done")
+    progress = cancel_when_begun(stage.evaluation(tiny, quantization="q8_0"), "windows")
     assert progress.stage == "evaluating"
     assert progress.total is not None
     assert progress.done < progress.total
-    evaluation.cancel()
-    thread.join(60)
-    assert isinstance(outcome[0], ExecutionCancelled)
     assert stage.in_use() == [False]
 
 

@@ -17,8 +17,12 @@ _BATCH = 512
 class Peer:
     """One model in one llama.cpp context, holding one sequence at a time."""
 
-    def __init__(self, path: Path, *, context_length: int, kv_type: str = "f16", threads: int = 2) -> None:
-        """``kv_type`` is ``f16`` or ``f32``. Flash attention is off, as llama-cpp-python has it by default."""
+    def __init__(
+        self, path: Path, *, context_length: int, kv_type: str = "f16", threads: int = 2, pooling: str | None = None
+    ) -> None:
+        """``kv_type`` is ``f16`` or ``f32``. Flash attention is off, as llama-cpp-python has it by default. With a
+        ``pooling``, ``mean``, ``cls`` or ``last``, it has vectors of texts and no logits.
+        """
         self._log = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(self._log, None)
         llama_cpp.llama_backend_init()
@@ -31,6 +35,9 @@ class Peer:
         parameters.n_threads = parameters.n_threads_batch = threads
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.type_k = parameters.type_v = {"f16": 1, "f32": 0}[kv_type]
+        if pooling is not None:
+            parameters.embeddings = True
+            parameters.pooling_type = getattr(llama_cpp, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
         self._context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not self._context:
             raise OSError(f"llama.cpp cannot make a context of {context_length} tokens for {path}")
@@ -73,6 +80,13 @@ class Peer:
             self._decode(chunk, first_wanted - start)
             wanted += [self._logits(index) for index in range(max(0, first_wanted - start), len(chunk))]
         return np.stack(wanted)
+
+    def embed(self, token_ids: Sequence[int]) -> npt.NDArray[np.float32]:
+        """The vector of a text of one batch at most, not normalized, ``[dimension]``."""
+        self.restart()
+        self._decode(token_ids, 0)
+        pointer = llama_cpp.llama_get_embeddings_seq(self._context, 0)
+        return np.array(np.ctypeslib.as_array(pointer, (llama_cpp.llama_model_n_embd(self._model),)))
 
     def _decode(self, chunk: Sequence[int], first_wanted: int) -> None:
         batch: Any = self._batch

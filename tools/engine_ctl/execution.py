@@ -11,12 +11,13 @@ from typing import assert_never
 from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.blocking import BlockingClient
 from protocol.codec import client_message
+from protocol.embedding import EmbeddingRequest
 from protocol.errors import BadFrame
 from protocol.evaluation import EvaluationRequest
 from protocol.plan import RunRequest
 from protocol.progress import StageProgress
 from protocol.replies import RunMessage
-from protocol.requests import Evaluate, Run
+from protocol.requests import Embed, Evaluate, Run
 
 
 def parse_request(content: dict[str, object]) -> RunRequest:
@@ -32,6 +33,14 @@ def parse_evaluation(content: dict[str, object]) -> EvaluationRequest:
     message = client_message({"type": "Evaluate", "request_id": 0, "request": content})
     if not isinstance(message, Evaluate):
         raise TypeError(f"an Evaluate became {message.type}")
+    return message.request
+
+
+def parse_embedding(content: dict[str, object]) -> EmbeddingRequest:
+    """The embedding in plain values. Raises InvalidRequest, as the engine would."""
+    message = client_message({"type": "Embed", "request_id": 0, "request": content})
+    if not isinstance(message, Embed):
+        raise TypeError(f"an Embed became {message.type}")
     return message.request
 
 

@@ -25,6 +25,7 @@ COMMANDS = (
     "quantize",
     "cache",
     "eval",
+    "embed",
     "energy",
     "executions",
     "schema",

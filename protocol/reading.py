@@ -1,0 +1,21 @@
+"""What requests have in common that have a model read texts, and answer none."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from protocol.model import Value
+from protocol.plan import PositiveInt
+
+
+class ReadingRequest(Value):
+    """Fields left out are decided as for a run."""
+
+    model: Annotated[str, Field(min_length=1, max_length=4096)]
+    quantization: str = "native"
+    backend: str | None = None
+    kv_cache: str = "f16"
+    threads: PositiveInt | None = None
+    memory_mb: PositiveInt | None = None

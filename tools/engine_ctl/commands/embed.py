@@ -1,0 +1,80 @@
+"""``engine-ctl embed``: vectors of texts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from engine_ctl.options import Model, json_option, socket_option
+from engine_ctl.text_source import read_text
+
+
+@click.command(name="embed")
+@click.argument("model", type=Model())
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option("--file", "text_file", metavar="FILE", help="Further texts, one a line; - is standard input.")
+@click.option("--pooling", help="mean, cls (the first token), last.  [default: the file's own, or mean]")
+@click.option("--normalize/--no-normalize", default=True, help="Divide each vector by its length.  [default: do]")
+@click.option("--quant", default="native", help="native, q8_0, q6_k, q4_k_m.  [default: native]")
+@click.option("--backend", help="Whose kernels to use; the vectors are the same.  [default: the best there is]")
+@click.option("--kv-cache", default="f16", help="How keys and values are stored: f16, q8_0.  [default: f16]")
+@click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]")
+@socket_option
+@json_option
+def command(
+    model: str,
+    texts: tuple[str, ...],
+    *,
+    text_file: str | None,
+    pooling: str | None,
+    normalize: bool,
+    quant: str,
+    backend: str | None,
+    kv_cache: str,
+    threads: int | None,
+    socket: Path | None,
+    as_json: bool,
+) -> None:
+    """Make a vector of each TEXT: MODEL's hidden states, pooled.
+
+    Shows the first numbers of each, and how alike several are. --json gives them whole and exact.
+    """
+    from engine_ctl.connection import connect_or_embed
+    from engine_ctl.embedding_lines import lines, numbers
+    from engine_ctl.execution import parse_embedding
+    from engine_ctl.progress_bar import ProgressBar
+    from protocol.answers import Embedded
+    from protocol.requests import Embed
+
+    texts += () if text_file is None else _lines_of(read_text(text_file))
+    if not texts:
+        raise click.UsageError("Give a TEXT, or --file.")
+    request = parse_embedding(
+        {
+            "model": model,
+            "texts": texts,
+            "pooling": pooling,
+            "normalize": normalize,
+            "quantization": quant,
+            "backend": backend,
+            "kv_cache": kv_cache,
+            "threads": threads,
+        }
+    )
+    with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
+        for message in client.follow(lambda number: Embed(request_id=number, request=request), Embedded):
+            if isinstance(message, Embedded):
+                embedded = message
+            else:
+                bar.show(message)
+    if as_json:
+        click.echo(json.dumps(numbers(embedded)))
+        return
+    for line in lines(embedded, texts):
+        click.echo(line)
+
+
+def _lines_of(content: str) -> tuple[str, ...]:
+    return tuple(content.removesuffix("\n").split("\n")) if content else ()

@@ -25,7 +25,7 @@ CHATML = (
 
 @dataclass(frozen=True)
 class TinyModel:
-    """What to write. ``n_embd`` and ``n_ff`` must be multiples of 32, of 256 where a type ends in ``_K``."""
+    """What to write. ``n_embd`` and ``n_ff`` must be multiples of 32, of 256 for types of super-blocks."""
 
     architecture: Architecture = "llama"
     n_layer: int = 2
@@ -147,18 +147,23 @@ def add_matrix(
     kind = gguf.GGMLQuantizationType[type_name]
     *outer, columns = shape
     deviation = columns**-0.5
-    if type_name.endswith("_K"):
-        data = random_k_blocks(random, type_name, int(np.prod(outer)), columns, deviation).reshape(*outer, -1)
+    if has_super_blocks(type_name) or type_name == "IQ4_NL":
+        data = _random_blocks(random, type_name, int(np.prod(outer)), columns, deviation).reshape(*outer, -1)
     else:
         data = quants.quantize(random.normal(0.0, deviation, shape).astype(np.float32), kind)
     writer.add_tensor(name, data, raw_dtype=kind)
 
 
-def random_k_blocks(
+def has_super_blocks(type_name: str) -> bool:
+    """Whether rows must be multiples of 256."""
+    return gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[type_name]][0] == 256
+
+
+def _random_blocks(
     random: np.random.Generator, type_name: str, rows: int, columns: int, deviation: float
 ) -> npt.NDArray[np.uint8]:
-    """Rows of valid random blocks, their values about 0 with about the given standard deviation."""
-    blocks = (rows, columns // 256)
+    """Rows of valid random blocks, for the types that the ``gguf`` package does not quantize to."""
+    blocks = (rows, columns // (256 if has_super_blocks(type_name) else 32))
 
     def codes(count: int) -> npt.NDArray[np.uint8]:
         return random.integers(0, 256, (*blocks, count), dtype=np.uint8)
@@ -176,6 +181,15 @@ def random_k_blocks(
             fields = [scale(d), scale(d * 15.5), codes(12), codes(32), codes(128)]
         case "Q6_K":
             fields = [codes(128), codes(64), codes(16), scale(deviation / 1360)]
+        case "Q2_K":
+            d = deviation / 14
+            fields = [codes(16), codes(64), scale(d), scale(d * 1.5)]
+        case "Q3_K":
+            fields = [codes(32), codes(64), codes(12), scale(deviation / 43)]
+        case "IQ4_NL":
+            fields = [scale(deviation / 67), codes(16)]
+        case "IQ4_XS":
+            fields = [scale(deviation / 1245), codes(6), codes(128)]
         case _:
             raise ValueError(f"no random blocks of {type_name}")
     return np.concatenate(fields, axis=-1).reshape(rows, -1)

@@ -45,6 +45,11 @@ WIDE_MODELS = {
     "odd_columns": WideModel(layers=3, embedding=80, feed_forward=96, tied=False, seed=6),
     "requantized_q8_0": WideModel(layers=3, tensor_type="Q8_0", seed=7),
     "requantized_q4_k": WideModel(layers=3, tensor_type="Q4_K", seed=8),
+    "requantized_q2_k": WideModel(layers=3, tensor_type="Q2_K", seed=9),
+    "requantized_q3_k": WideModel(layers=3, tensor_type="Q3_K", seed=10),
+    "requantized_iq4_nl": WideModel(layers=3, tensor_type="IQ4_NL", seed=11),
+    "requantized_iq4_xs": WideModel(layers=3, tensor_type="IQ4_XS", seed=12),
+    "requantized_mxfp4": WideModel(layers=3, experts=4, tensor_type="MXFP4", seed=13),
 }
 
 

@@ -2,6 +2,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -84,6 +86,13 @@ py::dict tensor_types(const ModelQuantization& quantization) {
   return types;
 }
 
+// See quant::quantize_rows().
+bool has_quantizer(gguf::TensorType type) {
+  using enum gguf::TensorType;
+  constexpr std::array kTypes{F16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K};
+  return std::ranges::find(kTypes, type) != kTypes.end();
+}
+
 // x: [rows, columns]. The rows' bytes as in a file.
 py::bytes quantize_rows(const std::string& table_name, const std::string& type_named, const Floats& x,
                         const std::optional<Floats>& importance) {
@@ -91,7 +100,7 @@ py::bytes quantize_rows(const std::string& table_name, const std::string& type_n
   const auto rows = static_cast<std::size_t>(x.shape(0));
   const auto columns = static_cast<std::size_t>(x.shape(1));
   const gguf::TypeTraits& traits = gguf::type_traits(tensor_type(type_named));
-  if (traits.type == gguf::TensorType::F32 || traits.type == gguf::TensorType::BF16) {
+  if (!has_quantizer(traits.type)) {
     throw std::invalid_argument("nothing is quantized to " + type_named);
   }
   if (columns % traits.block_elements != 0) throw std::invalid_argument("columns are not whole blocks");

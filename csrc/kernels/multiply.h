@@ -21,15 +21,16 @@
 //   widen(u8*) widen_signed(i8*) pair(low, high)  lanes from bytes; two numbers in the 16-bit parts of each lane
 //   broadcast4(p)                                 4 bytes, or two 16-bit numbers, to every lane
 //   add_pairs(sum, a, b)                          sum + the two products of 16-bit parts
+//   look_up(table, x)                             bytes of the table of 16 by the bytes of x, below 16
 //   load_halves(p) load_floats(p) load_bfloats(p) store_rows(p, x, n) broadcast(float*) multiply fused add subtract
 //   to_float(x)                                   Float
 // and its own way of dot products, exact in 32 bits:
-//   kChain<type>: how many groups of 4 inputs may be added up before close(), 2, 4 or 8
-//   prepare<type>(codes)                          what add_products wants, from codes as they are packed
+//   kChain<type>: how many groups of 4 inputs may be added up before close(), 1, 2, 4 or 8
 //   add_products<type>(sum, codes, x)             sum + 4 products a lane, in a form only close() knows
 //   close<type>(sum)                              32-bit sums        close(sum, factor)  the same times a factor
 //   factor(x)                                     what close() wants, from small numbers in 32-bit lanes
-//   kSigned: prepare makes the codes of Q8_0 signed; else they are 128 more than in the file
+//   kSigned: codes of any signed byte are multiplied as such; else they are unsigned, 128 more
+//   signed_if_wanted(codes)                       the first from the second, where kSigned
 // In an anonymous namespace, so that each object has its own copy, compiled for its own instruction set.
 namespace engine::kernels {
 namespace {
@@ -66,7 +67,7 @@ Tile<typename Simd::Float, kStrips, kTokens> multiply_blocks(const std::array<So
                                                              const Activations& input, std::size_t first_token) {
   using Unit = BlockUnit<kType>;
   using Integers = Tile<typename Simd::Integer, kStrips, kTokens>;
-  constexpr int kOffset = Simd::kSigned && Unit::kByteCodes ? 0 : Unit::kOffset;
+  constexpr int kOffset = kAdded<Simd, kType>;
   static_assert(Simd::template kChain<kType> >= 4);
   const std::size_t blocks = input.columns / quant::kBlock;
   Tile<typename Simd::Float, kStrips, kTokens> products;
@@ -131,7 +132,7 @@ template <typename Simd, TensorType kType, typename J, typename Source, std::siz
                                                  Tile<typename Simd::Integer, kStrips, kTokens>& sums) {
   using Integers = Tile<typename Simd::Integer, kStrips, kTokens>;
   // Sums end where their factor does, or where they would overflow.
-  constexpr std::size_t kFactorGroups = kType == TensorType::Q6_K ? 4 : 8;
+  constexpr std::size_t kFactorGroups = SuperBlockUnit<kType>::kScaleInputs / kLineInputs;
   constexpr std::size_t kChain = std::min<std::size_t>(Simd::template kChain<kType>, kFactorGroups);
   Integers parts;
   unroll<8 / kChain>([&](auto c) __attribute__((always_inline)) {
@@ -155,10 +156,20 @@ template <typename Simd, TensorType kType, typename J, typename Source, std::siz
   });
 }
 
+// Whether the widest sum of a super-block's products fits 32 bits, with the offset that is subtracted in the end.
+template <TensorType kType>
+constexpr bool fits_sums() {
+  constexpr std::int64_t kLargestInput = std::int64_t{127} << kMaxShift;
+  constexpr std::int64_t kLargestWeight = largest_code(kType) * SuperBlockUnit<kType>::kLargestScale;
+  return quant::kSuperBlock * kLargestWeight * kLargestInput <= INT32_MAX;
+}
+
 template <typename Simd, TensorType kType, typename Source, std::size_t kTokens, std::size_t kStrips>
 Tile<typename Simd::Float, kStrips, kTokens> multiply_super_blocks(const std::array<Source, kStrips>& strips,
                                                                    const Activations& input, std::size_t first_token) {
-  constexpr bool kSixBits = kType == TensorType::Q6_K;
+  using Unit = SuperBlockUnit<kType>;
+  static_assert(fits_sums<kType>());
+  constexpr int kOffset = kAdded<Simd, kType>;
   const std::size_t blocks = input.columns / quant::kSuperBlock;
   Tile<typename Simd::Float, kStrips, kTokens> products;
   Tile<typename Simd::Float, kStrips, kTokens> minimums;
@@ -179,17 +190,20 @@ Tile<typename Simd::Float, kStrips, kTokens> multiply_super_blocks(const std::ar
     });
     unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
       const std::size_t at = (first_token + t) * blocks + b;
-      const std::int16_t* part_sums = kSixBits ? input.half_sums + at * 16 : input.part_sums + at * 8;
       auto least = Simd::zero();
-      unroll<kSumPairs<kType>>([&](auto pair) __attribute__((always_inline)) {
-        least = Simd::add_pairs(least, strips[s].sum_factors(b, pair), Simd::broadcast4(part_sums + 2 * pair));
-      });
+      if constexpr (Unit::kMinimum || kOffset != 0) {
+        const std::int16_t* input_sums = Unit::kScaleInputs == 16 ? input.half_sums : input.part_sums;
+        input_sums += at * 2 * kSumPairs<kType>;
+        unroll<kSumPairs<kType>>([&](auto pair) __attribute__((always_inline)) {
+          least = Simd::add_pairs(least, strips[s].sum_factors(b, pair), Simd::broadcast4(input_sums + 2 * pair));
+        });
+      }
       auto sum = sums[s][t];
-      if constexpr (kSixBits) sum = Simd::subtract(sum, Simd::template multiply_lanes<quant::kQ6KOffset>(least));
+      if constexpr (kOffset != 0) sum = Simd::subtract(sum, Simd::template multiply_lanes<kOffset>(least));
       const auto input_scale = Simd::broadcast(input.scales + at);
       const auto scale = Simd::multiply(strips[s].scale(b), input_scale);
       products[s][t] = Simd::fused(scale, Simd::to_float(sum), products[s][t]);
-      if constexpr (!kSixBits) {
+      if constexpr (Unit::kMinimum) {
         const auto minimum = Simd::multiply(strips[s].minimum(b), input_scale);
         minimums[s][t] = Simd::fused(minimum, Simd::to_float(least), minimums[s][t]);
       }
@@ -252,7 +266,8 @@ class Multiplication {
     if constexpr (is_float_type(kType)) {
       multiply_packed<FloatColumns<Simd, kType>>(token_rows, group_begin * kStripsPerGroup, end);
     } else if (token_rows < Simd::template kUnpackFrom<kType>) {
-      using Source = std::conditional_t<is_k_type(kType), PackedSuperBlocks<Simd, kType>, PackedBlocks<Simd, kType>>;
+      using Source = std::conditional_t<quant::is_super_block_type(kType), PackedSuperBlocks<Simd, kType>,
+                                        PackedBlocks<Simd, kType>>;
       multiply_packed<Source>(token_rows, group_begin * kStripsPerGroup, end);
     } else {
       multiply_unpacked(token_rows, group_begin * kStripsPerGroup, end, scratch);
@@ -260,7 +275,8 @@ class Multiplication {
   }
 
  private:
-  using Unpacked = std::conditional_t<is_k_type(kType), UnpackedSuperBlocks<Simd, kType>, UnpackedBlocks<Simd, kType>>;
+  using Unpacked = std::conditional_t<quant::is_super_block_type(kType), UnpackedSuperBlocks<Simd, kType>,
+                                      UnpackedBlocks<Simd, kType>>;
   static constexpr std::size_t kStripsPerGroup = kGroupRows / Simd::kLanes;
   // Groups that are unpacked together.
   static constexpr std::size_t kUnpackedGroups = std::max<std::size_t>(Simd::kTileStrips / kStripsPerGroup, 1);
@@ -323,7 +339,7 @@ class Multiplication {
     Tile<typename Simd::Float, kStrips, kTokens> sums;
     if constexpr (is_float_type(kType)) {
       sums = multiply_floats<Simd, kType, Source, kTokens>(sources, input_, token);
-    } else if constexpr (is_k_type(kType)) {
+    } else if constexpr (quant::is_super_block_type(kType)) {
       sums = multiply_super_blocks<Simd, kType, Source, kTokens>(sources, input_, token);
     } else {
       sums = multiply_blocks<Simd, kType, Source, kTokens>(sources, input_, token);

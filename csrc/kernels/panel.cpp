@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include "base/checked.h"
@@ -40,29 +41,31 @@ template <TensorType kType>
 auto code_words(const std::uint8_t* block, const BlockUnit<kType>& /*layout*/) {
   using Unit = BlockUnit<kType>;
   Words<Unit::kBlockCodeBytes / kLineBytes> words{};
-  block += (Unit::kMinimum ? 2 : 1) * sizeof(std::uint16_t);
+  block += kType == TensorType::MXFP4 ? 1 : (Unit::kMinimum ? 2 : 1) * sizeof(std::uint16_t);
   if constexpr (Unit::kFiveBits) {
     const auto bits = load_unaligned<Word>(block);
     Word& line = words[Unit::kFifthBitsAt / kLineBytes];
     for (unsigned g = 0; g < 8; ++g) line |= spread_bits((bits >> (4 * g)) & 0x0F) << g;
     block += sizeof(bits);
   }
-  std::memcpy(words.data(), block, (Unit::kByteCodes ? 8 : 4) * sizeof(Word));
-  if constexpr (Unit::kByteCodes) {
+  std::memcpy(words.data(), block, (Unit::kByteLines ? 8 : 4) * sizeof(Word));
+  if constexpr (Unit::kByteLines) {
     for (Word& word : words) word ^= 0x80808080u;
   }
   return words;
 }
 
-// A super-block: one word for each line of nibbles and of high bits. Those of Q4_K and Q5_K lie in the file as in
-// lines.
+// A super-block: one word for each line of low bits and of high bits. They lie in the file as in lines.
 template <TensorType kType>
 auto code_words(const std::uint8_t* block, const SuperBlockUnit<kType>& /*layout*/) {
   using Unit = SuperBlockUnit<kType>;
-  Words<32 + Unit::kHighLines> words;
-  const std::uint8_t* high = block + 16;
-  std::memcpy(words.data(), high + Unit::kHighLines * sizeof(Word), 32 * sizeof(Word));
-  std::memcpy(words.data() + 32, high, Unit::kHighLines * sizeof(Word));
+  constexpr std::size_t kHighAt = kType == TensorType::Q3_K ? 0 : 16;
+  constexpr std::size_t kLowAt = kType == TensorType::IQ4_XS ? 8
+                                 : kType == TensorType::Q2_K ? 16
+                                                             : kHighAt + Unit::kHighLines * sizeof(Word);
+  Words<Unit::kLowLines + Unit::kHighLines> words;
+  std::memcpy(words.data(), block + kLowAt, Unit::kLowLines * sizeof(Word));
+  std::memcpy(words.data() + Unit::kLowLines, block + kHighAt, Unit::kHighLines * sizeof(Word));
   return words;
 }
 
@@ -89,10 +92,17 @@ auto code_words(const std::uint8_t* block, const SuperBlockUnit<TensorType::Q6_K
   return words;
 }
 
-// The 16 bytes of inner scales: those of Q6_K, or eight scales and eight minimums of 6 bits each.
+// The bytes of inner scales and minimums, see SuperBlockUnit.
 template <TensorType kType>
 Words<4> scale_words(const std::uint8_t* block) {
   if constexpr (kType == TensorType::Q6_K) return load_words<4>(block + 192);
+  if constexpr (kType == TensorType::Q2_K) return load_words<4>(block);
+  if constexpr (kType == TensorType::Q3_K || kType == TensorType::IQ4_XS) {
+    std::array<std::int8_t, 16> scales{};
+    if constexpr (kType == TensorType::Q3_K) quant::decode_q3_k_scales(block + 96, scales.data());
+    if constexpr (kType == TensorType::IQ4_XS) quant::decode_iq4_xs_scales(block + 2, scales.data());
+    return std::bit_cast<Words<4>>(scales);
+  }
   const auto [a, b, c] = load_words<3>(block + 4);
   return {a & 0x3F3F3F3Fu, (c & kLowNibbles) | ((a >> 2) & 0x30303030u), b & 0x3F3F3F3Fu,
           ((c >> 4) & kLowNibbles) | ((b >> 2) & 0x30303030u)};
@@ -130,7 +140,8 @@ void transpose_words(const std::array<Words<kCount>, kGroupRows>& rows, std::uin
   }
 }
 
-// bytes[j][row] = byte j of rows[row], the same way.
+// bytes[j][row] = byte j of rows[row], j < kCount, the same way.
+template <std::size_t kCount>
 void transpose_bytes(const std::array<Words<4>, kGroupRows>& rows, std::uint8_t* bytes) {
   using Sixteen = Vector<std::uint8_t>;
   std::array<Sixteen, kGroupRows> list;
@@ -144,11 +155,24 @@ void transpose_bytes(const std::array<Words<4>, kGroupRows>& rows, std::uint8_t*
       list[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     }
   }
-  std::memcpy(bytes, list.data(), sizeof(list));
+  std::memcpy(bytes, list.data(), kCount * kGroupRows);
 }
 
 void copy_half(const std::uint8_t* source, std::uint8_t* halves, std::size_t row) {
   std::memcpy(halves + row * sizeof(std::uint16_t), source, sizeof(std::uint16_t));
+}
+
+// A block's scale, and its minimum if there is one.
+template <TensorType kType>
+void copy_floats(const std::uint8_t* block, std::uint8_t* scales, std::uint8_t* minimums, std::size_t row) {
+  if constexpr (kType == TensorType::MXFP4) {
+    const std::uint16_t scale = quant::bfloat_from_exponent(*block);
+    std::memcpy(scales + row * sizeof(scale), &scale, sizeof(scale));
+  } else {
+    constexpr std::size_t kScaleAt = quant::scale_at(kType);
+    copy_half(block + kScaleAt, scales, row);
+    if constexpr (quant::has_minimum(kType)) copy_half(block + kScaleAt + sizeof(std::uint16_t), minimums, row);
+  }
 }
 
 // --- groups ----------------------------------------------------------------------------------------------------------
@@ -172,8 +196,7 @@ void pack_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) 
     std::uint8_t* halves = unit + b % 2 * kGroupRows * sizeof(std::uint16_t);
     for (std::size_t row = 0; row < rows.count; ++row) {
       const std::uint8_t* block = rows.at(row, b * block_bytes);
-      copy_half(block, halves, row);
-      if constexpr (Unit::kMinimum) copy_half(block + 2, halves + Unit::kMinimumAt, row);
+      copy_floats<kType>(block, halves, halves + Unit::kMinimumAt, row);
       words[row] = code_words(block, Unit{});
     }
     transpose_words(words, unit + Unit::kCodesAt + b % 2 * Unit::kBlockCodeBytes);
@@ -184,20 +207,18 @@ template <TensorType kType>
 void pack_super_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
   using Unit = SuperBlockUnit<kType>;
   const std::size_t block_bytes = gguf::type_traits(kType).block_bytes;
-  constexpr std::size_t kScaleAt = kType == TensorType::Q6_K ? 208 : 0;  // in the file
   std::array<decltype(code_words(rows.first, Unit{})), kGroupRows> words{};
   std::array<Words<4>, kGroupRows> scales{};
   for (std::size_t b = 0; b < columns / quant::kSuperBlock; ++b) {
     std::uint8_t* unit = group + b * Unit::kBytes;
     for (std::size_t row = 0; row < rows.count; ++row) {
       const std::uint8_t* block = rows.at(row, b * block_bytes);
-      copy_half(block + kScaleAt, unit, row);
-      if constexpr (kType != TensorType::Q6_K) copy_half(block + 2, unit + Unit::kMinimumAt, row);
+      copy_floats<kType>(block, unit, unit + Unit::kMinimumAt, row);
       scales[row] = scale_words<kType>(block);
       words[row] = code_words(block, Unit{});
     }
-    transpose_bytes(scales, unit + Unit::kScalesAt);
-    transpose_words(words, unit + Unit::kNibblesAt);
+    transpose_bytes<Unit::kScaleBytes>(scales, unit + Unit::kScalesAt);
+    transpose_words(words, unit + Unit::kCodesAt);
   }
 }
 
@@ -222,7 +243,7 @@ void pack_group(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
     pack_elements<std::uint32_t>(rows, columns, group);
   } else if constexpr (is_float_type(kType)) {
     pack_elements<std::uint16_t>(rows, columns, group);
-  } else if constexpr (is_k_type(kType)) {
+  } else if constexpr (quant::is_super_block_type(kType)) {
     pack_super_blocks<kType>(rows, columns, group);
   } else {
     pack_blocks<kType>(rows, columns, group);
@@ -232,7 +253,7 @@ void pack_group(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
 template <TensorType kType>
 std::size_t group_bytes(std::size_t columns) {
   if constexpr (is_float_type(kType)) return columns * kGroupRows * (kType == TensorType::F32 ? 4 : 2);
-  if constexpr (is_k_type(kType)) return columns / quant::kSuperBlock * SuperBlockUnit<kType>::kBytes;
+  if constexpr (quant::is_super_block_type(kType)) return columns / quant::kSuperBlock * SuperBlockUnit<kType>::kBytes;
   return divide_up(columns, 2 * quant::kBlock) * BlockUnit<kType>::kBytes;
 }
 

@@ -20,6 +20,24 @@ using gguf::TensorType;
 // each other, so what lies ahead is nearly always what comes next.
 inline constexpr std::size_t kFetchAhead = 4096;
 
+// What codes are more than they stand for when they are multiplied: nothing where the Simd takes signed bytes.
+template <typename Simd, TensorType kType>
+inline constexpr int kAdded = Simd::kSigned && has_byte_codes(kType) ? 0 : code_offset(kType);
+
+// What nibbles stand for, and kAdded more.
+template <typename Simd, TensorType kType>
+[[gnu::always_inline]] inline typename Simd::Integer look_up(typename Simd::Integer nibbles) {
+  alignas(16) static constexpr std::array<std::uint8_t, 16> kTable = [] {
+    std::array<std::uint8_t, 16> table{};
+    for (std::size_t i = 0; i < 16; ++i) {
+      const int value = kType == TensorType::MXFP4 ? quant::kFloatValues[i] : quant::kUnevenValues[i];
+      table[i] = static_cast<std::uint8_t>(value + kAdded<Simd, kType>);
+    }
+    return table;
+  }();
+  return Simd::look_up(kTable.data(), nibbles);
+}
+
 // A strip of a packed group.
 template <typename Simd, TensorType kType>
 class PackedBlocks {
@@ -33,13 +51,14 @@ class PackedBlocks {
   typename Simd::Integer codes(std::size_t b) const {
     const std::byte* block =
         at_ + b / 2 * kBytes + Unit::kCodesAt + b % 2 * Unit::kBlockCodeBytes + lane_ * kLineInputs;
-    if constexpr (Unit::kByteCodes) {
-      return Simd::template prepare<kType>(Simd::load(block + kGroup * kLineBytes));
+    if constexpr (Unit::kByteLines) {
+      return Simd::signed_if_wanted(Simd::load(block + kGroup * kLineBytes));
     } else {
       auto line = Simd::load(block + kGroup % 4 * kLineBytes);
       if constexpr (kGroup >= 4) line = Simd::template shift_right<4>(line);
       line = Simd::both(line, Simd::fill(0x0F));
       if constexpr (Unit::kFiveBits) line = Simd::either(line, fifth_bit<kGroup>(block));
+      if constexpr (has_table(kType)) line = look_up<Simd, kType>(line);
       return line;
     }
   }
@@ -61,7 +80,9 @@ class PackedBlocks {
     return Simd::both(line, Simd::fill(0x10));
   }
   typename Simd::Float halves(std::size_t b, std::size_t part_at) const {
-    return Simd::load_halves(at_ + b / 2 * kBytes + part_at + (b % 2 * kGroupRows + lane_) * sizeof(std::uint16_t));
+    const std::byte* numbers = at_ + b / 2 * kBytes + part_at + (b % 2 * kGroupRows + lane_) * sizeof(std::uint16_t);
+    if constexpr (kType == TensorType::MXFP4) return Simd::load_bfloats(numbers);
+    return Simd::load_halves(numbers);
   }
 
   const std::byte* at_;
@@ -126,18 +147,20 @@ class UnpackedBlocks {
   Upcoming& upcoming_;
 };
 
-// How many pairs of sums of inputs a super-block has: of parts of 16 (Q6_K) or of 32.
+// How many pairs of sums of inputs a super-block has: each of as many inputs as share an inner scale.
 template <TensorType kType>
-inline constexpr std::size_t kSumPairs = kType == TensorType::Q6_K ? 8 : 4;
+inline constexpr std::size_t kSumPairs = quant::kSuperBlock / SuperBlockUnit<kType>::kScaleInputs / 2;
+// How many inner scales 32 inputs have.
+template <TensorType kType>
+inline constexpr std::size_t kHalves = 32 / SuperBlockUnit<kType>::kScaleInputs;
 
-// A strip of a packed group of a K type. Sub-blocks are taken 32 inputs at a time, j in [0, 8); those of Q6_K, 16
-// inputs long, in twos. Where the packed codes of a sub-block lie is known as it is compiled: J is a constant.
+// A strip of a packed group of super-blocks. Inputs are taken 32 at a time, sub-block j in [0, 8), in two halves where
+// 16 of them share a scale. Where the packed codes of a sub-block lie is known as it is compiled: J is a constant.
 template <typename Simd, TensorType kType>
 class PackedSuperBlocks {
  public:
   using Unit = SuperBlockUnit<kType>;
   using Integer = typename Simd::Integer;
-  static constexpr bool kSixBits = kType == TensorType::Q6_K;
   static constexpr std::size_t kBytes = Unit::kBytes;
 
   PackedSuperBlocks(const std::byte* group, std::size_t strip) : at_(group), lane_(strip * Simd::kLanes) {}
@@ -148,26 +171,23 @@ class PackedSuperBlocks {
   }
   template <std::size_t kGroup, typename J>
   Integer codes(std::size_t b, J /*j*/) const {
-    constexpr std::size_t kJ = J::value;
-    // Two sub-blocks share lines of nibbles; those of Q6_K lie half a super-block apart.
-    constexpr std::size_t kLine = kSixBits ? (8 * kJ + kGroup) % 32 : kJ / 2 * 8 + kGroup;
-    constexpr bool kUpper = kSixBits ? kJ >= 4 : kJ % 2 == 1;
-    auto line = Simd::load(lines(b) + Unit::kNibblesAt + kLine * kLineBytes);
-    if constexpr (kUpper) line = Simd::template shift_right<4>(line);
-    line = Simd::both(line, Simd::fill(0x0F));
-    if constexpr (kType != TensorType::Q4_K) line = Simd::either(line, high_bits<kJ, kGroup>(b));
+    constexpr BitPlace kPlace = Unit::code_place(J::value, kGroup);
+    auto line = Simd::load(lines(b) + Unit::kCodesAt + kPlace.line * kLineBytes);
+    if constexpr (kPlace.bit != 0) line = Simd::template shift_right<kPlace.bit>(line);
+    line = Simd::both(line, Simd::fill((1 << Unit::kLowBits) - 1));
+    if constexpr (Unit::kHighBits != 0) line = Simd::either(line, high_bits<J::value, kGroup>(b));
+    if constexpr (has_table(kType)) line = look_up<Simd, kType>(line);
     return line;
   }
-  // Of inputs [32 j + 16 kHalf, 32 j + 16 kHalf + 16).
+  // Of one of kHalves of sub-block j.
   template <std::size_t kHalf, typename J>
   Integer factor(std::size_t b, J /*j*/) const {
-    return Simd::factor(inner_scale(b, 2 * J::value + kHalf));
+    return Simd::factor(inner_scale(b, kHalves<kType> * J::value + kHalf));
   }
-  // What the sums of two parts of 16 inputs (Q6_K) or of 32 are multiplied with.
+  // What two sums of inputs are multiplied with: minimums, or else scales.
   Integer sum_factors(std::size_t b, std::size_t pair) const {
-    if constexpr (kSixBits) return Simd::pair(inner_scale(b, 2 * pair), inner_scale(b, 2 * pair + 1));
-    const std::byte* minimums = at_ + b * kBytes + Unit::kMinimumsAt + 2 * pair * kGroupRows + lane_;
-    return Simd::pair(Simd::widen(minimums), Simd::widen(minimums + kGroupRows));
+    if constexpr (Unit::kMinimum) return Simd::pair(inner_minimum(b, 2 * pair), inner_minimum(b, 2 * pair + 1));
+    return Simd::pair(inner_scale(b, 2 * pair), inner_scale(b, 2 * pair + 1));
   }
   typename Simd::Float scale(std::size_t b) const { return halves(b, 0); }
   typename Simd::Float minimum(std::size_t b) const { return halves(b, Unit::kMinimumAt); }
@@ -186,18 +206,26 @@ class PackedSuperBlocks {
 
   template <std::size_t kJ, std::size_t kGroup>
   Integer high_bits(std::size_t b) const {
-    constexpr std::size_t kLine = kSixBits ? (8 * kJ + kGroup) % 16 : kGroup;
-    constexpr int kBit = static_cast<int>(kSixBits ? 8 * kJ / 16 * 2 : kJ);
-    auto line = Simd::load(lines(b) + Unit::kHighBitsAt + kLine * kLineBytes);
-    if constexpr (kBit < 4) line = Simd::template shift_left<4 - kBit>(line);
-    if constexpr (kBit > 4) line = Simd::template shift_right<kBit - 4>(line);
-    return Simd::both(line, Simd::fill(kSixBits ? 0x30 : 0x10));
+    constexpr BitPlace kPlace = Unit::high_place(kJ, kGroup);
+    constexpr int kLeft = Unit::kLowBits - kPlace.bit;
+    auto line = Simd::load(lines(b) + Unit::kHighBitsAt + kPlace.line * kLineBytes);
+    if constexpr (kLeft > 0) line = Simd::template shift_left<kLeft>(line);
+    if constexpr (kLeft < 0) line = Simd::template shift_right<-kLeft>(line);
+    return Simd::both(line, Simd::fill(((1 << Unit::kHighBits) - 1) << Unit::kLowBits));
   }
-  // Of inputs [16 i, 16 i + 16).
+  // The i-th of a super-block.
   Integer inner_scale(std::size_t b, std::size_t i) const {
-    const std::byte* scales = at_ + b * kBytes + Unit::kScalesAt + lane_;
-    if constexpr (kSixBits) return Simd::widen_signed(scales + i * kGroupRows);
-    return Simd::widen(scales + i / 2 * kGroupRows);
+    const std::byte* scales = at_ + b * kBytes + Unit::kScalesAt + i * kGroupRows + lane_;
+    if constexpr (kType == TensorType::Q2_K) return Simd::both(Simd::widen(scales), Simd::fill(0x0F));
+    if constexpr (Unit::kMinimum) return Simd::widen(scales);
+    return Simd::widen_signed(scales);
+  }
+  Integer inner_minimum(std::size_t b, std::size_t i) const {
+    constexpr bool kShared = kType == TensorType::Q2_K;
+    constexpr std::size_t kMinimumsAt = kShared ? Unit::kScalesAt : Unit::kMinimumsAt;
+    const auto minimum = Simd::widen(at_ + b * kBytes + kMinimumsAt + i * kGroupRows + lane_);
+    if constexpr (kShared) return Simd::template shift_right<4>(minimum);
+    return minimum;
   }
   typename Simd::Float halves(std::size_t b, std::size_t part_at) const {
     return Simd::load_halves(at_ + b * kBytes + part_at + lane_ * sizeof(std::uint16_t));
@@ -214,9 +242,8 @@ template <typename Simd, TensorType kType>
 class UnpackedSuperBlocks {
  public:
   using Integer = typename Simd::Integer;
-  static constexpr std::size_t kHalves = kType == TensorType::Q6_K ? 2 : 1;  // of a sub-block, each with its factor
   static constexpr std::size_t kFactorsAt = 64 * kLineBytes;
-  static constexpr std::size_t kSumFactorsAt = kFactorsAt + 8 * kHalves * kLineBytes;
+  static constexpr std::size_t kSumFactorsAt = kFactorsAt + 8 * kHalves<kType> * kLineBytes;
   static constexpr std::size_t kScaleAt = kSumFactorsAt + kSumPairs<kType> * kLineBytes;
   static constexpr std::size_t kMinimumAt = kScaleAt + kLineBytes;
   static constexpr std::size_t kBytes = kMinimumAt + kLineBytes;
@@ -234,7 +261,7 @@ class UnpackedSuperBlocks {
   }
   template <std::size_t kHalf>
   Integer factor(std::size_t b, std::size_t j) const {
-    return line(b, kFactorsAt + (kHalves * j + kHalf) * kLineBytes);
+    return line(b, kFactorsAt + (kHalves<kType> * j + kHalf) * kLineBytes);
   }
   Integer sum_factors(std::size_t b, std::size_t pair) const { return line(b, kSumFactorsAt + pair * kLineBytes); }
   typename Simd::Float scale(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kScaleAt); }
@@ -249,8 +276,9 @@ class UnpackedSuperBlocks {
         unroll<8>([&](auto j) {
           source.fetch_ahead(b, j);
           unroll<8>([&](auto g) { Simd::store(block + (8 * j + g) * kLineBytes, source.template codes<g>(b, j)); });
-          unroll<kHalves>([&](auto half) {
-            Simd::store(block + kFactorsAt + (kHalves * j + half) * kLineBytes, source.template factor<half>(b, j));
+          unroll<kHalves<kType>>([&](auto half) {
+            Simd::store(block + kFactorsAt + (kHalves<kType> * j + half) * kLineBytes,
+                        source.template factor<half>(b, j));
           });
         });
         unroll<kSumPairs<kType>>(

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/float16.h"
+#include "quant/block.h"
 
 namespace engine::quant {
 namespace {
@@ -21,10 +22,17 @@ bool finite_halves(std::span<const std::byte> bytes, std::size_t stride, std::si
   return bad == 0;
 }
 
+// Of E8M0, at the begin of each block.
+bool finite_exponents(std::span<const std::byte> bytes, std::size_t stride) {
+  for (std::size_t i = 0; i < bytes.size(); i += stride) {
+    if (bytes[i] == std::byte{0xFF}) return false;
+  }
+  return true;
+}
+
 constexpr std::uint16_t kHalfExponent = 0x7C00;
 constexpr std::uint16_t kBfloatExponent = 0x7F80;
 constexpr std::uint32_t kFloatExponent = 0x7F800000;
-constexpr std::size_t kScaleOfQ6K = 208;
 
 }  // namespace
 
@@ -44,15 +52,13 @@ bool all_finite(TensorType type, std::span<const std::byte> bytes) {
       return finite_halves(bytes, stride, 2, kBfloatExponent);
     case TensorType::BF16:
       return finite_halves(bytes, stride, 0, kBfloatExponent);
-    case TensorType::Q6_K:
-      return finite_halves(bytes, stride, kScaleOfQ6K, kHalfExponent);
-    case TensorType::Q4_1:
-    case TensorType::Q5_1:
-    case TensorType::Q4_K:
-    case TensorType::Q5_K:
-      return finite_halves(bytes, stride, 0, kHalfExponent) && finite_halves(bytes, stride, 2, kHalfExponent);
-    default:
-      return finite_halves(bytes, stride, 0, kHalfExponent);
+    case TensorType::MXFP4:
+      return finite_exponents(bytes, stride);
+    default: {
+      const std::size_t at = scale_at(type);
+      return finite_halves(bytes, stride, at, kHalfExponent) &&
+             (!has_minimum(type) || finite_halves(bytes, stride, at + 2, kHalfExponent));
+    }
   }
 }
 

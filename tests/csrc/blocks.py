@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import gguf
@@ -15,29 +16,38 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """Where the f16 fields of a block lie, and where its codes begin."""
+    """Where the parts of a block lie."""
 
     block_elements: int
     block_bytes: int
     scale_at: int
-    minimum_at: int | None
-    codes_at: int
+    """An f16; of MXFP4 an exponent, one byte."""
+    minimum_at: int | None = None
+    codes: tuple[int, int] = (0, 0)
+    """Begin and end, of the types that have a minimum."""
 
 
 LAYOUTS = {
-    "Q8_0": BlockLayout(32, 34, 0, None, 2),
-    "Q4_0": BlockLayout(32, 18, 0, None, 2),
-    "Q4_1": BlockLayout(32, 20, 0, 2, 4),
-    "Q5_0": BlockLayout(32, 22, 0, None, 2),
-    "Q5_1": BlockLayout(32, 24, 0, 2, 4),
-    "Q4_K": BlockLayout(256, 144, 0, 2, 16),
-    "Q5_K": BlockLayout(256, 176, 0, 2, 16),
-    "Q6_K": BlockLayout(256, 210, 208, None, 0),
+    "Q8_0": BlockLayout(32, 34, 0),
+    "Q4_0": BlockLayout(32, 18, 0),
+    "Q4_1": BlockLayout(32, 20, 0, 2, (4, 20)),
+    "Q5_0": BlockLayout(32, 22, 0),
+    "Q5_1": BlockLayout(32, 24, 0, 2, (4, 24)),
+    "IQ4_NL": BlockLayout(32, 18, 0),
+    "MXFP4": BlockLayout(32, 17, 0),
+    "Q2_K": BlockLayout(256, 84, 80, 82, (16, 80)),
+    "Q3_K": BlockLayout(256, 110, 108),
+    "Q4_K": BlockLayout(256, 144, 0, 2, (16, 144)),
+    "Q5_K": BlockLayout(256, 176, 0, 2, (16, 176)),
+    "Q6_K": BlockLayout(256, 210, 208),
+    "IQ4_XS": BlockLayout(256, 136, 0),
 }
 FLOAT_TYPES = ("F32", "F16", "BF16")
 TENSOR_TYPES = (*FLOAT_TYPES, *LAYOUTS)
 # Zero, subnormal, negative and large ones: a scale is any finite half.
 AWKWARD_HALVES = np.array([0.0, -0.0, 6e-8, -3e-5, 6.2e-5, -0.5, 1.0, 100.0], np.float16)
+# Powers of two from 128 on: subnormal floats, the least normal one, and beyond a half on both sides.
+AWKWARD_EXPONENTS = np.array([0, 1, 2, 60, 100, 128, 146], np.uint8)
 
 
 def random_weights(random: np.random.Generator, type_name: str, rows: int, columns: int) -> Bytes:
@@ -48,10 +58,25 @@ def random_weights(random: np.random.Generator, type_name: str, rows: int, colum
         return encode_floats(type_name, values)
     layout = LAYOUTS[type_name]
     blocks = random.integers(0, 256, (rows, columns // layout.block_elements, layout.block_bytes), dtype=np.uint8)
+    if type_name == "MXFP4":
+        blocks[:, :, 0] = _random_exponents(random, blocks.shape[:2])
+    else:
+        for at in (layout.scale_at, layout.minimum_at):
+            if at is not None:
+                blocks[:, :, at : at + 2] = _random_halves(random, blocks.shape[:2])
+    return blocks.reshape(rows, -1)
+
+
+def set_scales(type_name: str, weights: Bytes, scale: float) -> None:
+    """Of every block, and minimums; for MXFP4 the next lower power of two."""
+    layout = LAYOUTS[type_name]
+    blocks = weights.reshape(-1, layout.block_bytes)
+    if type_name == "MXFP4":
+        blocks[:, 0] = 128 + math.floor(math.log2(scale))
+        return
     for at in (layout.scale_at, layout.minimum_at):
         if at is not None:
-            blocks[:, :, at : at + 2] = _random_halves(random, blocks.shape[:2])
-    return blocks.reshape(rows, -1)
+            blocks[:, at : at + 2] = np.array([scale], np.float16).view(np.uint8)
 
 
 def encode_floats(type_name: str, values: Floats) -> Bytes:
@@ -64,10 +89,14 @@ def encode_floats(type_name: str, values: Floats) -> Bytes:
 
 def dequantize(type_name: str, weights: Bytes) -> npt.NDArray[np.float64]:
     """[rows, columns], by the format's own reference."""
-    kind = gguf.GGMLQuantizationType[type_name]
+    return dequantize_floats(type_name, weights).astype(np.float64)
+
+
+def dequantize_floats(type_name: str, weights: Bytes) -> Floats:
+    """The same as the reference gives it."""
     if type_name in ("F32", "F16"):
-        return weights.view(np.float32 if type_name == "F32" else np.float16).astype(np.float64)
-    return np.asarray(quants.dequantize(weights, kind), np.float64)
+        return weights.view(np.float32 if type_name == "F32" else np.float16).astype(np.float32)
+    return np.asarray(quants.dequantize(weights, gguf.GGMLQuantizationType[type_name]), np.float32)
 
 
 def minimums(type_name: str, weights: Bytes) -> npt.NDArray[np.float64]:
@@ -76,8 +105,16 @@ def minimums(type_name: str, weights: Bytes) -> npt.NDArray[np.float64]:
     if layout is None or layout.minimum_at is None:
         return np.zeros_like(dequantize(type_name, weights))
     blocks = weights.reshape(len(weights), -1, layout.block_bytes).copy()
-    blocks[:, :, layout.codes_at :] = 0
+    begin, end = layout.codes
+    blocks[:, :, begin:end] = 0
     return dequantize(type_name, blocks.reshape(len(weights), -1))
+
+
+def _random_exponents(random: np.random.Generator, shape: tuple[int, ...]) -> Bytes:
+    exponents = random.integers(118, 126, shape, dtype=np.uint8)
+    awkward = random.random(shape) < 0.2
+    exponents[awkward] = random.choice(AWKWARD_EXPONENTS, int(awkward.sum()))
+    return exponents
 
 
 def _random_halves(random: np.random.Generator, shape: tuple[int, ...]) -> Bytes:

@@ -17,8 +17,9 @@ from tests.architecture_models import ALL_CASES, CASES, WIDE_CASES, write_archit
 from tests.csrc.blocks import Floats
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
 from tests.csrc.tiny_models import tiny_prompt
+from tests.gguf_factory import has_super_blocks
 
-TYPES = ("F32", "Q8_0", "Q5_0", "Q4_K", "Q6_K")
+TYPES = ("F32", "Q8_0", "Q5_0", "Q4_K", "Q6_K", "IQ4_XS", "MXFP4")
 KINDS = ("qwen3", "gemma2", "gemma3", "qwen2moe")
 """Dense, with windows (and soft caps), with experts and one that all share."""
 CHUNKS = (1, 7, 64, 512)
@@ -30,7 +31,7 @@ _directory = tempfile.TemporaryDirectory(prefix="architectures-")
 @functools.cache
 def model_of(case: str, tensor_type: str, table: str, window: int | None = None) -> _core.Model:
     """With a ``window``: one layer that has it, and a long context."""
-    wide = tensor_type.endswith("_K") and f"{case}_wide" in WIDE_CASES
+    wide = has_super_blocks(tensor_type) and f"{case}_wide" in WIDE_CASES
     model: dict[str, Any] = {**ALL_CASES[f"{case}_wide" if wide else case], "tensor_type": tensor_type}
     if window is not None:
         keys = {"attention.sliding_window": window, "attention.sliding_window_pattern": 0}

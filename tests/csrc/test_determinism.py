@@ -20,7 +20,9 @@ from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_voca
 from tests.golden.exact.model import ExactModel
 
 ARCHITECTURES = ("llama", "qwen2")
-SOME_TYPES = ("F32", "F16", "Q8_0", "Q4_1", "Q5_0", "Q4_K", "Q6_K")
+SOME_TYPES = (
+    "F32", "F16", "Q8_0", "Q4_1", "Q5_0", "Q4_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4",
+)  # fmt: skip
 CHUNKS = (1, 7, 64, 512, 10_000)
 BATCHES = (1, 2, 3, 5, 8, 16)
 THREADS = (1, 2, 3)

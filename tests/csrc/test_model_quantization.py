@@ -15,6 +15,7 @@ import pytest
 
 from engine import _core
 from tests.architecture_models import ALL_CASES, write_architecture_model
+from tests.csrc.blocks import LAYOUTS, random_weights
 from tests.csrc.gguf_bytes import GgufBytes, ModelBytes, Tensor, text, u32
 from tests.csrc.quantizing import quantization
 from tests.csrc.test_split_files import SplitModel
@@ -230,6 +231,19 @@ def test_a_copied_tensor_is_checked_as_well(tmp_path: Path, target: Path) -> Non
     source = ModelBytes().with_tensor(norm).write(tmp_path / "bad.gguf")
     with pytest.raises(_core.UnquantizableTensorError, match=r"output_norm\.weight"):
         quantization(source, "q8_0").run(str(target))
+
+
+@pytest.mark.parametrize("name", ["blk.0.attn_q.weight", "blk.0.ffn_gate_inp.weight"], ids=["converted", "copied"])
+@pytest.mark.parametrize("type_name", LAYOUTS)
+def test_a_scale_that_is_no_number_names_its_tensor(type_name: str, name: str, tmp_path: Path, target: Path) -> None:
+    layout = LAYOUTS[type_name]
+    weights = random_weights(np.random.default_rng(1), type_name, 8, 256)
+    weights.reshape(8, -1, layout.block_bytes)[5, -1, layout.scale_at : layout.scale_at + 2] = 0xFF
+    with new_gguf(tmp_path / "bad.gguf", "llama") as writer:
+        writer.add_block_count(1)
+        writer.add_tensor(name, weights, raw_dtype=gguf.GGMLQuantizationType[type_name])
+    with pytest.raises(_core.UnquantizableTensorError, match=rf"'{name}' holds infinities or what is no number"):
+        quantization(tmp_path / "bad.gguf").run(str(target))
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import pytest
 
 from engine import _core
 from tests.csrc import gguf_bytes as g
-from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES, Bytes, Floats, random_weights
+from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES, Bytes, Floats, random_weights, set_scales
 from tests.csrc.kernel_tables import FAST_TABLES, REFERENCE, assert_same_bits
 
 TYPE_IDS = {
     "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8,
-    "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "BF16": 30,
+    "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "IQ4_NL": 20, "IQ4_XS": 23, "BF16": 30, "MXFP4": 39,
 }  # fmt: skip
 
 
@@ -62,11 +62,7 @@ def mild_weights(random: np.random.Generator, type_name: str, rows: int, columns
     """Random codes under one small scale: no sum of them overflows."""
     weights = random_weights(random, type_name, rows, columns)
     if type_name in LAYOUTS:
-        layout = LAYOUTS[type_name]
-        blocks = weights.reshape(-1, layout.block_bytes)
-        for at in (layout.scale_at, layout.minimum_at):
-            if at is not None:
-                blocks[:, at : at + 2] = np.array([0.001], np.float16).view(np.uint8)
+        set_scales(type_name, weights, 0.001)
     return weights
 
 
@@ -84,7 +80,12 @@ AWKWARD = [
     Shape(embedding=64, feed_forward=96, heads=3, kv_heads=3, head_dim=32, type_name="Q4_0"),
     Shape(embedding=32, feed_forward=32, heads=4, kv_heads=2, head_dim=8, type_name="Q5_1"),
     Shape(embedding=96, feed_forward=160, heads=1, kv_heads=1, head_dim=96, type_name="Q8_0"),
-    Shape(embedding=256, feed_forward=512, heads=8, kv_heads=2, head_dim=32, type_name="Q6_K"),
+    Shape(embedding=96, feed_forward=160, heads=3, kv_heads=1, head_dim=32, type_name="IQ4_NL"),
+    Shape(embedding=32, feed_forward=96, heads=4, kv_heads=2, head_dim=8, type_name="MXFP4"),
+    *(
+        Shape(embedding=256, feed_forward=512, heads=8, kv_heads=2, head_dim=32, type_name=name)
+        for name in ("Q2_K", "Q3_K", "Q6_K", "IQ4_XS")
+    ),
     *(Shape(embedding=24, feed_forward=40, head_dim=head_dim) for head_dim in (2, 3, 4, 6, 10, 12, 20, 80, 96, 112)),
     Shape(embedding=24, feed_forward=40, head_dim=256),
     Shape(embedding=24, feed_forward=40, heads=11, kv_heads=1),
@@ -122,7 +123,7 @@ def test_a_tensor_without_rows_is_refused_by_name(tmp_path: Path, name: str) -> 
         _core.Model.load(str(path), REFERENCE, 1)
 
 
-@pytest.mark.parametrize("type_id", [4, 5, 9, 10, 11, 15, 16, 20, 29, 31, 34, 39, 2**32 - 1])
+@pytest.mark.parametrize("type_id", [4, 5, 9, 15, 16, 19, 21, 22, 29, 31, 34, 40, 2**32 - 1])
 def test_a_type_without_kernels_is_refused_by_name(tmp_path: Path, type_id: int) -> None:
     assert type_id not in TYPE_IDS.values()
     tensor = g.Tensor("blk.0.attn_k.weight", (256, 8), type_id, bytes(4096))

@@ -9,13 +9,18 @@ import numpy.typing as npt
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES, Bytes, Floats, dequantize, minimums, random_weights
+from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES, Bytes, Floats, dequantize, minimums, random_weights, set_scales
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
 
 COLUMNS = (32, 64, 96, 576, 896, 960, 1152)
 SUPER_COLUMNS = (256, 512, 2048, 8960)
 ROWS = (1, 2, 15, 16, 17, 33, 100)
 TOKENS = range(1, 10)
+EXTREME_SCALES = {
+    "Q2_K": (slice(0, 16), (0xFF,)), "Q3_K": (slice(96, 108), (0xFF, 0x00)), "Q4_K": (slice(4, 16), (0xFF,)),
+    "Q5_K": (slice(4, 16), (0xFF,)), "Q6_K": (slice(192, 208), (0x7F, 0x80)), "IQ4_XS": (slice(2, 8), (0xFF, 0x00)),
+}  # fmt: skip
+"""Where the inner scales and minimums of a block lie, and the bytes of the widest."""
 
 
 def multiply(table: str, type_name: str, weights: Bytes, x: Floats) -> Floats:
@@ -32,7 +37,7 @@ def make_inputs(random: np.random.Generator, tokens: int, columns: int) -> Float
 
 
 def column_counts(type_name: str) -> tuple[int, ...]:
-    return SUPER_COLUMNS if type_name.endswith("_K") else COLUMNS
+    return SUPER_COLUMNS if type_name in LAYOUTS and LAYOUTS[type_name].block_elements == 256 else COLUMNS
 
 
 def code_steps(type_name: str, x: Floats) -> npt.NDArray[np.float64]:
@@ -99,15 +104,12 @@ def extreme_blocks(type_name: str) -> Bytes:
     """One block a row, all scales 1: codes all ones, all zeros and alternating, with the widest inner scales."""
     layout = LAYOUTS[type_name]
     rows = [np.full(layout.block_bytes, code, np.uint8) for code in (0xFF, 0x00, 0x0F, 0xF0, 0x7F, 0x80, 0xAA, 0x55)]
-    if type_name in ("Q4_K", "Q5_K"):
-        for row in rows:
-            row[4:16] = 0xFF  # 63, the largest scale and minimum
-    if type_name == "Q6_K":
-        rows = [np.where(np.arange(210) >= 192, inner, row) for inner in (0x7F, 0x80) for row in rows]
+    if type_name in EXTREME_SCALES:
+        place, bytes_of_scales = EXTREME_SCALES[type_name]
+        inner = np.isin(np.arange(layout.block_bytes), np.arange(place.start, place.stop))
+        rows = [np.where(inner, byte, row) for byte in bytes_of_scales for row in rows]
     blocks = np.array(rows, np.uint8)
-    for at in (layout.scale_at, layout.minimum_at):
-        if at is not None:
-            blocks[:, at : at + 2] = np.frombuffer(np.float16(1.0).tobytes(), np.uint8)
+    set_scales(type_name, blocks, 1.0)
     return blocks
 
 

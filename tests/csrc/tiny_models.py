@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from engine import _core
-from tests.gguf_factory import write_tiny_model
+from tests.gguf_factory import has_super_blocks, write_tiny_model
 
 _directory = tempfile.TemporaryDirectory(prefix="tiny-models-")
 
 
 @functools.cache
 def tiny_path(architecture: str = "llama", tensor_type: str = "Q4_1", **options: object) -> Path:
-    """K types need rows of 256; ``options`` are those of ``TinyModel``."""
+    """Super-blocks need rows of 256; ``options`` are those of ``TinyModel``."""
     name = "-".join([architecture, tensor_type, *(f"{key}={value}" for key, value in options.items())])
-    wide = {"n_embd": 256, "n_ff": 256} if tensor_type.endswith("_K") else {}
+    wide = {"n_embd": 256, "n_ff": 256} if has_super_blocks(tensor_type) else {}
     path = Path(_directory.name) / f"{name}.gguf"
     return write_tiny_model(path, architecture=architecture, tensor_type=tensor_type, **{**wide, **options})
 

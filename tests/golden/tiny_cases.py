@@ -32,7 +32,10 @@ PLAIN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """F32 weights: compared with llama.cpp's logits."""
 
-_TYPES = ("F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K")
+_TYPES = (
+    "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K",
+    "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4",
+)  # fmt: skip
 
 QUANTIZED: dict[str, dict[str, Any]] = {
     f"{architecture}_{tensor_type.lower()}": {

@@ -33,6 +33,11 @@ struct RowLanes {
     return _mm256_srli_epi16(x, kBits);
   }
 
+  static Integer look_up(const std::uint8_t* table, Integer x) {
+    const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), x);
+  }
+
   static Integer add(Integer a, Integer b) { return _mm256_add_epi32(a, b); }
   static Integer subtract(Integer a, Integer b) { return _mm256_sub_epi32(a, b); }
   static Integer broadcast(const std::int32_t* source) { return _mm256_set1_epi32(*source); }

@@ -15,7 +15,7 @@ struct Simd {
   static constexpr std::size_t kTile = 4;
   static constexpr std::size_t kTileStrips = 2;
   template <TensorType kType>
-  static constexpr std::size_t kUnpackFrom = is_k_type(kType) ? 8 : 4;
+  static constexpr std::size_t kUnpackFrom = quant::is_super_block_type(kType) ? 8 : 4;
   static constexpr bool kSigned = false;
   template <TensorType>
   static constexpr std::size_t kChain = 8;
@@ -33,6 +33,11 @@ struct Simd {
   template <int kBits>
   static Integer shift_right(Integer x) {
     return _mm512_srli_epi16(x, kBits);
+  }
+
+  static Integer look_up(const std::uint8_t* table, Integer x) {
+    const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(bytes), x);
   }
 
   static Integer add(Integer a, Integer b) { return _mm512_add_epi32(a, b); }
@@ -73,10 +78,7 @@ struct Simd {
   static Float subtract(Float a, Float b) { return _mm512_sub_ps(a, b); }
   static Float to_float(Integer x) { return _mm512_cvtepi32_ps(x); }
 
-  template <TensorType>
-  static Integer prepare(Integer codes) {
-    return codes;
-  }
+  static Integer signed_if_wanted(Integer codes) { return codes; }
   template <TensorType>
   static Integer add_products(Integer sum, Integer codes, Integer x) {
     return _mm512_dpbusd_epi32(sum, codes, x);

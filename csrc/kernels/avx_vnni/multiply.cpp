@@ -16,10 +16,7 @@ struct Simd : avx2::RowLanes {
   template <TensorType>
   static constexpr std::size_t kChain = 8;
 
-  template <TensorType>
-  static Integer prepare(Integer codes) {
-    return codes;
-  }
+  static Integer signed_if_wanted(Integer codes) { return codes; }
   template <TensorType>
   static Integer add_products(Integer sum, Integer codes, Integer x) {
     return _mm256_dpbusd_avx_epi32(sum, codes, x);

@@ -14,10 +14,6 @@ using gguf::TensorType;
 using quant::kBlock;
 using quant::kSuperBlock;
 
-int signed_code(TensorType type, std::uint8_t code) {
-  return type == TensorType::Q8_0 ? static_cast<std::int8_t>(code) : code - quant::code_offset(type);
-}
-
 float dot_blocks(const Matrix& matrix, const std::byte* row, const Activations& input, std::size_t t) {
   const std::size_t blocks = matrix.columns / kBlock;
   const std::size_t block_bytes = gguf::type_traits(matrix.type).block_bytes;
@@ -29,19 +25,18 @@ float dot_blocks(const Matrix& matrix, const std::byte* row, const Activations& 
     int sum = 0;
     for (std::size_t e = 0; e < kBlock; ++e) {
       const int multiplier = 1 << input.shifts[(first + e) / kBlockPart];
-      sum += signed_code(matrix.type, block.codes[e]) * multiplier * input.codes[first + e];
+      sum += block.codes[e] * multiplier * input.codes[first + e];
     }
     const std::size_t at = t * blocks + b;
     products = std::fma(block.scale * input.scales[at], static_cast<float>(sum), products);
     minimums = std::fma(block.minimum, input.scaled_sums[at], minimums);
   }
-  return products + minimums;
+  return quant::has_minimum(matrix.type) ? products + minimums : products;
 }
 
 float dot_super_blocks(const Matrix& matrix, const std::byte* row, const Activations& input, std::size_t t) {
   const std::size_t blocks = matrix.columns / kSuperBlock;
   const std::size_t block_bytes = gguf::type_traits(matrix.type).block_bytes;
-  const bool q6 = matrix.type == TensorType::Q6_K;
   float products = 0.0F;
   float minimums = 0.0F;
   for (std::size_t b = 0; b < blocks; ++b) {
@@ -50,10 +45,9 @@ float dot_super_blocks(const Matrix& matrix, const std::byte* row, const Activat
     int sum = 0;
     int minimum_sum = 0;
     for (std::size_t e = 0; e < kSuperBlock; ++e) {
-      const int scale = q6 ? block.scales[e / 16] : block.scales[e / 32];
       const int x = (1 << input.shifts[(first + e) / kSuperBlockPart]) * input.codes[first + e];
-      sum += scale * (block.codes[e] - (q6 ? quant::kQ6KOffset : 0)) * x;
-      minimum_sum += block.minimums[e / 32] * x;
+      sum += block.scales[e / 16] * block.codes[e] * x;
+      minimum_sum += block.minimums[e / 16] * x;
     }
     const float input_scale = input.scales[t * blocks + b];
     products = std::fma(block.scale * input_scale, static_cast<float>(sum), products);

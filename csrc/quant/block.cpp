@@ -17,9 +17,11 @@ void decode_nibbles(const std::uint8_t* packed, std::int8_t* codes) {
   }
 }
 
+void add_bits(std::int8_t& code, int bits) { code = static_cast<std::int8_t>(code | bits); }
+
 void add_fifth_bits(const std::uint8_t* packed, std::int8_t* codes) {
   const auto bits = load_unaligned<std::uint32_t>(packed);
-  for (std::size_t i = 0; i < 32; ++i) codes[i] |= static_cast<std::int8_t>(((bits >> i) & 1u) << 4);
+  for (std::size_t i = 0; i < 32; ++i) add_bits(codes[i], static_cast<int>((bits >> i) & 1u) << 4);
 }
 
 void look_up(const std::array<std::int8_t, 16>& values, std::int8_t* codes) {
@@ -56,7 +58,7 @@ void decode_q3_k(const std::uint8_t* bytes, SuperBlock& block) {
   decode_q3_k_scales(bytes + 96, block.scales.data());
   decode_pairs(bytes + 32, block.codes.data());
   for (std::size_t e = 0; e < kSuperBlock; ++e) {
-    block.codes[e] |= static_cast<std::int8_t>(((bytes[e % 32] >> (e / 32)) & 1) << 2);
+    add_bits(block.codes[e], ((bytes[e % 32] >> (e / 32)) & 1) << 2);
   }
   subtract(4, block.codes.data(), kSuperBlock);
 }
@@ -73,8 +75,8 @@ void decode_q45_k(TensorType type, const std::uint8_t* bytes, SuperBlock& block)
       even[l] = static_cast<std::int8_t>(low[32 * pair + l] & 0x0F);
       even[l + 32] = static_cast<std::int8_t>(low[32 * pair + l] >> 4);
       if (type == TensorType::Q5_K) {
-        even[l] |= static_cast<std::int8_t>(((high[l] >> (2 * pair)) & 1) << 4);
-        even[l + 32] |= static_cast<std::int8_t>(((high[l] >> (2 * pair + 1)) & 1) << 4);
+        add_bits(even[l], ((high[l] >> (2 * pair)) & 1) << 4);
+        add_bits(even[l + 32], ((high[l] >> (2 * pair + 1)) & 1) << 4);
       }
     }
   }

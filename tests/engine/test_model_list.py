@@ -98,11 +98,13 @@ def test_what_is_no_file_is_not_looked_into(tmp_path: Path, models: Path) -> Non
 
 def test_what_cannot_be_run_says_why(tmp_path: Path, models: Path) -> None:
     write_tiny_model(models / "other.gguf", architecture="bert")
-    g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 10, bytes(4096))).write(models / "q2_k.gguf")
+    g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 16, bytes(4096))).write(
+        models / "iq2_xxs.gguf"
+    )
     found = listed(tmp_path)
     assert (found["other"].architecture, found["other"].memory_bytes) == ("bert", None)
     assert "'bert'" in found["other"].reason
-    assert "unsupported type 10" in found["q2_k"].reason
+    assert "unsupported type 16" in found["iq2_xxs"].reason
 
 
 def test_a_file_that_did_not_change_is_not_opened_again(

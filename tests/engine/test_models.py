@@ -227,9 +227,9 @@ def test_open_artifacts_are_bounded(tmp_path: Path) -> None:
 
 
 def test_a_tensor_type_without_kernels_is_named(tmp_path: Path) -> None:
-    model = g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 10, bytes(4096)))
-    path = model.write(tmp_path / "q2_k.gguf")
-    with pytest.raises(UnsupportedModel, match=r"'blk\.0\.attn_k\.weight' has the unsupported type 10"):
+    model = g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 16, bytes(4096)))
+    path = model.write(tmp_path / "iq2_xxs.gguf")
+    with pytest.raises(UnsupportedModel, match=r"'blk\.0\.attn_k\.weight' has the unsupported type 16"):
         make_registry(tmp_path).resolve(str(path))
 
 

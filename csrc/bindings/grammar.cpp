@@ -34,7 +34,7 @@ std::shared_ptr<Grammar> compile(const std::shared_ptr<GrammarVocabulary>& vocab
 }
 
 std::vector<std::int32_t> allowed_tokens(GrammarMatcher& matcher) {
-  matcher.find_allowed();
+  matcher.find_allowed(matcher.allowed().size() * 32);
   std::vector<std::int32_t> tokens;
   for (std::size_t i = 0; i < matcher.allowed().size() * 32; ++i) {
     const auto token = static_cast<std::int32_t>(i);

@@ -1,5 +1,6 @@
 #include "runtime/grammar.h"
 
+#include <algorithm>
 #include <array>
 #include <future>
 #include <limits>
@@ -12,6 +13,8 @@ namespace engine::runtime {
 namespace {
 
 constexpr std::uint32_t kNoToken = std::numeric_limits<std::uint32_t>::max();
+constexpr std::size_t kAllTokens = std::numeric_limits<std::size_t>::max();
+constexpr const char* kNoneAllowed = "no token of the vocabulary may come next";
 // A token of these bytes stands for a control token in the library's eyes.
 constexpr char kControlMark = '\xFF';
 constexpr std::ptrdiff_t kMaxCompilations = 2;
@@ -74,7 +77,7 @@ LlgMatcher* make_matcher(const GrammarVocabulary& vocabulary, const std::string&
 std::string reason(const char* told) {
   if (told == nullptr) return "it cannot be followed any further";
   const std::string_view text(told);
-  if (text.starts_with("NoExtensionBias")) return "no token of the vocabulary may come next";
+  if (text.starts_with("NoExtensionBias")) return kNoneAllowed;
   return std::string(text.substr(0, text.find("\n<non-verbose/>")));
 }
 
@@ -110,7 +113,7 @@ std::shared_ptr<const Grammar> Grammar::compile(std::shared_ptr<const GrammarVoc
   std::packaged_task<std::shared_ptr<const Grammar>()> task(
       [turn, vocabulary = std::move(vocabulary), language = std::move(language), source = std::move(source)] {
         auto grammar = std::make_shared<const Grammar>(vocabulary, language, source);
-        GrammarMatcher(grammar).find_allowed();  // refuses what allows nothing, or too much to find in one go
+        GrammarMatcher(grammar).find_allowed(kAllTokens);  // refuses what allows nothing, or too much to find in one go
         return grammar;
       });
   auto compiled = task.get_future();
@@ -129,10 +132,15 @@ GrammarMatcher::GrammarMatcher(const GrammarMatcher& other)
       matcher_(grammar_->library().clone_matcher(other.matcher_.get()), grammar_->library().free_matcher),
       allowed_(other.allowed_) {}
 
-void GrammarMatcher::find_allowed() {
+void GrammarMatcher::find_allowed(std::size_t tokens) {
   if (grammar_->library().compute_mask_into(matcher_.get(), allowed_.data(), std::span(allowed_).size_bytes()) != 0) {
     fail();
   }
+  if (tokens / 32 < allowed_.size()) {
+    allowed_[tokens / 32] &= (1U << (tokens % 32)) - 1;
+    std::fill(allowed_.begin() + static_cast<std::ptrdiff_t>(tokens / 32) + 1, allowed_.end(), 0U);
+  }
+  if (std::ranges::all_of(allowed_, [](std::uint32_t word) { return word == 0; })) throw GrammarError(kNoneAllowed);
 }
 
 void GrammarMatcher::accept(std::int32_t token) {

@@ -77,8 +77,9 @@ class GrammarMatcher {
   GrammarMatcher(const GrammarMatcher& other);
   GrammarMatcher& operator=(const GrammarMatcher&) = delete;
 
-  // Finds the tokens that may come next. Throws GrammarError: none can, or finding them exceeds the library's limits.
-  void find_allowed();
+  // Finds the tokens that may come next, of those with ids below `tokens`. Throws GrammarError: none can, or finding
+  // them exceeds the library's limits.
+  void find_allowed(std::size_t tokens);
   // As found last, for is_allowed().
   std::span<const std::uint32_t> allowed() const { return allowed_; }
   // Goes on behind a token that is allowed and ends nothing. Throws GrammarError: it was not allowed.

@@ -248,12 +248,12 @@ void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) 
 void Group::add_token(Member& member, std::size_t logit_row, EventBuffer& events) {
   charge(Operation::Other);
   Sequence& sequence = *member.sequence;
+  const std::span<const float> logits = pass_.logits(logit_row);
   const bool constrained = sequence.options().grammar != nullptr;
   if (constrained) {
-    sequence.constrain();
+    sequence.constrain(logits.size());
     charge(Operation::Grammar);
   }
-  const std::span<const float> logits = pass_.logits(logit_row);
   const std::int32_t largest = pass_.best_token(logit_row);
   const std::int32_t token = sequence.draw(logits, largest, pass_.digest(logit_row), sampler_);
   const std::optional<std::size_t> likeliest = sequence.options().logprobs;

@@ -66,8 +66,8 @@ std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
   return {begin, begin + static_cast<std::ptrdiff_t>(count)};
 }
 
-void Sequence::constrain() {
-  if (matcher_) matcher_->find_allowed();
+void Sequence::constrain(std::size_t tokens) {
+  if (matcher_) matcher_->find_allowed(tokens);
 }
 
 std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest,

@@ -75,8 +75,8 @@ class Sequence {
   std::vector<std::int32_t> next_tokens(std::size_t count) const;
   void mark_computed(std::size_t count) { computed_ += count; }
 
-  // With a grammar, before each draw: finds which tokens it allows next. Throws GrammarError.
-  void constrain();
+  // With a grammar, before each draw: finds which of so many tokens it allows next. Throws GrammarError.
+  void constrain(std::size_t tokens);
   // Draws the next token from the logits of the last one. `largest` is the token of the largest logit.
   std::int32_t draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest, Sampler& sampler);
   // With a grammar, after each draw: goes on in it behind the token. Throws GrammarError.

@@ -64,7 +64,7 @@ LlgTokenizer* make_tokenizer(const GrammarLibrary& library, const Vocabulary& vo
 
 LlgMatcher* make_matcher(const GrammarVocabulary& vocabulary, const std::string& language, const std::string& source) {
   if (source.find('\0') != std::string::npos) throw GrammarError("it holds a null character");
-  const GrammarLibrary& library = vocabulary.library();
+  const GrammarLibrary& library = vocabulary.functions();
   LlgConstraintInit init{};
   library.set_defaults(&init, vocabulary.tokenizer());
   init.log_stderr_level = 0;
@@ -98,8 +98,8 @@ GrammarVocabulary::GrammarVocabulary(std::shared_ptr<const GrammarLibrary> libra
 Grammar::Grammar(std::shared_ptr<const GrammarVocabulary> vocabulary, const std::string& language,
                  const std::string& source)
     : vocabulary_(std::move(vocabulary)),
-      start_(make_matcher(*vocabulary_, language, source), vocabulary_->library().free_matcher) {
-  if (const char* error = library().get_error(start_.get()); error != nullptr) {
+      start_(make_matcher(*vocabulary_, language, source), vocabulary_->functions().free_matcher) {
+  if (const char* error = functions().get_error(start_.get()); error != nullptr) {
     throw GrammarError(reason(error));
   }
 }
@@ -124,16 +124,16 @@ std::shared_ptr<const Grammar> Grammar::compile(std::shared_ptr<const GrammarVoc
 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<const Grammar> grammar)
     : grammar_(std::move(grammar)),
-      matcher_(grammar_->library().clone_matcher(grammar_->start()), grammar_->library().free_matcher),
-      allowed_(grammar_->library().get_mask_byte_size(matcher_.get()) / sizeof(std::uint32_t)) {}
+      matcher_(grammar_->functions().clone_matcher(grammar_->start()), grammar_->functions().free_matcher),
+      allowed_(grammar_->functions().get_mask_byte_size(matcher_.get()) / sizeof(std::uint32_t)) {}
 
 GrammarMatcher::GrammarMatcher(const GrammarMatcher& other)
     : grammar_(other.grammar_),
-      matcher_(grammar_->library().clone_matcher(other.matcher_.get()), grammar_->library().free_matcher),
+      matcher_(grammar_->functions().clone_matcher(other.matcher_.get()), grammar_->functions().free_matcher),
       allowed_(other.allowed_) {}
 
 void GrammarMatcher::find_allowed(std::size_t tokens) {
-  if (grammar_->library().compute_mask_into(matcher_.get(), allowed_.data(), std::span(allowed_).size_bytes()) != 0) {
+  if (grammar_->functions().compute_mask_into(matcher_.get(), allowed_.data(), std::span(allowed_).size_bytes()) != 0) {
     fail();
   }
   if (tokens / 32 < allowed_.size()) {
@@ -144,9 +144,9 @@ void GrammarMatcher::find_allowed(std::size_t tokens) {
 }
 
 void GrammarMatcher::accept(std::int32_t token) {
-  if (grammar_->library().consume_token(matcher_.get(), static_cast<std::uint32_t>(token)) != 0) fail();
+  if (grammar_->functions().consume_token(matcher_.get(), static_cast<std::uint32_t>(token)) != 0) fail();
 }
 
-void GrammarMatcher::fail() const { throw GrammarError(reason(grammar_->library().get_error(matcher_.get()))); }
+void GrammarMatcher::fail() const { throw GrammarError(reason(grammar_->functions().get_error(matcher_.get()))); }
 
 }  // namespace engine::runtime

@@ -40,7 +40,7 @@ class GrammarVocabulary {
   GrammarVocabulary(std::shared_ptr<const GrammarLibrary> library, const Vocabulary& vocabulary,
                     std::span<const std::int32_t> end_tokens);
 
-  const GrammarLibrary& library() const { return *library_; }
+  const GrammarLibrary& functions() const { return *library_; }
   const LlgTokenizer* tokenizer() const { return tokenizer_.get(); }
 
  private:
@@ -61,7 +61,7 @@ class Grammar {
                                                 std::string language, std::string source,
                                                 std::chrono::milliseconds patience);
 
-  const GrammarLibrary& library() const { return vocabulary_->library(); }
+  const GrammarLibrary& functions() const { return vocabulary_->functions(); }
   const LlgMatcher* start() const { return start_.get(); }
 
  private:
@@ -85,7 +85,7 @@ class GrammarMatcher {
   // Goes on behind a token that is allowed and ends nothing. Throws GrammarError: it was not allowed.
   void accept(std::int32_t token);
   // Whether the text is complete and nothing may follow it.
-  bool finished() const { return grammar_->library().is_stopped(matcher_.get()); }
+  bool finished() const { return grammar_->functions().is_stopped(matcher_.get()); }
 
  private:
   [[noreturn]] void fail() const;

@@ -35,10 +35,17 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
-def model_option(command: Command) -> Command:
-    return click.option("--model", required=True, type=Model(), help="A registry name or the path of a GGUF file.")(
-        command
-    )
+def tdp_watts_option(command: Command) -> Command:
+    return click.option(
+        "--tdp-watts",
+        type=float,
+        help="What this machine's CPUs draw at full load: the energy source `model` goes by it.  "
+        "[default: $ENGINE_TDP_WATTS, else a calibration]",
+    )(command)
+
+
+def model_option(*, required: bool) -> Callable[[Command], Command]:
+    return click.option("--model", required=required, type=Model(), help="A registry name or the path of a GGUF file.")
 
 
 class Model(click.ParamType[str]):

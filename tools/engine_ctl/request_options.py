@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import click
 
 from engine_ctl.grammar_options import GRAMMAR_FLAGS, chosen_grammar
-from engine_ctl.options import model_option
+from engine_ctl.json_source import read_json
+from engine_ctl.options import Model, model_option
 from engine_ctl.sampling_options import SAMPLING_FLAGS, sampling_content
 from engine_ctl.text_source import STDIN, read_text
 
@@ -34,6 +34,9 @@ _EXECUTION = {
 }
 _LIMITS = ("max_tokens", "max_watts", "on_max_watts", "max_joules", "deadline_ms")
 
+_REQUEST_FLAG = click.option(
+    "--request", metavar="FILE", help="The whole request as JSON, in place of all these flags; - is standard input."
+)
 _INPUT_FLAGS = (
     click.option("--prompt", help="The text to answer; - reads standard input."),
     click.option("--prompt-file", metavar="FILE", help="Read the prompt from a file; - is standard input."),
@@ -65,7 +68,8 @@ _FLAGS = (
     click.option("--max-tokens", type=int, help="Most tokens to generate.  [default: 512]"),
     click.option(
         "--energy-source",
-        help="perf, rapl, hwmon, meter, none; model: a formula, only by name.  [default: the best that measures]",
+        help="perf, rapl, hwmon, meter, none; model: a formula, only by name.  "
+        "[default: what was declared, else the best that measures]",
     ),
     click.option("--max-watts", type=float, help="Most watts on average; refused where nothing measures."),
     click.option("--on-max-watts", help="What to do at --max-watts: stop, throttle.  [default: stop]"),
@@ -91,17 +95,18 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flags, and pass the request they make to the command as ``request``.
 
     Raises:
-        click.UsageError: there is not exactly one prompt, it cannot be read, a flag comes without its ``--chat``, or is
-            not of its form.
+        click.UsageError: there is no model or not exactly one prompt, it cannot be read, a flag comes without its
+            ``--chat``, beside ``--request``, or is not of its form.
     """
-    return _with_flags(command, "request", (model_option, *_INPUT_FLAGS, *_FLAGS), run_request)
+    flags = (_REQUEST_FLAG, model_option(required=False), *_INPUT_FLAGS, *_FLAGS)
+    return _with_flags(command, "request", flags, run_request)
 
 
 def conversation_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flags of what does not change from turn to turn, and pass it as ``opening``: a request, yet without what
     the user says.
     """
-    return _with_flags(command, "opening", (model_option, *_FLAGS), _opening)
+    return _with_flags(command, "opening", (model_option(required=True), *_FLAGS), _opening)
 
 
 def _with_flags(
@@ -127,7 +132,25 @@ def _with_flags(
 
 def run_request(flags: Content) -> Content:
     """The Run Request that the flags stand for, as plain values; only what was given is in it."""
+    flags = dict(flags)
+    path = flags.pop("request")
+    if path is not None:
+        return _whole_request(path, flags)
+    if flags["model"] is None:
+        raise click.UsageError("Give a --model, or a whole --request.")
     return {**_request(flags), **_input(flags)}
+
+
+def _whole_request(path: str, flags: Content) -> Content:
+    """What a file says and nothing else; a model's path counts from here, as that of ``--model`` does."""
+    if beside := [name for name, value in flags.items() if value not in (None, (), False)]:
+        listed = ", ".join(f"-{'-' * (len(name) > 1)}{name.replace('_', '-')}" for name in sorted(beside))
+        raise click.UsageError(f"--request holds the whole request: leave out {listed}, or write it into the file.")
+    content = read_json(path, "--request")
+    if not isinstance(content, dict):
+        raise click.BadParameter(f"{path} holds no JSON object", param_hint="--request")
+    model = content.get("model")
+    return {**content, "model": Model().convert(model, None, None)} if isinstance(model, str) else content
 
 
 def _opening(flags: Content) -> Content:
@@ -169,24 +192,10 @@ def _system(flags: Content) -> tuple[Content, ...]:
 
 
 def _json_array(flag: str, path: str) -> tuple[Any, ...]:
-    try:
-        content = json.loads(read_text(path))
-    except ValueError as error:
-        raise click.BadParameter(f"{path} is not JSON: {error}", param_hint=flag) from error
-    if not isinstance(content, list):
+    content = read_json(path, flag)
+    if not isinstance(content, tuple):
         raise click.BadParameter(f"{path} holds no JSON array", param_hint=flag)
-    return tuple(map(_with_tuples, content))
-
-
-def _with_tuples(value: Any) -> Any:
-    """As arrays come from the wire."""
-    match value:
-        case dict():
-            return {key: _with_tuples(each) for key, each in value.items()}
-        case list():
-            return tuple(map(_with_tuples, value))
-        case _:
-            return value
+    return content
 
 
 def _prompt(prompt: str | None, prompt_file: str | None) -> str:

@@ -12,7 +12,7 @@ from engine_ctl.text_source import STDIN, read_text
 
 
 @click.command(name="detokenize")
-@model_option
+@model_option(required=True)
 @click.option("--ids", help="Token ids, separated by spaces or commas.  [default: standard input]")
 @socket_option
 @json_option

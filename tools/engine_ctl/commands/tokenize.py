@@ -12,7 +12,7 @@ from engine_ctl.text_source import STDIN, read_text
 
 
 @click.command(name="tokenize")
-@model_option
+@model_option(required=True)
 @click.option("--text", help="The text.  [default: standard input, to its last byte]")
 @click.option("--special/--no-special", "add_special", default=True, help="Add the tokens the model wants around text.")
 @click.option("--parse-special", is_flag=True, help="Text that spells a control token becomes that token.")

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("engine", deadline=None)
+settings.load_profile("engine")
 
 # Before numpy is imported. Its threads wait for each other by spinning, on CPUs that others need: where these are
 # busy, products of small matrices take twenty times as long with two threads as with one.

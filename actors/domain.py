@@ -54,7 +54,7 @@ class EngineDomain:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        return capabilities(self._machine, self._planner.energy)
+        return capabilities(self._machine, self._planner.energy, self._planner.config)
 
     def prepare(self, request: RunRequest) -> Prepared:
         artifact = self._planner.open(request)

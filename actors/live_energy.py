@@ -66,7 +66,7 @@ class LivePower:
         return LiveEnergy(request_id=question.request_id, power=power, executions=executions)
 
     async def measured(self, oldest_s: float) -> PowerReport | None:
-        """By the best source that measures, averaged over no more than about ``oldest_s``; ``None`` where none does."""
+        """By the source that plans name, averaged over no more than about ``oldest_s``; ``None`` where that is none."""
         source = self._energy.name
         return None if source == "none" else self._power(await self._read(source, oldest_s))
 

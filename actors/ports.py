@@ -105,11 +105,15 @@ class Energy(Protocol):
 
     @property
     def name(self) -> EnergySource:
-        """Of the best one that measures, or ``none``."""
+        """What plans name that leave their source open: the declared one, else the best that measures or ``none``."""
+
+    @property
+    def declaration(self) -> str:
+        """What the operator declared of it at start-up; empty where nothing was."""
 
     @property
     def reason(self) -> str:
-        """Why none measures; empty where one does."""
+        """Why such plans have none; empty where they have one."""
 
     def max_interval_s(self, source: str) -> float | None:
         """Read it at least this often while something runs; ``None``: no need."""

@@ -24,6 +24,8 @@ def report_status(
     faults: Faults,
 ) -> StatusReport:
     source: dict[str, str] = {"source": energy.name}
+    if energy.declaration:
+        source["declared"] = energy.declaration
     if reason := energy.reason or faults.failed.get(ENERGY_SAMPLER, ""):
         source["reason"] = reason
     return StatusReport(

@@ -215,9 +215,11 @@ def open_system(
 
     Raises:
         InvalidRequest: as :class:`System`.
+        EnergyUnavailable: the configuration declares an energy source that does not work here.
     """
     machine = probe_machine()
     energy = open_ladder(config)
+    energy.require_declared()
     registry, cache = ModelRegistry(config), WeightsCache.of(config)
     records = ExecutionRecords(config.data_dir)
 

@@ -7,11 +7,13 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 import platformdirs
 
 from engine.machine import memory_bytes
 from protocol.errors import InvalidRequest
+from protocol.plan import EnergySource
 
 DEFAULT_WEIGHTS_CACHE_MB = 20_480
 DEFAULT_PREFIX_CACHE_MB = 512
@@ -26,6 +28,7 @@ DEFAULT_METER_UPDATE_MS = 1000
 """What smart plugs and management controllers manage."""
 _METER_FILE = "ENGINE_ENERGY_METER_FILE"
 _METER_COMMAND = "ENGINE_ENERGY_METER_COMMAND"
+_ENERGY_SOURCE = "ENGINE_ENERGY_SOURCE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class EngineConfig:
     """Prints them: a program and its arguments."""
     meter_update_ms: int = DEFAULT_METER_UPDATE_MS
     """The longest time between two moves of that meter."""
+    energy_source: EnergySource | None = None
+    """The operator's declaration: what plans name whose request leaves it open. ``None``: the best that measures."""
     tdp_watts: float | None = None
     """What this machine's CPUs draw at full load, as their maker or a person says; a model's joules rest on it where no
     calibration does."""
@@ -67,8 +72,8 @@ class EngineConfig:
 def default_config() -> EngineConfig:
     """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_DATA_DIR``, ``_POWERCAP_ROOT``,
     ``_POWER_PMU_ROOT``, ``_HWMON_ROOT``, ``_CPUS_ROOT``, ``_ENERGY_PSYS``, ``_ENERGY_METER_FILE``,
-    ``_ENERGY_METER_COMMAND``, ``_ENERGY_METER_UPDATE_MS``, ``_TDP_WATTS``, ``_WEIGHTS_CACHE_MB``, ``_MEMORY_MB`` and
-    ``_PREFIX_CACHE_MB`` where set.
+    ``_ENERGY_METER_COMMAND``, ``_ENERGY_METER_UPDATE_MS``, ``_ENERGY_SOURCE``, ``_TDP_WATTS``, ``_WEIGHTS_CACHE_MB``,
+    ``_MEMORY_MB`` and ``_PREFIX_CACHE_MB`` where set.
 
     Memory defaults to nine tenths of what the machine (or its cgroup) has, never to what is free at the moment: equal
     requests must get equal plans. The prefix cache defaults to an eighth of that memory.
@@ -76,8 +81,8 @@ def default_config() -> EngineConfig:
     Raises:
         InvalidRequest: ENGINE_WEIGHTS_CACHE_MB, ENGINE_MEMORY_MB, ENGINE_PREFIX_CACHE_MB or
             ENGINE_ENERGY_METER_UPDATE_MS is not a positive whole number, ENGINE_ENERGY_PSYS neither 0 nor 1,
-            ENGINE_TDP_WATTS not a number of watts; a meter by file and by command, or by a command that no shell could
-            read.
+            ENGINE_ENERGY_SOURCE no source, ENGINE_TDP_WATTS not a number of watts; a meter by file and by command, or
+            by a command that no shell could read.
     """
     memory_mb = _positive("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 >> 20, "MiB")
     return EngineConfig(
@@ -92,6 +97,7 @@ def default_config() -> EngineConfig:
         meter_file=_meter_file(),
         meter_command=_meter_command(),
         meter_update_ms=_positive("ENGINE_ENERGY_METER_UPDATE_MS", DEFAULT_METER_UPDATE_MS, "milliseconds"),
+        energy_source=_energy_source(),
         tdp_watts=_watts("ENGINE_TDP_WATTS"),
         weights_cache_mb=_positive("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB, "MiB"),
         memory_mb=memory_mb,
@@ -112,13 +118,27 @@ def _watts(variable: str) -> float | None:
         watts = float(given)
     except ValueError:
         watts = math.nan
+    return declared_watts(variable, watts, given)
+
+
+def declared_watts(field: str, watts: float, given: str | None = None) -> float:
+    """The watts that ``field`` declares. Raises InvalidRequest: not over 0, or more than any machine draws."""
     if not 0 < watts <= _MOST_WATTS:
-        raise InvalidRequest(
-            f"{variable} is {given!r}; give a number of watts over 0, at most {_MOST_WATTS:g}",
-            field=variable,
-            value=given,
-        )
+        wanted = f"give a number of watts over 0, at most {_MOST_WATTS:g}"
+        raise _refused(field, f"{watts:g}" if given is None else given, wanted)
     return watts
+
+
+def _energy_source() -> EnergySource | None:
+    given = os.environ.get(_ENERGY_SOURCE, "")
+    return declared_source(_ENERGY_SOURCE, given) if given else None
+
+
+def declared_source(field: str, name: str) -> EnergySource:
+    """The energy source that ``field`` declares. Raises InvalidRequest: there is none of this name."""
+    if name not in get_args(EnergySource):
+        raise _refused(field, name, f"allowed: {', '.join(get_args(EnergySource))}")
+    return cast("EnergySource", name)
 
 
 def _positive(variable: str, default: int, unit: str) -> int:

@@ -122,16 +122,27 @@ def check_huge_pages(facts: Facts) -> Check:
 
 
 def check_energy(facts: Facts) -> tuple[Check, ...]:
-    measured = any(source.kind == "measured" for source in facts.energy)
-    return tuple(_check_energy_source(source, measured=measured) for source in facts.energy)
+    enough = bool(facts.energy_declared) or any(source.kind == "measured" for source in facts.energy)
+    return (
+        *(_check_energy_source(source, enough=enough) for source in facts.energy),
+        *(_check_energy_declaration(facts) if facts.energy_declared else ()),
+    )
 
 
-def _check_energy_source(source: SourceState, *, measured: bool) -> Check:
-    """``measured``: one of the sources measures, and no other is missed."""
+def _check_energy_declaration(facts: Facts) -> tuple[Check, ...]:
+    name = "energy: declared"
+    if facts.energy_undeclarable:
+        found = f"{facts.energy_declared}; it does not work here: {facts.energy_undeclarable}"
+        return (Check(name, "problem", found, "mend it, or unset ENGINE_ENERGY_SOURCE: the engine does not start"),)
+    return (Check(name, "ok", facts.energy_declared),)
+
+
+def _check_energy_source(source: SourceState, *, enough: bool) -> Check:
+    """``enough``: one of the sources measures, or was declared, and no other is missed."""
     name = f"energy: {source.name}"
     if source.works:
         return Check(name, "ok", "; ".join((f"{source.kind}: {', '.join(source.domains)}", *source.notes)))
-    if measured:
+    if enough:
         return Check(name, "ok", source.reason)
     remedy = "metrics of energy stay null, and limits in watts are refused; they need hardware that measures"
     return Check(name, "warning", source.reason, source.remedy or remedy)

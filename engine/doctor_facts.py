@@ -86,6 +86,10 @@ class Facts:
     """``always``, ``madvise`` or ``never``; ``None`` where the kernel does not tell."""
     energy: tuple[SourceState, ...]
     """Every source of joules, the best first."""
+    energy_declared: str
+    """What the configuration declares for plans that leave their source open; empty where nothing."""
+    energy_undeclarable: str
+    """Why the declared source does not work; empty where it does."""
     socket: SocketFacts
     config_failure: str
     models: FolderFacts | None
@@ -99,6 +103,7 @@ def probe_facts(socket: Path) -> Facts:
     """Blocking, for up to some seconds: the counters are seen to move, the engine on ``socket`` is spoken to."""
     version, failure, cpu_model, tables, available = _probe_extension()
     config, config_failure = _read_config()
+    ladder = None if config is None else open_ladder(config)
     return Facts(
         user=os.geteuid(),
         python_version=platform.python_version(),
@@ -116,7 +121,9 @@ def probe_facts(socket: Path) -> Facts:
         available_bytes=available,
         memory_limit_bytes=memory_limit(),
         huge_pages=_chosen(_text(_HUGE_PAGES)),
-        energy=() if config is None else open_ladder(config).states(),
+        energy=() if ladder is None else ladder.states(),
+        energy_declared="" if ladder is None else ladder.declaration,
+        energy_undeclarable="" if ladder is None else ladder.why_not_declared,
         socket=_socket(socket),
         config_failure=config_failure,
         models=None if config is None else _folder(config.models_dir, "*.gguf"),

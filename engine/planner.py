@@ -32,7 +32,7 @@ class Planner:
 
         Raises what :func:`check_request` and :meth:`ModelRegistry.resolve` raise.
         """
-        check_request(request, self.machine, self.energy)
+        check_request(request, self.machine, self.energy, self.config)
         return self.registry.resolve(request.model)
 
     def plan(
@@ -43,7 +43,7 @@ class Planner:
         Raises what :func:`resolve_plan`, ``artifact.facts``, :func:`breaker_token_ids` and :meth:`Grammars.compile`
         raise.
         """
-        check_request(request, self.machine, self.energy)
+        check_request(request, self.machine, self.energy, self.config)
         facts = artifact.facts(cast("Quantization", request.execution.quantization))
         breakers = breaker_token_ids(request.execution.sampling, artifact.tokenizer)
         plan = resolve_plan(request, facts, prompt, self.machine, self.energy, self.config, breakers)

@@ -9,13 +9,13 @@ from engine import _core
 from engine.artifact import ModelFacts
 from engine.choices import check_choices, kv_positions
 from engine.config import EngineConfig
+from engine.energy_rules import check_energy, plan_energy_source
 from engine.grammar_rules import check_grammar, plan_grammar
 from engine.machine import Machine
 from engine.prompt import PreparedPrompt
 from engine.sampling_rules import check_sampling, logprob_count, plan_sampling
 from protocol.descriptions import PlanEstimate
 from protocol.errors import (
-    EnergyUnavailable,
     InvalidPlan,
     InvalidRequest,
     OutOfMemoryBudget,
@@ -27,7 +27,6 @@ from protocol.plan import (
     PLAN_SCHEMA_VERSION,
     Backend,
     Batch,
-    EnergySource,
     ExecutionPlan,
     ExecutionRequest,
     KvCacheType,
@@ -43,8 +42,6 @@ from protocol.plan import (
 BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference")
 """Best first; each names a kernel table."""
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = get_args(Quantization)
-MEASURED_SOURCES: Final[tuple[EnergySource, ...]] = ("perf", "rapl", "hwmon", "meter")
-"""Best first."""
 _PREFILL_DIVISOR: Final[Mapping[SchedulerPolicy, int]] = {
     "default": 1,
     "latency": 2,
@@ -80,7 +77,7 @@ def resolve_plan(
         InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.
         OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
     """
-    check_request(request, machine, energy)
+    check_request(request, machine, energy, config)
     execution = request.execution
     memory_mb = execution.limits.memory_mb or config.memory_mb
     plan = ExecutionPlan(
@@ -103,7 +100,7 @@ def resolve_plan(
         grammar=plan_grammar(execution.grammar),
         limits=execution.limits.model_copy(update={"memory_mb": memory_mb}),
         stop=_stop(execution.stop, model),
-        energy_source=cast("EnergySource", execution.energy_source or _best_energy_source(energy)),
+        energy_source=plan_energy_source(execution, config.energy_source, energy),
         stream=execution.stream,
         op_times=execution.op_times,
     )
@@ -111,18 +108,17 @@ def resolve_plan(
     return plan
 
 
-def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, str]) -> None:
+def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, str], config: EngineConfig) -> None:
     """Everything that can be refused before a model is opened.
 
     Raises:
         UnsupportedBackend: unknown, or this machine cannot run it; says why and what it can run.
         UnsupportedQuantization: unknown.
-        InvalidRequest: an unknown KV cache type, prefix cache mode, policy or energy source, or more threads than
-            allowed CPUs.
+        InvalidRequest: an unknown KV cache type, prefix cache mode or policy, or more threads than allowed CPUs.
         InvalidPlan: samplers that cannot work together, more choices than the batch holds, or throttling to no number
             of watts.
         InvalidPlan, InvalidGrammar, GrammarTooLarge, GrammarTooDeep: see :func:`check_grammar`.
-        EnergyUnavailable: a limit in watts or joules, or an energy source by name, that nothing here can measure.
+        InvalidRequest, EnergyUnavailable: see :func:`check_energy`.
     """
     execution = request.execution
     choose_backend(execution.backend, machine)
@@ -135,7 +131,7 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
     check_choices(execution)
     check_grammar(execution)
     _check_throttle(execution.limits)
-    _check_energy(execution.energy_source, execution.limits, energy)
+    check_energy(execution, config.energy_source, energy)
 
 
 def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> PlanEstimate:
@@ -163,8 +159,8 @@ def describe_memory(needed: PlanEstimate) -> str:
     return f"{total} MiB (weights {weights}, KV cache {cache}, activations {activations})"
 
 
-def capabilities(machine: Machine, energy: Mapping[str, str]) -> tuple[str, ...]:
-    """What this engine offers on this machine, as ``kind:name``."""
+def capabilities(machine: Machine, energy: Mapping[str, str], config: EngineConfig) -> tuple[str, ...]:
+    """What this engine offers on this machine, as ``kind:name``; and the energy source declared at start-up."""
     return (
         *(f"backend:{name}" for name in BACKENDS if machine.kernel_tables.get(name) == ""),
         *(f"quantization:{name}" for name in QUANTIZATIONS),
@@ -172,6 +168,7 @@ def capabilities(machine: Machine, energy: Mapping[str, str]) -> tuple[str, ...]
         *(f"prefix_cache:{name}" for name in get_args(PrefixCache)),
         *(f"scheduler_policy:{name}" for name in get_args(SchedulerPolicy)),
         *(f"energy_source:{name}" for name, reason in energy.items() if not reason),
+        *((f"declared_energy_source:{config.energy_source}",) if config.energy_source else ()),
     )
 
 
@@ -234,41 +231,9 @@ def _check_throttle(limits: Limits) -> None:
         )
 
 
-def _check_energy(source: str | None, limits: Limits, energy: Mapping[str, str]) -> None:
-    if source is not None:
-        _check_known("energy_source", source, get_args(EnergySource))
-    if source is not None and energy.get(source, "not built in"):
-        raise EnergyUnavailable(
-            f"energy source {source!r} does not work here: {energy.get(source, 'not built in')}",
-            field="execution.energy_source",
-            source=source,
-            reasons=dict(energy),
-        )
-    limited = limits.of_energy
-    if limited and (source or _best_energy_source(energy)) == "none":
-        reasons = {name: reason for name, reason in energy.items() if reason}
-        why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise EnergyUnavailable(
-            f"limits.{limited[0]} needs a source of joules, and the plan's energy source is none. "
-            f"{'Leave it out for the best that measures' if source else why}. {_model_remedy(energy)}",
-            field=f"execution.limits.{limited[0]}",
-            reasons=reasons,
-        )
-
-
-def _model_remedy(energy: Mapping[str, str]) -> str:
-    """A model is never chosen for anybody: its watts are a formula's, and so is what they limit."""
-    once = "" if energy.get("model", "absent") == "" else ", once that source works"
-    return f"Modelled watts and joules are limited where the plan names them (--energy-source model){once}."
-
-
 def prefill_beside_decode(policy: SchedulerPolicy, prefill_chunk: int) -> int:
     """What a plan of this policy says where the request leaves it open."""
     return max(1, prefill_chunk // _PREFILL_DIVISOR[policy])
-
-
-def _best_energy_source(energy: Mapping[str, str]) -> EnergySource:
-    return next((name for name in MEASURED_SOURCES if energy.get(name, "absent") == ""), "none")
 
 
 def _stop(stop: Stop, model: ModelFacts) -> PlanStop:

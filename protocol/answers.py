@@ -116,7 +116,8 @@ class StatusReport(Answer):
     """By owner: ``weights``, ``kv_cache`` of running executions, ``prefix_cache``."""
     prefix_cache: PrefixCacheReport
     energy: dict[str, str]
-    """``source`` and, where it is ``none``, the ``reason``."""
+    """``source``: what plans name that leave theirs open; where it was declared at start-up, ``declared`` says so, and
+    where it is ``none``, ``reason`` says why."""
     finished_total: int
     faults: tuple[Fault, ...] = ()
     """The latest, the oldest first."""

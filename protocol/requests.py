@@ -73,7 +73,7 @@ class Energy(Request):
 
     type: Literal["Energy"] = "Energy"
     source: EnergySource | None = None
-    """``None``: the best that measures; where none does, that of a running execution's plan."""
+    """``None``: what plans name that leave theirs open; where that is none, what a running execution's plan names."""
 
 
 class ListModels(Request):

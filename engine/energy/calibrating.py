@@ -124,7 +124,7 @@ class EnergyCalibrating:
                 self._load.cancel()
 
     def _source(self) -> EnergySource:
-        name = self._request.source or self._ladder.name
+        name = self._request.source or self._ladder.measuring
         source = self._ladder.source(name)
         if source is not None and source.kind == "measured":
             return source

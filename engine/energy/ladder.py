@@ -19,9 +19,10 @@ from engine.energy.model import REMEDY, ModelSource, PowerModel, declared_model
 from engine.energy.perf import PerfSource
 from engine.energy.rapl import RaplSource
 from engine.energy.source import EnergyReading, EnergySource, SourceError
-from engine.energy.source_state import SourceState, state_of
+from engine.energy.source_state import DECLARED, SourceState, state_of
 from engine.energy.window import energy_report, unavailable
 from protocol.calibration import EnergyCalibration
+from protocol.errors import EnergyUnavailable
 from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
 from protocol.plan import EnergySource as SourceName
@@ -42,28 +43,57 @@ class EnergyLadder:
         cpu_times: Callable[[], CpuTimes | None] = read_cpu_times,
         remedies: Mapping[str, str] | None = None,
         calibrations: Calibrations | None = None,
+        declared: SourceName | None = None,
     ) -> None:
         """``working``: the best first. ``failed``: the sources that do not work here, why, and what to do; what to do
-        apart: ``remedies``.
+        apart: ``remedies``. ``declared``: the operator's choice for plans that leave their source open.
         """
         self._working: dict[str, EnergySource] = {source.name: source for source in working}
         self._failed = dict(failed)
         self._cpu_times = cpu_times
         self._remedies = dict(remedies or {})
         self._calibrations = calibrations
+        self._declared = declared
         self._availability: dict[str, str] = {}
         self._tell_availability()
 
     @property
     def name(self) -> SourceName:
-        """Of the best source that measures, or ``none``."""
+        """What plans name that leave their source open: the declared one if it works, else the best that measures."""
+        return self.measuring if self._declared is None or self.why_not_declared else self._declared
+
+    @property
+    def measuring(self) -> SourceName:
+        """The best source that measures, or ``none``."""
         return next((source.name for source in self._working.values() if source.kind == "measured"), _NONE)
 
     @property
+    def declaration(self) -> str:
+        """What the operator declared of energy, for a person; empty where nothing was."""
+        if self._declared is None:
+            return ""
+        source = self._working.get(self._declared)
+        return "; ".join((f"{self._declared}, {DECLARED}", *(() if source is None else source.notes)))
+
+    @property
+    def why_not_declared(self) -> str:
+        """Why the declared source does not work here; empty where it does, and where none was declared."""
+        return "" if self._declared is None else self._availability.get(self._declared, "not built in")
+
+    def require_declared(self) -> None:
+        """Raises EnergyUnavailable: the declared source does not work here."""
+        if why := self.why_not_declared:
+            raise EnergyUnavailable(
+                f"energy source {self._declared!r}, {DECLARED}, does not work here: {why}", source=self._declared
+            )
+
+    @property
     def reason(self) -> str:
-        """Why nothing measures; empty where something does."""
+        """Why plans that leave their source open have none; empty where they have one."""
         if self.name != _NONE:
             return ""
+        if self._declared == _NONE:
+            return self.declaration
         told = [f"{name}: {self._reason(name)}" for name in self._failed]
         if any(self._remedies.values()):
             told.append("engine-ctl energy sources says what would change that")
@@ -94,7 +124,9 @@ class EnergyLadder:
 
     def states(self) -> tuple[SourceState, ...]:
         """Of every source but ``none``, the best first."""
-        states: dict[str, SourceState] = {name: state_of(source) for name, source in self._working.items()}
+        states: dict[str, SourceState] = {
+            name: state_of(source, declared=name == self._declared) for name, source in self._working.items()
+        }
         for name in self._failed:
             states[name] = SourceState(name, reason=self._reason(name), remedy=self._remedies.get(name, ""))
         return tuple(states[name] for name in sorted(states, key=get_args(SourceName).index))
@@ -184,7 +216,7 @@ def open_ladder(config: EngineConfig, pause: Callable[[float], None] = time.slee
             working.append(open_source())
         except SourceError as error:
             failed[name], remedies[name] = str(error), error.remedy
-    return EnergyLadder(working, failed, remedies=remedies, calibrations=calibrations)
+    return EnergyLadder(working, failed, remedies=remedies, calibrations=calibrations, declared=config.energy_source)
 
 
 def _open_calibrations(config: EngineConfig) -> Calibrations:

@@ -19,7 +19,7 @@ _DECLARED_ERROR = 0.5
 by more than 100 %."""
 DECLARE = (
     "declare the watts that its CPUs draw at full load (their TDP; in a virtual machine its part of the host's) with "
-    "ENGINE_TDP_WATTS"
+    "--tdp-watts WATTS or ENGINE_TDP_WATTS"
 )
 REMEDY = f"let engine-ctl energy calibrate measure it where a source of joules works, or {DECLARE}"
 """For a machine of which nothing is known."""

@@ -7,6 +7,8 @@ from typing import Literal
 
 from engine.energy.source import EnergySource
 
+DECLARED = "declared at start-up for plans that leave their energy source open"
+
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
@@ -30,6 +32,7 @@ class SourceState:
         return not self.reason
 
 
-def state_of(source: EnergySource) -> SourceState:
-    """Of one that works."""
-    return SourceState(source.name, source.kind, source.domains, source.update_ms, source.max_interval_s, source.notes)
+def state_of(source: EnergySource, *, declared: bool = False) -> SourceState:
+    """The state of a source that works; ``declared``: the operator chose it for plans that leave theirs open."""
+    notes = (DECLARED, *source.notes) if declared else source.notes
+    return SourceState(source.name, source.kind, source.domains, source.update_ms, source.max_interval_s, notes)

@@ -265,6 +265,7 @@ class FakeEnergy:
     """Measures nothing, or, given joules for each read, one package, a second from read to read."""
 
     name: EnergySource = "none"
+    declaration: str = ""
     reason: str = "no meter"
     interval_s: float | None = None
     joules_a_read: int = 0

@@ -50,6 +50,8 @@ def make_facts(**changes: object) -> Facts:
         memory_limit_bytes=None,
         huge_pages="madvise",
         energy=(SourceState("rapl", "measured", ("package-0",), 1.0, 60.0),),
+        energy_declared="",
+        energy_undeclarable="",
         socket=make_socket(),
         config_failure="",
         models=make_folder(),

@@ -13,10 +13,13 @@ from protocol.errors import EngineUnreachable
 
 
 @contextmanager
-def connect_or_embed(socket: Path | None) -> Iterator[BlockingClient]:
+def connect_or_embed(socket: Path | None, tdp_watts: float | None = None) -> Iterator[BlockingClient]:
     """A client of the engine on the socket or, where none runs, of one that lives in this process until the end.
 
+    ``tdp_watts`` declares the watts of the latter.
+
     Raises:
+        click.UsageError: ``tdp_watts``, and an engine listens: it was started with its own declaration.
         EngineUnreachable: something is at the socket's path, and it is not an engine that lets us in.
     """
     try:
@@ -26,10 +29,15 @@ def connect_or_embed(socket: Path | None) -> Iterator[BlockingClient]:
             raise
     else:
         with client:
+            if tdp_watts is not None:
+                raise click.UsageError(
+                    "--tdp-watts is for an engine in this process, and one listens on the socket: it goes by what it "
+                    "was started with (engine-ctl serve --tdp-watts)."
+                )
             yield client
         return
     click.echo("no engine on the socket: running one in this process", err=True)
     from engine_ctl.embedded import embedded_engine
 
-    with embedded_engine() as own_socket, BlockingClient.connect(own_socket) as client:
+    with embedded_engine(tdp_watts) as own_socket, BlockingClient.connect(own_socket) as client:
         yield client

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import trio
 
 from actors.system import System, open_system
-from engine.config import EngineConfig, default_config
+from engine.config import EngineConfig, declared_source, declared_watts, default_config
 from engine.service_notify import ServiceNotifier
 from engine.throughput import Throughput, measure_throughput
 from engine.work import decode, decode_side_by_side, prefill
@@ -23,10 +23,26 @@ from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable
 from protocol.plan import ExecutionPlan, RunRequest
 
-__all__ = ["Throughput", "bench", "embedded_engine", "serve"]
+__all__ = ["Throughput", "bench", "configured", "embedded_engine", "serve"]
 
 
-def serve(socket: Path | None, models_dir: Path | None, drain_s: float, note: Callable[[str], None]) -> None:
+def configured(models_dir: Path | None, energy_source: str | None, tdp_watts: float | None) -> EngineConfig:
+    """The configuration from the environment, with what flags say instead of it.
+
+    Raises:
+        InvalidRequest: a flag or a variable makes no sense.
+    """
+    config = default_config()
+    if models_dir is not None:
+        config = replace(config, models_dir=models_dir.absolute())
+    if energy_source is not None:
+        config = replace(config, energy_source=declared_source("--energy-source", energy_source))
+    if tdp_watts is not None:
+        config = replace(config, tdp_watts=declared_watts("--tdp-watts", tdp_watts))
+    return config
+
+
+def serve(config: EngineConfig, socket: Path | None, drain_s: float, note: Callable[[str], None]) -> None:
     """Run an engine until SIGTERM, SIGINT or a client's ``Shutdown``; ``note`` gets a line when it listens or stops.
 
     It serves at a socket that a service manager passed, else at ``socket``. What runs at the first signal may finish
@@ -34,10 +50,8 @@ def serve(socket: Path | None, models_dir: Path | None, drain_s: float, note: Ca
 
     Raises:
         InvalidRequest: the socket cannot be put there, or what was passed is none.
+        EnergyUnavailable: the energy source that ``config`` declares does not work here.
     """
-    config = default_config()
-    if models_dir is not None:
-        config = replace(config, models_dir=models_dir.absolute())
     trio.run(_serve, config, socket or default_socket_path(), drain_s, note)
 
 
@@ -95,15 +109,17 @@ class _Service:
 
 
 @contextmanager
-def embedded_engine() -> Iterator[Path]:
+def embedded_engine(tdp_watts: float | None = None) -> Iterator[Path]:
     """An engine on a private socket, on a thread of its own, until the end of the block.
 
     Raises:
+        InvalidRequest: a variable, or ``tdp_watts``, makes no sense.
+        EnergyUnavailable: the energy source that the environment declares does not work here.
         ExceptionGroup: at the end of the block, if the engine failed.
     """
     with TemporaryDirectory(prefix="engine-") as folder, ThreadPoolExecutor(1, "engine") as thread:
         socket = Path(folder) / "engine.sock"
-        system = open_system(default_config(), socket_path=socket)
+        system = open_system(configured(None, None, tdp_watts), socket_path=socket)
         engine = thread.submit(lambda: trio.run(system.run))
         try:
             yield socket

@@ -81,7 +81,8 @@ def operations_table(times: OperationTimes) -> Table:
 def _summary(record: ExecutionRecord) -> str:
     plan = record.plan
     how = f"{plan.backend} · {plan.quantization} ({record.weights.source}) · {plan.threads} threads"
-    return f"{record.execution_id} · {record.stop_reason} · {how}"
+    modelled = record.stop_reason in ("max_watts", "max_joules") and record.metrics.energy.kind == MODELLED
+    return f"{record.execution_id} · {record.stop_reason}{' (model)' if modelled else ''} · {how}"
 
 
 def _figure(name: str, metrics: Metrics) -> str:

@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
-from engine_ctl.options import socket_option
+from engine_ctl.options import socket_option, tdp_watts_option
 from engine_ctl.request_options import conversation_options
 
 
 @click.command(name="chat")
 @conversation_options
+@tdp_watts_option
 @socket_option
-def command(opening: dict[str, Any], socket: Path | None) -> None:
+def command(opening: dict[str, Any], tdp_watts: float | None, socket: Path | None) -> None:
     """Talk with a model.
 
     Each line is answered with all that was said before it; answers stream to stdout, everything else goes to stderr.
@@ -27,7 +28,7 @@ def command(opening: dict[str, Any], socket: Path | None) -> None:
     from engine_ctl.conversation import Conversation
 
     conversation = Conversation(opening)
-    with connect_or_embed(socket) as client:
+    with connect_or_embed(socket, tdp_watts) as client:
         ChatSession(client, conversation, _history_file()).run()
 
 

@@ -24,7 +24,7 @@ _SOURCES = ("perf", "rapl", "hwmon", "meter", "model")
     "--energy-source",
     "source",
     type=click.Choice(_SOURCES),
-    help="Ask this one.  [default: the best that measures, else that of a running execution]",
+    help="Ask this one.  [default: what plans name, else that of a running execution]",
 )
 @socket_option
 @json_option

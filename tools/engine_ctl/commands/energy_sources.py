@@ -29,10 +29,15 @@ def sources(as_json: bool) -> None:
     ladder = open_ladder(default_config())
     if as_json:
         told = [{"works": state.works, **asdict(state)} for state in ladder.states()]
-        click.echo(json.dumps({"source": ladder.name, "sources": told}, ensure_ascii=False))
+        content = {"source": ladder.name, "declared": ladder.declaration, "sources": told}
+        click.echo(json.dumps(content, ensure_ascii=False))
         return
     for line in lines(ladder.states(), ladder.name):
         click.echo(line)
+    if ladder.why_not_declared:
+        click.echo(f"{ladder.declaration}: it does not work here, and no engine starts.")
+    elif ladder.declaration:
+        click.echo(f"Plans name {ladder.declaration}.")
 
 
 def lines(states: Sequence[SourceState], chosen: str) -> list[str]:
@@ -42,7 +47,7 @@ def lines(states: Sequence[SourceState], chosen: str) -> list[str]:
         mark = "used" if state.name == chosen else "works" if state.works else "no"
         told.append(f"{state.name:6} {mark:6} {_found(state)}")
         told += [f"{'':14}{line}" for line in (*state.notes, *state.remedy.splitlines())]
-    if chosen == "none":
+    if not any(state.works for state in states if state.kind != "modelled") and chosen == "none":
         told.append("Nothing measures here: figures of energy are null, and limits in watts or joules are refused.")
     return told
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import click
 
-from engine_ctl.options import json_option, socket_option
+from engine_ctl.options import json_option, socket_option, tdp_watts_option
 from engine_ctl.request_options import request_options
 
 
 @click.command(name="plan")
 @request_options
+@tdp_watts_option
 @socket_option
 @json_option
-def command(request: dict[str, Any], socket: Path | None, as_json: bool) -> None:
+def command(request: dict[str, Any], tdp_watts: float | None, socket: Path | None, as_json: bool) -> None:
     """Show the plan that `run` would execute with the same flags. Nothing runs.
 
     --json gives `plan`, `plan_fingerprint`, `estimate` and `prediction`.
@@ -25,7 +26,7 @@ def command(request: dict[str, Any], socket: Path | None, as_json: bool) -> None
     from engine_ctl.execution import parse_request
 
     parsed = parse_request(request)
-    with connect_or_embed(socket) as client:
+    with connect_or_embed(socket, tdp_watts) as client:
         planned = client.plan(parsed)
     if as_json:
         click.echo(planned.model_dump_json(exclude={"type", "request_id"}))

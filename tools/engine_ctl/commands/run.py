@@ -9,16 +9,19 @@ from typing import Any
 import click
 
 from engine_ctl.exit_codes import STOP_REASON_EXIT_CODES
-from engine_ctl.options import json_option, socket_option
+from engine_ctl.options import json_option, socket_option, tdp_watts_option
 from engine_ctl.request_options import request_options
 
 
 @click.command(name="run")
 @request_options
+@tdp_watts_option
 @socket_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, request: dict[str, Any], socket: Path | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, request: dict[str, Any], tdp_watts: float | None, socket: Path | None, as_json: bool
+) -> None:
     """Answer a prompt.
 
     The text streams to stdout as it is made; metrics, notes and errors go to stderr. With --json stdout gets one
@@ -31,7 +34,7 @@ def command(ctx: click.Context, request: dict[str, Any], socket: Path | None, as
     from engine_ctl.progress_bar import ProgressBar
 
     parsed = parse_request(request)
-    with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
+    with connect_or_embed(socket, tdp_watts) as client, ProgressBar(quiet=as_json) as bar:
 
         def show(text: str) -> None:
             bar.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from engine_ctl.options import socket_option
+from engine_ctl.options import socket_option, tdp_watts_option
 
 
 @click.command(name="serve")
@@ -23,16 +23,24 @@ from engine_ctl.options import socket_option
     show_default=True,
     help="Seconds that running executions have to finish when the engine is told to stop.",
 )
-def command(socket: Path | None, models_dir: Path | None, drain_s: float) -> None:
+@click.option(
+    "--energy-source",
+    help="Declare what plans name that leave their energy source open: perf, rapl, hwmon, meter, model, none.  "
+    "[default: $ENGINE_ENERGY_SOURCE, else the best that measures]",
+)
+@tdp_watts_option
+def command(
+    socket: Path | None, models_dir: Path | None, drain_s: float, energy_source: str | None, tdp_watts: float | None
+) -> None:
     """Run the engine in the foreground.
 
     Prints the socket's path on stderr once it listens. SIGTERM or Ctrl-C refuses new work, answers what is queued, lets
     what runs finish for a while, and exits 0; a second one does not wait. A service manager may pass the socket
     (LISTEN_FDS) and is told of readiness (NOTIFY_SOCKET).
     """
-    from engine_ctl.embedded import serve
+    from engine_ctl.embedded import configured, serve
 
-    serve(socket, models_dir, drain_s, note=_note)
+    serve(configured(models_dir, energy_source, tdp_watts), socket, drain_s, note=_note)
 
 
 def _note(line: str) -> None:

@@ -32,7 +32,7 @@ def command(socket: Path | None, as_json: bool) -> None:
 def lines(report: StatusReport) -> list[str]:
     """The report for a person: one fact a line."""
     memory = ", ".join(f"{owner} {size / 2**20:,.1f} MiB" for owner, size in report.memory_bytes.items())
-    reason = report.energy.get("reason", "")
+    about = "; ".join(report.energy[name] for name in ("declared", "reason") if name in report.energy)
     return [
         f"engine {report.engine_version}, pid {report.pid}, up {report.uptime_s:,.0f} s",
         f"executions: {len(report.executions)} now, {report.finished_total} finished",
@@ -49,7 +49,7 @@ def lines(report: StatusReport) -> list[str]:
         f"memory: {memory or 'none'}",
         f"prefix cache: {report.prefix_cache.blocks} blocks, at most "
         f"{report.prefix_cache.limit_bytes / 2**20:,.1f} MiB",
-        f"energy source: {report.energy.get('source', 'none')}{f' ({reason})' if reason else ''}",
+        f"energy source: {report.energy.get('source', 'none')}{f' ({about})' if about else ''}",
         *(f"failed: {name}: {reason}; start the engine again" for name, reason in report.failed.items()),
         *(
             f"fault after {each.uptime_s:,.0f} s in {each.where}: {each.error} ({each.consequence})"

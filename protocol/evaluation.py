@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.model import Value
-from protocol.plan import PositiveInt
+from protocol.plan import PositiveInt, QuantizationName
 from protocol.reading import ReadingRequest
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -42,7 +42,7 @@ class EvaluationRequest(ReadingRequest):
     """Read a text window by window, each from an empty context, and score the second half of each."""
 
     text: Annotated[str, Field(min_length=1)]
-    against: str | None = None
+    against: QuantizationName | None = None
     """Another quantization of the model: how far the predictions depart from its."""
     window: Annotated[int, Field(ge=8, le=512)] | None = None
     """Tokens; the default is the customary 512, or a shorter context's length."""

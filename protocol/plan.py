@@ -11,7 +11,7 @@ import json
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from protocol.chat import ChatMessage, JsonObject
 from protocol.grammar import Grammar, PlanGrammar
@@ -22,6 +22,8 @@ PLAN_SCHEMA_VERSION = 5
 
 Backend = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
+QuantizationName = Annotated[str, AfterValidator(str.lower)]
+"""A quantization as a request names it, in capitals or not; one that is unknown has an error of its own."""
 RECIPES: tuple[Quantization, ...] = ("q8_0", "q6_k", "q4_k_m")
 """Every quantization but ``native``: what tensors can be made into."""
 KvCacheType = Literal["f16", "q8_0"]
@@ -82,7 +84,7 @@ class ExecutionRequest(Value):
 
     # Names stay plain strings here: an unknown one deserves its own error, naming what this engine has.
     backend: str | None = None
-    quantization: str = "native"
+    quantization: QuantizationName = "native"
     kv_cache: str = "f16"
     prefix_cache: str = "off"
     chat_template: str = "model"

@@ -7,14 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.model import Value
-from protocol.plan import PositiveInt
+from protocol.plan import PositiveInt, QuantizationName
 
 
 class ReadingRequest(Value):
     """Fields left out are decided as for a run."""
 
     model: Annotated[str, Field(min_length=1, max_length=4096)]
-    quantization: str = "native"
+    quantization: QuantizationName = "native"
     backend: str | None = None
     kv_cache: str = "f16"
     threads: PositiveInt | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from protocol.model import Value
-from protocol.plan import ExecutionPlan
+from protocol.plan import ExecutionPlan, QuantizationName
 from protocol.record import ExecutionRecord, StopReason
 
 Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")]
@@ -108,7 +108,7 @@ class RecordFilter(Value):
 
     model: str | None = None
     """The name it ran under."""
-    quantization: str | None = None
+    quantization: QuantizationName | None = None
     stop_reason: StopReason | Literal["interrupted"] | None = None
     since: Timestamp | None = None
     """Recorded at this moment or later."""

@@ -13,7 +13,7 @@ from protocol.embedding import EmbeddingRequest
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
 from protocol.model import Value
-from protocol.plan import EnergySource, PositiveInt, RunRequest
+from protocol.plan import EnergySource, PositiveInt, QuantizationName, RunRequest
 from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
 
 PROTOCOL_VERSION = 1
@@ -130,7 +130,7 @@ class Quantize(Request):
 
     type: Literal["Quantize"] = "Quantize"
     model: str
-    recipe: str
+    recipe: QuantizationName
     output: str
     """Must not be there yet."""
     importance: str | None = None

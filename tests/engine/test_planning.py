@@ -177,6 +177,11 @@ def test_a_recipe_is_planned_by_its_name_and_part_of_the_decision(name: str) -> 
     assert plan.fingerprint != make_plan(make_request()).fingerprint
 
 
+@pytest.mark.parametrize("name", ["Q4_K_M", "q4_k_m", "Q4_K_m"])
+def test_a_quantization_may_be_written_in_capitals_and_is_planned_without(name: str) -> None:
+    assert make_plan(make_request(quantization=name)) == make_plan(make_request(quantization="q4_k_m"))
+
+
 def test_a_quantization_nobody_knows_is_refused() -> None:
     error = refusal(UnsupportedQuantization, quantization="q17")
     assert "is not a quantization" in error.message

@@ -12,8 +12,20 @@ from protocol.chat import ChatMessage
 from protocol.codec import client_message, decode_client, decode_engine, encode, failed, request_id_of
 from protocol.descriptions import RecipeSummary, TensorSummary
 from protocol.errors import BadFrame, InvalidRequest, Overloaded, ProtocolViolation, UnknownMessage
+from protocol.evaluation import EvaluationRequest
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
-from protocol.requests import PROTOCOL_VERSION, Cancel, ClientMessage, Detokenize, Hello, Run, Status, Tokenize
+from protocol.record_entry import RecordFilter
+from protocol.requests import (
+    PROTOCOL_VERSION,
+    Cancel,
+    ClientMessage,
+    Detokenize,
+    Hello,
+    Quantize,
+    Run,
+    Status,
+    Tokenize,
+)
 
 VALID_RUN: dict[str, Any] = {
     "type": "Run",
@@ -55,6 +67,18 @@ def run_with(**execution: object) -> dict[str, Any]:
 )
 def test_client_messages_survive_the_wire(message: ClientMessage) -> None:
     assert decode_client(encode(message)) == message
+
+
+def test_names_of_quantizations_may_be_written_in_capitals_wherever_one_is_asked_for() -> None:
+    quantize = decode_client(encode(Quantize(request_id=1, model="tiny", output="/out.gguf", recipe="Q6_K")))
+    assert isinstance(quantize, Quantize)
+    assert quantize.recipe == "q6_k"
+    run = decode_client(msgpack.packb(run_with(quantization="Q4_K_M")))
+    assert isinstance(run, Run)
+    assert run.request.execution.quantization == "q4_k_m"
+    evaluation = EvaluationRequest(model="tiny", text="a", quantization="Q8_0", against="NATIVE")
+    assert (evaluation.quantization, evaluation.against) == ("q8_0", "native")
+    assert RecordFilter(quantization="Q4_K_M").quantization == "q4_k_m"
 
 
 @pytest.mark.parametrize(

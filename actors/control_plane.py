@@ -209,7 +209,7 @@ class ControlPlane(Actor):
     async def _enqueue(self, execution: Execution) -> None:
         self._executions.add(execution)
         enqueue = Enqueue(
-            candidate=execution.candidate(self._progress.watts),
+            candidate=execution.candidate(),
             plan=execution.plan,
             prompt_token_ids=execution.prompt_token_ids,
         )

@@ -65,14 +65,13 @@ class Execution:
     def __post_init__(self) -> None:
         self.choices = tuple(map(Choice, range(self.plan.n)))
 
-    def candidate(self, watts: float | None) -> Candidate:
-        """What the scheduler decides on; ``watts`` is what the machine drew lately while it computed."""
+    def candidate(self) -> Candidate:
         cost = Cost(
             prefill_macs=self.estimate.prefill_macs,
             weights_bytes=self.estimate.weights_bytes,
             kv_cache_bytes=self.estimate.kv_cache_bytes,
         )
-        return candidate_of(self.execution_id, self.plan, len(self.prompt_token_ids), cost, self.queued_ns, watts)
+        return candidate_of(self.execution_id, self.plan, len(self.prompt_token_ids), cost, self.queued_ns)
 
     def accepted(self) -> Accepted:
         return Accepted(

@@ -38,7 +38,7 @@ from actors.messages import (
 from actors.observers import Observers
 from actors.ports import Outside
 from actors.questions import Questions
-from engine.energy.window import measured_watts, with_active_interval
+from engine.energy.window import with_active_interval
 from engine.machine import memory_peak_mb
 from engine.metric_totals import MetricTotals
 from protocol.answers import EngineMessage
@@ -63,8 +63,6 @@ class Around:
 
 
 class ExecutionProgress:
-    watts: float | None
-    """What the machine drew on average for the last execution that was measured; modelled watts decide nothing."""
     finished_total: int
 
     def __init__(
@@ -81,7 +79,6 @@ class ExecutionProgress:
         self._concluded = concluded
         self._ended: dict[str, ExecutionRecord] = {}
         """What is being recorded."""
-        self.watts = None
         self.finished_total = 0
 
     async def on_event(self, event: ControlEvent) -> None:
@@ -178,7 +175,6 @@ class ExecutionProgress:
 
     async def _on_recorded(self, execution: Execution, event: Recorded) -> None:
         record = self._ended.pop(execution.execution_id)
-        self.watts = measured_watts(record.metrics.energy) or self.watts
         await self._tell(execution, ended_event(record))
         await self._conclude(execution, execution.last_reply(record, event.problem))
 

@@ -7,20 +7,23 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from actors.policies.admission import decide
-from actors.policies.candidate import Candidate, Cost, Group
+from actors.policies.candidate import Candidate, Cost
 from benchmarks.arrivals import Arrival
 from benchmarks.outcomes import Outcome
 from engine import _core
+from engine.batch_key import BatchKey, WeightsKey
 from engine.planning import prefill_beside_decode
 from protocol.plan import SchedulerPolicy
 
 WATTS = 20.0
 """Of the simulated machine while a step is computed."""
 _MS = 1_000_000
-_GROUP = Group(
-    content_hash="", quantization="native", backend="cpu_avx512", kv_cache="f16", threads=2, spin_us=200,
+_BATCH_KEY = BatchKey(
+    weights=WeightsKey(content_hash="", quantization="native", backend="cpu_avx512"),
+    threads=2,
+    spin_us=200,
     prefill_chunk=256,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class CostModel:
     def alone_ms(self, arrival: Arrival) -> float:
         """A request by itself: its prompt in chunks, then its other tokens one by one."""
         prompt, answer = arrival.prompt_tokens, arrival.max_tokens
-        chunks = -(-prompt // _GROUP.prefill_chunk)
+        chunks = -(-prompt // _BATCH_KEY.prefill_chunk)
         prefill = chunks * self.weights_ms + prompt * self.prefill_row_ms + self.attended_key_ms * prompt**2 / 2
         decode = (answer - 1) * (self.step_ms(0, 1, prompt + answer / 2))
         return prefill + decode
@@ -92,7 +95,7 @@ class SimulatedMachine:
         self._model = CostModel()
         self._arrivals = arrivals
         self._coming = [self._candidate(i, policy, max_sequences) for i in range(len(arrivals))]
-        self._prefill_beside_decode = prefill_beside_decode(policy, _GROUP.prefill_chunk)
+        self._prefill_beside_decode = prefill_beside_decode(policy, _BATCH_KEY.prefill_chunk)
         self._queued: list[Candidate] = []
         self._running: list[_Sequence] = []
         self._ended: list[_Sequence] = []
@@ -116,9 +119,9 @@ class SimulatedMachine:
     def _candidate(self, index: int, policy: SchedulerPolicy, max_sequences: int) -> Candidate:
         arrival = self._arrivals[index]
         return Candidate(
-            execution_id=str(index), group=_GROUP, policy=policy, priority=0, max_sequences=max_sequences,
+            execution_id=str(index), batch_key=_BATCH_KEY, policy=policy, priority=0, max_sequences=max_sequences,
             prompt_tokens=arrival.prompt_tokens, max_tokens=arrival.max_tokens, cost=self._model.cost(arrival),
-            watts=None, queued_ns=round(arrival.at_ms * _MS),
+            nominal_watts=WATTS, queued_ns=round(arrival.at_ms * _MS),
         )  # fmt: skip
 
     def _take_arrivals(self) -> bool:
@@ -169,7 +172,7 @@ class SimulatedMachine:
             )
             for one in self._running
         ]
-        return _core.plan_step(candidates, _core.MAX_DECODE_ROWS, _GROUP.prefill_chunk)
+        return _core.plan_step(candidates, _core.MAX_DECODE_ROWS, _BATCH_KEY.prefill_chunk)
 
     def _outcome(self, one: _Sequence) -> Outcome:
         arrival = self._arrivals[one.index]

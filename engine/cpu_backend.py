@@ -21,7 +21,8 @@ from engine.backend import (
     SequenceEvents,
     WorkDone,
 )
-from engine.cpu_model import CpuModel, ModelKey
+from engine.batch_key import BatchKey, WeightsKey
+from engine.cpu_model import CpuModel
 from engine.derived_weights import DerivedWeights
 from engine.model_load import ModelLoad
 from engine.model_memory import LoopUsage, ModelMemory
@@ -63,7 +64,7 @@ class CpuBackend:
         return self._run_loop.event_fd
 
     def loaded(self, plan: ExecutionPlan) -> CpuModel | None:
-        model = self._memory.hold(ModelKey.of(plan))
+        model = self._memory.hold(WeightsKey.of(plan))
         if model is None or plan.grammar is None:
             return model
         grammar = model.grammars.find(plan.grammar)
@@ -128,14 +129,15 @@ class CpuBackend:
         prefill_rank: int,
         prefill_share: int,
     ) -> None:
+        batch = BatchKey.of(plan)
         self._run_loop.submit(
             sequence_id,
             model.model,
             prompt,
             kv_cache=plan.kv_cache,
-            threads=plan.threads,
-            spin_us=plan.spin_us,
-            prefill_chunk=plan.batch.prefill_chunk,
+            threads=batch.threads,
+            spin_us=batch.spin_us,
+            prefill_chunk=batch.prefill_chunk,
             context_length=plan.batch.context_length,
             max_tokens=plan.limits.max_tokens,
             sampling=_sampling_options(plan.sampling),

@@ -6,23 +6,10 @@ from dataclasses import dataclass, replace
 
 from engine import _core
 from engine.artifact import ModelFacts
+from engine.batch_key import WeightsKey
 from engine.grammars import Grammars
 from engine.weights_cache import CachedWeights
-from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
-
-
-@dataclass(frozen=True, slots=True)
-class ModelKey:
-    """Plans equal in these share weights."""
-
-    content_hash: str
-    quantization: str
-    backend: str
-
-    @classmethod
-    def of(cls, plan: ExecutionPlan) -> ModelKey:
-        return cls(plan.model_ref.content_hash, plan.quantization, plan.backend)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +17,7 @@ class CpuModel:
     """With the vocabulary that turns its ids into text. Shared by every execution that asks for it, but for the
     grammar."""
 
-    key: ModelKey
+    key: WeightsKey
     name: str
     model: _core.Model
     vocabulary: _core.Vocabulary

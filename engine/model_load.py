@@ -8,7 +8,8 @@ from typing import Final
 
 from engine import _core
 from engine.artifact import ModelArtifact
-from engine.cpu_model import CpuModel, ModelKey
+from engine.batch_key import WeightsKey
+from engine.cpu_model import CpuModel
 from engine.derived_weights import DerivedWeights, WantedWeights
 from engine.model_memory import ModelMemory
 from engine.models import ModelRegistry
@@ -65,7 +66,7 @@ class ModelLoad:
         artifact = self._registry.resolve(path)
         if artifact.content_hash != self._plan.model_ref.content_hash:
             raise InvalidModel(f"{path} has changed since the plan was made; ask again", path=path)
-        model = self._memory.hold(ModelKey.of(self._plan))
+        model = self._memory.hold(WeightsKey.of(self._plan))
         if model is None:
             return self._load(artifact)
         needed = estimate(self._plan, model.facts, 0)
@@ -98,14 +99,14 @@ class ModelLoad:
             self._derived.of(wanted) as weights,
             turn(self._loading, self._watch.check),
         ):
-            model = self._memory.hold(ModelKey.of(self._plan))
+            model = self._memory.hold(WeightsKey.of(self._plan))
             if model is not None:  # another load was faster
                 weights.close()
                 return model
             make_room_beside_the_run(0, _sentence(describe_memory(needed)))
             self._weights_bytes = needed.weights_bytes
             loaded = CpuModel(
-                key=ModelKey.of(self._plan),
+                key=WeightsKey.of(self._plan),
                 name=self._plan.model_ref.name,
                 model=self._load_file(weights.path),
                 vocabulary=artifact.tokenizer.vocabulary,

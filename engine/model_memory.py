@@ -14,7 +14,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-from engine.cpu_model import CpuModel, ModelKey
+from engine.batch_key import WeightsKey
+from engine.cpu_model import CpuModel
 from engine.planning import describe_memory
 from protocol.descriptions import PlanEstimate, ResidentModel
 from protocol.errors import OutOfMemoryBudget
@@ -75,11 +76,11 @@ class ModelMemory:
         self._available = available
         self._loop = loop
         self._lock = Lock()
-        self._residents: dict[ModelKey, _Resident] = {}
+        self._residents: dict[WeightsKey, _Resident] = {}
         self._claims: dict[int, _Claim] = {}
         self._uses = count(1)
 
-    def hold(self, key: ModelKey) -> CpuModel | None:
+    def hold(self, key: WeightsKey) -> CpuModel | None:
         """The model, if it is here, now in use until it is released once more."""
         with self._lock:
             resident = self._residents.get(key)
@@ -226,7 +227,7 @@ class ModelMemory:
         return sum(resident.model.weights_bytes for resident in self._residents.values())
 
     def _activation_bytes(self) -> int:
-        largest: dict[ModelKey, int] = {}
+        largest: dict[WeightsKey, int] = {}
         for claim in self._claims.values():
             largest[claim.model.key] = max(largest.get(claim.model.key, 0), claim.activation_bytes)
         return sum(largest.values())

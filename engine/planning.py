@@ -93,6 +93,7 @@ def resolve_plan(
         prefix_cache=cast("PrefixCache", execution.prefix_cache),
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         priority=execution.priority,
+        nominal_watts=execution.nominal_watts,
         prompt_format=prompt.prompt_format,
         sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
         logprobs=logprob_count(execution.logprobs),

@@ -18,7 +18,7 @@ from protocol.grammar import Grammar, PlanGrammar
 from protocol.model import Value
 from protocol.sampling import LogprobCount, PlanSampling, Sampling
 
-PLAN_SCHEMA_VERSION = 5
+PLAN_SCHEMA_VERSION = 6
 
 Backend = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
@@ -94,6 +94,9 @@ class ExecutionRequest(Value):
     scheduler_policy: str = "default"
     priority: Annotated[int, Field(ge=-10, le=10)] = 0
     """The higher the sooner: each step is worth a second of waiting."""
+    nominal_watts: Annotated[float, Field(gt=0.0, le=100_000.0)] = 20.0
+    """What the machine is taken to draw while it computes, where the policy weighs joules: ``energy`` and
+    ``latency_energy_balanced``. It orders the queue; nothing is measured by it or held to it."""
     energy_source: str | None = None
     threads: PositiveInt | None = None
     spin_us: Annotated[int, Field(ge=0, le=1_000_000)] = 200
@@ -182,6 +185,8 @@ class ExecutionPlan(Value):
     """``on``: begin behind what earlier executions computed of the same prompt, and leave this one's to later ones."""
     scheduler_policy: SchedulerPolicy
     priority: int
+    nominal_watts: float
+    """By which the policy turns machine time into joules."""
     prompt_format: PromptFormat
     """``raw``: the prompt as it is. ``chat_template``: the messages, rendered with the template in the GGUF. Any other:
     with the built-in template of that name."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from actors.policies.candidate import Candidate, Group
+from actors.policies.candidate import Candidate
 from actors.policies.due_time import GATHER_MS, due_ns, prefill_ms
+from engine.batch_key import BatchKey
 from protocol.model import Value
 
 LONG_PREFILL_MS = 500.0
@@ -54,37 +55,37 @@ class _Batches:
     """The sequences of each group's running batch, and how many wait for it."""
 
     def __init__(self, queued: Iterable[Candidate], running: Iterable[Candidate]) -> None:
-        self._sizes: dict[Group, int] = {}
-        self._limits: dict[Group, int] = {}
-        self._queued: dict[Group, int] = {}
+        self._sizes: dict[BatchKey, int] = {}
+        self._limits: dict[BatchKey, int] = {}
+        self._queued: dict[BatchKey, int] = {}
         for member in running:
             self._add(member)
         for candidate in queued:
-            self._queued[candidate.group] = self._queued.get(candidate.group, 0) + candidate.sequences
+            self._queued[candidate.batch_key] = self._queued.get(candidate.batch_key, 0) + candidate.sequences
 
     def join(self, candidate: Candidate) -> None:
         self._add(candidate)
-        self._queued[candidate.group] -= candidate.sequences
+        self._queued[candidate.batch_key] -= candidate.sequences
 
-    def size(self, group: Group) -> int:
-        return self._sizes.get(group, 0)
+    def size(self, key: BatchKey) -> int:
+        return self._sizes.get(key, 0)
 
     def limit_with(self, candidate: Candidate) -> int:
-        return min(candidate.max_sequences, self._limits.get(candidate.group, candidate.max_sequences))
+        return min(candidate.max_sequences, self._limits.get(candidate.batch_key, candidate.max_sequences))
 
-    def queued(self, group: Group) -> int:
-        return self._queued[group]
+    def queued(self, key: BatchKey) -> int:
+        return self._queued[key]
 
-    def others_run(self, group: Group) -> bool:
-        return any(size and other != group for other, size in self._sizes.items())
+    def others_run(self, key: BatchKey) -> bool:
+        return any(size and other != key for other, size in self._sizes.items())
 
     def _add(self, member: Candidate) -> None:
-        self._limits[member.group] = self.limit_with(member)
-        self._sizes[member.group] = self.size(member.group) + member.sequences
+        self._limits[member.batch_key] = self.limit_with(member)
+        self._sizes[member.batch_key] = self.size(member.batch_key) + member.sequences
 
 
 def _admission(candidate: Candidate, due: int) -> Admission:
-    chunk = candidate.group.prefill_chunk
+    chunk = candidate.batch_key.prefill_chunk
     share = max(1, chunk // _LONG_PREFILL_DIVISOR) if _is_long(candidate) else chunk
     return Admission(execution_id=candidate.execution_id, prefill_rank=due, prefill_share=share)
 
@@ -95,12 +96,12 @@ def _is_long(candidate: Candidate) -> bool:
 
 
 def _next(now_ns: int, waiting: Sequence[Candidate], due: dict[str, int], batches: _Batches) -> Candidate | None:
-    held_back: set[Group] = set()
+    held_back: set[BatchKey] = set()
     for candidate in waiting:
-        if candidate.group in held_back:
+        if candidate.batch_key in held_back:
             continue
-        if batches.size(candidate.group) + candidate.sequences > batches.limit_with(candidate):
-            held_back.add(candidate.group)
+        if batches.size(candidate.batch_key) + candidate.sequences > batches.limit_with(candidate):
+            held_back.add(candidate.batch_key)
         elif _wait_end_ns(candidate, due[candidate.execution_id], batches) <= now_ns:
             return candidate
     return None
@@ -108,16 +109,16 @@ def _next(now_ns: int, waiting: Sequence[Candidate], due: dict[str, int], batche
 
 def _wait_end_ns(candidate: Candidate, due: int, batches: _Batches) -> int:
     """Until when the candidate waits by its policy's choice, though there is room: never longer than it is due."""
-    size, limit = batches.size(candidate.group), batches.limit_with(candidate)
+    size, limit = batches.size(candidate.batch_key), batches.limit_with(candidate)
     idle = size == 0
     match candidate.policy:
         case "latency":
             stands_back = _is_long(candidate) and size >= limit - limit // _RESERVED_SHARE
             return due if stands_back else candidate.queued_ns
-        case "energy" if idle and batches.others_run(candidate.group):
+        case "energy" if idle and batches.others_run(candidate.batch_key):
             return due
         case "cost" | "energy" | "latency_energy_balanced":
-            chooses = idle and batches.queued(candidate.group) < limit
+            chooses = idle and batches.queued(candidate.batch_key) < limit
             gathered = candidate.queued_ns + round(1e6 * GATHER_MS[candidate.policy])
             return min(due, gathered) if chooses else candidate.queued_ns
         case _:

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
+from engine.batch_key import BatchKey
 from protocol.model import Value
 from protocol.plan import ExecutionPlan, SchedulerPolicy
-
-
-class Group(Value):
-    """Executions of equal groups may share a batch."""
-
-    content_hash: str
-    quantization: str
-    backend: str
-    kv_cache: str
-    threads: int
-    spin_us: int
-    prefill_chunk: int
 
 
 class Cost(Value):
@@ -31,7 +20,8 @@ class Cost(Value):
 
 class Candidate(Value):
     execution_id: str
-    group: Group
+    batch_key: BatchKey
+    """Executions equal in it form a group: they may share a batch."""
     policy: SchedulerPolicy
     priority: int
     """-10 to 10, the higher the sooner."""
@@ -42,25 +32,16 @@ class Candidate(Value):
     prompt_tokens: int
     max_tokens: int
     cost: Cost
-    watts: float | None
-    """Drawn lately while the machine computed; ``None`` where nothing measures."""
+    nominal_watts: float
+    """What the machine is taken to draw while it computes."""
     queued_ns: int
 
 
-def candidate_of(
-    execution_id: str, plan: ExecutionPlan, prompt_tokens: int, cost: Cost, queued_ns: int, watts: float | None
-) -> Candidate:
+def candidate_of(execution_id: str, plan: ExecutionPlan, prompt_tokens: int, cost: Cost, queued_ns: int) -> Candidate:
+    """What the scheduler decides on: the plan, its estimates and when it was queued, nothing of other executions."""
     return Candidate(
         execution_id=execution_id,
-        group=Group(
-            content_hash=plan.model_ref.content_hash,
-            quantization=plan.quantization,
-            backend=plan.backend,
-            kv_cache=plan.kv_cache,
-            threads=plan.threads,
-            spin_us=plan.spin_us,
-            prefill_chunk=plan.batch.prefill_chunk,
-        ),
+        batch_key=BatchKey.of(plan),
         policy=plan.scheduler_policy,
         priority=plan.priority,
         sequences=plan.n,
@@ -68,6 +49,6 @@ def candidate_of(
         prompt_tokens=prompt_tokens,
         max_tokens=plan.limits.max_tokens,
         cost=cost,
-        watts=watts,
+        nominal_watts=plan.nominal_watts,
         queued_ns=queued_ns,
     )

@@ -24,8 +24,6 @@ GATHER_MS = {"cost": 100.0, "energy": 400.0, "latency_energy_balanced": 100.0}
 # magnitude matter here, and a policy that learned rates would rank the same queue differently each time.
 _MACS_A_MS = 2e8
 _BYTES_A_MS = 2e7
-_NOMINAL_WATTS = 20.0
-"""Drawn while computing, where nothing measures."""
 
 _LATENCY_STRETCH = 10.0
 _COST_STRETCH = 2.0
@@ -52,8 +50,7 @@ def machine_ms(candidate: Candidate) -> float:
 
 
 def joules(candidate: Candidate) -> float:
-    watts = _NOMINAL_WATTS if candidate.watts is None else candidate.watts
-    return watts * machine_ms(candidate) / 1e3
+    return candidate.nominal_watts * machine_ms(candidate) / 1e3
 
 
 def _delay_ms(candidate: Candidate) -> float:

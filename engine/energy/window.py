@@ -68,13 +68,6 @@ def with_active_interval(
     return report.model_copy(update={"rel_uncertainty": report.rel_uncertainty + beside_ms / report.window_ms})
 
 
-def measured_watts(report: EnergyReport) -> float | None:
-    """What the machine drew on average in the execution's window; ``None`` where nothing measured it."""
-    if report.kind not in ("measured", "attributed") or report.package_j is None or not report.window_ms:
-        return None
-    return report.package_j / (report.window_ms / 1e3)
-
-
 def unavailable(
     source: str, reason: str | None, start: EnergyReading | None, end: EnergyReading | None
 ) -> EnergyReport:

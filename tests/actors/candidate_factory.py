@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from actors.policies.candidate import Candidate, Cost, Group
+from actors.policies.candidate import Candidate, Cost
+from engine.batch_key import BatchKey, WeightsKey
 from protocol.plan import SchedulerPolicy
 
 MS = 1_000_000
@@ -20,13 +21,15 @@ def make_candidate(
     max_sequences: int = 2,
     prompt_tokens: int = 1,
     max_tokens: int = 1,
-    watts: float | None = None,
+    nominal_watts: float = 20.0,
     queued_ms: int = 0,
 ) -> Candidate:
     return Candidate(
         execution_id=name,
-        group=Group(
-            content_hash=model, quantization="native", backend="reference", kv_cache="f16", threads=1, spin_us=0,
+        batch_key=BatchKey(
+            weights=WeightsKey(content_hash=model, quantization="native", backend="reference"),
+            threads=1,
+            spin_us=0,
             prefill_chunk=256,
         ),
         policy=policy,
@@ -36,6 +39,6 @@ def make_candidate(
         prompt_tokens=prompt_tokens,
         max_tokens=max_tokens,
         cost=Cost(prefill_macs=MACS_A_TOKEN * prompt_tokens, weights_bytes=WEIGHTS_BYTES, kv_cache_bytes=0),
-        watts=watts,
+        nominal_watts=nominal_watts,
         queued_ns=queued_ms * MS,
-    )  # fmt: skip
+    )

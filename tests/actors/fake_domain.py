@@ -64,6 +64,7 @@ def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> Exec
         prefix_cache="off",
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         priority=execution.priority,
+        nominal_watts=execution.nominal_watts,
         prompt_format="raw",
         sampling=PlanSampling(**dict(execution.sampling), dry_breaker_token_ids=()),
         logprobs=int(execution.logprobs) if execution.logprobs is not None else None,

@@ -27,7 +27,7 @@ CANDIDATES = st.lists(
         max_sequences=st.integers(1, 5),
         prompt_tokens=st.sampled_from([1, 50, 3000]),
         max_tokens=st.sampled_from([1, 100, 10_000]),
-        watts=st.sampled_from([None, 5.0, 100.0]),
+        nominal_watts=st.sampled_from([5.0, 20.0, 100.0]),
         queued_ms=st.integers(0, 60_000),
     ),
     max_size=12,
@@ -84,13 +84,13 @@ def test_cost_and_energy_let_small_work_pass_large(policy: SchedulerPolicy) -> N
     assert names(decide(1000 * MS, [large, small], ())) == ["small"]
 
 
-def test_a_machine_that_draws_more_makes_energy_more_patient() -> None:
-    def first(watts: float | None) -> list[str]:
-        one = make_candidate("a", policy="energy", max_sequences=1, max_tokens=200, watts=watts)
+def test_a_plan_that_takes_the_machine_to_draw_more_is_more_patient_under_energy() -> None:
+    def first(watts: float) -> list[str]:
+        one = make_candidate("a", policy="energy", max_sequences=1, max_tokens=200, nominal_watts=watts)
         other = make_candidate("b", max_sequences=1, queued_ms=1000)
         return names(decide(2000 * MS, [one, other], ()))
 
-    assert first(10.0) == first(None) == ["a"]
+    assert first(10.0) == first(20.0) == ["a"]
     assert first(100.0) == ["b"]
 
 
@@ -168,9 +168,9 @@ def test_energy_runs_one_group_at_a_time_until_the_other_is_due() -> None:
 @given(queued=CANDIDATES, running=CANDIDATES)
 def test_no_batch_grows_too_large_and_what_is_due_runs(queued: list[Candidate], running: list[Candidate]) -> None:
     admitted = set(names(decide(FOREVER_NS, queued, running)))
-    for group in {candidate.group for candidate in queued}:
-        members = [one for one in running if one.group == group]
-        joined = [one for one in queued if one.group == group and one.execution_id in admitted]
+    for group in {candidate.batch_key for candidate in queued}:
+        members = [one for one in running if one.batch_key == group]
+        joined = [one for one in queued if one.batch_key == group and one.execution_id in admitted]
         if not members:
             assert joined
         if joined:
@@ -210,7 +210,7 @@ def test_everybody_is_admitted_and_never_after_one_who_came_later_than_the_aging
             queued.remove(candidate)
             running.append(candidate)
             ends[name] = now + durations_ms[arriving.index(candidate)] * MS
-            overtaken = [one.queued_ns for one in queued if one.group == candidate.group]
+            overtaken = [one.queued_ns for one in queued if one.batch_key == candidate.batch_key]
             assert all(candidate.queued_ns <= since + AGING_BOUND_MS * MS for since in overtaken)
         moments = [one.queued_ns for one in coming] + [ends[one.execution_id] for one in running]
         moments += [] if decision.wake_ns is None else [decision.wake_ns]
@@ -228,9 +228,9 @@ def test_alone_on_an_idle_machine_nobody_waits_longer_than_a_policy_may_delay(ca
 def test_the_metadata_of_a_plan() -> None:
     plan = make_plan(make_request(max_tokens=9, max_sequences=3))
     cost = Cost(prefill_macs=7, weights_bytes=8, kv_cache_bytes=9)
-    candidate = candidate_of("exec-1", plan, 5, cost, queued_ns=11, watts=None)
+    candidate = candidate_of("exec-1", plan, 5, cost, queued_ns=11)
     assert (candidate.max_sequences, candidate.max_tokens, candidate.prompt_tokens) == (3, 9, 5)
     assert (candidate.policy, candidate.priority, candidate.cost, candidate.queued_ns) == ("default", 0, cost, 11)
-    assert candidate.group == candidate_of("exec-2", plan, 6, cost, queued_ns=12, watts=None).group
+    assert candidate.batch_key == candidate_of("exec-2", plan, 6, cost, queued_ns=12).batch_key
     other = make_plan(make_request(max_tokens=9, model="tiny2"))
-    assert candidate.group != candidate_of("exec-3", other, 5, cost, queued_ns=11, watts=None).group
+    assert candidate.batch_key != candidate_of("exec-3", other, 5, cost, queued_ns=11).batch_key

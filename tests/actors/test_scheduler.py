@@ -6,8 +6,11 @@ import pytest
 import trio
 
 from actors.system import System, running
+from engine.energy.source import EnergyReading
+from protocol.metrics import EnergyReport
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
+from tests.actors.fake_domain import FakeDomain, FakeEnergy
 
 LONG, SHORT = "a long prompt " * 100, "short"
 
@@ -33,6 +36,42 @@ async def test_a_freed_slot_goes_to_whom_the_policy_puts_first(policy: str, firs
         backend.emit(2, stop="eos")
         await until(lambda: 3 in backend.live)
         backend.emit(3, stop="eos")
+
+
+class SecondsMeter(FakeEnergy):
+    """Says that each execution it measures took a second."""
+
+    def report(
+        self, planned: str, start: EnergyReading | None, end: EnergyReading | None, share: float | None
+    ) -> EnergyReport:
+        return super().report(planned, start, end, share).model_copy(update={"window_ms": 1000.0})
+
+
+@pytest.mark.parametrize("policy", ["energy", "latency_energy_balanced"])
+@pytest.mark.parametrize("earlier_watts", [1, 100_000])
+async def test_the_order_does_not_depend_on_what_earlier_executions_drew(policy: str, earlier_watts: int) -> None:
+    backend = FakeBackend()
+    meter = SecondsMeter(name="rapl", reason="", interval_s=60.0, joules_a_read=earlier_watts)
+    system = make_system(backend, FakeDomain(energy_source="rapl"), meter)
+    async with running(system), system.client() as client, trio.open_nursery() as nursery:
+        earlier = Stream()
+        nursery.start_soon(earlier.follow, client, make_request(max_sequences=1))
+        await until(lambda: 1 in backend.live)
+        backend.emit(1, stop="eos")
+        await earlier.ended.wait()
+        assert earlier.record.metrics.energy.package_j == earlier_watts
+        nursery.start_soon(Stream().follow, client, make_request("running", max_sequences=1))
+        await until(lambda: 2 in backend.live)
+        waiting = (make_request("x" * 2000, max_sequences=1, policy=policy), make_request("y", priority=-2))
+        for count, request in enumerate(waiting, 2):
+            nursery.start_soon(Stream().follow, client, request)
+            await until(lambda count=count: sum(_occupancy(system)) == count)  # type: ignore[misc]
+        backend.emit(2, stop="eos")
+        await until(lambda: 3 in backend.live)
+        assert prompts(backend)[2] == 2000
+        backend.emit(3, stop="eos")
+        await until(lambda: 4 in backend.live)
+        backend.emit(4, stop="eos")
 
 
 async def test_priority_goes_first() -> None:

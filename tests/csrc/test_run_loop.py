@@ -162,9 +162,12 @@ def test_sequences_of_both_kv_cache_types_share_steps(bench: LoopBench) -> None:
     prompt = tiny_prompt(90)
     expected = [bench.run(model, prompt, max_tokens=50, kv_cache=name).result for name in ("f16", "q8_0")]
     assert expected[0] != expected[1]
+    before = bench.loop.statistics()
     for sequence_id, name in enumerate(["f16", "q8_0", "f16", "q8_0"], 10):
         bench.submit(sequence_id, model, prompt, max_tokens=50, kv_cache=name)
     bench.finish(10, 11, 12, 13)
+    after = bench.loop.statistics()
+    assert after["steps"] - before["steps"] < after["decode_rows"] - before["decode_rows"]
     assert [bench.stories[sequence_id].result for sequence_id in (10, 11, 12, 13)] == expected * 2
 
 

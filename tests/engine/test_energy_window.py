@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,8 +9,7 @@ from engine.energy.cpu_time import CpuTimes
 from engine.energy.ladder import EnergyLadder, open_ladder
 from engine.energy.rapl import RaplSource
 from engine.energy.source import EnergyReading, EnergySource
-from engine.energy.window import PowerAverage, energy_report, measured_watts, with_active_interval
-from protocol.metrics import EnergyReport
+from engine.energy.window import PowerAverage, energy_report, with_active_interval
 from tests.energy_config import make_energy_config
 from tests.powercap_tree import PowercapTree
 
@@ -116,23 +114,6 @@ def test_readings_beside_the_ends_of_the_active_interval_make_it_less_certain(so
     loose = with_active_interval(report, start, end, (early, late))
     assert loose.rel_uncertainty == pytest.approx(0.001 + 0.020 / 2)
     assert loose.attributed_j == report.attributed_j
-
-
-@pytest.mark.parametrize(("kind", "watts"), [("measured", 20.0), ("attributed", 20.0), ("modelled", None)])
-def test_the_machines_watts_are_all_packages_and_never_modelled(kind: str, watts: float | None) -> None:
-    report: dict[str, Any] = {
-        "kind": kind,
-        "source": "rapl",
-        "window_ms": 2000.0,
-        "package_j": 40.0,
-        "attributed_j": 10.0,
-    }
-    assert measured_watts(EnergyReport(**report)) == watts
-
-
-def test_unknown_watts_are_none() -> None:
-    assert measured_watts(EnergyReport(kind="unavailable", source="rapl", window_ms=2000.0)) is None
-    assert measured_watts(EnergyReport(kind="measured", source="rapl", package_j=40.0)) is None
 
 
 def test_where_nothing_is_known_nothing_gets_less_certain(source: EnergySource) -> None:

@@ -9,13 +9,18 @@ from typing import cast
 
 import pytest
 
-from engine.cpu_model import CpuModel, ModelKey
+from engine.batch_key import WeightsKey
+from engine.cpu_model import CpuModel
 from engine.model_memory import LoopUsage, ModelMemory
 from protocol.descriptions import PlanEstimate
 from protocol.errors import OutOfMemoryBudget
 from protocol.plan import Quantization
 
 MIB = 1 << 20
+
+
+def weights_key(name: str, quantization: Quantization = "native") -> WeightsKey:
+    return WeightsKey(content_hash=name, quantization=quantization, backend="reference")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +33,8 @@ class Weights:
     cached: None = None
 
     @property
-    def key(self) -> ModelKey:
-        return ModelKey(self.name, self.quantization, "reference")
+    def key(self) -> WeightsKey:
+        return weights_key(self.name, self.quantization)
 
     @property
     def facts(self) -> SimpleNamespace:
@@ -98,7 +103,7 @@ def test_the_one_used_longest_ago_goes_first_and_no_more_than_needed() -> None:
     stage = Stage()
     for name in ("a", "b", "c"):
         stage.add(name)
-    again = stage.memory.hold(ModelKey("a", "native", "reference"))
+    again = stage.memory.hold(weights_key("a"))
     assert again is not None
     stage.memory.release(again)
     stage.memory.make_room(75 * MIB, "a run")

@@ -88,7 +88,8 @@ def test_a_plan_leaves_nothing_open() -> None:
     assert plan.limits.max_tokens == 512
     assert plan.batch.context_length == 576  # 10 + 512, rounded up to 64
     assert plan.stop.eos_token_ids == (2, 7)
-    assert (plan.prefix_cache, plan.priority, plan.prompt_format) == ("off", 0, "raw")
+    assert (plan.prefix_cache, plan.priority, plan.nominal_watts) == ("off", 0, 20.0)
+    assert plan.prompt_format == "raw"
 
 
 def test_what_is_asked_for_is_what_is_planned() -> None:
@@ -101,6 +102,7 @@ def test_what_is_asked_for_is_what_is_planned() -> None:
         prefill_beside_decode=5,
         scheduler_policy="latency",
         priority=-3,
+        nominal_watts=65.0,
         limits={"max_tokens": 5, "memory_mb": 200},
         sampling={"temperature": 0.7, "seed": 9},
         stop={"eos": False, "strings": ["END"]},
@@ -108,7 +110,7 @@ def test_what_is_asked_for_is_what_is_planned() -> None:
     plan = make_plan(request)
     assert (plan.backend, plan.threads, plan.batch.context_length) == ("reference", 2, 100)
     assert (plan.batch.max_sequences, plan.batch.prefill_chunk, plan.batch.prefill_beside_decode) == (3, 7, 5)
-    assert (plan.scheduler_policy, plan.priority) == ("latency", -3)
+    assert (plan.scheduler_policy, plan.priority, plan.nominal_watts) == ("latency", -3, 65.0)
     assert (plan.limits.max_tokens, plan.limits.memory_mb) == (5, 200)
     assert (plan.sampling.temperature, plan.sampling.seed) == (0.7, 9)
     assert (plan.stop.eos, plan.stop.strings, plan.stop.eos_token_ids) == (False, ("END",), ())

@@ -33,6 +33,7 @@ def make_plan() -> ExecutionPlan:
         prefix_cache="off",
         scheduler_policy="default",
         priority=0,
+        nominal_watts=20.0,
         prompt_format="raw",
         sampling=PlanSampling(dry_breaker_token_ids=()),
         logprobs=None,

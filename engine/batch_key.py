@@ -1,0 +1,41 @@
+"""What makes plans share work: equal weights, and equal batches."""
+
+from __future__ import annotations
+
+from protocol.model import Value
+from protocol.plan import ExecutionPlan
+
+
+class WeightsKey(Value):
+    """Plans equal in these share weights in memory."""
+
+    content_hash: str
+    quantization: str
+    backend: str
+
+    @classmethod
+    def of(cls, plan: ExecutionPlan) -> WeightsKey:
+        return cls(content_hash=plan.model_ref.content_hash, quantization=plan.quantization, backend=plan.backend)
+
+
+class BatchKey(Value):
+    """Plans equal in these may share a batch: their sequences are rows of the same steps.
+
+    The scheduler counts a batch's sequences by this key, and the run loop brings sequences together by its fields
+    (``GroupSettings`` in ``csrc/runtime/group.h``), so both mean the same batch. The KV cache's type is not part of it:
+    a step reads each sequence's cache as what it is.
+    """
+
+    weights: WeightsKey
+    threads: int
+    spin_us: int
+    prefill_chunk: int
+
+    @classmethod
+    def of(cls, plan: ExecutionPlan) -> BatchKey:
+        return cls(
+            weights=WeightsKey.of(plan),
+            threads=plan.threads,
+            spin_us=plan.spin_us,
+            prefill_chunk=plan.batch.prefill_chunk,
+        )

@@ -30,6 +30,7 @@ from protocol.descriptions import CachedWeightsEntry, ModelSummary
 from protocol.errors import CacheUnavailable, RecordStoreUnavailable, RecordStoreUnusable
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
+from protocol.record import Hardware
 from protocol.requests import Calibrate, Embed, Evaluate, PullModel, Quantize, RecordQuestion, RemoveModel
 
 
@@ -48,9 +49,14 @@ class EngineDomain:
         self._best_backend = choose_backend(None, planner.machine)
         self._headers = ModelHeaders(planner.config, self._best_backend)
 
-    @property
-    def cpu_model(self) -> str:
-        return self._machine.cpu_model
+    def hardware(self, kernel_path: str, threads: int) -> Hardware:
+        return Hardware(
+            cpu_model=self._machine.cpu_model,
+            kernel_path=kernel_path,
+            threads=threads,
+            cpu_features=self._machine.cpu_features,
+            masked_cpu_features=self._machine.masked_cpu_features,
+        )
 
     @property
     def capabilities(self) -> tuple[str, ...]:

@@ -208,7 +208,7 @@ class Execution:
             return self.failure or failed(self.request_id, InternalError(self.error, execution_id=self.execution_id))
         return Finished(request_id=self.request_id, record=record, unrecorded=unrecorded)
 
-    def record(self, cpu_model: str, energy: EnergyReport, memory_peak_mb: float | None) -> ExecutionRecord:
+    def record(self, hardware: Hardware, energy: EnergyReport, memory_peak_mb: float | None) -> ExecutionRecord:
         """Raises ValueError before the execution has ended."""
         if self.stop_reason is None:
             raise ValueError(f"{self.execution_id} has not ended")
@@ -218,7 +218,7 @@ class Execution:
             other_choices=tuple(others),
             execution_id=self.execution_id,
             engine_version=ENGINE_VERSION,
-            hardware=Hardware(cpu_model=cpu_model, kernel_path=self.kernel_path, threads=self.plan.threads),
+            hardware=hardware,
             weights=self.weights,
             plan=self.plan,
             plan_fingerprint=self.plan.fingerprint,

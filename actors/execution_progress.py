@@ -168,7 +168,8 @@ class ExecutionProgress:
         start, end = execution.energy_start, execution.energy_end
         report = self._around.outside.energy.report(execution.plan.energy_source, start, end, execution.energy_share)
         energy = with_active_interval(report, start, end, execution.active_ns)
-        record = execution.record(self._around.outside.domain.cpu_model, energy, memory_peak_mb())
+        hardware = self._around.outside.domain.hardware(execution.kernel_path, execution.plan.threads)
+        record = execution.record(hardware, energy, memory_peak_mb())
         self._ended[execution.execution_id] = record
         self._around.totals.add(record, *execution.token_times_ns)
         self._around.recorder.put_nowait(FinishRecord(record=record))

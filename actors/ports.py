@@ -17,7 +17,7 @@ from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
 from protocol.plan import EnergySource, ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
-from protocol.record import ExecutionRecord
+from protocol.record import ExecutionRecord, Hardware
 from protocol.requests import Calibrate, Embed, Evaluate, PullModel, Quantize, RecordQuestion, RemoveModel
 
 OperationRequest = Quantize | Evaluate | Embed | Calibrate
@@ -40,8 +40,8 @@ class Domain(Protocol):
     :mod:`protocol.errors`.
     """
 
-    @property
-    def cpu_model(self) -> str: ...
+    def hardware(self, kernel_path: str, threads: int) -> Hardware:
+        """What a record says of this machine and of what of it an execution used. Never blocks."""
 
     @property
     def capabilities(self) -> tuple[str, ...]:

@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 __version__: str
 
+class UnknownCpuFeatureError(Exception):
+    """ENGINE_CPU_FEATURES is neither ``none`` nor a list of features' names."""
+
 class GgufError(Exception):
     """The file is not a well-formed GGUF. The message names the field, tensor or offset."""
 
@@ -528,8 +531,15 @@ def kernel_tables() -> dict[str, str]:
     """Every kernel table: "" where this machine can run it, else the reason why not."""
 
 def cpu_model() -> str: ...
-def cpu_features() -> dict[str, bool]:
-    """avx2, avx_vnni, avx512_vnni, amx_int8: what the processor has and the system saves the registers of."""
+def cpu_features() -> dict[str, str]:
+    """avx2, avx_vnni, avx512_vnni, amx_int8: "" where this process may use it, else the reason why not.
+
+    Asked of the processor once and masked by ENGINE_CPU_FEATURES. As whatever depends on features, raises
+    UnknownCpuFeatureError where the variable names an unknown one.
+    """
+
+def masked_cpu_features() -> list[str]:
+    """Those that the processor has and ENGINE_CPU_FEATURES keeps this process from using."""
 
 class kernels:  # noqa: N801  a submodule
     """Single kernels on arrays, for tests against their scalar twins and for benchmarks. Raise ValueError."""

@@ -58,11 +58,15 @@ _REINSTALL = "install the engine again, with the Python that runs it: pip instal
 
 
 def check_backends(facts: Facts) -> Check:
+    if facts.cpu_features_failure:
+        return Check("backends", "problem", facts.cpu_features_failure, "correct ENGINE_CPU_FEATURES, or unset it")
     usable = [name for name, reason in facts.kernel_tables.items() if not reason]
     missing = "; ".join(f"{name}: {reason}" for name, reason in facts.kernel_tables.items() if reason)
     found = f"{facts.cpu_model}: {', '.join(usable) or 'no backend'}{f' ({missing})' if missing else ''}"
     if not usable:
         return Check("backends", "problem", found, _REINSTALL)
+    if facts.masked_cpu_features:
+        return Check("backends", "warning", found, "unset ENGINE_CPU_FEATURES, unless that is meant")
     if usable == ["reference"]:
         remedy = (
             "use a processor with AVX2, or let the virtual machine show it: the reference is made to be exact, not fast"

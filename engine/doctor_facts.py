@@ -73,6 +73,10 @@ class Facts:
     cpu_model: str
     kernel_tables: Mapping[str, str]
     """Every backend, the best first: ``""`` where it runs here, else why not."""
+    masked_cpu_features: tuple[str, ...]
+    """What the processor has and ``ENGINE_CPU_FEATURES`` leaves out."""
+    cpu_features_failure: str
+    """Why that variable cannot be followed; empty where it can."""
     online_cpus: int | None
     affinity: int
     cpu_quota: float | None
@@ -101,7 +105,8 @@ class Facts:
 
 def probe_facts(socket: Path) -> Facts:
     """Blocking, for up to some seconds: the counters are seen to move, the engine on ``socket`` is spoken to."""
-    version, failure, cpu_model, tables, available = _probe_extension()
+    version, failure, cpu_model, available = _probe_extension()
+    tables, masked, mask_failure = ({}, (), "") if failure else _probe_kernels()
     config, config_failure = _read_config()
     ladder = None if config is None else open_ladder(config)
     return Facts(
@@ -113,6 +118,8 @@ def probe_facts(socket: Path) -> Facts:
         extension_failure=failure,
         cpu_model=cpu_model,
         kernel_tables=tables,
+        masked_cpu_features=masked,
+        cpu_features_failure=mask_failure,
         online_cpus=os.cpu_count(),
         affinity=len(os.sched_getaffinity(0)),
         cpu_quota=cpu_quota(),
@@ -133,14 +140,25 @@ def probe_facts(socket: Path) -> Facts:
     )
 
 
-def _probe_extension() -> tuple[str | None, str, str, Mapping[str, str], int | None]:
-    """Version, failure, CPU model, kernel tables, memory that is available."""
+def _probe_extension() -> tuple[str | None, str, str, int | None]:
+    """Version, failure, CPU model, memory that is available."""
     try:
         from engine import _core  # noqa: PLC0415  that it cannot be loaded is one of the findings
         from engine.available_memory import available_memory  # noqa: PLC0415
     except ImportError as error:
-        return None, str(error), platform.processor() or platform.machine(), {}, None
-    return _core.__version__, "", _core.cpu_model(), _core.kernel_tables(), available_memory()
+        return None, str(error), platform.processor() or platform.machine(), None
+    return _core.__version__, "", _core.cpu_model(), available_memory()
+
+
+def _probe_kernels() -> tuple[Mapping[str, str], tuple[str, ...], str]:
+    """Kernel tables, features of the CPU that are masked, and why neither is known; of an extension that loads."""
+    from engine.machine import probe_machine  # noqa: PLC0415  it needs the extension
+
+    try:
+        machine = probe_machine()
+    except EngineError as error:
+        return {}, (), error.message
+    return machine.kernel_tables, machine.masked_cpu_features, ""
 
 
 def _read_config() -> tuple[EngineConfig | None, str]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from engine import _core
 from engine.cgroup import cpu_quota, memory_limit
+from protocol.errors import InvalidRequest
+
+_MASK = "ENGINE_CPU_FEATURES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +22,35 @@ class Machine:
     memory_bytes: int
     """Physical memory, or the cgroups' limit where that is less."""
     kernel_tables: Mapping[str, str]
-    """Every kernel table: ``""`` where this machine can run it, else the reason why not."""
+    """Every kernel table: ``""`` where this process can run it, else the reason why not."""
+    cpu_features: tuple[str, ...] = ()
+    """What the kernels of this process may use beyond the x86-64 baseline."""
+    masked_cpu_features: tuple[str, ...] = ()
+    """What the processor has besides, and ``ENGINE_CPU_FEATURES`` leaves out."""
 
 
 def probe_machine() -> Machine:
+    """Raises InvalidRequest: ``ENGINE_CPU_FEATURES`` names what is no feature."""
+    tables = kernel_tables()
     return Machine(
         cpu_model=_core.cpu_model(),
         allowed_cpus=allowed_cpus(len(os.sched_getaffinity(0)), cpu_quota()),
         memory_bytes=memory_bytes(),
-        kernel_tables=_core.kernel_tables(),
+        kernel_tables=tables,
+        cpu_features=tuple(name for name, reason in _core.cpu_features().items() if not reason),
+        masked_cpu_features=tuple(_core.masked_cpu_features()),
     )
+
+
+def kernel_tables() -> Mapping[str, str]:
+    """Every kernel table, the best first: ``""`` where this process can run it, else the reason why not.
+
+    Raises InvalidRequest: ``ENGINE_CPU_FEATURES`` names what is no feature.
+    """
+    try:
+        return _core.kernel_tables()
+    except _core.UnknownCpuFeatureError as error:
+        raise InvalidRequest(str(error), field=_MASK, value=os.environ.get(_MASK, "")) from error
 
 
 def allowed_cpus(affinity: int, quota: float | None) -> int:

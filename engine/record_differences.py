@@ -15,6 +15,8 @@ from protocol.record import ExecutionRecord
 
 _WHERE_FOUND = ("model_ref.name", "model_ref.path")
 """No part of the decision: the content hash says which model it is."""
+_NOT_USED = {"cpu_features", "masked_cpu_features"}
+"""What the kernels might have been: ``hardware.kernel_path`` says which they were."""
 _FIXED = ("schema_version", "model_ref")
 """What no experiment may change: another schema of plans, or another model."""
 _CONSEQUENCES = {
@@ -38,10 +40,7 @@ def differences(a: ExecutionRecord, b: ExecutionRecord) -> tuple[Difference, ...
                 field="prompt_token_ids", a=_prompt(a.prompt_token_ids, parting), b=_prompt(b.prompt_token_ids, parting)
             )
         )
-    found += _differing(
-        {f"hardware.{name}": value for name, value in a.hardware.model_dump(mode="json").items()},
-        {f"hardware.{name}": value for name, value in b.hardware.model_dump(mode="json").items()},
-    )
+    found += _differing(_hardware_fields(a), _hardware_fields(b))
     found += _differing({"engine_version": a.engine_version}, {"engine_version": b.engine_version})
     return tuple(found)
 
@@ -87,6 +86,11 @@ def _within(field: str, fields: tuple[str, ...]) -> bool:
 def _plan_fields(record: ExecutionRecord) -> dict[str, Any]:
     fields = dict(_flat(record.plan.model_dump(mode="json")))
     return {name: value for name, value in fields.items() if name not in _WHERE_FOUND}
+
+
+def _hardware_fields(record: ExecutionRecord) -> dict[str, Any]:
+    fields = record.hardware.model_dump(mode="json", exclude=_NOT_USED)
+    return {f"hardware.{name}": value for name, value in fields.items()}
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

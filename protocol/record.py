@@ -29,6 +29,11 @@ class Hardware(Value):
     kernel_path: str
     """The instruction set of the kernels that really ran."""
     threads: int
+    cpu_features: tuple[str, ...] | None = None
+    """What kernels might use beyond the x86-64 baseline; ``None``, and in the next field, in records from before these
+    were kept."""
+    masked_cpu_features: tuple[str, ...] | None = None
+    """What the processor had besides, and ``ENGINE_CPU_FEATURES`` left out."""
 
 
 class WeightsReport(Value):

@@ -2,9 +2,12 @@
 
 #include <cpuid.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 namespace engine {
 namespace {
@@ -29,7 +32,15 @@ std::uint64_t enabled_register_state() {
 constexpr bool has_all(std::uint64_t set, std::uint64_t wanted) { return (set & wanted) == wanted; }
 constexpr std::uint64_t bit(int index) { return std::uint64_t{1} << index; }
 
-CpuFeatures detect() {
+constexpr std::size_t kCount = 4;
+constexpr std::size_t index_of(CpuFeature feature) { return static_cast<std::size_t>(feature); }
+
+constexpr std::array<std::string_view, kCount> kNames{"avx2", "avx_vnni", "avx512_vnni", "amx_int8"};
+// What a processor or its system lacks where it lacks the feature.
+constexpr std::array<std::string_view, kCount> kContents{
+    "AVX2, FMA or F16C", "AVX-VNNI", "AVX-512 F, BW, DQ, VL or VNNI", "AMX tiles or their 8-bit products"};
+
+std::array<bool, kCount> detect() {
   const Registers basic = cpuid(1);
   const Registers extended = cpuid(7);
   // Leaf 7 says in eax which further parts it has.
@@ -40,11 +51,12 @@ CpuFeatures detect() {
   constexpr std::uint64_t kXmmAndYmm = bit(1) | bit(2);
   constexpr std::uint64_t kFmaAndF16c = bit(12) | bit(29);
   constexpr std::uint64_t kAvx2 = bit(5);
-  CpuFeatures features;
-  features.avx2 = has_all(saved, kXmmAndYmm) && has_all(basic.ecx, kFmaAndF16c) && has_all(extended.ebx, kAvx2);
+  std::array<bool, kCount> present{};
+  const bool avx2 = has_all(saved, kXmmAndYmm) && has_all(basic.ecx, kFmaAndF16c) && has_all(extended.ebx, kAvx2);
+  present[index_of(CpuFeature::Avx2)] = avx2;
 
   constexpr std::uint64_t kAvxVnni = bit(4);
-  features.avx_vnni = features.avx2 && has_all(further.eax, kAvxVnni);
+  present[index_of(CpuFeature::AvxVnni)] = avx2 && has_all(further.eax, kAvxVnni);
 
   constexpr std::uint64_t kMasksAndZmm = bit(5) | bit(6) | bit(7);
   constexpr std::uint64_t kFoundation = bit(16);
@@ -52,22 +64,82 @@ CpuFeatures detect() {
   constexpr std::uint64_t kByteAndWord = bit(30);
   constexpr std::uint64_t kVectorLength = bit(31);
   constexpr std::uint64_t kVnni = bit(11);
-  features.avx512_vnni = features.avx2 && has_all(saved, kMasksAndZmm) &&
-                         has_all(extended.ebx, kFoundation | kDoubleAndQuad | kByteAndWord | kVectorLength) &&
-                         has_all(extended.ecx, kVnni);
+  present[index_of(CpuFeature::Avx512Vnni)] =
+      avx2 && has_all(saved, kMasksAndZmm) &&
+      has_all(extended.ebx, kFoundation | kDoubleAndQuad | kByteAndWord | kVectorLength) &&
+      has_all(extended.ecx, kVnni);
 
   constexpr std::uint64_t kTileConfigAndData = bit(17) | bit(18);
   constexpr std::uint64_t kTilesAndInt8 = bit(24) | bit(25);
-  features.amx_int8 = has_all(saved, kTileConfigAndData) && has_all(extended.edx, kTilesAndInt8);
-  return features;
+  present[index_of(CpuFeature::AmxInt8)] = has_all(saved, kTileConfigAndData) && has_all(extended.edx, kTilesAndInt8);
+  return present;
+}
+
+constexpr const char* kVariable = "ENGINE_CPU_FEATURES";
+
+constexpr std::string_view without_spaces_around(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(' ');
+  return first == std::string_view::npos ? "" : text.substr(first, text.find_last_not_of(' ') - first + 1);
+}
+
+std::string joined(std::initializer_list<std::string_view> parts) {
+  std::string text;
+  for (const std::string_view part : parts) text.append(part);
+  return text;
+}
+
+[[noreturn]] void refuse(std::string_view name) {
+  std::string message = joined({kVariable, " names '", name, "'; give none, or some of"});
+  for (const std::string_view known : kNames) message.append(joined({known == kNames[0] ? " " : ", ", known}));
+  throw UnknownCpuFeature(message);
+}
+
+// Which features may be used, where the processor has them.
+std::array<bool, kCount> allowed_by(std::string_view list) {
+  std::array<bool, kCount> allowed{};
+  list = without_spaces_around(list);
+  if (list.empty()) allowed.fill(true);
+  if (list.empty() || list == "none") return allowed;
+  for (bool more = true; more;) {
+    const std::size_t comma = list.find(',');
+    const std::string_view name = without_spaces_around(list.substr(0, comma));
+    const auto known = std::ranges::find(kNames, name);
+    if (known == kNames.end()) refuse(name);
+    allowed[static_cast<std::size_t>(known - kNames.begin())] = true;
+    more = comma != std::string_view::npos;
+    if (more) list.remove_prefix(comma + 1);
+  }
+  return allowed;
+}
+
+std::array<CpuFeatureState, kCount> describe(const std::array<bool, kCount>& present,
+                                             const std::array<bool, kCount>& allowed) {
+  std::array<CpuFeatureState, kCount> states{};
+  constexpr std::size_t kAvx2 = index_of(CpuFeature::Avx2);
+  for (std::size_t i = 0; i < kCount; ++i) {
+    states[i] = {kNames[i], present[i], ""};
+    // Kernels for AVX-VNNI and AVX-512 stand beside those for AVX2.
+    const bool complete = i == index_of(CpuFeature::AmxInt8) || allowed[kAvx2];
+    if (!present[i]) {
+      states[i].unavailable = joined({"the processor or its system lacks ", kContents[i]});
+    } else if (!allowed[i] || !complete) {
+      states[i].unavailable = joined({kVariable, " leaves out ", kNames[allowed[i] ? kAvx2 : i]});
+    }
+  }
+  return states;
 }
 
 }  // namespace
 
-const CpuFeatures& cpu_features() {
-  static const CpuFeatures features = detect();
-  return features;
+std::span<const CpuFeatureState> cpu_features() {
+  static const std::array<CpuFeatureState, kCount> states = [] {
+    const char* list = std::getenv(kVariable);
+    return describe(detect(), allowed_by(list == nullptr ? "" : list));
+  }();
+  return states;
 }
+
+const CpuFeatureState& cpu_feature(CpuFeature feature) { return cpu_features()[index_of(feature)]; }
 
 std::string cpu_model() {
   std::array<char, 49> name{};

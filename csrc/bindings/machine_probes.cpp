@@ -68,9 +68,9 @@ std::vector<double> read_bandwidth(std::size_t bytes, unsigned threads, double s
 
 const kernels::IntegerPeak& runnable_peak(const std::string& instruction) {
   const auto peaks = kernels::integer_peaks();
-  const auto found = std::ranges::find(peaks, instruction, [](const auto* peak) { return peak->instruction; });
-  require(found != peaks.end() && (*found)->unavailable().empty(), "instruction is unknown or cannot run here");
-  return **found;
+  const auto found = std::ranges::find(peaks, instruction, &kernels::IntegerPeak::instruction);
+  require(found != peaks.end() && found->unavailable().empty(), "instruction is unknown or cannot run here");
+  return *found;
 }
 
 std::vector<double> integer_peak(const std::string& instruction, unsigned threads, double seconds) {
@@ -136,8 +136,8 @@ class Load {
 
 py::dict integer_peaks() {
   py::dict reasons;
-  for (const auto* peak : kernels::integer_peaks()) {
-    reasons[py::str(peak->instruction.data(), peak->instruction.size())] = peak->unavailable();
+  for (const kernels::IntegerPeak& peak : kernels::integer_peaks()) {
+    reasons[py::str(peak.instruction.data(), peak.instruction.size())] = peak.unavailable();
   }
   return reasons;
 }

@@ -45,6 +45,7 @@ void translate_system_error(std::exception_ptr failure) {
 
 PYBIND11_MODULE(_core, m) {
   m.attr("__version__") = ENGINE_VERSION;
+  register_error<engine::UnknownCpuFeature>(m, "UnknownCpuFeatureError");
   register_error<engine::gguf::MalformedFile>(m, "GgufError");
   register_error<engine::UnsupportedModel>(m, "UnsupportedModelError");
   register_error<engine::quant::UnquantizableTensor>(m, "UnquantizableTensorError");
@@ -56,13 +57,19 @@ PYBIND11_MODULE(_core, m) {
   py::register_exception_translator(&translate_system_error);
   m.def("cpu_model", &engine::cpu_model);
   m.def("cpu_features", [] {
-    const engine::CpuFeatures& features = engine::cpu_features();
-    py::dict named;
-    named["avx2"] = features.avx2;
-    named["avx_vnni"] = features.avx_vnni;
-    named["avx512_vnni"] = features.avx512_vnni;
-    named["amx_int8"] = features.amx_int8;
-    return named;
+    py::dict reasons;
+    for (const engine::CpuFeatureState& feature : engine::cpu_features()) {
+      reasons[py::str(feature.name.data(), feature.name.size())] = feature.unavailable;
+    }
+    return reasons;
+  });
+  m.def("masked_cpu_features", [] {
+    py::list names;
+    for (const engine::CpuFeatureState& feature : engine::cpu_features()) {
+      if (feature.present && !feature.unavailable.empty())
+        names.append(py::str(feature.name.data(), feature.name.size()));
+    }
+    return names;
   });
   m.def("kernel_tables", [] {
     py::dict tables;

@@ -3,23 +3,97 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/avx2/table.h"
-#include "kernels/avx512/table.h"
-#include "kernels/avx_vnni/table.h"
-#include "kernels/reference/table.h"
+#include "kernels/avx2/kernels.h"
+#include "kernels/avx512/kernels.h"
+#include "kernels/avx_vnni/kernels.h"
+#include "kernels/panel.h"
+#include "kernels/reference/kernels.h"
 
+// Compiled for the x86-64 baseline and constant: nothing is called on the way to a table but the question whether the
+// processor can run it.
 namespace engine::kernels {
+namespace {
 
-std::span<const KernelTable* const> kernel_tables() {
-  static const std::array<const KernelTable*, 4> tables{&avx512::table(), &avx_vnni::table(), &avx2::table(),
-                                                        &reference::table()};
-  return tables;
-}
+constexpr KernelTable kReference{
+    .name = "reference",
+    .needs = std::nullopt,
+    .packed_bytes = [](const Matrix&) { return std::size_t{0}; },
+    .pack = [](Matrix&, std::size_t, std::size_t) {},
+    .multiply = reference::multiply,
+    .rms_norm = reference::rms_norm,
+    .quantize_blocks = reference::quantize_blocks,
+    .quantize_super_blocks = reference::quantize_super_blocks,
+    .rotate = reference::rotate,
+    .half_from_float = reference::half_from_float,
+    .quantize_kv = reference::quantize_kv,
+    .attend_f16 = reference::attend_f16,
+    .attend_q8_0 = reference::attend_q8_0,
+    .merge_split = reference::merge_split,
+    .silu_multiply = reference::silu_multiply,
+    .gelu_multiply = reference::gelu_multiply,
+    .soft_cap = reference::soft_cap,
+    .softmax = reference::softmax,
+    .sum_exponentials = reference::sum_exponentials,
+    .compare_logits = reference::compare_logits,
+    .quantize_rows = quant::quantize_rows,
+    .dequantize = quant::dequantize_row,
+};
+
+constexpr KernelTable kAvx2{
+    .name = "cpu_avx2",
+    .needs = CpuFeature::Avx2,
+    .packed_bytes = panel_bytes,
+    .pack = pack_panels,
+    .multiply = avx2::multiply,
+    .rms_norm = avx2::rms_norm,
+    .quantize_blocks = avx2::quantize_blocks,
+    .quantize_super_blocks = avx2::quantize_super_blocks,
+    .rotate = avx2::rotate,
+    .half_from_float = avx2::half_from_float,
+    .quantize_kv = avx2::quantize_kv,
+    .attend_f16 = avx2::attend_f16,
+    .attend_q8_0 = avx2::attend_q8_0,
+    .merge_split = avx2::merge_split,
+    .silu_multiply = avx2::silu_multiply,
+    .gelu_multiply = avx2::gelu_multiply,
+    .soft_cap = avx2::soft_cap,
+    .softmax = avx2::softmax,
+    .sum_exponentials = avx2::sum_exponentials,
+    .compare_logits = avx2::compare_logits,
+    .quantize_rows = avx2::quantize_rows,
+    .dequantize = avx2::dequantize,
+};
+
+constexpr KernelTable kAvxVnni = [] {
+  KernelTable table = kAvx2;
+  table.name = "cpu_avx_vnni";
+  table.needs = CpuFeature::AvxVnni;
+  table.multiply = avx_vnni::multiply;
+  return table;
+}();
+
+constexpr KernelTable kAvx512 = [] {
+  KernelTable table = kAvx2;
+  table.name = "cpu_avx512";
+  table.needs = CpuFeature::Avx512Vnni;
+  table.multiply = avx512::multiply;
+  table.attend_f16 = avx512::attend_f16;
+  table.attend_q8_0 = avx512::attend_q8_0;
+  table.quantize_rows = avx512::quantize_rows;
+  return table;
+}();
+
+constexpr std::array<const KernelTable*, 4> kTables{&kAvx512, &kAvxVnni, &kAvx2, &kReference};
+
+}  // namespace
+
+std::string KernelTable::unavailable() const { return needs ? cpu_feature(*needs).unavailable : ""; }
+
+std::span<const KernelTable* const> kernel_tables() { return kTables; }
 
 const KernelTable* find_kernel_table(std::string_view name) {
-  const auto tables = kernel_tables();
-  const auto found = std::ranges::find(tables, name, [](const KernelTable* table) { return table->name; });
-  return found == tables.end() ? nullptr : *found;
+  const auto found = std::ranges::find(kTables, name, [](const KernelTable* table) { return table->name; });
+  return found == kTables.end() ? nullptr : *found;
 }
 
 }  // namespace engine::kernels

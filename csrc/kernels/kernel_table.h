@@ -2,10 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "base/cpu_features.h"
 #include "kernels/kv_block.h"
 #include "kernels/matrix.h"
 #include "quant/row_quantizer.h"
@@ -60,8 +62,7 @@ struct LogitComparison {
 
 struct KernelTable {
   std::string_view name;
-  // Why this machine cannot run the table; empty where it can.
-  std::string (*unavailable)();
+  std::optional<CpuFeature> needs;  // none: the x86-64 baseline
 
   // Bytes of Matrix::packed; 0 where the table computes from the file's own bytes.
   std::size_t (*packed_bytes)(const Matrix& matrix);
@@ -109,6 +110,9 @@ struct KernelTable {
   // From a model's weights to another model's. Unlike all above they keep subnormals; see KeptSubnormals.
   quant::QuantizeRows quantize_rows;
   quant::Dequantize dequantize;
+
+  // Why this process cannot run the table; empty where it can. Throws UnknownCpuFeature.
+  std::string unavailable() const;
 };
 
 // Every table of this build, best first.

@@ -2,7 +2,7 @@
 
 #include <bit>
 
-#include "kernels/reference/table.h"
+#include "kernels/reference/kernels.h"
 
 namespace engine::runtime {
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include "base/logarithm.h"
-#include "kernels/reference/table.h"
+#include "kernels/reference/kernels.h"
 #include "runtime/random.h"
 
 namespace engine::runtime {

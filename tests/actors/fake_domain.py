@@ -37,6 +37,7 @@ from protocol.plan import (
 )
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
+from protocol.record import Hardware
 from protocol.requests import Embed, PullModel, Quantize, RecordQuestion, RemoveModel
 from protocol.sampling import PlanSampling
 
@@ -151,7 +152,6 @@ class FakePull:
 @dataclass
 class FakeDomain:
     energy_source: EnergySource = "none"
-    cpu_model: str = "Fake CPU"
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
     pulls: list[FakePull] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -162,6 +162,9 @@ class FakeDomain:
         self.may_prepare = threading.Event()
         self.may_prepare.set()
         self.preparing = threading.Event()
+
+    def hardware(self, kernel_path: str, threads: int) -> Hardware:
+        return Hardware(cpu_model="Fake CPU", kernel_path=kernel_path, threads=threads)
 
     def prepare(self, request: RunRequest) -> Prepared:
         self.preparing.set()

@@ -41,6 +41,8 @@ def make_facts(**changes: object) -> Facts:
         extension_failure="",
         cpu_model="A CPU",
         kernel_tables={"cpu_avx2": "", "reference": ""},
+        masked_cpu_features=(),
+        cpu_features_failure="",
         online_cpus=8,
         affinity=8,
         cpu_quota=None,

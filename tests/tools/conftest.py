@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,6 +20,22 @@ def socket_path() -> Iterator[Path]:
     # pytest's own folders have long names; a Unix socket's path may hold 107 bytes.
     with tempfile.TemporaryDirectory(prefix="engine-") as folder:
         yield Path(folder) / "engine.sock"
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts this process and those that it starts, though a background job of a script ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def interrupts_ignored() -> Iterator[None]:
+    """SIGINT is ignored by this process and those that it starts, as by a script's background jobs."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -103,6 +103,7 @@ def test_what_cannot_be_done_is_refused_by_name(
     assert json.loads(result.stdout)["error"]["code"] == code
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_engine_in_good_order(number: signal.Signals, tiny: Path, socket_path: Path) -> None:
     with serving(socket_path) as engine:
@@ -111,6 +112,16 @@ def test_a_signal_stops_the_engine_in_good_order(number: signal.Signals, tiny: P
         engine.send_signal(number)
         assert engine.wait() == 0
     assert not socket_path.exists()
+
+
+@pytest.mark.usefixtures("interrupts_ignored")
+def test_an_engine_that_was_started_to_ignore_interrupts_does(tiny: Path, socket_path: Path) -> None:
+    with serving(socket_path) as engine:
+        engine.send_signal(signal.SIGINT)
+        with BlockingClient.connect(socket_path) as client:
+            assert client.status().pid == engine.pid
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait() == 0
 
 
 def test_shutdown_stops_the_engine(tiny: Path, socket_path: Path) -> None:

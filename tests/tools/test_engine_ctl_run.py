@@ -255,6 +255,7 @@ def answers_until_cancelled(message: ClientMessage) -> Sequence[EngineMessage]:
             raise AssertionError(message)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_cancels_and_still_tells_what_was_done(start_engine: StartEngine, socket_path: Path) -> None:
     start_engine(answers_until_cancelled)
     with start_engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a") as process:
@@ -274,6 +275,7 @@ def no_progress(progress: StageProgress) -> None:
     raise AssertionError(progress)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_the_first_interrupt_cancels_and_awaits_the_record(start_engine: StartEngine, socket_path: Path) -> None:
     engine = start_engine(answers_until_cancelled)
     with BlockingClient.connect(socket_path) as client:
@@ -285,6 +287,20 @@ def test_the_first_interrupt_cancels_and_awaits_the_record(start_engine: StartEn
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("interrupts_ignored")
+def test_interrupts_that_this_process_was_started_to_ignore_cancel_nothing(
+    start_engine: StartEngine, socket_path: Path
+) -> None:
+    engine = start_engine(answers_in_full)
+    with BlockingClient.connect(socket_path) as client:
+        messages = client.run(TINY_REQUEST)
+        record = follow(client, messages, lambda text: signal.raise_signal(signal.SIGINT), no_progress).record
+    assert record.stop_reason == "max_tokens"
+    assert engine.requests(Cancel) == []
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_the_second_interrupt_does_not_wait(start_engine: StartEngine, socket_path: Path) -> None:
     def interrupts_twice(text: str) -> None:
         signal.raise_signal(signal.SIGINT)

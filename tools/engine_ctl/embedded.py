@@ -57,7 +57,7 @@ def serve(config: EngineConfig, socket: Path | None, drain_s: float, note: Calla
 
 async def _serve(config: EngineConfig, socket: Path, drain_s: float, note: Callable[[str], None]) -> None:
     service = _Service(ServiceNotifier.of(os.environ), note)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(*_stop_signals()) as signals:
         system = open_system(config, socket_path=socket, activated=True)
         async with trio.open_nursery() as watching:
             watching.start_soon(_stop_on_signal, system, signals, drain_s, service)
@@ -67,6 +67,12 @@ async def _serve(config: EngineConfig, socket: Path, drain_s: float, note: Calla
                 watching.start_soon(service.keep_alive)
             service.stopping("stopped")
             watching.cancel_scope.cancel()
+
+
+def _stop_signals() -> tuple[signal.Signals, ...]:
+    """SIGINT among them unless this process was started to ignore it, as a script's background jobs are."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    return (signal.SIGTERM,) if ignored else (signal.SIGTERM, signal.SIGINT)
 
 
 async def _stop_on_signal(system: System, signals: AsyncIterator[int], drain_s: float, service: _Service) -> None:

@@ -81,7 +81,11 @@ def _interrupt_cancels(client: BlockingClient, execution_id: str) -> Iterator[No
         signal.signal(signal.SIGINT, signal.default_int_handler)
         client.post_cancel(execution_id)
 
-    before = signal.signal(signal.SIGINT, cancel)
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:  # a script's background job, which its terminal's Ctrl-C is not meant for
+        yield
+        return
+    signal.signal(signal.SIGINT, cancel)
     try:
         yield
     finally:

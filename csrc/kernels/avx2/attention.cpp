@@ -2,8 +2,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/avx2/kernels.h"
 #include "kernels/avx2/lanes.h"
-#include "kernels/avx2/table.h"
 
 namespace engine::kernels::avx2 {
 namespace {

@@ -1,7 +1,7 @@
 #include "kernels/multiply.h"
 
+#include "kernels/avx2/kernels.h"
 #include "kernels/avx2/row_lanes.h"
-#include "kernels/avx2/table.h"
 
 namespace engine::kernels::avx2 {
 namespace {

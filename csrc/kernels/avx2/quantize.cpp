@@ -2,7 +2,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/avx2/table.h"
+#include "kernels/avx2/kernels.h"
 #include "kernels/avx2/transpose.h"
 
 namespace engine::kernels::avx2 {

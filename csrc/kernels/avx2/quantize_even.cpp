@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "base/float16.h"
+#include "kernels/avx2/kernels.h"
 #include "kernels/avx2/lanes.h"
-#include "kernels/avx2/table.h"
 #include "quant/block.h"
 #include "quant/row_quantizer.h"
 

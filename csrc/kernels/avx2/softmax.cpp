@@ -4,8 +4,8 @@
 #include <array>
 #include <limits>
 
+#include "kernels/avx2/kernels.h"
 #include "kernels/avx2/lanes.h"
-#include "kernels/avx2/table.h"
 
 namespace engine::kernels::avx2 {
 namespace {

@@ -3,7 +3,7 @@
 #include <immintrin.h>
 
 #include "kernels/avx2/lanes.h"
-#include "kernels/avx512/table.h"
+#include "kernels/avx512/kernels.h"
 
 namespace engine::kernels::avx512 {
 namespace {

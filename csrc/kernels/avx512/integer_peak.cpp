@@ -1,10 +1,9 @@
-#include "kernels/integer_peak.h"
-
 #include <immintrin.h>
 
 #include <array>
+#include <cstdint>
 
-#include "kernels/avx512/table.h"
+#include "kernels/avx512/kernels.h"
 
 namespace engine::kernels::avx512 {
 namespace {
@@ -13,7 +12,9 @@ constexpr std::uint64_t kRounds = 16384;
 constexpr std::size_t kChains = 16;
 constexpr std::uint64_t kMacs = 64;  // of one vpdpbusd
 
-std::uint64_t run() {
+}  // namespace
+
+std::uint64_t multiply_byte_quads() {
   std::array<__m512i, kChains> sums{};
   const __m512i unsigned_bytes = _mm512_set1_epi8(3);
   const __m512i signed_bytes = _mm512_set1_epi8(2);
@@ -24,13 +25,6 @@ std::uint64_t run() {
     }
   }
   return kRounds * kChains * kMacs;
-}
-
-}  // namespace
-
-const IntegerPeak& quads_peak() {
-  static const IntegerPeak peak{"vpdpbusd zmm", table().unavailable, run};
-  return peak;
 }
 
 }  // namespace engine::kernels::avx512

@@ -2,9 +2,9 @@
 
 #include <immintrin.h>
 
-#include "kernels/avx2/table.h"
+#include "kernels/avx2/kernels.h"
 #include "kernels/avx2/transpose.h"
-#include "kernels/avx512/table.h"
+#include "kernels/avx512/kernels.h"
 
 namespace engine::kernels::avx512 {
 namespace {

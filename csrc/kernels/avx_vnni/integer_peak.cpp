@@ -1,10 +1,9 @@
-#include "kernels/integer_peak.h"
-
 #include <immintrin.h>
 
 #include <array>
+#include <cstdint>
 
-#include "kernels/avx_vnni/table.h"
+#include "kernels/avx_vnni/kernels.h"
 
 namespace engine::kernels::avx_vnni {
 namespace {
@@ -13,7 +12,9 @@ constexpr std::uint64_t kRounds = 16384;
 constexpr std::size_t kChains = 12;  // enough to hide the latency, few enough for 16 registers
 constexpr std::uint64_t kMacs = 32;  // of one vpdpbusd
 
-std::uint64_t run() {
+}  // namespace
+
+std::uint64_t multiply_byte_quads() {
   std::array<__m256i, kChains> sums{};
   const __m256i unsigned_bytes = _mm256_set1_epi8(3);
   const __m256i signed_bytes = _mm256_set1_epi8(2);
@@ -24,13 +25,6 @@ std::uint64_t run() {
     }
   }
   return kRounds * kChains * kMacs;
-}
-
-}  // namespace
-
-const IntegerPeak& quads_peak() {
-  static const IntegerPeak peak{"vpdpbusd ymm", table().unavailable, run};
-  return peak;
 }
 
 }  // namespace engine::kernels::avx_vnni

@@ -1,7 +1,7 @@
 #include "kernels/multiply.h"
 
 #include "kernels/avx2/row_lanes.h"
-#include "kernels/avx_vnni/table.h"
+#include "kernels/avx_vnni/kernels.h"
 
 namespace engine::kernels::avx_vnni {
 namespace {

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "base/float16.h"
-#include "kernels/reference/table.h"
+#include "kernels/reference/kernels.h"
 
 namespace engine::kernels::reference {
 namespace {

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "base/float16.h"
-#include "kernels/reference/table.h"
+#include "kernels/reference/kernels.h"
 #include "quant/block.h"
 
 // Every output owns its whole reduction: blocks in ascending order, an exact integer dot product inside each block,

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/reference/table.h"
+#include "kernels/reference/kernels.h"
 
 namespace engine::kernels::reference {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "base/float16.h"
 #include "kernels/exponential.h"
-#include "kernels/reference/table.h"
+#include "kernels/reference/kernels.h"
 #include "quant/block.h"
 
 namespace engine::kernels::reference {

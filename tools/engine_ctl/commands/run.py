@@ -52,6 +52,8 @@ def command(
             click.echo(f"--- answer {number}", err=True)
             click.echo(choice.result)
         show_metrics(record)
+    if record.plan.backend == "reference" and parsed.execution.backend is None:
+        click.echo("warning: nothing but the slow reference can run here; engine-ctl doctor says why", err=True)
     if finished.unrecorded:
         click.echo(f"warning: the record was not kept: {finished.unrecorded}", err=True)
     ctx.exit(STOP_REASON_EXIT_CODES[record.stop_reason])

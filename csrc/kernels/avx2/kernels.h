@@ -2,16 +2,8 @@
 
 #include "kernels/kernel_table.h"
 
-// Scalar kernels: the definition that every other table is tested against, bit for bit. Written for reading.
-namespace engine::kernels::reference {
-
-const KernelTable& table();
-
-float exponential(float x);
-// cap * tanh(x / cap)
-float soft_capped(float x, float cap);
-// Sums 16 partial sums: 16 -> 8 -> 4 -> 2 -> 1, each adding its upper half to its lower.
-float tree_sum(const float* lanes);
+// AVX2, FMA and F16C kernels.
+namespace engine::kernels::avx2 {
 
 void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
               std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
@@ -28,6 +20,12 @@ void gelu_multiply(float* gate, const float* up, std::size_t n);
 void soft_cap(float* x, std::size_t n, float cap);
 void softmax(float* x, std::size_t n);
 
+void quantize_rows(gguf::TensorType type, const float* x, std::size_t rows, std::size_t columns,
+                   const float* importance, std::byte* out);
+// The cases that need no search: F16, and blocks of 32 without importance.
+void quantize_even_rows(gguf::TensorType type, const float* x, std::size_t rows, std::size_t columns, std::byte* out);
+void dequantize(gguf::TensorType type, const std::byte* source, std::size_t count, float* out);
+
 void attend_f16(const AttentionBlock& block);
 void attend_q8_0(const AttentionBlock& block);
 void merge_split(const SoftmaxState& split, const float* split_output, std::size_t head_dim, SoftmaxState& total,
@@ -36,4 +34,7 @@ void merge_split(const SoftmaxState& split, const float* split_output, std::size
 double sum_exponentials(const float* logits, float maximum, std::size_t n);
 LogitComparison compare_logits(const float* logits, const float* others, float maximum, std::size_t n);
 
-}  // namespace engine::kernels::reference
+// See IntegerPeak::run.
+std::uint64_t multiply_byte_pairs();
+
+}  // namespace engine::kernels::avx2

@@ -5,8 +5,6 @@
 // AVX-512 kernels with VNNI. What gains nothing from wider registers is taken from the AVX2 table.
 namespace engine::kernels::avx512 {
 
-const KernelTable& table();
-
 void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
               std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
 
@@ -15,5 +13,8 @@ void quantize_rows(gguf::TensorType type, const float* x, std::size_t rows, std:
 
 void attend_f16(const AttentionBlock& block);
 void attend_q8_0(const AttentionBlock& block);
+
+// See IntegerPeak::run.
+std::uint64_t multiply_byte_quads();
 
 }  // namespace engine::kernels::avx512

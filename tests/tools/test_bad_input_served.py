@@ -19,8 +19,7 @@ from protocol.errors import EngineUnreachable, InvalidModel
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.unpacking import unpack
 from tests.gguf_factory import write_tiny_model
-from tests.tools.command_line import engine_ctl
-from tests.tools.test_engine_ctl_embedded import serving
+from tests.tools.command_line import engine_ctl, serving
 
 HELLO = {"type": "Hello", "protocol_version": 1}
 

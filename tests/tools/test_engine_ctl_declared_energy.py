@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.gguf_factory import write_tiny_model
-from tests.tools.command_line import engine_ctl, start_engine_ctl
+from tests.tools.command_line import engine_ctl, serving
 
 DECLARED = ("--energy-source", "model", "--tdp-watts", "65")
 LIMITED = ("--prompt", "Once", "--max-tokens", "8", "--max-watts", "25", "--json")
@@ -26,17 +23,6 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("ENERGY_SOURCE", "TDP_WATTS"):
         monkeypatch.delenv(f"ENGINE_{name}", raising=False)
     return write_tiny_model(tmp_path / "tiny.gguf")
-
-
-@contextmanager
-def serving(socket: Path, *flags: str) -> Iterator[subprocess.Popen[str]]:
-    with start_engine_ctl("serve", "--socket", str(socket), *flags) as process:
-        try:
-            assert process.stderr is not None
-            assert process.stderr.readline() == f"listening on {socket}\n"
-            yield process
-        finally:
-            process.kill()
 
 
 def told(*arguments: str, exit_code: int = 0) -> dict[str, Any]:

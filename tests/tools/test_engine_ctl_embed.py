@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from tests.gguf_factory import write_tiny_model
-from tests.tools.command_line import engine_ctl
-from tests.tools.test_engine_ctl_embedded import serving
+from tests.tools.command_line import engine_ctl, serving
 
 TEXTS = ("Once upon a time", "there was a model", "that answered none")
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from protocol.blocking import BlockingClient
 from tests.gguf_factory import write_tiny_model
-from tests.tools.command_line import engine_ctl, start_engine_ctl
+from tests.tools.command_line import engine_ctl, serving
 
 NOTE = "no engine on the socket: running one in this process\n"
 
@@ -24,17 +21,6 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ENGINE_MODELS_DIR", str(tmp_path / "models"))
     monkeypatch.setenv("ENGINE_CACHE_DIR", str(tmp_path / "cache"))
     return write_tiny_model(tmp_path / "tiny.gguf")
-
-
-@contextmanager
-def serving(socket: Path) -> Iterator[subprocess.Popen[str]]:
-    with start_engine_ctl("serve", "--socket", str(socket)) as process:
-        try:
-            assert process.stderr is not None
-            assert process.stderr.readline() == f"listening on {socket}\n"
-            yield process
-        finally:
-            process.kill()
 
 
 def run_json(socket: Path, model: Path, *flags: str) -> dict[str, object]:

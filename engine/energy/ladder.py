@@ -164,7 +164,7 @@ class EnergyLadder:
             # What began with the model before ends with another: its window has a hole.
             before = self._working.get("model")
             epoch = before.epoch + 1 if isinstance(before, ModelSource) else 0
-            source = ModelSource(PowerModel(calibration.curve, calibrated=True), BusyTime(), epoch)
+            source = ModelSource(PowerModel(calibration.curve), BusyTime(), epoch)
             self._working = {**self._working, "model": source}
             self._failed = {name: reason for name, reason in self._failed.items() if name != "model"}
             self._tell_availability()
@@ -233,7 +233,7 @@ def _open_model(config: EngineConfig, calibrations: Calibrations) -> ModelSource
         raise SourceError(f"CPU times cannot be read: {error}") from error
     calibration = calibrations.newest()
     if calibration is not None and calibration.curve is not None:
-        return ModelSource(PowerModel(calibration.curve, calibrated=True), busy)
+        return ModelSource(PowerModel(calibration.curve), busy)
     if config.tdp_watts is not None:
         return ModelSource(declared_model(config.tdp_watts, busy.cpus), busy)
     reasons = "".join(f" ({reason})" for reason in calibrations.unusable.values())

@@ -30,15 +30,15 @@ class PowerModel:
     """What a modelled joule rests on."""
 
     curve: PowerCurve
-    calibrated: bool
-    """Whether the curve was measured on this machine; else it follows from declared watts."""
+    declared_watts: float | None = None
+    """What the curve follows from; ``None`` where it was measured on this machine."""
 
 
 def declared_model(tdp_watts: float, cpus: int) -> PowerModel:
     """A tenth of the declared watts when idle, all of them when every one of ``cpus`` is busy, a line in between."""
     busy_watts = (1.0 - _IDLE_PART) * tdp_watts / cpus
     curve = PowerCurve(idle_watts=_IDLE_PART * tdp_watts, busy_watts=busy_watts, rel_error=_DECLARED_ERROR)
-    return PowerModel(curve, calibrated=False)
+    return PowerModel(curve, tdp_watts)
 
 
 class ModelSource:
@@ -63,12 +63,10 @@ class ModelSource:
         self._lock = Lock()
         self._opened_ns = time.monotonic_ns()
         self.rel_error = model.curve.rel_error
-        self.calibrated = model.calibrated
-        basis = "a calibration of this machine" if model.calibrated else "declared watts"
+        self.calibrated = model.declared_watts is None
+        basis = "a calibration of this machine" if self.calibrated else f"a declared {model.declared_watts:g} W"
         frequency = "weighed with the frequency" if busy.knows_frequency else "whatever the frequency"
-        self.notes: tuple[str, ...] = (
-            f"by {basis}, busy time {frequency}: ±{100 * model.curve.rel_error:.2g} %; for plans that name it",
-        )
+        self.notes: tuple[str, ...] = (f"by {basis}, busy time {frequency}: ±{100 * model.curve.rel_error:.2g} %",)
 
     @property
     def epoch(self) -> int:

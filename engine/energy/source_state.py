@@ -34,5 +34,6 @@ class SourceState:
 
 def state_of(source: EnergySource, *, declared: bool = False) -> SourceState:
     """The state of a source that works; ``declared``: the operator chose it for plans that leave theirs open."""
-    notes = (DECLARED, *source.notes) if declared else source.notes
+    chosen = (DECLARED,) if declared else ("for plans that name it",) if source.kind == "modelled" else ()
+    notes = (*chosen, *source.notes)
     return SourceState(source.name, source.kind, source.domains, source.update_ms, source.max_interval_s, notes)

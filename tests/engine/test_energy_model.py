@@ -22,7 +22,7 @@ from tests.engine.test_busy_time import TICKS, Cpus
 
 def make_source(cpus: Cpus, idle: float = 10.0, busy: float = 20.0, error: float = 0.2) -> ModelSource:
     curve = PowerCurve(idle_watts=idle, busy_watts=busy, rel_error=error)
-    return ModelSource(PowerModel(curve, calibrated=True), cpus.open())
+    return ModelSource(PowerModel(curve), cpus.open())
 
 
 def joules(start: EnergyReading, end: EnergyReading) -> float:
@@ -65,7 +65,7 @@ def test_reads_in_between_change_nothing(works: list[int], tmp_path_factory: pyt
 
 def test_declared_watts_are_those_of_all_cpus_busy() -> None:
     model = declared_model(100.0, cpus=4)
-    assert (model.curve.idle_watts, model.calibrated) == (10.0, False)
+    assert (model.curve.idle_watts, model.declared_watts) == (10.0, 100.0)
     assert model.curve.idle_watts + 4 * model.curve.busy_watts == pytest.approx(100.0)
     assert model.curve.rel_error == 0.5
 

@@ -88,6 +88,7 @@ def test_the_declaration_is_what_plans_name_and_tells_itself(tmp_path: Path, mon
     ladder.require_declared()
     assert (ladder.name, ladder.measuring, ladder.reason) == ("model", "none", "")
     assert ladder.declaration.startswith("model, declared at start-up")
+    assert "a declared 65 W" in ladder.declaration
     assert "±50 %" in ladder.declaration
     (model,) = [state for state in ladder.states() if state.name == "model"]
     assert "declared at start-up" in model.notes[0]

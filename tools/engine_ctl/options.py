@@ -39,8 +39,8 @@ def tdp_watts_option(command: Command) -> Command:
     return click.option(
         "--tdp-watts",
         type=float,
-        help="What this machine's CPUs draw at full load: the energy source `model` goes by it.  "
-        "[default: $ENGINE_TDP_WATTS, else a calibration]",
+        help="What this machine's CPUs draw at full load: the energy source `model` goes by it where the machine was "
+        "not calibrated.  [default: $ENGINE_TDP_WATTS]",
     )(command)
 
 

@@ -72,6 +72,12 @@ def test_the_remedy_of_the_refusal_works_as_it_stands(tiny: Path, socket_path: P
     assert "--energy-source model --tdp-watts WATTS" in line
     assert line.endswith(".")
     assert told(*arguments, *DECLARED)["plan"]["energy_source"] == "model"
+    (tiny.parent / "request.json").write_text(
+        json.dumps({"model": str(tiny), "prompt": "Once", "execution": {"limits": {"max_tokens": 8, "max_watts": 25}}})
+    )
+    whole = ("run", "--socket", str(socket_path), "--request", str(tiny.parent / "request.json"), "--json")
+    assert told(*whole, exit_code=7)["error"]["code"] == "energy_unavailable"
+    assert told(*whole, *DECLARED)["plan"]["energy_source"] == "model"
 
 
 def test_watts_of_an_engine_that_runs_already_are_its_own(tiny: Path, socket_path: Path) -> None:

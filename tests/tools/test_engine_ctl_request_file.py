@@ -97,6 +97,27 @@ def test_a_flag_beside_it_is_wrong_usage(flags: tuple[str, ...], told: str, tmp_
     assert f"leave out {told}," in result.stderr
 
 
+@pytest.mark.parametrize("execution", [{}, {"execution": {"energy_source": "model"}}, {"execution": {"n": 2}}])
+def test_an_energy_source_may_stand_beside_a_file_that_names_no_other(
+    execution: dict[str, Any], start_engine: StartEngine, socket_path: Path, tmp_path: Path
+) -> None:
+    engine = start_engine(answers_in_full)
+    (tmp_path / "request.json").write_text(json.dumps({"model": "tiny", "prompt": "a", **execution}))
+    arguments = ("--request", str(tmp_path / "request.json"), "--energy-source", "model")
+    assert engine_ctl("run", "--socket", str(socket_path), *arguments).exit_code == 0
+    (message,) = engine.requests(Run)
+    assert isinstance(message, Run)
+    assert message.request.execution.energy_source == "model"
+
+
+def test_an_energy_source_beside_a_file_that_names_another_is_wrong_usage(tmp_path: Path) -> None:
+    named = {"model": "tiny", "prompt": "a", "execution": {"energy_source": "rapl"}}
+    (tmp_path / "request.json").write_text(json.dumps(named))
+    result = engine_ctl("run", "--request", str(tmp_path / "request.json"), "--energy-source", "model")
+    assert result.exit_code == 2
+    assert "names the energy source 'rapl'" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

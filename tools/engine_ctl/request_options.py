@@ -142,15 +142,30 @@ def run_request(flags: Content) -> Content:
 
 
 def _whole_request(path: str, flags: Content) -> Content:
-    """What a file says and nothing else; a model's path counts from here, as that of ``--model`` does."""
+    """What a file says and nothing else but an energy source where it names none, so that the remedy of a refusal for
+    want of one can stand beside it. A model's path counts from here, as that of ``--model`` does.
+    """
+    source = flags.pop("energy_source")
     if beside := [name for name, value in flags.items() if value not in (None, (), False)]:
         listed = ", ".join(f"-{'-' * (len(name) > 1)}{name.replace('_', '-')}" for name in sorted(beside))
         raise click.UsageError(f"--request holds the whole request: leave out {listed}, or write it into the file.")
     content = read_json(path, "--request")
     if not isinstance(content, dict):
         raise click.BadParameter(f"{path} holds no JSON object", param_hint="--request")
+    if source is not None:
+        content = _with_energy_source(content, source)
     model = content.get("model")
     return {**content, "model": Model().convert(model, None, None)} if isinstance(model, str) else content
+
+
+def _with_energy_source(content: Content, source: str) -> Content:
+    execution = content.get("execution", {})
+    if not isinstance(execution, dict):
+        return content  # refused for that
+    named = execution.get("energy_source")
+    if named not in (None, source):
+        raise click.UsageError(f"--request names the energy source {named!r}: leave out --energy-source.")
+    return {**content, "execution": {**execution, "energy_source": source}}
 
 
 def _opening(flags: Content) -> Content:

@@ -13,6 +13,7 @@ from engine.energy.calibrating import EnergyCalibrating
 from engine.energy.ladder import EnergyLadder
 from engine.evaluation import Evaluation
 from engine.file_quantization import FileQuantization
+from engine.footprint import estimate
 from engine.model_description import describe_model
 from engine.model_headers import ModelHeaders
 from engine.model_list import list_models
@@ -20,7 +21,7 @@ from engine.model_pull import ModelPull
 from engine.model_removal import ModelRemoval
 from engine.operation import Operation
 from engine.planner import Planner
-from engine.planning import capabilities, choose_backend, estimate
+from engine.planning import capabilities, choose_backend
 from engine.prompt import prepare_prompt
 from engine.record_answers import answer_about_records, predict_from
 from engine.records import Records

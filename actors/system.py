@@ -227,8 +227,8 @@ def open_system(
         return CpuBackend(
             registry,
             cache,
-            memory_limit_bytes=None if config.memory_mb is None else config.memory_mb << 20,
-            prefix_cache_bytes=config.prefix_cache_mb << 20,
+            memory_limit_bytes=None if config.memory_mb is None else config.memory_mb * 10**6,
+            prefix_cache_bytes=config.prefix_cache_mb * 10**6,
         )
 
     def replace_backend() -> CpuBackend:

@@ -15,7 +15,7 @@ from engine.machine import memory_bytes
 from protocol.errors import InvalidRequest
 from protocol.plan import EnergySource
 
-DEFAULT_WEIGHTS_CACHE_MB = 20_480
+DEFAULT_WEIGHTS_CACHE_MB = 20_000
 DEFAULT_PREFIX_CACHE_MB = 512
 _PREFIX_CACHE_SHARE = 8
 _MOST_WATTS = 10_000.0
@@ -60,13 +60,13 @@ class EngineConfig:
     max_queued: int = 256
     """Executions waiting to run; the next one is ``overloaded``."""
     weights_cache_mb: int = DEFAULT_WEIGHTS_CACHE_MB
-    """Most MiB of derived weights kept on disk."""
+    """Most MB (10^6 bytes) of derived weights kept on disk."""
     memory_mb: int | None = None
-    """Most MiB for weights, KV caches and buffers together, and for one execution whose request sets no limit; ``None``
-    is no limit."""
+    """Most MB (10^6 bytes) for weights, KV caches and buffers together, and for one execution whose request sets no
+    limit; ``None`` is no limit."""
     prefix_cache_mb: int = DEFAULT_PREFIX_CACHE_MB
-    """Most MiB of KV cache kept for later executions with the same prompt: part of ``memory_mb``, given back where
-    others need it."""
+    """Most MB (10^6 bytes) of KV cache kept for later executions with the same prompt: part of ``memory_mb``, given
+    back where others need it."""
 
 
 def default_config() -> EngineConfig:
@@ -84,7 +84,7 @@ def default_config() -> EngineConfig:
             ENGINE_ENERGY_SOURCE no source, ENGINE_TDP_WATTS not a number of watts; a meter by file and by command, or
             by a command that no shell could read.
     """
-    memory_mb = _positive("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 >> 20, "MiB")
+    memory_mb = _positive("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 // 10**6, "MB")
     return EngineConfig(
         models_dir=_directory("ENGINE_MODELS_DIR", platformdirs.user_data_path("engine") / "models"),
         cache_dir=_directory("ENGINE_CACHE_DIR", platformdirs.user_cache_path("engine")),
@@ -99,9 +99,9 @@ def default_config() -> EngineConfig:
         meter_update_ms=_positive("ENGINE_ENERGY_METER_UPDATE_MS", DEFAULT_METER_UPDATE_MS, "milliseconds"),
         energy_source=_energy_source(),
         tdp_watts=_watts("ENGINE_TDP_WATTS"),
-        weights_cache_mb=_positive("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB, "MiB"),
+        weights_cache_mb=_positive("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB, "MB"),
         memory_mb=memory_mb,
-        prefix_cache_mb=_positive("ENGINE_PREFIX_CACHE_MB", max(1, memory_mb // _PREFIX_CACHE_SHARE), "MiB"),
+        prefix_cache_mb=_positive("ENGINE_PREFIX_CACHE_MB", max(1, memory_mb // _PREFIX_CACHE_SHARE), "MB"),
     )
 
 

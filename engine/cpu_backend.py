@@ -24,10 +24,10 @@ from engine.backend import (
 from engine.batch_key import BatchKey, WeightsKey
 from engine.cpu_model import CpuModel
 from engine.derived_weights import DerivedWeights
+from engine.footprint import estimate
 from engine.model_load import ModelLoad
 from engine.model_memory import LoopUsage, ModelMemory
 from engine.models import ModelRegistry
-from engine.planning import estimate
 from engine.weights_cache import WeightsCache
 from protocol.descriptions import PlanEstimate, PrefixCacheReport
 from protocol.errors import InternalError, InvalidPlan, OutOfMemoryBudget

@@ -22,7 +22,7 @@ from protocol.record import WeightsReport
 
 QUANTIZER_VERSION: Final = 1
 """Raised whenever the same model and recipe give other bytes."""
-_MIB = 1 << 20
+_MB = 10**6
 
 RequireMemory = Callable[[int, str], None]
 """Raises OutOfMemoryBudget where the machine has not so many bytes left; the text begins the sentence."""
@@ -147,10 +147,10 @@ def _in_memory(wanted: WantedWeights, full: CacheFull) -> Iterator[str]:
     quantization = wanted.quantization()
     size = quantization.file_bytes
     limit_mb = wanted.plan.limits.memory_mb
-    if limit_mb is not None and size > limit_mb * _MIB:
+    if limit_mb is not None and size > limit_mb * _MB:
         raise full
     try:
-        wanted.require_memory(size, f"{full.message}; to make them in memory {-(-size // _MIB)} MiB more are needed")
+        wanted.require_memory(size, f"{full.message}; to make them in memory {-(-size // _MB)} MB more are needed")
     except OutOfMemoryBudget as error:
         raise full from error
     descriptor = os.memfd_create(f"{wanted.artifact.name}-{wanted.plan.quantization}", os.MFD_CLOEXEC)

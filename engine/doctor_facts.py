@@ -135,7 +135,7 @@ def probe_facts(socket: Path) -> Facts:
         config_failure=config_failure,
         models=None if config is None else _folder(config.models_dir, "*.gguf"),
         cache=None if config is None else _folder(config.cache_dir / "weights", "*.gguf"),
-        cache_limit_bytes=None if config is None else config.weights_cache_mb << 20,
+        cache_limit_bytes=None if config is None else config.weights_cache_mb * 10**6,
         data=None if config is None else _folder(config.data_dir, "records.sqlite*"),
     )
 

@@ -19,9 +19,9 @@ from engine.cpu_backend import CpuBackend
 from engine.cpu_model import CpuModel
 from engine.energy.ladder import EnergyLadder
 from engine.energy.operation_window import OperationWindow
+from engine.footprint import check_memory, estimate
 from engine.model_operation import ModelOperation, as_run
 from engine.planner import Planner
-from engine.planning import check_memory, estimate
 from engine.pooling import choose_pooling
 from engine.prompt import PreparedPrompt
 from protocol.answers import Embedded

@@ -10,9 +10,9 @@ from engine import _core
 from engine.artifact import ModelArtifact
 from engine.cpu_backend import CpuBackend
 from engine.cpu_model import CpuModel
+from engine.footprint import estimate
 from engine.model_operation import ModelOperation, as_run
 from engine.planner import Planner
-from engine.planning import estimate
 from engine.prompt import PreparedPrompt
 from engine.text_quality import UnboundedPerplexityError, text_quality
 from protocol.answers import Evaluated

@@ -8,7 +8,8 @@ from typing import Any
 
 from engine import _core
 from engine.artifact import ModelArtifact
-from engine.planning import QUANTIZATIONS, default_activation_bytes
+from engine.footprint import default_activation_bytes
+from engine.planning import QUANTIZATIONS
 from engine.split_files import part_paths
 from protocol.answers import ModelDescription
 from protocol.descriptions import MemorySummary, RecipeSummary, TensorSummary

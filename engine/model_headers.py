@@ -14,8 +14,8 @@ from engine.artifact import ModelArtifact
 from engine.config import EngineConfig
 from engine.content_hash import ContentHashes
 from engine.file_memory import FileMemory, file_identity
+from engine.footprint import default_activation_bytes
 from engine.models_directory import ModelFile
-from engine.planning import default_activation_bytes
 from protocol.descriptions import ModelHeader
 from protocol.errors import RequestRefused, UnsupportedModel
 from protocol.plan import Backend

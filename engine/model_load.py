@@ -11,10 +11,10 @@ from engine.artifact import ModelArtifact
 from engine.batch_key import WeightsKey
 from engine.cpu_model import CpuModel
 from engine.derived_weights import DerivedWeights, WantedWeights
+from engine.footprint import describe_memory, estimate
 from engine.model_memory import ModelMemory
 from engine.models import ModelRegistry
 from engine.operation import turn
-from engine.planning import describe_memory, estimate
 from engine.quantization_watch import QuantizationWatch
 from protocol.errors import EngineError, ExecutionCancelled, InvalidModel, OutOfMemoryBudget, UnsupportedModel
 from protocol.plan import ExecutionPlan

@@ -16,11 +16,11 @@ from typing import Protocol
 
 from engine.batch_key import WeightsKey
 from engine.cpu_model import CpuModel
-from engine.planning import describe_memory
+from engine.footprint import describe_memory
 from protocol.descriptions import PlanEstimate, ResidentModel
 from protocol.errors import OutOfMemoryBudget
 
-_MIB = 1 << 20
+_MB = 10**6
 
 
 @dataclass(slots=True)
@@ -234,10 +234,10 @@ class ModelMemory:
 
     def _refusal(self, sentence: str, needed_bytes: int, available_bytes: int) -> OutOfMemoryBudget:
         return OutOfMemoryBudget(
-            f"{sentence}; with what running executions have still to fill that is {-(-needed_bytes // _MIB)} MiB, and "
-            f"{max(0, available_bytes) // _MIB} MiB are available",
-            needed_mb=-(-needed_bytes // _MIB),
-            available_mb=max(0, available_bytes) // _MIB,
+            f"{sentence}; with what running executions have still to fill that is {-(-needed_bytes // _MB)} MB, and "
+            f"{max(0, available_bytes) // _MB} MB are available",
+            needed_mb=-(-needed_bytes // _MB),
+            available_mb=max(0, available_bytes) // _MB,
         )
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, cast, get_args
 
-from engine import _core
 from engine.artifact import ModelFacts
-from engine.choices import check_choices, kv_positions
+from engine.choices import check_choices
 from engine.config import EngineConfig
 from engine.energy_rules import check_energy, plan_energy_source
+from engine.footprint import check_memory, estimate
 from engine.grammar_rules import check_grammar, plan_grammar
 from engine.machine import Machine
 from engine.prompt import PreparedPrompt
 from engine.sampling_rules import check_sampling, logprob_count, plan_sampling
-from protocol.descriptions import PlanEstimate
 from protocol.errors import (
     InvalidPlan,
     InvalidRequest,
-    OutOfMemoryBudget,
     PromptTooLong,
     UnsupportedBackend,
     UnsupportedQuantization,
@@ -51,7 +49,6 @@ _PREFILL_DIVISOR: Final[Mapping[SchedulerPolicy, int]] = {
 }
 """What part of ``prefill_chunk`` goes beside decoding, where the request leaves it open."""
 _CONTEXT_STEP = 64
-_MIB = 1 << 20
 
 
 def resolve_plan(
@@ -133,31 +130,6 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
     check_grammar(execution)
     _check_throttle(execution.limits)
     check_energy(execution, config.energy_source, energy)
-
-
-def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> PlanEstimate:
-    """What a plan asks of the machine, known before anything is allocated."""
-    return PlanEstimate(
-        weights_bytes=model.weights_bytes[plan.backend],
-        kv_cache_bytes=model.kv_bytes_per_token[plan.kv_cache] * kv_positions(plan, prompt_tokens),
-        activation_bytes=_activation_bytes(
-            plan.batch.prefill_chunk, plan.batch.max_sequences, model.activation_row_bytes, model.logits_row_bytes
-        ),
-        prompt_tokens=prompt_tokens,
-        prefill_macs=model.macs_per_prompt_token * prompt_tokens,
-        decode_macs_per_token=model.macs_per_prompt_token + model.macs_of_head,
-        decode_bytes_per_token=model.decode_weights_bytes[plan.backend]
-        + model.kv_bytes_per_token[plan.kv_cache] * plan.batch.context_length // 2,
-    )
-
-
-def describe_memory(needed: PlanEstimate) -> str:
-    """The estimate as part of a sentence, in MiB, rounded up."""
-    total, weights, cache, activations = (
-        -(-size // _MIB)
-        for size in (needed.total_bytes, needed.weights_bytes, needed.kv_cache_bytes, needed.activation_bytes)
-    )
-    return f"{total} MiB (weights {weights}, KV cache {cache}, activations {activations})"
 
 
 def capabilities(machine: Machine, energy: Mapping[str, str], config: EngineConfig) -> tuple[str, ...]:
@@ -285,28 +257,3 @@ def _context_length(execution: ExecutionRequest, model: ModelFacts, prompt_token
             trained=model.context_length,
         )
     return context_length
-
-
-def default_activation_bytes(activation_row_bytes: int, logits_row_bytes: int) -> int:
-    """Buffers of a step of a plan that leaves its batch open."""
-    execution = ExecutionRequest()
-    return _activation_bytes(execution.prefill_chunk, execution.max_sequences, activation_row_bytes, logits_row_bytes)
-
-
-def _activation_bytes(prefill_chunk: int, max_sequences: int, activation_row_bytes: int, logits_row_bytes: int) -> int:
-    return (prefill_chunk + _core.MAX_DECODE_ROWS) * activation_row_bytes + max_sequences * logits_row_bytes
-
-
-def check_memory(needed: PlanEstimate, memory_mb: int | None) -> None:
-    """Raises OutOfMemoryBudget: more than the limit, where there is one."""
-    total = needed.total_bytes
-    if memory_mb is not None and total > memory_mb * _MIB:
-        raise OutOfMemoryBudget(
-            f"the run needs {describe_memory(needed)} and the limit is {memory_mb}; raise limits.memory_mb or lower "
-            "context_length, max_tokens or prefill_chunk",
-            needed_mb=-(-total // _MIB),
-            memory_mb=memory_mb,
-            weights_bytes=needed.weights_bytes,
-            kv_cache_bytes=needed.kv_cache_bytes,
-            activation_bytes=needed.activation_bytes,
-        )

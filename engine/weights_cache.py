@@ -91,7 +91,7 @@ class WeightsCache:
 
     @classmethod
     def of(cls, config: EngineConfig) -> Self:
-        return cls(config.cache_dir / "weights", config.weights_cache_mb << 20)
+        return cls(config.cache_dir / "weights", config.weights_cache_mb * 10**6)
 
     def find(self, key: WeightsKey) -> tuple[CachedWeights | None, str]:
         """The entry, checked and marked as used; or None and, if there was a damaged one, what was wrong with it.

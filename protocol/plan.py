@@ -54,6 +54,7 @@ class Limits(Value):
     deadline_ms: PositiveInt | None = None
     """From the Run frame received; the execution ends then, wherever it is."""
     memory_mb: PositiveInt | None = None
+    """For weights, KV cache and buffers together, in MB of 10^6 bytes; a request that needs more is refused."""
 
     @property
     def of_energy(self) -> tuple[str, ...]:

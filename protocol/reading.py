@@ -19,3 +19,4 @@ class ReadingRequest(Value):
     kv_cache: str = "f16"
     threads: PositiveInt | None = None
     memory_mb: PositiveInt | None = None
+    """For weights, KV cache and buffers together, in MB of 10^6 bytes."""

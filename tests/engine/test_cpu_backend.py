@@ -11,7 +11,7 @@ import pytest
 
 from engine.backend import Backend, LoadedModel, SequenceEvents
 from engine.cpu_backend import CpuBackend
-from engine.planning import estimate
+from engine.footprint import estimate
 from protocol.errors import (
     ExecutionCancelled,
     InternalError,
@@ -24,7 +24,7 @@ from protocol.record import WeightsReport
 from tests.engine.backend_bench import PATIENCE_S, Bench
 from tests.gguf_factory import write_tiny_model
 
-MIB = 1 << 20
+MB = 10**6
 LONG_PROMPT = "The quick brown fox jumps over the lazy dog. " * 6
 
 
@@ -145,7 +145,7 @@ def test_weights_beyond_the_memory_available_are_refused_before_they_are_loaded(
         pytest.raises(OutOfMemoryBudget, match="are available") as raised,
     ):
         backend.load(hopeless).run()
-    assert raised.value.params["needed_mb"] == -(-needed // MIB)
+    assert raised.value.params["needed_mb"] == -(-needed // MB)
     with closing(CpuBackend(bench.registry, bench.cache, lambda: needed)) as backend:
         assert backend.load(plan).run().weights_bytes > 0
 
@@ -198,7 +198,7 @@ def test_weights_of_which_nobody_holds_anything_are_really_gone(bench: Bench, tm
     large = [write_tiny_model(tmp_path / f"{seed}.gguf", n_embd=512, n_ff=2048, seed=seed) for seed in (1, 2)]
     plan, _ = bench.prepare(large[0])
     needed = estimate(plan, bench.registry.resolve(str(large[0])).facts(), 0)
-    limit = needed.total_bytes + MIB
+    limit = needed.total_bytes + MB
     bench.backend = CpuBackend(bench.registry, bench.cache, lambda: None, memory_limit_bytes=limit)
 
     def mappings() -> int:
@@ -213,7 +213,7 @@ def test_weights_of_which_nobody_holds_anything_are_really_gone(bench: Bench, tm
 
 def test_weights_of_a_model_that_is_to_go_are_really_gone(bench: Bench, tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "large.gguf", n_embd=512, n_ff=2048)
-    bench.backend = CpuBackend(bench.registry, bench.cache, prefix_cache_bytes=MIB)
+    bench.backend = CpuBackend(bench.registry, bench.cache, prefix_cache_bytes=MB)
 
     def mappings() -> int:
         return Path("/proc/self/maps").read_text(encoding="utf-8").count(str(path))
@@ -231,7 +231,7 @@ def test_weights_of_a_model_that_is_to_go_are_really_gone(bench: Bench, tmp_path
 
 
 def test_a_prefix_is_found_and_gives_the_same_bits(bench: Bench, tiny: Path) -> None:
-    bench.backend = CpuBackend(bench.registry, bench.cache, prefix_cache_bytes=MIB)
+    bench.backend = CpuBackend(bench.registry, bench.cache, prefix_cache_bytes=MB)
     plan, token_ids = bench.prepare(tiny, prompt=LONG_PROMPT, prefix_cache="on")
     events = []
     for sequence_id in (1, 2):
@@ -241,7 +241,7 @@ def test_a_prefix_is_found_and_gives_the_same_bits(bench: Bench, tiny: Path) -> 
     assert (cold.cached_prompt_tokens, hit.cached_prompt_tokens) == (0, (len(token_ids) - 1) // 64 * 64)
     assert (hit.token_ids, hit.logits_digest) == (cold.token_ids, cold.logits_digest)
     kept = bench.backend.statistics().prefix_cache
-    assert (kept.blocks, kept.limit_bytes) == ((len(token_ids) + 7) // 64, MIB)
+    assert (kept.blocks, kept.limit_bytes) == ((len(token_ids) + 7) // 64, MB)
     bench.backend.clear_prefix_cache()
     assert bench.backend.statistics().prefix_cache.size_bytes == 0
 

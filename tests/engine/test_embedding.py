@@ -14,8 +14,8 @@ import pytest
 from engine import embedding as module
 from engine.config import EngineConfig
 from engine.embedding import Embedding
+from engine.footprint import default_activation_bytes
 from engine.models import ModelRegistry
-from engine.planning import default_activation_bytes
 from protocol.answers import Embedded
 from protocol.embedding import EmbeddingRequest
 from protocol.errors import (

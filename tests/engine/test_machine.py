@@ -180,7 +180,7 @@ def test_a_meter_that_makes_no_sense_is_refused(
 
 def test_memory_defaults_to_most_of_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENGINE_MEMORY_MB", raising=False)
-    assert default_config().memory_mb == memory_bytes() * 9 // 10 >> 20
+    assert default_config().memory_mb == memory_bytes() * 9 // 10 // 10**6
     assert default_config() == default_config()
 
 

@@ -11,10 +11,10 @@ import pytest
 from engine import _core
 from engine.catalogue import CATALOGUE
 from engine.config import EngineConfig
+from engine.footprint import default_activation_bytes
 from engine.model_headers import ModelHeaders
 from engine.model_list import list_models
 from engine.models import ModelRegistry
-from engine.planning import default_activation_bytes
 from engine.split_files import part_paths
 from protocol.descriptions import ModelHeader, ModelSummary
 from tests.csrc import gguf_bytes as g

@@ -16,7 +16,7 @@ from protocol.descriptions import PlanEstimate
 from protocol.errors import OutOfMemoryBudget
 from protocol.plan import Quantization
 
-MIB = 1 << 20
+MB = 10**6
 
 
 def weights_key(name: str, quantization: Quantization = "native") -> WeightsKey:
@@ -28,7 +28,7 @@ class Weights:
     """As much of a model as its memory knows."""
 
     name: str
-    weights_bytes: int = 10 * MIB
+    weights_bytes: int = 10 * MB
     quantization: Quantization = "native"
     cached: None = None
 
@@ -67,7 +67,7 @@ class Machine:
 
 @dataclass
 class Stage:
-    limit: int | None = 100 * MIB
+    limit: int | None = 100 * MB
     machine: Machine = field(default_factory=Machine)
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class Stage:
         self.memory = ModelMemory(self.limit, lambda: machine.available, machine)
 
     def add(
-        self, name: str, size: int = 10 * MIB, *, idle: bool = True, quantization: Quantization = "native"
+        self, name: str, size: int = 10 * MB, *, idle: bool = True, quantization: Quantization = "native"
     ) -> CpuModel:
         model = cast("CpuModel", Weights(name, size, quantization))
         self.memory.add(model)
@@ -89,7 +89,7 @@ class Stage:
 
 def run_of(kv_cache: int, activations: int = 0) -> PlanEstimate:
     return PlanEstimate(
-        weights_bytes=10 * MIB,
+        weights_bytes=10 * MB,
         kv_cache_bytes=kv_cache,
         activation_bytes=activations,
         prompt_tokens=1,
@@ -106,10 +106,10 @@ def test_the_one_used_longest_ago_goes_first_and_no_more_than_needed() -> None:
     again = stage.memory.hold(weights_key("a"))
     assert again is not None
     stage.memory.release(again)
-    stage.memory.make_room(75 * MIB, "a run")
+    stage.memory.make_room(75 * MB, "a run")
     assert stage.names() == ["a", "c"]
     assert stage.machine.trims == 1
-    stage.memory.make_room(80 * MIB, "a run")
+    stage.memory.make_room(80 * MB, "a run")
     assert stage.names() == ["a", "c"]
 
 
@@ -117,13 +117,13 @@ def test_what_is_held_or_runs_stays() -> None:
     stage = Stage()
     stage.add("held", idle=False)
     running = stage.add("running", idle=False)
-    stage.memory.claim(1, running, run_of(5 * MIB))
+    stage.memory.claim(1, running, run_of(5 * MB))
     stage.memory.release(running)
-    with pytest.raises(OutOfMemoryBudget, match=r"a run needs much; .*75 MiB are available") as raised:
-        stage.memory.make_room(76 * MIB, "a run needs much")
+    with pytest.raises(OutOfMemoryBudget, match=r"a run needs much; .*75 MB are available") as raised:
+        stage.memory.make_room(76 * MB, "a run needs much")
     assert raised.value.params == {"needed_mb": 76, "available_mb": 75}
     stage.memory.end(1)
-    stage.memory.make_room(81 * MIB, "a run needs much")
+    stage.memory.make_room(81 * MB, "a run needs much")
     assert stage.names() == ["held"]
 
 
@@ -155,25 +155,25 @@ def test_a_model_in_use_keeps_all_its_weights() -> None:
 def test_a_claim_takes_its_cache_and_one_models_sequences_share_its_buffers() -> None:
     stage = Stage()
     model = stage.add("m", idle=False)
-    stage.memory.claim(1, model, run_of(20 * MIB, 30 * MIB))
-    stage.memory.claim(2, model, run_of(5 * MIB, 30 * MIB))
+    stage.memory.claim(1, model, run_of(20 * MB, 30 * MB))
+    stage.memory.claim(2, model, run_of(5 * MB, 30 * MB))
     with pytest.raises(OutOfMemoryBudget):
-        stage.memory.claim(3, model, run_of(36 * MIB))
-    stage.memory.claim(3, model, run_of(35 * MIB))
+        stage.memory.claim(3, model, run_of(36 * MB))
+    stage.memory.claim(3, model, run_of(35 * MB))
     stage.memory.end(3)
     stage.memory.end(3)
     stage.memory.end(99)
-    stage.memory.claim(4, model, run_of(35 * MIB))
+    stage.memory.claim(4, model, run_of(35 * MB))
 
 
 def test_what_the_machine_has_bounds_it_too_less_what_is_promised_and_not_filled() -> None:
-    stage = Stage(limit=None, machine=Machine(available=50 * MIB))
+    stage = Stage(limit=None, machine=Machine(available=50 * MB))
     model = stage.add("m", idle=False)
-    stage.memory.claim(1, model, run_of(40 * MIB))
+    stage.memory.claim(1, model, run_of(40 * MB))
     with pytest.raises(OutOfMemoryBudget):
-        stage.memory.claim(2, model, run_of(11 * MIB))
-    stage.machine.filled = 40 * MIB
-    stage.memory.claim(2, model, run_of(50 * MIB))
+        stage.memory.claim(2, model, run_of(11 * MB))
+    stage.machine.filled = 40 * MB
+    stage.memory.claim(2, model, run_of(50 * MB))
 
 
 def test_where_nothing_is_known_nothing_is_refused() -> None:
@@ -181,11 +181,11 @@ def test_where_nothing_is_known_nothing_is_refused() -> None:
     stage.memory.make_room(1 << 50, "a run")
 
 
-@pytest.mark.parametrize("stage", [Stage(limit=None, machine=Machine(available=5 * MIB)), Stage(limit=15 * MIB)])
+@pytest.mark.parametrize("stage", [Stage(limit=None, machine=Machine(available=5 * MB)), Stage(limit=15 * MB)])
 def test_nothing_is_evicted_in_vain(stage: Stage) -> None:
     stage.add("idle")
-    with pytest.raises(OutOfMemoryBudget, match="15 MiB are available"):
-        stage.memory.make_room(16 * MIB, "a run")
+    with pytest.raises(OutOfMemoryBudget, match="15 MB are available"):
+        stage.memory.make_room(16 * MB, "a run")
     assert stage.names() == ["idle"]
 
 
@@ -199,42 +199,42 @@ def test_nothing_is_known_of_a_model_that_went() -> None:
 
 
 def test_idle_prefixes_go_before_idle_weights() -> None:
-    stage = Stage(machine=Machine(idle_prefixes=30 * MIB))
+    stage = Stage(machine=Machine(idle_prefixes=30 * MB))
     stage.add("idle")
-    stage.memory.make_room(70 * MIB, "a run")
-    assert (stage.names(), stage.machine.dropped) == (["idle"], [10 * MIB])
-    stage.memory.make_room(95 * MIB, "a run")
+    stage.memory.make_room(70 * MB, "a run")
+    assert (stage.names(), stage.machine.dropped) == (["idle"], [10 * MB])
+    stage.memory.make_room(95 * MB, "a run")
     assert (stage.names(), stage.machine.idle_prefixes) == ([], 0)
 
 
 def test_a_claim_drops_what_idle_prefixes_take_of_its_room_and_waits_for_nothing() -> None:
-    stage = Stage(machine=Machine(idle_prefixes=30 * MIB))
+    stage = Stage(machine=Machine(idle_prefixes=30 * MB))
     model = stage.add("m", idle=False)
-    stage.memory.claim(1, model, run_of(60 * MIB))
+    stage.memory.claim(1, model, run_of(60 * MB))
     assert stage.machine.dropped == []
-    stage.memory.claim(2, model, run_of(20 * MIB))
-    assert (stage.machine.dropped, stage.machine.trims) == ([20 * MIB], 0)
-    with pytest.raises(OutOfMemoryBudget, match="10 MiB are available"):
-        stage.memory.claim(3, model, run_of(11 * MIB))
-    assert stage.machine.idle_prefixes == 10 * MIB
+    stage.memory.claim(2, model, run_of(20 * MB))
+    assert (stage.machine.dropped, stage.machine.trims) == ([20 * MB], 0)
+    with pytest.raises(OutOfMemoryBudget, match="10 MB are available"):
+        stage.memory.claim(3, model, run_of(11 * MB))
+    assert stage.machine.idle_prefixes == 10 * MB
 
 
 def test_prefixes_go_for_what_the_machine_lacks_too() -> None:
-    stage = Stage(limit=None, machine=Machine(available=5 * MIB, idle_prefixes=30 * MIB))
+    stage = Stage(limit=None, machine=Machine(available=5 * MB, idle_prefixes=30 * MB))
     model = stage.add("m", idle=False)
-    stage.memory.claim(1, model, run_of(20 * MIB))
-    assert stage.machine.dropped == [15 * MIB]
-    with pytest.raises(OutOfMemoryBudget, match="35 MiB are available"):
-        stage.memory.make_room(16 * MIB, "a run")
-    assert stage.machine.dropped == [15 * MIB]
+    stage.memory.claim(1, model, run_of(20 * MB))
+    assert stage.machine.dropped == [15 * MB]
+    with pytest.raises(OutOfMemoryBudget, match="35 MB are available"):
+        stage.memory.make_room(16 * MB, "a run")
+    assert stage.machine.dropped == [15 * MB]
 
 
 def test_what_runs_and_idle_prefixes_together_are_within_the_limit() -> None:
     """Sequences leave prefixes where they had claimed room."""
     stage = Stage()
     model = stage.add("m", idle=False)
-    stage.memory.claim(1, model, run_of(90 * MIB))
-    stage.machine.idle_prefixes = 50 * MIB
+    stage.memory.claim(1, model, run_of(90 * MB))
+    stage.machine.idle_prefixes = 50 * MB
     stage.memory.end(1)
-    stage.memory.claim(2, model, run_of(41 * MIB))
-    assert stage.machine.dropped == [1 * MIB]
+    stage.memory.claim(2, model, run_of(41 * MB))
+    assert stage.machine.dropped == [1 * MB]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from engine import _core
 from engine.artifact import ModelFacts
 from engine.config import EngineConfig
+from engine.footprint import estimate
 from engine.machine import Machine
-from engine.planning import capabilities, check_request, estimate, resolve_plan
+from engine.planning import capabilities, check_request, resolve_plan
 from engine.prompt import PreparedPrompt
 from protocol.errors import (
     EnergyUnavailable,
@@ -27,7 +28,7 @@ from protocol.errors import (
 )
 from protocol.plan import ExecutionPlan, ModelRef, RunRequest, SchedulerPolicy
 
-MIB = 1 << 20
+MB = 10**6
 MACHINE = Machine(
     "Test CPU", 4, 8 << 30, {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "", "reference": ""}
 )
@@ -44,8 +45,8 @@ CONFIG = EngineConfig(Path("/models"), Path("/cache"), Path("/data"), memory_mb=
 MODEL = ModelFacts(
     ref=ModelRef(name="tiny", path="/models/tiny.gguf", content_hash="sha256:0", architecture="llama", stored_types=()),
     context_length=2048,
-    weights_bytes={"cpu_avx2": 100 * MIB, "reference": 90 * MIB},
-    decode_weights_bytes={"cpu_avx2": 30 * MIB, "reference": 20 * MIB},
+    weights_bytes={"cpu_avx2": 100 * MB, "reference": 90 * MB},
+    decode_weights_bytes={"cpu_avx2": 30 * MB, "reference": 20 * MB},
     kv_bytes_per_token={"f16": 1024, "q8_0": 544},
     head_dim=64,
     activation_row_bytes=512,
@@ -289,13 +290,13 @@ def test_the_estimate_is_weights_reserved_context_and_the_buffers_of_a_step() ->
     plan = make_plan(make_request(prefill_chunk=100, max_sequences=3))
     needed = estimate(plan, MODEL, 10)
     assert needed.model_dump() == {
-        "weights_bytes": 100 * MIB,
+        "weights_bytes": 100 * MB,
         "kv_cache_bytes": 576 * 1024,
         "activation_bytes": (100 + _core.MAX_DECODE_ROWS) * 512 + 3 * 2048,
         "prompt_tokens": 10,
         "prefill_macs": 30_000,
         "decode_macs_per_token": 3700,
-        "decode_bytes_per_token": 30 * MIB + 288 * 1024,
+        "decode_bytes_per_token": 30 * MB + 288 * 1024,
     }
     assert needed.total_bytes == needed.weights_bytes + needed.kv_cache_bytes + needed.activation_bytes
 

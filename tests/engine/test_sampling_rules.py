@@ -9,7 +9,7 @@ import pytest
 
 from engine import _core
 from engine.choices import kv_positions
-from engine.planning import estimate
+from engine.footprint import estimate
 from engine.sampling_rules import breaker_token_ids
 from engine.tokenizer import Tokenizer
 from protocol.codec import client_message

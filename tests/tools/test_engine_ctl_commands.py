@@ -121,10 +121,12 @@ def status_report(request_id: int) -> StatusReport:
         uptime_s=3.5,
         executions=(running,),
         models_loaded=(
-            ResidentModel(model="tiny", quantization="q8_0", backend="reference", weights_bytes=3 << 20, in_use=False),
+            ResidentModel(
+                model="tiny", quantization="q8_0", backend="reference", weights_bytes=3_000_000, in_use=False
+            ),
         ),
-        memory_bytes={"weights": 2**20, "kv_cache": 0},
-        prefix_cache=PrefixCacheReport(blocks=3, size_bytes=0, limit_bytes=2**21),
+        memory_bytes={"weights": 10**6, "kv_cache": 0},
+        prefix_cache=PrefixCacheReport(blocks=3, size_bytes=0, limit_bytes=2_000_000),
         energy={"source": "none", "reason": "no powercap zones"},
         finished_total=5,
     )
@@ -138,9 +140,9 @@ def test_status_shows_one_fact_a_line(start_engine: StartEngine, socket_path: Pa
         "executions: 1 now, 5 finished",
         "  execution-1  running  tiny  2 + 3 tokens",
         "models loaded: 1",
-        "  tiny  q8_0 on reference  3.0 MiB  idle",
-        "memory: weights 1.0 MiB, kv_cache 0.0 MiB",
-        "prefix cache: 3 blocks, at most 2.0 MiB",
+        "  tiny  q8_0 on reference  3.0 MB  idle",
+        "memory: weights 1.0 MB, kv_cache 0.0 MB",
+        "prefix cache: 3 blocks, at most 2.0 MB",
         "energy source: none (no powercap zones)",
     ]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine_ctl.model_table import megabytes
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def command(socket: Path | None, as_json: bool) -> None:
 
 def lines(report: StatusReport) -> list[str]:
     """The report for a person: one fact a line."""
-    memory = ", ".join(f"{owner} {size / 2**20:,.1f} MiB" for owner, size in report.memory_bytes.items())
+    memory = ", ".join(f"{owner} {megabytes(size)}" for owner, size in report.memory_bytes.items())
     about = "; ".join(report.energy[name] for name in ("declared", "reason") if name in report.energy)
     return [
         f"engine {report.engine_version}, pid {report.pid}, up {report.uptime_s:,.0f} s",
@@ -42,13 +43,12 @@ def lines(report: StatusReport) -> list[str]:
         ),
         f"models loaded: {len(report.models_loaded) or 'none'}",
         *(
-            f"  {each.model}  {each.quantization} on {each.backend}  {each.weights_bytes / 2**20:,.1f} MiB  "
+            f"  {each.model}  {each.quantization} on {each.backend}  {megabytes(each.weights_bytes)}  "
             f"{'in use' if each.in_use else 'idle'}"
             for each in report.models_loaded
         ),
         f"memory: {memory or 'none'}",
-        f"prefix cache: {report.prefix_cache.blocks} blocks, at most "
-        f"{report.prefix_cache.limit_bytes / 2**20:,.1f} MiB",
+        f"prefix cache: {report.prefix_cache.blocks} blocks, at most {megabytes(report.prefix_cache.limit_bytes)}",
         f"energy source: {report.energy.get('source', 'none')}{f' ({about})' if about else ''}",
         *(f"failed: {name}: {reason}; start the engine again" for name, reason in report.failed.items()),
         *(

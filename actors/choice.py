@@ -32,14 +32,18 @@ class Choice:
         if events.stop_reason is not None:
             self.logits_digest = events.logits_digest
 
-    def record(self, plan: ExecutionPlan) -> ChoiceRecord:
-        """Raises ValueError before it has ended."""
+    def record(self, plan: ExecutionPlan, received_ns: int) -> ChoiceRecord:
+        """``received_ns``: when the request came. Raises ValueError before it has ended."""
         if self.stop_reason is None:
             raise ValueError(f"choice {self.index} has not ended")
         return ChoiceRecord(
             result="".join(self.texts),
             token_ids=tuple(self.token_ids),
             logprobs=None if plan.logprobs is None else tuple(self.logprobs),
+            token_times_ms=self._times_ms(received_ns) if plan.token_times else None,
             logits_digest=self.logits_digest,
             stop_reason=self.stop_reason,
         )
+
+    def _times_ms(self, received_ns: int) -> tuple[float, ...]:
+        return tuple(round((time_ns - received_ns) / 1e6, 3) for time_ns in self.token_times_ns)

@@ -47,7 +47,7 @@ from actors.observers import Observers
 from actors.ports import Outside, Prepared
 from actors.questions import Question, Questions
 from actors.status import report_status
-from engine.machine import memory_peak_mb
+from engine.machine import peak_resident_bytes
 from engine.metric_totals import MetricTotals
 from protocol.answers import Done, Failed, MetricsReport, StatusReport
 from protocol.codec import failed
@@ -112,7 +112,7 @@ class ControlPlane(Actor):
         self._drain = trio.CancelScope()
         around = Around(
             *(energy_sampler, recorder, self._mail, self._observers, outside),
-            *(self._questions, self._live_power, self._totals),
+            *(self._questions, self._jobs, self._live_power, self._totals),
         )
         self._progress = ExecutionProgress(self._executions, around, self._withdraw_soon, self._on_concluded)
         self._began_ns = time.monotonic_ns()
@@ -314,5 +314,5 @@ class ControlPlane(Actor):
 
     def _metrics(self, request_id: int, power: PowerReport | None) -> MetricsReport:
         uptime_s = (time.monotonic_ns() - self._began_ns) / 1e9
-        present = Present(uptime_s, self._executions, self._backend_statistics(), memory_peak_mb(), power)
+        present = Present(uptime_s, self._executions, self._backend_statistics(), peak_resident_bytes(), power)
         return report_metrics(request_id, present, self._totals)

@@ -34,10 +34,11 @@ from actors.messages import (
 )
 from actors.ports import Energy
 from engine.backend import ComputeTimes
-from engine.energy.limit_watch import Judgement, LimitWatch
+from engine.energy.limit_watch import Judgement, LimitWatch, unjudged
 from engine.energy.live import LiveSample
 from engine.energy.source import EnergyReading
 from protocol.plan import EnergySource
+from protocol.record import UnjudgedLimit
 
 
 @dataclass(slots=True)
@@ -156,15 +157,25 @@ class EnergySampler(RestartableActor):
             if not self._windows:
                 self._sampled_s = trio.current_time()
             self._windows[request.execution_id] = _Window(request.source, LimitWatch(request.limits, reading))
-        else:
-            self._windows.pop(request.execution_id, None)  # there is none where its start was asked of a failed run
         self._changed.set()
         await self._control_plane.put(
-            EnergyRead(execution_id=request.execution_id, moment=request.moment, reading=reading)
+            EnergyRead(
+                execution_id=request.execution_id,
+                moment=request.moment,
+                reading=reading,
+                unjudged=self._close(request) if request.moment == "end" else (),
+            )
         )
         self._asked.remove(request)
         if request.moment == "end":
             self._holes.pop(request.execution_id, None)
+
+    def _close(self, request: ReadEnergy) -> tuple[UnjudgedLimit, ...]:
+        """End an execution's window; which limits were never judged in it."""
+        window = self._windows.pop(request.execution_id, None)
+        if window is None:  # its start was asked of a run that failed
+            return unjudged(request.limits, "the energy sampler failed meanwhile")
+        return window.watch.unjudged
 
     async def _on_read_live(self, request: ReadLiveEnergy) -> None:
         """In a task of its own: where no sample is there to compare with it takes one, and waits."""

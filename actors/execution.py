@@ -10,18 +10,21 @@ from actors.choice import Choice
 from actors.messages import BeginRecord, ReadEnergy, Started
 from actors.policies.candidate import Candidate, Cost, candidate_of
 from engine.backend import BackendStopReason, ComputeTime, SequenceEvents
+from engine.energy.limit_watch import unjudged
 from engine.energy.source import EnergyReading
-from engine.metrics import Timeline, compute_metrics
+from engine.metrics import compute_metrics
+from engine.phases import Timeline
+from engine.usage_window import NO_STEP, OTHER_WORK, UsageWindow, cpu_report, memory_report
 from engine.version import ENGINE_VERSION
 from protocol.answers import Accepted, Failed, Finished, Progress, Tokens
 from protocol.codec import failed
 from protocol.descriptions import ExecutionStatus, PlanEstimate
 from protocol.errors import EngineError, InternalError
 from protocol.events import AcceptedEvent, AdmittedEvent, EndedEvent, StartedEvent
-from protocol.metrics import EnergyReport
+from protocol.metrics import EnergyReport, MemoryReport
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
-from protocol.record import ExecutionRecord, Hardware, StopReason, WeightsReport
+from protocol.record import ExecutionRecord, Hardware, StopReason, UnjudgedLimit, WeightsReport
 
 NO_KERNEL = "none"
 """``kernel_path`` of an execution that ended before it reached the backend."""
@@ -50,6 +53,12 @@ class Execution:
     choices: tuple[Choice, ...] = field(init=False)
     energy_start: EnergyReading | None = None
     energy_end: EnergyReading | None = None
+    usage: UsageWindow = field(default_factory=UsageWindow)
+    weights_bytes: int | None = None
+    buffers_bytes: int | None = None
+    kv_cache_bytes: int | None = None
+    """The most that its sequences held together, once one has ended."""
+    unjudged_limits: tuple[UnjudgedLimit, ...] = field(init=False)
     compute_time: ComputeTime | None = None
     disturbed: bool = False
     """Something of this engine that is no execution kept the machine busy while it ran."""
@@ -64,6 +73,7 @@ class Execution:
 
     def __post_init__(self) -> None:
         self.choices = tuple(map(Choice, range(self.plan.n)))
+        self.unjudged_limits = unjudged(self.plan.limits, "the execution ended before it computed anything")
 
     def candidate(self) -> Candidate:
         cost = Cost(
@@ -112,7 +122,10 @@ class Execution:
     def start(self, event: Started) -> None:
         self.kernel_path = event.kernel_path
         self.weights = event.weights
-        self.load_start_ns = event.load_start_ns
+        self.weights_bytes = event.weights_bytes
+        self.buffers_bytes = event.buffers_bytes
+        # It may have joined a load that began before its admission.
+        self.load_start_ns = max(event.load_start_ns, self.admitted_ns or 0)
         self.load_end_ns = event.load_end_ns
         self.state = "running"
 
@@ -126,6 +139,8 @@ class Execution:
         if events.stop_reason is not None:
             self.error = self.error or events.error
             self._add_compute_time(events.compute_time)
+            if events.kv_cache_bytes is not None:
+                self.kv_cache_bytes = max(self.kv_cache_bytes or 0, events.kv_cache_bytes)
             self.end(events.stop_reason, events.choice)
         if events.choice is None or not (events.token_ids or events.text):
             return None
@@ -208,11 +223,11 @@ class Execution:
             return self.failure or failed(self.request_id, InternalError(self.error, execution_id=self.execution_id))
         return Finished(request_id=self.request_id, record=record, unrecorded=unrecorded)
 
-    def record(self, hardware: Hardware, energy: EnergyReport, memory_peak_mb: float | None) -> ExecutionRecord:
-        """Raises ValueError before the execution has ended."""
+    def record(self, hardware: Hardware, cpus: int | None, energy: EnergyReport, made_ns: int) -> ExecutionRecord:
+        """``cpus``: online CPUs; ``made_ns``: now. Raises ValueError before the execution has ended."""
         if self.stop_reason is None:
             raise ValueError(f"{self.execution_id} has not ended")
-        first, *others = (choice.record(self.plan) for choice in self.choices)
+        first, *others = (choice.record(self.plan, self.received_ns) for choice in self.choices)
         return ExecutionRecord(
             **{**dict(first), "stop_reason": self.stop_reason},
             other_choices=tuple(others),
@@ -220,23 +235,32 @@ class Execution:
             engine_version=ENGINE_VERSION,
             hardware=hardware,
             weights=self.weights,
+            model=self.plan.model_ref.name,
+            backend=self.plan.backend,
+            quantization=self.plan.quantization,
             plan=self.plan,
             plan_fingerprint=self.plan.fingerprint,
             prompt_token_ids=self.prompt_token_ids,
             error=self.error,
+            unjudged_limits=self.unjudged_limits,
             metrics=compute_metrics(
-                self._timeline(),
+                self._timeline(made_ns),
                 energy,
-                memory_peak_mb,
+                self._memory(),
+                cpu_report(self.usage, self.energy_share, OTHER_WORK if self.disturbed else NO_STEP, cpus),
                 None if self.compute_time is None else self.compute_time.operation_ns,
             ),
         )
 
-    def _timeline(self) -> Timeline:
+    def _memory(self) -> MemoryReport:
+        return memory_report(self.usage, self.energy_share, self.weights_bytes, self.kv_cache_bytes, self.buffers_bytes)
+
+    def _timeline(self, made_ns: int) -> Timeline:
         first, *others = self.token_times_ns
         return Timeline(
             received_ns=self.received_ns,
             prompt_tokens=len(self.prompt_token_ids),
+            ended_ns=made_ns,
             queued_ns=self.queued_ns,
             admitted_ns=self.admitted_ns,
             load_start_ns=self.load_start_ns,

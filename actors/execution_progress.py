@@ -5,6 +5,8 @@ The part of the control plane that serves its inbox from below: it may wait for 
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
@@ -12,6 +14,7 @@ from typing import assert_never
 from actors.base import Inbox
 from actors.execution import Execution, ended_event
 from actors.executions import Executions
+from actors.jobs import Jobs
 from actors.live_energy import LivePower
 from actors.mail import Mail
 from actors.messages import (
@@ -39,8 +42,8 @@ from actors.observers import Observers
 from actors.ports import Outside
 from actors.questions import Questions
 from engine.energy.window import with_active_interval
-from engine.machine import memory_peak_mb
 from engine.metric_totals import MetricTotals
+from engine.process_usage import read_process_usage
 from protocol.answers import EngineMessage
 from protocol.codec import failed
 from protocol.errors import Overloaded, error_from_wire
@@ -58,6 +61,7 @@ class Around:
     observers: Observers
     outside: Outside
     questions: Questions
+    jobs: Jobs
     live_power: LivePower
     totals: MetricTotals
 
@@ -139,6 +143,7 @@ class ExecutionProgress:
         for advance in event.advances:
             execution = self._executions[advance.execution_id]
             tokens = execution.advance(advance.events)
+            self._read_usage(execution)
             if advance.events.prefill_start_ns is not None:
                 self._around.energy_sampler.put_nowait(execution.read_energy("start"))
             if tokens is not None:
@@ -155,12 +160,17 @@ class ExecutionProgress:
             else:
                 await self._finish(execution)
 
+    def _read_usage(self, execution: Execution) -> None:
+        if execution.prefill_start_ns is not None:
+            execution.usage.add(read_process_usage(), alone=len(self._executions) == 1 and not self._around.jobs)
+
     async def _on_energy(self, execution: Execution, event: EnergyRead) -> None:
         if event.moment == "start":
             execution.energy_start = event.reading
             self._around.live_power.reconsider()
         else:
             execution.energy_end = event.reading
+            execution.unjudged_limits = event.unjudged
             await self._finish(execution)
 
     async def _finish(self, execution: Execution) -> None:
@@ -169,7 +179,7 @@ class ExecutionProgress:
         report = self._around.outside.energy.report(execution.plan.energy_source, start, end, execution.energy_share)
         energy = with_active_interval(report, start, end, execution.active_ns)
         hardware = self._around.outside.domain.hardware(execution.kernel_path, execution.plan.threads)
-        record = execution.record(hardware, energy, memory_peak_mb())
+        record = execution.record(hardware, os.cpu_count(), energy, time.monotonic_ns())
         self._ended[execution.execution_id] = record
         self._around.totals.add(record, *execution.token_times_ns)
         self._around.recorder.put_nowait(FinishRecord(record=record))
@@ -177,11 +187,11 @@ class ExecutionProgress:
     async def _on_recorded(self, execution: Execution, event: Recorded) -> None:
         record = self._ended.pop(execution.execution_id)
         await self._tell(execution, ended_event(record))
+        self.finished_total += 1
         await self._conclude(execution, execution.last_reply(record, event.problem))
 
     async def _conclude(self, execution: Execution, reply: EngineMessage) -> None:
         self._executions.remove(execution)
-        self.finished_total += 1
         await self._around.mail.reply(execution.connection_id, reply)
         await self._concluded(execution)
 

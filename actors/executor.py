@@ -247,6 +247,8 @@ class Executor(RestartableActor):
             execution_id=request.execution_id,
             kernel_path=model.kernel_path,
             weights=model.origin,
+            weights_bytes=model.weights_bytes,
+            buffers_bytes=model.buffers_bytes(request.plan),
             load_start_ns=load_start_ns,
             load_end_ns=load_end_ns,
         )

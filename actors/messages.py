@@ -13,7 +13,7 @@ from protocol.answers import TaggedEngineMessage
 from protocol.model import Value
 from protocol.plan import EnergySource, ExecutionPlan, Limits
 from protocol.progress import StageProgress
-from protocol.record import ExecutionRecord, WeightsReport
+from protocol.record import ExecutionRecord, UnjudgedLimit, WeightsReport
 from protocol.requests import AskedMessage
 
 # --- to the api server, from below -----------------------------------------------------------------------------------
@@ -110,6 +110,9 @@ class Started(Value):
     execution_id: str
     kernel_path: str
     weights: WeightsReport
+    weights_bytes: int
+    buffers_bytes: int
+    """Of the steps that it takes part in."""
     load_start_ns: int
     load_end_ns: int
 
@@ -148,6 +151,8 @@ class EnergyRead(Value):
     execution_id: str
     moment: Literal["start", "end"]
     reading: EnergyReading
+    unjudged: tuple[UnjudgedLimit, ...] = ()
+    """At the end: limits that were never judged."""
 
 
 class LiveEnergyRead(Value):

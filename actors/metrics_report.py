@@ -23,7 +23,7 @@ class Present:
     executions: Iterable[Execution]
     """Those without a record yet."""
     backend: BackendStatistics
-    memory_peak_mb: float | None
+    peak_resident_bytes: int | None
     power: PowerReport | None
     """By the best source that measures; ``None`` where none does."""
 
@@ -39,7 +39,7 @@ def report_metrics(request_id: int, present: Present, totals: MetricTotals) -> M
 def _engine(present: Present) -> Iterable[MetricFamily]:
     yield _gauge("engine_info", "Always 1; the label says which engine.", _each("version", {ENGINE_VERSION: 1}))
     yield _gauge("engine_uptime_seconds", "Since the engine started.", _one(present.uptime_s))
-    peak = () if present.memory_peak_mb is None else _one(present.memory_peak_mb * 2**20)
+    peak = () if present.peak_resident_bytes is None else _one(present.peak_resident_bytes)
     yield _gauge("engine_memory_peak_bytes", "Largest resident size of the engine's process so far.", peak)
 
 
@@ -52,7 +52,11 @@ def _work(present: Present) -> Iterable[MetricFamily]:
     yield _gauge("engine_batch_sequences", "Sequences in the run loop.", _one(backend.sequences))
     weights = sum(model.weights_bytes for model in backend.models)
     owners = {"weights": weights, "kv_cache": backend.kv_cache_bytes}
-    yield _gauge("engine_memory_bytes", "Memory of models and sequences.", _each("owner", owners))
+    yield _gauge(
+        "engine_memory_bytes",
+        "Weights in memory, and the KV cache of running sequences beside what they read of the prefix cache.",
+        _each("owner", owners),
+    )
     yield _gauge(
         "engine_prefix_cache_bytes", "Keys and values kept for prompts to come.", _one(backend.prefix_cache.size_bytes)
     )

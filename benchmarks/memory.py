@@ -11,18 +11,18 @@ from benchmarks.setting import Setting
 
 CONTEXT = 4096
 ROUNDS = 3
-# A process of its own: the peak is that of a whole life. Prints [peak MiB, weights bytes, KV cache bytes].
+# A process of its own: the peak is that of a whole life. Prints [peak bytes, weights bytes, KV cache bytes].
 _RUN = """
 import json, sys
 from pathlib import Path
-from engine.machine import memory_peak_mb
+from engine.machine import peak_resident_bytes
 from engine.measured_loop import MeasuredLoop
 from engine.work import decode
 path, backend, threads, context = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 with MeasuredLoop(Path(path), backend, threads) as loop:
     loop.rate(decode(16, depth=context - 17))
     model = loop.model
-    print(json.dumps([memory_peak_mb(), model.weights_bytes, model.kv_bytes_per_token() * context]))
+    print(json.dumps([peak_resident_bytes(), model.weights_bytes, model.kv_bytes_per_token() * context]))
 """
 
 
@@ -35,7 +35,7 @@ def _figure(setting: Setting, backend: str) -> Figure:
     peaks = []
     for _ in range(ROUNDS):
         command = [sys.executable, "-c", _RUN, str(setting.path), backend, str(setting.threads), str(CONTEXT)]
-        peak_mib, weights, kv_cache = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-        peaks.append(peak_mib * 1.048576)
+        peak_bytes, weights, kv_cache = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        peaks.append(peak_bytes / 1e6)
     bound = round(1.15 * (weights + kv_cache) / 1e6 + 100, 1)
     return Figure(f"peak memory, context of {CONTEXT}, {backend}", "MB", peaks, at_most=bound)

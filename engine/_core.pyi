@@ -295,6 +295,7 @@ class SequenceEvents:
     logits_digest: str  # with stop_reason: 32 hexadecimal digits
     compute_ns: int  # with stop_reason: its part of the time of its steps
     busy_ns: int  # with stop_reason: the time of all steps of the loop from its first to its last; compute_ns if alone
+    kv_cache_bytes: int  # with stop_reason: the most that the choices of its sequence have held together so far
     operation_ns: dict[str, int] | None  # with stop_reason, if asked for and computed: parts of compute_ns
 
 @final

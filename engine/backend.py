@@ -33,6 +33,9 @@ class LoadedModel(Protocol):
     @property
     def origin(self) -> WeightsReport: ...
 
+    def buffers_bytes(self, plan: ExecutionPlan) -> int:
+        """What the backend allocates for the steps of a plan, with logits of its own choices alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class ComputeTime:
@@ -93,6 +96,8 @@ class SequenceEvents:
     logits_digest: str = ""
     compute_time: ComputeTime | None = None
     """Given once, with the last events; ``None`` where nothing was computed."""
+    kv_cache_bytes: int | None = None
+    """Given with ``stop_reason``: the most that the sequence's choices have held together so far."""
 
 
 @dataclass(frozen=True, slots=True)

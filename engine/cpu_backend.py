@@ -183,6 +183,7 @@ class CpuBackend:
                 error=events.error,
                 logits_digest=events.logits_digest,
                 compute_time=_compute_time(events),
+                kv_cache_bytes=None if events.stop_reason is None else events.kv_cache_bytes,
             )
             for events in drained
         ]

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from engine import _core
 from engine.artifact import ModelFacts
 from engine.batch_key import WeightsKey
+from engine.footprint import step_buffers_bytes
 from engine.grammars import Grammars
 from engine.weights_cache import CachedWeights
+from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 
 
@@ -36,6 +38,9 @@ class CpuModel:
     @property
     def weights_bytes(self) -> int:
         return self.model.weights_bytes
+
+    def buffers_bytes(self, plan: ExecutionPlan) -> int:
+        return step_buffers_bytes(plan, self.facts)
 
     @property
     def kernel_path(self) -> str:

@@ -37,6 +37,11 @@ def describe_memory(needed: PlanEstimate) -> str:
     return f"{total} MB (weights {weights}, KV cache {cache}, activations {activations})"
 
 
+def step_buffers_bytes(plan: ExecutionPlan, model: ModelFacts) -> int:
+    """What the run loop allocates for the plan's steps, with logits of the plan's own choices alone."""
+    return _activation_bytes(plan.batch.prefill_chunk, plan.n, model.activation_row_bytes, model.logits_row_bytes)
+
+
 def default_activation_bytes(activation_row_bytes: int, logits_row_bytes: int) -> int:
     """Buffers of a step of a plan that leaves its batch open."""
     execution = ExecutionRequest()

@@ -64,8 +64,8 @@ def memory_bytes() -> int:
     return physical if limit is None else min(physical, limit)
 
 
-def memory_peak_mb(status: Path = Path("/proc/self/status")) -> float | None:
-    """Largest resident size of this process so far, in MiB; ``None`` where the kernel does not tell."""
+def peak_resident_bytes(status: Path = Path("/proc/self/status")) -> int | None:
+    """Largest resident size of this process since it began (VmHWM); ``None`` where the kernel does not tell."""
     try:
         lines = status.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -73,5 +73,5 @@ def memory_peak_mb(status: Path = Path("/proc/self/status")) -> float | None:
     for line in lines:
         match line.split():
             case ["VmHWM:", kib, "kB"]:
-                return int(kib) / 1024
+                return int(kib) * 1024
     return None

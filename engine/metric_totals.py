@@ -31,30 +31,40 @@ class _Phase:
     milliseconds: Callable[[Metrics], float | None]
 
 
-def _decode_ms(metrics: Metrics) -> float | None:
-    if metrics.latency_total_ms is None or metrics.prefill_ms is None or not metrics.latency_gaps:
-        return None
-    return metrics.latency_total_ms - metrics.prefill_ms
-
-
 _PHASES = (
     _Phase(
         "engine_time_to_first_token_seconds",
         "From the Run frame received to the first token ready.",
         lambda metrics: metrics.ttft_ms,
     ),
-    _Phase("engine_queue_seconds", "From the plan made to admission.", lambda metrics: metrics.queue_ms),
-    _Phase("engine_load_seconds", "Of making weights ready; 0 where they were.", lambda metrics: metrics.load_ms),
+    _Phase("engine_wall_seconds", "From the Run frame received to the record made.", lambda metrics: metrics.wall_ms),
+    _Phase("engine_plan_seconds", "From the Run frame received to the plan made.", lambda metrics: metrics.plan_ms),
+    _Phase(
+        "engine_queue_seconds",
+        "From the plan made to admission, or to an end before that.",
+        lambda metrics: metrics.queue_ms,
+    ),
+    _Phase(
+        "engine_load_seconds",
+        "Weights being made ready, or until an end before they were; 0 where they were ready.",
+        lambda metrics: metrics.load_ms,
+    ),
+    _Phase(
+        "engine_start_seconds",
+        "From admission to the first prefill step, without the load.",
+        lambda metrics: metrics.start_ms,
+    ),
     _Phase(
         "engine_prefill_seconds",
-        "From the first prefill step to the first token ready.",
+        "From the first prefill step to the first token ready, or to an end before that.",
         lambda metrics: metrics.prefill_ms,
     ),
     _Phase(
         "engine_decode_seconds",
         "From the first token ready to the last, of executions with two or more.",
-        _decode_ms,
+        lambda metrics: metrics.decode_ms if metrics.latency_gaps else None,
     ),
+    _Phase("engine_finish_seconds", "From the last token ready to the record made.", lambda metrics: metrics.finish_ms),
 )
 _GAPS = ("engine_inter_token_seconds", "From one token ready to the next.")
 

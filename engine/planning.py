@@ -101,6 +101,7 @@ def resolve_plan(
         energy_source=plan_energy_source(execution, config.energy_source, energy),
         stream=execution.stream,
         op_times=execution.op_times,
+        token_times=execution.token_times,
     )
     check_memory(estimate(plan, model, len(prompt.token_ids)), memory_mb)
     return plan

@@ -120,6 +120,8 @@ class ExecutionRequest(Value):
     stream: Stream = Stream()
     op_times: bool = False
     """Measure what the computing time goes to. Costs some reads of the clock for each row and layer."""
+    token_times: bool = False
+    """Record when each token was ready."""
 
 
 class RunRequest(Value):
@@ -202,6 +204,7 @@ class ExecutionPlan(Value):
     energy_source: EnergySource
     stream: Stream
     op_times: bool
+    token_times: bool = False
 
     def canonical_json(self) -> str:
         """The plan as canonical JSON, without ``model_ref.name`` and ``model_ref.path``."""

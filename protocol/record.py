@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from protocol.logprobs import DrawnLogprobs
 from protocol.metrics import Metrics
 from protocol.model import Value
-from protocol.plan import ExecutionPlan
+from protocol.plan import Backend, ExecutionPlan, Quantization
 
 StopReason = Literal[
     "eos",
@@ -45,6 +47,13 @@ class WeightsReport(Value):
     """What a user should know of it, such as a damaged cache entry."""
 
 
+class UnjudgedLimit(Value):
+    """A limit of the plan that the execution was never held against."""
+
+    limit: Literal["max_watts", "max_joules"]
+    reason: str
+
+
 class ChoiceRecord(Value):
     """What one choice of an execution came to."""
 
@@ -52,6 +61,9 @@ class ChoiceRecord(Value):
     token_ids: tuple[int, ...]
     logprobs: tuple[DrawnLogprobs, ...] | None = None
     """Of the first tokens, up to a bound: see :mod:`protocol.logprobs`. ``None`` where the plan asks for none."""
+    token_times_ms: tuple[float, ...] | None = None
+    """When each token was ready, from the Run frame received, to the microsecond; the first is ``ttft_ms``, of the
+    choice that was first. ``None`` where the plan's ``token_times`` is off."""
     logits_digest: str
     """128-bit hash, hexadecimal, of the bits of all logits at every sampled position, in order."""
     stop_reason: StopReason
@@ -65,10 +77,25 @@ class ExecutionRecord(ChoiceRecord):
     hardware: Hardware
     weights: WeightsReport
     plan: ExecutionPlan
+    model: str = Field(default_factory=lambda given: given["plan"].model_ref.name)
+    """The plan's, beside the metrics as ``backend`` and ``quantization`` are: what these figures are of. Records of
+    earlier engines have them in their plan alone."""
+    backend: Backend = Field(default_factory=lambda given: given["plan"].backend)
+    quantization: Quantization = Field(default_factory=lambda given: given["plan"].quantization)
     plan_fingerprint: str
     other_choices: tuple[ChoiceRecord, ...] = ()
     """The second and on, where the plan's ``n`` is more than 1."""
     prompt_token_ids: tuple[int, ...]
     error: str = ""
     """What went wrong, where ``stop_reason`` is ``error``."""
+    unjudged_limits: tuple[UnjudgedLimit, ...] | None = None
+    """Limits in watts or joules that were never judged, as of a run that was over before its window was full. ``None``:
+    a record of an engine that did not tell."""
     metrics: Metrics
+
+    @model_validator(mode="after")
+    def _one_plan(self) -> Self:
+        plan = self.plan
+        if (self.model, self.backend, self.quantization) != (plan.model_ref.name, plan.backend, plan.quantization):
+            raise ValueError("model, backend and quantization are not those of the plan")
+        return self

@@ -170,6 +170,7 @@ void register_runtime(py::module_& m) {
       .def_readonly("error", &SequenceEvents::error)
       .def_readonly("logits_digest", &SequenceEvents::logits_digest)
       .def_readonly("compute_ns", &SequenceEvents::compute_ns)
+      .def_readonly("kv_cache_bytes", &SequenceEvents::kv_cache_bytes)
       .def_readonly("busy_ns", &SequenceEvents::busy_ns)
       .def_property_readonly("operation_ns", &operation_ns);
 

@@ -31,6 +31,7 @@ struct SequenceEvents {
   std::int64_t compute_ns = 0;                        // its part of its steps' time
   std::int64_t busy_ns = 0;                           // the time of all steps, whoever's
   std::optional<model::OperationTimes> operation_ns;  // parts of compute_ns, if asked for
+  std::size_t kv_cache_bytes = 0;                     // the most that all its choices have held together so far
 };
 
 // Events on their way from the run loop to its reader, gathered by sequence and announced on an eventfd. The writer

@@ -152,7 +152,24 @@ void Group::plan() {
     }
   }
   remove_ended();
+  note_kv_peaks();
   timed_ = std::ranges::any_of(sequences_, [](const Member& m) { return m.tokens > 0 && m.operation_ns; });
+}
+
+void Group::note_kv_peaks() {
+  for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
+    if (member->last || !holds_prompt(member)) continue;
+    std::size_t held = 0;
+    for (auto other = member; other != sequences_.end(); ++other) {
+      if (other->last || other->sequence->id() != member->sequence->id()) continue;
+      const model::KvCache& cache = other->sequence->cache();
+      held += cache.bytes() - (other == member ? 0 : cache.forked_bytes());
+    }
+    for (auto other = member; other != sequences_.end(); ++other) {
+      if (other->last || other->sequence->id() != member->sequence->id()) continue;
+      other->kv_peak_bytes = std::max(other->kv_peak_bytes, held);
+    }
+  }
 }
 
 void Group::charge(Operation operation) {
@@ -211,6 +228,8 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
 }
 
 void Group::part(std::size_t member) {
+  const std::size_t first_parted = sequences_.size();
+  std::size_t kv_bytes = sequences_[member].sequence->cache().bytes();
   try {
     sequences_.reserve(sequences_.size() + sequences_[member].choices - sequences_[member].next_choice);
     for (Member& first = sequences_[member]; first.next_choice < first.choices; ++first.next_choice) {
@@ -221,10 +240,14 @@ void Group::part(std::size_t member) {
       other.started = true;
       other.busy_before_ns = first.busy_before_ns;
       if (first.operation_ns) other.operation_ns.emplace();
+      kv_bytes += other.sequence->cache().bytes() - other.sequence->cache().forked_bytes();
     }
   } catch (const std::bad_alloc&) {
     end(sequences_[member], StopReason::Error, "the system has no memory left for the KV cache");
   }
+  // A choice may end before the next step plans.
+  sequences_[member].kv_peak_bytes = std::max(sequences_[member].kv_peak_bytes, kv_bytes);
+  for (std::size_t i = first_parted; i < sequences_.size(); ++i) sequences_[i].kv_peak_bytes = kv_bytes;
 }
 
 void Group::announce_start(Member& member, EventBuffer& events) {
@@ -293,6 +316,7 @@ void Group::end(Member& member, StopReason reason, std::string error) {
   last.stop = reason;
   last.error = std::move(error);
   last.logits_digest = member.sequence->digest().hexadecimal();
+  last.kv_cache_bytes = member.kv_peak_bytes;
   if (reason != StopReason::Error) keep_prefix(*member.sequence);
   member.sequence.reset();  // its memory is free before anybody hears of the end
 }
@@ -312,6 +336,7 @@ void Group::tell_ends(EventBuffer& events) {
       e.compute_ns = last.compute_ns;
       e.busy_ns = last.busy_ns;
       e.operation_ns = last.operation_ns;
+      e.kv_cache_bytes = last.kv_cache_bytes;
       return true;
     });
   }

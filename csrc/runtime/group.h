@@ -91,6 +91,7 @@ class Group {
     bool produced = false;
     std::int64_t busy_before_ns = 0;  // the loop's, when it started
     std::int64_t compute_ns = 0;
+    std::size_t kv_peak_bytes = 0;                      // the most that all choices of its request have held together
     std::int64_t parted_ns = 0;                         // the same of choices of its request that have ended
     std::optional<model::OperationTimes> operation_ns;  // if asked for
     std::optional<SequenceEvents> last;                 // once it has ended
@@ -99,6 +100,8 @@ class Group {
   // Whether the member stands for what the choices of its request share: the first that is left of them.
   bool holds_prompt(std::vector<Member>::const_iterator member) const;
   void plan();
+  // Notes what the choices of each request hold of KV cache together, counting blocks that they share once.
+  void note_kv_peaks();
   // What has passed in this step since the mark before was this.
   void charge(model::Operation operation);
   // Divides the time of a step that began then among its sequences.

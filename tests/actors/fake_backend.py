@@ -36,6 +36,9 @@ class FakeModel:
     kernel_path: str = "fake"
     origin: WeightsReport = ORIGIN
 
+    def buffers_bytes(self, plan: ExecutionPlan) -> int:
+        return 300
+
 
 class FakeLoad:
     """Ends when the backend may load, or when it is cancelled."""
@@ -158,6 +161,7 @@ class FakeBackend:
             stop_reason=stop,
             error=error,
             logits_digest="d" * 32 if stop else "",
+            kv_cache_bytes=KV_BYTES if stop else None,
             compute_time=self.compute_times.get(sequence_id, ComputeTime(1000, 1000)) if stop else None,
         )
         if stop is not None:

@@ -76,6 +76,7 @@ def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> Exec
         energy_source=energy_source,
         stream=execution.stream,
         op_times=execution.op_times,
+        token_times=execution.token_times,
     )
 
 

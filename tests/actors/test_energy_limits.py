@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.messages import Pause, Resume
+from actors.messages import EnergyRead, Pause, Resume
 from actors.system import running
 from engine.energy.source import EnergyReading
 from protocol.plan import RunRequest
@@ -113,6 +113,19 @@ async def test_those_who_come_and_go_do_not_put_off_a_reading(stage: EnergyStage
         await stage.ask("end", "b")
         await trio.sleep(0.01)
     assert stage.reached == [("a", "max_watts")]
+
+
+async def test_a_limit_that_was_never_judged_is_told_with_the_end(
+    stage: EnergyStage, autojump_clock: MockClock
+) -> None:
+    await stage.ask("start", "short", max_watts=25.0, max_joules=1000.0)
+    await stage.ask("start", "long", max_watts=25.0, max_joules=1000.0)
+    await trio.sleep(0.5)
+    await stage.ask("end", "short", max_watts=25.0, max_joules=1000.0)
+    await trio.sleep(1)
+    await stage.ask("end", "long", max_watts=25.0, max_joules=1000.0)
+    ends = {event.execution_id: event.unjudged for event in stage.told if isinstance(event, EnergyRead)}
+    assert {name: [each.limit for each in told] for name, told in ends.items()} == {"short": ["max_watts"], "long": []}
 
 
 # --- throttling ------------------------------------------------------------------------------------------------------

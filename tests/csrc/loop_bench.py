@@ -34,6 +34,7 @@ class Story:
     compute_ns: int = 0
     busy_ns: int = 0
     operation_ns: dict[str, int] | None = None
+    kv_cache_bytes: int = 0
 
     def hear(self, events: _core.SequenceEvents) -> None:
         assert not self.stop_reasons, "an end is the last that is heard"
@@ -51,6 +52,7 @@ class Story:
         self.compute_ns += events.compute_ns
         self.busy_ns += events.busy_ns
         self.operation_ns = events.operation_ns
+        self.kv_cache_bytes = events.kv_cache_bytes
 
     @property
     def result(self) -> tuple[tuple[int, ...], str, list[str], str]:

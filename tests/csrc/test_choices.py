@@ -217,3 +217,21 @@ def test_the_times_so_far_are_the_requests_and_never_shrink(bench: LoopBench, mo
 def test_how_many_there_may_be(bench: LoopBench, model: _core.Model, choices: int) -> None:
     with pytest.raises(ValueError, match="choices"):
         bench.submit(1, model, tiny_prompt(5), choices=choices)
+
+
+def test_what_they_held_together_is_told_with_their_ends(bench: LoopBench, model: _core.Model) -> None:
+    """Two blocks of the prompt once, and of each the block in which it ended: 150 + 9 positions are in the third."""
+    block_bytes = model.kv_bytes_per_token() * BLOCK
+    stories = choose(bench, model, tiny_prompt(150), 4, max_tokens=9)
+    assert max(story.kv_cache_bytes for story in stories) == (2 + 4) * block_bytes
+
+
+def test_those_that_end_at_once_have_held_a_copy_of_the_open_block_each(bench: LoopBench, model: _core.Model) -> None:
+    stories = choose(bench, model, tiny_prompt(150), 4, max_tokens=1)
+    assert {story.kv_cache_bytes for story in stories} == {(2 + 4) * model.kv_bytes_per_token() * BLOCK}
+
+
+def test_what_is_found_in_the_prefix_cache_is_held_too(bench: LoopBench, model: _core.Model) -> None:
+    first, again = (bench.run(model, tiny_prompt(150), max_tokens=9, prefix_cache=True) for _ in range(2))
+    assert again.cached_prompt_tokens == 2 * BLOCK
+    assert again.kv_cache_bytes == first.kv_cache_bytes == 3 * model.kv_bytes_per_token() * BLOCK

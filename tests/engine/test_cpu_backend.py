@@ -20,6 +20,7 @@ from protocol.errors import (
     OutOfMemoryBudget,
     UnsupportedModel,
 )
+from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 from tests.engine.backend_bench import PATIENCE_S, Bench
 from tests.gguf_factory import write_tiny_model
@@ -277,6 +278,9 @@ def test_another_backends_model_is_refused(bench: Bench, tiny: Path) -> None:
         weights_bytes = 0
         kernel_path = ""
         origin = WeightsReport(source="file")
+
+        def buffers_bytes(self, plan: ExecutionPlan) -> int:
+            return 0
 
     plan, token_ids = bench.prepare(tiny)
     with pytest.raises(InternalError, match="Foreign"):

@@ -73,3 +73,36 @@ def test_a_limit_that_cannot_be_measured_any_more_counts_as_reached(limit: str, 
 
 def test_throttling_without_a_meter_is_no_throttling() -> None:
     assert watch(max_watts=1000.0, on_max_watts="throttle").judge(FAILED) == "max_watts"
+
+
+def unjudged(limited: LimitWatch) -> dict[str, str]:
+    return {each.limit: each.reason for each in limited.unjudged}
+
+
+def test_a_limit_is_unjudged_until_a_reading_can_be_held_against_it() -> None:
+    limited = watch(max_watts=25.0, max_joules=500.0, watt_window_ms=2000)
+    assert unjudged(limited) == {
+        "max_watts": "it is first judged after 2000 ms, and the run was over sooner",
+        "max_joules": "it is first judged after 50 ms, and the run was over sooner",
+    }
+    limited.judge(reading(0.05, 101))
+    assert set(unjudged(limited)) == {"max_watts"}
+    limited.judge(reading(2.0, 140))
+    assert not limited.unjudged
+
+
+def test_throttling_judges_from_the_first_reading_on() -> None:
+    limited = watch(max_watts=25.0, on_max_watts="throttle")
+    assert unjudged(limited) == {"max_watts": "it is first judged after 50 ms, and the run was over sooner"}
+    limited.judge(reading(0.05, 101))
+    assert not limited.unjudged
+
+
+def test_a_limit_that_ended_a_run_for_want_of_a_reading_was_judged() -> None:
+    limited = watch(max_watts=25.0)
+    assert limited.judge(FAILED) == "max_watts"
+    assert not limited.unjudged
+
+
+def test_what_is_not_limited_needs_no_judgement() -> None:
+    assert not watch(max_tokens=5).unjudged

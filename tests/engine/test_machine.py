@@ -9,7 +9,7 @@ import pytest
 
 from engine.cgroup import cpu_quota, memory_limit
 from engine.config import default_config
-from engine.machine import allowed_cpus, memory_bytes, memory_peak_mb, probe_machine
+from engine.machine import allowed_cpus, memory_bytes, peak_resident_bytes, probe_machine
 from protocol.errors import InvalidRequest
 
 
@@ -111,12 +111,12 @@ def test_without_groups_there_is_no_limit(tmp_path: Path, content: str) -> None:
 
 
 def test_peak_memory_is_read_or_unknown(tmp_path: Path) -> None:
-    assert memory_peak_mb(write(tmp_path / "status", "Name:\tx\nVmHWM:\t  2048 kB\n")) == 2.0
-    assert memory_peak_mb(write(tmp_path / "status", "Name:\tx\n")) is None
-    assert memory_peak_mb(tmp_path / "absent") is None
-    peak = memory_peak_mb()
+    assert peak_resident_bytes(write(tmp_path / "status", "Name:\tx\nVmHWM:\t  2048 kB\n")) == 2 << 20
+    assert peak_resident_bytes(write(tmp_path / "status", "Name:\tx\n")) is None
+    assert peak_resident_bytes(tmp_path / "absent") is None
+    peak = peak_resident_bytes()
     assert peak is not None
-    assert peak > 10
+    assert peak > 10**7
 
 
 def test_folders_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def test_prompt_tokens_that_were_not_computed_are_told_apart() -> None:
 
 
 def test_times_are_in_seconds_and_each_is_observed_once() -> None:
-    totals = totals_of(make_finished(ttft_ms=30.0, queue_ms=2.0, latency_total_ms=150.0, prefill_ms=20.0))
+    totals = totals_of(make_finished(ttft_ms=30.0, queue_ms=2.0, prefill_ms=20.0, decode_ms=130.0))
     for name, seconds in (
         ("engine_time_to_first_token_seconds", 0.03),
         ("engine_queue_seconds", 0.002),

@@ -7,7 +7,7 @@ from typing import Any
 
 from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, Tokens
 from protocol.errors import EngineError
-from protocol.metrics import EnergyReport, Metrics
+from protocol.metrics import CpuReport, EnergyReport, MemoryReport, Metrics
 from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, Limits, ModelRef, PlanStop, Stream
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
 from protocol.requests import ClientMessage, Request, Run
@@ -50,7 +50,8 @@ def make_plan() -> ExecutionPlan:
 def make_metrics(**changes: Any) -> Metrics:
     energy = EnergyReport(kind="unavailable", source="none", reason="this machine has no powercap zones")
     unknown = dict.fromkeys(name for name in Metrics.model_fields if name not in ("tokens_total", "prompt_tokens"))
-    known = {"tokens_total": 3, "prompt_tokens": 2, "latency_gaps": 2, "ttft_ms": 12.5, "energy": energy}
+    reports = {"energy": energy, "memory": MemoryReport(), "cpu": CpuReport()}
+    known = {"tokens_total": 3, "prompt_tokens": 2, "latency_gaps": 2, "ttft_ms": 12.5, **reports}
     return Metrics(**{**unknown, **known, **changes})
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from engine_ctl.energy_figure import ENERGY_METRICS, energy_lines, marked
+from engine_ctl.metrics_table import limit_lines, usage_lines
 from protocol.comparison import ExperimentResult, MetricRatio, OutputAgreement, RepeatVerdict, ToleranceVerdict
 from protocol.record_entry import ExecutionSummary, FinishedEntry, InterruptedEntry
 
 
 def summary_line(summary: ExecutionSummary) -> str:
-    speed = "-" if summary.tokens_per_sec is None else f"{summary.tokens_per_sec:,.1f} tok/s"
+    speed = "-" if summary.tokens_per_sec is None else f"{summary.tokens_per_sec:,.1f} tokens/s"
     tokens = "-" if summary.tokens_total is None else str(summary.tokens_total)
     return (
-        f"{summary.recorded_at[:19]}  {summary.execution_id}  {summary.stop_reason:12} {tokens:>6}  {speed:>14}  "
+        f"{summary.recorded_at[:19]}  {summary.execution_id}  {summary.stop_reason:12} {tokens:>6}  {speed:>17}  "
         f"{summary.quantization:7} {summary.model}"
     )
 
@@ -27,13 +28,13 @@ def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
     if isinstance(entry, InterruptedEntry):
         return [*told, "the engine ended before it did: nothing more is known"]
     record = entry.record
-    figures = record.metrics.model_dump(exclude={"energy"})
+    figures = record.metrics.model_dump(exclude={"energy", "memory", "cpu"})
     energy = record.metrics.energy
     told += [
         f"  {name} = {_energy_figure(value, energy.kind) if name in ENERGY_METRICS else _figure(value)}"
         for name, value in figures.items()
     ]
-    told += [f"  {line}" for line in energy_lines(energy)]
+    told += [f"  {line}" for line in (*usage_lines(record.metrics), *energy_lines(energy), *limit_lines(record))]
     return [*told, f"digest {record.logits_digest or 'none'}", "", record.result]
 
 

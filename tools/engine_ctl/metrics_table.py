@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engine_ctl.energy_figure import ENERGY_METRICS, MODELLED, energy_lines
-from protocol.metrics import Metrics, OperationTimes
+from engine_ctl.model_table import megabytes
+from protocol.metrics import PHASES, MemoryReport, Metrics, OperationTimes
 from protocol.record import ExecutionRecord
 
 _UNITS: dict[str, str] = {
@@ -16,15 +17,17 @@ _UNITS: dict[str, str] = {
     "tokens_per_sec": "tokens/s",
     "prefill_tokens_per_sec": "tokens/s",
     "decode_tokens_per_sec": "tokens/s",
-    "latency_total_ms": "ms",
-    "ttft_ms": "ms",
+    "wall_ms": "ms, the sum of these:",
+    **dict.fromkeys(PHASES, "ms"),
+    "ttft_ms": "ms, plan to prefill",
+    "latency_total_ms": "ms, prefill and decode",
     "latency_p50_ms": "ms",
     "latency_p95_ms": "ms",
     "latency_gaps": "",
-    "queue_ms": "ms",
-    "load_ms": "ms",
-    "prefill_ms": "ms",
-    "memory_peak_mb": "MiB",
+    "cpu_user_ms": "ms",
+    "cpu_system_ms": "ms",
+    "cpu_share": "of all CPUs",
+    "memory_peak_mb": "MB",
     "watts_avg": "W",
     "tokens_per_watt": "tokens/J",
     "joules_total": "J",
@@ -38,7 +41,7 @@ def show_metrics(record: ExecutionRecord) -> None:
     console.print()
     console.print(_summary(record))
     console.print(metrics_table(record.metrics))
-    for line in energy_lines(record.metrics.energy):
+    for line in (*usage_lines(record.metrics), *energy_lines(record.metrics.energy), *limit_lines(record)):
         console.print(line)
     if record.metrics.op_time_ms is not None:
         console.print(operations_table(record.metrics.op_time_ms))
@@ -66,6 +69,17 @@ def metrics_table(metrics: Metrics) -> Table:
     return table
 
 
+def usage_lines(metrics: Metrics) -> list[str]:
+    """What the memory figure is made of, and why figures of memory and CPU time are unknown."""
+    told = [f"memory: {_memory(metrics.memory)}"]
+    return told if metrics.cpu.reason is None else [*told, f"cpu: {metrics.cpu.reason}"]
+
+
+def limit_lines(record: ExecutionRecord) -> list[str]:
+    """The limits that the execution was never held against."""
+    return [f"limit: {each.limit} was never judged: {each.reason}" for each in record.unjudged_limits or ()]
+
+
 def operations_table(times: OperationTimes) -> Table:
     """One row an operation, the longest first, with its share of all."""
     table = Table()
@@ -76,6 +90,17 @@ def operations_table(times: OperationTimes) -> Table:
     for operation, milliseconds in sorted(by_operation.items(), key=lambda item: -item[1]):
         table.add_row(operation, f"{milliseconds:,.2f}", f"{milliseconds / total:.1%}" if total else "-")
     return table
+
+
+def _memory(memory: MemoryReport) -> str:
+    known = {
+        "weights": memory.weights_bytes,
+        "KV cache": memory.kv_cache_bytes,
+        "buffers": memory.buffers_bytes,
+        "growth of the engine": memory.growth_bytes,
+    }
+    parts = ", ".join(f"{name} {megabytes(size)}" for name, size in known.items() if size is not None)
+    return "; ".join(part for part in (parts, memory.reason) if part)
 
 
 def _summary(record: ExecutionRecord) -> str:

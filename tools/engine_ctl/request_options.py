@@ -29,6 +29,7 @@ _EXECUTION = {
     "priority": "priority",
     "energy_source": "energy_source",
     "op_times": "op_times",
+    "token_times": "token_times",
     "logprobs": "logprobs",
     "n": "n",
 }
@@ -88,6 +89,7 @@ _FLAGS = (
     click.option("--priority", type=int, help="-10 to 10: each step is worth a second of waiting.  [default: 0]"),
     click.option("--context-length", type=int, help="Tokens of prompt and answer together.  [default: as needed]"),
     click.option("--op-times", is_flag=True, default=None, help="Measure what the computing time goes to."),
+    click.option("--token-times", is_flag=True, default=None, help="Record when each token was ready."),
 )
 
 

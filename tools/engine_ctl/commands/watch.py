@@ -86,7 +86,7 @@ def _told(body: EventBody) -> str:
             return so_far(body.so_far)
         case EndedEvent():
             speed = body.metrics.tokens_per_sec
-            rate = "" if speed is None else f", {speed:,.1f} tok/s"
+            rate = "" if speed is None else f", {speed:,.1f} tokens/s"
             joules = joules_of(body.metrics.energy)
             told = f"{body.stop_reason}: {body.metrics.tokens_total} tokens{rate}{f', {joules}' if joules else ''}"
             return f"{told} {body.error}".rstrip()

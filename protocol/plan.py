@@ -188,8 +188,9 @@ class ExecutionPlan(Value):
     """``on``: begin behind what earlier executions computed of the same prompt, and leave this one's to later ones."""
     scheduler_policy: SchedulerPolicy
     priority: int
-    nominal_watts: float
-    """By which the policy turns machine time into joules."""
+    nominal_watts: float = 20.0
+    """By which the policy turns machine time into joules. Plans of schema 5 and before do not tell: their engines took
+    20 W where nothing measured."""
     prompt_format: PromptFormat
     """``raw``: the prompt as it is. ``chat_template``: the messages, rendered with the template in the GGUF. Any other:
     with the built-in template of that name."""

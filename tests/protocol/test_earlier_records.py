@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from engine.comparison import compare_experiment
 from protocol.metrics import PHASES
 from protocol.record import ExecutionRecord
 from tests.tools.executions import make_metrics, make_record
 
-ADDED_FIGURES = (
-    *("wall_ms", "plan_ms", "start_ms", "decode_ms", "finish_ms"),
-    *("memory", "cpu", "cpu_user_ms", "cpu_system_ms", "cpu_share"),
-)
+SCHEMA_5 = Path(__file__).parents[1] / "golden" / "record_of_schema_5.json"
+"""As the engine wrote it before plans of schema 6: with the largest size of its process, in MiB, as
+``memory_peak_mb``."""
 
 
-def earlier_record() -> dict[str, Any]:
-    """As version 0.1.0 wrote it at first: the largest size of its process, in MiB, as ``memory_peak_mb``."""
-    metrics = make_metrics(queue_ms=1.5, load_ms=0.0, prefill_ms=8.0)
-    content = make_record(metrics=metrics).model_dump(mode="json")
-    for name in ("model", "backend", "quantization", "unjudged_limits", "token_times_ms"):
-        del content[name]
-    del content["plan"]["token_times"]
-    for name in ADDED_FIGURES:
-        del content["metrics"][name]
-    content["metrics"]["memory_peak_mb"] = 631.25
-    return content
+def earlier_record() -> ExecutionRecord:
+    return ExecutionRecord.model_validate_json(SCHEMA_5.read_bytes())
 
 
 def test_an_earlier_record_is_read() -> None:
-    record = ExecutionRecord.model_validate_json(json.dumps(earlier_record()))
+    record = earlier_record()
+    assert (record.plan.schema_version, record.plan.token_times) == (5, False)
     assert (record.model, record.backend, record.quantization) == ("tiny", "cpu_avx2", "native")
-    assert not record.plan.token_times
-    assert record.token_times_ms is None
-    metrics = record.metrics
+    assert (record.token_times_ms, record.unjudged_limits) == (None, None)
+
+
+def test_what_it_did_not_measure_is_unknown_and_the_rest_as_it_was() -> None:
+    metrics = earlier_record().metrics
     known = {name: getattr(metrics, name) for name in PHASES}
-    assert known == dict.fromkeys(PHASES) | {"queue_ms": 1.5, "load_ms": 0.0, "prefill_ms": 8.0}
-    assert (metrics.wall_ms, metrics.cpu_user_ms, metrics.cpu_share) == (None, None, None)
+    assert known == dict.fromkeys(PHASES) | {"queue_ms": 1.5, "load_ms": 0.0, "prefill_ms": 12.5}
+    assert (metrics.tokens_per_sec, metrics.latency_total_ms, metrics.ttft_ms) == (80.0, 37.5, 14.5)
+    assert (metrics.wall_ms, metrics.cpu_user_ms, metrics.cpu_system_ms, metrics.cpu_share) == (None,) * 4
     assert metrics.cpu.reason
-    assert record.unjudged_limits is None
+
+
+def test_it_may_be_compared_as_far_as_it_tells() -> None:
+    earlier = earlier_record()
+    later = make_record(
+        execution_id="later", engine_version="0.1.0", plan=earlier.plan, metrics=make_metrics(memory_peak_mb=12.5)
+    )
+    ratios = compare_experiment(earlier, later, ()).ratios
+    memory = next(ratio for ratio in ratios if ratio.metric == "memory_peak_mb")
+    assert (memory.ratio, memory.reason) == (None, "A: memory_peak_mb is not known")
 
 
 def test_the_largest_size_of_a_process_is_not_taken_for_an_executions() -> None:
-    metrics = ExecutionRecord.model_validate_json(json.dumps(earlier_record())).metrics
+    metrics = earlier_record().metrics
     assert metrics.memory_peak_mb is None
     assert "whole process" in (metrics.memory.reason or "")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
@@ -11,10 +14,11 @@ import pytest
 
 from protocol.blocking import BlockingClient
 from tests.requirements.execution import run
+from tests.requirements.llama import NAME
 from tests.requirements.test_rf_control import http
 from tests.requirements.test_rnf import FRAMEWORKS
 from tests.test_layers import INCLUDE, ROOT, sources
-from tests.tools.command_line import engine_ctl
+from tests.tools.command_line import PROGRAM, engine_ctl
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SEMANTIC = re.compile(r"\d+\.\d+\.\d+(?:[-.+][0-9A-Za-z.+-]+)?")
@@ -46,6 +50,20 @@ def test_stack_avx2_is_enough_and_gives_the_bits_of_any_other(client: BlockingCl
     if "backend:cpu_avx2" not in client.welcome.capabilities:
         pytest.skip("this CPU has no AVX2")
     assert run(client, backend="cpu_avx2").logits_digest == run(client).logits_digest
+
+
+def test_stack_avx2_runs_alone_where_the_processor_has_no_more(client: BlockingClient) -> None:
+    """By a mask: what else this processor has is not used."""
+    if "backend:cpu_avx2" not in client.welcome.capabilities:
+        pytest.skip("this CPU has no AVX2")
+    whole = run(client)
+    masked = subprocess.run(  # noqa: S603  our own program
+        [*PROGRAM, "run", "--json", "--model", NAME, "--prompt", "Olá mundo", "--max-tokens", "8"],
+        check=True, capture_output=True, text=True, env=os.environ | {"ENGINE_CPU_FEATURES": "avx2"},
+    )  # fmt: skip
+    record = json.loads(masked.stdout)
+    assert record["plan"]["backend"] == "cpu_avx2"
+    assert record["logits_digest"] == whole.logits_digest
 
 
 def test_stack_forbidden_frameworks_are_not_required() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from protocol.blocking import BlockingClient
 from protocol.events import EndedEvent
 from protocol.record import ExecutionRecord
 from tests.requirements.execution import make_request, run, run_for, told
-from tests.requirements.llama import NAME
 from tests.tools.command_line import start_engine_ctl
 
 ENDLESS: dict[str, Any] = {"max_tokens": 8000, "backend": "reference", "threads": 1, "stop": {"eos": False}}
@@ -64,9 +64,18 @@ def test_stop_interruption_by_a_cancel_of_another_client(client: BlockingClient,
     assert 0 < record.metrics.tokens_total < 8000
 
 
-def test_stop_interruption_by_ctrl_c_at_the_terminal(engine: Path) -> None:
-    flags = ("--max-tokens", "8000", "--backend", "reference", "--threads", "1", "--temperature", "1")
-    arguments = ("--socket", str(engine), "--model", NAME, "--prompt", "Olá", *flags)
+@pytest.fixture
+def at_a_terminal() -> Iterator[None]:
+    """Ctrl-C is heeded by this process and those that it starts, though a background job of a script ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+def test_stop_interruption_by_ctrl_c_at_the_terminal(engine: Path, tmp_path: Path) -> None:
+    (tmp_path / "request.json").write_text(make_request(**ENDLESS).model_dump_json())
+    arguments = ("--socket", str(engine), "--request", str(tmp_path / "request.json"))
     with start_engine_ctl("run", *arguments) as process:
         assert process.stdout is not None
         assert process.stdout.read(1)

@@ -49,6 +49,7 @@ from actors.questions import Question, Questions
 from actors.status import report_status
 from engine.machine import peak_resident_bytes
 from engine.metric_totals import MetricTotals
+from engine.process_usage import read_process_usage
 from protocol.answers import Done, Failed, MetricsReport, StatusReport
 from protocol.codec import failed
 from protocol.errors import (
@@ -314,5 +315,6 @@ class ControlPlane(Actor):
 
     def _metrics(self, request_id: int, power: PowerReport | None) -> MetricsReport:
         uptime_s = (time.monotonic_ns() - self._began_ns) / 1e9
-        present = Present(uptime_s, self._executions, self._backend_statistics(), peak_resident_bytes(), power)
+        usage = read_process_usage()
+        present = Present(uptime_s, self._executions, self._backend_statistics(), usage, peak_resident_bytes(), power)
         return report_metrics(request_id, present, self._totals)

@@ -276,6 +276,9 @@ def ended_event(record: ExecutionRecord) -> EndedEvent:
     return EndedEvent(
         stop_reason=record.stop_reason,
         error=record.error,
+        model=record.model,
+        backend=record.backend,
+        quantization=record.quantization,
         metrics=record.metrics,
         logits_digest=record.logits_digest,
     )

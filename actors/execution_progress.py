@@ -140,10 +140,12 @@ class ExecutionProgress:
         """Pass tokens on: the path that runs dozens of times a second for each stream."""
         replies: list[Addressed] = []
         ended: list[Execution] = []
+        usage = read_process_usage()
         for advance in event.advances:
             execution = self._executions[advance.execution_id]
             tokens = execution.advance(advance.events)
-            self._read_usage(execution)
+            if execution.prefill_start_ns is not None:
+                execution.usage.add(usage, alone=len(self._executions) == 1 and not self._around.jobs)
             if advance.events.prefill_start_ns is not None:
                 self._around.energy_sampler.put_nowait(execution.read_energy("start"))
             if tokens is not None:
@@ -159,10 +161,6 @@ class ExecutionProgress:
                 self._around.energy_sampler.put_nowait(execution.read_energy("end"))
             else:
                 await self._finish(execution)
-
-    def _read_usage(self, execution: Execution) -> None:
-        if execution.prefill_start_ns is not None:
-            execution.usage.add(read_process_usage(), alone=len(self._executions) == 1 and not self._around.jobs)
 
     async def _on_energy(self, execution: Execution, event: EnergyRead) -> None:
         if event.moment == "start":

@@ -9,6 +9,7 @@ from actors.execution import Execution
 from engine.backend import BackendStatistics, WorkDone
 from engine.exposition import exposition
 from engine.metric_totals import MetricTotals
+from engine.process_usage import ProcessUsage
 from engine.version import ENGINE_VERSION
 from protocol.answers import MetricsReport
 from protocol.live_energy import PowerReport
@@ -23,6 +24,7 @@ class Present:
     executions: Iterable[Execution]
     """Those without a record yet."""
     backend: BackendStatistics
+    usage: ProcessUsage
     peak_resident_bytes: int | None
     power: PowerReport | None
     """By the best source that measures; ``None`` where none does."""
@@ -41,6 +43,10 @@ def _engine(present: Present) -> Iterable[MetricFamily]:
     yield _gauge("engine_uptime_seconds", "Since the engine started.", _one(present.uptime_s))
     peak = () if present.peak_resident_bytes is None else _one(present.peak_resident_bytes)
     yield _gauge("engine_memory_peak_bytes", "Largest resident size of the engine's process so far.", peak)
+    private = () if present.usage.private_bytes is None else _one(present.usage.private_bytes)
+    yield _gauge("engine_memory_private_bytes", "Resident memory of the engine's process that no file backs.", private)
+    seconds = {"user": present.usage.user_ns / 1e9, "system": present.usage.system_ns / 1e9}
+    yield _counter("engine_cpu_seconds_total", "CPU time of the engine's process.", _each("mode", seconds))
 
 
 def _work(present: Present) -> Iterable[MetricFamily]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from protocol.live_energy import EnergySoFar, PowerReport
 from protocol.metrics import Metrics
 from protocol.model import Value
-from protocol.plan import ExecutionPlan
+from protocol.plan import Backend, ExecutionPlan, Quantization
 from protocol.progress import StageProgress
 from protocol.record import StopReason, WeightsReport
 
@@ -62,6 +62,10 @@ class EndedEvent(Value):
     kind: Literal["ended"] = "ended"
     stop_reason: StopReason
     error: str
+    model: str
+    """What the metrics are of, as in the record; so ``backend`` and ``quantization``."""
+    backend: Backend
+    quantization: Quantization
     metrics: Metrics
     logits_digest: str
 

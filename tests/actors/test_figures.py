@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+from actors.execution import ended_event
 from actors.system import open_system, running
 from engine.config import EngineConfig
 from protocol.client import Client
@@ -185,3 +186,5 @@ async def test_a_record_says_what_its_figures_are_of(model: Path, tmp_path: Path
         "quantization": "native",
     }
     assert record.unjudged_limits == ()
+    ended = ended_event(record)
+    assert (ended.model, ended.backend, ended.quantization) == (record.model, "reference", "native")

@@ -13,6 +13,7 @@ from actors.system import running
 from engine.backend import ComputeTime
 from engine.exposition import exposition
 from engine.metric_totals import MetricTotals
+from engine.process_usage import ProcessUsage
 from protocol.answers import MetricsReport
 from protocol.errors import UnknownModel
 from protocol.metrics import OperationTimes
@@ -35,6 +36,7 @@ async def test_a_new_engine_has_done_nothing() -> None:
     assert values(report, "engine_executions_total") == {}
     assert values(report, "engine_memory_bytes") == {("weights",): 0, ("kv_cache",): 0}
     assert values(report, "engine_memory_peak_bytes")[()] > 2**20
+    assert values(report, "engine_memory_private_bytes")[()] > 2**20
     assert values(report, "engine_uptime_seconds")[()] > 0
 
 
@@ -72,11 +74,13 @@ async def test_what_runs_and_what_was_computed_is_told() -> None:
 
 def test_a_backend_that_is_gone_has_no_count() -> None:
     gone = replace(FakeBackend().statistics(), work=None)
-    report = report_metrics(1, Present(2.0, (), gone, None, None), MetricTotals())
+    usage = ProcessUsage(1, user_ns=3_000_000_000, system_ns=500_000_000, private_bytes=None)
+    report = report_metrics(1, Present(2.0, (), gone, usage, None, None), MetricTotals())
     names = {family.name for family in report.families}
     assert "engine_batch_sequences" in names
     assert names.isdisjoint({"engine_steps_total", "engine_step_rows_total", "engine_busy_seconds_total"})
-    assert values(report, "engine_memory_peak_bytes") == {}
+    assert values(report, "engine_memory_peak_bytes") == values(report, "engine_memory_private_bytes") == {}
+    assert values(report, "engine_cpu_seconds_total") == {("user",): 3.0, ("system",): 0.5}
 
 
 async def test_refusals_are_counted_by_code() -> None:

@@ -119,6 +119,7 @@ def test_entries_are_exported_in_three_forms(tiny: Path, tmp_path: Path) -> None
     assert [row["execution_id"] for row in rows] == executions
     assert float(rows[0]["tokens_per_sec"]) > 0
     assert rows[0]["watts_avg"] == ""
+    assert (float(rows[0]["wall_ms"]) > float(rows[0]["latency_total_ms"]), rows[0]["unjudged_limits"]) == (True, "[]")
 
 
 def test_old_ones_are_pruned_and_the_chain_stays_whole(tiny: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from engine_ctl.energy_figure import energy_lines
-from engine_ctl.metrics_table import metrics_table, operations_table, warnings
-from protocol.metrics import EnergyReport, OperationTimes
+from engine_ctl.metrics_table import limit_lines, metrics_table, operations_table, usage_lines, warnings
+from protocol.metrics import PHASES, CpuReport, EnergyReport, MemoryReport, OperationTimes
 from protocol.power_curve import PowerCurve
-from protocol.record import WeightsReport
+from protocol.record import UnjudgedLimit, WeightsReport
 from tests.tools.executions import make_metrics, make_plan, make_record
 
 
@@ -107,3 +107,23 @@ def test_what_was_lost_and_what_happened_to_the_weights_is_said() -> None:
         "q4_k_m was made from Q4_1, Q8_0, not from the original weights",
         "the cached weights were made anew",
     )
+
+
+def test_no_total_is_met_before_what_it_is_made_of() -> None:
+    names = list(shown())
+    assert names[names.index("wall_ms") + 1 :][: len(PHASES)] == list(PHASES)
+    assert names.index("wall_ms") < names.index("ttft_ms") < names.index("latency_total_ms")
+
+
+def test_memory_is_told_in_its_parts_and_what_is_unknown_with_its_reason() -> None:
+    memory = MemoryReport(weights_bytes=126_500_000, kv_cache_bytes=2_900_000, buffers_bytes=None, reason="why")
+    assert usage_lines(make_metrics(memory=memory)) == ["memory: weights 126.5 MB, KV cache 2.9 MB; why"]
+    lines = usage_lines(make_metrics(memory=MemoryReport(growth_bytes=10**6), cpu=CpuReport(reason="no share")))
+    assert lines == ["memory: growth of the engine 1.0 MB", "cpu: no share"]
+
+
+def test_a_limit_that_was_never_judged_is_said() -> None:
+    limits = (UnjudgedLimit(limit="max_watts", reason="it is first judged after 1000 ms"),)
+    told = ["limit: max_watts was never judged: it is first judged after 1000 ms"]
+    assert limit_lines(make_record(unjudged_limits=limits)) == told
+    assert limit_lines(make_record(unjudged_limits=())) == limit_lines(make_record()) == []

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from protocol.metrics import EnergyReport, Metrics
 from protocol.model import Value
+from protocol.record import UnjudgedLimit
 from protocol.record_entry import FinishedEntry, InterruptedEntry
 
 Entries = Iterator[FinishedEntry | InterruptedEntry]
@@ -18,6 +19,7 @@ _METRICS = tuple(name for name in Metrics.model_fields if name != "energy")
 _ENERGY = tuple(EnergyReport.model_fields)
 _COLUMNS = (
     *("sequence", "recorded_at", "started_at", "execution_id", "engine_version", "stop_reason", "plan_fingerprint"),
+    "unjudged_limits",
     *("model", "content_hash", *_PLAN, "logits_digest", *_METRICS),
     *(f"energy_{name}" for name in _ENERGY),
 )
@@ -69,9 +71,14 @@ def _row(entry: FinishedEntry | InterruptedEntry) -> dict[str, Any]:
     if isinstance(entry, InterruptedEntry):
         return row
     metrics = entry.record.metrics
-    row |= {"logits_digest": entry.record.logits_digest}
+    row |= {"logits_digest": entry.record.logits_digest, "unjudged_limits": _limits(entry.record.unjudged_limits)}
     row |= {name: _cell(getattr(metrics, name)) for name in _METRICS}
     return row | {f"energy_{name}": _cell(getattr(metrics.energy, name)) for name in _ENERGY}
+
+
+def _limits(unjudged: tuple[UnjudgedLimit, ...] | None) -> str | None:
+    """Their names as JSON; ``None``: an earlier engine did not tell."""
+    return None if unjudged is None else json.dumps([each.limit for each in unjudged])
 
 
 def _cell(value: object) -> object:

@@ -76,7 +76,7 @@ DIFFERENCES = (
     Difference(
         "total latency",
         "total time of the execution (Documentação Completa §4.4.3)",
-        "the active interval, from the first prefill step to the last token; waiting and loading apart",
+        "the active interval, from the first prefill step to the last token; `wall_ms` is all, from request to record",
         "the same interval as the watts', so that `tokens_per_watt` holds together",
     ),
     Difference(

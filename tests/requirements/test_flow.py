@@ -49,6 +49,8 @@ KNOBS: dict[str, tuple[Any, str]] = {
     "energy_source": ("none", "energy_source"),
     "stream": ({"flush_ms": 7}, "stream"),
     "n": (2, "n"),
+    "op_times": (True, "op_times"),
+    "token_times": (True, "token_times"),
 }
 """What an agent may vary: a field of a request, a value, and where the plan holds it."""
 
@@ -128,7 +130,7 @@ def test_flow_levels_meet_in_the_record(client: BlockingClient) -> None:
     metrics = run_for(client, joules=40, op_times=True).metrics
     engine = (metrics.tokens_total, metrics.latency_p50_ms, metrics.latency_total_ms)
     backend = (metrics.op_time_ms, metrics.memory_peak_mb)
-    system = (metrics.watts_avg, metrics.energy.others_cpu_share)
+    system = (metrics.watts_avg, metrics.cpu_share, metrics.cpu_user_ms, metrics.cpu_system_ms)
     assert None not in (*engine, *backend, *system)
 
 

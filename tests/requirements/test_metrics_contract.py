@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ import pytest
 from engine.comparison import compare_repeat
 from engine.metrics import nearest_rank
 from protocol.blocking import BlockingClient
-from protocol.metrics import Metrics
+from protocol.metrics import PHASES, Metrics
 from protocol.record import ExecutionRecord
 from tests.engine.compared_records import first, power, refused, second, speed, verdict_on
 from tests.engine.record_factory import measured, plan_with
-from tests.requirements.execution import run, run_for
+from tests.gguf_factory import write_tiny_model
+from tests.requirements.execution import from_json, record_of, run, run_for
 from tests.requirements.llama import NAME, environment
 from tests.running_powercap import RunningPowercap, running_powercap
 from tests.test_layers import INCLUDE, sources
@@ -75,6 +77,14 @@ def test_metric_latency_total_ms_is_the_active_interval(metrics: Metrics) -> Non
     assert metrics.latency_total_ms == pytest.approx(metrics.prefill_ms + decoding_ms)
 
 
+def test_metric_latency_total_ms_is_a_part_of_the_whole_time(metrics: Metrics) -> None:
+    """From request to record by phases without a gap, so that nobody meets a total below the time to first token."""
+    phases = [getattr(metrics, name) for name in PHASES]
+    assert metrics.wall_ms == pytest.approx(sum(phases))
+    assert metrics.latency_total_ms == pytest.approx((metrics.prefill_ms or 0.0) + (metrics.decode_ms or 0.0))
+    assert metrics.ttft_ms == pytest.approx(sum(phases[:5]))
+
+
 def test_metric_latency_total_ms_leaves_out_waiting_and_loading(metered: BlockingClient) -> None:
     began_s = time.monotonic()
     loaded = run(metered, quantization="q6_k", threads=1).metrics
@@ -92,6 +102,16 @@ def test_metric_latency_percentiles_are_of_all_gaps_by_nearest_rank(metrics: Met
     assert 0 < metrics.latency_p50_ms <= metrics.latency_p95_ms <= metrics.latency_total_ms
     # Half of the gaps are no shorter than the median, so they take at least so long together.
     assert metrics.latency_p50_ms * (metrics.latency_gaps // 2) <= metrics.latency_total_ms
+
+
+def test_metric_latency_percentiles_follow_from_the_tokens_own_times(metered: BlockingClient) -> None:
+    record = run(metered, max_tokens=200, stop={"eos": False}, token_times=True)
+    assert record.token_times_ms is not None
+    assert len(record.token_times_ms) == 200
+    gaps = sorted(after - before for before, after in pairwise(record.token_times_ms))
+    # By nearest rank, of 199: the 100th and the 190th. Times are told to the microsecond.
+    assert record.metrics.latency_p50_ms == pytest.approx(gaps[99], abs=2e-3)
+    assert record.metrics.latency_p95_ms == pytest.approx(gaps[189], abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +160,22 @@ def test_metric_tokens_per_watt_is_the_rate_by_the_watts(metrics: Metrics) -> No
     assert metrics.tokens_per_watt == pytest.approx(metrics.tokens_total / metrics.joules_total)
 
 
-def test_metric_memory_peak_mb_is_known(metrics: Metrics) -> None:
-    assert metrics.memory_peak_mb is not None
-    assert metrics.memory_peak_mb > 0
+def test_metric_memory_peak_mb_is_the_executions_own_in_millions_of_bytes(metrics: Metrics) -> None:
+    memory = metrics.memory
+    assert memory.weights_bytes is not None
+    assert memory.kv_cache_bytes is not None
+    assert memory.buffers_bytes is not None
+    beside = max(memory.kv_cache_bytes + memory.buffers_bytes, memory.growth_bytes or 0)
+    assert metrics.memory_peak_mb == pytest.approx((memory.weights_bytes + beside) / 1e6)
+
+
+def test_metric_memory_peak_mb_does_not_depend_on_what_ran_before(metered: BlockingClient, tmp_path: Path) -> None:
+    before = run(metered).metrics.memory
+    larger = write_tiny_model(tmp_path / "larger.gguf", n_layer=8, n_embd=256, n_ff=1024)
+    record_of(metered, from_json({"model": str(larger), "prompt": "Olá", "execution": {"limits": {"max_tokens": 4}}}))
+    after = run(metered).metrics.memory
+    for name in ("weights_bytes", "kv_cache_bytes", "buffers_bytes"):
+        assert getattr(after, name) == getattr(before, name)
 
 
 def test_metric_op_time_ms_splits_the_computing_by_operation(metrics: Metrics, metered: BlockingClient) -> None:

@@ -34,7 +34,7 @@ $(VENV)/.dependencies: $(VENV)/.created pyproject.toml
 	    | $(PIP) install --requirement /dev/stdin
 	touch $@
 
-$(VENV)/.package: $(VENV)/.dependencies CMakeLists.txt $(CXX_FILES)
+$(VENV)/.package: $(VENV)/.dependencies CMakeLists.txt $(wildcard cmake/*.cmake) $(CXX_FILES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-deps --no-build-isolation \
 	    --config-settings=cmake.define.ENGINE_WERROR=$(ENGINE_WERROR) --editable .
 	touch $@

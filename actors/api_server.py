@@ -23,6 +23,7 @@ from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
 from actors.unix_socket import SocketTransport, UnixSocket
 from engine.version import ENGINE_VERSION
 from protocol.answers import Welcome
+from protocol.build import Build
 from protocol.codec import encode, failed
 from protocol.errors import EngineError, Overloaded, ShuttingDown
 from protocol.framing import encode_frame
@@ -47,6 +48,7 @@ class ApiServer(Actor):
         below: Inbox[ToApiServer],
         control_plane: Inbox[ControlRequest],
         unix_socket: UnixSocket | None,
+        build: Build,
         capabilities: tuple[str, ...],
         limits: Limits,
     ) -> None:
@@ -56,6 +58,7 @@ class ApiServer(Actor):
         self._limits = limits
         self._welcome = Welcome(
             engine_version=ENGINE_VERSION,
+            build=build,
             protocol_version=PROTOCOL_VERSION,
             capabilities=capabilities,
             limits={"max_frame_bytes": limits.max_frame_bytes, "max_in_flight": limits.max_in_flight},

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import assert_never
 
 from actors.ports import OperationRequest, Prepared
+from engine.build import current_build
 from engine.cpu_backend import CpuBackend
 from engine.embedding import Embedding
 from engine.energy.calibrating import EnergyCalibrating
@@ -27,6 +28,7 @@ from engine.record_answers import answer_about_records, predict_from
 from engine.records import Records
 from engine.weights_cache import CacheEntry, WeightsCache
 from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelRemoved
+from protocol.build import Build
 from protocol.descriptions import CachedWeightsEntry, ModelSummary
 from protocol.errors import CacheUnavailable, RecordStoreUnavailable, RecordStoreUnusable
 from protocol.plan import ExecutionPlan, RunRequest
@@ -49,6 +51,10 @@ class EngineDomain:
         self._energy = energy
         self._best_backend = choose_backend(None, planner.machine)
         self._headers = ModelHeaders(planner.config, self._best_backend)
+
+    @property
+    def build(self) -> Build:
+        return current_build()
 
     def hardware(self, kernel_path: str, threads: int) -> Hardware:
         return Hardware(

@@ -17,6 +17,7 @@ from engine.phases import Timeline
 from engine.usage_window import NO_STEP, OTHER_WORK, UsageWindow, cpu_report, memory_report
 from engine.version import ENGINE_VERSION
 from protocol.answers import Accepted, Failed, Finished, Progress, Tokens
+from protocol.build import Build
 from protocol.codec import failed
 from protocol.descriptions import ExecutionStatus, PlanEstimate
 from protocol.errors import EngineError, InternalError
@@ -223,7 +224,9 @@ class Execution:
             return self.failure or failed(self.request_id, InternalError(self.error, execution_id=self.execution_id))
         return Finished(request_id=self.request_id, record=record, unrecorded=unrecorded)
 
-    def record(self, hardware: Hardware, cpus: int | None, energy: EnergyReport, made_ns: int) -> ExecutionRecord:
+    def record(
+        self, build: Build, hardware: Hardware, cpus: int | None, energy: EnergyReport, made_ns: int
+    ) -> ExecutionRecord:
         """``cpus``: online CPUs; ``made_ns``: now. Raises ValueError before the execution has ended."""
         if self.stop_reason is None:
             raise ValueError(f"{self.execution_id} has not ended")
@@ -233,6 +236,7 @@ class Execution:
             other_choices=tuple(others),
             execution_id=self.execution_id,
             engine_version=ENGINE_VERSION,
+            build=build,
             hardware=hardware,
             weights=self.weights,
             model=self.plan.model_ref.name,

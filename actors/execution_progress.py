@@ -177,7 +177,8 @@ class ExecutionProgress:
         report = self._around.outside.energy.report(execution.plan.energy_source, start, end, execution.energy_share)
         energy = with_active_interval(report, start, end, execution.active_ns)
         hardware = self._around.outside.domain.hardware(execution.kernel_path, execution.plan.threads)
-        record = execution.record(hardware, os.cpu_count(), energy, time.monotonic_ns())
+        build = self._around.outside.domain.build
+        record = execution.record(build, hardware, os.cpu_count(), energy, time.monotonic_ns())
         self._ended[execution.execution_id] = record
         self._around.totals.add(record, *execution.token_times_ns)
         self._around.recorder.put_nowait(FinishRecord(record=record))

@@ -12,6 +12,7 @@ from engine.backend import BackendStatistics
 from engine.energy.source import EnergyReading
 from engine.operation import Operation
 from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelRemoved
+from protocol.build import Build
 from protocol.descriptions import ModelSummary, PlanEstimate
 from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
@@ -39,6 +40,10 @@ class Domain(Protocol):
     Methods may block for long: call them in a worker thread. They are thread-safe, and raise the typed errors of
     :mod:`protocol.errors`.
     """
+
+    @property
+    def build(self) -> Build:
+        """As in ``Welcome`` and in records."""
 
     def hardware(self, kernel_path: str, threads: int) -> Hardware:
         """What a record says of this machine and of what of it an execution used. Never blocks."""

@@ -118,7 +118,7 @@ class System:
             unix_socket = UnixSocket.open(socket_path)
         self.socket_path = None if unix_socket is None else unix_socket.path
         faults = Faults()
-        self._api_server = ApiServer(to_api_server, to_control, unix_socket, domain.capabilities, limits)
+        self._api_server = ApiServer(to_api_server, to_control, unix_socket, domain.build, domain.capabilities, limits)
         self._executor = Executor(
             to_executor, to_control_below, to_scheduler_below, backend, replace_backend, faults.tell
         )

@@ -528,6 +528,9 @@ def divide(amount: int, weights: Sequence[float]) -> list[int]:
 def activation_row_bytes(file: GgufFile) -> int:
     """Memory that the buffers of a step take for one of its rows. Raises GgufError, UnsupportedModelError."""
 
+def native_build() -> dict[str, str]:
+    """What the extension was made of: ``sources`` (a SHA-256 of theirs, hexadecimal), ``compiler`` and ``flags``."""
+
 def kernel_tables() -> dict[str, str]:
     """Every kernel table: "" where this machine can run it, else the reason why not."""
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.record_differences import differences, first_difference, require_experimental, require_same
+from engine.record_differences import compare_builds, differences, first_difference, require_experimental, require_same
 from protocol.comparison import ExperimentResult, MetricRatio, OutputAgreement, RepeatVerdict, ToleranceVerdict
 from protocol.errors import InvalidRequest
 from protocol.metrics import EnergyReport
@@ -67,7 +67,8 @@ def compare_repeat(a: ExecutionRecord, b: ExecutionRecord) -> RepeatVerdict:
 
     Raises:
         InvalidRequest: they are one execution.
-        IncomparableExecutions: plan, request, hardware or engine version differ; ``params["differences"]`` names all.
+        IncomparableExecutions: plan, request, hardware, engine version or arithmetic differ; ``params["differences"]``
+            names all.
     """
     _require_two(a, b)
     require_same(differences(a, b))
@@ -78,6 +79,7 @@ def compare_repeat(a: ExecutionRecord, b: ExecutionRecord) -> RepeatVerdict:
     return RepeatVerdict(
         execution_a=a.execution_id,
         execution_b=b.execution_id,
+        build=compare_builds(a, b),
         output=output,
         metrics=metrics,
         within_tolerances=within,
@@ -100,6 +102,7 @@ def compare_experiment(a: ExecutionRecord, b: ExecutionRecord, fields: tuple[str
         execution_a=a.execution_id,
         execution_b=b.execution_id,
         differences=found,
+        build=compare_builds(a, b),
         output=compare_output(a, b),
         ratios=tuple(_ratio(metric, a, b) for metric in _METRICS),
     )

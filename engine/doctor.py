@@ -7,6 +7,7 @@ from typing import Literal
 
 from engine.doctor_facts import Facts, FolderFacts, SocketFacts
 from engine.energy.source_state import SourceState
+from protocol.build import Build
 
 GIB = 2**30
 LITTLE_DISK = 5 * GIB
@@ -36,13 +37,13 @@ def examine(facts: Facts) -> tuple[Check, ...]:
         check_huge_pages(facts),
         *check_energy(facts),
         check_socket(facts.socket, facts.user),
-        check_engine(facts.socket, facts.engine_version),
+        check_engine(facts.socket, facts.engine_version, facts.build),
         *check_folders(facts),
     )
 
 
 def check_versions(facts: Facts) -> Check:
-    found = f"Python {facts.python_version}, engine {facts.engine_version}"
+    found = f"Python {facts.python_version}, engine {facts.engine_version}{_build(facts.build)}"
     if facts.extension_failure:
         return Check("versions", "problem", f"{found}; its compiled part: {facts.extension_failure}", _REINSTALL)
     if facts.extension_version != facts.engine_version:
@@ -51,7 +52,14 @@ def check_versions(facts: Facts) -> Check:
     minimum = facts.python_required.removeprefix(">=")
     if _numbers(facts.python_version) < _numbers(minimum):
         return Check("versions", "problem", found, f"run it with Python {minimum} or newer")
+    if facts.stale_sources is not None:
+        told = f"{found}; the compiled part was made of other sources than those in {facts.stale_sources}"
+        return Check("versions", "warning", told, "build it again: make develop")
     return Check("versions", "ok", found)
+
+
+def _build(build: Build | None) -> str:
+    return "" if build is None else f", build {build.id} ({build.compiler}), arithmetic {build.arithmetic}"
 
 
 _REINSTALL = "install the engine again, with the Python that runs it: pip install --force-reinstall weos-engine"
@@ -172,12 +180,16 @@ def check_socket(socket: SocketFacts, user: int) -> Check:
     return Check("socket", "ok", f"{socket.path}, {'for you alone' if socket.kind == 'socket' else 'not there yet'}")
 
 
-def check_engine(socket: SocketFacts, own_version: str) -> Check:
+def check_engine(socket: SocketFacts, own_version: str, own_build: Build | None) -> Check:
     if socket.engine_version is not None:
-        if socket.engine_version == own_version:
-            return Check("engine", "ok", f"{socket.engine_version} answers")
+        theirs, ours = socket.engine_version, own_version
+        if theirs == ours and socket.engine_build != own_build:
+            theirs += _build(socket.engine_build) or ", of an unknown build,"
+            ours += _build(own_build)
+        if theirs == ours:
+            return Check("engine", "ok", f"{theirs} answers, of this build")
         remedy = "start the engine again: engine-ctl shutdown, then engine-ctl serve"
-        return Check("engine", "warning", f"{socket.engine_version} answers, and this is {own_version}", remedy)
+        return Check("engine", "warning", f"{theirs} answers, and this is {ours}", remedy)
     if socket.kind == "socket" and "refused" in socket.failure.lower():
         found = "none: the socket was left behind by an engine that was killed"
         return Check("engine", "ok", f"{found}; the next one replaces it")

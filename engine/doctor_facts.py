@@ -16,7 +16,9 @@ from engine.cgroup import cpu_quota, memory_limit
 from engine.energy.ladder import open_ladder
 from engine.energy.source_state import SourceState
 from engine.version import ENGINE_VERSION
+from protocol.answers import Welcome
 from protocol.blocking import BlockingClient
+from protocol.build import Build
 from protocol.errors import EngineError
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class SocketFacts:
     directory_owner: int | None
     engine_version: str | None
     """Of the engine that answers there."""
+    engine_build: Build | None
+    """The same; ``None`` too where it does not tell."""
     failure: str
     """Why none does."""
 
@@ -70,6 +74,10 @@ class Facts:
     extension_version: str | None
     extension_failure: str
     """Why the compiled part cannot be used; empty where it can."""
+    build: Build | None
+    """``None`` where it cannot."""
+    stale_sources: str | None
+    """The folder of sources beside the package, where the compiled part was made of others."""
     cpu_model: str
     kernel_tables: Mapping[str, str]
     """Every backend, the best first: ``""`` where it runs here, else why not."""
@@ -106,6 +114,7 @@ class Facts:
 def probe_facts(socket: Path) -> Facts:
     """Blocking, for up to some seconds: the counters are seen to move, the engine on ``socket`` is spoken to."""
     version, failure, cpu_model, available = _probe_extension()
+    build, stale = (None, None) if failure else _probe_build()
     tables, masked, mask_failure = ({}, (), "") if failure else _probe_kernels()
     config, config_failure = _read_config()
     ladder = None if config is None else open_ladder(config)
@@ -116,6 +125,8 @@ def probe_facts(socket: Path) -> Facts:
         engine_version=ENGINE_VERSION,
         extension_version=version,
         extension_failure=failure,
+        build=build,
+        stale_sources=stale,
         cpu_model=cpu_model,
         kernel_tables=tables,
         masked_cpu_features=masked,
@@ -148,6 +159,17 @@ def _probe_extension() -> tuple[str | None, str, str, int | None]:
     except ImportError as error:
         return None, str(error), platform.processor() or platform.machine(), None
     return _core.__version__, "", _core.cpu_model(), available_memory()
+
+
+def _probe_build() -> tuple[Build | None, str | None]:
+    """Which build an extension that loads belongs to, and the sources that it was not made of."""
+    from engine.build import current_build, stale_sources  # noqa: PLC0415  it needs the extension
+
+    stale = stale_sources()
+    try:
+        return current_build(), stale
+    except (EngineError, OSError, MemoryError):
+        return None, stale
 
 
 def _probe_kernels() -> tuple[Mapping[str, str], tuple[str, ...], str]:
@@ -183,7 +205,7 @@ def _chosen(text: str | None) -> str | None:
 
 def _socket(path: Path) -> SocketFacts:
     found, directory = _status(path), _status(path.parent)
-    version, failure = _greet(path)
+    welcome, failure = _greet(path)
     return SocketFacts(
         path=str(path),
         kind="absent" if found is None else "socket" if stat.S_ISSOCK(found.st_mode) else "other",
@@ -192,16 +214,17 @@ def _socket(path: Path) -> SocketFacts:
         directory_kind="absent" if directory is None else "directory" if stat.S_ISDIR(directory.st_mode) else "other",
         directory_mode=None if directory is None else stat.S_IMODE(directory.st_mode),
         directory_owner=None if directory is None else directory.st_uid,
-        engine_version=version,
+        engine_version=None if welcome is None else welcome.engine_version,
+        engine_build=None if welcome is None else welcome.build,
         failure=failure,
     )
 
 
-def _greet(path: Path) -> tuple[str | None, str]:
-    """The version of the engine there, or why none answers."""
+def _greet(path: Path) -> tuple[Welcome | None, str]:
+    """What the engine there says of itself, or why none answers."""
     try:
         with BlockingClient.connect(path, timeout=_CONNECT_S) as client:
-            return client.welcome.engine_version, ""
+            return client.welcome, ""
     except EngineError as error:
         return None, error.message
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from protocol.comparison import Difference
+from protocol.comparison import BuildAgreement, Difference
 from protocol.errors import IncomparableExecutions, InvalidRequest
 from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord
@@ -31,7 +31,7 @@ _CONSEQUENCES = {
 
 
 def differences(a: ExecutionRecord, b: ExecutionRecord) -> tuple[Difference, ...]:
-    """Everything but results: the plan's fields in order, then prompt, hardware and engine version."""
+    """Everything but results: the plan's fields in order, then prompt, hardware, engine version and arithmetic."""
     found = [*_differing(_plan_fields(a), _plan_fields(b))]
     if a.prompt_token_ids != b.prompt_token_ids:
         parting = first_difference(a.prompt_token_ids, b.prompt_token_ids)
@@ -42,7 +42,28 @@ def differences(a: ExecutionRecord, b: ExecutionRecord) -> tuple[Difference, ...
         )
     found += _differing(_hardware_fields(a), _hardware_fields(b))
     found += _differing({"engine_version": a.engine_version}, {"engine_version": b.engine_version})
+    if compare_builds(a, b).arithmetic is False:
+        found += _differing({"build.arithmetic": _arithmetic(a)}, {"build.arithmetic": _arithmetic(b)})
     return tuple(found)
+
+
+def compare_builds(a: ExecutionRecord, b: ExecutionRecord) -> BuildAgreement:
+    """What is known of two records' builds; nothing where one is from before builds were told apart."""
+    if a.build is None or b.build is None:
+        untold = " and ".join(record.execution_id for record in (a, b) if record.build is None)
+        return BuildAgreement(reason=f"not known of {untold}, recorded before builds were told apart")
+    differing = [
+        f"{name} {left} and {right}" for (name, left), (_, right) in zip(a.build, b.build, strict=True) if left != right
+    ]
+    return BuildAgreement(
+        same=a.build.id == b.build.id,
+        arithmetic=a.build.arithmetic == b.build.arithmetic,
+        reason="; ".join(differing) or None,
+    )
+
+
+def _arithmetic(record: ExecutionRecord) -> str | None:
+    return None if record.build is None else record.build.arithmetic
 
 
 def require_same(found: tuple[Difference, ...], allowed: tuple[str, ...] = ()) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from engine.build import current_build
 from engine.process_identity import ProcessIdentity, current_process, is_running
 from engine.record_chain import ChainCheck, EntryColumns, StoredEntry, canonical_json, seal, storable
 from engine.record_database import RecordDatabase
@@ -124,6 +125,7 @@ class RecordStore:
         unfinished = InterruptedExecution(
             execution_id=execution_id,
             engine_version=ENGINE_VERSION,
+            build=current_build(),
             plan=plan,
             plan_fingerprint=plan.fingerprint,
             prompt_token_ids=prompt_token_ids,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from protocol.build import Build
 from protocol.calibration import EnergyCalibration
 from protocol.comparison import ExperimentResult, RepeatVerdict
 from protocol.descriptions import (
@@ -46,6 +47,8 @@ class Answer(Value):
 class Welcome(Value):
     type: Literal["Welcome"] = "Welcome"
     engine_version: str
+    build: Build | None = None
+    """``None`` from an engine that does not tell builds apart."""
     protocol_version: int
     capabilities: tuple[str, ...]
     """Backends, quantizations, policies and energy sources this engine offers, as ``kind:name``."""

@@ -18,6 +18,17 @@ class Difference(Value):
     """As JSON holds them. Of prompts not the tokens, but how many there are and where they part."""
 
 
+class BuildAgreement(Value):
+    """Whether two executions were made by one build, and by builds that compute the same."""
+
+    same: bool | None = None
+    """``None``: a record does not say by which build it was made."""
+    arithmetic: bool | None = None
+    """Whether the self-tests of both gave the same bits, so that their answers should be equal; ``None`` as above."""
+    reason: str | None = None
+    """In what the builds differ, or why that is not known."""
+
+
 class OutputAgreement(Value):
     """Whether both generated the same. An execution that something outside ended early is held to what it has."""
 
@@ -61,10 +72,11 @@ class ToleranceVerdict(Value):
 
 
 class RepeatVerdict(Value):
-    """Two executions of one plan and request, on one hardware and engine version."""
+    """Two executions of one plan and request, on one hardware and engine version, by builds of one arithmetic."""
 
     execution_a: str
     execution_b: str
+    build: BuildAgreement = BuildAgreement()
     output: OutputAgreement
     metrics: tuple[ToleranceVerdict, ...]
     within_tolerances: bool | None
@@ -94,5 +106,6 @@ class ExperimentResult(Value):
     execution_b: str
     differences: tuple[Difference, ...]
     """In the fields that were named, and in those that follow from them."""
+    build: BuildAgreement = BuildAgreement()
     output: OutputAgreement
     ratios: tuple[MetricRatio, ...]

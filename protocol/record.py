@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from protocol.build import Build
 from protocol.logprobs import DrawnLogprobs
 from protocol.metrics import Metrics
 from protocol.model import Value
@@ -74,6 +75,8 @@ class ExecutionRecord(ChoiceRecord):
 
     execution_id: str
     engine_version: str
+    build: Build | None = None
+    """``None`` in records from before builds were told apart."""
     hardware: Hardware
     weights: WeightsReport
     plan: ExecutionPlan

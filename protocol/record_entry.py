@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from protocol.build import Build
 from protocol.model import Value
 from protocol.plan import ExecutionPlan, QuantizationName
 from protocol.record import ExecutionRecord, StopReason
@@ -33,6 +34,8 @@ class InterruptedExecution(Value):
 
     execution_id: str
     engine_version: str
+    build: Build | None = None
+    """``None`` in entries from before builds were told apart."""
     plan: ExecutionPlan
     plan_fingerprint: str
     prompt_token_ids: tuple[int, ...]

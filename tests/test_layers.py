@@ -28,6 +28,7 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "protocol.client": frozenset({"anyio"}),
     "protocol.stream_transport": frozenset({"anyio"}),
     "protocol.reply_stream": frozenset({"anyio"}),
+    "engine_ctl.version": frozenset({"engine"}),
     "engine_ctl.embedded": frozenset({"actors", "engine", "trio"}),
     "engine_ctl.commands.doctor": frozenset({"engine"}),
     "engine_ctl.commands.energy_setup": frozenset({"engine"}),

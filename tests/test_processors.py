@@ -44,7 +44,7 @@ def here() -> Outcome:
 
 
 def assert_same_answer(one: Outcome, other: Outcome) -> None:
-    for field in ("result", "token_ids", "prompt_token_ids", "logits_digest", "stop_reason"):
+    for field in ("result", "token_ids", "prompt_token_ids", "logits_digest", "stop_reason", "build"):
         assert one.record[field] == other.record[field]
 
 

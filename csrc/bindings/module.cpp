@@ -5,6 +5,7 @@
 
 #include "base/cancelled.h"
 #include "base/cpu_features.h"
+#include "base/native_build.h"
 #include "bindings/register.h"
 #include "gguf/error.h"
 #include "kernels/kernel_table.h"
@@ -55,6 +56,13 @@ PYBIND11_MODULE(_core, m) {
   register_error<engine::runtime::GrammarTimeout>(m, "GrammarTimeoutError");
   register_error<engine::runtime::GrammarLibraryUnavailable>(m, "GrammarLibraryError");
   py::register_exception_translator(&translate_system_error);
+  m.def("native_build", [] {
+    py::dict build;
+    build["sources"] = engine::kNativeBuild.sources;
+    build["compiler"] = engine::kNativeBuild.compiler;
+    build["flags"] = engine::kNativeBuild.flags;
+    return build;
+  });
   m.def("cpu_model", &engine::cpu_model);
   m.def("cpu_features", [] {
     py::dict reasons;

@@ -20,6 +20,7 @@ from protocol.answers import (
     Quantized,
     RecordsPruned,
 )
+from protocol.build import Build
 from protocol.descriptions import ModelSummary, PlanEstimate
 from protocol.embedding import EmbeddedText
 from protocol.errors import ExecutionCancelled, ModelInUse, UnknownModel, UnsupportedBackend
@@ -150,9 +151,13 @@ class FakePull:
         self.cancelled.set()
 
 
+BUILD = Build(id="0" * 32, arithmetic="1" * 32, compiler="none", flags="")
+
+
 @dataclass
 class FakeDomain:
     energy_source: EnergySource = "none"
+    build: Build = BUILD
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
     pulls: list[FakePull] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from protocol.answers import Accepted, Finished, Tokens
 from tests.actors.engine_factory import collect, make_client, make_request
 from tests.actors.fake_backend import FakeBackend
+from tests.actors.fake_domain import BUILD
 
 
 async def test_an_execution_is_accepted_streamed_and_finished() -> None:
@@ -23,6 +24,7 @@ async def test_an_execution_is_accepted_streamed_and_finished() -> None:
     assert record.prompt_token_ids == (97, 98, 99)
     assert record.stop_reason == "eos"
     assert record.hardware.kernel_path == "fake"
+    assert record.build == BUILD
     assert record.metrics.tokens_total == 2
     assert record.metrics.ttft_ms is not None
     assert record.metrics.watts_avg is None

@@ -7,8 +7,10 @@ from dataclasses import replace
 from engine.doctor import GIB
 from engine.doctor_facts import Facts, FolderFacts, SocketFacts
 from engine.energy.source_state import SourceState
+from protocol.build import Build
 
 USER = 1000
+BUILD = Build(id="0" * 32, arithmetic="1" * 32, compiler="GNU 12.2.0", flags="-O3")
 
 
 def make_socket(**changes: object) -> SocketFacts:
@@ -21,6 +23,7 @@ def make_socket(**changes: object) -> SocketFacts:
         directory_mode=0o700,
         directory_owner=USER,
         engine_version="1.2.3",
+        engine_build=BUILD,
         failure="",
     )
     return replace(socket, **changes)  # type: ignore[arg-type]
@@ -39,6 +42,8 @@ def make_facts(**changes: object) -> Facts:
         engine_version="1.2.3",
         extension_version="1.2.3",
         extension_failure="",
+        build=BUILD,
+        stale_sources=None,
         cpu_model="A CPU",
         kernel_tables={"cpu_avx2": "", "reference": ""},
         masked_cpu_features=(),

@@ -6,7 +6,7 @@ import pytest
 
 from engine.doctor import GIB, Check, examine
 from engine.energy.source_state import SourceState
-from tests.engine.facts_factory import make_facts, make_folder, make_socket
+from tests.engine.facts_factory import BUILD, make_facts, make_folder, make_socket
 
 
 def check_of(name: str, **changes: object) -> Check:
@@ -28,6 +28,7 @@ RAPL = SourceState("rapl", "measured", ("package-0",))
 MODEL = SourceState(
     "model", "modelled", ("cpus",), notes=("a formula, for plans that name it; its joules rank nothing",)
 )
+OTHER_BUILD = BUILD.model_copy(update={"id": "2" * 32})
 REFUSED = {"kind": "socket", "engine_version": None, "failure": "no engine answers: Connection refused"}
 ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None, "failure": "No such file"}
 
@@ -38,6 +39,13 @@ ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None,
         ("versions", {"extension_failure": "no module"}, "problem", "no module", "pip install"),
         ("versions", {"extension_version": "1.2.2"}, "problem", "of 1.2.2", "pip install"),
         ("versions", {"python_version": "3.9.18"}, "problem", "Python 3.9.18", "Python 3.11 or newer"),
+        (
+            "versions",
+            {"stale_sources": "/src/csrc"},
+            "warning",
+            "other sources than those in /src/csrc",
+            "make develop",
+        ),
         ("backends", {"kernel_tables": {}}, "problem", "no backend", "pip install"),
         (
             "backends",
@@ -65,6 +73,8 @@ ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None,
         ("socket", {"socket": make_socket(directory_mode=0o755)}, "problem", "mode 755", "chmod 700 /run/user"),
         ("socket", {"socket": make_socket(directory_owner=7)}, "problem", "user 7", "directory of yours"),
         ("engine", {"socket": make_socket(engine_version="1.2.2")}, "warning", "1.2.2 answers", "engine-ctl shutdown"),
+        ("engine", {"socket": make_socket(engine_build=OTHER_BUILD)}, "warning", "build 222", "engine-ctl shutdown"),
+        ("engine", {"socket": make_socket(engine_build=None)}, "warning", "unknown build", "engine-ctl shutdown"),
         (
             "engine",
             {"socket": make_socket(engine_version=None, failure="timed out")},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.build import current_build
 from protocol.blocking import BlockingClient
 from tests.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl, serving
@@ -38,6 +39,14 @@ def test_the_answer_is_the_same_with_and_without_an_engine_on_the_socket(tiny: P
     for field in ("result", "token_ids", "prompt_token_ids", "logits_digest", "stop_reason", "plan"):
         assert embedded[field] == served[field]
     assert embedded["execution_id"] != served["execution_id"]
+
+
+def test_the_engine_and_its_records_say_which_build_they_are_of(tiny: Path, socket_path: Path) -> None:
+    with serving(socket_path):
+        recorded = run_json(socket_path, tiny)["build"]
+        with BlockingClient.connect(socket_path) as client:
+            assert client.welcome.build == current_build()
+    assert recorded == current_build().model_dump()
 
 
 def test_the_streamed_text_is_the_result(tiny: Path, socket_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_an_execution_is_verified_bit_by_bit(tiny: Path) -> None:
     verdict = told("executions", "verify", execution)["repeat"]
     assert verdict["execution_a"] == execution
     assert verdict["output"]["logits_digest"] is True
+    assert verdict["build"] == {"same": True, "arithmetic": True, "reason": None}
     assert len(told("executions", "ls")["executions"]) == 2
     assert "every bit of the logits" in engine_ctl("executions", "verify", execution).stdout
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
+from engine.build import current_build
 from engine_ctl.main import COMMANDS
 from tests.tools.command_line import engine_ctl
 
@@ -47,8 +48,24 @@ def test_help_lists_every_command_and_the_exit_codes() -> None:
     assert "Exit codes:" in shown
 
 
-def test_version_is_the_packages() -> None:
-    assert engine_ctl("--version").stdout == f"engine-ctl, version {version('weos-engine')}\n"
+def test_version_tells_builds_apart() -> None:
+    told, build, arithmetic = engine_ctl("--version").stdout.splitlines()
+    assert told == f"engine-ctl, version {version('weos-engine')}"
+    assert build == f"build {current_build().id} ({current_build().compiler}, {current_build().flags})"
+    assert arithmetic == f"arithmetic {current_build().arithmetic}"
+
+
+def test_version_of_an_installation_without_its_compiled_part() -> None:
+    program = """
+import sys
+sys.modules["engine._core"] = None
+from engine_ctl.main import main
+main(["--version"])
+"""
+    process = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "build unknown: " in process.stdout
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:

@@ -18,8 +18,8 @@ _PLAN = ("backend", "quantization", "kv_cache", "threads", "scheduler_policy", "
 _METRICS = tuple(name for name in Metrics.model_fields if name != "energy")
 _ENERGY = tuple(EnergyReport.model_fields)
 _COLUMNS = (
-    *("sequence", "recorded_at", "started_at", "execution_id", "engine_version", "stop_reason", "plan_fingerprint"),
-    "unjudged_limits",
+    *("sequence", "recorded_at", "started_at", "execution_id", "engine_version", "build", "arithmetic", "stop_reason"),
+    *("plan_fingerprint", "unjudged_limits"),
     *("model", "content_hash", *_PLAN, "logits_digest", *_METRICS),
     *(f"energy_{name}" for name in _ENERGY),
 )
@@ -62,6 +62,8 @@ def _row(entry: FinishedEntry | InterruptedEntry) -> dict[str, Any]:
         "started_at": entry.started_at,
         "execution_id": record.execution_id,
         "engine_version": record.engine_version,
+        "build": None if record.build is None else record.build.id,
+        "arithmetic": None if record.build is None else record.build.arithmetic,
         "stop_reason": record.stop_reason,
         "plan_fingerprint": record.plan_fingerprint,
         "model": record.plan.model_ref.name,

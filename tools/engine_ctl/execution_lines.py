@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from engine_ctl.energy_figure import ENERGY_METRICS, energy_lines, marked
 from engine_ctl.metrics_table import limit_lines, usage_lines
-from protocol.comparison import ExperimentResult, MetricRatio, OutputAgreement, RepeatVerdict, ToleranceVerdict
+from protocol.build import Build
+from protocol.comparison import (
+    BuildAgreement,
+    ExperimentResult,
+    MetricRatio,
+    OutputAgreement,
+    RepeatVerdict,
+    ToleranceVerdict,
+)
 from protocol.record_entry import ExecutionSummary, FinishedEntry, InterruptedEntry
 
 
@@ -21,7 +29,7 @@ def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
     plan = entry.record.plan
     told = [
         f"{entry.record.execution_id}: entry {entry.sequence}, recorded {entry.recorded_at}",
-        f"engine {entry.record.engine_version}, plan {entry.record.plan_fingerprint}",
+        f"engine {entry.record.engine_version}, {_build(entry.record.build)}, plan {entry.record.plan_fingerprint}",
         f"{plan.model_ref.name} · {plan.quantization} · {plan.backend} · {plan.threads} threads",
         f"stopped: {entry.record.stop_reason}",
     ]
@@ -40,7 +48,7 @@ def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
 
 def repeat_lines(verdict: RepeatVerdict) -> list[str]:
     judged = {True: "repeated", False: "not repeated", None: "same output; no figure can be judged"}
-    told = [judged[verdict.repeated], *_output_lines(verdict.output)]
+    told = [judged[verdict.repeated], *_output_lines(verdict.output), *_build_lines(verdict.build)]
     for metric in verdict.metrics:
         difference = "-" if metric.relative_difference is None else f"{metric.relative_difference:+.1%}"
         within = {True: "within", False: "beyond", None: "not judged against"}[metric.within]
@@ -53,7 +61,7 @@ def repeat_lines(verdict: RepeatVerdict) -> list[str]:
 
 def experiment_lines(result: ExperimentResult) -> list[str]:
     told = [f"{each.field}: {each.a} -> {each.b}" for each in result.differences]
-    told += _output_lines(result.output)
+    told += [*_output_lines(result.output), *_build_lines(result.build)]
     for metric in result.ratios:
         ratio = "-" if metric.ratio is None else f"x {metric.ratio:.3f}"
         better = "" if metric.better is None else f"  {metric.better.upper()} is better"
@@ -72,6 +80,19 @@ def _output_lines(output: OutputAgreement) -> list[str]:
     else:
         told = ["other output"]
     return told + ([f"  {output.reason}"] if output.reason else [])
+
+
+def _build(build: Build | None) -> str:
+    return "build unknown" if build is None else f"build {build.id}, arithmetic {build.arithmetic}"
+
+
+def _build_lines(build: BuildAgreement) -> list[str]:
+    """Nothing of one build: that is how it should be."""
+    if build.same:
+        return []
+    found = "whether of one build" if build.same is None else "other builds"
+    alike = ", of the same arithmetic" if build.arithmetic else ""
+    return [f"{found}{alike}: {build.reason}"]
 
 
 def _sides(metric: ToleranceVerdict | MetricRatio) -> str:

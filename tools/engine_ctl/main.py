@@ -57,11 +57,21 @@ class EngineCtl(click.Group):
             ctx.exit(INTERRUPTED)
 
 
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from engine_ctl.version import version_lines
+
+        click.echo("\n".join(version_lines()))
+        ctx.exit()
+
+
 @click.command(
     cls=EngineCtl,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     epilog=EXIT_CODES_HELP,
 )
-@click.version_option(package_name="weos-engine", prog_name="engine-ctl")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show version and build."
+)
 def main() -> None:
     """Run execution decisions about language models, and see what they cost."""

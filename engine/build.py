@@ -1,0 +1,62 @@
+"""Which build this is: what it was made of, and what it computes. docs/records.md has the rule."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from engine import _core
+from engine.arithmetic import arithmetic_digest
+from protocol.build import Build
+
+PACKAGES = ("actors", "engine", "engine_ctl", "protocol")
+
+
+@functools.cache
+def current_build() -> Build:
+    """Some 30 ms the first time, which should be as early as the process can: of Python's sources it sees the files."""
+    native = _core.native_build()
+    made_of = (native["sources"], native["compiler"], native["flags"], digest_of_files(python_sources()))
+    return Build(
+        id=hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:32],
+        arithmetic=arithmetic_digest(),
+        compiler=native["compiler"],
+        flags=native["flags"],
+    )
+
+
+def digest_of_files(files: Mapping[str, Path]) -> str:
+    """SHA-256, hexadecimal, of what ``sha256sum`` prints for files in the order of their names. Raises OSError."""
+    listing = (f"{hashlib.sha256(files[name].read_bytes()).hexdigest()}  {name}\n" for name in sorted(files))
+    return hashlib.sha256("".join(listing).encode()).hexdigest()
+
+
+def python_sources() -> dict[str, Path]:
+    """The product's Python files, by package and path in it."""
+    return {
+        f"{package}/{path.relative_to(folder).as_posix()}": path
+        for package in PACKAGES
+        if (found := find_spec(package)) is not None
+        for folder in found.submodule_search_locations or ()
+        for path in Path(folder).rglob("*.py")
+    }
+
+
+def stale_sources() -> str | None:
+    """The folder of sources beside this package, an editable install's, where the extension was made of others.
+
+    ``None``: it was made of these, or there are none.
+    """
+    root = Path(__file__).parent.parent
+    files = [root / "CMakeLists.txt", *(root / "cmake").glob("*.cmake"), *_cpp_sources(root / "csrc")]
+    if not files[0].is_file():
+        return None
+    named = {path.relative_to(root).as_posix(): path for path in files}
+    return None if digest_of_files(named) == _core.native_build()["sources"] else str(root / "csrc")
+
+
+def _cpp_sources(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.suffix in {".cpp", ".h"})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from protocol.descriptions import ModelSummary
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from protocol.descriptions import ModelSummary
 
 _UNKNOWN = "-"
 _HEADINGS = ("name", "architecture", "parameters", "types", "size", "memory", "licence", "file")

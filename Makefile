@@ -3,13 +3,13 @@
 #   make run           build, fetch a real model, stream one answer, show its metrics
 #   make test, lint    what .ci/run runs                make format        rewrite the sources' layout
 #   make test-models   tests that need gigabytes        make bench, peers  measured claims
-#   make schemas       publish the JSON Schemas
+#   make schemas       publish the JSON Schemas         make requirements  write docs/requirements.md
 #   make sanitize      the core under sanitizers        make fuzz          damaged input for every parser, ten minutes
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: setup develop run test test-models lint schemas format bench bench-peers sanitize fuzz peers clean
+.PHONY: setup develop run test test-models lint schemas requirements format bench bench-peers sanitize fuzz peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -73,6 +73,10 @@ lint: develop
 # After a change of plan, record or messages.
 schemas: setup
 	$(BIN)/python tools/write_schemas.py protocol/schemas
+
+# After a change of tests/requirements.
+requirements: setup
+	$(BIN)/python -m tests.requirements.page
 
 format: develop
 	$(BIN)/ruff check --fix .

@@ -26,7 +26,7 @@ engine, with a tiny model of random weights under the name `llama3-8b`; `engine 
 measures energy, they have a declared model of it ([energy.md](energy.md#declaring-a-source)).
 
 *Expected failure* is a test of something that is not built yet: it tries it, and the suite fails once it works, so that
-this page is put right. `python -m tests.requirements.page` writes the page from the tests; a test compares them.
+this page is put right. `make requirements` writes the page from the tests; a test compares them.
 """
 FAMILIES = {
     "Objectives, scope and measures of success": catalogue.OBJECTIVES,

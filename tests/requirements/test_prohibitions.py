@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS
+from engine.comparison import compare_experiment
 from engine_ctl.metrics_table import _UNITS
 from protocol.answers import Compared, Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import IncomparableExecutions, InvalidRequest
 from protocol.metrics import Metrics
 from protocol.requests import PROTOCOL_VERSION, AskedMessage, CompareExecutions
-from tests.engine.record_factory import tampering
+from tests.engine.compared_records import first, power, ratio_of, second
+from tests.engine.record_factory import measured, plan_with, tampering
 from tests.requirements.execution import make_request, record_of, run, told
 from tests.requirements.files import fingerprints
 from tests.requirements.llama import NAME, environment, write_llama
@@ -183,8 +184,13 @@ def test_ban_unequal_comparison_is_refused_and_names_every_difference(client: Bl
     assert any("prompt" in field for field in fields)
 
 
-def test_ban_unequal_comparison_of_runs_that_were_disturbed_ranks_nothing(client: BlockingClient) -> None:
-    assert json.loads(run(client).metrics.energy.model_dump_json()).keys() >= {"contended", "others_cpu_share"}
+@pytest.mark.parametrize("disturbed", [{"contended": True}, {"kind": "attributed"}, {"kind": "modelled"}])
+def test_ban_unequal_comparison_of_energy_that_others_had_part_in_ranks_nothing(disturbed: dict[str, Any]) -> None:
+    saving = second(plan_with(quantization="q4_k_m"), metrics=power(5.0, measured(5.0, **disturbed)))
+    result = compare_experiment(first(metrics=power(10.0, measured(10.0))), saving, ("quantization",))
+    ratio = ratio_of("tokens_per_watt", result)
+    assert (ratio.ratio, ratio.better) == (None, None)
+    assert ratio.reason
 
 
 def messages() -> tuple[Any, ...]:

@@ -29,4 +29,4 @@ def test_every_requirement_is_there_once_and_has_its_place() -> None:
 
 
 def test_the_page_is_in_step_with_the_tests() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m tests.requirements.page"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run make requirements"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -147,10 +146,6 @@ def test_weos_version_is_one_and_in_every_account(client: BlockingClient, engine
     }  # fmt: skip
     assert told_versions == {ENGINE_VERSION}
     assert ENGINE_VERSION in engine_ctl("--version").stdout
-
-
-def test_weos_version_separates_executions(client: BlockingClient) -> None:
-    assert "engine_version" in json.loads(run(client).model_dump_json())
 
 
 def test_weos_identity_is_left_to_the_system_and_the_weos() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from protocol.blocking import BlockingClient
 from protocol.events import EndedEvent
 from protocol.record_entry import FinishedEntry
 from protocol.requests import PROTOCOL_VERSION, CompareExecutions, GetExecution, Hello
+from tests.engine.compared_records import refused
 from tests.requirements.execution import make_request, run, run_for, told
 from tests.requirements.test_examples import RUN_REQUEST, exchange
-from tests.test_layers import imports, modules
+from tests.test_layers import ROOT, imports, modules
 from tests.tools.command_line import engine_ctl
 
 HELLO = {"type": "Hello", "protocol_version": PROTOCOL_VERSION}
@@ -146,6 +148,29 @@ def test_weos_version_is_one_and_in_every_account(client: BlockingClient, engine
     }  # fmt: skip
     assert told_versions == {ENGINE_VERSION}
     assert ENGINE_VERSION in engine_ctl("--version").stdout
+
+
+def test_weos_version_has_the_build_beside_it(client: BlockingClient) -> None:
+    build = client.welcome.build
+    assert build is not None
+    assert run(client).build == build
+    assert build.id in engine_ctl("--version").stdout
+
+
+def test_weos_version_changes_with_the_arithmetic(client: BlockingClient) -> None:
+    """Structural changes ask for a new version: the digest of a self-test's bits is written down for each."""
+    assert client.welcome.build is not None
+    known = json.loads((ROOT / "tests" / "engine" / "arithmetic.json").read_text(encoding="utf-8"))
+    assert known[ENGINE_VERSION] == client.welcome.build.arithmetic
+
+
+def test_weos_version_of_another_arithmetic_is_not_compared(client: BlockingClient) -> None:
+    record = run(client)
+    assert record.build is not None
+    other = record.model_copy(
+        update={"execution_id": "other", "build": record.build.model_copy(update={"arithmetic": "0" * 32})}
+    )
+    assert "build.arithmetic" in refused(record, other)
 
 
 def test_weos_identity_is_left_to_the_system_and_the_weos() -> None:

@@ -44,6 +44,20 @@ def test_a_served_declaration_is_in_the_plan_the_record_and_the_status(tiny: Pat
     assert "energy source: model (model, declared at start-up" in shown
 
 
+def test_live_watts_of_a_declared_model_are_marked_wherever_they_are_told(tiny: Path, socket_path: Path) -> None:
+    common = ("--socket", str(socket_path))
+    with serving(socket_path, *DECLARED):
+        power = told("energy", *common, "--json")["power"]
+        shown = engine_ctl("energy", *common).stdout
+        exposed = engine_ctl("metrics", *common, "--prometheus").stdout
+    assert (power["kind"], power["source"]) == ("modelled", "model")
+    assert power["watts"] > 0
+    assert "W (model)" in shown
+    (sample,) = [line for line in exposed.splitlines() if line.startswith("engine_power_watts{")]
+    assert 'kind="modelled"' in sample
+    assert 'source="model"' in sample
+
+
 def test_a_requests_own_source_wins(tiny: Path, socket_path: Path) -> None:
     common = ("--socket", str(socket_path), "--model", str(tiny), "--energy-source", "none")
     with serving(socket_path, *DECLARED):

@@ -90,25 +90,26 @@ def exchange(path: Path, *requests: dict[str, Any], until: str) -> list[dict[str
     return answers
 
 
-def run_as_written(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The CLI's example in a shell's words, where the model's file lies, with no engine running."""
+def run_as_written(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The CLI's example in a shell's words, from a folder, with no engine running."""
     name, command, *flags = shlex.split(CLI.replace("\\\n", " "))
     assert (name, command) == ("engine", "run")
     environment = {key: value for key, value in os.environ.items() if key not in DECLARED} | variables
     return subprocess.run(  # noqa: S603  our own program
-        [*PROGRAM, command, *flags], check=False, capture_output=True, text=True, cwd=home / "models", env=environment
+        [*PROGRAM, command, *flags], check=False, capture_output=True, text=True, cwd=folder, env=environment
     )
 
 
-def test_example_cli_runs_where_a_model_of_energy_was_declared(home: Path) -> None:
-    done = run_as_written(home, **DECLARED)
+@pytest.mark.parametrize("place", ["beside the model", "elsewhere"])
+def test_example_cli_runs_where_a_model_of_energy_was_declared(place: str, home: Path, tmp_path: Path) -> None:
+    done = run_as_written(home / "models" if place == "beside the model" else tmp_path, **DECLARED)
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert "(model)" in done.stderr or "too short" in done.stderr
 
 
 def test_example_cli_is_refused_in_one_line_with_the_remedy_where_nothing_was_declared(home: Path) -> None:
-    done = run_as_written(home)
+    done = run_as_written(home / "models")
     assert done.returncode == 7
     assert done.stdout == ""
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error[energy_unavailable]")]

@@ -94,7 +94,7 @@ class Cancels:
         if phase != "decode":
             if record.token_ids:
                 phase = "decode"
-            elif record.metrics.prefill_ms is None and record.metrics.load_ms is None:
+            elif record.metrics.start_ms is None:
                 phase = "queue or load"
             else:
                 phase = "prefill"

@@ -159,6 +159,10 @@ void Group::plan() {
 void Group::note_kv_peaks() {
   for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
     if (member->last || !holds_prompt(member)) continue;
+    if (member->sequence->options().choices == 1) {
+      member->kv_peak_bytes = member->sequence->cache().bytes();  // it only grows
+      continue;
+    }
     std::size_t held = 0;
     for (auto other = member; other != sequences_.end(); ++other) {
       if (other->last || other->sequence->id() != member->sequence->id()) continue;

@@ -160,6 +160,23 @@ async def test_a_window_too_short_has_no_joules(model: Path, powercap: RunningPo
     assert (energy.package_j, energy.attributed_j, record.metrics.watts_avg) == (None, None, None)
 
 
+async def test_a_run_shorter_than_its_window_says_that_its_limit_was_never_judged(
+    model: Path, powercap: RunningPowercap, tmp_path: Path
+) -> None:
+    limits = Limits(max_tokens=2, max_watts=1000.0, max_joules=1e6, watt_window_ms=10_000)
+    async with metered_client(powercap, tmp_path) as client:
+        short = request(model).execution.model_copy(update={"limits": limits})
+        record = await record_of(client, RunRequest(model=str(model), prompt="Hello", execution=short))
+        longer = short.model_copy(update={"limits": limits.model_copy(update={"max_tokens": 1500})})
+        judged = await record_of(client, RunRequest(model=str(model), prompt="Hello", execution=longer))
+    assert record.unjudged_limits is not None
+    assert "max_watts" in [each.limit for each in record.unjudged_limits]
+    assert judged.metrics.latency_total_ms is not None
+    assert judged.unjudged_limits is not None
+    if judged.metrics.latency_total_ms > 2 * limits.energy_sample_ms:
+        assert "max_joules" not in [each.limit for each in judged.unjudged_limits]
+
+
 async def test_a_plan_may_name_a_model_beside_a_meter(model: Path, powercap: RunningPowercap, tmp_path: Path) -> None:
     config = EngineConfig(
         models_dir=tmp_path,

@@ -622,6 +622,13 @@ class kernels:  # noqa: N801  a submodule
         weights: bytes,
     ) -> npt.NDArray[np.float32]: ...
     @staticmethod
+    def merge_split(
+        table: str,
+        split: tuple[npt.NDArray[np.float32], float, float],
+        total: tuple[npt.NDArray[np.float32], float, float],
+    ) -> tuple[npt.NDArray[np.float32], float, float]:
+        """The total with the split added to it: each is sums [head_dim], the maximum and the denominator."""
+    @staticmethod
     def sum_exponentials(table: str, logits: npt.NDArray[np.float32], maximum: float) -> float:
         """Sum of w = exp(logit - maximum). NaN where a logit is not finite."""
     @staticmethod

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
+#include <tuple>
 #include <vector>
 
 #include "base/digest.h"
@@ -221,6 +222,20 @@ py::tuple attend(const std::string& table_name, const std::string& kv_cache, con
   return py::make_tuple(out, maxima, denominators);
 }
 
+// (sums, maximum, denominator) of a total that a split was added to; both are given as such, sums [head_dim].
+py::tuple merge_split(const std::string& table_name, const std::tuple<Floats, float, float>& split,
+                      const std::tuple<Floats, float, float>& total) {
+  const auto& [split_sums, split_maximum, split_denominator] = split;
+  const auto& [total_sums, total_maximum, total_denominator] = total;
+  require(split_sums.size() == total_sums.size(), "split and total differ in size");
+  Floats out(std::vector<py::ssize_t>{total_sums.size()}, total_sums.data());
+  kernels::SoftmaxState state{total_maximum, total_denominator};
+  const InferenceFloatEnvironment environment;
+  usable_kernel_table(table_name)
+      .merge_split({split_maximum, split_denominator}, split_sums.data(), size_of(out), state, out.mutable_data());
+  return py::make_tuple(out, state.maximum, state.denominator);
+}
+
 double sum_exponentials(const std::string& table_name, const Floats& logits, float maximum) {
   const InferenceFloatEnvironment environment;
   return usable_kernel_table(table_name).sum_exponentials(logits.data(), maximum, size_of(logits));
@@ -274,6 +289,7 @@ void register_kernels(py::module_& m) {
   kernels.def("attend", &attend, py::arg("table"), py::arg("kv_cache"), py::arg("queries"), py::arg("keys"),
               py::arg("values"), py::arg("visible"), py::arg("scale"), py::arg("soft_cap") = 0.0F,
               py::arg("hidden") = std::vector<std::size_t>{});
+  kernels.def("merge_split", &merge_split, py::arg("table"), py::arg("split"), py::arg("total"));
   kernels.def("sum_exponentials", &sum_exponentials, py::arg("table"), py::arg("logits"), py::arg("maximum"));
   kernels.def("compare_logits", &compare_logits, py::arg("table"), py::arg("logits"), py::arg("others"),
               py::arg("maximum"));

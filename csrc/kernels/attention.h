@@ -9,7 +9,8 @@
 
 // Attention over one block of keys, written once for every vector instruction set. `Lanes` is 16 floats side by side:
 //   zero() broadcast(x) load(p) store(p)      add subtract multiply divide fused(a, b, c) maximum exponential
-//   widen(p): 16 halves or codes as floats    largest(x): the largest lane
+//     (of a NaN `a` and `b` maximum is b)
+//   widen(p): 16 halves or codes as floats    largest(x): the largest lane, where none is NaN
 //   tree_sum(x): 16 -> 8 -> 4 -> 2 -> 1, each adding its upper half to its lower
 //   kQueries: the most queries computed together; tiles(n): how many tiles of 16 beside n queries leave registers for
 //   the input
@@ -52,6 +53,13 @@ void add_products(Sums<Lanes, kQueries, kTiles>& sums, const Element* input, std
   }
 }
 
+// Scores from sums: scaled, and NaN in place of an infinity, which as a weight could vanish.
+template <typename Lanes>
+void store_scores(float* scores, const Lanes& sums, const Lanes& scale) {
+  const Lanes scaled = Lanes::multiply(sums, scale);
+  Lanes::store(scores, Lanes::fused(scaled, Lanes::zero(), scaled));
+}
+
 // F16: scores of kTiles tiles of 16 keys. A lane is a key, channels are added in ascending order.
 template <typename Lanes, std::size_t kQueries, std::size_t kTiles>
 void score_halves(const AttentionBlock& block, std::size_t first, std::size_t tile, Scores* scores) {
@@ -70,7 +78,7 @@ void score_halves(const AttentionBlock& block, std::size_t first, std::size_t ti
   const Lanes scale = Lanes::broadcast(block.scale);
   for (std::size_t i = 0; i < kQueries; ++i) {
     for (std::size_t t = 0; t < kTiles; ++t) {
-      Lanes::store(scores[i].data() + (tile + t) * kKeyTile, Lanes::multiply(sums[i][t], scale));
+      store_scores(scores[i].data() + (tile + t) * kKeyTile, sums[i][t], scale);
     }
   }
 }
@@ -122,7 +130,7 @@ void score_codes(const AttentionBlock& block, std::size_t first, std::size_t til
   }
   const Lanes scale = Lanes::broadcast(block.scale);
   for (std::size_t i = 0; i < kQueries; ++i) {
-    Lanes::store(scores[i].data() + tile * kKeyTile, Lanes::multiply(sums[i], scale));
+    store_scores(scores[i].data() + tile * kKeyTile, sums[i], scale);
   }
 }
 
@@ -152,9 +160,9 @@ void weigh(const AttentionBlock& block, std::size_t first, Scores* scores, float
     float* own = scores[i].data();
     std::fill(own, own + block.hidden[first + i], -std::numeric_limits<float>::infinity());
     std::fill(own + block.visible[first + i], own + end, -std::numeric_limits<float>::infinity());
-    Lanes largest = Lanes::load(own);
-    for (std::size_t j = kKeyTile; j < end; j += kKeyTile) largest = Lanes::maximum(largest, Lanes::load(own + j));
-    const float maximum = std::max(state.maximum, Lanes::largest(largest));
+    Lanes largest = Lanes::broadcast(state.maximum);
+    for (std::size_t j = 0; j < end; j += kKeyTile) largest = Lanes::maximum(Lanes::load(own + j), largest);
+    const float maximum = Lanes::largest(largest);
     decreases[i] = state.maximum - maximum;
     state.maximum = maximum;
   }

@@ -2,13 +2,16 @@
 
 // exp(x), the one formula of every kernel table: exp(x) = 2^n * exp(b), n = round(x / ln 2), |b| <= ln(2) / 2.
 // exp(b) is a polynomial of degree 6 fitted to exp on that interval (Chebyshev nodes, coefficients rounded to float);
-// relative error below 1.2 * 2^-24. Below kLow the result is 0; above kHigh x counts as kHigh.
+// relative error below 1.2 * 2^-24. Below kLow the result is 0; above kHigh x counts as kHigh; NaN stays NaN.
 namespace engine::kernels::exponential {
 
 inline constexpr float kLow = -87.0F;
 inline constexpr float kHigh = 88.0F;
 inline constexpr float kLog2E = 0x1.715476p+0F;
 inline constexpr float kRound = 0x1.8p+23F;  // adding and taking it away rounds to an integer, ties to even
+// The same for x / ln 2, which is never halfway between two integers n. The low bits of the sum are n + 127: moved into
+// the exponent field they are 2^n, by which multiplying is exact.
+inline constexpr float kExponentRound = 0x1.8000FEp+23F;
 inline constexpr float kLn2High = 0x1.62e4p-1F;
 inline constexpr float kLn2Low = 0x1.7f7d1cp-20F;
 inline constexpr float kC2 = 0.5F;

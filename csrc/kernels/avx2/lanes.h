@@ -15,16 +15,15 @@ namespace {
 inline __m256 exponential(__m256 x) {
   using namespace kernels::exponential;
   const __m256 underflow = _mm256_cmp_ps(x, _mm256_set1_ps(kLow), _CMP_LT_OQ);
-  const __m256 clamped = _mm256_min_ps(x, _mm256_set1_ps(kHigh));
-  const __m256 shifted = _mm256_fmadd_ps(clamped, _mm256_set1_ps(kLog2E), _mm256_set1_ps(kRound));
-  const __m256 n = _mm256_sub_ps(shifted, _mm256_set1_ps(kRound));
+  const __m256 clamped = _mm256_min_ps(_mm256_set1_ps(kHigh), x);  // in this order NaN stays
+  const __m256 shifted = _mm256_fmadd_ps(clamped, _mm256_set1_ps(kLog2E), _mm256_set1_ps(kExponentRound));
+  const __m256 n = _mm256_sub_ps(shifted, _mm256_set1_ps(kExponentRound));
   const __m256 high = _mm256_fmadd_ps(n, _mm256_set1_ps(-kLn2High), clamped);
   const __m256 b = _mm256_fmadd_ps(n, _mm256_set1_ps(-kLn2Low), high);
   __m256 p = _mm256_set1_ps(kC6);
   for (const float c : {kC5, kC4, kC3, kC2, 1.0F, 1.0F}) p = _mm256_fmadd_ps(p, b, _mm256_set1_ps(c));
-  const __m256i power = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
-  const __m256 scaled = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), power));
-  return _mm256_andnot_ps(underflow, scaled);
+  const __m256 power = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23));
+  return _mm256_andnot_ps(underflow, _mm256_mul_ps(p, power));
 }
 
 inline float exponential(float x) { return _mm256_cvtss_f32(exponential(_mm256_set1_ps(x))); }

@@ -7,20 +7,28 @@
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/lanes.h"
 #include "quant/block.h"
+#include "quant/finite.h"
 
 namespace engine::kernels::avx2 {
 namespace {
 
-// The largest magnitude of n values, n a multiple of 16.
-float largest_magnitude(const float* x, std::size_t n) {
-  const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
-  __m256 largest = _mm256_setzero_ps();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+// The bits of the largest magnitude of n values, n a multiple of 16, in every lane. Magnitudes order as their bits do,
+// and NaN lies above them all.
+__m128i largest_magnitude(const float* x, std::size_t n) {
+  const __m256i no_sign = _mm256_set1_epi32(0x7FFFFFFF);
+  __m256i largest = _mm256_setzero_si256();
   for (std::size_t i = 0; i < n; i += 8) {
-    // In this order NaN, which no comparison finds larger, is passed over.
-    largest = _mm256_max_ps(_mm256_and_ps(_mm256_loadu_ps(x + i), no_sign), largest);
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i));
+    largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, no_sign));
   }
-  return largest_lane(largest);
+  __m128i four = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
+  four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b01'00'11'10));
+  return _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b10'11'00'01));
 }
+
+float float_of(__m128i bits) { return _mm_cvtss_f32(_mm_castsi128_ps(bits)); }
 
 // Codes of 16 values; returns their sum.
 int quantize16(const float* x, __m256 inverse, std::int8_t* codes) {
@@ -42,18 +50,29 @@ int shift_of(float part, float block) {
 static_assert(kMaxShift == 3);
 
 struct BlockScale {
+  const float* values;  // that the codes are made of
   float scale;
   float inverse;
 };
 
-// Chooses the multipliers of a block's parts and the shifts that its codes are made with.
+constexpr std::array<float, quant::kSuperBlock> kZeros{};
+
+// Chooses the multipliers of a block's parts and the shifts that its codes are made with. A block that is not finite
+// has the scale NaN, and zeros for values.
 template <std::size_t kParts, std::size_t kPartSize>
 BlockScale scale_block(const float* x, std::int32_t* part_shifts, std::array<int, kParts>& shifts) {
   std::array<float, kParts> magnitudes;
-  float largest = 0.0F;
+  __m128i largest_bits = _mm_setzero_si128();
   for (std::size_t p = 0; p < kParts; ++p) {
-    magnitudes[p] = largest_magnitude(x + p * kPartSize, kPartSize);
-    largest = std::max(largest, magnitudes[p]);
+    const __m128i bits = largest_magnitude(x + p * kPartSize, kPartSize);
+    magnitudes[p] = float_of(bits);
+    largest_bits = _mm_max_epi32(largest_bits, bits);
+  }
+  const float largest = float_of(largest_bits);
+  if (!(largest <= std::numeric_limits<float>::max())) [[unlikely]] {
+    shifts.fill(0);
+    std::fill_n(part_shifts, kParts, 0);
+    return {kZeros.data(), kNaN, 0.0F};
   }
   int finest = 0;
   for (std::size_t p = 0; p < kParts; ++p) {
@@ -63,7 +82,7 @@ BlockScale scale_block(const float* x, std::int32_t* part_shifts, std::array<int
   for (std::size_t p = 0; p < kParts; ++p) {
     part_shifts[p] = finest - shifts[p];
   }
-  return {largest / 127.0F / static_cast<float>(1 << finest), largest >= kLeastMagnitude ? 127.0F / largest : 0.0F};
+  return {x, largest / 127.0F / static_cast<float>(1 << finest), largest >= kLeastMagnitude ? 127.0F / largest : 0.0F};
 }
 
 // x = function(x), eight at a time; what the last eight lack counts as `rest`.
@@ -116,7 +135,8 @@ void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n,
     high = _mm256_fmadd_ps(b, b, high);
   }
   const float mean = tree_sum(low, high) / static_cast<float>(n);
-  const float scale = 1.0F / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + epsilon)));
+  const float root = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + epsilon)));
+  const float scale = mean <= std::numeric_limits<float>::max() ? 1.0F / root : kNaN;
   for (std::size_t j = 0; j < n; ++j) out[j] = (x[j] * scale) * weight[j];
 }
 
@@ -129,7 +149,7 @@ void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
     for (std::size_t p = 0; p < kParts; ++p) {
       const __m256 inverse = _mm256_set1_ps(block.inverse * static_cast<float>(1 << shifts[p]));
       sum += (1 << out.shifts[b * kParts + p]) *
-             quantize16(x + p * kBlockPart, inverse, out.codes + b * quant::kBlock + p * kBlockPart);
+             quantize16(block.values + p * kBlockPart, inverse, out.codes + b * quant::kBlock + p * kBlockPart);
     }
     out.scales[b] = block.scale;
     out.block_sums[b] = sum;
@@ -149,7 +169,7 @@ void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& ou
       int sum = 0;
       for (std::size_t half = 0; half < 2; ++half) {
         const std::size_t i = p * kSuperBlockPart + half * 16;
-        const int codes = quantize16(x + i, inverse, out.codes + b * quant::kSuperBlock + i);
+        const int codes = quantize16(block.values + i, inverse, out.codes + b * quant::kSuperBlock + i);
         out.half_sums[2 * part + half] = static_cast<std::int16_t>(codes * (1 << out.shifts[part]));
         sum += out.half_sums[2 * part + half];
       }
@@ -186,18 +206,9 @@ void half_from_float(const float* x, std::size_t n, std::uint16_t* out) {
 }
 
 void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales) {
-  const __m256i no_sign = _mm256_set1_epi32(0x7FFFFFFF);
   for (std::size_t b = 0; b < n / kKvScaleChannels; ++b, x += kKvScaleChannels, codes += kKvScaleChannels) {
-    // Magnitudes order as their bits do, and what is no number lies above them all.
-    __m256i largest = _mm256_setzero_si256();
-    for (std::size_t i = 0; i < kKvScaleChannels; i += 8) {
-      const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i));
-      largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, no_sign));
-    }
-    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
-    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b01'00'11'10));
-    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b10'11'00'01));
-    scales[b] = _cvtss_sh(_mm_cvtss_f32(_mm_castsi128_ps(four)) / 127.0F, _MM_FROUND_TO_NEAREST_INT);
+    const float largest = float_of(largest_magnitude(x, kKvScaleChannels));
+    scales[b] = _cvtss_sh(largest / 127.0F, _MM_FROUND_TO_NEAREST_INT);
     const float scale = _cvtsh_ss(scales[b]);
     const float inverse = scale > 0.0F ? 1.0F / scale : 0.0F;
     if (inverse == 0.0F) {
@@ -231,11 +242,16 @@ void soft_cap(float* x, std::size_t n, float cap) {
   for_eights(x, n, 0.0F, [&](__m256 value) {
     const __m256 power = exponential(_mm256_mul_ps(value, inverse));
     const __m256 quotient = _mm256_div_ps(_mm256_set1_ps(2.0F * cap), _mm256_add_ps(_mm256_set1_ps(1.0F), power));
-    return _mm256_sub_ps(_mm256_set1_ps(cap), quotient);
+    // 0 times the value adds nothing, or NaN.
+    return _mm256_fmadd_ps(value, _mm256_setzero_ps(), _mm256_sub_ps(_mm256_set1_ps(cap), quotient));
   });
 }
 
 void softmax(float* x, std::size_t n) {
+  if (quant::largest_magnitude({x, n}) > std::numeric_limits<float>::max()) {
+    std::fill_n(x, n, kNaN);
+    return;
+  }
   const __m256 maximum = _mm256_set1_ps(*std::max_element(x, x + n));
   std::array<__m256, 2> lanes{_mm256_setzero_ps(), _mm256_setzero_ps()};
   std::size_t eights = 0;

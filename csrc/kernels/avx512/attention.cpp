@@ -34,16 +34,15 @@ struct Lanes {
   static Lanes exponential(const Lanes& x) {
     using namespace kernels::exponential;
     const __mmask16 underflow = _mm512_cmp_ps_mask(x.all, _mm512_set1_ps(kLow), _CMP_LT_OQ);
-    const __m512 clamped = _mm512_min_ps(x.all, _mm512_set1_ps(kHigh));
-    const __m512 shifted = _mm512_fmadd_ps(clamped, _mm512_set1_ps(kLog2E), _mm512_set1_ps(kRound));
-    const __m512 n = _mm512_sub_ps(shifted, _mm512_set1_ps(kRound));
+    const __m512 clamped = _mm512_min_ps(_mm512_set1_ps(kHigh), x.all);  // in this order NaN stays
+    const __m512 shifted = _mm512_fmadd_ps(clamped, _mm512_set1_ps(kLog2E), _mm512_set1_ps(kExponentRound));
+    const __m512 n = _mm512_sub_ps(shifted, _mm512_set1_ps(kExponentRound));
     const __m512 high = _mm512_fmadd_ps(n, _mm512_set1_ps(-kLn2High), clamped);
     const __m512 b = _mm512_fmadd_ps(n, _mm512_set1_ps(-kLn2Low), high);
     __m512 p = _mm512_set1_ps(kC6);
     for (const float c : {kC5, kC4, kC3, kC2, 1.0F, 1.0F}) p = _mm512_fmadd_ps(p, b, _mm512_set1_ps(c));
-    const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
-    const __m512i scaled = _mm512_add_epi32(_mm512_castps_si512(p), power);
-    return {_mm512_castsi512_ps(_mm512_mask_mov_epi32(scaled, underflow, _mm512_setzero_si512()))};
+    const __m512 power = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
+    return {_mm512_maskz_mul_ps(_knot_mask16(underflow), p, power)};
   }
   static float largest(const Lanes& x) { return _mm512_reduce_max_ps(x.all); }
   static float tree_sum(const Lanes& x) {

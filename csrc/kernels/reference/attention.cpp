@@ -26,7 +26,7 @@ struct Halves {
       const std::size_t at = (key / kKeyTile * block.head_dim + d) * kKeyTile + key % kKeyTile;
       sum = std::fma(block.query[query][d], half_at(block.keys, at), sum);
     }
-    return sum * block.scale;
+    return sum;
   }
 
   static float add_value(const AttentionBlock& block, std::size_t key, std::size_t d, float weight, float sum) {
@@ -52,7 +52,7 @@ struct Codes {
           half_at(block.keys + kv_scales_at(block.head_dim), (tile * scale_blocks + b) * kKeyTile + key % kKeyTile);
       sum = std::fma(block.codes.scales[query * scale_blocks + b] * key_scale, static_cast<float>(products), sum);
     }
-    return sum * block.scale;
+    return sum;
   }
 
   static float add_value(const AttentionBlock& block, std::size_t key, std::size_t d, float weight, float sum) {
@@ -68,10 +68,12 @@ void attend_query(const AttentionBlock& block, std::size_t query) {
   Scores weights;
   weights.fill(-std::numeric_limits<float>::infinity());
   for (std::size_t j = block.hidden[query]; j < block.visible[query]; ++j) {
-    const float score = Format::score(block, query, j);
+    float score = Format::score(block, query, j) * block.scale;
+    score = std::fma(score, 0.0F, score);  // an infinity becomes NaN
     weights[j] = block.soft_cap == 0.0F ? score : soft_capped(score, block.soft_cap);
   }
-  const float maximum = std::max(state.maximum, *std::ranges::max_element(weights));
+  float maximum = state.maximum;
+  for (const float score : weights) maximum = std::max(maximum, score);  // in this order NaN is passed over
   const float correction = exponential(state.maximum - maximum);
   std::array<float, kKeyTile> lanes{};
   for (std::size_t j = 0; j < kKeyBlock; ++j) {

@@ -2,23 +2,21 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 #include "base/float16.h"
 #include "kernels/exponential.h"
 #include "kernels/reference/kernels.h"
 #include "quant/block.h"
+#include "quant/finite.h"
 
 namespace engine::kernels::reference {
 namespace {
 
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
 // To the nearest integer, ties to even; |x| < 2^22.
 int round_to_even(float x) { return static_cast<int>((x + exponential::kRound) - exponential::kRound); }
-
-float largest_magnitude(const float* x, std::size_t n) {
-  float largest = 0.0F;
-  for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i]));
-  return largest;
-}
 
 // How often a part's magnitude may be doubled and stay within the block's, up to kMaxShift.
 int shift_of(float part, float block) {
@@ -27,15 +25,20 @@ int shift_of(float part, float block) {
   return shift;
 }
 
-// Quantizes one block of `parts` parts; returns its scale.
+// Quantizes one block of `parts` parts; returns its scale. One that is not finite has the scale NaN, and no codes.
 float quantize_block(const float* x, std::size_t parts, std::size_t part_size, std::int8_t* codes,
                      std::int32_t* part_shifts) {
-  const float largest = largest_magnitude(x, parts * part_size);
+  const float largest = quant::largest_magnitude({x, parts * part_size});
+  if (std::isinf(largest)) {
+    std::fill_n(codes, parts * part_size, std::int8_t{0});
+    std::fill_n(part_shifts, parts, 0);
+    return kNaN;
+  }
   const float inverse = largest >= kLeastMagnitude ? 127.0F / largest : 0.0F;
   std::array<int, quant::kSuperBlock / kSuperBlockPart> shifts{};
   int finest = 0;
   for (std::size_t p = 0; p < parts; ++p) {
-    shifts[p] = shift_of(largest_magnitude(x + p * part_size, part_size), largest);
+    shifts[p] = shift_of(quant::largest_magnitude({x + p * part_size, part_size}), largest);
     finest = std::max(finest, shifts[p]);
   }
   for (std::size_t p = 0; p < parts; ++p) {
@@ -66,19 +69,19 @@ void rotate_pair(float& a, float& b, float cosine, float sine) {
 float exponential(float x) {
   using namespace kernels::exponential;
   if (x < kLow) return 0.0F;
-  const float clamped = x < kHigh ? x : kHigh;
-  const float shifted = std::fma(clamped, kLog2E, kRound);
-  const float n = shifted - kRound;
+  const float clamped = x > kHigh ? kHigh : x;
+  const float shifted = std::fma(clamped, kLog2E, kExponentRound);
+  const float n = shifted - kExponentRound;
   const float b = std::fma(n, -kLn2Low, std::fma(n, -kLn2High, clamped));
   float p = kC6;
   for (const float c : {kC5, kC4, kC3, kC2, 1.0F, 1.0F}) p = std::fma(p, b, c);
-  // The low bits of `shifted` are n in two's complement: moved into the exponent field they multiply by 2^n.
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(p) + (std::bit_cast<std::uint32_t>(shifted) << 23));
+  return p * std::bit_cast<float>(std::bit_cast<std::uint32_t>(shifted) << 23);
 }
 
 float soft_capped(float x, float cap) {
   const float twice = 2.0F * cap;
-  return cap - twice / (1.0F + exponential(x * (2.0F / cap)));
+  // 0 times x adds nothing, or NaN.
+  return std::fma(x, 0.0F, cap - twice / (1.0F + exponential(x * (2.0F / cap))));
 }
 
 float tree_sum(const float* lanes) {
@@ -94,7 +97,7 @@ void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n,
   std::array<float, 16> lanes{};
   for (std::size_t i = 0; i < n; ++i) lanes[i % 16] = std::fma(x[i], x[i], lanes[i % 16]);
   const float mean = tree_sum(lanes.data()) / static_cast<float>(n);
-  const float scale = 1.0F / std::sqrt(mean + epsilon);
+  const float scale = std::isfinite(mean) ? 1.0F / std::sqrt(mean + epsilon) : kNaN;
   for (std::size_t i = 0; i < n; ++i) out[i] = (x[i] * scale) * weight[i];
 }
 
@@ -179,6 +182,10 @@ void soft_cap(float* x, std::size_t n, float cap) {
 }
 
 void softmax(float* x, std::size_t n) {
+  if (std::isinf(quant::largest_magnitude({x, n}))) {
+    std::fill_n(x, n, kNaN);
+    return;
+  }
   const float maximum = *std::max_element(x, x + n);
   std::array<float, 16> lanes{};
   for (std::size_t i = 0; i < n; ++i) {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
 from actors.choice import Choice
 from actors.messages import BeginRecord, ReadEnergy, Started
 from actors.policies.candidate import Candidate, Cost, candidate_of
-from engine.backend import BackendStopReason, ComputeTime, SequenceEvents
+from engine.backend import BackendStopReason, ComputeTime, NonFinitePlace, SequenceEvents
 from engine.energy.limit_watch import unjudged
 from engine.energy.source import EnergyReading
 from engine.metrics import compute_metrics
@@ -20,7 +20,7 @@ from protocol.answers import Accepted, Failed, Finished, Progress, Tokens
 from protocol.build import Build
 from protocol.codec import failed
 from protocol.descriptions import ExecutionStatus, PlanEstimate
-from protocol.errors import EngineError, InternalError
+from protocol.errors import EngineError, InternalError, NonFiniteResult
 from protocol.events import AcceptedEvent, AdmittedEvent, EndedEvent, StartedEvent
 from protocol.metrics import EnergyReport, MemoryReport
 from protocol.plan import ExecutionPlan
@@ -139,6 +139,8 @@ class Execution:
             self.choices[events.choice].advance(events, self.plan)
         if events.stop_reason is not None:
             self.error = self.error or events.error
+            if events.non_finite is not None:
+                self.failure = self.failure or failed(self.request_id, self._non_finite(events.non_finite))
             self._add_compute_time(events.compute_time)
             if events.kv_cache_bytes is not None:
                 self.kv_cache_bytes = max(self.kv_cache_bytes or 0, events.kv_cache_bytes)
@@ -162,6 +164,10 @@ class Execution:
         reasons = [each.stop_reason for each in self.choices]
         if None not in reasons:
             self.stop_reason = "error" if "error" in reasons else reasons[0]
+
+    def _non_finite(self, place: NonFinitePlace) -> NonFiniteResult:
+        model = self.plan.model_ref.name
+        return NonFiniteResult(f"{model}: {self.error}", model=model, execution_id=self.execution_id, **asdict(place))
 
     def _add_compute_time(self, more: ComputeTime | None) -> None:
         self.compute_time = more if self.compute_time is None else self.compute_time.beside(more)

@@ -1,7 +1,7 @@
 """The C++ extension: GGUF, vocabularies, models and the run loop. See csrc/bindings/."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,24 @@ class UnquantizableTensorError(Exception):
 class CancelledError(Exception):
     """cancel() was called."""
 
+class NonFiniteWeightsError(GgufError):
+    """A weight of the file is NaN or infinite, or would be as a float. Of a quantized type its scale is."""
+
+    tensor: str
+    row: int  # the tensor's first that has one
+
+@final
+class NonFinitePlace:
+    """Where the values of one position first were NaN or infinite: its part of a model has computed them."""
+
+    part: Literal["embedding", "attention", "feed_forward", "output"]
+    layer: int | None  # of attention and feed-forward
+    position: int  # in its sequence
+
 class NonFiniteResultError(Exception):
-    """A model computed what is infinite or no number. The message says which model, and where in the text."""
+    """A model computed NaN or infinities. The message begins with whose they are, such as the text."""
+
+    place: NonFinitePlace
 
 class GrammarError(Exception):
     """A grammar cannot be compiled, or not be followed any further. The message is the library's."""
@@ -292,6 +308,7 @@ class SequenceEvents:
     text: str  # text that has become certain
     stop_reason: str | None  # eos, stop_string, max_tokens, context_full, cancelled, error
     error: str  # with stop_reason "error"
+    non_finite: NonFinitePlace | None  # where that is the error
     logits_digest: str  # with stop_reason: 32 hexadecimal digits
     compute_ns: int  # with stop_reason: its part of the time of its steps
     busy_ns: int  # with stop_reason: the time of all steps of the loop from its first to its last; compute_ns if alone

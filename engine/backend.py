@@ -74,6 +74,15 @@ class ComputeTimes(Generic[Key]):
 
 
 @dataclass(frozen=True, slots=True)
+class NonFinitePlace:
+    """Where a sequence's values first were NaN or infinite; see :class:`protocol.errors.NonFiniteResult`."""
+
+    part: str
+    layer: int | None
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class SequenceEvents:
     """What one choice of a sequence did since the last drain. Times are ``time.monotonic_ns`` (Linux: the C++ steady
     clock)."""
@@ -93,6 +102,8 @@ class SequenceEvents:
     stop_reason: BackendStopReason | None = None
     """Given once, with the last events of the choice."""
     error: str = ""
+    non_finite: NonFinitePlace | None = None
+    """Where that is the error."""
     logits_digest: str = ""
     compute_time: ComputeTime | None = None
     """Given once, with the last events; ``None`` where nothing was computed."""

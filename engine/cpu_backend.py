@@ -18,6 +18,7 @@ from engine.backend import (
     ComputeTime,
     ComputeTimes,
     LoadedModel,
+    NonFinitePlace,
     SequenceEvents,
     WorkDone,
 )
@@ -181,6 +182,7 @@ class CpuBackend:
                 text=events.text,
                 stop_reason=cast("BackendStopReason | None", events.stop_reason),
                 error=events.error,
+                non_finite=_place(events.non_finite),
                 logits_digest=events.logits_digest,
                 compute_time=_compute_time(events),
                 kv_cache_bytes=None if events.stop_reason is None else events.kv_cache_bytes,
@@ -268,6 +270,10 @@ def _logprobs(events: _core.SequenceEvents) -> tuple[DrawnLogprobs, ...]:
         )
         for token_id, (logprob, top) in zip(events.token_ids, events.logprobs, strict=True)
     )
+
+
+def _place(place: _core.NonFinitePlace | None) -> NonFinitePlace | None:
+    return None if place is None else NonFinitePlace(place.part, place.layer, place.position)
 
 
 def _compute_time(events: _core.SequenceEvents) -> ComputeTime | None:

@@ -68,7 +68,7 @@ class Embedding(ModelOperation):
             InvalidRequest: an input without tokens, a token that the vocabulary does not have, more vectors than an
                 answer holds; the file's pooling is one that this engine lacks.
             PromptTooLong: an input is longer than the context.
-            InvalidModel: the model's hidden states are no numbers.
+            NonFiniteResult: the model computed NaN or infinities.
             ExecutionCancelled: see :meth:`cancel`.
         """
         decided = self._decide()

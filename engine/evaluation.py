@@ -39,7 +39,7 @@ class Evaluation(ModelOperation):
         Raises:
             What planning, loading and quantizing raise.
             InvalidRequest: the text is shorter than a window; the model predicts it so badly that no float holds it.
-            InvalidModel: the model's logits are no numbers.
+            NonFiniteResult: a model computed NaN or infinities.
             ExecutionCancelled: see :meth:`cancel`.
         """
         request = self._request

@@ -44,7 +44,8 @@ class ModelLoad:
         release it.
 
         Raises:
-            InvalidModel: the file is no well-formed GGUF, or no longer the one the plan was made for.
+            InvalidModel: the file is no well-formed GGUF, has weights that are not finite, or is no longer the one the
+                plan was made for.
             UnsupportedModel: it lacks a tensor, or has one of a shape or type that no kernel serves.
             OutOfMemoryBudget: what is in use leaves no memory for weights, cache and activations. Nothing was
                 allocated.
@@ -125,6 +126,10 @@ class ModelLoad:
             if error.errno in _REFUSED_RESOURCES:
                 raise OutOfMemoryBudget(f"the system refuses threads to load {path}: {error}", path=path) from error
             raise InvalidModel(f"{path} cannot be loaded: {error}", path=path) from error
+        except _core.NonFiniteWeightsError as error:
+            raise InvalidModel(
+                f"{path} cannot be loaded: {error}", path=path, tensor=error.tensor, row=error.row
+            ) from error
         except _core.GgufError as error:
             raise InvalidModel(f"{path} cannot be loaded: {error}", path=path) from error
         except _core.UnsupportedModelError as error:

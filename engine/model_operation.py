@@ -11,7 +11,7 @@ from engine.cpu_backend import CpuBackend
 from engine.cpu_model import CpuModel
 from engine.planner import Planner
 from protocol.descriptions import PlanEstimate
-from protocol.errors import ExecutionCancelled, InvalidModel, OutOfMemoryBudget
+from protocol.errors import ExecutionCancelled, NonFiniteResult, OutOfMemoryBudget
 from protocol.plan import ExecutionPlan, ExecutionRequest, Limits, RunRequest
 from protocol.progress import ProgressUnit, StageProgress
 from protocol.reading import ReadingRequest
@@ -84,7 +84,7 @@ class ModelOperation:
         """Carry a computation on ``model`` out, as a stage.
 
         Raises:
-            InvalidModel: the model's results are no numbers.
+            NonFiniteResult: the model computed NaN or infinities.
             OutOfMemoryBudget: no memory or threads are left.
             ExecutionCancelled: see :meth:`cancel`.
         """
@@ -94,7 +94,10 @@ class ModelOperation:
         except _core.CancelledError as error:
             raise self._ended() from error
         except _core.NonFiniteResultError as error:
-            raise InvalidModel(f"{model}: {error}; its weights are damaged", model=model) from error
+            place = error.place
+            raise NonFiniteResult(
+                f"{model}: {error}", model=model, part=place.part, layer=place.layer, position=place.position
+            ) from error
         except (MemoryError, OSError) as error:
             raise OutOfMemoryBudget(
                 f"no memory or threads left for the {self._name} on {model}: {error}", model=model

@@ -44,6 +44,7 @@ EngineError
 │   ├── BackendUnavailable     backend_unavailable        the backend failed and could not be started again
 │   └── EngineUnreachable      engine_unreachable         nothing answers on the socket (raised by clients only)
 ├── ExecutionCancelled         cancelled                  cancelled before it produced anything
+├── NonFiniteResult            non_finite_result          the model computed NaN or infinities; see its class
 └── InternalError              internal_error             a fault of the engine itself
 """
 
@@ -235,6 +236,16 @@ class EngineUnreachable(EngineUnavailable):
 
 class ExecutionCancelled(EngineError):
     code = "cancelled"
+
+
+class NonFiniteResult(EngineError):
+    """Finite weights gave values that are too large for a float, or NaN: no answer can be made of them.
+
+    ``params``: ``part``, the part of the model that first gave one (``embedding``, ``attention``, ``feed_forward``,
+    ``output``); ``layer``, from 0, ``None`` where the part is in no layer; ``position``, from 0, in the sequence.
+    """
+
+    code = "non_finite_result"
 
 
 class InternalError(EngineError):

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -16,6 +17,7 @@
 #include "model/evaluation.h"
 #include "model/forward_pass.h"
 #include "model/kv_cache.h"
+#include "model/non_finite.h"
 
 namespace engine::bindings {
 namespace {
@@ -63,6 +65,14 @@ void register_model(py::module_& m) {
         return std::pair(size.memory, size.token);
       },
       py::arg("file"), py::arg("kernel_table"), py::arg("types") = py::none());
+  using model::NonFinitePlace;
+  py::class_<NonFinitePlace>(m, "NonFinitePlace")
+      .def_property_readonly("part", [](const NonFinitePlace& place) { return std::string(part_name(place.part)); })
+      .def_property_readonly("layer",
+                             [](const NonFinitePlace& place) {
+                               return is_in_layer(place.part) ? std::optional(place.layer) : std::nullopt;
+                             })
+      .def_readonly("position", &NonFinitePlace::position);
   m.def("activation_row_bytes",
         [](const gguf::File& file) { return model::ForwardPass::row_bytes(model::read_hyper_parameters(file)); });
   py::class_<model::LoadControl>(m, "LoadControl")

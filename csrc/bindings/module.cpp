@@ -10,6 +10,7 @@
 #include "gguf/error.h"
 #include "kernels/kernel_table.h"
 #include "model/non_finite.h"
+#include "model/weights.h"
 #include "quant/model_quantization.h"
 #include "runtime/grammar.h"
 
@@ -19,16 +20,32 @@ namespace {
 
 using engine::bindings::text;
 
-// A Python exception of our own. Its message may quote what a file holds.
+// What an exception has beside its message.
 template <typename Failure>
-void register_error(py::module_& m, const char* name) {
+void add_attributes(const Failure& /*error*/, py::object& /*exception*/) {}
+
+void add_attributes(const engine::model::NonFiniteWeights& error, py::object& exception) {
+  exception.attr("tensor") = text(error.tensor());
+  exception.attr("row") = error.row();
+}
+
+void add_attributes(const engine::model::NonFiniteResult& error, py::object& exception) {
+  exception.attr("place") = error.place();
+}
+
+// A Python exception of our own. Its message may quote what a file holds. One of a subclass is registered later.
+template <typename Failure>
+void register_error(py::module_& m, const char* name, const char* base = nullptr) {
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> type;
-  type.call_once_and_store_result([&] { return py::exception<Failure>(m, name); });
+  type.call_once_and_store_result(
+      [&] { return py::exception<Failure>(m, name, base == nullptr ? PyExc_Exception : m.attr(base).ptr()); });
   py::register_exception_translator([](std::exception_ptr failure) {
     try {
       std::rethrow_exception(std::move(failure));
     } catch (const Failure& error) {
-      PyErr_SetObject(type.get_stored().ptr(), text(error.what()).ptr());
+      py::object exception = type.get_stored()(text(error.what()));
+      add_attributes(error, exception);
+      PyErr_SetObject(type.get_stored().ptr(), exception.ptr());
     }
   });
 }
@@ -52,6 +69,7 @@ PYBIND11_MODULE(_core, m) {
   register_error<engine::quant::UnquantizableTensor>(m, "UnquantizableTensorError");
   register_error<engine::Cancelled>(m, "CancelledError");
   register_error<engine::model::NonFiniteResult>(m, "NonFiniteResultError");
+  register_error<engine::model::NonFiniteWeights>(m, "NonFiniteWeightsError", "GgufError");
   register_error<engine::runtime::GrammarError>(m, "GrammarError");
   register_error<engine::runtime::GrammarTimeout>(m, "GrammarTimeoutError");
   register_error<engine::runtime::GrammarLibraryUnavailable>(m, "GrammarLibraryError");

@@ -168,6 +168,7 @@ void register_runtime(py::module_& m) {
       .def_readonly("text", &SequenceEvents::text)
       .def_property_readonly("stop_reason", &stop_reason)
       .def_readonly("error", &SequenceEvents::error)
+      .def_readonly("non_finite", &SequenceEvents::non_finite)
       .def_readonly("logits_digest", &SequenceEvents::logits_digest)
       .def_readonly("compute_ns", &SequenceEvents::compute_ns)
       .def_readonly("kv_cache_bytes", &SequenceEvents::kv_cache_bytes)

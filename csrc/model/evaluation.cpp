@@ -54,6 +54,7 @@ std::vector<std::vector<float>> evaluate(const Model& model, const std::vector<s
       owners.insert(owners.end(), options.last_only ? static_cast<std::size_t>(last) : end - begin, i);
     }
     pass.run(segments, never);
+    if (const auto place = pass.non_finite(0, pass.rows())) throw NonFiniteResult("the prompts", *place);
     for (std::size_t row = 0; row < owners.size(); ++row) {
       const auto logits = pass.logits(row);
       results[owners[row]].insert(results[owners[row]].end(), logits.begin(), logits.end());

@@ -1,7 +1,9 @@
 #include "model/forward_pass.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -10,6 +12,7 @@
 #include "base/logarithm.h"
 #include "model/decoder_layer.h"
 #include "quant/block.h"
+#include "quant/finite.h"
 
 namespace engine::model {
 namespace {
@@ -19,11 +22,14 @@ constexpr std::size_t kDigestChunk = 4096;
 // Up to here every member makes all inputs for itself.
 constexpr std::size_t kFewRows = 4;
 
-// Orders logits as numbers are ordered, with both zeros alike and what is no number above all.
+// What order_key() is for NaN and infinities.
+constexpr std::int32_t kNonFiniteKey = std::numeric_limits<std::int32_t>::max();
+
+// Orders logits as numbers are ordered, with both zeros alike and those that are not finite above all.
 std::int32_t order_key(float logit) {
   const auto bits = std::bit_cast<std::int32_t>(logit + 0.0F);
   const std::int32_t key = bits ^ ((bits >> 31) & 0x7FFFFFFF);
-  return (bits & 0x7FFFFFFF) > 0x7F800000 ? std::numeric_limits<std::int32_t>::max() : key;
+  return (bits & 0x7FFFFFFF) >= 0x7F800000 ? kNonFiniteKey : key;
 }
 
 std::int32_t largest_key(const float* logits, std::size_t n) {
@@ -94,6 +100,7 @@ void ForwardPass::plan(std::span<const Segment> segments) {
     segment.cache->reserve(segment.first_position + segment.tokens.size());
     attention_.add(*segment.cache, first_row, segment.tokens.size(), segment.first_position);
   }
+  non_finite_.assign(rows_.size(), kNoStage);
   attention_.prepare();
   extend_ropes(segments);
   const std::size_t logit_bytes = logit_rows_.size() * model_.shape().vocabulary * sizeof(float);
@@ -133,7 +140,43 @@ bool ForwardPass::run(std::span<const Segment> segments, const std::atomic<bool>
     worker.compute_logits();
   });
   if (clock != nullptr) clock->charge(Operation::Wait);  // until the last member was done
+  if (!aborted_) blame_logits();
   return !aborted_;
+}
+
+void ForwardPass::blame(std::size_t row, std::uint32_t stage) {
+  std::uint32_t none = kNoStage;
+  // Several members may make the same row, and find the same.
+  std::atomic_ref(non_finite_[row]).compare_exchange_strong(none, stage, std::memory_order_relaxed);
+}
+
+void ForwardPass::blame_logits() {
+  for (std::size_t i = 0; i < logit_rows_.size(); ++i) {
+    const auto first = chunk_bests_.begin() + static_cast<std::ptrdiff_t>(i * chunks());
+    const auto last = first + static_cast<std::ptrdiff_t>(chunks());
+    if (std::find(first, last, kNonFiniteKey) != last) blame(logit_rows_[i], output_stage());
+  }
+}
+
+NonFinitePlace ForwardPass::place_of(std::uint32_t stage, std::size_t row) const {
+  const std::size_t position = rows_[row].position;
+  if (stage == 0) return {Part::Embedding, 0, position};
+  const std::size_t layer = (stage - 1) / 2;
+  if (layer == model_.shape().layers) return {Part::Output, 0, position};
+  return {stage % 2 == 1 ? Part::Attention : Part::FeedForward, layer, position};
+}
+
+std::optional<NonFinitePlace> ForwardPass::non_finite(std::size_t begin, std::size_t count) const {
+  for (std::size_t row = begin; row < begin + count; ++row) {
+    if (non_finite_[row] != kNoStage) return place_of(non_finite_[row], row);
+  }
+  return std::nullopt;
+}
+
+std::optional<NonFinitePlace> ForwardPass::non_finite_state(std::size_t row, const float* state) const {
+  if (const auto place = non_finite(row, 1)) return place;
+  if (!std::isinf(quant::largest_magnitude({state, model_.shape().embedding}))) return std::nullopt;
+  return place_of(std::isnan(state[0]) ? output_stage() - 1 : output_stage(), row);
 }
 
 void ForwardPass::hidden_state(std::size_t row, float* out) const {
@@ -217,11 +260,13 @@ void Worker::make_input(std::size_t rows, std::size_t width, const Make& make) {
 }
 
 void Worker::normalize(const std::vector<float>& weight, std::initializer_list<const Projection*> readers) {
+  const std::uint32_t stage_before = stage_++;
   make_input(pass_.rows_.size(), shape_.embedding, [&](std::size_t r) {
     const float* x = pass_.residual(r);
     if (!weight.empty()) {
       kernels_.rms_norm(x, weight.data(), shape_.norm_epsilon, shape_.embedding, normalized_.data());
       x = normalized_.data();
+      check_norm(r, x, stage_before);
     }
     charge(Operation::Norm);
     for (const kernels::ActivationFormat format : {kernels::ActivationFormat::F32, kernels::ActivationFormat::Q8Block,
@@ -232,6 +277,11 @@ void Worker::normalize(const std::vector<float>& weight, std::initializer_list<c
     }
     charge(Operation::QuantizeInput);
   });
+}
+
+void Worker::check_norm(std::size_t row, const float* normalized, std::uint32_t stage) {
+  if (std::isnan(normalized[0])) [[unlikely]]
+    pass_.blame(row, stage);  // then all of it is
 }
 
 void Worker::multiply(const Projection& projection, Range groups, std::size_t rows, float* out, std::size_t stride) {
@@ -355,6 +405,7 @@ void Worker::add_projection(const Projection& projection, const std::vector<floa
     for (std::size_t r = rows.begin; r < rows.end; ++r) {
       float* own = out + r * shape_.embedding;
       kernels_.rms_norm(own, norm.data(), shape_.norm_epsilon, shape_.embedding, own);
+      check_norm(r, own, stage_);
     }
     charge(Operation::Norm);
   }
@@ -399,6 +450,7 @@ void Worker::compute_logits() {
   const Projection& head = pass_.model_.weights().head;
   make_input(count, shape_.embedding, [&](std::size_t i) {
     pass_.hidden_state(pass_.logit_rows_[i], normalized_.data());
+    check_norm(pass_.logit_rows_[i], normalized_.data(), stage_);
     charge(Operation::Norm);
     input().set(i, input_width_, normalized_.data(), head.weight.activation_format(), kernels_);
     charge(Operation::QuantizeInput);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include "model/expert_routing.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
+#include "model/non_finite.h"
 #include "model/operation_clock.h"
 #include "model/rope_table.h"
 
@@ -49,11 +51,19 @@ class ForwardPass {
   // [embedding] what the head reads of a row: its residual's norm. Of the last run, in the order of its tokens.
   void hidden_state(std::size_t row, float* out) const;
 
+  // Where the first of rows [begin, begin + count) that is not finite became so; those of the last run, in the order of
+  // its tokens. A row that nobody reads the end of, neither later rows nor the head, may be left out.
+  std::optional<NonFinitePlace> non_finite(std::size_t begin, std::size_t count) const;
+  // The same for one row and its hidden state.
+  std::optional<NonFinitePlace> non_finite_state(std::size_t row, const float* state) const;
+
+  // Of the last run: one for each token.
+  std::size_t rows() const { return rows_.size(); }
   // Rows of logits, in the order of the segments.
   std::size_t logit_rows() const { return logit_rows_.size(); }
   std::span<const float> logits(std::size_t index) const;
   Digest digest(std::size_t index) const;
-  // The first of the largest logits; one that is not a number if there is any.
+  // The first of the largest logits; one that is NaN or infinite if there is any.
   std::int32_t best_token(std::size_t index) const;
 
  private:
@@ -81,6 +91,12 @@ class ForwardPass {
     AlignedBuffer outputs;        // f32 [places, feed_forward or embedding]: ups, then what is added
   };
 
+  static constexpr std::uint32_t kNoStage = std::numeric_limits<std::uint32_t>::max();
+
+  std::uint32_t output_stage() const { return static_cast<std::uint32_t>(2 * model_.shape().layers + 1); }
+  NonFinitePlace place_of(std::uint32_t stage, std::size_t row) const;
+  void blame(std::size_t row, std::uint32_t stage);
+  void blame_logits();
   void plan(std::span<const Segment> segments);
   void extend_ropes(std::span<const Segment> segments);
   const RopeTable& rope(std::size_t index, const KvCache& cache) const {
@@ -102,6 +118,7 @@ class ForwardPass {
 
   std::vector<Row> rows_;
   std::vector<std::size_t> logit_rows_;
+  std::vector<std::uint32_t> non_finite_;  // [rows] the stage (see Worker) that first was not finite, or kNoStage
 
   AlignedBuffer residual_;                  // f32 [rows, embedding]
   AlignedBuffer heads_;                     // f32 [rows, query_width + 2 * kv_width]
@@ -188,6 +205,8 @@ class Worker {
   Range my_columns(const Projection& projection) const;
   // Digests and largest values of chunks.
   void summarize_logits();
+  // Writes down that a row's norm, which `stage` computed the input of, is not finite, if it is not.
+  void check_norm(std::size_t row, const float* normalized, std::uint32_t stage);
 
   ForwardPass& pass_;
   const HyperParameters& shape_;
@@ -195,6 +214,9 @@ class Worker {
   unsigned member_;
   unsigned members_;
   OperationClock* clock_;  // null where nobody asks, and for all members but 0
+  // Parts of the model, counted: 0 is the embedding, then attention and feed-forward of each layer, then the output.
+  // Each begins with normalize().
+  std::uint32_t stage_ = 0;
   std::size_t input_width_ = 0;
   std::vector<float> normalized_;  // [embedding]
   std::byte* scratch_;             // of kernels::multiply_scratch_bytes

@@ -1,13 +1,38 @@
 #pragma once
 
+#include <cstddef>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 
 namespace engine::model {
 
-// A model computed what is no number, or infinite. The message says which model, and where in the text.
+enum class Part { Embedding, Attention, FeedForward, Output };
+
+// Such as "feed_forward".
+std::string_view part_name(Part part);
+constexpr bool is_in_layer(Part part) { return part == Part::Attention || part == Part::FeedForward; }
+
+// Where the values of one position first were NaN or infinite: its part of a model has computed them.
+struct NonFinitePlace {
+  Part part;
+  std::size_t layer;     // of those parts that are in a layer
+  std::size_t position;  // in its sequence
+
+  // Such as "the feed-forward of layer 3 gave values that are not finite, at position 17".
+  std::string sentence() const;
+};
+
+// A model computed NaN or infinities. The message begins with whose they are, such as "text 2".
 class NonFiniteResult : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  NonFiniteResult(const std::string& whose, const NonFinitePlace& place)
+      : std::runtime_error(whose + ": " + place.sentence()), place_(place) {}
+
+  const NonFinitePlace& place() const { return place_; }
+
+ private:
+  NonFinitePlace place_;
 };
 
 }  // namespace engine::model

@@ -116,12 +116,19 @@ void TextEmbedding::read(ForwardPass& pass, const std::vector<Part>& parts) {
 
 void TextEmbedding::pool(const ForwardPass& pass, const Part& part, std::size_t first_row) {
   const InferenceFloatEnvironment environment;
+  if (const auto place = pass.non_finite(first_row, part.end - part.begin)) {
+    throw NonFiniteResult("text " + std::to_string(part.text), *place);
+  }
   if (part.begin == 0) std::ranges::fill(sums_, 0.0);
   const std::size_t last = texts_[part.text].size() - 1;
   for (std::size_t position = part.begin; position < part.end; ++position) {
     const bool wanted = options_.pooling == Pooling::Mean || position == (options_.pooling == Pooling::Cls ? 0 : last);
     if (!wanted) continue;
-    pass.hidden_state(first_row + position - part.begin, state_.data());
+    const std::size_t row = first_row + position - part.begin;
+    pass.hidden_state(row, state_.data());
+    if (const auto place = pass.non_finite_state(row, state_.data())) {
+      throw NonFiniteResult("text " + std::to_string(part.text), *place);
+    }
     for (std::size_t i = 0; i < state_.size(); ++i) sums_[i] += double{state_[i]};
   }
 }
@@ -134,9 +141,6 @@ void TextEmbedding::finish(std::size_t text) {
   }
   double squares = 0.0;
   for (const double value : sums_) squares += value * value;
-  if (!std::isfinite(squares)) {
-    throw NonFiniteResult("the hidden states of text " + std::to_string(text) + " are not all finite");
-  }
   // A vector without a direction stays as it is.
   const double length = options_.normalize && squares > 0.0 ? std::sqrt(squares) : 1.0;
   float* vector = vectors_.data() + text * dimension();

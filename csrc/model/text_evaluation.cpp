@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -29,9 +28,6 @@ bool same_vocabulary(const Model& a, const Model& b) {
   return of_a->count == of_b->count && std::ranges::equal(of_a->bytes, of_b->bytes);
 }
 
-// ln of a sum of weights, of which the largest is 1; NaN where it is none.
-double logarithm(double sum) { return std::isfinite(sum) ? natural_logarithm(sum) : sum; }
-
 struct Row {
   const float* logits;  // [vocabulary]
   std::size_t vocabulary;
@@ -51,9 +47,11 @@ class TextEvaluation::Reader {
       : model_(model), pass_(model, team, half), cache_(model.shape(), kv_type, 2 * half) {}
 
   // Computes the logits of positions [half, last). Only these are kept: none of the first half's is wanted.
-  void read(const std::vector<std::int32_t>& tokens, std::size_t half, const std::atomic<bool>& cancelled) {
-    read_part(tokens, 0, half, false, cancelled);
-    read_part(tokens, half, tokens.size() - 1, true, cancelled);
+  // `whose` it is, for NonFiniteResult.
+  void read(const std::vector<std::int32_t>& tokens, std::size_t half, const std::string& whose,
+            const std::atomic<bool>& cancelled) {
+    read_part(tokens, 0, half, false, whose, cancelled);
+    read_part(tokens, half, tokens.size() - 1, true, whose, cancelled);
   }
 
   const kernels::KernelTable& kernels() const { return model_.kernels(); }
@@ -66,7 +64,7 @@ class TextEvaluation::Reader {
 
  private:
   void read_part(const std::vector<std::int32_t>& tokens, std::size_t begin, std::size_t end, bool want_every_logit,
-                 const std::atomic<bool>& cancelled) {
+                 const std::string& whose, const std::atomic<bool>& cancelled) {
     const auto first = tokens.begin();
     const std::array<Segment, 1> segments{
         {{.cache = &cache_,
@@ -78,6 +76,7 @@ class TextEvaluation::Reader {
     if (!pass_.run(segments, cancelled) || cancelled.load(std::memory_order_relaxed)) {
       throw Cancelled();
     }
+    if (const auto place = pass_.non_finite(0, pass_.rows())) throw NonFiniteResult(whose, *place);
   }
 
   const Model& model_;
@@ -143,13 +142,13 @@ void TextEvaluation::run() {
   scores_.same_best.resize(base_ ? positions : 0);
   for (std::size_t window = 0; window < windows_total_; ++window) {
     const std::vector<std::int32_t> tokens = window_tokens(window);
-    model.read(tokens, half(), cancelled_);
-    if (base) base->read(tokens, half(), cancelled_);
+    const std::string which = "window " + std::to_string(window) + " of the text";
+    model.read(tokens, half(), which, cancelled_);
+    if (base) base->read(tokens, half(), which + ", read by the base", cancelled_);
     team.run([&](unsigned member) {
       const InferenceFloatEnvironment environment;
       score(window, member_range(positions_of_window(), member, team.size()), model, base ? &*base : nullptr);
     });
-    require_finite(window);
     windows_done_.store(window + 1, std::memory_order_relaxed);
   }
   finished_.store(true, std::memory_order_release);
@@ -160,13 +159,14 @@ void TextEvaluation::score(std::size_t window, Range positions, const Reader& mo
     const std::size_t at = window * positions_of_window() + i;
     const auto next = static_cast<std::size_t>(tokens_[window * options_.window + half() + i + 1]);
     const Row row = model.row(i);
-    const double log_weights = logarithm(model.kernels().sum_exponentials(row.logits, row.largest, row.vocabulary));
+    const double log_weights =
+        natural_logarithm(model.kernels().sum_exponentials(row.logits, row.largest, row.vocabulary));
     scores_.nll[at] = log_weights + row.below_largest(next);
     if (base == nullptr) continue;
     const Row base_row = base->row(i);
     const kernels::LogitComparison comparison =
         model.kernels().compare_logits(base_row.logits, row.logits, base_row.largest, row.vocabulary);
-    const double base_log_weights = logarithm(comparison.weights);
+    const double base_log_weights = natural_logarithm(comparison.weights);
     scores_.base_nll[at] = base_log_weights + base_row.below_largest(next);
     // The mean of a - ln sum(exp(a)) - (b - ln sum(exp(b))) over the base's distribution.
     const double log_sums = (double{base_row.largest} - double{row.largest}) + (base_log_weights - log_weights);
@@ -174,20 +174,6 @@ void TextEvaluation::score(std::size_t window, Range positions, const Reader& mo
     scores_.divergence[at] = std::max(0.0, divergence);
     scores_.same_best[at] = static_cast<std::uint8_t>(row.best == base_row.best);
   }
-}
-
-void TextEvaluation::require_finite(std::size_t window) const {
-  const auto require = [&](const std::vector<double>& nll, const char* whose) {
-    const std::span<const double> of_window =
-        std::span(nll).subspan(window * positions_of_window(), positions_of_window());
-    const auto found = std::ranges::find_if_not(of_window, [](double value) { return std::isfinite(value); });
-    if (found == of_window.end()) return;
-    const std::size_t token = window * options_.window + half() + static_cast<std::size_t>(found - of_window.begin());
-    throw NonFiniteResult(std::string("the ") + whose + " logits after token " + std::to_string(token) +
-                          " of the text are not all finite");
-  };
-  require(scores_.nll, "model's");
-  if (base_) require(scores_.base_nll, "base's");
 }
 
 const TextEvaluation::Scores& TextEvaluation::scores() const {

@@ -66,7 +66,6 @@ class TextEvaluation {
   std::size_t half() const { return options_.window / 2; }
   std::vector<std::int32_t> window_tokens(std::size_t window) const;
   void score(std::size_t window, Range positions, const Reader& model, const Reader* base);
-  void require_finite(std::size_t window) const;
 
   std::shared_ptr<const Model> model_;
   std::shared_ptr<const Model> base_;

@@ -3,16 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <initializer_list>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "base/cancelled.h"
 #include "base/checked.h"
 #include "base/thread_team.h"
 #include "kernels/panel.h"
 #include "quant/block.h"
+#include "quant/finite.h"
 
 namespace engine::model {
 namespace {
@@ -75,6 +79,7 @@ class Tensors {
     check_shape(tensor, 1, size);
     std::vector<float> values(size);
     quant::dequantize_row(tensor.type, tensor.bytes.data(), size, values.data());
+    if (std::isinf(quant::largest_magnitude(values))) throw NonFiniteWeights(name, 0);
     return values;
   }
 
@@ -262,21 +267,59 @@ AlignedBuffer allocate_packed(std::span<kernels::Matrix* const> matrices, const 
   return buffer;
 }
 
-// Packs groups in steps, and lets go of their pages of the file after each, so that the two copies of a matrix are
-// never in memory together. Ends early where the load is cancelled.
-void pack_groups(kernels::Matrix& matrix, Range groups, const kernels::KernelTable& table, LoadControl& control) {
+// By the tensor that holds the matrix, of which the row may be another.
+NonFiniteWeights non_finite(const gguf::File& file, const kernels::Matrix& matrix, std::size_t row) {
+  const std::byte* at = matrix.raw.data() + row * matrix.row_bytes();
+  const auto tensor = std::ranges::find_if(file.tensors(), [&](const gguf::TensorInfo& info) {
+    return at >= info.bytes.data() && at < info.bytes.data() + info.bytes.size();
+  });
+  return {tensor->name, static_cast<std::size_t>(at - tensor->bytes.data()) / matrix.row_bytes()};
+}
+
+// The first of rows [begin, end) with a weight that is not finite, or `end`.
+std::size_t find_non_finite_row(const kernels::Matrix& matrix, std::size_t begin, std::size_t end) {
+  const std::size_t size = matrix.row_bytes();
+  if (quant::all_finite(matrix.type, matrix.raw.subspan(begin * size, (end - begin) * size))) return end;
+  while (quant::all_finite(matrix.type, matrix.raw.subspan(begin * size, size))) ++begin;
+  return begin;
+}
+
+// Checks and packs groups in steps, and lets go of their pages of the file after each, so that the two copies of a
+// matrix are never in memory together. Ends early where the load is cancelled, and at a row that is not finite, which
+// it returns; else it returns how many rows there are.
+std::size_t pack_groups(kernels::Matrix& matrix, Range groups, const kernels::KernelTable& table,
+                        LoadControl& control) {
   constexpr std::size_t kStepBytes = std::size_t{1} << 20;
   const std::size_t group_bytes = matrix.row_bytes() * kernels::kGroupRows;
   const std::size_t step = std::max<std::size_t>(1, kStepBytes / group_bytes);
   for (std::size_t begin = groups.begin; begin < groups.end; begin += step) {
-    if (control.cancelled.load(std::memory_order_relaxed)) return;
+    if (control.cancelled.load(std::memory_order_relaxed)) break;
     const std::size_t end = std::min(begin + step, groups.end);
+    const std::size_t last_row = std::min(end * kernels::kGroupRows, matrix.rows);
+    const std::size_t bad_row = find_non_finite_row(matrix, begin * kernels::kGroupRows, last_row);
+    if (bad_row != last_row) return bad_row;
+    if (matrix.packed.empty()) continue;
     table.pack(matrix, begin, end);
     const std::size_t first_byte = begin * group_bytes;
     const auto packed = matrix.raw.subspan(first_byte, std::min(end * group_bytes, matrix.raw.size()) - first_byte);
     gguf::MappedFile::release(packed);
     control.bytes_done.fetch_add(packed.size(), std::memory_order_relaxed);
   }
+  return matrix.rows;
+}
+
+// A matrix by its place among those that are packed, and a row.
+using Place = std::pair<std::size_t, std::size_t>;
+
+// Checks and packs a member's part of the matrices; the place of the first of its rows that is not finite.
+std::optional<Place> pack_part(std::span<kernels::Matrix* const> matrices, unsigned member, unsigned members,
+                               const kernels::KernelTable& table, LoadControl& control) {
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    kernels::Matrix& matrix = *matrices[i];
+    const std::size_t row = pack_groups(matrix, member_range(matrix.groups(), member, members), table, control);
+    if (row != matrix.rows) return Place{i, row};
+  }
+  return std::nullopt;
 }
 
 // The rows of the matrices that a tensor is divided into.
@@ -296,18 +339,25 @@ Weights load_weights(const gguf::File& file, const HyperParameters& shape, const
                      unsigned threads, LoadControl& control) {
   ThreadTeam team(threads, std::chrono::microseconds(50));
   Weights weights = find_weights(file, shape);
-  const std::vector<kernels::Matrix*> matrices = multiplied_matrices(weights);
+  std::vector<kernels::Matrix*> matrices = multiplied_matrices(weights);
   weights.packed = allocate_packed(matrices, table);
-  if (weights.packed.size() == 0) return weights;
+  const bool tied = weights.head.weight.raw.data() == weights.token_embedding.raw.data();
+  if (!tied) matrices.push_back(&weights.token_embedding);  // without memory to be packed to: it is checked
   // Every member packs the groups that it will multiply, so that their memory is near its processor.
-  team.run([&](unsigned member) {
-    for (kernels::Matrix* matrix : matrices) {
-      pack_groups(*matrix, member_range(matrix->groups(), member, team.size()), table, control);
-    }
-  });
+  std::vector<std::optional<Place>> bad(team.size());
+  team.run([&](unsigned member) { bad[member] = pack_part(matrices, member, team.size(), table, control); });
   if (control.cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-  return weights;
+  std::erase(bad, std::nullopt);
+  if (bad.empty()) return weights;
+  const auto [index, row] = **std::ranges::min_element(bad);
+  throw non_finite(file, *matrices[index], row);
 }
+
+NonFiniteWeights::NonFiniteWeights(std::string_view tensor, std::size_t row)
+    : MalformedFile("tensor " + gguf::quoted(tensor) + " has weights that are not finite in row " +
+                    std::to_string(row)),
+      tensor_(tensor),
+      row_(row) {}
 
 WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other) {
   const HyperParameters shape = read_hyper_parameters(file);

@@ -3,9 +3,11 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "gguf/error.h"
 #include "kernels/kernel_table.h"
 #include "model/hyper_parameters.h"
 #include "model/load_control.h"
@@ -53,9 +55,22 @@ struct Weights {
   std::vector<float> long_rope_factors;  // see HyperParameters::needs_long_factors
 };
 
+// A weight of the file is NaN or infinite, or would be as a float. Of a quantized type its scale is.
+class NonFiniteWeights : public gguf::MalformedFile {
+ public:
+  NonFiniteWeights(std::string_view tensor, std::size_t row);
+
+  const std::string& tensor() const { return tensor_; }
+  std::size_t row() const { return row_; }  // of the tensor, the first that has one
+
+ private:
+  std::string tensor_;
+  std::size_t row_;
+};
+
 // Finds, checks and packs every tensor. `file` must outlive the result, which points into it.
-// Throws gguf::MalformedFile (missing tensor, wrong shape), UnsupportedModel (a tensor this architecture does not have,
-// a shape no kernel serves), std::bad_alloc, Cancelled.
+// Throws gguf::MalformedFile (missing tensor, wrong shape), NonFiniteWeights, UnsupportedModel (a tensor this
+// architecture does not have, a shape no kernel serves), std::bad_alloc, Cancelled.
 Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
                      unsigned threads, LoadControl& control);
 

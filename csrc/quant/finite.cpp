@@ -22,12 +22,23 @@ bool finite_halves(std::span<const std::byte> bytes, std::size_t stride, std::si
   return bad == 0;
 }
 
-// Of E8M0, at the begin of each block.
+// Of E8M0, at the begin of each block: whether all values that a block may have are floats.
 bool finite_exponents(std::span<const std::byte> bytes, std::size_t stride) {
-  for (std::size_t i = 0; i < bytes.size(); i += stride) {
-    if (bytes[i] == std::byte{0xFF}) return false;
+  constexpr std::byte kLargest{252};  // of the next one, 8 times half of what it stands for is 2^128
+  bool finite = true;
+  for (std::size_t i = 0; i < bytes.size(); i += stride) finite = finite && bytes[i] <= kLargest;
+  return finite;
+}
+
+// Floats side by side, as words of which `exponent` are the bits that are all set in what is not finite.
+template <typename Word>
+bool finite_words(std::span<const std::byte> bytes, Word exponent) {
+  Word bad = 0;
+  for (std::size_t i = 0; i < bytes.size() / sizeof(Word); ++i) {
+    const auto word = load_unaligned<Word>(bytes.data() + i * sizeof(Word));
+    bad |= (word & exponent) == exponent ? Word{1} : Word{0};
   }
-  return true;
+  return bad == 0;
 }
 
 constexpr std::uint16_t kHalfExponent = 0x7C00;
@@ -48,10 +59,12 @@ float largest_magnitude(std::span<const float> values) {
 bool all_finite(TensorType type, std::span<const std::byte> bytes) {
   const std::size_t stride = gguf::type_traits(type).block_bytes;
   switch (type) {
-    case TensorType::F32:  // its upper half has the exponent of a bfloat
-      return finite_halves(bytes, stride, 2, kBfloatExponent);
+    case TensorType::F32:
+      return finite_words(bytes, kFloatExponent);
+    case TensorType::F16:
+      return finite_words(bytes, kHalfExponent);
     case TensorType::BF16:
-      return finite_halves(bytes, stride, 0, kBfloatExponent);
+      return finite_words(bytes, kBfloatExponent);
     case TensorType::MXFP4:
       return finite_exponents(bytes, stride);
     default: {

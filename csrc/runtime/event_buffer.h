@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/non_finite.h"
 #include "model/operation_clock.h"
 #include "runtime/log_probabilities.h"
 #include "runtime/sequence.h"
@@ -26,6 +27,7 @@ struct SequenceEvents {
   std::string text;
   StopReason stop = StopReason::None;
   std::string error;
+  std::optional<model::NonFinitePlace> non_finite;  // where that is the error
   std::string logits_digest;
   // With the stop: how much of the loop's computing was for this sequence. From its first step to its last.
   std::int64_t compute_ns = 0;                        // its part of its steps' time

@@ -1,7 +1,6 @@
 #include "runtime/group.h"
 
 #include <algorithm>
-#include <cmath>
 #include <new>
 #include <utility>
 
@@ -214,21 +213,33 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
   }
   events.announce();
   if (segments.empty() || !pass_.run(segments, abort, timed_ ? &clock_ : nullptr)) return {};
+  std::size_t row = 0;
   std::size_t logit_row = 0;
   const std::size_t planned = sequences_.size();
   for (std::size_t i = 0; i < planned; ++i) {
-    const Member& member = sequences_[i];
+    Member& member = sequences_[i];
     if (member.tokens == 0) continue;
     const bool complete = member.tokens == member.sequence->waiting();
-    member.sequence->mark_computed(member.tokens);
+    const auto non_finite = pass_.non_finite(row, member.tokens);
+    row += member.tokens;
+    if (non_finite) {  // a token drawn from it would look like an answer
+      end(member, StopReason::Error, non_finite->sentence());
+      member.last->non_finite = non_finite;
+    } else {
+      member.sequence->mark_computed(member.tokens);
+    }
     if (!complete) continue;
-    const std::size_t first_parted = sequences_.size();
-    part(i);
-    if (!sequences_[i].last) advance(sequences_[i], logit_row, events);
-    for (std::size_t j = first_parted; j < sequences_.size(); ++j) advance(sequences_[j], logit_row, events);
+    if (!non_finite) advance_choices(i, logit_row, events);
     ++logit_row;
   }
   return counts;
+}
+
+void Group::advance_choices(std::size_t member, std::size_t logit_row, EventBuffer& events) {
+  const std::size_t first_parted = sequences_.size();
+  part(member);
+  if (!sequences_[member].last) advance(sequences_[member], logit_row, events);
+  for (std::size_t j = first_parted; j < sequences_.size(); ++j) advance(sequences_[j], logit_row, events);
 }
 
 void Group::part(std::size_t member) {
@@ -287,11 +298,6 @@ void Group::add_token(Member& member, std::size_t logit_row, EventBuffer& events
   std::optional<TokenLogProbabilities> logprobs;
   if (likeliest) logprobs = log_probabilities(settings_.model->kernels(), logits, token, largest, *likeliest);
   charge(Operation::Sampling);
-  // A token drawn from anything else than numbers would look like an answer.
-  if (!std::isfinite(logits[static_cast<std::size_t>(token)]) || (likeliest && !logprobs)) {
-    end(member, StopReason::Error, "the model's logits are not finite numbers: its weights are damaged");
-    return;
-  }
   if (constrained) {
     sequence.follow_grammar();
     charge(Operation::Grammar);
@@ -336,6 +342,7 @@ void Group::tell_ends(EventBuffer& events) {
       e.text += last.text;
       e.stop = last.stop;
       e.error = std::move(last.error);
+      e.non_finite = last.non_finite;
       e.logits_digest = std::move(last.logits_digest);
       e.compute_ns = last.compute_ns;
       e.busy_ns = last.busy_ns;

@@ -108,6 +108,8 @@ class Group {
   void account(std::int64_t began_ns);
   StepCounts run(const std::atomic<bool>& abort, EventBuffer& events);
   void announce_start(Member& member, EventBuffer& events);
+  // Lets a member, and behind the prompt the other choices of its request, draw a token from a row of logits.
+  void advance_choices(std::size_t member, std::size_t logit_row, EventBuffer& events);
   // Behind the prompt, lets the other choices of a request part from the first: adds them to the sequences.
   void part(std::size_t member);
   // Ends a member whose grammar cannot be followed.

@@ -1,7 +1,6 @@
 #include "runtime/log_probabilities.h"
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 
 #include "base/logarithm.h"
@@ -23,13 +22,10 @@ std::vector<std::int32_t> likeliest(std::span<const float> logits, std::size_t c
 
 }  // namespace
 
-std::optional<TokenLogProbabilities> log_probabilities(const kernels::KernelTable& kernels,
-                                                       std::span<const float> logits, std::int32_t drawn,
-                                                       std::int32_t largest, std::size_t count) {
+TokenLogProbabilities log_probabilities(const kernels::KernelTable& kernels, std::span<const float> logits,
+                                        std::int32_t drawn, std::int32_t largest, std::size_t count) {
   const float most = logits[static_cast<std::size_t>(largest)];
-  const double sum = kernels.sum_exponentials(logits.data(), most, logits.size());
-  if (!std::isfinite(sum)) return std::nullopt;
-  const double log_sum = natural_logarithm(sum);
+  const double log_sum = natural_logarithm(kernels.sum_exponentials(logits.data(), most, logits.size()));
   const auto value = [&](std::int32_t token) {
     return (static_cast<double>(logits[static_cast<std::size_t>(token)]) - static_cast<double>(most)) - log_sum;
   };

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,10 +20,8 @@ struct TokenLogProbabilities {
   std::vector<LogProbability> likeliest;  // in order, of equals the lower token id first
 };
 
-// Of a model's own logits, before any sampler: logit - largest - ln(sum of exp(logit - largest)). Nothing where a logit
-// is no finite number.
-std::optional<TokenLogProbabilities> log_probabilities(const kernels::KernelTable& kernels,
-                                                       std::span<const float> logits, std::int32_t drawn,
-                                                       std::int32_t largest, std::size_t count);
+// Of a model's own logits, all finite, before any sampler: logit - largest - ln(sum of exp(logit - largest)).
+TokenLogProbabilities log_probabilities(const kernels::KernelTable& kernels, std::span<const float> logits,
+                                        std::int32_t drawn, std::int32_t largest, std::size_t count);
 
 }  // namespace engine::runtime

@@ -1,7 +1,6 @@
 #include "runtime/sequence.h"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
 namespace engine::runtime {
@@ -76,8 +75,7 @@ std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest,
   const SamplingOptions& sampling = options_.sampling;
   bool takes_largest = sampling.takes_largest();
   std::span<const std::uint32_t> allowed;
-  // Logits that are no numbers must stay what they are: whoever drew from them finds out.
-  if (matcher_ && std::isfinite(logits[static_cast<std::size_t>(largest)])) {
+  if (matcher_) {
     allowed = matcher_->allowed();
     takes_largest = takes_largest && is_allowed(allowed, largest);
   }

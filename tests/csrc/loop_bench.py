@@ -30,6 +30,8 @@ class Story:
     cached_prompt_tokens: int | None = None
     stop_reasons: list[str] = field(default_factory=list)
     error: str = ""
+    non_finite: tuple[str, int | None, int] | None = None
+    """Part, layer and position."""
     logits_digest: str = ""
     compute_ns: int = 0
     busy_ns: int = 0
@@ -48,6 +50,8 @@ class Story:
         if events.stop_reason is not None:
             self.stop_reasons.append(events.stop_reason)
         self.error += events.error
+        if events.non_finite is not None:
+            self.non_finite = place_of(events.non_finite)
         self.logits_digest += events.logits_digest
         self.compute_ns += events.compute_ns
         self.busy_ns += events.busy_ns
@@ -58,6 +62,10 @@ class Story:
     def result(self) -> tuple[tuple[int, ...], str, list[str], str]:
         """What must be the same in every run."""
         return tuple(self.token_ids), self.text, self.stop_reasons, self.logits_digest
+
+
+def place_of(place: _core.NonFinitePlace) -> tuple[str, int | None, int]:
+    return place.part, place.layer, place.position
 
 
 class LoopBench:

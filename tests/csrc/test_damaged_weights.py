@@ -1,68 +1,95 @@
-"""Weights that are no numbers: an error of the one sequence, and never an answer."""
+"""Weights that are NaN or infinite are refused when they are loaded, whichever tensor has them."""
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import LAYOUTS
+from tests.architecture_models import CASES, write_architecture_model
+from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES
 from tests.csrc.kernel_tables import ALL_TABLES
-from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_vocabulary
+from tests.damaged_models import ModelFile, StoredTensor
 from tests.gguf_factory import has_super_blocks, write_tiny_model
 
-
-def write_damaged_model(path: Path, value: float) -> Path:
-    write_tiny_model(path)
-    norm = next(tensor for tensor in gguf.GGUFReader(path, "r+").tensors if tensor.name == "output_norm.weight")
-    norm.data[:] = value
-    return path
+VALUES = [np.nan, np.inf, -np.inf]
+_directory = tempfile.TemporaryDirectory(prefix="whole-models-")
 
 
-def write_model_with_a_damaged_scale(path: Path, type_name: str) -> Path:
-    """One block of the head's has a scale that is no number."""
+@functools.cache
+def architecture_file(case: str) -> ModelFile:
+    return ModelFile(write_architecture_model(Path(_directory.name) / f"{case}.gguf", **CASES[case]))
+
+
+@functools.cache
+def typed_file(type_name: str, *, tied: bool) -> ModelFile:
     wide = {"n_embd": 256, "n_ff": 256} if has_super_blocks(type_name) else {}
-    write_tiny_model(path, tensor_type=type_name, tied=False, **wide)
-    head = next(tensor for tensor in gguf.GGUFReader(path, "r+").tensors if tensor.name == "output.weight")
-    scale_at = LAYOUTS[type_name].scale_at
-    head.data[7, scale_at : scale_at + 2] = 0xFF
-    return path
+    path = Path(_directory.name) / f"{type_name}-{tied}.gguf"
+    return ModelFile(write_tiny_model(path, architecture="qwen2", tensor_type=type_name, tied=tied, **wide))
 
 
-MIROSTAT = {"temperature": 0.8, "mirostat_tau": 2.0}
-ALL_OTHERS = {"temperature": 0.8, "top_p": 0.9, "typical_p": 0.9, "min_p": 0.1, "top_k": 40, "repeat_penalty": 1.3,
-              "dry_multiplier": 0.8, "xtc_probability": 1.0}  # fmt: skip
-
-
-@pytest.mark.parametrize("sampling", [{}, MIROSTAT, ALL_OTHERS], ids=["greedy", "mirostat", "all others"])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_damaged_weights_end_in_an_error_and_their_neighbours_go_on(
-    tmp_path: Path, value: float, sampling: dict[str, float]
-) -> None:
-    damaged = _core.Model.load(str(write_damaged_model(tmp_path / "damaged.gguf", value)), "reference", 1)
-    with LoopBench(tiny_vocabulary()) as bench:
-        bench.submit(1, damaged, [1, 2, 3], logprobs=3, **sampling)  # type: ignore[arg-type]
-        bench.submit(2, tiny_model(), [1, 2, 3])
-        bench.finish(1, 2)
-        story, neighbour = bench.stories[1], bench.stories[2]
-    assert story.stop_reasons == ["error"]
-    assert "not finite" in story.error
-    assert story.token_ids == []
-    assert neighbour.stop_reasons == ["max_tokens"]
+def assert_refused(path: Path, table: str, tensor: StoredTensor, row: int, threads: int = 1) -> None:
+    with pytest.raises(_core.NonFiniteWeightsError, match="not finite") as refusal:
+        _core.Model.load(str(path), table, threads)
+    assert (refusal.value.tensor, refusal.value.row) == (tensor.name, row)
+    assert f"'{tensor.name}'" in str(refusal.value)
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
-@pytest.mark.parametrize("type_name", LAYOUTS)
-def test_a_scale_that_is_no_number_is_damage_in_every_type(tmp_path: Path, type_name: str, table: str) -> None:
-    path = write_model_with_a_damaged_scale(tmp_path / "damaged.gguf", type_name)
-    damaged = _core.Model.load(str(path), table, 1)
-    with LoopBench(tiny_vocabulary()) as bench:
-        bench.submit(1, damaged, [1, 2, 3])
-        bench.finish(1)
-        story = bench.stories[1]
-    assert story.stop_reasons == ["error"]
-    assert "not finite" in story.error
+@pytest.mark.parametrize("case", CASES)
+def test_one_in_any_kind_of_tensor_of_any_architecture(tmp_path: Path, case: str, table: str) -> None:
+    file = architecture_file(case)
+    _core.Model.load(str(file.path), table, 1)  # whole, it is well-formed
+    for number, tensor in enumerate(file.one_of_each_kind):
+        row = number * 7 % tensor.rows
+        path = file.with_value(tmp_path / "damaged.gguf", tensor, row, VALUES[number % 3], at=(number % 5) / 5)
+        assert_refused(path, table, tensor, row)
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("type_name", TENSOR_TYPES)
+def test_one_in_any_type_of_tensor(tmp_path: Path, type_name: str, tied: bool, table: str) -> None:
+    file = typed_file(type_name, tied=tied)
+    for tensor in file.one_of_each_kind:
+        for value in VALUES:
+            for row in {0, tensor.rows - 1}:
+                path = file.with_value(tmp_path / "damaged.gguf", tensor, row, value)
+                assert_refused(path, table, tensor, row)
+        layout = LAYOUTS.get(tensor.type_name)
+        if layout is not None and layout.minimum_at is not None:
+            path = file.with_minimum(tmp_path / "damaged.gguf", tensor, tensor.rows // 2, np.nan)
+            assert_refused(path, table, tensor, tensor.rows // 2)
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+def test_a_power_of_two_by_which_values_leave_the_floats(tmp_path: Path, table: str) -> None:
+    """MXFP4: 2^(exponent - 128) times up to 12."""
+    file = typed_file("MXFP4", tied=False)
+    tensor = file.tensors["blk.1.ffn_up.weight"]
+    for exponent, loads in ((252, True), (253, False), (254, False), (255, False)):
+        path = file.having(tmp_path / "damaged.gguf", {tensor.begin + 5 * tensor.row_bytes: bytes([exponent])})
+        if loads:
+            _core.Model.load(str(path), table, 1)
+        else:
+            assert_refused(path, table, tensor, 5)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_find_the_same(tmp_path: Path, threads: int) -> None:
+    """With one in each thread's part of a matrix, what is named is one of them."""
+    file = typed_file("Q4_1", tied=False)
+    tensor = file.tensors["blk.0.ffn_gate.weight"]
+    path = file.with_value(tmp_path / "damaged.gguf", tensor, tensor.rows - 1, np.nan)
+    assert_refused(path, ALL_TABLES[0], tensor, tensor.rows - 1, threads)
+
+
+def test_every_scale_that_is_finite_loads(tmp_path: Path) -> None:
+    file = typed_file("Q4_1", tied=False)
+    tensor = file.tensors["blk.0.ffn_gate.weight"]
+    for value in (0.0, -0.0, 65504.0, -65504.0, 6e-8):
+        _core.Model.load(str(file.with_value(tmp_path / "whole.gguf", tensor, 3, value)), "reference", 1)

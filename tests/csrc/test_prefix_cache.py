@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pytest
 from engine import _core
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE
 from tests.csrc.loop_bench import LoopBench, Story
-from tests.csrc.test_damaged_weights import write_damaged_model
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
+from tests.damaged_models import ModelFile
 
 BLOCK = 64
 FOREVER = 1_000_000
@@ -286,8 +285,9 @@ def test_every_byte_has_one_owner(bench: LoopBench, model: _core.Model) -> None:
 
 
 def test_a_failed_execution_leaves_nothing(bench: LoopBench, tmp_path: Path) -> None:
-    damaged = _core.Model.load(str(write_damaged_model(tmp_path / "damaged.gguf", math.nan)), REFERENCE, 1)
-    story = run(bench, damaged, tiny_prompt(200))
+    whole = ModelFile(tiny_path(tensor_type="F32", tied=False))
+    overflowing = whole.scaled(tmp_path / "overflowing.gguf", "output.weight", 1e39)
+    story = run(bench, _core.Model.load(str(overflowing), REFERENCE, 1), tiny_prompt(200))
     assert story.stop_reasons == ["error"]
     assert blocks(bench) == 0
 

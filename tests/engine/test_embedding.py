@@ -23,6 +23,7 @@ from protocol.errors import (
     ExecutionCancelled,
     InvalidModel,
     InvalidRequest,
+    NonFiniteResult,
     OutOfMemoryBudget,
     PromptTooLong,
     UnsupportedModel,
@@ -30,6 +31,7 @@ from protocol.errors import (
 )
 from protocol.requests import Embed
 from tests.architecture_models import CASES, write_architecture_model
+from tests.damaged_models import ModelFile
 from tests.engine.operation_stage import OperationStage, cancel_when_begun
 from tests.gguf_factory import write_tiny_model
 
@@ -233,10 +235,9 @@ def test_cancelled_before_it_began_it_loads_nothing(stage: Stage, tiny: Path) ->
 
 
 def test_weights_that_give_no_numbers_give_no_vectors(stage: Stage, tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path / "broken.gguf")
-    content = bytearray(path.read_bytes())
-    content[-4096:] = b"\xff" * 4096  # not numbers
-    path.write_bytes(content)
-    with pytest.raises(InvalidModel, match=r"broken: the hidden states of text 0 .* its weights are damaged"):
+    whole = ModelFile(write_tiny_model(tmp_path / "whole.gguf"))
+    path = whole.scaled(tmp_path / "broken.gguf", "blk.1.attn_v.weight", 1e12)
+    with pytest.raises(NonFiniteResult, match=r"broken: .* the attention of layer 1 gave values") as failure:
         stage.embedded(path)
+    assert failure.value.params == {"model": "broken", "part": "attention", "layer": 1, "position": 0}
     assert stage.in_use() == [False]

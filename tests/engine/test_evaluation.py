@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from engine.evaluation import Evaluation
-from protocol.errors import ExecutionCancelled, InvalidModel, OutOfMemoryBudget
+from protocol.errors import ExecutionCancelled, NonFiniteResult, OutOfMemoryBudget
 from protocol.evaluation import EvaluationRequest
 from protocol.requests import Evaluate
+from tests.damaged_models import ModelFile
 from tests.engine.operation_stage import OperationStage, cancel_when_begun
 from tests.gguf_factory import write_tiny_model
 
@@ -72,10 +73,9 @@ def test_what_its_windows_need_is_part_of_the_budget(tmp_path: Path, tiny: Path)
 
 
 def test_weights_that_give_no_numbers_give_no_figures(stage: Stage, tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path / "broken.gguf")
-    content = bytearray(path.read_bytes())
-    content[-4096:] = b"\xff" * 4096  # not numbers
-    path.write_bytes(content)
-    with pytest.raises(InvalidModel, match="broken"):
+    whole = ModelFile(write_tiny_model(tmp_path / "whole.gguf"))
+    path = whole.scaled(tmp_path / "broken.gguf", "blk.1.attn_v.weight", 1e12)
+    with pytest.raises(NonFiniteResult, match=r"broken: .* the attention of layer 1 gave values") as failure:
         stage.evaluation(path, max_windows=1).run()
+    assert failure.value.params == {"model": "broken", "part": "attention", "layer": 1, "position": 0}
     assert stage.in_use() == [False]

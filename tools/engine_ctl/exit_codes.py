@@ -31,6 +31,7 @@ EXIT_CODES: dict[str, int] = {
     "ambiguous_model": 4,
     "download_failed": 4,
     "invalid_model": 4,
+    "non_finite_result": 4,
     "unknown_model": 4,
     "unsupported_model": 4,
     # the connection
@@ -78,7 +79,7 @@ Exit codes:
        unknown_execution, unknown_cache_entry, cache_entry_in_use, model_in_use,
        unsupported_backend, unsupported_quantization, incomparable_executions, record_unreadable, invalid_grammar,
        grammar_too_large, grammar_too_deep, grammar_too_complex, grammar_timeout
-  4    model: unknown_model, ambiguous_model, invalid_model, unsupported_model, download_failed
+  4    model: unknown_model, ambiguous_model, invalid_model, unsupported_model, download_failed, non_finite_result
   5    engine unreachable or protocol broken: engine_unreachable, bad_frame, frame_too_large,
        unknown_message, unsupported_protocol
   6    engine unavailable: overloaded, shutting_down, slow_consumer, backend_unavailable,

@@ -5,11 +5,12 @@
 #   make test-models   tests that need gigabytes        make bench, peers  measured claims
 #   make schemas       publish the JSON Schemas         make requirements  write docs/requirements.md
 #   make sanitize      the core under sanitizers        make fuzz          damaged input for every parser, ten minutes
+#   make fuzz-models   10,000 damaged models, loaded and run
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: setup develop run test test-models lint schemas requirements format bench bench-peers sanitize fuzz peers clean
+.PHONY: setup develop run test test-models lint schemas requirements format bench bench-peers sanitize fuzz fuzz-models peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -99,6 +100,10 @@ sanitize: develop
 #   ENGINE_FUZZ_SECONDS=90 tools/sanitize.sh address,undefined -s tests/fuzz
 fuzz: develop
 	ENGINE_FUZZ_SECONDS="$${ENGINE_FUZZ_SECONDS:-85}" $(BIN)/python -m pytest -q -s tests/fuzz
+
+# Minutes; also ENGINE_FUZZ_SEED, and ENGINE_FUZZ_FOLDER for the latest.
+fuzz-models: develop
+	ENGINE_FUZZ_MUTANTS="$${ENGINE_FUZZ_MUTANTS:-10000}" $(BIN)/python -m pytest -q -s tests/fuzz/test_model_mutants.py
 
 peers: setup
 	tools/peers.sh

@@ -316,6 +316,20 @@ class SequenceEvents:
     operation_ns: dict[str, int] | None  # with stop_reason, if asked for and computed: parts of compute_ns
 
 @final
+class EventBuffer:
+    """Events on their way from the run loop to its reader. The run loop has one of its own; this one is for tests."""
+
+    def __init__(self) -> None: ...
+    @property
+    def event_fd(self) -> int:
+        """Readable while something is due. Reset by drain()."""
+    def add(self, sequence_id: int, choice: int, text: str, patience_ms: int) -> None:
+        """Due at the next announce() if the last drain() was ``patience_ms`` ago, else by itself when it is."""
+    def hasten(self, sequence_id: int) -> None: ...
+    def announce(self) -> None: ...
+    def drain(self) -> list[SequenceEvents]: ...
+
+@final
 class RunLoop:
     """The token loop on its own thread. Never takes the GIL. Methods are thread-safe and do not wait for a step.
 

@@ -70,10 +70,11 @@ class Stop(Value):
 
 
 class Stream(Value):
-    flush_ms: Annotated[int, Field(ge=0, le=10_000)] = 50
-    """Milliseconds that a token waits for others to share its ``Tokens`` message, at most; it goes sooner where the
-    engine turns to its client for another execution's sake. The first token is always sent at once. The default's
-    twenty messages a second read as a stream, and each takes about a millisecond from two compute threads."""
+    flush_ms: Annotated[int, Field(ge=0, le=10_000)] = 20
+    """Milliseconds that a token waits for others to share its ``Tokens`` message, at most, from when it was made. It
+    goes at once where nothing was sent for that long, as the first token and the end always do, and sooner where the
+    engine turns to its client for another execution's sake. 0 sends each token when the step that made it ends. The
+    default's fifty messages a second, at most, read like every token by itself."""
 
 
 def _from_iso(value: Any) -> Any:

@@ -175,6 +175,21 @@ void register_runtime(py::module_& m) {
       .def_readonly("busy_ns", &SequenceEvents::busy_ns)
       .def_property_readonly("operation_ns", &operation_ns);
 
+  py::class_<runtime::EventBuffer>(m, "EventBuffer")
+      .def(py::init<>())
+      .def_property_readonly("event_fd", &runtime::EventBuffer::descriptor)
+      .def(
+          "add",
+          [](runtime::EventBuffer& buffer, std::uint64_t sequence_id, std::uint32_t choice, const std::string& text,
+             std::int64_t patience_ms) {
+            buffer.add(sequence_id, choice, patience_ms * 1'000'000,
+                       [&](SequenceEvents& events) { events.text += text; });
+          },
+          py::arg("sequence_id"), py::arg("choice"), py::arg("text"), py::arg("patience_ms"))
+      .def("hasten", &runtime::EventBuffer::hasten, py::arg("sequence_id"))
+      .def("announce", &runtime::EventBuffer::announce)
+      .def("drain", &runtime::EventBuffer::drain);
+
   // The GIL is released wherever the loop's lock is taken or its thread awaited; the loop itself never asks for it.
   using Release = py::call_guard<py::gil_scoped_release>;
   py::class_<RunLoop>(m, "RunLoop")

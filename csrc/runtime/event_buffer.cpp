@@ -1,19 +1,19 @@
 #include "runtime/event_buffer.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <system_error>
 #include <utility>
 
 namespace engine::runtime {
 
-EventBuffer::EventBuffer() : descriptor_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+void EventBuffer::expect(std::int64_t patience_ns, std::int64_t now_ns) {
+  const std::int64_t due_ns = drained_ns_ + patience_ns;
+  if (due_ns > now_ns) {
+    alarm_.ring_at(due_ns);
+    return;
+  }
+  due_ = true;
+  // A step may have hundreds of sequences left to draw for before it announces them.
+  if (patience_ns > 0) alarm_.ring_at(now_ns + patience_ns);
 }
-
-EventBuffer::~EventBuffer() { close(descriptor_); }
 
 void EventBuffer::hasten(std::uint64_t sequence_id) {
   const std::scoped_lock lock(mutex_);
@@ -23,18 +23,14 @@ void EventBuffer::hasten(std::uint64_t sequence_id) {
 
 void EventBuffer::announce() {
   const std::scoped_lock lock(mutex_);
-  if (!due_ || std::exchange(signalled_, true)) return;
-  const eventfd_t one = 1;
-  eventfd_write(descriptor_, one);  // cannot fail: the counter is 0
+  if (due_) alarm_.ring();
 }
 
 std::vector<SequenceEvents> EventBuffer::drain() {
   const std::scoped_lock lock(mutex_);
-  if (std::exchange(signalled_, false)) {
-    eventfd_t count = 0;
-    eventfd_read(descriptor_, &count);
-  }
+  alarm_.silence();
   due_ = false;
+  drained_ns_ = steady_ns();
   index_.clear();
   return std::exchange(events_, {});
 }

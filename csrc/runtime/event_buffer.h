@@ -8,8 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/steady_time.h"
 #include "model/non_finite.h"
 #include "model/operation_clock.h"
+#include "runtime/alarm.h"
 #include "runtime/log_probabilities.h"
 #include "runtime/sequence.h"
 
@@ -36,22 +38,26 @@ struct SequenceEvents {
   std::size_t kv_cache_bytes = 0;                     // the most that all its choices have held together so far
 };
 
-// Events on their way from the run loop to its reader, gathered by sequence and announced on an eventfd. The writer
+// Events on their way from the run loop to its reader, gathered by sequence and announced on a descriptor. The writer
 // never waits for the reader: what a reader has not taken grows by at most max_tokens of each admitted sequence.
+//
+// Events have a patience, which bounds both how long they wait for the reader and how often it is woken for their like:
+// it is called at the end of the step that made them, but no earlier than that time after it last came. The call is a
+// timer's, so that it comes in time although the writer computes a long step meanwhile.
 class EventBuffer {
  public:
   // Throws std::system_error.
-  EventBuffer();
-  ~EventBuffer();
+  EventBuffer() = default;
   EventBuffer(const EventBuffer&) = delete;
   EventBuffer& operator=(const EventBuffer&) = delete;
 
-  int descriptor() const { return descriptor_; }
+  // Readable while something is due.
+  int descriptor() const { return alarm_.descriptor(); }
 
-  // Lets `change` add to the events of one choice, and say whether they want the reader's attention at the next
-  // announce(). The reader then takes those of every sequence: nobody else's need to.
+  // Lets `change` add to the events of one choice. The reader then takes those of every sequence: nobody else's need to
+  // be due. Without patience they are due at the next announce(), so that a step's go together.
   template <typename Change>
-  void add(std::uint64_t sequence_id, std::uint32_t choice, Change change) {
+  void add(std::uint64_t sequence_id, std::uint32_t choice, std::int64_t patience_ns, Change change) {
     const std::scoped_lock lock(mutex_);
     const auto [place, added] = index_.try_emplace({sequence_id, choice}, events_.size());
     if (added) {
@@ -59,26 +65,29 @@ class EventBuffer {
       events.sequence_id = sequence_id;
       events.choice = choice;
     }
-    const bool due = change(events_[place->second]);
-    due_ = due_ || due;
+    change(events_[place->second]);
+    expect(patience_ns, steady_ns());
   }
 
   // Makes due what has been added of one sequence, if anything has.
   void hasten(std::uint64_t sequence_id);
 
-  // Makes the descriptor readable where something is due: once a step, not once a token.
+  // Calls the reader where something is due: once a step, not once a token.
   void announce();
 
   // All events so far, in the order of each choice's first; the descriptor is no longer readable.
   std::vector<SequenceEvents> drain();
 
  private:
-  int descriptor_;
+  // Sees to it that what was added now is due in time. Called with the lock.
+  void expect(std::int64_t patience_ns, std::int64_t now_ns);
+
   std::mutex mutex_;
+  Alarm alarm_;
   std::vector<SequenceEvents> events_;
   std::map<std::pair<std::uint64_t, std::uint32_t>, std::size_t> index_;
-  bool due_ = false;
-  bool signalled_ = false;
+  bool due_ = false;                         // at the next announce()
+  std::int64_t drained_ns_ = INT64_MIN / 2;  // when the reader last came: never
 };
 
 }  // namespace engine::runtime

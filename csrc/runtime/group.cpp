@@ -268,10 +268,9 @@ void Group::part(std::size_t member) {
 void Group::announce_start(Member& member, EventBuffer& events) {
   if (std::exchange(member.started, true)) return;
   member.busy_before_ns = busy_ns_;
-  events.add(member.sequence->id(), member.sequence->choice(), [&](SequenceEvents& e) {
+  events.add(member.sequence->id(), member.sequence->choice(), 0, [&](SequenceEvents& e) {
     e.prefill_start_ns = steady_ns();
     e.cached_prompt_tokens = member.sequence->cached();
-    return true;
   });
 }
 
@@ -305,14 +304,12 @@ void Group::add_token(Member& member, std::size_t logit_row, EventBuffer& events
   const Sequence::Step step = sequence.read();
   charge(Operation::Detokenize);
   const std::int64_t now = steady_ns();
-  const bool first = !std::exchange(member.produced, true);
-  events.add(sequence.id(), sequence.choice(), [&](SequenceEvents& e) {
+  const std::int64_t patience_ns = std::exchange(member.produced, true) ? sequence.options().flush_ns : 0;
+  events.add(sequence.id(), sequence.choice(), patience_ns, [&](SequenceEvents& e) {
     e.token_ids.push_back(token);
     e.token_times_ns.push_back(now);
     if (logprobs) e.logprobs.push_back(std::move(*logprobs));
     e.text += step.text;
-    const bool due = first || now - e.token_times_ns.front() >= sequence.options().flush_ns;
-    return due && step.stop == StopReason::None;
   });
   if (step.stop != StopReason::None) end(member, step.stop, "");
 }
@@ -338,7 +335,7 @@ void Group::keep_prefix(Sequence& sequence) {
 
 void Group::tell_ends(EventBuffer& events) {
   for (SequenceEvents& last : ends_) {
-    events.add(last.sequence_id, last.choice, [&](SequenceEvents& e) {
+    events.add(last.sequence_id, last.choice, 0, [&](SequenceEvents& e) {
       e.text += last.text;
       e.stop = last.stop;
       e.error = std::move(last.error);
@@ -348,7 +345,6 @@ void Group::tell_ends(EventBuffer& events) {
       e.busy_ns = last.busy_ns;
       e.operation_ns = last.operation_ns;
       e.kv_cache_bytes = last.kv_cache_bytes;
-      return true;
     });
   }
   ends_.clear();

@@ -89,9 +89,10 @@ void RunLoop::run() {
   const InferenceFloatEnvironment environment;  // sampling computes with floats too
   while (take_commands()) {
     for (Group& group : groups_) {
-      if (group.runnable()) step(group);
+      if (!group.runnable()) continue;
+      step(group);
+      publish();  // what a group made waits for no other group's step
     }
-    publish();
   }
   for (Group& group : groups_) group.cancel_all();
   publish();
@@ -124,7 +125,7 @@ bool RunLoop::take_commands() {
   for (const std::uint64_t id : cancellations) {
     std::ranges::any_of(groups_, [&](Group& group) { return group.cancel(id); });
   }
-  if (!cancellations.empty() || !pauses.empty()) publish();  // not only after the next step
+  if (!submissions.empty() || !cancellations.empty() || !pauses.empty()) publish();  // not only after the next step
   carry_out_trims(trims);
   return !closing;
 }
@@ -190,11 +191,10 @@ void RunLoop::drop_unused_groups() {
 
 void RunLoop::refuse(std::uint64_t id, std::uint32_t choices, StopReason reason, std::string_view error) {
   for (std::uint32_t choice = 0; choice < choices; ++choice) {
-    events_.add(id, choice, [&](SequenceEvents& e) {
+    events_.add(id, choice, 0, [&](SequenceEvents& e) {
       e.stop = reason;
       e.error = error;
       e.logits_digest = Digest{}.hexadecimal();
-      return true;
     });
   }
 }

@@ -32,7 +32,7 @@ struct SequenceOptions {
   std::shared_ptr<const Grammar> grammar;  // that the text must follow; nullptr where any will do
   std::vector<std::int32_t> end_tokens;
   std::vector<std::string> stop_strings;
-  std::int64_t flush_ns = 0;
+  std::int64_t flush_ns = 0;              // how long a token may wait for more, to be told together
   std::int64_t prefill_rank = 0;          // of the waiting prompts of its group, the lowest goes first
   std::size_t prefill_share = 1;          // most tokens of its prompt in a step in which others decode; at least 1
   std::size_t prefill_beside_decode = 1;  // most prompt tokens in a step in which it decodes; at least 1

@@ -10,7 +10,7 @@ import pytest
 
 from engine import _core
 from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
+from tests.csrc.tiny_models import slow_model, tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 
 # --- events ----------------------------------------------------------------------------------------------------------
 
@@ -65,6 +65,18 @@ def test_who_is_woken_for_one_sequence_finds_what_all_made_and_they_wait_anew(
     bench.finish(*range(1, 9))
     flushes = (time.monotonic() - begun) * 1e3 / flush_ms
     assert bench.wakeups <= flushes + 8 * len(("begin", "first token", "end"))
+
+
+def test_a_token_does_not_wait_for_the_next_one(bench: LoopBench) -> None:
+    """Where a step takes longer than a token may wait, each is told by itself."""
+    bench.submit(1, slow_model(), tiny_prompt(5), max_tokens=40, flush_ms=1)
+    bench.wait_for_token(1)
+    story = bench.stories[1]
+    counts = [len(story.token_ids)]
+    while not story.stop_reasons:
+        bench.listen()
+        counts.append(len(story.token_ids))
+    assert any(after - before == 1 for before, after in itertools.pairwise(counts[:-1]))
 
 
 def test_nothing_to_tell_leaves_the_descriptor_quiet(bench: LoopBench, model: _core.Model) -> None:

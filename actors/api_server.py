@@ -70,7 +70,8 @@ class ApiServer(Actor):
         self._draining = False
 
     def start_tasks(self) -> None:
-        self.serve(self._below, self._on_event)
+        self._below.handle_at_once(self._on_event)  # it never waits, and the control plane cannot go on without it
+        self.nursery.start_soon(trio.sleep_forever)  # clients come at any time
         if self._unix_socket is not None:
             self.nursery.start_soon(self._listen, self._unix_socket)
 
@@ -90,7 +91,7 @@ class ApiServer(Actor):
             outbox_bytes=sum(one.outbox_bytes for one in each),
         )
 
-    async def _on_event(self, event: Deliver | Drained) -> None:
+    def _on_event(self, event: Deliver | Drained) -> None:
         match event:
             case Deliver():
                 for reply in event.replies:

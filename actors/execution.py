@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from actors.choice import Choice
-from actors.messages import BeginRecord, ReadEnergy, Started
+from actors.messages import BeginRecord, Moment, ReadEnergy, Started
 from actors.policies.candidate import Candidate, Cost, candidate_of
 from engine.backend import BackendStopReason, ComputeTime, NonFinitePlace, SequenceEvents
 from engine.energy.limit_watch import unjudged
@@ -23,6 +23,7 @@ from protocol.descriptions import ExecutionStatus, PlanEstimate
 from protocol.errors import EngineError, InternalError, NonFiniteResult
 from protocol.events import AcceptedEvent, AdmittedEvent, EndedEvent, StartedEvent
 from protocol.metrics import EnergyReport, MemoryReport
+from protocol.model import unvalidated
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, Hardware, StopReason, UnjudgedLimit, WeightsReport
@@ -31,6 +32,7 @@ NO_KERNEL = "none"
 """``kernel_path`` of an execution that ended before it reached the backend."""
 NO_WEIGHTS = WeightsReport(source="none")
 """And its weights."""
+_tokens = unvalidated(Tokens)
 
 
 @dataclass(slots=True)
@@ -147,7 +149,7 @@ class Execution:
             self.end(events.stop_reason, events.choice)
         if events.choice is None or not (events.token_ids or events.text):
             return None
-        return Tokens(
+        return _tokens(
             request_id=self.request_id,
             execution_id=self.execution_id,
             choice=events.choice,
@@ -210,7 +212,7 @@ class Execution:
     def computes(self) -> bool:
         return self.state == "running" and self.stop_reason is None
 
-    def read_energy(self, moment: Literal["start", "end"]) -> ReadEnergy:
+    def read_energy(self, moment: Moment) -> ReadEnergy:
         return ReadEnergy(
             execution_id=self.execution_id,
             moment=moment,

@@ -140,12 +140,10 @@ class ExecutionProgress:
         """Pass tokens on: the path that runs dozens of times a second for each stream."""
         replies: list[Addressed] = []
         ended: list[Execution] = []
-        usage = read_process_usage()
         for advance in event.advances:
             execution = self._executions[advance.execution_id]
             tokens = execution.advance(advance.events)
-            if execution.prefill_start_ns is not None:
-                execution.usage.add(usage, alone=len(self._executions) == 1 and not self._around.jobs)
+            self._read_usage(execution, at_end=advance.events.stop_reason is not None)
             if advance.events.prefill_start_ns is not None:
                 self._around.energy_sampler.put_nowait(execution.read_energy("start"))
             if tokens is not None:
@@ -161,6 +159,14 @@ class ExecutionProgress:
                 self._around.energy_sampler.put_nowait(execution.read_energy("end"))
             else:
                 await self._finish(execution)
+
+    def _read_usage(self, execution: Execution, *, at_end: bool) -> None:
+        """At its start, at its end, and now and then between: a reading costs more than passing a token on."""
+        if execution.prefill_start_ns is None:
+            return
+        execution.usage.alone = execution.usage.alone and len(self._executions) == 1 and not self._around.jobs
+        if at_end or execution.usage.is_due(time.monotonic_ns()):
+            execution.usage.add(read_process_usage())
 
     async def _on_energy(self, execution: Execution, event: EnergyRead) -> None:
         if event.moment == "start":

@@ -1,7 +1,12 @@
-"""Every message between actors, filed by receiver: frozen, tagged, closed unions, as on the wire."""
+"""Every message between actors, filed by receiver: frozen, tagged by their classes, closed unions.
+
+None is validated where it runs: both ends are ours, and mypy holds them to their types. Messages on the wire, which
+anybody may send, are validated (:mod:`protocol.model`).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -9,32 +14,34 @@ from actors.policies.candidate import Candidate
 from engine.backend import SequenceEvents
 from engine.energy.live import LiveSample
 from engine.energy.source import EnergyReading
-from protocol.answers import TaggedEngineMessage
-from protocol.model import Value
+from protocol.answers import EngineMessage
 from protocol.plan import EnergySource, ExecutionPlan, Limits
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, UnjudgedLimit, WeightsReport
 from protocol.requests import AskedMessage
 
+Moment = Literal["start", "end"]
+"""Of an execution's active interval."""
+
 # --- to the api server, from below -----------------------------------------------------------------------------------
 
 
-class Addressed(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressed:
     connection_id: int
-    message: TaggedEngineMessage
+    message: EngineMessage
 
 
-class Deliver(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver:
     """Replies for clients. One message holds all that one event gave rise to."""
 
-    type: Literal["Deliver"] = "Deliver"
     replies: tuple[Addressed, ...]
 
 
-class Drained(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
     """Nothing runs any more, and nothing will: hang up and stop."""
-
-    type: Literal["Drained"] = "Drained"
 
 
 ToApiServer = Deliver | Drained
@@ -42,26 +49,26 @@ ToApiServer = Deliver | Drained
 # --- to the control plane, from above --------------------------------------------------------------------------------
 
 
-class ClientRequest(Value):
-    type: Literal["ClientRequest"] = "ClientRequest"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientRequest:
     connection_id: int
     received_ns: int
     """``time.monotonic_ns`` when the frame was whole."""
     message: AskedMessage
 
 
-class Abandon(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandon:
     """Nobody awaits these requests any more."""
 
-    type: Literal["Abandon"] = "Abandon"
     connection_id: int
     request_ids: tuple[int, ...]
 
 
-class Stop(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
     """Take nothing new, let what runs finish within ``drain_s``, end the rest, then send ``Drained``."""
 
-    type: Literal["Stop"] = "Stop"
     drain_s: float = 0.0
 
 
@@ -70,43 +77,43 @@ ControlRequest = ClientRequest | Abandon | Stop
 # --- to the control plane, from below --------------------------------------------------------------------------------
 
 
-class Queued(Value):
-    type: Literal["Queued"] = "Queued"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
     execution_id: str
 
 
-class QueueFull(Value):
-    type: Literal["QueueFull"] = "QueueFull"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueFull:
     execution_id: str
     queued: int
     retry_after_ms: int
 
 
-class Admitted(Value):
-    type: Literal["Admitted"] = "Admitted"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
     execution_id: str
     admitted_ns: int
 
 
-class Withdrawn(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
     """It was still queued, and is no more."""
 
-    type: Literal["Withdrawn"] = "Withdrawn"
     execution_id: str
 
 
-class Preparing(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparing:
     """Its weights are being made ready."""
 
-    type: Literal["Preparing"] = "Preparing"
     execution_id: str
     progress: StageProgress
 
 
-class Started(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
     """Its weights are ready and its sequence is with the backend."""
 
-    type: Literal["Started"] = "Started"
     execution_id: str
     kernel_path: str
     weights: WeightsReport
@@ -117,63 +124,64 @@ class Started(Value):
     load_end_ns: int
 
 
-class StartFailed(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFailed:
     """Its weights could not be loaded, or its sequence not be submitted."""
 
-    type: Literal["StartFailed"] = "StartFailed"
     execution_id: str
     code: str
     message: str
     params: dict[str, Any]
 
 
-class Halted(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted:
     """It was told to stop before its sequence was with the backend."""
 
-    type: Literal["Halted"] = "Halted"
     execution_id: str
 
 
-class Advance(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
     execution_id: str
     events: SequenceEvents
 
 
-class Advanced(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advanced:
     """One drain of the backend."""
 
-    type: Literal["Advanced"] = "Advanced"
     advances: tuple[Advance, ...]
 
 
-class EnergyRead(Value):
-    type: Literal["EnergyRead"] = "EnergyRead"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyRead:
     execution_id: str
-    moment: Literal["start", "end"]
+    moment: Moment
     reading: EnergyReading
     unjudged: tuple[UnjudgedLimit, ...] = ()
     """At the end: limits that were never judged."""
 
 
-class LiveEnergyRead(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveEnergyRead:
     """Two samples as far apart as watts of the moment ask for, the second of them new; or the first alone failed."""
 
-    type: Literal["LiveEnergyRead"] = "LiveEnergyRead"
     source: EnergySource
     start: LiveSample
     end: LiveSample
 
 
-class EnergyLimitReached(Value):
-    type: Literal["EnergyLimitReached"] = "EnergyLimitReached"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyLimitReached:
     execution_id: str
     limit: Literal["max_watts", "max_joules"]
 
 
-class Recorded(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
     """Its record is in the store, or could not be put there."""
 
-    type: Literal["Recorded"] = "Recorded"
     execution_id: str
     problem: str
 
@@ -197,19 +205,19 @@ ControlEvent = ExecutionEvent | Advanced | LiveEnergyRead
 # --- to the scheduler, from above ------------------------------------------------------------------------------------
 
 
-class Enqueue(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueue:
     """``plan`` and ``prompt_token_ids`` are for the executor: the scheduler decides on the candidate alone."""
 
-    type: Literal["Enqueue"] = "Enqueue"
     candidate: Candidate
     plan: ExecutionPlan
     prompt_token_ids: tuple[int, ...]
 
 
-class Withdraw(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdraw:
     """End an execution wherever it is: queued, or admitted."""
 
-    type: Literal["Withdraw"] = "Withdraw"
     execution_id: str
 
 
@@ -218,18 +226,18 @@ SchedulerRequest = Enqueue | Withdraw
 # --- to the scheduler, from below ------------------------------------------------------------------------------------
 
 
-class SlotFreed(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotFreed:
     """An admitted execution has ended, one way or another; sent once for each ``Start``."""
 
-    type: Literal["SlotFreed"] = "SlotFreed"
     execution_id: str
 
 
 # --- to the executor, from above -------------------------------------------------------------------------------------
 
 
-class Start(Value):
-    type: Literal["Start"] = "Start"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
     execution_id: str
     plan: ExecutionPlan
     prompt_token_ids: tuple[int, ...]
@@ -239,20 +247,20 @@ class Start(Value):
     """Most tokens of its prompt in a step in which others decode."""
 
 
-class Halt(Value):
-    type: Literal["Halt"] = "Halt"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halt:
     execution_id: str
 
 
-class Pause(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
     """Compute nothing for it until ``Resume``. It may have ended."""
 
-    type: Literal["Pause"] = "Pause"
     execution_id: str
 
 
-class Resume(Value):
-    type: Literal["Resume"] = "Resume"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
     execution_id: str
 
 
@@ -261,19 +269,19 @@ ExecutorRequest = Start | Halt | Pause | Resume
 # --- to the energy sampler, from above -------------------------------------------------------------------------------
 
 
-class ReadEnergy(Value):
-    type: Literal["ReadEnergy"] = "ReadEnergy"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadEnergy:
     execution_id: str
-    moment: Literal["start", "end"]
+    moment: Moment
     source: EnergySource
     limits: Limits
     """Watched from its start to its end."""
 
 
-class ReadLiveEnergy(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLiveEnergy:
     """Answered by ``LiveEnergyRead``; not to be asked again of the same source before that."""
 
-    type: Literal["ReadLiveEnergy"] = "ReadLiveEnergy"
     source: EnergySource
     oldest_s: float
     """An earlier sample serves as the first of the two if it is no older."""
@@ -285,20 +293,20 @@ EnergyRequest = ReadEnergy | ReadLiveEnergy
 # --- to the recorder, from above -------------------------------------------------------------------------------------
 
 
-class BeginRecord(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginRecord:
     """It was accepted; its client will see it under this id."""
 
-    type: Literal["BeginRecord"] = "BeginRecord"
     execution_id: str
     plan: ExecutionPlan
     prompt_token_ids: tuple[int, ...]
     started_at: datetime
 
 
-class FinishRecord(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishRecord:
     """It has ended. Answered by ``Recorded``."""
 
-    type: Literal["FinishRecord"] = "FinishRecord"
     record: ExecutionRecord
 
 

@@ -20,7 +20,7 @@ import trio
 
 from actors.base import Inbox
 from actors.energy_sampler import EnergySampler
-from actors.messages import ControlEvent, EnergyRequest, ExecutorRequest, ReadEnergy
+from actors.messages import ControlEvent, EnergyRequest, ExecutorRequest, Moment, ReadEnergy
 from benchmarks.power_plant import PowerPlant
 from benchmarks.report import Figure
 from benchmarks.setting import Setting
@@ -110,9 +110,8 @@ async def _begin(nursery: trio.Nursery, ladder: EnergyLadder) -> Inbox[EnergyReq
     return requests
 
 
-async def _ask(requests: Inbox[EnergyRequest], moment: str, limits: Limits) -> None:
-    request = {"execution_id": "exec-1", "moment": moment, "source": "rapl", "limits": limits}
-    await requests.put(ReadEnergy.model_validate(request))
+async def _ask(requests: Inbox[EnergyRequest], moment: Moment, limits: Limits) -> None:
+    await requests.put(ReadEnergy(execution_id="exec-1", moment=moment, source="rapl", limits=limits))
 
 
 def _idle_wake_ups(ladder: EnergyLadder) -> float:

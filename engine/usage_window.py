@@ -12,6 +12,8 @@ OTHER_WORK = "the engine did other work than executions at the same time, and ho
 NO_STEP = "the run loop told of no time that it computed for it"
 _NOT_ALONE = "growth_bytes: something else in the engine took memory at the same time"
 _CACHE_UNKNOWN = "how much its KV cache held is not known: the backend failed"
+READING_INTERVAL_NS = 100_000_000
+"""A reading takes 0.1 ms where the caches hold other things: a thousandth of the time between two."""
 
 
 @dataclass(slots=True)
@@ -23,14 +25,17 @@ class UsageWindow:
     highest_bytes: int | None = None
     """The most private memory in any reading; ``None`` where one is unknown."""
     alone: bool = True
-    """Nothing else was in progress at any reading."""
+    """Nothing else was in progress meanwhile, as far as the control plane saw."""
 
-    def add(self, reading: ProcessUsage, *, alone: bool) -> None:
+    def is_due(self, now_ns: int) -> bool:
+        """Whether it is time for a reading, by ``time.monotonic_ns``."""
+        return self.last is None or now_ns - self.last.time_ns >= READING_INTERVAL_NS
+
+    def add(self, reading: ProcessUsage) -> None:
         """Take the next reading, the first of which begins the window."""
         if self.start is None:
             self.start, self.highest_bytes = reading, reading.private_bytes
         self.last = reading
-        self.alone = self.alone and alone
         if self.highest_bytes is None or reading.private_bytes is None:
             self.highest_bytes = None
         else:

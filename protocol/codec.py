@@ -22,7 +22,7 @@ _MAX_REPORTED = 5
 
 def encode(message: Value) -> bytes:
     """The message as a msgpack map. What msgpack cannot hold in an ``Any`` field is sent as its text."""
-    packed: bytes = msgpack.packb(message.model_dump(), default=str, unicode_errors="backslashreplace")
+    packed: bytes = msgpack.packb(message.__dict__, default=_packable, unicode_errors="backslashreplace")
     return packed
 
 
@@ -56,6 +56,11 @@ def request_id_of(content: dict[str, Any]) -> int | None:
 def failed(request_id: int | None, error: EngineError) -> Failed:
     """The message that carries an error to the client."""
     return Failed(request_id=request_id, code=error.code, message=error.message, params=error.params)
+
+
+def _packable(value: object) -> object:
+    # A model's fields as they are: pydantic's own serializer would first copy the whole message.
+    return value.__dict__ if isinstance(value, Value) else str(value)
 
 
 def _message(content: dict[str, Any], types: dict[str, type[BaseModel]]) -> BaseModel:

@@ -8,13 +8,15 @@ from protocol.answers import Accepted, EngineMessage, Event, Failed, Finished, P
 from protocol.errors import BadFrame, EngineError, error_from_wire
 
 Reply = TypeVar("Reply", bound=EngineMessage)
+_FOLLOWED = frozenset({Accepted, Progress, Tokens, Subscribed, Event})
+"""What others answer the same request after."""
 RunMessage = Accepted | Progress | Tokens | Finished
 """What a ``Run`` is answered with, when it does not fail."""
 
 
 def is_last(message: EngineMessage) -> bool:
     """No further message answers the same request."""
-    return not isinstance(message, Accepted | Progress | Tokens | Subscribed | Event)
+    return type(message) not in _FOLLOWED
 
 
 def expect(message: EngineMessage, kind: type[Reply]) -> Reply:

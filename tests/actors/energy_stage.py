@@ -16,6 +16,7 @@ from actors.messages import (
     EnergyRequest,
     ExecutorRequest,
     LiveEnergyRead,
+    Moment,
     Pause,
     ReadEnergy,
     ReadLiveEnergy,
@@ -61,9 +62,10 @@ class EnergyStage:
     told: list[ControlEvent] = field(default_factory=list)
     paces: list[ExecutorRequest] = field(default_factory=list)
 
-    async def ask(self, moment: str, execution_id: str = "a", **limits: Any) -> None:
-        request = {"execution_id": execution_id, "moment": moment, "source": "rapl", "limits": Limits(**limits)}
-        await self.requests.put(ReadEnergy.model_validate(request))
+    async def ask(self, moment: Moment, execution_id: str = "a", **limits: Any) -> None:
+        await self.requests.put(
+            ReadEnergy(execution_id=execution_id, moment=moment, source="rapl", limits=Limits(**limits))
+        )
         await wait_all_tasks_blocked()
 
     async def ask_live(self, oldest_s: float = 2.0) -> None:

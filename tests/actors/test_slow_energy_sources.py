@@ -19,6 +19,7 @@ from actors.messages import (
     EnergyRequest,
     ExecutorRequest,
     LiveEnergyRead,
+    Moment,
     ReadEnergy,
     ReadLiveEnergy,
 )
@@ -70,9 +71,9 @@ class Stage:
     requests: Inbox[EnergyRequest]
     told: list[ControlEvent] = field(default_factory=list)
 
-    async def ask(self, execution_id: str, moment: str, source: EnergySource, **limits: object) -> None:
-        request = {"execution_id": execution_id, "moment": moment, "source": source, "limits": Limits(**limits)}  # type: ignore[arg-type]
-        await self.requests.put(ReadEnergy.model_validate(request))
+    async def ask(self, execution_id: str, moment: Moment, source: EnergySource, **limits: object) -> None:
+        asked = Limits(**limits)  # type: ignore[arg-type]
+        await self.requests.put(ReadEnergy(execution_id=execution_id, moment=moment, source=source, limits=asked))
 
     @property
     def answers(self) -> list[tuple[str, str]]:
@@ -116,7 +117,8 @@ async def test_others_do_not_wait_for_a_slow_source(stage: Stage) -> None:
 
 
 async def test_a_slow_source_is_read_elsewhere_in_the_order_of_asking_and_never_twice_at_once(stage: Stage) -> None:
-    asked = [(execution, moment) for moment in ("start", "end") for execution in ("a", "b", "c")]
+    moments: tuple[Moment, ...] = ("start", "end")
+    asked = [(execution, moment) for moment in moments for execution in ("a", "b", "c")]
     for execution, moment in asked:
         await stage.ask(execution, moment, "meter")
     stage.energy.let(len(asked))

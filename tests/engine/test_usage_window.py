@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.process_usage import ProcessUsage, private_memory_bytes, read_process_usage
-from engine.usage_window import OTHER_WORK, UsageWindow, cpu_report, memory_report
+from engine.usage_window import OTHER_WORK, READING_INTERVAL_NS, UsageWindow, cpu_report, memory_report
 from protocol.metrics import CpuReport, MemoryReport
 
 KNOWN = (5000, 1000, 300)
@@ -16,9 +16,9 @@ KNOWN = (5000, 1000, 300)
 
 def window_of(*private_bytes: int | None, alone: bool = True) -> UsageWindow:
     """A reading every 100 ms, with 80 ms of user and 10 of system time in between."""
-    window = UsageWindow()
+    window = UsageWindow(alone=alone)
     for i, size in enumerate(private_bytes):
-        window.add(ProcessUsage(i * 100_000_000, 7 + i * 80_000_000, 7 + i * 10_000_000, size), alone=alone)
+        window.add(ProcessUsage(i * 100_000_000, 7 + i * 80_000_000, 7 + i * 10_000_000, size))
     return window
 
 
@@ -63,6 +63,14 @@ def test_what_never_computed_took_neither_memory_nor_time() -> None:
         cpu_report(UsageWindow(), None, "", 2).reason,
     ):
         assert reason == "the execution ended before it computed anything"
+
+
+def test_the_first_reading_is_due_at_once_and_each_later_one_after_the_interval() -> None:
+    window = UsageWindow()
+    assert window.is_due(0)
+    window.add(ProcessUsage(5, 0, 0, None))
+    assert not window.is_due(5 + READING_INTERVAL_NS - 1)
+    assert window.is_due(5 + READING_INTERVAL_NS)
 
 
 def test_cpu_time_is_told_with_its_window_and_share() -> None:

@@ -6,13 +6,17 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from protocol.answers import EngineMessage, Failed, ModelDescription, Tokens
+from protocol.answers import EngineMessage, Event, Failed, Finished, ModelDescription, Tokens
 from protocol.chat import ChatMessage
 from protocol.codec import client_message, decode_client, decode_engine, encode, failed, request_id_of
 from protocol.descriptions import RecipeSummary, TensorSummary
 from protocol.errors import BadFrame, InvalidRequest, Overloaded, ProtocolViolation, UnknownMessage
 from protocol.evaluation import EvaluationRequest
+from protocol.events import TokensEvent
+from protocol.logprobs import DrawnLogprobs, TokenLogprob
+from protocol.model import unvalidated
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record_entry import RecordFilter
 from protocol.requests import (
@@ -26,7 +30,9 @@ from protocol.requests import (
     Status,
     Tokenize,
 )
+from tests.engine.record_factory import record_with
 
+DRAWN = DrawnLogprobs(token_id=1, logprob=-0.5, top=(TokenLogprob(token_id=1, logprob=-0.5),))
 VALID_RUN: dict[str, Any] = {
     "type": "Run",
     "request_id": 7,
@@ -103,6 +109,37 @@ def test_names_of_quantizations_may_be_written_in_capitals_wherever_one_is_asked
 )
 def test_engine_messages_survive_the_wire(message: EngineMessage) -> None:
     assert decode_engine(encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Tokens(request_id=1, execution_id="exec-1", token_ids=(1,), text="a", logprobs=(DRAWN,)),
+        Finished(request_id=1, record=record_with(), unrecorded="no"),
+        Event(
+            request_id=1,
+            sequence=1,
+            at="2026-11-29T00:00:00.000000Z",
+            execution_id="exec-1",
+            model="tiny",
+            body=TokensEvent(tokens_total=1),
+        ),
+    ],
+)
+def test_a_message_is_encoded_as_pydantic_would_dump_it(message: EngineMessage) -> None:
+    assert encode(message) == msgpack.packb(message.model_dump(), default=str)
+    assert decode_engine(encode(message)) == message
+
+
+def test_a_message_made_without_validation_is_like_any_other() -> None:
+    made = unvalidated(Tokens)(request_id=1, execution_id="exec-1", token_ids=(1,), text="a")
+    validated = Tokens(request_id=1, execution_id="exec-1", token_ids=(1,), text="a")
+    assert made == validated
+    assert hash(made) == hash(validated)
+    assert made.model_dump() == validated.model_dump()
+    assert decode_engine(encode(made)) == validated
+    with pytest.raises(ValidationError, match="frozen"):
+        made.text = "b"  # type: ignore[misc]  # that is what is tried
 
 
 def test_every_message_is_tagged_with_its_own_name() -> None:

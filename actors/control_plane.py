@@ -58,6 +58,7 @@ from protocol.errors import (
     UnknownExecution,
 )
 from protocol.live_energy import PowerReport
+from protocol.panic import panics_contained
 from protocol.record import StopReason
 from protocol.requests import (
     Cancel,
@@ -190,7 +191,8 @@ class ControlPlane(Actor):
 
     async def _prepare(self, request: ClientRequest, decide: Callable[[Asked], Prepared], asked: Asked) -> None:
         """Freeze the plan in a worker thread, then queue the execution."""
-        prepared = await trio.to_thread.run_sync(decide, asked, limiter=self._workers, abandon_on_cancel=True)
+        work = panics_contained(decide)
+        prepared = await trio.to_thread.run_sync(work, asked, limiter=self._workers, abandon_on_cancel=True)
         require_watch(prepared.plan, self._faults.failed)
         # Nothing may be queued for a client that went, or an engine that began to stop, just now.
         await trio.lowlevel.checkpoint_if_cancelled()

@@ -9,6 +9,7 @@ import trio
 
 from engine.operation import Operation
 from protocol.errors import EngineError
+from protocol.panic import panics_contained
 from protocol.progress import StageProgress
 
 Result = TypeVar("Result")
@@ -36,7 +37,8 @@ async def carry_out(
         nursery.start_soon(_tell_progress, operation, tell)
         with trio.CancelScope(shield=await_end):
             try:
-                outcome = await trio.to_thread.run_sync(operation.run, limiter=threads, abandon_on_cancel=not await_end)
+                work = panics_contained(operation.run)
+                outcome = await trio.to_thread.run_sync(work, limiter=threads, abandon_on_cancel=not await_end)
             except EngineError as error:
                 failure = error
         nursery.cancel_scope.cancel()

@@ -24,6 +24,7 @@ from protocol.answers import (
     TokenIds,
 )
 from protocol.errors import InvalidRequest
+from protocol.panic import panics_contained
 from protocol.progress import StageProgress
 from protocol.requests import (
     Calibrate,
@@ -100,7 +101,7 @@ class Questions:
             return await carry_out(self._domain.operation(request), tell)
 
     async def _in_thread(self, work: Callable[[], EngineMessage]) -> EngineMessage:
-        return await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(panics_contained(work), limiter=self._workers, abandon_on_cancel=True)
 
 
 def answer(question: PlainQuestion, domain: Domain) -> EngineMessage:

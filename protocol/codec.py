@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from protocol.answers import EngineMessage, Failed
 from protocol.errors import EngineError, InvalidRequest, UnknownMessage
 from protocol.model import Value
+from protocol.panic import PanicError, panics_contained
 from protocol.requests import ClientMessage
 from protocol.unpacking import unpack
 
@@ -69,9 +70,16 @@ def _message(content: dict[str, Any], types: dict[str, type[BaseModel]]) -> Base
     if cls is None:
         raise UnknownMessage(f"there is no message of type {_shown(name)}", allowed=sorted(types))
     try:
-        return cls.model_validate(content)
+        return _validate(cls, content)
     except ValidationError as error:
         raise _invalid_request(error) from error
+    except PanicError as panic:
+        raise InvalidRequest(f"{name} cannot be read: {panic}", reason=str(panic)) from panic
+
+
+@panics_contained
+def _validate(cls: type[BaseModel], content: dict[str, Any]) -> BaseModel:
+    return cls.model_validate(content)
 
 
 def _invalid_request(error: ValidationError) -> InvalidRequest:

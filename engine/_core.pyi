@@ -1,7 +1,7 @@
 """The C++ extension: GGUF, vocabularies, models and the run loop. See csrc/bindings/."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, final
+from typing import Any, Literal, final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -83,12 +83,15 @@ class GgufFile:
 
 @final
 class Vocabulary:
-    """The bytes of each token.
+    """The bytes of each token: those of a file, or given one by one.
 
     Raises GgufError, UnsupportedModelError (tokenizer.ggml.model is not llama, gpt2 or gemma4).
     """
 
+    @overload
     def __init__(self, file: GgufFile) -> None: ...
+    @overload
+    def __init__(self, pieces: Sequence[bytes]) -> None: ...
     def __len__(self) -> int: ...
     def piece(self, token_id: int) -> bytes:
         """The bytes a token prints; empty for control tokens. Raises IndexError."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.grammars import require_library
+from engine.schema_bounds import unbearable_range
 from protocol.errors import GrammarTooDeep, GrammarTooLarge, InvalidGrammar, InvalidPlan
 from protocol.grammar import Grammar, GrammarKind, PlanGrammar
 from protocol.plan import ExecutionRequest
@@ -68,7 +70,7 @@ def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
     """The plan's part of a grammar that has been checked.
 
     Raises:
-        InvalidGrammar: it is no JSON, or no GBNF.
+        InvalidGrammar: it is no JSON, or no GBNF, or has a range of integers that cannot be held.
         GrammarTooLarge: as Lark a GBNF grammar is beyond the limit.
         GrammarUnavailable: GBNF, and the library that converts it is not there.
     """
@@ -114,9 +116,11 @@ def _check_size(text: str) -> None:
 def _canonical_schema(source: str) -> str:
     """Without the source's white space, and with the white space of answers."""
     try:
-        schema: Any = json.loads(source, parse_constant=_refuse_constant)
+        schema: Any = json.loads(source, parse_constant=_refuse_constant, parse_float=_finite)
     except ValueError as error:
         raise _invalid("json_schema", f"it is no JSON: {error}") from error
+    if unbearable := unbearable_range(schema):
+        raise _invalid("json_schema", unbearable)
     if isinstance(schema, dict):
         schema = {"x-guidance": _WHITE_SPACE, **schema}
     return json.dumps(schema, separators=(",", ":"))
@@ -124,6 +128,13 @@ def _canonical_schema(source: str) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits} is beyond the range of a double")
+    return number
 
 
 def _as_lark(source: str) -> str:

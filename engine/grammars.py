@@ -8,9 +8,11 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, assert_never
 
 from engine import _core
+from engine.grammar_sandbox import GrammarSandbox
+from engine.trial_process import TrialError, TrialSettings
 from protocol.errors import GrammarTimeout, GrammarTooComplex, GrammarUnavailable, InternalError, InvalidGrammar
 from protocol.grammar import PlanGrammar
 
@@ -36,6 +38,7 @@ class Grammars:
         self._lock = Lock()  # of what is compiled; never held for long
         self._reading = Lock()
         self._tokens: _core.GrammarVocabulary | None = None
+        self._sandbox: GrammarSandbox | None = None
         self._compiled: OrderedDict[tuple[str, str], _core.Grammar] = OrderedDict()
 
     def find(self, grammar: PlanGrammar) -> _core.Grammar | None:
@@ -47,32 +50,66 @@ class Grammars:
             return self._compiled.get(key)
 
     def compile(self, grammar: PlanGrammar) -> _core.Grammar:
-        """Blocking, for ``compile_ms`` at most once the vocabulary has been read.
+        """Tried in the sandbox, then compiled here. Blocking: once the vocabulary has been read, for ``compile_ms`` at
+        most until it is its turn, and twice that to compile it.
 
         Raises:
-            InvalidGrammar: it is ill-formed, asks for what the library lacks, or allows nothing.
-            GrammarTooComplex: beyond the library's limits of size and work.
+            InvalidGrammar: it is ill-formed, asks for what the library lacks, allows nothing, or crashes the library.
+            GrammarTooComplex: beyond the library's limits of size and work, or the sandbox's of memory.
             GrammarTimeout: beyond the time.
-            GrammarUnavailable: the library is not there, or not the version needed.
+            GrammarUnavailable: the library is not there, or not the version needed; or no process can be had to try
+                grammars in.
         """
         compiled = self.find(grammar)
         if compiled is not None:
             return compiled
+        tokens = self._read_vocabulary()
+        self._try_out(grammar)
         try:
-            compiled = _core.Grammar(
-                self._read_vocabulary(), grammar.language, grammar.text, patience_ms=self._compile_ms
-            )
+            compiled = _core.Grammar(tokens, grammar.language, grammar.text, patience_ms=self._compile_ms)
         except _core.GrammarError as error:
             raise _refusal(grammar, str(error)) from error
         except _core.GrammarTimeoutError as error:
-            raise GrammarTimeout(
-                f"the grammar was not compiled within {self._compile_ms} ms: {error}", maximum_ms=self._compile_ms
-            ) from error
+            raise self._timeout(str(error)) from error
         with self._lock:
             self._compiled[grammar.language, grammar.text] = compiled
             while len(self._compiled) > _KEPT:
                 self._compiled.popitem(last=False)
         return compiled
+
+    def _try_out(self, grammar: PlanGrammar) -> None:
+        try:
+            verdict = self._sandbox_of_vocabulary().try_out(grammar.language, grammar.text)
+        except TrialError as error:
+            raise GrammarUnavailable(
+                f"grammars cannot be used here: they are tried out in a process of their own, and {error}",
+                reason=str(error),
+                remedy="let the engine have more processes and memory",
+            ) from error
+        match verdict.outcome:
+            case "compiled":
+                return
+            case "timed_out":
+                raise self._timeout(verdict.reason)
+            case "refused" | "crashed":
+                raise _refusal(grammar, verdict.reason)
+            case "too_large":
+                raise _refusal(grammar, verdict.reason, GrammarTooComplex)
+            case _:
+                assert_never(verdict.outcome)
+
+    def _sandbox_of_vocabulary(self) -> GrammarSandbox:
+        library = str(library_path())
+        with self._reading:
+            if self._sandbox is None:
+                pieces = [self._vocabulary.piece(token) for token in range(len(self._vocabulary))]
+                self._sandbox = GrammarSandbox(TrialSettings(library, pieces, self._eos_token_ids, self._compile_ms))
+            return self._sandbox
+
+    def _timeout(self, reason: str) -> GrammarTimeout:
+        return GrammarTimeout(
+            f"the grammar was not compiled within {self._compile_ms} ms: {reason}", maximum_ms=self._compile_ms
+        )
 
     def _read_vocabulary(self) -> _core.GrammarVocabulary:
         library = require_library()
@@ -88,15 +125,20 @@ class Grammars:
 @cache
 def require_library() -> _core.GrammarLibrary:
     """The library. Raises GrammarUnavailable: it is not there, or not the version needed."""
+    try:
+        return _core.GrammarLibrary(str(library_path()))
+    except _core.GrammarLibraryError as error:
+        raise _unavailable(str(error)) from error
+
+
+def library_path() -> Path:
+    """Raises GrammarUnavailable: the library is not installed."""
     spec = find_spec(_PACKAGE)  # does not import it
     folders = () if spec is None else spec.submodule_search_locations or ()
     files = [path for folder in folders for path in sorted(Path(folder).glob("_lib*.so"))]
     if not files:
         raise _unavailable(f"{_PACKAGE} is not installed")
-    try:
-        return _core.GrammarLibrary(str(files[0]))
-    except _core.GrammarLibraryError as error:
-        raise _unavailable(str(error)) from error
+    return files[0]
 
 
 def _unavailable(reason: str) -> GrammarUnavailable:
@@ -104,7 +146,10 @@ def _unavailable(reason: str) -> GrammarUnavailable:
     return GrammarUnavailable(f"grammars cannot be used here: {reason}; run: {remedy}", reason=reason, remedy=remedy)
 
 
-def _refusal(grammar: PlanGrammar, told: str) -> InvalidGrammar | GrammarTooComplex:
+def _refusal(
+    grammar: PlanGrammar, told: str, kind: type[InvalidGrammar] | type[GrammarTooComplex] | None = None
+) -> InvalidGrammar | GrammarTooComplex:
     reason = told if len(told) <= _REASON_CHARACTERS else told[:_REASON_CHARACTERS] + " …"
-    kind = GrammarTooComplex if any(words in told.lower() for words in _LIMIT_WORDS) else InvalidGrammar
+    if kind is None:
+        kind = GrammarTooComplex if any(words in told.lower() for words in _LIMIT_WORDS) else InvalidGrammar
     return kind(f"the grammar cannot be used: {reason}", field="execution.grammar", kind=grammar.kind, reason=reason)

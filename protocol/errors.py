@@ -15,7 +15,7 @@ EngineError
 │   ├── GrammarTooDeep         grammar_too_deep           brackets nested deeper than they may be
 │   ├── GrammarTooComplex      grammar_too_complex        compiling it takes more work or room than it may
 │   ├── GrammarTimeout         grammar_timeout            compiling it takes longer than it may
-│   ├── GrammarUnavailable     grammar_unavailable        the library for grammars is missing, or of another version
+│   ├── GrammarUnavailable     grammar_unavailable        no library for grammars, or no process to try them in
 │   ├── PromptTooLong          prompt_too_long            the prompt leaves no room in the context
 │   ├── InvalidTemplate        invalid_template           the chat template is missing, hostile or failed
 │   ├── OutOfMemoryBudget      out_of_memory_budget       the run would not fit the memory limit

@@ -25,6 +25,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 EXCEPTIONS: dict[str, frozenset[str]] = {
     "engine.hub.session": frozenset({"huggingface_hub"}),
+    "engine.grammar_trial": frozenset({"msgpack"}),
+    "engine.trial_process": frozenset({"msgpack"}),
     "protocol.client": frozenset({"anyio"}),
     "protocol.stream_transport": frozenset({"anyio"}),
     "protocol.reply_stream": frozenset({"anyio"}),

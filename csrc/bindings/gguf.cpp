@@ -130,6 +130,7 @@ void register_gguf(py::module_& m) {
           },
           py::arg("words"), py::arg("whole_words"), py::call_guard<py::gil_scoped_release>());
   py::class_<runtime::Vocabulary, std::shared_ptr<runtime::Vocabulary>>(m, "Vocabulary")
+      .def(py::init<std::vector<std::string>>(), py::arg("pieces"))
       .def(py::init([](const gguf::File& file) { return std::make_shared<runtime::Vocabulary>(file); }),
            py::arg("file"))
       .def("__len__", &runtime::Vocabulary::size)

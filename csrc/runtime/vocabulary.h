@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gguf/file.h"
@@ -14,6 +15,7 @@ class Vocabulary {
  public:
   // Throws gguf::MalformedFile, UnsupportedModel (a tokenizer model other than llama, gpt2 and gemma4).
   explicit Vocabulary(const gguf::File& file);
+  explicit Vocabulary(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
 
   std::size_t size() const { return pieces_.size(); }
   // Empty for control tokens. Throws std::out_of_range.

@@ -126,6 +126,14 @@ def test_flow_streaming_emits_records_and_counts_every_token(client: BlockingCli
     assert finished.record.metrics.latency_gaps == 47
 
 
+def test_flow_streaming_of_a_token_waits_no_longer_than_the_plan_says(client: BlockingClient) -> None:
+    """By default 20 ms; where it is long, the first token goes at once all the same, and the others together."""
+    assert client.plan(make_request()).plan.stream.flush_ms == 20
+    messages = messages_of(client, make_request(max_tokens=48, stop={"eos": False}, stream={"flush_ms": 10_000}))
+    counts = [len(message.token_ids) for message in messages if isinstance(message, Tokens)]
+    assert counts == [1, 47]
+
+
 def test_flow_levels_meet_in_the_record(client: BlockingClient) -> None:
     metrics = run_for(client, joules=40, op_times=True).metrics
     engine = (metrics.tokens_total, metrics.latency_p50_ms, metrics.latency_total_ms)

@@ -6,7 +6,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,50 +17,93 @@ _ALIGNMENT = 32
 _UINT32, _FLOAT32, _STRING = 4, 6, 8
 _F32 = 0
 VOCABULARY = 96
+_EXPERT_CHANNELS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class TinyDecoder:
-    """What the file of a model with 2 layers of 64 channels holds, as its architecture names it."""
+    """What a model's file holds, by the names that its architecture gives."""
 
     architecture: str
-    keys: Mapping[str, int | float]
+    keys: Mapping[str, int | float] = field(default_factory=dict)
     """Beside those that every architecture has."""
     norms: tuple[str, ...] = ()
-    """Of each layer, over ``norm_width`` channels, beside the two that all have."""
+    """Of each layer, over its channels, beside the two that all have."""
     head_norms: tuple[str, ...] = ()
-    """Of each layer, over one head."""
+    """Of each layer, over one head's channels."""
+    layers: int = 1
+    channels: int = 64
+    heads: int = 2
+    head_channels: int = 32
+    feed_forward: int = 96
     experts: int = 0
+    """Of 32 channels each, in place of the feed-forward network; two of them are used."""
+
+    def numbers(self) -> dict[str, int | float]:
+        return {
+            "block_count": self.layers,
+            "context_length": 1024,
+            "embedding_length": self.channels,
+            "feed_forward_length": self.feed_forward,
+            "attention.head_count": self.heads,
+            "attention.head_count_kv": 1,
+            "attention.key_length": self.head_channels,
+            "attention.value_length": self.head_channels,
+            "attention.layer_norm_rms_epsilon": 1e-5,
+            "rope.dimension_count": self.head_channels,
+            "rope.freq_base": 10000.0,
+            "vocab_size": VOCABULARY,
+            **self.keys,
+        }
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of every tensor, in the order of the file."""
+        shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (VOCABULARY, self.channels)}
+        for layer in range(self.layers):
+            shapes |= {f"blk.{layer}.{name}.weight": shape for name, shape in self._layer().items()}
+        return shapes | {"output_norm.weight": (self.channels,)}
+
+    def _layer(self) -> dict[str, tuple[int, ...]]:
+        channels, queries = self.channels, self.heads * self.head_channels
+        shapes: dict[str, tuple[int, ...]] = {
+            "attn_norm": (channels,),
+            "attn_q": (queries, channels),
+            "attn_k": (self.head_channels, channels),
+            "attn_v": (self.head_channels, channels),
+            "attn_output": (channels, queries),
+            "ffn_norm": (channels,),
+            **dict.fromkeys(self.norms, (channels,)),
+            **dict.fromkeys(self.head_norms, (self.head_channels,)),
+        }
+        if self.experts:
+            return shapes | {
+                "ffn_gate_inp": (self.experts, channels),
+                "ffn_gate_exps": (self.experts, _EXPERT_CHANNELS, channels),
+                "ffn_up_exps": (self.experts, _EXPERT_CHANNELS, channels),
+                "ffn_down_exps": (self.experts, channels, _EXPERT_CHANNELS),
+            }
+        return shapes | {
+            "ffn_gate": (self.feed_forward, channels),
+            "ffn_up": (self.feed_forward, channels),
+            "ffn_down": (channels, self.feed_forward),
+        }
 
 
-LLAMA = TinyDecoder("llama", {})
+LLAMA = TinyDecoder("llama")
 GEMMA2 = TinyDecoder(
     "gemma2",
     {"attention.sliding_window": 12, "attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0},
     norms=("post_attention_norm", "post_ffw_norm"),
+    layers=2,  # one slides its window
 )
 QWEN3MOE = TinyDecoder(
     "qwen3moe",
-    {"expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32},
+    {"expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": _EXPERT_CHANNELS},
     head_norms=("attn_q_norm", "attn_k_norm"),
     experts=4,
 )
-
-_LAYERS, _EMBEDDING, _HEADS, _KV_HEADS, _HEAD, _FEED_FORWARD = 2, 64, 2, 1, 32, 96
-_COMMON: Mapping[str, int | float] = {
-    "block_count": _LAYERS,
-    "context_length": 1024,
-    "embedding_length": _EMBEDDING,
-    "feed_forward_length": _FEED_FORWARD,
-    "attention.head_count": _HEADS,
-    "attention.head_count_kv": _KV_HEADS,
-    "attention.key_length": _HEAD,
-    "attention.value_length": _HEAD,
-    "attention.layer_norm_rms_epsilon": 1e-5,
-    "rope.dimension_count": _HEAD,
-    "rope.freq_base": 10000.0,
-    "vocab_size": VOCABULARY,
-}
+NARROW = TinyDecoder("llama", channels=32, heads=1, head_channels=16, feed_forward=32)
+"""For long texts."""
 
 
 def fixed_floats(seed: int, *shape: int) -> Floats:
@@ -85,58 +128,23 @@ def in_memory(decoder: TinyDecoder) -> Iterator[str]:
 
 def _gguf(decoder: TinyDecoder) -> bytes:
     name = decoder.architecture
-    values = {f"{name}.{key}": value for key, value in {**_COMMON, **decoder.keys}.items()}
+    numbers = decoder.numbers()
     keys = _string("general.architecture") + struct.pack("<I", _STRING) + _string(name)
-    for key, value in values.items():
+    for key, value in numbers.items():
         kind, layout = (_UINT32, "<I") if isinstance(value, int) else (_FLOAT32, "<f")
-        keys += _string(key) + struct.pack("<I", kind) + struct.pack(layout, value)
-    tensors = _tensors(decoder)
+        keys += _string(f"{name}.{key}") + struct.pack("<I", kind) + struct.pack(layout, value)
     entries, data = b"", b""
-    for name, values_of in tensors.items():
-        shape = values_of.shape[::-1]
-        entries += _string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, _F32, len(data))
-        data += values_of.tobytes()
+    shapes = decoder.shapes()
+    for seed, (tensor, shape) in enumerate(shapes.items(), start=1):
+        entries += _string(tensor) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape[::-1], _F32, len(data))
+        data += _weights(seed, shape).tobytes()
         data += bytes(-len(data) % _ALIGNMENT)
-    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 1 + len(values)) + keys + entries
+    head = struct.pack("<4sIQQ", b"GGUF", 3, len(shapes), 1 + len(numbers)) + keys + entries
     return head + bytes(-len(head) % _ALIGNMENT) + data
 
 
 def _string(text: str) -> bytes:
     return struct.pack("<Q", len(text)) + text.encode()
-
-
-def _tensors(decoder: TinyDecoder) -> dict[str, Floats]:
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (VOCABULARY, _EMBEDDING)}
-    for layer in range(_LAYERS):
-        shapes |= {f"blk.{layer}.{name}.weight": shape for name, shape in _layer(decoder).items()}
-    shapes["output_norm.weight"] = (_EMBEDDING,)
-    return {name: _weights(seed, shape) for seed, (name, shape) in enumerate(shapes.items(), start=1)}
-
-
-def _layer(decoder: TinyDecoder) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {
-        "attn_norm": (_EMBEDDING,),
-        "attn_q": (_HEADS * _HEAD, _EMBEDDING),
-        "attn_k": (_KV_HEADS * _HEAD, _EMBEDDING),
-        "attn_v": (_KV_HEADS * _HEAD, _EMBEDDING),
-        "attn_output": (_EMBEDDING, _HEADS * _HEAD),
-        "ffn_norm": (_EMBEDDING,),
-        **dict.fromkeys(decoder.norms, (_EMBEDDING,)),
-        **dict.fromkeys(decoder.head_norms, (_HEAD,)),
-    }
-    if decoder.experts:
-        width = int(decoder.keys["expert_feed_forward_length"])
-        return shapes | {
-            "ffn_gate_inp": (decoder.experts, _EMBEDDING),
-            "ffn_gate_exps": (decoder.experts, width, _EMBEDDING),
-            "ffn_up_exps": (decoder.experts, width, _EMBEDDING),
-            "ffn_down_exps": (decoder.experts, _EMBEDDING, width),
-        }
-    return shapes | {
-        "ffn_gate": (_FEED_FORWARD, _EMBEDDING),
-        "ffn_up": (_FEED_FORWARD, _EMBEDDING),
-        "ffn_down": (_EMBEDDING, _FEED_FORWARD),
-    }
 
 
 def _weights(seed: int, shape: tuple[int, ...]) -> Floats:

@@ -44,7 +44,7 @@ def here() -> Outcome:
 
 
 def assert_same_answer(one: Outcome, other: Outcome) -> None:
-    for field in ("result", "token_ids", "prompt_token_ids", "logits_digest", "stop_reason", "build"):
+    for field in ("result", "token_ids", "prompt_token_ids", "logits_digest", "stop_reason"):
         assert one.record[field] == other.record[field]
 
 
@@ -66,6 +66,7 @@ def test_only_features_that_the_mask_names_are_used(mask: str, here: Outcome, fo
     assert outcome.backends["status"] == ("warning" if masked or backends == ["reference"] else "ok")
     assert ("unset ENGINE_CPU_FEATURES" in outcome.backends["remedy"]) == bool(masked)
     assert ("ENGINE_CPU_FEATURES leaves out" in outcome.backends["found"]) == bool(masked - {"amx_int8"})
+    assert outcome.record["build"] == here.record["build"]
     assert_same_answer(outcome, here)
 
 
@@ -127,5 +128,9 @@ def test_another_processor_runs_what_it_can_with_the_same_bits(
     assert outcome.record["hardware"]["cpu_model"] != here.record["hardware"]["cpu_model"]
     assert_same_answer(outcome, here)
     is_slow = backend == "reference"
+    # Where subnormals are flushed, VCVTPH2PS still reads those of halves, and the emulator does not: the self-test,
+    # whose scales are any numbers, finds that out.
+    for field in ("id", "arithmetic") if is_slow else ("id",):
+        assert outcome.record["build"][field] == here.record["build"][field]
     assert outcome.backends["status"] == ("warning" if is_slow else "ok")
     assert ("nothing but the slow reference can run here" in outcome.notes) == is_slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,29 @@ import pytest
 
 from engine import _core
 from engine.arithmetic import arithmetic_digest, results
+from engine.derived_weights import QUANTIZER_VERSION
 from engine.version import ENGINE_VERSION
 from tests.csrc.blocks import TENSOR_TYPES
 from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE
 
 COMMITTED: dict[str, str] = json.loads((Path(__file__).parent / "arithmetic.json").read_text())
-"""By version. A digest is added with a version, and never changed."""
+"""By version of the engine, and of its quantizer. A digest is added with a version, and never changed."""
 
 
 def test_a_version_stands_for_one_arithmetic() -> None:
     assert COMMITTED[ENGINE_VERSION] == arithmetic_digest(), (
         "the bits of results have changed: give pyproject.toml a new version, and arithmetic.json the digest of that"
+    )
+
+
+def test_a_version_of_the_quantizer_stands_for_one_arithmetic() -> None:
+    """Weights in the cache are found by that version."""
+    digest = hashlib.sha256()
+    for name, bits in results(REFERENCE):
+        if name.startswith("quantize "):
+            digest.update(bits)
+    assert COMMITTED[f"quantizer {QUANTIZER_VERSION}"] == digest.hexdigest()[:32], (
+        "quantized weights have changed: raise QUANTIZER_VERSION, and give arithmetic.json the digest of that"
     )
 
 

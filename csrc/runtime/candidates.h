@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -37,16 +38,22 @@ class Candidates {
     for (Candidate& candidate : list_) candidate.weight = weight(candidate);
   }
 
-  // Lets `change(logit, i)` set the logit of tokens[i] where it is a candidate. Tokens are ascending, each once.
+  // Lets `change(logit, i)` set the logit of tokens[i] where it is a candidate. Tokens are ascending, each once. A
+  // logit that would be infinite is the largest float, or the lowest: the difference of two is then a number.
   template <typename Change>
   void change_logits(std::span<const std::int32_t> tokens, Change change) {
+    const auto change_one = [&](Candidate& candidate, std::size_t i) {
+      constexpr float kLargest = std::numeric_limits<float>::max();
+      change(candidate.logit, i);
+      candidate.logit = std::clamp(candidate.logit, -kLargest, kLargest);
+    };
     if (whole_) {
-      for (std::size_t i = 0; i < tokens.size(); ++i) change(list_[static_cast<std::size_t>(tokens[i])].logit, i);
+      for (std::size_t i = 0; i < tokens.size(); ++i) change_one(list_[static_cast<std::size_t>(tokens[i])], i);
     } else {
       for (Candidate& candidate : list_) {
         const auto found = std::ranges::lower_bound(tokens, candidate.token);
         if (found == tokens.end() || *found != candidate.token) continue;
-        change(candidate.logit, static_cast<std::size_t>(found - tokens.begin()));
+        change_one(candidate, static_cast<std::size_t>(found - tokens.begin()));
       }
     }
     sorted_ = 0;

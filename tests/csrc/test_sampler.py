@@ -24,6 +24,22 @@ def draw(
     return options.run(seed).sample(logits, history, position)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(repeat_penalty=1e-39),
+        Options(repeat_penalty=1e-39, top_p=0.9, min_p=0.1, typical_p=0.9),
+        Options(repeat_penalty=1e-39, mirostat_tau=2.0),
+        Options(logit_bias={1: 3.4e38}, frequency_penalty=-3.4e38),
+    ],
+    ids=["penalty", "truncations", "mirostat", "bias and penalty"],
+)
+def test_a_logit_that_a_sampler_makes_too_large_is_the_likeliest(options: Options) -> None:
+    """And not one whose distance from itself is NaN, for which the last candidate would be drawn."""
+    drawn = {draw([1.0, 2.0, 1.0, 3.0], options, position, history=[1, 1]) for position in range(50)}
+    assert drawn == {1}
+
+
 # Spaced, so that rounding seldom decides whether a candidate stays.
 spaced_logits = st.lists(st.integers(-40, 40), min_size=1, max_size=40).map(lambda values: [v / 4 for v in values])
 option_sets = st.builds(

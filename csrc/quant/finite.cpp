@@ -12,36 +12,32 @@ namespace {
 
 using gguf::TensorType;
 
-// Every 16-bit float at `at` of blocks of `stride` bytes. `exponent`: the bits that are all set in what is not finite.
-bool finite_halves(std::span<const std::byte> bytes, std::size_t stride, std::size_t at, std::uint16_t exponent) {
-  unsigned bad = 0;
+// Whether all bits of `exponent`, one field or several, are set in no field of a word at `at` of blocks of `stride`
+// bytes. Adding a field's lowest bit to such a one carries into the bit above it, and to no other.
+template <typename Word>
+bool no_full_exponents(std::span<const std::byte> bytes, std::size_t stride, std::size_t at, Word exponent) {
+  const auto lowest = static_cast<Word>(exponent & ~(exponent << 1));
+  const auto above = static_cast<Word>((exponent << 1) & ~exponent);
+  Word carried = 0;
   for (std::size_t i = at; i < bytes.size(); i += stride) {
-    const auto half = load_unaligned<std::uint16_t>(bytes.data() + i);
-    bad |= (half & exponent) == exponent ? 1u : 0u;
+    const auto word = load_unaligned<Word>(bytes.data() + i);
+    carried = static_cast<Word>(carried | ((word & exponent) + lowest));
   }
-  return bad == 0;
+  return (carried & above) == 0;
 }
 
 // Of E8M0, at the begin of each block: whether all values that a block may have are floats.
 bool finite_exponents(std::span<const std::byte> bytes, std::size_t stride) {
-  constexpr std::byte kLargest{252};  // of the next one, 8 times half of what it stands for is 2^128
-  bool finite = true;
-  for (std::size_t i = 0; i < bytes.size(); i += stride) finite = finite && bytes[i] <= kLargest;
-  return finite;
-}
-
-// Floats side by side, as words of which `exponent` are the bits that are all set in what is not finite.
-template <typename Word>
-bool finite_words(std::span<const std::byte> bytes, Word exponent) {
-  Word bad = 0;
-  for (std::size_t i = 0; i < bytes.size() / sizeof(Word); ++i) {
-    const auto word = load_unaligned<Word>(bytes.data() + i * sizeof(Word));
-    bad |= (word & exponent) == exponent ? Word{1} : Word{0};
+  constexpr unsigned kLargest = 252;  // of the next one, 8 times half of what it stands for is 2^128
+  unsigned carried = 0;
+  for (std::size_t i = 0; i < bytes.size(); i += stride) {
+    carried |= std::to_integer<unsigned>(bytes[i]) + (255 - kLargest);
   }
-  return bad == 0;
+  return carried < 256;
 }
 
 constexpr std::uint16_t kHalfExponent = 0x7C00;
+constexpr std::uint32_t kTwoHalfExponents = 0x7C007C00;
 constexpr std::uint16_t kBfloatExponent = 0x7F80;
 constexpr std::uint32_t kFloatExponent = 0x7F800000;
 
@@ -60,18 +56,16 @@ bool all_finite(TensorType type, std::span<const std::byte> bytes) {
   const std::size_t stride = gguf::type_traits(type).block_bytes;
   switch (type) {
     case TensorType::F32:
-      return finite_words(bytes, kFloatExponent);
+      return no_full_exponents(bytes, sizeof(kFloatExponent), 0, kFloatExponent);
     case TensorType::F16:
-      return finite_words(bytes, kHalfExponent);
+      return no_full_exponents(bytes, sizeof(kHalfExponent), 0, kHalfExponent);
     case TensorType::BF16:
-      return finite_words(bytes, kBfloatExponent);
+      return no_full_exponents(bytes, sizeof(kBfloatExponent), 0, kBfloatExponent);
     case TensorType::MXFP4:
       return finite_exponents(bytes, stride);
-    default: {
-      const std::size_t at = scale_at(type);
-      return finite_halves(bytes, stride, at, kHalfExponent) &&
-             (!has_minimum(type) || finite_halves(bytes, stride, at + 2, kHalfExponent));
-    }
+    default:
+      if (has_minimum(type)) return no_full_exponents(bytes, stride, scale_at(type), kTwoHalfExponents);
+      return no_full_exponents(bytes, stride, scale_at(type), kHalfExponent);
   }
 }
 

@@ -12,9 +12,10 @@ from actors.policies.candidate import Candidate, Cost, candidate_of
 from engine.backend import BackendStopReason, ComputeTime, NonFinitePlace, SequenceEvents
 from engine.energy.limit_watch import unjudged
 from engine.energy.source import EnergyReading
+from engine.energy.window import OTHER_WORK
 from engine.metrics import compute_metrics
 from engine.phases import Timeline
-from engine.usage_window import NO_STEP, OTHER_WORK, UsageWindow, cpu_report, memory_report
+from engine.usage_window import NO_STEP, UsageWindow, cpu_report, memory_report
 from engine.version import ENGINE_VERSION
 from protocol.answers import Accepted, Failed, Finished, Progress, Tokens
 from protocol.build import Build
@@ -198,6 +199,11 @@ class Execution:
         return None if self.disturbed or self.compute_time is None else self.compute_time.share
 
     @property
+    def why_no_share(self) -> str:
+        """Why ``energy_share`` is ``None``, where it is."""
+        return OTHER_WORK if self.disturbed else NO_STEP
+
+    @property
     def active_ns(self) -> tuple[int, int] | None:
         """From its first prefill step to its last token; ``None`` where there is none."""
         ends = [times[-1] for times in self.token_times_ns if times]
@@ -259,7 +265,7 @@ class Execution:
                 self._timeline(made_ns),
                 energy,
                 self._memory(),
-                cpu_report(self.usage, self.energy_share, OTHER_WORK if self.disturbed else NO_STEP, cpus),
+                cpu_report(self.usage, self.energy_share, self.why_no_share, cpus),
                 None if self.compute_time is None else self.compute_time.operation_ns,
             ),
         )

@@ -41,7 +41,7 @@ from actors.messages import (
 from actors.observers import Observers
 from actors.ports import Outside
 from actors.questions import Questions
-from engine.energy.window import with_active_interval
+from engine.energy.window import OTHER_WORK, with_active_interval
 from engine.metric_totals import MetricTotals
 from engine.process_usage import read_process_usage
 from protocol.answers import EngineMessage
@@ -181,6 +181,8 @@ class ExecutionProgress:
         """Have the record kept; the client hears of the end once it is."""
         start, end = execution.energy_start, execution.energy_end
         report = self._around.outside.energy.report(execution.plan.energy_source, start, end, execution.energy_share)
+        if report.reason == OTHER_WORK:
+            report = report.model_copy(update={"reason": execution.why_no_share})
         energy = with_active_interval(report, start, end, execution.active_ns)
         hardware = self._around.outside.domain.hardware(execution.kernel_path, execution.plan.threads)
         build = self._around.outside.domain.build

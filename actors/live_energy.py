@@ -18,7 +18,7 @@ from actors.messages import EnergyRequest, LiveEnergyRead, ReadLiveEnergy
 from actors.observers import Observers
 from actors.ports import Energy
 from engine.energy.live import SHORTEST_S, share_between
-from engine.energy.window import unavailable
+from engine.energy.window import OTHER_WORK, unavailable
 from protocol.answers import LiveEnergy
 from protocol.events import EnergyEvent
 from protocol.live_energy import EnergySoFar, PowerReport, RunningEnergy
@@ -28,7 +28,6 @@ from protocol.requests import Energy as EnergyQuestion
 
 _MOMENT_S = 2.0
 """What is averaged over longer is not the moment any more."""
-_DISTURBED = "the engine did other work than executions beside it, and how they shared the CPU is not known"
 _NO_STEP = "no step of the run loop ended while the watts were averaged"
 
 
@@ -131,7 +130,7 @@ class LivePower:
         if share is None:
             reason = _NO_STEP
         if execution.disturbed:
-            share, reason = None, _DISTURBED
+            share, reason = None, OTHER_WORK
         tokens = execution.tokens_total
         return EnergySoFar(
             tokens_total=tokens,

@@ -8,7 +8,6 @@ from engine.process_usage import ProcessUsage
 from protocol.metrics import CpuReport, MemoryReport
 
 _NEVER_COMPUTED = "the execution ended before it computed anything"
-OTHER_WORK = "the engine did other work than executions at the same time, and how they shared the CPU is not known"
 NO_STEP = "the run loop told of no time that it computed for it"
 _NOT_ALONE = "growth_bytes: something else in the engine took memory at the same time"
 _CACHE_UNKNOWN = "how much its KV cache held is not known: the backend failed"

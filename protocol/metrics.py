@@ -82,8 +82,8 @@ class MemoryReport(Value):
     buffers_bytes: int | None = None
     """Allocated for the steps that it takes part in, with logits of its own choices alone."""
     growth_bytes: int | None = None
-    """How much the engine's private memory (RssAnon) grew from the first prefill step to its highest sample, one for
-    each message of tokens. ``None`` where anything else took memory meanwhile, as another execution does."""
+    """How much the engine's private memory (RssAnon) grew from the first prefill step to its highest sample, one
+    each 0.1 s and one at the end. ``None`` where anything else took memory meanwhile, as another execution does."""
     reason: str | None = None
     """Why a figure is unknown."""
 

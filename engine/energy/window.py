@@ -12,6 +12,8 @@ from protocol.metrics import EnergyReport
 
 SHORTEST_WINDOW_MS = 200.0
 """A counter moves about every millisecond, so a window's two ends are uncertain by 2 ms in all: 1 % of 200 ms."""
+OTHER_WORK = "the engine did other work than executions at the same time, and how they shared the CPU is not known"
+"""The reason for unknown joules where the share is not known."""
 UPDATES_IN_A_WINDOW = 20
 """At least, of a source that moves less often: its ends are then uncertain by a tenth."""
 
@@ -95,7 +97,7 @@ def _unknown(
             f"tells joules from {shortest_ms:.0f} ms"
         )
     if share is None:
-        return "the engine did other work than executions at the same time, and how they shared the CPU is not known"
+        return OTHER_WORK
     return None
 
 

@@ -10,6 +10,7 @@ from typing import cast
 
 from actors.ports import OperationRequest, Prepared
 from engine.energy.source import EnergyReading
+from engine.energy.window import OTHER_WORK
 from engine.operation import Operation
 from protocol.answers import (
     CachedWeightsList,
@@ -307,8 +308,9 @@ class FakeEnergy:
         if start is None or end is None or start.package_uj is None or end.package_uj is None:
             return EnergyReport(kind="unavailable", source=planned, reason=self.reason or "nothing ran")
         joules = (end.package_uj - start.package_uj) / 1e6
-        attributed_j = None if share is None else joules * share
-        return EnergyReport(kind="attributed", source=planned, attributed_j=attributed_j, package_j=joules)
+        if share is None:
+            return EnergyReport(kind="unavailable", source=planned, reason=OTHER_WORK)
+        return EnergyReport(kind="attributed", source=planned, attributed_j=joules * share, package_j=joules)
 
     def live_window_s(self, source: str) -> float:
         return self.window_s

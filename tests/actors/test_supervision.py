@@ -15,13 +15,14 @@ from actors.system import running
 from engine.backend import LoadedModel, SequenceEvents
 from engine.energy.source import EnergyReading
 from engine.operation import Operation
+from engine.usage_window import NO_STEP
 from protocol.client import Client
 from protocol.errors import BackendUnavailable, EnergyUnavailable, InternalError
 from protocol.plan import EnergySource, ExecutionPlan
 from protocol.record import ExecutionRecord
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend, FakeModel
-from tests.actors.fake_domain import FakeDomain, FakeEnergy
+from tests.actors.fake_domain import FakeDomain, FakeEnergy, make_meter
 from tests.actors.fake_records import FakeRecords
 
 
@@ -108,6 +109,31 @@ async def test_a_failed_backend_ends_what_was_with_it_and_a_fresh_one_takes_the_
     assert "fault in executor" in told
     assert "RuntimeError: the run loop is gone" in told
     assert "in drain" in told  # its traceback
+
+
+async def test_figures_that_went_with_a_backend_are_unknown_for_that_reason(following: trio.Nursery) -> None:
+    """Not for one that did not happen, such as other work of the engine."""
+
+    class BreaksLater(FakeBackend):
+        def drain(self) -> list[SequenceEvents]:
+            if self.drains:
+                raise RuntimeError("the run loop is gone")
+            return super().drain()
+
+    backend, records = BreaksLater(), FakeRecords()
+    domain = FakeDomain(energy_source="rapl")
+    system = make_system(backend, domain, make_meter(), records=records, replace_backend=FakeBackend)
+    async with running(system) as system, system.client() as client:
+        stream = await started(client, backend, following)
+        backend.emit(1, "a")
+        await until(lambda: stream.text == "a")
+        backend.emit(1, "b")
+        await stream.ended.wait()
+    (record,) = records.finished
+    assert record.metrics.energy.reason == record.metrics.cpu.reason == NO_STEP
+    assert record.metrics.memory_peak_mb is None
+    assert "the backend failed" in (record.metrics.memory.reason or "")
+    assert record.metrics.finish_ms is not None
 
 
 async def test_without_another_backend_runs_are_refused_and_all_else_goes_on(

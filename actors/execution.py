@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -14,6 +14,7 @@ from engine.energy.limit_watch import unjudged
 from engine.energy.source import EnergyReading
 from engine.energy.window import OTHER_WORK
 from engine.metrics import compute_metrics
+from engine.non_finite import non_finite_result
 from engine.phases import Timeline
 from engine.usage_window import NO_STEP, UsageWindow, cpu_report, memory_report
 from engine.version import ENGINE_VERSION
@@ -169,8 +170,7 @@ class Execution:
             self.stop_reason = "error" if "error" in reasons else reasons[0]
 
     def _non_finite(self, place: NonFinitePlace) -> NonFiniteResult:
-        model = self.plan.model_ref.name
-        return NonFiniteResult(f"{model}: {self.error}", model=model, execution_id=self.execution_id, **asdict(place))
+        return non_finite_result(self.plan.model_ref.name, self.error, place, execution_id=self.execution_id)
 
     def _add_compute_time(self, more: ComputeTime | None) -> None:
         self.compute_time = more if self.compute_time is None else self.compute_time.beside(more)

@@ -12,7 +12,9 @@ from typing import Self
 import numpy as np
 
 from engine import _core
+from engine.non_finite import non_finite_result
 from engine.work import Work
+from protocol.errors import EngineError, InternalError
 from protocol.plan import ExecutionRequest
 
 _DEFAULTS = ExecutionRequest()
@@ -26,6 +28,7 @@ class MeasuredLoop:
         self, path: Path, backend: str, threads: int, kv_cache: str = "f16", *, op_times: bool = False
     ) -> None:
         """Raises what ``_core.Model.load`` raises."""
+        self._name = path.stem
         self.model = _core.Model.load(str(path), backend, threads)
         self._vocabulary = _core.Vocabulary(_core.GgufFile(str(path)))
         self._threads = threads
@@ -51,6 +54,8 @@ class MeasuredLoop:
 
         Raises:
             ValueError: the model's context is too short for the work.
+            NonFiniteResult: the model computed NaN or infinities.
+            InternalError: the run loop failed.
         """
         if max(work.prompt, 1) + work.generated + 1 > self.model.context_length:
             raise ValueError(f"{work.name} does not fit a context of {self.model.context_length}")
@@ -71,6 +76,7 @@ class MeasuredLoop:
             self._submit(self._submitted, work)
         starts: list[int] = []
         ended = 0
+        failure: EngineError | None = None
         while ended < work.sequences:
             if not select.select([self._loop.event_fd], [], [], _PATIENCE_S)[0]:
                 raise RuntimeError("the run loop went silent")
@@ -80,9 +86,19 @@ class MeasuredLoop:
                     starts.append(events.prefill_start_ns)
                 if events.stop_reason is not None:
                     ended += 1
+                    failure = failure or self._failure(events)
+        if failure is not None:
+            raise failure
         if any(len(each) != work.generated + 1 for each in times.values()):
             raise RuntimeError(f"{work.name}: a sequence ended early")
         return min(starts), list(times.values())
+
+    def _failure(self, events: _core.SequenceEvents) -> EngineError | None:
+        if events.stop_reason != "error":
+            return None
+        if events.non_finite is None:
+            return InternalError(f"{self._name}: {events.error}", model=self._name)
+        return non_finite_result(self._name, events.error, events.non_finite)
 
     def _submit(self, sequence_id: int, work: Work) -> None:
         prompt = self._tokens.integers(self.model.vocab_size, size=max(work.prompt, 1)).tolist()

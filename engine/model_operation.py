@@ -9,9 +9,10 @@ from typing import Protocol
 from engine import _core
 from engine.cpu_backend import CpuBackend
 from engine.cpu_model import CpuModel
+from engine.non_finite import non_finite_result
 from engine.planner import Planner
 from protocol.descriptions import PlanEstimate
-from protocol.errors import ExecutionCancelled, NonFiniteResult, OutOfMemoryBudget
+from protocol.errors import ExecutionCancelled, OutOfMemoryBudget
 from protocol.plan import ExecutionPlan, ExecutionRequest, Limits, RunRequest
 from protocol.progress import ProgressUnit, StageProgress
 from protocol.reading import ReadingRequest
@@ -94,10 +95,7 @@ class ModelOperation:
         except _core.CancelledError as error:
             raise self._ended() from error
         except _core.NonFiniteResultError as error:
-            place = error.place
-            raise NonFiniteResult(
-                f"{model}: {error}", model=model, part=place.part, layer=place.layer, position=place.position
-            ) from error
+            raise non_finite_result(model, str(error), error.place) from error
         except (MemoryError, OSError) as error:
             raise OutOfMemoryBudget(
                 f"no memory or threads left for the {self._name} on {model}: {error}", model=model

@@ -9,6 +9,7 @@ from pathlib import Path
 from engine import _core
 from engine.measured_loop import MeasuredLoop
 from engine.work import Work
+from protocol.errors import InvalidModel, UnsupportedModel
 from protocol.plan import ExecutionPlan
 
 INTEGER_INSTRUCTIONS = {
@@ -36,10 +37,12 @@ class Throughput:
 def measure_throughput(plan: ExecutionPlan, works: Sequence[Work], repetitions: int) -> list[Throughput]:
     """Each work after one run to warm up, past any end of sequence, as the plan's backend and threads have it.
 
-    Raises what ``_core.Model.load`` raises.
+    Raises:
+        InvalidModel, UnsupportedModel: the model cannot be loaded.
+        NonFiniteResult, InternalError: see :meth:`MeasuredLoop.rate`.
     """
     path = Path(plan.model_ref.path)
-    with MeasuredLoop(path, plan.backend, plan.threads, plan.kv_cache) as loop:
+    with _loaded(path, plan) as loop:
         results = []
         for work in works:
             loop.rate(work)
@@ -47,6 +50,15 @@ def measure_throughput(plan: ExecutionPlan, works: Sequence[Work], repetitions: 
             limit, limited_by = _limit(path, plan, work)
             results.append(Throughput(work, rates, limit, limited_by))
         return results
+
+
+def _loaded(path: Path, plan: ExecutionPlan) -> MeasuredLoop:
+    try:
+        return MeasuredLoop(path, plan.backend, plan.threads, plan.kv_cache)
+    except _core.GgufError as error:
+        raise InvalidModel(f"{path} cannot be loaded: {error}", path=str(path)) from error
+    except _core.UnsupportedModelError as error:
+        raise UnsupportedModel(f"{path} cannot be run: {error}", path=str(path)) from error
 
 
 def bandwidth(threads: int) -> float:

@@ -67,7 +67,7 @@ std::span<const std::uint64_t> stored_dimensions(const TensorInfo& tensor) {
 void require_searchable(const ModelQuantization::Target& target, std::span<const float> values,
                         const float* importance) {
   const float magnitude = largest_magnitude(values);
-  if (std::isinf(magnitude)) refuse(*target.source, "holds infinities or what is no number");
+  if (std::isinf(magnitude)) refuse(*target.source, "holds NaN or infinities");
   if (magnitude >= kTooLarge) refuse_as_too_large(target);
   if (importance == nullptr) return;
   const float most = largest_magnitude(std::span(importance, target.source->columns()));
@@ -110,7 +110,7 @@ class ModelQuantization::Worker {
     const std::size_t count = piece.rows * columns;
     const std::span<const std::byte> rows = source_rows(target, piece);
     if (target.type == source.type) {
-      if (!all_finite(source.type, rows)) refuse(source, "holds infinities or what is no number");
+      if (!all_finite(source.type, rows)) refuse(source, "holds NaN or infinities");
       return rows;
     }
     const std::span<float> values = std::span(values_).first(count);

@@ -199,8 +199,8 @@ def with_values(tmp_path: Path) -> Callable[[list[float]], Path]:
 @pytest.mark.parametrize(
     ("values", "recipe", "why"),
     [
-        ([np.nan, 1.0], "q4_k_m", "no number"),
-        ([np.inf, 1.0], "q8_0", "no number"),
+        ([np.nan, 1.0], "q4_k_m", "NaN or infinities"),
+        ([np.inf, 1.0], "q8_0", "NaN or infinities"),
         ([1e30, -1e30], "q8_0", "too large for Q8_0"),
         ([1e12, -1e12], "q4_k_m", "too large for Q6_K"),
         # Where squares overflow, other quantizers write zeros for these.
@@ -242,7 +242,7 @@ def test_a_scale_that_is_no_number_names_its_tensor(type_name: str, name: str, t
     with new_gguf(tmp_path / "bad.gguf", "llama") as writer:
         writer.add_block_count(1)
         writer.add_tensor(name, weights, raw_dtype=gguf.GGMLQuantizationType[type_name])
-    with pytest.raises(_core.UnquantizableTensorError, match=rf"'{name}' holds infinities or what is no number"):
+    with pytest.raises(_core.UnquantizableTensorError, match=rf"'{name}' holds NaN or infinities"):
         quantization(tmp_path / "bad.gguf").run(str(target))
 
 

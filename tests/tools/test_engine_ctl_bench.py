@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.damaged_models import ModelFile
 from tests.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl
 
@@ -74,3 +76,13 @@ def test_what_cannot_run_is_refused_as_a_run_would_be(tiny: Path, flags: tuple[s
     result = engine_ctl("bench", str(tiny), *SMALL, "--json", *flags)
     assert result.exit_code == 3
     assert json.loads(result.stdout)["error"]["code"] == code
+
+
+def test_a_model_that_gives_no_numbers_is_not_measured(tiny: Path, tmp_path: Path) -> None:
+    whole = ModelFile(tiny)
+    damaged = whole.with_value(tmp_path / "damaged.gguf", whole.tensors["blk.1.ffn_down.weight"], 5, math.nan)
+    overflowing = whole.scaled(tmp_path / "overflowing.gguf", "blk.1.attn_v.weight", 1e12)
+    for path, code in ((damaged, "invalid_model"), (overflowing, "non_finite_result")):
+        result = engine_ctl("bench", str(path), *SMALL, "--json")
+        assert json.loads(result.stdout)["error"]["code"] == code
+        assert result.exit_code == 4

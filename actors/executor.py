@@ -38,6 +38,7 @@ from actors.messages import (
 )
 from actors.operations import carry_out
 from engine.backend import Backend, BackendStatistics, ComputeTimes, LoadedModel, SequenceEvents
+from engine.batch_key import WeightsKey
 from engine.operation import Operation
 from protocol.descriptions import PrefixCacheReport
 from protocol.errors import BackendUnavailable, EngineError, ExecutionCancelled, InternalError, OutOfMemoryBudget
@@ -45,8 +46,8 @@ from protocol.grammar import PlanGrammar
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 
-LoadKey = tuple[str, str, str, PlanGrammar | None]
-"""(content hash, quantization, backend, grammar): one load serves all plans equal in these."""
+LoadKey = tuple[WeightsKey, PlanGrammar | None]
+"""One load serves all plans equal in these."""
 
 
 _NO_BACKEND = BackendStatistics(
@@ -331,7 +332,7 @@ class Executor(RestartableActor):
 
 
 def _load_key(plan: ExecutionPlan) -> LoadKey:
-    return (plan.model_ref.content_hash, plan.quantization, plan.backend, plan.grammar)
+    return WeightsKey.of(plan), plan.grammar
 
 
 def _pop_first(starts: dict[str, Start]) -> Start:

@@ -70,13 +70,18 @@ def _end_with(lifeline: int) -> None:
 def _limit_memory(memory_bytes: int) -> None:
     """Beyond what the process has now."""
     mapped_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (mapped_bytes + memory_bytes,) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, mapped_bytes + memory_bytes)
+    _limit(resource.RLIMIT_CORE, 0)
 
 
 def _limit_time(seconds: float) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), hard))
+    _limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + seconds))
+
+
+def _limit(kind: int, most: int) -> None:
+    """At ``most``, or at the limit that the process was given, if that is less."""
+    _, given = resource.getrlimit(kind)
+    resource.setrlimit(kind, (most if given == resource.RLIM_INFINITY else min(most, given), given))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ namespace engine::runtime {
 // than this to a group; any more would wait.
 inline constexpr std::size_t kMaxDecodeRows = 256;
 
-// Settings that sequences must have in common to share a step.
+// Settings that sequences must have in common to share a step: those of a plan's batch key (engine/batch_key.py).
 struct GroupSettings {
   std::shared_ptr<const model::Model> model;
   unsigned threads;

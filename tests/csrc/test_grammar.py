@@ -52,6 +52,13 @@ def pieces() -> list[str]:
     return [tiny_vocabulary().piece(token).decode("latin-1") for token in range(len(tiny_vocabulary()))]
 
 
+def test_a_vocabulary_of_pieces_alone_allows_what_its_files_does() -> None:
+    given = _core.Vocabulary([tiny_vocabulary().piece(token) for token in range(len(tiny_vocabulary()))])
+    tokens = _core.GrammarVocabulary(require_library(), given, (END,))
+    walk = _core.GrammarMatcher(_core.Grammar(tokens, "regex", ALTERNATIVES, patience_ms=10_000))
+    assert walk.allowed() == matcher(ALTERNATIVES).allowed()
+
+
 # --- which tokens may come next --------------------------------------------------------------------------------------
 
 

@@ -129,6 +129,18 @@ def test_a_process_ends_with_the_engine_even_where_that_is_killed(busy: bool) ->
     wait_until(lambda: not exists(pid))
 
 
+def test_limits_that_the_engine_has_itself_are_kept() -> None:
+    program = (
+        "import resource\n"
+        "from tests.engine.test_grammar_sandbox import PLAIN, TrialProcess, settings\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (20, 20))\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))\n"
+        "print(TrialProcess(settings(patience_ms=60_000)).try_out(*PLAIN).outcome)\n"
+    )
+    told = subprocess.run((sys.executable, "-c", program), capture_output=True, check=True, text=True)  # noqa: S603
+    assert told.stdout == "compiled\n"
+
+
 def test_a_process_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TrialError, match=r"nonexistent"):
         TrialProcess(replace(settings(), library="/nonexistent"))

@@ -17,15 +17,28 @@ PACKAGES = ("actors", "engine", "engine_ctl", "protocol")
 
 @functools.cache
 def current_build() -> Build:
-    """Some 30 ms the first time, which should be as early as the process can: of Python's sources it sees the files."""
+    """Some 20 ms the first time, which should be as early as the process can: of Python's sources it sees the files.
+
+    Raises InvalidRequest: ``ENGINE_CPU_FEATURES`` names what is no feature.
+    """
     native = _core.native_build()
     made_of = (native["sources"], native["compiler"], native["flags"], digest_of_files(python_sources()))
+    arithmetic, reason = _arithmetic()
     return Build(
         id=hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:32],
-        arithmetic=arithmetic_digest(),
+        arithmetic=arithmetic,
+        reason=reason,
         compiler=native["compiler"],
         flags=native["flags"],
     )
+
+
+def _arithmetic() -> tuple[str | None, str | None]:
+    """The digest, or why there is none: a sandbox without memory files or ``/proc`` keeps no engine from starting."""
+    try:
+        return arithmetic_digest(), None
+    except (OSError, MemoryError) as error:
+        return None, f"the self-test could not run: {str(error) or type(error).__name__}"
 
 
 def digest_of_files(files: Mapping[str, Path]) -> str:

@@ -59,7 +59,7 @@ def check_versions(facts: Facts) -> Check:
 
 
 def _build(build: Build | None) -> str:
-    return "" if build is None else f", build {build.id} ({build.compiler}), arithmetic {build.arithmetic}"
+    return "" if build is None else f", build {build.id} ({build.compiler}), arithmetic {build.arithmetic_or_reason}"
 
 
 _REINSTALL = "install the engine again, with the Python that runs it: pip install --force-reinstall weos-engine"

@@ -52,13 +52,13 @@ def compare_builds(a: ExecutionRecord, b: ExecutionRecord) -> BuildAgreement:
     if a.build is None or b.build is None:
         untold = " and ".join(record.execution_id for record in (a, b) if record.build is None)
         return BuildAgreement(reason=f"not known of {untold}, recorded before builds were told apart")
-    differing = [
-        f"{name} {left} and {right}" for (name, left), (_, right) in zip(a.build, b.build, strict=True) if left != right
-    ]
+    pairs = zip(a.build, b.build, strict=True)
+    differing = [f"{name} {left} and {right}" for (name, left), (_, right) in pairs if left != right]
+    known = a.build.arithmetic is not None and b.build.arithmetic is not None
     return BuildAgreement(
         same=a.build.id == b.build.id,
-        arithmetic=a.build.arithmetic == b.build.arithmetic,
-        reason="; ".join(differing) or None,
+        arithmetic=a.build.arithmetic == b.build.arithmetic if known else None,
+        reason="; ".join(differing) or a.build.reason,
     )
 
 

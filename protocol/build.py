@@ -8,7 +8,15 @@ from protocol.model import Value
 class Build(Value):
     id: str
     """Of the sources, the compiler and its flags: 32 hexadecimal digits. Equal ids, equal program."""
-    arithmetic: str
-    """Of the bits that a fixed self-test computes: 32 hexadecimal digits. Equal ones, equal answers."""
+    arithmetic: str | None
+    """Of the bits that a fixed self-test computes: 32 hexadecimal digits. Equal ones, equal answers. ``None`` where the
+    self-test could not run."""
+    reason: str | None = None
+    """Why not."""
     compiler: str
     flags: str
+
+    @property
+    def arithmetic_or_reason(self) -> str:
+        """For a person."""
+        return self.arithmetic or f"unknown: {self.reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine import _core
+from engine.arithmetic import arithmetic_digest
 from engine.build import current_build, digest_of_files, python_sources, stale_sources
 from engine.doctor_facts import probe_facts
 
@@ -24,9 +26,23 @@ def write(path: Path, content: str) -> Path:
 def test_a_build_says_what_it_is() -> None:
     build = current_build()
     assert re.fullmatch(r"[0-9a-f]{32}", build.id)
+    assert build.arithmetic is not None
     assert re.fullmatch(r"[0-9a-f]{32}", build.arithmetic)
     assert re.fullmatch(r"(GNU|Clang|AppleClang|IntelLLVM) [0-9.]+", build.compiler)
     assert current_build() is build
+
+
+def test_where_the_self_test_cannot_run_it_is_unknown_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(name: str) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "memfd_create", refused)
+    monkeypatch.setattr("engine.build.arithmetic_digest", arithmetic_digest.__wrapped__)
+    build = current_build.__wrapped__()
+    assert build.arithmetic is None
+    assert build.reason is not None
+    assert os.strerror(errno.ENOSYS) in build.reason
+    assert build.id == current_build().id
 
 
 def test_the_digest_is_of_names_and_contents_alone(tmp_path: Path) -> None:

@@ -45,6 +45,15 @@ def test_records_from_before_builds_were_told_apart_say_so() -> None:
     assert told in experiment_lines(result)
 
 
+def test_a_self_test_that_could_not_run_is_no_agreement() -> None:
+    untested = BUILD.model_copy(update={"arithmetic": None, "reason": "the self-test could not run: no memory"})
+    verdict = compare_repeat(first(build=untested), second(build=untested))
+    assert (verdict.build.same, verdict.build.arithmetic, verdict.build.reason) == (True, None, untested.reason)
+    assert f"one build, whether of one arithmetic: {untested.reason}" in repeat_lines(verdict)
+    verdict = compare_repeat(first(build=BUILD), second(build=untested))
+    assert (verdict.build.arithmetic, verdict.repeated) == (None, True)
+
+
 def test_such_records_are_read() -> None:
     content = json.loads(first(build=BUILD).model_dump_json())
     del content["build"], content["hardware"]["cpu_features"], content["hardware"]["masked_cpu_features"]

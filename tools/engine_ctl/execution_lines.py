@@ -83,15 +83,15 @@ def _output_lines(output: OutputAgreement) -> list[str]:
 
 
 def _build(build: Build | None) -> str:
-    return "build unknown" if build is None else f"build {build.id}, arithmetic {build.arithmetic}"
+    return "build unknown" if build is None else f"build {build.id}, arithmetic {build.arithmetic_or_reason}"
 
 
 def _build_lines(build: BuildAgreement) -> list[str]:
     """Nothing of one build: that is how it should be."""
-    if build.same:
+    if build.same and build.arithmetic:
         return []
-    found = "whether of one build" if build.same is None else "other builds"
-    alike = ", of the same arithmetic" if build.arithmetic else ""
+    found = {True: "one build", False: "other builds", None: "whether of one build"}[build.same]
+    alike = ", of the same arithmetic" if build.arithmetic else ", whether of one arithmetic" if build.same else ""
     return [f"{found}{alike}: {build.reason}"]
 
 

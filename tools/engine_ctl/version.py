@@ -12,4 +12,4 @@ def version_lines() -> list[str]:
     except ImportError as error:
         return [*told, f"build unknown: {error}"]
     build = current_build()
-    return [*told, f"build {build.id} ({build.compiler}, {build.flags})", f"arithmetic {build.arithmetic}"]
+    return [*told, f"build {build.id} ({build.compiler}, {build.flags})", f"arithmetic {build.arithmetic_or_reason}"]

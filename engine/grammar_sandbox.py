@@ -50,12 +50,13 @@ class GrammarSandbox:
         return verdict
 
     def _try_out(self, language: str, source: str) -> Verdict:
-        """In a process that waits, if there is one. It may have died meanwhile: only a fresh one's death tells."""
+        """In a process that waits, if there is one. It may have died meanwhile, and others left it less room: only a
+        fresh one's death tells."""
         with self._lock:
             waiting = self._idle.pop() if self._idle else None
         if waiting is not None:
             verdict = self._try_in(waiting, language, source)
-            if verdict.outcome != "crashed":
+            if verdict.outcome not in ("crashed", "too_large"):
                 return verdict
         return self._try_in(TrialProcess(self._settings), language, source)
 

@@ -35,8 +35,8 @@ def main(lifeline: int) -> None:
     _end_with(lifeline)
     messages = msgpack.Unpacker(io.FileIO(_SOCKET), read_size=_READ_BYTES, max_buffer_size=0)
     library, pieces, eos_token_ids, memory_bytes = next(messages)
-    vocabulary = _core.Vocabulary(pieces)
-    tokens = _core.GrammarVocabulary(_core.GrammarLibrary(library), vocabulary, eos_token_ids)
+    tokens = _core.GrammarVocabulary(_core.GrammarLibrary(library), _core.Vocabulary(pieces), eos_token_ids)
+    del pieces  # more memory than what was made of them
     _limit_memory(memory_bytes)
     _answer("")
     for language, source, patience_ms in messages:

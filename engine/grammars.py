@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,8 +64,11 @@ class Grammars:
         compiled = self.find(grammar)
         if compiled is not None:
             return compiled
+        if self._tokens is None:
+            self._try_while_reading(grammar)
+        else:
+            self._try_out(grammar)
         tokens = self._read_vocabulary()
-        self._try_out(grammar)
         try:
             compiled = _core.Grammar(tokens, grammar.language, grammar.text, patience_ms=self._compile_ms)
         except _core.GrammarError as error:
@@ -76,6 +80,13 @@ class Grammars:
             while len(self._compiled) > _KEPT:
                 self._compiled.popitem(last=False)
         return compiled
+
+    def _try_while_reading(self, grammar: PlanGrammar) -> None:
+        """The sandbox's process reads the vocabulary too, at the same time."""
+        with ThreadPoolExecutor(1) as beside:
+            trial = beside.submit(self._try_out, grammar)
+            self._read_vocabulary()
+        trial.result()
 
     def _try_out(self, grammar: PlanGrammar) -> None:
         try:
@@ -100,10 +111,10 @@ class Grammars:
 
     def _sandbox_of_vocabulary(self) -> GrammarSandbox:
         library = str(library_path())
-        with self._reading:
+        with self._lock:
             if self._sandbox is None:
-                pieces = [self._vocabulary.piece(token) for token in range(len(self._vocabulary))]
-                self._sandbox = GrammarSandbox(TrialSettings(library, pieces, self._eos_token_ids, self._compile_ms))
+                settings = TrialSettings(library, self._vocabulary, self._eos_token_ids, self._compile_ms)
+                self._sandbox = GrammarSandbox(settings)
             return self._sandbox
 
     def _timeout(self, reason: str) -> GrammarTimeout:

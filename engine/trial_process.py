@@ -17,6 +17,8 @@ from typing import Any, Final, Literal
 
 import msgpack
 
+from engine import _core
+
 _START_S: Final = 30.0
 """A start takes some tenths of a second, unless the machine is very busy."""
 _RECEIVE_BYTES: Final = 1 << 16
@@ -38,13 +40,13 @@ class TrialError(Exception):
 class TrialSettings:
     library: str
     """The path of the library for grammars."""
-    pieces: Sequence[bytes]
-    """The bytes of each token of the vocabulary."""
+    vocabulary: _core.Vocabulary
     eos_token_ids: Sequence[int]
     patience_ms: int
     """For each grammar."""
-    memory_mib: int = 512
-    """For compiling grammars, beside the vocabulary."""
+    memory_mib: int = 128
+    """For compiling grammars, beside the vocabulary: four times what the dearest found takes (``HOSTILE`` in
+    ``tests/engine/test_grammars.py``). An engine keeps some grammars of each model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,10 @@ class TrialProcess:
             self._start()
         except OSError as error:
             raise TrialError(f"no process can be started: {error}") from error
-        first = (settings.library, tuple(settings.pieces), tuple(settings.eos_token_ids), settings.memory_mib << 20)
+        vocabulary = settings.vocabulary
+        pieces = [vocabulary.piece(token) for token in range(len(vocabulary))]
         try:
-            self._ask(first, _START_S)
+            self._ask((settings.library, pieces, tuple(settings.eos_token_ids), settings.memory_mib << 20), _START_S)
         except (OSError, EOFError) as error:
             last_line = self._last_words().rpartition("\n")[2]
             raise TrialError(f"the one that was started has ended: {last_line}") from error

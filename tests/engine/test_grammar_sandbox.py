@@ -31,9 +31,7 @@ PATIENCE_S = 30.0
 
 
 def settings(patience_ms: int = 20_000) -> TrialSettings:
-    vocabulary = tiny_vocabulary()
-    pieces = [vocabulary.piece(token) for token in range(len(vocabulary))]
-    return TrialSettings(str(library_path()), pieces, (END,), patience_ms)
+    return TrialSettings(str(library_path()), tiny_vocabulary(), (END,), patience_ms)
 
 
 def exists(pid: int) -> bool:
@@ -226,9 +224,9 @@ def test_a_crash_is_an_invalid_grammar() -> None:
 
 
 def test_too_much_memory_is_too_complex(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict = trial_process.Verdict("too_large", "compiling it takes more than 512 MiB")
+    verdict = trial_process.Verdict("too_large", "compiling it takes more than 128 MiB")
     monkeypatch.setattr(GrammarSandbox, "try_out", lambda *_: verdict)
-    with pytest.raises(GrammarTooComplex, match="more than 512 MiB"):
+    with pytest.raises(GrammarTooComplex, match="more than 128 MiB"):
         Grammars(tiny_vocabulary(), [END]).compile(plan_of(*PLAIN))
 
 

@@ -223,8 +223,7 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
     const auto non_finite = pass_.non_finite(row, member.tokens);
     row += member.tokens;
     if (non_finite) {  // a token drawn from it would look like an answer
-      end(member, StopReason::Error, non_finite->sentence());
-      member.last->non_finite = non_finite;
+      end(member, StopReason::Error, non_finite->sentence(), non_finite);
     } else {
       member.sequence->mark_computed(member.tokens);
     }
@@ -314,7 +313,8 @@ void Group::add_token(Member& member, std::size_t logit_row, EventBuffer& events
   if (step.stop != StopReason::None) end(member, step.stop, "");
 }
 
-void Group::end(Member& member, StopReason reason, std::string error) {
+void Group::end(Member& member, StopReason reason, std::string error,
+                const std::optional<model::NonFinitePlace>& non_finite) {
   const bool from_outside = reason == StopReason::Cancelled || reason == StopReason::Error;
   SequenceEvents& last = member.last.emplace();
   last.sequence_id = member.sequence->id();
@@ -322,6 +322,7 @@ void Group::end(Member& member, StopReason reason, std::string error) {
   last.text = from_outside ? member.sequence->finish_text() : "";
   last.stop = reason;
   last.error = std::move(error);
+  last.non_finite = non_finite;
   last.logits_digest = member.sequence->digest().hexadecimal();
   last.kv_cache_bytes = member.kv_peak_bytes;
   if (reason != StopReason::Error) keep_prefix(*member.sequence);

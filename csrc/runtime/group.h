@@ -115,7 +115,8 @@ class Group {
   // Ends a member whose grammar cannot be followed.
   void advance(Member& member, std::size_t logit_row, EventBuffer& events);
   void add_token(Member& member, std::size_t logit_row, EventBuffer& events);
-  void end(Member& member, StopReason reason, std::string error);
+  void end(Member& member, StopReason reason, std::string error,
+           const std::optional<model::NonFinitePlace>& non_finite = {});
   void keep_prefix(Sequence& sequence);
   // Lets another choice of the request, if there is any, stand for what this one took.
   void hand_on_time(const Member& ended, std::uint64_t id);

@@ -21,8 +21,9 @@ _directory = tempfile.TemporaryDirectory(prefix="whole-models-")
 
 
 @functools.cache
-def architecture_file(case: str) -> ModelFile:
-    return ModelFile(write_architecture_model(Path(_directory.name) / f"{case}.gguf", **CASES[case]))
+def architecture_file(case: str, type_name: str) -> ModelFile:
+    path = Path(_directory.name) / f"{case}-{type_name}.gguf"
+    return ModelFile(write_architecture_model(path, **CASES[case], tensor_type=type_name))
 
 
 @functools.cache
@@ -40,14 +41,16 @@ def assert_refused(path: Path, table: str, tensor: StoredTensor, row: int, threa
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("type_name", ["F32", "Q8_0"])
 @pytest.mark.parametrize("case", CASES)
-def test_one_in_any_kind_of_tensor_of_any_architecture(tmp_path: Path, case: str, table: str) -> None:
-    file = architecture_file(case)
+def test_one_in_any_kind_of_tensor_of_any_architecture(tmp_path: Path, case: str, type_name: str, table: str) -> None:
+    file = architecture_file(case, type_name)
     _core.Model.load(str(file.path), table, 1)  # whole, it is well-formed
     for number, tensor in enumerate(file.one_of_each_kind):
         row = number * 7 % tensor.rows
-        path = file.with_value(tmp_path / "damaged.gguf", tensor, row, VALUES[number % 3], at=(number % 5) / 5)
-        assert_refused(path, table, tensor, row)
+        for value in (np.nan, np.inf):
+            path = file.with_value(tmp_path / "damaged.gguf", tensor, row, value, at=(number % 5) / 5)
+            assert_refused(path, table, tensor, row)
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)

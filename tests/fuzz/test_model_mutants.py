@@ -7,19 +7,25 @@ finite gives an answer.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from engine import _core
+from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES
+from tests.csrc.gguf_bytes import GgufBytes
 from tests.csrc.kernel_tables import REFERENCE
 from tests.csrc.loop_bench import LoopBench
 from tests.csrc.tiny_models import tiny_vocabulary
+from tests.damaged_models import encoded
 from tests.fuzz.model_mutation import ModelMutation, has_non_finite_weights, model_seeds
 
+Seeds = Mapping[str, GgufBytes]
 _MUTANTS = 150
 _REFUSALS = (_core.GgufError, _core.UnsupportedModelError, OSError, MemoryError, ValueError)
 _PROMPT = [0, 1, 2]
@@ -47,6 +53,11 @@ def outcome_of(path: Path, table: str) -> Outcome:
     return Outcome("answered", story.result)
 
 
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Seeds:
+    return model_seeds(tmp_path_factory.mktemp("seeds"))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     kept = os.environ.get("ENGINE_FUZZ_FOLDER")
@@ -57,8 +68,8 @@ def folder(tmp_path: Path) -> Path:
     return found
 
 
-def test_a_mutant_is_refused_or_says_where_it_fails_or_is_finite(folder: Path) -> None:
-    mutation = ModelMutation(model_seeds(folder), int(os.environ.get("ENGINE_FUZZ_SEED", "0")))
+def test_a_mutant_is_refused_or_says_where_it_fails_or_is_finite(seeds: Seeds, folder: Path) -> None:
+    mutation = ModelMutation(seeds, int(os.environ.get("ENGINE_FUZZ_SEED", "0")))
     counts: Counter[str] = Counter()
     for number in range(int(os.environ.get("ENGINE_FUZZ_MUTANTS", _MUTANTS))):
         name, mutant = mutation.next()
@@ -73,14 +84,27 @@ def test_a_mutant_is_refused_or_says_where_it_fails_or_is_finite(folder: Path) -
     assert set(counts) == {"refused", "error", "answered"}
 
 
-def test_the_seeds_are_whole(tmp_path: Path) -> None:
-    for name, model in model_seeds(tmp_path).items():
+def test_the_seeds_are_whole(seeds: Seeds, tmp_path: Path) -> None:
+    for name, model in seeds.items():
         assert not has_non_finite_weights(model), name
         assert outcome_of(model.write(tmp_path / "whole.gguf"), REFERENCE).kind == "answered", name
 
 
-def test_equal_seeds_give_equal_mutants(tmp_path: Path) -> None:
-    seeds = model_seeds(tmp_path)
+@pytest.mark.parametrize("type_name", TENSOR_TYPES)
+def test_the_oracle_sees_one_weight(seeds: Seeds, tmp_path: Path, type_name: str) -> None:
+    model = seeds[f"llama {type_name}"]
+    tensors = list(model.tensors)
+    at = next(i for i, tensor in enumerate(tensors) if tensor.name == "blk.0.ffn_down.weight")
+    scale_at = LAYOUTS[type_name].scale_at if type_name in LAYOUTS else 0
+    data = bytearray(tensors[at].data)
+    data[scale_at : scale_at + len(encoded(type_name, math.nan))] = encoded(type_name, math.nan)
+    tensors[at] = replace(tensors[at], data=bytes(data))
+    damaged = replace(model, tensors=tensors)
+    assert has_non_finite_weights(damaged)
+    assert outcome_of(damaged.write(tmp_path / "damaged.gguf"), REFERENCE).kind == "refused"
+
+
+def test_equal_seeds_give_equal_mutants(seeds: Seeds) -> None:
     first, again, other = (ModelMutation(seeds, seed) for seed in (1, 1, 2))
     mutants = [first.next()[1].build() for _ in range(30)]
     assert mutants == [again.next()[1].build() for _ in range(30)]

@@ -176,6 +176,11 @@ class FakeBackend:
             for choice in tuple(self._open[sequence_id]):
                 self.emit(sequence_id, choice=choice, stop="cancelled")
 
+    @property
+    def pending(self) -> bool:
+        """Whether something said has not been drained."""
+        return bool(self._pending)
+
     def pause(self, sequence_id: int) -> None:
         self.paused.add(sequence_id)
 

@@ -15,6 +15,7 @@ from engine_ctl.conversation import Conversation
 from engine_ctl.execution import follow
 from engine_ctl.failure import error_line
 from engine_ctl.metrics_table import show_metrics
+from engine_ctl.model_text import write_text
 from engine_ctl.progress_bar import ProgressBar
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineError, EngineUnreachable
@@ -95,7 +96,7 @@ class ChatSession:
 
             def show(piece: str) -> None:
                 bar.close()
-                click.echo(piece, nl=False)
+                write_text(piece)
 
             finished = follow(self._client, self._client.run(request), show, bar.show)
         record = finished.record

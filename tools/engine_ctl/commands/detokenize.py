@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from engine_ctl.model_text import write_text
 from engine_ctl.options import json_option, model_option, socket_option
 from engine_ctl.text_source import STDIN, read_text
 
@@ -29,7 +30,7 @@ def command(model: str, ids: str | None, socket: Path | None, as_json: bool) -> 
     if as_json:
         click.echo(json.dumps({"text": text}, ensure_ascii=False))
     else:
-        click.echo(text, nl=False)
+        write_text(text)
 
 
 def parse_ids(text: str) -> tuple[int, ...]:

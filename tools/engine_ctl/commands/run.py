@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from engine_ctl.exit_codes import STOP_REASON_EXIT_CODES
+from engine_ctl.model_text import write_text
 from engine_ctl.options import json_option, socket_option, tdp_watts_option
 from engine_ctl.request_options import request_options
 
@@ -38,7 +39,7 @@ def command(
 
         def show(text: str) -> None:
             bar.close()
-            click.echo(text, nl=False)
+            write_text(text)
 
         finished = follow(client, client.run(parsed), _discard if as_json else show, bar.show)
     record = finished.record
@@ -50,7 +51,7 @@ def command(
         _end_line(record.result, always=bool(record.other_choices))
         for number, choice in enumerate(record.other_choices, start=2):
             click.echo(f"--- answer {number}", err=True)
-            click.echo(choice.result)
+            write_text(choice.result + "\n")
         show_metrics(record)
     if record.plan.backend == "reference" and parsed.execution.backend is None:
         click.echo("warning: nothing but the slow reference can run here; engine-ctl doctor says why", err=True)

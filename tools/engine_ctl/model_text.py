@@ -1,0 +1,15 @@
+"""Text that a model made, on its way to stdout."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+def write_text(text: str) -> None:
+    """Write it to stdout at once, exactly as it is; a character that stdout's encoding lacks as its escape.
+
+    ``click.echo`` of a string would take a terminal's control sequences out of it where stdout is no terminal.
+    """
+    click.echo(text.encode(sys.stdout.encoding, "backslashreplace"), nl=False)

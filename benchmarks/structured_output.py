@@ -19,8 +19,10 @@ from benchmarks.served import served_engine
 from benchmarks.setting import Setting
 from engine.config import default_config
 from engine.grammar_rules import plan_grammar
-from engine.grammars import Grammars
+from engine.grammar_sandbox import GrammarSandbox
+from engine.grammars import COMPILE_MS, Grammars, library_path
 from engine.models import ModelRegistry
+from engine.trial_process import TrialSettings
 from protocol.answers import Finished
 from protocol.chat import ChatMessage
 from protocol.client import Client, connect
@@ -58,7 +60,7 @@ class _Answer:
 
 def measure(setting: Setting) -> list[Figure]:
     """Raises RuntimeError where the engine ends an answer with an error, or measures no operations."""
-    compile_ms = _compile(setting)
+    trial_ms, compile_ms = _compile(setting)
     with served_engine() as socket:
         answers, bound, free = trio.run(_ask_all, socket, setting.model)
     finished = [answer for answer in answers if answer.finished]
@@ -66,7 +68,8 @@ def measure(setting: Setting) -> list[Figure]:
         Figure(f"answers of {SCHEMAS} complete within {MAX_TOKENS} tokens", "", [len(finished)]),
         Figure("of those, valid", "", [sum(map(_Answer.valid, finished)) / len(finished)], at_least=1.0),
         Figure("tokens of a complete answer", "", [len(answer.record.token_ids) for answer in finished]),
-        Figure("compiling the schema, and its first tokens", "ms", compile_ms),
+        Figure("trying the schema in a process of its own", "ms", trial_ms, at_most=5.0),
+        Figure("trying and compiling the schema, and its first tokens", "ms", compile_ms),
         *_costs(bound, free),
     ]
 
@@ -105,19 +108,24 @@ def _costs(bound: Sequence[_Answer], free: Sequence[_Answer]) -> list[Figure]:
     ]
 
 
-def _compile(setting: Setting) -> list[float]:
-    """Milliseconds of each schema, once the vocabulary has been read."""
+def _compile(setting: Setting) -> tuple[list[float], list[float]]:
+    """Milliseconds of each schema, once the vocabulary has been read: in the sandbox alone, and there and here."""
     tokenizer = ModelRegistry(default_config()).resolve(setting.model).tokenizer
     grammars = Grammars(tokenizer.vocabulary, tokenizer.eos_token_ids)
-    times = []
+    library = str(library_path())
+    sandbox = GrammarSandbox(TrialSettings(library, tokenizer.vocabulary, tokenizer.eos_token_ids, COMPILE_MS))
+    trial_ms, compile_ms = [], []
     for seed in range(-1, SCHEMAS):
         grammar = plan_grammar(_grammar(seed))
         if grammar is None:
             raise RuntimeError("a plan lost its grammar")
         began = time.perf_counter_ns()
+        sandbox.try_out(grammar.language, grammar.text)
+        tried = time.perf_counter_ns()
         grammars.compile(grammar)
-        times.append((time.perf_counter_ns() - began) / 1e6)
-    return times[1:]
+        trial_ms.append((tried - began) / 1e6)
+        compile_ms.append((time.perf_counter_ns() - tried) / 1e6)
+    return trial_ms[1:], compile_ms[1:]
 
 
 def _grammar(seed: int) -> Grammar:

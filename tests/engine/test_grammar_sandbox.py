@@ -224,9 +224,9 @@ def test_a_crash_is_an_invalid_grammar() -> None:
 
 
 def test_too_much_memory_is_too_complex(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict = trial_process.Verdict("too_large", "compiling it takes more than 128 MiB")
+    verdict = trial_process.Verdict("too_large", "compiling it takes more than 512 MiB")
     monkeypatch.setattr(GrammarSandbox, "try_out", lambda *_: verdict)
-    with pytest.raises(GrammarTooComplex, match="more than 128 MiB"):
+    with pytest.raises(GrammarTooComplex, match="more than 512 MiB"):
         Grammars(tiny_vocabulary(), [END]).compile(plan_of(*PLAIN))
 
 

@@ -41,6 +41,7 @@ HOSTILE: list[tuple[GrammarKind, str]] = [
     ("regex", "(.*a){60}b(.{0,900}c){0,900}"),
     ("regex", r"(\p{L}{1,500}\s){1,500}(\w|é){1,9999}"),
     ("regex", "x" * 65_000),
+    ("regex", "a?" * 30_000),
     ("regex", "(" + "|".join(f".*{number}" for number in range(9000)) + ")"),
     ("lark", "start: T\nT: " + " & ".join(f"/(.*{c}.{{{i + 20}}})+/" for i, c in enumerate("abcdefghijkl"))),
     ("lark", "start: T\nT: ~/(.*a.{40}b.*)/"),

@@ -14,6 +14,9 @@ class UnknownCpuFeatureError(Exception):
 class GgufError(Exception):
     """The file is not a well-formed GGUF. The message names the field, tensor or offset."""
 
+class ChangedFileError(GgufError):
+    """The file is not, or is no longer, what it was when it was first read."""
+
 class UnsupportedModelError(Exception):
     """The file is well-formed; this engine lacks its architecture, a tensor type, or a shape."""
 
@@ -58,12 +61,11 @@ class TensorInfo:
     type: str  # "F32", "Q4_1", ...
     shape: tuple[int, ...]  # rows outermost, contiguous dimension last
     size_bytes: int
-    def bytes(self) -> bytes:
-        """A copy of the tensor as it lies in the file."""
 
 @final
 class GgufFile:
-    """A parsed GGUF v2/v3, mapped, never copied. Raises OSError, GgufError, UnsupportedModelError, MemoryError."""
+    """What stands before the tensors of a GGUF v2/v3, in memory. The file is read when this is made and then no more.
+    Raises OSError, GgufError, ChangedFileError, UnsupportedModelError, MemoryError."""
 
     def __init__(self, path: str) -> None: ...
     @property
@@ -72,6 +74,17 @@ class GgufFile:
     def version(self) -> int: ...
     @property
     def size_bytes(self) -> int: ...
+    @property
+    def paths(self) -> list[str]:
+        """Of all parts, the first one's first."""
+    @property
+    def identity(self) -> str:
+        """Of the state that was read, as :func:`engine.file_memory.file_identity` has it of all parts."""
+    def tensor_bytes(self, name: str) -> bytes:
+        """A tensor as it lies in the file.
+
+        Raises ValueError (no such tensor), ChangedFileError (the file is not what it was when this was made), OSError,
+        GgufError (it cannot be read), MemoryError."""
     def keys(self) -> list[str]: ...
     def __contains__(self, key: str) -> bool: ...
     def get(self, key: str) -> Any:
@@ -125,9 +138,12 @@ class Model:
     """Weights ready for one kernel table. Immutable and shared by any number of sequences."""
 
     @staticmethod
-    def load(path: str, kernel_table: str, threads: int, control: LoadControl | None = None) -> Model:
-        """Raises OSError (also where the system refuses threads), GgufError, UnsupportedModelError, ValueError (a table
-        that is unknown or cannot run here, no threads), MemoryError, CancelledError."""
+    def load(file: GgufFile | str, kernel_table: str, threads: int, control: LoadControl | None = None) -> Model:
+        """``file``: parsed, or a path. Nothing reads it any more once it is loaded.
+
+        Raises OSError (also where the system refuses threads), GgufError, ChangedFileError (the file is not what it was
+        when it was parsed, or changed while it was read), UnsupportedModelError, ValueError (a table that is unknown or
+        cannot run here, no threads), MemoryError, CancelledError."""
     @property
     def architecture(self) -> str: ...
     @property
@@ -185,8 +201,9 @@ class ModelQuantization:
     def run(self, path: str) -> None:
         """Write the GGUF file, without the GIL; once. Where it fails nothing is left at ``path``.
 
-        Raises OSError (FileExistsError where ``path`` exists; a full disk), UnquantizableTensorError,
-        CancelledError, MemoryError, RuntimeError (a second run).
+        Raises OSError (FileExistsError where ``path`` exists; a full disk), ChangedFileError (the model's file is not
+        what it was when it was parsed, or changed while it was read), UnquantizableTensorError, CancelledError,
+        MemoryError, RuntimeError (a second run).
         """
     def write(self, descriptor: int, name: str) -> None:
         """The same into an open, empty file; ``name`` is for messages. Raises as run() does; what was written stays."""
@@ -591,6 +608,13 @@ class kernels:  # noqa: N801  a submodule
         x: npt.NDArray[np.float32],
     ) -> npt.NDArray[np.float32]:
         """``weights``: rows as in a file; ``x``: [tokens, columns]. Returns [tokens, rows]."""
+    @staticmethod
+    def through_panel(
+        type: str,  # noqa: A002
+        weights: bytes,
+        rows: int,
+    ) -> bytes:
+        """``weights``, rows as in a file, packed for the tables that pack and unpacked again."""
     @staticmethod
     def rms_norm(
         table: str, x: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], epsilon: float

@@ -12,11 +12,11 @@ from threading import Lock
 from typing import Any
 
 from engine import _core
+from engine.changed_file import changed_file
 from engine.content_hash import ContentHashes
 from engine.grammars import Grammars
 from engine.metadata import Metadata
 from engine.quantization_errors import quantization_errors
-from engine.split_files import part_paths
 from engine.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, UnsupportedModel
 from protocol.plan import KvCacheType, ModelRef, Quantization
@@ -82,8 +82,21 @@ class ModelArtifact:
 
     @property
     def content_hash(self) -> str:
-        """Blocking, and long for a file never hashed before. Raises OSError."""
-        return self._hashes.of(*part_paths(self.path))
+        """Of the state of the files whose header this is. Blocking, and long for a file never hashed before.
+
+        Raises InvalidModel: they have changed since, change now or cannot be read.
+        """
+        try:
+            return self._hashes.of(*self.files, identity=self.gguf.identity)
+        except FileNotFoundError as error:
+            raise changed_file(self.name) from error
+        except OSError as error:
+            raise InvalidModel(f"{self.name} cannot be read: {error}", model=self.name) from error
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """All that the model lies in, the first part first."""
+        return tuple(map(Path, self.gguf.paths))
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -227,7 +240,7 @@ class ModelArtifact:
 
         Raises:
             UnsupportedModel: an architecture this engine lacks, or a vocabulary without weights.
-            InvalidModel: metadata that must be there is missing or senseless.
+            InvalidModel: metadata that must be there is missing or senseless; the file has changed.
         """
         self.require_runnable()
         return ModelFacts(

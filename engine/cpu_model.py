@@ -27,7 +27,7 @@ class CpuModel:
     facts: ModelFacts
     origin: WeightsReport
     cached: CachedWeights | None
-    """What it has mapped, where that is an entry of the cache."""
+    """What it was loaded from, where that is an entry of the cache: it stays as long as the weights do."""
     grammar: _core.Grammar | None = None
     """Compiled, of the plan that it is held for."""
 

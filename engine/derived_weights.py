@@ -53,13 +53,28 @@ class WantedWeights:
         return prepared
 
 
+class CachedWeightsChangedError(Exception):
+    """An entry of the cache changed after it was checked: another process made it anew, or it was damaged."""
+
+
 @dataclass(slots=True)
 class WeightsFile:
     """A GGUF to load from. What holds it must be closed when the weights are no longer used."""
 
     path: str
     report: WeightsReport
+    parsed: _core.GgufFile | None = None
     held: CachedWeights | None = None
+
+    def open(self) -> _core.GgufFile:
+        """In the state whose content is known: the model's by its hash, a cached one by its digest.
+
+        Raises CachedWeightsChangedError (one in the cache is in another state), and what ``_core.GgufFile`` raises.
+        """
+        file = self.parsed or _core.GgufFile(self.path)
+        if self.held is not None and file.identity != self.held.identity:
+            raise CachedWeightsChangedError(self.path)
+        return file
 
     def close(self) -> None:
         """Let go of it, where nothing was loaded from it. Idempotent."""
@@ -82,7 +97,7 @@ class DerivedWeights:
         Where the cache has no room the weights are made in memory, if the plan's limit and the machine allow it.
 
         Raises:
-            InvalidModel: a tensor holds what is no number.
+            InvalidModel: a tensor holds what is no number; the model's file changed.
             UnsupportedModel: the recipe cannot place a tensor.
             CacheFull: no room in the cache, and too little memory to do without.
             OutOfMemoryBudget: no memory to quantize.
@@ -98,17 +113,17 @@ class DerivedWeights:
 
     def _made(self, wanted: WantedWeights, until_loaded: ExitStack) -> WeightsFile:
         if wanted.plan.quantization == "native":
-            return WeightsFile(str(wanted.artifact.path), WeightsReport(source="file"))
+            return WeightsFile(str(wanted.artifact.path), WeightsReport(source="file"), wanted.artifact.gguf)
         found, damage = self._find(wanted.key)
         if found is None:
             with turn(self._quantizing, wanted.watch.check):
                 return self._found_or_quantized(wanted, damage, until_loaded)
-        return WeightsFile(str(found.path), WeightsReport(source="cache"), found)
+        return WeightsFile(str(found.path), WeightsReport(source="cache"), held=found)
 
     def _found_or_quantized(self, wanted: WantedWeights, damage: str, until_loaded: ExitStack) -> WeightsFile:
         found, damage_since = self._find(wanted.key)
         if found is not None:
-            return WeightsFile(str(found.path), WeightsReport(source="cache"), found)
+            return WeightsFile(str(found.path), WeightsReport(source="cache"), held=found)
         damage = damage_since or damage
         notices: tuple[str, ...] = (f"the cached weights were made anew: {damage}",) if damage else ()
         try:
@@ -117,7 +132,7 @@ class DerivedWeights:
             notices += (f"the weights were made in memory and not kept: {full.message}",)
             path = until_loaded.enter_context(_in_memory(wanted, full))
             return WeightsFile(path, WeightsReport(source="memory", notices=notices))
-        return WeightsFile(str(made.path), WeightsReport(source="quantized", notices=notices), made)
+        return WeightsFile(str(made.path), WeightsReport(source="quantized", notices=notices), held=made)
 
     def _find(self, key: WeightsKey) -> tuple[CachedWeights | None, str]:
         try:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Final
+
+_CLOCK_TICK_NS: Final = 20_000_000
+"""Times of change advance with the kernel's tick, 10 ms at most: of two writes within one the second shows nothing."""
 
 
 class FileMemory:
@@ -47,6 +52,18 @@ class FileMemory:
 
 
 def file_identity(*paths: Path) -> str:
-    """Device, inode, size and modification time of each: changes when any of the files does. Raises OSError."""
-    statuses = [path.stat() for path in paths]
-    return "+".join(f"{each.st_dev}:{each.st_ino}:{each.st_size}:{each.st_mtime_ns}" for each in statuses)
+    """The state of each: changes when any of the files does, even if its size and time of modification are put back.
+    Raises OSError."""
+    return "+".join(state_of(path.stat()) for path in paths)
+
+
+def state_of(status: os.stat_result) -> str:
+    """Device, inode, size, times of modification and of the status's change: as ``_core.GgufFile.identity`` has it."""
+    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
+
+
+def outwait_tick(status: os.stat_result) -> None:
+    """Until whatever is written to the file from now on gives it another state. Blocking, for 20 ms at most."""
+    age_ns = time.time_ns() - status.st_ctime_ns
+    if 0 <= age_ns < _CLOCK_TICK_NS:
+        time.sleep((_CLOCK_TICK_NS - age_ns) / 1e9)

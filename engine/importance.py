@@ -9,6 +9,8 @@ where it came from.
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import _core
+from engine.file_memory import state_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -46,12 +49,9 @@ class ImportanceMatrix:
 
 def read_importance(path: Path) -> ImportanceMatrix:
     """Raises OSError, ImportanceError."""
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise ImportanceError(f"{path} is {size} bytes long; an importance matrix has at most {MAX_FILE_BYTES}")
-    content = path.read_bytes()
+    content, identity = _read(path)
     with np.errstate(invalid="ignore"):  # what a signalling NaN in the file makes is refused below
-        values = _read_gguf(path, content) if content.startswith(_GGUF_MAGIC) else _read_binary(path, content)
+        values = _read_gguf(path, identity) if content.startswith(_GGUF_MAGIC) else _read_binary(path, content)
     if not values:
         raise ImportanceError(f"{path} has no entries")
     for name, array in values.items():
@@ -62,32 +62,59 @@ def read_importance(path: Path) -> ImportanceMatrix:
     return ImportanceMatrix(values, f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
-def _read_gguf(path: Path, content: bytes) -> dict[str, Floats]:
+def _read(path: Path) -> tuple[bytes, str]:
+    """The content, and the state of the file that it is of."""
+    # Without O_NONBLOCK a named pipe would keep us waiting for a writer.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        before = os.fstat(file.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise ImportanceError(f"{path} is not a regular file")
+        if before.st_size > MAX_FILE_BYTES:
+            raise ImportanceError(
+                f"{path} is {before.st_size} bytes long; an importance matrix has at most {MAX_FILE_BYTES}"
+            )
+        content = file.read(before.st_size)
+        if state_of(os.fstat(file.fileno())) != state_of(before):
+            raise _changed(path)
+    return content, state_of(before)
+
+
+def _changed(path: Path) -> ImportanceError:
+    return ImportanceError(f"{path} changed while it was read")
+
+
+def _read_gguf(path: Path, identity: str) -> dict[str, Floats]:
     try:
         file = _core.GgufFile(str(path))
-        kind = file.get("general.type")
-        tensors = {tensor.name: tensor for tensor in file.tensors()}
+        if file.identity != identity:
+            raise _changed(path)
+        return _of_tensors(path, file)
     except (_core.GgufError, _core.UnsupportedModelError) as error:
         raise ImportanceError(f"{path}: {error}") from error
+
+
+def _of_tensors(path: Path, file: _core.GgufFile) -> dict[str, Floats]:
+    kind = file.get("general.type")
     if kind != "imatrix":
         raise ImportanceError(f"{path} is a GGUF file, but no importance matrix: general.type is {kind!r}")
+    tensors = {tensor.name: tensor for tensor in file.tensors()}
     values: dict[str, Floats] = {}
     for name, tensor in tensors.items():
         if name.endswith(_SUMS):
-            counts = tensors.get(name.removesuffix(_SUMS) + _COUNTS)
+            base = name.removesuffix(_SUMS)
+            counts = tensors.get(base + _COUNTS)
             if counts is None:
                 raise ImportanceError(f"{path}: {name!r} has no counts")
-            base = name.removesuffix(_SUMS)
-            values[base] = _means(path, base, _floats(path, tensor), _floats(path, counts))
+            values[base] = _means(path, base, _floats(path, file, tensor), _floats(path, file, counts))
         elif not name.endswith(_COUNTS) or name.removesuffix(_COUNTS) + _SUMS not in tensors:
             raise ImportanceError(f"{path}: {name!r} is neither sums nor counts of any")
     return values
 
 
-def _floats(path: Path, tensor: _core.TensorInfo) -> Floats:
+def _floats(path: Path, file: _core.GgufFile, tensor: _core.TensorInfo) -> Floats:
     if tensor.type != "F32":
         raise ImportanceError(f"{path}: {tensor.name!r} is {tensor.type}, not F32")
-    return np.frombuffer(tensor.bytes(), np.float32).reshape(tensor.shape)
+    return np.frombuffer(file.tensor_bytes(tensor.name), np.float32).reshape(tensor.shape)
 
 
 def _means(path: Path, name: str, sums: Floats, counts: Floats) -> Floats:

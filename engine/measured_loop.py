@@ -29,8 +29,9 @@ class MeasuredLoop:
     ) -> None:
         """Raises what ``_core.Model.load`` raises."""
         self._name = path.stem
-        self.model = _core.Model.load(str(path), backend, threads)
-        self._vocabulary = _core.Vocabulary(_core.GgufFile(str(path)))
+        file = _core.GgufFile(str(path))
+        self.model = _core.Model.load(file, backend, threads)
+        self._vocabulary = _core.Vocabulary(file)
         self._threads = threads
         self._kv_cache = kv_cache
         self._op_times = op_times

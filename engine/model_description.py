@@ -10,7 +10,6 @@ from engine import _core
 from engine.artifact import ModelArtifact
 from engine.footprint import default_activation_bytes
 from engine.planning import QUANTIZATIONS
-from engine.split_files import part_paths
 from protocol.answers import ModelDescription
 from protocol.descriptions import MemorySummary, RecipeSummary, TensorSummary
 from protocol.errors import RequestRefused
@@ -25,7 +24,7 @@ def describe_model(artifact: ModelArtifact, backend: Backend, request_id: int) -
         name=artifact.name,
         path=str(artifact.path),
         size_bytes=gguf.size_bytes,
-        files=len(part_paths(artifact.path)),
+        files=len(artifact.files),
         gguf_version=gguf.version,
         architecture=artifact.architecture,
         metadata={key: _shown(gguf, key) for key in gguf.keys()},  # noqa: SIM118  a GgufFile is no mapping

@@ -44,7 +44,8 @@ class ModelHeaders:
             header = self._remembered(known.get(identity)) if identity else None
             if header is None:
                 header = self._read(model)
-                found[identity] = {"reader": self._reader, "header": header.model_dump()}
+                if _identity(model) == identity:
+                    found[identity] = {"reader": self._reader, "header": header.model_dump()}
             headers[model.path] = header
         found.pop("", None)
         if found:

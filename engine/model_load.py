@@ -9,14 +9,22 @@ from typing import Final
 from engine import _core
 from engine.artifact import ModelArtifact
 from engine.batch_key import WeightsKey
+from engine.changed_file import changed_file
 from engine.cpu_model import CpuModel
-from engine.derived_weights import DerivedWeights, WantedWeights
+from engine.derived_weights import CachedWeightsChangedError, DerivedWeights, WantedWeights, WeightsFile
 from engine.footprint import describe_memory, estimate
 from engine.model_memory import ModelMemory
 from engine.models import ModelRegistry
 from engine.operation import turn
 from engine.quantization_watch import QuantizationWatch
-from protocol.errors import EngineError, ExecutionCancelled, InvalidModel, OutOfMemoryBudget, UnsupportedModel
+from protocol.errors import (
+    EngineError,
+    ExecutionCancelled,
+    InvalidModel,
+    OutOfMemoryBudget,
+    UnknownModel,
+    UnsupportedModel,
+)
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 
@@ -44,8 +52,8 @@ class ModelLoad:
         release it.
 
         Raises:
-            InvalidModel: the file is no well-formed GGUF, has weights that are not finite, or is no longer the one the
-                plan was made for.
+            InvalidModel: the file is no well-formed GGUF, has weights that are not finite, is no longer the one
+                that the plan was made for, or changes while it is read.
             UnsupportedModel: it lacks a tensor, or has one of a shape or type that no kernel serves.
             OutOfMemoryBudget: what is in use leaves no memory for weights, cache and activations. Nothing was
                 allocated.
@@ -64,12 +72,15 @@ class ModelLoad:
 
     def _hold(self) -> CpuModel:
         path = self._plan.model_ref.path
-        artifact = self._registry.resolve(path)
+        try:
+            artifact = self._registry.resolve(path)
+        except (InvalidModel, UnknownModel) as error:  # it was there, and well-formed
+            raise changed_file(path, "since the plan was made") from error
         if artifact.content_hash != self._plan.model_ref.content_hash:
-            raise InvalidModel(f"{path} has changed since the plan was made; ask again", path=path)
+            raise changed_file(path, "since the plan was made")
         model = self._memory.hold(WeightsKey.of(self._plan))
         if model is None:
-            return self._load(artifact)
+            return self._load_checked(artifact)
         needed = estimate(self._plan, model.facts, 0)
         try:
             self._memory.make_room(needed.total_bytes - needed.weights_bytes, _sentence(describe_memory(needed)))
@@ -86,6 +97,16 @@ class ModelLoad:
     def cancel(self) -> None:
         self._watch.cancel()
         self._control.cancel()
+
+    def _load_checked(self, artifact: ModelArtifact) -> CpuModel:
+        try:
+            return self._load(artifact)
+        except CachedWeightsChangedError:
+            pass  # another process made them anew, or they are damaged: they are looked up again
+        try:
+            return self._load(artifact)
+        except CachedWeightsChangedError as error:
+            raise changed_file(str(error)) from error
 
     def _load(self, artifact: ModelArtifact) -> CpuModel:
         facts = artifact.facts(self._plan.quantization)
@@ -109,7 +130,7 @@ class ModelLoad:
             loaded = CpuModel(
                 key=WeightsKey.of(self._plan),
                 name=self._plan.model_ref.name,
-                model=self._load_file(weights.path),
+                model=self._load_file(weights),
                 vocabulary=artifact.tokenizer.vocabulary,
                 grammars=artifact.grammars,
                 facts=facts,
@@ -119,13 +140,18 @@ class ModelLoad:
             self._memory.add(loaded)
             return loaded
 
-    def _load_file(self, path: str) -> _core.Model:
+    def _load_file(self, weights: WeightsFile) -> _core.Model:
+        path = weights.path
         try:
-            return _core.Model.load(path, self._plan.backend, self._plan.threads, self._control)
+            return _core.Model.load(weights.open(), self._plan.backend, self._plan.threads, self._control)
         except OSError as error:
             if error.errno in _REFUSED_RESOURCES:
                 raise OutOfMemoryBudget(f"the system refuses threads to load {path}: {error}", path=path) from error
             raise InvalidModel(f"{path} cannot be loaded: {error}", path=path) from error
+        except _core.ChangedFileError as error:
+            if weights.held is not None:
+                raise CachedWeightsChangedError(path) from error
+            raise changed_file(path) from error
         except _core.NonFiniteWeightsError as error:
             raise InvalidModel(
                 f"{path} cannot be loaded: {error}", path=path, tensor=error.tensor, row=error.row

@@ -9,10 +9,11 @@ from threading import Lock
 from engine import _core
 from engine.artifact import ModelArtifact
 from engine.catalogue import CATALOGUE, CatalogueEntry, entry_named
+from engine.changed_file import changed_file
 from engine.config import EngineConfig
 from engine.content_hash import ContentHashes
 from engine.download import download_model
-from engine.file_memory import file_identity
+from engine.file_memory import file_identity, outwait_tick
 from engine.hub.reference import HubReference, is_reference
 from engine.models_directory import ModelFile, ModelsDirectory
 from engine.operation import turn
@@ -29,7 +30,7 @@ class ModelRegistry:
     def __init__(self, config: EngineConfig) -> None:
         self.directory = ModelsDirectory(config.models_dir)
         self.hashes = ContentHashes(config.cache_dir / "content-hashes.json")
-        self._open: OrderedDict[Path, tuple[str, ModelArtifact]] = OrderedDict()
+        self._open: OrderedDict[Path, ModelArtifact] = OrderedDict()
         self._open_lock = Lock()
         self._pull_lock = Lock()
 
@@ -38,23 +39,24 @@ class ModelRegistry:
 
         Raises:
             UnknownModel, AmbiguousModel, InvalidRequest: see :meth:`find`.
-            InvalidModel: a file, and not a well-formed GGUF.
+            InvalidModel: a file, and not a well-formed GGUF, or one that changes at this moment.
             UnsupportedModel: a GGUF with a tensor of a type this engine lacks.
-            OutOfMemoryBudget: no room to map it.
+            OutOfMemoryBudget: no room for its header.
         """
         try:
-            model = self.find(name_or_path)
-            path, identity = model.path, file_identity(*model.parts)
+            path = self.find(name_or_path).path
             with self._open_lock:
-                known_identity, artifact = self._open.get(path, ("", None))
-                if artifact is None or known_identity != identity:
+                artifact = self._open.get(path)
+                if artifact is None or file_identity(*artifact.files) != artifact.gguf.identity:
                     artifact = self._parse(path)
-                    self._open[path] = (identity, artifact)
+                    self._open[path] = artifact
                 self._open.move_to_end(path)
                 while len(self._open) > _MAX_OPEN:
                     self._open.popitem(last=False)
         except OSError as error:
             raise InvalidModel(f"{name_or_path} cannot be read: {error}", model=name_or_path) from error
+        except _core.ChangedFileError as error:
+            raise changed_file(name_or_path) from error
         except _core.GgufError as error:
             raise InvalidModel(f"{name_or_path} is not a well-formed GGUF: {error}", model=name_or_path) from error
         except _core.UnsupportedModelError as error:
@@ -133,7 +135,10 @@ class ModelRegistry:
         return HubPull(reference, self.directory.path, self.hashes, watch).run()
 
     def _parse(self, path: Path) -> ModelArtifact:
-        return ModelArtifact(self.directory.model_at(path).name, path, _core.GgufFile(str(path)), self.hashes)
+        model = self.directory.model_at(path)
+        for part in model.parts:
+            outwait_tick(part.stat())
+        return ModelArtifact(model.name, path, _core.GgufFile(str(path)), self.hashes)
 
     def _unknown(self, name: str) -> UnknownModel:
         known = [entry.name for entry in CATALOGUE]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from engine.artifact import ModelArtifact, ModelFacts
+from engine.changed_file import changed_file
 from engine.config import EngineConfig
 from engine.machine import Machine
 from engine.models import ModelRegistry
 from engine.planning import check_request, choose_backend, choose_threads, resolve_plan
 from engine.prompt import PreparedPrompt
 from engine.sampling_rules import breaker_token_ids
-from protocol.errors import InvalidModel
 from protocol.plan import ExecutionPlan, Quantization, RunRequest
 
 
@@ -63,6 +63,5 @@ class Planner:
         choose_threads(plan.threads, self.machine)
         artifact = self.registry.resolve(plan.model_ref.path)
         if artifact.content_hash != plan.model_ref.content_hash:
-            path = plan.model_ref.path
-            raise InvalidModel(f"{path} has changed since the plan was made", path=path)
+            raise changed_file(plan.model_ref.path, "since the plan was made")
         return artifact.facts(plan.quantization)

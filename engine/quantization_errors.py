@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engine import _core
+from engine.changed_file import changed_file
 from protocol.errors import ExecutionCancelled, InvalidModel, OutOfMemoryBudget, UnsupportedModel
 
 
@@ -14,6 +15,8 @@ def quantization_errors(model: str) -> Iterator[None]:
     """In place of the quantizer's own raises InvalidModel, UnsupportedModel, OutOfMemoryBudget, ExecutionCancelled."""
     try:
         yield
+    except _core.ChangedFileError as error:
+        raise changed_file(model) from error
     except (_core.UnquantizableTensorError, _core.GgufError) as error:
         raise InvalidModel(f"{model} cannot be quantized: {error}", model=model) from error
     except _core.UnsupportedModelError as error:

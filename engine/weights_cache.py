@@ -26,6 +26,7 @@ from engine import _core
 from engine.config import EngineConfig
 from engine.disk import FULL_DISK
 from engine.file_lock import is_still_at, locked_exclusively
+from engine.file_memory import file_identity, state_of
 from protocol.errors import CacheEntryInUse, CacheFull, UnknownCacheEntry
 
 
@@ -66,6 +67,8 @@ class CachedWeights:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
+        self.identity = state_of(os.fstat(descriptor))
+        """Of the content that was checked."""
         self._descriptor: int | None = descriptor
 
     def __enter__(self) -> Self:
@@ -102,6 +105,8 @@ class WeightsCache:
         if opened is None:
             return None, ""
         reason = self._damage(key.name)
+        if not reason and file_identity(opened.path) != opened.identity:
+            reason = "it changed while it was read"
         if not reason:
             os.utime(self._manifest(key.name))
             return opened, ""

@@ -6,7 +6,7 @@ EngineError
 │   ├── InvalidPlan            invalid_plan               fields that are valid alone and impossible together
 │   ├── UnknownModel           unknown_model              no such registry name, no such file
 │   ├── AmbiguousModel         ambiguous_model            several models go by that name; ``files`` tells them
-│   ├── InvalidModel           invalid_model              the file is not a well-formed GGUF
+│   ├── InvalidModel           invalid_model              the file is not a well-formed GGUF, or it changed (``reason``)
 │   ├── UnsupportedModel       unsupported_model          well-formed, but an architecture, tensor or tokenizer we lack
 │   ├── UnsupportedBackend     unsupported_backend        not a backend, or one this machine cannot run
 │   ├── UnsupportedQuantization unsupported_quantization  not a recipe this engine can apply
@@ -22,7 +22,7 @@ EngineError
 │   ├── EnergyUnavailable      energy_unavailable         joules that nothing here can tell, or cannot tell now
 │   ├── UnknownExecution       unknown_execution          no such execution
 │   ├── UnknownCacheEntry      unknown_cache_entry        no weights of that name in the cache
-│   ├── CacheEntryInUse        cache_entry_in_use         a running engine has these weights mapped
+│   ├── CacheEntryInUse        cache_entry_in_use         a running engine has loaded these weights
 │   ├── CacheUnavailable       cache_unavailable          the directory of derived weights cannot be read or written
 │   ├── CacheFull              cache_full                 no room for derived weights: the disk's, or the cache's limit
 │   ├── DownloadFailed         download_failed            a model could not be fetched or failed its checksum

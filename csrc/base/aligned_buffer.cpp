@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::uintptr_t kHugePage = std::uintptr_t{2} << 20;
 
+constexpr std::size_t kPage = 4096;
+
 std::byte* map(std::size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
@@ -29,7 +31,6 @@ std::byte* map_on_huge_page(std::size_t bytes) {
   std::byte* begin = map(*reserved);
   std::byte* data =
       begin + (round_up(reinterpret_cast<std::uintptr_t>(begin), kHugePage) - reinterpret_cast<std::uintptr_t>(begin));
-  constexpr std::size_t kPage = 4096;
   unmap(begin, data);
   unmap(data + round_up(bytes, kPage), begin + round_up(*reserved, kPage));
   // Advice only: a system without huge pages loses speed and nothing else.
@@ -51,6 +52,12 @@ AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+void AlignedBuffer::shrink(std::size_t bytes) {
+  unmap(data_ + round_up(bytes, kPage), data_ + round_up(size_, kPage));
+  if (bytes == 0) data_ = nullptr;
+  size_ = bytes;
 }
 
 AlignedBuffer::~AlignedBuffer() {

@@ -3,12 +3,17 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
 #include <type_traits>
+#include <vector>
 
 #include "base/digest.h"
 #include "bindings/register.h"
 #include "gguf/file.h"
-#include "gguf/mapped_file.h"
+#include "gguf/source_file.h"
+#include "gguf/tensor_reader.h"
 #include "runtime/byte_pairs.h"
 #include "runtime/vocabulary.h"
 
@@ -53,6 +58,52 @@ py::object array_info(const gguf::File& file, const std::string& key) {
   return py::make_tuple(text(gguf::value_type_name(array->element_type)), array->count);
 }
 
+std::vector<std::string> paths(const gguf::File& file) {
+  std::vector<std::string> all;
+  for (std::size_t i = 0; i < file.parts(); ++i) all.push_back(file.part(i).path());
+  return all;
+}
+
+// Of all parts, with "+" between them.
+std::string identity(const gguf::File& file) {
+  std::string all;
+  for (std::size_t i = 0; i < file.parts(); ++i) {
+    if (i != 0) all += '+';
+    all += file.part(i).identity().text();
+  }
+  return all;
+}
+
+// As it lies in the file, which must be as it was when it was parsed.
+py::bytes tensor_bytes(const gguf::File& file, const std::string& name) {
+  const gguf::TensorInfo* tensor = file.find_tensor(name);
+  if (tensor == nullptr) throw std::invalid_argument("no tensor is named '" + name + "'");
+  std::vector<std::byte> bytes;
+  {
+    const py::gil_scoped_release release;
+    const gguf::TensorReader reader(file);
+    bytes = reader.read(*tensor);
+    reader.require_unchanged();
+  }
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Digest digest_of_file(const std::string& path) {
+  constexpr std::uint64_t kStep = 1 << 20;
+  static_assert(kStep % ByteDigest::kPiece == 0);
+  const gguf::SourceFile file(path);
+  const std::uint64_t size = file.identity().size;
+  std::vector<std::byte> step(std::min(size, kStep));
+  ByteDigest digest;
+  for (std::uint64_t offset = 0; offset < size; offset += kStep) {
+    const std::span<std::byte> piece = std::span(step).first(std::min(size - offset, kStep));
+    file.read(offset, piece);
+    digest.append(piece);
+  }
+  file.require_unchanged();
+  return digest.digest();
+}
+
 py::tuple shape(const gguf::TensorInfo& tensor) {
   py::tuple shape(tensor.dimensions.size());
   for (std::size_t i = 0; i < tensor.dimensions.size(); ++i) {
@@ -66,16 +117,16 @@ void register_file(py::module_& m) {
       .def_property_readonly("name", [](const gguf::TensorInfo& t) { return text(t.name); })
       .def_property_readonly("type", [](const gguf::TensorInfo& t) { return text(gguf::type_traits(t.type).name); })
       .def_property_readonly("shape", shape)
-      .def_property_readonly("size_bytes", [](const gguf::TensorInfo& t) { return t.bytes.size(); })
-      .def("bytes", [](const gguf::TensorInfo& t) {
-        return py::bytes(reinterpret_cast<const char*>(t.bytes.data()), t.bytes.size());
-      });
+      .def_readonly("size_bytes", &gguf::TensorInfo::size_bytes);
 
   py::class_<gguf::File, std::shared_ptr<gguf::File>>(m, "GgufFile")
       .def(py::init<const std::string&>(), py::arg("path"), py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("path", &gguf::File::path)
       .def_property_readonly("version", &gguf::File::version)
       .def_property_readonly("size_bytes", &gguf::File::size)
+      .def_property_readonly("paths", &paths)
+      .def_property_readonly("identity", &identity)
+      .def("tensor_bytes", &tensor_bytes, py::arg("name"))
       .def("keys",
            [](const gguf::File& file) {
              py::list keys;
@@ -90,7 +141,7 @@ void register_file(py::module_& m) {
            })
       .def("array_info", &array_info)
       .def("tensors", [](const py::object& self) {
-        // Each description points into the mapping, so each keeps the file.
+        // Each description points into the header, so each keeps the file.
         py::list tensors;
         for (const gguf::TensorInfo& tensor : self.cast<const gguf::File&>().tensors()) {
           tensors.append(py::cast(tensor, py::return_value_policy::reference_internal, self));
@@ -109,12 +160,8 @@ py::object text(std::string_view bytes) {
 void register_gguf(py::module_& m) {
   register_file(m);
   m.def(
-      "file_digest",
-      [](const std::string& path) {
-        const gguf::MappedFile file(path);
-        return digest_of(file.bytes()).hexadecimal();
-      },
-      py::arg("path"), py::call_guard<py::gil_scoped_release>());
+      "file_digest", [](const std::string& path) { return digest_of_file(path).hexadecimal(); }, py::arg("path"),
+      py::call_guard<py::gil_scoped_release>());
   py::class_<runtime::BytePairs>(m, "BytePairs")
       .def(py::init([](const std::shared_ptr<gguf::File>& file, bool characters) {
              const auto spelling = characters ? runtime::Spelling::Characters : runtime::Spelling::Bytes;

@@ -13,6 +13,8 @@
 #include "base/logarithm.h"
 #include "bindings/register.h"
 #include "kernels/kernel_table.h"
+#include "kernels/panel.h"
+#include "kernels/panel_row.h"
 #include "model/activation_buffer.h"
 #include "model/kv_cache.h"
 
@@ -59,6 +61,24 @@ Floats multiply(const std::string& table_name, const std::string& type_name, con
   table.multiply(matrix, input.view(matrix.columns, matrix.activation_format()), tokens, 0, matrix.groups(),
                  out.mutable_data(), rows, scratch.as<std::byte>());
   return out;
+}
+
+// weights: the rows' bytes as in a file; the same bytes, out of a panel that they were packed into.
+py::bytes through_panel(const std::string& type_name, const py::bytes& weights, std::size_t rows) {
+  const std::string_view bytes = weights;
+  kernels::Matrix matrix;
+  matrix.type = tensor_type(type_name);
+  matrix.rows = rows;
+  const gguf::TypeTraits& traits = gguf::type_traits(matrix.type);
+  require(rows > 0 && bytes.size() % (rows * traits.block_bytes) == 0, "weights are not whole rows");
+  matrix.columns = bytes.size() / rows / traits.block_bytes * traits.block_elements;
+  matrix.raw = {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()};
+  AlignedBuffer packed(kernels::panel_bytes(matrix));
+  matrix.packed = packed.bytes();
+  kernels::pack_panels(matrix, 0, matrix.groups());
+  std::vector<std::byte> out(bytes.size());
+  for (std::size_t r = 0; r < rows; ++r) kernels::unpack_panel_row(matrix, r, out.data() + r * matrix.row_bytes());
+  return {reinterpret_cast<const char*>(out.data()), out.size()};
 }
 
 Floats rms_norm(const std::string& table_name, const Floats& x, const Floats& weight, float epsilon) {
@@ -276,6 +296,7 @@ void register_kernels(py::module_& m) {
   py::module_ kernels = m.def_submodule("kernels");
   kernels.def("multiply", &multiply, py::arg("table"), py::arg("type"), py::arg("weights"), py::arg("rows"),
               py::arg("x"));
+  kernels.def("through_panel", &through_panel, py::arg("type"), py::arg("weights"), py::arg("rows"));
   kernels.def("rms_norm", &rms_norm, py::arg("table"), py::arg("x"), py::arg("weight"), py::arg("epsilon"));
   kernels.def("quantize", &quantize, py::arg("table"), py::arg("x"), py::arg("block"));
   kernels.def("rotate", &rotate, py::arg("table"), py::arg("heads"), py::arg("head_dim"), py::arg("cosines"),

@@ -25,6 +25,12 @@ namespace {
 namespace py = pybind11;
 using model::Model;
 
+std::shared_ptr<Model> load(std::shared_ptr<gguf::File> file, const std::string& kernel_table, unsigned threads,
+                            model::LoadControl* control) {
+  model::LoadControl unwatched;
+  return std::make_shared<Model>(std::move(file), kernel_table, threads, control != nullptr ? *control : unwatched);
+}
+
 py::list logits(const Model& model, const std::vector<std::vector<std::int32_t>>& prompts, unsigned threads,
                 std::size_t prefill_chunk, bool last_only, const std::string& kv_cache) {
   std::vector<std::vector<float>> results;
@@ -80,11 +86,12 @@ void register_model(py::module_& m) {
       .def_property_readonly("bytes_done", [](const model::LoadControl& control) { return control.bytes_done.load(); })
       .def("cancel", [](model::LoadControl& control) { control.cancelled.store(true); });
   py::class_<Model, std::shared_ptr<Model>>(m, "Model")
+      .def_static("load", &load, py::arg("file"), py::arg("kernel_table"), py::arg("threads"),
+                  py::arg("control") = py::none(), py::call_guard<py::gil_scoped_release>())
       .def_static(
           "load",
           [](const std::string& path, const std::string& kernel_table, unsigned threads, model::LoadControl* control) {
-            model::LoadControl unwatched;
-            return std::make_shared<Model>(path, kernel_table, threads, control != nullptr ? *control : unwatched);
+            return load(std::make_shared<gguf::File>(path), kernel_table, threads, control);
           },
           py::arg("path"), py::arg("kernel_table"), py::arg("threads"), py::arg("control") = py::none(),
           py::call_guard<py::gil_scoped_release>())

@@ -65,6 +65,7 @@ PYBIND11_MODULE(_core, m) {
   m.attr("__version__") = ENGINE_VERSION;
   register_error<engine::UnknownCpuFeature>(m, "UnknownCpuFeatureError");
   register_error<engine::gguf::MalformedFile>(m, "GgufError");
+  register_error<engine::gguf::ChangedFile>(m, "ChangedFileError", "GgufError");
   register_error<engine::UnsupportedModel>(m, "UnsupportedModelError");
   register_error<engine::quant::UnquantizableTensor>(m, "UnquantizableTensorError");
   register_error<engine::Cancelled>(m, "CancelledError");

@@ -12,6 +12,12 @@ class MalformedFile : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The file is not, or is no longer, what it was when it was first read.
+class ChangedFile : public MalformedFile {
+ public:
+  explicit ChangedFile(const std::string& path) : MalformedFile(path + " changed while it was read") {}
+};
+
 // A name from a file, for a message: in quotes, cut to 80 bytes, its control characters written out.
 std::string quoted(std::string_view name);
 

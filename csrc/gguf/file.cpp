@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/float16.h"
+#include "gguf/source_file.h"
 
 namespace engine::gguf {
 namespace {
@@ -18,6 +19,9 @@ constexpr std::uint64_t kMaxAlignment = 64 * 1024;
 constexpr std::uint64_t kMaxNameBytes = 256;
 constexpr std::uint64_t kMaxKeyBytes = 65535;
 constexpr std::uint32_t kMaxDimensions = 4;
+// The largest vocabularies take some ten megabytes.
+constexpr std::uint64_t kMaxHeaderBytes = std::uint64_t{256} << 20;
+constexpr std::uint64_t kReadBytes = std::uint64_t{256} << 10;
 // The least a key-value pair or a tensor description can take: counts are checked against it before anything is
 // reserved.
 constexpr std::uint64_t kMinPairBytes = 8 + 4 + 1;
@@ -133,23 +137,38 @@ std::size_t TensorInfo::rows() const {
   return rows;
 }
 
-// A cursor that cannot leave the file.
+// A cursor that cannot leave the file. What it gives out stays in `header`, into which the file is read as far as it is
+// asked for.
 class File::Reader {
  public:
-  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  // Throws std::bad_alloc.
+  Reader(const SourceFile& source, AlignedBuffer& header)
+      : source_(source), size_(source.identity().size), header_(header) {
+    header_ = AlignedBuffer(std::min(size_, kMaxHeaderBytes));
+  }
 
-  std::uint64_t remaining() const { return bytes_.size() - position_; }
+  std::uint64_t remaining() const { return size_ - position_; }
   std::uint64_t position() const { return position_; }
 
   std::span<const std::byte> take(std::uint64_t count, std::string_view what) {
+    const std::uint64_t begin = position_;
+    skip(count, what);
+    hold(what);
+    return between(begin, position_);
+  }
+
+  // What was taken from `begin` up to `end`.
+  std::span<const std::byte> between(std::uint64_t begin, std::uint64_t end) const {
+    return std::span<const std::byte>(header_.data(), header_.size()).subspan(begin, end - begin);
+  }
+
+  void skip(std::uint64_t count, std::string_view what) {
     if (count > remaining()) {
       throw MalformedFile("the file ends inside " + std::string(what) + ": " + std::to_string(count) +
                           " bytes wanted at offset " + std::to_string(position_) + ", " + std::to_string(remaining()) +
                           " left");
     }
-    const auto part = bytes_.subspan(position_, count);
     position_ += count;
-    return part;
   }
 
   template <typename T>
@@ -185,7 +204,7 @@ class File::Reader {
       if (!bytes || *bytes > remaining()) throw too_many(what, count);
       take(*bytes, what);
     }
-    return {type, count, bytes_.subspan(start, position_ - start)};
+    return {type, count, between(start, position_)};
   }
 
   // `what`, for messages, is the key.
@@ -202,13 +221,28 @@ class File::Reader {
                          " elements, more than the file can hold");
   }
 
-  std::span<const std::byte> bytes_;
+  // Everything up to the position.
+  void hold(std::string_view what) {
+    if (position_ <= held_) return;
+    if (position_ > header_.size()) {
+      throw MalformedFile(std::string(what) + " reaches beyond the " + std::to_string(kMaxHeaderBytes >> 20) +
+                          " MiB that may stand before the tensors");
+    }
+    const std::uint64_t end = std::min<std::uint64_t>(round_up(position_, kReadBytes), header_.size());
+    source_.read(held_, header_.bytes().subspan(held_, end - held_));
+    held_ = end;
+  }
+
+  const SourceFile& source_;
+  std::uint64_t size_;
+  AlignedBuffer& header_;
+  std::uint64_t held_ = 0;  // bytes of the file that are in the header
   std::uint64_t position_ = 0;
 };
 
-File::File(const std::string& path) : path_(path), mapping_(path) {
-  parse();
-  const auto [number, count] = part();
+File::File(const std::string& path) : path_(path) {
+  read_header();
+  const auto [number, count] = place();
   if (number != 0) {
     throw MalformedFile("this is part " + std::to_string(number + 1) + " of " + std::to_string(count) +
                         " of a model; name the first");
@@ -216,16 +250,16 @@ File::File(const std::string& path) : path_(path), mapping_(path) {
   if (count > 1) open_other_parts(count);
 }
 
-File::File(const std::string& path, const Part& expected) : path_(path), mapping_(path) {
-  parse();
-  const auto [number, count] = part();
+File::File(const std::string& path, const Part& expected) : path_(path) {
+  read_header();
+  const auto [number, count] = place();
   if (number == expected.number && count == expected.count) return;
   throw MalformedFile(quoted(path) + " is part " + std::to_string(number + 1) + " of " + std::to_string(count) +
                       " where part " + std::to_string(expected.number + 1) + " of " + std::to_string(expected.count) +
                       " belongs");
 }
 
-File::Part File::part() const {
+File::Part File::place() const {
   const std::uint64_t count = unsigned_integer("split.count").value_or(1);
   return {count > 1 ? unsigned_integer("split.no").value_or(0) : 0, std::max<std::uint64_t>(count, 1)};
 }
@@ -252,6 +286,7 @@ void File::open_other_parts(std::uint64_t count) {
         throw MalformedFile("tensor " + quoted(tensor.name) + " is in several parts");
       }
       tensors_.push_back(tensor);
+      tensors_.back().part = number;
     }
   }
   const std::uint64_t wanted = unsigned_integer("split.tensors.count").value_or(tensors_.size());
@@ -262,13 +297,15 @@ void File::open_other_parts(std::uint64_t count) {
 }
 
 std::size_t File::size() const {
-  std::size_t bytes = mapping_.bytes().size();
+  std::size_t bytes = identity_.size;
   for (const auto& part : other_parts_) bytes += part->size();
   return bytes;
 }
 
-void File::parse() {
-  Reader reader(mapping_.bytes());
+void File::read_header() {
+  const SourceFile source(path_);
+  identity_ = source.identity();
+  Reader reader(source, header_);
   if (reader.scalar<std::uint32_t>("the magic number") != kMagic) {
     throw MalformedFile("the file does not begin with GGUF");
   }
@@ -286,6 +323,7 @@ void File::parse() {
   }
   read_metadata(reader, pair_count);
   read_tensors(reader, tensor_count);
+  source.require_unchanged();
 }
 
 void File::read_metadata(Reader& reader, std::uint64_t count) {
@@ -295,7 +333,7 @@ void File::read_metadata(Reader& reader, std::uint64_t count) {
     const std::string what = "key " + quoted(key);
     if (!values_.emplace(key, reader.value(what)).second) throw MalformedFile(what + " appears twice");
     keys_.push_back(key);
-    pairs_.push_back(mapping_.bytes().subspan(begin, reader.position() - begin));
+    pairs_.push_back(reader.between(begin, reader.position()));
   }
 }
 
@@ -305,7 +343,6 @@ void File::read_tensors(Reader& reader, std::uint64_t count) {
     throw MalformedFile("general.alignment is " + std::to_string(alignment) + ", not a power of two up to 65536");
   }
   alignment_ = alignment;
-  std::vector<std::uint64_t> offsets;
   for (std::uint64_t i = 0; i < count; ++i) {
     TensorInfo tensor{};
     tensor.name = reader.string("a tensor name", kMaxNameBytes);
@@ -323,22 +360,20 @@ void File::read_tensors(Reader& reader, std::uint64_t count) {
       throw UnsupportedModel(what + " has the unsupported type " + std::to_string(type_id));
     }
     tensor.type = traits->type;
-    offsets.push_back(reader.scalar<std::uint64_t>(what));
+    tensor.offset = reader.scalar<std::uint64_t>(what);
     if (!tensor_index_.emplace(tensor.name, tensors_.size()).second) {
       throw MalformedFile(what + " appears twice");
     }
     tensors_.push_back(std::move(tensor));
   }
+  header_.shrink(reader.position());
   if (count == 0) return;
-  const std::uint64_t padding = round_up(reader.position(), alignment) - reader.position();
-  reader.take(padding, "the padding before the tensor data");
-  const auto data = reader.take(reader.remaining(), "the tensor data");
-  for (std::size_t i = 0; i < tensors_.size(); ++i) place_tensor(tensors_[i], offsets[i], data, alignment);
+  reader.skip(round_up(reader.position(), alignment) - reader.position(), "the padding before the tensor data");
+  for (TensorInfo& tensor : tensors_) place_tensor(tensor, reader.position());
   check_overlap();
 }
 
-void File::place_tensor(TensorInfo& tensor, std::uint64_t offset, std::span<const std::byte> data,
-                        std::uint64_t alignment) {
+void File::place_tensor(TensorInfo& tensor, std::uint64_t data_begin) const {
   const TypeTraits& traits = type_traits(tensor.type);
   std::optional<std::uint64_t> elements = 1;
   for (const std::uint64_t dimension : tensor.dimensions) {
@@ -352,22 +387,22 @@ void File::place_tensor(TensorInfo& tensor, std::uint64_t offset, std::span<cons
   }
   const auto bytes =
       elements ? checked_multiply<std::uint64_t>(*elements / traits.block_elements, traits.block_bytes) : std::nullopt;
-  const auto end = bytes ? checked_add(offset, *bytes) : std::nullopt;
-  if (!end || *end > data.size()) {
+  const auto end = bytes ? checked_add(tensor.offset, *bytes) : std::nullopt;
+  if (!end || *end > identity_.size - data_begin) {
     throw MalformedFile("tensor " + quoted(tensor.name) + " reaches beyond the end of the file");
   }
-  if (offset % alignment != 0) throw MalformedFile("tensor " + quoted(tensor.name) + " is not aligned");
-  tensor.bytes = data.subspan(offset, *bytes);
+  if (tensor.offset % alignment_ != 0) throw MalformedFile("tensor " + quoted(tensor.name) + " is not aligned");
+  tensor.offset += data_begin;
+  tensor.size_bytes = *bytes;
 }
 
 void File::check_overlap() const {
   std::vector<const TensorInfo*> order;
   order.reserve(tensors_.size());
   for (const TensorInfo& tensor : tensors_) order.push_back(&tensor);
-  std::ranges::sort(order, {}, [](const TensorInfo* t) { return t->bytes.data(); });
+  std::ranges::sort(order, {}, &TensorInfo::offset);
   for (std::size_t i = 1; i < order.size(); ++i) {
-    const auto previous = order[i - 1]->bytes;
-    if (previous.data() + previous.size() > order[i]->bytes.data()) {
+    if (order[i - 1]->offset + order[i - 1]->size_bytes > order[i]->offset) {
       throw MalformedFile("tensors " + quoted(order[i - 1]->name) + " and " + quoted(order[i]->name) + " overlap");
     }
   }

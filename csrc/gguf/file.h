@@ -11,8 +11,9 @@
 #include <variant>
 #include <vector>
 
+#include "base/aligned_buffer.h"
 #include "gguf/error.h"
-#include "gguf/mapped_file.h"
+#include "gguf/file_identity.h"
 #include "gguf/tensor_type.h"
 
 namespace engine::gguf {
@@ -53,22 +54,30 @@ struct TensorInfo {
   std::string_view name;
   TensorType type;
   std::vector<std::uint64_t> dimensions;  // as in the file: contiguous dimension first
-  std::span<const std::byte> bytes;
+  std::size_t part;                       // of the model's files, in which it lies
+  std::uint64_t offset;                   // in that file
+  std::uint64_t size_bytes;               // see TensorReader
 
   std::size_t columns() const { return dimensions[0]; }
   std::size_t rows() const;
 };
 
-// A GGUF v2 or v3 file. Every count, size, offset and type is checked against the file before it is used.
+// A GGUF v2 or v3 file: what stands before its tensors, in memory. Nothing of it reads the file again or holds it open.
+// Every count, size, offset and type is checked against the file before it is used.
 // A model may be split into several files, NAME-00001-of-00003.gguf and so on: opened by the first, which has the keys,
 // they are one.
 class File {
  public:
-  // Throws std::system_error, MalformedFile (also for another part than the first), UnsupportedModel (a tensor type
-  // this engine does not know), std::bad_alloc.
+  // Throws std::system_error, MalformedFile (also for another part than the first), ChangedFile, UnsupportedModel (a
+  // tensor type this engine does not know), std::bad_alloc.
   explicit File(const std::string& path);
 
   const std::string& path() const { return path_; }
+  // The state of this part that was read.
+  const FileIdentity& identity() const { return identity_; }
+  // How many files the model has, and each of them; this is the first.
+  std::size_t parts() const { return 1 + other_parts_.size(); }
+  const File& part(std::size_t index) const { return index == 0 ? *this : *other_parts_[index - 1]; }
   std::uint32_t version() const { return version_; }
   // Of all parts.
   std::size_t size() const;
@@ -98,17 +107,19 @@ class File {
   // One part, without the others.
   File(const std::string& path, const Part& part);
 
-  void parse();
+  void read_header();
   // {0, 1} for a file that is not split.
-  Part part() const;
+  Part place() const;
   void open_other_parts(std::uint64_t count);
   void read_metadata(Reader& reader, std::uint64_t count);
   void read_tensors(Reader& reader, std::uint64_t count);
-  void place_tensor(TensorInfo& tensor, std::uint64_t offset, std::span<const std::byte> data, std::uint64_t alignment);
+  // `tensor.offset` counts from the begin of the data, and then from that of the file.
+  void place_tensor(TensorInfo& tensor, std::uint64_t data_begin) const;
   void check_overlap() const;
 
   std::string path_;
-  MappedFile mapping_;
+  FileIdentity identity_;
+  AlignedBuffer header_;  // what names, keys and values point into
   std::uint32_t version_ = 0;
   std::uint64_t alignment_ = 0;
   std::vector<std::string_view> keys_;

@@ -14,8 +14,8 @@ inline constexpr std::size_t kGroupRows = 16;
 // How a weight matrix wants its input: as floats, or as 8-bit codes with a scale per 32 or per 256 elements.
 enum class ActivationFormat { F32, Q8Block, Q8SuperBlock };
 
-// A weight matrix [rows, columns]: `raw` are the bytes of the file, `packed` what the kernel table made of them. Both
-// lie in memory of whoever owns the weights.
+// A weight matrix [rows, columns]: `raw` is as in the file, `packed` what the kernel table made of it; either may be
+// empty. Both lie in memory of whoever owns the weights.
 struct Matrix {
   gguf::TensorType type{};
   std::size_t rows = 0;
@@ -24,7 +24,10 @@ struct Matrix {
   std::span<std::byte> packed;  // begins on a cache line
 
   std::size_t groups() const { return (rows + kGroupRows - 1) / kGroupRows; }
-  std::size_t row_bytes() const { return raw.size() / rows; }
+  std::size_t row_bytes() const {  // of `raw`
+    const gguf::TypeTraits& traits = gguf::type_traits(type);
+    return columns / traits.block_elements * traits.block_bytes;
+  }
   ActivationFormat activation_format() const {
     switch (gguf::type_traits(type).block_elements) {
       case 1:

@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/float_environment.h"
 #include "base/logarithm.h"
+#include "kernels/panel_row.h"
 #include "model/decoder_layer.h"
 #include "quant/block.h"
 #include "quant/finite.h"
@@ -234,11 +235,16 @@ void Worker::wait() {
 
 void Worker::embed() {
   charge(Operation::Other);
-  const kernels::Matrix& embedding = pass_.model_.weights().token_embedding;
+  const kernels::Matrix& embedding = pass_.model_.weights().token_embedding.weight;
   const Range rows = my_rows(pass_.rows_.size());
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
-    const std::byte* source =
-        embedding.raw.data() + static_cast<std::size_t>(pass_.rows_[r].token) * embedding.row_bytes();
+    const auto token = static_cast<std::size_t>(pass_.rows_[r].token);
+    const std::byte* source = scratch_;
+    if (embedding.raw.empty()) {
+      kernels::unpack_panel_row(embedding, token, scratch_);
+    } else {
+      source = embedding.raw.data() + token * embedding.row_bytes();
+    }
     float* residual = pass_.residual(r);
     quant::dequantize_row(embedding.type, source, shape_.embedding, residual);
     if (shape_.embedding_scale == 1.0F) continue;

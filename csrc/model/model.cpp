@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 namespace engine::model {
 namespace {
@@ -16,11 +17,12 @@ const kernels::KernelTable& usable_table(const std::string& name) {
 
 }  // namespace
 
-Model::Model(const std::string& path, const std::string& kernel_table, unsigned threads, LoadControl& control)
+Model::Model(std::shared_ptr<const gguf::File> file, const std::string& kernel_table, unsigned threads,
+             LoadControl& control)
     : kernels_(usable_table(kernel_table)),
-      file_(path),
-      shape_(read_hyper_parameters(file_)),
-      weights_(load_weights(file_, shape_, kernels_, threads, control)) {}
+      file_(std::move(file)),
+      shape_(read_hyper_parameters(*file_)),
+      weights_(load_weights(*file_, shape_, kernels_, threads, control)) {}
 
 void Model::require_tokens(std::span<const std::int32_t> tokens) const {
   const auto unknown = std::ranges::find_if_not(tokens, [&](std::int32_t token) { return has_token(token); });

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -16,22 +17,25 @@ namespace engine::model {
 // A loaded model: immutable, shared by any number of sequences.
 class Model {
  public:
-  // Throws std::system_error, gguf::MalformedFile, UnsupportedModel, std::bad_alloc; std::invalid_argument for a kernel
-  // table that is unknown or that this machine cannot run; Cancelled.
-  Model(const std::string& path, const std::string& kernel_table, unsigned threads, LoadControl& control);
+  // Throws std::system_error, gguf::MalformedFile, gguf::ChangedFile (the file is not what it was when `file` was
+  // read), UnsupportedModel, std::bad_alloc; std::invalid_argument for a kernel table that is unknown or that this
+  // machine cannot run; Cancelled.
+  Model(std::shared_ptr<const gguf::File> file, const std::string& kernel_table, unsigned threads,
+        LoadControl& control);
 
-  const gguf::File& file() const { return file_; }
+  const gguf::File& file() const { return *file_; }
   const kernels::KernelTable& kernels() const { return kernels_; }
   const HyperParameters& shape() const { return shape_; }
   const Weights& weights() const { return weights_; }
   bool has_token(std::int32_t token) const { return token >= 0 && static_cast<std::size_t>(token) < shape_.vocabulary; }
   // Throws std::invalid_argument, which names one that the vocabulary does not have.
   void require_tokens(std::span<const std::int32_t> tokens) const;
-  std::size_t weights_bytes() const { return weights_size(file_, kernels_).memory; }
+  // Memory of the matrices.
+  std::size_t weights_bytes() const { return weights_.memory.size(); }
 
  private:
   const kernels::KernelTable& kernels_;
-  gguf::File file_;
+  std::shared_ptr<const gguf::File> file_;
   HyperParameters shape_;
   Weights weights_;
 };

@@ -13,7 +13,9 @@
 
 #include "base/cancelled.h"
 #include "base/checked.h"
+#include "base/first_failure.h"
 #include "base/thread_team.h"
+#include "gguf/tensor_reader.h"
 #include "kernels/panel.h"
 #include "quant/block.h"
 #include "quant/finite.h"
@@ -25,52 +27,55 @@ std::string shape_text(std::size_t rows, std::size_t columns) {
   return "[" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
 }
 
-// What a matrix takes of the buffer of all: the next one begins on a cache line.
-std::size_t packed_size(const kernels::Matrix& matrix, const kernels::KernelTable& table) {
-  return round_up(table.packed_bytes(matrix), kernels::kLineBytes);
+// What a matrix takes of the memory of all: packed, where the next one begins on a cache line, or as in the file.
+std::size_t memory_size(const kernels::Matrix& matrix, const kernels::KernelTable& table) {
+  const std::size_t packed = table.packed_bytes(matrix);
+  return packed != 0 ? round_up(packed, kernels::kLineBytes) : matrix.rows * matrix.row_bytes();
 }
 
 // Hands out the file's tensors by name and remembers which were asked for.
 class Tensors {
  public:
-  explicit Tensors(const gguf::File& file) : file_(file) {}
+  Tensors(const gguf::File& file, const gguf::TensorReader& reader) : file_(file), reader_(reader) {}
 
   const gguf::TensorInfo* find(const std::string& name) {
     used_.insert(name);
     return file_.find_tensor(name);
   }
 
-  kernels::Matrix matrix(const std::string& name, std::size_t rows, std::size_t columns) {
+  // Without a bias.
+  Projection matrix(const std::string& name, std::size_t rows, std::size_t columns) {
     const gguf::TensorInfo& tensor = require(name);
     check_shape(tensor, rows, columns);
-    kernels::Matrix matrix;
-    matrix.type = tensor.type;
-    matrix.rows = rows;
-    matrix.columns = columns;
-    matrix.raw = tensor.bytes;
-    return matrix;
+    Projection whole;
+    whole.weight.type = tensor.type;
+    whole.weight.rows = rows;
+    whole.weight.columns = columns;
+    whole.source.tensor = &tensor;
+    return whole;
   }
 
   // One matrix [rows, columns] of each expert.
-  std::vector<kernels::Matrix> experts(const std::string& name, std::size_t count, std::size_t rows,
-                                       std::size_t columns) {
+  std::vector<Projection> experts(const std::string& name, std::size_t count, std::size_t rows, std::size_t columns) {
     const gguf::TensorInfo& tensor = require(name);
     check_shape(tensor, count * rows, columns);
     if (tensor.dimensions.size() < 3 || tensor.dimensions[2] != count) {
       throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is not of " + std::to_string(count) + " experts");
     }
-    const kernels::Matrix all = matrix(name, count * rows, columns);
-    std::vector<kernels::Matrix> parts;
+    const Projection all = matrix(name, count * rows, columns);
+    std::vector<Projection> parts;
     parts.reserve(count);
     for (std::size_t i = 0; i < count; ++i) parts.push_back(rows_of(all, i * rows, rows));
     return parts;
   }
 
-  // Rows [begin, begin + count) of a matrix, as one of their own.
-  static kernels::Matrix rows_of(const kernels::Matrix& all, std::size_t begin, std::size_t count) {
-    kernels::Matrix part = all;
-    part.rows = count;
-    part.raw = all.raw.subspan(begin * all.row_bytes(), count * all.row_bytes());
+  // Rows [begin, begin + count) of a projection, as one of their own.
+  static Projection rows_of(const Projection& all, std::size_t begin, std::size_t count) {
+    Projection part{.weight = all.weight, .source = {all.source.tensor, begin}, .bias = {}};
+    part.weight.rows = count;
+    if (all.bias.empty()) return part;
+    const auto first = all.bias.begin() + static_cast<std::ptrdiff_t>(begin);
+    part.bias.assign(first, first + static_cast<std::ptrdiff_t>(count));
     return part;
   }
 
@@ -78,7 +83,7 @@ class Tensors {
     const gguf::TensorInfo& tensor = require(name);
     check_shape(tensor, 1, size);
     std::vector<float> values(size);
-    quant::dequantize_row(tensor.type, tensor.bytes.data(), size, values.data());
+    quant::dequantize_row(tensor.type, reader_.read(tensor).data(), size, values.data());
     if (std::isinf(quant::largest_magnitude(values))) throw NonFiniteWeights(name, 0);
     return values;
   }
@@ -88,7 +93,9 @@ class Tensors {
   }
 
   Projection projection(const std::string& name, std::size_t rows, std::size_t columns) {
-    return {matrix(name + ".weight", rows, columns), vector_if_present(name + ".bias", rows)};
+    Projection found = matrix(name + ".weight", rows, columns);
+    found.bias = vector_if_present(name + ".bias", rows);
+    return found;
   }
 
   // Consecutive rows of one tensor as projections of their own, `rows` each.
@@ -99,12 +106,7 @@ class Tensors {
     const Projection all = projection(name, total, columns);
     std::array<Projection, kParts> parts;
     std::size_t begin = 0;
-    for (std::size_t i = 0; i < kParts; begin += rows[i++]) {
-      parts[i].weight = rows_of(all.weight, begin, rows[i]);
-      if (all.bias.empty()) continue;
-      const auto first = all.bias.begin() + static_cast<std::ptrdiff_t>(begin);
-      parts[i].bias.assign(first, first + static_cast<std::ptrdiff_t>(rows[i]));
-    }
+    for (std::size_t i = 0; i < kParts; begin += rows[i++]) parts[i] = rows_of(all, begin, rows[i]);
     return parts;
   }
 
@@ -132,6 +134,7 @@ class Tensors {
   }
 
   const gguf::File& file_;
+  const gguf::TensorReader& reader_;
   std::set<std::string> used_;
 };
 
@@ -170,15 +173,15 @@ FeedForward find_dense(Tensors& tensors, const HyperParameters& shape, const std
 void find_experts(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
   const std::size_t count = shape.experts.count;
   const std::size_t width = shape.experts.feed_forward;
-  layer.router.weight = tensors.matrix(prefix + "ffn_gate_inp.weight", count, shape.embedding);
+  layer.router = tensors.matrix(prefix + "ffn_gate_inp.weight", count, shape.embedding);
   const auto gates = tensors.experts(prefix + "ffn_gate_exps.weight", count, width, shape.embedding);
   const auto ups = tensors.experts(prefix + "ffn_up_exps.weight", count, width, shape.embedding);
   const auto downs = tensors.experts(prefix + "ffn_down_exps.weight", count, shape.embedding, width);
   for (std::size_t i = 0; i < count; ++i) {
-    layer.experts.push_back({.gate = {gates[i], {}}, .up = {ups[i], {}}, .down = {downs[i], {}}});
+    layer.experts.push_back({.gate = gates[i], .up = ups[i], .down = downs[i]});
   }
   if (shape.feed_forward == 0) return;
-  layer.dense_share.weight = tensors.matrix(prefix + "ffn_gate_inp_shexp.weight", 1, shape.embedding);
+  layer.dense_share = tensors.matrix(prefix + "ffn_gate_inp_shexp.weight", 1, shape.embedding);
   layer.dense = find_dense(tensors, shape, prefix, "_shexp");
 }
 
@@ -224,25 +227,36 @@ void find_rope_factors(Tensors& tensors, const HyperParameters& shape, Weights& 
                             gguf::quoted(names[has_short ? 0 : 1]));
 }
 
-Weights find_weights(const gguf::File& file, const HyperParameters& shape) {
-  Tensors tensors(file);
+Weights find_weights(const gguf::File& file, const gguf::TensorReader& reader, const HyperParameters& shape) {
+  Tensors tensors(file, reader);
   Weights weights;
   weights.token_embedding = tensors.matrix("token_embd.weight", shape.vocabulary, shape.embedding);
   for (std::size_t i = 0; i < shape.layers; ++i) weights.layers.push_back(find_layer(tensors, shape, i));
   weights.output_norm = tensors.vector("output_norm.weight", shape.embedding);
   const bool tied = tensors.find("output.weight") == nullptr;
-  weights.head.weight = tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
+  weights.head = tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
   weights.head.bias = tensors.vector_if_present("output.bias", shape.vocabulary);
   find_rope_factors(tensors, shape, weights);
   tensors.refuse_unused();
   return weights;
 }
 
-std::vector<kernels::Matrix*> multiplied_matrices(Weights& weights) {
-  std::vector<kernels::Matrix*> matrices;
+// Whether the head is the token embedding, which is in memory once then.
+bool is_tied(const Weights& weights) { return weights.head.source.tensor == weights.token_embedding.source.tensor; }
+
+// A matrix on its way from the file into memory.
+struct Transfer {
+  Projection* projection;
+  bool packed;  // else as in the file
+  std::span<std::byte> memory;
+};
+
+std::vector<Transfer> transfers_of(Weights& weights, const kernels::KernelTable& table) {
+  std::vector<Transfer> transfers;
   const auto add = [&](std::initializer_list<Projection*> projections) {
     for (Projection* projection : projections) {
-      if (projection->weight.rows != 0) matrices.push_back(&projection->weight);
+      const kernels::Matrix& matrix = projection->weight;
+      if (matrix.rows != 0) transfers.push_back({projection, table.packed_bytes(matrix) != 0, {}});
     }
   };
   for (Layer& layer : weights.layers) {
@@ -251,76 +265,137 @@ std::vector<kernels::Matrix*> multiplied_matrices(Weights& weights) {
     for (FeedForward& expert : layer.experts) add({&expert.gate, &expert.up, &expert.down});
   }
   add({&weights.head});
-  return matrices;
+  if (!is_tied(weights)) transfers.push_back({&weights.token_embedding, false, {}});
+  return transfers;
 }
 
 // One buffer for all: most matrices of a small model would not fill a huge page of their own.
-AlignedBuffer allocate_packed(std::span<kernels::Matrix* const> matrices, const kernels::KernelTable& table) {
+AlignedBuffer allocate(std::span<Transfer> transfers, const kernels::KernelTable& table) {
+  const auto size = [&](const Transfer& transfer) {
+    const kernels::Matrix& matrix = transfer.projection->weight;
+    return transfer.packed ? memory_size(matrix, table) : matrix.rows * matrix.row_bytes();
+  };
   std::size_t bytes = 0;
-  for (const kernels::Matrix* matrix : matrices) bytes += packed_size(*matrix, table);
+  for (const Transfer& transfer : transfers) bytes += size(transfer);
   AlignedBuffer buffer(bytes);
   std::size_t begin = 0;
-  for (kernels::Matrix* matrix : matrices) {
-    matrix->packed = buffer.bytes().subspan(begin, table.packed_bytes(*matrix));
-    begin += packed_size(*matrix, table);
+  for (Transfer& transfer : transfers) {
+    kernels::Matrix& matrix = transfer.projection->weight;
+    transfer.memory = buffer.bytes().subspan(begin, size(transfer));
+    if (transfer.packed) {
+      matrix.packed = transfer.memory.first(table.packed_bytes(matrix));
+    } else {
+      matrix.raw = transfer.memory;
+    }
+    begin += size(transfer);
   }
   return buffer;
 }
 
-// By the tensor that holds the matrix, of which the row may be another.
-NonFiniteWeights non_finite(const gguf::File& file, const kernels::Matrix& matrix, std::size_t row) {
-  const std::byte* at = matrix.raw.data() + row * matrix.row_bytes();
-  const auto tensor = std::ranges::find_if(file.tensors(), [&](const gguf::TensorInfo& info) {
-    return at >= info.bytes.data() && at < info.bytes.data() + info.bytes.size();
-  });
-  return {tensor->name, static_cast<std::size_t>(at - tensor->bytes.data()) / matrix.row_bytes()};
+// The first of the rows with a weight that is not finite, or how many there are.
+std::size_t find_non_finite_row(gguf::TensorType type, std::size_t row_bytes, std::span<const std::byte> rows) {
+  const std::size_t count = rows.size() / row_bytes;
+  if (quant::all_finite(type, rows)) return count;
+  std::size_t row = 0;
+  while (quant::all_finite(type, rows.subspan(row * row_bytes, row_bytes))) ++row;
+  return row;
 }
 
-// The first of rows [begin, end) with a weight that is not finite, or `end`.
-std::size_t find_non_finite_row(const kernels::Matrix& matrix, std::size_t begin, std::size_t end) {
-  const std::size_t size = matrix.row_bytes();
-  if (quant::all_finite(matrix.type, matrix.raw.subspan(begin * size, (end - begin) * size))) return end;
-  while (quant::all_finite(matrix.type, matrix.raw.subspan(begin * size, size))) ++begin;
-  return begin;
-}
+// Reads, checks and packs matrices in steps that stay in a processor's cache until they are packed.
+class Loader {
+ public:
+  Loader(const gguf::TensorReader& reader, const kernels::KernelTable& table, LoadControl& control,
+         std::span<const Transfer> transfers, unsigned members)
+      : reader_(reader), table_(table), control_(control), transfers_(transfers), bad_(members) {}
 
-// Checks and packs groups in steps, and lets go of their pages of the file after each, so that the two copies of a
-// matrix are never in memory together. Ends early where the load is cancelled, and at a row that is not finite, which
-// it returns; else it returns how many rows there are.
-std::size_t pack_groups(kernels::Matrix& matrix, Range groups, const kernels::KernelTable& table,
-                        LoadControl& control) {
-  constexpr std::size_t kStepBytes = std::size_t{1} << 20;
-  const std::size_t group_bytes = matrix.row_bytes() * kernels::kGroupRows;
-  const std::size_t step = std::max<std::size_t>(1, kStepBytes / group_bytes);
-  for (std::size_t begin = groups.begin; begin < groups.end; begin += step) {
-    if (control.cancelled.load(std::memory_order_relaxed)) break;
-    const std::size_t end = std::min(begin + step, groups.end);
-    const std::size_t last_row = std::min(end * kernels::kGroupRows, matrix.rows);
-    const std::size_t bad_row = find_non_finite_row(matrix, begin * kernels::kGroupRows, last_row);
-    if (bad_row != last_row) return bad_row;
-    if (matrix.packed.empty()) continue;
-    table.pack(matrix, begin, end);
-    const std::size_t first_byte = begin * group_bytes;
-    const auto packed = matrix.raw.subspan(first_byte, std::min(end * group_bytes, matrix.raw.size()) - first_byte);
-    gguf::MappedFile::release(packed);
-    control.bytes_done.fetch_add(packed.size(), std::memory_order_relaxed);
+  // A member's groups of every matrix. Ends early where the load is cancelled, has failed elsewhere, or at a row that
+  // is not finite.
+  void load(unsigned member) noexcept {
+    try {
+      std::vector<std::byte> scratch;
+      for (std::size_t i = 0; i < transfers_.size(); ++i) {
+        const kernels::Matrix& matrix = transfers_[i].projection->weight;
+        const Range groups = member_range(matrix.groups(), member, static_cast<unsigned>(bad_.size()));
+        const std::size_t row = load_groups(transfers_[i], groups, scratch);
+        if (row == matrix.rows) continue;
+        bad_[member] = Place{i, row};
+        return;
+      }
+    } catch (...) {
+      failure_.keep();
+    }
   }
-  return matrix.rows;
-}
 
-// A matrix by its place among those that are packed, and a row.
-using Place = std::pair<std::size_t, std::size_t>;
-
-// Checks and packs a member's part of the matrices; the place of the first of its rows that is not finite.
-std::optional<Place> pack_part(std::span<kernels::Matrix* const> matrices, unsigned member, unsigned members,
-                               const kernels::KernelTable& table, LoadControl& control) {
-  for (std::size_t i = 0; i < matrices.size(); ++i) {
-    kernels::Matrix& matrix = *matrices[i];
-    const std::size_t row = pack_groups(matrix, member_range(matrix.groups(), member, members), table, control);
-    if (row != matrix.rows) return Place{i, row};
+  // Throws what failed first, Cancelled, gguf::ChangedFile, NonFiniteWeights.
+  void finish() {
+    failure_.rethrow();
+    if (control_.cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+    reader_.require_unchanged();
+    std::erase(bad_, std::nullopt);
+    if (bad_.empty()) return;
+    const auto [index, row] = **std::ranges::min_element(bad_);
+    const TensorRows& source = transfers_[index].projection->source;
+    throw NonFiniteWeights(source.tensor->name, source.first + row);
   }
-  return std::nullopt;
-}
+
+ private:
+  // A matrix by its place among the transfers, and a row.
+  using Place = std::pair<std::size_t, std::size_t>;
+
+  static constexpr std::size_t kStepBytes = std::size_t{256} << 10;
+  static constexpr std::size_t kFetchBytes = std::size_t{4} << 20;
+
+  // The first row that is not finite, or how many the matrix has.
+  std::size_t load_groups(const Transfer& transfer, Range groups, std::vector<std::byte>& scratch) {
+    const kernels::Matrix& matrix = transfer.projection->weight;
+    const std::size_t step = std::max<std::size_t>(1, kStepBytes / (matrix.row_bytes() * kernels::kGroupRows));
+    for (std::size_t begin = groups.begin; begin < groups.end; begin += step) {
+      if (control_.cancelled.load(std::memory_order_relaxed) || failure_.happened()) break;
+      const std::size_t end = std::min(begin + step, groups.end);
+      const std::size_t first = begin * kernels::kGroupRows;
+      const std::size_t count = std::min(end * kernels::kGroupRows, matrix.rows) - first;
+      const std::span<const std::byte> rows = read_rows(transfer, first, count, scratch);
+      const std::size_t bad = find_non_finite_row(matrix.type, matrix.row_bytes(), rows);
+      if (bad != count) return first + bad;
+      if (transfer.packed) pack(matrix, {begin, end}, count, rows);
+      control_.bytes_done.fetch_add(rows.size(), std::memory_order_relaxed);
+    }
+    return matrix.rows;
+  }
+
+  // Where they stay, or in the scratch where they are packed from there.
+  std::span<const std::byte> read_rows(const Transfer& transfer, std::size_t first, std::size_t count,
+                                       std::vector<std::byte>& scratch) const {
+    const TensorRows& source = transfer.projection->source;
+    const std::size_t row_bytes = transfer.projection->weight.row_bytes();
+    const std::size_t bytes = count * row_bytes;
+    const std::size_t offset = (source.first + first) * row_bytes;
+    if (offset / kFetchBytes != (offset + bytes) / kFetchBytes || first == 0) {
+      reader_.fetch(*source.tensor, offset + bytes, kFetchBytes);
+    }
+    if (transfer.packed) scratch.resize(std::max(scratch.size(), bytes));
+    const std::span<std::byte> rows =
+        transfer.packed ? std::span(scratch).first(bytes) : transfer.memory.subspan(first * row_bytes, bytes);
+    reader_.read(*source.tensor, offset, rows);
+    return rows;
+  }
+
+  void pack(const kernels::Matrix& matrix, Range groups, std::size_t rows, std::span<const std::byte> raw) const {
+    const std::size_t group_bytes = matrix.packed.size() / matrix.groups();
+    kernels::Matrix part = matrix;
+    part.rows = rows;
+    part.raw = raw;
+    part.packed = matrix.packed.subspan(groups.begin * group_bytes, (groups.end - groups.begin) * group_bytes);
+    table_.pack(part, 0, part.groups());
+  }
+
+  const gguf::TensorReader& reader_;
+  const kernels::KernelTable& table_;
+  LoadControl& control_;
+  std::span<const Transfer> transfers_;
+  std::vector<std::optional<Place>> bad_;  // [members]
+  FirstFailure failure_;
+};
 
 // The rows of the matrices that a tensor is divided into.
 std::vector<std::size_t> rows_of_parts(const gguf::TensorInfo& tensor, const HyperParameters& shape) {
@@ -338,19 +413,16 @@ std::vector<std::size_t> rows_of_parts(const gguf::TensorInfo& tensor, const Hyp
 Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
                      unsigned threads, LoadControl& control) {
   ThreadTeam team(threads, std::chrono::microseconds(50));
-  Weights weights = find_weights(file, shape);
-  std::vector<kernels::Matrix*> matrices = multiplied_matrices(weights);
-  weights.packed = allocate_packed(matrices, table);
-  const bool tied = weights.head.weight.raw.data() == weights.token_embedding.raw.data();
-  if (!tied) matrices.push_back(&weights.token_embedding);  // without memory to be packed to: it is checked
-  // Every member packs the groups that it will multiply, so that their memory is near its processor.
-  std::vector<std::optional<Place>> bad(team.size());
-  team.run([&](unsigned member) { bad[member] = pack_part(matrices, member, team.size(), table, control); });
-  if (control.cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-  std::erase(bad, std::nullopt);
-  if (bad.empty()) return weights;
-  const auto [index, row] = **std::ranges::min_element(bad);
-  throw non_finite(file, *matrices[index], row);
+  const gguf::TensorReader reader(file);
+  Weights weights = find_weights(file, reader, shape);
+  std::vector<Transfer> transfers = transfers_of(weights, table);
+  weights.memory = allocate(transfers, table);
+  Loader loader(reader, table, control, transfers, team.size());
+  // Every member loads the groups that it will multiply, so that their memory is near its processor.
+  team.run([&](unsigned member) { loader.load(member); });
+  loader.finish();
+  if (is_tied(weights)) weights.token_embedding.weight = weights.head.weight;
+  return weights;
 }
 
 NonFiniteWeights::NonFiniteWeights(std::string_view tensor, std::size_t row)
@@ -369,23 +441,21 @@ WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& tab
     const auto replaced = other.find(tensor.name);
     const gguf::TypeTraits& traits = gguf::type_traits(replaced == other.end() ? tensor.type : replaced->second);
     const std::size_t row = tensor.columns() / traits.block_elements * traits.block_bytes;
-    const std::size_t raw = tensor.rows() * row;
     const bool embedding = tensor.name == "token_embd.weight";
-    if (embedding) {
-      size.memory += raw;
-      size.token += row;
-    }
-    if (embedding && !tied) continue;
+    if (embedding) size.token += row;
     kernels::Matrix matrix;
     matrix.type = traits.type;
     matrix.columns = tensor.columns();
-    std::size_t packed = 0;
+    std::size_t ready = 0;
     for (const std::size_t rows : rows_of_parts(tensor, shape)) {
       matrix.rows = rows;
-      packed += packed_size(matrix, table);
+      ready += memory_size(matrix, table);
     }
-    const std::size_t ready = packed != 0 ? packed : raw;
-    if (packed != 0 || !embedding) size.memory += ready;
+    if (embedding && !tied) {
+      size.memory += tensor.rows() * row;
+      continue;
+    }
+    size.memory += ready;
     const bool experts = tensor.dimensions.size() > 2 && shape.experts.count != 0;
     size.token += experts ? ready / shape.experts.count * shape.experts.used : ready;
   }

@@ -14,8 +14,15 @@
 
 namespace engine::model {
 
+// Consecutive rows of a tensor of the file.
+struct TensorRows {
+  const gguf::TensorInfo* tensor = nullptr;
+  std::size_t first = 0;
+};
+
 struct Projection {
   kernels::Matrix weight;
+  TensorRows source;        // what the weight was read from
   std::vector<float> bias;  // [rows], or empty
 };
 
@@ -45,8 +52,8 @@ struct Layer {
 };
 
 struct Weights {
-  AlignedBuffer packed;             // every packed matrix, in order of use
-  kernels::Matrix token_embedding;  // [vocabulary, embedding], read row by row, never packed
+  AlignedBuffer memory;        // of every matrix, in order of use: packed, or as in the file
+  Projection token_embedding;  // [vocabulary, embedding], read row by row; packed only where it is the head too
   std::vector<Layer> layers;
   std::vector<float> output_norm;  // [embedding]
   Projection head;                 // [vocabulary, embedding]: output.weight, or the token embedding again
@@ -68,19 +75,20 @@ class NonFiniteWeights : public gguf::MalformedFile {
   std::size_t row_;
 };
 
-// Finds, checks and packs every tensor. `file` must outlive the result, which points into it.
-// Throws gguf::MalformedFile (missing tensor, wrong shape), NonFiniteWeights, UnsupportedModel (a tensor this
-// architecture does not have, a shape no kernel serves), std::bad_alloc, Cancelled.
+// Finds, checks, reads and packs every tensor; what is computed later reads nothing from the file. `file` must outlive
+// the result. Throws std::system_error, gguf::MalformedFile (missing tensor, wrong shape), gguf::ChangedFile,
+// NonFiniteWeights, UnsupportedModel (a tensor this architecture does not have, a shape no kernel serves),
+// std::bad_alloc, Cancelled.
 Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
                      unsigned threads, LoadControl& control);
 
 // Types of tensors by name.
 using TensorTypes = std::map<std::string, gguf::TensorType, std::less<>>;
 
-// Of the file's matrices, ready for a kernel table: packed, or where the table computes from the file's own bytes, in
-// the mapping.
+// Of the file's matrices, ready for a kernel table: packed, or where the table computes from the file's own bytes, a
+// copy of those.
 struct WeightsSize {
-  std::size_t memory = 0;  // the token embedding is read row by row and so kept beside a packed head
+  std::size_t memory = 0;  // a token embedding that is no head is kept as in the file, to be read row by row
   std::size_t token = 0;   // read for a token that is computed alone: one row of the embedding, the experts it uses
 };
 

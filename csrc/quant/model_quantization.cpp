@@ -11,7 +11,6 @@
 #include "base/float_environment.h"
 #include "base/thread_team.h"
 #include "gguf/header.h"
-#include "gguf/mapped_file.h"
 #include "quant/finite.h"
 #include "quant/target_file.h"
 
@@ -23,6 +22,7 @@ using gguf::TensorType;
 
 // Values of a piece: half a megabyte of floats stays in a core's second cache.
 constexpr std::size_t kPieceValues = std::size_t{128} * 1024;
+constexpr std::uint64_t kFetchBytes = std::uint64_t{4} << 20;
 constexpr float kTooLarge = 0x1p30F;  // more than any type's scales can hold
 constexpr float kTooImportant = 0x1p100F;
 constexpr std::uint32_t kQuantizationVersion = 2;
@@ -90,25 +90,32 @@ struct ModelQuantization::Piece {
 class ModelQuantization::Worker {
  public:
   Worker(const Kernels& kernels, std::span<const Target> targets) : kernels_(kernels) {
+    std::size_t raw = 0;
     std::size_t values = 0;
     std::size_t bytes = 0;
     for (const Target& target : targets) {
-      if (target.type == target.source->type) continue;
       const std::size_t most =
           std::min(rows_of_piece(*target.source), rows_of_expert(*target.source)) * target.source->columns();
+      raw = std::max<std::size_t>(raw, bytes_of(target.source->type, most));
+      if (target.type == target.source->type) continue;
       values = std::max(values, most);
       bytes = std::max<std::size_t>(bytes, bytes_of(target.type, most));
     }
+    raw_.resize(raw);
     values_.resize(values);
     bytes_.resize(bytes);
   }
 
-  // The piece's rows in the target's type; in place where it is the source's.
-  std::span<const std::byte> convert(const Target& target, const Piece& piece, const float* importance) {
+  // The piece's rows in the target's type, until the next call.
+  std::span<const std::byte> convert(const gguf::TensorReader& reader, const Target& target, const Piece& piece,
+                                     const float* importance) {
     const TensorInfo& source = *target.source;
     const std::size_t columns = source.columns();
     const std::size_t count = piece.rows * columns;
-    const std::span<const std::byte> rows = source_rows(target, piece);
+    const std::span<std::byte> rows = std::span(raw_).first(source_bytes(target, piece));
+    const std::uint64_t begin = piece.row * bytes_of(source.type, columns);
+    reader.read(source, begin, rows);
+    reader.fetch(source, begin + rows.size(), kFetchBytes);
     if (target.type == source.type) {
       if (!all_finite(source.type, rows)) refuse(source, "holds NaN or infinities");
       return rows;
@@ -122,13 +129,13 @@ class ModelQuantization::Worker {
     return out;
   }
 
-  static std::span<const std::byte> source_rows(const Target& target, const Piece& piece) {
-    const std::size_t row_bytes = bytes_of(target.source->type, target.source->columns());
-    return target.source->bytes.subspan(piece.row * row_bytes, piece.rows * row_bytes);
+  static std::size_t source_bytes(const Target& target, const Piece& piece) {
+    return bytes_of(target.source->type, piece.rows * target.source->columns());
   }
 
  private:
   Kernels kernels_;
+  std::vector<std::byte> raw_;
   std::vector<float> values_;
   std::vector<std::byte> bytes_;
 };
@@ -148,7 +155,7 @@ ModelQuantization::ModelQuantization(std::shared_ptr<const gguf::File> file, Rec
     pieces_left_[t].store(own, std::memory_order_relaxed);
     pieces += own;
     pieces_end_.push_back(pieces);
-    source_bytes_ += source.bytes.size();
+    source_bytes_ += source.size_bytes;
   }
 }
 
@@ -225,10 +232,10 @@ ModelQuantization::Piece ModelQuantization::piece(std::size_t index) const {
   return {target, expert, expert * rows_of_expert(source) + begin, rows};
 }
 
-void ModelQuantization::work(Worker& worker, const TargetFile& file) {
+void ModelQuantization::work(Worker& worker, const gguf::TensorReader& source, const TargetFile& file) {
   const KeptSubnormals environment;
   const std::size_t pieces = pieces_end_.empty() ? 0 : pieces_end_.back();
-  while (!failed_.load(std::memory_order_relaxed)) {
+  while (!failure_.happened()) {
     const std::size_t index = next_piece_.fetch_add(1, std::memory_order_relaxed);
     if (index >= pieces) return;
     try {
@@ -237,21 +244,17 @@ void ModelQuantization::work(Worker& worker, const TargetFile& file) {
       const Target& target = targets_[current.target];
       current_.store(current.target, std::memory_order_relaxed);
       const std::uint64_t row_bytes = bytes_of(target.type, target.source->columns());
-      file.write(worker.convert(target, current, importance_of(target, current.expert)),
+      file.write(worker.convert(source, target, current, importance_of(target, current.expert)),
                  target.offset + current.row * row_bytes);
       finish_piece(current);
     } catch (...) {
-      const std::scoped_lock lock(failure_mutex_);
-      if (!failure_) failure_ = std::current_exception();
-      failed_.store(true, std::memory_order_relaxed);
+      failure_.keep();
     }
   }
 }
 
 void ModelQuantization::finish_piece(const Piece& piece) {
-  const std::span<const std::byte> source = Worker::source_rows(targets_[piece.target], piece);
-  gguf::MappedFile::release(source);
-  bytes_done_.fetch_add(source.size(), std::memory_order_relaxed);
+  bytes_done_.fetch_add(Worker::source_bytes(targets_[piece.target], piece), std::memory_order_relaxed);
   if (pieces_left_[piece.target].fetch_sub(1, std::memory_order_relaxed) == 1) {
     tensors_done_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -265,12 +268,14 @@ void ModelQuantization::run(const std::string& path) {
 
 void ModelQuantization::write(int fd, const std::string& name) {
   if (started_.exchange(true)) throw std::logic_error("a quantization runs once");
+  const gguf::TensorReader source(*file_);
   ThreadTeam team(threads_, std::chrono::microseconds(0));
   std::vector<Worker> workers(team.size(), Worker(kernels_, targets_));
   const TargetFile file(fd, file_bytes_, name);
   file.write(std::as_bytes(std::span(header_)), 0);
-  team.run([&](unsigned member) { work(workers[member], file); });
-  if (failure_) std::rethrow_exception(failure_);
+  team.run([&](unsigned member) { work(workers[member], source, file); });
+  failure_.rethrow();
+  source.require_unchanged();
 }
 
 QuantizationProgress ModelQuantization::progress() const {

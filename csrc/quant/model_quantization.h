@@ -3,17 +3,17 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/first_failure.h"
 #include "gguf/file.h"
+#include "gguf/tensor_reader.h"
 #include "quant/recipe.h"
 #include "quant/row_quantizer.h"
 
@@ -40,7 +40,7 @@ struct QuantizationProgress {
 };
 
 // One model's weights in another recipe's types, as a GGUF v3 file. Threads work on pieces of whole rows; a piece a
-// thread is all that is in memory beside the mapped source.
+// thread is all that is in memory.
 class ModelQuantization {
  public:
   struct Kernels {
@@ -60,7 +60,8 @@ class ModelQuantization {
                     unsigned threads);
 
   // Makes the file; on failure nothing is left of it. Either of these, once. Throws std::system_error (also where
-  // threads cannot be made), UnquantizableTensor, Cancelled, std::bad_alloc, std::logic_error.
+  // threads cannot be made), gguf::ChangedFile (the source is not what it was when its header was read),
+  // UnquantizableTensor, Cancelled, std::bad_alloc, std::logic_error.
   void run(const std::string& path);
   // Fills an open, empty file. `name` is for messages.
   void write(int fd, const std::string& name);
@@ -82,7 +83,7 @@ class ModelQuantization {
   void check_importance() const;
   const float* importance_of(const Target& target, std::size_t expert) const;
   Piece piece(std::size_t index) const;
-  void work(Worker& worker, const TargetFile& file);
+  void work(Worker& worker, const gguf::TensorReader& source, const TargetFile& file);
   void finish_piece(const Piece& piece);
 
   std::shared_ptr<const gguf::File> file_;
@@ -97,9 +98,7 @@ class ModelQuantization {
 
   std::atomic<bool> started_{false};
   std::atomic<bool> cancelled_{false};
-  std::atomic<bool> failed_{false};
-  std::mutex failure_mutex_;
-  std::exception_ptr failure_;  // the first
+  FirstFailure failure_;
   std::atomic<std::size_t> next_piece_{0};
   std::vector<std::atomic<std::size_t>> pieces_left_;  // [targets]
   std::atomic<std::uint64_t> bytes_done_{0};

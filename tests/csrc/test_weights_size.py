@@ -10,6 +10,7 @@ import pytest
 
 from engine import _core
 from tests.architecture_models import ALL_CASES, write_architecture_model
+from tests.csrc.kernel_tables import ALL_TABLES
 
 MOE = ("llama_experts_wide", "olmoe_wide", "qwen2moe_wide", "qwen3moe_wide")
 PACKED = [table for table in _core.kernel_tables() if table != "reference"]
@@ -70,7 +71,19 @@ def test_the_head_is_read_as_it_is_packed(table: str, tmp_path: Path) -> None:
     file = opened(tmp_path, "gemma", tensor_type="Q8_0")
     memory, token = _core.weights_size(file, table)
     assert token > _core.weights_size(file, "reference")[1]
-    assert memory > token
+    row = sizes(file)["token_embd.weight"] // next(t.shape[0] for t in file.tensors() if t.name == "token_embd.weight")
+    assert token == memory + row  # the embedding is the head, and in memory once
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("tensor_type", ["F16", "Q8_0", "Q5_1"])
+@pytest.mark.parametrize("case", ["llama", "qwen2moe_wide", "phi3"])
+def test_a_loaded_model_takes_what_was_said_of_its_file(
+    case: str, tensor_type: str, table: str, tied: bool, tmp_path: Path
+) -> None:
+    file = opened(tmp_path, case, tensor_type=tensor_type, tied=tied)
+    assert _core.Model.load(file, table, 2).weights_bytes == _core.weights_size(file, table)[0]
 
 
 def test_other_types_than_the_files_are_counted(tmp_path: Path) -> None:

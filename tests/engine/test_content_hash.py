@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine.content_hash import ContentHashes
+from engine.file_memory import file_identity
+from protocol.errors import InvalidModel
+from tests.changed_files import CHANGES, Change
 
 
 def write(path: Path, content: bytes) -> str:
@@ -50,3 +53,40 @@ def test_a_memory_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         ContentHashes(tmp_path / "memory.json").of(tmp_path / "absent")
+
+
+def test_as_many_bytes_under_the_old_time_are_another_content(tmp_path: Path) -> None:
+    """At once after the hash was made: no tick of the clock lies between them that was not waited for."""
+    path = tmp_path / "file"
+    hashes = ContentHashes(tmp_path / "memory.json")
+    path.write_bytes(b"one")
+    before, first = path.stat(), hashes.of(path)
+    path.write_bytes(b"two")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert hashes.known(path) is None
+    assert hashes.of(path) == f"sha256:{hashlib.sha256(b'two').hexdigest()}" != first
+
+
+def test_a_hash_is_of_the_state_that_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    hashes, identity = ContentHashes(tmp_path / "memory.json"), file_identity(path)
+    assert hashes.of(path, identity=identity) == hashes.of(path)
+    path.write_bytes(b"two")
+    with pytest.raises(InvalidModel, match="has changed while it was read") as refusal:
+        hashes.of(path, identity=identity)
+    assert refusal.value.params["reason"] == "file_changed"
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_file_that_changes_while_it_is_hashed_has_no_hash(
+    tmp_path: Path, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1000))
+    act = change(path)
+    monkeypatch.setattr("engine.content_hash.outwait_tick", lambda status: act())
+    hashes = ContentHashes(tmp_path / "memory.json")
+    with pytest.raises((InvalidModel, FileNotFoundError)):
+        hashes.of(path)
+    assert not path.exists() or hashes.known(path) is None

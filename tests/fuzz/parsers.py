@@ -160,7 +160,14 @@ def _read_importance(content: bytes, folder: Path) -> None:
     read_importance(path)
 
 
-_FILE_REFUSALS = (RequestRefused, _core.GgufError, _core.UnsupportedModelError, OSError, MemoryError)
+_FILE_REFUSALS = (
+    RequestRefused,
+    _core.GgufError,
+    _core.NonFiniteResultError,
+    _core.UnsupportedModelError,
+    OSError,
+    MemoryError,
+)
 
 PARSERS: dict[str, Parser] = {
     "model file": Parser(_models, _read_model, _FILE_REFUSALS, head_bytes=2000),

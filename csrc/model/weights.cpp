@@ -5,8 +5,8 @@
 #include <chrono>
 #include <cmath>
 #include <initializer_list>
+#include <limits>
 #include <numeric>
-#include <optional>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -306,7 +306,7 @@ class Loader {
  public:
   Loader(const gguf::TensorReader& reader, const kernels::KernelTable& table, LoadControl& control,
          std::span<const Transfer> transfers, unsigned members)
-      : reader_(reader), table_(table), control_(control), transfers_(transfers), bad_(members) {}
+      : reader_(reader), table_(table), control_(control), transfers_(transfers), bad_(members, kNowhere) {}
 
   // A member's groups of every matrix. Ends early where the load is cancelled, has failed elsewhere, or at a row that
   // is not finite.
@@ -331,9 +331,8 @@ class Loader {
     failure_.rethrow();
     if (control_.cancelled.load(std::memory_order_relaxed)) throw Cancelled();
     reader_.require_unchanged();
-    std::erase(bad_, std::nullopt);
-    if (bad_.empty()) return;
-    const auto [index, row] = **std::ranges::min_element(bad_);
+    const auto [index, row] = *std::ranges::min_element(bad_);
+    if (index == kNowhere.first) return;
     const TensorRows& source = transfers_[index].projection->source;
     throw NonFiniteWeights(source.tensor->name, source.first + row);
   }
@@ -342,6 +341,7 @@ class Loader {
   // A matrix by its place among the transfers, and a row.
   using Place = std::pair<std::size_t, std::size_t>;
 
+  static constexpr Place kNowhere{std::numeric_limits<std::size_t>::max(), 0};  // behind every other
   static constexpr std::size_t kStepBytes = std::size_t{256} << 10;
   static constexpr std::size_t kFetchBytes = std::size_t{4} << 20;
 
@@ -393,7 +393,7 @@ class Loader {
   const kernels::KernelTable& table_;
   LoadControl& control_;
   std::span<const Transfer> transfers_;
-  std::vector<std::optional<Place>> bad_;  // [members]
+  std::vector<Place> bad_;  // [members] the first row of each that is not finite
   FirstFailure failure_;
 };
 

@@ -70,8 +70,8 @@ class ApiServer(Actor):
         self._draining = False
 
     def start_tasks(self) -> None:
-        self._below.handle_at_once(self._on_event)  # it never waits, and the control plane cannot go on without it
-        self.nursery.start_soon(trio.sleep_forever)  # clients come at any time
+        self.serve(self._below, self._on_event)
+        self.serve_at_once(self._below, self._deliver)
         if self._unix_socket is not None:
             self.nursery.start_soon(self._listen, self._unix_socket)
 
@@ -91,17 +91,24 @@ class ApiServer(Actor):
             outbox_bytes=sum(one.outbox_bytes for one in each),
         )
 
-    def _on_event(self, event: Deliver | Drained) -> None:
+    async def _on_event(self, event: Deliver | Drained) -> None:
         match event:
             case Deliver():
-                for reply in event.replies:
-                    # A client that has gone needs no reply; its executions end all the same.
-                    if connection := self._connections.get(reply.connection_id):
-                        connection.post(reply.message)
+                self._deliver(event)
             case Drained():
                 self._drain()
             case _:
                 assert_never(event)
+
+    def _deliver(self, event: ToApiServer) -> bool:
+        """Post replies, if that is what it asks for."""
+        if not isinstance(event, Deliver):
+            return False
+        for reply in event.replies:
+            # A client that has gone needs no reply; its executions end all the same.
+            if connection := self._connections.get(reply.connection_id):
+                connection.post(reply.message)
+        return True
 
     def _drain(self) -> None:
         """Hang up on everybody; the actor ends with its last connection."""

@@ -33,31 +33,39 @@ class Inbox(Generic[Message]):
         self.size = size
         self.reason = reason
         self._send, self._receive = trio.open_memory_channel[Message](size)
-        self._handle: Callable[[Message], None] | None = None
+        self._handle: Callable[[Message], bool] | None = None
+        self._unhandled = 0
 
     async def put(self, message: Message) -> None:
         """Send, waiting while the inbox is full."""
-        if self._handle is not None:
-            self._handle(message)
+        if self._is_handled(message):
             return
         try:
             # Most sends find room, and then need no trip through the scheduler.
             self._send.send_nowait(message)
         except trio.WouldBlock:
             await self._send.send(message)
+        self._unhandled += 1
 
     def put_nowait(self, message: Message) -> None:
         """Send to an inbox whose size was chosen so that this cannot fail. Raises trio.WouldBlock if it was not."""
-        self._send.send_nowait(message)
+        if not self._is_handled(message):
+            self._send.send_nowait(message)
+            self._unhandled += 1
 
-    def handle_at_once(self, handle: Callable[[Message], None]) -> None:
-        """From now on have messages handled where they are put, without a turn of the scheduler between.
+    def offer(self, handle: Callable[[Message], bool]) -> None:
+        """From now on offer each message to ``handle`` where it is put, if all before it have been handled.
 
-        For a receiver whose handler never waits, and whose failure and the sender's end the same.
+        What it returns False for is sent.
         """
-        for message in self.take_waiting():
-            handle(message)
         self._handle = handle
+
+    def mark_handled(self) -> None:
+        """To be called once for each message received, when it has been handled."""
+        self._unhandled -= 1
+
+    def _is_handled(self, message: Message) -> bool:
+        return self._handle is not None and not self._unhandled and self._handle(message)
 
     def take_waiting(self) -> list[Message]:
         """What has been sent and not yet received; without waiting."""
@@ -104,6 +112,21 @@ class Actor(ABC):
         """Handle the inbox's messages, one after another, in a task of its own."""
         self.nursery.start_soon(_serve, inbox, handle, name=inbox.name)
 
+    def serve_at_once(self, inbox: Inbox[Message], handle: Callable[[Message], bool]) -> None:
+        """Beside :meth:`serve`, handle without a turn of the scheduler what needs no waiting: ``handle`` says whether.
+
+        What it raises ends this actor, and not the sender, in whose task it runs.
+        """
+
+        def guarded(message: Message) -> bool:
+            try:
+                return handle(message)
+            except Exception as error:  # of whatever kind, it goes up this actor's nursery
+                self.nursery.start_soon(_fail, error)
+                return True
+
+        inbox.offer(guarded)
+
 
 class RestartableActor(Actor):
     """Keeps its inbox and what it was asked while it is down: whoever waits for an answer has it of its next run."""
@@ -120,3 +143,8 @@ class RestartableActor(Actor):
 async def _serve(inbox: Inbox[Message], handle: Callable[[Message], Awaitable[None]]) -> None:
     async for message in inbox:
         await handle(message)
+        inbox.mark_handled()
+
+
+async def _fail(error: Exception) -> None:
+    raise error

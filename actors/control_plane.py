@@ -122,6 +122,7 @@ class ControlPlane(Actor):
     def start_tasks(self) -> None:
         self.serve(self._above, self._on_request)
         self.serve(self._below, self._progress.on_event)
+        self.serve_at_once(self._below, self._progress.pass_tokens_on)
         self.nursery.start_soon(self._live_power.tell_observers)
 
     # --- from above ---------------------------------------------------------------------------------------------------

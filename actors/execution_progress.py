@@ -136,8 +136,24 @@ class ExecutionProgress:
             case _:
                 assert_never(event)
 
+    def pass_tokens_on(self, event: ControlEvent) -> bool:
+        """Take an event that tells of tokens alone, the path that runs dozens of times a second for each stream."""
+        if not (isinstance(event, Advanced) and all(advance.events.is_halfway for advance in event.advances)):
+            return False
+        self._around.mail.deliver_nowait(self._take(event)[0])
+        return True
+
     async def _advance(self, event: Advanced) -> None:
-        """Pass tokens on: the path that runs dozens of times a second for each stream."""
+        replies, ended = self._take(event)
+        await self._around.mail.deliver(replies)
+        for execution in ended:
+            if execution.prefill_start_ns is not None:
+                self._around.energy_sampler.put_nowait(execution.read_energy("end"))
+            else:
+                await self._finish(execution)
+
+    def _take(self, event: Advanced) -> tuple[list[Addressed], list[Execution]]:
+        """Carry what sequences did into their accounts: what clients and observers hear of it, and what has ended."""
         replies: list[Addressed] = []
         ended: list[Execution] = []
         for advance in event.advances:
@@ -153,12 +169,7 @@ class ExecutionProgress:
                     replies += self._around.observers.tell_of(execution, made)
             if advance.events.stop_reason is not None and execution.stop_reason is not None:
                 ended.append(execution)
-        await self._around.mail.deliver(replies)
-        for execution in ended:
-            if execution.prefill_start_ns is not None:
-                self._around.energy_sampler.put_nowait(execution.read_energy("end"))
-            else:
-                await self._finish(execution)
+        return replies, ended
 
     def _read_usage(self, execution: Execution, *, at_end: bool) -> None:
         """At its start, at its end, and now and then between: a reading costs more than passing a token on."""

@@ -24,3 +24,8 @@ class Mail:
         """All in one message."""
         if replies:
             await self._api_server.put(Deliver(replies=tuple(replies)))
+
+    def deliver_nowait(self, replies: Sequence[Addressed]) -> None:
+        """As :meth:`deliver`, while executions run: the api server then takes replies where they are put."""
+        if replies:
+            self._api_server.put_nowait(Deliver(replies=tuple(replies)))

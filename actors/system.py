@@ -87,7 +87,7 @@ class System:
         unix_socket: UnixSocket | None = None,
         replace_backend: Callable[[], Backend] = no_other_backend,
     ) -> None:
-        to_api_server = Inbox[ToApiServer]("api server, from below", 64, "what comes before it runs: it never waits")
+        to_api_server = Inbox[ToApiServer]("api server, from below", 64, "bursts; replies are taken where they are put")
         to_control = Inbox[ControlRequest]("control plane, from above", 64, "a full one holds back reading of sockets")
         to_control_below = Inbox[ControlEvent]("control plane, from below", 64, "bursts; the run loop coalesces events")
         to_scheduler = Inbox[SchedulerRequest]("scheduler, from above", 64, "its own queue is where executions wait")

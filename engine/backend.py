@@ -110,6 +110,11 @@ class SequenceEvents:
     kv_cache_bytes: int | None = None
     """Given with ``stop_reason``: the most that the sequence's choices have held together so far."""
 
+    @property
+    def is_halfway(self) -> bool:
+        """Tokens alone: neither the begin nor the end."""
+        return self.prefill_start_ns is None and self.stop_reason is None
+
 
 @dataclass(frozen=True, slots=True)
 class WorkDone:

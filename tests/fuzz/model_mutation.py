@@ -124,8 +124,11 @@ class ModelMutation:
         type_name = gguf.GGMLQuantizationType(tensor.type_id).name
         factor = self._random.choice(_FACTORS)
         if type_name == "F32":
-            values = np.frombuffer(tensor.data, np.float32).astype(np.float64) * factor
-            return replace(tensor, data=np.clip(values, -3.4e38, 3.4e38).astype(np.float32).tobytes())
+            whole = len(tensor.data) // 4 * 4  # it may be the data of another type
+            with np.errstate(all="ignore"):
+                values = np.frombuffer(tensor.data[:whole], np.float32).astype(np.float64) * factor
+                scaled = np.clip(values, -3.4e38, 3.4e38).astype(np.float32).tobytes()
+            return replace(tensor, data=scaled + tensor.data[whole:])
         layout = LAYOUTS.get(type_name)
         if layout is None or type_name == "MXFP4":
             return self._with_other_weight(tensor)

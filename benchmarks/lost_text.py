@@ -24,7 +24,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from benchmarks.disturbance import Disturbance
 from benchmarks.served import served_from
@@ -130,12 +130,16 @@ def runs_of(workers: int, count: int, model: Path, socket: Path, data_dir: Path)
         [sys.executable, "-m", __spec__.name, "--work", str(model), str(socket), str(share)] for share in shares
     ]
     with ExitStack() as stack:
+        # Files, since a full pipe would hold up every worker but the one that is read.
+        shown = [stack.enter_context(TemporaryFile("w+", encoding="utf-8")) for _ in commands]
         started = [
-            stack.enter_context(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
-            for command in commands
+            stack.enter_context(subprocess.Popen(command, env=environment, stdout=file))
+            for command, file in zip(commands, shown, strict=True)
         ]
-        for worker in started:
-            for line in worker.stdout or ():
+        for worker, file in zip(started, shown, strict=True):
+            worker.wait()
+            file.seek(0)
+            for line in file:
                 yield Run(*json.loads(line))
 
 

@@ -60,6 +60,7 @@ py::object array_info(const gguf::File& file, const std::string& key) {
 
 std::vector<std::string> paths(const gguf::File& file) {
   std::vector<std::string> all;
+  all.reserve(file.parts());
   for (std::size_t i = 0; i < file.parts(); ++i) all.push_back(file.part(i).path());
   return all;
 }

@@ -376,13 +376,5 @@ class Multiplication {
   std::size_t out_stride_;
 };
 
-template <typename Simd>
-void multiply_with(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
-                   std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch) {
-  with_type(matrix.type, [&]<TensorType kType>() {
-    Multiplication<Simd, kType>(matrix, input, out, out_stride).run(token_rows, group_begin, group_end, scratch);
-  });
-}
-
 }  // namespace
 }  // namespace engine::kernels

@@ -1,40 +1,13 @@
-#include "kernels/multiply.h"
-
-#include "kernels/avx2/row_lanes.h"
 #include "kernels/avx_vnni/kernels.h"
+#include "kernels/panel.h"
 
 namespace engine::kernels::avx_vnni {
-namespace {
-
-// vpdpbusd adds four products to a 32-bit lane, so every integer sum is exact.
-struct Simd : avx2::RowLanes {
-  static constexpr std::size_t kTile = 3;
-  static constexpr std::size_t kTileStrips = 2;
-  template <TensorType>
-  static constexpr std::size_t kUnpackFrom = 4;
-  static constexpr bool kSigned = false;
-  template <TensorType>
-  static constexpr std::size_t kChain = 8;
-
-  static Integer signed_if_wanted(Integer codes) { return codes; }
-  template <TensorType>
-  static Integer add_products(Integer sum, Integer codes, Integer x) {
-    return _mm256_dpbusd_avx_epi32(sum, codes, x);
-  }
-  template <TensorType>
-  static Integer close(Integer sum) {
-    return sum;
-  }
-  static Integer close(Integer sum, Integer factor) { return _mm256_mullo_epi32(sum, factor); }
-  static Integer factor(Integer lanes) { return lanes; }
-  static Integer add_pairs(Integer sum, Integer a, Integer b) { return _mm256_dpwssd_avx_epi32(sum, a, b); }
-};
-
-}  // namespace
 
 void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
               std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch) {
-  multiply_with<Simd>(matrix, input, token_rows, group_begin, group_end, out, out_stride, scratch);
+  with_type(matrix.type, [&]<gguf::TensorType kType>() {
+    multiply_type<kType>(matrix, input, token_rows, group_begin, group_end, out, out_stride, scratch);
+  });
 }
 
 }  // namespace engine::kernels::avx_vnni

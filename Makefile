@@ -18,6 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h')
+CORE_FILES := $(shell find csrc -type f)
 
 # --- setup: each stamp is as old as the last time its step was needed ----------------------------------------------
 
@@ -35,7 +36,7 @@ $(VENV)/.dependencies: $(VENV)/.created pyproject.toml
 	    | $(PIP) install --requirement /dev/stdin
 	touch $@
 
-$(VENV)/.package: $(VENV)/.dependencies CMakeLists.txt $(wildcard cmake/*.cmake) $(CXX_FILES)
+$(VENV)/.package: $(VENV)/.dependencies CMakeLists.txt $(CORE_FILES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-deps --no-build-isolation \
 	    --config-settings=cmake.define.ENGINE_WERROR=$(ENGINE_WERROR) --editable .
 	touch $@

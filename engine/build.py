@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,12 +64,8 @@ def stale_sources() -> str | None:
     ``None``: it was made of these, or there are none.
     """
     root = Path(__file__).parent.parent
-    files = [root / "CMakeLists.txt", *(root / "cmake").glob("*.cmake"), *_cpp_sources(root / "csrc")]
+    files = [root / "CMakeLists.txt", *(path for path in (root / "csrc").rglob("*") if path.is_file())]
     if not files[0].is_file():
         return None
     named = {path.relative_to(root).as_posix(): path for path in files}
     return None if digest_of_files(named) == _core.native_build()["sources"] else str(root / "csrc")
-
-
-def _cpp_sources(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.suffix in {".cpp", ".h"})

@@ -1,10 +1,9 @@
 # Writes the unit that says what the extension is made of; run by the build whenever one of its sources has changed.
 #
-# The digest is of what `sha256sum` prints for CMakeLists.txt, cmake/ and csrc/, by paths from the root: moved, renamed
+# The digest is of what `sha256sum` prints for CMakeLists.txt and csrc/, by paths from the root: moved, renamed
 # and edited files show in it, the machine and its folders do not.
-file(GLOB_RECURSE sources RELATIVE ${ROOT} ${ROOT}/csrc/*.cpp ${ROOT}/csrc/*.h)
-file(GLOB scripts RELATIVE ${ROOT} ${ROOT}/CMakeLists.txt ${ROOT}/cmake/*.cmake)
-list(APPEND sources ${scripts})
+file(GLOB_RECURSE sources RELATIVE ${ROOT} ${ROOT}/csrc/*)
+list(APPEND sources CMakeLists.txt)
 list(SORT sources)
 set(listing "")
 foreach(source IN LISTS sources)

@@ -21,7 +21,7 @@ from actors.connection import Connection
 from actors.limits import Limits
 from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
 from actors.unix_socket import SocketTransport, UnixSocket
-from engine.version import ENGINE_VERSION
+from engine.identity.version import ENGINE_VERSION
 from protocol.answers import Welcome
 from protocol.build import Build
 from protocol.codec import encode, failed

@@ -47,9 +47,9 @@ from actors.observers import Observers
 from actors.ports import Outside, Prepared
 from actors.questions import Question, Questions
 from actors.status import report_status
-from engine.machine import peak_resident_bytes
-from engine.metric_totals import MetricTotals
-from engine.process_usage import read_process_usage
+from engine.host.machine import peak_resident_bytes
+from engine.host.process_usage import read_process_usage
+from engine.metrics.metric_totals import MetricTotals
 from protocol.answers import Done, Failed, MetricsReport, StatusReport
 from protocol.codec import failed
 from protocol.errors import (

@@ -7,26 +7,26 @@ from contextlib import contextmanager
 from typing import assert_never
 
 from actors.ports import OperationRequest, Prepared
-from engine.build import current_build
-from engine.cpu_backend import CpuBackend
-from engine.embedding import Embedding
-from engine.energy.calibrating import EnergyCalibrating
+from engine.artifact.footprint import estimate
+from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import EnergyLadder
-from engine.evaluation import Evaluation
-from engine.file_quantization import FileQuantization
-from engine.footprint import estimate
-from engine.model_description import describe_model
-from engine.model_headers import ModelHeaders
-from engine.model_list import list_models
-from engine.model_pull import ModelPull
-from engine.model_removal import ModelRemoval
+from engine.identity.build import current_build
+from engine.library.model_description import describe_model
+from engine.library.model_headers import ModelHeaders
+from engine.library.model_list import list_models
+from engine.library.model_pull import ModelPull
 from engine.operation import Operation
-from engine.planner import Planner
-from engine.planning import capabilities, choose_backend
-from engine.prompt import prepare_prompt
-from engine.record_answers import answer_about_records, predict_from
-from engine.records import Records
-from engine.weights_cache import CacheEntry, WeightsCache
+from engine.operations.embedding import Embedding
+from engine.operations.energy.calibrating import EnergyCalibrating
+from engine.operations.evaluation import Evaluation
+from engine.operations.file_quantization import FileQuantization
+from engine.operations.model_removal import ModelRemoval
+from engine.planning.planner import Planner
+from engine.planning.prompt import prepare_prompt
+from engine.planning.resolve import capabilities, choose_backend
+from engine.records.record_answers import answer_about_records, predict_from
+from engine.records.records import Records
+from engine.weights.weights_cache import CacheEntry, WeightsCache
 from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelRemoved
 from protocol.build import Build
 from protocol.descriptions import CachedWeightsEntry, ModelSummary

@@ -36,7 +36,7 @@ from actors.ports import Energy
 from engine.backend import ComputeTimes
 from engine.energy.limit_watch import Judgement, LimitWatch, unjudged
 from engine.energy.live import LiveSample
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from protocol.plan import EnergySource
 from protocol.record import UnjudgedLimit
 

@@ -9,15 +9,15 @@ from typing import Literal
 from actors.choice import Choice
 from actors.messages import BeginRecord, Moment, ReadEnergy, Started
 from actors.policies.candidate import Candidate, Cost, candidate_of
+from engine.artifact.non_finite import non_finite_result
 from engine.backend import BackendStopReason, ComputeTime, NonFinitePlace, SequenceEvents
 from engine.energy.limit_watch import unjudged
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from engine.energy.window import OTHER_WORK
-from engine.metrics import compute_metrics
-from engine.non_finite import non_finite_result
-from engine.phases import Timeline
-from engine.usage_window import NO_STEP, UsageWindow, cpu_report, memory_report
-from engine.version import ENGINE_VERSION
+from engine.identity.version import ENGINE_VERSION
+from engine.metrics.metrics import compute_metrics
+from engine.metrics.phases import Timeline
+from engine.metrics.usage_window import NO_STEP, UsageWindow, cpu_report, memory_report
 from protocol.answers import Accepted, Failed, Finished, Progress, Tokens
 from protocol.build import Build
 from protocol.codec import failed

@@ -42,8 +42,8 @@ from actors.observers import Observers
 from actors.ports import Outside
 from actors.questions import Questions
 from engine.energy.window import OTHER_WORK, with_active_interval
-from engine.metric_totals import MetricTotals
-from engine.process_usage import read_process_usage
+from engine.host.process_usage import read_process_usage
+from engine.metrics.metric_totals import MetricTotals
 from protocol.answers import EngineMessage
 from protocol.codec import failed
 from protocol.errors import Overloaded, error_from_wire

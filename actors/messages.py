@@ -13,7 +13,7 @@ from typing import Any, Literal
 from actors.policies.candidate import Candidate
 from engine.backend import SequenceEvents
 from engine.energy.live import LiveSample
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from protocol.answers import EngineMessage
 from protocol.plan import EnergySource, ExecutionPlan, Limits
 from protocol.progress import StageProgress

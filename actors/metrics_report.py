@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from actors.execution import Execution
 from engine.backend import BackendStatistics, WorkDone
-from engine.exposition import exposition
-from engine.metric_totals import MetricTotals
-from engine.process_usage import ProcessUsage
-from engine.version import ENGINE_VERSION
+from engine.host.process_usage import ProcessUsage
+from engine.identity.version import ENGINE_VERSION
+from engine.metrics.exposition import exposition
+from engine.metrics.metric_totals import MetricTotals
 from protocol.answers import MetricsReport
 from protocol.live_energy import PowerReport
 from protocol.metric_family import MetricFamily, Sample

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from actors.faults import Faults
 from engine.backend import BackendStatistics
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from engine.operation import Operation
 from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelRemoved
 from protocol.build import Build

@@ -9,7 +9,7 @@ from actors.execution import Execution
 from actors.faults import ENERGY_SAMPLER, Faults
 from actors.ports import Energy
 from engine.backend import BackendStatistics
-from engine.version import ENGINE_VERSION
+from engine.identity.version import ENGINE_VERSION
 from protocol.answers import StatusReport
 
 

@@ -38,13 +38,13 @@ from actors.supervisor import Supervisor
 from actors.unix_socket import UnixSocket
 from engine.backend import Backend
 from engine.config import EngineConfig
-from engine.cpu_backend import CpuBackend
+from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import open_ladder
-from engine.machine import probe_machine
-from engine.models import ModelRegistry
-from engine.planner import Planner
-from engine.records import Records as ExecutionRecords
-from engine.weights_cache import WeightsCache
+from engine.host.machine import probe_machine
+from engine.library.registry import ModelRegistry
+from engine.planning.planner import Planner
+from engine.records.records import Records as ExecutionRecords
+from engine.weights.weights_cache import WeightsCache
 from protocol.client import Client, open_client
 from protocol.errors import InternalError, InvalidRequest
 from protocol.plan import EnergySource

@@ -30,7 +30,7 @@ from benchmarks.disturbance import Disturbance
 from benchmarks.report import Figure, print_figures
 from benchmarks.setting import Setting, setting
 from engine import _core
-from engine.version import ENGINE_VERSION
+from engine.identity.version import ENGINE_VERSION
 
 BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "limits": limits.measure,

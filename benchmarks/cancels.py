@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import trio
 
 from benchmarks.served import served_from
-from engine.metrics import nearest_rank
+from engine.metrics.metrics import nearest_rank
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.client import Client, connect
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop

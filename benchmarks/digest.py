@@ -11,8 +11,8 @@ import numpy.typing as npt
 from benchmarks.report import Figure
 from benchmarks.setting import Setting
 from engine import _core
-from engine.measured_loop import MeasuredLoop
-from engine.work import decode
+from engine.bench.measured_loop import MeasuredLoop
+from engine.bench.work import decode
 
 ROUNDS = 15
 CALLS = 50

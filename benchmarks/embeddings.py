@@ -23,8 +23,8 @@ from typing import Any
 from benchmarks.disturbance import Disturbance
 from benchmarks.llama_cpp import peers_folder
 from engine import _core
-from engine.embedding import SIDE_BY_SIDE, STEP_TOKENS
-from engine.tokenizer import Tokenizer
+from engine.operations.embedding import SIDE_BY_SIDE, STEP_TOKENS
+from engine.text.tokenizer import Tokenizer
 
 BUILDS = {"cpu_avx2": "avx2", "cpu_avx512": "avx512"}
 WORDS = {"sentences": (8, 24, 24), "paragraphs": (120, 200, 4)}

@@ -30,7 +30,7 @@ from benchmarks.energy_point import EnergyPoint, Sample, table
 from benchmarks.performance_table import with_table
 from benchmarks.served import served_from
 from engine import _core
-from engine.version import ENGINE_VERSION
+from engine.identity.version import ENGINE_VERSION
 from protocol.answers import Finished, LiveEnergy, Tokens
 from protocol.client import Client, connect
 from protocol.live_energy import PowerReport

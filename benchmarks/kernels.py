@@ -11,7 +11,7 @@ from benchmarks.limits import bandwidth, integer_peak
 from benchmarks.report import Figure
 from benchmarks.setting import Setting
 from engine import _core
-from engine.throughput import INTEGER_INSTRUCTIONS
+from engine.bench.throughput import INTEGER_INSTRUCTIONS
 from tests.csrc.blocks import FLOAT_TYPES, TENSOR_TYPES, random_weights
 
 COLUMNS = 2048

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import trio
 
 from benchmarks.served import served_from
-from engine.record_store import RecordStore
+from engine.records.record_store import RecordStore
 from protocol.answers import Finished
 from protocol.client import connect
 from protocol.errors import EngineError

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.killed_engine import STEPS, WHOLE, Answer, QuantizingEngine
+from tests.support.killed_engine import STEPS, WHOLE, Answer, QuantizingEngine
 
 _POLL_S = 0.0005
 _STATES = {

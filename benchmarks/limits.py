@@ -6,7 +6,8 @@ from functools import cache
 
 from benchmarks.report import Figure
 from benchmarks.setting import Setting
-from engine import _core, throughput
+from engine import _core
+from engine.bench import throughput
 
 _SECONDS = 0.5
 

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from engine.work import Work
+from engine.bench.work import Work
 
 
 def peers_folder() -> Path:

@@ -28,11 +28,11 @@ from tempfile import TemporaryDirectory, TemporaryFile
 
 from benchmarks.disturbance import Disturbance
 from benchmarks.served import served_from
-from engine.record_store import RecordStore
+from engine.records.record_store import RecordStore
 from engine_ctl.main import main as engine_ctl
 from protocol.record import ExecutionRecord
 from protocol.record_entry import FinishedEntry
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 _REQUESTS = (
     ("--prompt", "Hello", "--max-tokens", "4"),

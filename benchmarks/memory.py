@@ -15,9 +15,9 @@ ROUNDS = 3
 _RUN = """
 import json, sys
 from pathlib import Path
-from engine.machine import peak_resident_bytes
-from engine.measured_loop import MeasuredLoop
-from engine.work import decode
+from engine.host.machine import peak_resident_bytes
+from engine.bench.measured_loop import MeasuredLoop
+from engine.bench.work import decode
 path, backend, threads, context = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 with MeasuredLoop(Path(path), backend, threads) as loop:
     loop.rate(decode(16, depth=context - 17))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchmarks.report import Figure
 from benchmarks.setting import Setting
-from engine.measured_loop import MeasuredLoop
-from engine.work import Work, decode, prefill
+from engine.bench.measured_loop import MeasuredLoop
+from engine.bench.work import Work, decode, prefill
 
 TURNS = 21
 WORKS = (decode(64), prefill(256))

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from benchmarks.llama_cpp import peers_folder
-from engine.work import Work
+from engine.bench.work import Work
 
 
 class UnreadableModelError(Exception):

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from actors.policies.due_time import AGING_BOUND_MS
 from benchmarks.arrivals import Arrival
-from engine.metrics import nearest_rank
+from engine.metrics.metrics import nearest_rank
 
 COLUMNS = (
     *("policy", "TTFT p50 ms", "p95", "p99", "gap p50 ms", "p95", "p99", "tokens/s", "proxy J/token", "fairness"),

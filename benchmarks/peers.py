@@ -21,9 +21,9 @@ from benchmarks.openvino import OpenVino, UnreadableModelError
 from benchmarks.quantized_copy import quantized_copy
 from benchmarks.report import Figure, print_figures
 from engine import _core
-from engine.measured_loop import MeasuredLoop
-from engine.version import ENGINE_VERSION
-from engine.work import Work, decode, decode_side_by_side, prefill
+from engine.bench.measured_loop import MeasuredLoop
+from engine.bench.work import Work, decode, decode_side_by_side, prefill
+from engine.identity.version import ENGINE_VERSION
 
 THREADS = 2
 BUILDS = {"cpu_avx2": "avx2", "cpu_avx512": "avx512"}

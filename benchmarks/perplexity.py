@@ -24,8 +24,8 @@ from typing import Any
 from benchmarks.disturbance import Disturbance
 from benchmarks.llama_cpp import peers_folder
 from engine import _core
-from engine.text_quality import text_quality
-from engine.tokenizer import Tokenizer
+from engine.operations.text_quality import text_quality
+from engine.text.tokenizer import Tokenizer
 
 NATIVE = "native"
 RECIPES = ("q8_0", "q6_k", "q4_k_m")

@@ -28,7 +28,7 @@ from benchmarks.llama_cpp import peers_folder
 from benchmarks.report import Figure
 from engine import _core
 from tests.golden.quantized_data import tensor_digests
-from tests.quantized_models import importance_for
+from tests.support.quantized_models import importance_for
 
 RECIPES = ("q8_0", "q6_k", "q4_k_m")
 LEAST_RATIOS = {"q8_0": 3.0, "q6_k": 3.0, "q4_k_m": 5.0}

@@ -26,7 +26,7 @@ from benchmarks.report import Figure
 from benchmarks.setting import Setting
 from engine.backend import ComputeTimes
 from engine.energy.ladder import EnergyLadder
-from engine.energy.rapl import RaplSource
+from engine.energy.sources.rapl import RaplSource
 from protocol.plan import Limits
 
 ROUNDS = 5

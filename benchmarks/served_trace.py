@@ -16,13 +16,13 @@ from benchmarks.outcomes import Outcome
 from benchmarks.simulated_machine import CostModel
 from engine.backend import MAX_PREFILL_SHARE, LoadedModel, SequenceEvents
 from engine.config import default_config
-from engine.cpu_backend import CpuBackend
+from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import open_ladder
-from engine.machine import probe_machine
-from engine.models import ModelRegistry
-from engine.planner import Planner
-from engine.records import Records
-from engine.weights_cache import WeightsCache
+from engine.host.machine import probe_machine
+from engine.library.registry import ModelRegistry
+from engine.planning.planner import Planner
+from engine.records.records import Records
+from engine.weights.weights_cache import WeightsCache
 from protocol.answers import Finished
 from protocol.client import Client
 from protocol.plan import ExecutionPlan, ExecutionRequest, RunRequest, SchedulerPolicy, Stop

@@ -12,7 +12,7 @@ from benchmarks.arrivals import Arrival
 from benchmarks.outcomes import Outcome
 from engine import _core
 from engine.batch_key import BatchKey, WeightsKey
-from engine.planning import prefill_beside_decode
+from engine.planning.resolve import prefill_beside_decode
 from protocol.plan import SchedulerPolicy
 
 WATTS = 20.0

@@ -18,11 +18,11 @@ from benchmarks.report import Figure
 from benchmarks.served import served_engine
 from benchmarks.setting import Setting
 from engine.config import default_config
-from engine.grammar_rules import plan_grammar
-from engine.grammar_sandbox import GrammarSandbox
-from engine.grammars import COMPILE_MS, Grammars, library_path
-from engine.models import ModelRegistry
-from engine.trial_process import TrialSettings
+from engine.grammar.grammar_sandbox import GrammarSandbox
+from engine.grammar.grammars import COMPILE_MS, Grammars, library_path
+from engine.grammar.trial_process import TrialSettings
+from engine.library.registry import ModelRegistry
+from engine.planning.grammar_rules import plan_grammar
 from protocol.answers import Finished
 from protocol.chat import ChatMessage
 from protocol.client import Client, connect

@@ -8,9 +8,9 @@ from benchmarks.limits import bandwidth, integer_peak
 from benchmarks.report import Figure
 from benchmarks.setting import Setting
 from engine import _core
-from engine.measured_loop import MeasuredLoop
-from engine.throughput import INTEGER_INSTRUCTIONS, bytes_read_a_token, macs_a_prompt_token
-from engine.work import Work, decode, decode_side_by_side, prefill
+from engine.bench.measured_loop import MeasuredLoop
+from engine.bench.throughput import INTEGER_INSTRUCTIONS, bytes_read_a_token, macs_a_prompt_token
+from engine.bench.work import Work, decode, decode_side_by_side, prefill
 
 ROUNDS = 5
 PREFILL = prefill(256)

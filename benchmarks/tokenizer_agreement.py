@@ -28,8 +28,8 @@ from unittest.mock import patch
 from benchmarks.llama_cpp import peers_folder
 from benchmarks.random_texts import random_texts
 from engine import _core
-from engine.pre_tokenizers import FAMILIES, PRE_TOKENIZERS, PreTokenizer
-from engine.tokenizer import Tokenizer
+from engine.text.pre_tokenizers import FAMILIES, PRE_TOKENIZERS, PreTokenizer
+from engine.text.tokenizer import Tokenizer
 
 SEED = 9
 TEXTS = 10_000

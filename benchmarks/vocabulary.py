@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.report import Figure
 from benchmarks.setting import Setting
 from engine import _core
-from engine.tokenizer import Tokenizer
+from engine.text.tokenizer import Tokenizer
 
 ROUNDS = 9
 TEXT = "Open sesame, said the 2nd of the 40 thieves.\n"

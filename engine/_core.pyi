@@ -79,7 +79,7 @@ class GgufFile:
         """Of all parts, the first one's first."""
     @property
     def identity(self) -> str:
-        """Of the state that was read, as :func:`engine.file_memory.file_identity` has it of all parts."""
+        """Of the state that was read, as :func:`engine.host.file_memory.file_identity` has it of all parts."""
     def tensor_bytes(self, name: str) -> bytes:
         """A tensor as it lies in the file.
 

@@ -1,4 +1,4 @@
-"""The one interface the executor drives: real (:mod:`engine.cpu_backend`) or fake (tests)."""
+"""The one interface the executor drives: real (:mod:`engine.cpu.cpu_backend`) or fake (tests)."""
 
 from __future__ import annotations
 

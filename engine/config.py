@@ -11,7 +11,7 @@ from typing import cast, get_args
 
 import platformdirs
 
-from engine.machine import memory_bytes
+from engine.host.machine import memory_bytes
 from protocol.errors import InvalidRequest
 from protocol.plan import EnergySource
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -22,6 +22,7 @@ PLAN_SCHEMA_VERSION = 6
 
 Backend = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
+QUANTIZATIONS: Final[tuple[Quantization, ...]] = get_args(Quantization)
 QuantizationName = Annotated[str, AfterValidator(str.lower)]
 """A quantization as a request names it, in capitals or not; one that is unknown has an error of its own."""
 RECIPES: tuple[Quantization, ...] = ("q8_0", "q6_k", "q4_k_m")

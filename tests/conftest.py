@@ -30,6 +30,6 @@ def own_records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def smollm2_path() -> Path:
     """SmolLM2-135M-Instruct Q4_1, the model that ``make run`` pulls."""
     # Here, so that a test that needs no model can do without the engine's packages.
-    from tests import real_models  # noqa: PLC0415
+    from tests.support import real_models  # noqa: PLC0415
 
     return real_models.smollm2()

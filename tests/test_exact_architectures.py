@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.architecture_models import ALL_CASES, NEARLY_TIED, write_architecture_model
 from tests.golden.architecture_path import prompt_of, relative_distance
 from tests.golden.architecture_run import F16_CACHE, TIED, engine_logits, exact_logits, path_of, run
 from tests.golden.exact.model import ExactModel
 from tests.golden.exact.weights import Weights
+from tests.support.architecture_models import ALL_CASES, NEARLY_TIED, write_architecture_model
 
 BOUND = 2e-4
 """Of the engine's distance from exact arithmetic on keys and values in F16, as the engine keeps them."""

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.architecture_models import ALL_CASES, write_architecture_model
 from tests.golden.architecture_path import KEPT, PROMPT_TOKENS, Logits, Step, prompt_of
 from tests.golden.tiny_cases import weights_digest
+from tests.support.architecture_models import ALL_CASES, write_architecture_model
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "architectures.json").read_text())["cases"]

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from engine.tokenizer import Tokenizer
-from tests.architecture_models import CASES, write_architecture_model
+from engine.text.tokenizer import Tokenizer
 from tests.golden.embedding_data import (
     POOLINGS,
     compared,
@@ -21,7 +20,8 @@ from tests.golden.embedding_data import (
 )
 from tests.golden.embedding_report import engine_vectors
 from tests.golden.tiny_cases import weights_digest
-from tests.real_models import allowed_cpus, fast_kernel_table, file_sha256
+from tests.support.architecture_models import CASES, write_architecture_model
+from tests.support.real_models import allowed_cpus, fast_kernel_table, file_sha256
 
 HEAD = read_head()
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from engine import _core
-from tests.gguf_factory import write_tiny_model
 from tests.golden.exact.model import ExactModel
 from tests.golden.tiny_cases import PLAIN, QUANTIZED, kept, token_prompts, weights_digest
+from tests.support.gguf_factory import write_tiny_model
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "tiny.json").read_text())

@@ -24,9 +24,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich", "prompt_toolkit"}),
 }
 EXCEPTIONS: dict[str, frozenset[str]] = {
-    "engine.hub.session": frozenset({"huggingface_hub"}),
-    "engine.grammar_trial": frozenset({"msgpack"}),
-    "engine.trial_process": frozenset({"msgpack"}),
+    "engine.fetch.hub.session": frozenset({"huggingface_hub"}),
+    "engine.grammar.grammar_trial": frozenset({"msgpack"}),
+    "engine.grammar.trial_process": frozenset({"msgpack"}),
     "protocol.client": frozenset({"anyio"}),
     "protocol.stream_transport": frozenset({"anyio"}),
     "protocol.reply_stream": frozenset({"anyio"}),
@@ -37,6 +37,28 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "engine_ctl.commands.energy_sources": frozenset({"engine"}),
 }
 """Modules that may import more than their package."""
+
+ENGINE_ORDER = (
+    "host",
+    "text",
+    "grammar",
+    "metrics",
+    "energy.sources",
+    "identity",
+    "",  # the modules beside the packages
+    "artifact",
+    "bench",
+    "records",
+    "energy",
+    "fetch",
+    "weights",
+    "doctor",
+    "library",
+    "planning",
+    "cpu",
+    "operations",
+)
+"""The packages of ``engine``; each may import those before it."""
 
 CSRC_ORDER = ("base", "gguf", "quant", "kernels", "model", "runtime", "bindings")
 INSTRUCTION_SETS = ("avx2", "avx_vnni", "avx512")
@@ -88,6 +110,20 @@ def test_a_module_imports_only_what_its_layer_may(name: str, path: Path) -> None
     allowed = MAY_IMPORT[name.partition(".")[0]] | EXCEPTIONS.get(name, frozenset())
     used = {module.partition(".")[0] for module in imports(path)}
     assert used - STDLIB - allowed == set()
+
+
+def engine_package(module: str) -> str:
+    """The place of a module of ``engine`` in ENGINE_ORDER."""
+    inner = module.partition(".")[2]
+    return max((one for one in ENGINE_ORDER if f"{inner}.".startswith(f"{one}." if one else "")), key=len)
+
+
+@each_module("engine.")
+def test_a_package_of_the_engine_imports_only_those_before_it(name: str, path: Path) -> None:
+    place = ENGINE_ORDER.index(engine_package(name))
+    named = {module for module, _ in modules()}
+    used = {module for module in imports(path) & named if module.startswith("engine.")}
+    assert {module for module in used if ENGINE_ORDER.index(engine_package(module)) > place} == set()
 
 
 @each_module("actors.")

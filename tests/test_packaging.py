@@ -9,7 +9,7 @@ import click
 import pytest
 
 from actors.unix_socket import PASSED_NAME
-from engine.energy.permissions import PERMISSIONS, Permission
+from engine.energy.sources.permissions import PERMISSIONS, Permission
 from engine_ctl.main import main
 from protocol.address import default_socket_path
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from tests.processor_outcome import Outcome, outcome_on_processor, run_here
+from tests.support.processor_outcome import Outcome, outcome_on_processor, run_here
 
 NEEDS = {
     "cpu_avx512": {"avx2", "avx512_vnni"},

@@ -19,7 +19,7 @@ from protocol.plan import ExecutionRequest, Limits, RunRequest
 from protocol.record import ExecutionRecord
 from protocol.sampling import Sampling
 from tests.actors.engine_factory import record_of
-from tests.real_models import smollm2
+from tests.support.real_models import smollm2
 
 pytestmark = pytest.mark.models
 SEEDS = range(300, 312)

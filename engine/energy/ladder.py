@@ -9,17 +9,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, get_args
 
-from engine.energy.busy_time import BusyTime
 from engine.energy.calibration import Calibrations, powered_machine
-from engine.energy.cpu_time import CpuTimes, read_cpu_times
-from engine.energy.hwmon import HwmonSource
 from engine.energy.live import SHORTEST_S, live_power, live_window_s
-from engine.energy.meter import MeterSource
-from engine.energy.model import REMEDY, ModelSource, PowerModel, declared_model
-from engine.energy.perf import PerfSource
-from engine.energy.rapl import RaplSource
-from engine.energy.source import EnergyReading, EnergySource, SourceError
 from engine.energy.source_state import DECLARED, SourceState, state_of
+from engine.energy.sources.busy_time import BusyTime
+from engine.energy.sources.cpu_time import CpuTimes, read_cpu_times
+from engine.energy.sources.hwmon import HwmonSource
+from engine.energy.sources.meter import MeterSource
+from engine.energy.sources.model import REMEDY, ModelSource, PowerModel, declared_model
+from engine.energy.sources.perf import PerfSource
+from engine.energy.sources.rapl import RaplSource
+from engine.energy.sources.source import EnergyReading, EnergySource, SourceError
 from engine.energy.window import energy_report, unavailable
 from protocol.calibration import EnergyCalibration
 from protocol.errors import EnergyUnavailable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from engine.energy.throttle import Throttle
 from engine.energy.window import PowerAverage
 from protocol.plan import Limits

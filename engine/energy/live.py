@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.backend import ComputeTimes
-from engine.energy.source import EnergyReading, EnergySource
+from engine.energy.sources.source import EnergyReading, EnergySource
 from engine.energy.window import UPDATES_IN_A_WINDOW
 from protocol.live_energy import PowerReport
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.energy.source import EnergySource
+from engine.energy.sources.source import EnergySource
 
 DECLARED = "declared at start-up for plans that leave their energy source open"
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 
 Microjoules = float
 _WINDOWS_KEPT = 2

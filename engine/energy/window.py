@@ -6,8 +6,8 @@ from collections import deque
 from typing import Literal
 
 from engine.energy.calibration import Baseline
-from engine.energy.cpu_time import is_contended, others_share
-from engine.energy.source import EnergyReading, EnergySource
+from engine.energy.sources.cpu_time import is_contended, others_share
+from engine.energy.sources.source import EnergyReading, EnergySource
 from protocol.metrics import EnergyReport
 
 SHORTEST_WINDOW_MS = 200.0

@@ -23,7 +23,7 @@ from actors.messages import (
     Resume,
 )
 from engine.backend import ComputeTimes
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from protocol.plan import Limits
 from tests.actors.fake_domain import FakeEnergy
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from actors.ports import OperationRequest, Prepared
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from engine.energy.window import OTHER_WORK
 from engine.operation import Operation
 from protocol.answers import (

@@ -11,7 +11,7 @@ from actors.system import open_system, running
 from engine.config import EngineConfig
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from tests.actors.engine_factory import record_of
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 TOKENS = 100
 

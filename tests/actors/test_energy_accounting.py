@@ -17,8 +17,8 @@ from protocol.metrics import OperationTimes
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
 from tests.actors.engine_factory import Stream, record_of, until
-from tests.gguf_factory import write_tiny_model
-from tests.running_powercap import RunningPowercap, running_powercap
+from tests.support.gguf_factory import write_tiny_model
+from tests.support.running_powercap import RunningPowercap, running_powercap
 
 WATTS = 50.0
 

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from actors.messages import EnergyRead, Pause, Resume
 from actors.system import running
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from protocol.plan import RunRequest
 from tests.actors.energy_stage import EnergyStage, begin_stage
 from tests.actors.engine_factory import Stream, make_request, make_system, until

@@ -18,7 +18,7 @@ from protocol.metrics import PHASES
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
 from tests.actors.engine_factory import Stream, record_of, until
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 ROUNDING_MS = 1e-6
 SAME_MEMORY = 0.02

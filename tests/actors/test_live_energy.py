@@ -16,7 +16,7 @@ from actors.messages import ControlEvent, EnergyRequest, ExecutorRequest, LiveEn
 from actors.supervisor import Supervisor
 from actors.system import running
 from engine.backend import ComputeTime, ComputeTimes
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from protocol.answers import LiveEnergy
 from protocol.client import Client
 from protocol.events import EnergyEvent, EventFilter

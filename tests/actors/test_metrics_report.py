@@ -11,9 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from actors.metrics_report import Present, report_metrics
 from actors.system import running
 from engine.backend import ComputeTime
-from engine.exposition import exposition
-from engine.metric_totals import MetricTotals
-from engine.process_usage import ProcessUsage
+from engine.host.process_usage import ProcessUsage
+from engine.metrics.exposition import exposition
+from engine.metrics.metric_totals import MetricTotals
 from protocol.answers import MetricsReport
 from protocol.errors import UnknownModel
 from protocol.metrics import OperationTimes

@@ -12,7 +12,7 @@ from protocol.plan import ExecutionPlan
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend, FakeModel
 from tests.actors.fake_domain import FakeDomain
-from tests.panicking import panic
+from tests.support.panicking import panic
 
 
 class PanickingLoads(FakeBackend):

@@ -13,7 +13,7 @@ import trio
 from actors.system import open_system, running
 from engine.backend import SequenceEvents
 from engine.config import EngineConfig
-from engine.cpu_backend import CpuBackend
+from engine.cpu.cpu_backend import CpuBackend
 from protocol.answers import Finished
 from protocol.chat import ChatMessage
 from protocol.client import Client, connect
@@ -32,7 +32,7 @@ from protocol.record import ExecutionRecord
 from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, collect, record_of, until
 from tests.engine.backend_bench import Bench
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 
 @pytest.fixture

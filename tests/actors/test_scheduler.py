@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from actors.system import System, running
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from protocol.metrics import EnergyReport
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend

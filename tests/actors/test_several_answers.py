@@ -9,7 +9,7 @@ import trio.testing
 
 from actors.system import running
 from engine.backend import ComputeTime, SequenceEvents
-from engine.comparison import compare_output
+from engine.records.comparison import compare_output
 from protocol.answers import Tokens
 from protocol.errors import InternalError
 from protocol.logprobs import MAX_RECORDED_LOGPROBS, recorded_tokens
@@ -19,7 +19,7 @@ from tests.actors.engine_factory import Stream, collect, make_client, make_reque
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_records import FakeRecords
 from tests.actors.test_real_engine import real_client
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 
 class BreakableBackend(FakeBackend):

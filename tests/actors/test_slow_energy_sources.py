@@ -25,7 +25,7 @@ from actors.messages import (
 )
 from actors.supervisor import Supervisor
 from engine.backend import ComputeTimes
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from protocol.plan import EnergySource, Limits
 from tests.actors.engine_factory import until
 from tests.actors.fake_domain import FakeEnergy

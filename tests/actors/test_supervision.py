@@ -13,9 +13,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.system import running
 from engine.backend import LoadedModel, SequenceEvents
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
+from engine.metrics.usage_window import NO_STEP
 from engine.operation import Operation
-from engine.usage_window import NO_STEP
 from protocol.client import Client
 from protocol.errors import BackendUnavailable, EnergyUnavailable, InternalError
 from protocol.plan import EnergySource, ExecutionPlan

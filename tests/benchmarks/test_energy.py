@@ -14,7 +14,7 @@ from benchmarks.energy_point import HEAD, EnergyPoint, Sample, pareto_front, poi
 from benchmarks.power_cap import HEAD as CAP_HEAD
 from benchmarks.power_cap import CappedRun, problems
 from benchmarks.power_plant import PowerPlant, average_watts, highest_average
-from engine.energy.rapl import RaplSource
+from engine.energy.sources.rapl import RaplSource
 from protocol.answers import LiveEnergy
 from protocol.live_energy import PowerReport, RunningEnergy
 from protocol.metrics import EnergyReport

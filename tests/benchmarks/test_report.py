@@ -9,7 +9,7 @@ from benchmarks.accuracy import divergence, log_softmax
 from benchmarks.peers import Comparison, Turn
 from benchmarks.performance_table import BEGIN, END, table, with_table
 from benchmarks.report import Figure
-from engine.work import decode
+from engine.bench.work import decode
 
 
 def comparison(at_least: float | None, *turns: Turn) -> Comparison:

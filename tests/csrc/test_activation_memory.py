@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from tests.architecture_models import CASES, write_architecture_model
 from tests.csrc.loop_bench import LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_vocabulary
+from tests.support.architecture_models import CASES, write_architecture_model
 
 PREFILL_CHUNK = 60_000  # hundreds of megabytes, of which the system is asked for the addresses alone
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.architecture_models import ALL_CASES, CASES, WIDE_CASES, write_architecture_model
 from tests.csrc.blocks import Floats
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
 from tests.csrc.tiny_models import tiny_prompt
-from tests.gguf_factory import has_super_blocks
+from tests.support.architecture_models import ALL_CASES, CASES, WIDE_CASES, write_architecture_model
+from tests.support.gguf_factory import has_super_blocks
 
 TYPES = ("F32", "Q8_0", "Q5_0", "Q4_K", "Q6_K", "IQ4_XS", "MXFP4")
 KINDS = ("qwen3", "gemma2", "gemma3", "qwen2moe")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine import _core
 from tests.csrc import gguf_bytes as g
-from tests.gguf_vocabulary import byte_alphabet
+from tests.support.gguf_vocabulary import byte_alphabet
 
 ALPHABET = byte_alphabet()
 

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import _core
-from engine.file_memory import file_identity
-from tests.changed_files import CHANGES, Act, Change, outwait_tick, truncate
+from engine.host.file_memory import file_identity
 from tests.csrc import gguf_bytes as g
 from tests.csrc.kernel_tables import ALL_TABLES, assert_same_bits
 from tests.csrc.test_split_files import SplitModel
 from tests.fuzz.mutation import Mutation
-from tests.gguf_factory import write_tiny_model
+from tests.support.changed_files import CHANGES, Act, Change, outwait_tick, truncate
+from tests.support.gguf_factory import write_tiny_model
 
 PROMPT = [0, 1, 2, 3]
 LARGE_ROWS = 1 << 19

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.architecture_models import CASES, write_architecture_model
 from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES
 from tests.csrc.kernel_tables import ALL_TABLES
-from tests.damaged_models import ModelFile, StoredTensor
-from tests.gguf_factory import has_super_blocks, write_tiny_model
+from tests.support.architecture_models import CASES, write_architecture_model
+from tests.support.damaged_models import ModelFile, StoredTensor
+from tests.support.gguf_factory import has_super_blocks, write_tiny_model
 
 VALUES = [np.nan, np.inf, -np.inf]
 _directory = tempfile.TemporaryDirectory(prefix="whole-models-")

@@ -11,7 +11,7 @@ import pytest
 
 from engine import _core
 from tests.csrc import gguf_bytes as g
-from tests.gguf_factory import new_gguf, write_tiny_model
+from tests.support.gguf_factory import new_gguf, write_tiny_model
 
 PLAIN_TENSOR = g.Tensor("t", (4, 2), data=bytes(32))
 EVERY_SCALAR = [

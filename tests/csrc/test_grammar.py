@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pytest
 
 from engine import _core
-from engine.grammars import require_library
+from engine.grammar.grammars import require_library
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.loop_bench import EMPTY, LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary

@@ -33,7 +33,8 @@ KERNEL_FOLDERS = ("avx2", "avx_vnni", "avx512")
 _INSTRUCTION_FLAG = re.compile(r"-m(avx|sse|ssse|fma|f16c|bmi|amx|lzcnt|popcnt|movbe|arch=)")
 _KERNEL = re.compile(rf"(void )?engine::kernels::({'|'.join(KERNEL_FOLDERS)})::")
 _SCALAR_CODE = re.compile(
-    r"(void )?engine::(gguf|quant|kernels)::|((__)?mem(cpy|set|move|cmp)(_chk)?|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_)$"
+    r"(void )?engine::(gguf|quant|kernels)::|"
+    r"((__)?mem(cpy|set|move|cmp)(_chk)?|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_)$"
 )
 """What kernels may call: nothing that allocates, throws, locks or runs at start-up."""
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from engine import _core
 from tests.csrc import gguf_bytes as g
 from tests.csrc.kernel_tables import ALL_TABLES
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 
 @pytest.fixture

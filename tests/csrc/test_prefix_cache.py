@@ -11,7 +11,7 @@ from engine import _core
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE
 from tests.csrc.loop_bench import LoopBench, Story
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
-from tests.damaged_models import ModelFile
+from tests.support.damaged_models import ModelFile
 
 BLOCK = 64
 FOREVER = 1_000_000

@@ -23,7 +23,7 @@ from tests.csrc.blocks import (
 )
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
 from tests.golden.quantized_data import RowCase, read_quantized, row_cases, row_digest
-from tests.quantizer_rows import (
+from tests.support.quantizer_rows import (
     BLOCK_TYPES,
     IMPORTANCE_KINDS,
     QUANTIZED_TYPES,

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.importance import read_importance
+from engine.weights.importance import read_importance
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.quantizing import quantization
-from tests.full_size_models import FULL_SIZE_MODELS, write_full_size_model
 from tests.golden.quantized_data import (
     FULL_SIZE_RECIPES,
     REAL_IMPORTANCE,
@@ -20,9 +19,10 @@ from tests.golden.quantized_data import (
     read_quantized,
     tensor_digests,
 )
-from tests.importance_files import IMPORTANCE_FILES, MODEL
-from tests.quantized_models import WIDE_MODELS, importance_for, wide_importance, write_wide_model
-from tests.real_models import fast_kernel_table, hand_fetched
+from tests.support.full_size_models import FULL_SIZE_MODELS, write_full_size_model
+from tests.support.importance_files import IMPORTANCE_FILES, MODEL
+from tests.support.quantized_models import WIDE_MODELS, importance_for, wide_importance, write_wide_model
+from tests.support.real_models import fast_kernel_table, hand_fetched
 
 GOLDEN = read_quantized()["models"]
 

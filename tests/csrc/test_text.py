@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from engine import _core
 from tests.csrc import gguf_bytes as g
-from tests.gguf_factory import write_tiny_model
-from tests.gguf_vocabulary import byte_alphabet, tiny_bpe, tiny_spm
+from tests.support.gguf_factory import write_tiny_model
+from tests.support.gguf_vocabulary import byte_alphabet, tiny_bpe, tiny_spm
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 

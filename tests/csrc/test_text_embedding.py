@@ -17,7 +17,7 @@ from tests.csrc.cancelling import cancel_when_begun
 from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits
 from tests.csrc.test_architecture_determinism import KINDS, THREADS, model_of
 from tests.csrc.tiny_models import slow_model, tiny_model, tiny_path, tiny_prompt
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 POOLINGS = ("mean", "cls", "last")
 LENGTHS = (70, 1, 17, 5, 64, 2)

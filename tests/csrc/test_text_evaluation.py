@@ -13,7 +13,7 @@ from engine import _core
 from tests.csrc.cancelling import cancel_when_begun
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 Doubles = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from engine import _core
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 
 def test_a_job_leaves_its_callers_affinity_as_it_was(tmp_path: Path) -> None:

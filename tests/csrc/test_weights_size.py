@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from engine import _core
-from tests.architecture_models import ALL_CASES, write_architecture_model
 from tests.csrc.kernel_tables import ALL_TABLES
+from tests.support.architecture_models import ALL_CASES, write_architecture_model
 
 MOE = ("llama_experts_wide", "olmoe_wide", "qwen2moe_wide", "qwen3moe_wide")
 PACKED = [table for table in _core.kernel_tables() if table != "reference"]

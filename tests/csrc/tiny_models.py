@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from engine import _core
-from tests.gguf_factory import has_super_blocks, write_tiny_model
+from tests.support.gguf_factory import has_super_blocks, write_tiny_model
 
 _directory = tempfile.TemporaryDirectory(prefix="tiny-models-")
 

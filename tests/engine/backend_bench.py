@@ -10,13 +10,13 @@ from typing import Any, cast
 
 from engine.backend import SequenceEvents
 from engine.config import EngineConfig
-from engine.cpu_backend import CpuBackend
-from engine.cpu_model import CpuModel
-from engine.machine import Machine
-from engine.models import ModelRegistry
-from engine.planning import resolve_plan
-from engine.prompt import prepare_prompt
-from engine.weights_cache import WeightsCache
+from engine.cpu.cpu_backend import CpuBackend
+from engine.cpu.loaded_model import CpuModel
+from engine.host.machine import Machine
+from engine.library.registry import ModelRegistry
+from engine.planning.prompt import prepare_prompt
+from engine.planning.resolve import resolve_plan
+from engine.weights.weights_cache import WeightsCache
 from protocol.plan import ExecutionPlan, Quantization, RunRequest
 
 MACHINE = Machine("Test CPU", 1, 1 << 30, dict.fromkeys(("cpu_avx512", "cpu_avx2"), "not here") | {"reference": ""})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.comparison import compare_experiment, compare_repeat
+from engine.records.comparison import compare_experiment, compare_repeat
 from protocol.comparison import ExperimentResult, MetricRatio, RepeatVerdict, ToleranceVerdict
 from protocol.errors import IncomparableExecutions
 from protocol.metrics import EnergyReport, Metrics

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Literal
 
-from engine.energy.cpu_time import CpuTimes
-from engine.energy.source import EnergyReading
+from engine.energy.sources.cpu_time import CpuTimes
+from engine.energy.sources.source import EnergyReading
 from protocol.plan import EnergySource as Name
 
 SECOND = 1_000_000_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.doctor import GIB
-from engine.doctor_facts import Facts, FolderFacts, SocketFacts
+from engine.doctor.doctor import GIB
+from engine.doctor.doctor_facts import Facts, FolderFacts, SocketFacts
 from engine.energy.source_state import SourceState
 from protocol.build import Build
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.content_hash import ContentHashes
-from engine.hub.pull import HubPull
-from engine.hub.reference import HubReference
-from engine.pull_watch import PullWatch
+from engine.artifact.content_hash import ContentHashes
+from engine.fetch.hub.pull import HubPull
+from engine.fetch.hub.reference import HubReference
+from engine.fetch.pull_watch import PullWatch
 from tests.engine.hub_server import HubServer, Repository
 
 CONTENT = random.Random(0).randbytes(300_000)

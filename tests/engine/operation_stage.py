@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from engine.config import EngineConfig
-from engine.cpu_backend import CpuBackend
+from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import EnergyLadder
-from engine.models import ModelRegistry
+from engine.library.registry import ModelRegistry
 from engine.operation import Operation
-from engine.planner import Planner
-from engine.weights_cache import WeightsCache
+from engine.planning.planner import Planner
+from engine.weights.weights_cache import WeightsCache
 from protocol.answers import EngineMessage
 from protocol.errors import ExecutionCancelled
 from protocol.progress import ProgressUnit, StageProgress

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.process_identity import ProcessIdentity
-from engine.record_store import RecordStore
+from engine.host.process_identity import ProcessIdentity
+from engine.records.record_store import RecordStore
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord

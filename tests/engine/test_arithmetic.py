@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from engine import _core
-from engine.arithmetic import arithmetic_digest, results
-from engine.derived_weights import QUANTIZER_VERSION
-from engine.version import ENGINE_VERSION
+from engine.identity.arithmetic import arithmetic_digest, results
+from engine.identity.version import ENGINE_VERSION
+from engine.weights.derived_weights import QUANTIZER_VERSION
 from tests.csrc.blocks import TENSOR_TYPES
 from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE
 

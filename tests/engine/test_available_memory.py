@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import available_memory as module
-from engine.available_memory import available_memory
-from engine.cgroup import memory_headroom
+from engine.host import available_memory as module
+from engine.host.available_memory import available_memory
+from engine.host.cgroup import memory_headroom
 from tests.csrc.kernel_tables import ALL_TABLES
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 MIB = 1 << 20
 

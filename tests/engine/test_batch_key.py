@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from engine.batch_key import BatchKey
-from engine.cpu_backend import CpuBackend
+from engine.cpu.cpu_backend import CpuBackend
 from protocol.plan import ExecutionPlan
 from tests.engine.backend_bench import Bench
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 TOKENS = 50
 LONG: dict[str, Any] = {"limits": {"max_tokens": 7000}, "context_length": 8000}

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from engine.arithmetic import arithmetic_digest
-from engine.build import current_build, digest_of_files, python_sources, stale_sources
-from engine.doctor_facts import probe_facts
+from engine.doctor.doctor_facts import probe_facts
+from engine.identity.arithmetic import arithmetic_digest
+from engine.identity.build import current_build, digest_of_files, python_sources, stale_sources
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -37,7 +37,7 @@ def test_where_the_self_test_cannot_run_it_is_unknown_and_why(monkeypatch: pytes
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(os, "memfd_create", refused)
-    monkeypatch.setattr("engine.build.arithmetic_digest", arithmetic_digest.__wrapped__)
+    monkeypatch.setattr("engine.identity.build.arithmetic_digest", arithmetic_digest.__wrapped__)
     build = current_build.__wrapped__()
     assert build.arithmetic is None
     assert build.reason is not None
@@ -58,7 +58,7 @@ def test_the_digest_is_of_names_and_contents_alone(tmp_path: Path) -> None:
 
 
 def test_python_files_of_every_package_count() -> None:
-    assert {"actors/system.py", "engine/hub/session.py", "engine_ctl/main.py", "protocol/record.py"} <= set(
+    assert {"actors/system.py", "engine/fetch/hub/session.py", "engine_ctl/main.py", "protocol/record.py"} <= set(
         python_sources()
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from engine.comparison import compare_experiment, compare_repeat
+from engine.records.comparison import compare_experiment, compare_repeat
 from engine_ctl.execution_lines import experiment_lines, repeat_lines
 from protocol.build import Build
 from protocol.record import ExecutionRecord

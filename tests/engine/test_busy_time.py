@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.energy.busy_time import BusyTime
+from engine.energy.sources.busy_time import BusyTime
 
 TICKS = os.sysconf("SC_CLK_TCK")
 """A second."""

@@ -4,11 +4,11 @@ from datetime import date
 
 import pytest
 
-from engine.chat import render_chat
+from engine.text.chat import render_chat
 from protocol.chat import ChatMessage
 from protocol.errors import InvalidTemplate
 from tests.engine.chat_reference import WEATHER, WEATHER_TALK, reference_rendering
-from tests.gguf_factory import CHATML
+from tests.support.gguf_factory import CHATML
 
 MESSAGES = (
     ChatMessage(role="system", content="You are <b>terse</b>."),

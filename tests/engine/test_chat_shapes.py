@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from jinja2 import TemplateError
 
-from engine.chat import render_chat
+from engine.text.chat import render_chat
 from protocol.chat import ChatMessage
 from protocol.errors import InvalidTemplate
 from tests.engine.chat_reference import reference_rendering

@@ -10,12 +10,12 @@ import pytest
 from jinja2 import TemplateError
 
 from engine import _core
-from engine.chat import render_chat
+from engine.text.chat import render_chat
 from protocol.chat import ChatMessage, JsonObject
 from protocol.errors import InvalidTemplate
 from tests.engine.chat_reference import WEATHER, WEATHER_TALK, reference_rendering
-from tests.outside_data import llama_cpp_models, outside_data
-from tests.real_models import hand_fetched
+from tests.support.outside_data import llama_cpp_models, outside_data
+from tests.support.real_models import hand_fetched
 
 PLAIN = (
     ChatMessage(role="user", content="Olá!"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.comparison import compare_output, compare_repeat
+from engine.records.comparison import compare_output, compare_repeat
 from protocol.record import ChoiceRecord
 from tests.engine.record_factory import plan_with, record_with
 

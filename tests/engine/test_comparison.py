@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.comparison import compare_experiment, compare_output, compare_repeat
+from engine.records.comparison import compare_experiment, compare_output, compare_repeat
 from protocol.comparison import ExperimentResult, RepeatVerdict
 from protocol.errors import InvalidRequest
 from tests.engine.compared_records import HARDWARE, first, power, ratio_of, refused, second, speed, verdict_on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.comparison import compare_experiment, compare_repeat
+from engine.records.comparison import compare_experiment, compare_repeat
 from tests.engine.compared_records import MODELLED, first, power, ratio_of, second, verdict_on
 from tests.engine.record_factory import measured
 

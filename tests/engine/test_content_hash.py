@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.content_hash import ContentHashes
-from engine.file_memory import file_identity
+from engine.artifact.content_hash import ContentHashes
+from engine.host.file_memory import file_identity
 from protocol.errors import InvalidModel
-from tests.changed_files import CHANGES, Change
+from tests.support.changed_files import CHANGES, Change
 
 
 def write(path: Path, content: bytes) -> str:
@@ -85,7 +85,7 @@ def test_a_file_that_changes_while_it_is_hashed_has_no_hash(
     path = tmp_path / "file"
     path.write_bytes(bytes(1000))
     act = change(path)
-    monkeypatch.setattr("engine.content_hash.outwait_tick", lambda status: act())
+    monkeypatch.setattr("engine.artifact.content_hash.outwait_tick", lambda status: act())
     hashes = ContentHashes(tmp_path / "memory.json")
     with pytest.raises((InvalidModel, FileNotFoundError)):
         hashes.of(path)

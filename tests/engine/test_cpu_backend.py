@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.artifact.footprint import estimate
 from engine.backend import Backend, LoadedModel, SequenceEvents
-from engine.cpu_backend import CpuBackend
-from engine.footprint import estimate
+from engine.cpu.cpu_backend import CpuBackend
 from protocol.errors import (
     ExecutionCancelled,
     InternalError,
@@ -24,7 +24,7 @@ from protocol.errors import (
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 from tests.engine.backend_bench import PATIENCE_S, Bench
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 MB = 10**6
 LONG_PROMPT = "The quick brown fox jumps over the lazy dog. " * 6

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.energy.cpu_time import CONTENDED, CpuTimes, busy_share, is_contended, others_share, read_cpu_times
+from engine.energy.sources.cpu_time import CONTENDED, CpuTimes, busy_share, is_contended, others_share, read_cpu_times
 
 SECOND = 1_000_000_000
 TICK_NS = SECOND // os.sysconf("SC_CLK_TCK")

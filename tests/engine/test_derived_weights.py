@@ -13,12 +13,12 @@ import pytest
 
 from engine import _core
 from engine.backend import SequenceEvents
-from engine.cpu_backend import CpuBackend
-from engine.weights_cache import WeightsCache
+from engine.cpu.cpu_backend import CpuBackend
+from engine.weights.weights_cache import WeightsCache
 from protocol.errors import CacheFull
 from protocol.record import WeightsReport
 from tests.engine.backend_bench import Bench
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 RECIPES = ("q8_0", "q6_k", "q4_k_m")
 

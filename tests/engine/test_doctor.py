@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.doctor import GIB, Check, examine
+from engine.doctor.doctor import GIB, Check, examine
 from engine.energy.source_state import SourceState
 from tests.engine.facts_factory import BUILD, make_facts, make_folder, make_socket
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.doctor_facts import Facts, probe_facts
-from engine.machine import probe_machine
-from engine.version import ENGINE_VERSION
+from engine.doctor.doctor_facts import Facts, probe_facts
+from engine.host.machine import probe_machine
+from engine.identity.version import ENGINE_VERSION
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_file_in_the_sockets_place(folder: Path) -> None:
 
 
 def test_an_engine_that_says_nothing_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.doctor_facts._CONNECT_S", 0.05)
+    monkeypatch.setattr("engine.doctor.doctor_facts._CONNECT_S", 0.05)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind("engine.sock")
         silent.listen()
@@ -101,8 +101,8 @@ def test_without_its_compiled_part_the_check_up_still_works(folder: Path) -> Non
 import sys
 sys.modules["engine._core"] = None
 from pathlib import Path
-from engine.doctor import examine
-from engine.doctor_facts import probe_facts
+from engine.doctor.doctor import examine
+from engine.doctor.doctor_facts import probe_facts
 checks = {check.name: check for check in examine(probe_facts(Path("engine.sock")))}
 assert checks["versions"].status == checks["backends"].status == checks["configuration"].status == "problem"
 assert "_core" in checks["versions"].found

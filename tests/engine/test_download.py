@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.catalogue import CatalogueEntry
-from engine.download import download_model
-from engine.pull_watch import PullWatch
+from engine.fetch.catalogue import CatalogueEntry
+from engine.fetch.download import download_model
+from engine.fetch.pull_watch import PullWatch
 from protocol.errors import DownloadFailed, ExecutionCancelled
 
 CONTENT = b"GGUF" * 1000

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from engine import embedding as module
+from engine.artifact.footprint import default_activation_bytes
 from engine.config import EngineConfig
-from engine.embedding import Embedding
-from engine.footprint import default_activation_bytes
-from engine.models import ModelRegistry
+from engine.library.registry import ModelRegistry
+from engine.operations import embedding as module
+from engine.operations.embedding import Embedding
 from protocol.answers import Embedded
 from protocol.embedding import EmbeddingRequest
 from protocol.errors import (
@@ -30,10 +30,10 @@ from protocol.errors import (
     UnsupportedQuantization,
 )
 from protocol.requests import Embed
-from tests.architecture_models import CASES, write_architecture_model
-from tests.damaged_models import ModelFile
 from tests.engine.operation_stage import OperationStage, cancel_when_begun
-from tests.gguf_factory import write_tiny_model
+from tests.support.architecture_models import CASES, write_architecture_model
+from tests.support.damaged_models import ModelFile
+from tests.support.gguf_factory import write_tiny_model
 
 TEXTS = ("Once upon a time", "there was a model", "that read texts and answered none")
 

@@ -12,12 +12,12 @@ import pytest
 from engine import _core
 from engine.energy.calibration import STALE_AFTER_S, Calibrations, PoweredMachine, powered_machine
 from engine.energy.ladder import open_ladder
-from engine.energy.model import ModelSource
+from engine.energy.sources.model import ModelSource
 from protocol.calibration import EnergyCalibration, PowerSample
 from protocol.errors import RecordStoreUnavailable
 from protocol.power_curve import PowerCurve
 from protocol.record_entry import timestamp
-from tests.energy_config import make_energy_config
+from tests.support.energy_config import make_energy_config
 
 MACHINE = PoweredMachine("Test CPU", 4, ("performance",))
 THEN = datetime(2030, 1, 1, tzinfo=UTC)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.energy.hwmon import HwmonSource
-from engine.energy.permissions import RULE_REMEDY
-from engine.energy.source import SourceError
+from engine.energy.sources.hwmon import HwmonSource
+from engine.energy.sources.permissions import RULE_REMEDY
+from engine.energy.sources.source import SourceError
 from engine.energy.window import energy_report
-from tests.powercap_tree import forbid
-from tests.virtual_clock import VirtualClock
+from tests.support.powercap_tree import forbid
+from tests.support.virtual_clock import VirtualClock
 
 
 class HwmonTree:

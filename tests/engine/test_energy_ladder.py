@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from engine.energy.ladder import EnergyLadder, open_ladder
-from engine.energy.permissions import RULE_REMEDY
 from engine.energy.source_state import SourceState
-from tests.energy_config import make_energy_config
+from engine.energy.sources.permissions import RULE_REMEDY
 from tests.engine.test_energy_hwmon import make_server
-from tests.powercap_tree import PowercapTree, forbid
+from tests.support.energy_config import make_energy_config
+from tests.support.powercap_tree import PowercapTree, forbid
 
 MEASURING = ("perf", "rapl", "hwmon", "meter")
 

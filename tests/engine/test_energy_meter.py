@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.energy import meter
-from engine.energy.meter import MeterSource
-from engine.energy.source import SourceError
+from engine.energy.sources import meter
+from engine.energy.sources.meter import MeterSource
+from engine.energy.sources.source import SourceError
 from engine.energy.window import energy_report
-from tests.virtual_clock import VirtualClock
+from tests.support.virtual_clock import VirtualClock
 
 
 class Plug:

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config import default_config
-from engine.energy.busy_time import TICK_MS, BusyTime
 from engine.energy.ladder import EnergyLadder, open_ladder
-from engine.energy.model import ModelSource, PowerModel, declared_model
-from engine.energy.source import EnergyReading
+from engine.energy.sources.busy_time import TICK_MS, BusyTime
+from engine.energy.sources.model import ModelSource, PowerModel, declared_model
+from engine.energy.sources.source import EnergyReading
 from protocol.errors import InvalidRequest
 from protocol.power_curve import PowerCurve
-from tests.energy_config import make_energy_config
 from tests.engine.test_busy_time import TICKS, Cpus
+from tests.support.energy_config import make_energy_config
 
 
 def make_source(cpus: Cpus, idle: float = 10.0, busy: float = 20.0, error: float = 0.2) -> ModelSource:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.energy.perf import PerfSource
-from engine.energy.perf_event import PerfEvent
-from engine.energy.permissions import PERF_REMEDY
-from engine.energy.source import SourceError
+from engine.energy.sources.perf import PerfSource
+from engine.energy.sources.perf_event import PerfEvent
+from engine.energy.sources.permissions import PERF_REMEDY
+from engine.energy.sources.source import SourceError
 from engine.energy.window import energy_report
-from tests.power_pmu import KIND, PowerPmu
+from tests.support.power_pmu import KIND, PowerPmu
 
 TWO = {0: (0, 0), 32: (1, 0)}
 DIES = {0: (0, 0), 8: (0, 1)}

@@ -8,10 +8,10 @@ import pytest
 
 from engine.config import declared_watts, default_config
 from engine.energy.ladder import open_ladder
-from engine.energy_rules import check_energy, plan_energy_source
+from engine.planning.energy_rules import check_energy, plan_energy_source
 from protocol.errors import EnergyUnavailable, InvalidRequest
 from protocol.plan import EnergySource, ExecutionRequest, Limits
-from tests.energy_config import make_energy_config
+from tests.support.energy_config import make_energy_config
 
 NOTHING = {"perf": "no PMU", "rapl": "no powercap", "model": "its power is unknown", "none": ""}
 MODEL = {**NOTHING, "model": ""}

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from engine.energy.calibration import Baseline
-from engine.energy.cpu_time import CpuTimes
 from engine.energy.ladder import EnergyLadder, open_ladder
-from engine.energy.rapl import RaplSource
-from engine.energy.source import EnergyReading, EnergySource
+from engine.energy.sources.cpu_time import CpuTimes
+from engine.energy.sources.rapl import RaplSource
+from engine.energy.sources.source import EnergyReading, EnergySource
 from engine.energy.window import PowerAverage, energy_report, with_active_interval
-from tests.energy_config import make_energy_config
-from tests.powercap_tree import PowercapTree
+from tests.support.energy_config import make_energy_config
+from tests.support.powercap_tree import PowercapTree
 
 SECOND = 1_000_000_000
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.evaluation import Evaluation
+from engine.operations.evaluation import Evaluation
 from protocol.errors import ExecutionCancelled, NonFiniteResult, OutOfMemoryBudget
 from protocol.evaluation import EvaluationRequest
 from protocol.requests import Evaluate
-from tests.damaged_models import ModelFile
 from tests.engine.operation_stage import OperationStage, cancel_when_begun
-from tests.gguf_factory import write_tiny_model
+from tests.support.damaged_models import ModelFile
+from tests.support.gguf_factory import write_tiny_model
 
 TEXT = "word after word after word " * 400
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.comparison import compare_experiment
+from engine.records.comparison import compare_experiment
 from protocol.metrics import EnergyReport
 from protocol.record import Hardware
 from tests.engine.compared_records import MODELLED, first, power, ratio_of, refused, second, speed

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.exposition import exposition
-from engine.histogram import Histogram
+from engine.metrics.exposition import exposition
+from engine.metrics.histogram import Histogram
 from protocol.metric_family import MetricFamily, Sample
 
 

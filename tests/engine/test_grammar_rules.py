@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from engine.grammar_rules import MAX_BYTES, MAX_DEPTH, check_grammar, nesting, plan_grammar
+from engine.planning.grammar_rules import MAX_BYTES, MAX_DEPTH, check_grammar, nesting, plan_grammar
 from protocol.errors import GrammarTooDeep, GrammarTooLarge, InvalidGrammar, InvalidPlan
 from protocol.grammar import Grammar, GrammarKind, PlanGrammar
 from protocol.plan import ExecutionRequest, Stop

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import trial_process
-from engine.grammar_sandbox import PROCESSES, GrammarSandbox
-from engine.grammars import Grammars, library_path
-from engine.trial_process import TrialError, TrialProcess, TrialSettings
+from engine.grammar import trial_process
+from engine.grammar.grammar_sandbox import PROCESSES, GrammarSandbox
+from engine.grammar.grammars import Grammars, library_path
+from engine.grammar.trial_process import TrialError, TrialProcess, TrialSettings
 from protocol.errors import GrammarTooComplex, GrammarUnavailable, InvalidGrammar
 from protocol.grammar import PlanGrammar
 from tests.csrc.tiny_models import tiny_vocabulary

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import grammars
-from engine.grammar_rules import check_grammar, plan_grammar
-from engine.grammars import Grammars, require_library
+from engine.grammar import grammars
+from engine.grammar.grammars import Grammars, require_library
+from engine.planning.grammar_rules import check_grammar, plan_grammar
 from protocol.errors import (
     EngineError,
     GrammarTimeout,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.histogram import LATENCY_BOUNDS_S, TOKEN_BOUNDS_S, Histogram
+from engine.metrics.histogram import LATENCY_BOUNDS_S, TOKEN_BOUNDS_S, Histogram
 
 
 def test_a_bound_belongs_to_its_bucket() -> None:

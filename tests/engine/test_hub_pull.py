@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from engine.content_hash import ContentHashes
-from engine.pull_watch import PullWatch
+from engine.artifact.content_hash import ContentHashes
+from engine.fetch.pull_watch import PullWatch
 from protocol.errors import DownloadFailed, ExecutionCancelled
 from tests.engine.hub_server import COMMIT
 from tests.engine.hub_stage import CONTENT, HubStage, in_background
@@ -45,7 +45,7 @@ def test_the_only_model_of_a_repository_arrives_whole_with_progress_and_nothing_
 def test_its_content_hash_is_known_without_reading_it_again(stage: HubStage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.offer()
     path = stage.pull()
-    monkeypatch.setattr("engine.content_hash._hash", None)
+    monkeypatch.setattr("engine.artifact.content_hash._hash", None)
     expected = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
     assert ContentHashes(stage.directory / "cache" / "content-hashes.json").of(path) == expected
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.hub.reference import HubReference, name_of
+from engine.fetch.hub.reference import HubReference, name_of
 from protocol.errors import InvalidRequest
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import importance
-from engine.importance import ImportanceError, read_importance
-from tests.importance_files import BinaryEntry, binary_importance, write_gguf_importance
+from engine.weights import importance
+from engine.weights.importance import ImportanceError, read_importance
+from tests.support.importance_files import BinaryEntry, binary_importance, write_gguf_importance
 
 QUERY: BinaryEntry = (b"blk.0.attn_q.weight", 4, [8.0, 2.0, 0.0])
 DOWN: BinaryEntry = (b"blk.0.ffn_down.weight", 0, [5.0, 7.0])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.energy.limit_watch import LimitWatch
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from protocol.plan import Limits
 
 FAILED = EnergyReading(time_ns=10**9, package_uj=None, epoch=1, error="vanished")

@@ -9,10 +9,10 @@ import pytest
 from engine.backend import ComputeTime, ComputeTimes
 from engine.energy.ladder import EnergyLadder
 from engine.energy.live import LiveSample, live_power, live_window_s, share_between
-from engine.energy.rapl import RaplSource
-from engine.energy.source import EnergyReading
+from engine.energy.sources.rapl import RaplSource
+from engine.energy.sources.source import EnergyReading
 from tests.engine.energy_plant import Plant
-from tests.powercap_tree import PowercapTree
+from tests.support.powercap_tree import PowercapTree
 
 SECOND = 1_000_000_000
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.cgroup import cpu_quota, memory_limit
 from engine.config import default_config
-from engine.machine import allowed_cpus, memory_bytes, peak_resident_bytes, probe_machine
+from engine.host.cgroup import cpu_quota, memory_limit
+from engine.host.machine import allowed_cpus, memory_bytes, peak_resident_bytes, probe_machine
 from protocol.errors import InvalidRequest
 
 
@@ -82,7 +82,7 @@ import os
 one = {min(os.sched_getaffinity(0))}
 os.sched_setaffinity(0, one)
 from pathlib import Path
-from engine.machine import probe_machine
+from engine.host.machine import probe_machine
 from tests.csrc.loop_bench import LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_vocabulary
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.measured_loop import MeasuredLoop, decode_rate
-from engine.work import Work, decode, decode_side_by_side, prefill
-from tests.gguf_factory import write_tiny_model
+from engine.bench.measured_loop import MeasuredLoop, decode_rate
+from engine.bench.work import Work, decode, decode_side_by_side, prefill
+from tests.support.gguf_factory import write_tiny_model
 
 SECOND = 1_000_000_000
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.exposition import exposition
-from engine.metric_totals import MAX_LABEL_SETS, OTHER, MetricTotals
+from engine.metrics.exposition import exposition
+from engine.metrics.metric_totals import MAX_LABEL_SETS, OTHER, MetricTotals
 from protocol.metric_family import HistogramSample, MetricFamily
 from protocol.metrics import EnergyReport, OperationTimes
 from protocol.record import ExecutionRecord

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.metrics import compute_metrics, nearest_rank
-from engine.phases import Timeline
+from engine.metrics.metrics import compute_metrics, nearest_rank
+from engine.metrics.phases import Timeline
 from protocol.metrics import CpuReport, EnergyReport, MemoryReport, Metrics, OperationTimes
 
 UNKNOWN = EnergyReport(kind="unavailable", source="none", reason="no meter")

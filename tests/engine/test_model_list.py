@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from engine.catalogue import CATALOGUE
+from engine.artifact.footprint import default_activation_bytes
+from engine.artifact.split_files import part_paths
 from engine.config import EngineConfig
-from engine.footprint import default_activation_bytes
-from engine.model_headers import ModelHeaders
-from engine.model_list import list_models
-from engine.models import ModelRegistry
-from engine.split_files import part_paths
+from engine.fetch.catalogue import CATALOGUE
+from engine.library.model_headers import ModelHeaders
+from engine.library.model_list import list_models
+from engine.library.registry import ModelRegistry
 from protocol.descriptions import ModelHeader, ModelSummary
 from tests.csrc import gguf_bytes as g
 from tests.csrc.test_split_files import SplitModel
-from tests.gguf_factory import new_gguf, write_tiny_model
+from tests.support.gguf_factory import new_gguf, write_tiny_model
 
 
 def make_config(directory: Path) -> EngineConfig:

@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 
 from engine.batch_key import WeightsKey
-from engine.cpu_model import CpuModel
-from engine.model_memory import LoopUsage, ModelMemory
+from engine.cpu.loaded_model import CpuModel
+from engine.cpu.model_memory import LoopUsage, ModelMemory
 from protocol.descriptions import PlanEstimate
 from protocol.errors import OutOfMemoryBudget
 from protocol.plan import Quantization

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from engine.config import EngineConfig
-from engine.model_removal import ModelRemoval
-from engine.models import ModelRegistry
-from engine.weights_cache import WeightsCache, WeightsKey
+from engine.library.registry import ModelRegistry
+from engine.operations.model_removal import ModelRemoval
+from engine.weights.weights_cache import WeightsCache, WeightsKey
 from protocol.errors import InvalidRequest, ModelInUse, UnknownModel
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 
 @dataclass

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from engine.catalogue import CATALOGUE
 from engine.config import EngineConfig
-from engine.model_description import describe_model
-from engine.models import ModelRegistry
-from engine.pull_watch import PullWatch
+from engine.fetch.catalogue import CATALOGUE
+from engine.fetch.pull_watch import PullWatch
+from engine.library.model_description import describe_model
+from engine.library.registry import ModelRegistry
 from protocol.errors import AmbiguousModel, InvalidModel, InvalidRequest, UnknownModel, UnsupportedModel
 from tests.csrc import gguf_bytes as g
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 
 def make_config(directory: Path) -> EngineConfig:

@@ -10,8 +10,8 @@ import pytest
 
 from engine.backend import BackendStatistics, WorkDone
 from engine.energy.ladder import EnergyLadder
-from engine.energy.operation_window import OperationWindow
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
+from engine.operations.energy.operation_window import OperationWindow
 from protocol.descriptions import PrefixCacheReport, ResidentModel
 from protocol.plan import EnergySource as SourceName
 

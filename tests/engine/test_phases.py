@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.phases import Timeline, phases_ms
+from engine.metrics.phases import Timeline, phases_ms
 from protocol.metrics import PHASES
 
 MS = 1_000_000

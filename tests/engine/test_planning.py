@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import _core
-from engine.artifact import ModelFacts
+from engine.artifact.artifact import ModelFacts
+from engine.artifact.footprint import estimate
 from engine.config import EngineConfig
-from engine.footprint import estimate
-from engine.machine import Machine
-from engine.planning import capabilities, check_request, resolve_plan
-from engine.prompt import PreparedPrompt
+from engine.host.machine import Machine
+from engine.planning.prompt import PreparedPrompt
+from engine.planning.resolve import capabilities, check_request, resolve_plan
 from protocol.errors import (
     EnergyUnavailable,
     InvalidPlan,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.energy.rapl import RaplSource
+from engine.energy.sources.rapl import RaplSource
 from engine.energy.window import energy_report
-from tests.powercap_tree import RANGE_UJ, SMALL_RANGE_UJ, PowercapTree, forbid
+from tests.support.powercap_tree import RANGE_UJ, SMALL_RANGE_UJ, PowercapTree, forbid
 
 Step = Callable[[PowercapTree, RaplSource], object]
 """Of what happens in a window."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.energy.permissions import RULE_REMEDY
-from engine.energy.rapl import RaplSource
-from engine.energy.source import SourceError
-from tests.powercap_tree import RANGE_UJ, PowercapTree, forbid
+from engine.energy.sources.permissions import RULE_REMEDY
+from engine.energy.sources.rapl import RaplSource
+from engine.energy.sources.source import SourceError
+from tests.support.powercap_tree import RANGE_UJ, PowercapTree, forbid
 
 
 @dataclass(frozen=True)

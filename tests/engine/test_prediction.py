@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.prediction import predict
-from engine.version import ENGINE_VERSION
+from engine.identity.version import ENGINE_VERSION
+from engine.records.prediction import predict
 from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord
 from tests.tools.executions import make_plan, make_record

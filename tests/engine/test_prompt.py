@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from engine.artifact import ModelArtifact
+from engine.artifact.artifact import ModelArtifact
 from engine.config import EngineConfig
-from engine.models import ModelRegistry
-from engine.prompt import prepare_prompt
+from engine.library.registry import ModelRegistry
+from engine.planning.prompt import prepare_prompt
 from protocol.chat import ChatMessage, JsonObject
 from protocol.errors import InvalidRequest, InvalidTemplate, PromptTooLong
 from protocol.plan import ExecutionRequest, RunRequest
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 HELLO = (ChatMessage(role="user", content="Hello"),)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.pull_watch import PullWatch
+from engine.fetch.pull_watch import PullWatch
 from protocol.errors import ExecutionCancelled
 from protocol.progress import StageProgress
 
@@ -21,7 +21,7 @@ def test_there_is_nothing_to_tell_before_it_begins() -> None:
 
 def test_what_an_earlier_pull_brought_does_not_count_for_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 100.0
-    monkeypatch.setattr("engine.pull_watch.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("engine.fetch.pull_watch.time.monotonic", lambda: now_s)
     watch = PullWatch()
     watch.tell("download", 600, 1000)
     assert (progress(watch).done, progress(watch).eta_s) == (600, None)

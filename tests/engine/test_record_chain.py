@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.record_chain import ChainCheck, StoredEntry, entry_hash, seal, start_of
-from engine.record_store import RecordStore
+from engine.records.record_chain import ChainCheck, StoredEntry, entry_hash, seal, start_of
+from engine.records.record_store import RecordStore
 from protocol.record_entry import ChainFault, ChainPosition
 from tests.engine.record_factory import START, open_store, run, tampering
 from tests.tools.executions import make_record

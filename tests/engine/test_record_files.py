@@ -16,8 +16,8 @@ from threading import Barrier
 
 import pytest
 
-from engine.record_database import RecordDatabase
-from engine.record_store import RecordStore
+from engine.records.record_database import RecordDatabase
+from engine.records.record_store import RecordStore
 from protocol.errors import RecordStoreUnavailable, RecordStoreUnusable
 from tests.engine.record_factory import begin, open_store, run, tampering
 from tests.tools.executions import make_record
@@ -175,7 +175,7 @@ def test_a_full_disk_loses_only_what_did_not_fit(store: RecordStore, path: Path)
 
 
 def test_a_store_that_stays_locked_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.record_database._BUSY_S", 0.05)
+    monkeypatch.setattr("engine.records.record_database._BUSY_S", 0.05)
     with open_store(path) as store, closing(sqlite3.connect(path)) as other:
         run(store, "one")
         other.execute("BEGIN IMMEDIATE")

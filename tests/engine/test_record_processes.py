@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.process_identity import current_process, is_running
-from engine.record_store import RecordStore
+from engine.host.process_identity import current_process, is_running
+from engine.records.record_store import RecordStore
 from tests.engine.record_factory import begin
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ WRITER = """
     import os, signal, sys
     from datetime import UTC, datetime
     from pathlib import Path
-    from engine.record_store import RecordStore
+    from engine.records.record_store import RecordStore
     from tests.tools.executions import make_plan, make_record
 
     def write(name, count):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.record_store import RecordStore
+from engine.records.record_store import RecordStore
 from protocol.errors import (
     InternalError,
     RecordUnreadable,

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.catalogue import CATALOGUE, CatalogueEntry
 from engine.config import EngineConfig
-from engine.download import download_model
-from engine.hub.partial_file import partial_files
-from engine.model_headers import ModelHeaders
-from engine.model_list import list_models
-from engine.model_removal import ModelRemoval
-from engine.models import ModelRegistry
-from engine.pull_watch import PullWatch
-from engine.weights_cache import WeightsCache
+from engine.fetch.catalogue import CATALOGUE, CatalogueEntry
+from engine.fetch.download import download_model
+from engine.fetch.hub.partial_file import partial_files
+from engine.fetch.pull_watch import PullWatch
+from engine.library.model_headers import ModelHeaders
+from engine.library.model_list import list_models
+from engine.library.registry import ModelRegistry
+from engine.operations.model_removal import ModelRemoval
+from engine.weights.weights_cache import WeightsCache
 from protocol.errors import DownloadFailed, ExecutionCancelled
 from tests.engine.index_server import IndexServer
 from tests.engine.test_download import make_wheel

@@ -8,15 +8,15 @@ from typing import Any, get_args
 import pytest
 
 from engine import _core
-from engine.choices import kv_positions
-from engine.footprint import estimate
-from engine.sampling_rules import breaker_token_ids
-from engine.tokenizer import Tokenizer
+from engine.artifact.choices import kv_positions
+from engine.artifact.footprint import estimate
+from engine.planning.sampling_rules import breaker_token_ids
+from engine.text.tokenizer import Tokenizer
 from protocol.codec import client_message
 from protocol.errors import InvalidPlan, InvalidRequest
 from protocol.sampling import SAMPLERS, LogitBias, SamplerName, Sampling
 from tests.engine.test_planning import MODEL, make_plan, make_request, refusal
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 
 @pytest.fixture

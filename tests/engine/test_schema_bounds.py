@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.grammar_rules import plan_grammar
-from engine.schema_bounds import unbearable_range
-from engine.trial_process import TrialProcess
+from engine.grammar.schema_bounds import unbearable_range
+from engine.grammar.trial_process import TrialProcess
+from engine.planning.grammar_rules import plan_grammar
 from protocol.errors import InvalidGrammar
 from protocol.grammar import Grammar
 from tests.engine.test_grammar_sandbox import settings

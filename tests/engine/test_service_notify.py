@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.service_notify import ServiceNotifier
+from engine.host.service_notify import ServiceNotifier
 
 
 @pytest.fixture

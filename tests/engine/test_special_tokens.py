@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.special_tokens import CONTROL, NORMAL, UNKNOWN, USER_DEFINED, SpecialTokens
+from engine.text.special_tokens import CONTROL, NORMAL, UNKNOWN, USER_DEFINED, SpecialTokens
 
 TOKENS = ["x", "<s>", "<unk>", "[INST]", "[INST][USER]", "ER][IN", "<|im_end|>"]
 TYPES = [NORMAL, CONTROL, UNKNOWN, USER_DEFINED, CONTROL, USER_DEFINED, NORMAL]

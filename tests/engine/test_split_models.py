@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.content_hash import ContentHashes
-from engine.file_memory import file_identity
-from engine.model_description import describe_model
-from engine.models import ModelRegistry
-from engine.split_files import part_paths
+from engine.artifact.content_hash import ContentHashes
+from engine.artifact.split_files import part_paths
+from engine.host.file_memory import file_identity
+from engine.library.model_description import describe_model
+from engine.library.registry import ModelRegistry
 from protocol.errors import InvalidModel
 from tests.csrc.gguf_bytes import ModelBytes
 from tests.csrc.test_split_files import SplitModel

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.split_files import is_later_part, parts_of
+from engine.artifact.split_files import is_later_part, parts_of
 
 
 def test_any_part_names_all() -> None:

@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.spm import SPACE, SpmEncoder
-from tests.gguf_vocabulary import tiny_spm
+from engine.text.spm import SPACE, SpmEncoder
+from tests.support.gguf_vocabulary import tiny_spm
 
 
 def make_encoder() -> SpmEncoder:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engine.text_quality import UnboundedPerplexityError, text_quality
+from engine.operations.text_quality import UnboundedPerplexityError, text_quality
 from protocol.evaluation import Comparison
 
 Doubles = npt.NDArray[np.float64]

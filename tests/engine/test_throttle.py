@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.energy.source import EnergyReading
+from engine.energy.sources.source import EnergyReading
 from engine.energy.throttle import Slot, Throttle, may_run
 
 MS = 1_000_000

@@ -12,11 +12,11 @@ from tokenizers import Regex
 from tokenizers.pre_tokenizers import Sequence, Split
 
 from engine import _core
-from engine.pre_tokenizers import FAMILIES, PRE_TOKENIZERS
-from engine.tokenizer import Tokenizer
+from engine.text.pre_tokenizers import FAMILIES, PRE_TOKENIZERS
+from engine.text.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
-from tests.gguf_factory import new_gguf, write_tiny_model
-from tests.gguf_vocabulary import TinyVocabulary, add_vocabulary, tiny_bpe, tiny_spm
+from tests.support.gguf_factory import new_gguf, write_tiny_model
+from tests.support.gguf_vocabulary import TinyVocabulary, add_vocabulary, tiny_bpe, tiny_spm
 
 
 def make_tokenizer(directory: Path, **options: object) -> Tokenizer:

@@ -11,8 +11,8 @@ import pytest
 from benchmarks import tokenizer_agreement
 from benchmarks.random_texts import random_texts
 from benchmarks.tokenizer_agreement import SHORT_RUN, TEXTS, digest, engine_ids, families, family_file, family_texts
-from engine.pre_tokenizers import PRE_TOKENIZERS
-from tests.outside_data import llama_cpp_models
+from engine.text.pre_tokenizers import PRE_TOKENIZERS
+from tests.support.outside_data import llama_cpp_models
 
 AGREED: list[dict[str, Any]] = json.loads(
     (Path(tokenizer_agreement.__file__).parent / "results" / "tokenizers.json").read_text(encoding="utf-8")

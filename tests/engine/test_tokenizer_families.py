@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from engine.tokenizer import Tokenizer
-from tests.outside_data import llama_cpp_models, outside_data
+from engine.text.tokenizer import Tokenizer
+from tests.support.outside_data import llama_cpp_models, outside_data
 
 _SEPARATOR = "\n__ggml_vocab_test__\n"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.energy.window import OTHER_WORK
-from engine.process_usage import ProcessUsage, private_memory_bytes, read_process_usage
-from engine.usage_window import READING_INTERVAL_NS, UsageWindow, cpu_report, memory_report
+from engine.host.process_usage import ProcessUsage, private_memory_bytes, read_process_usage
+from engine.metrics.usage_window import READING_INTERVAL_NS, UsageWindow, cpu_report, memory_report
 from protocol.metrics import CpuReport, MemoryReport
 
 KNOWN = (5000, 1000, 300)

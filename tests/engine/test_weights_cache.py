@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.weights_cache import WeightsCache, WeightsKey
+from engine.weights.weights_cache import WeightsCache, WeightsKey
 from protocol.errors import CacheEntryInUse, CacheFull, UnknownCacheEntry
 
 KIB = 1 << 10
@@ -165,7 +165,7 @@ def test_a_full_disk_is_a_typed_error(cache: WeightsCache) -> None:
 WRITER = """
     import sys, time
     from pathlib import Path
-    from engine.weights_cache import WeightsCache, WeightsKey
+    from engine.weights.weights_cache import WeightsCache, WeightsKey
     def write(path):
         path.write_bytes(b"half")
         print("writing", flush=True)

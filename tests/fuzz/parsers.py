@@ -11,19 +11,19 @@ from typing import Any
 import msgpack
 
 from engine import _core
-from engine.artifact import ModelArtifact
-from engine.chat import render_chat
-from engine.content_hash import ContentHashes
-from engine.importance import ImportanceError, read_importance
-from engine.tokenizer import Tokenizer
+from engine.artifact.artifact import ModelArtifact
+from engine.artifact.content_hash import ContentHashes
+from engine.text.chat import render_chat
+from engine.text.tokenizer import Tokenizer
+from engine.weights.importance import ImportanceError, read_importance
 from protocol.chat import ChatMessage
 from protocol.codec import decode_client, decode_engine
 from protocol.errors import InvalidRequest, InvalidTemplate, ProtocolViolation, RequestRefused
 from protocol.framing import FrameDecoder, encode_frame
 from tests.csrc import gguf_bytes as g
 from tests.csrc.test_split_files import SplitModel
-from tests.gguf_factory import CHATML
-from tests.importance_files import binary_importance
+from tests.support.gguf_factory import CHATML
+from tests.support.importance_files import binary_importance
 
 _TEXT = "Hello, a b ab é中\n\n<|im_end|> <bos> \u2581"
 

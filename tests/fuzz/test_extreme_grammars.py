@@ -12,8 +12,8 @@ import time
 from collections import Counter
 
 from engine import _core
-from engine.grammar_rules import check_grammar, plan_grammar
-from engine.grammars import Grammars
+from engine.grammar.grammars import Grammars
+from engine.planning.grammar_rules import check_grammar, plan_grammar
 from protocol.errors import RequestRefused
 from protocol.grammar import Grammar
 from protocol.plan import ExecutionRequest

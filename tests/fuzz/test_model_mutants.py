@@ -22,8 +22,8 @@ from tests.csrc.gguf_bytes import GgufBytes
 from tests.csrc.kernel_tables import REFERENCE
 from tests.csrc.loop_bench import LoopBench
 from tests.csrc.tiny_models import tiny_vocabulary
-from tests.damaged_models import encoded
 from tests.fuzz.model_mutation import ModelMutation, has_non_finite_weights, model_seeds
+from tests.support.damaged_models import encoded
 
 Seeds = Mapping[str, GgufBytes]
 _MUTANTS = 150

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import _core
-from tests.architecture_models import ALL_CASES, write_architecture_model
 from tests.golden.architecture_path import KEPT, Logits, forced_path
 from tests.golden.exact.formulas import Array
 from tests.golden.exact.model import ExactModel
-from tests.real_models import fast_kernel_table
+from tests.support.architecture_models import ALL_CASES, write_architecture_model
+from tests.support.real_models import fast_kernel_table
 
 FOLDER = Path(__file__).parent
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "architectures.json").read_text())["cases"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from tests.gguf_factory import new_gguf
+from tests.support.gguf_factory import new_gguf
 
 
 def write_dequantized(source: Path, target: Path) -> None:

@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 from engine import _core
-from tests.architecture_models import CASES, write_architecture_model
 from tests.golden.embedding_data import (
     POOLINGS,
     Vectors,
@@ -22,6 +21,7 @@ from tests.golden.embedding_data import (
     read_vectors,
     token_texts,
 )
+from tests.support.architecture_models import CASES, write_architecture_model
 
 
 def engine_vectors(model: _core.Model, texts: list[list[int]], pooling: str, threads: int = 1) -> Vectors:

@@ -1,5 +1,5 @@
 """Make architectures.json and architectures.npz: what llama.cpp computes on the tiny random models of
-:mod:`tests.architecture_models`, F32 weights and F32 KV cache, without flash attention.
+:mod:`tests.support.architecture_models`, F32 weights and F32 KV cache, without flash attention.
 
 Run by a peer's Python (see ``make peers``) in the repository's root: ``python -m tests.golden.make_architectures``.
 """
@@ -15,10 +15,10 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from tests.architecture_models import ALL_CASES, write_architecture_model
 from tests.golden.architecture_path import KEPT, STEPS, Logits, Step, prompt_of
 from tests.golden.peer import Peer
 from tests.golden.tiny_cases import weights_digest
+from tests.support.architecture_models import ALL_CASES, write_architecture_model
 
 FOLDER = Path(__file__).parent
 

@@ -1,5 +1,5 @@
 """Make embeddings.json and embeddings.npz: vectors that llama.cpp pools, not normalized, of the tiny random models of
-:mod:`tests.architecture_models` and of SmolLM2, as it is and with its weights in F32.
+:mod:`tests.support.architecture_models` and of SmolLM2, as it is and with its weights in F32.
 
 Run by a peer's Python (see ``make peers``) in the repository's root:
 
@@ -19,11 +19,11 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from tests.architecture_models import CASES, write_architecture_model
 from tests.golden.dequantize import write_dequantized
 from tests.golden.embedding_data import FOLDER, POOLINGS, TINY_CONTEXT, Vectors, real_texts, token_texts
 from tests.golden.peer import Peer
 from tests.golden.tiny_cases import weights_digest
+from tests.support.architecture_models import CASES, write_architecture_model
 
 _REAL_CONTEXT = 512
 

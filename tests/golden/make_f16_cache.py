@@ -1,4 +1,4 @@
-"""Make f16_cache.json: how far from exact arithmetic llama.cpp is on the models of :mod:`tests.architecture_models`
+"""Make f16_cache.json: how far from exact arithmetic llama.cpp is on :mod:`tests.support.architecture_models`
 with the cache that the engine has as well, keys and values in F16; along the paths of architectures.json.
 
 Run by a peer's Python (see ``make peers``) in the repository's root: ``python -m tests.golden.make_f16_cache``.
@@ -15,11 +15,11 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from tests.architecture_models import ALL_CASES, NEARLY_TIED, write_architecture_model
 from tests.golden.architecture_path import KEPT, PROMPT_TOKENS, Logits, forced_path, prompt_of, relative_distance
 from tests.golden.exact.model import ExactModel
 from tests.golden.exact.weights import Weights
 from tests.golden.peer import Peer
+from tests.support.architecture_models import ALL_CASES, NEARLY_TIED, write_architecture_model
 
 FOLDER = Path(__file__).parent
 

@@ -1,12 +1,12 @@
-"""Make quantized.json: what the reference quantizer makes of rows (:mod:`tests.quantizer_rows`), of wide models
-(:mod:`tests.quantized_models`) and of real ones.
+"""Make quantized.json: what the reference quantizer makes of rows (:mod:`tests.support.quantizer_rows`), of wide models
+(:mod:`tests.support.quantized_models`) and of real ones.
 
 Run by a peer's Python (see ``make peers``) in the repository's root, with the folder of the real models:
 
     ~/.cache/weos-engine/peers/avx2/bin/python -m tests.golden.make_quantized FOLDER
 
-or with ``--full-size`` full_size_quantized.json, of :mod:`tests.full_size_models`, which takes ten minutes and 5 GB of
-FOLDER.
+or with ``--full-size`` full_size_quantized.json, of :mod:`tests.support.full_size_models`, which takes ten minutes
+and 5 GB of FOLDER.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from typing import Any
 
 import llama_cpp
 
-from tests.full_size_models import FULL_SIZE_MODELS, write_full_size_model
 from tests.golden.quantized_data import (
     FOLDER,
     FULL_SIZE_RECIPES,
@@ -36,9 +35,10 @@ from tests.golden.quantized_data import (
     row_digest,
     tensor_digests,
 )
-from tests.importance_files import IMPORTANCE_FILES, MODEL
-from tests.quantized_models import WIDE_MODELS, importance_for, wide_importance, write_wide_model
-from tests.quantizer_rows import make_importance, make_rows
+from tests.support.full_size_models import FULL_SIZE_MODELS, write_full_size_model
+from tests.support.importance_files import IMPORTANCE_FILES, MODEL
+from tests.support.quantized_models import WIDE_MODELS, importance_for, wide_importance, write_wide_model
+from tests.support.quantizer_rows import make_importance, make_rows
 
 FILE_TYPES = {"q8_0": 7, "q4_k_m": 15, "q6_k": 18}
 TYPE_IDS = {"F16": 1, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14}

@@ -14,10 +14,10 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
-from tests.gguf_factory import write_tiny_model
 from tests.golden.exact.model import ExactModel
 from tests.golden.peer import Peer
 from tests.golden.tiny_cases import PLAIN, QUANTIZED, kept, token_prompts, weights_digest
+from tests.support.gguf_factory import write_tiny_model
 
 FOLDER = Path(__file__).parent
 

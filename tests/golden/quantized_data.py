@@ -12,7 +12,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from tests.quantizer_rows import IMPORTANCE_KINDS, QUANTIZED_TYPES, ROW_KINDS
+from tests.support.quantizer_rows import IMPORTANCE_KINDS, QUANTIZED_TYPES, ROW_KINDS
 
 FOLDER = Path(__file__).parent
 REAL_MODELS = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf", "stories": "stories15M-f32.gguf"}

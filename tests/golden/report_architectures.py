@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.architecture_models import ALL_CASES
 from tests.golden.architecture_path import relative_distance
 from tests.golden.architecture_run import F16_CACHE, TIED, run
+from tests.support.architecture_models import ALL_CASES
 
 _HEADS = ("llama.cpp, F32 cache", "llama.cpp, F16 cache", "engine", "engine, cache rounded in the reference too")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from engine.comparison import compare_experiment
+from engine.records.comparison import compare_experiment
 from protocol.metrics import PHASES
 from protocol.record import ExecutionRecord
 from tests.tools.executions import make_metrics, make_record

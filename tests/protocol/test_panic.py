@@ -6,7 +6,7 @@ from protocol.codec import decode_client, encode
 from protocol.errors import InvalidRequest
 from protocol.panic import PanicError, panics_contained
 from protocol.requests import Detokenize
-from tests.panicking import panic
+from tests.support.panicking import panic
 
 
 def test_a_panic_is_no_exception_and_becomes_one() -> None:

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.comparison import compare_repeat
-from engine.metrics import nearest_rank
+from engine.metrics.metrics import nearest_rank
+from engine.records.comparison import compare_repeat
 from protocol.blocking import BlockingClient
 from protocol.metrics import PHASES, Metrics
 from protocol.record import ExecutionRecord
 from tests.engine.compared_records import first, power, refused, second, speed, verdict_on
 from tests.engine.record_factory import measured, plan_with
-from tests.gguf_factory import write_tiny_model
 from tests.requirements.execution import from_json, record_of, run, run_for
 from tests.requirements.llama import NAME, environment
-from tests.running_powercap import RunningPowercap, running_powercap
+from tests.support.gguf_factory import write_tiny_model
+from tests.support.running_powercap import RunningPowercap, running_powercap
 from tests.test_layers import INCLUDE, sources
 from tests.tools.command_line import serving
 

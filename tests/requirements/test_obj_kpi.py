@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.comparison import compare_experiment
+from engine.records.comparison import compare_experiment
 from engine_ctl.main import COMMANDS
 from protocol.answers import Event
 from protocol.blocking import BlockingClient

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS
-from engine.comparison import compare_experiment
+from engine.records.comparison import compare_experiment
 from engine_ctl.metrics_table import _UNITS
 from protocol.answers import Compared, Tokens
 from protocol.blocking import BlockingClient
@@ -114,8 +114,8 @@ def test_ban_hidden_decision_in_a_backend() -> None:
     """The backend sees plans that are made, and nothing that makes, checks or ranks them."""
     for module in ("cpu_backend", "cpu_model", "model_load", "backend"):
         used = imports(ROOT / "engine" / f"{module}.py")
-        decides = {f"engine.planning.{name}" for name in ("resolve_plan", "check_request", "choose_backend")}
-        assert not {name for name in used if name.startswith(("engine.planner", "actors")) or name in decides}
+        decides = {f"engine.planning.resolve.{name}" for name in ("resolve_plan", "check_request", "choose_backend")}
+        assert not {name for name in used if name.startswith(("engine.planning.planner", "actors")) or name in decides}
 
 
 def test_ban_altered_metrics_are_found_in_the_chain(records: Path) -> None:

@@ -9,17 +9,17 @@ import pytest
 
 from engine.backend import Backend
 from engine.config import EngineConfig
-from engine.cpu_backend import CpuBackend
-from engine.models import ModelRegistry
-from engine.weights_cache import WeightsCache
+from engine.cpu.cpu_backend import CpuBackend
+from engine.library.registry import ModelRegistry
+from engine.weights.weights_cache import WeightsCache
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import InvalidModel, UnsupportedBackend, UnsupportedQuantization
 from protocol.plan import RECIPES, ExecutionPlan, ExecutionRequest, RunRequest
 from tests.actors.fake_backend import FakeBackend
-from tests.architecture_models import CASES, write_architecture_model
 from tests.requirements.execution import from_json, make_request, messages_of, record_of, run
 from tests.requirements.llama import NAME
+from tests.support.architecture_models import CASES, write_architecture_model
 
 
 def backends(client: BlockingClient) -> list[str]:

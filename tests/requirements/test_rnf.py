@@ -31,11 +31,11 @@ from protocol.plan import (
 )
 from protocol.sampling import PlanSampling
 from protocol.schema import published_schema
-from tests.gguf_factory import write_tiny_model
 from tests.requirements.execution import from_json, make_request, messages_of, record_of, run, told
 from tests.requirements.files import fingerprints
 from tests.requirements.llama import NAME
 from tests.requirements.test_examples import API, RUN_REQUEST
+from tests.support.gguf_factory import write_tiny_model
 from tests.test_layers import ROOT, imports, modules
 
 FRAMEWORKS = (

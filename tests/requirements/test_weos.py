@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from engine.version import ENGINE_VERSION
+from engine.identity.version import ENGINE_VERSION
 from protocol.answers import Compared, Event, ExecutionEntry, Failed
 from protocol.blocking import BlockingClient
 from protocol.events import EndedEvent

@@ -18,7 +18,7 @@ from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable, InvalidModel
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.unpacking import unpack
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl, serving
 
 HELLO = {"type": "Hello", "protocol_version": 1}

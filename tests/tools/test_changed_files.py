@@ -13,9 +13,9 @@ from protocol.blocking import BlockingClient
 from protocol.errors import EngineError, InvalidModel, UnknownModel
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
-from tests.changed_files import CHANGES, Change
 from tests.csrc.test_changed_files import write_large_model
-from tests.gguf_factory import write_tiny_model
+from tests.support.changed_files import CHANGES, Change
+from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import serving
 
 changes = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)

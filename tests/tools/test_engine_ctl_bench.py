@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.damaged_models import ModelFile
-from tests.gguf_factory import write_tiny_model
+from tests.support.damaged_models import ModelFile
+from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl
 
 SMALL = ("--prompt-tokens", "32", "--gen-tokens", "8", "--repetitions", "2")

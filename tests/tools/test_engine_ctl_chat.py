@@ -20,7 +20,7 @@ from protocol.errors import UnknownModel, UnsupportedQuantization
 from protocol.plan import RunRequest
 from protocol.prediction import Prediction
 from protocol.requests import Cancel, ClientMessage, Plan, Run
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl
 from tests.tools.conftest import StartEngine
 from tests.tools.executions import PIECES, accepted, answers_in_full, make_plan, make_record, refusing, tokens

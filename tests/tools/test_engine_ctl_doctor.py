@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.version import ENGINE_VERSION
+from engine.identity.version import ENGINE_VERSION
 from tests.tools.command_line import engine_ctl
 from tests.tools.conftest import StartEngine
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.build import current_build
+from engine.identity.build import current_build
 from protocol.blocking import BlockingClient
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl, serving
 
 NOTE = "no engine on the socket: running one in this process\n"

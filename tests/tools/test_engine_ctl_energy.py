@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.energy.permissions import PERMISSIONS
 from engine.energy.source_state import SourceState
+from engine.energy.sources.permissions import PERMISSIONS
 from engine_ctl.commands.energy_sources import lines
 from tests.tools.command_line import engine_ctl
 

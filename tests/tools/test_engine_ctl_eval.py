@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl
 
 TEXT = "Once upon a time there was a small model that read a long text, window by window.\n" * 40

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from engine import _core
 from engine.config import default_config
-from engine.weights_cache import WeightsCache
-from tests.gguf_factory import write_tiny_model
-from tests.importance_files import binary_importance
+from engine.weights.weights_cache import WeightsCache
+from tests.support.gguf_factory import write_tiny_model
+from tests.support.importance_files import binary_importance
 from tests.tools.command_line import engine_ctl
 
 NO_NAME = "0" * 32

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
-from engine.build import current_build
+from engine.identity.build import current_build
 from engine_ctl.main import COMMANDS
 from tests.tools.command_line import engine_ctl
 

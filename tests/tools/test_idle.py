@@ -14,7 +14,7 @@ from pathlib import Path
 from protocol.answers import Finished
 from protocol.blocking import BlockingClient
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 CLI = str(Path(sys.executable).with_name("engine-ctl"))
 PATIENCE_S = 60.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gguf_factory import write_tiny_model
-from tests.killed_engine import WHOLE, QuantizingEngine
+from tests.support.gguf_factory import write_tiny_model
+from tests.support.killed_engine import WHOLE, QuantizingEngine
 
 DEATHS = {
     "open gguf part": [],

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from protocol.blocking import BlockingClient
-from tests.damaged_models import ModelFile
-from tests.gguf_factory import write_tiny_model
+from tests.support.damaged_models import ModelFile
+from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl, serving
 
 _CASES = Path(os.environ.get("ENGINE_TEST_CASES") or Path(__file__).parents[3] / "shared" / "cases")

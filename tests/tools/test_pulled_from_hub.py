@@ -14,7 +14,7 @@ from click.testing import Result
 from protocol.blocking import BlockingClient
 from tests.engine.hub_server import HubServer, Repository
 from tests.engine.hub_stage import point_at
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl, start_engine_ctl
 
 NAME = "hf:owner/tiny-GGUF/tiny.gguf"

@@ -19,7 +19,7 @@ from protocol.blocking import BlockingClient
 from protocol.errors import ShuttingDown
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.replies import RunMessage
-from tests.gguf_factory import write_tiny_model
+from tests.support.gguf_factory import write_tiny_model
 
 PATIENCE_S = 60.0
 # As a service manager starts it: sockets from descriptor 3 on, addressed to this very process.

@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 import trio
 
 from actors.system import System, open_system
+from engine.bench.throughput import Throughput, measure_throughput
+from engine.bench.work import decode, decode_side_by_side, prefill
 from engine.config import EngineConfig, declared_source, declared_watts, default_config
-from engine.service_notify import ServiceNotifier
-from engine.throughput import Throughput, measure_throughput
-from engine.work import decode, decode_side_by_side, prefill
+from engine.host.service_notify import ServiceNotifier
 from protocol.address import default_socket_path
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable

@@ -8,7 +8,7 @@ from importlib.metadata import version
 def version_lines() -> list[str]:
     told = [f"engine-ctl, version {version('weos-engine')}"]
     try:
-        from engine.build import current_build
+        from engine.identity.build import current_build
     except ImportError as error:
         return [*told, f"build unknown: {error}"]
     build = current_build()

@@ -15,7 +15,7 @@ from engine_ctl.options import json_option, socket_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.doctor import Check
+    from engine.doctor.doctor import Check
 
 _MARKS = {"ok": "ok", "warning": "warning", "problem": "PROBLEM"}
 
@@ -30,8 +30,8 @@ def command(ctx: click.Context, socket: Path | None, as_json: bool) -> None:
     Says how to mend what is not well. Starts nothing, changes nothing and needs no rights of its own. The exit code is
     1 where there is a problem, and 0 where there are none, or only warnings.
     """
-    from engine.doctor import examine
-    from engine.doctor_facts import probe_facts
+    from engine.doctor.doctor import examine
+    from engine.doctor.doctor_facts import probe_facts
     from protocol.address import default_socket_path
 
     checks = examine(probe_facts((socket or default_socket_path()).absolute()))

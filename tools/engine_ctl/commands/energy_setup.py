@@ -11,7 +11,7 @@ import click
 from engine_ctl.options import json_option
 
 if TYPE_CHECKING:
-    from engine.energy.permissions import Permission
+    from engine.energy.sources.permissions import Permission
 
 
 @click.command(name="setup")
@@ -21,7 +21,7 @@ def setup(as_json: bool) -> None:
 
     Changes nothing. Any one of the ways is enough for its sources; the narrowest is first.
     """
-    from engine.energy.permissions import PERMISSIONS
+    from engine.energy.sources.permissions import PERMISSIONS
 
     if as_json:
         click.echo(json.dumps({"permissions": [asdict(one) for one in PERMISSIONS]}, ensure_ascii=False))

@@ -1,0 +1,286 @@
+"""One model file: what its metadata says, and what is derived from it once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from engine import _core
+from engine.artifact.content_hash import ContentHashes
+from engine.artifact.quantization_errors import quantization_errors
+from engine.grammar.grammars import Grammars
+from engine.host.changed_file import changed_file
+from engine.text.metadata import Metadata
+from engine.text.tokenizer import Tokenizer
+from protocol.errors import InvalidModel, UnsupportedModel
+from protocol.plan import KvCacheType, ModelRef, Quantization
+
+_KV_SCALE_CHANNELS = 32
+"""Channels that share a scale in a q8_0 KV cache; a head must have whole multiples of them."""
+_LOGIT_BYTES = 4
+_UNQUANTIZED_TYPES = ("F32", "F16", "BF16")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """All that a plan is made of."""
+
+    ref: ModelRef
+    context_length: int
+    """Trained."""
+    weights_bytes: Mapping[str, int]
+    """By kernel table: each packs the weights in its own way."""
+    decode_weights_bytes: Mapping[str, int]
+    """Of these, what is read for a token that is generated alone."""
+    kv_bytes_per_token: Mapping[KvCacheType, int]
+    """By KV cache type; those that do not fit the model's heads are left out."""
+    head_dim: int
+    """Channels of a KV head."""
+    activation_row_bytes: int
+    """Buffers of a step, for one of its rows."""
+    logits_row_bytes: int
+    macs_per_prompt_token: int
+    """Multiply-accumulates of the layers' matrices."""
+    macs_of_head: int
+    vocab_size: int
+    eos_token_ids: tuple[int, ...]
+    requantized_from: tuple[str, ...] = ()
+    """Quantized types in the file that the quantization asked for quantizes again; sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedFile:
+    """A model file in a quantization's types, whether or not it exists."""
+
+    tensor_types: Mapping[str, str]
+    size_bytes: int
+
+
+class ModelArtifact:
+    """A GGUF that has been opened and parsed. Thread-safe; the tokenizer and the hash are made when first asked for."""
+
+    def __init__(self, name: str, path: Path, gguf: _core.GgufFile, hashes: ContentHashes) -> None:
+        """Raises InvalidModel where ``general.architecture`` is missing or no string."""
+        self.name = name
+        self.path = path
+        self.gguf = gguf
+        self.metadata = Metadata(gguf)
+        self.architecture = self.metadata.string("general.architecture")
+        self._hashes = hashes
+        self._tokenizer_lock = Lock()
+        self._tokenizer: Tokenizer | None = None
+        self._grammars: Grammars | None = None
+        self._derived_lock = Lock()
+        self._derived: dict[Quantization, DerivedFile] = {}
+        self._weights_sizes: dict[Quantization, Mapping[str, tuple[int, int]]] = {}
+
+    @property
+    def content_hash(self) -> str:
+        """Of the state of the files whose header this is. Blocking, and long for a file never hashed before.
+
+        Raises InvalidModel: they have changed since, change now or cannot be read.
+        """
+        try:
+            return self._hashes.of(*self.files, identity=self.gguf.identity)
+        except FileNotFoundError as error:
+            raise changed_file(self.name) from error
+        except OSError as error:
+            raise InvalidModel(f"{self.name} cannot be read: {error}", model=self.name) from error
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """All that the model lies in, the first part first."""
+        return tuple(map(Path, self.gguf.paths))
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Blocking the first time. Raises InvalidModel, UnsupportedModel."""
+        with self._tokenizer_lock:
+            if self._tokenizer is None:
+                self._tokenizer = Tokenizer(self.gguf)
+            return self._tokenizer
+
+    @property
+    def grammars(self) -> Grammars:
+        """Blocking the first time. Raises as :attr:`tokenizer`."""
+        tokenizer = self.tokenizer
+        with self._tokenizer_lock:
+            if self._grammars is None:
+                self._grammars = Grammars(tokenizer.vocabulary, tokenizer.eos_token_ids)
+            return self._grammars
+
+    @cached_property
+    def tensors(self) -> tuple[_core.TensorInfo, ...]:
+        return tuple(self.gguf.tensors())
+
+    @property
+    def stored_types(self) -> tuple[str, ...]:
+        return tuple(sorted({tensor.type for tensor in self.tensors}))
+
+    def derived(self, quantization: Quantization) -> DerivedFile:
+        """What the file becomes. Raises InvalidModel, UnsupportedModel."""
+        with self._derived_lock:
+            if quantization not in self._derived:
+                self._derived[quantization] = self._derive(quantization)
+            return self._derived[quantization]
+
+    def weights_bytes(self, quantization: Quantization = "native") -> Mapping[str, int]:
+        """Memory of the loaded weights, by kernel table. Raises InvalidModel, UnsupportedModel."""
+        return {table: memory for table, (memory, _) in self._weights_size(quantization).items()}
+
+    def decode_weights_bytes(self, quantization: Quantization = "native") -> Mapping[str, int]:
+        """Read of them for a token that is generated alone: of a token embedding that is no head one row, of experts
+        those that a token uses. Raises InvalidModel, UnsupportedModel.
+        """
+        return {table: read for table, (_, read) in self._weights_size(quantization).items()}
+
+    def _weights_size(self, quantization: Quantization) -> Mapping[str, tuple[int, int]]:
+        types = self.derived(quantization).tensor_types
+        with self._derived_lock, self._shape_errors():
+            if quantization not in self._weights_sizes:
+                self._weights_sizes[quantization] = {
+                    table: _core.weights_size(self.gguf, table, types) for table in _core.kernel_tables()
+                }
+            return self._weights_sizes[quantization]
+
+    def _derive(self, quantization: Quantization) -> DerivedFile:
+        if quantization == "native":
+            return DerivedFile({tensor.name: tensor.type for tensor in self.tensors}, self.gguf.size_bytes)
+        with quantization_errors(self.name):
+            decided = _core.ModelQuantization(self.gguf, quantization, kernel_table="reference", threads=1)
+            return DerivedFile(decided.tensor_types(), decided.file_bytes)
+
+    @property
+    def parameters_total(self) -> int:
+        return sum(math.prod(tensor.shape) for tensor in self.tensors)
+
+    @cached_property
+    def macs_per_prompt_token(self) -> int:
+        """Multiply-accumulates of the layers' matrices, of experts those that a token uses; the head is multiplied for
+        the last token alone. Raises InvalidModel.
+        """
+        matrices = [t.shape for t in self.tensors if t.name.startswith("blk.") and len(t.shape) > 1]
+        return sum(math.prod(shape[-2:]) * (1 if len(shape) == 2 else self._experts_used) for shape in matrices)
+
+    @property
+    def _experts_used(self) -> int:
+        return self.metadata.positive(f"{self.architecture}.expert_used_count")
+
+    @cached_property
+    def macs_of_head(self) -> int:
+        """Multiply-accumulates of the head, which may be the token embedding."""
+        sizes = {tensor.name: math.prod(tensor.shape) for tensor in self.tensors}
+        return sizes.get("output.weight", sizes.get("token_embd.weight", 0))
+
+    @property
+    def context_length(self) -> int:
+        """Tokens the model was trained for. Raises InvalidModel."""
+        return self.metadata.positive(f"{self.architecture}.context_length")
+
+    @property
+    def chat_template(self) -> str | None:
+        """Raises InvalidModel where it is no string."""
+        return self.metadata.string_or_none("tokenizer.chat_template")
+
+    @property
+    def tool_template(self) -> str | None:
+        """The template for conversations with tools: one of its own in some files. Raises InvalidModel as above."""
+        return self.metadata.string_or_none("tokenizer.chat_template.tool_use") or self.chat_template
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of a key. Raises InvalidModel."""
+        metadata, prefix = self.metadata, self.architecture
+        heads = metadata.positive(f"{prefix}.attention.head_count")
+        return metadata.positive(
+            f"{prefix}.attention.key_length", metadata.positive(f"{prefix}.embedding_length") // heads
+        )
+
+    @property
+    def kv_bytes_per_token(self) -> Mapping[KvCacheType, int]:
+        """Bytes of KV cache for one token of all layers, of each type that fits the heads. Raises InvalidModel."""
+        metadata, prefix = self.metadata, self.architecture
+        heads = metadata.positive(f"{prefix}.attention.head_count")
+        kv_heads = metadata.positive(f"{prefix}.attention.head_count_kv", heads)
+        channels = self.head_dim + metadata.positive(f"{prefix}.attention.value_length", self.head_dim)
+        rows = metadata.positive(f"{prefix}.block_count") * kv_heads
+        sizes: dict[KvCacheType, int] = {"f16": rows * channels * 2}
+        if self.head_dim % _KV_SCALE_CHANNELS == 0:
+            sizes["q8_0"] = rows * (channels + channels // _KV_SCALE_CHANNELS * 2)
+        return sizes
+
+    @property
+    def activation_row_bytes(self) -> int:
+        """Bytes of a step's buffers for one of its rows. Raises InvalidModel, UnsupportedModel."""
+        with self._shape_errors():
+            return _core.activation_row_bytes(self.gguf)
+
+    @contextmanager
+    def _shape_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except _core.GgufError as error:
+            raise InvalidModel(f"{self.name}: {error}", model=self.name) from error
+        except _core.UnsupportedModelError as error:
+            raise UnsupportedModel(f"{self.name} cannot be run: {error}", model=self.name) from error
+
+    @property
+    def logits_row_bytes(self) -> int:
+        """Blocking the first time: builds the tokenizer. Raises InvalidModel, UnsupportedModel."""
+        return len(self.tokenizer) * _LOGIT_BYTES
+
+    def facts(self, quantization: Quantization = "native") -> ModelFacts:
+        """What a plan needs. Blocking: hashes a file never hashed before, and builds the tokenizer.
+
+        Raises:
+            UnsupportedModel: an architecture this engine lacks, or a vocabulary without weights.
+            InvalidModel: metadata that must be there is missing or senseless; the file has changed.
+        """
+        self.require_runnable()
+        return ModelFacts(
+            ref=ModelRef(
+                name=self.name,
+                path=str(self.path),
+                content_hash=self.content_hash,
+                architecture=self.architecture,
+                stored_types=self.stored_types,
+            ),
+            context_length=self.context_length,
+            weights_bytes=self.weights_bytes(quantization),
+            decode_weights_bytes=self.decode_weights_bytes(quantization),
+            kv_bytes_per_token=self.kv_bytes_per_token,
+            head_dim=self.head_dim,
+            activation_row_bytes=self.activation_row_bytes,
+            logits_row_bytes=self.logits_row_bytes,
+            macs_per_prompt_token=self.macs_per_prompt_token,
+            macs_of_head=self.macs_of_head,
+            vocab_size=len(self.tokenizer),
+            eos_token_ids=self.tokenizer.eos_token_ids,
+            requantized_from=self._requantized_from(quantization),
+        )
+
+    def _requantized_from(self, quantization: Quantization) -> tuple[str, ...]:
+        types = self.derived(quantization).tensor_types
+        changed = {tensor.type for tensor in self.tensors if types[tensor.name] != tensor.type}
+        return tuple(sorted(changed.difference(_UNQUANTIZED_TYPES)))
+
+    def require_runnable(self) -> None:
+        """Raises UnsupportedModel: no weights, or an architecture this engine lacks."""
+        details: dict[str, Any] = {"model": self.name, "architecture": self.architecture}
+        if not self.tensors:
+            raise UnsupportedModel(
+                f"{self.name} holds a vocabulary and no weights: it can tokenize, it cannot run", **details
+            )
+        architectures = _core.architectures()
+        if self.architecture not in architectures:
+            raise UnsupportedModel(
+                f"{self.name} has architecture {self.architecture!r}; this engine runs {', '.join(architectures)}",
+                allowed=architectures,
+                **details,
+            )

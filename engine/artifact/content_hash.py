@@ -1,0 +1,67 @@
+"""SHA-256 of whole models, computed once for each and remembered across processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from engine.host.changed_file import changed_file
+from engine.host.file_memory import FileMemory, file_identity, outwait_tick, state_of
+
+_CHUNK_BYTES = 1 << 20
+
+
+class ContentHashes:
+    """Remembered as long as the files do not change. Of several files it is the hash of their contents one after
+    another. Blocking; thread-safe."""
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = FileMemory(memory)
+
+    def of(self, *paths: Path, identity: str | None = None) -> str:
+        """``sha256:`` and 64 hexadecimal digits. ``identity``: of the state of the files that is meant; the present one
+        if left out.
+
+        Raises:
+            InvalidModel: the files are not in that state, or change while they are read.
+            OSError
+        """
+        found = file_identity(*paths)
+        if identity not in (None, found):
+            raise changed_file(str(paths[0]))
+        known = self._known(found)
+        if known is not None:
+            return known
+        computed, states = _hash(paths)
+        if states != found or file_identity(*paths) != found:
+            raise changed_file(str(paths[0]))
+        self._memory.put({found: computed})
+        return computed
+
+    def known(self, *paths: Path) -> str | None:
+        """Without reading the files. Raises OSError."""
+        return self._known(file_identity(*paths))
+
+    def remember(self, path: Path, content_hash: str) -> None:
+        """Of a file whose content was seen. Raises OSError."""
+        self._memory.put({file_identity(path): content_hash})
+
+    def _known(self, identity: str) -> str | None:
+        value = self._memory.get(identity)
+        return value if isinstance(value, str) and value.startswith("sha256:") else None
+
+
+def _hash(paths: tuple[Path, ...]) -> tuple[str, str]:
+    """The hash, and the state that every file was in when it was opened."""
+    digest = hashlib.sha256()
+    states = []
+    for path in paths:
+        with path.open("rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            states.append(state_of(status))
+            outwait_tick(status)
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}", "+".join(states)

@@ -1,0 +1,1 @@
+"""Measured rates of a loaded model, without clients."""

@@ -1,0 +1,1 @@
+"""The backend: models loaded into memory and run by the C++ loop."""

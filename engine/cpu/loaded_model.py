@@ -1,0 +1,47 @@
+"""Weights in memory, ready for one kernel table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from engine import _core
+from engine.artifact.artifact import ModelFacts
+from engine.artifact.footprint import step_buffers_bytes
+from engine.batch_key import WeightsKey
+from engine.grammar.grammars import Grammars
+from engine.weights.weights_cache import CachedWeights
+from protocol.plan import ExecutionPlan
+from protocol.record import WeightsReport
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CpuModel:
+    """With the vocabulary that turns its ids into text. Shared by every execution that asks for it, but for the
+    grammar."""
+
+    key: WeightsKey
+    name: str
+    model: _core.Model
+    vocabulary: _core.Vocabulary
+    grammars: Grammars
+    facts: ModelFacts
+    origin: WeightsReport
+    cached: CachedWeights | None
+    """What it was loaded from, where that is an entry of the cache: it stays as long as the weights do."""
+    grammar: _core.Grammar | None = None
+    """Compiled, of the plan that it is held for."""
+
+    def following(self, grammar: _core.Grammar) -> CpuModel:
+        """The same, held for a plan of that grammar."""
+        return replace(self, grammar=grammar)
+
+    @property
+    def weights_bytes(self) -> int:
+        return self.model.weights_bytes
+
+    def buffers_bytes(self, plan: ExecutionPlan) -> int:
+        return step_buffers_bytes(plan, self.facts)
+
+    @property
+    def kernel_path(self) -> str:
+        return self.model.kernel_path

@@ -1,0 +1,170 @@
+"""Making a plan's weights ready: found in memory, or quantized and loaded."""
+
+from __future__ import annotations
+
+import errno
+from threading import Lock
+from typing import Final
+
+from engine import _core
+from engine.artifact.artifact import ModelArtifact
+from engine.artifact.footprint import describe_memory, estimate
+from engine.batch_key import WeightsKey
+from engine.cpu.loaded_model import CpuModel
+from engine.cpu.model_memory import ModelMemory
+from engine.host.changed_file import changed_file
+from engine.library.registry import ModelRegistry
+from engine.operation import turn
+from engine.weights.derived_weights import CachedWeightsChangedError, DerivedWeights, WantedWeights, WeightsFile
+from engine.weights.quantization_watch import QuantizationWatch
+from protocol.errors import (
+    EngineError,
+    ExecutionCancelled,
+    InvalidModel,
+    OutOfMemoryBudget,
+    UnknownModel,
+    UnsupportedModel,
+)
+from protocol.plan import ExecutionPlan
+from protocol.progress import StageProgress
+
+_REFUSED_RESOURCES: Final = (errno.EAGAIN, errno.ENOMEM)
+
+
+class ModelLoad:
+    """An :class:`engine.operation.Operation`: the model, held."""
+
+    def __init__(
+        self, plan: ExecutionPlan, registry: ModelRegistry, derived: DerivedWeights, memory: ModelMemory, loading: Lock
+    ) -> None:
+        """``loading`` is shared: loads keep every CPU busy, and each must see what the one before it has taken."""
+        self._plan = plan
+        self._registry = registry
+        self._derived = derived
+        self._memory = memory
+        self._loading = loading
+        self._watch = QuantizationWatch()
+        self._control = _core.LoadControl()
+        self._weights_bytes = 0
+
+    def run(self) -> CpuModel:
+        """The model, with room for the plan's execution beside it, and the plan's grammar compiled. Whoever calls must
+        release it.
+
+        Raises:
+            InvalidModel: the file is no well-formed GGUF, has weights that are not finite, is no longer the one
+                that the plan was made for, or changes while it is read.
+            UnsupportedModel: it lacks a tensor, or has one of a shape or type that no kernel serves.
+            OutOfMemoryBudget: what is in use leaves no memory for weights, cache and activations. Nothing was
+                allocated.
+            CacheFull: no room to keep derived weights, and too little memory to make them there.
+            ExecutionCancelled: see :meth:`cancel`.
+            InvalidGrammar, GrammarTooComplex, GrammarTimeout, GrammarUnavailable: see :meth:`Grammars.compile`.
+        """
+        model = self._hold()
+        if self._plan.grammar is None:
+            return model
+        try:
+            return model.following(model.grammars.compile(self._plan.grammar))
+        except EngineError:
+            self._memory.release(model)
+            raise
+
+    def _hold(self) -> CpuModel:
+        path = self._plan.model_ref.path
+        try:
+            artifact = self._registry.resolve(path)
+        except (InvalidModel, UnknownModel) as error:  # it was there, and well-formed
+            raise changed_file(path, "since the plan was made") from error
+        if artifact.content_hash != self._plan.model_ref.content_hash:
+            raise changed_file(path, "since the plan was made")
+        model = self._memory.hold(WeightsKey.of(self._plan))
+        if model is None:
+            return self._load_checked(artifact)
+        needed = estimate(self._plan, model.facts, 0)
+        try:
+            self._memory.make_room(needed.total_bytes - needed.weights_bytes, _sentence(describe_memory(needed)))
+        except OutOfMemoryBudget:
+            self._memory.release(model)
+            raise
+        return model
+
+    def progress(self) -> StageProgress | None:
+        if self._control.bytes_done:
+            return StageProgress(stage="loading", done=self._control.bytes_done, total=self._weights_bytes)
+        return self._watch.progress()
+
+    def cancel(self) -> None:
+        self._watch.cancel()
+        self._control.cancel()
+
+    def _load_checked(self, artifact: ModelArtifact) -> CpuModel:
+        try:
+            return self._load(artifact)
+        except CachedWeightsChangedError:
+            pass  # another process made them anew, or they are damaged: they are looked up again
+        try:
+            return self._load(artifact)
+        except CachedWeightsChangedError as error:
+            raise changed_file(str(error)) from error
+
+    def _load(self, artifact: ModelArtifact) -> CpuModel:
+        facts = artifact.facts(self._plan.quantization)
+        needed = estimate(self._plan, facts, 0)
+
+        def make_room_beside_the_run(size: int, sentence: str) -> None:
+            self._memory.make_room(needed.total_bytes + size, sentence)
+
+        make_room_beside_the_run(0, _sentence(describe_memory(needed)))
+        wanted = WantedWeights(self._plan, artifact, make_room_beside_the_run, self._watch)
+        with (
+            self._derived.of(wanted) as weights,
+            turn(self._loading, self._watch.check),
+        ):
+            model = self._memory.hold(WeightsKey.of(self._plan))
+            if model is not None:  # another load was faster
+                weights.close()
+                return model
+            make_room_beside_the_run(0, _sentence(describe_memory(needed)))
+            self._weights_bytes = needed.weights_bytes
+            loaded = CpuModel(
+                key=WeightsKey.of(self._plan),
+                name=self._plan.model_ref.name,
+                model=self._load_file(weights),
+                vocabulary=artifact.tokenizer.vocabulary,
+                grammars=artifact.grammars,
+                facts=facts,
+                origin=weights.report,
+                cached=weights.held,
+            )
+            self._memory.add(loaded)
+            return loaded
+
+    def _load_file(self, weights: WeightsFile) -> _core.Model:
+        path = weights.path
+        try:
+            return _core.Model.load(weights.open(), self._plan.backend, self._plan.threads, self._control)
+        except OSError as error:
+            if error.errno in _REFUSED_RESOURCES:
+                raise OutOfMemoryBudget(f"the system refuses threads to load {path}: {error}", path=path) from error
+            raise InvalidModel(f"{path} cannot be loaded: {error}", path=path) from error
+        except _core.ChangedFileError as error:
+            if weights.held is not None:
+                raise CachedWeightsChangedError(path) from error
+            raise changed_file(path) from error
+        except _core.NonFiniteWeightsError as error:
+            raise InvalidModel(
+                f"{path} cannot be loaded: {error}", path=path, tensor=error.tensor, row=error.row
+            ) from error
+        except _core.GgufError as error:
+            raise InvalidModel(f"{path} cannot be loaded: {error}", path=path) from error
+        except _core.UnsupportedModelError as error:
+            raise UnsupportedModel(f"{path} cannot be run: {error}", path=path) from error
+        except _core.CancelledError as error:
+            raise ExecutionCancelled("the load was cancelled") from error
+        except MemoryError as error:
+            raise OutOfMemoryBudget(f"no memory left for the weights of {path}", path=path) from error
+
+
+def _sentence(needed: str) -> str:
+    return f"the run needs {needed}"

@@ -1,0 +1,1 @@
+"""What this machine offers the engine, and what is in its way."""

@@ -1,0 +1,1 @@
+"""What joules are read from, one module a source."""

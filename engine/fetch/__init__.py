@@ -1,0 +1,1 @@
+"""Files from elsewhere: packages, the web, the Hugging Face Hub."""

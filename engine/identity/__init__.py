@@ -1,0 +1,1 @@
+"""Which engine this is: its version, its build and what its arithmetic computes."""

@@ -1,0 +1,1 @@
+"""The models of this machine: found, listed, described, pulled."""

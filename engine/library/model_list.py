@@ -1,0 +1,80 @@
+"""All models: those of the catalogue, those that are here, and those on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from engine.fetch.catalogue import CATALOGUE, CatalogueEntry
+from engine.fetch.hub.partial_file import whole_size
+from engine.library.model_headers import ModelHeaders
+from engine.library.models_directory import ModelFile, ModelsDirectory
+from protocol.descriptions import ModelHeader, ModelSummary
+
+
+def list_models(directory: ModelsDirectory, headers: ModelHeaders) -> tuple[ModelSummary, ...]:
+    """The catalogue's, pulled or not, then others in the models directory, the hub's last. Reads headers alone."""
+    here, unfinished = directory.models(), directory.unfinished()
+    read = headers.of(here)
+    # A copy of a catalogue model may lie elsewhere below; the catalogue's own is the one it pulls.
+    pulled = {model.path.name: model for model in here if model.source == "catalogue"}
+    catalogue = [
+        _installed(pulled[entry.file_name], read[pulled[entry.file_name].path])
+        if entry.file_name in pulled
+        else _not_pulled(entry, unfinished)
+        for entry in CATALOGUE
+    ]
+    others = [_installed(model, read[model.path]) for model in here if model.source != "catalogue"]
+    return (*catalogue, *others, *(_unfinished(model) for model in unfinished if model.source != "catalogue"))
+
+
+def _installed(model: ModelFile, header: ModelHeader) -> ModelSummary:
+    partials = model.partials
+    return ModelSummary(
+        **dict(header),
+        name=model.name,
+        path=str(model.path),
+        size_bytes=sum(map(_size, model.parts)),
+        installed=True,
+        source=model.source,
+        files=len(model.parts),
+        arrived_bytes=sum(map(_size, partials)) if partials else None,
+    )
+
+
+def _unfinished(model: ModelFile) -> ModelSummary:
+    there = [part for part in model.parts if part.is_file()]
+    return ModelSummary(
+        name=model.name,
+        path="",
+        size_bytes=sum(map(whole_size, model.partials)) + sum(map(_size, there)),
+        installed=False,
+        source=model.source,
+        files=len(model.parts),
+        arrived_bytes=sum(map(_size, model.partials)) + sum(map(_size, there)),
+        reason="not all of it has arrived",
+    )
+
+
+def _not_pulled(entry: CatalogueEntry, unfinished: Iterable[ModelFile]) -> ModelSummary:
+    partials = [partial for model in unfinished if model.name == entry.name for partial in model.partials]
+    return ModelSummary(
+        name=entry.name,
+        path="",
+        size_bytes=entry.size_bytes,
+        installed=False,
+        source="catalogue",
+        architecture=entry.architecture,
+        parameters=entry.parameters,
+        licence=entry.licence,
+        arrived_bytes=sum(map(_size, partials)) if partials else None,
+        reason="not all of it has arrived" if partials else "not pulled",
+    )
+
+
+def _size(path: Path) -> int:
+    """0 where it is gone by now."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,113 @@
+"""The models that are here: which files there are, what each is called, and what is on its way.
+
+    MODELS/NAME.gguf                               called NAME, or by the catalogue's name
+    MODELS/hf/OWNER/REPO[@REVISION]/FILE.gguf      called hf:OWNER/REPO[@REVISION]/FILE.gguf
+
+Of a model in several files the first stands for all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.artifact.split_files import is_later_part, part_paths, parts_of, split_file
+from engine.fetch.catalogue import entry_of_file
+from engine.fetch.hub.partial_file import partial_files, target_of
+from engine.fetch.hub.reference import DIRECTORY, HubReference, is_reference, name_of
+from protocol.descriptions import ModelSource
+from protocol.errors import AmbiguousModel
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One model, whole or not, by its first file."""
+
+    name: str
+    path: Path
+    source: ModelSource
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """All files that it should have, the first one first."""
+        return part_paths(self.path)
+
+    @property
+    def missing(self) -> tuple[Path, ...]:
+        return tuple(part for part in self.parts if not part.is_file())
+
+    @property
+    def partials(self) -> tuple[Path, ...]:
+        """What has arrived of files, or of the wheel that brings one, and is on its way."""
+        if self.source == "file":
+            return ()
+        return tuple(partial for part in self.parts for partial in partial_files(part))
+
+    def goes_by(self, name: str) -> bool:
+        """A short name, in lower case: the file's, with or without its ending or its number."""
+        path = self.path
+        part = split_file(path.name)
+        return name in {path.name.lower(), path.stem.lower(), (path.stem if part is None else part.stem).lower()}
+
+
+class ModelsDirectory:
+    """Blocking; thread-safe. What cannot be read is as if it were not there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def models(self) -> tuple[ModelFile, ...]:
+        """Those whose first file is here, by name."""
+        found = [path for path in self._files() if path.suffix != ".part" and not is_later_part(path.name)]
+        return tuple(sorted(map(self.model_at, found), key=lambda model: (model.source == "hub", model.name)))
+
+    def unfinished(self) -> tuple[ModelFile, ...]:
+        """Those of which something has arrived and the first file is not here yet."""
+        targets = {target for path in self._files() if (target := target_of(path)) is not None}
+        firsts = {target.with_name(parts_of(target.name)[0]) for target in targets}
+        return tuple(self.model_at(path) for path in sorted(firsts) if not path.is_file())
+
+    def model_at(self, path: Path) -> ModelFile:
+        """The model that a file, anywhere, stands for."""
+        if path.is_relative_to(self.path / DIRECTORY):
+            return ModelFile(name_of(path.relative_to(self.path)), path, "hub")
+        entry = entry_of_file(path.name)
+        if entry is not None:
+            return ModelFile(entry.name, path, "catalogue")
+        part = split_file(path.name)
+        return ModelFile(path.stem if part is None else part.stem, path, "file")
+
+    def find(self, name: str, among: Iterable[ModelFile] | None = None) -> ModelFile | None:
+        """The model of that name, in any case: its own, a short one if no other has it, or its repository's if that has
+        no other.
+
+        Raises:
+            AmbiguousModel: several go by that name.
+            InvalidRequest: a name of the hub that it cannot have.
+        """
+        models = self.models() if among is None else tuple(among)
+        wanted = (HubReference.parse(name).name if is_reference(name) else name).lower()
+        ways = (
+            [model for model in models if model.name.lower() == wanted],
+            [model for model in models if model.source != "hub" and model.goes_by(wanted)],
+            [model for model in models if model.source == "hub" and model.goes_by(wanted)],
+            [model for model in models if is_reference(wanted) and model.name.lower().startswith(f"{wanted}/")],
+        )
+        matches = next((matches for matches in ways if matches), [])
+        if len(matches) > 1:
+            names = [model.name for model in matches]
+            raise AmbiguousModel(f"{name!r} is a name of {len(names)} models: {', '.join(names)}", files=names)
+        return matches[0] if matches else None
+
+    def _files(self) -> list[Path]:
+        """Everywhere that the engine looks for models."""
+        own = next(os.walk(self.path), (str(self.path), [], []))
+        found = [
+            Path(directory, name)
+            for directory, _, names in (own, *os.walk(self.path / DIRECTORY))
+            for name in names
+            if name.lower().endswith((".gguf", ".part"))
+        ]
+        return [path for path in found if path.is_file()]

@@ -1,0 +1,156 @@
+"""Finds models by name or path, and fetches those of the catalogue and of the hub."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+
+from engine import _core
+from engine.artifact.artifact import ModelArtifact
+from engine.artifact.content_hash import ContentHashes
+from engine.config import EngineConfig
+from engine.fetch.catalogue import CATALOGUE, CatalogueEntry, entry_named
+from engine.fetch.download import download_model
+from engine.fetch.hub.reference import HubReference, is_reference
+from engine.fetch.pull_watch import PullWatch
+from engine.host.changed_file import changed_file
+from engine.host.file_memory import file_identity, outwait_tick
+from engine.library.models_directory import ModelFile, ModelsDirectory
+from engine.operation import turn
+from protocol.errors import InvalidModel, OutOfMemoryBudget, UnknownModel, UnsupportedModel
+
+_MAX_OPEN = 16
+"""Artifacts kept open, the least recently used dropped first: a tokenizer may take a hundred megabytes."""
+
+
+class ModelRegistry:
+    """Every model a request can name. Methods block; call them in a worker thread. Thread-safe."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.directory = ModelsDirectory(config.models_dir)
+        self.hashes = ContentHashes(config.cache_dir / "content-hashes.json")
+        self._open: OrderedDict[Path, ModelArtifact] = OrderedDict()
+        self._open_lock = Lock()
+        self._pull_lock = Lock()
+
+    def resolve(self, name_or_path: str) -> ModelArtifact:
+        """The artifact of a name that :meth:`find` knows. A file is parsed once for as long as it does not change.
+
+        Raises:
+            UnknownModel, AmbiguousModel, InvalidRequest: see :meth:`find`.
+            InvalidModel: a file, and not a well-formed GGUF, or one that changes at this moment.
+            UnsupportedModel: a GGUF with a tensor of a type this engine lacks.
+            OutOfMemoryBudget: no room for its header.
+        """
+        try:
+            path = self.find(name_or_path).path
+            with self._open_lock:
+                artifact = self._open.get(path)
+                if artifact is None or file_identity(*artifact.files) != artifact.gguf.identity:
+                    artifact = self._parse(path)
+                    self._open[path] = artifact
+                self._open.move_to_end(path)
+                while len(self._open) > _MAX_OPEN:
+                    self._open.popitem(last=False)
+        except OSError as error:
+            raise InvalidModel(f"{name_or_path} cannot be read: {error}", model=name_or_path) from error
+        except _core.ChangedFileError as error:
+            raise changed_file(name_or_path) from error
+        except _core.GgufError as error:
+            raise InvalidModel(f"{name_or_path} is not a well-formed GGUF: {error}", model=name_or_path) from error
+        except _core.UnsupportedModelError as error:
+            raise UnsupportedModel(f"{name_or_path} cannot be run: {error}", model=name_or_path) from error
+        except MemoryError as error:
+            raise OutOfMemoryBudget(f"no memory left to open {name_or_path}", model=name_or_path) from error
+        return artifact
+
+    def find(self, name_or_path: str) -> ModelFile:
+        """The model of a name (the catalogue's, a file's in the models directory with or without ``.gguf``, one of the
+        hub) or of a path. Names match in any case.
+
+        Raises:
+            UnknownModel: nothing of that name, or not pulled yet.
+            AmbiguousModel: several models of that short name.
+            InvalidRequest: it begins with ``hf:``, and the hub can have no such name.
+            OSError: the path cannot be looked at.
+        """
+        entry = entry_named(name_or_path)
+        if entry is not None:
+            if (self.directory.path / entry.file_name).is_file():
+                return self.directory.model_at(self.directory.path / entry.file_name)
+            raise _not_pulled(entry.name)
+        if not name_or_path.startswith("/"):
+            model = self.directory.find(name_or_path)
+            if model is not None:
+                return model
+        if is_reference(name_or_path):
+            raise _not_pulled(HubReference.parse(name_or_path).name)
+        try:
+            path = Path(name_or_path).expanduser().absolute()
+        except RuntimeError as error:  # "~somebody" who is no user here
+            raise self._unknown(name_or_path) from error
+        if path.is_file():
+            return self.directory.model_at(path)
+        raise self._unknown(name_or_path)
+
+    def forget(self, path: Path) -> None:
+        """Close a file that is to go."""
+        with self._open_lock:
+            self._open.pop(path, None)
+
+    def pull(self, name: str, watch: PullWatch) -> ModelArtifact:
+        """Fetch a model of the catalogue or the hub, unless it is here already and whole.
+
+        Raises:
+            UnknownModel: neither has it.
+            AmbiguousModel, InvalidRequest: a name of the hub that means no single model.
+            DownloadFailed: it could not be fetched, checked or stored.
+            DiskFull: there is no room for it.
+            ExecutionCancelled: the watch was told to cancel.
+        """
+        entry = entry_named(name)
+        if entry is None and not is_reference(name):
+            known = [entry.name for entry in CATALOGUE]
+            raise UnknownModel(
+                f"no model {name!r} to pull; the catalogue has {', '.join(known)}, and the hub's models are called "
+                "hf:OWNER/REPO[/FILE.gguf]",
+                known=known,
+            )
+        with turn(self._pull_lock, watch.check):
+            path = self._pull_from_hub(name, watch) if entry is None else self._pull_entry(entry, watch)
+        return self.resolve(str(path))
+
+    def _pull_entry(self, entry: CatalogueEntry, watch: PullWatch) -> Path:
+        path = self.directory.path / entry.file_name
+        if not path.is_file() or self.hashes.of(path) != f"sha256:{entry.sha256}":
+            self.hashes.of(download_model(entry, self.directory.path, watch))
+        return path
+
+    def _pull_from_hub(self, name: str, watch: PullWatch) -> Path:
+        reference = HubReference.parse(name)
+        # The hub's library takes half a second to import, and most engines never pull.
+        from engine.fetch.hub.pull import HubPull  # noqa: PLC0415
+
+        return HubPull(reference, self.directory.path, self.hashes, watch).run()
+
+    def _parse(self, path: Path) -> ModelArtifact:
+        model = self.directory.model_at(path)
+        for part in model.parts:
+            outwait_tick(part.stat())
+        return ModelArtifact(model.name, path, _core.GgufFile(str(path)), self.hashes)
+
+    def _unknown(self, name: str) -> UnknownModel:
+        known = [entry.name for entry in CATALOGUE]
+        known += [model.name for model in self.directory.models() if model.source != "catalogue"]
+        return UnknownModel(
+            f"no model {name!r}: neither a file nor a name this engine has. It knows {', '.join(known)}; "
+            "`engine-ctl models ls` shows which are installed, `engine-ctl models pull NAME` fetches one, "
+            "and any path to a GGUF file works",
+            model=name,
+            known=known,
+        )
+
+
+def _not_pulled(name: str) -> UnknownModel:
+    return UnknownModel(f"{name} has not been pulled; run: engine-ctl models pull {name}", model=name)

@@ -1,0 +1,199 @@
+"""Vectors of texts, made: inputs tokenized, weights made ready, hidden states pooled."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from base64 import b64encode
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engine import _core
+from engine.artifact.artifact import ModelArtifact, ModelFacts
+from engine.artifact.footprint import check_memory, estimate
+from engine.cpu.cpu_backend import CpuBackend
+from engine.cpu.loaded_model import CpuModel
+from engine.energy.ladder import EnergyLadder
+from engine.operations.energy.operation_window import OperationWindow
+from engine.operations.model_operation import ModelOperation, as_run
+from engine.operations.pooling import choose_pooling
+from engine.planning.planner import Planner
+from engine.planning.prompt import PreparedPrompt
+from protocol.answers import Embedded
+from protocol.descriptions import PlanEstimate
+from protocol.embedding import EmbeddedText, Pooling, PoolingFrom
+from protocol.errors import InvalidRequest, PromptTooLong
+from protocol.framing import MAX_FRAME_BYTES
+from protocol.plan import ExecutionPlan, RunRequest
+from protocol.requests import Embed
+
+STEP_TOKENS: Final = 256
+SIDE_BY_SIDE: Final = 32
+"""Texts read together at most: a step of short ones is full."""
+_ANSWER_BESIDE_BYTES: Final = 65_536
+"""Of the last message, what is no vector: its plan above all."""
+_VECTOR_BESIDE_BYTES: Final = 64
+
+TokenIds = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    inputs: Sequence[TokenIds]
+    pooling: Pooling
+    pooling_from: PoolingFrom
+    plan: ExecutionPlan
+    needed: PlanEstimate
+
+
+class Embedding(ModelOperation):
+    """An :class:`engine.operation.Operation`."""
+
+    def __init__(self, request: Embed, planner: Planner, backend: CpuBackend, energy: EnergyLadder) -> None:
+        super().__init__("embedding", planner, backend)
+        self._request_id = request.request_id
+        self._request = request.request
+        self._energy = energy
+
+    def run(self) -> Embedded:
+        """The vectors.
+
+        Raises:
+            What planning, loading and quantizing raise.
+            InvalidRequest: an input without tokens, a token that the vocabulary does not have, more vectors than an
+                answer holds; the file's pooling is one that this engine lacks.
+            PromptTooLong: an input is longer than the context.
+            NonFiniteResult: the model computed NaN or infinities.
+            ExecutionCancelled: see :meth:`cancel`.
+        """
+        decided = self._decide()
+        plan = decided.plan
+        with ExitStack() as held:
+            model = self.load(plan, held)
+            self.reserve(model, decided.needed, held)
+            computation = self._computation(model, decided)
+            window, began = OperationWindow(self._energy, plan.energy_source, self.backend.statistics), time.monotonic()
+            self.compute(computation, model.name, "embedding", "tokens")
+            duration_s, energy = time.monotonic() - began, window.report()
+        vectors = computation.vectors.astype("<f4", copy=False)
+        return Embedded(
+            request_id=self._request_id,
+            plan=plan,
+            kernel_path=model.kernel_path,
+            pooling=decided.pooling,
+            pooling_from=decided.pooling_from,
+            normalized=self._request.normalize,
+            dimension=vectors.shape[1],
+            texts=_told(vectors, decided.inputs),
+            digest="sha256:" + hashlib.sha256(vectors.tobytes()).hexdigest(),
+            duration_s=duration_s,
+            energy=energy,
+        )
+
+    def _decide(self) -> _Decided:
+        """Everything, before anything is loaded."""
+        artifact = self.planner.open(self._as_run(1, 1))
+        pooling, pooling_from = choose_pooling(self._request.pooling, artifact)
+        inputs = self._token_ids(artifact)
+        plan, facts = self._plan(artifact, inputs)
+        needed = _needed(plan, facts, inputs)
+        check_memory(needed, plan.limits.memory_mb)
+        return _Decided(inputs, pooling, pooling_from, plan, needed)
+
+    def _computation(self, model: CpuModel, decided: _Decided) -> _core.TextEmbedding:
+        plan = decided.plan
+        return _core.TextEmbedding(
+            model.model,
+            decided.inputs,
+            pooling=decided.pooling,
+            normalize=self._request.normalize,
+            step_tokens=plan.batch.prefill_chunk,
+            side_by_side=plan.batch.max_sequences,
+            threads=plan.threads,
+            kv_cache=plan.kv_cache,
+        )
+
+    def _token_ids(self, artifact: ModelArtifact) -> list[TokenIds]:
+        """Of every input; refused before the first one is tokenized where the answer cannot hold them."""
+        artifact.require_runnable()
+        texts, given = self._request.texts, self._request.token_ids
+        field = "texts" if given is None else "token_ids"
+        _require_room_in_answer(artifact, field, len(texts or given or ()))
+        inputs: list[TokenIds] = list(given or ())
+        for number, text in enumerate(texts or ()):
+            self.require_going()
+            inputs.append(_encode(artifact, f"request.texts.{number}", text))
+        for number, token_ids in enumerate(inputs):
+            place = f"request.{field}.{number}"
+            artifact.tokenizer.require_ids(token_ids, place)
+            _require_room(artifact, place, len(token_ids))
+        return inputs
+
+    def _plan(self, artifact: ModelArtifact, inputs: Sequence[TokenIds]) -> tuple[ExecutionPlan, ModelFacts]:
+        longest = max(map(len, inputs))
+        whole_text = PreparedPrompt((0,) * (longest - 1), "raw")
+        return self.planner.plan(self._as_run(longest, len(inputs)), artifact, whole_text)
+
+    def _as_run(self, longest: int, count: int) -> RunRequest:
+        return as_run(
+            self._request,
+            self._request.quantization,
+            context_length=longest,
+            max_sequences=min(SIDE_BY_SIDE, count),
+            prefill_chunk=STEP_TOKENS,
+        )
+
+
+def _encode(artifact: ModelArtifact, place: str, text: str) -> TokenIds:
+    """Raises InvalidRequest, PromptTooLong: a hopeless text, before minutes are spent on it."""
+    _require_room(artifact, place, artifact.tokenizer.least_tokens(text), "at least ")
+    token_ids = artifact.tokenizer.encode(text)
+    if not token_ids:
+        raise InvalidRequest(f"{place} has no tokens in the vocabulary of {artifact.name}", field=place)
+    return token_ids
+
+
+def _require_room(artifact: ModelArtifact, place: str, tokens: int, sort_of: str = "") -> None:
+    if tokens > artifact.context_length:
+        raise PromptTooLong(
+            f"{place} has {sort_of}{tokens} tokens and {artifact.name} was trained for {artifact.context_length}",
+            field=place,
+            prompt_tokens=tokens,
+            trained=artifact.context_length,
+        )
+
+
+def _require_room_in_answer(artifact: ModelArtifact, field: str, count: int) -> None:
+    dimension = artifact.metadata.positive(f"{artifact.architecture}.embedding_length")
+    vector_bytes = -(-4 * dimension // 3) * 4 + _VECTOR_BESIDE_BYTES
+    most = (MAX_FRAME_BYTES - _ANSWER_BESIDE_BYTES) // vector_bytes
+    if count > most:
+        raise InvalidRequest(
+            f"{field} has {count} entries, and an answer holds {most} vectors of {dimension} numbers: send parts",
+            field=f"request.{field}",
+            maximum=most,
+        )
+
+
+def _needed(plan: ExecutionPlan, facts: ModelFacts, inputs: Sequence[TokenIds]) -> PlanEstimate:
+    """As the plan's, with the caches of texts that are read together."""
+    positions = _core.TextEmbedding.kv_positions(
+        len(inputs),
+        max(map(len, inputs)),
+        step_tokens=plan.batch.prefill_chunk,
+        side_by_side=plan.batch.max_sequences,
+    )
+    kv_cache_bytes = positions * facts.kv_bytes_per_token[plan.kv_cache]
+    return estimate(plan, facts, 0).model_copy(update={"kv_cache_bytes": kv_cache_bytes})
+
+
+def _told(vectors: npt.NDArray[np.float32], inputs: Sequence[TokenIds]) -> tuple[EmbeddedText, ...]:
+    return tuple(
+        EmbeddedText(vector=b64encode(vector.tobytes()).decode("ascii"), tokens=len(token_ids))
+        for vector, token_ids in zip(vectors, inputs, strict=True)
+    )

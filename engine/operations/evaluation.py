@@ -1,0 +1,125 @@
+"""How well a model predicts a text, carried out: weights made ready, text tokenized, windows read, figures made."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Final
+
+from engine import _core
+from engine.artifact.artifact import ModelArtifact
+from engine.artifact.footprint import estimate
+from engine.cpu.cpu_backend import CpuBackend
+from engine.cpu.loaded_model import CpuModel
+from engine.operations.model_operation import ModelOperation, as_run
+from engine.operations.text_quality import UnboundedPerplexityError, text_quality
+from engine.planning.planner import Planner
+from engine.planning.prompt import PreparedPrompt
+from protocol.answers import Evaluated
+from protocol.errors import InvalidRequest
+from protocol.evaluation import EvaluationRequest
+from protocol.plan import ExecutionPlan, RunRequest
+from protocol.requests import Evaluate
+
+CUSTOMARY_WINDOW: Final = 512
+_MAX_LOGIT_ROWS: Final = 256
+
+
+class Evaluation(ModelOperation):
+    """An :class:`engine.operation.Operation`."""
+
+    def __init__(self, request: Evaluate, planner: Planner, backend: CpuBackend) -> None:
+        super().__init__("evaluation", planner, backend)
+        self._request_id = request.request_id
+        self._request = request.request
+
+    def run(self) -> Evaluated:
+        """The figures.
+
+        Raises:
+            What planning, loading and quantizing raise.
+            InvalidRequest: the text is shorter than a window; the model predicts it so badly that no float holds it.
+            NonFiniteResult: a model computed NaN or infinities.
+            ExecutionCancelled: see :meth:`cancel`.
+        """
+        request = self._request
+        artifact = self.planner.open(_as_run(request, request.quantization, CUSTOMARY_WINDOW))
+        window = request.window or min(CUSTOMARY_WINDOW, artifact.context_length)
+        plan = self._plan(artifact, request.quantization, window)
+        against = None if request.against is None else self._plan(artifact, request.against, window)
+        tokens = _tokens(artifact, request.text, window)
+        read = tokens if request.max_windows is None else tokens[: request.max_windows * window]
+        with ExitStack() as held:
+            model = self._load_reserved(plan, held)
+            base = None if against is None else self._load_reserved(against, held)
+            began = time.monotonic()
+            evaluation = self._evaluate(plan, artifact, (model, base), read)
+            duration_s = time.monotonic() - began
+        try:
+            quality = text_quality(evaluation)
+        except UnboundedPerplexityError as error:
+            raise InvalidRequest(f"{artifact.name} cannot be measured by this text: {error}", field="text") from error
+        return Evaluated(
+            request_id=self._request_id,
+            plan=plan,
+            against=against,
+            tokens=len(tokens),
+            window=window,
+            windows=evaluation.progress()[1],
+            duration_s=duration_s,
+            quality=quality,
+        )
+
+    def _plan(self, artifact: ModelArtifact, quantization: str, window: int) -> ExecutionPlan:
+        whole_window = PreparedPrompt((0,) * (window - 1), "raw")
+        return self.planner.plan(_as_run(self._request, quantization, window), artifact, whole_window)[0]
+
+    def _load_reserved(self, plan: ExecutionPlan, held: ExitStack) -> CpuModel:
+        """Held, with the memory for its windows, until ``held`` ends."""
+        model = self.load(plan, held)
+        self.reserve(model, estimate(plan, model.facts, 0), held)
+        return model
+
+    def _evaluate(
+        self,
+        plan: ExecutionPlan,
+        artifact: ModelArtifact,
+        models: tuple[CpuModel, CpuModel | None],
+        tokens: list[int],
+    ) -> _core.TextEvaluation:
+        model, base = models
+        tokenizer = artifact.tokenizer
+        evaluation = _core.TextEvaluation(
+            model.model,
+            None if base is None else base.model,
+            tokens,
+            window=plan.batch.context_length,
+            threads=plan.threads,
+            bos=tokenizer.bos_token_id if tokenizer.adds_bos else None,
+            kv_cache=plan.kv_cache,
+        )
+        self.compute(evaluation, artifact.name, "evaluating", "windows")
+        return evaluation
+
+
+def _as_run(request: EvaluationRequest, quantization: str, window: int) -> RunRequest:
+    return as_run(
+        request,
+        quantization,
+        context_length=window,
+        max_sequences=min(_MAX_LOGIT_ROWS, window),
+        prefill_chunk=max(1, window // 2),
+    )
+
+
+def _tokens(artifact: ModelArtifact, text: str, window: int) -> list[int]:
+    """As the ecosystem's own tool reads a text: without its last line's end."""
+    tokens = artifact.tokenizer.encode(text.removesuffix("\n"))
+    if len(tokens) < window:
+        raise InvalidRequest(
+            f"the text has {len(tokens)} tokens and a window {window}: give a longer one, or a smaller window",
+            field="text",
+            tokens=len(tokens),
+            window=window,
+        )
+    return tokens

@@ -1,0 +1,151 @@
+"""What a request asks of a grammar, checked and made part of a plan. Nothing is compiled here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.grammar.grammars import require_library
+from engine.grammar.schema_bounds import unbearable_range
+from protocol.errors import GrammarTooDeep, GrammarTooLarge, InvalidGrammar, InvalidPlan
+from protocol.grammar import Grammar, GrammarKind, PlanGrammar
+from protocol.plan import ExecutionRequest
+
+MAX_BYTES: Final = 65_536
+"""Of a grammar's UTF-8: what compiling may take grows with its square."""
+MAX_DEPTH: Final = 64
+"""Of nested brackets. Parsers go down as deep as these do."""
+_FIELD: Final = "execution.grammar.source"
+_WHITE_SPACE: Final = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+"""As JSON is mostly written on one line. With any white space allowed a small model may write nothing else."""
+_REGEX: Final = r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
+_STRING: Final = r'"(?:\\.|[^"\\])*"'
+_BRACKETS: Final[Mapping[GrammarKind, re.Pattern[str]]] = {
+    "json_schema": re.compile(rf"{_STRING}|(?P<open>[\[{{])|(?P<close>[\]}}])", re.DOTALL),
+    "regex": re.compile(rf"{_REGEX}|(?P<open>\()|(?P<close>\))", re.DOTALL),
+    "lark": re.compile(
+        rf"//[^\n]*|{_STRING}|/(?P<regex>(?:\\.|[^/\\\n])+)/|(?P<open>[\[({{])|(?P<close>[\])}}])", re.DOTALL
+    ),
+    "gbnf": re.compile(rf"\#[^\n]*|{_STRING}|{_REGEX}|(?P<open>\()|(?P<close>\))", re.DOTALL),
+}
+"""What is no bracket though it looks like one, and brackets."""
+
+
+def check_grammar(execution: ExecutionRequest) -> None:
+    """Refuse what can be refused by looking at the text.
+
+    Raises:
+        InvalidPlan: an answer that must follow a grammar and may not end where the grammar lets it.
+        InvalidGrammar: the source is no Unicode.
+        GrammarTooLarge, GrammarTooDeep: beyond the limits named.
+    """
+    grammar = execution.grammar
+    if grammar is None:
+        return
+    if not execution.stop.eos:
+        raise InvalidPlan(
+            "stop.eos is off, and a grammar needs it: the model says by its end token that an answer which could go on "
+            "is complete",
+            field="execution.stop.eos",
+        )
+    try:
+        _check_size(grammar.source)
+    except UnicodeEncodeError as error:
+        raise _invalid(grammar.kind, f"it is no Unicode: {error.reason} at {error.start}") from error
+    depth = nesting(grammar.kind, grammar.source)
+    if depth > MAX_DEPTH:
+        raise GrammarTooDeep(
+            f"the grammar nests brackets {depth} deep; at most {MAX_DEPTH} are allowed",
+            field=_FIELD,
+            depth=depth,
+            maximum=MAX_DEPTH,
+        )
+
+
+def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
+    """The plan's part of a grammar that has been checked.
+
+    Raises:
+        InvalidGrammar: it is no JSON, or no GBNF, or has a range of integers that cannot be held.
+        GrammarTooLarge: as Lark a GBNF grammar is beyond the limit.
+        GrammarUnavailable: GBNF, and the library that converts it is not there.
+    """
+    if grammar is None:
+        return None
+    source_hash = "sha256:" + hashlib.sha256(grammar.source.encode()).hexdigest()
+    if grammar.kind == "json_schema":
+        text = _canonical_schema(grammar.source)
+        return PlanGrammar(kind="json_schema", source_hash=source_hash, language="json_schema", text=text)
+    if grammar.kind == "gbnf":
+        text = _as_lark(grammar.source)
+        _check_size(text)
+        return PlanGrammar(kind="gbnf", source_hash=source_hash, language="lark", text=text)
+    return PlanGrammar(kind=grammar.kind, source_hash=source_hash, language=grammar.kind, text=grammar.source)
+
+
+def nesting(kind: GrammarKind, source: str) -> int:
+    """How deep brackets are nested, strings, comments and classes of characters left out."""
+    depth = deepest = 0
+    for found in _BRACKETS[kind].finditer(source):
+        match found.lastgroup:
+            case "open":
+                depth += 1
+                deepest = max(deepest, depth)
+            case "close":
+                depth = max(0, depth - 1)
+            case "regex":
+                deepest = max(deepest, depth + nesting("regex", found["regex"]))
+    return deepest
+
+
+def _check_size(text: str) -> None:
+    size = len(text.encode())
+    if size > MAX_BYTES:
+        raise GrammarTooLarge(
+            f"the grammar has {size} bytes; at most {MAX_BYTES} are allowed",
+            field=_FIELD,
+            size_bytes=size,
+            maximum=MAX_BYTES,
+        )
+
+
+def _canonical_schema(source: str) -> str:
+    """Without the source's white space, and with the white space of answers."""
+    try:
+        schema: Any = json.loads(source, parse_constant=_refuse_constant, parse_float=_finite)
+    except ValueError as error:
+        raise _invalid("json_schema", f"it is no JSON: {error}") from error
+    if unbearable := unbearable_range(schema):
+        raise _invalid("json_schema", unbearable)
+    if isinstance(schema, dict):
+        schema = {"x-guidance": _WHITE_SPACE, **schema}
+    return json.dumps(schema, separators=(",", ":"))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits} is beyond the range of a double")
+    return number
+
+
+def _as_lark(source: str) -> str:
+    require_library()
+    from llguidance.gbnf_to_lark import gbnf_to_lark  # noqa: PLC0415  loads the library, for GBNF alone
+
+    try:
+        return gbnf_to_lark(source)
+    except Exception as error:  # it raises the base class too
+        raise _invalid("gbnf", str(error)) from error
+
+
+def _invalid(kind: GrammarKind, reason: str) -> InvalidGrammar:
+    return InvalidGrammar(f"the grammar cannot be used: {reason}", field=_FIELD, kind=kind, reason=reason)

@@ -1,0 +1,260 @@
+"""A request, a model and a machine go in; a plan with nothing left open, or a typed refusal, comes out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, cast, get_args
+
+from engine.artifact.artifact import ModelFacts
+from engine.artifact.choices import check_choices
+from engine.artifact.footprint import check_memory, estimate
+from engine.config import EngineConfig
+from engine.host.machine import Machine
+from engine.planning.energy_rules import check_energy, plan_energy_source
+from engine.planning.grammar_rules import check_grammar, plan_grammar
+from engine.planning.prompt import PreparedPrompt
+from engine.planning.sampling_rules import check_sampling, logprob_count, plan_sampling
+from protocol.errors import (
+    InvalidPlan,
+    InvalidRequest,
+    PromptTooLong,
+    UnsupportedBackend,
+    UnsupportedQuantization,
+)
+from protocol.plan import (
+    PLAN_SCHEMA_VERSION,
+    QUANTIZATIONS,
+    Backend,
+    Batch,
+    ExecutionPlan,
+    ExecutionRequest,
+    KvCacheType,
+    Limits,
+    PlanStop,
+    PrefixCache,
+    Quantization,
+    RunRequest,
+    SchedulerPolicy,
+    Stop,
+)
+
+BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference")
+"""Best first; each names a kernel table."""
+_PREFILL_DIVISOR: Final[Mapping[SchedulerPolicy, int]] = {
+    "default": 1,
+    "latency": 2,
+    "cost": 1,
+    "energy": 1,
+    "latency_energy_balanced": 2,
+}
+"""What part of ``prefill_chunk`` goes beside decoding, where the request leaves it open."""
+_CONTEXT_STEP = 64
+
+
+def resolve_plan(
+    request: RunRequest,
+    model: ModelFacts,
+    prompt: PreparedPrompt,
+    machine: Machine,
+    energy: Mapping[str, str],
+    config: EngineConfig,
+    breaker_token_ids: tuple[int, ...] = (),
+) -> ExecutionPlan:
+    """The plan of a request.
+
+    ``energy`` holds every energy source: ``""`` where it works, else the reason why not. ``breaker_token_ids`` are what
+    the request's DRY breakers are in the model's vocabulary.
+
+    Raises:
+        UnsupportedBackend, UnsupportedQuantization, InvalidRequest, EnergyUnavailable, InvalidPlan, InvalidGrammar,
+            GrammarTooLarge, GrammarTooDeep: see :func:`check_request`.
+        InvalidGrammar, GrammarTooLarge, GrammarUnavailable: see :func:`plan_grammar`.
+        InvalidRequest: a bias of a token that the model does not have.
+        PromptTooLong: the prompt leaves no room in the context.
+        InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.
+        OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
+    """
+    check_request(request, machine, energy, config)
+    execution = request.execution
+    memory_mb = execution.limits.memory_mb or config.memory_mb
+    plan = ExecutionPlan(
+        schema_version=PLAN_SCHEMA_VERSION,
+        model_ref=model.ref,
+        backend=choose_backend(execution.backend, machine),
+        quantization=cast("Quantization", execution.quantization),
+        requantized_from=model.requantized_from,
+        kv_cache=_kv_cache(execution, model),
+        threads=choose_threads(execution.threads, machine),
+        spin_us=execution.spin_us,
+        batch=_batch(execution, model, len(prompt.token_ids)),
+        prefix_cache=cast("PrefixCache", execution.prefix_cache),
+        scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
+        priority=execution.priority,
+        nominal_watts=execution.nominal_watts,
+        prompt_format=prompt.prompt_format,
+        sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
+        logprobs=logprob_count(execution.logprobs),
+        n=execution.n,
+        grammar=plan_grammar(execution.grammar),
+        limits=execution.limits.model_copy(update={"memory_mb": memory_mb}),
+        stop=_stop(execution.stop, model),
+        energy_source=plan_energy_source(execution, config.energy_source, energy),
+        stream=execution.stream,
+        op_times=execution.op_times,
+        token_times=execution.token_times,
+    )
+    check_memory(estimate(plan, model, len(prompt.token_ids)), memory_mb)
+    return plan
+
+
+def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, str], config: EngineConfig) -> None:
+    """Everything that can be refused before a model is opened.
+
+    Raises:
+        UnsupportedBackend: unknown, or this machine cannot run it; says why and what it can run.
+        UnsupportedQuantization: unknown.
+        InvalidRequest: an unknown KV cache type, prefix cache mode or policy, or more threads than allowed CPUs.
+        InvalidPlan: samplers that cannot work together, more choices than the batch holds, or throttling to no number
+            of watts.
+        InvalidPlan, InvalidGrammar, GrammarTooLarge, GrammarTooDeep: see :func:`check_grammar`.
+        InvalidRequest, EnergyUnavailable: see :func:`check_energy`.
+    """
+    execution = request.execution
+    choose_backend(execution.backend, machine)
+    _check_quantization(execution.quantization)
+    _check_known("kv_cache", execution.kv_cache, get_args(KvCacheType))
+    _check_known("prefix_cache", execution.prefix_cache, get_args(PrefixCache))
+    _check_known("scheduler_policy", execution.scheduler_policy, get_args(SchedulerPolicy))
+    choose_threads(execution.threads, machine)
+    check_sampling(execution.sampling)
+    check_choices(execution)
+    check_grammar(execution)
+    _check_throttle(execution.limits)
+    check_energy(execution, config.energy_source, energy)
+
+
+def capabilities(machine: Machine, energy: Mapping[str, str], config: EngineConfig) -> tuple[str, ...]:
+    """What this engine offers on this machine, as ``kind:name``; and the energy source declared at start-up."""
+    return (
+        *(f"backend:{name}" for name in BACKENDS if machine.kernel_tables.get(name) == ""),
+        *(f"quantization:{name}" for name in QUANTIZATIONS),
+        *(f"kv_cache:{name}" for name in get_args(KvCacheType)),
+        *(f"prefix_cache:{name}" for name in get_args(PrefixCache)),
+        *(f"scheduler_policy:{name}" for name in get_args(SchedulerPolicy)),
+        *(f"energy_source:{name}" for name, reason in energy.items() if not reason),
+        *((f"declared_energy_source:{config.energy_source}",) if config.energy_source else ()),
+    )
+
+
+def _check_known(field: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise InvalidRequest(
+            f"{field} is {value!r}; allowed: {', '.join(allowed)}",
+            field=f"execution.{field}",
+            value=value,
+            allowed=list(allowed),
+        )
+
+
+def choose_backend(name: str | None, machine: Machine, field: str = "execution.backend") -> Backend:
+    """The backend named, or the best. Raises UnsupportedBackend: unknown, or this machine cannot run it."""
+    available = [table for table in BACKENDS if machine.kernel_tables.get(table) == ""]
+    if available and name is None:
+        return available[0]
+    if name in available:
+        return name
+    reasons = {table: reason for table in BACKENDS if (reason := machine.kernel_tables.get(table, "not built in"))}
+    wanted = "no backend can run on this machine" if name is None else f"no backend {name!r} on this machine"
+    if name in reasons:
+        wanted = f"backend {name!r} cannot run on this machine: {reasons[name]}"
+    listed = f"available: {', '.join(available) or 'none'}"
+    unavailable = "".join(f"; {table}: {reason}" for table, reason in reasons.items() if table != name)
+    raise UnsupportedBackend(
+        f"{wanted}; {listed}{unavailable}", field=field, value=name, allowed=available, reasons=reasons
+    )
+
+
+def choose_threads(threads: int | None, machine: Machine, field: str = "execution.threads") -> int:
+    """So many, or one for each allowed CPU. Raises InvalidRequest: more than those."""
+    if threads is not None and threads > machine.allowed_cpus:
+        raise InvalidRequest(
+            f"threads is {threads}; this process is allowed {machine.allowed_cpus} CPUs (its affinity, cut by the "
+            "cgroup's quota)",
+            field=field,
+            value=threads,
+            maximum=machine.allowed_cpus,
+        )
+    return threads or machine.allowed_cpus
+
+
+def _check_quantization(name: str) -> None:
+    if name in QUANTIZATIONS:
+        return
+    raise UnsupportedQuantization(
+        f"{name!r} is not a quantization; allowed: {', '.join(QUANTIZATIONS)} (native: as the weights are in the file)",
+        field="execution.quantization",
+        value=name,
+        allowed=list(QUANTIZATIONS),
+    )
+
+
+def _check_throttle(limits: Limits) -> None:
+    if limits.on_max_watts == "throttle" and limits.max_watts is None:
+        raise InvalidPlan(
+            "limits.on_max_watts is 'throttle', which needs limits.max_watts", field="execution.limits.on_max_watts"
+        )
+
+
+def prefill_beside_decode(policy: SchedulerPolicy, prefill_chunk: int) -> int:
+    """What a plan of this policy says where the request leaves it open."""
+    return max(1, prefill_chunk // _PREFILL_DIVISOR[policy])
+
+
+def _stop(stop: Stop, model: ModelFacts) -> PlanStop:
+    return PlanStop(eos=stop.eos, strings=stop.strings, eos_token_ids=model.eos_token_ids if stop.eos else ())
+
+
+def _kv_cache(execution: ExecutionRequest, model: ModelFacts) -> KvCacheType:
+    name = cast("KvCacheType", execution.kv_cache)
+    if name not in model.kv_bytes_per_token:
+        raise InvalidPlan(
+            f"kv_cache is {name!r}, which needs heads of a multiple of 32 channels; {model.ref.name}'s have "
+            f"{model.head_dim}",
+            field="execution.kv_cache",
+            value=name,
+            allowed=list(model.kv_bytes_per_token),
+            head_dim=model.head_dim,
+        )
+    return name
+
+
+def _batch(execution: ExecutionRequest, model: ModelFacts, prompt_tokens: int) -> Batch:
+    return Batch(
+        max_sequences=execution.max_sequences,
+        prefill_chunk=execution.prefill_chunk,
+        prefill_beside_decode=execution.prefill_beside_decode
+        or prefill_beside_decode(cast("SchedulerPolicy", execution.scheduler_policy), execution.prefill_chunk),
+        context_length=_context_length(execution, model, prompt_tokens),
+    )
+
+
+def _context_length(execution: ExecutionRequest, model: ModelFacts, prompt_tokens: int) -> int:
+    """The length asked for, or the least multiple of 64 that holds the whole run, up to the trained length."""
+    asked = execution.context_length
+    if asked is not None and asked > model.context_length:
+        raise InvalidPlan(
+            f"context_length is {asked}; {model.ref.name} was trained for {model.context_length}",
+            field="execution.context_length",
+            value=asked,
+            maximum=model.context_length,
+        )
+    whole_run = -(-(prompt_tokens + execution.limits.max_tokens) // _CONTEXT_STEP) * _CONTEXT_STEP
+    context_length = asked or min(model.context_length, whole_run)
+    if prompt_tokens >= context_length:
+        raise PromptTooLong(
+            f"the prompt has {prompt_tokens} tokens and the context {context_length}: there is no room for an answer",
+            prompt_tokens=prompt_tokens,
+            context_length=context_length,
+            trained=model.context_length,
+        )
+    return context_length

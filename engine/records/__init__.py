@@ -1,0 +1,1 @@
+"""Records of executions: kept, chained, compared."""

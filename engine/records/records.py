@@ -1,0 +1,53 @@
+"""The user's execution records, or what there is instead where they cannot be kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from engine.records.record_store import RecordStore
+from protocol.errors import RecordStoreUnavailable, RecordStoreUnusable
+from protocol.plan import ExecutionPlan
+from protocol.record import ExecutionRecord
+
+FILE_NAME = "records.sqlite"
+
+
+class Records:
+    """A store that is opened once; where it could not be, every use raises why. Blocking; thread-safe."""
+
+    def __init__(self, directory: Path) -> None:
+        """Opens the store, and seals what ended with its process. Raises nothing."""
+        self.path = directory / FILE_NAME
+        self._failure: RecordStoreUnavailable | RecordStoreUnusable | None = None
+        self._store: RecordStore | None = None
+        try:
+            self._store = RecordStore(self.path)
+            self._store.recover()
+        except (RecordStoreUnavailable, RecordStoreUnusable) as error:
+            self._failure = error
+
+    @property
+    def store(self) -> RecordStore:
+        """Raises RecordStoreUnavailable, RecordStoreUnusable."""
+        if self._failure is not None:
+            raise self._failure
+        if self._store is None:
+            raise RecordStoreUnavailable(f"{self.path} has been closed", path=str(self.path), reason="closed")
+        return self._store
+
+    def begin(
+        self, execution_id: str, plan: ExecutionPlan, prompt_token_ids: tuple[int, ...], started_at: datetime
+    ) -> None:
+        """As :meth:`RecordStore.begin`."""
+        self.store.begin(execution_id, plan, prompt_token_ids, started_at)
+
+    def finish(self, record: ExecutionRecord) -> None:
+        """As :meth:`RecordStore.finish`."""
+        self.store.finish(record)
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None

@@ -1,0 +1,223 @@
+"""Text to token ids and back, by the vocabulary in a GGUF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from engine import _core
+from engine.text.bpe import BpeEncoder
+from engine.text.metadata import Metadata
+from engine.text.pre_tokenizers import GEMMA4, PRE_TOKENIZERS, PreTokenizer
+from engine.text.special_tokens import NORMAL, SpecialTokens
+from engine.text.spm import SPACE, SpmEncoder
+from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
+
+_KEYS = "tokenizer.ggml."
+_ABSENT_KINDS = {"bert": "WPM", "t5": "UGM", "rwkv": "RWKV"}
+
+
+class _Encoder(Protocol):
+    def encode(self, text: str) -> list[int]: ...
+
+
+class Tokenizer:
+    """Immutable and thread-safe. Ids are those of the model's own tokenizer, and of llama.cpp for the same file but for
+    the cases in docs/tokenizers.md.
+
+    Raises:
+        InvalidModel: the vocabulary is missing, or contradicts itself.
+        UnsupportedModel: a kind of tokenizer, or of pre-tokenizer, that this engine lacks.
+    """
+
+    def __init__(self, gguf: _core.GgufFile) -> None:
+        metadata = Metadata(gguf)
+        self._spm, pre_tokenizer = _kind(metadata)
+        self._tokens = _tokens(metadata)
+        types = _types(metadata, len(self._tokens))
+        self._special = SpecialTokens(self._tokens, types, strip_after=_strips_after_special(metadata))
+        self._encoder: _Encoder = (
+            _spm_encoder(metadata, self._tokens, gguf.path) if self._spm else BpeEncoder(gguf, pre_tokenizer)
+        )
+        self.vocabulary = _vocabulary(gguf)
+
+        self.bos_token_id = _token_id(metadata, "bos", len(self._tokens), 1 if self._spm else None)
+        eos_token_id = _token_id(metadata, "eos", len(self._tokens), 2 if self._spm else None)
+        ends = [_token_id(metadata, name, len(self._tokens), None) for name in ("eot", "eom")]
+        self.eos_token_ids = tuple(
+            sorted(self._special.end_token_ids.union(end for end in (eos_token_id, *ends) if end is not None))
+        )
+        """Every token that ends a generation, ascending."""
+        self._eos_token_id = eos_token_id
+        self._add_space = metadata.boolean(_KEYS + "add_space_prefix", True) and self._spm
+        self._add_bos = _adds_bos(metadata, self._spm, pre_tokenizer)
+        self._add_eos = metadata.boolean(_KEYS + "add_eos_token", False)
+        self.max_token_bytes = 4 * max(map(len, self._tokens))  # UTF-8 takes at most 4 bytes a character
+        """No token stands for more bytes of text than this."""
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    @property
+    def adds_bos(self) -> bool:
+        """Texts begin with BOS."""
+        return self._add_bos and self.bos_token_id is not None
+
+    @property
+    def bos_text(self) -> str:
+        return "" if self.bos_token_id is None else self._tokens[self.bos_token_id]
+
+    @property
+    def eos_text(self) -> str:
+        return "" if self._eos_token_id is None else self._tokens[self._eos_token_id]
+
+    def encode(self, text: str, add_special: bool = True, parse_special: bool = False) -> list[int]:
+        """The ids of a text.
+
+        ``add_special``: BOS before and EOS after, where the vocabulary says so. ``parse_special``: text that spells a
+        control token becomes that token.
+
+        Raises:
+            InvalidRequest: the text is no Unicode (it holds surrogates).
+        """
+        _require_unicode(text)
+        found: list[int] = []
+        if add_special and self._add_bos and self.bos_token_id is not None:
+            found.append(self.bos_token_id)
+        after_special = True
+        for piece in self._special.partition(text, parse_special):
+            if isinstance(piece, int):
+                found.append(piece)
+            elif self._spm:
+                spaced = " " + piece if self._add_space and after_special else piece
+                found += self._encoder.encode(spaced.replace(" ", SPACE))
+            else:
+                found += self._encoder.encode(piece)
+            after_special = isinstance(piece, int)
+        if add_special and self._add_eos and self._eos_token_id is not None:
+            found.append(self._eos_token_id)
+        return found
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of the ids; control tokens print nothing, ill-formed UTF-8 becomes U+FFFD.
+
+        Raises:
+            InvalidRequest: an id the vocabulary does not have.
+        """
+        self.require_ids(token_ids)
+        return self.vocabulary.detokenize(token_ids)
+
+    def piece(self, token_id: int) -> str:
+        """What a token prints by itself; its name where it prints nothing. Raises InvalidRequest as ``decode``."""
+        self.require_ids((token_id,))
+        return self.vocabulary.piece(token_id).decode("utf-8", "replace") or self._tokens[token_id]
+
+    def printing(self, texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """By each text that any token prints, those that print it and nothing else, ascending. Reads all tokens."""
+        wanted = {text.encode(): text for text in texts}
+        found: dict[str, tuple[int, ...]] = {}
+        for token_id in range(len(self._tokens)):
+            text = wanted.get(self.vocabulary.piece(token_id))
+            if text is not None:
+                found[text] = (*found.get(text, ()), token_id)
+        return found
+
+    def least_tokens(self, text: str) -> int:
+        """No fewer tokens spell the text; told at once, however long it is."""
+        return len(text.encode()) // self.max_token_bytes
+
+    def require_ids(self, token_ids: Sequence[int], field: str = "token_ids") -> None:
+        """Raises InvalidRequest about ``field``: an id the vocabulary does not have."""
+        for token_id in token_ids:
+            if not 0 <= token_id < len(self._tokens):
+                raise InvalidRequest(
+                    f"no token {token_id}; this vocabulary has ids 0 to {len(self._tokens) - 1}",
+                    field=field,
+                    value=token_id,
+                    maximum=len(self._tokens) - 1,
+                )
+
+
+def _require_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"the text is not Unicode: {error.reason} at {error.start}", field="text") from error
+
+
+def _kind(metadata: Metadata) -> tuple[bool, PreTokenizer]:
+    """Whether the vocabulary is SPM, and how it is cut into words where it is not."""
+    model = metadata.string(_KEYS + "model")
+    if model == "llama":
+        return True, PRE_TOKENIZERS["default"]
+    if model == "gemma4":
+        return False, GEMMA4
+    if model != "gpt2":
+        kind = f" ({_ABSENT_KINDS[model]})" if model in _ABSENT_KINDS else ""
+        raise UnsupportedModel(
+            f"tokenizer.ggml.model is {model!r}{kind}; this engine has llama (SPM), gpt2 and gemma4 (BPE)",
+            tokenizer=model,
+            allowed=["gemma4", "gpt2", "llama"],
+        )
+    pre = metadata.string_or_none(_KEYS + "pre") or "default"
+    if pre not in PRE_TOKENIZERS:
+        raise UnsupportedModel(
+            f"tokenizer.ggml.pre is {pre!r}, which this engine cannot split words for; it has "
+            f"{', '.join(PRE_TOKENIZERS)}",
+            pre_tokenizer=pre,
+            allowed=list(PRE_TOKENIZERS),
+        )
+    return False, PRE_TOKENIZERS[pre]
+
+
+def _adds_bos(metadata: Metadata, spm: bool, pre_tokenizer: PreTokenizer) -> bool:
+    # Files of Gemma 4 that were converted early deny it, and the model is lost without.
+    said = metadata.boolean(_KEYS + "add_bos_token", spm or pre_tokenizer.add_bos)
+    return said or pre_tokenizer is GEMMA4
+
+
+def _tokens(metadata: Metadata) -> list[str]:
+    tokens = metadata.array(_KEYS + "tokens", str)
+    if not tokens:
+        raise InvalidModel("tokenizer.ggml.tokens is empty", key=_KEYS + "tokens")
+    # An empty token can never be met in text; it keeps its place under a name of its own.
+    return [token or f"[EMPTY_{token_id}]" for token_id, token in enumerate(tokens)] if "" in tokens else tokens
+
+
+def _ids(tokens: list[str], path: str) -> dict[str, int]:
+    ids = dict(zip(tokens, range(len(tokens)), strict=True))
+    if len(ids) != len(tokens):
+        twice = next(token for token_id, token in enumerate(tokens) if ids[token] != token_id)
+        raise InvalidModel(f"{path}: the token {twice!r} is in the vocabulary twice", token=twice)
+    return ids
+
+
+def _types(metadata: Metadata, vocab_size: int) -> list[int]:
+    key = _KEYS + "token_type"
+    return metadata.array(key, int, vocab_size) if key in metadata else [NORMAL] * vocab_size
+
+
+def _strips_after_special(metadata: Metadata) -> bool:
+    """A trait of tokens that no key tells of, so the model's name has to."""
+    name = (metadata.string_or_none("general.name") or "").lower()
+    return "phi-3" in name or "phi3" in name
+
+
+def _spm_encoder(metadata: Metadata, tokens: list[str], path: str) -> SpmEncoder:
+    return SpmEncoder(_ids(tokens, path), metadata.array(_KEYS + "scores", float, len(tokens)))
+
+
+def _token_id(metadata: Metadata, name: str, vocab_size: int, default: int | None) -> int | None:
+    key = f"{_KEYS}{name}_token_id"
+    if key in metadata:
+        return metadata.token_id(key, vocab_size)
+    return default if default is not None and default < vocab_size else None
+
+
+def _vocabulary(gguf: _core.GgufFile) -> _core.Vocabulary:
+    try:
+        return _core.Vocabulary(gguf)
+    except _core.GgufError as error:
+        raise InvalidModel(f"{gguf.path}: {error}") from error
+    except _core.UnsupportedModelError as error:
+        raise UnsupportedModel(f"{gguf.path}: {error}") from error

@@ -1,0 +1,1 @@
+"""Weights in other types than the file has: made, kept and found again."""

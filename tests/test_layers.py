@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,22 @@ ENGINE_ORDER = (
 )
 """The packages of ``engine``; each may import those before it."""
 
-CSRC_ORDER = ("base", "gguf", "quant", "kernels", "model", "runtime", "bindings")
+CSRC_ORDER = (
+    "base",
+    "gguf",
+    "quant",
+    "kernels",
+    "model/load",
+    "model",
+    "model/forward",
+    "model/jobs",
+    "text",
+    "runtime/sampling",
+    "runtime/grammar",
+    "runtime/loop",
+    "bindings",
+)
+"""The folders of ``csrc`` with those inside them; each may include from those before it."""
 INSTRUCTION_SETS = ("avx2", "avx_vnni", "avx512")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
@@ -172,13 +188,26 @@ def test_of_the_actors_the_command_line_sees_only_the_system(name: str, path: Pa
     assert all(module.startswith("actors.system") for module in used)
 
 
+def csrc_place(path: str) -> int:
+    """The place of a file of ``csrc``, by its path there, in CSRC_ORDER."""
+    return CSRC_ORDER.index(max((one for one in CSRC_ORDER if path.startswith(f"{one}/")), key=len))
+
+
+def included_by(path: Path) -> list[str]:
+    """The sources of ours that a source includes, by their paths in ``csrc``."""
+    found = INCLUDE.findall(path.read_text(encoding="utf-8"))
+    return [name for name in found if (ROOT / "csrc" / name).is_file()]
+
+
 @each_source
 def test_a_cpp_folder_includes_only_itself_and_those_before_it(path: Path) -> None:
-    own = folder_of(path)[0]
-    for included in INCLUDE.findall(path.read_text(encoding="utf-8")):
-        folder = included.partition("/")[0]
-        if folder in CSRC_ORDER:
-            assert CSRC_ORDER.index(folder) <= CSRC_ORDER.index(own), included
+    own = csrc_place(path.relative_to(ROOT / "csrc").as_posix())
+    assert [name for name in included_by(path) if csrc_place(name) > own] == []
+
+
+def test_no_header_includes_itself_by_way_of_others() -> None:
+    includes = {path.relative_to(ROOT / "csrc").as_posix(): included_by(path) for path in sources()}
+    tuple(TopologicalSorter(includes).static_order())  # raises CycleError, which names the circle
 
 
 @each_source

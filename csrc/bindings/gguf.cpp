@@ -14,8 +14,8 @@
 #include "gguf/file.h"
 #include "gguf/source_file.h"
 #include "gguf/tensor_reader.h"
-#include "runtime/byte_pairs.h"
-#include "runtime/vocabulary.h"
+#include "text/byte_pairs.h"
+#include "text/vocabulary.h"
 
 namespace engine::bindings {
 namespace {

@@ -1,4 +1,4 @@
-#include "runtime/grammar.h"
+#include "runtime/grammar/grammar.h"
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

@@ -12,10 +12,10 @@
 #include "base/float_environment.h"
 #include "base/logarithm.h"
 #include "bindings/register.h"
+#include "kernels/gemm/panel.h"
+#include "kernels/gemm/panel_row.h"
 #include "kernels/kernel_table.h"
-#include "kernels/panel.h"
-#include "kernels/panel_row.h"
-#include "model/activation_buffer.h"
+#include "model/forward/activation_buffer.h"
 #include "model/kv_cache.h"
 
 // Single kernels on arrays, for tests against their scalar twins and for benchmarks.

@@ -13,11 +13,11 @@
 #include <string>
 
 #include "bindings/register.h"
-#include "model/architecture.h"
-#include "model/evaluation.h"
-#include "model/forward_pass.h"
+#include "model/forward/forward_pass.h"
+#include "model/forward/non_finite.h"
+#include "model/jobs/evaluation.h"
 #include "model/kv_cache.h"
-#include "model/non_finite.h"
+#include "model/load/architecture.h"
 
 namespace engine::bindings {
 namespace {

@@ -9,10 +9,10 @@
 #include "bindings/register.h"
 #include "gguf/error.h"
 #include "kernels/kernel_table.h"
-#include "model/non_finite.h"
-#include "model/weights.h"
+#include "model/forward/non_finite.h"
+#include "model/load/weights.h"
 #include "quant/model_quantization.h"
-#include "runtime/grammar.h"
+#include "runtime/grammar/grammar.h"
 
 namespace py = pybind11;
 

@@ -11,7 +11,7 @@
 #include "base/thread_team.h"
 #include "bindings/register.h"
 #include "kernels/kernel_table.h"
-#include "model/activation_buffer.h"
+#include "model/forward/activation_buffer.h"
 
 // Matrix multiplications timed where Python takes no part.
 namespace engine::bindings {

@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "gguf/tensor_type.h"
+#include "kernels/attention/kv_block.h"
 #include "kernels/kernel_table.h"
-#include "kernels/kv_block.h"
 
 namespace engine::bindings {
 

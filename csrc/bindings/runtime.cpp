@@ -8,9 +8,9 @@
 #include <stdexcept>
 
 #include "bindings/register.h"
-#include "runtime/compute_share.h"
-#include "runtime/run_loop.h"
-#include "runtime/step_planner.h"
+#include "runtime/loop/compute_share.h"
+#include "runtime/loop/run_loop.h"
+#include "runtime/loop/step_planner.h"
 
 namespace engine::bindings {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "base/float_environment.h"
 #include "bindings/register.h"
-#include "runtime/log_probabilities.h"
-#include "runtime/sampler.h"
+#include "runtime/sampling/log_probabilities.h"
+#include "runtime/sampling/sampler.h"
 
 namespace engine::bindings {
 namespace {

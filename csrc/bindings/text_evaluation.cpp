@@ -1,4 +1,4 @@
-#include "model/text_evaluation.h"
+#include "model/jobs/text_evaluation.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>

@@ -6,7 +6,7 @@
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx512/kernels.h"
 #include "kernels/avx_vnni/kernels.h"
-#include "kernels/panel.h"
+#include "kernels/gemm/panel.h"
 #include "kernels/reference/kernels.h"
 
 // Compiled for the x86-64 baseline and constant: nothing is called on the way to a table but the question whether the

@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include "base/cpu_features.h"
-#include "kernels/kv_block.h"
-#include "kernels/matrix.h"
+#include "kernels/attention/kv_block.h"
+#include "kernels/gemm/matrix.h"
 #include "quant/row_quantizer.h"
 
 // The numerical operations, one table for each instruction set. Every table computes the same bits; docs/determinism.md

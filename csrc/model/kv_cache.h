@@ -8,7 +8,7 @@
 
 #include "base/aligned_buffer.h"
 #include "kernels/kernel_table.h"
-#include "model/hyper_parameters.h"
+#include "model/load/hyper_parameters.h"
 
 namespace engine::model {
 

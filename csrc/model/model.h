@@ -8,9 +8,9 @@
 
 #include "gguf/file.h"
 #include "kernels/kernel_table.h"
-#include "model/hyper_parameters.h"
-#include "model/load_control.h"
-#include "model/weights.h"
+#include "model/load/hyper_parameters.h"
+#include "model/load/load_control.h"
+#include "model/load/weights.h"
 
 namespace engine::model {
 

@@ -1,5 +1,5 @@
 #include "kernels/avx2/kernels.h"
-#include "kernels/panel.h"
+#include "kernels/gemm/panel.h"
 
 namespace engine::kernels::avx2 {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernels/avx2/row_lanes.h"
-#include "kernels/panel.h"
+#include "kernels/gemm/panel.h"
 #include "quant/block.h"
 
 namespace engine::kernels::avx2 {

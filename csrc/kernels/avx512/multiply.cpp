@@ -1,5 +1,5 @@
 #include "kernels/avx512/kernels.h"
-#include "kernels/panel.h"
+#include "kernels/gemm/panel.h"
 
 namespace engine::kernels::avx512 {
 

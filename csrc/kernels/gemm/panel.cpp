@@ -1,0 +1,282 @@
+#include "kernels/gemm/panel.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "base/checked.h"
+#include "base/float16.h"
+#include "quant/block.h"
+
+// Codes are moved four at a time, as the words that a row has in the lines of a unit: what lies in a word is one small
+// function a type, `code_words`. Words of 16 rows are then transposed into lines, so that memory is read and written in
+// order. 16 bytes are a register of every processor this is built for: no instruction set needs to be asked for.
+namespace engine::kernels {
+namespace {
+
+using gguf::TensorType;
+using Word = std::uint32_t;
+
+template <std::size_t kCount>
+using Words = std::array<Word, kCount>;
+
+constexpr Word kLowNibbles = 0x0F0F0F0F;
+constexpr Word kLowPairs = 0x03030303;
+
+template <std::size_t kCount>
+Words<kCount> load_words(const std::uint8_t* source) {
+  Words<kCount> words;
+  std::memcpy(words.data(), source, sizeof(words));
+  return words;
+}
+
+// Bit i of four becomes the lowest bit of byte i.
+constexpr Word spread_bits(Word four) { return (four * 0x00204081u) & 0x01010101u; }
+
+// --- what a row has in a unit ----------------------------------------------------------------------------------------
+
+// A block of 32: one word for each line of the block's codes. Nibbles lie in the file as they lie in a line.
+template <TensorType kType>
+auto code_words(const std::uint8_t* block, const BlockUnit<kType>& /*layout*/) {
+  using Unit = BlockUnit<kType>;
+  Words<Unit::kBlockCodeBytes / kLineBytes> words{};
+  block += kType == TensorType::MXFP4 ? 1 : (Unit::kMinimum ? 2 : 1) * sizeof(std::uint16_t);
+  if constexpr (Unit::kFiveBits) {
+    const auto bits = load_unaligned<Word>(block);
+    Word& line = words[Unit::kFifthBitsAt / kLineBytes];
+    for (unsigned g = 0; g < 8; ++g) line |= spread_bits((bits >> (4 * g)) & 0x0F) << g;
+    block += sizeof(bits);
+  }
+  std::memcpy(words.data(), block, (Unit::kByteLines ? 8 : 4) * sizeof(Word));
+  if constexpr (Unit::kByteLines) {
+    for (Word& word : words) word ^= 0x80808080u;
+  }
+  return words;
+}
+
+// A super-block: one word for each line of low bits and of high bits. They lie in the file as in lines.
+template <TensorType kType>
+auto code_words(const std::uint8_t* block, const SuperBlockUnit<kType>& /*layout*/) {
+  using Unit = SuperBlockUnit<kType>;
+  constexpr std::size_t kHighAt = kType == TensorType::Q3_K ? 0 : 16;
+  constexpr std::size_t kLowAt = kType == TensorType::IQ4_XS ? 8
+                                 : kType == TensorType::Q2_K ? 16
+                                                             : kHighAt + Unit::kHighLines * sizeof(Word);
+  Words<Unit::kLowLines + Unit::kHighLines> words;
+  std::memcpy(words.data(), block + kLowAt, Unit::kLowLines * sizeof(Word));
+  std::memcpy(words.data() + Unit::kLowLines, block + kHighAt, Unit::kHighLines * sizeof(Word));
+  return words;
+}
+
+// Each half of the file's block, 128 inputs, is one nibble of the lines: its low nibbles come before its high ones.
+// Its pairs of high bits are four inputs' worth of each byte.
+auto code_words(const std::uint8_t* block, const SuperBlockUnit<TensorType::Q6_K>& /*layout*/) {
+  const auto low = load_words<16>(block);
+  const auto high = load_words<16>(block + 64);
+  const auto first = load_words<8>(block + 128);
+  const auto second = load_words<8>(block + 160);
+  Words<48> words;
+  for (std::size_t i = 0; i < 16; ++i) {
+    words[i] = (low[i] & kLowNibbles) | (high[i] & kLowNibbles) << 4;
+    words[16 + i] = ((low[i] >> 4) & kLowNibbles) | (high[i] & ~kLowNibbles);
+  }
+  for (std::size_t i = 0; i < 8; ++i) {
+    for (unsigned t = 0; t < 2; ++t) {
+      const Word early = first[i] >> (2 * t);
+      const Word late = second[i] >> (2 * t);
+      words[32 + 8 * t + i] = (early & kLowPairs) | ((early >> 4) & kLowPairs) << 2 | (late & kLowPairs) << 4 |
+                              ((late >> 4) & kLowPairs) << 6;
+    }
+  }
+  return words;
+}
+
+// The bytes of inner scales and minimums, see SuperBlockUnit.
+template <TensorType kType>
+Words<4> scale_words(const std::uint8_t* block) {
+  if constexpr (kType == TensorType::Q6_K) return load_words<4>(block + 192);
+  if constexpr (kType == TensorType::Q2_K) return load_words<4>(block);
+  if constexpr (kType == TensorType::Q3_K || kType == TensorType::IQ4_XS) {
+    std::array<std::int8_t, 16> scales{};
+    if constexpr (kType == TensorType::Q3_K) quant::decode_q3_k_scales(block + 96, scales.data());
+    if constexpr (kType == TensorType::IQ4_XS) quant::decode_iq4_xs_scales(block + 2, scales.data());
+    return std::bit_cast<Words<4>>(scales);
+  }
+  const auto [a, b, c] = load_words<3>(block + 4);
+  return {a & 0x3F3F3F3Fu, (c & kLowNibbles) | ((a >> 2) & 0x30303030u), b & 0x3F3F3F3Fu,
+          ((c >> 4) & kLowNibbles) | ((b >> 2) & 0x30303030u)};
+}
+
+// --- 16 rows side by side --------------------------------------------------------------------------------------------
+
+template <typename Element>
+using Vector __attribute__((vector_size(16))) = Element;
+
+// lines[i][row] = rows[row][i]
+template <std::size_t kCount>
+void transpose_words(const std::array<Words<kCount>, kGroupRows>& rows, std::uint8_t* lines) {
+  using Four = Vector<Word>;
+  constexpr std::size_t kWhole = kCount / 4 * 4;
+  for (std::size_t i = 0; i < kWhole; i += 4) {
+    for (std::size_t row = 0; row < kGroupRows; row += 4) {
+      std::array<Four, 4> tile;
+      for (std::size_t r = 0; r < 4; ++r) tile[r] = load_unaligned<Four>(rows[row + r].data() + i);
+      // Interleaving the halves of a list turns it around once every word has been in each half.
+      for (int round = 0; round < 2; ++round) {
+        const auto [a, b, c, d] = tile;
+        tile = {__builtin_shufflevector(a, c, 0, 4, 1, 5), __builtin_shufflevector(a, c, 2, 6, 3, 7),
+                __builtin_shufflevector(b, d, 0, 4, 1, 5), __builtin_shufflevector(b, d, 2, 6, 3, 7)};
+      }
+      for (std::size_t r = 0; r < 4; ++r) {
+        std::memcpy(lines + (i + r) * kLineBytes + row * sizeof(Word), &tile[r], sizeof(Four));
+      }
+    }
+  }
+  for (std::size_t i = kWhole; i < kCount; ++i) {
+    for (std::size_t row = 0; row < kGroupRows; ++row) {
+      std::memcpy(lines + i * kLineBytes + row * sizeof(Word), &rows[row][i], sizeof(Word));
+    }
+  }
+}
+
+// bytes[j][row] = byte j of rows[row], j < kCount, the same way.
+template <std::size_t kCount>
+void transpose_bytes(const std::array<Words<4>, kGroupRows>& rows, std::uint8_t* bytes) {
+  using Sixteen = Vector<std::uint8_t>;
+  std::array<Sixteen, kGroupRows> list;
+  for (std::size_t i = 0; i < kGroupRows; ++i) list[i] = load_unaligned<Sixteen>(rows[i].data());
+  for (int round = 0; round < 4; ++round) {
+    const std::array<Sixteen, kGroupRows> before = list;
+    for (std::size_t i = 0; i < kGroupRows / 2; ++i) {
+      const Sixteen a = before[i];
+      const Sixteen b = before[i + kGroupRows / 2];
+      list[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      list[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+  }
+  std::memcpy(bytes, list.data(), kCount * kGroupRows);
+}
+
+void copy_half(const std::uint8_t* source, std::uint8_t* halves, std::size_t row) {
+  std::memcpy(halves + row * sizeof(std::uint16_t), source, sizeof(std::uint16_t));
+}
+
+// A block's scale, and its minimum if there is one.
+template <TensorType kType>
+void copy_floats(const std::uint8_t* block, std::uint8_t* scales, std::uint8_t* minimums, std::size_t row) {
+  if constexpr (kType == TensorType::MXFP4) {
+    const std::uint16_t scale = quant::bfloat_from_exponent(*block);
+    std::memcpy(scales + row * sizeof(scale), &scale, sizeof(scale));
+  } else {
+    constexpr std::size_t kScaleAt = quant::scale_at(kType);
+    copy_half(block + kScaleAt, scales, row);
+    if constexpr (quant::has_minimum(kType)) copy_half(block + kScaleAt + sizeof(std::uint16_t), minimums, row);
+  }
+}
+
+// --- groups ----------------------------------------------------------------------------------------------------------
+
+// The rows of one group in the file.
+struct RowSpan {
+  const std::uint8_t* first;
+  std::size_t row_bytes;
+  std::size_t count;  // 1..16
+
+  const std::uint8_t* at(std::size_t row, std::size_t byte) const { return first + row * row_bytes + byte; }
+};
+
+template <TensorType kType>
+void pack_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+  using Unit = BlockUnit<kType>;
+  const std::size_t block_bytes = gguf::type_traits(kType).block_bytes;
+  std::array<decltype(code_words(rows.first, Unit{})), kGroupRows> words{};
+  for (std::size_t b = 0; b < columns / quant::kBlock; ++b) {
+    std::uint8_t* unit = group + b / 2 * Unit::kBytes;
+    std::uint8_t* halves = unit + b % 2 * kGroupRows * sizeof(std::uint16_t);
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      const std::uint8_t* block = rows.at(row, b * block_bytes);
+      copy_floats<kType>(block, halves, halves + Unit::kMinimumAt, row);
+      words[row] = code_words(block, Unit{});
+    }
+    transpose_words(words, unit + Unit::kCodesAt + b % 2 * Unit::kBlockCodeBytes);
+  }
+}
+
+template <TensorType kType>
+void pack_super_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+  using Unit = SuperBlockUnit<kType>;
+  const std::size_t block_bytes = gguf::type_traits(kType).block_bytes;
+  std::array<decltype(code_words(rows.first, Unit{})), kGroupRows> words{};
+  std::array<Words<4>, kGroupRows> scales{};
+  for (std::size_t b = 0; b < columns / quant::kSuperBlock; ++b) {
+    std::uint8_t* unit = group + b * Unit::kBytes;
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      const std::uint8_t* block = rows.at(row, b * block_bytes);
+      copy_floats<kType>(block, unit, unit + Unit::kMinimumAt, row);
+      scales[row] = scale_words<kType>(block);
+      words[row] = code_words(block, Unit{});
+    }
+    transpose_bytes<Unit::kScaleBytes>(scales, unit + Unit::kScalesAt);
+    transpose_words(words, unit + Unit::kCodesAt);
+  }
+}
+
+// [columns, 16] in the element type of the file.
+template <typename Element>
+void pack_elements(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+  constexpr std::size_t kTile = kLineBytes / sizeof(Element);
+  for (std::size_t begin = 0; begin < columns; begin += kTile) {
+    const std::size_t end = std::min(begin + kTile, columns);
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      for (std::size_t k = begin; k < end; ++k) {
+        std::memcpy(group + (k * kGroupRows + row) * sizeof(Element), rows.at(row, k * sizeof(Element)),
+                    sizeof(Element));
+      }
+    }
+  }
+}
+
+template <TensorType kType>
+void pack_group(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+  if constexpr (kType == TensorType::F32) {
+    pack_elements<std::uint32_t>(rows, columns, group);
+  } else if constexpr (is_float_type(kType)) {
+    pack_elements<std::uint16_t>(rows, columns, group);
+  } else if constexpr (quant::is_super_block_type(kType)) {
+    pack_super_blocks<kType>(rows, columns, group);
+  } else {
+    pack_blocks<kType>(rows, columns, group);
+  }
+}
+
+template <TensorType kType>
+std::size_t group_bytes(std::size_t columns) {
+  if constexpr (is_float_type(kType)) return columns * kGroupRows * (kType == TensorType::F32 ? 4 : 2);
+  if constexpr (quant::is_super_block_type(kType)) return columns / quant::kSuperBlock * SuperBlockUnit<kType>::kBytes;
+  return divide_up(columns, 2 * quant::kBlock) * BlockUnit<kType>::kBytes;
+}
+
+}  // namespace
+
+std::size_t panel_bytes(const Matrix& matrix) {
+  const std::size_t group =
+      with_type(matrix.type, [&]<TensorType kType>() { return group_bytes<kType>(matrix.columns); });
+  return matrix.groups() * group;
+}
+
+void pack_panels(Matrix& matrix, std::size_t group_begin, std::size_t group_end) {
+  const std::size_t bytes = matrix.packed.size() / matrix.groups();
+  const auto* source = reinterpret_cast<const std::uint8_t*>(matrix.raw.data());
+  auto* packed = reinterpret_cast<std::uint8_t*>(matrix.packed.data());
+  with_type(matrix.type, [&]<TensorType kType>() {
+    for (std::size_t g = group_begin; g < group_end; ++g) {
+      const std::size_t first = g * kGroupRows;
+      const RowSpan rows{source + first * matrix.row_bytes(), matrix.row_bytes(),
+                         std::min(kGroupRows, matrix.rows - first)};
+      pack_group<kType>(rows, matrix.columns, packed + g * bytes);
+    }
+  });
+}
+
+}  // namespace engine::kernels

@@ -1,8 +1,0 @@
-#include "model/architectures/parts.h"
-
-namespace engine::model {
-
-// Gemma 1.
-const Architecture kGemma{.name = "gemma", .describe = describe_gemma};
-
-}  // namespace engine::model

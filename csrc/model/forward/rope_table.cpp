@@ -1,0 +1,49 @@
+#include "model/forward/rope_table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/logarithm.h"
+
+namespace engine::model {
+namespace {
+
+// The pair, as a real number, that turns so often within the original context.
+double pair_that_turns(double times, double dimensions, const Rope& rope) {
+  const double context = static_cast<double>(rope.original_context);
+  return dimensions * natural_logarithm(context / (times * 2.0 * std::numbers::pi)) /
+         (2.0 * natural_logarithm(rope.base));
+}
+
+// What is left of a pair's own angle: 1 for those that turn often, 0 for those that turn seldom.
+double kept_share(std::size_t pair, double dimensions, const Rope& rope) {
+  const double first = std::max(0.0, std::floor(pair_that_turns(rope.fast, dimensions, rope)));
+  const double last = std::min(dimensions - 1.0, std::ceil(pair_that_turns(rope.slow, dimensions, rope)));
+  return 1.0 - std::clamp((static_cast<double>(pair) - first) / std::max(0.001, last - first), 0.0, 1.0);
+}
+
+}  // namespace
+
+RopeTable::RopeTable(std::size_t dimensions, const Rope& rope, std::span<const float> factors)
+    : magnitude_(rope.magnitude) {
+  for (std::size_t i = 0; i < dimensions / 2; ++i) {
+    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(dimensions);
+    const double kept = rope.yarn ? kept_share(i, static_cast<double>(dimensions), rope) : 0.0;
+    const double factor = factors.empty() ? 1.0 : factors[i];
+    frequencies_.push_back(std::pow(rope.base, exponent) * (rope.scale * (1.0 - kept) + kept) / factor);
+  }
+}
+
+void RopeTable::extend(std::size_t count) {
+  const std::size_t known = cosines_.size() / frequencies_.size();
+  for (std::size_t position = known; position < count; ++position) {
+    for (const double frequency : frequencies_) {
+      const double angle = static_cast<double>(position) * frequency;
+      cosines_.push_back(static_cast<float>(std::cos(angle) * magnitude_));
+      sines_.push_back(static_cast<float>(std::sin(angle) * magnitude_));
+    }
+  }
+}
+
+}  // namespace engine::model

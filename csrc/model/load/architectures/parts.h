@@ -1,0 +1,33 @@
+#pragma once
+
+#include "model/load/architecture.h"
+
+// What several architectures have in common.
+namespace engine::model {
+
+// A dense feed-forward.
+inline void describe_feed_forward(const Keys& keys, HyperParameters& h) {
+  h.feed_forward = keys.size("feed_forward_length");
+}
+
+// Experts, `feed_forward` wide each, and nothing beside them. Throws gguf::MalformedFile where there is none, or fewer
+// than a row uses; UnsupportedModel for a routing other than the softmax of all.
+void describe_experts(const Keys& keys, HyperParameters& h, std::size_t feed_forward);
+
+// The width of an expert: its own key, or the dense width shared out among those that a row uses.
+std::size_t expert_feed_forward(const Keys& keys);
+
+// Factors of the angles: llama 3's, or where the scaling's type says so those of longrope.
+void describe_rope_factors(const Keys& keys, HyperParameters& h);
+
+// Layers with a window, rotated by ropes[rope]: those that the file's array names, or the first `pattern` - 1 of every
+// `pattern` (which the file may also give; 0: all).
+void describe_windows(const Keys& keys, HyperParameters& h, std::size_t window, std::size_t pattern, std::size_t rope);
+
+// What all Gemmas have.
+void describe_gemma(const Keys& keys, HyperParameters& h);
+
+// The scale of scores in the largest Gemmas, which is not that of their heads' width.
+float scale_by_heads(const HyperParameters& h);
+
+}  // namespace engine::model

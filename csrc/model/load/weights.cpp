@@ -1,0 +1,465 @@
+#include "model/load/weights.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <initializer_list>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "base/cancelled.h"
+#include "base/checked.h"
+#include "base/first_failure.h"
+#include "base/thread_team.h"
+#include "gguf/tensor_reader.h"
+#include "kernels/gemm/panel.h"
+#include "quant/block.h"
+#include "quant/finite.h"
+
+namespace engine::model {
+namespace {
+
+std::string shape_text(std::size_t rows, std::size_t columns) {
+  return "[" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
+}
+
+// What a matrix takes of the memory of all: packed, where the next one begins on a cache line, or as in the file.
+std::size_t memory_size(const kernels::Matrix& matrix, const kernels::KernelTable& table) {
+  const std::size_t packed = table.packed_bytes(matrix);
+  return packed != 0 ? round_up(packed, kernels::kLineBytes) : matrix.rows * matrix.row_bytes();
+}
+
+// Hands out the file's tensors by name and remembers which were asked for.
+class Tensors {
+ public:
+  Tensors(const gguf::File& file, const gguf::TensorReader& reader) : file_(file), reader_(reader) {}
+
+  const gguf::TensorInfo* find(const std::string& name) {
+    used_.insert(name);
+    return file_.find_tensor(name);
+  }
+
+  // Without a bias.
+  Projection matrix(const std::string& name, std::size_t rows, std::size_t columns) {
+    const gguf::TensorInfo& tensor = require(name);
+    check_shape(tensor, rows, columns);
+    Projection whole;
+    whole.weight.type = tensor.type;
+    whole.weight.rows = rows;
+    whole.weight.columns = columns;
+    whole.source.tensor = &tensor;
+    return whole;
+  }
+
+  // One matrix [rows, columns] of each expert.
+  std::vector<Projection> experts(const std::string& name, std::size_t count, std::size_t rows, std::size_t columns) {
+    const gguf::TensorInfo& tensor = require(name);
+    check_shape(tensor, count * rows, columns);
+    if (tensor.dimensions.size() < 3 || tensor.dimensions[2] != count) {
+      throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is not of " + std::to_string(count) + " experts");
+    }
+    const Projection all = matrix(name, count * rows, columns);
+    std::vector<Projection> parts;
+    parts.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) parts.push_back(rows_of(all, i * rows, rows));
+    return parts;
+  }
+
+  // Rows [begin, begin + count) of a projection, as one of their own.
+  static Projection rows_of(const Projection& all, std::size_t begin, std::size_t count) {
+    Projection part{.weight = all.weight, .source = {all.source.tensor, begin}, .bias = {}};
+    part.weight.rows = count;
+    if (all.bias.empty()) return part;
+    const auto first = all.bias.begin() + static_cast<std::ptrdiff_t>(begin);
+    part.bias.assign(first, first + static_cast<std::ptrdiff_t>(count));
+    return part;
+  }
+
+  std::vector<float> vector(const std::string& name, std::size_t size) {
+    const gguf::TensorInfo& tensor = require(name);
+    check_shape(tensor, 1, size);
+    std::vector<float> values(size);
+    quant::dequantize_row(tensor.type, reader_.read(tensor).data(), size, values.data());
+    if (std::isinf(quant::largest_magnitude(values))) throw NonFiniteWeights(name, 0);
+    return values;
+  }
+
+  std::vector<float> vector_if_present(const std::string& name, std::size_t size) {
+    return find(name) != nullptr ? vector(name, size) : std::vector<float>{};
+  }
+
+  Projection projection(const std::string& name, std::size_t rows, std::size_t columns) {
+    Projection found = matrix(name + ".weight", rows, columns);
+    found.bias = vector_if_present(name + ".bias", rows);
+    return found;
+  }
+
+  // Consecutive rows of one tensor as projections of their own, `rows` each.
+  template <std::size_t kParts>
+  std::array<Projection, kParts> parts(const std::string& name, const std::array<std::size_t, kParts>& rows,
+                                       std::size_t columns) {
+    const std::size_t total = std::accumulate(rows.begin(), rows.end(), std::size_t{0});
+    const Projection all = projection(name, total, columns);
+    std::array<Projection, kParts> parts;
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < kParts; begin += rows[i++]) parts[i] = rows_of(all, begin, rows[i]);
+    return parts;
+  }
+
+  // A tensor nobody asked for means that the model computes something this architecture does not.
+  void refuse_unused() const {
+    for (const gguf::TensorInfo& tensor : file_.tensors()) {
+      if (!used_.contains(std::string(tensor.name))) {
+        throw UnsupportedModel("tensor " + gguf::quoted(tensor.name) + " has no place in this architecture");
+      }
+    }
+  }
+
+ private:
+  const gguf::TensorInfo& require(const std::string& name) {
+    const gguf::TensorInfo* tensor = find(name);
+    if (tensor == nullptr) throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is missing");
+    return *tensor;
+  }
+
+  static void check_shape(const gguf::TensorInfo& tensor, std::size_t rows, std::size_t columns) {
+    if (tensor.columns() == columns && tensor.rows() == rows) return;
+    throw gguf::MalformedFile("tensor " + gguf::quoted(tensor.name) + " is " +
+                              shape_text(tensor.rows(), tensor.columns()) + " where the metadata wants " +
+                              shape_text(rows, columns));
+  }
+
+  const gguf::File& file_;
+  const gguf::TensorReader& reader_;
+  std::set<std::string> used_;
+};
+
+void find_heads(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
+  if (tensors.find(prefix + "attn_qkv.weight") != nullptr) {
+    const std::array<std::size_t, 3> rows{shape.query_width(), shape.kv_width(), shape.kv_width()};
+    const auto parts = tensors.parts(prefix + "attn_qkv", rows, shape.embedding);
+    std::tie(layer.query, layer.key, layer.value) = std::tie(parts[0], parts[1], parts[2]);
+  } else {
+    layer.query = tensors.projection(prefix + "attn_q", shape.query_width(), shape.embedding);
+    layer.key = tensors.projection(prefix + "attn_k", shape.kv_width(), shape.embedding);
+    layer.value = tensors.projection(prefix + "attn_v", shape.kv_width(), shape.embedding);
+  }
+  if (shape.head_norm == HeadNorm::None) return;
+  const bool whole = shape.head_norm == HeadNorm::Whole;
+  layer.query_norm = tensors.vector(prefix + "attn_q_norm.weight", whole ? shape.query_width() : shape.head_dim);
+  layer.key_norm = tensors.vector(prefix + "attn_k_norm.weight", whole ? shape.kv_width() : shape.head_dim);
+}
+
+FeedForward find_dense(Tensors& tensors, const HyperParameters& shape, const std::string& prefix,
+                       const std::string& suffix) {
+  FeedForward dense;
+  const gguf::TensorInfo* up = tensors.find(prefix + "ffn_up" + suffix + ".weight");
+  if (up != nullptr && up->rows() == 2 * shape.feed_forward) {  // gates above ups
+    const std::array<std::size_t, 2> rows{shape.feed_forward, shape.feed_forward};
+    const auto parts = tensors.parts(prefix + "ffn_up" + suffix, rows, shape.embedding);
+    std::tie(dense.gate, dense.up) = std::tie(parts[0], parts[1]);
+  } else {
+    dense.gate = tensors.projection(prefix + "ffn_gate" + suffix, shape.feed_forward, shape.embedding);
+    dense.up = tensors.projection(prefix + "ffn_up" + suffix, shape.feed_forward, shape.embedding);
+  }
+  dense.down = tensors.projection(prefix + "ffn_down" + suffix, shape.embedding, shape.feed_forward);
+  return dense;
+}
+
+void find_experts(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
+  const std::size_t count = shape.experts.count;
+  const std::size_t width = shape.experts.feed_forward;
+  layer.router = tensors.matrix(prefix + "ffn_gate_inp.weight", count, shape.embedding);
+  const auto gates = tensors.experts(prefix + "ffn_gate_exps.weight", count, width, shape.embedding);
+  const auto ups = tensors.experts(prefix + "ffn_up_exps.weight", count, width, shape.embedding);
+  const auto downs = tensors.experts(prefix + "ffn_down_exps.weight", count, shape.embedding, width);
+  for (std::size_t i = 0; i < count; ++i) {
+    layer.experts.push_back({.gate = gates[i], .up = ups[i], .down = downs[i]});
+  }
+  if (shape.feed_forward == 0) return;
+  layer.dense_share = tensors.matrix(prefix + "ffn_gate_inp_shexp.weight", 1, shape.embedding);
+  layer.dense = find_dense(tensors, shape, prefix, "_shexp");
+}
+
+Layer find_layer(Tensors& tensors, const HyperParameters& shape, std::size_t index) {
+  const std::string prefix = "blk." + std::to_string(index) + ".";
+  Layer layer;
+  if (shape.input_norms) layer.attention_norm = tensors.vector(prefix + "attn_norm.weight", shape.embedding);
+  find_heads(tensors, shape, prefix, layer);
+  layer.attention_output = tensors.projection(prefix + "attn_output", shape.embedding, shape.query_width());
+  if (shape.input_norms) layer.feed_forward_norm = tensors.vector(prefix + "ffn_norm.weight", shape.embedding);
+  if (shape.experts.count != 0) {
+    find_experts(tensors, shape, prefix, layer);
+  } else {
+    layer.dense = find_dense(tensors, shape, prefix, "");
+  }
+  if (shape.output_norms) {
+    layer.attention_output_norm = tensors.vector(prefix + "post_attention_norm.weight", shape.embedding);
+    layer.feed_forward_output_norm = tensors.vector(prefix + "post_ffw_norm.weight", shape.embedding);
+  }
+  return layer;
+}
+
+std::vector<float> find_factors(Tensors& tensors, const std::string& name, std::size_t count) {
+  std::vector<float> factors = tensors.vector_if_present(name, count);
+  for (const float factor : factors) {
+    if (!(factor > 0)) throw gguf::MalformedFile("tensor '" + name + "' holds a factor that is not positive");
+  }
+  return factors;
+}
+
+void find_rope_factors(Tensors& tensors, const HyperParameters& shape, Weights& weights) {
+  const std::size_t pairs = shape.rope_dimensions / 2;
+  if (shape.rope_factors == RopeFactors::Single) {
+    weights.rope_factors = find_factors(tensors, "rope_freqs.weight", pairs);
+  }
+  if (shape.rope_factors != RopeFactors::LongAndShort) return;
+  const std::string names[] = {"rope_factors_short.weight", "rope_factors_long.weight"};
+  weights.rope_factors = find_factors(tensors, names[0], pairs);
+  weights.long_rope_factors = find_factors(tensors, names[1], pairs);
+  const bool has_short = !weights.rope_factors.empty();
+  if (has_short == !weights.long_rope_factors.empty()) return;
+  throw gguf::MalformedFile("tensor " + gguf::quoted(names[has_short ? 1 : 0]) + " is missing beside " +
+                            gguf::quoted(names[has_short ? 0 : 1]));
+}
+
+Weights find_weights(const gguf::File& file, const gguf::TensorReader& reader, const HyperParameters& shape) {
+  Tensors tensors(file, reader);
+  Weights weights;
+  weights.token_embedding = tensors.matrix("token_embd.weight", shape.vocabulary, shape.embedding);
+  for (std::size_t i = 0; i < shape.layers; ++i) weights.layers.push_back(find_layer(tensors, shape, i));
+  weights.output_norm = tensors.vector("output_norm.weight", shape.embedding);
+  const bool tied = tensors.find("output.weight") == nullptr;
+  weights.head = tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
+  weights.head.bias = tensors.vector_if_present("output.bias", shape.vocabulary);
+  find_rope_factors(tensors, shape, weights);
+  tensors.refuse_unused();
+  return weights;
+}
+
+// Whether the head is the token embedding, which is in memory once then.
+bool is_tied(const Weights& weights) { return weights.head.source.tensor == weights.token_embedding.source.tensor; }
+
+// A matrix on its way from the file into memory.
+struct Transfer {
+  Projection* projection;
+  bool packed;  // else as in the file
+  std::span<std::byte> memory;
+};
+
+std::vector<Transfer> transfers_of(Weights& weights, const kernels::KernelTable& table) {
+  std::vector<Transfer> transfers;
+  const auto add = [&](std::initializer_list<Projection*> projections) {
+    for (Projection* projection : projections) {
+      const kernels::Matrix& matrix = projection->weight;
+      if (matrix.rows != 0) transfers.push_back({projection, table.packed_bytes(matrix) != 0, {}});
+    }
+  };
+  for (Layer& layer : weights.layers) {
+    add({&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.router, &layer.dense_share,
+         &layer.dense.gate, &layer.dense.up, &layer.dense.down});
+    for (FeedForward& expert : layer.experts) add({&expert.gate, &expert.up, &expert.down});
+  }
+  add({&weights.head});
+  if (!is_tied(weights)) transfers.push_back({&weights.token_embedding, false, {}});
+  return transfers;
+}
+
+// One buffer for all: most matrices of a small model would not fill a huge page of their own.
+AlignedBuffer allocate(std::span<Transfer> transfers, const kernels::KernelTable& table) {
+  const auto size = [&](const Transfer& transfer) {
+    const kernels::Matrix& matrix = transfer.projection->weight;
+    return transfer.packed ? memory_size(matrix, table) : matrix.rows * matrix.row_bytes();
+  };
+  std::size_t bytes = 0;
+  for (const Transfer& transfer : transfers) bytes += size(transfer);
+  AlignedBuffer buffer(bytes);
+  std::size_t begin = 0;
+  for (Transfer& transfer : transfers) {
+    kernels::Matrix& matrix = transfer.projection->weight;
+    transfer.memory = buffer.bytes().subspan(begin, size(transfer));
+    if (transfer.packed) {
+      matrix.packed = transfer.memory.first(table.packed_bytes(matrix));
+    } else {
+      matrix.raw = transfer.memory;
+    }
+    begin += size(transfer);
+  }
+  return buffer;
+}
+
+// The first of the rows with a weight that is not finite, or how many there are.
+std::size_t find_non_finite_row(gguf::TensorType type, std::size_t row_bytes, std::span<const std::byte> rows) {
+  const std::size_t count = rows.size() / row_bytes;
+  if (quant::all_finite(type, rows)) return count;
+  std::size_t row = 0;
+  while (quant::all_finite(type, rows.subspan(row * row_bytes, row_bytes))) ++row;
+  return row;
+}
+
+// Reads, checks and packs matrices in steps that stay in a processor's cache until they are packed.
+class Loader {
+ public:
+  Loader(const gguf::TensorReader& reader, const kernels::KernelTable& table, LoadControl& control,
+         std::span<const Transfer> transfers, unsigned members)
+      : reader_(reader), table_(table), control_(control), transfers_(transfers), bad_(members, kNowhere) {}
+
+  // A member's groups of every matrix. Ends early where the load is cancelled, has failed elsewhere, or at a row that
+  // is not finite.
+  void load(unsigned member) noexcept {
+    try {
+      std::vector<std::byte> scratch;
+      for (std::size_t i = 0; i < transfers_.size(); ++i) {
+        const kernels::Matrix& matrix = transfers_[i].projection->weight;
+        const Range groups = member_range(matrix.groups(), member, static_cast<unsigned>(bad_.size()));
+        const std::size_t row = load_groups(transfers_[i], groups, scratch);
+        if (row == matrix.rows) continue;
+        bad_[member] = Place{i, row};
+        return;
+      }
+    } catch (...) {
+      failure_.keep();
+    }
+  }
+
+  // Throws what failed first, Cancelled, gguf::ChangedFile, NonFiniteWeights.
+  void finish() {
+    failure_.rethrow();
+    if (control_.cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+    reader_.require_unchanged();
+    const auto [index, row] = *std::ranges::min_element(bad_);
+    if (index == kNowhere.first) return;
+    const TensorRows& source = transfers_[index].projection->source;
+    throw NonFiniteWeights(source.tensor->name, source.first + row);
+  }
+
+ private:
+  // A matrix by its place among the transfers, and a row.
+  using Place = std::pair<std::size_t, std::size_t>;
+
+  static constexpr Place kNowhere{std::numeric_limits<std::size_t>::max(), 0};  // behind every other
+  static constexpr std::size_t kStepBytes = std::size_t{256} << 10;
+  static constexpr std::size_t kFetchBytes = std::size_t{4} << 20;
+
+  // The first row that is not finite, or how many the matrix has.
+  std::size_t load_groups(const Transfer& transfer, Range groups, std::vector<std::byte>& scratch) {
+    const kernels::Matrix& matrix = transfer.projection->weight;
+    const std::size_t step = std::max<std::size_t>(1, kStepBytes / (matrix.row_bytes() * kernels::kGroupRows));
+    for (std::size_t begin = groups.begin; begin < groups.end; begin += step) {
+      if (control_.cancelled.load(std::memory_order_relaxed) || failure_.happened()) break;
+      const std::size_t end = std::min(begin + step, groups.end);
+      const std::size_t first = begin * kernels::kGroupRows;
+      const std::size_t count = std::min(end * kernels::kGroupRows, matrix.rows) - first;
+      const std::span<const std::byte> rows = read_rows(transfer, first, count, scratch);
+      const std::size_t bad = find_non_finite_row(matrix.type, matrix.row_bytes(), rows);
+      if (bad != count) return first + bad;
+      if (transfer.packed) pack(matrix, {begin, end}, count, rows);
+      control_.bytes_done.fetch_add(rows.size(), std::memory_order_relaxed);
+    }
+    return matrix.rows;
+  }
+
+  // Where they stay, or in the scratch where they are packed from there.
+  std::span<const std::byte> read_rows(const Transfer& transfer, std::size_t first, std::size_t count,
+                                       std::vector<std::byte>& scratch) const {
+    const TensorRows& source = transfer.projection->source;
+    const std::size_t row_bytes = transfer.projection->weight.row_bytes();
+    const std::size_t bytes = count * row_bytes;
+    const std::size_t offset = (source.first + first) * row_bytes;
+    if (offset / kFetchBytes != (offset + bytes) / kFetchBytes || first == 0) {
+      reader_.fetch(*source.tensor, offset + bytes, kFetchBytes);
+    }
+    if (transfer.packed) scratch.resize(std::max(scratch.size(), bytes));
+    const std::span<std::byte> rows =
+        transfer.packed ? std::span(scratch).first(bytes) : transfer.memory.subspan(first * row_bytes, bytes);
+    reader_.read(*source.tensor, offset, rows);
+    return rows;
+  }
+
+  void pack(const kernels::Matrix& matrix, Range groups, std::size_t rows, std::span<const std::byte> raw) const {
+    const std::size_t group_bytes = matrix.packed.size() / matrix.groups();
+    kernels::Matrix part = matrix;
+    part.rows = rows;
+    part.raw = raw;
+    part.packed = matrix.packed.subspan(groups.begin * group_bytes, (groups.end - groups.begin) * group_bytes);
+    table_.pack(part, 0, part.groups());
+  }
+
+  const gguf::TensorReader& reader_;
+  const kernels::KernelTable& table_;
+  LoadControl& control_;
+  std::span<const Transfer> transfers_;
+  std::vector<Place> bad_;  // [members] the first row of each that is not finite
+  FirstFailure failure_;
+};
+
+// The rows of the matrices that a tensor is divided into.
+std::vector<std::size_t> rows_of_parts(const gguf::TensorInfo& tensor, const HyperParameters& shape) {
+  if (tensor.dimensions.size() > 2) {
+    return std::vector<std::size_t>(tensor.rows() / tensor.dimensions[1], tensor.dimensions[1]);
+  }
+  if (tensor.name.ends_with(".attn_qkv.weight")) return {shape.query_width(), shape.kv_width(), shape.kv_width()};
+  const bool gates_and_ups = tensor.name.ends_with(".ffn_up.weight") && tensor.rows() == 2 * shape.feed_forward;
+  if (gates_and_ups) return {shape.feed_forward, shape.feed_forward};
+  return {tensor.rows()};
+}
+
+}  // namespace
+
+Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
+                     unsigned threads, LoadControl& control) {
+  ThreadTeam team(threads, std::chrono::microseconds(50));
+  const gguf::TensorReader reader(file);
+  Weights weights = find_weights(file, reader, shape);
+  std::vector<Transfer> transfers = transfers_of(weights, table);
+  weights.memory = allocate(transfers, table);
+  Loader loader(reader, table, control, transfers, team.size());
+  // Every member loads the groups that it will multiply, so that their memory is near its processor.
+  team.run([&](unsigned member) { loader.load(member); });
+  loader.finish();
+  if (is_tied(weights)) weights.token_embedding.weight = weights.head.weight;
+  return weights;
+}
+
+NonFiniteWeights::NonFiniteWeights(std::string_view tensor, std::size_t row)
+    : MalformedFile("tensor " + gguf::quoted(tensor) + " has weights that are not finite in row " +
+                    std::to_string(row)),
+      tensor_(tensor),
+      row_(row) {}
+
+WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other) {
+  const HyperParameters shape = read_hyper_parameters(file);
+  const bool tied = file.find_tensor("output.weight") == nullptr;
+  WeightsSize size;
+  for (const gguf::TensorInfo& tensor : file.tensors()) {
+    const bool shares = tensor.name.ends_with(".ffn_gate_inp_shexp.weight");  // a matrix of one row
+    if (tensor.dimensions.size() < 2 && !shares) continue;
+    const auto replaced = other.find(tensor.name);
+    const gguf::TypeTraits& traits = gguf::type_traits(replaced == other.end() ? tensor.type : replaced->second);
+    const std::size_t row = tensor.columns() / traits.block_elements * traits.block_bytes;
+    const bool embedding = tensor.name == "token_embd.weight";
+    if (embedding) size.token += row;
+    kernels::Matrix matrix;
+    matrix.type = traits.type;
+    matrix.columns = tensor.columns();
+    std::size_t ready = 0;
+    for (const std::size_t rows : rows_of_parts(tensor, shape)) {
+      matrix.rows = rows;
+      ready += memory_size(matrix, table);
+    }
+    if (embedding && !tied) {
+      size.memory += tensor.rows() * row;
+      continue;
+    }
+    size.memory += ready;
+    const bool experts = tensor.dimensions.size() > 2 && shape.experts.count != 0;
+    size.token += experts ? ready / shape.experts.count * shape.experts.used : ready;
+  }
+  return size;
+}
+
+}  // namespace engine::model

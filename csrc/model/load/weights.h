@@ -1,0 +1,98 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "gguf/error.h"
+#include "kernels/kernel_table.h"
+#include "model/load/hyper_parameters.h"
+#include "model/load/load_control.h"
+
+namespace engine::model {
+
+// Consecutive rows of a tensor of the file.
+struct TensorRows {
+  const gguf::TensorInfo* tensor = nullptr;
+  std::size_t first = 0;
+};
+
+struct Projection {
+  kernels::Matrix weight;
+  TensorRows source;        // what the weight was read from
+  std::vector<float> bias;  // [rows], or empty
+};
+
+// A gated feed-forward, or one expert of it.
+struct FeedForward {
+  Projection gate;  // [feed_forward, embedding]
+  Projection up;    // [feed_forward, embedding]
+  Projection down;  // [embedding, feed_forward]
+};
+
+// Norms that the architecture does not have are empty.
+struct Layer {
+  std::vector<float> attention_norm;            // [embedding]
+  Projection query;                             // [query_width, embedding]
+  Projection key;                               // [kv_width, embedding]
+  Projection value;                             // [kv_width, embedding]
+  std::vector<float> query_norm;                // [head_dim or query_width]
+  std::vector<float> key_norm;                  // [head_dim or kv_width]
+  Projection attention_output;                  // [embedding, query_width]
+  std::vector<float> attention_output_norm;     // [embedding]
+  std::vector<float> feed_forward_norm;         // [embedding]
+  FeedForward dense;                            // beside experts: the one that all rows use; without rows if none
+  std::vector<float> feed_forward_output_norm;  // [embedding]
+  Projection router;                            // [experts, embedding]
+  Projection dense_share;                       // [1, embedding]: how much of the dense one, where there are experts
+  std::vector<FeedForward> experts;
+};
+
+struct Weights {
+  AlignedBuffer memory;        // of every matrix, in order of use: packed, or as in the file
+  Projection token_embedding;  // [vocabulary, embedding], read row by row; packed only where it is the head too
+  std::vector<Layer> layers;
+  std::vector<float> output_norm;  // [embedding]
+  Projection head;                 // [vocabulary, embedding]: output.weight, or the token embedding again
+  // Divisors of the angles of the first rope, [rope_dimensions / 2] or empty.
+  std::vector<float> rope_factors;
+  std::vector<float> long_rope_factors;  // see HyperParameters::needs_long_factors
+};
+
+// A weight of the file is NaN or infinite, or would be as a float. Of a quantized type its scale is.
+class NonFiniteWeights : public gguf::MalformedFile {
+ public:
+  NonFiniteWeights(std::string_view tensor, std::size_t row);
+
+  const std::string& tensor() const { return tensor_; }
+  std::size_t row() const { return row_; }  // of the tensor, the first that has one
+
+ private:
+  std::string tensor_;
+  std::size_t row_;
+};
+
+// Finds, checks, reads and packs every tensor; what is computed later reads nothing from the file. `file` must outlive
+// the result. Throws std::system_error, gguf::MalformedFile (missing tensor, wrong shape), gguf::ChangedFile,
+// NonFiniteWeights, UnsupportedModel (a tensor this architecture does not have, a shape no kernel serves),
+// std::bad_alloc, Cancelled.
+Weights load_weights(const gguf::File& file, const HyperParameters& shape, const kernels::KernelTable& table,
+                     unsigned threads, LoadControl& control);
+
+// Types of tensors by name.
+using TensorTypes = std::map<std::string, gguf::TensorType, std::less<>>;
+
+// Of the file's matrices, ready for a kernel table: packed, or where the table computes from the file's own bytes, a
+// copy of those.
+struct WeightsSize {
+  std::size_t memory = 0;  // a token embedding that is no head is kept as in the file, to be read row by row
+  std::size_t token = 0;   // read for a token that is computed alone: one row of the embedding, the experts it uses
+};
+
+// `other` are types that tensors will have instead of their own. Throws what read_hyper_parameters throws.
+WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other = {});
+
+}  // namespace engine::model

@@ -1,0 +1,380 @@
+#include "runtime/loop/group.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "base/steady_time.h"
+#include "runtime/loop/step_planner.h"
+
+namespace engine::runtime {
+
+using model::Operation;
+
+Group::Group(GroupSettings settings, PrefixCache& prefix_cache, std::int64_t& busy_ns)
+    : settings_(std::move(settings)),
+      prefix_cache_(prefix_cache),
+      team_(settings_.threads, settings_.spin),
+      pass_(*settings_.model, team_, settings_.prefill_chunk + kMaxDecodeRows),
+      row_cost_(*settings_.model),
+      busy_ns_(busy_ns) {}
+
+std::size_t Group::kv_cache_bytes() const {
+  std::size_t bytes = 0;
+  for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
+    const model::KvCache& cache = member->sequence->cache();
+    bytes += cache.bytes() - (holds_prompt(member) ? cache.shared_bytes() : cache.forked_bytes());
+  }
+  return bytes;
+}
+
+std::size_t Group::kv_shared_bytes() const {
+  std::size_t bytes = 0;
+  for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
+    if (holds_prompt(member)) bytes += member->sequence->cache().shared_bytes();
+  }
+  return bytes;
+}
+
+bool Group::holds_prompt(std::vector<Member>::const_iterator member) const {
+  return member->sequence->choice() == 0 || std::none_of(sequences_.begin(), member, [&](const Member& other) {
+           return other.sequence->id() == member->sequence->id();
+         });
+}
+
+void Group::add(std::unique_ptr<Sequence> sequence) {
+  if (sequence->options().prefix_cache) {
+    sequence->begin_with(prefix_cache_.find(settings_.model, sequence->cache().format(), sequence->prompt_but_last()));
+  }
+  Member& member = sequences_.emplace_back();
+  if (sequence->options().op_times) member.operation_ns.emplace();
+  member.choices = sequence->options().choices;
+  member.sequence = std::move(sequence);
+}
+
+bool Group::runnable() const {
+  return !std::ranges::all_of(sequences_, [](const Member& member) { return member.paused; });
+}
+
+std::size_t Group::paused() const {
+  return static_cast<std::size_t>(std::ranges::count_if(sequences_, [](const Member& m) { return m.paused; }));
+}
+
+void Group::append_times(std::vector<SequenceTime>& times) const {
+  for (const Member& member : sequences_) {
+    const std::int64_t own_ns = member.compute_ns + member.parted_ns;
+    if (own_ns == 0) continue;
+    const std::uint64_t id = member.sequence->id();
+    const auto found =
+        member.sequence->options().choices == 1 ? times.end() : std::ranges::find(times, id, &SequenceTime::id);
+    if (found != times.end()) {
+      found->compute_ns += own_ns;
+    } else {
+      times.push_back({.id = id, .compute_ns = own_ns, .busy_ns = busy_ns_ - member.busy_before_ns});
+    }
+  }
+}
+
+bool Group::set_paused(std::uint64_t id, bool paused) {
+  bool found = false;
+  for (Member& member : sequences_) {
+    if (member.sequence->id() != id) continue;
+    member.paused = paused;
+    found = true;
+  }
+  return found;
+}
+
+bool Group::cancel(std::uint64_t id) {
+  bool found = false;
+  for (Member& member : sequences_) {
+    if (member.sequence->id() != id) continue;
+    end(member, StopReason::Cancelled, "");
+    found = true;
+  }
+  remove_ended();
+  return found;
+}
+
+void Group::cancel_all() {
+  for (Member& member : sequences_) end(member, StopReason::Cancelled, "");
+  remove_ended();
+}
+
+std::vector<std::uint64_t> Group::prefilling() const {
+  std::vector<std::uint64_t> ids;
+  for (const Member& member : sequences_) {
+    if (member.sequence->prefilling() && !member.paused) ids.push_back(member.sequence->id());
+  }
+  return ids;
+}
+
+StepCounts Group::step(const std::atomic<bool>& abort, EventBuffer& events) {
+  const std::int64_t began_ns = steady_ns();
+  plan();
+  clock_.begin(began_ns);
+  StepCounts counts;
+  try {
+    counts = run(abort, events);
+  } catch (const std::exception& failure) {
+    for (Member& member : sequences_) {
+      if (member.tokens > 0 && !member.last) end(member, StopReason::Error, failure.what());
+    }
+  }
+  account(began_ns);
+  remove_ended();
+  return counts;
+}
+
+void Group::plan() {
+  std::vector<StepCandidate> candidates;
+  candidates.reserve(sequences_.size());
+  for (const Member& member : sequences_) {
+    const Sequence& sequence = *member.sequence;
+    candidates.push_back({.prefilling = sequence.prefilling(),
+                          .paused = member.paused,
+                          .waiting = sequence.waiting(),
+                          .prefill_rank = sequence.options().prefill_rank,
+                          .prefill_share = sequence.options().prefill_share,
+                          .prefill_beside_decode = sequence.options().prefill_beside_decode});
+  }
+  const auto tokens = plan_step(candidates, kMaxDecodeRows, settings_.prefill_chunk);
+  for (std::size_t i = 0; i < sequences_.size(); ++i) {
+    Member& member = sequences_[i];
+    const Sequence& sequence = *member.sequence;
+    member.tokens = tokens[i];
+    member.cost = row_cost_.of(sequence.computed(), member.tokens, member.tokens == sequence.waiting());
+    try {
+      member.sequence->cache().reserve(sequence.computed() + member.tokens);
+    } catch (const std::bad_alloc&) {
+      end(member, StopReason::Error, "the system has no memory left for the KV cache");
+    }
+  }
+  remove_ended();
+  note_kv_peaks();
+  timed_ = std::ranges::any_of(sequences_, [](const Member& m) { return m.tokens > 0 && m.operation_ns; });
+}
+
+void Group::note_kv_peaks() {
+  for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
+    if (member->last || !holds_prompt(member)) continue;
+    if (member->sequence->options().choices == 1) {
+      member->kv_peak_bytes = member->sequence->cache().bytes();  // it only grows
+      continue;
+    }
+    std::size_t held = 0;
+    for (auto other = member; other != sequences_.end(); ++other) {
+      if (other->last || other->sequence->id() != member->sequence->id()) continue;
+      const model::KvCache& cache = other->sequence->cache();
+      held += cache.bytes() - (other == member ? 0 : cache.forked_bytes());
+    }
+    for (auto other = member; other != sequences_.end(); ++other) {
+      if (other->last || other->sequence->id() != member->sequence->id()) continue;
+      other->kv_peak_bytes = std::max(other->kv_peak_bytes, held);
+    }
+  }
+}
+
+void Group::charge(Operation operation) {
+  if (timed_) clock_.charge(operation);
+}
+
+void Group::account(std::int64_t began_ns) {
+  double total = 0.0;
+  for (const Member& member : sequences_) total += member.cost;
+  if (total == 0.0) return;  // nothing was computed
+  const std::int64_t now_ns = steady_ns();
+  if (timed_) clock_.charge(Operation::Other, now_ns);
+  double before = 0.0;
+  for (Member& member : sequences_) {
+    const Share share{before / total, (before + member.cost) / total};
+    before += member.cost;
+    member.compute_ns += share.of(now_ns - began_ns);
+    if (!member.operation_ns) continue;
+    model::OperationTimes& times = *member.operation_ns;
+    for (std::size_t i = 0; i < times.size(); ++i) times[i] += share.of(clock_.times()[i]);
+  }
+  busy_ns_ += now_ns - began_ns;
+}
+
+StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
+  StepCounts counts;
+  std::vector<model::Segment> segments;
+  for (Member& member : sequences_) {
+    if (member.tokens == 0) continue;
+    announce_start(member, events);
+    Sequence& sequence = *member.sequence;
+    (sequence.prefilling() ? counts.prefill_rows : counts.decode_rows) += member.tokens;
+    segments.push_back({.cache = &sequence.cache(),
+                        .first_position = sequence.computed(),
+                        .tokens = sequence.next_tokens(member.tokens),
+                        .want_every_logit = false,
+                        .want_logits = member.tokens == sequence.waiting()});
+  }
+  events.announce();
+  if (segments.empty() || !pass_.run(segments, abort, timed_ ? &clock_ : nullptr)) return {};
+  std::size_t row = 0;
+  std::size_t logit_row = 0;
+  const std::size_t planned = sequences_.size();
+  for (std::size_t i = 0; i < planned; ++i) {
+    Member& member = sequences_[i];
+    if (member.tokens == 0) continue;
+    const bool complete = member.tokens == member.sequence->waiting();
+    const auto non_finite = pass_.non_finite(row, member.tokens);
+    row += member.tokens;
+    if (non_finite) {  // a token drawn from it would look like an answer
+      end(member, StopReason::Error, non_finite->sentence(), non_finite);
+    } else {
+      member.sequence->mark_computed(member.tokens);
+    }
+    if (!complete) continue;
+    if (!non_finite) advance_choices(i, logit_row, events);
+    ++logit_row;
+  }
+  return counts;
+}
+
+void Group::advance_choices(std::size_t member, std::size_t logit_row, EventBuffer& events) {
+  const std::size_t first_parted = sequences_.size();
+  part(member);
+  if (!sequences_[member].last) advance(sequences_[member], logit_row, events);
+  for (std::size_t j = first_parted; j < sequences_.size(); ++j) advance(sequences_[j], logit_row, events);
+}
+
+void Group::part(std::size_t member) {
+  const std::size_t first_parted = sequences_.size();
+  std::size_t kv_bytes = sequences_[member].sequence->cache().bytes();
+  try {
+    sequences_.reserve(sequences_.size() + sequences_[member].choices - sequences_[member].next_choice);
+    for (Member& first = sequences_[member]; first.next_choice < first.choices; ++first.next_choice) {
+      auto sequence = first.sequence->fork(first.next_choice);
+      Member& other = sequences_.emplace_back();
+      other.sequence = std::move(sequence);
+      other.tokens = 1;  // it takes part in the rest of this step
+      other.started = true;
+      other.busy_before_ns = first.busy_before_ns;
+      if (first.operation_ns) other.operation_ns.emplace();
+      kv_bytes += other.sequence->cache().bytes() - other.sequence->cache().forked_bytes();
+    }
+  } catch (const std::bad_alloc&) {
+    end(sequences_[member], StopReason::Error, "the system has no memory left for the KV cache");
+  }
+  // A choice may end before the next step plans.
+  sequences_[member].kv_peak_bytes = std::max(sequences_[member].kv_peak_bytes, kv_bytes);
+  for (std::size_t i = first_parted; i < sequences_.size(); ++i) sequences_[i].kv_peak_bytes = kv_bytes;
+}
+
+void Group::announce_start(Member& member, EventBuffer& events) {
+  if (std::exchange(member.started, true)) return;
+  member.busy_before_ns = busy_ns_;
+  events.add(member.sequence->id(), member.sequence->choice(), 0, [&](SequenceEvents& e) {
+    e.prefill_start_ns = steady_ns();
+    e.cached_prompt_tokens = member.sequence->cached();
+  });
+}
+
+void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) {
+  try {
+    add_token(member, logit_row, events);
+  } catch (const GrammarError& failure) {
+    end(member, StopReason::Error, std::string("the grammar cannot be followed: ") + failure.what());
+  }
+}
+
+void Group::add_token(Member& member, std::size_t logit_row, EventBuffer& events) {
+  charge(Operation::Other);
+  Sequence& sequence = *member.sequence;
+  const std::span<const float> logits = pass_.logits(logit_row);
+  const bool constrained = sequence.options().grammar != nullptr;
+  if (constrained) {
+    sequence.constrain(logits.size());
+    charge(Operation::Grammar);
+  }
+  const std::int32_t largest = pass_.best_token(logit_row);
+  const std::int32_t token = sequence.draw(logits, largest, pass_.digest(logit_row), sampler_);
+  const std::optional<std::size_t> likeliest = sequence.options().logprobs;
+  std::optional<TokenLogProbabilities> logprobs;
+  if (likeliest) logprobs = log_probabilities(settings_.model->kernels(), logits, token, largest, *likeliest);
+  charge(Operation::Sampling);
+  if (constrained) {
+    sequence.follow_grammar();
+    charge(Operation::Grammar);
+  }
+  const Sequence::Step step = sequence.read();
+  charge(Operation::Detokenize);
+  const std::int64_t now = steady_ns();
+  const std::int64_t patience_ns = std::exchange(member.produced, true) ? sequence.options().flush_ns : 0;
+  events.add(sequence.id(), sequence.choice(), patience_ns, [&](SequenceEvents& e) {
+    e.token_ids.push_back(token);
+    e.token_times_ns.push_back(now);
+    if (logprobs) e.logprobs.push_back(std::move(*logprobs));
+    e.text += step.text;
+  });
+  if (step.stop != StopReason::None) end(member, step.stop, "");
+}
+
+void Group::end(Member& member, StopReason reason, std::string error,
+                const std::optional<model::NonFinitePlace>& non_finite) {
+  const bool from_outside = reason == StopReason::Cancelled || reason == StopReason::Error;
+  SequenceEvents& last = member.last.emplace();
+  last.sequence_id = member.sequence->id();
+  last.choice = member.sequence->choice();
+  last.text = from_outside ? member.sequence->finish_text() : "";
+  last.stop = reason;
+  last.error = std::move(error);
+  last.non_finite = non_finite;
+  last.logits_digest = member.sequence->digest().hexadecimal();
+  last.kv_cache_bytes = member.kv_peak_bytes;
+  if (reason != StopReason::Error) keep_prefix(*member.sequence);
+  member.sequence.reset();  // its memory is free before anybody hears of the end
+}
+
+void Group::keep_prefix(Sequence& sequence) {
+  if (sequence.prefix() == nullptr) return;
+  prefix_cache_.keep(settings_.model, sequence.computed_tokens(), sequence.cache(), *sequence.prefix());
+}
+
+void Group::tell_ends(EventBuffer& events) {
+  for (SequenceEvents& last : ends_) {
+    events.add(last.sequence_id, last.choice, 0, [&](SequenceEvents& e) {
+      e.text += last.text;
+      e.stop = last.stop;
+      e.error = std::move(last.error);
+      e.non_finite = last.non_finite;
+      e.logits_digest = std::move(last.logits_digest);
+      e.compute_ns = last.compute_ns;
+      e.busy_ns = last.busy_ns;
+      e.operation_ns = last.operation_ns;
+      e.kv_cache_bytes = last.kv_cache_bytes;
+    });
+  }
+  ends_.clear();
+}
+
+void Group::hand_on_time(const Member& ended, std::uint64_t id) {
+  for (Member& other : sequences_) {
+    if (other.last || other.sequence->id() != id) continue;
+    other.parted_ns += ended.compute_ns + ended.parted_ns;
+    return;
+  }
+}
+
+void Group::remove_ended() {
+  for (Member& member : sequences_) {
+    if (!member.last) continue;
+    SequenceEvents last = std::move(*member.last);
+    hand_on_time(member, last.sequence_id);
+    for (std::uint32_t choice = member.next_choice; choice < member.choices; ++choice) {
+      ends_.emplace_back(last).choice = choice;
+    }
+    if (member.compute_ns > 0) {
+      last.compute_ns = member.compute_ns;
+      last.busy_ns = busy_ns_ - member.busy_before_ns;
+      last.operation_ns = member.operation_ns;
+    }
+    ends_.push_back(std::move(last));
+  }
+  std::erase_if(sequences_, [](const Member& member) { return member.last.has_value(); });
+}
+
+}  // namespace engine::runtime

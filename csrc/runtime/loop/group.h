@@ -1,0 +1,138 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/thread_team.h"
+#include "model/forward/forward_pass.h"
+#include "model/forward/operation_clock.h"
+#include "runtime/loop/compute_share.h"
+#include "runtime/loop/event_buffer.h"
+#include "runtime/loop/sequence.h"
+
+namespace engine::runtime {
+
+// Rows for decoding sequences beside a prefill chunk: what the buffers hold. The scheduler admits no more sequences
+// than this to a group; any more would wait.
+inline constexpr std::size_t kMaxDecodeRows = 256;
+
+// Settings that sequences must have in common to share a step: those of a plan's batch key (engine/batch_key.py).
+struct GroupSettings {
+  std::shared_ptr<const model::Model> model;
+  unsigned threads;
+  std::chrono::microseconds spin;
+  std::size_t prefill_chunk;
+
+  bool operator==(const GroupSettings&) const = default;
+};
+
+struct StepCounts {
+  std::size_t prefill_rows = 0;
+  std::size_t decode_rows = 0;
+};
+
+// What a sequence had of the steps so far.
+struct SequenceTime {
+  std::uint64_t id;
+  std::int64_t compute_ns;  // its part of them
+  std::int64_t busy_ns;     // of all steps of all groups since its first
+};
+
+// Sequences that run together, one step after the other. Used by the run loop's thread alone.
+class Group {
+ public:
+  // `busy_ns` is the time of all steps of all groups so far, and outlives the group. Throws std::bad_alloc,
+  // std::system_error.
+  Group(GroupSettings settings, PrefixCache& prefix_cache, std::int64_t& busy_ns);
+
+  const GroupSettings& settings() const { return settings_; }
+  bool idle() const { return sequences_.empty(); }
+  // Whether a step would compute anything: not where all that are here are paused.
+  bool runnable() const;
+  // KV cache of its sequences' own.
+  std::size_t kv_cache_bytes() const;
+  // And what they read of the prefix cache, each for itself.
+  std::size_t kv_shared_bytes() const;
+  std::size_t size() const { return sequences_.size(); }
+  std::size_t paused() const;
+  // Appends those of its sequences that took part in a step. Throws std::bad_alloc.
+  void append_times(std::vector<SequenceTime>& times) const;
+
+  // Throws std::bad_alloc.
+  void add(std::unique_ptr<Sequence> sequence);
+  // Ends the sequence if it is here, all its choices. False where it is not.
+  bool cancel(std::uint64_t id);
+  void cancel_all();
+  // From the next step on, leaves the sequence out of steps or takes it in again. False where it is not here.
+  bool set_paused(std::uint64_t id, bool paused);
+  // Adds the ends of sequences to the events. Kept apart from what they did before, so that the run loop can first
+  // publish statistics that count them no more.
+  void tell_ends(EventBuffer& events);
+
+  // The sequences whose prompts the next step works on.
+  std::vector<std::uint64_t> prefilling() const;
+  // Computes one step: a token for every decoding sequence, a chunk of the waiting prompts. Where `abort` became true
+  // the step has no effect, but on the time that its sequences took.
+  StepCounts step(const std::atomic<bool>& abort, EventBuffer& events);
+
+ private:
+  struct Member {
+    std::unique_ptr<Sequence> sequence;
+    std::size_t tokens = 0;         // in the present step
+    double cost = 0.0;              // of those, beside the others of the step
+    std::uint32_t next_choice = 1;  // of the request, to part from this one
+    std::uint32_t choices = 1;      // up to that, this one included
+    bool paused = false;
+    bool started = false;
+    bool produced = false;
+    std::int64_t busy_before_ns = 0;  // the loop's, when it started
+    std::int64_t compute_ns = 0;
+    std::size_t kv_peak_bytes = 0;                      // the most that all choices of its request have held together
+    std::int64_t parted_ns = 0;                         // the same of choices of its request that have ended
+    std::optional<model::OperationTimes> operation_ns;  // if asked for
+    std::optional<SequenceEvents> last;                 // once it has ended
+  };
+
+  // Whether the member stands for what the choices of its request share: the first that is left of them.
+  bool holds_prompt(std::vector<Member>::const_iterator member) const;
+  void plan();
+  // Notes what the choices of each request hold of KV cache together, counting blocks that they share once.
+  void note_kv_peaks();
+  // What has passed in this step since the mark before was this.
+  void charge(model::Operation operation);
+  // Divides the time of a step that began then among its sequences.
+  void account(std::int64_t began_ns);
+  StepCounts run(const std::atomic<bool>& abort, EventBuffer& events);
+  void announce_start(Member& member, EventBuffer& events);
+  // Lets a member, and behind the prompt the other choices of its request, draw a token from a row of logits.
+  void advance_choices(std::size_t member, std::size_t logit_row, EventBuffer& events);
+  // Behind the prompt, lets the other choices of a request part from the first: adds them to the sequences.
+  void part(std::size_t member);
+  // Ends a member whose grammar cannot be followed.
+  void advance(Member& member, std::size_t logit_row, EventBuffer& events);
+  void add_token(Member& member, std::size_t logit_row, EventBuffer& events);
+  void end(Member& member, StopReason reason, std::string error,
+           const std::optional<model::NonFinitePlace>& non_finite = {});
+  void keep_prefix(Sequence& sequence);
+  // Lets another choice of the request, if there is any, stand for what this one took.
+  void hand_on_time(const Member& ended, std::uint64_t id);
+  void remove_ended();
+
+  GroupSettings settings_;
+  PrefixCache& prefix_cache_;
+  ThreadTeam team_;
+  model::ForwardPass pass_;
+  Sampler sampler_;
+  RowCost row_cost_;
+  std::int64_t& busy_ns_;  // the loop's
+  model::OperationClock clock_;
+  bool timed_ = false;  // a sequence of the present step has asked for the times of operations
+  std::vector<Member> sequences_;
+  std::vector<SequenceEvents> ends_;  // not told yet
+};
+
+}  // namespace engine::runtime

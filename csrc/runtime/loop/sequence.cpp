@@ -1,0 +1,122 @@
+#include "runtime/loop/sequence.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace engine::runtime {
+
+std::string_view stop_reason_name(StopReason reason) {
+  switch (reason) {
+    case StopReason::None:
+      return "";
+    case StopReason::EndOfSequence:
+      return "eos";
+    case StopReason::StopString:
+      return "stop_string";
+    case StopReason::MaxTokens:
+      return "max_tokens";
+    case StopReason::ContextFull:
+      return "context_full";
+    case StopReason::Cancelled:
+      return "cancelled";
+    case StopReason::Error:
+      return "error";
+  }
+  return "";
+}
+
+Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceOptions options,
+                   const model::HyperParameters& shape, std::shared_ptr<const Vocabulary> vocabulary)
+    : id_(id),
+      options_(std::move(options)),
+      vocabulary_(std::move(vocabulary)),
+      prompt_size_(prompt.size()),
+      tokens_(std::move(prompt)),
+      cache_(shape, options_.kv_type, options_.context_length),
+      stops_(options_.stop_strings),
+      mirostat_(options_.sampling) {
+  if (tokens_.empty()) throw std::invalid_argument("the prompt has no tokens");
+  if (tokens_.size() >= options_.context_length) throw std::invalid_argument("the prompt fills the context");
+  for (const std::int32_t token : tokens_) {
+    if (token < 0 || static_cast<std::size_t>(token) >= shape.vocabulary) {
+      throw std::invalid_argument("token " + std::to_string(token) + " is not in the model's vocabulary");
+    }
+  }
+  check(options_.sampling, shape.vocabulary);
+  if (options_.grammar) matcher_.emplace(options_.grammar);
+}
+
+void Sequence::begin_with(PrefixCache::Prefix prefix) {
+  const std::vector<model::KvBlock> blocks = prefix.blocks();
+  cache_.begin_with(blocks);
+  prefix_ = std::make_shared<const PrefixCache::Prefix>(std::move(prefix));
+  computed_ = cached_ = blocks.size() * kernels::kKeyBlock;
+}
+
+std::unique_ptr<Sequence> Sequence::fork(std::uint32_t choice) const {
+  std::unique_ptr<Sequence> other(new Sequence(*this));
+  other->options_.sampling.choice = choice;
+  other->cache_ = cache_.fork(computed_);
+  return other;
+}
+
+std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
+  const auto begin = tokens_.begin() + static_cast<std::ptrdiff_t>(computed_);
+  return {begin, begin + static_cast<std::ptrdiff_t>(count)};
+}
+
+void Sequence::constrain(std::size_t tokens) {
+  if (matcher_) matcher_->find_allowed(tokens);
+}
+
+std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest,
+                            Sampler& sampler) {
+  digest_.fold(logits_digest);
+  const SamplingOptions& sampling = options_.sampling;
+  bool takes_largest = sampling.takes_largest();
+  std::span<const std::uint32_t> allowed;
+  if (matcher_) {
+    allowed = matcher_->allowed();
+    takes_largest = takes_largest && is_allowed(allowed, largest);
+  }
+  const std::int32_t token =
+      takes_largest ? largest : sampler.sample(logits, allowed, tokens_, tokens_.size(), sampling, mirostat_);
+  tokens_.push_back(token);
+  return token;
+}
+
+void Sequence::follow_grammar() {
+  if (matcher_ && !is_end(tokens_.back())) matcher_->accept(tokens_.back());
+}
+
+Sequence::Step Sequence::read() {
+  const std::int32_t token = tokens_.back();
+  StopReason stop = stop_after(token);
+  std::string text;
+  if (!is_end(token)) {
+    const bool printable = static_cast<std::size_t>(token) < vocabulary_->size();
+    text = stops_.append(utf8_.append(printable ? std::string_view(vocabulary_->piece(token)) : ""));
+    if (stops_.matched()) stop = StopReason::StopString;
+  }
+  if (stop != StopReason::None && stop != StopReason::StopString) text += finish_text();
+  return {std::move(text), stop};
+}
+
+bool Sequence::is_end(std::int32_t token) const {
+  return std::ranges::find(options_.end_tokens, token) != options_.end_tokens.end();
+}
+
+StopReason Sequence::stop_after(std::int32_t token) const {
+  if (is_end(token) || (matcher_ && matcher_->finished())) return StopReason::EndOfSequence;
+  if (tokens_.size() - prompt_size_ >= options_.max_tokens) return StopReason::MaxTokens;
+  if (tokens_.size() >= options_.context_length) return StopReason::ContextFull;
+  return StopReason::None;
+}
+
+std::string Sequence::finish_text() {
+  std::string text = stops_.append(utf8_.finish());
+  if (!stops_.matched()) text += stops_.finish();
+  return text;
+}
+
+}  // namespace engine::runtime

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "model/kv_cache.h"
+#include "runtime/grammar/grammar.h"
+#include "runtime/loop/prefix_cache.h"
+#include "runtime/sampling/sampler.h"
+#include "text/stop_matcher.h"
+#include "text/utf8.h"
+#include "text/vocabulary.h"
+
+namespace engine::runtime {
+
+enum class StopReason { None, EndOfSequence, StopString, MaxTokens, ContextFull, Cancelled, Error };
+// As the protocol spells it; empty for None.
+std::string_view stop_reason_name(StopReason reason);
+
+struct SequenceOptions {
+  std::size_t context_length = 0;
+  std::size_t max_tokens = 0;
+  kernels::KvType kv_type = kernels::KvType::F16;
+  SamplingOptions sampling;
+  std::optional<std::size_t> logprobs;     // tell log probabilities: of the token drawn and so many of the likeliest
+  std::shared_ptr<const Grammar> grammar;  // that the text must follow; nullptr where any will do
+  std::vector<std::int32_t> end_tokens;
+  std::vector<std::string> stop_strings;
+  std::int64_t flush_ns = 0;              // how long a token may wait for more, to be told together
+  std::int64_t prefill_rank = 0;          // of the waiting prompts of its group, the lowest goes first
+  std::size_t prefill_share = 1;          // most tokens of its prompt in a step in which others decode; at least 1
+  std::size_t prefill_beside_decode = 1;  // most prompt tokens in a step in which it decodes; at least 1
+  bool prefix_cache = false;              // reads the prefix cache, and is kept there when it ends
+  bool op_times = false;                  // tell what its computing time went to
+  std::uint32_t choices = 1;              // how many sequences go on behind the prompt, each with draws of its own
+};
+
+// One execution inside the run loop: its tokens, its cache, its text.
+class Sequence {
+ public:
+  // Throws std::invalid_argument where the prompt is empty, leaves no room in the context or holds an unknown token,
+  // where the KV type does not fit the heads, and where a sampling option or a stop string is out of range.
+  Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceOptions options,
+           const model::HyperParameters& shape, std::shared_ptr<const Vocabulary> vocabulary);
+
+  // Behind its prompt, before anything is drawn: another choice of the same request. Throws std::bad_alloc.
+  std::unique_ptr<Sequence> fork(std::uint32_t choice) const;
+
+  std::uint64_t id() const { return id_; }  // of the request: its choices have the same
+  std::uint32_t choice() const { return options_.sampling.choice; }
+  const SequenceOptions& options() const { return options_; }
+  model::KvCache& cache() { return cache_; }
+
+  // What a prefix may hold: all of the prompt but the token whose logits are wanted.
+  std::span<const std::int32_t> prompt_but_last() const { return std::span(tokens_).first(prompt_size_ - 1); }
+  // Begins behind a prefix of that, once, before anything is computed. Throws std::bad_alloc.
+  void begin_with(PrefixCache::Prefix prefix);
+  // nullptr where it did not.
+  const PrefixCache::Prefix* prefix() const { return prefix_.get(); }
+  // Tokens of the prompt that did not have to be computed.
+  std::size_t cached() const { return cached_; }
+
+  // Positions whose keys and values are in the cache.
+  std::size_t computed() const { return computed_; }
+  std::span<const std::int32_t> computed_tokens() const { return std::span(tokens_).first(computed_); }
+  // Tokens that have none yet: the rest of the prompt, or the one token last drawn.
+  std::size_t waiting() const { return tokens_.size() - computed_; }
+  bool prefilling() const { return computed_ < prompt_size_; }
+  std::vector<std::int32_t> next_tokens(std::size_t count) const;
+  void mark_computed(std::size_t count) { computed_ += count; }
+
+  // With a grammar, before each draw: finds which of so many tokens it allows next. Throws GrammarError.
+  void constrain(std::size_t tokens);
+  // Draws the next token from the logits of the last one. `largest` is the token of the largest logit.
+  std::int32_t draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest, Sampler& sampler);
+  // With a grammar, after each draw: goes on in it behind the token. Throws GrammarError.
+  void follow_grammar();
+  // What the token last drawn brought.
+  struct Step {
+    std::string text;  // text that has become certain
+    StopReason stop;
+  };
+  Step read();
+  // Text still held back, for a sequence that is ended from outside.
+  std::string finish_text();
+
+  const Digest& digest() const { return digest_; }
+
+ private:
+  Sequence(const Sequence&) = default;
+  bool is_end(std::int32_t token) const;
+  StopReason stop_after(std::int32_t token) const;
+
+  std::uint64_t id_;
+  SequenceOptions options_;
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  std::size_t prompt_size_;
+  std::vector<std::int32_t> tokens_;  // prompt and generated
+  std::size_t computed_ = 0;
+  std::size_t cached_ = 0;
+  std::shared_ptr<const PrefixCache::Prefix> prefix_;
+  model::KvCache cache_;
+  Utf8Stream utf8_;
+  StopMatcher stops_;
+  std::optional<GrammarMatcher> matcher_;  // where there is a grammar
+  Digest digest_;
+  Mirostat mirostat_;
+};
+
+}  // namespace engine::runtime

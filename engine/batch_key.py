@@ -22,8 +22,8 @@ class BatchKey(Value):
     """Plans equal in these may share a batch: their sequences are rows of the same steps.
 
     The scheduler counts a batch's sequences by this key, and the run loop brings sequences together by its fields
-    (``GroupSettings`` in ``csrc/runtime/loop/group.h``), so both mean the same batch. The KV cache's type is not part of it:
-    a step reads each sequence's cache as what it is.
+    (``GroupSettings`` in ``csrc/runtime/loop/group.h``), so both mean the same batch. The KV cache's type is no part of
+    it: a step reads each sequence's cache as what it is.
     """
 
     weights: WeightsKey

@@ -9,6 +9,7 @@ Fails when  the listening socket fails; a client's fault ends at most that clien
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -22,7 +23,7 @@ from actors.limits import Limits
 from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
 from actors.unix_socket import SocketTransport, UnixSocket
 from engine.identity.version import ENGINE_VERSION
-from protocol.answers import Welcome
+from protocol.answers import EngineMessage, Welcome
 from protocol.build import Build
 from protocol.codec import encode, failed
 from protocol.errors import EngineError, Overloaded, ShuttingDown
@@ -104,10 +105,13 @@ class ApiServer(Actor):
         """Post replies, if that is what it asks for."""
         if not isinstance(event, Deliver):
             return False
+        messages: defaultdict[int, list[EngineMessage]] = defaultdict(list)
         for reply in event.replies:
+            messages[reply.connection_id].append(reply.message)
+        for connection_id, own in messages.items():
             # A client that has gone needs no reply; its executions end all the same.
-            if connection := self._connections.get(reply.connection_id):
-                connection.post(reply.message)
+            if connection := self._connections.get(connection_id):
+                connection.post(*own)
         return True
 
     def _drain(self) -> None:

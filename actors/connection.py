@@ -95,25 +95,41 @@ class Connection:
         """Read no more requests, answer those in flight with ``shutting_down``, and hang up once all is sent."""
         self._reading.cancel()
 
-    def post(self, message: EngineMessage) -> None:
-        """Queue a reply without waiting. One whose request was given up is dropped."""
-        request_id = getattr(message, "request_id", None)
-        if request_id is not None:
-            if request_id not in self._in_flight:
-                return
-            if is_last(message):
-                self._in_flight.discard(request_id)
-        frame = self._frame(message, request_id)
-        if self._outbox_bytes + len(frame) > self._limits.outbox_bytes and not is_last(message):
-            self._give_up_slow_consumer()
-        else:
-            self._queue(frame)
+    def post(self, *messages: EngineMessage) -> None:
+        """Queue replies without waiting, in one write as far as they fit. One whose request was given up is dropped."""
+        frames: list[bytes] = []
+        room = self._limits.outbox_bytes - self._outbox_bytes
+        for message in messages:
+            if not self._is_awaited(message):
+                continue
+            frame = self._frame(message)
+            if len(frame) > room:
+                self._queue(b"".join(frames))
+                frames.clear()
+                room = self._limits.outbox_bytes - self._outbox_bytes
+            if len(frame) > room and not is_last(message):
+                self._give_up_slow_consumer()
+                continue
+            frames.append(frame)
+            room -= len(frame)
+        self._queue(b"".join(frames))
 
-    def _frame(self, message: EngineMessage, request_id: int | None) -> bytes:
+    def _is_awaited(self, message: EngineMessage) -> bool:
+        """Whether the client waits for the message; the last reply to a request ends its waiting."""
+        request_id = getattr(message, "request_id", None)
+        if request_id is None:
+            return True
+        if request_id not in self._in_flight:
+            return False
+        if is_last(message):
+            self._in_flight.discard(request_id)
+        return True
+
+    def _frame(self, message: EngineMessage) -> bytes:
         try:
             return encode_frame(encode(message), self._limits.max_frame_bytes)
         except FrameTooLarge as error:
-            return encode_frame(encode(failed(request_id, error)))
+            return encode_frame(encode(failed(getattr(message, "request_id", None), error)))
 
     def _give_up_slow_consumer(self) -> None:
         abandoned = tuple(self._in_flight)

@@ -281,7 +281,11 @@ class Client:
         if arrived is None:
             return
         try:
-            await arrived.send(message)
+            # Waiting only where there is no room spares the event loop a turn for every message.
+            try:
+                arrived.send_nowait(message)
+            except anyio.WouldBlock:
+                await arrived.send(message)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             return  # given up while its replies stood in line
 

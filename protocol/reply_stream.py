@@ -65,7 +65,10 @@ class ReplyStream:
     async def receive(self) -> EngineMessage:
         """The next reply, whatever it is. Raises EngineUnreachable, or the error the connection ended with."""
         try:
-            return await self._arriving.receive()
+            try:
+                return self._arriving.receive_nowait()
+            except anyio.WouldBlock:
+                return await self._arriving.receive()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             self._ended = True
             raise self._client.ending from None

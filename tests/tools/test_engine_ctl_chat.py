@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import Result
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from engine_ctl.model_text import write_text
 from protocol.answers import Done, EngineMessage, Failed, Finished, Planned
 from protocol.descriptions import PlanEstimate
 from protocol.errors import UnknownModel, UnsupportedQuantization
@@ -156,16 +156,15 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(
     chat: Chat, start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = start_engine(answers_until_cancelled)
-    echo = click.echo
     pressed: list[bool] = []
 
-    def echo_and_interrupt_once(message: Any = None, **options: Any) -> None:
-        echo(message, **options)
-        if message == PIECES[0] and not pressed:
+    def write_and_interrupt_once(text: str) -> None:
+        write_text(text)
+        if text == PIECES[0] and not pressed:
             pressed.append(True)
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("engine_ctl.chat_session.click.echo", echo_and_interrupt_once)
+    monkeypatch.setattr("engine_ctl.chat_session.write_text", write_and_interrupt_once)
     result = chat("Why?", "And then?")
     assert result.exit_code == 0
     assert "stopped: cancelled" in result.stderr

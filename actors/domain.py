@@ -11,10 +11,10 @@ from engine.artifact.footprint import estimate
 from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import EnergyLadder
 from engine.identity.build import current_build
-from engine.library.model_description import describe_model
-from engine.library.model_headers import ModelHeaders
-from engine.library.model_list import list_models
-from engine.library.model_pull import ModelPull
+from engine.models.model_description import describe_model
+from engine.models.model_headers import ModelHeaders
+from engine.models.model_list import list_models
+from engine.models.model_pull import ModelPull
 from engine.operation import Operation
 from engine.operations.embedding import Embedding
 from engine.operations.energy.calibrating import EnergyCalibrating

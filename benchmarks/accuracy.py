@@ -27,7 +27,7 @@ from benchmarks.report import Figure, print_figures
 from benchmarks.setting import setting
 from engine import _core
 from engine.config import default_config
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from tests.golden.exact.model import ExactModel
 
 SEQUENCE = 501  # of which 500 positions count

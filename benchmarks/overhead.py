@@ -21,7 +21,7 @@ from benchmarks.served import ServedEngine, served_from
 from benchmarks.setting import Setting
 from engine import _core
 from engine.config import default_config
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from protocol.answers import Finished, Tokens
 from protocol.client import Client, connect
 from protocol.plan import ExecutionPlan, ExecutionRequest, Limits, RunRequest, Stop, Stream

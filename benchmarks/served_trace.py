@@ -19,7 +19,7 @@ from engine.config import default_config
 from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import open_ladder
 from engine.host.machine import probe_machine
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.planning.planner import Planner
 from engine.records.records import Records
 from engine.weights.weights_cache import WeightsCache

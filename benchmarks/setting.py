@@ -8,7 +8,7 @@ from pathlib import Path
 from engine import _core
 from engine.config import default_config
 from engine.host.machine import probe_machine
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 
 
 @dataclass(frozen=True, slots=True)

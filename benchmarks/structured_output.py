@@ -21,7 +21,7 @@ from engine.config import default_config
 from engine.grammar.grammar_sandbox import GrammarSandbox
 from engine.grammar.grammars import COMPILE_MS, Grammars, library_path
 from engine.grammar.trial_process import TrialSettings
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.planning.grammar_rules import plan_grammar
 from protocol.answers import Finished
 from protocol.chat import ChatMessage

@@ -277,17 +277,13 @@ class Client:
         request_id = getattr(message, "request_id", None)
         if request_id is None:
             raise unexpected(message)
-        arrived = self._waiting.get(request_id)
-        if arrived is None:
+        if (arrived := self._waiting.get(request_id)) is None:
             return
-        try:
-            # Waiting only where there is no room spares the event loop a turn for every message.
-            try:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # given up while its replies stood in line
+            try:  # waiting only where there is no room spares a turn of the event loop for every message
                 arrived.send_nowait(message)
             except anyio.WouldBlock:
                 await arrived.send(message)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return  # given up while its replies stood in line
 
     async def _ask(self, request: Request) -> ReplyStream:
         arrived, arriving = anyio.create_memory_object_stream[EngineMessage](_UNREAD_REPLIES)

@@ -54,7 +54,7 @@ ENGINE_ORDER = (
     "fetch",
     "weights",
     "doctor",
-    "library",
+    "models",
     "planning",
     "cpu",
     "operations",

@@ -27,7 +27,7 @@ from engine.cpu.loaded_model import CpuModel
 from engine.cpu.model_load import ModelLoad
 from engine.cpu.model_memory import LoopUsage, ModelMemory
 from engine.host.available_memory import available_memory
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.weights.derived_weights import DerivedWeights
 from engine.weights.weights_cache import WeightsCache
 from protocol.descriptions import PlanEstimate, PrefixCacheReport

@@ -13,7 +13,7 @@ from engine.batch_key import WeightsKey
 from engine.cpu.loaded_model import CpuModel
 from engine.cpu.model_memory import ModelMemory
 from engine.host.changed_file import changed_file
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.operation import turn
 from engine.weights.derived_weights import CachedWeightsChangedError, DerivedWeights, WantedWeights, WeightsFile
 from engine.weights.quantization_watch import QuantizationWatch

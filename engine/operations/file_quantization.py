@@ -9,7 +9,7 @@ from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.quantization_errors import quantization_errors
 from engine.host.machine import Machine
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.planning.resolve import choose_backend, choose_threads
 from engine.weights.importance import ImportanceError, read_importance
 from engine.weights.quantization_watch import QuantizationWatch

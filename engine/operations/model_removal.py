@@ -11,8 +11,8 @@ from typing import Protocol
 from engine.fetch.hub.reference import DIRECTORY
 from engine.host.disk import sync_directory
 from engine.host.file_lock import locked_exclusively
-from engine.library.models_directory import ModelFile
-from engine.library.registry import ModelRegistry
+from engine.models.models_directory import ModelFile
+from engine.models.registry import ModelRegistry
 from engine.weights.weights_cache import CacheEntry, WeightsCache
 from protocol.errors import InvalidRequest, ModelInUse
 

@@ -10,7 +10,7 @@ from engine.artifact.artifact import ModelArtifact, ModelFacts
 from engine.config import EngineConfig
 from engine.host.changed_file import changed_file
 from engine.host.machine import Machine
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.resolve import check_request, choose_backend, choose_threads, resolve_plan
 from engine.planning.sampling_rules import breaker_token_ids

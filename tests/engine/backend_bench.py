@@ -13,7 +13,7 @@ from engine.config import EngineConfig
 from engine.cpu.cpu_backend import CpuBackend
 from engine.cpu.loaded_model import CpuModel
 from engine.host.machine import Machine
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.planning.prompt import prepare_prompt
 from engine.planning.resolve import resolve_plan
 from engine.weights.weights_cache import WeightsCache

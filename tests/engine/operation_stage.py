@@ -11,7 +11,7 @@ import pytest
 from engine.config import EngineConfig
 from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import EnergyLadder
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.operation import Operation
 from engine.planning.planner import Planner
 from engine.weights.weights_cache import WeightsCache

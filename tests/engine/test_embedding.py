@@ -13,7 +13,7 @@ import pytest
 
 from engine.artifact.footprint import default_activation_bytes
 from engine.config import EngineConfig
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.operations import embedding as module
 from engine.operations.embedding import Embedding
 from protocol.answers import Embedded

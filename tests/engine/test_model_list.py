@@ -13,9 +13,9 @@ from engine.artifact.footprint import default_activation_bytes
 from engine.artifact.split_files import part_paths
 from engine.config import EngineConfig
 from engine.fetch.catalogue import CATALOGUE
-from engine.library.model_headers import ModelHeaders
-from engine.library.model_list import list_models
-from engine.library.registry import ModelRegistry
+from engine.models.model_headers import ModelHeaders
+from engine.models.model_list import list_models
+from engine.models.registry import ModelRegistry
 from protocol.descriptions import ModelHeader, ModelSummary
 from tests.csrc import gguf_bytes as g
 from tests.csrc.test_split_files import SplitModel

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import EngineConfig
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.operations.model_removal import ModelRemoval
 from engine.weights.weights_cache import WeightsCache, WeightsKey
 from protocol.errors import InvalidRequest, ModelInUse, UnknownModel

@@ -11,8 +11,8 @@ from engine import _core
 from engine.config import EngineConfig
 from engine.fetch.catalogue import CATALOGUE
 from engine.fetch.pull_watch import PullWatch
-from engine.library.model_description import describe_model
-from engine.library.registry import ModelRegistry
+from engine.models.model_description import describe_model
+from engine.models.registry import ModelRegistry
 from protocol.errors import AmbiguousModel, InvalidModel, InvalidRequest, UnknownModel, UnsupportedModel
 from tests.csrc import gguf_bytes as g
 from tests.support.gguf_factory import write_tiny_model

@@ -7,7 +7,7 @@ import pytest
 
 from engine.artifact.artifact import ModelArtifact
 from engine.config import EngineConfig
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.planning.prompt import prepare_prompt
 from protocol.chat import ChatMessage, JsonObject
 from protocol.errors import InvalidRequest, InvalidTemplate, PromptTooLong

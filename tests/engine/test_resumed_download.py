@@ -15,9 +15,9 @@ from engine.fetch.catalogue import CATALOGUE, CatalogueEntry
 from engine.fetch.download import download_model
 from engine.fetch.hub.partial_file import partial_files
 from engine.fetch.pull_watch import PullWatch
-from engine.library.model_headers import ModelHeaders
-from engine.library.model_list import list_models
-from engine.library.registry import ModelRegistry
+from engine.models.model_headers import ModelHeaders
+from engine.models.model_list import list_models
+from engine.models.registry import ModelRegistry
 from engine.operations.model_removal import ModelRemoval
 from engine.weights.weights_cache import WeightsCache
 from protocol.errors import DownloadFailed, ExecutionCancelled

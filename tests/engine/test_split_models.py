@@ -8,8 +8,8 @@ import pytest
 from engine.artifact.content_hash import ContentHashes
 from engine.artifact.split_files import part_paths
 from engine.host.file_memory import file_identity
-from engine.library.model_description import describe_model
-from engine.library.registry import ModelRegistry
+from engine.models.model_description import describe_model
+from engine.models.registry import ModelRegistry
 from protocol.errors import InvalidModel
 from tests.csrc.gguf_bytes import ModelBytes
 from tests.csrc.test_split_files import SplitModel

@@ -10,7 +10,7 @@ import pytest
 from engine.backend import Backend
 from engine.config import EngineConfig
 from engine.cpu.cpu_backend import CpuBackend
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from engine.weights.weights_cache import WeightsCache
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.blocking import BlockingClient

@@ -11,7 +11,7 @@ import pytest
 from engine import _core
 from engine.config import default_config
 from engine.fetch.pull_watch import PullWatch
-from engine.library.registry import ModelRegistry
+from engine.models.registry import ModelRegistry
 from protocol.errors import DownloadFailed
 
 SMOLLM2 = "smollm2-135m-instruct"

@@ -16,7 +16,7 @@ from engine.fetch.hub.reference import HubReference, is_reference
 from engine.fetch.pull_watch import PullWatch
 from engine.host.changed_file import changed_file
 from engine.host.file_memory import file_identity, outwait_tick
-from engine.library.models_directory import ModelFile, ModelsDirectory
+from engine.models.models_directory import ModelFile, ModelsDirectory
 from engine.operation import turn
 from protocol.errors import InvalidModel, OutOfMemoryBudget, UnknownModel, UnsupportedModel
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.fetch.pull_watch import PullWatch
-from engine.library.model_description import describe_model
-from engine.library.registry import ModelRegistry
+from engine.models.model_description import describe_model
+from engine.models.registry import ModelRegistry
 from protocol.answers import ModelDescription
 from protocol.plan import Backend
 from protocol.progress import StageProgress

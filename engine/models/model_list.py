@@ -7,8 +7,8 @@ from pathlib import Path
 
 from engine.fetch.catalogue import CATALOGUE, CatalogueEntry
 from engine.fetch.hub.partial_file import whole_size
-from engine.library.model_headers import ModelHeaders
-from engine.library.models_directory import ModelFile, ModelsDirectory
+from engine.models.model_headers import ModelHeaders
+from engine.models.models_directory import ModelFile, ModelsDirectory
 from protocol.descriptions import ModelHeader, ModelSummary
 
 

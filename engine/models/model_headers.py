@@ -15,7 +15,7 @@ from engine.artifact.content_hash import ContentHashes
 from engine.artifact.footprint import default_activation_bytes
 from engine.config import EngineConfig
 from engine.host.file_memory import FileMemory, file_identity
-from engine.library.models_directory import ModelFile
+from engine.models.models_directory import ModelFile
 from protocol.descriptions import ModelHeader
 from protocol.errors import RequestRefused, UnsupportedModel
 from protocol.plan import Backend

@@ -65,7 +65,7 @@ class LivePower:
         return LiveEnergy(request_id=question.request_id, power=power, executions=executions)
 
     async def measured(self, oldest_s: float) -> PowerReport | None:
-        """By the source that plans name, averaged over no more than about ``oldest_s``; ``None`` where that is none."""
+        """Watts by the source that plans name, averaged over no more than about ``oldest_s``; ``None`` without one."""
         source = self._energy.name
         return None if source == "none" else self._power(await self._read(source, oldest_s))
 

@@ -21,7 +21,7 @@ from protocol.record import ExecutionRecord, UnjudgedLimit, WeightsReport
 from protocol.requests import AskedMessage
 
 Moment = Literal["start", "end"]
-"""Of an execution's active interval."""
+"""A reading at an end of an execution's active interval."""
 
 # --- to the api server, from below -----------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class Started:
     weights: WeightsReport
     weights_bytes: int
     buffers_bytes: int
-    """Of the steps that it takes part in."""
+    """Buffers of the steps that it takes part in."""
     load_start_ns: int
     load_end_ns: int
 

@@ -43,14 +43,14 @@ class Domain(Protocol):
 
     @property
     def build(self) -> Build:
-        """As in ``Welcome`` and in records."""
+        """The value that ``Welcome`` and records hold."""
 
     def hardware(self, kernel_path: str, threads: int) -> Hardware:
         """What a record says of this machine and of what of it an execution used. Never blocks."""
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """As in ``Welcome``."""
+        """The value that ``Welcome`` holds."""
 
     def prepare(self, request: RunRequest) -> Prepared: ...
 

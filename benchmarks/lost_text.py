@@ -123,7 +123,7 @@ def busy(count: int) -> Iterator[None]:
 
 
 def runs_of(workers: int, count: int, model: Path, socket: Path, data_dir: Path) -> Iterator[Run]:
-    """Of so many workers at once; without an engine on the socket each run has its own."""
+    """Run that many workers at once; without an engine on the socket each run has its own."""
     environment = {**os.environ, "ENGINE_DATA_DIR": str(data_dir), "TERM": "xterm"}
     shares = [count // workers + (worker < count % workers) for worker in range(workers)]
     commands = [

@@ -7,10 +7,10 @@ from protocol.model import Value
 
 class Build(Value):
     id: str
-    """Of the sources, the compiler and its flags: 32 hexadecimal digits. Equal ids, equal program."""
+    """Digest of sources, compiler and flags: 32 hexadecimal digits. Equal ids, equal program."""
     arithmetic: str | None
-    """Of the bits that a fixed self-test computes: 32 hexadecimal digits. Equal ones, equal answers. ``None`` where the
-    self-test could not run."""
+    """Digest of the bits that a fixed self-test computes: 32 hexadecimal digits. Equal ones, equal answers. ``None``
+    where the self-test could not run."""
     reason: str | None = None
     """Why not."""
     compiler: str

@@ -191,8 +191,8 @@ class ExecutionPlan(Value):
     scheduler_policy: SchedulerPolicy
     priority: int
     nominal_watts: float = 20.0
-    """By which the policy turns machine time into joules. Plans of schema 5 and before do not tell: their engines took
-    20 W where nothing measured."""
+    """Watts by which the policy turns machine time into joules. Plans of schema 5 and before do not tell: their engines
+    took 20 W where nothing measured."""
     prompt_format: PromptFormat
     """``raw``: the prompt as it is. ``chat_template``: the messages, rendered with the template in the GGUF. Any other:
     with the built-in template of that name."""

@@ -65,7 +65,7 @@ std::vector<std::string> paths(const gguf::File& file) {
   return all;
 }
 
-// Of all parts, with "+" between them.
+// Join the names of all parts with "+".
 std::string identity(const gguf::File& file) {
   std::string all;
   for (std::size_t i = 0; i < file.parts(); ++i) {

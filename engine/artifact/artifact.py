@@ -82,7 +82,7 @@ class ModelArtifact:
 
     @property
     def content_hash(self) -> str:
-        """Of the state of the files whose header this is. Blocking, and long for a file never hashed before.
+        """SHA-256 of the files in the state whose header this is. Blocking, and long for a file never hashed before.
 
         Raises InvalidModel: they have changed since, change now or cannot be read.
         """

@@ -44,7 +44,7 @@ class ContentHashes:
         return self._known(file_identity(*paths))
 
     def remember(self, path: Path, content_hash: str) -> None:
-        """Of a file whose content was seen. Raises OSError."""
+        """Keep the hash of a file whose content was seen. Raises OSError."""
         self._memory.put({file_identity(path): content_hash})
 
     def _known(self, identity: str) -> str | None:

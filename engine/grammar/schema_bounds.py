@@ -95,7 +95,7 @@ def _range(node: dict[str, Any]) -> str:
 class _Bound(NamedTuple):
     value: float
     tightness: int
-    """Of equal values the greater is the tighter lower bound, and the smaller the tighter upper one."""
+    """Among equal values the greater is the tighter lower bound, and the smaller the tighter upper one."""
     open: bool
     keyword: str
 

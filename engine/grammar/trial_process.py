@@ -83,7 +83,7 @@ class TrialProcess:
 
     @property
     def alive(self) -> bool:
-        """As far as its last verdict told."""
+        """Whether it lives, as far as its last verdict told."""
         return self._end.alive
 
     def try_out(self, language: str, source: str) -> Verdict:

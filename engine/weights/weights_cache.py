@@ -68,7 +68,7 @@ class CachedWeights:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self.identity = state_of(os.fstat(descriptor))
-        """Of the content that was checked."""
+        """Identity of the content that was checked."""
         self._descriptor: int | None = descriptor
 
     def __enter__(self) -> Self:

@@ -85,7 +85,7 @@ def named_by_code(path: Path) -> frozenset[str]:
 
 
 def demangled(names: frozenset[str]) -> dict[str, str]:
-    """As people write them, by their mangled names."""
+    """Names as people write them, by their mangled names."""
     ordered = sorted(names)
     return dict(zip(ordered, _output("c++filt", stdin="\n".join(ordered)), strict=True)) if ordered else {}
 

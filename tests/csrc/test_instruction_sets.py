@@ -43,7 +43,7 @@ _SCALAR_CODE = re.compile(
 class Build:
     """What one call of the compiler made of each source, and the linker of all of them."""
 
-    library: Path
+    extension: Path
     kernels: tuple[Path, ...]
     """Objects that are compiled with flags of an instruction set."""
     others: tuple[Path, ...]
@@ -56,8 +56,8 @@ class Build:
             arguments = shlex.split(unit["command"])
             made = folder / arguments[arguments.index("-o") + 1]
             (kernels if any(map(_INSTRUCTION_FLAG.match, arguments)) else others).append(made)
-        (library,) = folder.glob("_core.*.so")
-        return cls(library, tuple(kernels), tuple(others))
+        (extension,) = folder.glob("_core.*.so")
+        return cls(extension, tuple(kernels), tuple(others))
 
 
 @functools.cache
@@ -69,7 +69,7 @@ def the_build() -> Build:
     for folder in sorted((ROOT / "build").glob("*/")):
         if (folder / "compile_commands.json").is_file() and any(folder.glob("_core.*.so")):
             build = Build.read(folder)
-            if _code(build.library) == _code(Path(loaded.origin)):
+            if _code(build.extension) == _code(Path(loaded.origin)):
                 return build
     reason = f"no build tree under {ROOT / 'build'} holds what {loaded.origin} was made of"
     if os.environ.get("CI") == "true":
@@ -130,7 +130,7 @@ def test_units_without_flags_keep_to_the_baseline_and_know_kernels_from_tables_a
 def test_the_library_as_linked_has_instruction_sets_in_kernels_alone(build: Build) -> None:
     """Whatever was linked into it, libraries among that."""
     kernels = frozenset[str]().union(*(symbols(unit).functions for unit in build.kernels))
-    found = beyond_baseline(build.library)
+    found = beyond_baseline(build.extension)
     assert {name: instruction for name, instruction in found.items() if name not in kernels} == {}
     assert any(name in kernels for name in found), "not one kernel was recognised"
 

@@ -33,7 +33,7 @@ class Requirement:
 
     @property
     def code(self) -> str:
-        """As the documents call it (``RF-01``); where they give it no name, its key's first word."""
+        """The documents' name for it (``RF-01``); where they give it no name, its key's first word."""
         family, _, rest = self.key.partition("_")
         number = rest.partition("_")[0]
         return f"{family.upper()}-{number}" if number.isdigit() else family

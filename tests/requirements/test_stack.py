@@ -53,7 +53,7 @@ def test_stack_avx2_is_enough_and_gives_the_bits_of_any_other(client: BlockingCl
 
 
 def test_stack_avx2_runs_alone_where_the_processor_has_no_more(client: BlockingClient) -> None:
-    """By a mask: what else this processor has is not used."""
+    """A mask hides the rest: what else this processor has is not used."""
     if "backend:cpu_avx2" not in client.welcome.capabilities:
         pytest.skip("this CPU has no AVX2")
     whole = run(client)

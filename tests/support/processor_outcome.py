@@ -32,9 +32,9 @@ class Outcome:
     backends: dict[str, str]
     """The check of that name in ``doctor``."""
     backend: str
-    """Of the plan that names none."""
+    """The backend of the plan that names none."""
     record: dict[str, Any]
-    """Of the run of that plan."""
+    """The record of that plan's run."""
     notes: str
     """What the run told beside its record."""
 

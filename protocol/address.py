@@ -6,6 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
+MAX_SOCKET_PATH_BYTES = 107
+"""Linux: ``sun_path`` has 108 bytes, the last of which ends it."""
+
 
 def default_socket_path() -> Path:
     """``$ENGINE_SOCKET``, else ``$XDG_RUNTIME_DIR/engine/engine.sock``, else ``engine-$UID/engine.sock`` under tmp."""

@@ -41,6 +41,15 @@ def test_the_answer_is_the_same_with_and_without_an_engine_on_the_socket(tiny: P
     assert embedded["execution_id"] != served["execution_id"]
 
 
+def test_a_folder_too_deep_for_a_socket_does_not_keep_the_engine_from_running(
+    tiny: Path, socket_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    assert run_json(socket_path, tiny)["stop_reason"] == "max_tokens"
+
+
 def test_the_engine_and_its_records_say_which_build_they_are_of(tiny: Path, socket_path: Path) -> None:
     with serving(socket_path):
         recorded = run_json(socket_path, tiny)["build"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -21,9 +20,10 @@ DEATHS = {
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> QuantizingEngine:
-    model = write_tiny_model(tmp_path / "tiny.gguf", n_embd=256, n_ff=512, tensor_type="F16")
-    return QuantizingEngine(model, "q4_k_m", tmp_path / "engine")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> QuantizingEngine:
+    folder = tmp_path_factory.mktemp("e")  # a short name: the path of a socket has at most 107 bytes
+    model = write_tiny_model(folder / "tiny.gguf", n_embd=256, n_ff=512, tensor_type="F16")
+    return QuantizingEngine(model, "q4_k_m", folder / "engine")
 
 
 def test_whenever_an_engine_is_killed_the_next_one_answers_as_if_it_had_never_been(engine: QuantizingEngine) -> None:

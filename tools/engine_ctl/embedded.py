@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import trio
 
@@ -18,7 +18,7 @@ from engine.bench.throughput import Throughput, measure_throughput
 from engine.bench.work import decode, decode_side_by_side, prefill
 from engine.config import EngineConfig, declared_source, declared_watts, default_config
 from engine.host.service_notify import ServiceNotifier
-from protocol.address import default_socket_path
+from protocol.address import MAX_SOCKET_PATH_BYTES, default_socket_path
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable
 from protocol.plan import ExecutionPlan, RunRequest
@@ -114,6 +114,13 @@ class _Service:
             self._note(f"the service manager could not be told: {error}")
 
 
+def _private_folder() -> TemporaryDirectory[str]:
+    """A folder for a socket: in ``TMPDIR``, unless a path below it is longer than a socket's may be."""
+    longest = Path(gettempdir()) / "engine-xxxxxxxx" / "engine.sock"
+    fits = len(os.fsencode(longest)) <= MAX_SOCKET_PATH_BYTES
+    return TemporaryDirectory(prefix="engine-", dir=None if fits else "/tmp")  # noqa: S108 (mkdtemp makes a folder of its own)
+
+
 @contextmanager
 def embedded_engine(tdp_watts: float | None = None) -> Iterator[Path]:
     """An engine on a private socket, on a thread of its own, until the end of the block.
@@ -123,7 +130,7 @@ def embedded_engine(tdp_watts: float | None = None) -> Iterator[Path]:
         EnergyUnavailable: the energy source that the environment declares does not work here.
         ExceptionGroup: at the end of the block, if the engine failed.
     """
-    with TemporaryDirectory(prefix="engine-") as folder, ThreadPoolExecutor(1, "engine") as thread:
+    with _private_folder() as folder, ThreadPoolExecutor(1, "engine") as thread:
         socket = Path(folder) / "engine.sock"
         system = open_system(configured(None, None, tdp_watts), socket_path=socket)
         engine = thread.submit(lambda: trio.run(system.run))

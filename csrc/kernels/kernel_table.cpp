@@ -8,6 +8,7 @@
 #include "kernels/avx_vnni/kernels.h"
 #include "kernels/gemm/panel.h"
 #include "kernels/reference/kernels.h"
+#include "quant/finite.h"
 
 // Compiled for the x86-64 baseline and constant: nothing is called on the way to a table but the question whether the
 // processor can run it.
@@ -18,7 +19,7 @@ constexpr KernelTable kReference{
     .name = "reference",
     .needs = std::nullopt,
     .packed_bytes = [](const Matrix&) { return std::size_t{0}; },
-    .pack = [](Matrix&, std::size_t, std::size_t) {},
+    .pack = [](Matrix& matrix, std::size_t, std::size_t) { return quant::all_finite(matrix.type, matrix.raw); },
     .multiply = reference::multiply,
     .rms_norm = reference::rms_norm,
     .quantize_blocks = reference::quantize_blocks,

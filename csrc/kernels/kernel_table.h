@@ -66,7 +66,8 @@ struct KernelTable {
 
   // Bytes of Matrix::packed; 0 where the table computes from the file's own bytes.
   std::size_t (*packed_bytes)(const Matrix& matrix);
-  void (*pack)(Matrix& matrix, std::size_t group_begin, std::size_t group_end);
+  // See pack_panels().
+  bool (*pack)(Matrix& matrix, std::size_t group_begin, std::size_t group_end);
 
   // out[t * out_stride + r] = dot(row r, input t) for the rows of the groups, t < token_rows. `scratch` is the calling
   // thread's own, of multiply_scratch_bytes(columns), on a line's boundary.

@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 #include "base/checked.h"
 #include "base/float16.h"
@@ -175,6 +177,39 @@ void copy_floats(const std::uint8_t* block, std::uint8_t* scales, std::uint8_t* 
   }
 }
 
+// --- finite numbers --------------------------------------------------------------------------------------------------
+
+// Finds NaN and infinities among packed numbers, while their lines are still in the nearest cache. The exponent of such
+// a number is full: one more carries into the place of the sign.
+template <TensorType kType>
+class FiniteCheck {
+ public:
+  void add(const std::uint8_t* lines, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes; i += sizeof(Numbers)) {
+      carried_ |= (load_unaligned<Numbers>(lines + i) & kMagnitude) + kOne;
+    }
+  }
+  bool finite() const {
+    Element any = 0;
+    for (std::size_t i = 0; i < sizeof(Numbers) / sizeof(Element); ++i) any = static_cast<Element>(any | carried_[i]);
+    return any <= kLargest;
+  }
+
+ private:
+  using Element = std::conditional_t<kType == TensorType::F32, std::uint32_t, std::uint16_t>;
+  using Numbers = Vector<Element>;
+  static constexpr Element kLargest = std::numeric_limits<Element>::max() / 2;
+  // A scale of MXFP4 is too large as soon as a value of its block may be, see quant::all_finite().
+  static constexpr Element kInfinite = kType == TensorType::F32     ? 0x7F800000
+                                       : kType == TensorType::BF16  ? 0x7F80
+                                       : kType == TensorType::MXFP4 ? quant::bfloat_from_exponent(253)
+                                                                    : 0x7C00;
+  static constexpr Element kMagnitude = kLargest;
+  static constexpr Element kOne = kLargest - kInfinite + 1;
+
+  Numbers carried_{};
+};
+
 // --- groups ----------------------------------------------------------------------------------------------------------
 
 // The rows of one group in the file.
@@ -187,10 +222,11 @@ struct RowSpan {
 };
 
 template <TensorType kType>
-void pack_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+bool pack_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
   using Unit = BlockUnit<kType>;
   const std::size_t block_bytes = gguf::type_traits(kType).block_bytes;
   std::array<decltype(code_words(rows.first, Unit{})), kGroupRows> words{};
+  FiniteCheck<kType> check;
   for (std::size_t b = 0; b < columns / quant::kBlock; ++b) {
     std::uint8_t* unit = group + b / 2 * Unit::kBytes;
     std::uint8_t* halves = unit + b % 2 * kGroupRows * sizeof(std::uint16_t);
@@ -200,14 +236,18 @@ void pack_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) 
       words[row] = code_words(block, Unit{});
     }
     transpose_words(words, unit + Unit::kCodesAt + b % 2 * Unit::kBlockCodeBytes);
+    check.add(halves, kGroupRows * sizeof(std::uint16_t));
+    if constexpr (Unit::kMinimum) check.add(halves + Unit::kMinimumAt, kGroupRows * sizeof(std::uint16_t));
   }
+  return check.finite();
 }
 
 template <TensorType kType>
-void pack_super_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+bool pack_super_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
   using Unit = SuperBlockUnit<kType>;
   const std::size_t block_bytes = gguf::type_traits(kType).block_bytes;
   std::array<decltype(code_words(rows.first, Unit{})), kGroupRows> words{};
+  FiniteCheck<kType> check;
   std::array<Words<4>, kGroupRows> scales{};
   for (std::size_t b = 0; b < columns / quant::kSuperBlock; ++b) {
     std::uint8_t* unit = group + b * Unit::kBytes;
@@ -219,13 +259,17 @@ void pack_super_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* g
     }
     transpose_bytes<Unit::kScaleBytes>(scales, unit + Unit::kScalesAt);
     transpose_words(words, unit + Unit::kCodesAt);
+    check.add(unit, Unit::kScalesAt);
   }
+  return check.finite();
 }
 
 // [columns, 16] in the element type of the file.
-template <typename Element>
-void pack_elements(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+template <TensorType kType>
+bool pack_elements(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+  using Element = std::conditional_t<kType == TensorType::F32, std::uint32_t, std::uint16_t>;
   constexpr std::size_t kTile = kLineBytes / sizeof(Element);
+  FiniteCheck<kType> check;
   for (std::size_t begin = 0; begin < columns; begin += kTile) {
     const std::size_t end = std::min(begin + kTile, columns);
     for (std::size_t row = 0; row < rows.count; ++row) {
@@ -234,19 +278,19 @@ void pack_elements(const RowSpan& rows, std::size_t columns, std::uint8_t* group
                     sizeof(Element));
       }
     }
+    check.add(group + begin * kGroupRows * sizeof(Element), (end - begin) * kGroupRows * sizeof(Element));
   }
+  return check.finite();
 }
 
 template <TensorType kType>
-void pack_group(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
-  if constexpr (kType == TensorType::F32) {
-    pack_elements<std::uint32_t>(rows, columns, group);
-  } else if constexpr (is_float_type(kType)) {
-    pack_elements<std::uint16_t>(rows, columns, group);
+bool pack_group(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
+  if constexpr (is_float_type(kType)) {
+    return pack_elements<kType>(rows, columns, group);
   } else if constexpr (quant::is_super_block_type(kType)) {
-    pack_super_blocks<kType>(rows, columns, group);
+    return pack_super_blocks<kType>(rows, columns, group);
   } else {
-    pack_blocks<kType>(rows, columns, group);
+    return pack_blocks<kType>(rows, columns, group);
   }
 }
 
@@ -265,17 +309,19 @@ std::size_t panel_bytes(const Matrix& matrix) {
   return matrix.groups() * group;
 }
 
-void pack_panels(Matrix& matrix, std::size_t group_begin, std::size_t group_end) {
+bool pack_panels(Matrix& matrix, std::size_t group_begin, std::size_t group_end) {
   const std::size_t bytes = matrix.packed.size() / matrix.groups();
   const auto* source = reinterpret_cast<const std::uint8_t*>(matrix.raw.data());
   auto* packed = reinterpret_cast<std::uint8_t*>(matrix.packed.data());
-  with_type(matrix.type, [&]<TensorType kType>() {
+  return with_type(matrix.type, [&]<TensorType kType>() {
+    bool finite = true;
     for (std::size_t g = group_begin; g < group_end; ++g) {
       const std::size_t first = g * kGroupRows;
       const RowSpan rows{source + first * matrix.row_bytes(), matrix.row_bytes(),
                          std::min(kGroupRows, matrix.rows - first)};
-      pack_group<kType>(rows, matrix.columns, packed + g * bytes);
+      finite &= pack_group<kType>(rows, matrix.columns, packed + g * bytes);
     }
+    return finite;
   });
 }
 

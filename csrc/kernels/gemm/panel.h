@@ -172,7 +172,8 @@ constexpr bool is_float_type(gguf::TensorType type) {
 }
 
 std::size_t panel_bytes(const Matrix& matrix);
-// Fills the groups' part of matrix.packed; rows beyond the matrix stay zero.
-void pack_panels(Matrix& matrix, std::size_t group_begin, std::size_t group_end);
+// Fills the groups' part of matrix.packed; rows beyond the matrix stay zero. False where quant::all_finite() is for the
+// rows that were packed.
+bool pack_panels(Matrix& matrix, std::size_t group_begin, std::size_t group_end);
 
 }  // namespace engine::kernels

@@ -292,10 +292,8 @@ AlignedBuffer allocate(std::span<Transfer> transfers, const kernels::KernelTable
   return buffer;
 }
 
-// The first of the rows with a weight that is not finite, or how many there are.
+// The first of the rows with a weight that is not finite; there must be one.
 std::size_t find_non_finite_row(gguf::TensorType type, std::size_t row_bytes, std::span<const std::byte> rows) {
-  const std::size_t count = rows.size() / row_bytes;
-  if (quant::all_finite(type, rows)) return count;
   std::size_t row = 0;
   while (quant::all_finite(type, rows.subspan(row * row_bytes, row_bytes))) ++row;
   return row;
@@ -355,9 +353,9 @@ class Loader {
       const std::size_t first = begin * kernels::kGroupRows;
       const std::size_t count = std::min(end * kernels::kGroupRows, matrix.rows) - first;
       const std::span<const std::byte> rows = read_rows(transfer, first, count, scratch);
-      const std::size_t bad = find_non_finite_row(matrix.type, matrix.row_bytes(), rows);
-      if (bad != count) return first + bad;
-      if (transfer.packed) pack(matrix, {begin, end}, count, rows);
+      const bool finite =
+          transfer.packed ? pack(matrix, {begin, end}, count, rows) : quant::all_finite(matrix.type, rows);
+      if (!finite) return first + find_non_finite_row(matrix.type, matrix.row_bytes(), rows);
       control_.bytes_done.fetch_add(rows.size(), std::memory_order_relaxed);
     }
     return matrix.rows;
@@ -380,13 +378,13 @@ class Loader {
     return rows;
   }
 
-  void pack(const kernels::Matrix& matrix, Range groups, std::size_t rows, std::span<const std::byte> raw) const {
+  bool pack(const kernels::Matrix& matrix, Range groups, std::size_t rows, std::span<const std::byte> raw) const {
     const std::size_t group_bytes = matrix.packed.size() / matrix.groups();
     kernels::Matrix part = matrix;
     part.rows = rows;
     part.raw = raw;
     part.packed = matrix.packed.subspan(groups.begin * group_bytes, (groups.end - groups.begin) * group_bytes);
-    table_.pack(part, 0, part.groups());
+    return table_.pack(part, 0, part.groups());
   }
 
   const gguf::TensorReader& reader_;

@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 import trio
 
 from benchmarks.report import Figure
-from benchmarks.served import ServedEngine, served_from
+from benchmarks.served import served_from
 from benchmarks.setting import Setting
 from engine import _core
 from engine.config import default_config
 from engine.models.registry import ModelRegistry
-from protocol.answers import Finished, Tokens
+from protocol.answers import Finished
 from protocol.client import Client, connect
 from protocol.plan import ExecutionPlan, ExecutionRequest, Limits, RunRequest, Stop, Stream
 
@@ -35,16 +35,15 @@ SIDE_BY_SIDE = (1, 16)
 def measure(setting: Setting) -> list[Figure]:
     """Figures for the default flush interval and for none, which have bounds, with one sequence and with sixteen."""
     with TemporaryDirectory(prefix="engine-") as folder, served_from(Path(folder)) as engine:
-        return trio.run(_measure, engine, setting.model)
+        return trio.run(_measure, engine.socket, setting.model)
 
 
-async def _measure(engine: ServedEngine, model: str) -> list[Figure]:
+async def _measure(socket: Path, model: str) -> list[Figure]:
     figures: list[Figure] = []
-    async with connect(engine.socket) as client:
+    async with connect(socket) as client:
         for sequences in SIDE_BY_SIDE:
             figures += await _compare(client, _request(model, sequences, Stream().flush_ms), sequences, bound=0.97)
             figures += await _compare(client, _request(model, sequences, 0), sequences, bound=0.93)
-        figures.append(await _message_cost(client, engine, _request(model, 1, 0)))
     return figures
 
 
@@ -75,24 +74,6 @@ async def _compare(client: Client, request: RunRequest, sequences: int, bound: f
         Figure(f"through the socket, {label}", "tokens/s", served),
         Figure(f"through the socket / run loop alone, {label}", "ratio", ratios, at_least=bound),
     ]
-
-
-async def _message_cost(client: Client, engine: ServedEngine, request: RunRequest) -> Figure:
-    """CPU time of the thread that runs the engine's actors, between the first ``Tokens`` of a run and its last."""
-    costs: list[float] = []
-    for _ in range(ROUNDS):
-        times: list[int] = []
-        async with aclosing(client.run(request)) as messages:
-            async for message in messages:
-                if isinstance(message, Tokens):
-                    times.append(_main_thread_ns(engine))
-        costs.append((times[-1] - times[0]) / (len(times) - 1) / 1e3)
-    return Figure("the engine's event loop, 1 sequence, flush_ms 0", "us/msg", costs, at_most=250)
-
-
-def _main_thread_ns(engine: ServedEngine) -> int:
-    pid = engine.process.pid
-    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text(encoding="ascii").split()[0])
 
 
 async def _through_socket(client: Client, request: RunRequest, sequences: int) -> float:

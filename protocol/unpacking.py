@@ -1,7 +1,9 @@
 """Msgpack from a stranger, turned into plain values within bounds.
 
-The payload is scanned first, without allocating: binary and extension types are refused, and the container sizes it
-claims may not add up to more elements than it has bytes. Only then is it unpacked, and its depth and keys checked.
+The payload is scanned first, without allocating: binary and extension types are refused, the container sizes it claims
+may not add up to more elements than it has bytes, and the scan ends where strings, containers or elements pass their
+caps. What a hostile frame costs is bounded by the caps, not by its size. Only then is it unpacked, and its depth and
+keys checked.
 """
 
 from __future__ import annotations
@@ -18,6 +20,12 @@ MAX_DEPTH = 16
 MAX_MAP_ENTRIES = 65_536
 MAX_ARRAY_ELEMENTS = 2**20
 """Eight times the longest context in use (131,072 tokens)."""
+MAX_ELEMENTS = 2 * MAX_ARRAY_ELEMENTS
+"""In all containers of a frame together."""
+MAX_REQUEST_PARTS = 65_536
+"""Strings and containers of a request: a conversation of 1,024 messages has about ten for each. One takes 1 us."""
+MAX_ANSWER_PARTS = MAX_ELEMENTS
+"""Of an engine's answer, which may hold a text for each token of a long context."""
 
 # One run of numbers, booleans and nil; possessive, so that a scan is linear.
 _SCALARS = re.compile(
@@ -28,13 +36,13 @@ _CONTAINER_PREFIX = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 """(bytes of the length, elements for each unit of it)"""
 
 
-def unpack(payload: bytes) -> dict[str, Any]:
-    """The map in ``payload``; arrays come as tuples.
+def unpack(payload: bytes, max_parts: int = MAX_REQUEST_PARTS) -> dict[str, Any]:
+    """The map in ``payload``; arrays come as tuples. ``max_parts`` caps its strings and containers.
 
     Raises:
         BadFrame: not msgpack, not one map, a duplicate key, binary or extension types, or beyond the caps.
     """
-    _scan(payload)
+    _scan(payload, max_parts)
     try:
         content = msgpack.unpackb(
             payload,
@@ -53,13 +61,18 @@ def unpack(payload: bytes) -> dict[str, Any]:
     return content
 
 
-def _scan(payload: bytes) -> None:
-    elements = position = 0
+def _scan(payload: bytes, max_parts: int) -> None:
+    elements = parts = position = 0
     while (position := _scalars_end(payload, position)) < len(payload):
-        position, claimed = _next_token(payload, position)
+        position, claimed = _next_part(payload, position)
+        parts += 1
         elements += claimed
         if elements > len(payload):
             raise BadFrame("the frame claims more elements than it has bytes")
+        if elements > MAX_ELEMENTS:
+            raise BadFrame(f"the frame holds more than {MAX_ELEMENTS} elements")
+        if parts > max_parts:
+            raise BadFrame(f"the frame holds more than {max_parts} strings and containers")
 
 
 def _scalars_end(payload: bytes, position: int) -> int:
@@ -67,7 +80,7 @@ def _scalars_end(payload: bytes, position: int) -> int:
     return run.end() if run else position
 
 
-def _next_token(payload: bytes, position: int) -> tuple[int, int]:
+def _next_part(payload: bytes, position: int) -> tuple[int, int]:
     """(where the string or container header at ``position`` ends, how many elements it claims)."""
     tag = payload[position]
     body = position + 1

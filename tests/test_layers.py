@@ -17,7 +17,7 @@ STDLIB = sys.stdlib_module_names
 ACTORS = frozenset({"api_server", "control_plane", "scheduler", "executor", "energy_sampler", "recorder"})
 ACTOR_KINDS = frozenset({"Actor", "RestartableActor"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
-    "protocol": frozenset({"protocol", "msgpack", "pydantic", "pydantic_core"}),
+    "protocol": frozenset({"protocol", "msgpack", "msgspec", "pydantic", "pydantic_core"}),
     "engine": frozenset(
         {"engine", "protocol", "pydantic", "numpy", "tokenizers", "jinja2", "llguidance", "psutil", "platformdirs"}
     ),

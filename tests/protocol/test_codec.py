@@ -142,6 +142,55 @@ def test_a_message_made_without_validation_is_like_any_other() -> None:
         made.text = "b"  # type: ignore[misc]  # that is what is tried
 
 
+TOKENS: dict[str, Any] = {
+    "type": "Tokens",
+    "request_id": 7,
+    "execution_id": "exec-1",
+    "choice": 1,
+    "token_ids": [1, 2],
+    "text": "né",
+}
+
+
+@given(
+    request_id=st.integers(0, 2**63 - 1),
+    choice=st.integers(0, 100),
+    token_ids=st.lists(st.integers(-(2**63), 2**63 - 1)),
+    text=st.text(),
+    tag_first=st.booleans(),
+)
+def test_tokens_are_the_same_whether_their_tag_comes_first_or_last(
+    request_id: int, choice: int, token_ids: list[int], text: str, tag_first: bool
+) -> None:
+    """A tag that comes first is what selects the fast decoder."""
+    fields = TOKENS | {"request_id": request_id, "choice": choice, "token_ids": token_ids, "text": text}
+    content = fields if tag_first else dict(reversed(fields.items()))
+    assert decode_engine(msgpack.packb(content)) == Tokens.model_validate(fields | {"token_ids": tuple(token_ids)})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"extra": 1}, "extra: Extra inputs"),
+        ({"request_id": -1}, "request_id: Input should be greater"),
+        ({"request_id": True}, "request_id: Input should be a valid integer"),
+        ({"token_ids": ["1"]}, "token_ids.0: Input should be a valid integer"),
+        ({"token_ids": None}, "token_ids: Input should be a valid tuple"),
+        ({"text": 5}, "text: Input should be a valid string"),
+        ({"logprobs": [1]}, "logprobs.0: Input should be"),
+    ],
+)
+def test_wrong_tokens_are_refused_with_their_field_and_reason(wrong: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason):
+        decode_engine(msgpack.packb(TOKENS | wrong))
+
+
+def test_tokens_that_claim_more_than_they_hold_are_refused_before_memory_is_taken() -> None:
+    whole = msgpack.packb({"type": "Tokens", "token_ids": 5})
+    with pytest.raises(BadFrame, match="more elements than it has bytes"):
+        decode_engine(whole[:-1] + b"\xdd\xff\xff\xff\xff")
+
+
 def test_every_message_is_tagged_with_its_own_name() -> None:
     for cls in (*get_args(ClientMessage), *get_args(EngineMessage)):
         assert cls.model_fields["type"].default == cls.__name__

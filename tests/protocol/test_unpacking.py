@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol import unpacking
 from protocol.errors import BadFrame
-from protocol.unpacking import MAX_ARRAY_ELEMENTS, MAX_DEPTH, unpack
+from protocol.unpacking import (
+    MAX_ANSWER_PARTS,
+    MAX_ARRAY_ELEMENTS,
+    MAX_DEPTH,
+    MAX_ELEMENTS,
+    MAX_REQUEST_PARTS,
+    unpack,
+)
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text()
 VALUES = st.recursive(
@@ -79,3 +87,57 @@ def test_array_sizes_are_capped() -> None:
     assert len(unpack(packed({"a": [1] * MAX_ARRAY_ELEMENTS}))["a"]) == MAX_ARRAY_ELEMENTS
     with pytest.raises(BadFrame):
         unpack(packed({"a": [1] * (MAX_ARRAY_ELEMENTS + 1)}))
+
+
+FRAME_BYTES = 16 * 2**20
+KEY = b"\x81\xa1a"
+
+
+def arrays_of(element: bytes) -> bytes:
+    """A frame of the largest size, full of one element, in arrays of the largest size."""
+    array = b"\xdd" + MAX_ARRAY_ELEMENTS.to_bytes(4, "big") + element * MAX_ARRAY_ELEMENTS
+    return KEY + b"\xdd" + (16).to_bytes(4, "big") + array * 16
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        pytest.param(arrays_of(b"\x90"), id="empty arrays"),
+        pytest.param(arrays_of(b"\x80"), id="empty maps"),
+        pytest.param(arrays_of(b"\xa0"), id="empty strings"),
+        pytest.param(arrays_of(b"\x01"), id="numbers"),
+        pytest.param(KEY + b"\x91" * FRAME_BYTES, id="nested arrays"),
+        pytest.param(KEY + b"\x81\xa1a" * (FRAME_BYTES // 3), id="nested maps"),
+    ],
+)
+def test_a_hostile_frame_costs_what_the_caps_allow_and_not_what_its_size_would(
+    hostile: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    next_part = unpacking._next_part
+
+    def counted(payload: bytes, position: int) -> tuple[int, int]:
+        nonlocal looks
+        looks += 1
+        return next_part(payload, position)
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("it was unpacked")
+
+    monkeypatch.setattr(unpacking, "_next_part", counted)
+    monkeypatch.setattr(msgpack, "unpackb", refused)
+    with pytest.raises(BadFrame, match="the frame holds more than"):
+        unpack(hostile)
+    assert looks <= MAX_REQUEST_PARTS + 1
+
+
+def test_elements_are_capped_in_all_arrays_together() -> None:
+    with pytest.raises(BadFrame, match=f"more than {MAX_ELEMENTS} elements"):
+        unpack(arrays_of(b"\x01"))
+
+
+def test_an_answer_may_hold_a_text_for_each_token_of_a_long_context() -> None:
+    pieces = packed({"pieces": ["a"] * 131_072})
+    assert len(unpack(pieces, MAX_ANSWER_PARTS)["pieces"]) == 131_072
+    with pytest.raises(BadFrame, match="strings and containers"):
+        unpack(pieces)

@@ -30,6 +30,7 @@ from protocol.errors import (
     UnsupportedProtocol,
 )
 from protocol.framing import FrameDecoder, encode_frame
+from protocol.message import UNNUMBERED
 from protocol.replies import is_last
 from protocol.requests import PROTOCOL_VERSION, ClientMessage, Hello
 from protocol.transport import EagerTransport, TransportClosed
@@ -246,6 +247,8 @@ class Connection:
         if isinstance(message, Hello) or not self._greeted:
             self._greet(message)
             return
+        if message.request_id == UNNUMBERED:
+            raise BadFrame(f"a {message.type} came without its request_id", field="request_id")
         overloaded = len(self._in_flight) >= self._limits.max_in_flight
         self._claim(message.request_id)
         if overloaded:

@@ -24,6 +24,7 @@ from engine.metrics.metrics import nearest_rank
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.client import Client, connect
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
+from protocol.requests import Cancel, Status
 
 _SURVIVORS = 4
 _AT_ONCE = 8
@@ -83,7 +84,7 @@ class Cancels:
 
     async def _cancel(self, client: Client, execution_id: str) -> float:
         asked = trio.current_time()
-        await client.post_cancel(execution_id)
+        await client.post(Cancel(execution_id=execution_id))
         return asked
 
     def _note(self, finished: Finished, phase: str, asked: float) -> None:
@@ -119,7 +120,7 @@ async def run(socket: Path, cancels: Cancels, model: str, count: int) -> None:
                     cancelling.start_soon(one)
             surviving.cancel_scope.cancel()
         await trio.sleep(0.5)
-        status = await client.status()
+        status = await client.ask(Status())
         if status.executions or status.memory_bytes["kv_cache"]:
             cancels.problems.append(f"left: {len(status.executions)} executions, {status.memory_bytes}")
 

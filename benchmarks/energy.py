@@ -36,6 +36,7 @@ from protocol.client import Client, connect
 from protocol.live_energy import PowerReport
 from protocol.plan import EnergySource, ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
+from protocol.requests import Energy
 
 BEGIN, END = "<!-- energy: begin -->", "<!-- energy: end -->"
 PROMPT = "The history of computing began long before the modern computer, with people who"
@@ -127,7 +128,7 @@ async def run_batch(
         for stream in streams:
             await stream.first.wait()
         while steady_state(answers, configuration.batch).seconds < seconds:
-            answers.append(await client.energy(configuration.source))
+            answers.append(await client.ask(Energy(source=configuration.source)))
             if any(stream.record is not None for stream in streams):
                 break
     records = [stream.record for stream in streams if stream.record is not None]
@@ -164,7 +165,7 @@ async def measure(
 ) -> list[EnergyPoint]:
     samples: dict[Configuration, list[Sample]] = {configuration: [] for configuration in configurations}
     async with connect(socket) as client:
-        power = (await client.energy(configurations[0].source)).power
+        power = (await client.ask(Energy(source=configurations[0].source))).power
         watts_of(power)
         for turn in range(rounds):
             for configuration, taken in samples.items():

@@ -25,6 +25,7 @@ from engine.models.registry import ModelRegistry
 from protocol.answers import Finished
 from protocol.client import Client, connect
 from protocol.plan import ExecutionPlan, ExecutionRequest, Limits, RunRequest, Stop, Stream
+from protocol.requests import Plan
 
 PROMPT = "The history of computing began long before the modern computer, with people who"
 TOKENS = 256
@@ -58,7 +59,7 @@ def _request(model: str, sequences: int, flush_ms: int) -> RunRequest:
 
 
 async def _compare(client: Client, request: RunRequest, sequences: int, bound: float) -> list[Figure]:
-    plan = (await client.plan(request)).plan
+    plan = (await client.ask(Plan(request=request))).plan
     bare = _BareLoop(plan)
     await _through_socket(client, request, sequences)
     bare.rate(sequences)  # warm, like the engine after its first run

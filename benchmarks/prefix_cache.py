@@ -14,6 +14,7 @@ from protocol.answers import Finished, Tokens
 from protocol.blocking import BlockingClient
 from protocol.plan import ExecutionRequest, Limits, RunRequest
 from protocol.record import ExecutionRecord
+from protocol.requests import ClearPrefixCache, Tokenize
 
 PROMPT_TOKENS = 2000
 ROUNDS = 9
@@ -29,10 +30,10 @@ def measure(setting: Setting) -> list[Figure]:
         _run(client, setting.model, text)  # the engine has the weights from here on
         for number in range(ROUNDS):
             question = f"{text}Question {number}"
-            client.clear_prefix_cache()
+            client.ask(ClearPrefixCache())
             cold, waited_ms = _run(client, setting.model, question)
             cold_ms.append(waited_ms)
-            client.clear_prefix_cache()
+            client.ask(ClearPrefixCache())
             _run(client, setting.model, text)
             hit, waited_ms = _run(client, setting.model, question)
             hit_ms.append(waited_ms)
@@ -47,7 +48,7 @@ def measure(setting: Setting) -> list[Figure]:
 
 def _text(client: BlockingClient, model: str) -> str:
     """Sentences of about so many tokens."""
-    tokens_each = len(client.tokenize(model, _SENTENCE * 10, add_special=False).token_ids) / 10
+    tokens_each = len(client.ask(Tokenize(model=model, text=_SENTENCE * 10, add_special=False)).token_ids) / 10
     return _SENTENCE * round(PROMPT_TOKENS / tokens_each)
 
 

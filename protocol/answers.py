@@ -29,6 +29,7 @@ from protocol.evaluation import TextQuality
 from protocol.events import EventBody
 from protocol.live_energy import PowerReport, RunningEnergy
 from protocol.logprobs import DrawnLogprobs
+from protocol.message import Answer, InterimAnswer, RequestId
 from protocol.metric_family import MetricFamily
 from protocol.metrics import EnergyReport
 from protocol.model import Value
@@ -37,11 +38,6 @@ from protocol.prediction import Prediction
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord
 from protocol.record_entry import ChainReport, ExecutionSummary, FinishedEntry, InterruptedEntry, Timestamp
-from protocol.requests import RequestId
-
-
-class Answer(Value):
-    request_id: RequestId
 
 
 class Welcome(Value):
@@ -56,18 +52,18 @@ class Welcome(Value):
     """``max_frame_bytes``, ``max_in_flight``, …"""
 
 
-class Accepted(Answer):
+class Accepted(InterimAnswer):
     type: Literal["Accepted"] = "Accepted"
     execution_id: str
     plan: ExecutionPlan
     plan_fingerprint: str
 
 
-class Progress(StageProgress, Answer):
+class Progress(StageProgress, InterimAnswer):
     type: Literal["Progress"] = "Progress"
 
 
-class Tokens(Answer):
+class Tokens(InterimAnswer):
     """Tokens of a choice since the last such message, and the text that has become certain with them."""
 
     type: Literal["Tokens"] = "Tokens"
@@ -271,7 +267,7 @@ class RecordsPruned(Answer):
     """How many were removed."""
 
 
-class Subscribed(Answer):
+class Subscribed(InterimAnswer):
     type: Literal["Subscribed"] = "Subscribed"
     last_sequence: int
     """Of the events so far."""
@@ -279,7 +275,7 @@ class Subscribed(Answer):
     """Lasting events that were asked for and are not kept any more."""
 
 
-class Event(Answer):
+class Event(InterimAnswer):
     type: Literal["Event"] = "Event"
     sequence: int
     """Of a lasting event its own; of another that of the lasting one before it."""

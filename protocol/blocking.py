@@ -4,69 +4,21 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from protocol.address import default_socket_path
-from protocol.answers import (
-    CachedWeightsList,
-    CachedWeightsRemoved,
-    CachedWeightsVerified,
-    Done,
-    EngineMessage,
-    Evaluated,
-    Event,
-    Failed,
-    LiveEnergy,
-    MetricsReport,
-    ModelDescription,
-    ModelList,
-    ModelRemoved,
-    Planned,
-    Progress,
-    Quantized,
-    StatusReport,
-    Subscribed,
-    Text,
-    TokenIds,
-    Welcome,
-)
+from protocol.answers import EngineMessage, Failed, Welcome
 from protocol.codec import decode_engine, encode
 from protocol.errors import EngineUnreachable
-from protocol.evaluation import EvaluationRequest
-from protocol.events import EventFilter
 from protocol.framing import FrameDecoder, encode_frame
-from protocol.plan import EnergySource, RunRequest
-from protocol.replies import Reply, RunMessage, error_of, expect, is_last, unexpected
-from protocol.requests import (
-    PROTOCOL_VERSION,
-    Cancel,
-    ClearPrefixCache,
-    Detokenize,
-    Energy,
-    Evaluate,
-    Hello,
-    ListCached,
-    ListModels,
-    Metrics,
-    ModelInfo,
-    Plan,
-    PullModel,
-    Quantize,
-    RemoveCached,
-    RemoveModel,
-    Replay,
-    Request,
-    Run,
-    Shutdown,
-    Status,
-    Subscribe,
-    Tokenize,
-    VerifyCached,
-)
+from protocol.message import AnswerT, InterimAnswer, InterimT, Request, StreamRequest
+from protocol.plan import RunRequest
+from protocol.replies import RunMessage, error_of, expect, is_last, unexpected
+from protocol.requests import PROTOCOL_VERSION, AskedMessage, Hello, Run
 
 _RECEIVE_BYTES = 65_536
 
@@ -123,150 +75,38 @@ class BlockingClient:
     ) -> None:
         self.close()
 
-    def call(self, make: Callable[[int], Request], kind: type[Reply]) -> Reply:
-        """Ask what is answered by one message of ``kind``; ``make`` is given the request's id."""
-        return self._call(make(next(self._request_ids)), kind)
+    def ask(self, request: Request[AnswerT]) -> AnswerT:
+        """The last answer to a request; those before it are dropped. The client numbers the request itself."""
+        request_id = self._begin(request)
+        while isinstance(message := self._next_reply(request_id), InterimAnswer):
+            pass
+        return expect(message, request.answer_type())
 
-    def follow(self, make: Callable[[int], Request], kind: type[Reply]) -> Iterator[Progress | Reply]:
-        """As :meth:`call`, after any number of ``Progress``."""
-        return self._follow(make(next(self._request_ids)), kind)
+    def follow(self, request: StreamRequest[InterimT, AnswerT]) -> Iterator[InterimT | AnswerT]:
+        """All answers to a request as they come, the last included.
+
+        Left early, the request goes on until this client hangs up.
+        """
+        request_id = self._begin(request)
+        last = False
+        while not last:
+            message = self._next_reply(request_id)
+            last = is_last(message)
+            yield expect(message, request.reply_types())
 
     def run(self, request: RunRequest) -> Iterator[RunMessage]:
-        """Execute: ``Accepted``, any number of ``Progress`` and ``Tokens``, and ``Finished``."""
-        return self._execute(Run(request_id=next(self._request_ids), request=request))
+        """:meth:`follow` an execution: ``Accepted``, any number of ``Progress`` and ``Tokens``, then ``Finished``."""
+        return self.follow(Run(request=request))
 
-    def replay(self, execution_id: str) -> Iterator[RunMessage]:
-        """Run a recorded execution's plan and prompt again; the same messages as for :meth:`run`."""
-        return self._execute(Replay(request_id=next(self._request_ids), execution_id=execution_id))
+    def post(self, request: AskedMessage) -> None:
+        """Send a request and await no answer. A signal handler may call it while :meth:`follow` is iterated."""
+        self._send(request.numbered(next(self._request_ids)))
 
-    def _execute(self, request: Run | Replay) -> Iterator[RunMessage]:
-        request_id = self._ask(request)
-        while True:
-            message = self._next_reply(request_id)
-            if not isinstance(message, RunMessage):
-                raise unexpected(message)
-            yield message
-            if is_last(message):
-                return
-
-    def subscribe(self, wanted: EventFilter | None = None, after: int | None = None) -> Iterator[Subscribed | Event]:
-        """Observe executions: ``Subscribed``, then ``Event``s until the engine stops. See :meth:`Client.subscribe`."""
-        request = Subscribe(request_id=next(self._request_ids), wanted=wanted or EventFilter(), after=after)
-        request_id = self._ask(request)
-        while isinstance(message := self._next_reply(request_id), Subscribed | Event):
-            yield message
-
-    def post_cancel(self, execution_id: str) -> None:
-        """Ask for a cancel without awaiting the answer. A signal handler may call it while :meth:`run` is iterated."""
-        self._send(Cancel(request_id=next(self._request_ids), execution_id=execution_id))
-
-    def cancel(self, execution_id: str) -> None:
-        self._call(Cancel(request_id=next(self._request_ids), execution_id=execution_id), Done)
-
-    def plan(self, request: RunRequest) -> Planned:
-        return self._call(Plan(request_id=next(self._request_ids), request=request), Planned)
-
-    def status(self) -> StatusReport:
-        return self._call(Status(request_id=next(self._request_ids)), StatusReport)
-
-    def metrics(self) -> MetricsReport:
-        return self._call(Metrics(request_id=next(self._request_ids)), MetricsReport)
-
-    def energy(self, source: EnergySource | None = None) -> LiveEnergy:
-        """What the machine draws now, averaged over a second at least; see :class:`protocol.requests.Energy`."""
-        return self._call(Energy(request_id=next(self._request_ids), source=source), LiveEnergy)
-
-    def list_models(self) -> ModelList:
-        return self._call(ListModels(request_id=next(self._request_ids)), ModelList)
-
-    def model_info(self, model: str) -> ModelDescription:
-        return self._call(ModelInfo(request_id=next(self._request_ids), model=model), ModelDescription)
-
-    def pull_model(self, model: str) -> Iterator[Progress | ModelDescription]:
-        """Fetch a model: any number of ``Progress``, then its ``ModelDescription``.
-
-        It ends when this client hangs up.
-        """
-        return self._follow(PullModel(request_id=next(self._request_ids), model=model), ModelDescription)
-
-    def remove_model(self, model: str, *, dry_run: bool = False) -> ModelRemoved:
-        """Remove a model's files, or say what would go."""
-        request = RemoveModel(request_id=next(self._request_ids), model=model, dry_run=dry_run)
-        return self._call(request, ModelRemoved)
-
-    def quantize(
-        self,
-        model: str,
-        recipe: str,
-        output: Path,
-        *,
-        importance: Path | None = None,
-        backend: str | None = None,
-        threads: int | None = None,
-    ) -> Iterator[Progress | Quantized]:
-        """Write a model as a file in a recipe's types: any number of ``Progress``, then ``Quantized``.
-
-        It ends when this client hangs up.
-        """
-        request = Quantize(
-            request_id=next(self._request_ids),
-            model=model,
-            recipe=recipe,
-            output=str(output.absolute()),
-            importance=None if importance is None else str(importance.absolute()),
-            backend=backend,
-            threads=threads,
-        )
-        return self._follow(request, Quantized)
-
-    def evaluate(self, request: EvaluationRequest) -> Iterator[Progress | Evaluated]:
-        """Measure how well a model predicts a text: any number of ``Progress``, then ``Evaluated``."""
-        return self._follow(Evaluate(request_id=next(self._request_ids), request=request), Evaluated)
-
-    def list_cached(self) -> CachedWeightsList:
-        return self._call(ListCached(request_id=next(self._request_ids)), CachedWeightsList)
-
-    def remove_cached(self, names: Sequence[str] = ()) -> CachedWeightsRemoved:
-        """Remove derived weights; of no names, all that no engine uses."""
-        return self._call(RemoveCached(request_id=next(self._request_ids), names=tuple(names)), CachedWeightsRemoved)
-
-    def verify_cached(self, names: Sequence[str] = ()) -> CachedWeightsVerified:
-        """Check derived weights; of no names, all."""
-        return self._call(VerifyCached(request_id=next(self._request_ids), names=tuple(names)), CachedWeightsVerified)
-
-    def clear_prefix_cache(self) -> None:
-        self._call(ClearPrefixCache(request_id=next(self._request_ids)), Done)
-
-    def tokenize(self, model: str, text: str, *, add_special: bool = True, parse_special: bool = False) -> TokenIds:
-        request = Tokenize(
-            request_id=next(self._request_ids),
-            model=model,
-            text=text,
-            add_special=add_special,
-            parse_special=parse_special,
-        )
-        return self._call(request, TokenIds)
-
-    def detokenize(self, model: str, token_ids: tuple[int, ...]) -> Text:
-        return self._call(Detokenize(request_id=next(self._request_ids), model=model, token_ids=token_ids), Text)
-
-    def shutdown(self, drain_s: float = 0.0) -> None:
-        """Stop the engine; what runs has ``drain_s`` to finish. Returns when nothing runs any more."""
-        self._call(Shutdown(request_id=next(self._request_ids), drain_s=drain_s), Done)
-
-    def _follow(self, request: Request, kind: type[Reply]) -> Iterator[Progress | Reply]:
-        request_id = self._ask(request)
-        while isinstance(message := self._next_reply(request_id), Progress):
-            yield message
-        yield expect(message, kind)
-
-    def _call(self, request: Request, kind: type[Reply]) -> Reply:
-        return expect(self._next_reply(self._ask(request)), kind)
-
-    def _ask(self, request: Request) -> int:
-        self._arrived[request.request_id] = deque()
-        self._send(request)
-        return request.request_id
+    def _begin(self, request: Request[Any]) -> int:
+        request_id = next(self._request_ids)
+        self._arrived[request_id] = deque()
+        self._send(request.numbered(request_id))
+        return request_id
 
     def _next_reply(self, request_id: int) -> EngineMessage:
         """The next reply to a request. Raises the error of a ``Failed`` that is addressed to it, or to nobody."""
@@ -275,7 +115,7 @@ class BlockingClient:
             addressee = getattr(message, "request_id", None)
             if addressee is None:
                 raise unexpected(message)
-            # A reply nobody awaits answers post_cancel, or a run whose iteration was given up.
+            # A reply nobody awaits answers a posted request, or one whose iteration was given up.
             if addressee in self._arrived:
                 self._arrived[addressee].append(message)
         message = self._arrived[request_id].popleft()
@@ -285,7 +125,7 @@ class BlockingClient:
             raise error_of(message)
         return message
 
-    def _send(self, message: Hello | Request) -> None:
+    def _send(self, message: Hello | Request[Any]) -> None:
         try:
             self._stream.sendall(encode_frame(encode(message)))
         except OSError as error:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from protocol.answers import Accepted, EngineMessage, Event, Failed, Finished, Progress, Subscribed, Tokens
+from protocol.answers import Accepted, EngineMessage, Failed, Finished, Progress, Tokens
 from protocol.errors import BadFrame, EngineError, error_from_wire
+from protocol.message import InterimAnswer
 
-Reply = TypeVar("Reply", bound=EngineMessage)
-_FOLLOWED = frozenset({Accepted, Progress, Tokens, Subscribed, Event})
-"""What others answer the same request after."""
+Reply = TypeVar("Reply")
 RunMessage = Accepted | Progress | Tokens | Finished
 """What a ``Run`` is answered with, when it does not fail."""
 
 
 def is_last(message: EngineMessage) -> bool:
     """No further message answers the same request."""
-    return type(message) not in _FOLLOWED
+    return not isinstance(message, InterimAnswer)
 
 
 def expect(message: EngineMessage, kind: type[Reply]) -> Reply:

@@ -9,21 +9,47 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from protocol.answers import (
+    Accepted,
+    CachedWeightsList,
+    CachedWeightsRemoved,
+    CachedWeightsVerified,
+    Calibrated,
+    Compared,
+    Done,
+    Embedded,
+    Evaluated,
+    Event,
+    ExecutionEntry,
+    ExecutionList,
+    Finished,
+    LiveEnergy,
+    MetricsReport,
+    ModelDescription,
+    ModelList,
+    ModelRemoved,
+    Planned,
+    Progress,
+    Quantized,
+    RecordsPruned,
+    RecordsVerified,
+    StatusReport,
+    Subscribed,
+    Text,
+    TokenIds,
+    Tokens,
+)
 from protocol.embedding import EmbeddingRequest
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
+from protocol.message import Request, RequestId, StreamRequest
 from protocol.model import Value
 from protocol.plan import EnergySource, PositiveInt, QuantizationName, RunRequest
 from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
 
 PROTOCOL_VERSION = 1
 
-RequestId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 DrainSeconds = Annotated[float, Field(ge=0, le=86_400)]
-
-
-class Request(Value):
-    request_id: RequestId
 
 
 class Hello(Value):
@@ -33,7 +59,7 @@ class Hello(Value):
     protocol_version: int
 
 
-class Run(Request):
+class Run(StreamRequest[Accepted | Progress | Tokens, Finished]):
     """Answered by ``Accepted``, any number of ``Progress`` while its weights are made ready, any number of ``Tokens``,
     then ``Finished``; at any point ``Failed`` may end it."""
 
@@ -41,33 +67,33 @@ class Run(Request):
     request: RunRequest
 
 
-class Plan(Request):
+class Plan(Request[Planned]):
     """Resolve a request into its plan and run nothing. Answered by ``Planned``."""
 
     type: Literal["Plan"] = "Plan"
     request: RunRequest
 
 
-class Cancel(Request):
+class Cancel(Request[Done]):
     """Stop an execution, whoever started it. Answered by ``Done``; its own client gets ``Finished``."""
 
     type: Literal["Cancel"] = "Cancel"
     execution_id: str
 
 
-class Status(Request):
+class Status(Request[StatusReport]):
     """Answered by ``StatusReport``."""
 
     type: Literal["Status"] = "Status"
 
 
-class Metrics(Request):
+class Metrics(Request[MetricsReport]):
     """What the engine counts and measures over all it does. Answered by ``MetricsReport``."""
 
     type: Literal["Metrics"] = "Metrics"
 
 
-class Energy(Request):
+class Energy(Request[LiveEnergy]):
     """What the machine draws now and what running executions have used so far. Answered by ``LiveEnergy``, after a
     second or more where no reading so old is there to compare with."""
 
@@ -76,20 +102,20 @@ class Energy(Request):
     """``None``: what plans name that leave theirs open; where that is none, what a running execution's plan names."""
 
 
-class ListModels(Request):
+class ListModels(Request[ModelList]):
     """Answered by ``ModelList``."""
 
     type: Literal["ListModels"] = "ListModels"
 
 
-class ModelInfo(Request):
+class ModelInfo(Request[ModelDescription]):
     """Answered by ``ModelDescription``."""
 
     type: Literal["ModelInfo"] = "ModelInfo"
     model: str
 
 
-class PullModel(Request):
+class PullModel(StreamRequest[Progress, ModelDescription]):
     """Fetch a model of the catalogue, or ``hf:OWNER/REPO[@REVISION][/FILE.gguf]`` from the hub. Answered by any number
     of ``Progress``, then ``ModelDescription``. It ends when its client goes; what has arrived is kept for the next."""
 
@@ -97,7 +123,7 @@ class PullModel(Request):
     model: str
 
 
-class RemoveModel(Request):
+class RemoveModel(Request[ModelRemoved]):
     """Remove a model, or what has arrived of one, from the models directory. Answered by ``ModelRemoved``."""
 
     type: Literal["RemoveModel"] = "RemoveModel"
@@ -106,7 +132,7 @@ class RemoveModel(Request):
     """Say what would go, and remove nothing."""
 
 
-class Tokenize(Request):
+class Tokenize(Request[TokenIds]):
     """Answered by ``TokenIds``. ``parse_special``: text that spells a control token becomes that token."""
 
     type: Literal["Tokenize"] = "Tokenize"
@@ -116,7 +142,7 @@ class Tokenize(Request):
     parse_special: bool = False
 
 
-class Detokenize(Request):
+class Detokenize(Request[Text]):
     """Answered by ``Text``."""
 
     type: Literal["Detokenize"] = "Detokenize"
@@ -124,7 +150,7 @@ class Detokenize(Request):
     token_ids: tuple[int, ...]
 
 
-class Quantize(Request):
+class Quantize(StreamRequest[Progress, Quantized]):
     """Write a model in a recipe's types as a GGUF file of its own. Answered by any number of ``Progress``, then
     ``Quantized``. Paths are absolute, and the engine's: it reads and writes with its own rights."""
 
@@ -139,21 +165,21 @@ class Quantize(Request):
     threads: PositiveInt | None = None
 
 
-class Evaluate(Request):
+class Evaluate(StreamRequest[Progress, Evaluated]):
     """Measure how well a model predicts a text. Answered by any number of ``Progress``, then ``Evaluated``."""
 
     type: Literal["Evaluate"] = "Evaluate"
     request: EvaluationRequest
 
 
-class Embed(Request):
+class Embed(StreamRequest[Progress, Embedded]):
     """Make vectors of texts. Answered by any number of ``Progress``, then ``Embedded``."""
 
     type: Literal["Embed"] = "Embed"
     request: EmbeddingRequest
 
 
-class Calibrate(Request):
+class Calibrate(StreamRequest[Progress, Calibrated]):
     """Measure what this machine draws, quiet and at work, for models and idle joules of executions to come. Answered by
     any number of ``Progress``, then ``Calibrated``. Refused with ``energy_unavailable`` where nothing measures, or the
     machine is not quiet, and with ``overloaded`` while executions are in progress."""
@@ -169,20 +195,20 @@ class Calibrate(Request):
     """Whether to measure loads, and fit the curve of a model to them; else idle power alone."""
 
 
-class ListCached(Request):
+class ListCached(Request[CachedWeightsList]):
     """Answered by ``CachedWeightsList``."""
 
     type: Literal["ListCached"] = "ListCached"
 
 
-class RemoveCached(Request):
+class RemoveCached(Request[CachedWeightsRemoved]):
     """Remove derived weights, or with no names all that no engine uses. Answered by ``CachedWeightsRemoved``."""
 
     type: Literal["RemoveCached"] = "RemoveCached"
     names: tuple[str, ...] = ()
 
 
-class VerifyCached(Request):
+class VerifyCached(Request[CachedWeightsVerified]):
     """Compare derived weights, or with no names all of them, with their digests. Answered by
     ``CachedWeightsVerified``."""
 
@@ -190,13 +216,13 @@ class VerifyCached(Request):
     names: tuple[str, ...] = ()
 
 
-class ClearPrefixCache(Request):
+class ClearPrefixCache(Request[Done]):
     """Forget what was computed of prompts: later executions begin anew. Answered by ``Done``."""
 
     type: Literal["ClearPrefixCache"] = "ClearPrefixCache"
 
 
-class Replay(Request):
+class Replay(StreamRequest[Accepted | Progress | Tokens, Finished]):
     """Run a recorded execution's plan and prompt again, in an execution of its own. Answered as ``Run``.
 
     Its record is comparable with the first by ``CompareExecutions``.
@@ -206,7 +232,7 @@ class Replay(Request):
     execution_id: str
 
 
-class ListExecutions(Request):
+class ListExecutions(Request[ExecutionList]):
     """The recorded executions, the newest first. Answered by ``ExecutionList``."""
 
     type: Literal["ListExecutions"] = "ListExecutions"
@@ -216,14 +242,14 @@ class ListExecutions(Request):
     """The page after this ``sequence``."""
 
 
-class GetExecution(Request):
+class GetExecution(Request[ExecutionEntry]):
     """Answered by ``ExecutionEntry``."""
 
     type: Literal["GetExecution"] = "GetExecution"
     execution_id: str
 
 
-class CompareExecutions(Request):
+class CompareExecutions(Request[Compared]):
     """Hold B against A: as a repeat, or as an experiment in named fields of the plan. Answered by ``Compared``."""
 
     type: Literal["CompareExecutions"] = "CompareExecutions"
@@ -233,7 +259,7 @@ class CompareExecutions(Request):
     """Dotted fields of the plan that may differ, such as ``quantization``; ``None`` is a repeat."""
 
 
-class VerifyRecords(Request):
+class VerifyRecords(Request[RecordsVerified]):
     """Read the whole chain of records. Answered by ``RecordsVerified``."""
 
     type: Literal["VerifyRecords"] = "VerifyRecords"
@@ -241,7 +267,7 @@ class VerifyRecords(Request):
     """A head of the chain that was written down earlier."""
 
 
-class PruneRecords(Request):
+class PruneRecords(Request[RecordsPruned]):
     """Remove the oldest records. Answered by ``RecordsPruned``."""
 
     type: Literal["PruneRecords"] = "PruneRecords"
@@ -251,7 +277,7 @@ class PruneRecords(Request):
 RecordQuestion = ListExecutions | GetExecution | CompareExecutions | VerifyRecords | PruneRecords
 
 
-class Subscribe(Request):
+class Subscribe(StreamRequest[Subscribed | Event, Done]):
     """Observe executions, one's own and others'. Answered by ``Subscribed``, then any number of ``Event``, and ``Done``
     after an ``Unsubscribe`` or when the engine stops. An observer that does not read gets ``slow_consumer``."""
 
@@ -261,7 +287,7 @@ class Subscribe(Request):
     """Replay the lasting events after this sequence number; 0: all that are kept; ``None``: none."""
 
 
-class Unsubscribe(Request):
+class Unsubscribe(Request[Done]):
     """Answered by ``Done``, as then is the subscription."""
 
     type: Literal["Unsubscribe"] = "Unsubscribe"
@@ -269,7 +295,7 @@ class Unsubscribe(Request):
     """The ``request_id`` of the ``Subscribe``."""
 
 
-class Shutdown(Request):
+class Shutdown(Request[Done]):
     """Stop the engine: it takes nothing new, what is queued ends with ``shutdown``, what runs may finish within
     ``drain_s`` and then ends with ``shutdown`` too. The shortest of several counts. Answered by ``Done``."""
 

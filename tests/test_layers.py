@@ -30,7 +30,6 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "engine.grammar.trial_process": frozenset({"msgpack"}),
     "protocol.client": frozenset({"anyio"}),
     "protocol.stream_transport": frozenset({"anyio"}),
-    "protocol.reply_stream": frozenset({"anyio"}),
     "engine_ctl.version": frozenset({"engine"}),
     "engine_ctl.embedded": frozenset({"actors", "engine", "trio"}),
     "engine_ctl.commands.doctor": frozenset({"engine"}),

@@ -10,6 +10,7 @@ import trio
 from actors.system import open_system, running
 from engine.config import EngineConfig
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
+from protocol.requests import Metrics
 from tests.actors.engine_factory import record_of
 from tests.support.gguf_factory import write_tiny_model
 
@@ -40,7 +41,7 @@ async def steps_of(requests: list[RunRequest], tmp_path: Path) -> float:
         async with trio.open_nursery() as nursery:
             for each in requests:
                 nursery.start_soon(record_of, client, each)
-        families = {family.name: family for family in (await client.metrics()).families}
+        families = {family.name: family for family in (await client.ask(Metrics())).families}
         return families["engine_steps_total"].samples[0].value
 
 

@@ -10,6 +10,7 @@ import trio
 from actors.limits import Limits
 from actors.system import running
 from protocol.errors import UnknownExecution
+from protocol.requests import Cancel, Status
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain
@@ -23,8 +24,8 @@ async def test_cancel_in_the_queue_gives_a_record_without_tokens() -> None:
         await until(lambda: bool(backend.live))
         nursery.start_soon(second.follow, client, make_request(max_sequences=1))
         await until(lambda: bool(second.messages))
-        assert [(one.state) for one in (await client.status()).executions] == ["running", "queued"]
-        await client.cancel(second.execution_id)
+        assert [(one.state) for one in (await client.ask(Status())).executions] == ["running", "queued"]
+        await client.ask(Cancel(execution_id=second.execution_id))
         await second.ended.wait()
         assert second.record.stop_reason == "cancelled"
         assert second.record.token_ids == ()
@@ -44,8 +45,8 @@ async def test_cancel_while_loading_ends_the_load_and_the_next_one_loads_again()
         nursery.start_soon(stream.follow, client, make_request())
         await trio.to_thread.run_sync(backend.loading.wait)
         await until(lambda: bool(stream.messages))
-        assert [one.state for one in (await client.status()).executions] == ["loading"]
-        await client.cancel(stream.execution_id)
+        assert [one.state for one in (await client.ask(Status())).executions] == ["loading"]
+        await client.ask(Cancel(execution_id=stream.execution_id))
         await stream.ended.wait()
         assert stream.record.stop_reason == "cancelled"
         await until(lambda: backend.cancelled_loads == 1)
@@ -65,12 +66,12 @@ async def test_cancel_in_prefill_and_in_decode_reaches_the_backend() -> None:
             if said:
                 backend.emit(sequence_id, *said)
                 await until(lambda stream=stream: bool(stream.text))  # type: ignore[misc]
-            await client.cancel(stream.execution_id)
+            await client.ask(Cancel(execution_id=stream.execution_id))
             await stream.ended.wait()
             assert backend.cancelled[-1] == sequence_id
             assert stream.record.stop_reason == "cancelled"
             assert stream.record.result == "".join(said)
-        assert (await client.status()).memory_bytes["kv_cache"] == 0
+        assert (await client.ask(Status())).memory_bytes["kv_cache"] == 0
 
 
 async def test_a_client_that_goes_away_takes_its_executions_with_it() -> None:
@@ -90,7 +91,7 @@ async def test_a_client_that_goes_away_takes_its_executions_with_it() -> None:
             await kept.ended.wait()
         assert kept.record.result == "whole"
         await until(lambda: system.statistics().scheduler.admitted == 0)
-        assert (await neighbour.status()).finished_total == 2
+        assert (await neighbour.ask(Status())).finished_total == 2
 
 
 async def test_a_client_that_goes_away_before_its_plan_is_made_leaves_nothing_behind() -> None:
@@ -104,7 +105,7 @@ async def test_a_client_that_goes_away_before_its_plan_is_made_leaves_nothing_be
         await until(lambda: system.statistics().api_server.connections == 0)
         domain.may_prepare.set()
         async with system.client() as client:
-            status = await client.status()
+            status = await client.ask(Status())
             assert (status.executions, status.finished_total) == ((), 0)
     assert not backend.prompts
 
@@ -127,13 +128,13 @@ async def test_another_client_may_cancel_by_id_and_unknown_ids_are_told() -> Non
             stream = Stream()
             nursery.start_soon(stream.follow, owner, make_request())
             await until(lambda: bool(backend.live) and bool(stream.messages))
-            await other.cancel(stream.execution_id)
+            await other.ask(Cancel(execution_id=stream.execution_id))
             await stream.ended.wait()
         assert stream.record.stop_reason == "cancelled"
         with pytest.raises(UnknownExecution, match="exec-0"):
-            await other.cancel("exec-0")
+            await other.ask(Cancel(execution_id="exec-0"))
         with pytest.raises(UnknownExecution):
-            await other.cancel(stream.execution_id)
+            await other.ask(Cancel(execution_id=stream.execution_id))
 
 
 async def test_its_own_end_wins_over_a_cancel_that_comes_late() -> None:
@@ -143,7 +144,7 @@ async def test_its_own_end_wins_over_a_cancel_that_comes_late() -> None:
         nursery.start_soon(stream.follow, client, make_request())
         await until(lambda: bool(backend.live) and bool(stream.messages))
         backend.emit(1, "done", stop="eos")
-        await client.post_cancel(stream.execution_id)
+        await client.post(Cancel(execution_id=stream.execution_id))
         await stream.ended.wait()
         assert stream.record.stop_reason == "eos"
 

@@ -13,6 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors.deadlines import Deadlines
 from protocol.client import Client
 from protocol.errors import InvalidModel
+from protocol.requests import Cancel
 from tests.actors.engine_factory import Stream, make_client, make_request, record_of, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain
@@ -158,7 +159,7 @@ async def test_its_own_end_or_a_cancel_that_came_first_wins(clock: MockClock) ->
     async with limited_client(backend) as (client, stream):
         await until(lambda: bool(backend.live))
         assert next_timer_s() <= 3600
-        await client.cancel(stream.execution_id)
+        await client.ask(Cancel(execution_id=stream.execution_id))
         clock.jump(3601)
         await stream.ended.wait()
         assert stream.record.stop_reason == "cancelled"

@@ -26,7 +26,7 @@ VECTOR_OF_4_MIB = 2**20
 
 def embed(client: Client, *texts: str) -> AsyncGenerator[Progress | Embedded, None]:
     request = EmbeddingRequest(model="tiny", texts=texts or ("abc",), pooling="last")
-    return client.follow(lambda number: Embed(request_id=number, request=request), Embedded)
+    return client.follow(Embed(request=request))
 
 
 async def follow(domain: FakeDomain, client: Client, *texts: str, dimension: int = 2) -> list[Progress | Embedded]:

@@ -16,6 +16,7 @@ from protocol.client import Client
 from protocol.metrics import OperationTimes
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
+from protocol.requests import Cancel
 from tests.actors.engine_factory import Stream, record_of, until
 from tests.support.gguf_factory import write_tiny_model
 from tests.support.running_powercap import RunningPowercap, running_powercap
@@ -110,7 +111,7 @@ async def test_shares_of_those_side_by_side_add_up_to_all_that_was_computed(
             nursery.start_soon(stream.follow, client, request(model, prompt))
         for stream in inner:
             await stream.ended.wait()
-        await client.cancel(outer.execution_id)
+        await client.ask(Cancel(execution_id=outer.execution_id))
         await outer.ended.wait()
     records = [outer.record, *(stream.record for stream in inner)]
     for record in records:

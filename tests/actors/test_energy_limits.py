@@ -12,6 +12,7 @@ from actors.messages import EnergyRead, Pause, Resume
 from actors.system import running
 from engine.energy.sources.source import EnergyReading
 from protocol.plan import RunRequest
+from protocol.requests import Cancel
 from tests.actors.energy_stage import EnergyStage, begin_stage
 from tests.actors.engine_factory import Stream, make_request, make_system, until
 from tests.actors.fake_backend import FakeBackend
@@ -226,7 +227,7 @@ async def test_an_execution_that_is_throttled_rests_and_can_be_cancelled_or_reac
             backend.emit(1, "so far")
             await until(lambda backend=backend: backend.paused == {1})  # type: ignore[misc]
             if end == "cancelled":
-                await client.cancel(stream.execution_id)
+                await client.ask(Cancel(execution_id=stream.execution_id))
             await stream.ended.wait()
             assert (stream.record.stop_reason, stream.record.result) == (end, "so far")
 

@@ -10,6 +10,7 @@ from trio.testing import MockClock
 from actors.messages import EnergyRead
 from actors.system import running
 from engine.backend import ComputeTime
+from protocol.requests import Status
 from tests.actors.energy_stage import EnergyStage, begin_stage
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
@@ -45,7 +46,7 @@ async def test_a_record_carries_the_joules_between_start_and_end() -> None:
     async with running(system) as system, system.client() as client:
         metrics = (await record_of(client, make_request())).metrics
         assert (metrics.energy.kind, metrics.energy.source, metrics.joules_total) == ("attributed", "rapl", 5.0)
-        assert (await client.status()).energy == {"source": "rapl"}
+        assert (await client.ask(Status())).energy == {"source": "rapl"}
 
 
 async def test_no_counter_is_read_before_the_prefill_begins() -> None:

@@ -17,6 +17,7 @@ from protocol.client import Client
 from protocol.metrics import PHASES
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
+from protocol.requests import Cancel
 from tests.actors.engine_factory import Stream, record_of, until
 from tests.support.gguf_factory import write_tiny_model
 
@@ -100,7 +101,7 @@ async def test_phases_of_one_that_was_cancelled_end_where_it_was(model: Path, tm
         nursery.start_soon(behind.follow, client, request(model, max_sequences=1))
         await until(lambda: bool(behind.messages))
         for stream in (behind, ahead):
-            await client.cancel(stream.execution_id)
+            await client.ask(Cancel(execution_id=stream.execution_id))
             await stream.ended.wait()
     require_no_gap(ahead.record)
     require_no_gap(behind.record)
@@ -144,7 +145,7 @@ async def test_cpu_time_is_that_of_the_process_and_shared_as_the_computing_is(mo
         await until(lambda: len(outer.messages) > 1)
         nursery.start_soon(inner.follow, client, request(model, max_tokens=400))
         await inner.ended.wait()
-        await client.cancel(outer.execution_id)
+        await client.ask(Cancel(execution_id=outer.execution_id))
     assert alone.cpu.share == 1.0
     assert alone.cpu_user_ms == alone.cpu.process_user_ms
     assert alone.latency_total_ms is not None

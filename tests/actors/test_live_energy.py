@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import trio
@@ -20,6 +19,7 @@ from engine.energy.sources.source import EnergyReading
 from protocol.answers import LiveEnergy
 from protocol.client import Client
 from protocol.events import EnergyEvent, EventFilter
+from protocol.requests import Energy, Metrics, Quantize
 from tests.actors.energy_stage import EnergyStage, begin_stage
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, until
 from tests.actors.fake_backend import FakeBackend
@@ -160,10 +160,10 @@ async def test_an_answer_tells_of_the_machine_and_of_whoever_runs() -> None:
     system = make_system(backend, FakeDomain(energy_source="rapl"), meter)
     async with running(system) as system, system.client() as client, trio.open_nursery() as nursery:
         stream = await begin(client, backend, nursery, meter)
-        live = await client.energy()
+        live = await client.ask(Energy())
         backend.emit(1, stop="eos")
         await stream.ended.wait()
-        later = await client.energy()
+        later = await client.ask(Energy())
     assert (live.power.kind, live.power.source, live.power.watts) == ("measured", "rapl", 5.0)
     assert live.power.zones == {"package-0": 5.0}
     (one,) = live.executions
@@ -184,7 +184,7 @@ async def test_all_who_ask_at_the_same_time_get_one_answer(autojump_clock: MockC
     async with running(system) as system, system.client() as client:
 
         async def ask() -> None:
-            answers.append(await client.energy())
+            answers.append(await client.ask(Energy()))
 
         async with trio.open_nursery() as nursery:
             for _ in range(20):
@@ -201,7 +201,7 @@ async def test_without_a_meter_everything_is_unknown_and_says_why() -> None:
         await until(lambda: 1 in backend.live)
         backend.emit(1, "a")
         await until(lambda: stream.text == "a")
-        live = await client.energy()
+        live = await client.ask(Energy())
         backend.emit(1, stop="eos")
     assert (live.power.kind, live.power.source, live.power.watts) == ("unavailable", "none", None)
     assert (live.power.zones, live.power.reason) == ({}, "no meter")
@@ -216,7 +216,7 @@ async def test_another_source_than_the_plans_tells_nothing_of_an_execution() -> 
     system = make_system(backend, FakeDomain(energy_source="rapl"), meter)
     async with running(system) as system, system.client() as client, trio.open_nursery() as nursery:
         await begin(client, backend, nursery, meter)
-        (one,) = (await client.energy("hwmon")).executions
+        (one,) = (await client.ask(Energy(source="hwmon"))).executions
         assert one.energy.attributed_j is None
         assert "ask for that source" in (one.energy.reason or "")
         backend.emit(1, stop="eos")
@@ -230,12 +230,12 @@ async def test_whose_the_joules_are_is_not_known_beside_other_work_of_the_engine
         await begin(client, backend, nursery, meter)
 
         async def quantize() -> None:
-            async for _ in client.quantize("tiny", "q8_0", Path("/not/there/out.gguf")):
+            async for _ in client.follow(Quantize(model="tiny", recipe="q8_0", output="/not/there/out.gguf")):
                 pass
 
         nursery.start_soon(quantize)
         await until(lambda: bool(domain.operations))
-        (one,) = (await client.energy()).executions
+        (one,) = (await client.ask(Energy())).executions
         domain.operations[0].may_end.set()
         backend.emit(1, stop="eos")
     assert (one.share, one.watts, one.energy.attributed_j) == (None, None, None)
@@ -245,14 +245,14 @@ async def test_whose_the_joules_are_is_not_known_beside_other_work_of_the_engine
 async def test_monitoring_gets_the_watts_of_each_zone() -> None:
     system = make_system(FakeBackend(), FakeDomain(), make_meter())
     async with running(system) as system, system.client() as client:
-        report = await client.metrics()
+        report = await client.ask(Metrics())
     assert values(report, "engine_power_watts") == {("package-0", "measured", "rapl"): 5.0}
     assert 'engine_power_watts{zone="package-0",kind="measured",source="rapl"} 5' in report.exposition
 
 
 async def test_monitoring_without_a_meter_gets_no_watts_at_all() -> None:
     async with make_client(FakeBackend()) as client:
-        assert "engine_power_watts" not in (await client.metrics()).exposition
+        assert "engine_power_watts" not in (await client.ask(Metrics())).exposition
 
 
 # --- observers --------------------------------------------------------------------------------------------------------

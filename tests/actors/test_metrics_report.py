@@ -18,6 +18,7 @@ from protocol.answers import MetricsReport
 from protocol.errors import UnknownModel
 from protocol.metrics import OperationTimes
 from protocol.plan import ExecutionRequest, RunRequest
+from protocol.requests import Metrics, ModelInfo
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import KV_BYTES, FakeBackend
 from tests.actors.fake_domain import FakeDomain, make_meter
@@ -31,7 +32,7 @@ def values(report: MetricsReport, name: str) -> dict[tuple[str, ...], float]:
 
 async def test_a_new_engine_has_done_nothing() -> None:
     async with make_client(FakeBackend()) as client:
-        report = await client.metrics()
+        report = await client.ask(Metrics())
     assert values(report, "engine_executions_in_progress") == {("queued",): 0, ("loading",): 0, ("running",): 0}
     assert values(report, "engine_executions_total") == {}
     assert values(report, "engine_memory_bytes") == {("weights",): 0, ("kv_cache",): 0}
@@ -43,7 +44,7 @@ async def test_a_new_engine_has_done_nothing() -> None:
 async def test_the_text_says_the_same_and_is_understood() -> None:
     async with make_client(FakeBackend(answer=("a", "b"))) as client:
         await record_of(client, make_request())
-        report = await client.metrics()
+        report = await client.ask(Metrics())
     assert report.exposition == exposition(report.families)
     families = {family.name: family for family in text_string_to_metric_families(report.exposition)}
     assert families["engine_executions"].type == "counter"
@@ -58,10 +59,10 @@ async def test_what_runs_and_what_was_computed_is_told() -> None:
         stream = Stream()
         nursery.start_soon(stream.follow, client, make_request())
         await until(lambda: bool(backend.live))
-        report = await client.metrics()
+        report = await client.ask(Metrics())
         backend.emit(1, "x", stop="eos")
         await stream.ended.wait()
-        later = await client.metrics()
+        later = await client.ask(Metrics())
     assert values(report, "engine_executions_in_progress")["running",] == 1
     assert values(report, "engine_batch_sequences") == {(): 1}
     assert values(report, "engine_memory_bytes") == {("weights",): 5000, ("kv_cache",): KV_BYTES}
@@ -87,8 +88,8 @@ async def test_refusals_are_counted_by_code() -> None:
     async with make_client(FakeBackend()) as client:
         for _ in range(2):
             with pytest.raises(UnknownModel):
-                await client.model_info("nobody")
-        assert values(await client.metrics(), "engine_failures_total") == {("unknown_model",): 2}
+                await client.ask(ModelInfo(model="nobody"))
+        assert values(await client.ask(Metrics()), "engine_failures_total") == {("unknown_model",): 2}
 
 
 async def test_joules_are_added_up_by_their_worth() -> None:
@@ -96,7 +97,7 @@ async def test_joules_are_added_up_by_their_worth() -> None:
     async with running(system) as system, system.client() as client:
         for _ in range(2):
             await record_of(client, make_request())
-        assert values(await client.metrics(), "engine_energy_joules_total") == {("attributed", "rapl"): 10.0}
+        assert values(await client.ask(Metrics()), "engine_energy_joules_total") == {("attributed", "rapl"): 10.0}
 
 
 async def test_times_of_operations_reach_record_and_totals() -> None:
@@ -105,7 +106,7 @@ async def test_times_of_operations_reach_record_and_totals() -> None:
     request = RunRequest(model="tiny", prompt="abc", execution=ExecutionRequest(op_times=True))
     async with make_client(backend) as client:
         record = await record_of(client, request)
-        seconds = values(await client.metrics(), "engine_operation_seconds_total")
+        seconds = values(await client.ask(Metrics()), "engine_operation_seconds_total")
     assert record.plan.op_times
     assert record.metrics.op_time_ms is not None
     assert (record.metrics.op_time_ms.matmul, seconds["matmul",], seconds["wait",]) == (750.0, 0.75, 0.25)

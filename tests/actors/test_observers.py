@@ -12,6 +12,7 @@ from actors.system import running
 from protocol.answers import Event, Subscribed
 from protocol.client import Client
 from protocol.events import AcceptedEvent, EndedEvent, EventFilter
+from protocol.requests import Subscribe
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 
@@ -22,11 +23,11 @@ class Observer:
         self.events: list[Event] = []
 
     async def follow(self, client: Client, wanted: EventFilter | None = None, after: int | None = None) -> None:
-        async with aclosing(client.subscribe(wanted, after)) as messages:
+        async with aclosing(client.follow(Subscribe(wanted=wanted or EventFilter(), after=after))) as messages:
             async for message in messages:
                 if isinstance(message, Event):
                     self.events.append(message)
-                else:
+                elif isinstance(message, Subscribed):
                     self.begun = message
 
     def kinds(self) -> list[str]:
@@ -71,7 +72,7 @@ async def test_filters_choose_and_what_has_been_is_replayed() -> None:
 async def test_who_leaves_is_told_no_more_and_a_stopping_engine_says_goodbye() -> None:
     system = make_system(FakeBackend(answer=("a",)))
     async with running(system), system.client() as client, system.client() as other, trio.open_nursery() as nursery:
-        async with aclosing(other.subscribe()) as messages:
+        async with aclosing(other.follow(Subscribe())) as messages:
             await anext(messages)
         observer = Observer()
         nursery.start_soon(observer.follow, other)
@@ -85,7 +86,7 @@ async def test_an_observer_that_does_not_read_holds_nobody_up() -> None:
     backend = FakeBackend()
     system = make_system(backend, limits=Limits(outbox_bytes=20_000))
     async with running(system), system.client() as client, system.client() as deaf, trio.open_nursery() as nursery:
-        messages = deaf.subscribe()
+        messages = deaf.follow(Subscribe())
         await anext(messages)
         stream = Stream()
         nursery.start_soon(stream.follow, client, make_request(max_tokens=5000))

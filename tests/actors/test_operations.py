@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +15,18 @@ from protocol.answers import Calibrated, Progress, Quantized
 from protocol.client import Client
 from protocol.errors import ExecutionCancelled, Overloaded, ShuttingDown
 from protocol.progress import StageProgress
-from protocol.requests import Calibrate, Quantize
+from protocol.requests import Calibrate, Quantize, Status
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain, FakeOperation, make_meter
 
 
 def quantize(client: Client) -> AsyncGenerator[Progress | Quantized, None]:
-    return client.quantize("tiny", "q8_0", Path("/models/out.gguf"))
+    return client.follow(Quantize(model="tiny", recipe="q8_0", output="/models/out.gguf"))
 
 
 def calibrate(client: Client) -> AsyncGenerator[Progress | Calibrated, None]:
-    return client.follow(lambda number: Calibrate(request_id=number), Calibrated)
+    return client.follow(Calibrate())
 
 
 async def test_progress_is_told_until_the_answer_comes() -> None:
@@ -67,7 +66,7 @@ async def test_one_waits_for_the_other() -> None:
         nursery.start_soon(follow, client, 1)
         await until(lambda: len(domain.operations) == 1 and domain.operations[0].begun.is_set())
         nursery.start_soon(follow, client, 2)
-        await client.status()
+        await client.ask(Status())
         assert len(domain.operations) == 1
         domain.operations[0].may_end.set()
         await until(lambda: len(domain.operations) == 2)
@@ -135,12 +134,12 @@ async def test_a_calibration_waits_for_the_operation_before_it() -> None:
 
         nursery.start_soon(follow, quantize(client))
         await until(lambda: len(domain.operations) == 1 and domain.operations[0].begun.is_set())
-        nursery.start_soon(follow, client.follow(lambda n: Calibrate(request_id=n), Quantized))
-        await client.status()
+        nursery.start_soon(follow, client.follow(Calibrate()))
+        await client.ask(Status())
         assert len(domain.operations) == 1
         domain.operations[0].may_end.set()
         await until(lambda: len(domain.operations) == 2)
-        domain.operations[1].may_end.set()
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_cancelled_caller_waits_for_the_operations_end() -> None:

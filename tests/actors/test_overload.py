@@ -11,6 +11,7 @@ from protocol.answers import Accepted, Failed, StatusReport, Tokens
 from protocol.codec import encode
 from protocol.errors import Overloaded
 from protocol.framing import encode_frame
+from protocol.requests import Status
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.raw_client import RawClient
@@ -67,7 +68,7 @@ async def test_one_connection_too_many_is_turned_away() -> None:
                     pass
         await until(lambda: system.statistics().api_server.connections == 0)
         async with system.client() as client:
-            await client.status()
+            await client.ask(Status())
 
 
 async def test_a_reader_that_stalls_loses_its_stream_and_nobody_else_does() -> None:

@@ -9,6 +9,7 @@ from actors.system import running
 from engine.operation import Operation
 from protocol.errors import InternalError
 from protocol.plan import ExecutionPlan
+from protocol.requests import Detokenize, Status
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend, FakeModel
 from tests.actors.fake_domain import FakeDomain
@@ -26,9 +27,9 @@ async def test_a_panic_at_a_question_is_its_answer(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(FakeDomain, "detokenize", panic)
     async with running(make_system(FakeBackend(answer=("ok",)))) as system, system.client() as client:
         with pytest.raises(InternalError, match="PanicError"):
-            await client.detokenize("tiny", (1,))
+            await client.ask(Detokenize(model="tiny", token_ids=(1,)))
         assert (await record_of(client, make_request())).result == "ok"
-        assert [(one.where, one.consequence) for one in (await client.status()).faults] == [("job", "answered")]
+        assert [(one.where, one.consequence) for one in (await client.ask(Status())).faults] == [("job", "answered")]
 
 
 async def test_a_panic_while_planning_ends_that_execution(monkeypatch: pytest.MonkeyPatch) -> None:

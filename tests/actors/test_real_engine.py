@@ -29,6 +29,7 @@ from protocol.errors import (
 from protocol.grammar import Grammar, GrammarKind
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
+from protocol.requests import Cancel, ClearPrefixCache, Detokenize, Plan, Replay, Status
 from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, collect, record_of, until
 from tests.engine.backend_bench import Bench
@@ -93,7 +94,7 @@ async def test_after_a_failed_backend_a_fresh_one_gives_the_same_answer(
             await record_of(client, request(model))
         again = await record_of(client, request(model))
         assert (again.result, again.logits_digest) == (expected.result, expected.logits_digest)
-        status = await client.status()
+        status = await client.ask(Status())
         assert [fault.consequence for fault in status.faults] == ["restarted"]
         assert len(status.models_loaded) == 1
 
@@ -140,7 +141,7 @@ async def test_a_chat_is_rendered_with_the_models_template(model: Path, tmp_path
         )
         record = await record_of(client, chat)
         assert record.plan.prompt_format == "chat_template"
-        text = await client.detokenize(str(model), record.prompt_token_ids)
+        text = await client.ask(Detokenize(model=str(model), token_ids=record.prompt_token_ids))
         assert "Hi" in text.text
 
 
@@ -164,12 +165,12 @@ async def test_a_cancel_ends_a_long_answer_and_frees_its_kv_cache(tmp_path: Path
         stream = Stream()
         nursery.start_soon(stream.follow, client, RunRequest(model=str(slow), prompt="Hello", execution=execution))
         await until(lambda: any(message.type == "Tokens" for message in stream.messages))
-        assert (await client.status()).memory_bytes["kv_cache"] > 0
-        await client.cancel(stream.execution_id)
+        assert (await client.ask(Status())).memory_bytes["kv_cache"] > 0
+        await client.ask(Cancel(execution_id=stream.execution_id))
         await stream.ended.wait()
         assert stream.record.stop_reason == "cancelled"
         assert 0 < stream.record.metrics.tokens_total < 8000
-        assert (await client.status()).memory_bytes["kv_cache"] == 0
+        assert (await client.ask(Status())).memory_bytes["kv_cache"] == 0
 
 
 async def test_a_prefix_is_shown_in_the_record_and_the_status_until_it_is_cleared(model: Path, tmp_path: Path) -> None:
@@ -177,16 +178,16 @@ async def test_a_prefix_is_shown_in_the_record_and_the_status_until_it_is_cleare
     cached = long.model_copy(update={"execution": long.execution.model_copy(update={"prefix_cache": "on"})})
     async with real_client(tmp_path) as client:
         cold = await record_of(client, long)
-        assert (await client.status()).prefix_cache.blocks == 0
+        assert (await client.ask(Status())).prefix_cache.blocks == 0
         miss, hit = [await record_of(client, cached) for _ in range(2)]
         whole = (len(hit.prompt_token_ids) - 1) // 64 * 64
         assert [record.metrics.cached_prompt_tokens for record in (cold, miss, hit)] == [0, 0, whole]
         assert {record.logits_digest for record in (cold, miss, hit)} == {cold.logits_digest}
         assert {record.result for record in (cold, miss, hit)} == {cold.result}
-        status = await client.status()
+        status = await client.ask(Status())
         assert status.memory_bytes["prefix_cache"] == status.prefix_cache.size_bytes > 0
-        await client.clear_prefix_cache()
-        status = await client.status()
+        await client.ask(ClearPrefixCache())
+        status = await client.ask(Status())
         assert (status.memory_bytes["prefix_cache"], status.prefix_cache.blocks) == (0, 0)
         assert (await record_of(client, cached)).metrics.cached_prompt_tokens == 0
 
@@ -240,7 +241,7 @@ async def test_an_answer_follows_its_grammar_and_is_the_same_when_replayed(
         assert record.stop_reason == "max_tokens" or re.fullmatch(matches, record.result)
     assert any(record.stop_reason == "eos" for record in answers)
     async with real_client(tmp_path) as client:  # another engine, that has compiled nothing yet
-        messages = [message async for message in client.replay(answers[0].execution_id)]
+        messages = [message async for message in client.follow(Replay(execution_id=answers[0].execution_id))]
     assert isinstance(messages[-1], Finished)
     again = messages[-1].record
     assert (again.token_ids, again.logits_digest) == (answers[0].token_ids, answers[0].logits_digest)
@@ -262,10 +263,10 @@ async def test_who_waits_for_the_same_weights_keeps_to_a_grammar_of_its_own(mode
 async def test_a_grammar_is_refused_before_anything_runs(model: Path, tmp_path: Path) -> None:
     async with real_client(tmp_path) as client:
         with pytest.raises(InvalidGrammar):
-            await client.plan(constrained(model, "regex", "("))
+            await client.ask(Plan(request=constrained(model, "regex", "(")))
         with pytest.raises(GrammarTooDeep):
             await record_of(client, constrained(model, "regex", "(" * 100))
-        assert (await client.status()).models_loaded == ()
+        assert (await client.ask(Status())).models_loaded == ()
 
 
 BELOW_I64 = '{"type": "integer", "minimum": -1e19, "maximum": -1e19}'

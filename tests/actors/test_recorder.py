@@ -7,6 +7,7 @@ import trio
 from actors.system import running
 from protocol.answers import Finished
 from protocol.errors import InvalidModel
+from protocol.requests import Replay, Status
 from tests.actors.engine_factory import Stream, collect, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_records import FakeRecords
@@ -20,7 +21,7 @@ async def test_the_record_is_kept_before_its_client_hears_of_the_end() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stream.follow, client, make_request())
             await until(lambda: stream.text == "a")
-            await client.status()
+            await client.ask(Status())
             assert not stream.ended.is_set()
             records.may_write.set()
         assert [record.execution_id for record in records.finished] == [stream.execution_id]
@@ -67,7 +68,7 @@ async def test_many_ends_are_written_together() -> None:
 async def test_a_recorded_execution_runs_again_under_its_own_plan() -> None:
     records = FakeRecords()
     async with running(make_system(FakeBackend(answer=("a",)), records=records)) as system, system.client() as client:
-        messages = [message async for message in client.replay("exec-1")]
+        messages = [message async for message in client.follow(Replay(execution_id="exec-1"))]
     finished = messages[-1]
     assert isinstance(finished, Finished)
     assert finished.record.prompt_token_ids == tuple(map(ord, "exec-1"))

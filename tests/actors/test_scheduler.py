@@ -8,6 +8,7 @@ import trio
 from actors.system import System, running
 from engine.energy.sources.source import EnergyReading
 from protocol.metrics import EnergyReport
+from protocol.requests import Cancel
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain, FakeEnergy
@@ -101,7 +102,7 @@ async def test_who_waits_for_company_can_be_cancelled() -> None:
         stream = Stream()
         nursery.start_soon(stream.follow, client, make_request(policy="energy", priority=-10))
         await until(lambda: bool(stream.messages))
-        await client.cancel(stream.execution_id)
+        await client.ask(Cancel(execution_id=stream.execution_id))
         await stream.ended.wait()
         assert stream.record.stop_reason == "cancelled"
         assert _occupancy(system) == (0, 0)

@@ -14,6 +14,7 @@ from protocol.answers import Tokens
 from protocol.errors import InternalError
 from protocol.logprobs import MAX_RECORDED_LOGPROBS, recorded_tokens
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
+from protocol.requests import Cancel, Status
 from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, collect, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
@@ -65,7 +66,7 @@ async def test_a_cancel_ends_the_choices_that_have_not_ended() -> None:
         await until(lambda: bool(backend.live))
         backend.emit(1, "a", choice=1, stop="eos")
         await until(lambda: len(stream.messages) > 1)
-        await client.cancel(stream.execution_id)
+        await client.ask(Cancel(execution_id=stream.execution_id))
     assert stream.record.stop_reason == "cancelled"
     assert [other.stop_reason for other in stream.record.other_choices] == ["eos", "cancelled"]
 
@@ -140,7 +141,7 @@ async def test_several_real_answers_begin_with_the_one_that_comes_alone(tmp_path
         assert again.other_choices == record.other_choices
         assert record.metrics.tokens_total == 18
         assert compare_output(record, again).same
-        status = await client.status()
+        status = await client.ask(Status())
         assert status.memory_bytes["kv_cache"] == 0
 
 

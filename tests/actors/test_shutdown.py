@@ -11,6 +11,7 @@ from actors.system import System, running
 from protocol.answers import Accepted
 from protocol.client import Client
 from protocol.errors import EngineUnreachable, ShuttingDown
+from protocol.requests import Shutdown, Status
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain
@@ -32,7 +33,7 @@ async def test_shutdown_ends_what_runs_what_loads_and_what_is_queued() -> None:
             backend.may_load.clear()
             streams.start_soon(loading.follow, client, make_request(model="tiny-2"))
             await until(lambda: len(backend.loads) == 2 and bool(queued.messages) and bool(running_.text))
-            await client.shutdown()
+            await client.ask(Shutdown())
             for stream in (running_, queued, loading):
                 await stream.ended.wait()
                 assert stream.record.stop_reason == "shutdown"
@@ -54,12 +55,12 @@ async def test_a_stopping_engine_refuses_new_work_and_says_so() -> None:
             domain.preparing.clear()
             streams.start_soon(preparing.follow, client, make_request())
             await until(domain.preparing.is_set)
-            streams.start_soon(client.shutdown)
+            streams.start_soon(client.ask, Shutdown())
             await preparing.ended.wait()
             assert isinstance(preparing.error, ShuttingDown)
             with pytest.raises(ShuttingDown):
                 await record_of(client, make_request())
-            assert (await client.status()).executions[0].state == "running"
+            assert (await client.ask(Status())).executions[0].state == "running"
             backend.emit(1, stop="cancelled")
             await slow.ended.wait()
             assert slow.record.stop_reason == "shutdown"
@@ -129,7 +130,7 @@ async def test_what_runs_may_finish_while_what_is_queued_and_what_is_new_may_not
         queued = Stream()
         streams.start_soon(queued.follow, client, make_request(max_sequences=1))
         await until(lambda: bool(queued.messages))
-        streams.start_soon(client.shutdown, 60.0)
+        streams.start_soon(client.ask, Shutdown(drain_s=60.0))
         await queued.ended.wait()
         assert queued.record.stop_reason == "shutdown"
         with pytest.raises(ShuttingDown):
@@ -182,4 +183,4 @@ async def test_a_client_of_a_stopped_engine_is_told() -> None:
         async with system.client() as client:
             await system.stop()
             with pytest.raises(EngineUnreachable):
-                await client.status()
+                await client.ask(Status())

@@ -20,6 +20,7 @@ from protocol.client import Client
 from protocol.errors import BackendUnavailable, EnergyUnavailable, InternalError
 from protocol.plan import EnergySource, ExecutionPlan
 from protocol.record import ExecutionRecord
+from protocol.requests import Detokenize, ListModels, Status, Tokenize
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend, FakeModel
 from tests.actors.fake_domain import FakeDomain, FakeEnergy, make_meter
@@ -100,7 +101,7 @@ async def test_a_failed_backend_ends_what_was_with_it_and_a_fresh_one_takes_the_
         assert broken.cancelled_loads == 1
         assert [record.stop_reason for record in records.finished] == ["error"] * 3
         assert (await record_of(client, make_request())).result == "ok"
-        status = await client.status()
+        status = await client.ask(Status())
         assert [(one.where, one.consequence) for one in status.faults] == [("executor", "restarted")]
         assert status.failed == {}
         assert status.executions == ()
@@ -149,9 +150,9 @@ async def test_without_another_backend_runs_are_refused_and_all_else_goes_on(
             await record_of(client, make_request())
         assert refused.value.params["reason"]
         assert len(records.begun) == 1  # it was refused before it was accepted
-        assert (await client.tokenize("tiny", "ab")).pieces == ("a", "b")
-        assert len((await client.list_models()).models) == 1
-        status = await client.status()
+        assert (await client.ask(Tokenize(model="tiny", text="ab"))).pieces == ("a", "b")
+        assert len((await client.ask(ListModels())).models) == 1
+        status = await client.ask(Status())
         assert status.failed == {"executor": "RuntimeError: the run loop is gone"}
         assert status.models_loaded == ()
     assert "this system was given one backend" in capsys.readouterr().err
@@ -184,7 +185,7 @@ async def test_a_backend_that_fails_again_and_again_is_given_up(following: trio.
             assert isinstance(stream.error, InternalError)
         with pytest.raises(BackendUnavailable):
             await record_of(client, make_request())
-        consequences = [fault.consequence for fault in (await client.status()).faults]
+        consequences = [fault.consequence for fault in (await client.ask(Status())).faults]
         assert consequences == ["restarted"] * 3 + ["failed"]
     assert all(backend.closed for backend in backends)
 
@@ -199,7 +200,7 @@ async def test_a_load_that_fails_in_an_unknown_way_ends_only_what_waits_for_it(f
         backend.emit(1, "all well", stop="eos")
         await runs.ended.wait()
         assert runs.record.result == "all well"
-        assert [(one.where, one.consequence) for one in (await client.status()).faults] == [
+        assert [(one.where, one.consequence) for one in (await client.ask(Status())).faults] == [
             ("load of weights", "answered")
         ]
 
@@ -252,7 +253,7 @@ async def test_wherever_a_backend_breaks_everyone_is_answered(seed: int) -> None
                     request = make_request(model=f"tiny-{number % 3}", max_sequences=4)
                     runs.start_soon(stream.follow, client, request)
         await until(lambda: system.statistics().scheduler.admitted == 0)
-        assert (await client.status()).executions == ()
+        assert (await client.ask(Status())).executions == ()
     for stream in streams:
         assert stream.error is None or isinstance(stream.error, InternalError | BackendUnavailable)
         assert stream.error is not None or stream.record.result == "ab"
@@ -310,7 +311,7 @@ async def test_a_meter_that_fails_again_and_again_is_given_up_and_executions_go_
             record = await record_of(client, make_request())
             assert (record.stop_reason, record.metrics.joules_total) == ("eos", None)
         assert meter.reads == 4
-        status = await client.status()
+        status = await client.ask(Status())
         assert status.failed == {"energy sampler": "ValueError: no counter there"}
         assert status.energy == {"source": "rapl", "reason": "ValueError: no counter there"}
         for limited in (make_request(max_watts=25.0), make_request(max_joules=25.0)):
@@ -328,9 +329,9 @@ async def test_a_question_that_breaks_the_domain_is_answered_and_the_engine_live
 
     async with running(make_system(FakeBackend(answer=("ok",)), Broken())) as system, system.client() as client:
         with pytest.raises(InternalError, match="a token nobody knows"):
-            await client.detokenize("tiny", (1,))
+            await client.ask(Detokenize(model="tiny", token_ids=(1,)))
         assert (await record_of(client, make_request())).result == "ok"
-        assert [(one.where, one.consequence) for one in (await client.status()).faults] == [("job", "answered")]
+        assert [(one.where, one.consequence) for one in (await client.ask(Status())).faults] == [("job", "answered")]
 
 
 async def test_a_store_that_breaks_costs_the_record_and_not_the_execution() -> None:
@@ -343,4 +344,4 @@ async def test_a_store_that_breaks_costs_the_record_and_not_the_execution() -> N
         *_, last = [message async for message in client.run(make_request())]
         assert last.type == "Finished"
         assert "too many records" in last.unrecorded
-        assert [one.where for one in (await client.status()).faults] == ["store of records"]
+        assert [one.where for one in (await client.ask(Status())).faults] == ["store of records"]

@@ -17,6 +17,7 @@ from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.plan import Stream as StreamSettings
 from protocol.record import ExecutionRecord
 from protocol.replies import RunMessage
+from protocol.requests import Cancel, Shutdown
 from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, make_request, make_system, until
 from tests.actors.fake_backend import FakeBackend
@@ -126,12 +127,12 @@ async def leave_alone(client: Client, stream: Stream) -> None:
 
 async def cancel(client: Client, stream: Stream) -> None:
     await until(lambda: len(stream.messages) > 3)
-    await client.cancel(stream.execution_id)
+    await client.ask(Cancel(execution_id=stream.execution_id))
 
 
 async def shut_down(client: Client, stream: Stream) -> None:
     await until(lambda: len(stream.messages) > 3)
-    await client.shutdown()
+    await client.ask(Shutdown())
 
 
 @pytest.mark.parametrize("flush_ms", [0, 20])

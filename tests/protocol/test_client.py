@@ -119,7 +119,7 @@ def test_replies_find_the_requests_that_await_them(engine: SmallEngine, run: Cal
         answers: dict[str, tuple[int, ...]] = {}
 
         async def ask(client: Client, text: str) -> None:
-            answers[text] = (await client.tokenize("tiny", text)).token_ids
+            answers[text] = (await client.ask(Tokenize(model="tiny", text=text))).token_ids
 
         async with connect(path) as client, anyio.create_task_group() as tasks:
             assert client.welcome == WELCOME
@@ -135,14 +135,14 @@ def test_a_failure_is_the_typed_error_itself(engine: SmallEngine, run: Callable[
     async def main(path: Path) -> None:
         async with connect(path) as client:
             with pytest.raises(UnknownModel) as failed:
-                await client.tokenize("missing", "x")
+                await client.ask(Tokenize(model="missing", text="x"))
             assert failed.value.params == {"model": "missing"}
             with pytest.raises(BadFrame, match="answered with a Text"):
-                await client.tokenize("odd", "x")
-            await client.tokenize("tiny", "it goes on")
+                await client.ask(Tokenize(model="odd", text="x"))
+            await client.ask(Tokenize(model="tiny", text="it goes on"))
         with pytest.raises(UnknownModel):
             async with connect(path) as client:
-                await client.tokenize("missing", "x")
+                await client.ask(Tokenize(model="missing", text="x"))
 
     run(main, engine.path)
 
@@ -154,12 +154,12 @@ def test_the_reason_for_a_closed_connection_reaches_everyone(
     async def main(path: Path) -> None:
         async with connect(path) as client:
             with pytest.raises(EngineUnreachable, match="hung up"):
-                await client.status()
+                await client.ask(Status())
             with pytest.raises(EngineUnreachable):
-                await client.tokenize("tiny", "x")
+                await client.ask(Tokenize(model="tiny", text="x"))
         async with connect(path) as client:
             with pytest.raises(BadFrame, match="that was no frame"):
-                await client.tokenize("rude", "x")
+                await client.ask(Tokenize(model="rude", text="x"))
 
     run(main, engine.path)
 
@@ -186,7 +186,7 @@ def test_a_run_left_early_does_not_disturb_the_next_request(
                 async for message in messages:
                     assert message.type == "Tokens"
                     break
-            assert (await client.tokenize("tiny", "a")).token_ids == (97,)
+            assert (await client.ask(Tokenize(model="tiny", text="a"))).token_ids == (97,)
 
     run(main, engine.path)
 
@@ -205,25 +205,25 @@ def test_the_blocking_client_keeps_replies_for_their_turn(engine: SmallEngine) -
     with BlockingClient.connect(engine.path) as client:
         messages = client.run(REQUEST)
         assert next(messages).type == "Tokens"
-        client.post_cancel("e")
-        assert client.tokenize("tiny", "a").token_ids == (97,)
+        client.post(Cancel(execution_id="e"))
+        assert client.ask(Tokenize(model="tiny", text="a")).token_ids == (97,)
         assert [next(messages).type, next(messages).type] == ["Tokens", "Tokens"]
-        client.cancel("e")
+        client.ask(Cancel(execution_id="e"))
     assert [message for message in engine.received if isinstance(message, Cancel)]
 
 
 def test_the_blocking_client_raises_what_the_engine_answers(engine: SmallEngine) -> None:
     with BlockingClient.connect(engine.path) as client:
         with pytest.raises(UnknownModel):
-            client.tokenize("missing", "x")
+            client.ask(Tokenize(model="missing", text="x"))
         with pytest.raises(BadFrame):
-            client.tokenize("odd", "x")
-        pulling = client.pull_model("tiny")
+            client.ask(Tokenize(model="odd", text="x"))
+        pulling = client.follow(PullModel(model="tiny"))
         assert next(pulling).type == "Progress"
         with pytest.raises(Exception, match="no network"):
             next(pulling)
         with pytest.raises(EngineUnreachable, match="hung up"):
-            client.status()
+            client.ask(Status())
 
 
 def test_the_blocking_client_says_when_it_is_turned_away_or_nobody_is_there(

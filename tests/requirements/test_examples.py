@@ -17,7 +17,7 @@ import pytest
 from protocol.blocking import BlockingClient
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.plan import ExecutionPlan
-from protocol.requests import PROTOCOL_VERSION
+from protocol.requests import PROTOCOL_VERSION, Plan
 from tests.requirements.execution import from_json, record_of, told
 from tests.requirements.llama import DECLARED, NAME
 from tests.tools.command_line import PROGRAM
@@ -154,12 +154,12 @@ def test_example_run_request_gives_an_answer_within_its_limits(client: BlockingC
 
 
 def test_example_filled_plan_is_what_the_control_plane_makes_of_the_api_example(client: BlockingClient) -> None:
-    assert decisions(client.plan(from_json(API)).plan) == FILLED_PLAN
+    assert decisions(client.ask(Plan(request=from_json(API))).plan) == FILLED_PLAN
 
 
 def test_example_plan_has_each_of_its_decisions_in_the_plan_of_a_request(client: BlockingClient) -> None:
     execution = {name: value for name, value in PLAN.items() if name != "model"}
-    plan = client.plan(from_json({"model": PLAN["model"], "prompt": "Olá", "execution": execution})).plan
+    plan = client.ask(Plan(request=from_json({"model": PLAN["model"], "prompt": "Olá", "execution": execution}))).plan
     made = plan.model_dump(mode="json")
     assert {name: made[name] for name in execution if name != "limits"} | {"limits": {"max_watts": 25}} == execution
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from protocol.answers import Accepted, Event, Finished, Progress, Tokens
 from protocol.blocking import BlockingClient
 from protocol.plan import ExecutionPlan
+from protocol.requests import Detokenize, Plan, Status, Subscribe
 from tests.requirements.execution import from_json, make_request, messages_of, run, run_for, told
 from tests.requirements.llama import NAME
 from tests.requirements.test_examples import API
@@ -66,12 +67,15 @@ def test_flow_layers_know_those_below_by_their_contracts() -> None:
 
 def test_flow_cli_gives_the_engine_the_same_request_as_the_api(client: BlockingClient) -> None:
     flags = ("--quant", "q4_k_m", "--backend", "cpu_avx2", "--max-watts", "25", "--prompt", "Olá mundo")
-    assert told("plan", "--model", NAME, *flags)["plan_fingerprint"] == client.plan(from_json(API)).plan_fingerprint
+    assert (
+        told("plan", "--model", NAME, *flags)["plan_fingerprint"]
+        == client.ask(Plan(request=from_json(API))).plan_fingerprint
+    )
 
 
 def test_flow_stages_follow_one_another(client: BlockingClient, engine: Path) -> None:
     with BlockingClient.connect(engine, timeout=60) as observer:
-        events = observer.subscribe()
+        events = observer.follow(Subscribe())
         next(events)
         run(client)
         kinds: list[str] = []
@@ -86,7 +90,7 @@ def test_flow_stages_follow_one_another(client: BlockingClient, engine: Path) ->
 
 
 def test_flow_plan_immutable_in_every_part(client: BlockingClient) -> None:
-    plan = client.plan(make_request()).plan
+    plan = client.ask(Plan(request=make_request())).plan
     changes = ((plan, "backend", "reference"), (plan.limits, "max_tokens", 1), (plan.batch, "max_sequences", 1))
     for part, field, value in changes:
         with pytest.raises(ValidationError, match="frozen"):
@@ -128,7 +132,7 @@ def test_flow_streaming_emits_records_and_counts_every_token(client: BlockingCli
 
 def test_flow_streaming_of_a_token_waits_no_longer_than_the_plan_says(client: BlockingClient) -> None:
     """By default 20 ms; where it is long, the first token goes at once all the same, and the others together."""
-    assert client.plan(make_request()).plan.stream.flush_ms == 20
+    assert client.ask(Plan(request=make_request())).plan.stream.flush_ms == 20
     messages = messages_of(client, make_request(max_tokens=48, stop={"eos": False}, stream={"flush_ms": 10_000}))
     counts = [len(message.token_ids) for message in messages if isinstance(message, Tokens)]
     assert sum(counts) == 48
@@ -145,8 +149,8 @@ def test_flow_levels_meet_in_the_record(client: BlockingClient) -> None:
 
 def test_flow_end_frees_memory_and_returns_the_result(client: BlockingClient) -> None:
     record = run(client)
-    status = client.status()
-    assert record.result == client.detokenize(NAME, record.token_ids).text
+    status = client.ask(Status())
+    assert record.result == client.ask(Detokenize(model=NAME, token_ids=record.token_ids)).text
     assert record.execution_id not in {each.execution_id for each in status.executions}
     assert status.memory_bytes["kv_cache"] == 0
 
@@ -166,7 +170,7 @@ def test_flow_dependencies_are_none_beyond_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("field", KNOBS)
 def test_flow_extension_by_the_plan_alone(field: str, client: BlockingClient) -> None:
     value, place = KNOBS[field]
-    planned: Any = client.plan(make_request(**{field: value})).plan.model_dump(mode="json")
+    planned: Any = client.ask(Plan(request=make_request(**{field: value}))).plan.model_dump(mode="json")
     for name in place.split("."):
         planned = planned[name]
     assert planned == value

@@ -15,7 +15,7 @@ from engine_ctl.main import COMMANDS
 from protocol.answers import Event
 from protocol.blocking import BlockingClient
 from protocol.errors import UnknownModel, UnsupportedBackend
-from protocol.requests import PROTOCOL_VERSION
+from protocol.requests import PROTOCOL_VERSION, Metrics, Status, Subscribe
 from tests.engine.compared_records import first, power, ratio_of, second
 from tests.engine.record_factory import measured, plan_with
 from tests.requirements.execution import make_request, record_of, run, run_for, told
@@ -86,7 +86,7 @@ def test_obj_03_model_plan_and_backend_change_one_without_the_other(client: Bloc
 
 def test_obj_04_observe_executions_of_others(client: BlockingClient, engine: Path) -> None:
     with BlockingClient.connect(engine, timeout=60) as observer:
-        events = observer.subscribe()
+        events = observer.follow(Subscribe())
         next(events)
         record = run(client)
         kinds: list[str] = []
@@ -160,9 +160,9 @@ def test_kpi_agents_vary_plans_from_outside_without_the_engines_code(engine: Pat
 
 def test_kpi_observable_engine_tells_its_state_and_its_past(client: BlockingClient, engine: Path) -> None:
     record = run(client)
-    status = client.status()
+    status = client.ask(Status())
     assert NAME in {model.model for model in status.models_loaded}
-    families = {family.name for family in client.metrics().families}
+    families = {family.name for family in client.ask(Metrics()).families}
     assert {"engine_executions_total", "engine_generated_tokens_total"} <= families
     shown = told("executions", "show", record.execution_id, "--socket", str(engine))
     assert shown["entry"]["record"] == json.loads(record.model_dump_json())

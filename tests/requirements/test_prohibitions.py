@@ -10,11 +10,11 @@ import pytest
 from benchmarks.__main__ import BENCHMARKS
 from engine.records.comparison import compare_experiment
 from engine_ctl.metrics_table import _UNITS
-from protocol.answers import Compared, Tokens
+from protocol.answers import Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import IncomparableExecutions, InvalidRequest
 from protocol.metrics import Metrics
-from protocol.requests import PROTOCOL_VERSION, AskedMessage, CompareExecutions
+from protocol.requests import PROTOCOL_VERSION, AskedMessage, Cancel, CompareExecutions, Status
 from tests.engine.compared_records import first, power, ratio_of, second
 from tests.engine.record_factory import measured, plan_with, tampering
 from tests.requirements.execution import make_request, record_of, run, told
@@ -60,7 +60,7 @@ def test_ban_self_modification_of_binaries_whatever_is_asked(client: BlockingCli
 
 def test_ban_self_modification_maps_no_code_that_can_be_written(client: BlockingClient) -> None:
     run(client)
-    maps = Path(f"/proc/{client.status().pid}/maps").read_text(encoding="ascii", errors="replace").splitlines()
+    maps = Path(f"/proc/{client.ask(Status()).pid}/maps").read_text(encoding="ascii", errors="replace").splitlines()
     extension = [line.split()[1] for line in maps if "_core." in line]
     assert any("x" in rights for rights in extension)
     assert not [rights for rights in extension if "w" in rights and "x" in rights]
@@ -73,7 +73,7 @@ def test_ban_backend_change_of_executions_side_by_side(client: BlockingClient, e
     execution_id = next(message.execution_id for message in running if isinstance(message, Tokens))
     with BlockingClient.connect(engine, timeout=60) as other:
         beside = run(other)
-        other.cancel(execution_id)
+        other.ask(Cancel(execution_id=execution_id))
     *_, finished = running
     assert beside.hardware.kernel_path == beside.plan.backend != "reference"
     assert finished.record.hardware.kernel_path == finished.record.plan.backend == "reference"  # type: ignore[union-attr]
@@ -178,7 +178,7 @@ def test_ban_magic_benchmarks_say_what_they_ran_on_and_who_disturbed_them() -> N
 def test_ban_unequal_comparison_is_refused_and_names_every_difference(client: BlockingClient) -> None:
     a, b = run(client), run(client, prompt="another", max_tokens=3, quantization="q8_0")
     with pytest.raises(IncomparableExecutions) as refused:
-        client.call(lambda n: CompareExecutions(request_id=n, a=a.execution_id, b=b.execution_id), Compared)
+        client.ask(CompareExecutions(a=a.execution_id, b=b.execution_id))
     fields = {difference["field"] for difference in refused.value.params["differences"]}
     assert {"quantization", "limits.max_tokens"} <= fields
     assert any("prompt" in field for field in fields)

@@ -12,11 +12,13 @@ from typing import Any, get_args
 import pytest
 
 from actors.policies.admission import decide
+from protocol import requests
 from protocol.answers import Tokens
 from protocol.blocking import BlockingClient
 from protocol.metrics import Metrics
 from protocol.plan import SchedulerPolicy
 from protocol.record import ExecutionRecord
+from protocol.requests import Cancel, Subscribe
 from tests.actors.candidate_factory import make_candidate
 from tests.requirements.execution import make_request, messages_of, run, run_for, told
 from tests.requirements.llama import NAME
@@ -49,7 +51,7 @@ def test_rf_05_batching_has_two_executions_share_steps(client: BlockingClient, e
         before = work(other)
         beside = run(other, max_tokens=16, stop={"eos": False})
         after = work(other)
-        other.cancel(execution_id)
+        other.ask(Cancel(execution_id=execution_id))
     for _ in long_run:
         pass
     assert beside.metrics.tokens_total == 16
@@ -118,7 +120,7 @@ def test_rf_06_cli_shows_them_after_a_run_and_later(engine: Path, computed: Exec
 
 def test_rf_06_api_returns_them_and_tells_them_as_an_event(client: BlockingClient, engine: Path) -> None:
     with BlockingClient.connect(engine, timeout=60) as observer:
-        events = observer.subscribe()
+        events = observer.follow(Subscribe())
         next(events)
         record = run(client)
         ended = next(event for event in events if getattr(event, "body", None) and event.body.kind == "ended")  # type: ignore[union-attr]
@@ -171,7 +173,7 @@ def http(engine: Path, method: str, route: str, body: object = None) -> tuple[in
 
 def work(client: BlockingClient) -> dict[str, float]:
     """Steps of the run loop so far, and the rows that decoded in them."""
-    families = {family.name: family for family in client.metrics().families}
+    families = {family.name: family for family in client.ask(requests.Metrics()).families}
     rows = {sample.labels["kind"]: sample.value for sample in families["engine_step_rows_total"].samples}
     return {"steps": families["engine_steps_total"].samples[0].value, "decode": rows["decode"]}
 

@@ -16,6 +16,7 @@ from protocol.answers import Accepted, Finished, Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import InvalidModel, UnsupportedBackend, UnsupportedQuantization
 from protocol.plan import RECIPES, ExecutionPlan, ExecutionRequest, RunRequest
+from protocol.requests import Detokenize, ModelInfo, Plan, Status, Tokenize
 from tests.actors.fake_backend import FakeBackend
 from tests.requirements.execution import from_json, make_request, messages_of, record_of, run
 from tests.requirements.llama import NAME
@@ -56,12 +57,12 @@ def test_rf_01_streaming_hands_out_tokens_before_the_end(client: BlockingClient)
 @pytest.mark.parametrize("prompt", ["Olá mundo", "Explique inferência eficiente", "日本語 🌍\n\ttabs"])
 def test_rf_01_prompt_is_a_text_that_becomes_the_prompts_tokens(prompt: str, client: BlockingClient) -> None:
     record = run(client, prompt=prompt)
-    assert record.prompt_token_ids == client.tokenize(NAME, prompt).token_ids
-    assert client.detokenize(NAME, record.prompt_token_ids).text == prompt
+    assert record.prompt_token_ids == client.ask(Tokenize(model=NAME, text=prompt)).token_ids
+    assert client.ask(Detokenize(model=NAME, token_ids=record.prompt_token_ids)).text == prompt
 
 
 def test_rf_02_separation_of_one_model_and_two_plans(client: BlockingClient) -> None:
-    plans = [client.plan(make_request(quantization=name)).plan for name in ("native", "q8_0")]
+    plans = [client.ask(Plan(request=make_request(quantization=name))).plan for name in ("native", "q8_0")]
     assert plans[0].model_ref == plans[1].model_ref
     assert plans[0].fingerprint != plans[1].fingerprint
     assert not set(ExecutionRequest.model_fields) & set(type(plans[0].model_ref).model_fields)
@@ -106,14 +107,15 @@ def test_rf_03_recipes_of_the_documents_run(recipe: str, client: BlockingClient)
     record = run(client, quantization=recipe)
     assert record.plan.quantization == recipe
     assert record.metrics.tokens_total > 0
-    tensor_types = {each.quantization: each.tensor_types for each in client.model_info(NAME).recipes}
+    tensor_types = {each.quantization: each.tensor_types for each in client.ask(ModelInfo(model=NAME)).recipes}
     assert recipe[:3].upper() in " ".join(tensor_types[recipe])
 
 
 @pytest.mark.parametrize("name", ["Q8_0", "Q6_K", "Q4_K_M"])
 def test_rf_03_recipes_go_by_the_documents_capitals_too(name: str, client: BlockingClient) -> None:
     assert (
-        client.plan(make_request(quantization=name)).plan == client.plan(make_request(quantization=name.lower())).plan
+        client.ask(Plan(request=make_request(quantization=name))).plan
+        == client.ask(Plan(request=make_request(quantization=name.lower()))).plan
     )
 
 
@@ -155,9 +157,9 @@ def test_rf_04_choice_of_a_backend_that_is_not_here_is_refused(client: BlockingC
 
 
 def test_rf_04_choice_is_made_while_the_engine_runs(client: BlockingClient) -> None:
-    pid = client.status().pid
+    pid = client.ask(Status()).pid
     for name in backends(client):
         run(client, backend=name)
-    assert client.status().pid == pid
-    plan: ExecutionPlan = client.plan(make_request(backend="reference")).plan
+    assert client.ask(Status()).pid == pid
+    plan: ExecutionPlan = client.ask(Plan(request=make_request(backend="reference"))).plan
     assert plan.backend == "reference"

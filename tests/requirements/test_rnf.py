@@ -29,6 +29,7 @@ from protocol.plan import (
     RunRequest,
     SchedulerPolicy,
 )
+from protocol.requests import Detokenize, Plan, Status
 from protocol.sampling import PlanSampling
 from protocol.schema import published_schema
 from tests.requirements.execution import from_json, make_request, messages_of, record_of, run, told
@@ -97,9 +98,9 @@ def test_rnf_02_heuristics_of_every_policy_are_documented(policy: str) -> None:
 
 def test_rnf_02_heuristics_leave_the_same_plan_for_the_same_request(client: BlockingClient, engine: Path) -> None:
     """In another process too: nothing of a plan comes from the moment."""
-    served = client.plan(make_request()).plan_fingerprint
+    served = client.ask(Plan(request=make_request())).plan_fingerprint
     run(client, prompt="something else", quantization="q8_0")
-    assert client.plan(make_request()).plan_fingerprint == served
+    assert client.ask(Plan(request=make_request())).plan_fingerprint == served
     arguments = ("--model", NAME, "--prompt", "Olá mundo", "--max-tokens", "8")
     assert told("plan", *arguments)["plan_fingerprint"] == served
 
@@ -117,7 +118,7 @@ def test_rnf_02_decisions_of_a_request_are_all_in_the_plan() -> None:
 
 
 def test_rnf_02_decisions_are_written_out_with_their_defaults(client: BlockingClient) -> None:
-    content = client.plan(RunRequest(model=NAME, prompt="Olá")).plan.model_dump(mode="json")
+    content = client.ask(Plan(request=RunRequest(model=NAME, prompt="Olá"))).plan.model_dump(mode="json")
     open_in_the_plan = {name for name, value in content.items() if value is None}
     # No grammar, no log probabilities: None is the decision.
     assert open_in_the_plan == {"grammar", "logprobs"}
@@ -155,7 +156,7 @@ def test_rnf_04_code_in_a_message_stays_text(client: BlockingClient, tmp_path: P
     said = [{"role": "user", "content": HOSTILE}]
     execution = {"limits": {"max_tokens": 1}}
     record = record_of(client, from_json({"model": str(model), "messages": said, "execution": execution}))
-    assert HOSTILE in client.detokenize(str(model), record.prompt_token_ids).text
+    assert HOSTILE in client.ask(Detokenize(model=str(model), token_ids=record.prompt_token_ids)).text
 
 
 def test_rnf_04_code_is_never_made_of_data() -> None:
@@ -193,7 +194,7 @@ def test_rnf_04_schema_holds_the_configuration(monkeypatch: pytest.MonkeyPatch) 
 def test_rnf_04_modification_of_code_has_no_memory_to_happen_in(client: BlockingClient) -> None:
     for quantization in ("native", "q4_k_m"):
         run(client, quantization=quantization)
-    maps = Path(f"/proc/{client.status().pid}/maps").read_text(encoding="ascii", errors="replace").splitlines()
+    maps = Path(f"/proc/{client.ask(Status()).pid}/maps").read_text(encoding="ascii", errors="replace").splitlines()
     assert len(maps) > 10
     assert [line for line in maps if re.match(r"\S+ .wx", line)] == []
 

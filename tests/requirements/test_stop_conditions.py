@@ -13,6 +13,7 @@ from protocol.answers import Accepted, Event, Finished, Tokens
 from protocol.blocking import BlockingClient
 from protocol.events import EndedEvent
 from protocol.record import ExecutionRecord
+from protocol.requests import Cancel, Plan, Subscribe
 from tests.requirements.execution import make_request, run, run_for, told
 from tests.tools.command_line import start_engine_ctl
 
@@ -20,7 +21,7 @@ ENDLESS: dict[str, Any] = {"max_tokens": 8000, "backend": "reference", "threads"
 
 
 def biased_to_eos(client: BlockingClient) -> dict[str, Any]:
-    eos = client.plan(make_request()).plan.stop.eos_token_ids[0]
+    eos = client.ask(Plan(request=make_request())).plan.stop.eos_token_ids[0]
     return {"logit_bias": [{"token_id": eos, "bias": 10_000.0}]}
 
 
@@ -86,7 +87,7 @@ def test_stop_interruption_by_ctrl_c_at_the_terminal(engine: Path, tmp_path: Pat
 
 
 def test_stop_interruption_by_a_client_that_goes(client: BlockingClient, engine: Path) -> None:
-    events = client.subscribe()
+    events = client.follow(Subscribe())
     next(events)
     with BlockingClient.connect(engine, timeout=60) as leaving:
         running = leaving.run(make_request(**ENDLESS))
@@ -115,7 +116,7 @@ def interrupted(client: BlockingClient, engine: Path) -> ExecutionRecord:
     running = client.run(make_request(**ENDLESS, stream={"flush_ms": 0}))
     execution_id = next(message.execution_id for message in running if isinstance(message, Tokens))
     with BlockingClient.connect(engine, timeout=60) as other:
-        other.cancel(execution_id)
+        other.ask(Cancel(execution_id=execution_id))
     *_, finished = running
     assert isinstance(finished, Finished)
     return finished.record

@@ -11,11 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from engine.identity.version import ENGINE_VERSION
-from protocol.answers import Compared, Event, ExecutionEntry, Failed
+from protocol.answers import Event, Failed
 from protocol.blocking import BlockingClient
 from protocol.events import EndedEvent
 from protocol.record_entry import FinishedEntry
-from protocol.requests import PROTOCOL_VERSION, CompareExecutions, GetExecution, Hello
+from protocol.requests import PROTOCOL_VERSION, CompareExecutions, GetExecution, Hello, Status, Subscribe
 from tests.engine.compared_records import refused
 from tests.requirements.execution import make_request, run, run_for, told
 from tests.requirements.test_examples import RUN_REQUEST, exchange
@@ -76,7 +76,7 @@ def test_weos_metrics_auditable_by_running_them_again(client: BlockingClient, en
 
 def test_weos_metrics_comparable_with_those_of_an_equal_execution(client: BlockingClient) -> None:
     a, b = run(client), run(client)
-    asked = client.call(lambda n: CompareExecutions(request_id=n, a=a.execution_id, b=b.execution_id), Compared)
+    asked = client.ask(CompareExecutions(a=a.execution_id, b=b.execution_id))
     assert asked.repeat is not None
     assert asked.repeat.output.same
 
@@ -86,11 +86,8 @@ def test_weos_loop_runs_compares_and_runs_again(client: BlockingClient) -> None:
     baseline, candidate = run(client), run(client, quantization="q8_0")
     again = run(client, quantization="q8_0")
     assert client.welcome.engine_version == baseline.engine_version == again.engine_version
-    compared = client.call(
-        lambda n: CompareExecutions(
-            request_id=n, a=baseline.execution_id, b=candidate.execution_id, experiment=("quantization",)
-        ),
-        Compared,
+    compared = client.ask(
+        CompareExecutions(a=baseline.execution_id, b=candidate.execution_id, experiment=("quantization",))
     )
     assert compared.experiment is not None
     assert [difference.field for difference in compared.experiment.differences] == ["quantization"]
@@ -107,7 +104,7 @@ def test_weos_loop_proposes_a_plan(engine: Path) -> None:
 def test_weos_observer_changes_nothing(client: BlockingClient, engine: Path) -> None:
     unseen = run(client, max_tokens=32)
     with BlockingClient.connect(engine, timeout=60) as observer:
-        events = observer.subscribe()
+        events = observer.follow(Subscribe())
         next(events)
         seen = run(client, max_tokens=32)
         bodies = (event.body for event in events if isinstance(event, Event))
@@ -143,7 +140,7 @@ def test_weos_optimizer_comes_with_the_engine(agent: str) -> None:
 
 def test_weos_version_is_one_and_in_every_account(client: BlockingClient, engine: Path) -> None:
     told_versions = {
-        client.welcome.engine_version, client.status().engine_version, run(client).engine_version,
+        client.welcome.engine_version, client.ask(Status()).engine_version, run(client).engine_version,
         told("status", "--socket", str(engine))["engine_version"], ENGINE_VERSION,
     }  # fmt: skip
     assert told_versions == {ENGINE_VERSION}
@@ -180,6 +177,6 @@ def test_weos_identity_is_left_to_the_system_and_the_weos() -> None:
 
 def stored(client: BlockingClient, execution_id: str) -> object:
     """The record that the store has of an execution."""
-    entry = client.call(lambda n: GetExecution(request_id=n, execution_id=execution_id), ExecutionEntry).entry
+    entry = client.ask(GetExecution(execution_id=execution_id)).entry
     assert isinstance(entry, FinishedEntry)
     return entry.record

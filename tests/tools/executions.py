@@ -7,10 +7,11 @@ from typing import Any
 
 from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, Tokens
 from protocol.errors import EngineError
+from protocol.message import Request
 from protocol.metrics import CpuReport, EnergyReport, MemoryReport, Metrics
 from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, Limits, ModelRef, PlanStop, Stream
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
-from protocol.requests import ClientMessage, Request, Run
+from protocol.requests import ClientMessage, Run
 from protocol.sampling import PlanSampling
 
 EXECUTION_ID = "execution-1"

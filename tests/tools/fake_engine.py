@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from protocol.answers import EngineMessage, Welcome
 from protocol.codec import decode_client, encode
 from protocol.framing import FrameDecoder, encode_frame
-from protocol.requests import PROTOCOL_VERSION, ClientMessage, Hello, Request
+from protocol.message import Request
+from protocol.requests import PROTOCOL_VERSION, ClientMessage, Hello
 
+RequestT = TypeVar("RequestT", bound=Request[Any])
 Answer = Callable[[ClientMessage], Sequence[EngineMessage]]
 
 
@@ -41,7 +43,7 @@ class FakeEngine:
         self._thread.join()
         self._listener.close()
 
-    def requests(self, kind: type[Request]) -> list[Request]:
+    def requests(self, kind: type[RequestT]) -> list[RequestT]:
         return [message for message in self.received if isinstance(message, kind)]
 
     def _serve(self) -> None:

@@ -17,6 +17,7 @@ from protocol.answers import Accepted, Finished, Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable, InvalidModel
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
+from protocol.requests import Status
 from protocol.unpacking import unpack
 from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl, serving
@@ -39,7 +40,7 @@ def engine(tiny: Path, socket_path: Path) -> Iterator[Path]:
         yield socket_path
         assert answer(socket_path, tiny) == before
         with BlockingClient.connect(socket_path) as client:
-            assert client.status().executions == ()
+            assert client.ask(Status()).executions == ()
 
 
 def answer(path: Path, model: Path) -> tuple[int, ...]:
@@ -166,8 +167,8 @@ def test_a_client_that_vanishes_mid_stream_leaves_nothing(engine: Path, tiny: Pa
     assert isinstance(next(stream), Tokens)
     client.close()
     with BlockingClient.connect(engine, timeout=30) as observer:
-        wait_until(lambda: not observer.status().executions)
-        assert observer.status().memory_bytes["kv_cache"] == 0
+        wait_until(lambda: not observer.ask(Status()).executions)
+        assert observer.ask(Status()).memory_bytes["kv_cache"] == 0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from protocol.blocking import BlockingClient
 from protocol.errors import EngineError, InvalidModel, UnknownModel
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
+from protocol.requests import Status
 from tests.csrc.test_changed_files import write_large_model
 from tests.support.changed_files import CHANGES, Change
 from tests.support.gguf_factory import write_tiny_model
@@ -141,7 +142,7 @@ def test_idle_weights_of_a_file_that_changed_disturb_nobody(
     third = write_tiny_model(tmp_path / "third.gguf", seed=3)
     assert record(engine, third).token_ids
     with BlockingClient.connect(engine, timeout=60) as client:
-        assert {loaded.model for loaded in client.status().models_loaded} >= {"model", "third"}
+        assert {loaded.model for loaded in client.ask(Status()).models_loaded} >= {"model", "third"}
     sees_the_file_as_it_is(engine, model, before, change.__name__)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from engine.identity.build import current_build
 from protocol.blocking import BlockingClient
+from protocol.requests import Status
 from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl, serving
 
@@ -112,7 +113,7 @@ def test_what_cannot_be_done_is_refused_by_name(
 def test_a_signal_stops_the_engine_in_good_order(number: signal.Signals, tiny: Path, socket_path: Path) -> None:
     with serving(socket_path) as engine:
         with BlockingClient.connect(socket_path) as client:
-            assert client.status().pid == engine.pid
+            assert client.ask(Status()).pid == engine.pid
         engine.send_signal(number)
         assert engine.wait() == 0
     assert not socket_path.exists()
@@ -123,7 +124,7 @@ def test_an_engine_that_was_started_to_ignore_interrupts_does(tiny: Path, socket
     with serving(socket_path) as engine:
         engine.send_signal(signal.SIGINT)
         with BlockingClient.connect(socket_path) as client:
-            assert client.status().pid == engine.pid
+            assert client.ask(Status()).pid == engine.pid
         engine.send_signal(signal.SIGTERM)
         assert engine.wait() == 0
 

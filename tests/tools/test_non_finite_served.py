@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from protocol.blocking import BlockingClient
+from protocol.requests import Status
 from tests.support.damaged_models import ModelFile
 from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl, serving
@@ -31,7 +32,7 @@ def socket(request: pytest.FixtureRequest, socket_path: Path, tmp_path: Path) ->
         with serving(socket_path):
             yield socket_path
             with BlockingClient.connect(socket_path) as client:
-                assert client.status().executions == ()
+                assert client.ask(Status()).executions == ()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 
 from protocol.blocking import BlockingClient
+from protocol.requests import PullModel, Status
 from tests.engine.hub_server import HubServer, Repository
 from tests.engine.hub_stage import point_at
 from tests.support.gguf_factory import write_tiny_model
@@ -63,9 +64,9 @@ def test_a_model_is_pulled_listed_run_and_removed(serving: BlockingClient, socke
     ctl("models", "pull", NAME)
     answered = ctl("run", "--model", NAME, "--prompt", "Once", "--max-tokens", "4", "--json")
     assert json.loads(answered.stdout)["plan"]["model_ref"]["name"] == NAME
-    assert [model.model for model in serving.status().models_loaded] == [NAME]
+    assert [model.model for model in serving.ask(Status()).models_loaded] == [NAME]
     assert ctl("models", "rm", "tiny", "--yes").exit_code == 0
-    assert (place.exists(), serving.status().models_loaded) == (False, ())
+    assert (place.exists(), serving.ask(Status()).models_loaded) == (False, ())
 
 
 def test_a_client_that_goes_ends_its_pull_and_the_next_one_goes_on(
@@ -74,14 +75,14 @@ def test_a_client_that_goes_ends_its_pull_and_the_next_one_goes_on(
     size = len(hub.repositories["owner/tiny-GGUF"].files["tiny.gguf"])
     hub.mishaps.hold_after = size // 2
     with BlockingClient.connect(socket_path) as client:
-        for message in client.pull_model(NAME):
+        for message in client.follow(PullModel(model=NAME)):
             if message.type == "Progress" and message.done > 0:
                 break
     for _ in range(50):  # by then the engine has long heard that the client is gone
-        serving.status()
+        serving.ask(Status())
     hub.mishaps.may_go_on.set()
     hub.mishaps.hold_after = None
-    *_, described = serving.pull_model(NAME)
+    *_, described = serving.follow(PullModel(model=NAME))
     assert described.type == "ModelDescription"
     first, second = hub.ranges()
     assert first is None

@@ -19,6 +19,7 @@ from protocol.blocking import BlockingClient
 from protocol.errors import ShuttingDown
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.replies import RunMessage
+from protocol.requests import Plan, Status
 from tests.support.gguf_factory import write_tiny_model
 
 PATIENCE_S = 60.0
@@ -100,7 +101,7 @@ def test_the_manager_hears_when_clients_may_come_and_when_the_engine_stops(manag
     with manager.start(flags=("--socket", str(manager.path))) as engine:
         assert manager.hear() == ["READY=1", f"STATUS=listening on {manager.path}"]
         with BlockingClient.connect(manager.path) as client:
-            assert client.status().pid == engine.pid
+            assert client.ask(Status()).pid == engine.pid
         engine.send_signal(signal.SIGTERM)
         assert manager.hear()[0] == "STOPPING=1"
         assert engine.wait(PATIENCE_S) == 0
@@ -125,7 +126,7 @@ def test_a_passed_socket_is_served_and_left_where_it_is(manager: Manager) -> Non
             assert engine.wait(PATIENCE_S) == 0
         assert manager.path.exists()
         with manager.start(listening), BlockingClient.connect(manager.path) as client:  # the next one takes over
-            assert client.status().finished_total == 0
+            assert client.ask(Status()).finished_total == 0
 
 
 def test_of_several_sockets_the_one_named_engine_is_served(manager: Manager) -> None:
@@ -206,7 +207,7 @@ def until_refused(client: BlockingClient, model: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
-            client.plan(endless(model))
+            client.ask(Plan(request=endless(model)))
         except ShuttingDown:
             return
     raise AssertionError("the engine takes new work while it stops")

@@ -20,6 +20,7 @@ from engine_ctl.progress_bar import ProgressBar
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineError, EngineUnreachable
 from protocol.plan import ExecutionPlan
+from protocol.requests import Plan
 
 HELP = """\
 /plan         how the next answer will be executed
@@ -63,7 +64,7 @@ class ChatSession:
             EngineError: the conversation cannot begin, or the engine is gone.
             KeyboardInterrupt: Ctrl-C twice within an answer.
         """
-        plan = self._client.plan(self._conversation.request()).plan
+        plan = self._client.ask(Plan(request=self._conversation.request())).plan
         click.echo(f"{_how(plan)} · /help lists the commands", err=True)
         while not self._left:
             try:
@@ -108,7 +109,7 @@ class ChatSession:
             click.echo(f"warning: the record was not kept: {finished.unrecorded}", err=True)
 
     def _show_plan(self, rest: str) -> None:
-        planned = self._client.plan(self._conversation.request())
+        planned = self._client.ask(Plan(request=self._conversation.request()))
         rows = list(flattened(planned.plan.model_dump(mode="json")))
         width = max(len(name) for name, _ in rows)
         for name, value in rows:
@@ -121,7 +122,7 @@ class ChatSession:
             show_metrics(self._conversation.last)
 
     def _change_quantization(self, quantization: str) -> None:
-        plan = self._client.plan(self._conversation.request(quantization=quantization)).plan
+        plan = self._client.ask(Plan(request=self._conversation.request(quantization=quantization))).plan
         self._conversation.change(quantization=quantization)
         click.echo(_how(plan), err=True)
 

@@ -22,6 +22,7 @@ from protocol.address import MAX_SOCKET_PATH_BYTES, default_socket_path
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable
 from protocol.plan import ExecutionPlan, RunRequest
+from protocol.requests import Plan, Shutdown
 
 __all__ = ["Throughput", "bench", "configured", "embedded_engine", "serve"]
 
@@ -138,7 +139,7 @@ def embedded_engine(tdp_watts: float | None = None) -> Iterator[Path]:
             yield socket
         finally:
             with suppress(EngineUnreachable), BlockingClient.connect(socket) as client:
-                client.shutdown()
+                client.ask(Shutdown())
             engine.result()
 
 
@@ -151,7 +152,7 @@ def bench(
         EngineError: the request is refused, as :meth:`BlockingClient.plan` says.
     """
     with embedded_engine() as socket, BlockingClient.connect(socket) as client:
-        plan = client.plan(request).plan
+        plan = client.ask(Plan(request=request)).plan
     works = [prefill(prompt_tokens)] if prompt_tokens else []
     if gen_tokens:
         works.append(decode(gen_tokens) if sequences == 1 else decode_side_by_side(sequences, gen_tokens))

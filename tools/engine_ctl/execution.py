@@ -17,7 +17,7 @@ from protocol.evaluation import EvaluationRequest
 from protocol.plan import RunRequest
 from protocol.progress import StageProgress
 from protocol.replies import RunMessage
-from protocol.requests import Embed, Evaluate, Run
+from protocol.requests import Cancel, Embed, Evaluate, Run
 
 
 def parse_request(content: dict[str, object]) -> RunRequest:
@@ -79,7 +79,7 @@ def follow(
 def _interrupt_cancels(client: BlockingClient, execution_id: str) -> Iterator[None]:
     def cancel(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        client.post_cancel(execution_id)
+        client.post(Cancel(execution_id=execution_id))
 
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:  # a script's background job, which its terminal's Ctrl-C is not meant for

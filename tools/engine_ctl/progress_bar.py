@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from protocol.answers import Progress as ProgressMessage
+    from protocol.blocking import BlockingClient
+    from protocol.message import AnswerT, StreamRequest
     from protocol.progress import StageProgress
 
 
@@ -39,6 +42,15 @@ class ProgressBar:
         self._bars.update(
             self._tasks[progress.stage], completed=progress.done, total=progress.total, amount=amount(progress)
         )
+
+    def ask(self, client: BlockingClient, request: StreamRequest[ProgressMessage, AnswerT]) -> AnswerT:
+        """The answer to a request whose progress is shown until then. Raises what the client raises."""
+        from protocol.answers import Progress
+
+        messages = client.follow(request)
+        while isinstance(message := next(messages), Progress):
+            self.show(message)
+        return message
 
     def close(self) -> None:
         """Idempotent; a later :meth:`show` draws anew."""

@@ -26,9 +26,10 @@ def command() -> None:
 def path(socket: Path | None) -> None:
     """Print the directory."""
     from engine_ctl.connection import connect_or_embed
+    from protocol.requests import ListCached
 
     with connect_or_embed(socket) as client:
-        click.echo(client.list_cached().directory)
+        click.echo(client.ask(ListCached()).directory)
 
 
 @command.command(name="ls")
@@ -37,9 +38,10 @@ def path(socket: Path | None) -> None:
 def ls(socket: Path | None, as_json: bool) -> None:
     """List what is kept, the weights used last first."""
     from engine_ctl.connection import connect_or_embed
+    from protocol.requests import ListCached
 
     with connect_or_embed(socket) as client:
-        listed = client.list_cached()
+        listed = client.ask(ListCached())
     if as_json:
         click.echo(listed.model_dump_json(exclude={"type", "request_id"}))
         return
@@ -63,11 +65,12 @@ def _line(entry: CachedWeightsEntry) -> str:
 def rm(names: tuple[str, ...], everything: bool, socket: Path | None, as_json: bool) -> None:
     """Remove weights by name. Those in use are refused, and left alone by --all."""
     from engine_ctl.connection import connect_or_embed
+    from protocol.requests import RemoveCached
 
     if everything == bool(names):
         raise click.UsageError("give either names or --all")
     with connect_or_embed(socket) as client:
-        removed = client.remove_cached(names)
+        removed = client.ask(RemoveCached(names=names))
     if as_json:
         click.echo(removed.model_dump_json(exclude={"type", "request_id"}))
     else:
@@ -82,9 +85,10 @@ def rm(names: tuple[str, ...], everything: bool, socket: Path | None, as_json: b
 def verify(ctx: click.Context, names: tuple[str, ...], socket: Path | None, as_json: bool) -> None:
     """Compare weights, or all of them, with the digests taken when they were made."""
     from engine_ctl.connection import connect_or_embed
+    from protocol.requests import VerifyCached
 
     with connect_or_embed(socket) as client:
-        verified = client.verify_cached(names)
+        verified = client.ask(VerifyCached(names=names))
     if as_json:
         click.echo(verified.model_dump_json(exclude={"type", "request_id"}))
     else:
@@ -100,9 +104,10 @@ def verify(ctx: click.Context, names: tuple[str, ...], socket: Path | None, as_j
 def clear_prefixes(socket: Path | None, as_json: bool) -> None:
     """Forget what the running engine has kept of prompts: later executions begin anew."""
     from protocol.blocking import BlockingClient
+    from protocol.requests import ClearPrefixCache
 
     with BlockingClient.connect(socket) as client:
-        client.clear_prefix_cache()
+        client.ask(ClearPrefixCache())
     if as_json:
         click.echo(json.dumps({"cleared": "prefixes"}))
     else:

@@ -17,9 +17,10 @@ from engine_ctl.options import json_option, socket_option
 def command(execution_id: str, socket: Path | None, as_json: bool) -> None:
     """Cancel a queued or running execution. Its own client gets the record with what was generated."""
     from protocol.blocking import BlockingClient
+    from protocol.requests import Cancel
 
     with BlockingClient.connect(socket) as client:
-        client.cancel(execution_id)
+        client.ask(Cancel(execution_id=execution_id))
     if as_json:
         click.echo(json.dumps({"cancelled": execution_id}))
     else:

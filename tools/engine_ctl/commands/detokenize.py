@@ -23,10 +23,11 @@ def command(model: str, ids: str | None, socket: Path | None, as_json: bool) -> 
     Takes what `tokenize` prints, or a JSON array.
     """
     from engine_ctl.connection import connect_or_embed
+    from protocol.requests import Detokenize
 
     token_ids = parse_ids(read_text(STDIN) if ids is None else ids)
     with connect_or_embed(socket) as client:
-        text = client.detokenize(model, token_ids).text
+        text = client.ask(Detokenize(model=model, token_ids=token_ids)).text
     if as_json:
         click.echo(json.dumps({"text": text}, ensure_ascii=False))
     else:

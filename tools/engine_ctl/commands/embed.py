@@ -45,7 +45,6 @@ def command(
     from engine_ctl.embedding_lines import lines, numbers
     from engine_ctl.execution import parse_embedding
     from engine_ctl.progress_bar import ProgressBar
-    from protocol.answers import Embedded
     from protocol.requests import Embed
 
     texts += () if text_file is None else _lines_of(read_text(text_file))
@@ -64,11 +63,7 @@ def command(
         }
     )
     with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
-        for message in client.follow(lambda number: Embed(request_id=number, request=request), Embedded):
-            if isinstance(message, Embedded):
-                embedded = message
-            else:
-                bar.show(message)
+        embedded = bar.ask(client, Embed(request=request))
     if as_json:
         click.echo(json.dumps(numbers(embedded)))
         return

@@ -32,18 +32,11 @@ def calibrate(
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.progress_bar import ProgressBar
-    from protocol.answers import Calibrated
     from protocol.requests import Calibrate
 
-    def request(number: int) -> Calibrate:
-        return Calibrate(request_id=number, source=source, quiet_s=quiet_s, load_s=load_s, loads=not idle_only)
-
+    request = Calibrate(source=source, quiet_s=quiet_s, load_s=load_s, loads=not idle_only)
     with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
-        for message in client.follow(request, Calibrated):
-            if isinstance(message, Calibrated):
-                calibrated = message
-            else:
-                bar.show(message)
+        calibrated = bar.ask(client, request)
     if as_json:
         click.echo(calibrated.model_dump_json(exclude={"type", "request_id"}))
         return

@@ -31,10 +31,11 @@ _SCALE_WIDTH = 12
 def show(socket: Path | None, source: EnergySource | None, *, watch: bool, as_json: bool) -> None:
     """Once, or with ``watch`` again and again until Ctrl-C or the engine's end."""
     from protocol.blocking import BlockingClient
+    from protocol.requests import Energy
 
     with BlockingClient.connect(socket) as client:
         if not watch:
-            _print(client.energy(source), as_json=as_json)
+            _print(client.ask(Energy(source=source)), as_json=as_json)
         elif as_json or not sys.stdout.isatty():
             for live in _each_second(client, source):
                 _print(live, as_json=as_json)
@@ -64,9 +65,11 @@ def _draw(answers: Iterator[LiveEnergy]) -> None:
 
 
 def _each_second(client: BlockingClient, source: EnergySource | None) -> Iterator[LiveEnergy]:
+    from protocol.requests import Energy
+
     while True:
         began_s = time.monotonic()
-        yield client.energy(source)
+        yield client.ask(Energy(source=source))
         # The engine takes a second where it measures, and answers at once where it cannot.
         time.sleep(max(0.0, began_s + _PERIOD_S - time.monotonic()))
 

@@ -48,7 +48,7 @@ def command(
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution import parse_evaluation
     from engine_ctl.progress_bar import ProgressBar
-    from protocol.answers import Evaluated
+    from protocol.requests import Evaluate
 
     request = parse_evaluation(
         {
@@ -64,11 +64,7 @@ def command(
         }
     )
     with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
-        for message in client.evaluate(request):
-            if isinstance(message, Evaluated):
-                evaluated = message
-            else:
-                bar.show(message)
+        evaluated = bar.ask(client, Evaluate(request=request))
     if as_json:
         click.echo(evaluated.model_dump_json(exclude={"type", "request_id"}))
         return

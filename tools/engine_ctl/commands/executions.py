@@ -48,12 +48,11 @@ def ls(limit: int, socket: Path | None, as_json: bool, **wanted: str | None) -> 
     """List executions, the newest first."""
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution_lines import summary_line
-    from protocol.answers import ExecutionList
     from protocol.requests import ListExecutions
 
     chosen = _filter(wanted)
     with connect_or_embed(socket) as client:
-        listed = client.call(lambda n: ListExecutions(request_id=n, wanted=chosen, limit=limit), ExecutionList)
+        listed = client.ask(ListExecutions(wanted=chosen, limit=limit))
     if as_json:
         click.echo(listed.model_dump_json(exclude={"type", "request_id"}))
         return
@@ -69,11 +68,10 @@ def show(execution_id: str, socket: Path | None, as_json: bool) -> None:
     """Show one execution: its plan, its answer and what it cost."""
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution_lines import entry_lines
-    from protocol.answers import ExecutionEntry
     from protocol.requests import GetExecution
 
     with connect_or_embed(socket) as client:
-        told = client.call(lambda n: GetExecution(request_id=n, execution_id=execution_id), ExecutionEntry)
+        told = client.ask(GetExecution(execution_id=execution_id))
     if as_json:
         click.echo(told.model_dump_json(exclude={"type", "request_id"}))
         return
@@ -164,29 +162,28 @@ def export(form: str, output: Any, socket: Path | None, **wanted: str | None) ->
 def prune(before: str, socket: Path | None, as_json: bool) -> None:
     """Remove the oldest executions. The chain says so, and goes on from there."""
     from engine_ctl.connection import connect_or_embed
-    from protocol.answers import RecordsPruned
     from protocol.requests import PruneRecords
 
     moment = _moment("before", before)
     with connect_or_embed(socket) as client:
-        pruned = client.call(lambda n: PruneRecords(request_id=n, recorded_before=moment), RecordsPruned)
+        pruned = client.ask(PruneRecords(recorded_before=moment))
     click.echo(json.dumps({"executions": pruned.executions}) if as_json else f"removed {pruned.executions}")
 
 
 def _compare(client: BlockingClient, a: str, b: str, experiment: tuple[str, ...] | None) -> Compared:
-    from protocol.answers import Compared
     from protocol.requests import CompareExecutions
 
-    return client.call(lambda n: CompareExecutions(request_id=n, a=a, b=b, experiment=experiment), Compared)
+    return client.ask(CompareExecutions(a=a, b=b, experiment=experiment))
 
 
 def _verify(client: BlockingClient, execution_id: str, as_json: bool) -> bool:
     """Whether the output is the same; the figures are shown, and judge nothing here."""
     from engine_ctl.execution import follow
     from engine_ctl.progress_bar import ProgressBar
+    from protocol.requests import Replay
 
     with ProgressBar(quiet=as_json) as bar:
-        finished = follow(client, client.replay(execution_id), lambda text: None, bar.show)
+        finished = follow(client, client.follow(Replay(execution_id=execution_id)), lambda text: None, bar.show)
     if finished.unrecorded:
         raise click.ClickException(f"the replay could not be recorded, and so not compared: {finished.unrecorded}")
     compared = _compare(client, execution_id, finished.record.execution_id, None)
@@ -195,11 +192,10 @@ def _verify(client: BlockingClient, execution_id: str, as_json: bool) -> bool:
 
 
 def _verify_chain(client: BlockingClient, witness: str | None, as_json: bool) -> bool:
-    from protocol.answers import RecordsVerified
     from protocol.requests import VerifyRecords
 
     position = None if witness is None else _position(witness)
-    report = client.call(lambda n: VerifyRecords(request_id=n, witness=position), RecordsVerified).report
+    report = client.ask(VerifyRecords(witness=position)).report
     if as_json:
         click.echo(report.model_dump_json())
     else:
@@ -220,18 +216,14 @@ def _show_comparison(compared: Compared, as_json: bool) -> None:
 
 
 def _entries(client: BlockingClient, wanted: dict[str, str | None]) -> Iterator[FinishedEntry | InterruptedEntry]:
-    from protocol.answers import ExecutionEntry, ExecutionList
     from protocol.requests import GetExecution, ListExecutions
 
     chosen, before = _filter(wanted), None
     while True:
-        page = client.call(
-            lambda n: ListExecutions(request_id=n, wanted=chosen, limit=_PAGE, before=before),  # noqa: B023
-            ExecutionList,
-        ).executions
+        page = client.ask(ListExecutions(wanted=chosen, limit=_PAGE, before=before)).executions
         for summary in page:
             name = summary.execution_id
-            yield client.call(lambda n: GetExecution(request_id=n, execution_id=name), ExecutionEntry).entry  # noqa: B023
+            yield client.ask(GetExecution(execution_id=name)).entry
         if len(page) < _PAGE:
             return
         before = page[-1].sequence

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 @json_option
 def command(socket: Path | None, prometheus: bool, as_json: bool) -> None:
     """Show counters, times and gauges since the engine started."""
+    from protocol.requests import Metrics
+
     if prometheus and as_json:
         raise click.UsageError("--prometheus and --json are two formats: give one.")
     from protocol.blocking import BlockingClient
 
     with BlockingClient.connect(socket) as client:
-        report = client.metrics()
+        report = client.ask(Metrics())
     if prometheus:
         click.echo(report.exposition, nl=False)
     elif as_json:

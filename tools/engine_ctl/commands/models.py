@@ -30,9 +30,10 @@ def ls(socket: Path | None, as_json: bool) -> None:
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.model_table import model_lines
+    from protocol.requests import ListModels
 
     with connect_or_embed(socket) as client:
-        listed = client.list_models()
+        listed = client.ask(ListModels())
     if as_json:
         click.echo(listed.model_dump_json(include={"models"}))
         return
@@ -52,14 +53,10 @@ def pull(name: str, socket: Path | None, as_json: bool) -> None:
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.progress_bar import ProgressBar
-    from protocol.answers import ModelDescription
+    from protocol.requests import PullModel
 
     with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
-        for message in client.pull_model(name):
-            if isinstance(message, ModelDescription):
-                description = message
-            else:
-                bar.show(message)
+        description = bar.ask(client, PullModel(model=name))
     if as_json:
         click.echo(description.model_dump_json(include={"name", "path", "size_bytes", "architecture"}))
     else:
@@ -77,14 +74,15 @@ def pull(name: str, socket: Path | None, as_json: bool) -> None:
 def rm(ctx: click.Context, model: str, yes: bool, dry_run: bool, socket: Path | None, as_json: bool) -> None:
     """Remove a model's files, or what has arrived of one; none that an execution needs."""
     from engine_ctl.connection import connect_or_embed
+    from protocol.requests import RemoveModel
 
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json asks nothing: give --yes or --dry-run")
     with connect_or_embed(socket) as client:
-        if not (yes or dry_run) and not _confirmed(client.remove_model(model, dry_run=True)):
+        if not (yes or dry_run) and not _confirmed(client.ask(RemoveModel(model=model, dry_run=True))):
             click.echo("nothing was removed", err=True)
             ctx.exit(INTERRUPTED)
-        removed = client.remove_model(model, dry_run=dry_run)
+        removed = client.ask(RemoveModel(model=model, dry_run=dry_run))
     if as_json:
         click.echo(removed.model_dump_json(exclude={"type", "request_id"}))
         return
@@ -113,9 +111,10 @@ def _confirmed(preview: ModelRemoved) -> bool:
 def inspect(model: str, tensors: bool, socket: Path | None, as_json: bool) -> None:
     """Show a GGUF's metadata and tensors, and what it takes under every quantization. Nothing is loaded."""
     from engine_ctl.connection import connect_or_embed
+    from protocol.requests import ModelInfo
 
     with connect_or_embed(socket) as client:
-        description = client.model_info(model)
+        description = client.ask(ModelInfo(model=model))
     if as_json:
         click.echo(description.model_dump_json(exclude={"type", "request_id"}))
         return

@@ -24,10 +24,11 @@ def command(request: dict[str, Any], tdp_watts: float | None, socket: Path | Non
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution import parse_request
+    from protocol.requests import Plan
 
     parsed = parse_request(request)
     with connect_or_embed(socket, tdp_watts) as client:
-        planned = client.plan(parsed)
+        planned = client.ask(Plan(request=parsed))
     if as_json:
         click.echo(planned.model_dump_json(exclude={"type", "request_id"}))
         return

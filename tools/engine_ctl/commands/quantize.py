@@ -39,14 +39,18 @@ def command(
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.progress_bar import ProgressBar
-    from protocol.answers import Quantized
+    from protocol.requests import Quantize
 
+    request = Quantize(
+        model=model,
+        recipe=quant,
+        output=str(output.absolute()),
+        importance=None if imatrix is None else str(imatrix.absolute()),
+        backend=backend,
+        threads=threads,
+    )
     with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
-        for message in client.quantize(model, quant, output, importance=imatrix, backend=backend, threads=threads):
-            if isinstance(message, Quantized):
-                made = message
-            else:
-                bar.show(message)
+        made = bar.ask(client, request)
     if as_json:
         click.echo(made.model_dump_json(exclude={"type", "request_id"}))
     else:

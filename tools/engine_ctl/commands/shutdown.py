@@ -23,10 +23,11 @@ from engine_ctl.options import json_option, socket_option
 def command(socket: Path | None, as_json: bool, drain_s: float) -> None:
     """Stop the engine. Executions that have not finished end with the stop reason `shutdown`."""
     from protocol.blocking import BlockingClient
+    from protocol.requests import Shutdown
 
     with BlockingClient.connect(socket) as client:
         version = client.welcome.engine_version
-        client.shutdown(drain_s)
+        client.ask(Shutdown(drain_s=drain_s))
     if as_json:
         click.echo(json.dumps({"stopped": True, "engine_version": version}))
     else:

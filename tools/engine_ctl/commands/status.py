@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 def command(socket: Path | None, as_json: bool) -> None:
     """Show the engine's executions, loaded models, memory and energy source."""
     from protocol.blocking import BlockingClient
+    from protocol.requests import Status
 
     with BlockingClient.connect(socket) as client:
-        report = client.status()
+        report = client.ask(Status())
     if as_json:
         click.echo(report.model_dump_json(exclude={"type", "request_id"}))
     else:

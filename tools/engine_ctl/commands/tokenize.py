@@ -26,10 +26,11 @@ def command(
     Works on any GGUF with a vocabulary, weights or not. --json gives `token_ids` and the `pieces` they stand for.
     """
     from engine_ctl.connection import connect_or_embed
+    from protocol.requests import Tokenize
 
     text = read_text(STDIN) if text is None else text
     with connect_or_embed(socket) as client:
-        tokens = client.tokenize(model, text, add_special=add_special, parse_special=parse_special)
+        tokens = client.ask(Tokenize(model=model, text=text, add_special=add_special, parse_special=parse_special))
     if as_json:
         click.echo(json.dumps({"token_ids": tokens.token_ids, "pieces": tokens.pieces}, ensure_ascii=False))
     else:

@@ -41,19 +41,19 @@ def command(
     as_json: bool,
 ) -> None:
     """Follow the executions of a running engine, until Ctrl-C or its end. With --json an event a line."""
-    from protocol.answers import Event
+    from protocol.answers import Event, Subscribed
     from protocol.blocking import BlockingClient
     from protocol.events import EventFilter
+    from protocol.requests import Subscribe
 
     kinds = kinds or tuple(kind for kind in _KINDS if kind not in _FREQUENT)
     wanted = EventFilter.model_validate({"kinds": kinds, "model": model, "execution_id": execution_id})
     with BlockingClient.connect(socket) as client:
-        for message in client.subscribe(wanted, after):
-            if not isinstance(message, Event):
-                if message.missed:
-                    click.echo(f"{message.missed} earlier events are not kept any more", err=True)
-                continue
-            click.echo(message.model_dump_json(exclude={"type", "request_id"}) if as_json else line(message))
+        for message in client.follow(Subscribe(wanted=wanted, after=after)):
+            if isinstance(message, Event):
+                click.echo(message.model_dump_json(exclude={"type", "request_id"}) if as_json else line(message))
+            elif isinstance(message, Subscribed) and message.missed:
+                click.echo(f"{message.missed} earlier events are not kept any more", err=True)
 
 
 def line(event: Event) -> str:

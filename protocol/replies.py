@@ -18,7 +18,7 @@ def is_last(message: EngineMessage) -> bool:
     return not isinstance(message, InterimAnswer)
 
 
-def expect(message: EngineMessage, kind: type[Reply]) -> Reply:
+def expect(message: object, kind: type[Reply]) -> Reply:
     """The message, if it is of the kind that answers the request.
 
     Raises:
@@ -30,11 +30,11 @@ def expect(message: EngineMessage, kind: type[Reply]) -> Reply:
     return message
 
 
-def unexpected(message: EngineMessage) -> EngineError:
+def unexpected(message: object) -> EngineError:
     """The error to raise for a message that is not the answer hoped for: what a ``Failed`` carries, or BadFrame."""
     if isinstance(message, Failed):
         return error_of(message)
-    return BadFrame(f"the engine answered with a {message.type} where none belongs")
+    return BadFrame(f"the engine answered with a {type(message).__name__} where none belongs")
 
 
 def error_of(message: Failed) -> EngineError:

@@ -13,9 +13,11 @@ _KINDS = {".gbnf": "gbnf", ".lark": "lark"}
 
 GRAMMAR_FLAGS = (
     click.option(
-        "--json-schema", metavar="FILE|TEXT", help="Answer with JSON that this schema allows; a text begins with {."
+        "--json-schema",
+        metavar="FILE|TEXT",
+        help="Answer with JSON that this schema allows: a file, or a text that begins with {.",
     ),
-    click.option("--regex", metavar="REGEX", help="Answer with a text that this matches as a whole."),
+    click.option("--regex", metavar="REGEX", help="Answer with a text that this expression matches as a whole."),
     click.option("--grammar", metavar="FILE", help="Answer with a text of this grammar: a .lark or .gbnf file."),
 )
 

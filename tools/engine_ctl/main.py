@@ -74,4 +74,4 @@ def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show version and build."
 )
 def main() -> None:
-    """Run execution decisions about language models, and see what they cost."""
+    """Execute decisions about language models, and measure what they cost."""

@@ -31,7 +31,7 @@ def json_option(command: Command) -> Command:
         is_flag=True,
         is_eager=True,
         callback=_remember_json,
-        help="Print one JSON object on stdout; errors too.",
+        help="Print one JSON object on stdout, also for an error.",
     )(command)
 
 
@@ -39,7 +39,7 @@ def tdp_watts_option(command: Command) -> Command:
     return click.option(
         "--tdp-watts",
         type=float,
-        help="What this machine's CPUs draw at full load: the energy source `model` goes by it where the machine was "
+        help="Power of this machine's CPUs at full load, in watts, for the energy source `model` on a machine that was "
         "not calibrated.  [default: $ENGINE_TDP_WATTS]",
     )(command)
 

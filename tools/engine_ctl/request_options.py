@@ -36,59 +36,67 @@ _EXECUTION = {
 _LIMITS = ("max_tokens", "max_watts", "on_max_watts", "max_joules", "deadline_ms")
 
 _REQUEST_FLAG = click.option(
-    "--request", metavar="FILE", help="The whole request as JSON, in place of all these flags; - is standard input."
+    "--request", metavar="FILE", help="Read the whole request as JSON instead of these flags; - is standard input."
 )
 _INPUT_FLAGS = (
-    click.option("--prompt", help="The text to answer; - reads standard input."),
+    click.option("--prompt", help="Text to answer; - is standard input."),
     click.option("--prompt-file", metavar="FILE", help="Read the prompt from a file; - is standard input."),
     click.option(
         "--chat/--raw",
         "chat",
         default=False,
-        help="Put the prompt into the model's chat template, or give it to the model as it is.  [default: raw]",
+        help="Put the prompt into the model's chat template, or pass it on unchanged.  [default: raw]",
     ),
-    click.option("--messages", metavar="FILE", help="A whole conversation: a JSON array of messages, with --chat."),
-    click.option("--tools", metavar="FILE", help="Functions the model may call: a JSON array, with --chat."),
+    click.option("--messages", metavar="FILE", help="Conversation as a JSON array of messages; needs --chat."),
+    click.option("--tools", metavar="FILE", help="Functions that the model may call, as a JSON array; needs --chat."),
 )
 _FLAGS = (
-    click.option("--system", help="The system message, with --chat."),
+    click.option("--system", help="System message; needs --chat."),
     click.option(
-        "--chat-template", help="Instead of the model's own template a built-in one: chatml.  [default: model]"
+        "--chat-template", help="Built-in chat template to use instead of the model's: chatml.  [default: model]"
     ),
     click.option(
-        "--chat-date", metavar="DAY", help="The day that the template is told, as 2026-01-31.  [default: none]"
+        "--chat-date", metavar="DAY", help="Date passed to the chat template, such as 2026-01-31.  [default: none]"
     ),
-    click.option("--quant", help="native, q8_0, q6_k, q4_k_m.  [default: native]"),
+    click.option("--quant", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]"),
     click.option(
-        "--backend", help="cpu_avx512, cpu_avx_vnni, cpu_avx2, reference.  [default: the best this machine has]"
+        "--backend",
+        help="Kernels: cpu_avx512, cpu_avx_vnni, cpu_avx2, reference.  [default: the best this machine has]",
     ),
-    click.option("--kv-cache", help="How keys and values are stored: f16, q8_0.  [default: f16]"),
+    click.option("--kv-cache", help="Type of keys and values: f16, q8_0.  [default: f16]"),
     click.option(
-        "--prefix-cache", help="Reuse what was computed of earlier prompts that begin alike: off, on.  [default: off]"
+        "--prefix-cache",
+        help="Reuse what was computed for earlier prompts with the same beginning: off, on.  [default: off]",
     ),
-    click.option("--max-tokens", type=int, help="Most tokens to generate.  [default: 512]"),
+    click.option("--max-tokens", type=int, help="Largest number of tokens to generate.  [default: 512]"),
     click.option(
         "--energy-source",
-        help="perf, rapl, hwmon, meter, none; model: a formula, only by name.  "
+        help="Source of joules: perf, rapl, hwmon, meter, none; or model, a formula.  "
         "[default: what was declared, else the best that measures]",
     ),
-    click.option("--max-watts", type=float, help="Most watts on average; refused where nothing measures."),
-    click.option("--on-max-watts", help="What to do at --max-watts: stop, throttle.  [default: stop]"),
-    click.option("--max-joules", type=float, help="Stop after this many joules; refused where nothing measures."),
-    click.option("--deadline-ms", type=int, help="Stop this long after the request, wherever the execution is."),
+    click.option(
+        "--max-watts", type=float, help="Average power limit in watts; rejected if nothing can measure power."
+    ),
+    click.option("--on-max-watts", help="Action at --max-watts: stop, throttle.  [default: stop]"),
+    click.option("--max-joules", type=float, help="Energy limit in joules; rejected if nothing can measure energy."),
+    click.option("--deadline-ms", type=int, help="Time limit in milliseconds from the request on, waiting included."),
     *SAMPLING_FLAGS,
-    click.option("--logprobs", type=int, help="Record log probabilities, and those of so many likely tokens."),
-    click.option("-n", "--choices", "n", type=int, help="How many answers to draw.  [default: 1]"),
-    click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times."),
+    click.option("--logprobs", type=int, help="Record log probabilities of each token and of this many alternatives."),
+    click.option("-n", "--choices", "n", type=int, help="Number of answers to draw.  [default: 1]"),
+    click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before this text; repeatable."),
     *GRAMMAR_FLAGS,
     click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]"),
     click.option(
         "--policy",
-        help="Who goes first: default, latency, cost, energy, latency_energy_balanced.  [default: default]",
+        help="Scheduling policy: default, latency, cost, energy, latency_energy_balanced.  [default: default]",
     ),
-    click.option("--priority", type=int, help="-10 to 10: each step is worth a second of waiting.  [default: 0]"),
-    click.option("--context-length", type=int, help="Tokens of prompt and answer together.  [default: as needed]"),
-    click.option("--op-times", is_flag=True, default=None, help="Measure what the computing time goes to."),
+    click.option(
+        "--priority", type=int, help="Priority from -10 to 10; each step is worth a second of waiting.  [default: 0]"
+    ),
+    click.option("--context-length", type=int, help="Room for prompt and answer, in tokens.  [default: as needed]"),
+    click.option(
+        "--op-times", is_flag=True, default=None, help="Measure how the computing time divides among operations."
+    ),
     click.option("--token-times", is_flag=True, default=None, help="Record when each token was ready."),
 )
 

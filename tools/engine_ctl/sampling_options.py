@@ -29,30 +29,48 @@ _SAMPLING = (
 )
 
 SAMPLING_FLAGS = (
-    click.option("--temperature", type=float, help="0 is greedy.  [default: 0]"),
-    click.option("--top-k", type=int, help="Keep the k likeliest tokens; 0 keeps all.  [default: 0]"),
-    click.option("--top-p", type=float, help="Keep the likeliest tokens up to this mass.  [default: 1]"),
-    click.option("--min-p", type=float, help="Drop tokens below this share of the likeliest.  [default: 0]"),
-    click.option("--typical-p", type=float, help="Keep the most typical tokens up to this mass.  [default: 1]"),
-    click.option("--repeat-penalty", type=float, help="Penalise recent tokens; 1 is off.  [default: 1]"),
-    click.option("--presence-penalty", type=float, help="Take this from recent tokens' logits.  [default: 0]"),
-    click.option("--frequency-penalty", type=float, help="Take this for each time they came.  [default: 0]"),
-    click.option("--repeat-last-n", type=int, help="How many tokens are recent, for the penalties.  [default: 64]"),
+    click.option("--temperature", type=float, help="Randomness of the draw; 0 is greedy.  [default: 0]"),
+    click.option("--top-k", type=int, help="Keep the K likeliest tokens; 0 keeps all.  [default: 0]"),
+    click.option("--top-p", type=float, help="Keep the likeliest tokens up to this total probability.  [default: 1]"),
     click.option(
-        "--dry-multiplier", type=float, help="Penalise what makes repetitions longer; 0 is off.  [default: 0]"
+        "--min-p", type=float, help="Drop tokens below this fraction of the likeliest's probability.  [default: 0]"
     ),
-    click.option("--dry-base", type=float, help="How the penalty grows with a repetition.  [default: 1.75]"),
-    click.option("--dry-allowed-length", type=int, help="Shorter repetitions are free.  [default: 2]"),
-    click.option("--dry-breaker", multiple=True, metavar="TEXT", help="No repetition goes beyond; several times."),
-    click.option("--xtc-probability", type=float, help="How often to exclude top choices; 0 is off.  [default: 0]"),
-    click.option("--xtc-threshold", type=float, help="What counts as a top choice.  [default: 0.1]"),
-    click.option("--mirostat-tau", type=float, help="Surprise to aim at, in bits; 0 is off.  [default: 0]"),
-    click.option("--mirostat-eta", type=float, help="How fast Mirostat corrects itself.  [default: 0.1]"),
-    click.option("--logit-bias", multiple=True, metavar="ID=BIAS", help="Add this to a token's logit; several times."),
     click.option(
-        "--samplers", metavar="NAMES", help="Their order, with commas between.  [default: see docs/sampling.md]"
+        "--typical-p", type=float, help="Keep the most typical tokens up to this total probability.  [default: 1]"
     ),
-    click.option("--seed", type=int, help="Same seed, same draw.  [default: 0]"),
+    click.option("--repeat-penalty", type=float, help="Divide recent tokens' logits by this; 1 is off.  [default: 1]"),
+    click.option(
+        "--presence-penalty", type=float, help="Subtract this from recent tokens' logits, once.  [default: 0]"
+    ),
+    click.option(
+        "--frequency-penalty", type=float, help="Subtract this for each recent occurrence of a token.  [default: 0]"
+    ),
+    click.option(
+        "--repeat-last-n", type=int, help="Number of recent tokens that the penalties look at.  [default: 64]"
+    ),
+    click.option(
+        "--dry-multiplier", type=float, help="Penalise tokens that lengthen a repetition; 0 is off.  [default: 0]"
+    ),
+    click.option("--dry-base", type=float, help="Growth of the DRY penalty with each repeated token.  [default: 1.75]"),
+    click.option(
+        "--dry-allowed-length", type=int, help="Longest repetition without a penalty, in tokens.  [default: 2]"
+    ),
+    click.option("--dry-breaker", multiple=True, metavar="TEXT", help="Text that ends a repetition; repeatable."),
+    click.option(
+        "--xtc-probability", type=float, help="Probability of excluding the top tokens; 0 is off.  [default: 0]"
+    ),
+    click.option(
+        "--xtc-threshold", type=float, help="Probability from which a token counts as a top one.  [default: 0.1]"
+    ),
+    click.option("--mirostat-tau", type=float, help="Target surprise in bits; 0 turns Mirostat off.  [default: 0]"),
+    click.option("--mirostat-eta", type=float, help="Learning rate of Mirostat.  [default: 0.1]"),
+    click.option(
+        "--logit-bias", multiple=True, metavar="ID=BIAS", help="Add BIAS to the logit of token ID; repeatable."
+    ),
+    click.option(
+        "--samplers", metavar="NAMES", help="Order of the samplers, comma-separated.  [default: see docs/sampling.md]"
+    ),
+    click.option("--seed", type=int, help="Seed of the random numbers; equal seeds draw equal tokens.  [default: 0]"),
 )
 
 

@@ -19,14 +19,16 @@ _COUNT = click.IntRange(min=0, max=65_536)
 
 @click.command(name="bench")
 @click.argument("model", type=Model())
-@click.option("--prompt-tokens", type=_COUNT, default=512, help="Length of the prompt; 0 leaves prefill out.")
-@click.option("--gen-tokens", type=_COUNT, default=128, help="Tokens to decode after one; 0 leaves decoding out.")
-@click.option("--batch", type=click.IntRange(1, 256), default=1, help="Sequences that decode side by side.")
+@click.option("--prompt-tokens", type=_COUNT, default=512, help="Length of the prompt in tokens; 0 skips prefill.")
+@click.option("--gen-tokens", type=_COUNT, default=128, help="Number of tokens to decode; 0 skips decoding.")
+@click.option("--batch", type=click.IntRange(1, 256), default=1, help="Number of sequences that decode together.")
 @click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]")
-@click.option("--backend", help="cpu_avx512, cpu_avx2, reference.  [default: the best this machine has]")
-@click.option("--quant", help="native, q8_0, q6_k, q4_k_m.  [default: native]")
-@click.option("--kv-cache", help="Type of the KV cache.  [default: f16]")
-@click.option("--repetitions", type=click.IntRange(1, 1000), default=5, help="Samples of each figure.")
+@click.option(
+    "--backend", help="Kernels: cpu_avx512, cpu_avx_vnni, cpu_avx2, reference.  [default: the best this machine has]"
+)
+@click.option("--quant", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]")
+@click.option("--kv-cache", help="Type of keys and values: f16, q8_0.  [default: f16]")
+@click.option("--repetitions", type=click.IntRange(1, 1000), default=5, help="Number of samples of each figure.")
 @json_option
 def command(
     model: str,
@@ -43,7 +45,7 @@ def command(
 ) -> None:
     """Measure prefill and decoding in this process, without tokenization, sampling choices or a client.
 
-    Prefill (pp) is a prompt of random tokens into an empty context; decoding (tg) is so many tokens after a first one.
+    Prefill (pp) computes a prompt of random tokens in an empty context; decoding (tg) makes tokens one by one after it.
     """
     from engine_ctl.embedded import bench
     from engine_ctl.execution import parse_request

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group(name="cache")
 def command() -> None:
-    """List, check and remove weights that were quantized before; forget prompts that were computed before."""
+    """List, check and remove cached weights; clear the cache of prompts."""
 
 
 @command.command(name="path")
@@ -36,7 +36,7 @@ def path(socket: Path | None) -> None:
 @socket_option
 @json_option
 def ls(socket: Path | None, as_json: bool) -> None:
-    """List what is kept, the weights used last first."""
+    """List the cached weights, most recently used first."""
     from engine_ctl.connection import connect_or_embed
     from protocol.requests import ListCached
 
@@ -59,11 +59,11 @@ def _line(entry: CachedWeightsEntry) -> str:
 
 @command.command(name="rm")
 @click.argument("names", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that no engine uses.")
+@click.option("--all", "everything", is_flag=True, help="Remove everything that no engine uses.")
 @socket_option
 @json_option
 def rm(names: tuple[str, ...], everything: bool, socket: Path | None, as_json: bool) -> None:
-    """Remove weights by name. Those in use are refused, and left alone by --all."""
+    """Remove weights by name, or all with --all. Weights in use are never removed."""
     from engine_ctl.connection import connect_or_embed
     from protocol.requests import RemoveCached
 
@@ -83,7 +83,7 @@ def rm(names: tuple[str, ...], everything: bool, socket: Path | None, as_json: b
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, names: tuple[str, ...], socket: Path | None, as_json: bool) -> None:
-    """Compare weights, or all of them, with the digests taken when they were made."""
+    """Check the named weights, or all, against the digests taken when they were made."""
     from engine_ctl.connection import connect_or_embed
     from protocol.requests import VerifyCached
 
@@ -102,7 +102,7 @@ def verify(ctx: click.Context, names: tuple[str, ...], socket: Path | None, as_j
 @socket_option
 @json_option
 def clear_prefixes(socket: Path | None, as_json: bool) -> None:
-    """Forget what the running engine has kept of prompts: later executions begin anew."""
+    """Clear the running engine's prefix cache. Executions that run are undisturbed."""
     from protocol.blocking import BlockingClient
     from protocol.requests import ClearPrefixCache
 

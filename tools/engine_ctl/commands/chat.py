@@ -17,9 +17,9 @@ from engine_ctl.request_options import conversation_options
 @tdp_watts_option
 @socket_option
 def command(opening: dict[str, Any], tdp_watts: float | None, socket: Path | None) -> None:
-    """Talk with a model.
+    """Hold a conversation with a model.
 
-    Each line is answered with all that was said before it; answers stream to stdout, everything else goes to stderr.
+    Each answer takes the whole conversation into account. Answers stream to stdout, everything else goes to stderr.
     /help lists the commands. Ctrl-C stops an answer, Ctrl-D leaves. The prefix cache is on unless --prefix-cache off,
     so that a turn computes only what is new. The engine on the socket is used or, where none runs, one in this process.
     """

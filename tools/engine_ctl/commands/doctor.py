@@ -27,8 +27,8 @@ _MARKS = {"ok": "ok", "warning": "warning", "problem": "PROBLEM"}
 def command(ctx: click.Context, socket: Path | None, as_json: bool) -> None:
     """Check the machine, permissions, backends, energy sources, socket, cache and disk.
 
-    Says how to mend what is not well. Starts nothing, changes nothing and needs no rights of its own. The exit code is
-    1 where there is a problem, and 0 where there are none, or only warnings.
+    Says how to mend each problem. Starts nothing, changes nothing and needs no special rights. Exits with 1 if there is
+    a problem, with 0 if there are none or only warnings.
     """
     from engine.doctor.doctor import examine
     from engine.doctor.doctor_facts import probe_facts

@@ -14,12 +14,16 @@ from engine_ctl.text_source import read_text
 @click.command(name="embed")
 @click.argument("model", type=Model())
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@click.option("--file", "text_file", metavar="FILE", help="Further texts, one a line; - is standard input.")
-@click.option("--pooling", help="mean, cls (the first token), last.  [default: the file's own, or mean]")
-@click.option("--normalize/--no-normalize", default=True, help="Divide each vector by its length.  [default: do]")
-@click.option("--quant", default="native", help="native, q8_0, q6_k, q4_k_m.  [default: native]")
-@click.option("--backend", help="Whose kernels to use; the vectors are the same.  [default: the best there is]")
-@click.option("--kv-cache", default="f16", help="How keys and values are stored: f16, q8_0.  [default: f16]")
+@click.option("--file", "text_file", metavar="FILE", help="Further texts, one for each line; - is standard input.")
+@click.option("--pooling", help="Pooling: mean, cls (the first token) or last.  [default: the model's own, or mean]")
+@click.option(
+    "--normalize/--no-normalize", default=True, help="Divide each vector by its length.  [default: normalize]"
+)
+@click.option("--quant", default="native", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]")
+@click.option(
+    "--backend", help="Kernels to compute with; all give the same vectors.  [default: the best this machine has]"
+)
+@click.option("--kv-cache", default="f16", help="Type of keys and values: f16, q8_0.  [default: f16]")
 @click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]")
 @socket_option
 @json_option
@@ -37,9 +41,9 @@ def command(
     socket: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a vector of each TEXT: MODEL's hidden states, pooled.
+    """Make a vector of each TEXT by pooling MODEL's hidden states.
 
-    Shows the first numbers of each, and how alike several are. --json gives them whole and exact.
+    Shows the first numbers of each vector and how similar they are. --json prints the vectors whole and exact.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.embedding_lines import lines, numbers

@@ -19,12 +19,12 @@ _SOURCES = ("perf", "rapl", "hwmon", "meter", "model")
 
 
 @click.group(name="energy", invoke_without_command=True)
-@click.option("--watch", is_flag=True, help="Again and again, as a chart on a terminal, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Repeat until Ctrl-C; on a terminal, draw a chart.")
 @click.option(
     "--energy-source",
     "source",
     type=click.Choice(_SOURCES),
-    help="Ask this one.  [default: what plans name, else that of a running execution]",
+    help="Source to ask.  [default: the one that plans name, else that of a running execution]",
 )
 @socket_option
 @json_option
@@ -32,7 +32,7 @@ _SOURCES = ("perf", "rapl", "hwmon", "meter", "model")
 def command(
     ctx: click.Context, *, watch: bool, source: EnergySource | None, socket: Path | None, as_json: bool
 ) -> None:
-    """Show what the machine draws now, and what running executions have used; with --json an answer a line."""
+    """Show the machine's power and the energy that running executions have used. --json: an object a line."""
     if ctx.invoked_subcommand is None:
         from engine_ctl.commands.energy_live import show
 

@@ -14,21 +14,26 @@ if TYPE_CHECKING:
 
 
 @click.command(name="calibrate")
-@click.option("--energy-source", "source", help="What to measure with.  [default: the best that measures]")
+@click.option("--energy-source", "source", help="Source to measure with.  [default: the best that measures]")
 @click.option(
-    "--quiet-s", type=click.FloatRange(10, 600), default=10.0, help="Seconds of quiet to measure.  [default: 10]"
+    "--quiet-s",
+    type=click.FloatRange(10, 600),
+    default=10.0,
+    help="Seconds for which to measure idle power.  [default: 10]",
 )
-@click.option("--load-s", type=click.FloatRange(1, 30), default=5.0, help="Seconds of each load.  [default: 5]")
-@click.option("--idle-only", is_flag=True, help="Measure idle power and no loads: there is no curve for a model then.")
+@click.option(
+    "--load-s", type=click.FloatRange(1, 30), default=5.0, help="Seconds for which to measure each load.  [default: 5]"
+)
+@click.option("--idle-only", is_flag=True, help="Measure idle power alone; the source `model` then has no curve.")
 @socket_option
 @json_option
 def calibrate(
     source: str | None, *, quiet_s: float, load_s: float, idle_only: bool, socket: Path | None, as_json: bool
 ) -> None:
-    """Measure idle power, and fit the curve that the energy source `model` goes by.
+    """Measure idle power and fit the power curve of the energy source `model`.
 
-    The machine must be quiet, and something must measure joules. Records from then on tell idle joules beside the
-    others; see docs/energy.md.
+    The machine must be quiet and a source of joules must work. Later records state idle joules too; see
+    docs/energy.md.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.progress_bar import ProgressBar

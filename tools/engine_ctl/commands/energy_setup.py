@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 @click.command(name="setup")
 @json_option
 def setup(as_json: bool) -> None:
-    """Print each way to let the engine read counters of energy: a file, its place, and what makes it take effect.
+    """Print each way to let the engine read energy counters: a file, its path, and the commands that apply it.
 
-    Changes nothing. Any one of the ways is enough for its sources; the narrowest is first.
+    Changes nothing. One way is enough for its sources; the one that grants least comes first.
     """
     from engine.energy.sources.permissions import PERMISSIONS
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @click.command(name="sources")
 @json_option
 def sources(as_json: bool) -> None:
-    """Try every source of joules, and say what works, what does not, why, and what would change that.
+    """Try every source of joules; say which work, why the others do not, and what would change that.
 
-    The best is first: it is what plans name that leave their source open. Needs no engine, and starts none.
+    The best comes first; plans that leave their source open get it. Needs no engine and starts none.
     """
     from engine.config import default_config
     from engine.energy.ladder import open_ladder

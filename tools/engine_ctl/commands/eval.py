@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 @click.command(name="eval")
 @click.argument("model", type=Model())
-@click.option("--text", "text_file", required=True, metavar="FILE", help="The text to predict; - is standard input.")
-@click.option("--quant", default="native", help="native, q8_0, q6_k, q4_k_m.  [default: native]")
-@click.option("--against", help="Another quantization of the model: how far the predictions depart from its.")
-@click.option("--backend", help="Whose kernels to use; the figures are the same.  [default: the best there is]")
-@click.option("--kv-cache", default="f16", help="How keys and values are stored: f16, q8_0.  [default: f16]")
+@click.option("--text", "text_file", required=True, metavar="FILE", help="Text to predict; - is standard input.")
+@click.option("--quant", default="native", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]")
+@click.option("--against", help="Quantization of the same model to compare the predictions with.")
+@click.option(
+    "--backend", help="Kernels to compute with; all give the same figures.  [default: the best this machine has]"
+)
+@click.option("--kv-cache", default="f16", help="Type of keys and values: f16, q8_0.  [default: f16]")
 @click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]")
-@click.option("--window", type=click.IntRange(8, 512), help="Tokens read together.  [default: 512, or the context]")
-@click.option("--max-windows", type=click.IntRange(min=1), help="Read only so many, from the text's begin.")
+@click.option("--window", type=click.IntRange(8, 512), help="Tokens in a window.  [default: 512, or the context]")
+@click.option("--max-windows", type=click.IntRange(min=1), help="Stop after this many windows.")
 @socket_option
 @json_option
 def command(
@@ -40,7 +42,7 @@ def command(
     socket: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure how well MODEL predicts a text, and how far it departs from itself in another quantization.
+    """Measure how well MODEL predicts a text, and how far two quantizations of it differ.
 
     The text is read window by window, each from an empty context, and the second half of each is scored: perplexity,
     and with --against the Kullback-Leibler divergence of every prediction.

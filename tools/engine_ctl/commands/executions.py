@@ -41,7 +41,7 @@ def filter_options(function: Command) -> Command:
 
 @command.command(name="ls")
 @filter_options
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, help="Most to list, the newest.  [default: 20]")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, help="Largest number to list.  [default: 20]")
 @socket_option
 @json_option
 def ls(limit: int, socket: Path | None, as_json: bool, **wanted: str | None) -> None:
@@ -85,13 +85,13 @@ def show(execution_id: str, socket: Path | None, as_json: bool) -> None:
 @click.option(
     "--experiment",
     metavar="FIELDS",
-    help="Fields of the plan that may differ, such as quantization,threads; without it B must repeat A.",
+    help="Fields of the plan that may differ, such as quantization,threads; without this flag B must repeat A.",
 )
 @socket_option
 @json_option
 @click.pass_context
 def compare(ctx: click.Context, a: str, b: str, experiment: str | None, socket: Path | None, as_json: bool) -> None:
-    """Hold execution B against A: as a repeat of one plan, or as an experiment.
+    """Compare execution B with A: as a repeat of one plan, or as an experiment.
 
     A repeat ends with exit code 8 where its output differs or a figure is beyond its tolerance.
     """
@@ -107,8 +107,10 @@ def compare(ctx: click.Context, a: str, b: str, experiment: str | None, socket: 
 
 @command.command(name="verify")
 @click.argument("execution_id", required=False)
-@click.option("--chain", is_flag=True, help="Check the whole store instead: that nothing in it was changed.")
-@click.option("--witness", metavar="SEQUENCE:HASH", help="With --chain: a head that was written down earlier.")
+@click.option("--chain", is_flag=True, help="Check instead that nothing in the store of records was changed.")
+@click.option(
+    "--witness", metavar="SEQUENCE:HASH", help="With --chain: a head noted earlier, which the chain must still contain."
+)
 @socket_option
 @json_option
 @click.pass_context
@@ -143,11 +145,15 @@ def verify(
 @filter_options
 @click.option("--format", "form", type=click.Choice(("ndjson", "json", "csv")), default="ndjson", show_default=True)
 @click.option(
-    "-o", "--output", type=click.File("w", encoding="utf-8", lazy=True), default="-", help="[default: stdout]"
+    "-o",
+    "--output",
+    type=click.File("w", encoding="utf-8", lazy=True),
+    default="-",
+    help="File to write.  [default: standard output]",
 )
 @socket_option
 def export(form: str, output: Any, socket: Path | None, **wanted: str | None) -> None:
-    """Write whole entries, the newest first: a line each, one array, or the figures as a table."""
+    """Write whole entries, newest first: as JSON lines, as one JSON array, or the figures as CSV."""
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution_export import WRITERS
 
@@ -160,7 +166,7 @@ def export(form: str, output: Any, socket: Path | None, **wanted: str | None) ->
 @socket_option
 @json_option
 def prune(before: str, socket: Path | None, as_json: bool) -> None:
-    """Remove the oldest executions. The chain says so, and goes on from there."""
+    """Remove the oldest executions. The chain records the removal and continues from there."""
     from engine_ctl.connection import connect_or_embed
     from protocol.requests import PruneRecords
 

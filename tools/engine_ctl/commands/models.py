@@ -24,9 +24,9 @@ def command() -> None:
 @socket_option
 @json_option
 def ls(socket: Path | None, as_json: bool) -> None:
-    """List the models that are here, those that did not arrive whole, and those of the catalogue.
+    """List the models on this machine, incomplete pulls included, and those of the catalogue.
 
-    Memory is that of a run over 4,096 tokens. What is not known is a dash.
+    Memory is what a run over 4,096 tokens needs. A dash means unknown.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.model_table import model_lines
@@ -46,10 +46,10 @@ def ls(socket: Path | None, as_json: bool) -> None:
 @socket_option
 @json_option
 def pull(name: str, socket: Path | None, as_json: bool) -> None:
-    """Fetch a model and check it. Prints the path of its file.
+    """Fetch a model, check it and print the path of its file.
 
-    NAME is one of the catalogue's, or hf:OWNER/REPO[@REVISION][/FILE.gguf] for one on the Hugging Face Hub; of a split
-    model any file brings all. Ctrl-C stops it, and the next pull goes on from there.
+    NAME is a name in the catalogue, or hf:OWNER/REPO[@REVISION][/FILE.gguf] for a model on the Hugging Face Hub; any
+    file of a split model brings all of them. Ctrl-C stops the pull, and the next one resumes it.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.progress_bar import ProgressBar
@@ -66,13 +66,13 @@ def pull(name: str, socket: Path | None, as_json: bool) -> None:
 
 @command.command(name="rm")
 @click.argument("model", type=Model())
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @socket_option
 @json_option
 @click.pass_context
 def rm(ctx: click.Context, model: str, yes: bool, dry_run: bool, socket: Path | None, as_json: bool) -> None:
-    """Remove a model's files, or what has arrived of one; none that an execution needs."""
+    """Remove a model's files, or an incomplete pull. Refused while an execution needs them."""
     from engine_ctl.connection import connect_or_embed
     from protocol.requests import RemoveModel
 
@@ -109,7 +109,7 @@ def _confirmed(preview: ModelRemoved) -> bool:
 @socket_option
 @json_option
 def inspect(model: str, tensors: bool, socket: Path | None, as_json: bool) -> None:
-    """Show a GGUF's metadata and tensors, and what it takes under every quantization. Nothing is loaded."""
+    """Show a GGUF's metadata, tensors, and memory under every quantization. Nothing is loaded."""
     from engine_ctl.connection import connect_or_embed
     from protocol.requests import ModelInfo
 

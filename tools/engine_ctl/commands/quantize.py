@@ -11,15 +11,19 @@ from engine_ctl.options import Model, json_option, socket_option
 
 @click.command(name="quantize")
 @click.argument("model", type=Model())
-@click.option("--quant", required=True, help="q8_0, q6_k or q4_k_m.")
+@click.option("--quant", required=True, help="Types to write: q8_0, q6_k or q4_k_m.")
 @click.option(
     "--imatrix",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Importance matrix, in GGUF or the legacy form: what matters more is kept better.",
+    help="Importance matrix (GGUF or legacy) that weighs errors by column.",
 )
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file to write; a new one.")
-@click.option("--backend", help="Whose kernels to use; the bytes are the same.  [default: the best this machine has]")
-@click.option("--threads", type=int, help="Threads.  [default: every allowed CPU]")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write; must not exist yet."
+)
+@click.option(
+    "--backend", help="Kernels to compute with; all give the same bytes.  [default: the best this machine has]"
+)
+@click.option("--threads", type=int, help="Number of threads.  [default: every allowed CPU]")
 @socket_option
 @json_option
 def command(
@@ -35,7 +39,7 @@ def command(
 ) -> None:
     """Write MODEL in a recipe's types as a standard GGUF file.
 
-    A run needs no such file: `engine-ctl run --quant` does the same by itself, and keeps the result in its cache.
+    A run needs no such file: `engine-ctl run --quant` does the same and keeps the result in the cache.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.progress_bar import ProgressBar

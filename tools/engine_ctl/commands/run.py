@@ -25,10 +25,9 @@ def command(
 ) -> None:
     """Answer a prompt.
 
-    The text streams to stdout as it is made; metrics, notes and errors go to stderr. With --json stdout gets one
-    object, the execution's record, and nothing else. The engine on the socket is used or, where none runs, one in this
-    process: the answer is the same. Ctrl-C cancels, and still shows the metrics. Of several answers (-n) the first
-    streams, and the others follow it.
+    The text streams to stdout; metrics, notes and errors go to stderr. With --json, stdout gets the execution's record
+    as one object and nothing else. Without an engine on the socket, one runs in this process and gives the same answer.
+    Ctrl-C cancels and still shows the metrics. Of several answers (-n) the first streams and the others follow.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution import follow, parse_request

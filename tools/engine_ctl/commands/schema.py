@@ -10,7 +10,7 @@ _NAMES = ("plan", "request", "record", "messages", "record_entry", "repeat_verdi
 @click.command(name="schema")
 @click.argument("name", type=click.Choice(_NAMES))
 def command(name: str) -> None:
-    """Print a JSON Schema: of plans, requests, records, or the messages of clients and engine."""
+    """Print the JSON Schema of plans, requests, records or messages."""
     import json
 
     from protocol.schema import published_schema

@@ -14,18 +14,18 @@ from engine_ctl.options import socket_option, tdp_watts_option
 @click.option(
     "--models-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where models are kept and found by name.  [default: $ENGINE_MODELS_DIR, else the user's data folder]",
+    help="Folder of the models that are found by name.  [default: $ENGINE_MODELS_DIR, else the user's data folder]",
 )
 @click.option(
     "--drain-s",
     type=click.FloatRange(min=0, max=86_400),
     default=10.0,
     show_default=True,
-    help="Seconds that running executions have to finish when the engine is told to stop.",
+    help="Seconds that running executions have to finish once the engine must stop.",
 )
 @click.option(
     "--energy-source",
-    help="Declare what plans name that leave their energy source open: perf, rapl, hwmon, meter, model, none.  "
+    help="Energy source of plans that leave it open: perf, rapl, hwmon, meter, model, none.  "
     "[default: $ENGINE_ENERGY_SOURCE, else the best that measures]",
 )
 @tdp_watts_option
@@ -34,9 +34,9 @@ def command(
 ) -> None:
     """Run the engine in the foreground.
 
-    Prints the socket's path on stderr once it listens. SIGTERM or Ctrl-C refuses new work, answers what is queued, lets
-    what runs finish for a while, and exits 0; a second one does not wait. A service manager may pass the socket
-    (LISTEN_FDS) and is told of readiness (NOTIFY_SOCKET).
+    Prints the socket's path on stderr once it listens. At SIGTERM or Ctrl-C it refuses new work, answers queued
+    requests, gives running executions time to finish, and exits with 0; a second signal skips the wait. A service
+    manager may pass the socket (LISTEN_FDS) and is notified of readiness (NOTIFY_SOCKET).
     """
     from engine_ctl.embedded import configured, serve
 

@@ -13,9 +13,11 @@ from engine_ctl.text_source import STDIN, read_text
 
 @click.command(name="tokenize")
 @model_option(required=True)
-@click.option("--text", help="The text.  [default: standard input, to its last byte]")
-@click.option("--special/--no-special", "add_special", default=True, help="Add the tokens the model wants around text.")
-@click.option("--parse-special", is_flag=True, help="Text that spells a control token becomes that token.")
+@click.option("--text", help="Text to tokenize.  [default: standard input, to its last byte]")
+@click.option(
+    "--special/--no-special", "add_special", default=True, help="Add the tokens that the model expects around a text."
+)
+@click.option("--parse-special", is_flag=True, help="Read text that spells a control token as that token.")
 @socket_option
 @json_option
 def command(
@@ -23,7 +25,7 @@ def command(
 ) -> None:
     """Print the token ids of a text, on one line.
 
-    Works on any GGUF with a vocabulary, weights or not. --json gives `token_ids` and the `pieces` they stand for.
+    Works on any GGUF with a vocabulary, with or without weights. --json prints `token_ids` and their `pieces`.
     """
     from engine_ctl.connection import connect_or_embed
     from protocol.requests import Tokenize

@@ -24,11 +24,13 @@ _FREQUENT = frozenset({"tokens", "energy"})
     "kinds",
     multiple=True,
     type=click.Choice(_KINDS),
-    help="Only these.  [default: all but tokens and energy]",
+    help="Kinds of events to show.  [default: all but tokens and energy]",
 )
-@click.option("--model", help="Only executions of this model.")
-@click.option("--execution", "execution_id", help="Only this execution.")
-@click.option("--after", type=click.IntRange(min=0), help="First what came after this event; 0: all that is kept.")
+@click.option("--model", help="Show only executions of this model.")
+@click.option("--execution", "execution_id", help="Show only this execution.")
+@click.option(
+    "--after", type=click.IntRange(min=0), help="Begin after the event of this number; 0: with the oldest that is kept."
+)
 @socket_option
 @json_option
 def command(
@@ -40,7 +42,7 @@ def command(
     socket: Path | None,
     as_json: bool,
 ) -> None:
-    """Follow the executions of a running engine, until Ctrl-C or its end. With --json an event a line."""
+    """Follow the executions of a running engine until Ctrl-C or its end. --json prints one event for each line."""
     from protocol.answers import Event, Subscribed
     from protocol.blocking import BlockingClient
     from protocol.events import EventFilter

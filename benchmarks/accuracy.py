@@ -50,7 +50,7 @@ for number, line in enumerate(sys.stdin):
 def measure(path: Path, text: Path, positions: int) -> list[Figure]:
     """A sample of each figure is a sequence's mean."""
     tokenizer = ModelRegistry(default_config()).resolve(str(path)).tokenizer
-    # Longer in bytes than any tokenizer needs for so many tokens of prose.
+    # More bytes than any tokenizer needs for this many tokens of prose.
     ids = tokenizer.encode(text.read_text(encoding="utf-8")[: 8 * positions])[: positions * SEQUENCE // (SEQUENCE - 1)]
     sequences = [ids[at : at + SEQUENCE] for at in range(0, len(ids), SEQUENCE)]
     wanted = [range(1, len(sequence)) for sequence in sequences]

@@ -11,7 +11,7 @@ import numpy as np
 
 REQUESTS = 520
 LONGEST_PROMPT = 6000
-"""With an answer of 200 it fits the context of the model the traces are made for, SmolLM2."""
+"""Longest prompt, in tokens; with an answer of 200 it fits the context of SmolLM2, which the traces are made for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 
 _THINKING_MS = 2000
 _TURNS = 8
-"""Of a conversation at most."""
+"""Largest number of turns in a conversation."""
 
 
 class Conversations:

@@ -32,7 +32,7 @@ WORDS = {"sentences": (8, 24, 24), "paragraphs": (120, 200, 4)}
 
 
 def read_texts(path: Path, fewest: int, most: int, count: int) -> list[str]:
-    """Of the file's lines the first that are so long."""
+    """The file's first ``count`` lines of ``fewest`` to ``most`` words."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     chosen = [line for line in lines if fewest <= len(line.split()) <= most and not line.startswith("=")]
     return chosen[:count]

@@ -44,9 +44,9 @@ WARM_UP_TOKENS = 32
 WARM_UP_S = 3.0
 """The prefill, and the answer that the steady state begins with."""
 SPARE = 1.3
-"""Of tokens, so that nobody ends within the steady state."""
+"""Factor by which more tokens are generated, so that no sequence ends within the steady state."""
 LEAST_STEADY = 0.5
-"""Of the time asked for; less is no steady state."""
+"""Smallest fraction of the requested time that counts as a steady state."""
 
 
 class UnmeasuredError(Exception):
@@ -105,7 +105,7 @@ def watts_of(power: PowerReport) -> tuple[float, float]:
 
 
 def steady_state(answers: Sequence[LiveEnergy], batch: int) -> Steady:
-    """Of answers that each tell of the time since the one before: those in which the whole batch ran."""
+    """The steady state: the answers, each about the time since the one before, in which the whole batch ran."""
     full = [answer for answer in answers if len(answer.executions) == batch]
     windows = [watts_of(answer.power) for answer in full[1:]]
     tokens = [sum(one.tokens_total for one in answer.executions) for answer in full]
@@ -119,7 +119,7 @@ def steady_state(answers: Sequence[LiveEnergy], batch: int) -> Steady:
 async def run_batch(
     client: Client, configuration: Configuration, tokens: int, seconds: float
 ) -> tuple[Steady, list[ExecutionRecord]]:
-    """Its steady state of at most so many seconds, and the records of all."""
+    """The steady state, of at most ``seconds``, and the records of all."""
     streams = [Stream() for _ in range(configuration.batch)]
     answers: list[LiveEnergy] = []
     async with trio.open_nursery() as nursery:

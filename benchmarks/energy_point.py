@@ -23,7 +23,7 @@ class Sample:
     steady_tokens: int
     """Generated in that time, by all together."""
     steady_joules: float
-    """Of the packages in that time."""
+    """Joules of the packages in that time."""
     whole_tokens: int
     whole_joules: float
     """From the executions' records: from the first prefill step to the last token, ramp and drain included."""

@@ -16,7 +16,7 @@ from tests.csrc.blocks import FLOAT_TYPES, TENSOR_TYPES, random_weights
 
 COLUMNS = 2048
 VECTOR_BYTES = 128 << 20
-"""Of the matrix that one row is multiplied with: well beyond the last cache."""
+"""Size of the matrix that one row is multiplied with: far larger than the last cache."""
 MATRIX_ROWS = 4096
 TOKENS = 256
 _SECONDS = 0.4

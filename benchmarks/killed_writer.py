@@ -38,7 +38,7 @@ class Undisturbed:
 
     answer: Answer
     digest: str
-    """Of the entry."""
+    """Digest of the cache entry."""
     began_writing: float
     """Seconds from its start, as the next."""
     wrote: float

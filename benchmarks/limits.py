@@ -13,7 +13,7 @@ _SECONDS = 0.5
 
 
 def measure(setting: Setting) -> list[Figure]:
-    """Each limit for one thread, and for as many as a plan has by default."""
+    """Measure each limit with one thread, and with a plan's default number of threads."""
     counts = sorted({1, setting.threads})
     probes = _core.machine_probes
     instructions = [name for name, lacking in probes.integer_peaks().items() if not lacking]

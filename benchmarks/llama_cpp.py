@@ -13,7 +13,7 @@ from engine.bench.work import Work
 
 
 def peers_folder() -> Path:
-    """Where ``tools/peers.sh`` puts them."""
+    """Folder in which ``tools/peers.sh`` builds the peers."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("ENGINE_PEERS_DIR") or cache / "weos-engine" / "peers")
 

@@ -4,7 +4,7 @@
 
 Each run is an `engine-ctl run` of a tiny model that ends as a process does. Its stdout, in turn a pipe, a terminal, and
 a terminal that stderr shares, must hold the text of its record, and all runs of one request must have the same text and
-digest. Beside them so many busy loops keep the CPUs; start it with `nice` and everybody else's work does, too.
+digest. Busy loops (`--busy`) compete for the CPUs; started with `nice`, so does all other work.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Run:
 
 
 def work(model: str, socket: str, count: int) -> None:
-    """Do so many runs, one after the other, and write each as a line of JSON. Holds nothing that a child would end."""
+    """Run one after the other, and write each run as a line of JSON. Holds nothing that a child would end."""
     for module in _IMPORTED:
         import_module(module)
     gc.freeze()  # a child that collected garbage would copy every page

@@ -12,7 +12,7 @@ WORKS = (decode(64), prefill(256))
 
 
 def measure(setting: Setting) -> list[Figure]:
-    """Each turn does the work with and without, one right after the other, and the next in the other order."""
+    """Measure speed with operation times on and off, in turns of alternating order."""
     figures = []
     for backend in setting.backends:
         with (

@@ -1,4 +1,4 @@
-"""Runs in openvino-genai's environment: for each number read from stdin, seconds of a prefill of so many tokens.
+"""Runs in openvino-genai's environment: for each number read from stdin, seconds of a prefill of that many tokens.
 
 usage: python openvino_prefill.py MODEL.gguf THREADS
 """

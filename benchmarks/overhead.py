@@ -95,7 +95,7 @@ async def _through_socket(client: Client, request: RunRequest, sequences: int) -
 
 
 class _BareLoop:
-    """The run loop in this process, nobody taking notice of its events but of the last."""
+    """The run loop in this process; only its last events are read."""
 
     def __init__(self, plan: ExecutionPlan) -> None:
         artifact = ModelRegistry(default_config()).resolve(plan.model_ref.path)
@@ -107,7 +107,7 @@ class _BareLoop:
         self._runs = 0
 
     def rate(self, sequences: int) -> float:
-        """Tokens a second of a sequence among so many, between its first and its last."""
+        """Tokens a second of one of ``sequences``, between its first and its last."""
         times: dict[int, list[int]] = {}
         for _ in range(sequences):
             self._runs += 1

@@ -236,7 +236,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write all samples here")
     parser.add_argument("--only", default="", help="only models whose name contains this")
     parser.add_argument("--work", default="", help="only work whose name contains this")
-    parser.add_argument("--rounds", type=int, default=5, help="at most so many turns of each, for a quick look")
+    parser.add_argument("--rounds", type=int, default=5, help="largest number of turns of each, for a quick look")
     parser.add_argument("--patience", type=float, default=120, help="seconds to wait, in all, for a quiet machine")
     return parser.parse_args()
 

@@ -38,7 +38,7 @@ _FINAL = re.compile(r"Final estimate: PPL = (\S+) \+/- (\S+)")
 class Setting:
     text: Path
     build: str
-    """Of llama.cpp, and by it which kernel table meets it."""
+    """Build of llama.cpp, which also decides the kernel table to compare it with."""
     threads: int
     window: int
     windows: int | None
@@ -67,7 +67,7 @@ def evaluate(path: Path, base: Path | None, setting: Setting) -> tuple[_core.Tex
     """After its run, with what is to be kept of it."""
     disturbance, began = Disturbance(), time.perf_counter()
     tokenizer = Tokenizer(_core.GgufFile(str(path)))
-    # As llama.cpp's programs read a text: without its last line's end.
+    # llama.cpp's programs read a text without the end of its last line.
     tokens = tokenizer.encode(setting.text.read_text(encoding="utf-8").removesuffix("\n"))
     bos = tokenizer.bos_token_id if tokenizer.adds_bos else None
     if setting.windows is not None:
@@ -161,8 +161,8 @@ def main() -> None:
     parser.add_argument("--build", choices=BUILDS, default="avx512")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--window", type=int, default=512)
-    parser.add_argument("--windows", type=int, help="only the first so many")
-    parser.add_argument("--peer-windows", type=int, help="only the first so many in llama.cpp; 0 leaves it out")
+    parser.add_argument("--windows", type=int, help="number of first windows to read")
+    parser.add_argument("--peer-windows", type=int, help="number of first windows in llama.cpp; 0 leaves it out")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     given = parser.parse_args()
     setting = Setting(given.text, given.build, given.threads, given.window, given.windows, given.peer_windows)

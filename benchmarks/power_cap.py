@@ -52,7 +52,7 @@ class CappedRun:
     """From the first prefill step to the last token."""
     average_watts: float
     highest_watts: float | None
-    """Of all windows; ``None`` where it was shorter than one."""
+    """Highest average of any window; ``None`` if the run was shorter than one."""
 
     def row(self) -> str:
         highest = "–" if self.highest_watts is None else f"{self.highest_watts:.1f}"  # noqa: RUF001

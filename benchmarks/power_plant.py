@@ -84,7 +84,7 @@ class PowerPlant:
             path = self.root / folder / "energy_uj"
             made = path.with_suffix(".made")
             made.write_text(f"{(_START_UJ + round(joules * part * 1e6)) % RANGE_UJ}\n")
-            os.replace(made, path)  # noqa: PTH105  whoever reads finds one count or the next, never half of one
+            os.replace(made, path)  # noqa: PTH105  a reader finds one count or the next, never half of one
 
 
 def average_watts(trace: Sequence[tuple[int, float]]) -> float:

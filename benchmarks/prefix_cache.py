@@ -47,7 +47,7 @@ def measure(setting: Setting) -> list[Figure]:
 
 
 def _text(client: BlockingClient, model: str) -> str:
-    """Sentences of about so many tokens."""
+    """A text of about this many tokens."""
     tokens_each = len(client.ask(Tokenize(model=model, text=_SENTENCE * 10, add_special=False)).token_ids) / 10
     return _SENTENCE * round(PROMPT_TOKENS / tokens_each)
 

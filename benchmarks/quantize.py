@@ -96,9 +96,9 @@ class Comparison:
     name: str
     weights: int
     seconds: Mapping[str, Sequence[float]]
-    """By who quantized: llama.cpp, then kernel tables."""
+    """Seconds of each quantizer by its name: llama.cpp, then the kernel tables."""
     load_average: float
-    """Of the machine, over the minute before the end."""
+    """Load average of the machine over the last minute."""
 
     def speed(self, who: str) -> Figure:
         samples = [self.weights / seconds / 1e6 for seconds in self.seconds[who]]

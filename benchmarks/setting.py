@@ -26,6 +26,6 @@ class Setting:
 
 
 def setting(model: str) -> Setting:
-    """As many threads as a plan has by default."""
+    """The default setting: a plan's default number of threads, and every backend but the reference."""
     backends = tuple(name for name, lacking in _core.kernel_tables().items() if not lacking and name != "reference")
     return Setting(model, probe_machine().allowed_cpus, backends)

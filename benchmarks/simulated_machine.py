@@ -16,7 +16,7 @@ from engine.planning.resolve import prefill_beside_decode
 from protocol.plan import SchedulerPolicy
 
 WATTS = 20.0
-"""Of the simulated machine while a step is computed."""
+"""Power of the simulated machine while it computes a step."""
 _MS = 1_000_000
 _BATCH_KEY = BatchKey(
     weights=WeightsKey(content_hash="", quantization="native", backend="cpu_avx512"),
@@ -137,7 +137,7 @@ class SimulatedMachine:
         return bool(ended)
 
     def _admit(self) -> int | None:
-        """When to decide again though nothing has happened."""
+        """Admit what may run; the moment at which to decide again without an event."""
         decision = decide(self._now_ns, self._queued, [one.candidate for one in self._running])
         for admission in decision.admitted:
             candidate = next(one for one in self._queued if one.execution_id == admission.execution_id)

@@ -56,7 +56,7 @@ VARIANTS = len(_SUBJECTS) * len(_LENGTHS)
 
 
 async def tokens_of(client: Client, request: RunRequest) -> tuple[int, ...]:
-    """As they were streamed. Raises ValueError where the record tells of others."""
+    """Token ids as they were streamed. Raises ValueError if the record has others."""
     streamed: list[int] = []
     async with aclosing(client.run(request)) as messages:
         async for message in messages:

@@ -21,7 +21,7 @@ from protocol.requests import PROTOCOL_VERSION, Hello, Run, Subscribe
 _STALL_S = 20.0
 _RUN = 1
 _SUBSCRIPTIONS = range(2, 10)
-"""So many that a second or two of the events of dozens of streams fill the outbox."""
+"""Enough subscriptions that the events of dozens of streams fill the outbox in a second or two."""
 
 
 @dataclass

@@ -77,7 +77,7 @@ class Agreement:
     differing: int
     unexplained: tuple[str, ...]
     short_digest: str
-    """Of the engine's ids of the first texts."""
+    """Digest of the engine's ids for the first texts."""
     digest: str
 
     def as_json(self) -> dict[str, Any]:

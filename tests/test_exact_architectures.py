@@ -16,9 +16,9 @@ from tests.golden.exact.weights import Weights
 from tests.support.architecture_models import ALL_CASES, NEARLY_TIED, write_architecture_model
 
 BOUND = 2e-4
-"""Of the engine's distance from exact arithmetic on keys and values in F16, as the engine keeps them."""
+"""Bound on the engine's distance from exact arithmetic on keys and values in F16, as the engine keeps them."""
 FLOAT32 = 2e-6
-"""Of llama.cpp's, with an F32 cache."""
+"""Bound on llama.cpp's distance with an F32 cache."""
 GELU_IN_F16 = 5e-4
 """The same where it looks GELU up in a table of F16 numbers."""
 UNDECIDED = 1e-5
@@ -34,13 +34,13 @@ def test_llama_cpp_computes_what_the_definitions_say(case: str) -> None:
 
 @pytest.mark.parametrize("case", ALL_CASES)
 def test_engine_is_no_further_from_exact_than_llama_cpp(case: str) -> None:
-    """Both with a cache of F16."""
+    """Both engines have an F16 cache."""
     assert relative_distance(run(case).ours, run(case).exact) <= F16_CACHE[case]
 
 
 @pytest.mark.parametrize("case", [case for case in ALL_CASES if case != TIED])
 def test_what_is_left_is_the_cache(case: str) -> None:
-    """With keys and values rounded in the reference as well, only float32's own rounding remains."""
+    """Only float32's own rounding remains once the reference rounds keys and values too."""
     assert relative_distance(run(case).ours, run(case).rounded) <= BOUND
 
 

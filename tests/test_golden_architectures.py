@@ -19,7 +19,7 @@ GOLDEN: dict[str, Any] = json.loads((FOLDER / "architectures.json").read_text())
 TABLES = ("reference", "cpu_avx2", "cpu_avx512")
 
 BOUND = 1e-3
-"""Of the mean absolute difference, in standard deviations of the logits."""
+"""Bound on the mean absolute difference, in standard deviations of the logits."""
 
 
 def peer_logits(case: str) -> Logits:

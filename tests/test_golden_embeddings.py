@@ -28,7 +28,7 @@ HEAD = read_head()
 
 @pytest.mark.parametrize("case", CASES)
 def test_tiny_models_vectors_are_llama_cpps(case: str, tmp_path: Path) -> None:
-    """Where an expert is chosen by less than the last bits of a float, a token may take another one."""
+    """If the last bits of a float choose an expert, a token may take another one."""
     experts = "experts" in CASES[case]
     path = write_architecture_model(tmp_path / "tiny.gguf", **CASES[case])
     assert weights_digest(path) == HEAD["weights"][case], "the factory changed: run tests.golden.make_embeddings"

@@ -40,7 +40,7 @@ def run(name: str) -> Run:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_equal_llama_cpps_within_rounding(name: str) -> None:
-    # Where llama.cpp's own choice is not the exact one, parting from it for the exact one needs no excuse.
+    # Parting from llama.cpp for the exact choice needs no excuse.
     unexcused = {
         comparison.prompt.name: [parting for parting in comparison.partings if not (parting.excused or parting.exact)]
         for comparison in run(name).comparisons

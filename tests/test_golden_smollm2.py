@@ -57,7 +57,7 @@ def test_no_prompt_is_much_further_from_exact(name: str, comparisons: dict[str, 
 
 
 def test_best_tokens_are_the_exact_ones_as_often_as_llama_cpps(comparisons: dict[str, Comparison]) -> None:
-    """Of 1,088 steps. The allowance is for ties that rounding decides: a per cent of them."""
+    """One per cent of the 1,088 steps is allowed for ties that rounding decides."""
     ours = sum(comparison.best_kept for comparison in comparisons.values())
     peers = sum(comparison.peer_best_kept for comparison in comparisons.values())
     steps = sum(len(comparison.prompt.greedy_token_ids) for comparison in comparisons.values())

@@ -128,7 +128,7 @@ def test_another_processor_runs_what_it_can_with_the_same_bits(
     assert outcome.record["hardware"]["cpu_model"] != here.record["hardware"]["cpu_model"]
     assert_same_answer(outcome, here)
     is_slow = backend == "reference"
-    # Where subnormals are flushed, VCVTPH2PS still reads those of halves, and the emulator does not: the self-test,
+    # VCVTPH2PS reads subnormal halves even with subnormals flushed, and the emulator does not: the self-test,
     # whose scales are any numbers, finds that out.
     for field in ("id", "arithmetic") if is_slow else ("id",):
         assert outcome.record["build"][field] == here.record["build"][field]

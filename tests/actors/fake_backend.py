@@ -71,7 +71,7 @@ class FakeLoad:
 
 @dataclass
 class FakeBackend:
-    """With an ``answer`` it speaks at once on every submit; without one, the test speaks through :meth:`emit`."""
+    """A backend that gives ``answer`` at once on every submit or, without one, what the test passes to :meth:`emit`."""
 
     answer: Sequence[str] | None = None
     load_error: EngineError | None = None
@@ -102,7 +102,7 @@ class FakeBackend:
         self.loading = threading.Event()
         self._pending: dict[tuple[int, int], SequenceEvents] = {}
         self._open: dict[int, set[int]] = {}
-        """By sequence: the choices that have not ended."""
+        """Choices that have not ended, by sequence."""
         self._begun: set[int] = set()
         self._next_token = 100
 

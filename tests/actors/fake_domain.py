@@ -107,7 +107,7 @@ class FakeOperation:
     def __init__(self, request: OperationRequest) -> None:
         self._request = request
         self.dimension = 2
-        """Of the vectors of an ``Embed``."""
+        """Number of channels in the vectors of an ``Embed``."""
         self.may_end = threading.Event()
         self.begun = threading.Event()
         self.cancelled = threading.Event()

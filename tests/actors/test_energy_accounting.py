@@ -1,4 +1,4 @@
-"""Whose joules are whose: the real run loop and the real reader of RAPL, over counters that run with time."""
+"""Joules are divided among executions: the real run loop and RAPL reader, over counters that run with time."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def computed_ms(record: ExecutionRecord) -> float:
 
 
 def rounding_ms(record: ExecutionRecord) -> float:
-    """Each operation's part of a step is a whole number of nanoseconds; a step gives a token, or computes a prompt."""
+    """Largest error from rounding: each operation's part of each step is a whole number of nanoseconds."""
     parts = len(OperationTimes.model_fields) * (record.metrics.tokens_total + 3)
     return 3 * parts / share_of(record) / 1e6
 
@@ -122,7 +122,7 @@ async def test_shares_of_those_side_by_side_add_up_to_all_that_was_computed(
     # The run loop was busy for so long in each one's window.
     busy_ms = [computed_ms(record) / share_of(record) for record in records]
     assert busy_ms[0] == pytest.approx(sum(computed_ms(record) for record in records), abs=rounding_ms(outer.record))
-    # So all joules of the window are attributed, up to what the machine drew unsteadily while they shared it.
+    # All joules of the window are attributed, except for unsteady power while they shared it.
     watts = [package_j(record) / busy for record, busy in zip(records, busy_ms, strict=True)]
     unsteady_j = sum(
         computed_ms(record) * abs(its_watts - watts[0]) for record, its_watts in zip(records, watts, strict=True)

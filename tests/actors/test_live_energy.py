@@ -134,7 +134,7 @@ async def test_a_question_outlives_a_failure_of_the_sampler(nursery: trio.Nurser
 
 @dataclass
 class BusyBackend(FakeBackend):
-    """Of every second that the run loop computes, sequence 1 has a quarter; and it had a half of all before."""
+    """A backend whose sequence 1 has a quarter of the computing time, after half of all time before."""
 
     looks: int = 0
 

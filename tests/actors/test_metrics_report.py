@@ -25,7 +25,7 @@ from tests.actors.fake_domain import FakeDomain, make_meter
 
 
 def values(report: MetricsReport, name: str) -> dict[tuple[str, ...], float]:
-    """By the labels' values."""
+    """Values of a family's samples, by the values of their labels."""
     (family,) = (each for each in report.families if each.name == name)
     return {tuple(sample.labels.values()): sample.value for sample in family.samples}
 

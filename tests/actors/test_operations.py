@@ -1,4 +1,4 @@
-"""What keeps the machine busy for long: told of on the way, one at a time, and ended when nobody awaits it."""
+"""Operations report progress, run one at a time, and end when no client awaits them."""
 
 from __future__ import annotations
 

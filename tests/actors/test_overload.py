@@ -1,4 +1,4 @@
-"""Everything has a bound, and past it a typed answer; nobody else notices."""
+"""Everything has a bound, and past it a typed answer; no other client notices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources that are slow to read: nobody else waits for them, and their readings come in the order of asking."""
+"""Slow energy sources keep no other execution waiting, and their readings come in the order of asking."""
 
 from __future__ import annotations
 

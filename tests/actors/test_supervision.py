@@ -319,7 +319,7 @@ async def test_a_meter_that_fails_again_and_again_is_given_up_and_executions_go_
                 await record_of(client, limited)
 
 
-# --- what is nobody's but its own request's ---------------------------------------------------------------------------
+# --- failures of a single request ----------------------------------------------------------------------------------
 
 
 async def test_a_question_that_breaks_the_domain_is_answered_and_the_engine_lives_on() -> None:

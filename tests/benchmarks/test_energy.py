@@ -120,7 +120,7 @@ def test_a_plant_draws_its_idle_and_its_busy_watts(tmp_path: Path) -> None:
         after = source.read()
     elapsed_s = (after.time_ns - before.time_ns) / 1e9
     joules = ((after.package_uj or 0) - (before.package_uj or 0)) / 1e6
-    # As a move of the counters takes a while, so the moments are not quite those of the readings.
+    # Counters move only now and then, so the moments are not quite those of the readings.
     assert joules == pytest.approx(3 * 20.0 + 10.0 * elapsed_s, rel=0.05)
     assert plant.trace[-1][1] >= joules
     assert (after.dram_uj or 0) - (before.dram_uj or 0) == pytest.approx(joules * 1e6 * 0.1, rel=0.01)

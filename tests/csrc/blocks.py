@@ -16,7 +16,7 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """Where the parts of a block lie."""
+    """Places of the parts in a block."""
 
     block_elements: int
     block_bytes: int
@@ -68,7 +68,7 @@ def random_weights(random: np.random.Generator, type_name: str, rows: int, colum
 
 
 def set_scales(type_name: str, weights: Bytes, scale: float) -> None:
-    """Of every block, and minimums; for MXFP4 the next lower power of two."""
+    """Set the scales and minimums of every block; MXFP4 takes the next lower power of two."""
     layout = LAYOUTS[type_name]
     blocks = weights.reshape(-1, layout.block_bytes)
     if type_name == "MXFP4":

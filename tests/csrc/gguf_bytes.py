@@ -55,7 +55,7 @@ class Tensor:
 
     name: str | bytes
     dimensions: tuple[int, ...]
-    """As in a file: the contiguous one first."""
+    """Dimensions in a file's order: the contiguous one first."""
     type_id: int = 0
     data: bytes = b""
     offset: int | None = None
@@ -147,7 +147,7 @@ class ModelBytes:
     tensors: Mapping[str, Tensor] = field(default_factory=lambda: {str(tensor.name): tensor for tensor in _TENSORS})
 
     def having(self, **metadata: Value) -> ModelBytes:
-        """With other metadata; ``__`` in a name stands for a dot."""
+        """The same model with other metadata; ``__`` in a name stands for a dot."""
         return replace(self, metadata={**self.metadata, **{k.replace("__", "."): v for k, v in metadata.items()}})
 
     def lacking(self, name: str) -> ModelBytes:

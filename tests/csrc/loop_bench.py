@@ -75,7 +75,7 @@ class LoopBench:
         self.loop = _core.RunLoop(prefix_cache_bytes)
         self.vocabulary = vocabulary
         self.stories: dict[int, Story] = {}
-        """Of the first choice of each sequence."""
+        """Stories of each sequence's first choice."""
         self.choices: dict[tuple[int, int], Story] = {}
         self.wakeups = 0
         self.paused: set[int] = set()

@@ -30,7 +30,7 @@ _directory = tempfile.TemporaryDirectory(prefix="architectures-")
 
 @functools.cache
 def model_of(case: str, tensor_type: str, table: str, window: int | None = None) -> _core.Model:
-    """With a ``window``: one layer that has it, and a long context."""
+    """The case's model; with a ``window``, one layer that has it and a long context."""
     wide = has_super_blocks(tensor_type) and f"{case}_wide" in WIDE_CASES
     model: dict[str, Any] = {**ALL_CASES[f"{case}_wide" if wide else case], "tensor_type": tensor_type}
     if window is not None:

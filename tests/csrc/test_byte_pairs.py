@@ -39,7 +39,7 @@ def random_merges(seed: int, letters: str = "abcde") -> list[str]:
 
 
 def plain_merging(symbols: list[str], merges: list[str]) -> list[str]:
-    """Of all pairs that have a merge, the best one's leftmost, until none is left."""
+    """Merge the leftmost of the best pairs, until no pair has a merge."""
     ranks = {(left, right): rank for rank, (left, _, right) in enumerate(merge.partition(" ") for merge in merges)}
     while True:
         known = [index for index, pair in enumerate(pairwise(symbols)) if pair in ranks]

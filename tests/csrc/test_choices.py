@@ -39,7 +39,7 @@ def test_four_answers_cost_one_prefill(bench: LoopBench, model: _core.Model) -> 
 
 
 def test_each_is_drawn_from_random_numbers_of_its_own(bench: LoopBench, model: _core.Model) -> None:
-    """By hand: the same logits, the same samplers, and the choice's place in the counter."""
+    """The draws are repeated by hand: same logits, same samplers, the choice's place in the counter."""
     prompt = tiny_prompt(70)
     stories = choose(bench, model, prompt, 3, max_tokens=12, top_k=40)
     assert len({tuple(story.token_ids) for story in stories}) == 3
@@ -191,7 +191,7 @@ def test_parts_of_a_step_add_up_whoever_parts_in_it(bench: LoopBench, model: _co
 
 
 def test_the_times_so_far_are_the_requests_and_never_shrink(bench: LoopBench, model: _core.Model) -> None:
-    """Each choice that ends leaves its time with those that go on."""
+    """A choice that ends leaves its time with those that go on."""
     prompt = tiny_prompt(20)
     free = choose(bench, model, prompt, 4, max_tokens=300)
     ends = [

@@ -97,7 +97,7 @@ def test_the_times_so_far_are_told_at_any_time(bench: LoopBench) -> None:
         bench.wait_for_token(sequence_id, 20)
     busy, sequences = bench.loop.compute_times()
     assert sequences.keys() == {1, 2}
-    assert sum(own for own, _ in sequences.values()) == busy  # nobody has left
+    assert sum(own for own, _ in sequences.values()) == busy  # no sequence has ended
     assert sequences[1][1] == busy > sequences[2][1]
     bench.loop.cancel(2)
     story = bench.finish(2)
@@ -141,7 +141,7 @@ def test_times_are_told_to_those_that_asked(bench: LoopBench) -> None:
     steps = bench.loop.statistics()["steps"]
     for story in (one, three):
         assert story.operation_ns is not None
-        # Each operation's part of a step is rounded for itself.
+        # Every operation's part of a step is rounded on its own.
         assert abs(sum(story.operation_ns.values()) - story.compute_ns) <= len(story.operation_ns) * steps
 
 

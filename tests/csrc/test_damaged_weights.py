@@ -84,7 +84,7 @@ def test_a_power_of_two_by_which_values_leave_the_floats(tmp_path: Path, table: 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_find_the_same(tmp_path: Path, threads: int) -> None:
-    """With one in each thread's part of a matrix, what is named is one of them."""
+    """One value is damaged in each thread's part of a matrix; the error names one of them."""
     file = typed_file("Q4_1", tied=False)
     tensor = file.tensors["blk.0.ffn_gate.weight"]
     path = file.with_value(tmp_path / "damaged.gguf", tensor, tensor.rows - 1, np.nan)

@@ -29,7 +29,7 @@ THREADS = (1, 2, 3)
 EDGES = (63, 64, 65, 511, 512, 513)
 """Around the blocks and splits that keys are attended in."""
 KV_CACHES = [("f16", {}), ("q8_0", {"n_head": 2, "n_head_kv": 1})]
-"""Each with options of a model whose heads it fits."""
+"""Types of the KV cache, with options of a model whose heads fit."""
 
 
 def alone(

@@ -232,7 +232,7 @@ def test_an_unknown_tensor_type_is_unsupported(path: Path, type_id: int) -> None
 
 def assert_every_truncation_is_refused(path: Path, seed: int) -> None:
     size = path.stat().st_size
-    # The last tensor may be followed by up to an alignment of padding, which nobody misses.
+    # The last tensor may be followed by up to an alignment of padding, which may be missing.
     offsets = [*np.random.default_rng(seed).integers(0, size - 32, 47).tolist(), 1, 23, size - 33]
     for offset in sorted(offsets, reverse=True):
         os.truncate(path, offset)

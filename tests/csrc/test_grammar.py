@@ -147,7 +147,7 @@ def test_an_answer_matches_as_a_whole_and_ends_by_itself(
 
 
 def test_it_ends_with_the_token_that_completes_it(bench: LoopBench, model: _core.Model) -> None:
-    """Without a step for an end token that is certain; and as complete, at the last token that it may have."""
+    """No step is spent on a certain end token; a text completed by its last allowed token counts as complete."""
     story = bench.run(model, tiny_prompt(5), grammar=compiled("(11){3}"), eos=[END], max_tokens=64)
     assert (story.text, story.stop_reasons) == ("111111", ["eos"])
     assert END not in story.token_ids

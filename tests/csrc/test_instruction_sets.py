@@ -62,7 +62,7 @@ class Build:
 
 @functools.cache
 def the_build() -> Build:
-    """That of the extension which this process would load; of no other."""
+    """Build of the extension that this process would load."""
     loaded = importlib.util.find_spec("engine._core")
     assert loaded is not None
     assert loaded.origin is not None

@@ -203,7 +203,7 @@ def with_values(tmp_path: Path) -> Callable[[list[float]], Path]:
         ([np.inf, 1.0], "q8_0", "NaN or infinities"),
         ([1e30, -1e30], "q8_0", "too large for Q8_0"),
         ([1e12, -1e12], "q4_k_m", "too large for Q6_K"),
-        # Where squares overflow, other quantizers write zeros for these.
+        # Other quantizers write zeros for these, since squares overflow.
         ([1e20, -1e20], "q6_k", "too large for Q6_K"),
         ([3e38, 1.0], "q6_k", "too large for Q6_K"),
     ],

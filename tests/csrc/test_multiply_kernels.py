@@ -20,7 +20,7 @@ EXTREME_SCALES = {
     "Q2_K": (slice(0, 16), (0xFF,)), "Q3_K": (slice(96, 108), (0xFF, 0x00)), "Q4_K": (slice(4, 16), (0xFF,)),
     "Q5_K": (slice(4, 16), (0xFF,)), "Q6_K": (slice(192, 208), (0x7F, 0x80)), "IQ4_XS": (slice(2, 8), (0xFF, 0x00)),
 }  # fmt: skip
-"""Where the inner scales and minimums of a block lie, and the bytes of the widest."""
+"""Places of a block's inner scales and minimums, and the bytes of the widest."""
 
 
 def multiply(table: str, type_name: str, weights: Bytes, x: Floats) -> Floats:

@@ -169,7 +169,7 @@ class _Attention:
         self.values[50:] = np.nan
 
     def seen(self, key: int) -> npt.NDArray[np.bool_]:
-        """By which queries."""
+        """Queries that see the key: a mask."""
         return np.array([begin <= key < end for begin, end in zip(self.hidden, self.visible, strict=True)])
 
     def attend(self, table: str, **damaged: Floats) -> Floats:
@@ -277,7 +277,7 @@ def test_a_soft_cap_makes_nothing_finite(table: str, value: np.float32, cap: flo
 @every_table
 @every_value
 def test_no_probability_beside_it_is_a_number(table: str, value: np.float32) -> None:
-    """Of experts: none may be chosen as if there was a choice."""
+    """No expert may be chosen as if there were a choice."""
     for size in SIZES:
         for place in places(size):
             assert np.isnan(kernels.softmax(table, having(normal(13, size), value, place))).all()

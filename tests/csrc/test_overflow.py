@@ -70,7 +70,7 @@ def overflowing_model(case: str, tensor: str, factor: float, row: int | None, ta
 
 
 def run(model: _core.Model, prompt: list[int] = PROMPT, **options: object) -> Place | None:
-    """Where the run says that it failed. It must have failed there, and given nothing."""
+    """Place at which the run says that it failed; a failed run must have given nothing."""
     with LoopBench(tiny_vocabulary()) as bench:
         story = bench.run(model, prompt, **options)
     assert story.stop_reasons == ["error"]

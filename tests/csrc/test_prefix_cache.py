@@ -16,7 +16,7 @@ from tests.support.damaged_models import ModelFile
 BLOCK = 64
 FOREVER = 1_000_000
 KV_CACHES = [("f16", {}), ("q8_0", {"n_head": 2, "n_head_kv": 1})]
-"""Each with options of a model whose heads it fits."""
+"""Types of the KV cache, with options of a model whose heads fit."""
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_values_of_80_layers_shared_by_many_queries_get_five_bits() -> None:
 
 
 def test_layers_are_counted_as_numbers() -> None:
-    # By name blk.10 comes before blk.2: a recipe that counted so would give other layers more bits.
+    # Sorted by name, blk.10 comes before blk.2: a recipe that counted so would give other layers more bits.
     types = LLAMA_1B.types("q4_k_m")
     assert types["blk.2.attn_v.weight"] == "Q4_K"
     assert types["blk.10.attn_v.weight"] == "Q6_K"

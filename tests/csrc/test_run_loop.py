@@ -68,7 +68,7 @@ def test_who_is_woken_for_one_sequence_finds_what_all_made_and_they_wait_anew(
 
 
 def test_a_token_does_not_wait_for_the_next_one(bench: LoopBench) -> None:
-    """Where a step takes longer than a token may wait, each is told by itself."""
+    """If a step takes longer than a token may wait, every token is told on its own."""
     bench.submit(1, slow_model(), tiny_prompt(5), max_tokens=40, flush_ms=1)
     bench.wait_for_token(1)
     story = bench.stories[1]

@@ -85,7 +85,7 @@ def test_only_candidates_are_drawn(logits: list[float], options: Options, histor
 @given(st.lists(st.integers(0, 2), max_size=60), st.sampled_from([(), (0,), (1, 2)]), st.integers(1, 4))
 @settings(max_examples=200, deadline=None)
 def test_dry_finds_every_repetition(history: list[int], breakers: tuple[int, ...], allowed_length: int) -> None:
-    """Of equal logits the least penalized is drawn, of those the lowest id: short histories over few tokens are full of
+    """Among equal logits the least penalized is drawn, then the lowest id: short histories over few tokens are full of
     repetitions that overlap."""
     dry = replace(GREEDY, dry_multiplier=1.0, dry_base=2.0, dry_allowed_length=allowed_length, dry_breakers=breakers)
     for logits in itertools.product([0.0, 3.5], repeat=3):

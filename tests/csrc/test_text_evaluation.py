@@ -42,7 +42,7 @@ def evaluated(model: _core.Model, base: _core.Model | None = None, **options: ob
 
 
 def log_probabilities(model: _core.Model, window: int, bos: int | None) -> Doubles:
-    """Of every token after each position that counts, in exact arithmetic: [positions, vocabulary]."""
+    """Exact logits after each scored position: [positions, vocabulary]."""
     positions = []
     for begin in range(0, len(TEXT) // window * window, window):
         tokens = TEXT[begin : begin + window]
@@ -188,7 +188,7 @@ def test_logits_that_are_not_finite_end_it(tmp_path: Path, row: int) -> None:
 
 
 def other_vocabulary(path: Path) -> _core.Model:
-    """As many tokens, one of them spelt otherwise."""
+    """A vocabulary of equal size with one token spelt differently is refused."""
     write_tiny_model(path)
     tokens = gguf.GGUFReader(path, "r+").fields["tokenizer.ggml.tokens"]
     tokens.parts[tokens.data[-1]][0] ^= 1

@@ -21,7 +21,7 @@ LEAST_MAGNITUDE = 2.0**-100
 
 finite_rows = arrays(np.float32, 512, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
 moderate_rows = arrays(np.float32, 512, elements=st.floats(-1e4, 1e4, width=32), fill=st.just(np.float32(0.25)))
-# Of one magnitude, from the smallest a float can have to the largest.
+# Rows of one magnitude each, from the smallest float to the largest.
 scaled_rows = st.builds(np.ldexp, moderate_rows, st.integers(-149, 110))
 rows = st.one_of(finite_rows, moderate_rows, scaled_rows)
 
@@ -211,7 +211,7 @@ def test_softmax(table: str) -> None:
 
 
 def every_kind_of_float() -> Floats:
-    """Each exponent with telling mantissas; each half's own value, its midpoint to the next, and their neighbours."""
+    """Every exponent with telling mantissas; every half's value, its midpoint to the next, and their neighbours."""
     mantissas = np.array([0, 1, 0xFFF, 0x1000, 0x1001, 0x1FFF, 0x2000, 0x2FFF, 0x3000, 0x3001, 0x5A5A5A, 0x7FFFFF])
     bits = ((np.arange(256)[:, None] << 23) | mantissas).ravel().astype(np.uint32)
     finite = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)

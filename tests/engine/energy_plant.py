@@ -22,7 +22,7 @@ class Plant:
     idle_watts: float = 12.0
     busy_watts: float = 8.0
     memory_watts: float = 8.0
-    """Of a CPU that reads memory, where that differs."""
+    """Power of a CPU that reads memory, if different."""
     others: float = 0.0
     """CPUs that others keep busy all the while."""
     name: Name = "rapl"

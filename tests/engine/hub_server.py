@@ -34,7 +34,7 @@ class HubRequest:
 class Repository:
     files: dict[str, bytes]
     token: str | None = None
-    """Without it nobody is told of the repository."""
+    """Token without which the repository stays hidden."""
     gated: bool = False
     revisions: tuple[str, ...] = ("main",)
     in_git: tuple[str, ...] = ()
@@ -79,11 +79,11 @@ class HubServer:
 
     @property
     def store(self) -> str:
-        """Of another origin than the hub: a token has no business there."""
+        """Address of the store, on another origin than the hub: no token may be sent there."""
         return f"http://127.0.0.1:{self._store.server_port}"
 
     def ranges(self) -> list[str | None]:
-        """That the store was asked for, in order."""
+        """Ranges that the store was asked for, in order."""
         return [request.range for request in self.requests if request.path.startswith("/store/")]
 
     def __enter__(self) -> Self:

@@ -23,7 +23,7 @@ class IndexMishaps:
     """In place of the next answers."""
     ignore_ranges: bool = False
     for_pip_alone: bool = False
-    """As where a password is asked for."""
+    """Whether the index demands a password."""
 
 
 class IndexServer:
@@ -33,12 +33,12 @@ class IndexServer:
         self.wheel = wheel
         self.content = wheel.read_bytes()
         self.digest = hashlib.sha256(self.content).hexdigest()
-        """That its page tells."""
+        """Hash that the index's page states."""
         self.mishaps = IndexMishaps()
         self.ranges: list[str | None] = []
-        """That the engine asked for, in order."""
+        """Ranges that the engine asked for, in order."""
         self.validators: list[str | None] = []
-        """By which it wanted the same version, in order."""
+        """Versions on which these ranges were conditional, in order."""
         self.sent_to_pip = 0
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.index = self
@@ -49,7 +49,7 @@ class IndexServer:
 
     @property
     def version(self) -> str:
-        """Of the wheel, as an entity tag."""
+        """Entity tag of the wheel."""
         return f'"{hashlib.sha256(self.content).hexdigest()[:8]}"'
 
     def __enter__(self) -> Self:

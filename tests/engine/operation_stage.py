@@ -30,7 +30,7 @@ class OperationStage:
         self.planner = Planner(registry, config, MACHINE, self.energy.availability())
 
     def in_use(self) -> list[bool]:
-        """Of each model in memory."""
+        """Whether each model in memory is in use."""
         return [model.in_use for model in self.backend.statistics().models]
 
 

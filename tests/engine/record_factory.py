@@ -22,7 +22,7 @@ BOB = ProcessIdentity("boot", "pid:[1]", 200, 9)
 
 
 class Clock:
-    """Each look is a second later than the one before."""
+    """A clock that is a second later at each look."""
 
     def __init__(self) -> None:
         self.looks = 0

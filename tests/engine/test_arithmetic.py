@@ -18,7 +18,7 @@ from tests.csrc.blocks import TENSOR_TYPES
 from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE
 
 COMMITTED: dict[str, str] = json.loads((Path(__file__).parent / "arithmetic.json").read_text())
-"""By version of the engine, and of its quantizer. A digest is added with a version, and never changed."""
+"""Digests by version of the engine and of its quantizer. One is added with a version and never changed."""
 
 
 def test_a_version_stands_for_one_arithmetic() -> None:

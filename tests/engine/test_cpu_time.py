@@ -74,7 +74,7 @@ def test_time_stolen_by_another_machine_went_to_others(tmp_path: Path) -> None:
 
 
 def test_counts_that_stand_still_tell_nothing() -> None:
-    """As in sandboxes that show a /proc/stat of zeros."""
+    """Some sandboxes show a /proc/stat of zeros."""
     assert others_share(CpuTimes(0, 0, 0, 0), CpuTimes(0, 0, SECOND, SECOND)) is None
     assert others_share(None, times(5)) is None
 

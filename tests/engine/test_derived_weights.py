@@ -36,7 +36,7 @@ def tiny(tmp_path: Path) -> Path:
 
 
 def run(bench: Bench, path: Path, quantization: str, sequence_id: int = 1) -> tuple[SequenceEvents, WeightsReport]:
-    """With a backend of its own, so that nothing is loaded yet."""
+    """Load with a new backend, so that nothing is loaded yet."""
     with closing(CpuBackend(bench.registry, bench.cache)) as backend:
         bench.backend = backend
         plan, token_ids = bench.prepare(path, quantization=quantization)

@@ -52,7 +52,7 @@ def test_joules_are_exact(tmp_path: Path, seconds: float) -> None:
 
 
 def test_the_platform_is_counted_where_that_was_asked_for(tmp_path: Path) -> None:
-    """Of two packages one shows it."""
+    """One of two packages shows it."""
     pmu = make_server(tmp_path)
     source = open_perf(pmu, psys=True)
     start = source.read()

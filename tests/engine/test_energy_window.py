@@ -24,7 +24,7 @@ def make_reading(
 
 
 def times(total_s: float, busy_s: float, own_s: float) -> CpuTimes:
-    """Of two CPUs."""
+    """CPU times of two CPUs."""
     return CpuTimes(*(int(s * SECOND) for s in (total_s, busy_s, own_s, total_s / 2)))
 
 

@@ -35,7 +35,7 @@ def family(totals: MetricTotals, name: str) -> MetricFamily:
 
 
 def values(totals: MetricTotals, name: str) -> dict[tuple[str, ...], float]:
-    """By the labels' values."""
+    """Values of a family's samples, by the values of their labels."""
     return {tuple(sample.labels.values()): sample.value for sample in family(totals, name).samples}
 
 

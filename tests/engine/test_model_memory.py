@@ -1,4 +1,4 @@
-"""Who may stay in memory, and who goes first."""
+"""Models stay in memory, and go in order, as the budget allows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def weights_key(name: str, quantization: Quantization = "native") -> WeightsKey:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """As much of a model as its memory knows."""
+    """The part of a model that the memory budget knows."""
 
     name: str
     weights_bytes: int = 10 * MB

@@ -1,4 +1,4 @@
-"""Removing models: whole, from the models directory alone, and never under whoever needs them."""
+"""Models are removed whole, from the models directory alone, and never while they are needed."""
 
 from __future__ import annotations
 

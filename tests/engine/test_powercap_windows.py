@@ -12,7 +12,7 @@ from engine.energy.window import energy_report
 from tests.support.powercap_tree import RANGE_UJ, SMALL_RANGE_UJ, PowercapTree, forbid
 
 Step = Callable[[PowercapTree, RaplSource], object]
-"""Of what happens in a window."""
+"""One event in a window."""
 P0, P1 = "intel-rapl:0", "intel-rapl:1"
 
 
@@ -246,7 +246,7 @@ def test_mirrored_dies_count_once(tmp_path: Path) -> None:
 
 
 def test_a_hole_between_two_windows_is_none_in_them(tmp_path: Path) -> None:
-    """Nothing is read while nothing runs: what the counters do meanwhile is nobody's."""
+    """Nothing is read while nothing runs: joules of that time belong to no execution."""
     tree = make_machine(tmp_path)
     source = RaplSource(tree.root, tree.pass_time, clock=tree.clock)
     source.read()

@@ -186,7 +186,7 @@ def test_an_ended_process_does_not_run() -> None:
         assert is_running(other)
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert not is_running(other), "it has ended, and nobody has asked how"
+        assert not is_running(other), "it has ended, and its exit status has not been read"
     assert not is_running(other)
 
 

@@ -1,4 +1,4 @@
-"""Execution records on disk: found again as they were, in order, by whoever looks."""
+"""Execution records on disk are found again unchanged and in order, by any process."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def index(entry: CatalogueEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 class StoppingWatch(PullWatch):
-    """Cancelled once so many bytes have arrived."""
+    """A watch that cancels once a number of bytes has arrived."""
 
     def __init__(self, at: int) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ def tiny(tmp_path: Path) -> Path:
 
 
 def asked(**execution: Any) -> None:
-    """As a client's message, in which fields are checked first."""
+    """Sampling from a client's message, whose fields are checked first."""
     client_message(
         {"type": "Run", "request_id": 1, "request": {"model": "tiny", "prompt": "x", "execution": execution}}
     )

@@ -99,7 +99,7 @@ def test_the_average_comes_close_to_the_limit_and_stays(max_watts: float) -> Non
 def test_noise_late_readings_and_steps_longer_than_a_sample_are_borne(
     max_watts: float, busy: float, step_ms: int, noise: float, late_ms: int
 ) -> None:
-    """As long as a step and a sample together cost less than a tenth of what a window may take."""
+    """The bound holds while a step and a sample together cost less than a tenth of what a window may take."""
     sample_ms = 20
     machine = Machine(busy=busy, step_ms=step_ms, noise=noise)
     if (step_ms + sample_ms + late_ms) * (busy - machine.idle) > 0.1 * max_watts * 1000:

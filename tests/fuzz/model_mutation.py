@@ -47,7 +47,7 @@ def _read(path: Path) -> GgufBytes:
 
 
 def has_non_finite_weights(model: GgufBytes) -> bool:
-    """By the format's own reference; a tensor that lies beyond the data, or is of no type, is not read."""
+    """Read with the format's own reference; a tensor beyond the data or of an unknown type is skipped."""
     data = b"".join(tensor.data + bytes(-len(tensor.data) % model.alignment) for tensor in model.tensors)
     begin = 0
     for tensor in model.tensors:
@@ -169,7 +169,7 @@ class ModelMutation:
         return self._change_tensor(model, lambda tensor: replace(tensor, name=other))
 
     def _swap_tensors(self, model: GgufBytes) -> GgufBytes:
-        """Each has the other's name, and so another shape or other weights."""
+        """Swap the names of two tensors, and so their shapes or weights."""
         tensors = list(model.tensors)
         a, b = (self._random.randrange(len(tensors)) for _ in range(2))
         first, second = tensors[a], tensors[b]
@@ -184,7 +184,7 @@ class ModelMutation:
     # --- keys ------------------------------------------------------------------------------------------------------
 
     def _set_number(self, model: GgufBytes) -> GgufBytes:
-        """Of an architecture's settings, or of the vocabulary's."""
+        """Change a setting of the architecture or the vocabulary."""
 
         def change(value: Value) -> Value:
             if value.type_id in (F32, F64):
@@ -242,7 +242,7 @@ class ModelMutation:
 
 
 def _as_stored(tensor: Tensor) -> Tensor:
-    """With a type that its data can be of, where a change has taken that away."""
+    """The tensor with a type that fits its data, if a change has taken that away."""
     known = {kind.value: kind for kind in gguf.GGMLQuantizationType}
     kind = known.get(tensor.type_id)
     if kind is not None and kind.name in TENSOR_TYPES and len(tensor.data) % gguf.GGML_QUANT_SIZES[kind][1] == 0:

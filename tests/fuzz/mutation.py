@@ -41,7 +41,7 @@ class Mutation:
             content[self._place(content) % len(content)] = self._random.choice((0, 1, 0x7F, 0x80, 0xC3, 0xFE, 0xFF))
 
     def _set_number(self, content: bytearray) -> None:
-        """As counts, sizes, offsets and types are written."""
+        """Write a number of the width of counts, sizes, offsets and types."""
         width = self._random.choice((4, 8))
         value = self._random.choice(_EDGES if width == 4 else _WIDE_EDGES)
         begin = self._place(content)

@@ -41,7 +41,7 @@ class Outcome:
 
 
 def outcome_of(path: Path, table: str) -> Outcome:
-    """Of the prompt's step and one that decodes."""
+    """Outcome of the prompt's step and of one that decodes."""
     try:
         model = _core.Model.load(str(path), table, 1)
         with LoopBench(tiny_vocabulary()) as bench:

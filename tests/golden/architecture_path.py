@@ -35,7 +35,7 @@ def relative_distance(logits: npt.NDArray[np.floating], exact: npt.NDArray[np.fl
 
 @dataclass(frozen=True)
 class Step:
-    """Where a token was chosen: the two best, and their logits."""
+    """The choice of a token: the two best, and their logits."""
 
     best: int
     second: int

@@ -33,7 +33,7 @@ class Run:
     """Logits along llama.cpp's path, ``[kept positions, vocabulary]``."""
 
     peer: Logits
-    """With an F32 cache."""
+    """llama.cpp's logits with an F32 cache."""
     ours: Logits
     exact: Array
     rounded: Array

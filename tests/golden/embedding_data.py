@@ -15,12 +15,12 @@ from tests.golden.prompts import SMOLLM2
 FOLDER = Path(__file__).parent
 POOLINGS: Final = ("mean", "cls", "last")
 PROMPTS: Final = ("capital", "portuguese", "python", "emoji", "unicode", "digits", "one_letter", "log_300")
-"""Of ``prompts.SMOLLM2``."""
+"""Names in ``prompts.SMOLLM2``."""
 LENGTHS: Final = (1, 7, 40, 150)
-"""Of the token prompts of tiny models."""
+"""Lengths of the tiny models' prompts, in tokens."""
 
 TINY_CONTEXT: Final = 256
-"""That of the tiny models themselves; llama.cpp's too: some compute otherwise in a longer one."""
+"""Context of the tiny models, also in llama.cpp: some compute differently in a longer one."""
 
 Vectors = npt.NDArray[np.float32]  # [texts, dimension], not normalized
 

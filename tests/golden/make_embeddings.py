@@ -38,7 +38,7 @@ def embed(
 
 
 def embed_tiny(arrays: dict[str, Vectors]) -> dict[str, str]:
-    """By case the digest of its weights."""
+    """Embed with the tiny models; digests of their weights by case."""
     digests: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         for case, options in CASES.items():

@@ -88,7 +88,7 @@ def quantize_rows(case: RowCase) -> bytes:
 def model_digests(
     source: Path, importance: Mapping[str, Floats], scratch: Path, recipes: Iterable[str] = RECIPES
 ) -> dict[str, dict[str, str]]:
-    """By recipe, without importance and with it, the digests of all tensors."""
+    """Digests of all tensors by recipe, without importance and with it."""
     target = scratch / "target.gguf"
     found: dict[str, dict[str, str]] = {}
     for recipe in recipes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 def logbook(days: int) -> str:
-    """A lighthouse keeper's log of so many days: prose that repeats itself, never quite (about 54 tokens a day)."""
+    """A lighthouse keeper's log of some days: prose that almost repeats itself (about 54 tokens a day)."""
     winds = ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west")
     visitors = (
         "a fishing boat",

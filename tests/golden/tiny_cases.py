@@ -49,7 +49,7 @@ QUANTIZED: dict[str, dict[str, Any]] = {
 
 PROMPT_LENGTHS = (1, 6, 33, 150)
 KEPT_POSITIONS = 33
-"""Of each prompt at most so many positions are compared: its last."""
+"""Number of a prompt's last positions that are compared."""
 
 
 def token_prompts(vocabulary_size: int) -> list[list[int]]:

@@ -13,7 +13,7 @@ from protocol.record import ExecutionRecord
 from tests.tools.executions import make_metrics, make_record
 
 SCHEMA_5 = Path(__file__).parents[1] / "golden" / "record_of_schema_5.json"
-"""As the engine wrote it before plans of schema 6: with the largest size of its process, in MiB, as
+"""A record from before plans of schema 6: it has the largest size of its process, in MiB, as
 ``memory_peak_mb``."""
 
 

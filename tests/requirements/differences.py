@@ -1,4 +1,4 @@
-"""Where the documents differ from one another or from the engine: what was settled, and why."""
+"""Differences among the documents, or from the engine: what was settled, and why."""
 
 from __future__ import annotations
 

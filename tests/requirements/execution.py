@@ -40,7 +40,7 @@ def run(client: BlockingClient, **request: Any) -> ExecutionRecord:
 
 
 def run_for(client: BlockingClient, joules: float, **execution: Any) -> ExecutionRecord:
-    """The record of an execution that ends at so many joules: as long on a fast machine as on a slow one."""
+    """The record of an execution that ends at a limit in joules: equally long on a fast machine and a slow one."""
     slow: dict[str, Any] = {"backend": "reference", "threads": 1, "stop": {"eos": False}}
     return run(client, **{**slow, "max_tokens": 8000, "limits": {"max_joules": joules}, **execution})
 

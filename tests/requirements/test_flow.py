@@ -57,7 +57,7 @@ KNOBS: dict[str, tuple[Any, str]] = {
 
 
 def test_flow_layers_know_those_below_by_their_contracts() -> None:
-    """The command line has the protocol alone, the engine no actors, the protocol nobody."""
+    """The command line imports the protocol alone, the engine no actors, the protocol neither."""
     forbidden = {"protocol": {"engine", "actors", "trio"}, "engine": {"actors", "trio"}, "engine_ctl": {"actors"}}
     for name, path in modules():
         package = name.partition(".")[0]
@@ -131,7 +131,7 @@ def test_flow_streaming_emits_records_and_counts_every_token(client: BlockingCli
 
 
 def test_flow_streaming_of_a_token_waits_no_longer_than_the_plan_says(client: BlockingClient) -> None:
-    """By default 20 ms; where it is long, the first token goes at once all the same, and the others together."""
+    """The default is 20 ms; with a long one the first token still goes at once, and the others together."""
     assert client.ask(Plan(request=make_request())).plan.stream.flush_ms == 20
     messages = messages_of(client, make_request(max_tokens=48, stop={"eos": False}, stream={"flush_ms": 10_000}))
     counts = [len(message.token_ids) for message in messages if isinstance(message, Tokens)]

@@ -78,7 +78,7 @@ def test_metric_latency_total_ms_is_the_active_interval(metrics: Metrics) -> Non
 
 
 def test_metric_latency_total_ms_is_a_part_of_the_whole_time(metrics: Metrics) -> None:
-    """From request to record by phases without a gap, so that nobody meets a total below the time to first token."""
+    """Phases from request to record leave no gap, so that no total is below the time to first token."""
     phases = [getattr(metrics, name) for name in PHASES]
     assert metrics.wall_ms == pytest.approx(sum(phases))
     assert metrics.latency_total_ms == pytest.approx((metrics.prefill_ms or 0.0) + (metrics.decode_ms or 0.0))
@@ -109,7 +109,7 @@ def test_metric_latency_percentiles_follow_from_the_tokens_own_times(metered: Bl
     assert record.token_times_ms is not None
     assert len(record.token_times_ms) == 200
     gaps = sorted(after - before for before, after in pairwise(record.token_times_ms))
-    # By nearest rank, of 199: the 100th and the 190th. Times are told to the microsecond.
+    # Nearest rank of 199: the 100th and the 190th. Times are in whole microseconds.
     assert record.metrics.latency_p50_ms == pytest.approx(gaps[99], abs=2e-3)
     assert record.metrics.latency_p95_ms == pytest.approx(gaps[189], abs=2e-3)
 

@@ -28,7 +28,7 @@ HELLO = {"type": "Hello", "protocol_version": PROTOCOL_VERSION}
 
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of records of two executions that nobody else has to do with."""
+    """The folder with the records of two executions, used by nothing else."""
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     write_llama(tmp_path / "models")
@@ -67,7 +67,7 @@ def test_ban_self_modification_maps_no_code_that_can_be_written(client: Blocking
 
 
 def test_ban_backend_change_of_executions_side_by_side(client: BlockingClient, engine: Path) -> None:
-    """Each runs on its own plan's backend, whatever runs beside it and whatever came before."""
+    """Every execution runs on its own plan's backend, whatever runs beside it or came before."""
     slow = make_request(max_tokens=2000, backend="reference", threads=1, stop={"eos": False}, stream={"flush_ms": 0})
     running = client.run(slow)
     execution_id = next(message.execution_id for message in running if isinstance(message, Tokens))

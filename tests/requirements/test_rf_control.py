@@ -74,7 +74,7 @@ def test_rf_05_policies_put_small_work_first_and_the_default_who_came_first(poli
     def first(chosen: SchedulerPolicy) -> str:
         large = make_candidate("large", policy=chosen, max_sequences=1, max_tokens=400, queued_ms=0)
         small = make_candidate("small", policy=chosen, max_sequences=1, max_tokens=4, queued_ms=1)
-        moment_ns = 60_000_000_000  # when nobody waits by choice any more
+        moment_ns = 60_000_000_000  # no execution waits by choice any more
         (admitted,) = decide(moment_ns, (large, small), ()).admitted
         return admitted.execution_id
 

@@ -120,7 +120,7 @@ CASES: dict[str, dict[str, Any]] = {
         "architecture": "olmoe", "head_norm": "whole", "n_head_kv": 4, **_MOE, "experts_used": 3, "n_ff": 64,
     },
 }  # fmt: skip
-"""Each with widths that are multiples of 32 and not of 256."""
+"""Models with widths that are multiples of 32 and not of 256."""
 
 _WIDE: dict[str, Any] = {"n_embd": 256, "n_ff": 512, "head_dim": None}
 WIDE_CASES: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from tests.csrc.blocks import LAYOUTS
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies in its file."""
+    """Place of a tensor in its file."""
 
     name: str
     type_name: str
@@ -51,7 +51,7 @@ class ModelFile:
 
     @cached_property
     def one_of_each_kind(self) -> list[StoredTensor]:
-        """Of different layers."""
+        """One tensor of each kind, from different layers."""
         kinds: dict[str, list[StoredTensor]] = {}
         for tensor in self.tensors.values():
             kinds.setdefault(tensor.kind, []).append(tensor)
@@ -77,7 +77,7 @@ class ModelFile:
         return self.having(path, {begin: encoded("F16", value)})
 
     def scaled(self, path: Path, name: str, factor: float, row: int | None = None) -> Path:
-        """An F32 tensor, or one of its rows, is so many times as large, and finite."""
+        """Multiply an F32 tensor, or one of its rows, by a factor; values stay finite."""
         tensor = self.tensors[name]
         assert tensor.type_name == "F32"
         rows = slice(None) if row is None else slice(row, row + 1)
@@ -87,7 +87,7 @@ class ModelFile:
         return self.having(path, {tensor.begin: values.astype(np.float32).tobytes()})
 
     def _place(self, tensor: StoredTensor, row: int, at: float) -> int:
-        """Of a weight or a scale."""
+        """Place of a weight or a scale in the file."""
         layout = LAYOUTS.get(tensor.type_name)
         size = tensor.row_bytes // tensor.columns if layout is None else layout.block_bytes
         within = int(at * (tensor.row_bytes // size)) * size

@@ -45,7 +45,7 @@ MODEL = WideModel(
 
 
 def _write_counted(path: Path, counts_of: Callable[[np.random.Generator, int], npt.NDArray[np.generic]]) -> Path:
-    """GGUF; ``counts_of`` makes the counts of so many rows."""
+    """Write the GGUF form; ``counts_of`` makes the counts from a number of rows."""
     random = np.random.default_rng(MODEL.seed)
     tensors: dict[str, npt.NDArray[np.generic]] = {}
     for name, values in wide_importance(MODEL).items():
@@ -88,4 +88,4 @@ IMPORTANCE_FILES: dict[str, Callable[[Path], Path]] = {
     "embeddings": lambda path: _write_embeddings(path, MODEL.embedding),
     "other embeddings": lambda path: _write_embeddings(path, 7),
 }
-"""By what is special, writers of a file."""
+"""Writers of a file, by what is special about it."""

@@ -46,7 +46,7 @@ class Answer:
 class Finished:
     answer: Answer
     source: str
-    """Of the weights: ``cache`` or ``quantized`` where all is well."""
+    """Source of the weights: ``cache`` or ``quantized`` if all is well."""
     notices: tuple[str, ...]
 
 

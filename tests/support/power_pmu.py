@@ -26,13 +26,13 @@ class FakeEvent:
 
 
 class PowerPmu:
-    """Each CPU in the mask stands for a package, unless ``dies`` names package and die of each."""
+    """A power PMU in files: each CPU in the mask stands for a package, unless ``dies`` names its package and die."""
 
     def __init__(self, folder: Path, dies: Mapping[int, tuple[int, int]] | None = None) -> None:
         self.clock = VirtualClock()
         self.root, self.cpus = folder / "power", folder / "cpu"
         self.counts: dict[tuple[str, int], int] = {}
-        """By event and CPU, in units of 2⁻³² J."""
+        """Counts by event and CPU, in units of 2⁻³² J."""
         self.watts: dict[tuple[str, int], float] = {}
         self.broken: dict[tuple[str, int], OSError] = {}
         self.refusal: OSError | None = None

@@ -104,7 +104,7 @@ def make_server(root: Path) -> PowercapTree:
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
-    """By patching: the superuser, whom tests may run as, can read everything."""
+    """Make a file unreadable by patching, since the superuser, whom tests may run as, can read everything."""
     open_file, read_text = os.open, Path.read_text
 
     def refuse(path: Path) -> None:

@@ -97,7 +97,7 @@ def wide_importance(model: WideModel) -> dict[str, Floats]:
 
 
 def importance_for(path: Path, seed: int = 0) -> dict[str, Floats]:
-    """Such values for the matrices of a file; none for the keys and the embedding."""
+    """Importance for the matrices of a file; none for the keys and the embedding."""
     random = np.random.default_rng(seed)
     return {
         tensor.name: _importance(random, int(tensor.shape[0]))
@@ -161,7 +161,7 @@ class _Tensors:
 
 
 def weight_rows(random: np.random.Generator, rows: int, columns: int) -> Floats:
-    """Each row of another spread; a few values far out, as in real models, and a few blocks of zeros."""
+    """Rows of different spreads, with a few values far out, as in real models, and a few blocks of zeros."""
     values = random.normal(0.0, 1.0, (rows, columns)) * np.exp(random.normal(-4.0, 1.0, (rows, 1)))
     values[random.random((rows, columns)) < 0.002] *= 20
     for row in range(rows):

@@ -1,4 +1,4 @@
-"""Where the tests find models too large to make or commit."""
+"""Places of models that are too large to make or commit."""
 
 from __future__ import annotations
 

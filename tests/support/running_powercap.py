@@ -1,4 +1,4 @@
-"""A powercap tree whose counter runs with time, as a machine's that draws so many watts whatever it does."""
+"""A powercap tree whose counter runs with time, like that of a machine of constant power."""
 
 from __future__ import annotations
 

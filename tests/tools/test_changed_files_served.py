@@ -39,7 +39,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def engine(tmp_path: Path, socket_path: Path) -> Iterator[Path]:
     """The socket of an engine that still lives at the end, and on which another client's answer was what it always is:
-    of a model that nobody touches, streaming all the while."""
+    of an untouched model, streaming all the while."""
     other = write_tiny_model(tmp_path / "other.gguf", seed=2, context_length=2 * LONG)
     with serving(socket_path) as process:
         expected = record(socket_path, other, max_tokens=LONG)

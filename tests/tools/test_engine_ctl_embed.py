@@ -34,7 +34,7 @@ def embed(
 
 
 def cosine(a: list[float], b: list[float]) -> float:
-    """Of normalized vectors."""
+    """Cosine of normalized vectors."""
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 

@@ -71,5 +71,5 @@ def test_no_thread_wakes_while_nothing_runs(socket_path: Path, tmp_path: Path) -
         assert len(resting) >= 2  # at least the event loop and the run loop
         assert sum(resting.values()) > sum(untouched.values())  # what is counted moves when there is work
         time.sleep(WINDOW_S)
-        # Of the event loop's worker threads each ends when it has been without work for 10 s: one may be missing.
+        # A worker thread of the event loop ends after 10 s without work: one may be missing.
         assert wake_ups(process_id).items() <= resting.items()

@@ -16,7 +16,7 @@ DEATHS = {
     "rename json part": ["gguf", "part"],
     "remove json part": WHOLE,
 }
-"""By the step before which the engine dies: what it leaves."""
+"""Files that the engine leaves, by the step before which it dies."""
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ COMMANDS = ("run", "embed", "eval")
 
 @pytest.fixture(params=["served", "embedded"])
 def socket(request: pytest.FixtureRequest, socket_path: Path, tmp_path: Path) -> Iterator[Path]:
-    """Of an engine, or of none: then each command uses one of its own."""
+    """Socket of an engine, or of none: then each command uses an engine of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENGINE_MODELS_DIR", str(tmp_path / "models"))
         patch.setenv("ENGINE_CACHE_DIR", str(tmp_path / "cache"))

@@ -23,7 +23,7 @@ from protocol.requests import Plan, Status
 from tests.support.gguf_factory import write_tiny_model
 
 PATIENCE_S = 60.0
-# As a service manager starts it: sockets from descriptor 3 on, addressed to this very process.
+# Starts it like a service manager: sockets from descriptor 3 on, addressed to this very process.
 _PROGRAM = """
 import os, sys
 for target, descriptor in enumerate(map(int, filter(None, sys.argv.pop(1).split(","))), 3):

@@ -14,14 +14,14 @@ from tests.golden.exact.weights import Weights
 
 @dataclass(frozen=True)
 class Routing:
-    """Of tokens to experts."""
+    """Choice of experts for each token."""
 
     experts: npt.NDArray[np.int64]
     """``[tokens, used]``, the most probable first; the lower index wins a tie."""
     shares: Array
     """What part each has in the result, ``[tokens, used]``."""
     lead: Array
-    """By which part of its probability the last that is used is ahead of the first that is not, ``[tokens]``."""
+    """Relative lead of the last expert that is used over the first that is not, ``[tokens]``."""
 
 
 class GatedFeedForward:
@@ -46,7 +46,7 @@ class GatedFeedForward:
 
 
 class Experts:
-    """With the one that all tokens share, where there is one."""
+    """A layer's experts, and the one that all tokens share, if there is one."""
 
     def __init__(self, weights: Weights, prefix: str) -> None:
         traits = TRAITS[weights.architecture]
@@ -71,7 +71,7 @@ class Experts:
         return result
 
     def route(self, state: Array) -> Routing:
-        """Of tokens with these states, ``[tokens, embedding]``."""
+        """Routing of tokens with these states, ``[tokens, embedding]``."""
         probabilities = softmax(state @ self._router.T)
         order = np.argsort(-probabilities, axis=1, kind="stable")
         ranked = np.take_along_axis(probabilities, order, axis=1)

@@ -19,7 +19,7 @@ from tests.golden.exact.traits import TRAITS
 from tests.golden.exact.weights import Weights
 
 HEAD_ROWS = 32768
-"""Of the head so many rows are in memory at once."""
+"""Rows of the head that are in memory at once."""
 
 
 class ExactModel:
@@ -44,7 +44,7 @@ class ExactModel:
         return self._headed([rms_norm(state, norm, self._epsilon) for state in wanted])
 
     def routing(self, sequence: Sequence[int]) -> list[Routing]:
-        """Of each layer's experts. Raises TypeError: a layer has none."""
+        """Routing of each layer. Raises TypeError: a layer has no experts."""
         state, routes = self._embedded(sequence), []
         for index in range(int(self._weights.setting("block_count"))):
             layer = Layer(self._weights, index, self._cache)

@@ -14,7 +14,7 @@ WINDOW_BASE = 10000.0
 
 
 class Rotation:
-    """Of a layer's queries and keys."""
+    """Rotary embedding of a layer's queries and keys."""
 
     def __init__(self, weights: Weights, head_width: int, *, windowed: bool) -> None:
         self._traits = TRAITS[weights.architecture]
@@ -85,7 +85,7 @@ def _kept_by_yarn(weights: Weights, width: int, base: float) -> Array:
 
 
 def _yarn_magnitude(factor: float, weight: float) -> float:
-    """By which attention is sharpened, half of it in the queries and half in the keys."""
+    """Factor that sharpens attention, half of it in the queries and half in the keys."""
     return float(0.1 * weight * np.log(factor) + 1.0) if factor > 1.0 else 1.0
 
 

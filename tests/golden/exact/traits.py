@@ -19,13 +19,13 @@ class Traits:
     """Which dimensions of a head turn together: 2i and 2i + 1, or i and i + half of them."""
     activation: Callable[[Array], Array] = silu
     scaled_embedding: bool = False
-    """By the square root of its width."""
+    """Whether embeddings are scaled by the square root of their width."""
     full_every: int = 0
-    """Of so many layers the last attends to all positions, the others to a window; 0: a window in the file is void."""
+    """Every such layer attends to all positions, the others to a window; 0: a window in the file is void."""
     window_angles: Literal["same", "unscaled", "own base"] = "same"
     """In layers with a window: those of the other layers, the same without scaling, or of base 10,000."""
     unrotated_every: int = 0
-    """Of so many layers the last does not rotate; 0: all do."""
+    """Every such layer does not rotate; 0: all do."""
     rotated_if_finetuned: bool = False
     normalized_experts: bool = False
     """The weights of the experts that a token uses are made to add up to 1."""
@@ -47,4 +47,4 @@ TRAITS = {
     "gemma2": Traits(activation=gelu, scaled_embedding=True, full_every=2),
     "gemma3": Traits(activation=gelu, scaled_embedding=True, full_every=6, window_angles="own base"),
 }
-"""By ``general.architecture``."""
+"""Traits by ``general.architecture``."""

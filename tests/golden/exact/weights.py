@@ -22,7 +22,7 @@ class Weights:
         self.architecture = str(self._fields["general.architecture"].contents())
 
     def setting(self, name: str, default: Any = None) -> Any:
-        """Of the architecture. Raises KeyError where there is neither it nor a default."""
+        """Setting of the architecture. Raises KeyError if there is neither it nor a default."""
         field = self._fields.get(f"{self.architecture}.{name}")
         if field is None and default is None:
             raise KeyError(f"{self.architecture}.{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ from tests.support.architecture_models import CASES, write_architecture_model
 PREFILL_CHUNK = 60_000  # hundreds of megabytes, of which the system is asked for the addresses alone
 
 
+M_MMAP_THRESHOLD = -3
+"""The parameter of glibc's ``mallopt``."""
+
+
+def ask_the_system_for_every_buffer() -> None:
+    """Have malloc map each allocation from 128 KiB on, where it might find room in what earlier tests let go."""
+    assert ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 << 10) == 1
+
+
 def data_bytes() -> int:
     """Private memory of this process, touched or not."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
@@ -22,6 +32,7 @@ def data_bytes() -> int:
 
 @pytest.mark.parametrize("case", ["llama", "qwen2", "llama_experts", "qwen2moe", "gemma3"])
 def test_the_buffers_of_a_step_take_what_is_said(case: str, tmp_path: Path) -> None:
+    ask_the_system_for_every_buffer()
     path = write_architecture_model(tmp_path / "model.gguf", **CASES[case])
     model = _core.Model.load(str(path), "reference", 1)
     row_bytes = _core.activation_row_bytes(_core.GgufFile(str(path)))

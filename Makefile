@@ -16,6 +16,8 @@ PYTHON ?= python3
 ENGINE_WERROR ?= OFF
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that run tests side by side: one for each CPU that this one may use. Each may hold a gigabyte.
+WORKERS ?= $(shell count=$$(nproc); echo $$((count < 8 ? count : 8)))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h')
 CORE_FILES := $(shell find csrc -type f)
@@ -54,7 +56,7 @@ run: setup
 	tools/demonstrate.sh
 
 test: develop
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 # The models' folder: see tests marked `models`.
 test-models: develop

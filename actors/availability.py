@@ -12,22 +12,21 @@ from protocol.requests import AskedMessage, Calibrate, Embed, Evaluate, Replay, 
 _QUIET_RETRY_MS = 1000
 
 
-def backend_refusal(message: AskedMessage, failed: Mapping[str, str]) -> BackendUnavailable | None:
-    """Why a request that needs the backend cannot be had; ``failed`` as in :class:`actors.faults.Faults`."""
+def refuse_unavailable(message: AskedMessage, failed: Mapping[str, str], executions: int) -> None:
+    """Refuse a request that cannot be served now. ``failed`` is as in :class:`actors.faults.Faults`.
+
+    Raises:
+        BackendUnavailable: it needs the backend, which failed.
+        Overloaded: it needs a quiet machine, and ``executions`` are in progress.
+    """
     reason = failed.get(EXECUTOR)
-    if reason is None or not isinstance(message, Run | Replay | Evaluate | Embed):
-        return None
-    return BackendUnavailable(f"the backend failed ({reason}); start the engine again", reason=reason)
-
-
-def quiet_refusal(message: AskedMessage, executions: int) -> Overloaded | None:
-    """Why a request that needs a quiet machine cannot be had while so many executions are in progress."""
-    if not isinstance(message, Calibrate) or not executions:
-        return None
-    return Overloaded(
-        f"{executions} executions are in progress, and idle power is measured on a quiet machine",
-        retry_after_ms=_QUIET_RETRY_MS,
-    )
+    if reason is not None and isinstance(message, Run | Replay | Evaluate | Embed):
+        raise BackendUnavailable(f"the backend failed ({reason}); start the engine again", reason=reason)
+    if executions and isinstance(message, Calibrate):
+        raise Overloaded(
+            f"{executions} executions are in progress, and idle power is measured on a quiet machine",
+            retry_after_ms=_QUIET_RETRY_MS,
+        )
 
 
 def require_watch(plan: ExecutionPlan, failed: Mapping[str, str]) -> None:

@@ -14,11 +14,11 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 import trio
 
-from actors.availability import backend_refusal, quiet_refusal, require_watch
+from actors.availability import refuse_unavailable, require_watch
 from actors.base import Actor, Inbox
 from actors.deadlines import Deadlines
 from actors.execution import Execution
@@ -45,25 +45,27 @@ from actors.messages import (
 from actors.metrics_report import Present, report_metrics
 from actors.observers import Observers
 from actors.ports import Outside, Prepared
-from actors.questions import Question, Questions
+from actors.questions import Questions
 from actors.status import report_status
 from engine.host.machine import peak_resident_bytes
 from engine.host.process_usage import read_process_usage
 from engine.metrics.metric_totals import MetricTotals
-from protocol.answers import Done, Failed, MetricsReport, StatusReport
-from protocol.codec import failed
+from protocol.answers import AnswerMessage, Done, MetricsReport, StatusReport
 from protocol.errors import (
+    EngineError,
     Overloaded,
     ShuttingDown,
     UnknownExecution,
 )
 from protocol.live_energy import PowerReport
+from protocol.message import Request
 from protocol.panic import panics_contained
 from protocol.record import StopReason
 from protocol.requests import (
     Cancel,
     Energy,
     Metrics,
+    RemoveModel,
     Replay,
     Run,
     Shutdown,
@@ -75,8 +77,16 @@ from protocol.requests import (
 _RETRY_MS = 1000
 _METRICS_WATTS_S = 60.0
 """Watts of the metrics are those since the last such request, if it was no longer ago: monitoring asks so often."""
-Asked = TypeVar("Asked")
-"""What a plan is made of: a request, or the name of an execution to repeat."""
+RequestT = TypeVar("RequestT", bound=Request[Any])
+Handler = Callable[[Any, ClientRequest], Awaitable[AnswerMessage | None]]
+"""What answers a request of one class; ``None``: its answers come later. Raises EngineError."""
+
+
+def _on(
+    kind: type[RequestT], handler: Callable[[RequestT, ClientRequest], Awaitable[AnswerMessage | None]]
+) -> tuple[type[Request[Any]], Handler]:
+    """A row of the table of handlers, whose handler takes messages of its class."""
+    return kind, handler
 
 
 class ControlPlane(Actor):
@@ -107,7 +117,7 @@ class ControlPlane(Actor):
         self._workers = trio.CapacityLimiter(limits.workers)
         self._questions = Questions(outside.domain, self._workers, limits, self._mail.reply, self._executions)
         self._live_power = LivePower(energy_sampler, outside.energy, self._executions, self._observers, self._mail)
-        self._jobs = Jobs(self._on_job_ended, self._faults.tell)
+        self._jobs = Jobs(self._mail.answer, self._stop_if_drained, self._faults.tell)
         self._deadlines = Deadlines()
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
@@ -117,6 +127,7 @@ class ControlPlane(Actor):
             *(self._questions, self._jobs, self._live_power, self._totals),
         )
         self._progress = ExecutionProgress(self._executions, around, self._withdraw_soon, self._on_concluded)
+        self._handlers = self._make_handlers()
         self._began_ns = time.monotonic_ns()
 
     def start_tasks(self) -> None:
@@ -138,62 +149,111 @@ class ControlPlane(Actor):
             case _:
                 assert_never(request)
 
+    def _make_handlers(self) -> dict[type[Request[Any]], Handler]:
+        domain, questions = self._domain, self._questions
+        return dict(
+            (
+                _on(Status, self._on_status),
+                _on(Metrics, self._on_metrics),
+                _on(Cancel, self._on_cancel),
+                _on(Subscribe, self._on_subscribe),
+                _on(Unsubscribe, self._on_unsubscribe),
+                _on(Shutdown, self._on_shutdown),
+                _on(Energy, self._in_job(self._live_power.answer)),
+                _on(RemoveModel, self._in_job(questions.remove_model)),
+                _on(Run, self._in_job(self._run)),
+                _on(Replay, self._in_job(self._replay)),
+                *((kind, self._in_job(questions.answer)) for kind in domain.answers),
+                *((kind, self._in_job(questions.operate)) for kind in domain.operations),
+                *((kind, self._in_job(questions.download)) for kind in domain.downloads),
+            )
+        )
+
     async def _on_client_request(self, request: ClientRequest) -> None:
         message = request.message
-        match message:
-            case Status():
-                await self._mail.reply(request.connection_id, self._status(message.request_id))
-            case Metrics():
-                await self._on_metrics(request.connection_id, message.request_id)
-            case Cancel():
-                await self._cancel(request.connection_id, message)
-            case Subscribe():
-                await self._mail.deliver(self._observers.subscribe(request.connection_id, message))
-                self._live_power.reconsider()
-            case Unsubscribe():
-                await self._mail.deliver(self._observers.unsubscribe(request.connection_id, (message.subscription,)))
-                await self._mail.reply(request.connection_id, Done(request_id=message.request_id))
-            case Shutdown():
-                self._shutdowns.append(request)
-                await self._stop(message.drain_s)
-            case Run():
-                await self._begin(request, partial(self._prepare, request, self._domain.prepare, message.request))
-            case Replay():
-                await self._begin(request, partial(self._prepare, request, self._domain.recorded, message.execution_id))
-            case _:
-                await self._begin(request, partial(self._answer, request.connection_id, message))
-
-    async def _begin(self, request: ClientRequest, work: Callable[[], Awaitable[None]]) -> None:
-        """Start a job, unless the engine is stopping or has as much as it can hold."""
-        request_id = request.message.request_id
-        if self._stopping:
-            await self._mail.reply(request.connection_id, failed(request_id, ShuttingDown("the engine is stopping")))
-        elif reason := backend_refusal(request.message, self._faults.failed) or quiet_refusal(
-            request.message, len(self._executions)
-        ):
-            await self._mail.reply(request.connection_id, failed(request_id, reason))
-        elif len(self._executions) + len(self._jobs) >= self._limits.max_executions:
-            full = Overloaded(f"{self._limits.max_executions} requests are in progress", retry_after_ms=_RETRY_MS)
-            await self._mail.reply(request.connection_id, failed(request_id, full))
+        try:
+            answer = await self._handlers[type(message)](message, request)
+        except EngineError as error:
+            await self._mail.answer(request.connection_id, message.request_id, error)
         else:
-            self._jobs.begin(self.nursery, request.connection_id, request_id, work)
+            if answer is not None:
+                await self._mail.answer(request.connection_id, message.request_id, answer)
 
-    async def _answer(self, connection_id: int, message: Question | Energy) -> None:
-        match message:
-            case Energy():
-                await self._mail.reply(connection_id, await self._live_power.answer(message))
-            case _:
-                await self._questions.answer(connection_id, message)
+    def _in_job(self, handler: Callable[[RequestT, ClientRequest], Awaitable[AnswerMessage | None]]) -> Handler:
+        """A handler that has another's work done as a job, unless the engine is stopping or has all it can hold."""
 
-    async def _on_job_ended(self, connection_id: int, failure: Failed | None) -> None:
-        if failure is not None:
-            await self._mail.reply(connection_id, failure)
-        await self._stop_if_drained()
+        async def begin(message: RequestT, request: ClientRequest) -> None:
+            if self._stopping:
+                raise ShuttingDown("the engine is stopping")
+            refuse_unavailable(request.message, self._faults.failed, len(self._executions))
+            if len(self._executions) + len(self._jobs) >= self._limits.max_executions:
+                raise Overloaded(f"{self._limits.max_executions} requests are in progress", retry_after_ms=_RETRY_MS)
+            self._begin(request, partial(handler, message, request))
 
-    async def _prepare(self, request: ClientRequest, decide: Callable[[Asked], Prepared], asked: Asked) -> None:
+        return begin
+
+    def _begin(self, request: ClientRequest, work: Callable[[], Awaitable[AnswerMessage | None]]) -> None:
+        self._jobs.begin(self.nursery, request.connection_id, request.message.request_id, work)
+
+    async def _on_status(self, message: Status, request: ClientRequest) -> StatusReport:
+        return report_status(
+            uptime_s=self._uptime_s(),
+            executions=self._executions,
+            backend=self._backend_statistics(),
+            energy=self._energy,
+            finished_total=self._progress.finished_total,
+            faults=self._faults,
+        )
+
+    async def _on_metrics(self, message: Metrics, request: ClientRequest) -> MetricsReport | None:
+        """At once where nothing measures; else watts are a second's average, if nobody asked within the last minute."""
+        if self._stopping or self._energy.name == "none":
+            return self._metrics(None)
+        self._begin(request, self._measure)
+        return None
+
+    async def _measure(self) -> MetricsReport:
+        return self._metrics(await self._live_power.measured(_METRICS_WATTS_S))
+
+    def _metrics(self, power: PowerReport | None) -> MetricsReport:
+        usage, statistics = read_process_usage(), self._backend_statistics()
+        present = Present(self._uptime_s(), self._executions, statistics, usage, peak_resident_bytes(), power)
+        return report_metrics(present, self._totals)
+
+    def _uptime_s(self) -> float:
+        return (time.monotonic_ns() - self._began_ns) / 1e9
+
+    async def _on_subscribe(self, message: Subscribe, request: ClientRequest) -> None:
+        await self._mail.deliver(self._observers.subscribe(request.connection_id, message))
+        self._live_power.reconsider()
+
+    async def _on_unsubscribe(self, message: Unsubscribe, request: ClientRequest) -> Done:
+        await self._mail.deliver(self._observers.unsubscribe(request.connection_id, (message.subscription,)))
+        return Done()
+
+    async def _on_shutdown(self, message: Shutdown, request: ClientRequest) -> None:
+        self._shutdowns.append(request)
+        await self._stop(message.drain_s)
+
+    async def _on_cancel(self, message: Cancel, request: ClientRequest) -> Done:
+        execution = self._executions.find(message.execution_id)
+        if execution is None:
+            raise UnknownExecution(
+                f"no execution {message.execution_id!r} is in progress", execution_id=message.execution_id
+            )
+        await self._withdraw([execution], "cancelled")
+        return Done()
+
+    async def _run(self, message: Run, request: ClientRequest) -> None:
+        await self._prepare(request, partial(self._domain.prepare, message.request))
+
+    async def _replay(self, message: Replay, request: ClientRequest) -> None:
+        await self._prepare(request, partial(self._domain.recorded, message.execution_id))
+
+    async def _prepare(self, request: ClientRequest, decide: Callable[[], Prepared]) -> None:
         """Freeze the plan in a worker thread, then queue the execution."""
         work = panics_contained(decide)
-        prepared = await trio.to_thread.run_sync(work, asked, limiter=self._workers, abandon_on_cancel=True)
+        prepared = await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True)
         require_watch(prepared.plan, self._faults.failed)
         # Nothing may be queued for a client that went, or an engine that began to stop, just now.
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -225,17 +285,6 @@ class ControlPlane(Actor):
             self._deadlines.end(execution.execution_id)
             self._executions.remove(execution)
             raise
-
-    async def _cancel(self, connection_id: int, message: Cancel) -> None:
-        execution = self._executions.find(message.execution_id)
-        if execution is None:
-            error = UnknownExecution(
-                f"no execution {message.execution_id!r} is in progress", execution_id=message.execution_id
-            )
-            await self._mail.reply(connection_id, failed(message.request_id, error))
-            return
-        await self._withdraw([execution], "cancelled")
-        await self._mail.reply(connection_id, Done(request_id=message.request_id))
 
     async def _abandon(self, request: Abandon) -> None:
         self._jobs.cancel(request.connection_id, request.request_ids)
@@ -291,33 +340,5 @@ class ControlPlane(Actor):
         await self._mail.deliver(self._observers.end())
         shutdowns, self._shutdowns = self._shutdowns, []
         for request in shutdowns:
-            await self._mail.reply(request.connection_id, Done(request_id=request.message.request_id))
+            await self._mail.answer(request.connection_id, request.message.request_id, Done())
         await self._api_server.put(Drained())
-
-    def _status(self, request_id: int) -> StatusReport:
-        return report_status(
-            request_id,
-            uptime_s=(time.monotonic_ns() - self._began_ns) / 1e9,
-            executions=self._executions,
-            backend=self._backend_statistics(),
-            energy=self._energy,
-            finished_total=self._progress.finished_total,
-            faults=self._faults,
-        )
-
-    async def _on_metrics(self, connection_id: int, request_id: int) -> None:
-        """At once where nothing measures; else watts are a second's average, if nobody asked within the last minute."""
-        if self._stopping or self._energy.name == "none":
-            await self._mail.reply(connection_id, self._metrics(request_id, None))
-        else:
-            self._jobs.begin(self.nursery, connection_id, request_id, partial(self._measure, connection_id, request_id))
-
-    async def _measure(self, connection_id: int, request_id: int) -> None:
-        power = await self._live_power.measured(_METRICS_WATTS_S)
-        await self._mail.reply(connection_id, self._metrics(request_id, power))
-
-    def _metrics(self, request_id: int, power: PowerReport | None) -> MetricsReport:
-        uptime_s = (time.monotonic_ns() - self._began_ns) / 1e9
-        usage = read_process_usage()
-        present = Present(uptime_s, self._executions, self._backend_statistics(), usage, peak_resident_bytes(), power)
-        return report_metrics(request_id, present, self._totals)

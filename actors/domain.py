@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import assert_never
+from functools import partial
+from typing import Any
 
-from actors.ports import OperationRequest, Prepared
+from actors.ports import Prepared, Table, on
 from engine.artifact.footprint import estimate
 from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import EnergyLadder
@@ -24,17 +25,48 @@ from engine.operations.model_removal import ModelRemoval
 from engine.planning.planner import Planner
 from engine.planning.prompt import prepare_prompt
 from engine.planning.resolve import capabilities, choose_backend
-from engine.records.record_answers import answer_about_records, predict_from
+from engine.records.record_answers import RECORD_ANSWERS, predict_from
+from engine.records.record_store import RecordStore
 from engine.records.records import Records
 from engine.weights.weights_cache import CacheEntry, WeightsCache
-from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelRemoved
+from protocol.answers import (
+    AnswerMessage,
+    CachedWeightsList,
+    CachedWeightsRemoved,
+    CachedWeightsVerified,
+    Done,
+    ModelDescription,
+    ModelList,
+    ModelRemoved,
+    Planned,
+    Text,
+    TokenIds,
+)
 from protocol.build import Build
-from protocol.descriptions import CachedWeightsEntry, ModelSummary
-from protocol.errors import CacheUnavailable, RecordStoreUnavailable, RecordStoreUnusable
+from protocol.descriptions import CachedWeightsEntry
+from protocol.errors import CacheUnavailable, InvalidRequest, RecordStoreUnavailable, RecordStoreUnusable
+from protocol.message import Request
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
 from protocol.record import Hardware
-from protocol.requests import Calibrate, Embed, Evaluate, PullModel, Quantize, RecordQuestion, RemoveModel
+from protocol.requests import (
+    Calibrate,
+    ClearPrefixCache,
+    Detokenize,
+    Embed,
+    Evaluate,
+    ListCached,
+    ListModels,
+    ModelInfo,
+    Plan,
+    PullModel,
+    Quantize,
+    RemoveCached,
+    RemoveModel,
+    Tokenize,
+    VerifyCached,
+)
+from protocol.unpacking import MAX_ARRAY_ELEMENTS
 
 
 class EngineDomain:
@@ -51,6 +83,34 @@ class EngineDomain:
         self._energy = energy
         self._best_backend = choose_backend(None, planner.machine)
         self._headers = ModelHeaders(planner.config, self._best_backend)
+        self.answers = self._make_answers()
+        self.operations: Table[Operation[AnswerMessage]] = dict(
+            (
+                on(Quantize, lambda request: FileQuantization(request, self._registry, self._machine)),
+                on(Evaluate, lambda request: Evaluation(request, self._planner, self.backend)),
+                on(Embed, lambda request: Embedding(request, self._planner, self.backend, self._energy)),
+                on(Calibrate, lambda request: EnergyCalibrating(request, self._energy, self._machine)),
+            )
+        )
+        self.downloads: Table[Operation[AnswerMessage]] = dict(
+            (on(PullModel, lambda request: ModelPull(request, self._registry, self._best_backend)),)
+        )
+
+    def _make_answers(self) -> Table[AnswerMessage]:
+        return dict(
+            (
+                on(Plan, self._plan),
+                on(ListModels, self._list_models),
+                on(ModelInfo, self._describe),
+                on(Tokenize, self._tokenize),
+                on(Detokenize, self._detokenize),
+                on(ListCached, self._list_cached),
+                on(RemoveCached, self._remove_cached),
+                on(VerifyCached, self._verify_cached),
+                on(ClearPrefixCache, self._clear_prefix_cache),
+                *((kind, partial(self._answer_about_records, answer)) for kind, answer in RECORD_ANSWERS.items()),
+            )
+        )
 
     @property
     def build(self) -> Build:
@@ -75,12 +135,6 @@ class EngineDomain:
         plan, facts = self._planner.plan(request, artifact, prompt)
         return Prepared(plan, prompt.token_ids, estimate(plan, facts, len(prompt.token_ids)))
 
-    def predict(self, plan: ExecutionPlan) -> Prediction:
-        try:
-            return predict_from(self._records.store, plan, self._machine.cpu_model)
-        except (RecordStoreUnavailable, RecordStoreUnusable) as error:
-            return Prediction(executions=0, reason=error.message)
-
     def recorded(self, execution_id: str) -> Prepared:
         record = self._records.store.get(execution_id).decode_execution().record
         facts = self._planner.facts_of(record.plan)
@@ -88,55 +142,70 @@ class EngineDomain:
             record.plan, record.prompt_token_ids, estimate(record.plan, facts, len(record.prompt_token_ids))
         )
 
-    def about_records(self, question: RecordQuestion) -> EngineMessage:
-        return answer_about_records(question, self._records.store)
+    def _plan(self, request: Plan) -> Planned:
+        prepared = self.prepare(request.request)
+        return Planned(
+            plan=prepared.plan,
+            plan_fingerprint=prepared.plan.fingerprint,
+            estimate=prepared.estimate,
+            prediction=self._predict(prepared.plan),
+        )
 
-    def models(self) -> tuple[ModelSummary, ...]:
-        return list_models(self._registry.directory, self._headers)
+    def _predict(self, plan: ExecutionPlan) -> Prediction:
+        try:
+            return predict_from(self._records.store, plan, self._machine.cpu_model)
+        except (RecordStoreUnavailable, RecordStoreUnusable) as error:
+            return Prediction(executions=0, reason=error.message)
 
-    def describe(self, model: str, request_id: int) -> ModelDescription:
-        return describe_model(self._registry.resolve(model), self._best_backend, request_id)
+    def _list_models(self, request: ListModels) -> ModelList:
+        return ModelList(models=list_models(self._registry.directory, self._headers))
 
-    def cached(self, request_id: int) -> CachedWeightsList:
+    def _describe(self, request: ModelInfo) -> ModelDescription:
+        return describe_model(self._registry.resolve(request.model), self._best_backend)
+
+    def _tokenize(self, request: Tokenize) -> TokenIds:
+        tokenizer = self._registry.resolve(request.model).tokenizer
+        token_ids = tuple(tokenizer.encode(request.text, request.add_special, request.parse_special))
+        if len(token_ids) > MAX_ARRAY_ELEMENTS:
+            raise InvalidRequest(
+                f"the text has {len(token_ids)} tokens and a reply holds {MAX_ARRAY_ELEMENTS}; send it in parts",
+                field="text",
+                maximum=MAX_ARRAY_ELEMENTS,
+            )
+        return TokenIds(token_ids=token_ids, pieces=tuple(map(tokenizer.piece, token_ids)))
+
+    def _detokenize(self, request: Detokenize) -> Text:
+        return Text(text=self._registry.resolve(request.model).tokenizer.decode(request.token_ids))
+
+    def _list_cached(self, request: ListCached) -> CachedWeightsList:
         with self._typed_cache_errors():
             entries = self._cache.entries()
         return CachedWeightsList(
-            request_id=request_id,
             directory=str(self._cache.directory),
             limit_bytes=self._cache.limit_bytes,
-            entries=tuple(_told(entry) for entry in entries),
+            entries=tuple(map(_described, entries)),
         )
 
-    def remove_cached(self, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _remove_cached(self, request: RemoveCached) -> CachedWeightsRemoved:
         with self._typed_cache_errors():
-            chosen = names or tuple(entry.name for entry in self._cache.entries() if not entry.in_use)
-            for name in chosen:
+            names = request.names or tuple(entry.name for entry in self._cache.entries() if not entry.in_use)
+            for name in names:
                 self._cache.remove(name)
-            return chosen
+        return CachedWeightsRemoved(names=names)
 
-    def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
+    def _verify_cached(self, request: VerifyCached) -> CachedWeightsVerified:
         with self._typed_cache_errors():
-            chosen = names or tuple(entry.name for entry in self._cache.entries())
-            return {name: self._cache.verify(name) for name in chosen}
+            names = request.names or tuple(entry.name for entry in self._cache.entries())
+            return CachedWeightsVerified(damages={name: self._cache.verify(name) for name in names})
 
-    def clear_prefix_cache(self) -> None:
+    def _clear_prefix_cache(self, request: ClearPrefixCache) -> Done:
         self.backend.clear_prefix_cache()
+        return Done()
 
-    def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
-        match request:
-            case Quantize():
-                return FileQuantization(request, self._registry, self._machine)
-            case Evaluate():
-                return Evaluation(request, self._planner, self.backend)
-            case Embed():
-                return Embedding(request, self._planner, self.backend, self._energy)
-            case Calibrate():
-                return EnergyCalibrating(request, self._energy, self._machine)
-            case _:
-                assert_never(request)
-
-    def pull(self, request: PullModel) -> Operation[EngineMessage]:
-        return ModelPull(request, self._registry, self._best_backend)
+    def _answer_about_records(
+        self, answer: Callable[[Any, RecordStore], AnswerMessage], request: Request[Any]
+    ) -> AnswerMessage:
+        return answer(request, self._records.store)
 
     def remove_model(self, request: RemoveModel, executions: Mapping[str, Collection[str]]) -> ModelRemoved:
         with self._typed_cache_errors():
@@ -144,23 +213,12 @@ class EngineDomain:
         if not request.dry_run:
             removal.carry_out()
         return ModelRemoved(
-            request_id=request.request_id,
             name=removal.model.name,
             paths=tuple(map(str, removal.files)),
             freed_bytes=removal.freed_bytes,
-            derived=tuple(map(_told, removal.derived)),
+            derived=tuple(map(_described, removal.derived)),
             dry_run=request.dry_run,
         )
-
-    def tokenize(
-        self, model: str, text: str, *, add_special: bool, parse_special: bool
-    ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        tokenizer = self._registry.resolve(model).tokenizer
-        token_ids = tuple(tokenizer.encode(text, add_special, parse_special))
-        return token_ids, tuple(tokenizer.piece(token_id) for token_id in token_ids)
-
-    def detokenize(self, model: str, token_ids: tuple[int, ...]) -> str:
-        return self._registry.resolve(model).tokenizer.decode(token_ids)
 
     @contextmanager
     def _typed_cache_errors(self) -> Iterator[None]:
@@ -171,7 +229,7 @@ class EngineDomain:
             raise CacheUnavailable(f"{directory} cannot be used: {error}", directory=directory) from error
 
 
-def _told(entry: CacheEntry) -> CachedWeightsEntry:
+def _described(entry: CacheEntry) -> CachedWeightsEntry:
     return CachedWeightsEntry(
         name=entry.name,
         path=str(entry.path),

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import trio
 
 from actors.faults import TellFault, summary
-from protocol.answers import Failed
-from protocol.codec import failed
+from protocol.answers import AnswerMessage
 from protocol.errors import EngineError, InternalError, ShuttingDown
+
+Reply = Callable[[int, int, AnswerMessage | EngineError], Awaitable[None]]
+"""Takes a connection, the id of a request there, and what it is answered with."""
 
 
 @dataclass(slots=True, eq=False)
@@ -21,12 +23,13 @@ class _Job:
 
 
 class Jobs:
-    """``ended`` is awaited with each job's connection and, where the job did not answer for itself, its failure.
+    """``reply`` is awaited with what a job ended in, unless it has no answer yet; then ``ended``, when it is gone.
 
     A job that raises anything but a typed error ends alone: it is told of, and answered with ``internal_error``.
     """
 
-    def __init__(self, ended: Callable[[int, Failed | None], Awaitable[None]], tell_fault: TellFault) -> None:
+    def __init__(self, reply: Reply, ended: Callable[[], Awaitable[None]], tell_fault: TellFault) -> None:
+        self._reply = reply
         self._ended = ended
         self._tell_fault = tell_fault
         self._jobs: set[_Job] = set()
@@ -35,7 +38,11 @@ class Jobs:
         return len(self._jobs)
 
     def begin(
-        self, nursery: trio.Nursery, connection_id: int, request_id: int, work: Callable[[], Awaitable[None]]
+        self,
+        nursery: trio.Nursery,
+        connection_id: int,
+        request_id: int,
+        work: Callable[[], Awaitable[AnswerMessage | None]],
     ) -> None:
         job = _Job(connection_id, request_id)
         self._jobs.add(job)
@@ -50,16 +57,17 @@ class Jobs:
         for job in self._jobs:
             job.scope.cancel()
 
-    async def _run(self, job: _Job, work: Callable[[], Awaitable[None]]) -> None:
-        failure: EngineError | None = ShuttingDown("the engine is stopping")
+    async def _run(self, job: _Job, work: Callable[[], Awaitable[AnswerMessage | None]]) -> None:
+        answer: AnswerMessage | EngineError | None = ShuttingDown("the engine is stopping")
         with job.scope:
             try:
-                await work()
-                failure = None
+                answer = await work()
             except EngineError as error:
-                failure = error
+                answer = error
             except Exception as error:  # a fault of what was asked, which nobody else depends on
                 self._tell_fault("job", error, "answered")
-                failure = InternalError(f"the engine failed at this request: {summary(error)}")
+                answer = InternalError(f"the engine failed at this request: {summary(error)}")
+        if answer is not None:
+            await self._reply(job.connection_id, job.request_id, answer)
         self._jobs.remove(job)
-        await self._ended(job.connection_id, None if failure is None else failed(job.request_id, failure))
+        await self._ended()

@@ -14,7 +14,7 @@ from actors.base import Inbox
 from actors.execution import Execution
 from actors.executions import Executions
 from actors.mail import Mail
-from actors.messages import EnergyRequest, LiveEnergyRead, ReadLiveEnergy
+from actors.messages import ClientRequest, EnergyRequest, LiveEnergyRead, ReadLiveEnergy
 from actors.observers import Observers
 from actors.ports import Energy
 from engine.energy.live import SHORTEST_S, share_between
@@ -49,7 +49,7 @@ class LivePower:
         self._last: dict[EnergySource, LiveEnergyRead] = {}
         self._changed = trio.Event()
 
-    async def answer(self, question: EnergyQuestion) -> LiveEnergy:
+    async def answer(self, question: EnergyQuestion, request: ClientRequest) -> LiveEnergy:
         source = question.source or self._chosen_source()
         read = await self._read(source, _MOMENT_S)
         power = self._power(read)
@@ -62,7 +62,7 @@ class LivePower:
             for execution in self._executions
             if execution.computes and execution.energy_start is not None
         )
-        return LiveEnergy(request_id=question.request_id, power=power, executions=executions)
+        return LiveEnergy(power=power, executions=executions)
 
     async def measured(self, oldest_s: float) -> PowerReport | None:
         """Watts by the source that plans name, averaged over no more than about ``oldest_s``; ``None`` without one."""

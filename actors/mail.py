@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 from actors.base import Inbox
 from actors.messages import Addressed, Deliver, ToApiServer
-from protocol.answers import EngineMessage, Failed
+from protocol.answers import AnswerMessage, EngineMessage, Failed
+from protocol.codec import failed
+from protocol.errors import EngineError
 
 
 class Mail:
@@ -19,6 +21,11 @@ class Mail:
         if isinstance(message, Failed):
             self._count_failure(message.code)
         await self.deliver([Addressed(connection_id=connection_id, message=message)])
+
+    async def answer(self, connection_id: int, request_id: int, answer: AnswerMessage | EngineError) -> None:
+        """Reply to a request with its answer, or with what it failed for."""
+        message = failed(request_id, answer) if isinstance(answer, EngineError) else answer.numbered(request_id)
+        await self.reply(connection_id, message)
 
     async def deliver(self, replies: Sequence[Addressed]) -> None:
         """All in one message."""

@@ -30,12 +30,12 @@ class Present:
     """By the best source that measures; ``None`` where none does."""
 
 
-def report_metrics(request_id: int, present: Present, totals: MetricTotals) -> MetricsReport:
+def report_metrics(present: Present, totals: MetricTotals) -> MetricsReport:
     families = (
         *(*_engine(present), *_work(present), *_run_loop(present.backend.work), *_power(present.power)),
         *totals.families(),
     )
-    return MetricsReport(request_id=request_id, families=families, exposition=exposition(families))
+    return MetricsReport(families=families, exposition=exposition(families))
 
 
 def _engine(present: Present) -> Iterable[MetricFamily]:

@@ -5,24 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from actors.faults import Faults
 from engine.backend import BackendStatistics
 from engine.energy.sources.source import EnergyReading
 from engine.operation import Operation
-from protocol.answers import CachedWeightsList, EngineMessage, ModelDescription, ModelRemoved
+from protocol.answers import AnswerMessage, ModelRemoved
 from protocol.build import Build
-from protocol.descriptions import ModelSummary, PlanEstimate
+from protocol.descriptions import PlanEstimate
 from protocol.live_energy import PowerReport
+from protocol.message import Request
 from protocol.metrics import EnergyReport
 from protocol.plan import EnergySource, ExecutionPlan, RunRequest
-from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord, Hardware
-from protocol.requests import Calibrate, Embed, Evaluate, PullModel, Quantize, RecordQuestion, RemoveModel
+from protocol.requests import RemoveModel
 
-OperationRequest = Quantize | Evaluate | Embed | Calibrate
-"""What keeps every CPU busy for long, or must be alone with them."""
+RequestT = TypeVar("RequestT", bound=Request[Any])
+Result = TypeVar("Result")
+Table = Mapping[type[Request[Any]], Callable[[Any], Result]]
+"""What to call for a request of each class."""
+
+
+def on(kind: type[RequestT], call: Callable[[RequestT], Result]) -> tuple[type[Request[Any]], Callable[[Any], Result]]:
+    """A row of a table, whose function takes requests of its class."""
+    return kind, call
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,42 +61,23 @@ class Domain(Protocol):
 
     def prepare(self, request: RunRequest) -> Prepared: ...
 
-    def predict(self, plan: ExecutionPlan) -> Prediction: ...
-
-    def models(self) -> tuple[ModelSummary, ...]: ...
-
-    def describe(self, model: str, request_id: int) -> ModelDescription: ...
-
-    def cached(self, request_id: int) -> CachedWeightsList: ...
-
-    def remove_cached(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Those removed; of no names, all that are not in use."""
-
-    def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
-        """What is wrong with each, or with all of them; empty where nothing is."""
-
-    def clear_prefix_cache(self) -> None: ...
-
     def recorded(self, execution_id: str) -> Prepared:
         """What a recorded execution ran, to be run again."""
 
-    def about_records(self, question: RecordQuestion) -> EngineMessage: ...
+    @property
+    def answers(self) -> Table[AnswerMessage]:
+        """The requests that a worker thread answers by itself."""
 
-    def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
-        """Returns at once; the operation's result is the last answer."""
+    @property
+    def operations(self) -> Table[Operation[AnswerMessage]]:
+        """The requests that keep every CPU busy for long, or must be alone with them. Calls return at once."""
 
-    def pull(self, request: PullModel) -> Operation[EngineMessage]:
-        """As :meth:`operation`, but that its end may wait for the network."""
+    @property
+    def downloads(self) -> Table[Operation[AnswerMessage]]:
+        """The requests whose operations may wait for the network, at their end too. Calls return at once."""
 
     def remove_model(self, request: RemoveModel, executions: Mapping[str, Collection[str]]) -> ModelRemoved:
         """``executions``: which need a model, by its path."""
-
-    def tokenize(
-        self, model: str, text: str, *, add_special: bool, parse_special: bool
-    ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """The ids, and the text of each."""
-
-    def detokenize(self, model: str, token_ids: tuple[int, ...]) -> str: ...
 
 
 class Records(Protocol):

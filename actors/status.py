@@ -14,7 +14,6 @@ from protocol.answers import StatusReport
 
 
 def report_status(
-    request_id: int,
     *,
     uptime_s: float,
     executions: Iterable[Execution],
@@ -29,7 +28,6 @@ def report_status(
     if reason := energy.reason or faults.failed.get(ENERGY_SAMPLER, ""):
         source["reason"] = reason
     return StatusReport(
-        request_id=request_id,
         engine_version=ENGINE_VERSION,
         pid=os.getpid(),
         uptime_s=uptime_s,

@@ -304,13 +304,11 @@ class CachedWeightsVerified(Answer):
     """By name: what is wrong, empty where nothing is."""
 
 
-EngineMessage = (
-    Welcome
-    | Accepted
+AnswerMessage = (
+    Accepted
     | Progress
     | Tokens
     | Finished
-    | Failed
     | Planned
     | Done
     | StatusReport
@@ -336,4 +334,6 @@ EngineMessage = (
     | CachedWeightsRemoved
     | CachedWeightsVerified
 )
+"""Every message that answers a request, ``Failed`` apart."""
+EngineMessage = Welcome | Failed | AnswerMessage
 TaggedEngineMessage = Annotated[EngineMessage, Field(discriminator="type")]

@@ -274,9 +274,6 @@ class PruneRecords(Request[RecordsPruned]):
     recorded_before: Timestamp
 
 
-RecordQuestion = ListExecutions | GetExecution | CompareExecutions | VerifyRecords | PruneRecords
-
-
 class Subscribe(StreamRequest[Subscribed | Event, Done]):
     """Observe executions, one's own and others'. Answered by ``Subscribed``, then any number of ``Event``, and ``Done``
     after an ``Unsubscribe`` or when the engine stops. An observer that does not read gets ``slow_consumer``."""
@@ -325,7 +322,11 @@ AskedMessage = (
     | VerifyCached
     | ClearPrefixCache
     | Replay
-    | RecordQuestion
+    | ListExecutions
+    | GetExecution
+    | CompareExecutions
+    | VerifyRecords
+    | PruneRecords
     | Subscribe
     | Unsubscribe
     | Shutdown

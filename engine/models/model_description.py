@@ -15,11 +15,10 @@ from protocol.errors import RequestRefused
 from protocol.plan import QUANTIZATIONS, Backend, Quantization
 
 
-def describe_model(artifact: ModelArtifact, backend: Backend, request_id: int) -> ModelDescription:
+def describe_model(artifact: ModelArtifact, backend: Backend) -> ModelDescription:
     """``backend`` is the one whose memory is counted. Blocking: builds the tokenizer."""
     gguf = artifact.gguf
     return ModelDescription(
-        request_id=request_id,
         name=artifact.name,
         path=str(artifact.path),
         size_bytes=gguf.size_bytes,

@@ -23,7 +23,7 @@ class ModelPull:
     def run(self) -> ModelDescription:
         """Raises what :meth:`ModelRegistry.pull` and :meth:`ModelRegistry.resolve` raise."""
         artifact = self._registry.pull(self._request.model, self._watch)
-        return describe_model(artifact, self._backend, self._request.request_id)
+        return describe_model(artifact, self._backend)
 
     def progress(self) -> StageProgress | None:
         return self._watch.progress()

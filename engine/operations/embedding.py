@@ -56,7 +56,6 @@ class Embedding(ModelOperation):
 
     def __init__(self, request: Embed, planner: Planner, backend: CpuBackend, energy: EnergyLadder) -> None:
         super().__init__("embedding", planner, backend)
-        self._request_id = request.request_id
         self._request = request.request
         self._energy = energy
 
@@ -82,7 +81,6 @@ class Embedding(ModelOperation):
             duration_s, energy = time.monotonic() - began, window.report()
         vectors = computation.vectors.astype("<f4", copy=False)
         return Embedded(
-            request_id=self._request_id,
             plan=plan,
             kernel_path=model.kernel_path,
             pooling=decided.pooling,

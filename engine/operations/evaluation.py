@@ -30,7 +30,6 @@ class Evaluation(ModelOperation):
 
     def __init__(self, request: Evaluate, planner: Planner, backend: CpuBackend) -> None:
         super().__init__("evaluation", planner, backend)
-        self._request_id = request.request_id
         self._request = request.request
 
     def run(self) -> Evaluated:
@@ -60,7 +59,6 @@ class Evaluation(ModelOperation):
         except UnboundedPerplexityError as error:
             raise InvalidRequest(f"{artifact.name} cannot be measured by this text: {error}", field="text") from error
         return Evaluated(
-            request_id=self._request_id,
             plan=plan,
             against=against,
             tokens=len(tokens),

@@ -55,7 +55,6 @@ class FileQuantization:
         self._watch.follow(quantization)
         _write(quantization, artifact.name, output)
         return Quantized(
-            request_id=request.request_id,
             path=str(output),
             size_bytes=quantization.file_bytes,
             tensor_types=dict(sorted(Counter(quantization.tensor_types().values()).items())),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import assert_never
+from typing import Any
 
 from engine.identity.version import ENGINE_VERSION
 from engine.records.comparison import compare_experiment, compare_repeat
 from engine.records.prediction import MOST_RECORDS, predict
 from engine.records.record_store import RecordStore
-from protocol.answers import Compared, EngineMessage, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
+from protocol.answers import AnswerMessage, Compared, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
 from protocol.errors import InvalidRequest, RecordUnreadable
+from protocol.message import Request
 from protocol.plan import ExecutionPlan
 from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
@@ -20,38 +22,44 @@ from protocol.requests import (
     GetExecution,
     ListExecutions,
     PruneRecords,
-    RecordQuestion,
     VerifyRecords,
 )
 
 
-def answer_about_records(question: RecordQuestion, store: RecordStore) -> EngineMessage:
-    """Blocking. Raises what the store raises, and what comparing raises."""
-    request_id = question.request_id
-    match question:
-        case ListExecutions():
-            entries = store.page(question.wanted, limit=question.limit, before=question.before)
-            return ExecutionList(request_id=request_id, executions=tuple(entry.summary() for entry in entries))
-        case GetExecution():
-            stored = store.get(question.execution_id)
-            return ExecutionEntry(request_id=request_id, entry=stored.decode_execution(), hash=stored.hash)
-        case CompareExecutions():
-            return _compare(question, store)
-        case VerifyRecords():
-            return RecordsVerified(request_id=request_id, report=store.verify_chain(question.witness))
-        case PruneRecords():
-            removed = store.prune(datetime.fromisoformat(question.recorded_before))
-            return RecordsPruned(request_id=request_id, executions=removed)
-        case _:
-            assert_never(question)
+def _list(request: ListExecutions, store: RecordStore) -> ExecutionList:
+    entries = store.page(request.wanted, limit=request.limit, before=request.before)
+    return ExecutionList(executions=tuple(entry.summary() for entry in entries))
 
 
-def _compare(question: CompareExecutions, store: RecordStore) -> Compared:
-    a, b = (_finished(name, store) for name in (question.a, question.b))
-    if question.experiment is None:
-        return Compared(request_id=question.request_id, repeat=compare_repeat(a, b), experiment=None)
-    result = compare_experiment(a, b, question.experiment)
-    return Compared(request_id=question.request_id, repeat=None, experiment=result)
+def _get(request: GetExecution, store: RecordStore) -> ExecutionEntry:
+    stored = store.get(request.execution_id)
+    return ExecutionEntry(entry=stored.decode_execution(), hash=stored.hash)
+
+
+def _compare(request: CompareExecutions, store: RecordStore) -> Compared:
+    a, b = (_finished(name, store) for name in (request.a, request.b))
+    if request.experiment is None:
+        return Compared(repeat=compare_repeat(a, b), experiment=None)
+    result = compare_experiment(a, b, request.experiment)
+    return Compared(repeat=None, experiment=result)
+
+
+def _verify(request: VerifyRecords, store: RecordStore) -> RecordsVerified:
+    return RecordsVerified(report=store.verify_chain(request.witness))
+
+
+def _prune(request: PruneRecords, store: RecordStore) -> RecordsPruned:
+    return RecordsPruned(executions=store.prune(datetime.fromisoformat(request.recorded_before)))
+
+
+RECORD_ANSWERS: dict[type[Request[Any]], Callable[[Any, RecordStore], AnswerMessage]] = {
+    ListExecutions: _list,
+    GetExecution: _get,
+    CompareExecutions: _compare,
+    VerifyRecords: _verify,
+    PruneRecords: _prune,
+}
+"""What answers each request about records. Blocking. They raise what the store raises, and what comparing raises."""
 
 
 def _finished(execution_id: str, store: RecordStore) -> ExecutionRecord:

@@ -6,26 +6,32 @@ import threading
 from base64 import b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
-from actors.ports import OperationRequest, Prepared
+from actors.ports import Prepared, Table, on
 from engine.energy.sources.source import EnergyReading
 from engine.energy.window import OTHER_WORK
 from engine.operation import Operation
 from protocol.answers import (
+    AnswerMessage,
     CachedWeightsList,
+    Done,
     Embedded,
-    EngineMessage,
     ModelDescription,
+    ModelList,
     ModelRemoved,
+    Planned,
     Quantized,
     RecordsPruned,
+    Text,
+    TokenIds,
 )
 from protocol.build import Build
 from protocol.descriptions import ModelSummary, PlanEstimate
 from protocol.embedding import EmbeddedText
 from protocol.errors import ExecutionCancelled, ModelInUse, UnknownModel, UnsupportedBackend
 from protocol.live_energy import PowerReport
+from protocol.message import Request
 from protocol.metrics import EnergyReport
 from protocol.plan import (
     PLAN_SCHEMA_VERSION,
@@ -40,7 +46,22 @@ from protocol.plan import (
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
 from protocol.record import Hardware
-from protocol.requests import Embed, PullModel, Quantize, RecordQuestion, RemoveModel
+from protocol.requests import (
+    Calibrate,
+    ClearPrefixCache,
+    Detokenize,
+    Embed,
+    Evaluate,
+    ListCached,
+    ListModels,
+    ModelInfo,
+    Plan,
+    PruneRecords,
+    PullModel,
+    Quantize,
+    RemoveModel,
+    Tokenize,
+)
 from protocol.sampling import PlanSampling
 
 
@@ -87,7 +108,6 @@ def make_embedded(request: Embed, dimension: int = 2) -> Embedded:
     asked = request.request
     vector = b64encode(bytes(4 * dimension)).decode()
     return Embedded(
-        request_id=request.request_id,
         plan=make_plan(RunRequest(model=asked.model, prompt="")),
         kernel_path="reference",
         pooling=asked.pooling or "mean",
@@ -104,7 +124,7 @@ def make_embedded(request: Embed, dimension: int = 2) -> Embedded:
 class FakeOperation:
     """Goes on until a test lets it end, or it is cancelled."""
 
-    def __init__(self, request: OperationRequest) -> None:
+    def __init__(self, request: Request[Any]) -> None:
         self._request = request
         self.dimension = 2
         """Number of channels in the vectors of an ``Embed``."""
@@ -112,7 +132,7 @@ class FakeOperation:
         self.begun = threading.Event()
         self.cancelled = threading.Event()
 
-    def run(self) -> EngineMessage:
+    def run(self) -> AnswerMessage:
         self.begun.set()
         while not self.may_end.wait(0.001):
             if self.cancelled.is_set():
@@ -120,7 +140,7 @@ class FakeOperation:
         if isinstance(self._request, Embed):
             return make_embedded(self._request, self.dimension)
         output = self._request.output if isinstance(self._request, Quantize) else ""
-        return Quantized(request_id=self._request.request_id, path=output, size_bytes=7, tensor_types={"Q8_0": 1})
+        return Quantized(path=output, size_bytes=7, tensor_types={"Q8_0": 1})
 
     def progress(self) -> StageProgress | None:
         return StageProgress(stage="quantizing", done=1, total=4, tensors_done=0, tensors_total=1)
@@ -139,8 +159,8 @@ class FakePull:
         self.cancelled = threading.Event()
         self.ended = threading.Event()
 
-    def run(self) -> EngineMessage:
-        described = self._domain.describe(self._request.model, self._request.request_id)
+    def run(self) -> AnswerMessage:
+        described = self._domain.describe(self._request.model)
         self.may_end.wait()
         self.ended.set()
         return described
@@ -162,13 +182,29 @@ class FakeDomain:
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
     pulls: list[FakePull] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
-    operations: list[FakeOperation] = field(default_factory=list)
+    operations_begun: list[FakeOperation] = field(default_factory=list)
     prefix_cache_clears: int = 0
 
     def __post_init__(self) -> None:
         self.may_prepare = threading.Event()
         self.may_prepare.set()
         self.preparing = threading.Event()
+
+        self.answers: Table[AnswerMessage] = dict(
+            (
+                on(Plan, self.plan),
+                on(ListModels, self.list_models),
+                on(ModelInfo, lambda request: self.describe(request.model)),
+                on(Tokenize, self.tokenize),
+                on(Detokenize, self.detokenize),
+                on(ClearPrefixCache, self.clear_prefix_cache),
+                on(ListCached, lambda _: CachedWeightsList(directory="/cache", limit_bytes=1000, entries=())),
+                on(PruneRecords, lambda _: RecordsPruned(executions=0)),
+            )
+        )
+        kinds = (Quantize, Evaluate, Embed, Calibrate)
+        self.operations: Table[Operation[AnswerMessage]] = dict.fromkeys(kinds, self.begin_operation)
+        self.downloads: Table[Operation[AnswerMessage]] = dict((on(PullModel, self.begin_pull),))
 
     def hardware(self, kernel_path: str, threads: int) -> Hardware:
         return Hardware(cpu_model="Fake CPU", kernel_path=kernel_path, threads=threads)
@@ -192,13 +228,21 @@ class FakeDomain:
         )
         return Prepared(make_plan(request, self.energy_source), token_ids, estimate)
 
-    def models(self) -> tuple[ModelSummary, ...]:
-        return (ModelSummary(name="tiny", path="/models/tiny.gguf", size_bytes=5000, installed=True),)
+    def plan(self, request: Plan) -> Planned:
+        prepared = self.prepare(request.request)
+        return Planned(
+            plan=prepared.plan,
+            plan_fingerprint=prepared.plan.fingerprint,
+            estimate=prepared.estimate,
+            prediction=Prediction(executions=0, reason="nothing is known"),
+        )
 
-    def describe(self, model: str, request_id: int) -> ModelDescription:
+    def list_models(self, request: ListModels) -> ModelList:
+        return ModelList(models=(ModelSummary(name="tiny", path="/models/tiny.gguf", size_bytes=5000, installed=True),))
+
+    def describe(self, model: str) -> ModelDescription:
         self._find(model)
         return ModelDescription(
-            request_id=request_id,
             name=model,
             path=f"/models/{model}.gguf",
             size_bytes=5000,
@@ -211,44 +255,29 @@ class FakeDomain:
             memory=None,
         )
 
-    def cached(self, request_id: int) -> CachedWeightsList:
-        return CachedWeightsList(request_id=request_id, directory="/cache", limit_bytes=1000, entries=())
-
-    def remove_cached(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        return names
-
-    def verify_cached(self, names: tuple[str, ...]) -> dict[str, str]:
-        return dict.fromkeys(names, "")
-
-    def predict(self, plan: ExecutionPlan) -> Prediction:
-        return Prediction(executions=0, reason="nothing is known")
-
-    def clear_prefix_cache(self) -> None:
+    def clear_prefix_cache(self, request: ClearPrefixCache) -> Done:
         self.prefix_cache_clears += 1
+        return Done()
 
     def recorded(self, execution_id: str) -> Prepared:
         """Every execution is known, and ran this."""
         return self.prepare(RunRequest(model="tiny", prompt=execution_id))
 
-    def about_records(self, question: RecordQuestion) -> EngineMessage:
-        return RecordsPruned(request_id=question.request_id, executions=0)
+    def begin_operation(self, request: Request[Any]) -> Operation[AnswerMessage]:
+        self.operations_begun.append(FakeOperation(request))
+        return self.operations_begun[-1]
 
-    def operation(self, request: OperationRequest) -> Operation[EngineMessage]:
-        self.operations.append(FakeOperation(request))
-        return self.operations[-1]
-
-    def pull(self, request: PullModel) -> Operation[EngineMessage]:
+    def begin_pull(self, request: PullModel) -> Operation[AnswerMessage]:
         self.pulls.append(FakePull(request, self))
         return self.pulls[-1]
 
     def remove_model(self, request: RemoveModel, executions: Mapping[str, Collection[str]]) -> ModelRemoved:
-        path = self.describe(request.model, request.request_id).path
+        path = self.describe(request.model).path
         if path in executions:
             raise ModelInUse(f"{request.model} is in use", executions=list(executions[path]))
         if not request.dry_run:
             self.removed.append(request.model)
         return ModelRemoved(
-            request_id=request.request_id,
             name=request.model,
             paths=(path,),
             freed_bytes=5000,
@@ -256,15 +285,13 @@ class FakeDomain:
             dry_run=request.dry_run,
         )
 
-    def tokenize(
-        self, model: str, text: str, *, add_special: bool, parse_special: bool
-    ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        self._find(model)
-        return tuple(ord(character) for character in text), tuple(text)
+    def tokenize(self, request: Tokenize) -> TokenIds:
+        self._find(request.model)
+        return TokenIds(token_ids=tuple(map(ord, request.text)), pieces=tuple(request.text))
 
-    def detokenize(self, model: str, token_ids: tuple[int, ...]) -> str:
-        self._find(model)
-        return "".join(chr(token_id) for token_id in token_ids)
+    def detokenize(self, request: Detokenize) -> Text:
+        self._find(request.model)
+        return Text(text="".join(map(chr, request.token_ids)))
 
     def _find(self, model: str) -> None:
         if not model.startswith("tiny"):

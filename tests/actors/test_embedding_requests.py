@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 import pytest
 
-from actors.availability import backend_refusal
+from actors.availability import refuse_unavailable
 from actors.faults import EXECUTOR
 from actors.system import running
 from protocol.answers import Embedded, Progress
@@ -35,8 +35,8 @@ async def follow(domain: FakeDomain, client: Client, *texts: str, dimension: int
     async with aclosing(embed(client, *texts)) as messages:
         async for message in messages:
             told.append(message)
-            domain.operations[-1].dimension = dimension
-            domain.operations[-1].may_end.set()
+            domain.operations_begun[-1].dimension = dimension
+            domain.operations_begun[-1].may_end.set()
     return told
 
 
@@ -72,10 +72,11 @@ async def test_who_goes_away_ends_it() -> None:
     async with running(make_system(FakeBackend(), domain)) as system:
         async with system.client() as client, aclosing(embed(client)) as messages:
             await anext(messages)
-        await until(domain.operations[0].cancelled.is_set)
+        await until(domain.operations_begun[0].cancelled.is_set)
 
 
 def test_without_a_backend_it_is_refused() -> None:
     asked = Embed(request_id=1, request=EmbeddingRequest(model="tiny", texts=("abc",)))
-    assert isinstance(backend_refusal(asked, {EXECUTOR: "it is gone"}), BackendUnavailable)
-    assert backend_refusal(asked, {}) is None
+    refuse_unavailable(asked, {}, executions=0)
+    with pytest.raises(BackendUnavailable, match="it is gone"):
+        refuse_unavailable(asked, {EXECUTOR: "it is gone"}, executions=0)

@@ -234,9 +234,9 @@ async def test_whose_the_joules_are_is_not_known_beside_other_work_of_the_engine
                 pass
 
         nursery.start_soon(quantize)
-        await until(lambda: bool(domain.operations))
+        await until(lambda: bool(domain.operations_begun))
         (one,) = (await client.ask(Energy())).executions
-        domain.operations[0].may_end.set()
+        domain.operations_begun[0].may_end.set()
         backend.emit(1, stop="eos")
     assert (one.share, one.watts, one.energy.attributed_j) == (None, None, None)
     assert "other work" in (one.reason or "")

@@ -76,7 +76,7 @@ async def test_what_runs_and_what_was_computed_is_told() -> None:
 def test_a_backend_that_is_gone_has_no_count() -> None:
     gone = replace(FakeBackend().statistics(), work=None)
     usage = ProcessUsage(1, user_ns=3_000_000_000, system_ns=500_000_000, private_bytes=None)
-    report = report_metrics(1, Present(2.0, (), gone, usage, None, None), MetricTotals())
+    report = report_metrics(Present(2.0, (), gone, usage, None, None), MetricTotals())
     names = {family.name for family in report.families}
     assert "engine_batch_sequences" in names
     assert names.isdisjoint({"engine_steps_total", "engine_step_rows_total", "engine_busy_seconds_total"})

@@ -35,7 +35,7 @@ async def test_progress_is_told_until_the_answer_comes() -> None:
     async with make_client(FakeBackend(), domain) as client, aclosing(quantize(client)) as messages:
         async for message in messages:
             told.append(message)
-            domain.operations[0].may_end.set()
+            domain.operations_begun[0].may_end.set()
     *progress, made = told
     assert isinstance(made, Quantized)
     assert (made.path, made.tensor_types) == ("/models/out.gguf", {"Q8_0": 1})
@@ -50,7 +50,7 @@ async def test_who_goes_away_ends_it() -> None:
     async with running(make_system(FakeBackend(), domain)) as system:
         async with system.client() as client, aclosing(quantize(client)) as messages:
             await anext(messages)
-        await until(domain.operations[0].cancelled.is_set)
+        await until(domain.operations_begun[0].cancelled.is_set)
 
 
 async def test_one_waits_for_the_other() -> None:
@@ -64,14 +64,14 @@ async def test_one_waits_for_the_other() -> None:
 
     async with make_client(FakeBackend(), domain) as client, trio.open_nursery() as nursery:
         nursery.start_soon(follow, client, 1)
-        await until(lambda: len(domain.operations) == 1 and domain.operations[0].begun.is_set())
+        await until(lambda: len(domain.operations_begun) == 1 and domain.operations_begun[0].begun.is_set())
         nursery.start_soon(follow, client, 2)
         await client.ask(Status())
-        assert len(domain.operations) == 1
-        domain.operations[0].may_end.set()
-        await until(lambda: len(domain.operations) == 2)
+        assert len(domain.operations_begun) == 1
+        domain.operations_begun[0].may_end.set()
+        await until(lambda: len(domain.operations_begun) == 2)
         await until(lambda: ended == [1])
-        domain.operations[1].may_end.set()
+        domain.operations_begun[1].may_end.set()
 
 
 async def test_a_stopping_engine_ends_it() -> None:
@@ -84,7 +84,7 @@ async def test_a_stopping_engine_ends_it() -> None:
             with pytest.raises(ShuttingDown):
                 async for _ in messages:
                     pass
-    assert domain.operations[0].cancelled.is_set()
+    assert domain.operations_begun[0].cancelled.is_set()
 
 
 async def test_what_runs_beside_it_does_not_get_all_the_joules() -> None:
@@ -118,10 +118,10 @@ async def test_a_calibration_is_refused_while_anything_runs() -> None:
         (sequence_id,) = backend.live
         backend.emit(sequence_id, stop="eos")
         await stream.ended.wait()
-        assert domain.operations == []
+        assert domain.operations_begun == []
         async with aclosing(calibrate(client)) as messages:
             assert isinstance(await anext(messages), Progress)
-        assert len(domain.operations) == 1
+        assert len(domain.operations_begun) == 1
 
 
 async def test_a_calibration_waits_for_the_operation_before_it() -> None:
@@ -133,12 +133,12 @@ async def test_a_calibration_waits_for_the_operation_before_it() -> None:
                 pass
 
         nursery.start_soon(follow, quantize(client))
-        await until(lambda: len(domain.operations) == 1 and domain.operations[0].begun.is_set())
+        await until(lambda: len(domain.operations_begun) == 1 and domain.operations_begun[0].begun.is_set())
         nursery.start_soon(follow, client.follow(Calibrate()))
         await client.ask(Status())
-        assert len(domain.operations) == 1
-        domain.operations[0].may_end.set()
-        await until(lambda: len(domain.operations) == 2)
+        assert len(domain.operations_begun) == 1
+        domain.operations_begun[0].may_end.set()
+        await until(lambda: len(domain.operations_begun) == 2)
         nursery.cancel_scope.cancel()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import trio
@@ -17,7 +18,10 @@ from engine.cpu.cpu_backend import CpuBackend
 from protocol.answers import Finished
 from protocol.chat import ChatMessage
 from protocol.client import Client, connect
+from protocol.embedding import EmbeddingRequest
 from protocol.errors import (
+    EngineError,
+    EngineUnreachable,
     GrammarTooDeep,
     InternalError,
     InvalidGrammar,
@@ -26,10 +30,35 @@ from protocol.errors import (
     UnknownModel,
     UnsupportedBackend,
 )
+from protocol.evaluation import EvaluationRequest
 from protocol.grammar import Grammar, GrammarKind
+from protocol.message import Request
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
-from protocol.requests import Cancel, ClearPrefixCache, Detokenize, Plan, Replay, Status
+from protocol.record_entry import timestamp_now
+from protocol.requests import (
+    AskedMessage,
+    Cancel,
+    ClearPrefixCache,
+    CompareExecutions,
+    Detokenize,
+    Embed,
+    Evaluate,
+    GetExecution,
+    ModelInfo,
+    Plan,
+    PruneRecords,
+    PullModel,
+    Quantize,
+    RemoveModel,
+    Replay,
+    Run,
+    Shutdown,
+    Status,
+    Subscribe,
+    Tokenize,
+    Unsubscribe,
+)
 from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, collect, record_of, until
 from tests.engine.backend_bench import Bench
@@ -75,6 +104,33 @@ async def test_the_same_answer_with_and_without_a_socket(model: Path, tmp_path: 
     assert alone.metrics.tokens_total == len(alone.token_ids) > 0
     assert alone.metrics.energy.kind == "unavailable"
     assert alone.metrics.energy.reason
+
+
+MADE: dict[type[Request[Any]], Request[Any]] = {
+    **{kind: kind(model="none") for kind in (ModelInfo, PullModel, RemoveModel)},
+    **{kind: kind(execution_id="none") for kind in (Cancel, Replay, GetExecution)},
+    **{kind: kind(request=RunRequest(model="none", prompt="x")) for kind in (Run, Plan)},
+    Evaluate: Evaluate(request=EvaluationRequest(model="none", text="x")),
+    Embed: Embed(request=EmbeddingRequest(model="none", texts=("x",))),
+    Tokenize: Tokenize(model="none", text="x"),
+    Detokenize: Detokenize(model="none", token_ids=(1,)),
+    Quantize: Quantize(model="none", recipe="q8_0", output="/none"),
+    CompareExecutions: CompareExecutions(a="none", b="none"),
+    PruneRecords: PruneRecords(recorded_before=timestamp_now()),
+    Unsubscribe: Unsubscribe(subscription=0),
+}
+"""Requests with fields that must be given, as short as they can be."""
+
+
+async def test_every_message_has_a_handler(tmp_path: Path) -> None:
+    endless = {Subscribe}
+    async with real_client(tmp_path) as client:
+        for kind in sorted(set(get_args(AskedMessage)) - endless, key=lambda kind: kind is Shutdown):
+            request = MADE.get(kind) or kind()
+            with suppress(EngineError):
+                assert isinstance(await client.ask(request), request.answer_type())
+        with pytest.raises(EngineUnreachable):
+            await client.ask(Status())
 
 
 async def test_after_a_failed_backend_a_fresh_one_gives_the_same_answer(

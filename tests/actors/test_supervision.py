@@ -16,6 +16,7 @@ from engine.backend import LoadedModel, SequenceEvents
 from engine.energy.sources.source import EnergyReading
 from engine.metrics.usage_window import NO_STEP
 from engine.operation import Operation
+from protocol.answers import Text
 from protocol.client import Client
 from protocol.errors import BackendUnavailable, EnergyUnavailable, InternalError
 from protocol.plan import EnergySource, ExecutionPlan
@@ -324,7 +325,7 @@ async def test_a_meter_that_fails_again_and_again_is_given_up_and_executions_go_
 
 async def test_a_question_that_breaks_the_domain_is_answered_and_the_engine_lives_on() -> None:
     class Broken(FakeDomain):
-        def detokenize(self, model: str, token_ids: tuple[int, ...]) -> str:
+        def detokenize(self, request: Detokenize) -> Text:
             raise KeyError("a token nobody knows")
 
     async with running(make_system(FakeBackend(answer=("ok",)), Broken())) as system, system.client() as client:

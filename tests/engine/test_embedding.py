@@ -42,7 +42,7 @@ class Stage(OperationStage):
     def embedding(self, model: Path, **fields: object) -> Embedding:
         inputs: dict[str, object] = {} if "token_ids" in fields else {"texts": TEXTS}
         content = {"model": str(model), "backend": "reference", **inputs, **fields}
-        request = Embed(request_id=7, request=EmbeddingRequest.model_validate(content))
+        request = Embed(request=EmbeddingRequest.model_validate(content))
         return Embedding(request, self.planner, self.backend, self.energy)
 
     def embedded(self, model: Path, **fields: object) -> Embedded:
@@ -64,7 +64,6 @@ def tiny(tmp_path: Path) -> Path:
 def test_every_text_has_its_vector_and_all_of_it_is_told(stage: Stage, tiny: Path) -> None:
     made = stage.embedded(tiny)
     tokenizer = stage.planner.registry.resolve(str(tiny)).tokenizer
-    assert made.request_id == 7
     assert made.dimension == 64
     assert [text.tokens for text in made.texts] == [len(tokenizer.encode(text)) for text in TEXTS]
     assert [len(text.values) for text in made.texts] == [64, 64, 64]

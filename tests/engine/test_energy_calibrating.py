@@ -28,7 +28,7 @@ def make_ladder(plant: Plant, folder: Path) -> EnergyLadder:
 
 def make_operation(plant: Plant, ladder: EnergyLadder, **asked: Any) -> EnergyCalibrating:
     return EnergyCalibrating(
-        Calibrate(request_id=7, **asked),
+        Calibrate(**asked),
         ladder,
         MACHINE,
         make_load=plant.make_load,
@@ -87,7 +87,7 @@ def test_the_model_works_from_then_on_and_the_plans_know(tmp_path: Path) -> None
     known = ladder.availability()
     assert known["model"]
     told = make_operation(plant, ladder).run()
-    assert (told.request_id, known["model"]) == (7, "")
+    assert known["model"] == ""
     source = ladder.source("model")
     assert isinstance(source, ModelSource)
     assert (source.calibrated, source.rel_error > 0.1) == (True, True)
@@ -125,7 +125,7 @@ def test_without_a_meter_it_is_refused_with_what_to_do(tmp_path: Path, asked: st
     failed = {**reasons, "model": "nothing is known"}
     ladder = EnergyLadder([], failed, calibrations=Calibrations(tmp_path, powered_machine("Test CPU")))
     with pytest.raises(EnergyUnavailable, match="ENGINE_TDP_WATTS") as refused:
-        EnergyCalibrating(Calibrate(request_id=1, source=asked), ladder, MACHINE).run()
+        EnergyCalibrating(Calibrate(source=asked), ladder, MACHINE).run()
     assert reasons[asked or "rapl"] in refused.value.message
     assert refused.value.params["reasons"] == reasons
 
@@ -211,7 +211,7 @@ def test_progress_goes_by_seconds_in_two_stages(tmp_path: Path) -> None:
 def test_no_room_for_the_loads_is_told(tmp_path: Path) -> None:
     plant = Plant()
     operation = EnergyCalibrating(
-        Calibrate(request_id=1),
+        Calibrate(),
         make_ladder(plant, tmp_path),
         MACHINE,
         make_load=lambda threads, instruction: (_ for _ in ()).throw(MemoryError("none")),

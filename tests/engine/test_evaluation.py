@@ -22,7 +22,7 @@ class Stage(OperationStage):
     def evaluation(self, model: Path, **fields: object) -> Evaluation:
         content = {"model": str(model), "text": TEXT, "backend": "reference", **fields}
         request = EvaluationRequest.model_validate(content)
-        return Evaluation(Evaluate(request_id=1, request=request), self.planner, self.backend)
+        return Evaluation(Evaluate(request=request), self.planner, self.backend)
 
 
 @pytest.fixture

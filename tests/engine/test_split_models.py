@@ -43,9 +43,9 @@ def test_a_split_model_is_listed_once_and_found_by_its_name(registry: ModelRegis
 
 
 def test_a_split_model_is_described_as_a_whole(tmp_path: Path, registry: ModelRegistry) -> None:
-    split = describe_model(registry.resolve("model"), "reference", 7)
+    split = describe_model(registry.resolve("model"), "reference")
     ModelBytes().write(tmp_path / "models" / "whole.gguf")
-    whole = describe_model(registry.resolve("whole"), "reference", 7)
+    whole = describe_model(registry.resolve("whole"), "reference")
     assert (split.files, whole.files) == (3, 1)
     assert split.size_bytes == sum(path.stat().st_size for path in part_paths(Path(split.path)))
     assert (split.tensors, split.parameters_total, split.memory) == (

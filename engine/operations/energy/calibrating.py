@@ -107,7 +107,7 @@ class EnergyCalibrating:
             path = self._ladder.keep(calibration)
         except (OSError, ValueError) as error:
             raise EnergyUnavailable(f"the CPUs could not be watched: {error}", source=source.name) from error
-        return Calibrated(request_id=self._request.request_id, calibration=calibration, path=str(path))
+        return Calibrated(calibration=calibration, path=str(path))
 
     def progress(self) -> StageProgress | None:
         stage = self._stage

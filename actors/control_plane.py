@@ -44,12 +44,13 @@ from actors.messages import (
 )
 from actors.metrics_report import Present, report_metrics
 from actors.observers import Observers
-from actors.ports import Outside, Prepared
+from actors.ports import Outside
 from actors.questions import Questions
 from actors.status import report_status
 from engine.host.machine import peak_resident_bytes
 from engine.host.process_usage import read_process_usage
 from engine.metrics.metric_totals import MetricTotals
+from engine.planned_execution import PlannedExecution
 from protocol.answers import AnswerMessage, Done, MetricsReport, StatusReport
 from protocol.errors import (
     EngineError,
@@ -250,11 +251,11 @@ class ControlPlane(Actor):
     async def _replay(self, message: Replay, request: ClientRequest) -> None:
         await self._prepare(request, partial(self._domain.recorded, message.execution_id))
 
-    async def _prepare(self, request: ClientRequest, decide: Callable[[], Prepared]) -> None:
+    async def _prepare(self, request: ClientRequest, decide: Callable[[], PlannedExecution]) -> None:
         """Freeze the plan in a worker thread, then queue the execution."""
         work = panics_contained(decide)
-        prepared = await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True)
-        require_watch(prepared.plan, self._faults.failed)
+        planned = await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True)
+        require_watch(planned.plan, self._faults.failed)
         # Nothing may be queued for a client that went, or an engine that began to stop, just now.
         await trio.lowlevel.checkpoint_if_cancelled()
         await self._enqueue(
@@ -263,20 +264,14 @@ class ControlPlane(Actor):
                 connection_id=request.connection_id,
                 request_id=request.message.request_id,
                 received_ns=request.received_ns,
-                plan=prepared.plan,
-                prompt_token_ids=prepared.prompt_token_ids,
-                estimate=prepared.estimate,
+                planned=planned,
                 queued_ns=time.monotonic_ns(),
             )
         )
 
     async def _enqueue(self, execution: Execution) -> None:
         self._executions.add(execution)
-        enqueue = Enqueue(
-            candidate=execution.candidate(),
-            plan=execution.plan,
-            prompt_token_ids=execution.prompt_token_ids,
-        )
+        enqueue = Enqueue(candidate=execution.candidate(), planned=execution.planned)
         on_deadline = partial(self._withdraw, [execution], "deadline")
         self._deadlines.begin(self.nursery, execution.execution_id, execution.deadline_ns, on_deadline)
         try:

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from actors.ports import Prepared, Table, on
-from engine.artifact.footprint import estimate
+from actors.ports import Table, on
 from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import EnergyLadder
 from engine.identity.build import current_build
@@ -22,6 +21,7 @@ from engine.operations.energy.calibrating import EnergyCalibrating
 from engine.operations.evaluation import Evaluation
 from engine.operations.file_quantization import FileQuantization
 from engine.operations.model_removal import ModelRemoval
+from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.planning.prompt import prepare_prompt
 from engine.planning.resolve import capabilities, choose_backend
@@ -129,26 +129,22 @@ class EngineDomain:
     def capabilities(self) -> tuple[str, ...]:
         return capabilities(self._machine, self._planner.energy, self._planner.config)
 
-    def prepare(self, request: RunRequest) -> Prepared:
-        artifact = self._planner.open(request)
-        prompt = prepare_prompt(request, artifact)
-        plan, facts = self._planner.plan(request, artifact, prompt)
-        return Prepared(plan, prompt.token_ids, estimate(plan, facts, len(prompt.token_ids)))
+    def prepare(self, request: RunRequest) -> PlannedExecution:
+        checked = self._planner.check(request)
+        artifact = self._registry.resolve(request.model)
+        return self._planner.plan(checked, artifact, prepare_prompt(request, artifact))
 
-    def recorded(self, execution_id: str) -> Prepared:
+    def recorded(self, execution_id: str) -> PlannedExecution:
         record = self._records.store.get(execution_id).decode_execution().record
-        facts = self._planner.facts_of(record.plan)
-        return Prepared(
-            record.plan, record.prompt_token_ids, estimate(record.plan, facts, len(record.prompt_token_ids))
-        )
+        return self._planner.plan_again(record.plan, record.prompt_token_ids)
 
     def _plan(self, request: Plan) -> Planned:
-        prepared = self.prepare(request.request)
+        planned = self.prepare(request.request)
         return Planned(
-            plan=prepared.plan,
-            plan_fingerprint=prepared.plan.fingerprint,
-            estimate=prepared.estimate,
-            prediction=self._predict(prepared.plan),
+            plan=planned.plan,
+            plan_fingerprint=planned.fingerprint,
+            estimate=planned.estimate,
+            prediction=self._predict(planned.plan),
         )
 
     def _predict(self, plan: ExecutionPlan) -> Prediction:

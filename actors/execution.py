@@ -18,10 +18,11 @@ from engine.identity.version import ENGINE_VERSION
 from engine.metrics.metrics import compute_metrics
 from engine.metrics.phases import Timeline
 from engine.metrics.usage_window import NO_STEP, UsageWindow, cpu_report, memory_report
+from engine.planned_execution import PlannedExecution
 from protocol.answers import Accepted, Failed, Finished, Progress, Tokens
 from protocol.build import Build
 from protocol.codec import failed
-from protocol.descriptions import ExecutionStatus, PlanEstimate
+from protocol.descriptions import ExecutionStatus
 from protocol.errors import EngineError, InternalError, NonFiniteResult
 from protocol.events import AcceptedEvent, AdmittedEvent, EndedEvent, StartedEvent
 from protocol.metrics import EnergyReport, MemoryReport
@@ -43,9 +44,7 @@ class Execution:
     connection_id: int
     request_id: int
     received_ns: int
-    plan: ExecutionPlan
-    prompt_token_ids: tuple[int, ...]
-    estimate: PlanEstimate
+    planned: PlannedExecution
     queued_ns: int
     state: Literal["queued", "loading", "running"] = "queued"
     admitted_ns: int | None = None
@@ -80,33 +79,41 @@ class Execution:
         self.choices = tuple(map(Choice, range(self.plan.n)))
         self.unjudged_limits = unjudged(self.plan.limits, "the execution ended before it computed anything")
 
+    @property
+    def plan(self) -> ExecutionPlan:
+        return self.planned.plan
+
+    @property
+    def prompt_tokens(self) -> int:
+        return len(self.planned.prompt_token_ids)
+
     def candidate(self) -> Candidate:
+        estimate = self.planned.estimate
         cost = Cost(
-            prefill_macs=self.estimate.prefill_macs,
-            weights_bytes=self.estimate.weights_bytes,
-            kv_cache_bytes=self.estimate.kv_cache_bytes,
+            prefill_macs=estimate.prefill_macs,
+            weights_bytes=estimate.weights_bytes,
+            kv_cache_bytes=estimate.kv_cache_bytes,
         )
-        return candidate_of(self.execution_id, self.plan, len(self.prompt_token_ids), cost, self.queued_ns)
+        return candidate_of(self.execution_id, self.plan, self.prompt_tokens, cost, self.queued_ns)
 
     def accepted(self) -> Accepted:
         return Accepted(
             request_id=self.request_id,
             execution_id=self.execution_id,
             plan=self.plan,
-            plan_fingerprint=self.plan.fingerprint,
+            plan_fingerprint=self.planned.fingerprint,
         )
 
     def begin_record(self) -> BeginRecord:
         return BeginRecord(
             execution_id=self.execution_id,
-            plan=self.plan,
-            prompt_token_ids=self.prompt_token_ids,
+            planned=self.planned,
             started_at=datetime.now(UTC),
         )
 
     def accepted_event(self) -> AcceptedEvent:
         return AcceptedEvent(
-            plan=self.plan, plan_fingerprint=self.plan.fingerprint, prompt_tokens=len(self.prompt_token_ids)
+            plan=self.plan, plan_fingerprint=self.planned.fingerprint, prompt_tokens=self.prompt_tokens
         )
 
     def admitted_event(self) -> AdmittedEvent:
@@ -189,7 +196,7 @@ class Execution:
             execution_id=self.execution_id,
             model=self.plan.model_ref.name,
             state=self.state,
-            prompt_tokens=len(self.prompt_token_ids),
+            prompt_tokens=self.prompt_tokens,
             tokens_total=self.tokens_total,
         )
 
@@ -257,8 +264,8 @@ class Execution:
             backend=self.plan.backend,
             quantization=self.plan.quantization,
             plan=self.plan,
-            plan_fingerprint=self.plan.fingerprint,
-            prompt_token_ids=self.prompt_token_ids,
+            plan_fingerprint=self.planned.fingerprint,
+            prompt_token_ids=self.planned.prompt_token_ids,
             error=self.error,
             unjudged_limits=self.unjudged_limits,
             metrics=compute_metrics(
@@ -277,7 +284,7 @@ class Execution:
         first, *others = self.token_times_ns
         return Timeline(
             received_ns=self.received_ns,
-            prompt_tokens=len(self.prompt_token_ids),
+            prompt_tokens=self.prompt_tokens,
             ended_ns=made_ns,
             queued_ns=self.queued_ns,
             admitted_ns=self.admitted_ns,

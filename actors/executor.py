@@ -176,17 +176,17 @@ class Executor(RestartableActor):
 
     async def _start(self, request: Start) -> None:
         self._take(request.execution_id)
-        key = _load_key(request.plan)
+        key = _load_key(request.planned.plan)
         if key in self._loading:
             self._loading[key].starts[request.execution_id] = request
         elif not await self._start_at_once(request):
-            operation = self._backend.load(request.plan)
+            operation = self._backend.load(request.planned)
             self._loading[key] = _Loading(operation, {request.execution_id: request})
             self.nursery.start_soon(self._load, key)
 
     async def _start_at_once(self, request: Start) -> bool:
         """Whether the weights were ready, and there was memory beside them."""
-        model = self._backend.loaded(request.plan)
+        model = self._backend.loaded(request.planned.plan)
         if model is None:
             return False
         now_ns = time.monotonic_ns()
@@ -249,7 +249,7 @@ class Executor(RestartableActor):
             kernel_path=model.kernel_path,
             weights=model.origin,
             weights_bytes=model.weights_bytes,
-            buffers_bytes=model.buffers_bytes(request.plan),
+            buffers_bytes=model.buffers_bytes(request.planned.plan),
             load_start_ns=load_start_ns,
             load_end_ns=load_end_ns,
         )
@@ -257,8 +257,7 @@ class Executor(RestartableActor):
             self._backend.submit(
                 sequence_id,
                 model,
-                request.prompt_token_ids,
-                request.plan,
+                request.planned,
                 prefill_rank=request.prefill_rank,
                 prefill_share=request.prefill_share,
             )
@@ -269,7 +268,7 @@ class Executor(RestartableActor):
             return
         self._sequences[request.execution_id] = sequence_id
         self._executions[sequence_id] = request.execution_id
-        self._open_choices[sequence_id] = request.plan.n
+        self._open_choices[sequence_id] = request.planned.plan.n
         await self._control_plane.put(started)
 
     async def _fail(self, execution_id: str, error: EngineError) -> None:

@@ -14,8 +14,9 @@ from actors.policies.candidate import Candidate
 from engine.backend import SequenceEvents
 from engine.energy.live import LiveSample
 from engine.energy.sources.source import EnergyReading
+from engine.planned_execution import PlannedExecution
 from protocol.answers import EngineMessage
-from protocol.plan import EnergySource, ExecutionPlan, Limits
+from protocol.plan import EnergySource, Limits
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, UnjudgedLimit, WeightsReport
 from protocol.requests import AskedMessage
@@ -207,11 +208,10 @@ ControlEvent = ExecutionEvent | Advanced | LiveEnergyRead
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enqueue:
-    """``plan`` and ``prompt_token_ids`` are for the executor: the scheduler decides on the candidate alone."""
+    """``planned`` is for the executor: the scheduler decides on the candidate alone."""
 
     candidate: Candidate
-    plan: ExecutionPlan
-    prompt_token_ids: tuple[int, ...]
+    planned: PlannedExecution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,8 +239,7 @@ class SlotFreed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     execution_id: str
-    plan: ExecutionPlan
-    prompt_token_ids: tuple[int, ...]
+    planned: PlannedExecution
     prefill_rank: int
     """Where its prompt stands among those that wait beside it: the lower the earlier."""
     prefill_share: int
@@ -298,8 +297,7 @@ class BeginRecord:
     """It was accepted; its client will see it under this id."""
 
     execution_id: str
-    plan: ExecutionPlan
-    prompt_token_ids: tuple[int, ...]
+    planned: PlannedExecution
     started_at: datetime
 
 

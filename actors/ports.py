@@ -11,13 +11,13 @@ from actors.faults import Faults
 from engine.backend import BackendStatistics
 from engine.energy.sources.source import EnergyReading
 from engine.operation import Operation
+from engine.planned_execution import PlannedExecution
 from protocol.answers import AnswerMessage, ModelRemoved
 from protocol.build import Build
-from protocol.descriptions import PlanEstimate
 from protocol.live_energy import PowerReport
 from protocol.message import Request
 from protocol.metrics import EnergyReport
-from protocol.plan import EnergySource, ExecutionPlan, RunRequest
+from protocol.plan import EnergySource, RunRequest
 from protocol.record import ExecutionRecord, Hardware
 from protocol.requests import RemoveModel
 
@@ -30,15 +30,6 @@ Table = Mapping[type[Request[Any]], Callable[[Any], Result]]
 def on(kind: type[RequestT], call: Callable[[RequestT], Result]) -> tuple[type[Request[Any]], Callable[[Any], Result]]:
     """A row of a table, whose function takes requests of its class."""
     return kind, call
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request decided: nothing about it is open any more."""
-
-    plan: ExecutionPlan
-    prompt_token_ids: tuple[int, ...]
-    estimate: PlanEstimate
 
 
 class Domain(Protocol):
@@ -59,9 +50,9 @@ class Domain(Protocol):
     def capabilities(self) -> tuple[str, ...]:
         """The value that ``Welcome`` holds."""
 
-    def prepare(self, request: RunRequest) -> Prepared: ...
+    def prepare(self, request: RunRequest) -> PlannedExecution: ...
 
-    def recorded(self, execution_id: str) -> Prepared:
+    def recorded(self, execution_id: str) -> PlannedExecution:
         """What a recorded execution ran, to be run again."""
 
     @property
@@ -83,9 +74,7 @@ class Domain(Protocol):
 class Records(Protocol):
     """Where executions are recorded. Methods may block; one thread calls them. They raise typed errors."""
 
-    def begin(
-        self, execution_id: str, plan: ExecutionPlan, prompt_token_ids: tuple[int, ...], started_at: datetime
-    ) -> None: ...
+    def begin(self, execution_id: str, planned: PlannedExecution, started_at: datetime) -> None: ...
 
     def finish(self, record: ExecutionRecord) -> None:
         """On return the record survives the end of the process."""

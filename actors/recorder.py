@@ -54,9 +54,7 @@ class Recorder(Actor):
         try:
             match request:
                 case BeginRecord():
-                    self._records.begin(
-                        request.execution_id, request.plan, request.prompt_token_ids, request.started_at
-                    )
+                    self._records.begin(request.execution_id, request.planned, request.started_at)
                 case FinishRecord():
                     self._records.finish(request.record)
                 case _:

@@ -138,8 +138,7 @@ class Scheduler(Actor):
         await self._executor.put(
             Start(
                 execution_id=execution_id,
-                plan=request.plan,
-                prompt_token_ids=request.prompt_token_ids,
+                planned=request.planned,
                 prefill_rank=admission.prefill_rank,
                 prefill_share=admission.prefill_share,
             )

@@ -20,12 +20,13 @@ from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import open_ladder
 from engine.host.machine import probe_machine
 from engine.models.registry import ModelRegistry
+from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.records.records import Records
 from engine.weights.weights_cache import WeightsCache
 from protocol.answers import Finished
 from protocol.client import Client
-from protocol.plan import ExecutionPlan, ExecutionRequest, RunRequest, SchedulerPolicy, Stop
+from protocol.plan import ExecutionRequest, RunRequest, SchedulerPolicy, Stop
 from protocol.plan import Limits as RunLimits
 from protocol.record import ExecutionRecord
 from protocol.sampling import Sampling
@@ -47,15 +48,14 @@ class _WatchedBackend(CpuBackend):
         self,
         sequence_id: int,
         model: LoadedModel,
-        prompt: Sequence[int],
-        plan: ExecutionPlan,
+        planned: PlannedExecution,
         *,
         prefill_rank: int = 0,
         prefill_share: int = MAX_PREFILL_SHARE,
     ) -> None:
-        self._seeds[sequence_id] = plan.sampling.seed
-        self.token_times_ns[plan.sampling.seed] = []
-        super().submit(sequence_id, model, prompt, plan, prefill_rank=prefill_rank, prefill_share=prefill_share)
+        seed = self._seeds[sequence_id] = planned.plan.sampling.seed
+        self.token_times_ns[seed] = []
+        super().submit(sequence_id, model, planned, prefill_rank=prefill_rank, prefill_share=prefill_share)
 
     def drain(self) -> list[SequenceEvents]:
         drained = super().drain()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
 from engine.operation import Operation
+from engine.planned_execution import PlannedExecution
 from protocol.descriptions import PrefixCacheReport, ResidentModel
 from protocol.logprobs import DrawnLogprobs
 from protocol.plan import ExecutionPlan
@@ -153,7 +154,7 @@ class Backend(Protocol):
     def loaded(self, plan: ExecutionPlan) -> LoadedModel | None:
         """The plan's weights, held, if they and its grammar are ready now."""
 
-    def load(self, plan: ExecutionPlan) -> Operation[LoadedModel]:
+    def load(self, planned: PlannedExecution) -> Operation[LoadedModel]:
         """Makes the plan's weights and its grammar ready, and room for an execution beside them; where need be that of
         idle weights.
 
@@ -169,8 +170,7 @@ class Backend(Protocol):
         self,
         sequence_id: int,
         model: LoadedModel,
-        prompt: Sequence[int],
-        plan: ExecutionPlan,
+        planned: PlannedExecution,
         *,
         prefill_rank: int = 0,
         prefill_share: int = MAX_PREFILL_SHARE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,6 @@ from threading import Lock
 from typing import cast
 
 from engine import _core
-from engine.artifact.footprint import estimate
 from engine.backend import (
     MAX_PREFILL_SHARE,
     BackendStatistics,
@@ -28,6 +27,7 @@ from engine.cpu.model_load import ModelLoad
 from engine.cpu.model_memory import LoopUsage, ModelMemory
 from engine.host.available_memory import available_memory
 from engine.models.registry import ModelRegistry
+from engine.planned_execution import PlannedExecution
 from engine.weights.derived_weights import DerivedWeights
 from engine.weights.weights_cache import WeightsCache
 from protocol.descriptions import PlanEstimate, PrefixCacheReport
@@ -74,8 +74,8 @@ class CpuBackend:
             return None
         return model.following(grammar)
 
-    def load(self, plan: ExecutionPlan) -> ModelLoad:
-        return ModelLoad(plan, self._registry, self._derived, self._memory, self._loading)
+    def load(self, planned: PlannedExecution) -> ModelLoad:
+        return ModelLoad(planned, self._registry, self._derived, self._memory, self._loading)
 
     def release(self, model: LoadedModel) -> None:
         self._memory.release(_own(model))
@@ -94,8 +94,7 @@ class CpuBackend:
         self,
         sequence_id: int,
         model: LoadedModel,
-        prompt: Sequence[int],
-        plan: ExecutionPlan,
+        planned: PlannedExecution,
         *,
         prefill_rank: int = 0,
         prefill_share: int = MAX_PREFILL_SHARE,
@@ -107,13 +106,13 @@ class CpuBackend:
             InvalidPlan: the run loop refuses the plan's numbers.
             InternalError: the model is another backend's, or held for a plan of another grammar.
         """
-        model = _own(model)
+        model, plan = _own(model), planned.plan
         if (model.grammar is None) != (plan.grammar is None):
             raise InternalError("the model is not held for the plan's grammar")
-        self._memory.claim(sequence_id, model, estimate(plan, model.facts, len(prompt)))
+        self._memory.claim(sequence_id, model, planned.estimate)
         self._open_choices[sequence_id] = plan.n
         try:
-            self._submit(sequence_id, model, prompt, plan, prefill_rank, prefill_share)
+            self._submit(sequence_id, model, planned, prefill_rank, prefill_share)
         except MemoryError as error:
             self._end(sequence_id)
             raise OutOfMemoryBudget("no memory left for the KV cache of this execution") from error
@@ -125,16 +124,16 @@ class CpuBackend:
         self,
         sequence_id: int,
         model: CpuModel,
-        prompt: Sequence[int],
-        plan: ExecutionPlan,
+        planned: PlannedExecution,
         prefill_rank: int,
         prefill_share: int,
     ) -> None:
+        plan = planned.plan
         batch = BatchKey.of(plan)
         self._run_loop.submit(
             sequence_id,
             model.model,
-            prompt,
+            planned.prompt_token_ids,
             kv_cache=plan.kv_cache,
             threads=batch.threads,
             spin_us=batch.spin_us,

@@ -8,13 +8,14 @@ from typing import Final
 
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
-from engine.artifact.footprint import describe_memory, estimate
+from engine.artifact.footprint import describe_memory
 from engine.batch_key import WeightsKey
 from engine.cpu.loaded_model import CpuModel
 from engine.cpu.model_memory import ModelMemory
 from engine.host.changed_file import changed_file
 from engine.models.registry import ModelRegistry
 from engine.operation import turn
+from engine.planned_execution import PlannedExecution
 from engine.weights.derived_weights import CachedWeightsChangedError, DerivedWeights, WantedWeights, WeightsFile
 from engine.weights.quantization_watch import QuantizationWatch
 from protocol.errors import (
@@ -25,7 +26,6 @@ from protocol.errors import (
     UnknownModel,
     UnsupportedModel,
 )
-from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 
 _REFUSED_RESOURCES: Final = (errno.EAGAIN, errno.ENOMEM)
@@ -35,10 +35,16 @@ class ModelLoad:
     """An :class:`engine.operation.Operation`: the model, held."""
 
     def __init__(
-        self, plan: ExecutionPlan, registry: ModelRegistry, derived: DerivedWeights, memory: ModelMemory, loading: Lock
+        self,
+        planned: PlannedExecution,
+        registry: ModelRegistry,
+        derived: DerivedWeights,
+        memory: ModelMemory,
+        loading: Lock,
     ) -> None:
         """``loading`` is shared: loads keep every CPU busy, and each must see what the one before it has taken."""
-        self._plan = plan
+        self._plan = planned.plan
+        self._needed = planned.estimate
         self._registry = registry
         self._derived = derived
         self._memory = memory
@@ -81,9 +87,10 @@ class ModelLoad:
         model = self._memory.hold(WeightsKey.of(self._plan))
         if model is None:
             return self._load_checked(artifact)
-        needed = estimate(self._plan, model.facts, 0)
         try:
-            self._memory.make_room(needed.total_bytes - needed.weights_bytes, _sentence(describe_memory(needed)))
+            self._memory.make_room(
+                self._needed.total_bytes - self._needed.weights_bytes, _sentence(describe_memory(self._needed))
+            )
         except OutOfMemoryBudget:
             self._memory.release(model)
             raise
@@ -110,12 +117,11 @@ class ModelLoad:
 
     def _load(self, artifact: ModelArtifact) -> CpuModel:
         facts = artifact.facts(self._plan.quantization)
-        needed = estimate(self._plan, facts, 0)
 
         def make_room_beside_the_run(size: int, sentence: str) -> None:
-            self._memory.make_room(needed.total_bytes + size, sentence)
+            self._memory.make_room(self._needed.total_bytes + size, sentence)
 
-        make_room_beside_the_run(0, _sentence(describe_memory(needed)))
+        make_room_beside_the_run(0, _sentence(describe_memory(self._needed)))
         wanted = WantedWeights(self._plan, artifact, make_room_beside_the_run, self._watch)
         with (
             self._derived.of(wanted) as weights,
@@ -125,8 +131,8 @@ class ModelLoad:
             if model is not None:  # another load was faster
                 weights.close()
                 return model
-            make_room_beside_the_run(0, _sentence(describe_memory(needed)))
-            self._weights_bytes = needed.weights_bytes
+            make_room_beside_the_run(0, _sentence(describe_memory(self._needed)))
+            self._weights_bytes = self._needed.weights_bytes
             loaded = CpuModel(
                 key=WeightsKey.of(self._plan),
                 name=self._plan.model_ref.name,

@@ -7,29 +7,29 @@ import time
 from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from engine import _core
-from engine.artifact.artifact import ModelArtifact, ModelFacts
-from engine.artifact.footprint import check_memory, estimate
+from engine.artifact.artifact import ModelArtifact
+from engine.artifact.footprint import check_memory
 from engine.cpu.cpu_backend import CpuBackend
 from engine.cpu.loaded_model import CpuModel
 from engine.energy.ladder import EnergyLadder
 from engine.operations.energy.operation_window import OperationWindow
 from engine.operations.model_operation import ModelOperation, as_run
 from engine.operations.pooling import choose_pooling
+from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.planning.prompt import PreparedPrompt
 from protocol.answers import Embedded
-from protocol.descriptions import PlanEstimate
 from protocol.embedding import EmbeddedText, Pooling, PoolingFrom
 from protocol.errors import InvalidRequest, PromptTooLong
 from protocol.framing import MAX_FRAME_BYTES
-from protocol.plan import ExecutionPlan, RunRequest
+from protocol.plan import RunRequest
 from protocol.requests import Embed
 
 STEP_TOKENS: Final = 256
@@ -47,8 +47,7 @@ class _Decided:
     inputs: Sequence[TokenIds]
     pooling: Pooling
     pooling_from: PoolingFrom
-    plan: ExecutionPlan
-    needed: PlanEstimate
+    planned: PlannedExecution
 
 
 class Embedding(ModelOperation):
@@ -71,10 +70,10 @@ class Embedding(ModelOperation):
             ExecutionCancelled: see :meth:`cancel`.
         """
         decided = self._decide()
-        plan = decided.plan
+        plan = decided.planned.plan
         with ExitStack() as held:
-            model = self.load(plan, held)
-            self.reserve(model, decided.needed, held)
+            model = self.load(decided.planned, held)
+            self.reserve(model, decided.planned.estimate, held)
             computation = self._computation(model, decided)
             window, began = OperationWindow(self._energy, plan.energy_source, self.backend.statistics), time.monotonic()
             self.compute(computation, model.name, "embedding", "tokens")
@@ -95,16 +94,16 @@ class Embedding(ModelOperation):
 
     def _decide(self) -> _Decided:
         """Everything, before anything is loaded."""
-        artifact = self.planner.open(self._as_run(1, 1))
+        self.planner.check(self._as_run(1, 1))
+        artifact = self.planner.registry.resolve(self._request.model)
         pooling, pooling_from = choose_pooling(self._request.pooling, artifact)
         inputs = self._token_ids(artifact)
-        plan, facts = self._plan(artifact, inputs)
-        needed = _needed(plan, facts, inputs)
-        check_memory(needed, plan.limits.memory_mb)
-        return _Decided(inputs, pooling, pooling_from, plan, needed)
+        planned = self._plan(artifact, inputs)
+        check_memory(planned.estimate, planned.plan.limits.memory_mb)
+        return _Decided(inputs, pooling, pooling_from, planned)
 
     def _computation(self, model: CpuModel, decided: _Decided) -> _core.TextEmbedding:
-        plan = decided.plan
+        plan = decided.planned.plan
         return _core.TextEmbedding(
             model.model,
             decided.inputs,
@@ -132,10 +131,19 @@ class Embedding(ModelOperation):
             _require_room(artifact, place, len(token_ids))
         return inputs
 
-    def _plan(self, artifact: ModelArtifact, inputs: Sequence[TokenIds]) -> tuple[ExecutionPlan, ModelFacts]:
+    def _plan(self, artifact: ModelArtifact, inputs: Sequence[TokenIds]) -> PlannedExecution:
+        """A run of the longest input, with the caches of the texts that are read together."""
         longest = max(map(len, inputs))
-        whole_text = PreparedPrompt((0,) * (longest - 1), "raw")
-        return self.planner.plan(self._as_run(longest, len(inputs)), artifact, whole_text)
+        checked = self.planner.check(self._as_run(longest, len(inputs)))
+        planned = self.planner.plan(checked, artifact, PreparedPrompt((0,) * (longest - 1), "raw"))
+        positions = _core.TextEmbedding.kv_positions(
+            len(inputs),
+            longest,
+            step_tokens=planned.plan.batch.prefill_chunk,
+            side_by_side=planned.plan.batch.max_sequences,
+        )
+        kv_cache_bytes = positions * artifact.kv_bytes_per_token[planned.plan.kv_cache]
+        return replace(planned, estimate=planned.estimate.model_copy(update={"kv_cache_bytes": kv_cache_bytes}))
 
     def _as_run(self, longest: int, count: int) -> RunRequest:
         return as_run(
@@ -176,18 +184,6 @@ def _require_room_in_answer(artifact: ModelArtifact, field: str, count: int) -> 
             field=f"request.{field}",
             maximum=most,
         )
-
-
-def _needed(plan: ExecutionPlan, facts: ModelFacts, inputs: Sequence[TokenIds]) -> PlanEstimate:
-    """As the plan's, with the caches of texts that are read together."""
-    positions = _core.TextEmbedding.kv_positions(
-        len(inputs),
-        max(map(len, inputs)),
-        step_tokens=plan.batch.prefill_chunk,
-        side_by_side=plan.batch.max_sequences,
-    )
-    kv_cache_bytes = positions * facts.kv_bytes_per_token[plan.kv_cache]
-    return estimate(plan, facts, 0).model_copy(update={"kv_cache_bytes": kv_cache_bytes})
 
 
 def _told(vectors: npt.NDArray[np.float32], inputs: Sequence[TokenIds]) -> tuple[EmbeddedText, ...]:

@@ -8,11 +8,11 @@ from typing import Final
 
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
-from engine.artifact.footprint import estimate
 from engine.cpu.cpu_backend import CpuBackend
 from engine.cpu.loaded_model import CpuModel
 from engine.operations.model_operation import ModelOperation, as_run
 from engine.operations.text_quality import UnboundedPerplexityError, text_quality
+from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.planning.prompt import PreparedPrompt
 from protocol.answers import Evaluated
@@ -42,25 +42,26 @@ class Evaluation(ModelOperation):
             ExecutionCancelled: see :meth:`cancel`.
         """
         request = self._request
-        artifact = self.planner.open(_as_run(request, request.quantization, CUSTOMARY_WINDOW))
+        self.planner.check(_as_run(request, request.quantization, CUSTOMARY_WINDOW))
+        artifact = self.planner.registry.resolve(request.model)
         window = request.window or min(CUSTOMARY_WINDOW, artifact.context_length)
-        plan = self._plan(artifact, request.quantization, window)
+        planned = self._plan(artifact, request.quantization, window)
         against = None if request.against is None else self._plan(artifact, request.against, window)
         tokens = _tokens(artifact, request.text, window)
         read = tokens if request.max_windows is None else tokens[: request.max_windows * window]
         with ExitStack() as held:
-            model = self._load_reserved(plan, held)
+            model = self._load_reserved(planned, held)
             base = None if against is None else self._load_reserved(against, held)
             began = time.monotonic()
-            evaluation = self._evaluate(plan, artifact, (model, base), read)
+            evaluation = self._evaluate(planned.plan, artifact, (model, base), read)
             duration_s = time.monotonic() - began
         try:
             quality = text_quality(evaluation)
         except UnboundedPerplexityError as error:
             raise InvalidRequest(f"{artifact.name} cannot be measured by this text: {error}", field="text") from error
         return Evaluated(
-            plan=plan,
-            against=against,
+            plan=planned.plan,
+            against=None if against is None else against.plan,
             tokens=len(tokens),
             window=window,
             windows=evaluation.progress()[1],
@@ -68,14 +69,15 @@ class Evaluation(ModelOperation):
             quality=quality,
         )
 
-    def _plan(self, artifact: ModelArtifact, quantization: str, window: int) -> ExecutionPlan:
+    def _plan(self, artifact: ModelArtifact, quantization: str, window: int) -> PlannedExecution:
         whole_window = PreparedPrompt((0,) * (window - 1), "raw")
-        return self.planner.plan(_as_run(self._request, quantization, window), artifact, whole_window)[0]
+        checked = self.planner.check(_as_run(self._request, quantization, window))
+        return self.planner.plan(checked, artifact, whole_window)
 
-    def _load_reserved(self, plan: ExecutionPlan, held: ExitStack) -> CpuModel:
+    def _load_reserved(self, planned: PlannedExecution, held: ExitStack) -> CpuModel:
         """Held, with the memory for its windows, until ``held`` ends."""
-        model = self.load(plan, held)
-        self.reserve(model, estimate(plan, model.facts, 0), held)
+        model = self.load(planned, held)
+        self.reserve(model, planned.estimate, held)
         return model
 
     def _evaluate(

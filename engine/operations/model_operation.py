@@ -10,10 +10,11 @@ from engine import _core
 from engine.artifact.non_finite import non_finite_result
 from engine.cpu.cpu_backend import CpuBackend
 from engine.cpu.loaded_model import CpuModel
+from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from protocol.descriptions import PlanEstimate
 from protocol.errors import ExecutionCancelled, OutOfMemoryBudget
-from protocol.plan import ExecutionPlan, ExecutionRequest, Limits, RunRequest
+from protocol.plan import ExecutionRequest, Limits, RunRequest
 from protocol.progress import ProgressUnit, StageProgress
 from protocol.reading import ReadingRequest
 
@@ -69,9 +70,9 @@ class ModelOperation:
             if self._stage is not None:
                 self._stage.cancel()
 
-    def load(self, plan: ExecutionPlan, held: ExitStack) -> CpuModel:
+    def load(self, planned: PlannedExecution, held: ExitStack) -> CpuModel:
         """The plan's weights, held until ``held`` ends. Raises what loading raises, and ExecutionCancelled."""
-        load = self.backend.load(plan)
+        load = self.backend.load(planned)
         self._begin(load)
         model = load.run()
         held.callback(self.backend.release, model)

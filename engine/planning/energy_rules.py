@@ -29,8 +29,8 @@ def plan_energy_source(
     return next((name for name in MEASURED_SOURCES if energy.get(name, "absent") == ""), "none")
 
 
-def check_energy(execution: ExecutionRequest, declared: EnergySource | None, energy: Mapping[str, str]) -> None:
-    """What a request wants of energy can be had here.
+def check_energy(execution: ExecutionRequest, declared: EnergySource | None, energy: Mapping[str, str]) -> EnergySource:
+    """The source that the plan names, where what the request wants of energy can be had here.
 
     Raises:
         InvalidRequest: an unknown energy source.
@@ -60,6 +60,7 @@ def check_energy(execution: ExecutionRequest, declared: EnergySource | None, ene
             field=f"execution.limits.{limited[0]}",
             reasons=reasons,
         )
+    return planned
 
 
 def _remedy(named_none: str | None, energy: Mapping[str, str]) -> str:

@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from engine.artifact.artifact import ModelArtifact, ModelFacts
+from engine.artifact.artifact import ModelArtifact
 from engine.config import EngineConfig
 from engine.host.changed_file import changed_file
 from engine.host.machine import Machine
 from engine.models.registry import ModelRegistry
+from engine.planned_execution import PlannedExecution
 from engine.planning.prompt import PreparedPrompt
-from engine.planning.resolve import check_request, choose_backend, choose_threads, resolve_plan
+from engine.planning.resolve import (
+    CheckedRequest,
+    check_request,
+    choose_backend,
+    choose_threads,
+    planned_execution,
+    resolve_plan,
+)
 from engine.planning.sampling_rules import breaker_token_ids
 from protocol.plan import ExecutionPlan, Quantization, RunRequest
 
@@ -27,32 +35,26 @@ class Planner:
     energy: Mapping[str, str]
     """Every energy source: ``""`` where it works, else the reason why not."""
 
-    def open(self, request: RunRequest) -> ModelArtifact:
-        """The request's model. What needs none is refused before a file is opened, however large it is.
+    def check(self, request: RunRequest) -> CheckedRequest:
+        """What needs no model is refused before a file is opened. Raises what :func:`check_request` raises."""
+        return check_request(request, self.machine, self.energy, self.config)
 
-        Raises what :func:`check_request` and :meth:`ModelRegistry.resolve` raise.
-        """
-        check_request(request, self.machine, self.energy, self.config)
-        return self.registry.resolve(request.model)
-
-    def plan(
-        self, request: RunRequest, artifact: ModelArtifact, prompt: PreparedPrompt
-    ) -> tuple[ExecutionPlan, ModelFacts]:
-        """The plan, and the facts it was made of; its grammar is compiled.
+    def plan(self, checked: CheckedRequest, artifact: ModelArtifact, prompt: PreparedPrompt) -> PlannedExecution:
+        """The plan for the request's model; its grammar is compiled.
 
         Raises what :func:`resolve_plan`, ``artifact.facts``, :func:`breaker_token_ids` and :meth:`Grammars.compile`
         raise.
         """
-        check_request(request, self.machine, self.energy, self.config)
-        facts = artifact.facts(cast("Quantization", request.execution.quantization))
-        breakers = breaker_token_ids(request.execution.sampling, artifact.tokenizer)
-        plan = resolve_plan(request, facts, prompt, self.machine, self.energy, self.config, breakers)
-        if plan.grammar is not None:
-            artifact.grammars.compile(plan.grammar)
-        return plan, facts
+        execution = checked.request.execution
+        facts = artifact.facts(cast("Quantization", execution.quantization))
+        breakers = breaker_token_ids(execution.sampling, artifact.tokenizer)
+        planned = resolve_plan(checked, facts, prompt, self.config, breakers)
+        if planned.plan.grammar is not None:
+            artifact.grammars.compile(planned.plan.grammar)
+        return planned
 
-    def facts_of(self, plan: ExecutionPlan) -> ModelFacts:
-        """Of a plan made earlier.
+    def plan_again(self, plan: ExecutionPlan, prompt_token_ids: tuple[int, ...]) -> PlannedExecution:
+        """A plan made earlier, for the same prompt.
 
         Raises:
             InvalidModel: the model's file is no longer the one the plan was made for.
@@ -64,4 +66,4 @@ class Planner:
         artifact = self.registry.resolve(plan.model_ref.path)
         if artifact.content_hash != plan.model_ref.content_hash:
             raise changed_file(plan.model_ref.path, "since the plan was made")
-        return artifact.facts(plan.quantization)
+        return planned_execution(plan, artifact.facts(plan.quantization), prompt_token_ids)

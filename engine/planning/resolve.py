@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, cast, get_args
 
 from engine.artifact.artifact import ModelFacts
@@ -10,7 +11,8 @@ from engine.artifact.choices import check_choices
 from engine.artifact.footprint import check_memory, estimate
 from engine.config import EngineConfig
 from engine.host.machine import Machine
-from engine.planning.energy_rules import check_energy, plan_energy_source
+from engine.planned_execution import PlannedExecution
+from engine.planning.energy_rules import check_energy
 from engine.planning.grammar_rules import check_grammar, plan_grammar
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.sampling_rules import check_sampling, logprob_count, plan_sampling
@@ -26,6 +28,7 @@ from protocol.plan import (
     QUANTIZATIONS,
     Backend,
     Batch,
+    EnergySource,
     ExecutionPlan,
     ExecutionRequest,
     KvCacheType,
@@ -51,40 +54,42 @@ _PREFILL_DIVISOR: Final[Mapping[SchedulerPolicy, int]] = {
 _CONTEXT_STEP = 64
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedRequest:
+    """A request that its model alone can still refuse, and what the machine decides of its plan."""
+
+    request: RunRequest
+    backend: Backend
+    threads: int
+    energy_source: EnergySource
+
+
 def resolve_plan(
-    request: RunRequest,
+    checked: CheckedRequest,
     model: ModelFacts,
     prompt: PreparedPrompt,
-    machine: Machine,
-    energy: Mapping[str, str],
     config: EngineConfig,
     breaker_token_ids: tuple[int, ...] = (),
-) -> ExecutionPlan:
-    """The plan of a request.
-
-    ``energy`` holds every energy source: ``""`` where it works, else the reason why not. ``breaker_token_ids`` are what
-    the request's DRY breakers are in the model's vocabulary.
+) -> PlannedExecution:
+    """The plan of a request. ``breaker_token_ids`` are its DRY breakers in the model's vocabulary.
 
     Raises:
-        UnsupportedBackend, UnsupportedQuantization, InvalidRequest, EnergyUnavailable, InvalidPlan, InvalidGrammar,
-            GrammarTooLarge, GrammarTooDeep: see :func:`check_request`.
         InvalidGrammar, GrammarTooLarge, GrammarUnavailable: see :func:`plan_grammar`.
         InvalidRequest: a bias of a token that the model does not have.
         PromptTooLong: the prompt leaves no room in the context.
         InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.
         OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
     """
-    check_request(request, machine, energy, config)
-    execution = request.execution
+    execution = checked.request.execution
     memory_mb = execution.limits.memory_mb or config.memory_mb
     plan = ExecutionPlan(
         schema_version=PLAN_SCHEMA_VERSION,
         model_ref=model.ref,
-        backend=choose_backend(execution.backend, machine),
+        backend=checked.backend,
         quantization=cast("Quantization", execution.quantization),
         requantized_from=model.requantized_from,
         kv_cache=_kv_cache(execution, model),
-        threads=choose_threads(execution.threads, machine),
+        threads=checked.threads,
         spin_us=execution.spin_us,
         batch=_batch(execution, model, len(prompt.token_ids)),
         prefix_cache=cast("PrefixCache", execution.prefix_cache),
@@ -98,17 +103,27 @@ def resolve_plan(
         grammar=plan_grammar(execution.grammar),
         limits=execution.limits.model_copy(update={"memory_mb": memory_mb}),
         stop=_stop(execution.stop, model),
-        energy_source=plan_energy_source(execution, config.energy_source, energy),
+        energy_source=checked.energy_source,
         stream=execution.stream,
         op_times=execution.op_times,
         token_times=execution.token_times,
     )
-    check_memory(estimate(plan, model, len(prompt.token_ids)), memory_mb)
-    return plan
+    planned = planned_execution(plan, model, prompt.token_ids)
+    check_memory(planned.estimate, memory_mb)
+    return planned
 
 
-def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, str], config: EngineConfig) -> None:
-    """Everything that can be refused before a model is opened.
+def planned_execution(plan: ExecutionPlan, model: ModelFacts, prompt_token_ids: tuple[int, ...]) -> PlannedExecution:
+    """The plan of a prompt on its model, with what follows from it."""
+    return PlannedExecution(plan, plan.fingerprint, prompt_token_ids, estimate(plan, model, len(prompt_token_ids)))
+
+
+def check_request(
+    request: RunRequest, machine: Machine, energy: Mapping[str, str], config: EngineConfig
+) -> CheckedRequest:
+    """The request, after everything for which it can be refused before a model is opened.
+
+    ``energy`` holds every energy source: ``""`` where it works, else the reason why not.
 
     Raises:
         UnsupportedBackend: unknown, or this machine cannot run it; says why and what it can run.
@@ -120,17 +135,18 @@ def check_request(request: RunRequest, machine: Machine, energy: Mapping[str, st
         InvalidRequest, EnergyUnavailable: see :func:`check_energy`.
     """
     execution = request.execution
-    choose_backend(execution.backend, machine)
+    backend = choose_backend(execution.backend, machine)
     _check_quantization(execution.quantization)
     _check_known("kv_cache", execution.kv_cache, get_args(KvCacheType))
     _check_known("prefix_cache", execution.prefix_cache, get_args(PrefixCache))
     _check_known("scheduler_policy", execution.scheduler_policy, get_args(SchedulerPolicy))
-    choose_threads(execution.threads, machine)
+    threads = choose_threads(execution.threads, machine)
     check_sampling(execution.sampling)
     check_choices(execution)
     check_grammar(execution)
     _check_throttle(execution.limits)
-    check_energy(execution, config.energy_source, energy)
+    energy_source = check_energy(execution, config.energy_source, energy)
+    return CheckedRequest(request, backend, threads, energy_source)
 
 
 def capabilities(machine: Machine, energy: Mapping[str, str], config: EngineConfig) -> tuple[str, ...]:

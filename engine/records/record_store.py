@@ -18,10 +18,10 @@ from typing import Any, Self
 from engine.host.process_identity import ProcessIdentity, current_process, is_running
 from engine.identity.build import current_build
 from engine.identity.version import ENGINE_VERSION
+from engine.planned_execution import PlannedExecution
 from engine.records.record_chain import ChainCheck, EntryColumns, StoredEntry, canonical_json, seal, storable
 from engine.records.record_database import RecordDatabase
 from protocol.errors import InternalError, RecordUnreadable, UnknownExecution
-from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord
 from protocol.record_entry import (
     ChainPosition,
@@ -112,9 +112,7 @@ class RecordStore:
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def begin(
-        self, execution_id: str, plan: ExecutionPlan, prompt_token_ids: tuple[int, ...], started_at: datetime
-    ) -> None:
+    def begin(self, execution_id: str, planned: PlannedExecution, started_at: datetime) -> None:
         """Mark an execution as unfinished and this process as its owner. ``started_at`` names its time zone.
 
         The mark survives the end of the process at once, the loss of power only with the next record of anyone.
@@ -126,9 +124,9 @@ class RecordStore:
             execution_id=execution_id,
             engine_version=ENGINE_VERSION,
             build=current_build(),
-            plan=plan,
-            plan_fingerprint=plan.fingerprint,
-            prompt_token_ids=prompt_token_ids,
+            plan=planned.plan,
+            plan_fingerprint=planned.fingerprint,
+            prompt_token_ids=planned.prompt_token_ids,
         )
         content = canonical_json(unfinished.model_dump(mode="json"))
         owner = self._owner

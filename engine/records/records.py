@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from engine.planned_execution import PlannedExecution
 from engine.records.record_store import RecordStore
 from protocol.errors import RecordStoreUnavailable, RecordStoreUnusable
-from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord
 
 FILE_NAME = "records.sqlite"
@@ -36,11 +36,9 @@ class Records:
             raise RecordStoreUnavailable(f"{self.path} has been closed", path=str(self.path), reason="closed")
         return self._store
 
-    def begin(
-        self, execution_id: str, plan: ExecutionPlan, prompt_token_ids: tuple[int, ...], started_at: datetime
-    ) -> None:
+    def begin(self, execution_id: str, planned: PlannedExecution, started_at: datetime) -> None:
         """As :meth:`RecordStore.begin`."""
-        self.store.begin(execution_id, plan, prompt_token_ids, started_at)
+        self.store.begin(execution_id, planned, started_at)
 
     def finish(self, record: ExecutionRecord) -> None:
         """As :meth:`RecordStore.finish`."""

@@ -18,6 +18,7 @@ from engine.backend import (
     SequenceEvents,
     WorkDone,
 )
+from engine.planned_execution import PlannedExecution
 from protocol.descriptions import PrefixCacheReport, ResidentModel
 from protocol.errors import EngineError, ExecutionCancelled
 from protocol.plan import ExecutionPlan
@@ -43,9 +44,9 @@ class FakeModel:
 class FakeLoad:
     """Ends when the backend may load, or when it is cancelled."""
 
-    def __init__(self, backend: FakeBackend, plan: ExecutionPlan) -> None:
+    def __init__(self, backend: FakeBackend, planned: PlannedExecution) -> None:
         self._backend = backend
-        self._plan = plan
+        self._plan = planned.plan
         self._cancelled = threading.Event()
 
     def run(self) -> FakeModel:
@@ -111,8 +112,8 @@ class FakeBackend:
         self.holds += model is not None
         return model
 
-    def load(self, plan: ExecutionPlan) -> FakeLoad:
-        return FakeLoad(self, plan)
+    def load(self, planned: PlannedExecution) -> FakeLoad:
+        return FakeLoad(self, planned)
 
     def release(self, model: LoadedModel) -> None:
         self.holds -= 1
@@ -121,15 +122,15 @@ class FakeBackend:
         self,
         sequence_id: int,
         model: LoadedModel,
-        prompt: Sequence[int],
-        plan: ExecutionPlan,
+        planned: PlannedExecution,
         *,
         prefill_rank: int = 0,
         prefill_share: int = MAX_PREFILL_SHARE,
     ) -> None:
         if self.submit_errors:
             raise self.submit_errors.pop(0)
-        self.prompts[sequence_id] = tuple(prompt)
+        plan = planned.plan
+        self.prompts[sequence_id] = planned.prompt_token_ids
         self.prefill_ranks[sequence_id] = prefill_rank
         self.prefill_shares[sequence_id] = prefill_share
         self.live.add(sequence_id)

@@ -8,10 +8,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from actors.ports import Prepared, Table, on
+from actors.ports import Table, on
 from engine.energy.sources.source import EnergyReading
 from engine.energy.window import OTHER_WORK
 from engine.operation import Operation
+from engine.planned_execution import PlannedExecution
 from protocol.answers import (
     AnswerMessage,
     CachedWeightsList,
@@ -101,6 +102,20 @@ def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> Exec
         op_times=execution.op_times,
         token_times=execution.token_times,
     )
+
+
+def make_planned(plan: ExecutionPlan, prompt_token_ids: tuple[int, ...]) -> PlannedExecution:
+    tokens = len(prompt_token_ids)
+    estimate = PlanEstimate(
+        weights_bytes=5000,
+        kv_cache_bytes=1000,
+        activation_bytes=100,
+        prompt_tokens=tokens,
+        prefill_macs=10**6 * tokens,
+        decode_macs_per_token=10**6,
+        decode_bytes_per_token=5000,
+    )
+    return PlannedExecution(plan, plan.fingerprint, prompt_token_ids, estimate)
 
 
 def make_embedded(request: Embed, dimension: int = 2) -> Embedded:
@@ -209,7 +224,7 @@ class FakeDomain:
     def hardware(self, kernel_path: str, threads: int) -> Hardware:
         return Hardware(cpu_model="Fake CPU", kernel_path=kernel_path, threads=threads)
 
-    def prepare(self, request: RunRequest) -> Prepared:
+    def prepare(self, request: RunRequest) -> PlannedExecution:
         self.preparing.set()
         self.may_prepare.wait()
         self._find(request.model)
@@ -217,23 +232,14 @@ class FakeDomain:
             allowed = ["reference"]
             raise UnsupportedBackend(f"no backend {request.execution.backend!r}", allowed=allowed)
         token_ids = tuple(ord(character) for character in request.prompt or "")
-        estimate = PlanEstimate(
-            weights_bytes=5000,
-            kv_cache_bytes=1000,
-            activation_bytes=100,
-            prompt_tokens=len(token_ids),
-            prefill_macs=10**6 * len(token_ids),
-            decode_macs_per_token=10**6,
-            decode_bytes_per_token=5000,
-        )
-        return Prepared(make_plan(request, self.energy_source), token_ids, estimate)
+        return make_planned(make_plan(request, self.energy_source), token_ids)
 
     def plan(self, request: Plan) -> Planned:
-        prepared = self.prepare(request.request)
+        planned = self.prepare(request.request)
         return Planned(
-            plan=prepared.plan,
-            plan_fingerprint=prepared.plan.fingerprint,
-            estimate=prepared.estimate,
+            plan=planned.plan,
+            plan_fingerprint=planned.fingerprint,
+            estimate=planned.estimate,
             prediction=Prediction(executions=0, reason="nothing is known"),
         )
 
@@ -259,7 +265,7 @@ class FakeDomain:
         self.prefix_cache_clears += 1
         return Done()
 
-    def recorded(self, execution_id: str) -> Prepared:
+    def recorded(self, execution_id: str) -> PlannedExecution:
         """Every execution is known, and ran this."""
         return self.prepare(RunRequest(model="tiny", prompt=execution_id))
 

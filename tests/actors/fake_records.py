@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from engine.planned_execution import PlannedExecution
 from protocol.errors import RecordStoreUnavailable
 from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord
@@ -22,11 +23,9 @@ class FakeRecords:
         self.may_write = threading.Event()
         self.may_write.set()
 
-    def begin(
-        self, execution_id: str, plan: ExecutionPlan, prompt_token_ids: tuple[int, ...], started_at: datetime
-    ) -> None:
+    def begin(self, execution_id: str, planned: PlannedExecution, started_at: datetime) -> None:
         self._wait()
-        self.begun[execution_id] = plan
+        self.begun[execution_id] = planned.plan
 
     def finish(self, record: ExecutionRecord) -> None:
         self._wait()

@@ -30,7 +30,7 @@ from protocol.errors import InvalidModel, InvalidPlan, OutOfMemoryBudget
 from protocol.progress import StageProgress
 from tests.actors.engine_factory import make_request, until
 from tests.actors.fake_backend import FakeBackend
-from tests.actors.fake_domain import make_plan
+from tests.actors.fake_domain import make_plan, make_planned
 
 
 @dataclass
@@ -42,10 +42,8 @@ class Stage:
     faults: Faults = field(default_factory=Faults)
 
     async def start(self, name: str, model: str = "tiny") -> None:
-        plan = make_plan(make_request(model=model))
-        await self.requests.put(
-            Start(execution_id=name, plan=plan, prompt_token_ids=(1, 2), prefill_rank=0, prefill_share=256)
-        )
+        planned = make_planned(make_plan(make_request(model=model)), (1, 2))
+        await self.requests.put(Start(execution_id=name, planned=planned, prefill_rank=0, prefill_share=256))
 
     async def halt(self, name: str) -> None:
         await self.requests.put(Halt(execution_id=name))

@@ -7,8 +7,8 @@ import trio
 
 from actors.system import running
 from engine.operation import Operation
+from engine.planned_execution import PlannedExecution
 from protocol.errors import InternalError
-from protocol.plan import ExecutionPlan
 from protocol.requests import Detokenize, Status
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend, FakeModel
@@ -17,8 +17,8 @@ from tests.support.panicking import panic
 
 
 class PanickingLoads(FakeBackend):
-    def load(self, plan: ExecutionPlan) -> Operation[FakeModel]:  # type: ignore[override]
-        operation = super().load(plan)
+    def load(self, planned: PlannedExecution) -> Operation[FakeModel]:  # type: ignore[override]
+        operation = super().load(planned)
         operation.run = panic  # type: ignore[method-assign]
         return operation
 

@@ -16,6 +16,7 @@ from engine.backend import LoadedModel, SequenceEvents
 from engine.energy.sources.source import EnergyReading
 from engine.metrics.usage_window import NO_STEP
 from engine.operation import Operation
+from engine.planned_execution import PlannedExecution
 from protocol.answers import Text
 from protocol.client import Client
 from protocol.errors import BackendUnavailable, EnergyUnavailable, InternalError
@@ -36,8 +37,8 @@ class BrokenBackend(FakeBackend):
 
 
 class BrokenLoads(FakeBackend):
-    def load(self, plan: ExecutionPlan) -> Operation[FakeModel]:  # type: ignore[override]
-        operation = super().load(plan)
+    def load(self, planned: PlannedExecution) -> Operation[FakeModel]:  # type: ignore[override]
+        operation = super().load(planned)
 
         def run() -> FakeModel:
             raise ZeroDivisionError("a tensor of no rows")

@@ -14,8 +14,9 @@ from engine.cpu.cpu_backend import CpuBackend
 from engine.cpu.loaded_model import CpuModel
 from engine.host.machine import Machine
 from engine.models.registry import ModelRegistry
+from engine.planned_execution import PlannedExecution
 from engine.planning.prompt import prepare_prompt
-from engine.planning.resolve import resolve_plan
+from engine.planning.resolve import check_request, planned_execution, resolve_plan
 from engine.weights.weights_cache import WeightsCache
 from protocol.plan import ExecutionPlan, Quantization, RunRequest
 
@@ -39,7 +40,12 @@ class Bench:
         artifact = self.registry.resolve(request.model)
         prepared = prepare_prompt(request, artifact)
         facts = artifact.facts(cast("Quantization", request.execution.quantization))
-        return resolve_plan(request, facts, prepared, MACHINE, {"none": ""}, self.config), prepared.token_ids
+        checked = check_request(request, MACHINE, {"none": ""}, self.config)
+        return resolve_plan(checked, facts, prepared, self.config).plan, prepared.token_ids
+
+    def planned(self, plan: ExecutionPlan, token_ids: Sequence[int] = ()) -> PlannedExecution:
+        artifact = self.registry.resolve(plan.model_ref.path)
+        return planned_execution(plan, artifact.facts(plan.quantization), tuple(token_ids))
 
     def run(self, path: Path, sequence_id: int = 1, **execution: Any) -> SequenceEvents:
         plan, token_ids = self.prepare(path, **execution)
@@ -48,12 +54,12 @@ class Bench:
 
     def load(self, plan: ExecutionPlan) -> CpuModel:
         """Held, as nothing here is ever released."""
-        return self.backend.load(plan).run()
+        return self.backend.load(self.planned(plan)).run()
 
     def submit(self, sequence_id: int, plan: ExecutionPlan, token_ids: Sequence[int]) -> None:
         """Leaves the model idle when the sequence has ended."""
         model = self.load(plan)
-        self.backend.submit(sequence_id, model, token_ids, plan)
+        self.backend.submit(sequence_id, model, self.planned(plan, token_ids))
         self.backend.release(model)
 
     def finish(self, sequence_id: int) -> SequenceEvents:

@@ -14,7 +14,7 @@ from engine.records.record_store import RecordStore
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord
-from tests.tools.executions import make_metrics, make_plan, make_record
+from tests.tools.executions import make_metrics, make_plan, make_planned, make_record
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 ALICE = ProcessIdentity("boot", "pid:[1]", 100, 7)
@@ -49,7 +49,7 @@ def open_store(
 
 
 def begin(store: RecordStore, execution_id: str) -> None:
-    store.begin(execution_id, make_plan(), (1, 2), START)
+    store.begin(execution_id, make_planned(), START)
 
 
 def run(store: RecordStore, *execution_ids: str, **changes: Any) -> None:

@@ -39,7 +39,7 @@ def run_beside(bench: Bench, plans: list[ExecutionPlan], prompt: tuple[int, ...]
     """The second from begin to end while the first goes on."""
     models = [bench.load(plan) for plan in plans]
     for sequence_id, (plan, model) in enumerate(zip(plans, models, strict=True)):
-        bench.backend.submit(sequence_id, model, prompt, plan)
+        bench.backend.submit(sequence_id, model, bench.planned(plan, prompt))
     bench.finish(1)
     bench.backend.close()
 

@@ -46,7 +46,7 @@ def test_it_is_a_backend_and_loads_models(bench: Bench, tiny: Path) -> None:
     backend: Backend = bench.backend
     plan, _ = bench.prepare(tiny)
     assert backend.loaded(plan) is None
-    model: LoadedModel = backend.load(plan).run()
+    model: LoadedModel = backend.load(bench.planned(plan)).run()
     assert backend.loaded(plan) is model
     assert model.weights_bytes == bench.registry.resolve(str(tiny)).weights_bytes()[plan.backend] > 0
     assert "reference" in model.kernel_path
@@ -146,10 +146,10 @@ def test_weights_beyond_the_memory_available_are_refused_before_they_are_loaded(
         closing(CpuBackend(bench.registry, bench.cache, lambda: needed - 1)) as backend,
         pytest.raises(OutOfMemoryBudget, match="are available") as raised,
     ):
-        backend.load(hopeless).run()
+        backend.load(bench.planned(hopeless)).run()
     assert raised.value.params["needed_mb"] == -(-needed // MB)
     with closing(CpuBackend(bench.registry, bench.cache, lambda: needed)) as backend:
-        assert backend.load(plan).run().weights_bytes > 0
+        assert backend.load(bench.planned(plan)).run().weights_bytes > 0
 
 
 def test_where_nothing_tells_what_is_available_a_run_is_tried(bench: Bench, tiny: Path) -> None:
@@ -163,11 +163,11 @@ def test_a_run_finds_the_memory_that_earlier_ones_have_yet_to_fill_taken(bench: 
     needed = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0)
     available = [needed.total_bytes]
     with closing(CpuBackend(bench.registry, bench.cache, lambda: available[-1])) as backend:
-        model = backend.load(plan).run()
+        model = backend.load(bench.planned(plan)).run()
         available.append(needed.kv_cache_bytes * 3 // 2 + needed.activation_bytes)
-        backend.submit(1, model, token_ids, plan)
+        backend.submit(1, model, bench.planned(plan, token_ids))
         with pytest.raises(OutOfMemoryBudget, match="KV cache"):
-            backend.submit(2, model, token_ids, plan)
+            backend.submit(2, model, bench.planned(plan, token_ids))
 
 
 def test_a_run_that_has_ended_leaves_its_memory_to_the_next(bench: Bench, tiny: Path) -> None:
@@ -269,7 +269,7 @@ def test_idle_prefixes_make_room_and_weights_need_not(bench: Bench, tiny: Path, 
 
 def test_a_cancelled_load_holds_nothing(bench: Bench, tiny: Path) -> None:
     plan, _ = bench.prepare(tiny, quantization="q8_0", backend="reference")
-    load = bench.backend.load(plan)
+    load = bench.backend.load(bench.planned(plan))
     load.cancel()
     with pytest.raises(ExecutionCancelled):
         load.run()
@@ -288,7 +288,7 @@ def test_another_backends_model_is_refused(bench: Bench, tiny: Path) -> None:
 
     plan, token_ids = bench.prepare(tiny)
     with pytest.raises(InternalError, match="Foreign"):
-        bench.backend.submit(1, Foreign(), token_ids, plan)
+        bench.backend.submit(1, Foreign(), bench.planned(plan, token_ids))
 
 
 def test_closing_twice_is_closing_once(bench: Bench) -> None:

@@ -40,8 +40,8 @@ def run(bench: Bench, path: Path, quantization: str, sequence_id: int = 1) -> tu
     with closing(CpuBackend(bench.registry, bench.cache)) as backend:
         bench.backend = backend
         plan, token_ids = bench.prepare(path, quantization=quantization)
-        model = backend.load(plan).run()
-        backend.submit(sequence_id, model, token_ids, plan)
+        model = backend.load(bench.planned(plan)).run()
+        backend.submit(sequence_id, model, bench.planned(plan, token_ids))
         return bench.finish(sequence_id), model.origin
 
 
@@ -74,7 +74,7 @@ def test_two_quantizations_are_loaded_side_by_side(bench: Bench, tiny: Path) -> 
     plans = {quantization: bench.prepare(tiny, quantization=quantization) for quantization in apart}
     models = {quantization: bench.load(plan) for quantization, (plan, _) in plans.items()}
     for sequence_id, (quantization, (plan, token_ids)) in enumerate(plans.items(), start=1):
-        bench.backend.submit(sequence_id, models[quantization], token_ids, plan)
+        bench.backend.submit(sequence_id, models[quantization], bench.planned(plan, token_ids))
         assert bench.finish(sequence_id).logits_digest == apart[quantization]
 
 
@@ -137,7 +137,7 @@ def test_without_memory_either_it_is_a_typed_error(bench: Bench, tiny: Path) -> 
         closing(CpuBackend(bench.registry, bench.cache, lambda: next(room))) as backend,
         pytest.raises(CacheFull, match="may hold 1000"),
     ):
-        backend.load(plan).run()
+        backend.load(bench.planned(plan)).run()
 
 
 def test_weights_in_use_are_not_evicted(bench: Bench, tiny: Path) -> None:

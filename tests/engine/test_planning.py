@@ -71,7 +71,8 @@ def make_plan(
     config: EngineConfig = CONFIG,
 ) -> ExecutionPlan:
     prompt = PreparedPrompt(tuple(range(prompt_tokens)), "raw")
-    return resolve_plan(request or make_request(), model, prompt, machine, energy, config)
+    checked = check_request(request or make_request(), machine, energy, config)
+    return resolve_plan(checked, model, prompt, config).plan
 
 
 def refusal(kind: type[RequestRefused], machine: Machine = MACHINE, **execution: Any) -> RequestRefused:

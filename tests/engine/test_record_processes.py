@@ -28,17 +28,17 @@ WRITER = """
     from datetime import UTC, datetime
     from pathlib import Path
     from engine.records.record_store import RecordStore
-    from tests.tools.executions import make_plan, make_record
+    from tests.tools.executions import make_planned, make_record
 
     def write(name, count):
         with RecordStore(Path(sys.argv[1])) as store:
             if count == 0:
-                store.begin(name, make_plan(), (1, 2), datetime.now(UTC))
+                store.begin(name, make_planned(), datetime.now(UTC))
                 os.write(1, f"begun {name}\\n".encode())
                 signal.pause()
             for n in range(count):
                 execution_id = f"{name}-{n}"
-                store.begin(execution_id, make_plan(), (1, 2), datetime.now(UTC))
+                store.begin(execution_id, make_planned(), datetime.now(UTC))
                 os.write(1, f"begun {execution_id}\\n".encode())
                 store.finish(make_record(execution_id=execution_id, result="x" * (n % 7 * 3000)))
                 os.write(1, f"finished {execution_id}\\n".encode())

@@ -36,7 +36,7 @@ from tests.engine.record_factory import (
     run,
     tampering,
 )
-from tests.tools.executions import make_plan, make_record
+from tests.tools.executions import make_plan, make_planned, make_record
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ def _sign(figure: float | None) -> float | None:
 
 def test_a_path_that_is_no_unicode_is_kept_escaped(store: RecordStore) -> None:
     plan = plan_with(model_ref__path="/models/\udcff.gguf", model_ref__name="\udcff")
-    store.begin("one", plan, (), START)
+    store.begin("one", make_planned(plan), START)
     store.finish(record_with(plan, execution_id="one"))
     entry = store.get("one").decode()
     assert isinstance(entry, FinishedEntry)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.planned_execution import PlannedExecution
 from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, Tokens
+from protocol.descriptions import PlanEstimate
 from protocol.errors import EngineError
 from protocol.message import Request
 from protocol.metrics import CpuReport, EnergyReport, MemoryReport, Metrics
@@ -46,6 +48,20 @@ def make_plan() -> ExecutionPlan:
         stream=Stream(),
         op_times=False,
     )
+
+
+def make_planned(plan: ExecutionPlan | None = None) -> PlannedExecution:
+    plan = plan or make_plan()
+    estimate = PlanEstimate(
+        weights_bytes=0,
+        kv_cache_bytes=0,
+        activation_bytes=0,
+        prompt_tokens=2,
+        prefill_macs=0,
+        decode_macs_per_token=0,
+        decode_bytes_per_token=0,
+    )
+    return PlannedExecution(plan, plan.fingerprint, (1, 2), estimate)
 
 
 def make_metrics(**changes: Any) -> Metrics:

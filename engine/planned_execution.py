@@ -1,0 +1,20 @@
+"""A request decided: the plan of an execution, with what follows from it, computed once and carried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.descriptions import PlanEstimate
+from protocol.plan import ExecutionPlan
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedExecution:
+    """An execution before it runs. Nothing about it is open any more."""
+
+    plan: ExecutionPlan
+    fingerprint: str
+    """The plan's."""
+    prompt_token_ids: tuple[int, ...]
+    estimate: PlanEstimate
+    """What it asks of the machine."""

@@ -275,6 +275,8 @@ class EnergySampler(RestartableActor):
                 if not window.resting:
                     await self._executor.put(Pause(execution_id=execution_id))
                     window.resting = True
-            case limit:
-                await self._control_plane.put(EnergyLimitReached(execution_id=execution_id, limit=limit))
+            case "max_watts" | "max_joules":
+                await self._control_plane.put(EnergyLimitReached(execution_id=execution_id, limit=judgement))
                 window.stopped = True
+            case _:
+                assert_never(judgement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import assert_never
 
 from actors.policies.candidate import Candidate
 from actors.policies.due_time import GATHER_MS, due_ns, prefill_ms
@@ -121,5 +122,7 @@ def _wait_end_ns(candidate: Candidate, due: int, batches: _Batches) -> int:
             chooses = idle and batches.queued(candidate.batch_key) < limit
             gathered = candidate.queued_ns + round(1e6 * GATHER_MS[candidate.policy])
             return min(due, gathered) if chooses else candidate.queued_ns
-        case _:
+        case "default" | "energy":
             return candidate.queued_ns
+        case _:
+            assert_never(candidate.policy)

@@ -219,3 +219,15 @@ class ExecutionPlan(Value):
     def fingerprint(self) -> str:
         """``sha256:`` and 64 hexadecimal digits: equal for equal decisions about equal artifacts."""
         return "sha256:" + hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+_PASSED_ON = tuple(
+    name
+    for name, field in ExecutionRequest.model_fields.items()
+    if name in ExecutionPlan.model_fields and ExecutionPlan.model_fields[name].annotation == field.annotation
+)
+
+
+def passed_on(execution: ExecutionRequest) -> dict[str, Any]:
+    """The fields that a plan takes as they are: those that have one type in a request and in a plan."""
+    return {name: getattr(execution, name) for name in _PASSED_ON}

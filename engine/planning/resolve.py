@@ -39,6 +39,7 @@ from protocol.plan import (
     RunRequest,
     SchedulerPolicy,
     Stop,
+    passed_on,
 )
 
 BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference")
@@ -80,8 +81,7 @@ def resolve_plan(
         InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.
         OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
     """
-    execution = checked.request.execution
-    memory_mb = execution.limits.memory_mb or config.memory_mb
+    execution = _with_memory_limit(checked.request.execution, config.memory_mb)
     plan = ExecutionPlan(
         schema_version=PLAN_SCHEMA_VERSION,
         model_ref=model.ref,
@@ -90,26 +90,19 @@ def resolve_plan(
         requantized_from=model.requantized_from,
         kv_cache=_kv_cache(execution, model),
         threads=checked.threads,
-        spin_us=execution.spin_us,
         batch=_batch(execution, model, len(prompt.token_ids)),
         prefix_cache=cast("PrefixCache", execution.prefix_cache),
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
-        priority=execution.priority,
-        nominal_watts=execution.nominal_watts,
         prompt_format=prompt.prompt_format,
         sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
         logprobs=logprob_count(execution.logprobs),
-        n=execution.n,
         grammar=plan_grammar(execution.grammar),
-        limits=execution.limits.model_copy(update={"memory_mb": memory_mb}),
         stop=_stop(execution.stop, model),
         energy_source=checked.energy_source,
-        stream=execution.stream,
-        op_times=execution.op_times,
-        token_times=execution.token_times,
+        **passed_on(execution),
     )
     planned = planned_execution(plan, model, prompt.token_ids)
-    check_memory(planned.estimate, memory_mb)
+    check_memory(planned.estimate, plan.limits.memory_mb)
     return planned
 
 
@@ -224,6 +217,12 @@ def _check_throttle(limits: Limits) -> None:
 def prefill_beside_decode(policy: SchedulerPolicy, prefill_chunk: int) -> int:
     """What a plan of this policy says where the request leaves it open."""
     return max(1, prefill_chunk // _PREFILL_DIVISOR[policy])
+
+
+def _with_memory_limit(execution: ExecutionRequest, memory_mb: int | None) -> ExecutionRequest:
+    """With the engine's own limit where the request has none."""
+    limits = execution.limits.model_copy(update={"memory_mb": execution.limits.memory_mb or memory_mb})
+    return execution.model_copy(update={"limits": limits})
 
 
 def _stop(stop: Stop, model: ModelFacts) -> PlanStop:

@@ -43,6 +43,7 @@ from protocol.plan import (
     PlanStop,
     RunRequest,
     SchedulerPolicy,
+    passed_on,
 )
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
@@ -82,25 +83,18 @@ def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> Exec
         requantized_from=(),
         kv_cache="f16",
         threads=execution.threads or 1,
-        spin_us=execution.spin_us,
         batch=Batch(
             max_sequences=execution.max_sequences, prefill_chunk=256, prefill_beside_decode=256, context_length=4096
         ),
         prefix_cache="off",
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
-        priority=execution.priority,
-        nominal_watts=execution.nominal_watts,
         prompt_format="raw",
         sampling=PlanSampling(**dict(execution.sampling), dry_breaker_token_ids=()),
         logprobs=int(execution.logprobs) if execution.logprobs is not None else None,
-        n=execution.n,
         grammar=None,
-        limits=execution.limits,
         stop=PlanStop(eos_token_ids=(2,)),
         energy_source=energy_source,
-        stream=execution.stream,
-        op_times=execution.op_times,
-        token_times=execution.token_times,
+        **passed_on(execution),
     )
 
 

@@ -11,7 +11,7 @@ from protocol.descriptions import PlanEstimate
 from protocol.errors import EngineError
 from protocol.message import Request
 from protocol.metrics import CpuReport, EnergyReport, MemoryReport, Metrics
-from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, Limits, ModelRef, PlanStop, Stream
+from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, ExecutionRequest, ModelRef, PlanStop, passed_on
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
 from protocol.requests import ClientMessage, Run
 from protocol.sampling import PlanSampling
@@ -31,22 +31,16 @@ def make_plan() -> ExecutionPlan:
         requantized_from=(),
         kv_cache="f16",
         threads=2,
-        spin_us=50,
         batch=Batch(max_sequences=16, prefill_chunk=256, prefill_beside_decode=256, context_length=64),
         prefix_cache="off",
         scheduler_policy="default",
-        priority=0,
-        nominal_watts=20.0,
         prompt_format="raw",
         sampling=PlanSampling(dry_breaker_token_ids=()),
         logprobs=None,
-        n=1,
         grammar=None,
-        limits=Limits(),
         stop=PlanStop(eos_token_ids=(0,)),
         energy_source="none",
-        stream=Stream(),
-        op_times=False,
+        **passed_on(ExecutionRequest(spin_us=50)),
     )
 
 

@@ -221,7 +221,7 @@ class Connection:
     async def _receive(self, deadline: float) -> bytes:
         with trio.CancelScope(deadline=deadline):
             return await self._transport.receive()
-        raise BadFrame(f"a frame was begun and not finished within {self._limits.partial_frame_s:g} s")
+        raise BadFrame(f"a frame was not completed within {self._limits.partial_frame_s:g} s")
 
     async def _on_frame(self, frame: bytes, received_ns: int) -> None:
         content = unpack(frame)
@@ -270,7 +270,7 @@ class Connection:
         if not isinstance(message, Hello):
             raise UnsupportedProtocol(f"the first message must be Hello, not {message.type}")
         if self._greeted:
-            raise UnsupportedProtocol("Hello was said before")
+            raise UnsupportedProtocol("Hello was sent before")
         if message.protocol_version != PROTOCOL_VERSION:
             raise UnsupportedProtocol(
                 f"this engine speaks protocol {PROTOCOL_VERSION}, not {message.protocol_version}",

@@ -5,21 +5,21 @@ EngineError
 │   ├── InvalidRequest         invalid_request            a field is unknown, missing, of a wrong type or out of range
 │   ├── InvalidPlan            invalid_plan               fields that are valid alone and impossible together
 │   ├── UnknownModel           unknown_model              no such registry name, no such file
-│   ├── AmbiguousModel         ambiguous_model            several models go by that name; ``files`` tells them
+│   ├── AmbiguousModel         ambiguous_model            several models share that name; ``files`` lists them
 │   ├── InvalidModel           invalid_model              the file is not a well-formed GGUF, or it changed (``reason``)
-│   ├── UnsupportedModel       unsupported_model          well-formed, but an architecture, tensor or tokenizer we lack
+│   ├── UnsupportedModel       unsupported_model          well-formed, but this engine lacks its parts or tokenizer
 │   ├── UnsupportedBackend     unsupported_backend        not a backend, or one this machine cannot run
 │   ├── UnsupportedQuantization unsupported_quantization  not a recipe this engine can apply
-│   ├── InvalidGrammar         invalid_grammar            ill-formed, or asks for what no grammar of ours can express
-│   ├── GrammarTooLarge        grammar_too_large          more bytes than a grammar may have
-│   ├── GrammarTooDeep         grammar_too_deep           brackets nested deeper than they may be
-│   ├── GrammarTooComplex      grammar_too_complex        compiling it takes more work or room than it may
-│   ├── GrammarTimeout         grammar_timeout            compiling it takes longer than it may
+│   ├── InvalidGrammar         invalid_grammar            ill-formed, or beyond what grammars here can express
+│   ├── GrammarTooLarge        grammar_too_large          more bytes than allowed
+│   ├── GrammarTooDeep         grammar_too_deep           brackets nested deeper than allowed
+│   ├── GrammarTooComplex      grammar_too_complex        compiling it needs more work or memory than allowed
+│   ├── GrammarTimeout         grammar_timeout            compiling it takes longer than allowed
 │   ├── GrammarUnavailable     grammar_unavailable        no library for grammars, or no process to try them in
 │   ├── PromptTooLong          prompt_too_long            the prompt leaves no room in the context
 │   ├── InvalidTemplate        invalid_template           the chat template is missing, hostile or failed
 │   ├── OutOfMemoryBudget      out_of_memory_budget       the run would not fit the memory limit
-│   ├── EnergyUnavailable      energy_unavailable         joules that nothing here can tell, or cannot tell now
+│   ├── EnergyUnavailable      energy_unavailable         no source of joules works here, or not now
 │   ├── UnknownExecution       unknown_execution          no such execution
 │   ├── UnknownCacheEntry      unknown_cache_entry        no weights of that name in the cache
 │   ├── CacheEntryInUse        cache_entry_in_use         a running engine has loaded these weights
@@ -239,7 +239,7 @@ class ExecutionCancelled(EngineError):
 
 
 class NonFiniteResult(EngineError):
-    """Finite weights gave values that are too large for a float, or NaN: no answer can be made of them.
+    """Finite weights gave values too large for a float, or NaN, so that there is no answer.
 
     ``params``: ``part``, the part of the model that first gave one (``embedding``, ``attention``, ``feed_forward``,
     ``output``); ``layer``, from 0, ``None`` where the part is in no layer; ``position``, from 0, in the sequence.

@@ -15,7 +15,7 @@ def check_choices(execution: ExecutionRequest) -> None:
     """Raises InvalidPlan: more choices than sequences that may share the batch."""
     if execution.n > execution.max_sequences:
         raise InvalidPlan(
-            f"n is {execution.n} and max_sequences {execution.max_sequences}: the choices of an execution run together",
+            f"n is {execution.n}, and max_sequences {execution.max_sequences}: all choices must fit into one batch",
             field="execution.n",
             value=execution.n,
             maximum=execution.max_sequences,

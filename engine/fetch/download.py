@@ -69,7 +69,8 @@ def _wheel(
         reason = failure.params["reason"]
         if reason not in _OF_PIP_ALONE or partial.size_bytes > partial.file.size_bytes - to_come:
             raise DownloadFailed(
-                f"{entry.requirement} could not be downloaded: {failure.message}. Pull again: what has arrived is kept",
+                f"{entry.requirement} could not be downloaded: {failure.message}. Pull again: the incomplete file is "
+                "kept",
                 model=entry.name,
                 reason=reason,
             ) from failure

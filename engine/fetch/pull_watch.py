@@ -40,7 +40,7 @@ class PullWatch:
     def check(self) -> None:
         """Raises ExecutionCancelled where it was cancelled."""
         if self._cancelled.is_set():
-            raise ExecutionCancelled("the pull was cancelled; what has arrived is kept for the next one")
+            raise ExecutionCancelled("the pull was cancelled; the incomplete file is kept for the next one")
 
     def pause(self, seconds: float) -> None:
         """Wait, unless it is cancelled. Raises ExecutionCancelled."""

@@ -54,7 +54,7 @@ def sync_directory(directory: Path) -> None:
 def _disk_full(model: str, directory: Path, reason: str, **params: int) -> DiskFull:
     return DiskFull(
         f"no room for {model} in {directory}: {reason}. Free some (`engine-ctl models rm`, `engine-ctl cache rm`), or "
-        "keep models elsewhere (ENGINE_MODELS_DIR), and pull again: what has arrived is kept",
+        "keep models elsewhere (ENGINE_MODELS_DIR), and pull again: the incomplete file is kept",
         model=model,
         directory=str(directory),
         **params,

@@ -113,7 +113,7 @@ class ModelRegistry:
         if entry is None and not is_reference(name):
             known = [entry.name for entry in CATALOGUE]
             raise UnknownModel(
-                f"no model {name!r} to pull; the catalogue has {', '.join(known)}, and the hub's models are called "
+                f"no model {name!r} to pull; the catalogue has {', '.join(known)}, and models on the hub are named "
                 "hf:OWNER/REPO[/FILE.gguf]",
                 known=known,
             )
@@ -144,7 +144,7 @@ class ModelRegistry:
         known = [entry.name for entry in CATALOGUE]
         known += [model.name for model in self.directory.models() if model.source != "catalogue"]
         return UnknownModel(
-            f"no model {name!r}: neither a file nor a name this engine has. It knows {', '.join(known)}; "
+            f"no model {name!r}: it is neither a file nor a known name. Known: {', '.join(known)}; "
             "`engine-ctl models ls` shows which are installed, `engine-ctl models pull NAME` fetches one, "
             "and any path to a GGUF file works",
             model=name,

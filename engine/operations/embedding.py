@@ -180,7 +180,7 @@ def _require_room_in_answer(artifact: ModelArtifact, field: str, count: int) -> 
     most = (MAX_FRAME_BYTES - _ANSWER_BESIDE_BYTES) // vector_bytes
     if count > most:
         raise InvalidRequest(
-            f"{field} has {count} entries, and an answer holds {most} vectors of {dimension} numbers: send parts",
+            f"{field} has {count} entries, and an answer holds {most} vectors of {dimension} numbers: send fewer",
             field=f"request.{field}",
             maximum=most,
         )

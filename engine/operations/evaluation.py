@@ -117,7 +117,7 @@ def _tokens(artifact: ModelArtifact, text: str, window: int) -> list[int]:
     tokens = artifact.tokenizer.encode(text.removesuffix("\n"))
     if len(tokens) < window:
         raise InvalidRequest(
-            f"the text has {len(tokens)} tokens and a window {window}: give a longer one, or a smaller window",
+            f"the text has {len(tokens)} tokens, and a window {window}: give a longer text or a smaller window",
             field="text",
             tokens=len(tokens),
             window=window,

@@ -101,8 +101,6 @@ def _write(quantization: _core.ModelQuantization, model: str, output: Path) -> N
         with quantization_errors(model):
             quantization.run(str(output))
     except FileExistsError as error:
-        raise InvalidRequest(
-            f"{output} is there already; name a new file", field="output", value=str(output)
-        ) from error
+        raise InvalidRequest(f"{output} exists already; name a new file", field="output", value=str(output)) from error
     except OSError as error:
         raise CacheFull(f"{output} cannot be written: {error}", path=str(output)) from error

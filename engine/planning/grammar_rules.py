@@ -48,7 +48,7 @@ def check_grammar(execution: ExecutionRequest) -> None:
         return
     if not execution.stop.eos:
         raise InvalidPlan(
-            "stop.eos is off, and a grammar needs it: the model says by its end token that an answer which could go on "
+            "a grammar needs stop.eos, which is off: by its end token the model says that an answer which could go on "
             "is complete",
             field="execution.stop.eos",
         )

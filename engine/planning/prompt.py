@@ -38,7 +38,7 @@ def prepare_prompt(request: RunRequest, artifact: ModelArtifact) -> PreparedProm
         ("chat_date", request.execution.chat_date is not None),
     ):
         if given:
-            raise InvalidRequest(f"{field} is for messages; a prompt is taken as it is", field=field)
+            raise InvalidRequest(f"{field} applies to messages; a prompt is passed on unchanged", field=field)
     text = request.prompt or ""
     _require_room(text, artifact)
     return PreparedPrompt(tuple(artifact.tokenizer.encode(text)) or _beginning(artifact), "raw")
@@ -78,7 +78,7 @@ def _template(request: RunRequest, artifact: ModelArtifact) -> tuple[str, Prompt
     built_in = BUILT_IN_FORMATS.get(chosen)
     if built_in is None:
         allowed = [OWN_FORMAT, *BUILT_IN_FORMATS]
-        raise InvalidTemplate(f"no chat template {chosen!r}; there is {', '.join(allowed)}", allowed=allowed)
+        raise InvalidTemplate(f"unknown chat template {chosen!r}; allowed: {', '.join(allowed)}", allowed=allowed)
     for token in built_in.tokens:
         if len(artifact.tokenizer.encode(token, add_special=False, parse_special=True)) != 1:
             raise InvalidTemplate(

@@ -62,7 +62,7 @@ def breaker_token_ids(sampling: Sampling, tokenizer: Tokenizer) -> tuple[int, ..
     for index, text in enumerate(sampling.dry_breakers):
         if text not in found:
             raise InvalidRequest(
-                f"no token of this model prints {text!r} and nothing else; give sampling.dry_breakers it has",
+                f"no single token of this model prints {text!r}; choose sampling.dry_breakers that one prints",
                 field=f"execution.sampling.dry_breakers.{index}",
                 value=text,
             )

@@ -155,7 +155,9 @@ def _compare_choice(a: ChoiceRecord, b: ChoiceRecord, names: tuple[str, str], ch
 
 def _require_two(a: ExecutionRecord, b: ExecutionRecord) -> None:
     if a.execution_id == b.execution_id:
-        raise InvalidRequest(f"{a.execution_id} is one execution: compare it with another", field="execution_id")
+        raise InvalidRequest(
+            f"{a.execution_id} was given twice: compare it with another execution", field="execution_id"
+        )
 
 
 def _judge(metric: _Metric, a: ExecutionRecord, b: ExecutionRecord) -> ToleranceVerdict:

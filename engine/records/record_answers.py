@@ -65,9 +65,7 @@ RECORD_ANSWERS: dict[type[Request[Any]], Callable[[Any, RecordStore], AnswerMess
 def _finished(execution_id: str, store: RecordStore) -> ExecutionRecord:
     entry = store.get(execution_id).decode_execution()
     if not isinstance(entry, FinishedEntry):
-        raise InvalidRequest(
-            f"{execution_id} was interrupted: nothing is known of it that could be compared", field="execution_id"
-        )
+        raise InvalidRequest(f"{execution_id} was interrupted, and has no figures to compare", field="execution_id")
     return entry.record
 
 

@@ -123,7 +123,7 @@ async def test_half_a_frame_then_silence_ends_the_connection(autojump_clock: Moc
         await client.send_bytes(b"\x00\x00\x00\x10half")
         failed = await client.failure()
         assert failed.code == "bad_frame"
-        assert "not finished within 30 s" in failed.message
+        assert "not completed within 30 s" in failed.message
         assert trio.current_time() - began == pytest.approx(30)
         await client.wait_hung_up()
 

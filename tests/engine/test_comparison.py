@@ -194,7 +194,7 @@ def test_an_experiment_has_one_model_and_one_kind_of_plan(field: str) -> None:
 
 def test_an_execution_is_not_compared_with_itself() -> None:
     for compare in (lambda: compare_repeat(first(), first()), lambda: compare_experiment(first(), first(), ())):
-        with pytest.raises(InvalidRequest, match="one execution"):
+        with pytest.raises(InvalidRequest, match="given twice"):
             compare()
 
 

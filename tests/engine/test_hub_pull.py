@@ -127,7 +127,7 @@ def test_a_cut_connection_is_taken_up_where_it_broke(stage: HubStage) -> None:
 def test_a_pull_that_is_given_up_is_gone_on_with_by_the_next_one(stage: HubStage) -> None:
     stage.offer()
     stage.hub.mishaps.cut_after = [100_000] + [0] * 9
-    with pytest.raises(DownloadFailed, match="what has arrived is kept") as raised:
+    with pytest.raises(DownloadFailed, match="the incomplete file is kept") as raised:
         stage.pull()
     assert raised.value.params["reason"] == "unreachable"
     assert stage.partial_sizes() == [100_000]

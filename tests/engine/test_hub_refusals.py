@@ -107,7 +107,7 @@ def test_a_disk_that_fills_up_keeps_what_has_arrived(stage: HubStage) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(DiskFull, match="what has arrived is kept"):
+        with pytest.raises(DiskFull, match="the incomplete file is kept"):
             stage.pull()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -82,12 +82,12 @@ def test_a_refusal_names_the_templates_there_are(tmp_path: Path) -> None:
     with pytest.raises(InvalidTemplate, match="chatml") as refusal:
         prepare_prompt(make_request(messages=HELLO), make_artifact(tmp_path, chat_template=None))
     assert refusal.value.params["allowed"] == ["chatml"]
-    with pytest.raises(InvalidTemplate, match="no chat template 'alpaca'"):
+    with pytest.raises(InvalidTemplate, match="unknown chat template 'alpaca'"):
         prepare_prompt(make_request(messages=HELLO, chat_template="alpaca"), make_artifact(tmp_path))
 
 
 def test_a_chat_template_for_a_prompt_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="for messages"):
+    with pytest.raises(InvalidRequest, match="applies to messages"):
         prepare_prompt(make_request("Hello", chat_template="chatml"), make_artifact(tmp_path))
 
 

@@ -176,7 +176,7 @@ def test_a_network_that_stays_broken_says_that_what_arrived_is_kept(
     entry: CatalogueEntry, index: IndexServer, tmp_path: Path
 ) -> None:
     index.mishaps.cut_after = [100_000, *[0] * 20]
-    with pytest.raises(DownloadFailed, match="what has arrived is kept") as failed:
+    with pytest.raises(DownloadFailed, match="the incomplete file is kept") as failed:
         pull(entry, tmp_path)
     assert failed.value.params == {"model": "model", "reason": "incomplete"}
     assert arrived(entry, tmp_path) == 100_000

@@ -112,7 +112,7 @@ def test_breakers_are_all_tokens_that_print_them_and_nothing_else(tokenizer: Tok
 
 
 def test_a_breaker_that_is_no_single_token_is_refused(tokenizer: Tokenizer) -> None:
-    with pytest.raises(InvalidRequest, match="nothing else") as raised:
+    with pytest.raises(InvalidRequest, match="no single token") as raised:
         breaker_token_ids(Sampling(dry_multiplier=1.0, dry_breakers=("no token prints this",)), tokenizer)
     assert raised.value.params["field"] == "execution.sampling.dry_breakers.0"
 

@@ -123,7 +123,7 @@ def test_an_energy_source_beside_a_file_that_names_another_is_wrong_usage(tmp_pa
     [
         ("{", "is not JSON"),
         ("", "is not JSON"),
-        ("[]", "holds no JSON object"),
+        ("[]", "does not hold a JSON object"),
         ('{"model": "a", "model": "b", "prompt": "c"}', "'model' is in one object twice"),
         ('{"model": "a", "prompt": "b", "execution": {"limits": {"max_watts": NaN}}}', "NaN is no JSON number"),
         ("[" * 100_000, "nested too deep"),

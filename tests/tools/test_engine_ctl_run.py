@@ -343,7 +343,7 @@ def test_a_whole_conversation_with_tools_comes_from_files(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [("{", "is not JSON"), ("{}", "holds no JSON array")], ids=["broken", "object"]
+    ("content", "told"), [("{", "is not JSON"), ("{}", "does not hold a JSON array")], ids=["broken", "object"]
 )
 def test_a_conversation_that_is_no_json_array_is_wrong_usage(
     content: str, told: str, socket_path: Path, tmp_path: Path

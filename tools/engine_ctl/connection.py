@@ -31,8 +31,8 @@ def connect_or_embed(socket: Path | None, tdp_watts: float | None = None) -> Ite
         with client:
             if tdp_watts is not None:
                 raise click.UsageError(
-                    "--tdp-watts is for an engine in this process, and one listens on the socket: it goes by what it "
-                    "was started with (engine-ctl serve --tdp-watts)."
+                    "--tdp-watts is for an engine in this process. The engine on the socket has the value that it was "
+                    "started with (engine-ctl serve --tdp-watts)."
                 )
             yield client
         return

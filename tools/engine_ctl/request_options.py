@@ -161,7 +161,7 @@ def _whole_request(path: str, flags: Content) -> Content:
         raise click.UsageError(f"--request holds the whole request: leave out {listed}, or write it into the file.")
     content = read_json(path, "--request")
     if not isinstance(content, dict):
-        raise click.BadParameter(f"{path} holds no JSON object", param_hint="--request")
+        raise click.BadParameter(f"{path} does not hold a JSON object", param_hint="--request")
     if source is not None:
         content = _with_energy_source(content, source)
     model = content.get("model")
@@ -200,7 +200,7 @@ def _input(flags: Content) -> Content:
     if not flags["chat"]:
         for flag in ("system", "messages", "tools", "chat_template", "chat_date"):
             if flags[flag] is not None:
-                raise click.UsageError(f"--{flag.replace('_', '-')} is part of a chat: give --chat too.")
+                raise click.UsageError(f"--{flag.replace('_', '-')} needs --chat.")
         return {"prompt": _prompt(flags["prompt"], flags["prompt_file"])}
     tools = {} if flags["tools"] is None else {"tools": _json_array("--tools", flags["tools"])}
     if flags["messages"] is None:
@@ -208,7 +208,7 @@ def _input(flags: Content) -> Content:
     elif flags["prompt"] is None and flags["prompt_file"] is None:
         said = _json_array("--messages", flags["messages"])
     else:
-        raise click.UsageError("--messages holds all that is said: give no prompt beside it.")
+        raise click.UsageError("--messages holds the whole conversation: leave the prompt out.")
     return {"messages": (*_system(flags), *said), **tools}
 
 
@@ -219,7 +219,7 @@ def _system(flags: Content) -> tuple[Content, ...]:
 def _json_array(flag: str, path: str) -> tuple[Any, ...]:
     content = read_json(path, flag)
     if not isinstance(content, tuple):
-        raise click.BadParameter(f"{path} holds no JSON array", param_hint=flag)
+        raise click.BadParameter(f"{path} does not hold a JSON array", param_hint=flag)
     return content
 
 

@@ -42,11 +42,11 @@ class HubReference:
     def __post_init__(self) -> None:
         """Raises InvalidRequest for what is no name on the hub, or could lie outside its own directory."""
         if not (_is_identifier(self.owner) and _is_identifier(self.repository)):
-            raise _refusal(f"{self.repository_id[:200]!r} is no repository of the hub")
+            raise _refusal(f"{self.repository_id[:200]!r} is not a repository of the hub")
         if self.revision is not None and not _is_revision(self.revision):
-            raise _refusal(f"{self.revision[:200]!r} is no revision")
+            raise _refusal(f"{self.revision[:200]!r} is not a revision")
         if self.file is not None and not _is_file(self.file):
-            raise _refusal(f"{self.file[:200]!r} is no path of a GGUF file in a repository")
+            raise _refusal(f"{self.file[:200]!r} is not the path of a GGUF file in a repository")
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -53,7 +53,7 @@ class HubSession:
         self._headers = build_hf_headers(library_name=_PROGRAM, library_version=ENGINE_VERSION)
         token = self._headers.get("authorization", "")
         if not (token.isascii() and token.isprintable()):  # the HTTP client would quote it when it refuses it
-            raise DownloadFailed("HF_TOKEN holds no token of the hub", reason="unauthorized")
+            raise DownloadFailed("HF_TOKEN is not a token of the hub", reason="unauthorized")
 
     def look_up(self, reference: HubReference) -> HubRepository:
         """The repository as it is now, at the reference's revision."""
@@ -109,8 +109,8 @@ class HubSession:
                     reference,
                     "unreachable",
                     f"{self.host} cannot be reached: {str(error) or type(error).__name__}. Check the network, "
-                    "HTTPS_PROXY and HF_ENDPOINT, and pull again: what has arrived is kept. Or put the file into the "
-                    "models directory yourself",
+                    "HTTPS_PROXY and HF_ENDPOINT, and pull again: the incomplete file is kept. Or put the file into "
+                    "the models directory yourself",
                 )
             ) from error
 
@@ -127,8 +127,8 @@ class HubSession:
                 )
             case RepositoryNotFoundError():
                 return UnknownModel(
-                    f"{host} has no repository {reference.repository_id}, or does not show it to everyone: a private "
-                    "one needs a token that may read it in the engine's HF_TOKEN",
+                    f"{host} has no repository {reference.repository_id}, or it is private: then the engine's HF_TOKEN "
+                    "needs a token that may read it",
                     model=name,
                 )
             case RevisionNotFoundError():
@@ -140,14 +140,14 @@ class HubSession:
                 self._failure(
                     reference,
                     "refused",
-                    f"{host} answers {status} for {name}. Pull later: what has arrived is kept",
+                    f"{host} answers {status} for {name}. Pull later: the incomplete file is kept",
                 )
             )
         if status in (401, 403):
             return self._failure(
                 reference,
                 "unauthorized",
-                f"{host} answers {status} for {name}: the engine's HF_TOKEN holds no token that may read it",
+                f"{host} answers {status} for {name}: the engine's HF_TOKEN is not a token that may read it",
             )
         return self._failure(reference, "refused", f"{host} answers {status} for {name}")
 
@@ -169,7 +169,7 @@ def _host(endpoint: str) -> str:
     except ValueError:
         host = None
     if host is None or url.scheme not in ("http", "https"):
-        raise DownloadFailed("HF_ENDPOINT holds no address of a hub, such as https://HOST", reason="not_a_hub")
+        raise DownloadFailed("HF_ENDPOINT is not the address of a hub, such as https://HOST", reason="not_a_hub")
     return host
 
 

@@ -134,7 +134,8 @@ class EnergyCalibrating:
         else:
             why = reasons.get(name) or "; ".join(f"{key}: {reason}" for key, reason in reasons.items()) or name
         raise EnergyUnavailable(
-            f"nothing here measures joules to calibrate with ({why}). Make a source work; or, for a model, {DECLARE}",
+            f"nothing on this machine measures joules to calibrate with ({why}). Make a source work; or, for a model, "
+            f"{DECLARE}",
             source=name,
             reasons=reasons,
         )
@@ -261,6 +262,6 @@ def _not_quiet(busy: float | None, others: float) -> EnergyUnavailable:
     used = "not known how much" if busy is None and not others else f"{max(busy or 0.0, others):.1%}"
     return EnergyUnavailable(
         f"the machine was not quiet: {used} of its CPU time was used ({others:.1%} by other processes), and "
-        f"{CONTENDED:.0%} is the most; end what runs and try again",
+        f"at most {CONTENDED:.0%} is allowed; stop other programs and try again",
         others_cpu_share=others,
     )

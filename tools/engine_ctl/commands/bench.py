@@ -23,9 +23,7 @@ _COUNT = click.IntRange(min=0, max=65_536)
 @click.option("--gen-tokens", type=_COUNT, default=128, help="Number of tokens to decode; 0 skips decoding.")
 @click.option("--batch", type=click.IntRange(1, 256), default=1, help="Number of sequences that decode together.")
 @click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]")
-@click.option(
-    "--backend", help="Kernels: cpu_avx512, cpu_avx_vnni, cpu_avx2, reference.  [default: the best this machine has]"
-)
+@click.option("--backend", help="Kernels to compute with, as for run.  [default: the best this machine has]")
 @click.option("--quant", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]")
 @click.option("--kv-cache", help="Type of keys and values: f16, q8_0.  [default: f16]")
 @click.option("--repetitions", type=click.IntRange(1, 1000), default=5, help="Number of samples of each figure.")

@@ -132,7 +132,7 @@ def verify(
     if chain == (execution_id is not None):
         raise click.UsageError("give either an execution or --chain")
     if witness is not None and not chain:
-        raise click.UsageError("--witness goes with --chain")
+        raise click.UsageError("--witness needs --chain")
     with connect_or_embed(socket) as client:
         same = (
             _verify_chain(client, witness, as_json) if execution_id is None else _verify(client, execution_id, as_json)
@@ -265,4 +265,4 @@ def _position(given: str) -> Any:
     try:
         return ChainPosition(sequence=int(sequence), hash=head)
     except ValueError as error:
-        raise click.UsageError(f"--witness: {given!r} is no SEQUENCE:HASH, as --chain prints it") from error
+        raise click.UsageError(f"--witness: {given!r} is not SEQUENCE:HASH as --chain prints it") from error

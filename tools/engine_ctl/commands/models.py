@@ -77,7 +77,7 @@ def rm(ctx: click.Context, model: str, yes: bool, dry_run: bool, socket: Path | 
     from protocol.requests import RemoveModel
 
     if as_json and not (yes or dry_run):
-        raise click.UsageError("--json asks nothing: give --yes or --dry-run")
+        raise click.UsageError("--json does not ask for confirmation: give --yes or --dry-run")
     with connect_or_embed(socket) as client:
         if not (yes or dry_run) and not _confirmed(client.ask(RemoveModel(model=model, dry_run=True))):
             click.echo("nothing was removed", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_mentioned_files_and_names_exist(page: Path) -> None:
     missing = []
     for path, name in mentioned(page):
-        known = path.rsplit("/", 1)[0] if PLACEHOLDER.search(path) else path
+        known = "/".join(takewhile(lambda part: not PLACEHOLDER.search(part), path.split("/")))
         files = list(ROOT.glob(known.rstrip("/")))
         if not files or (name and not any(defines(file, name) for file in files)):
             missing.append(f"{path}:{name}" if name else path)

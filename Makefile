@@ -1,16 +1,10 @@
-# Every development task is one target; .ci/run calls the same ones.
-#
-#   make run           build, fetch a real model, stream one answer, show its metrics
-#   make test, lint    what .ci/run runs                make format        rewrite the sources' layout
-#   make test-models   tests that need gigabytes        make bench, peers  measured claims
-#   make schemas       publish the JSON Schemas         make requirements  write docs/requirements.md
-#   make sanitize      the core under sanitizers        make fuzz          damaged input for every parser, ten minutes
-#   make fuzz-models   10,000 damaged models, loaded and run
+# Every development task is one target; .ci/run calls the same ones. `make help` lists those whose line has a `##`.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.DEFAULT_GOAL := run
+.DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup develop run test test-models lint schemas requirements format bench bench-peers sanitize fuzz fuzz-models peers clean
+.PHONY: help setup develop run test test-fast test-models lint schemas requirements format bench bench-peers \
+    sanitize fuzz fuzz-models peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -22,9 +16,12 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h')
 CORE_FILES := $(shell find csrc -type f)
 
+help: ## list the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
 # --- setup: each stamp is as old as the last time its step was needed ----------------------------------------------
 
-setup: $(VENV)/.package
+setup: $(VENV)/.package ## a virtual environment with the engine, built from here
 
 $(VENV)/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -43,7 +40,7 @@ $(VENV)/.package: $(VENV)/.dependencies CMakeLists.txt $(CORE_FILES)
 	    --config-settings=cmake.define.ENGINE_WERROR=$(ENGINE_WERROR) --editable .
 	touch $@
 
-develop: $(VENV)/.development
+develop: $(VENV)/.development ## the same with what tests and checks need
 
 $(VENV)/.development: $(VENV)/.package pyproject.toml
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
@@ -52,65 +49,69 @@ $(VENV)/.development: $(VENV)/.package pyproject.toml
 
 # --- tasks -----------------------------------------------------------------------------------------------------------
 
-run: setup
+run: setup ## fetch a real model, stream one answer, show its metrics
 	tools/demonstrate.sh
 
 test: develop
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
+# For between two edits, within a minute. Left out is what starts processes or has golden data (tests/tools,
+# requirements, fuzz, benchmarks, golden models, emulated processors), and modules marked `slow`: most hold every kernel
+# table, tensor type or architecture to the same bits. Before a commit, `make test`.
+test-fast: develop ## the parts' own tests, within a minute
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not models" \
+	    tests/actors tests/csrc tests/engine tests/protocol tests/test_layers.py tests/test_packaging.py
+
 # The models' folder: see tests marked `models`.
-test-models: develop
+test-models: develop ## tests that need gigabytes, in ENGINE_TEST_MODELS
 	ENGINE_TEST_MODELS="$${ENGINE_TEST_MODELS:?name the folder that holds the models}" $(BIN)/python -m pytest -q -m models
 
-lint: develop
+lint: develop ## every check that is no test: ruff, mypy, clang-format, clang-tidy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	@# clang refuses flags that only GCC knows.
 	@mkdir -p build/tidy
-	@sed 's/-fno-tree-[a-z]*//g' "$$(ls -t build/*/compile_commands.json | grep -v build/tidy | head -n 1)" \
+	@sed 's/-fno-tree-[a-z]*//g' "$$(ls -t build/cp*/compile_commands.json | head -n 1)" \
 	    >build/tidy/compile_commands.json
 	$(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -hide-progress \
 	    -extra-arg=-Wno-unknown-warning-option -p build/tidy $(CURDIR)/csrc
 
-# After a change of plan, record or messages.
-schemas: setup
+schemas: setup ## write protocol/schemas, after a change of plan, record or messages
 	$(BIN)/python tools/write_schemas.py protocol/schemas
 
-# After a change of tests/requirements.
-requirements: setup
+requirements: setup ## write docs/requirements.md, after a change of tests/requirements
 	$(BIN)/python -m tests.requirements.page
 
-format: develop
+format: develop ## rewrite the sources' layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_FILES)
 
-bench: develop
+bench: develop ## the benchmarks that need no peer
 	$(BIN)/python -m benchmarks
 
 # Beside llama.cpp and openvino-genai; the models' folder as for test-models.
-bench-peers: develop peers
+bench-peers: develop peers ## the benchmarks beside llama.cpp and openvino-genai
 	ENGINE_TEST_MODELS="$${ENGINE_TEST_MODELS:?name the folder that holds the models}" $(BIN)/python -m benchmarks.peers $(ARGUMENTS)
 
-# Long: a build and the core's tests for each.
-sanitize: develop
+sanitize: develop ## the core's tests under the sanitizers: a build for each
 	tools/sanitize.sh address,undefined
 	tools/sanitize.sh thread
 
 # Seconds for each parser, and the seed: ENGINE_FUZZ_SECONDS, ENGINE_FUZZ_SEED. In the sanitizers' tree:
 #   ENGINE_FUZZ_SECONDS=90 tools/sanitize.sh address,undefined -s tests/fuzz
-fuzz: develop
+fuzz: develop ## damaged input for every parser, ten minutes
 	ENGINE_FUZZ_SECONDS="$${ENGINE_FUZZ_SECONDS:-85}" $(BIN)/python -m pytest -q -s tests/fuzz
 
 # Minutes; also ENGINE_FUZZ_SEED, and ENGINE_FUZZ_FOLDER for the latest.
-fuzz-models: develop
+fuzz-models: develop ## 10,000 damaged models, loaded and run
 	ENGINE_FUZZ_MUTANTS="$${ENGINE_FUZZ_MUTANTS:-10000}" $(BIN)/python -m pytest -q -s tests/fuzz/test_model_mutants.py
 
-peers: setup
+peers: setup ## build llama.cpp and openvino-genai to compare with
 	tools/peers.sh
 
-clean:
+clean: ## delete what any of these made
 	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,6 +21,8 @@ from tests.actors.engine_factory import Stream, record_of, until
 from tests.support.gguf_factory import write_tiny_model
 from tests.support.running_powercap import RunningPowercap, running_powercap
 
+pytestmark = pytest.mark.slow
+
 WATTS = 50.0
 
 

@@ -21,6 +21,8 @@ from protocol.requests import Cancel
 from tests.actors.engine_factory import Stream, record_of, until
 from tests.support.gguf_factory import write_tiny_model
 
+pytestmark = pytest.mark.slow
+
 ROUNDING_MS = 1e-6
 SAME_MEMORY = 0.02
 """What docs/metrics.md states: figures of memory of equal runs lie within so much of one another."""

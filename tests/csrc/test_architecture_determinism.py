@@ -19,6 +19,8 @@ from tests.csrc.tiny_models import tiny_prompt
 from tests.support.architecture_models import ALL_CASES, CASES, WIDE_CASES, write_architecture_model
 from tests.support.gguf_factory import has_super_blocks
 
+pytestmark = pytest.mark.slow
+
 TYPES = ("F32", "Q8_0", "Q5_0", "Q4_K", "Q6_K", "IQ4_XS", "MXFP4")
 KINDS = ("qwen3", "gemma2", "gemma3", "qwen2moe")
 """Dense, with windows (and soft caps), with experts and one that all share."""

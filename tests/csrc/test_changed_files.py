@@ -23,6 +23,8 @@ from tests.fuzz.mutation import Mutation
 from tests.support.changed_files import CHANGES, Act, Change, outwait_tick, truncate
 from tests.support.gguf_factory import write_tiny_model
 
+pytestmark = pytest.mark.slow
+
 PROMPT = [0, 1, 2, 3]
 LARGE_ROWS = 1 << 19
 

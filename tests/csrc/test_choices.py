@@ -13,6 +13,8 @@ from tests.csrc.kernel_tables import FAST_TABLES
 from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench, Story
 from tests.csrc.tiny_models import slow_model, tiny_model, tiny_prompt, tiny_vocabulary
 
+pytestmark = pytest.mark.slow
+
 BLOCK = 64
 
 

@@ -12,6 +12,8 @@ from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.loop_bench import LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_prompt
 
+pytestmark = pytest.mark.slow
+
 FOREVER = 1_000_000
 ALWAYS = {"embedding", "norm", "quantize_input", "matmul", "rope", "kv_store", "attention", "activation"} | {
     "residual",

@@ -16,6 +16,8 @@ from tests.support.architecture_models import CASES, write_architecture_model
 from tests.support.damaged_models import ModelFile, StoredTensor
 from tests.support.gguf_factory import has_super_blocks, write_tiny_model
 
+pytestmark = pytest.mark.slow
+
 VALUES = [np.nan, np.inf, -np.inf]
 _directory = tempfile.TemporaryDirectory(prefix="whole-models-")
 

@@ -19,6 +19,8 @@ from tests.csrc.loop_bench import FOREVER, LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 from tests.golden.exact.model import ExactModel
 
+pytestmark = pytest.mark.slow
+
 ARCHITECTURES = ("llama", "qwen2")
 SOME_TYPES = (
     "F32", "F16", "Q8_0", "Q4_1", "Q5_0", "Q4_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4",

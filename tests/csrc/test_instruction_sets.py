@@ -28,6 +28,8 @@ from tests.csrc.object_code import (
     symbols,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 KERNEL_FOLDERS = ("avx2", "avx_vnni", "avx512")
 _INSTRUCTION_FLAG = re.compile(r"-m(avx|sse|ssse|fma|f16c|bmi|amx|lzcnt|popcnt|movbe|arch=)")

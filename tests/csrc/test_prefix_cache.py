@@ -13,6 +13,8 @@ from tests.csrc.loop_bench import LoopBench, Story
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 from tests.support.damaged_models import ModelFile
 
+pytestmark = pytest.mark.slow
+
 BLOCK = 64
 FOREVER = 1_000_000
 KV_CACHES = [("f16", {}), ("q8_0", {"n_head": 2, "n_head_kv": 1})]

@@ -32,6 +32,8 @@ from tests.support.quantizer_rows import (
     make_rows,
 )
 
+pytestmark = pytest.mark.slow
+
 Floats = npt.NDArray[np.float32]
 GOLDEN = read_quantized()["rows"]
 

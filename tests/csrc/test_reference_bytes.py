@@ -24,6 +24,8 @@ from tests.support.importance_files import IMPORTANCE_FILES, MODEL
 from tests.support.quantized_models import WIDE_MODELS, importance_for, wide_importance, write_wide_model
 from tests.support.real_models import fast_kernel_table, hand_fetched
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = read_quantized()["models"]
 
 

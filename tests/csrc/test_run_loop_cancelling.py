@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from engine import _core
 from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench
 from tests.csrc.tiny_models import slow_model, tiny_prompt, tiny_vocabulary
+
+pytestmark = pytest.mark.slow
 
 # --- one sequence ---------------------------------------------------------------------------------------------------
 

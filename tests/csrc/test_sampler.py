@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from protocol.sampling import SAMPLERS
 from tests.csrc.sampler_reference import BorderlineError, Options, distribution
 
+pytestmark = pytest.mark.slow
+
 GREEDY = Options(temperature=0.0)
 
 

@@ -12,6 +12,8 @@ from engine import _core
 from tests.csrc.loop_bench import LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_prompt, tiny_vocabulary
 
+pytestmark = pytest.mark.slow
+
 UNBOUNDED = 1 << 20
 
 

@@ -19,6 +19,8 @@ from tests.csrc.test_architecture_determinism import KINDS, THREADS, model_of
 from tests.csrc.tiny_models import slow_model, tiny_model, tiny_path, tiny_prompt
 from tests.support.gguf_factory import write_tiny_model
 
+pytestmark = pytest.mark.slow
+
 POOLINGS = ("mean", "cls", "last")
 LENGTHS = (70, 1, 17, 5, 64, 2)
 TEXTS = [tiny_prompt(length, seed=length) for length in LENGTHS]

@@ -12,6 +12,8 @@ from engine import _core
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.support.architecture_models import ALL_CASES, write_architecture_model
 
+pytestmark = pytest.mark.slow
+
 MOE = ("llama_experts_wide", "olmoe_wide", "qwen2moe_wide", "qwen3moe_wide")
 PACKED = [table for table in _core.kernel_tables() if table != "reference"]
 

@@ -13,6 +13,8 @@ from engine.host.cgroup import memory_headroom
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.support.gguf_factory import write_tiny_model
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 
 

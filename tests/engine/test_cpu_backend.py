@@ -26,6 +26,8 @@ from protocol.record import WeightsReport
 from tests.engine.backend_bench import PATIENCE_S, Bench
 from tests.support.gguf_factory import write_tiny_model
 
+pytestmark = pytest.mark.slow
+
 MB = 10**6
 LONG_PROMPT = "The quick brown fox jumps over the lazy dog. " * 6
 

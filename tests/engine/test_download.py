@@ -13,6 +13,8 @@ from engine.fetch.download import download_model
 from engine.fetch.pull_watch import PullWatch
 from protocol.errors import DownloadFailed, ExecutionCancelled
 
+pytestmark = pytest.mark.slow
+
 CONTENT = b"GGUF" * 1000
 
 

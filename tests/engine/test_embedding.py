@@ -35,6 +35,8 @@ from tests.support.architecture_models import CASES, write_architecture_model
 from tests.support.damaged_models import ModelFile
 from tests.support.gguf_factory import write_tiny_model
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("Once upon a time", "there was a model", "that read texts and answered none")
 
 

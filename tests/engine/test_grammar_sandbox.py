@@ -23,6 +23,8 @@ from protocol.errors import GrammarTooComplex, GrammarUnavailable, InvalidGramma
 from protocol.grammar import PlanGrammar
 from tests.csrc.tiny_models import tiny_vocabulary
 
+pytestmark = pytest.mark.slow
+
 END = 2
 CRASHES = ("json_schema", json.dumps({"type": "integer", "minimum": -1e19, "maximum": -1e19}))
 ENDLESS = ("json_schema", json.dumps({"type": "integer", "minimum": -4294967298, "multipleOf": 4294967295}))

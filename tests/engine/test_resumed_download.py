@@ -25,6 +25,8 @@ from tests.engine.index_server import IndexServer
 from tests.engine.test_download import make_wheel
 from tests.engine.test_model_removal import Weights
 
+pytestmark = pytest.mark.slow
+
 CONTENT = random.Random(0).randbytes(300_000)
 
 

@@ -1,4 +1,4 @@
-"""How far next-token distributions lie from those the weights mean: ours, and llama.cpp's on the same file.
+"""Distance of next-token distributions from exact arithmetic: ours, and llama.cpp's on the same file.
 
 .venv/bin/python -m benchmarks.accuracy MODEL.gguf --text wiki.test.raw [--positions N] [--json FILE]
 

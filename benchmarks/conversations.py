@@ -61,7 +61,7 @@ class Conversations:
             conversation += await self._ask(client, conversation, wanted)
 
     async def _ask(self, client: Client, prompt_tokens: int, max_tokens: int) -> int:
-        """How many tokens were generated."""
+        """Number of generated tokens."""
         execution = ExecutionRequest(limits=Limits(max_tokens=max_tokens), stop=Stop(eos=False))
         request = RunRequest(model=self._model, prompt=" the" * prompt_tokens, execution=execution)
         generated = 0

@@ -1,4 +1,4 @@
-"""What the digest of the logits costs: its time for one step's logits, as a share of a decode step."""
+"""Cost of the logits' digest: its time for one step, as a share of a decode step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALLS = 50
 
 
 def measure(setting: Setting) -> list[Figure]:
-    """In a step all threads share the digest; here one makes all of it, so its time is divided among them."""
+    """Measure the digest. All threads of a step share it; here one thread makes all of it, so its time is divided."""
     figures = []
     for backend in setting.backends:
         with MeasuredLoop(setting.path, backend, setting.threads) as loop:

@@ -1,4 +1,4 @@
-"""How much of the machine others used while something was measured."""
+"""Share of the machine that other programs used during a measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Disturbance:
-    """From its creation on. What this process and those it started use does not count."""
+    """CPU time that others use from its creation on; this process and its children do not count."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

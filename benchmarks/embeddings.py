@@ -39,7 +39,7 @@ def read_texts(path: Path, fewest: int, most: int, count: int) -> list[str]:
 
 
 class Engine:
-    """Its vectors, without actors and sockets around them."""
+    """The engine's vectors, without actors and sockets."""
 
     def __init__(self, path: Path, table: str) -> None:
         self._tokenizer = Tokenizer(_core.GgufFile(str(path)))
@@ -64,7 +64,7 @@ class Engine:
 
 
 class LlamaCpp:
-    """In a process that lives until closed."""
+    """llama.cpp in a process that lives until closed."""
 
     def __init__(self, path: Path, build: str, *, flash: bool) -> None:
         """Raises FileNotFoundError where the build is missing."""

@@ -1,4 +1,4 @@
-"""What one setting costs in joules, how the settings compare, and how that is told. Pure."""
+"""Joules of one setting, their comparison with other settings, and their presentation. Pure."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Sample:
     """One run of a full batch."""
 
     steady_s: float
-    """From when each of the batch had its first token to before the first of them ended."""
+    """Seconds from when each of the batch had its first token to before the first of them ended."""
     steady_tokens: int
     """Generated in that time, by all together."""
     steady_joules: float
     """Joules of the packages in that time."""
     whole_tokens: int
     whole_joules: float
-    """From the executions' records: from the first prefill step to the last token, ramp and drain included."""
+    """Joules in the executions' records: from the first prefill step to the last token, ramp and drain included."""
     gap_p50_ms: float
     """Between two tokens of one sequence; the median over the sequences."""
     rel_uncertainty: float
     used_by_others: float | None
-    """Their part of the machine's CPU time; ``None`` where it is not known."""
+    """Part of the machine's CPU time that others had; ``None`` if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class EnergyPoint:
 
 
 def point_from(content: dict[str, Any]) -> EnergyPoint:
-    """What ``as_json`` made."""
+    """The point from the content that ``as_json`` made."""
     return EnergyPoint(**{**content, "samples": tuple(Sample(**sample) for sample in content["samples"])})
 
 

@@ -55,7 +55,7 @@ async def load_until_killed(folder: Path, model: str, seconds: float) -> list[Ex
 
 
 def faults(data_dir: Path, seen: list[ExecutionRecord], counts: Counter[str]) -> list[str]:
-    """What the kill harmed. Looks at the store as the next engine will find and mend it."""
+    """Damage of the kill. Looks at the store as the next engine will find and mend it."""
     with RecordStore(data_dir / "records.sqlite") as store:
         interrupted = store.recover()
         counts["interrupted"] += len(interrupted)

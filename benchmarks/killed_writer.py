@@ -46,7 +46,7 @@ class Undisturbed:
 
 
 def wait_for(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
-    """Until then, or until the process ends."""
+    """Wait until it has happened, or the process ends."""
     while process.poll() is None and not happened():
         time.sleep(_POLL_S)
 
@@ -82,7 +82,7 @@ def kill(engine: QuantizingEngine, clean: Undisturbed, way: int, chance: random.
 
 
 def fault(engine: QuantizingEngine, clean: Undisturbed, left: list[str]) -> str:
-    """What the kill harmed, "" if nothing."""
+    """Damage of the kill, "" if none."""
     if faults := engine.faults():
         return f"an entry is wrong: {faults}"
     after = engine.run()

@@ -1,4 +1,4 @@
-"""What the machine can do at most, measured: reading memory, and multiplying 8-bit integers."""
+"""Limits of the machine, measured: reading memory, and multiplying 8-bit integers."""
 
 from __future__ import annotations
 

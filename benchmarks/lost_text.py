@@ -45,7 +45,7 @@ _IMPORTED = (
     *(f"engine_ctl.{name}" for name in ("embedded", "commands.run", "execution", "connection", "metrics_table")),
     *("rich.console", "rich.table", "rich.progress"),
 )
-"""What runs import, once and for all before they are forked."""
+"""Import what the runs need, once, before they are forked."""
 _EXECUTION_ID = re.compile(r"exec-[0-9a-f]+")
 
 
@@ -144,7 +144,7 @@ def runs_of(workers: int, count: int, model: Path, socket: Path, data_dir: Path)
 
 
 def faults(runs: Sequence[Run], records: Path) -> list[str]:
-    """What any run showed other than its record, and what differs between runs of one request."""
+    """Differences between what a run showed and its record, and between runs of one request."""
     found: list[str] = []
     answers: dict[int, set[tuple[str, str]]] = defaultdict(set)
     with RecordStore(records) as store:

@@ -1,4 +1,4 @@
-"""How much memory a run takes at its peak, against what its weights and KV cache need."""
+"""Peak memory of a run, against the size of its weights and KV cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What measuring the times of operations costs those that ask for it: their speed as a share of the speed without."""
+"""Cost of measuring the times of operations: speed with it, as a share of the speed without."""
 
 from __future__ import annotations
 

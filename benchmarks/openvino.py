@@ -47,7 +47,7 @@ class OpenVino:
         return statistics.median(work.prompt / self._seconds(work.prompt) for _ in range(work.repetitions))
 
     def setting(self, work: Work) -> str:
-        """Nothing is chosen for it."""
+        """Settings of a peer for which nothing is chosen."""
         return "as it comes"
 
     def _seconds(self, tokens: int) -> float:

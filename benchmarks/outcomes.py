@@ -1,4 +1,4 @@
-"""What became of a trace's requests, and the figures by which policies are compared."""
+"""Outcomes of a trace's requests, and the figures by which policies are compared."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Outcome:
     admitted_ms: float
     token_times_ms: tuple[float, ...]
     alone_ms: float
-    """What it would have taken by itself, by the simulated machine."""
+    """Time that the simulated machine would have taken for it alone."""
 
     @property
     def ttft_ms(self) -> float:
@@ -33,7 +33,7 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """How fast it was served, of how fast it could have been."""
+        """Speed at which it was served, as a share of the speed alone."""
         return self.alone_ms / (self.token_times_ms[-1] - self.arrival.at_ms)
 
 

@@ -1,4 +1,4 @@
-"""What the runtime costs: decoding through the socket against the run loop with no client attached.
+"""Cost of the runtime: decoding through the socket against the run loop with no client attached.
 
 Both run the same prompts and the same number of tokens, in turn, so that a drift of the machine meets both alike. A
 rate is a sequence's own, between its first and its last token, by the run loop's clock: the median over those side by

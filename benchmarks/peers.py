@@ -172,7 +172,7 @@ class Match:
         return [pair for pair, _ in pairs]
 
     def _openvino(self, stack: ExitStack, work: Work) -> list[tuple[Comparison, Peer]]:
-        """It takes the best instructions there are, so it meets our best backend."""
+        """openvino-genai picks the best instructions itself, so it is compared with our best backend."""
         best = list(self._ours)[-1]
         try:
             peer = OpenVino(self._path, THREADS)
@@ -194,7 +194,7 @@ class Match:
 
 @dataclass
 class Patience:
-    """How long a whole run may still wait for others to finish what they do."""
+    """Time that a whole run may still wait for other programs to finish."""
 
     seconds: float
 
@@ -219,7 +219,7 @@ def main() -> None:
 
 
 def _keep(path: Path | None, comparisons: Sequence[Comparison]) -> None:
-    """After each comparison, so that a run that is ended early has told something."""
+    """Write the samples, after each comparison, so that a run that is ended early leaves them."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ class _Prefixes:
 
 
 def evaluate(path: Path, base: Path | None, setting: Setting) -> tuple[_core.TextEvaluation, dict[str, Any]]:
-    """After its run, with what is to be kept of it."""
+    """The evaluation of a text, and what is kept of it."""
     disturbance, began = Disturbance(), time.perf_counter()
     tokenizer = Tokenizer(_core.GgufFile(str(path)))
     # llama.cpp's programs read a text without the end of its last line.

@@ -32,7 +32,7 @@ BEGIN, END = "<!-- power cap: begin -->", "<!-- power cap: end -->"
 PROMPT = "The history of computing began long before the modern computer, with people who"
 WINDOW_MS = 1000
 OVERSHOOT = 0.05
-"""What a throttled window may lie over the limit."""
+"""Relative excess over the limit that a throttled window may have."""
 MODES = ("no limit", "throttle", "stop")
 HEAD = (
     "| limit | ended | tokens | same output | seconds | tokens/s | average W | highest W of 1 s | tokens/J |\n"
@@ -47,9 +47,9 @@ class CappedRun:
     stop_reason: str
     tokens: int
     same_output: bool
-    """Its tokens are those without a limit, as far as it got; where it got to the end, every bit of the logits too."""
+    """Whether its tokens are those without a limit, as far as it got; at the end, also every bit of the logits."""
     seconds: float
-    """From the first prefill step to the last token."""
+    """Seconds from the first prefill step to the last token."""
     average_watts: float
     highest_watts: float | None
     """Highest average of any window; ``None`` if the run was shorter than one."""
@@ -122,7 +122,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def problems(made: list[CappedRun], max_watts: float) -> list[str]:
-    """What a limit promises and was not kept."""
+    """Promises of a limit that were not kept."""
     found = [f"{run.mode}: other output than without a limit" for run in made if not run.same_output]
     for run in made:
         if run.mode == "no limit" and run.average_watts <= max_watts:

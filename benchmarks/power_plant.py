@@ -61,7 +61,7 @@ class PowerPlant:
         self._thread.join()
 
     def watch(self, process_id: int) -> None:
-        """From now on this process is what keeps CPUs busy."""
+        """Count this process's CPU time from now on."""
         self.busy_s = process_clock(process_id)
 
     def _run(self) -> None:
@@ -88,7 +88,7 @@ class PowerPlant:
 
 
 def average_watts(trace: Sequence[tuple[int, float]]) -> float:
-    """From the first to the last."""
+    """Average watts from the first to the last count."""
     (start_ns, start_j), (end_ns, end_j) = trace[0], trace[-1]
     return (end_j - start_j) * 1e9 / (end_ns - start_ns)
 

@@ -1,4 +1,4 @@
-"""What a prompt costs whose beginning was computed before: the time to its first token, and that the bits are the same.
+"""Time to the first token of a prompt whose beginning was computed before, and that the bits are the same.
 
 The prompts are one text with another question at its end. Each is run cold (the cache cleared) and found, in turns.
 """

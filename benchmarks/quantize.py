@@ -56,7 +56,7 @@ class Work:
     recipe: str
     threads: int
     folder: Path
-    """For what is made; as large as the source."""
+    """Folder for the files that are made; needs as much room as the source."""
     importance: Mapping[str, npt.NDArray[np.float32]] | None
 
     @property

@@ -1,4 +1,4 @@
-"""What watching the energy counters costs: CPU time of the sampler while limits are watched, and wake-ups when idle.
+"""Cost of watching the energy counters: CPU time of the sampler while limits are watched, and wake-ups when idle.
 
 The counters are a powercap tree on disk of two packages with memory, moved by a process of its own. The sampler runs in
 an event loop where nothing else does, so that the loop's thread time is all its own: timers, readings and judgements.

@@ -75,7 +75,7 @@ class ServedTrace:
         self._records: dict[int, ExecutionRecord] = {}
 
     def run(self) -> tuple[list[Outcome], float]:
-        """What became of each request, and the proxy joules of all. Raises what the client raises."""
+        """Outcomes of the requests, and the proxy joules of all. Raises what the client raises."""
         config = default_config()
         registry = ModelRegistry(config)
         cache = WeightsCache.of(config)

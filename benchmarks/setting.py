@@ -1,4 +1,4 @@
-"""What a benchmark is given: the model, the threads, and the backends that this machine runs."""
+"""The setting of a benchmark: the model, the threads, and the backends that this machine runs."""
 
 from __future__ import annotations
 

@@ -28,14 +28,14 @@ _BATCH_KEY = BatchKey(
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """How long a step takes: about what docs/performance.md has of SmolLM2-135M on two threads with AVX-512."""
+    """Durations of a step, close to those of SmolLM2-135M on two threads with AVX-512 (docs/performance.md)."""
 
     weights_ms: float = 3.1
     """Any step: reading the weights, and what a step costs by itself."""
     decode_row_ms: float = 0.4
     prefill_row_ms: float = 0.31
     attended_key_ms: float = 6e-5
-    """For each key of each row."""
+    """Milliseconds for each key of each row."""
     weights_bytes: int = 126_500_000
     kv_bytes_a_token: int = 23_040
     macs_a_token: int = 106_000_000
@@ -103,7 +103,7 @@ class SimulatedMachine:
         self._busy_ns = 0
 
     def run(self) -> tuple[list[Outcome], float]:
-        """What became of each request, and the joules of all."""
+        """Outcomes of the requests, and the joules of all."""
         wake_ns: int | None = 0
         while self._coming or self._queued or self._running:
             arrived, ended = self._take_arrivals(), self._take_ends()

@@ -38,7 +38,7 @@ _SLOPE_LIMIT = 0.02
 @dataclass
 class Tally:
     expected: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """What each request's tokens are alone."""
+    """Tokens of each request when it runs alone."""
     finished: int = 0
     tokens: int = 0
     problems: list[str] = field(default_factory=list)

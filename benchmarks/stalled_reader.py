@@ -31,9 +31,9 @@ class StalledReader:
     socket: Path
     model: str
     outcomes: Counter[str] = field(default_factory=Counter)
-    """How its requests ended."""
+    """Counts of how its requests ended."""
     most_unread_bytes: int = 0
-    """What the engine and the socket had kept for it when it read at last."""
+    """Bytes that the engine and the socket had kept for it when it read at last."""
 
     async def stall(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""How long a person waits for what is not computation: start-up, loading, the way to the first token."""
+"""Time that a person waits besides computation: start-up, loading, the way to the first token."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _socket_overhead_ms(client: BlockingClient, model: str) -> float:
 
 
 def _compute_ms(finished: Finished) -> float:
-    """From the start of the first prefill step to the first token."""
+    """Milliseconds from the start of the first prefill step to the first token."""
     prefill_ms = finished.record.metrics.prefill_ms
     if prefill_ms is None:
         raise RuntimeError("the run gave no token")
@@ -67,7 +67,7 @@ def _compute_ms(finished: Finished) -> float:
 
 
 def _command_overhead_ms(socket: Path, model: str) -> float:
-    """Until the first byte of the answer is on stdout; the compute of the same prompt is taken off."""
+    """Milliseconds until the first byte of the answer is on stdout, less the computing of the same prompt."""
     began = time.monotonic_ns()
     command = [CLI, "run", "--socket", str(socket), "--model", model, "--max-tokens", str(TOKENS), "--prompt", PROMPT]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:

@@ -1,4 +1,4 @@
-"""What a model does in a second: prefill and decoding, alone, side by side and far into a context."""
+"""Rates of a model: prefill and decoding, alone, side by side and far into a context."""
 
 from __future__ import annotations
 

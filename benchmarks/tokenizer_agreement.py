@@ -57,7 +57,7 @@ REWRITINGS = (
     ("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", r"[\S&&[" + "\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]]+"),
     ("\u3000-\u3002", "\u3001-\u3002"),
 )
-"""What the models' own expressions hold, and what llama.cpp has instead."""
+"""Ranges in the models' own expressions, and those that llama.cpp has instead."""
 
 Ids = list[list[int]]
 
@@ -103,7 +103,7 @@ def families() -> tuple[Family, ...]:
 
 
 def vocabulary_file(name: str) -> Path:
-    """In llama.cpp's tree. Raises FileNotFoundError where it is not there."""
+    """The vocabulary's file in llama.cpp's tree. Raises FileNotFoundError if it is not there."""
     path = f"avx2/llama_cpp_python-*/vendor/llama.cpp/models/ggml-vocab-{name}.gguf"
     found = sorted(peers_folder().glob(path))
     if not found:

@@ -1,4 +1,4 @@
-"""How long a vocabulary takes to open: from the file's keys to a tokenizer that encodes and decodes."""
+"""Time to open a vocabulary: from the file's keys to a tokenizer that encodes and decodes."""
 
 from __future__ import annotations
 

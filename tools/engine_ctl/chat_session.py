@@ -37,7 +37,7 @@ class ChatSession:
     """Owns the line editor and the conversation; the engine is the client's."""
 
     def __init__(self, client: BlockingClient, conversation: Conversation, history: Path) -> None:
-        """``history`` is where the lines that were written are kept, for this user alone.
+        """``history`` is the file of the lines that were written, readable by this user alone.
 
         Raises:
             click.FileError: it cannot be written to.
@@ -58,7 +58,7 @@ class ChatSession:
         )
 
     def run(self) -> None:
-        """Until ``/quit`` or Ctrl-D.
+        """Talk until ``/quit`` or Ctrl-D.
 
         Raises:
             EngineError: the conversation cannot begin, or the engine is gone.

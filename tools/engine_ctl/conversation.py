@@ -31,7 +31,7 @@ class Conversation:
         return len(self._said) // 2
 
     def request(self, text: str = _PLACEHOLDER, **changes: Any) -> RunRequest:
-        """What asks for an answer to ``text``, with ``changes`` to the settings.
+        """The request for an answer to ``text``, with ``changes`` to the settings.
 
         Raises:
             InvalidRequest: a setting is out of its range.
@@ -45,7 +45,7 @@ class Conversation:
         self.last = record
 
     def change(self, **settings: Any) -> None:
-        """From the next turn on."""
+        """Change settings from the next turn on."""
         self._execution.update(settings)
 
     def begin_anew(self) -> None:

@@ -71,7 +71,7 @@ async def _serve(config: EngineConfig, socket: Path, drain_s: float, note: Calla
 
 
 def _stop_signals() -> tuple[signal.Signals, ...]:
-    """SIGINT among them unless this process was started to ignore it, as a script's background jobs are."""
+    """SIGTERM, and SIGINT unless this process was started to ignore it, as a script's background jobs are."""
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     return (signal.SIGTERM,) if ignored else (signal.SIGTERM, signal.SIGINT)
 
@@ -101,7 +101,7 @@ class _Service:
         self._tell(lambda: self._notifier.stopping(status))
 
     async def keep_alive(self) -> None:
-        """Where the manager asks for it, and only there: a sign of life twice in the time that it allows."""
+        """Send a sign of life twice in the manager's watchdog interval, if it has one."""
         if self._notifier.watchdog_s is None:
             return
         while True:

@@ -1,4 +1,4 @@
-"""Vectors of texts, as a person or a program is told of them. Pure."""
+"""Vectors of texts: lines for a person, numbers for a program. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WIDEST_TEXT = 40
 
 
 def numbers(embedded: Embedded) -> dict[str, Any]:
-    """As the message has it, with vectors in numbers that stand for the exact floats."""
+    """The message's content, with vectors as numbers that stand for the exact floats."""
     content = embedded.model_dump(mode="json", exclude={"type", "request_id"})
     content["texts"] = [{"vector": text.values, "tokens": text.tokens} for text in embedded.texts]
     return content
@@ -53,7 +53,7 @@ def _cosines(vectors: Sequence[Sequence[float]]) -> list[str]:
 
 
 def _cosine(a: Sequence[float], b: Sequence[float], lengths: float) -> float:
-    """NaN where one has no direction."""
+    """Cosine of two vectors; NaN if one has no direction."""
     return math.fsum(x * y for x, y in zip(a, b, strict=True)) / lengths if lengths else math.nan
 
 

@@ -26,13 +26,13 @@ _COLUMNS = (
 
 
 def write_ndjson(entries: Entries, output: TextIO) -> None:
-    """An entry a line."""
+    """Write one entry on each line."""
     for entry in entries:
         output.write(entry.model_dump_json() + "\n")
 
 
 def write_json(entries: Entries, output: TextIO) -> None:
-    """One array, written as it comes."""
+    """Write one array, entry by entry."""
     output.write("[")
     for index, entry in enumerate(entries):
         output.write(("," if index else "") + "\n" + entry.model_dump_json())
@@ -40,7 +40,7 @@ def write_json(entries: Entries, output: TextIO) -> None:
 
 
 def write_csv(entries: Entries, output: TextIO) -> None:
-    """The figures and decisions, without prompts and answers; what is unknown is empty."""
+    """Write the figures and decisions, without prompts and answers; unknown cells are empty."""
     table = csv.DictWriter(output, _COLUMNS)
     table.writeheader()
     for entry in entries:
@@ -79,7 +79,7 @@ def _row(entry: FinishedEntry | InterruptedEntry) -> dict[str, Any]:
 
 
 def _limits(unjudged: tuple[UnjudgedLimit, ...] | None) -> str | None:
-    """Their names as JSON; ``None``: an earlier engine did not tell."""
+    """Names of limits as JSON; ``None``: an earlier engine did not record them."""
     return None if unjudged is None else json.dumps([each.limit for each in unjudged])
 
 

@@ -87,7 +87,7 @@ def _build(build: Build | None) -> str:
 
 
 def _build_lines(build: BuildAgreement) -> list[str]:
-    """Nothing of one build: that is how it should be."""
+    """Differences between the builds; none if it is one build."""
     if build.same and build.arithmetic:
         return []
     found = {True: "one build", False: "other builds", None: "whether of one build"}[build.same]

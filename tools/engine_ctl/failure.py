@@ -1,4 +1,4 @@
-"""How an error is told: one line for a person, one JSON object for a program."""
+"""Errors as output: one line for a person, one JSON object for a program."""
 
 from __future__ import annotations
 

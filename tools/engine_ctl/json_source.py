@@ -1,4 +1,4 @@
-"""JSON from a file or from standard input, read strictly: what could mean two things means none."""
+"""JSON from a file or from standard input, read strictly: ambiguous JSON is refused."""
 
 from __future__ import annotations
 

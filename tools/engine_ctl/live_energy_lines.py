@@ -15,7 +15,7 @@ UNKNOWN = "-"
 
 
 def known(value: float | None, unit: str, kind: str) -> str:
-    """Such as ``23.41 W``, of a model ``~23.41 W (model)``, or a dash."""
+    """A figure such as ``23.41 W``, of a model ``~23.41 W (model)``, or a dash."""
     return UNKNOWN if value is None else marked(f"{value:,.2f} {unit}", kind)
 
 

@@ -60,7 +60,7 @@ def megabytes(size_bytes: int) -> str:
 
 
 def parameters(count: int) -> str:
-    """Such as ``134.5 M``."""
+    """A count such as ``134.5 M``."""
     return f"{count / 10**9:,.1f} G" if count >= 10**9 else f"{count / 10**6:,.1f} M"
 
 

@@ -1,4 +1,4 @@
-"""What takes long, as bars on stderr."""
+"""Progress bars on stderr."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ProgressBar:
 
 
 def amount(progress: StageProgress) -> str:
-    """Such as ``120.0/138.6 MB, 80/272 tensors, 3 s left``."""
+    """Text such as ``120.0/138.6 MB, 80/272 tensors, 3 s left``."""
     parts = [_done(progress)]
     if progress.tensors_total is not None:
         parts.append(f"{progress.tensors_done}/{progress.tensors_total} tensors")

@@ -113,9 +113,7 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def conversation_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the flags of what does not change from turn to turn, and pass it as ``opening``: a request, yet without what
-    the user says.
-    """
+    """Add the flags that hold for a whole conversation, as ``opening``: a request without the user's words."""
     return _with_flags(command, "opening", (model_option(required=True), *_FLAGS), _opening)
 
 
@@ -152,8 +150,8 @@ def run_request(flags: Content) -> Content:
 
 
 def _whole_request(path: str, flags: Content) -> Content:
-    """What a file says and nothing else but an energy source where it names none, so that the remedy of a refusal for
-    want of one can stand beside it. A model's path counts from here, as that of ``--model`` does.
+    """The request in a file. An energy source may stand beside it if the file names none, since a refusal suggests that
+    flag. A model's path is relative to here, like that of ``--model``.
     """
     source = flags.pop("energy_source")
     if beside := [name for name, value in flags.items() if value not in (None, (), False)]:

@@ -1,4 +1,4 @@
-"""A chart of the latest watts, of text."""
+"""A text chart of the latest watts."""
 
 from __future__ import annotations
 

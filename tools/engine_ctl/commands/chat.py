@@ -33,7 +33,7 @@ def command(opening: dict[str, Any], tdp_watts: float | None, socket: Path | Non
 
 
 def _history_file() -> Path:
-    """Beside the engine's records."""
+    """The file of earlier lines, beside the engine's records."""
     data = os.environ.get("ENGINE_DATA_DIR", "")
     home = os.environ.get("XDG_DATA_HOME", "")
     folder = Path(data).expanduser() if data else (Path(home) if home else Path.home() / ".local" / "share") / "engine"

@@ -1,4 +1,4 @@
-"""``engine-ctl doctor``: what this machine, its permissions and the engine's places are like, and how to mend them."""
+"""``engine-ctl doctor``: checks of this machine, its permissions and the engine's folders, with remedies."""
 
 from __future__ import annotations
 

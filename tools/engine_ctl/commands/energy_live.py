@@ -29,7 +29,7 @@ _SCALE_WIDTH = 12
 
 
 def show(socket: Path | None, source: EnergySource | None, *, watch: bool, as_json: bool) -> None:
-    """Once, or with ``watch`` again and again until Ctrl-C or the engine's end."""
+    """Show power once, or with ``watch`` repeatedly until Ctrl-C or the engine's end."""
     from protocol.blocking import BlockingClient
     from protocol.requests import Energy
 
@@ -44,7 +44,7 @@ def show(socket: Path | None, source: EnergySource | None, *, watch: bool, as_js
 
 
 def screen(live: LiveEnergy, watts: Sequence[float | None], width: int) -> str:
-    """The chart and what it shows now, for a terminal of so many columns."""
+    """The chart and the present figures, for a terminal ``width`` columns wide."""
     mark = "~ watts (model)" if live.power.kind == "modelled" else "watts"
     columns = max(1, width - _SCALE_WIDTH)
     title = f"{mark} of all packages by {live.power.source}, one column a reading"

@@ -30,7 +30,7 @@ def setup(as_json: bool) -> None:
 
 
 def _text(permission: Permission) -> str:
-    """The file as it is, between what a shell takes for comments, and the commands."""
+    """The file between comment lines, and the commands."""
     heading = f"## {' and '.join(permission.sources)}: {permission.title}\n## {permission.path}\n"
     commands = "".join(f"{command}\n" for command in permission.commands)
     return f"{heading}{permission.content}## then, as root:\n{commands}"

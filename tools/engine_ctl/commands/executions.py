@@ -1,4 +1,4 @@
-"""``engine-ctl executions``: what ran, whether it can be repeated, and what two of them tell."""
+"""``engine-ctl executions``: what ran, whether it can be repeated, and how two of them compare."""
 
 from __future__ import annotations
 

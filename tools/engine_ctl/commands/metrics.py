@@ -70,7 +70,7 @@ def describe(histogram: HistogramSample) -> str:
 
 
 def _bound(histogram: HistogramSample, percent: int) -> str:
-    """The least bound of a bucket at or under which so many of the observations lie."""
+    """The smallest bucket bound at or below which a part of the observations lies."""
     below = 0
     for bound, count in zip(histogram.bounds, histogram.counts, strict=False):
         below += count

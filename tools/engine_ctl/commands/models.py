@@ -1,4 +1,4 @@
-"""``engine-ctl models``: what there is to run, and how it comes and goes."""
+"""``engine-ctl models``: the models of this machine: listing, fetching, inspecting and removing them."""
 
 from __future__ import annotations
 

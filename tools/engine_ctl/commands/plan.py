@@ -1,4 +1,4 @@
-"""``engine-ctl plan``: what a run would do, decided and not done."""
+"""``engine-ctl plan``: the plan of a run, without the run."""
 
 from __future__ import annotations
 

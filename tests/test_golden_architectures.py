@@ -28,7 +28,7 @@ def peer_logits(case: str) -> Logits:
 
 
 def engine_logits(folder: Path, case: str, table: str) -> Logits:
-    """After each token of the prompt and of llama.cpp's path."""
+    """The engine's logits after each token of the prompt and of llama.cpp's path."""
     if reason := _core.kernel_tables()[table]:
         pytest.skip(f"{table} cannot run here: {reason}")
     path = write_architecture_model(folder / f"{case}.gguf", **ALL_CASES[case])

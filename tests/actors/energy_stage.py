@@ -42,7 +42,7 @@ class Meter(FakeEnergy):
     _epoch: int = 0
 
     def pass_time(self) -> None:
-        """To be called before anything begins or ends to compute."""
+        """Move the counters to now. Call it before anything begins or stops computing."""
         now_s = trio.current_time()
         self._joules += (self.watts + (self.busy_watts if self.computing else 0.0)) * (now_s - self._since_s)
         self._since_s = now_s

@@ -81,7 +81,7 @@ class FakeBackend:
     """What the next submits are refused with."""
     held: dict[str, FakeModel] = field(default_factory=dict)
     holds: int = 0
-    """Not released yet."""
+    """Number of models that are held and not released."""
     cancelled_loads: int = 0
     loads: list[ExecutionPlan] = field(default_factory=list)
     prompts: dict[int, tuple[int, ...]] = field(default_factory=dict)

@@ -122,7 +122,7 @@ Act = Callable[[Client, Stream], Awaitable[None]]
 
 
 async def leave_alone(client: Client, stream: Stream) -> None:
-    """It ends by itself."""
+    """Read a stream that ends by itself."""
 
 
 async def cancel(client: Client, stream: Stream) -> None:

@@ -8,7 +8,7 @@ from engine import _core
 
 
 def cancel_when_begun(computation: _core.TextEvaluation | _core.TextEmbedding) -> None:
-    """It must take far longer than this thread needs to look; fails where it does not end by its cancellation."""
+    """Cancel a computation that takes far longer than this thread needs to look; fail if it ends otherwise."""
     failures: list[BaseException] = []
 
     def run() -> None:

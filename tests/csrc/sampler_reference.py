@@ -80,7 +80,7 @@ def by_likelihood(scores: Scores) -> list[int]:
 
 
 def surprise(share: float) -> float:
-    """In bits."""
+    """Surprise in bits."""
     return -math.log2(share)
 
 

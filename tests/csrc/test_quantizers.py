@@ -43,7 +43,8 @@ fast_tables = pytest.mark.parametrize("table", FAST_TABLES)
 
 
 PYTHON_DIFFERS = {"subnormal", "partly_subnormal", "constant", "negative_zero", "large", "too_large", "one_large"}
-"""It has its own way with subnormal blocks, with the sign of a scale that is 0, and warns of one that is infinite."""
+"""Rows that the Python reference treats differently: subnormal blocks, scales of 0, and infinite scales, of which it
+warns."""
 
 
 def quantize(table: str, type_name: str, x: Floats, importance: Floats | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""From tokens to text: bytes of tokens, UTF-8 in pieces, stop strings."""
+"""Text from tokens: bytes of tokens, UTF-8 in pieces, stop strings."""
 
 from __future__ import annotations
 

@@ -52,10 +52,10 @@ class Mishaps:
     cut_after: list[int] = field(default_factory=list)
     """Bytes of each of the next answers, after which the connection breaks."""
     statuses: list[int] = field(default_factory=list)
-    """In place of the next answers to a request for a file."""
+    """Statuses that replace the next answers to a request for a file."""
     ignore_ranges: bool = False
     answer: bytes | None = None
-    """To everything, as a web page."""
+    """Web page that answers every request."""
     hold_after: int | None = None
     """Bytes after which an answer stands still until :attr:`may_go_on`."""
     may_go_on: threading.Event = field(default_factory=threading.Event)

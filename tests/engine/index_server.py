@@ -20,7 +20,7 @@ class IndexMishaps:
     cut_after: list[int] = field(default_factory=list)
     """Bytes of each of the next answers, after which the connection breaks."""
     statuses: list[int] = field(default_factory=list)
-    """In place of the next answers."""
+    """Statuses that replace the next answers."""
     ignore_ranges: bool = False
     for_pip_alone: bool = False
     """Whether the index demands a password."""

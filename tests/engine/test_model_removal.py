@@ -18,7 +18,7 @@ from tests.support.gguf_factory import write_tiny_model
 
 @dataclass
 class Weights:
-    """In memory."""
+    """Weights in memory."""
 
     idle: set[Path] = field(default_factory=set)
     used: set[Path] = field(default_factory=set)

@@ -77,12 +77,12 @@ class Writer:
                 return int(value)
 
     def wait(self) -> None:
-        """Until the child has ended."""
+        """Wait until the child has ended."""
         while self._read()[0] != "ended":
             pass
 
     def wait_for_one(self, word: str = "finished") -> None:
-        """Until the child has recorded, or begun, another execution."""
+        """Wait until the child has recorded, or begun, another execution."""
         while self._read()[0] != word:
             pass
 

@@ -41,12 +41,12 @@ _TOOL_TEMPLATE = b"""{%- set ns = namespace(found=false, text='') -%}
 @dataclass(frozen=True)
 class Parser:
     examples: Callable[[Path], Sequence[bytes]]
-    """In a folder to make them in."""
+    """Makes the examples, in a folder."""
     read: Callable[[bytes, Path], None]
     """Raises one of the refusals or nothing. The folder is the same for all."""
     refusals: tuple[type[Exception], ...]
     head_bytes: int | None = None
-    """In which most changes are made."""
+    """Size of the head, in which most changes are made."""
 
 
 def _models(folder: Path) -> list[bytes]:

@@ -32,7 +32,7 @@ def folder(tmp_path: Path, name: str) -> Path:
 
 
 def rounds() -> Iterator[int]:
-    """Until the time is over."""
+    """Rounds until the time is over."""
     seconds = os.environ.get("ENGINE_FUZZ_SECONDS")
     if seconds is None:
         yield from range(_INPUTS)

@@ -25,7 +25,7 @@ GOLDEN: dict[str, Any] = json.loads((FOLDER / "architectures.json").read_text())
 F16_CACHE: dict[str, Any] = json.loads((FOLDER / "f16_cache.json").read_text())["cases"]
 """llama.cpp's distances from exact with a cache of F16."""
 TIED = "llama_experts_wide"
-"""On a rounded cache two of its experts are tied to float32's last bits."""
+"""The case in which two experts are tied to float32's last bits with a rounded cache."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def path_of(case: str) -> list[int]:
 
 
 def engine_logits(path: Path, tokens: Sequence[int]) -> Logits:
-    """After each token; all kernel tables give the same."""
+    """The engine's logits after each token; all kernel tables give the same."""
     (logits,) = _core.Model.load(str(path), fast_kernel_table(), 1).logits([tokens])
     return logits
 

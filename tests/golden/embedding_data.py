@@ -64,5 +64,5 @@ def cosine_distances(vectors: Vectors, expected: Vectors) -> npt.NDArray[np.floa
 
 
 def largest_difference(vectors: Vectors, expected: Vectors) -> float:
-    """In standard deviations of the expected numbers."""
+    """Largest difference, in standard deviations of the expected numbers."""
     return float(np.abs(vectors - expected).max() / expected.std())

@@ -95,11 +95,11 @@ class Comparison:
     prompt: GoldenPrompt
     partings: list[Parting]
     distance: float
-    """From exact, mean absolute, over the sampled steps and ids."""
+    """Mean absolute distance from exact, over the sampled steps and ids."""
     top_distance: float
-    """From exact, mean absolute, over llama.cpp's two top logits at every step."""
+    """Mean absolute distance from exact, over llama.cpp's two top logits at every step."""
     best_kept: int
-    """At how many steps the engine's best token is that of exact arithmetic."""
+    """Number of steps at which the engine's best token is that of exact arithmetic."""
 
     @property
     def equal_tokens(self) -> int:

@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent
 
 
 def peer_logits(path: Path, tokens: Sequence[int], kv_type: str) -> Logits:
-    """After each token, ``[tokens, vocabulary]``: the prompt at once, what follows one by one."""
+    """llama.cpp's logits after each token, ``[tokens, vocabulary]``: the prompt at once, what follows one by one."""
     peer = Peer(path, context_length=256, kv_type=kv_type, threads=1)
     rows = [*peer.extend(tokens[:PROMPT_TOKENS], 0)]
     for token in tokens[PROMPT_TOKENS:]:

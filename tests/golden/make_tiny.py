@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent
 
 
 def peer_logits(path: Path, kv_type: str) -> npt.NDArray[np.float32]:
-    """At the kept positions of all prompts, ``[positions, vocabulary]``."""
+    """llama.cpp's logits at the kept positions of all prompts, ``[positions, vocabulary]``."""
     peer = Peer(path, context_length=256, kv_type=kv_type, threads=1)
     collected = []
     prompts = token_prompts(peer.vocabulary_size)

@@ -16,7 +16,7 @@ _HEADS = ("llama.cpp, F32 cache", "llama.cpp, F16 cache", "engine", "engine, cac
 
 
 def distances(case: str) -> tuple[float, ...]:
-    """In the order of the heads."""
+    """Distances in the order of the table's columns."""
     made = run(case)
     return (
         relative_distance(made.peer, made.exact),

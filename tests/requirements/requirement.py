@@ -26,7 +26,7 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Requirement:
     key: str
-    """Its tests are called ``test_`` and this, and then what they show."""
+    """Name in its tests, which are called ``test_`` and this, and then what they show."""
     says: str
     """What the documents ask for, in a sentence."""
     places: tuple[Place, ...]

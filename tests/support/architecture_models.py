@@ -144,8 +144,8 @@ ALL_CASES = CASES | WIDE_CASES
 
 
 NEARLY_TIED: dict[str, Any] = {**CASES["qwen2moe"], "seed": 0}
-"""In the third layer, at the prompt's 26th token, the last expert that is used is so little ahead of the first that is
-not that rounding keys and values to F16 makes them change places.
+"""A model with nearly tied experts: in the third layer, at the prompt's 26th token, the last that is used leads the
+first that is not by so little that rounding keys and values to F16 makes them change places.
 """
 
 

@@ -14,7 +14,7 @@ Change = Callable[[Path], Act]
 
 
 def outwait_tick(path: Path) -> None:
-    """Until a file that is written now has a later time of change than this one: the clock that gives it is coarse."""
+    """Wait until a file that is written now has a later time of change than this one: that clock is coarse."""
     probe = path.with_suffix(".probe")
     probe.touch()
     while probe.stat().st_ctime_ns <= path.stat().st_ctime_ns:

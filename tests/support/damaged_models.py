@@ -27,7 +27,7 @@ class StoredTensor:
 
     @property
     def kind(self) -> str:
-        """Its name without the layer."""
+        """The tensor's name without the layer."""
         return ".".join(part for part in self.name.split(".") if not part.isdigit())
 
 

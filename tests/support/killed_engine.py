@@ -84,7 +84,7 @@ class QuantizingEngine:
         )
 
     def run(self) -> Finished:
-        """To its end. Raises RuntimeError where that is a failure."""
+        """Run to the end. Raises RuntimeError if that is a failure."""
         with self.start() as process:
             output, errors = process.communicate()
         if process.returncode:

@@ -46,7 +46,7 @@ class PowercapTree:
         self.spend(zone, 0)
 
     def pass_time(self, seconds: float) -> None:
-        """On the clock, and in every zone that draws anything and is there."""
+        """Advance the clock, and every zone that is present and draws power."""
         self.clock.advance(seconds)
         for zone, watts in self._watts.items():
             if watts:
@@ -86,7 +86,7 @@ class PowercapTree:
         shutil.rmtree(self._folders[zone])
 
     def plug(self, zone: str, name: str) -> None:
-        """It comes back and counts from 0, under this name."""
+        """Plug a package in again: it counts from 0, under this name."""
         range_uj, watts = self._ranges[zone], self._watts[zone]
         self.add(zone, name, start_uj=0, range_uj=range_uj, watts=watts, folder=str(self._folders[zone]))
 

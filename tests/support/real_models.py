@@ -18,8 +18,8 @@ SMOLLM2 = "smollm2-135m-instruct"
 
 
 def smollm2() -> Path:
-    """From ``ENGINE_TEST_MODELS``, else the engine's own models directory, pulled into it if need be. Skips where
-    it cannot be downloaded.
+    """SmolLM2 from ``ENGINE_TEST_MODELS``, else the engine's own models directory, pulled into it if need be.
+    Skips where it cannot be downloaded.
     """
     given = _in_test_models("SmolLM2-135M-Instruct.Q4_1.gguf")
     if given is not None:

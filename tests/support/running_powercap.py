@@ -17,7 +17,7 @@ _PAUSE_S = 0.001
 
 
 class RunningPowercap:
-    """Its counter is written a thousand times a second, in place, so that readers may keep it open."""
+    """A powercap tree. Its counter is written a thousand times a second, in place, so that readers may keep it open."""
 
     def __init__(self, root: Path, watts: float) -> None:
         self.root = root

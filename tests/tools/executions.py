@@ -95,7 +95,7 @@ def tokens(request_id: int, token_id: int, text: str) -> Tokens:
 
 
 def answers_in_full(message: ClientMessage) -> Sequence[EngineMessage]:
-    """To a Run: Accepted, one Tokens a piece, Finished. To anything else: Done."""
+    """Answers to a Run: Accepted, one Tokens for each piece, Finished; to anything else: Done."""
     if not isinstance(message, Request):
         return []
     if not isinstance(message, Run):

@@ -26,7 +26,7 @@ def silu(x: Array) -> Array:
 
 
 def gelu(x: Array) -> Array:
-    """Its approximation with the hyperbolic tangent."""
+    """GELU by its approximation with the hyperbolic tangent."""
     return np.asarray(0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3))))
 
 

@@ -31,7 +31,7 @@ class ExactModel:
         self._epsilon = float(self._weights.setting("attention.layer_norm_rms_epsilon"))
 
     def logits(self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]) -> list[Array]:
-        """For each sequence its logits at the given positions, ``[positions, vocabulary]``.
+        """Logits of each sequence at the given positions, ``[positions, vocabulary]``.
 
         Every layer is dequantized once and carries all sequences through.
         """

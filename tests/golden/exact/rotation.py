@@ -90,6 +90,6 @@ def _yarn_magnitude(factor: float, weight: float) -> float:
 
 
 def original_context(weights: Weights) -> int:
-    """For which the model was trained before its angles were stretched."""
+    """Context for which the model was trained before its angles were stretched."""
     context = int(weights.setting("context_length"))
     return int(weights.setting("rope.scaling.original_context_length", context))

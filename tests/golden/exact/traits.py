@@ -23,7 +23,7 @@ class Traits:
     full_every: int = 0
     """Every such layer attends to all positions, the others to a window; 0: a window in the file is void."""
     window_angles: Literal["same", "unscaled", "own base"] = "same"
-    """In layers with a window: those of the other layers, the same without scaling, or of base 10,000."""
+    """Angles in layers with a window: those of the other layers, the same without scaling, or of base 10,000."""
     unrotated_every: int = 0
     """Every such layer does not rotate; 0: all do."""
     rotated_if_finetuned: bool = False

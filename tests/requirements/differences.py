@@ -59,13 +59,13 @@ DIFFERENCES = (
         "`watts_avg` is mandatory",
         "in every execution (Documentação Completa §4.4.5)",
         "`null` with a reason where nothing measures; modelled where that was asked for or declared, and marked",
-        "a number that nobody measured is no metric (§4.2: nothing implicit or inferred)",
+        "an unmeasured number is no metric (§4.2: nothing implicit or inferred)",
     ),
     Difference(
         "`max_watts` where nothing measures",
         "every example has it",
         "refused with the remedy in one line, unless a model of the machine's watts was declared",
-        "a limit that nobody watches is no limit",
+        "a limit that is not watched is no limit",
     ),
     Difference(
         "idle power",

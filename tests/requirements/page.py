@@ -20,13 +20,13 @@ PAGE = FOLDER.parents[1] / "docs" / "requirements.md"
 _ABOUT_THE_PAGE = "test_requirements_page.py"
 _HEAD = """# Requirements
 
-What the requirement documents ask for, and the tests that hold the engine to it. The documents, each of version 0.1:
+The requirements are those of these documents, each of version 0.1; this page names the tests of every one:
 *Stack Tecnológico*, *Requisitos*, *Documentação Completa* and *Integração com WeOS*. The tests run against the real
 engine, with a tiny model of random weights under the name `llama3-8b`; `engine run` is `engine-ctl run`. Where nothing
 measures energy, they have a declared model of it ([energy.md](energy.md#declaring-a-source)).
 
-*Expected failure* is a test of something that is not built yet: it tries it, and the suite fails once it works, so that
-this page is put right. `make requirements` writes the page from the tests; a test compares them.
+*Expected failure* marks a test of something that is not built yet: the suite fails once it works, so that this page is
+corrected. `make requirements` writes the page from the tests; a test compares them.
 """
 FAMILIES = {
     "Objectives, scope and measures of success": catalogue.OBJECTIVES,
@@ -43,7 +43,7 @@ FAMILIES = {
 _DIFFERENCES = """
 ## Where the documents differ
 
-From one another, or from what the engine does; and what was settled.
+The documents differ here from one another, or from what the engine does; the table says what was settled.
 
 | subject | the documents | settled | why |
 |---|---|---|---|
@@ -53,8 +53,8 @@ _BEYOND = """
 
 - Principles without a subject (Requisitos §7, Documentação Completa §1.7, §2.10, §3.15, §4.11, §5.13): the requirements
   above come from them.
-- Directions for later that bind nobody (Requisitos §8, Documentação Completa §1.8). Of these a quantized KV cache
-  ([cli.md](cli.md#run-and-plan)) and several models at once ([scheduling.md](scheduling.md)) exist.
+- Directions for later, which are not binding (Requisitos §8, Documentação Completa §1.8). A quantized KV cache
+  ([cli.md](cli.md#run-and-plan)) and several models at once ([scheduling.md](scheduling.md)) exist already.
 - *AUTON Technology Stack* describes another system, which asks for three things: a provider for its agents' calls (over
   HTTP), a pipeline that trains, quantizes and exports small models, and an orchestrator. None is built yet.
 """

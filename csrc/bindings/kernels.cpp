@@ -279,9 +279,8 @@ kernels::KvType kv_type(std::string_view name) {
 }
 
 gguf::TensorType tensor_type(const std::string& name) {
-  for (std::uint32_t id = 0; id < 64; ++id) {
-    const auto traits = gguf::type_traits(id);
-    if (traits && traits->name == name) return traits->type;
+  for (const gguf::TypeTraits& traits : gguf::kTensorTypes) {
+    if (traits.name == name) return traits.type;
   }
   throw std::invalid_argument("tensor type '" + name + "'");
 }

@@ -86,13 +86,7 @@ void register_multiply_timing(py::module_& m) {
       "time_multiply",
       [](const std::string& table, const std::string& type_name, const std::string& weights, std::size_t columns,
          std::size_t tokens, unsigned threads, double seconds) {
-        for (std::uint32_t id = 0; id < 64; ++id) {
-          const auto traits = gguf::type_traits(id);
-          if (traits && traits->name == type_name) {
-            return time_multiply(table, traits->type, weights, columns, tokens, threads, seconds);
-          }
-        }
-        throw std::invalid_argument("tensor type '" + type_name + "'");
+        return time_multiply(table, tensor_type(type_name), weights, columns, tokens, threads, seconds);
       },
       py::arg("table"), py::arg("type"), py::arg("weights"), py::arg("columns"), py::arg("tokens"), py::arg("threads"),
       py::arg("seconds"));

@@ -355,8 +355,8 @@ void File::read_tensors(Reader& reader, std::uint64_t count) {
       tensor.dimensions.push_back(reader.scalar<std::uint64_t>(what));
     }
     const auto type_id = reader.scalar<std::uint32_t>(what);
-    const auto traits = type_traits(type_id);
-    if (!traits) {
+    const TypeTraits* traits = find_type_traits(type_id);
+    if (traits == nullptr) {
       throw UnsupportedModel(what + " has the unsupported type " + std::to_string(type_id));
     }
     tensor.type = traits->type;

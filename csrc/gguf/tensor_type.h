@@ -1,8 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string_view>
 
 namespace engine::gguf {
@@ -27,15 +27,137 @@ enum class TensorType : std::uint32_t {
   MXFP4 = 39,
 };
 
+// Some bits of every code of a block. Bytes are filled a run at a time: the lowest bits of `run` consecutive bytes
+// belong to as many consecutive elements, the next higher bits to the elements that follow.
+struct CodeBits {
+  std::size_t at = 0;  // where the first run begins in a block
+  int bits = 0;        // of each code; 0: the type has no such field
+  std::size_t run = 1;
+
+  struct Place {
+    std::size_t byte;  // from `at`
+    int bit;
+  };
+  constexpr Place place(std::size_t element) const {
+    const std::size_t sharing = run * (8 / static_cast<std::size_t>(bits));
+    const std::size_t i = element % sharing;
+    return {element / sharing * run + i % run, static_cast<int>(i / run) * bits};
+  }
+};
+
+// Codebooks for codes of four bits: IQ4_NL and IQ4_XS, and MXFP4, whose E2M1 floats are stored doubled.
+using Codebook = std::array<std::int8_t, 16>;
+inline constexpr Codebook kUnevenValues{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+inline constexpr Codebook kFloatValues{0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+enum class ScaleFormat { Half, Exponent };  // f16, or E8M0: one byte, see quant::bfloat_from_exponent()
+
+// The scales of a super-block's parts; quant::decode_inner_scales() reads them.
+struct InnerScales {
+  enum class Format {
+    None,
+    Nibbles,     // 16 bytes: scale in the low nibble, minimum in the high one
+    SixBits,     // 8 scales and 8 minimums in 12 bytes
+    SignedSix,   // 16 scales from -32 to 31 in 12 bytes
+    SignedFew,   // 8 scales from -32 to 31 in 6 bytes
+    SignedByte,  // 16 bytes
+  };
+  Format format = Format::None;
+  std::size_t at = 0;
+  std::size_t elements = 0;  // that share one
+  int largest = 0;           // in magnitude
+};
+
+// What a tensor type is: how its blocks lie in a file, and what their codes stand for. Quantized weights are
+// scale * value + minimum in a block, scale * inner scale * value - minimum * inner minimum in a super-block.
 struct TypeTraits {
   TensorType type;
   std::string_view name;
-  std::size_t block_elements;
+  std::size_t block_elements;  // 1: plain floats; 32: a block; 256: a super-block
   std::size_t block_bytes;
+  std::size_t scale_at = 0;
+  ScaleFormat scale_format = ScaleFormat::Half;
+  bool has_minimum = false;  // an f16 behind the scale
+  CodeBits low{};
+  CodeBits high{};                     // the bits above those of `low`
+  int code_offset = 0;                 // what a packed code exceeds its value by, so that none is negative
+  const Codebook* codebook = nullptr;  // else a value is its code less the offset, or a signed byte
+  InnerScales inner_scales{};
+
+  [[gnu::always_inline]] constexpr bool is_float() const { return block_elements == 1; }
+  [[gnu::always_inline]] constexpr bool is_super_block() const { return block_elements == 256; }
+  // Whether its values may be any signed byte.
+  [[gnu::always_inline]] constexpr bool has_signed_bytes() const { return code_offset == 128; }
+  // The largest packed code.
+  [[gnu::always_inline]] constexpr int largest_code() const {
+    if (codebook == nullptr) return (1 << (low.bits + high.bits)) - 1;
+    int largest = 0;
+    for (const int value : *codebook) largest = value > largest ? value : largest;
+    return largest + code_offset;
+  }
 };
 
-// nullopt for a type this engine does not know.
-std::optional<TypeTraits> type_traits(std::uint32_t type_id);
-const TypeTraits& type_traits(TensorType type);
+// clang-format off
+inline constexpr auto kTensorTypes = std::to_array<TypeTraits>({
+    {.type = TensorType::F32, .name = "F32", .block_elements = 1, .block_bytes = 4},
+    {.type = TensorType::F16, .name = "F16", .block_elements = 1, .block_bytes = 2},
+    {.type = TensorType::BF16, .name = "BF16", .block_elements = 1, .block_bytes = 2},
+    {.type = TensorType::Q4_0, .name = "Q4_0", .block_elements = 32, .block_bytes = 18,
+     .low = {2, 4, 16}, .code_offset = 8},
+    {.type = TensorType::Q4_1, .name = "Q4_1", .block_elements = 32, .block_bytes = 20,
+     .has_minimum = true, .low = {4, 4, 16}},
+    {.type = TensorType::Q5_0, .name = "Q5_0", .block_elements = 32, .block_bytes = 22,
+     .low = {6, 4, 16}, .high = {2, 1, 1}, .code_offset = 16},
+    {.type = TensorType::Q5_1, .name = "Q5_1", .block_elements = 32, .block_bytes = 24,
+     .has_minimum = true, .low = {8, 4, 16}, .high = {4, 1, 1}},
+    {.type = TensorType::Q8_0, .name = "Q8_0", .block_elements = 32, .block_bytes = 34,
+     .low = {2, 8, 32}, .code_offset = 128},
+    {.type = TensorType::IQ4_NL, .name = "IQ4_NL", .block_elements = 32, .block_bytes = 18,
+     .low = {2, 4, 16}, .code_offset = 128, .codebook = &kUnevenValues},
+    {.type = TensorType::MXFP4, .name = "MXFP4", .block_elements = 32, .block_bytes = 17,
+     .scale_format = ScaleFormat::Exponent, .low = {1, 4, 16}, .code_offset = 16, .codebook = &kFloatValues},
+    {.type = TensorType::Q2_K, .name = "Q2_K", .block_elements = 256, .block_bytes = 84,
+     .scale_at = 80, .has_minimum = true, .low = {16, 2, 32},
+     .inner_scales = {InnerScales::Format::Nibbles, 0, 16, 15}},
+    {.type = TensorType::Q3_K, .name = "Q3_K", .block_elements = 256, .block_bytes = 110,
+     .scale_at = 108, .low = {32, 2, 32}, .high = {0, 1, 32}, .code_offset = 4,
+     .inner_scales = {InnerScales::Format::SignedSix, 96, 16, 32}},
+    {.type = TensorType::Q4_K, .name = "Q4_K", .block_elements = 256, .block_bytes = 144,
+     .has_minimum = true, .low = {16, 4, 32},
+     .inner_scales = {InnerScales::Format::SixBits, 4, 32, 63}},
+    {.type = TensorType::Q5_K, .name = "Q5_K", .block_elements = 256, .block_bytes = 176,
+     .has_minimum = true, .low = {48, 4, 32}, .high = {16, 1, 32},
+     .inner_scales = {InnerScales::Format::SixBits, 4, 32, 63}},
+    {.type = TensorType::Q6_K, .name = "Q6_K", .block_elements = 256, .block_bytes = 210,
+     .scale_at = 208, .low = {0, 4, 64}, .high = {128, 2, 32}, .code_offset = 32,
+     .inner_scales = {InnerScales::Format::SignedByte, 192, 16, 128}},
+    {.type = TensorType::IQ4_XS, .name = "IQ4_XS", .block_elements = 256, .block_bytes = 136,
+     .low = {8, 4, 16}, .code_offset = 128, .codebook = &kUnevenValues,
+     .inner_scales = {InnerScales::Format::SignedFew, 2, 32, 32}},
+});
+// clang-format on
+
+// nullptr for a type this engine does not know. Always inline, as all that kernels use of this header: no copy that was
+// compiled for an instruction set is left for the linker to pick.
+[[gnu::always_inline]] constexpr const TypeTraits* find_type_traits(std::uint32_t type_id) {
+  for (const TypeTraits& traits : kTensorTypes) {
+    if (static_cast<std::uint32_t>(traits.type) == type_id) return &traits;
+  }
+  return nullptr;
+}
+[[gnu::always_inline]] constexpr const TypeTraits& type_traits(TensorType type) {
+  return *find_type_traits(static_cast<std::uint32_t>(type));
+}
+template <TensorType kType>
+inline constexpr TypeTraits kTraits = type_traits(kType);
+
+// Calls action.template operator()<type>() for the type.
+template <std::size_t kIndex = 0, typename Action>
+decltype(auto) with_type(TensorType type, Action&& action) {
+  if constexpr (kIndex + 1 < kTensorTypes.size()) {
+    if (type != kTensorTypes[kIndex].type) return with_type<kIndex + 1>(type, action);
+  }
+  return action.template operator()<kTensorTypes[kIndex].type>();
+}
 
 }  // namespace engine::gguf

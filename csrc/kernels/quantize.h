@@ -347,7 +347,7 @@ void quantize_affine_super_blocks(TensorType type, const float* x, std::size_t b
                                   std::byte* out) {
   constexpr std::size_t kTogether = kLanes / quant::kAffineParts;
   const std::size_t block_bytes = gguf::type_traits(type).block_bytes;
-  const int limit = type == TensorType::Q4_K ? 15 : 31;
+  const int limit = gguf::type_traits(type).largest_code();
   const quant::SearchGrid& grid = importance != nullptr      ? quant::kImportanceGrid
                                   : type == TensorType::Q4_K ? quant::kFourBitGrid
                                                              : quant::kFiveBitGrid;
@@ -377,6 +377,7 @@ void quantize_affine_super_blocks(TensorType type, const float* x, std::size_t b
 // x: [256]. `importance`: of its columns, or null.
 template <typename Simd>
 void quantize_q6_k(const float* x, const float* importance, std::byte* out) {
+  constexpr int kOffset = gguf::kTraits<TensorType::Q6_K>.code_offset;
   Parts<Simd, kSmallPart> parts;
   load_parts<Simd, kSmallPart>(x, kLanes, parts.x);
   if (importance != nullptr) {
@@ -384,7 +385,7 @@ void quantize_q6_k(const float* x, const float* importance, std::byte* out) {
   } else {
     for (std::size_t i = 0; i < kSmallPart; ++i) parts.weights.set(i, parts.x[i] * parts.x[i]);
   }
-  const SymmetricFound<Simd> found = search_symmetric<Simd, kSmallPart>(parts, quant::kQ6KOffset);
+  const SymmetricFound<Simd> found = search_symmetric<Simd, kSmallPart>(parts, kOffset);
   alignas(64) std::array<float, kLanes> scales;
   alignas(64) std::array<float, kLanes> inverses;
   Simd::store(found.scale, scales.data());
@@ -399,10 +400,10 @@ void quantize_q6_k(const float* x, const float* importance, std::byte* out) {
     const float* part = x + j * kSmallPart;
     std::uint8_t* part_codes = codes.data() + j * kSmallPart;
     if (stored.part_scale[j] == 0) {
-      store_symmetric_codes<Simd>(part, kSmallPart, inverses[j], quant::kQ6KOffset, part_codes);
+      store_symmetric_codes<Simd>(part, kSmallPart, inverses[j], kOffset, part_codes);
     } else {
       const auto scaled = Simd::load(part) / Simd::broadcast(stored.part_scale[j]);
-      Simd::store_bytes(symmetric_code<Simd>(scaled, quant::kQ6KOffset), part_codes);
+      Simd::store_bytes(symmetric_code<Simd>(scaled, kOffset), part_codes);
     }
   }
   quant::encode_super_block(TensorType::Q6_K, stored.scale, 0, stored.bytes.data(), codes.data(), out);
@@ -414,9 +415,8 @@ void quantize_q6_k(const float* x, const float* importance, std::byte* out) {
 template <typename Simd>
 void quantize_important_blocks(TensorType type, const float* x, std::size_t columns, const float* importance,
                                std::byte* out) {
-  const bool symmetric = type == TensorType::Q4_0 || type == TensorType::Q5_0;
-  const int range = type == TensorType::Q4_0 || type == TensorType::Q4_1 ? 16 : 32;
-  const std::size_t block_bytes = gguf::type_traits(type).block_bytes;
+  const gguf::TypeTraits& traits = gguf::type_traits(type);
+  const int limit = traits.largest_code();
   const auto mean_square = Simd::broadcast(quant::sum_of_squares(x, columns) / static_cast<float>(columns));
   const std::size_t blocks = columns / quant::kBlock;
   for (std::size_t b = 0; b < blocks; b += kLanes) {
@@ -427,23 +427,24 @@ void quantize_important_blocks(TensorType type, const float* x, std::size_t colu
     load_parts<Simd, quant::kBlock>(importance + b * quant::kBlock, count, parts.weights);
     weigh<Simd, quant::kBlock>(parts, mean_square);
     std::array<std::uint8_t, quant::kBlock> codes;
-    if (symmetric) {
-      const SymmetricFound<Simd> found = search_symmetric<Simd, quant::kBlock>(parts, range / 2);
+    if (!traits.has_minimum) {
+      const SymmetricFound<Simd> found = search_symmetric<Simd, quant::kBlock>(parts, traits.code_offset);
       alignas(64) std::array<float, kLanes> scales;
       alignas(64) std::array<float, kLanes> inverses;
       Simd::store(found.scale, scales.data());
       Simd::store(found.code_inverse, inverses.data());
       for (std::size_t k = 0; k < count; ++k) {
-        store_symmetric_codes<Simd>(values + k * quant::kBlock, quant::kBlock, inverses[k], range / 2, codes.data());
-        quant::encode_block(type, half_from_float(scales[k]), 0, codes.data(), out + (b + k) * block_bytes);
+        store_symmetric_codes<Simd>(values + k * quant::kBlock, quant::kBlock, inverses[k], traits.code_offset,
+                                    codes.data());
+        quant::encode_block(type, half_from_float(scales[k]), 0, codes.data(), out + (b + k) * traits.block_bytes);
       }
     } else {
-      const AffineLanes<Simd> lanes(search_affine<Simd, quant::kBlock>(parts, range - 1, quant::kImportanceGrid));
+      const AffineLanes<Simd> lanes(search_affine<Simd, quant::kBlock>(parts, limit, quant::kImportanceGrid));
       for (std::size_t k = 0; k < count; ++k) {
         store_affine_codes<Simd>(values + k * quant::kBlock, quant::kBlock, lanes.code_minimum[k],
-                                 lanes.code_inverse[k], range - 1, codes.data());
+                                 lanes.code_inverse[k], limit, codes.data());
         quant::encode_block(type, half_from_float(lanes.scale[k]), half_from_float(-lanes.minimum[k]), codes.data(),
-                            out + (b + k) * block_bytes);
+                            out + (b + k) * traits.block_bytes);
       }
     }
   }
@@ -452,7 +453,7 @@ void quantize_important_blocks(TensorType type, const float* x, std::size_t colu
 // Whether scales are searched for; else the range of values is divided evenly.
 inline bool is_searched(TensorType type, const float* importance) {
   if (type == TensorType::F16 || type == TensorType::Q8_0) return false;
-  return importance != nullptr || quant::is_super_block_type(type);
+  return importance != nullptr || gguf::type_traits(type).is_super_block();
 }
 
 // See quant::quantize_rows and is_searched().
@@ -467,7 +468,7 @@ void quantize_searched_rows(TensorType type, const float* x, std::size_t rows, s
         const std::size_t at = b * quant::kSuperBlock;
         quantize_q6_k<Simd>(x + at, importance != nullptr ? importance + at : nullptr, out + b * traits.block_bytes);
       }
-    } else if (quant::is_super_block_type(type)) {
+    } else if (traits.is_super_block()) {
       quantize_affine_super_blocks<Simd>(type, x, row_blocks, importance, out);
     } else {
       quantize_important_blocks<Simd>(type, x, columns, importance, out);

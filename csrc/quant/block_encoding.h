@@ -12,8 +12,8 @@ namespace engine::quant {
 void encode_block(gguf::TensorType type, std::uint16_t scale, std::uint16_t minimum, const std::uint8_t* codes,
                   std::byte* out);
 
-// The inverse of decode_six_bit_scales(). A number of more than 6 bits spills into those of a later one, as in other
-// GGUF quantizers.
+// Eight scales and eight minimums as InnerScales::Format::SixBits in 12 bytes. A number of more than 6 bits spills into
+// those of a later one, as in other GGUF quantizers.
 void encode_six_bit_scales(const std::uint8_t* scales, const std::uint8_t* minimums, std::uint8_t* packed);
 
 // `scales`: for Q4_K and Q5_K 12 bytes as encode_six_bit_scales() makes them; for Q6_K 16 signed bytes, and no minimum.

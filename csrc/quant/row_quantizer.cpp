@@ -76,18 +76,10 @@ void quantize_affine(TensorType type, int limit, const float* x, std::byte* out)
 }
 
 void quantize_block(TensorType type, const float* x, std::byte* out) {
-  switch (type) {
-    case TensorType::Q4_0:
-      return quantize_symmetric(type, 8, x, out);
-    case TensorType::Q5_0:
-      return quantize_symmetric(type, 16, x, out);
-    case TensorType::Q4_1:
-      return quantize_affine(type, 15, x, out);
-    case TensorType::Q5_1:
-      return quantize_affine(type, 31, x, out);
-    default:
-      return quantize_q8_0(x, out);
-  }
+  const gguf::TypeTraits& traits = gguf::type_traits(type);
+  if (traits.has_signed_bytes()) return quantize_q8_0(x, out);
+  if (traits.has_minimum) return quantize_affine(type, traits.largest_code(), x, out);
+  quantize_symmetric(type, traits.code_offset, x, out);
 }
 
 // --- blocks of 32, with importance: a search for the least error --------------------------------------------------
@@ -103,13 +95,13 @@ void quantize_important_block(TensorType type, const float* x, const float* impo
   std::array<float, kBlock> weights;
   weigh(values, importance, mean_square, weights.data());
   std::array<std::uint8_t, kBlock> codes;
-  if (type == TensorType::Q4_0 || type == TensorType::Q5_0) {
-    const float scale = search_symmetric(values, weights.data(), type == TensorType::Q4_0 ? 8 : 16, codes.data());
+  const gguf::TypeTraits& traits = gguf::type_traits(type);
+  if (!traits.has_minimum) {
+    const float scale = search_symmetric(values, weights.data(), traits.code_offset, codes.data());
     encode_block(type, half_from_float(scale), 0, codes.data(), out);
     return;
   }
-  const int limit = type == TensorType::Q4_1 ? 15 : 31;
-  const AffineScale found = search_affine(values, weights.data(), limit, kImportanceGrid, codes.data());
+  const AffineScale found = search_affine(values, weights.data(), traits.largest_code(), kImportanceGrid, codes.data());
   encode_block(type, half_from_float(found.scale), half_from_float(-found.minimum), codes.data(), out);
 }
 
@@ -129,7 +121,7 @@ void weigh_parts(const float* x, const float* importance, float* weights) {
 
 // Q4_K and Q5_K. `importance` of the block's columns, or null.
 void quantize_affine_super_block(TensorType type, const float* x, const float* importance, std::byte* out) {
-  const int limit = type == TensorType::Q4_K ? 15 : 31;
+  const int limit = gguf::type_traits(type).largest_code();
   const SearchGrid grid = importance != nullptr      ? kImportanceGrid
                           : type == TensorType::Q4_K ? kFourBitGrid
                                                      : kFiveBitGrid;
@@ -160,12 +152,13 @@ void quantize_affine_super_block(TensorType type, const float* x, const float* i
 }
 
 void quantize_q6_k(const float* x, const float* importance, std::byte* out) {
+  constexpr int kOffset = gguf::kTraits<TensorType::Q6_K>.code_offset;
   std::array<std::uint8_t, kSuperBlock> codes;
   std::array<float, kSymmetricParts> scales;
   for (std::size_t j = 0; j < kSymmetricParts; ++j) {
     const std::size_t begin = j * kSmallPart;
-    scales[j] = search_symmetric({x + begin, kSmallPart}, importance != nullptr ? importance + begin : nullptr,
-                                 kQ6KOffset, codes.data() + begin);
+    scales[j] = search_symmetric({x + begin, kSmallPart}, importance != nullptr ? importance + begin : nullptr, kOffset,
+                                 codes.data() + begin);
   }
   const SymmetricParts parts = symmetric_parts(scales.data());
   if (parts.zero) {
@@ -175,8 +168,8 @@ void quantize_q6_k(const float* x, const float* importance, std::byte* out) {
   for (std::size_t i = 0; i < kSuperBlock; ++i) {
     const float scale = parts.part_scale[i / kSmallPart];
     if (scale == 0) continue;
-    const int code = std::clamp(nearest_integer(x[i] / scale), -kQ6KOffset, kQ6KOffset - 1);
-    codes[i] = static_cast<std::uint8_t>(code + kQ6KOffset);
+    const int code = std::clamp(nearest_integer(x[i] / scale), -kOffset, kOffset - 1);
+    codes[i] = static_cast<std::uint8_t>(code + kOffset);
   }
   encode_super_block(TensorType::Q6_K, parts.scale, 0, parts.bytes.data(), codes.data(), out);
 }
@@ -215,7 +208,7 @@ void quantize_row(TensorType type, const float* x, std::size_t columns, const fl
       std::memcpy(out, &half, sizeof(half));
     } else if (type == TensorType::Q6_K) {
       quantize_q6_k(x + i, block_importance, out);
-    } else if (is_super_block_type(type)) {
+    } else if (traits.is_super_block()) {
       quantize_affine_super_block(type, x + i, block_importance, out);
     } else if (importance == nullptr || type == TensorType::Q8_0) {
       quantize_block(type, x + i, out);
@@ -242,7 +235,8 @@ AffineParts affine_parts(TensorType type, const float* scales, const float* mini
   encode_six_bit_scales(six_bit_scales.data(), six_bit_minimums.data(), parts.packed.data());
   // From here on with what a reader will see.
   std::array<std::int8_t, kAffineParts> stored_scales;
-  decode_six_bit_scales(parts.packed.data(), stored_scales.data(), six_bit_minimums.data());
+  decode_inner_scales({.format = gguf::InnerScales::Format::SixBits}, parts.packed.data(), stored_scales.data(),
+                      six_bit_minimums.data());
   for (std::size_t j = 0; j < kAffineParts; ++j) {
     parts.part_scale[j] = float_from_half(parts.scale) * static_cast<float>(stored_scales[j]);
     parts.part_minimum[j] = float_from_half(parts.minimum) * static_cast<float>(six_bit_minimums[j]);

@@ -1,5 +1,4 @@
 #include "kernels/avx2/kernels.h"
-#include "kernels/gemm/panel.h"
 
 namespace engine::kernels::avx2 {
 

@@ -82,7 +82,7 @@ std::byte* put_half(float value, std::byte* out) {
 }
 
 void put_codes(TensorType type, __m256i codes, std::byte* out) {
-  if (type == TensorType::Q5_0 || type == TensorType::Q5_1) {
+  if (gguf::type_traits(type).high.bits != 0) {
     const int fifth_bits = _mm256_movemask_epi8(_mm256_slli_epi16(codes, 3));
     std::memcpy(out, &fifth_bits, sizeof(fifth_bits));
     out += sizeof(fifth_bits);
@@ -134,18 +134,10 @@ void quantize_affine(TensorType type, int limit, const float* x, std::byte* out)
 }
 
 void quantize_block(TensorType type, const float* x, std::byte* out) {
-  switch (type) {
-    case TensorType::Q4_0:
-      return quantize_symmetric(type, 8, x, out);
-    case TensorType::Q5_0:
-      return quantize_symmetric(type, 16, x, out);
-    case TensorType::Q4_1:
-      return quantize_affine(type, 15, x, out);
-    case TensorType::Q5_1:
-      return quantize_affine(type, 31, x, out);
-    default:
-      return quantize_q8_0(x, out);
-  }
+  const gguf::TypeTraits& traits = gguf::type_traits(type);
+  if (traits.has_signed_bytes()) return quantize_q8_0(x, out);
+  if (traits.has_minimum) return quantize_affine(type, traits.largest_code(), x, out);
+  quantize_symmetric(type, traits.code_offset, x, out);
 }
 
 void widen_halves(const std::byte* source, std::size_t count, float* out) {

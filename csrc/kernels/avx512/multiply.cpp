@@ -1,5 +1,4 @@
 #include "kernels/avx512/kernels.h"
-#include "kernels/gemm/panel.h"
 
 namespace engine::kernels::avx512 {
 

@@ -1,5 +1,4 @@
 #include "kernels/avx_vnni/kernels.h"
-#include "kernels/gemm/panel.h"
 
 namespace engine::kernels::avx_vnni {
 

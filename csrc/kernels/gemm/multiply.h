@@ -160,7 +160,8 @@ template <typename Simd, TensorType kType, typename J, typename Source, std::siz
 template <TensorType kType>
 constexpr bool fits_sums() {
   constexpr std::int64_t kLargestInput = std::int64_t{127} << kMaxShift;
-  constexpr std::int64_t kLargestWeight = largest_code(kType) * SuperBlockUnit<kType>::kLargestScale;
+  constexpr std::int64_t kLargestWeight =
+      gguf::kTraits<kType>.largest_code() * gguf::kTraits<kType>.inner_scales.largest;
   return quant::kSuperBlock * kLargestWeight * kLargestInput <= INT32_MAX;
 }
 
@@ -228,7 +229,7 @@ class FloatColumns {
   }
 
  private:
-  static constexpr std::size_t kElementBytes = kType == TensorType::F32 ? 4 : 2;
+  static constexpr std::size_t kElementBytes = gguf::kTraits<kType>.block_bytes;
 
   const std::byte* at_;
 };
@@ -263,10 +264,10 @@ class Multiplication {
 
   void run(std::size_t token_rows, std::size_t group_begin, std::size_t group_end, std::byte* scratch) const {
     const std::size_t end = group_end * kStripsPerGroup;
-    if constexpr (is_float_type(kType)) {
+    if constexpr (gguf::kTraits<kType>.is_float()) {
       multiply_packed<FloatColumns<Simd, kType>>(token_rows, group_begin * kStripsPerGroup, end);
     } else if (token_rows < Simd::template kUnpackFrom<kType>) {
-      using Source = std::conditional_t<quant::is_super_block_type(kType), PackedSuperBlocks<Simd, kType>,
+      using Source = std::conditional_t<gguf::kTraits<kType>.is_super_block(), PackedSuperBlocks<Simd, kType>,
                                         PackedBlocks<Simd, kType>>;
       multiply_packed<Source>(token_rows, group_begin * kStripsPerGroup, end);
     } else {
@@ -275,7 +276,7 @@ class Multiplication {
   }
 
  private:
-  using Unpacked = std::conditional_t<quant::is_super_block_type(kType), UnpackedSuperBlocks<Simd, kType>,
+  using Unpacked = std::conditional_t<gguf::kTraits<kType>.is_super_block(), UnpackedSuperBlocks<Simd, kType>,
                                       UnpackedBlocks<Simd, kType>>;
   static constexpr std::size_t kStripsPerGroup = kGroupRows / Simd::kLanes;
   // Groups that are unpacked together.
@@ -284,7 +285,7 @@ class Multiplication {
   // Few tokens, or floats: every tile reads the packed weights.
   template <typename Source>
   void multiply_packed(std::size_t token_rows, std::size_t strip, std::size_t strip_end) const {
-    constexpr std::size_t kStrips = is_float_type(kType) ? kFloatChains : kStripsPerGroup;
+    constexpr std::size_t kStrips = gguf::kTraits<kType>.is_float() ? kFloatChains : kStripsPerGroup;
     for (; strip + kStrips <= strip_end; strip += kStrips) multiply_tokens<Source, kStrips>(token_rows, strip);
     for (; strip < strip_end; ++strip) multiply_tokens<Source, 1>(token_rows, strip);
   }
@@ -294,7 +295,7 @@ class Multiplication {
     const auto source_of = [&](std::size_t s) { return Source(packed_group(s), s % kStripsPerGroup); };
     const auto sources = make_sources<kStrips>(strip, source_of);
     std::size_t t = 0;
-    if constexpr (is_float_type(kType)) {
+    if constexpr (gguf::kTraits<kType>.is_float()) {
       for (; t + kFloatTokens <= token_rows; t += kFloatTokens) multiply_tile<kFloatTokens>(sources, strip, t);
     } else {
       for (; t + Simd::kTile <= token_rows; t += Simd::kTile) {
@@ -337,9 +338,9 @@ class Multiplication {
   template <std::size_t kTokens, typename Source, std::size_t kStrips>
   void multiply_tile(const std::array<Source, kStrips>& sources, std::size_t strip, std::size_t token) const {
     Tile<typename Simd::Float, kStrips, kTokens> sums;
-    if constexpr (is_float_type(kType)) {
+    if constexpr (gguf::kTraits<kType>.is_float()) {
       sums = multiply_floats<Simd, kType, Source, kTokens>(sources, input_, token);
-    } else if constexpr (quant::is_super_block_type(kType)) {
+    } else if constexpr (gguf::kTraits<kType>.is_super_block()) {
       sums = multiply_super_blocks<Simd, kType, Source, kTokens>(sources, input_, token);
     } else {
       sums = multiply_blocks<Simd, kType, Source, kTokens>(sources, input_, token);
@@ -364,7 +365,7 @@ class Multiplication {
     return matrix_.packed.data() + strip / kStripsPerGroup * group_bytes_;
   }
   std::size_t unpacked_group_bytes() const {
-    return input_.columns / gguf::type_traits(kType).block_elements * Unpacked::kBytes;
+    return input_.columns / gguf::kTraits<kType>.block_elements * Unpacked::kBytes;
   }
 
   static constexpr std::size_t kFloatTokens = 2;

@@ -24,7 +24,6 @@ template <std::size_t kCount>
 using Words = std::array<Word, kCount>;
 
 constexpr Word kLowNibbles = 0x0F0F0F0F;
-constexpr Word kLowPairs = 0x03030303;
 
 template <std::size_t kCount>
 Words<kCount> load_words(const std::uint8_t* source) {
@@ -43,14 +42,12 @@ template <TensorType kType>
 auto code_words(const std::uint8_t* block, const BlockUnit<kType>& /*layout*/) {
   using Unit = BlockUnit<kType>;
   Words<Unit::kBlockCodeBytes / kLineBytes> words{};
-  block += kType == TensorType::MXFP4 ? 1 : (Unit::kMinimum ? 2 : 1) * sizeof(std::uint16_t);
   if constexpr (Unit::kFiveBits) {
-    const auto bits = load_unaligned<Word>(block);
+    const auto bits = load_unaligned<Word>(block + Unit::kTraits.high.at);
     Word& line = words[Unit::kFifthBitsAt / kLineBytes];
     for (unsigned g = 0; g < 8; ++g) line |= spread_bits((bits >> (4 * g)) & 0x0F) << g;
-    block += sizeof(bits);
   }
-  std::memcpy(words.data(), block, (Unit::kByteLines ? 8 : 4) * sizeof(Word));
+  std::memcpy(words.data(), block + Unit::kTraits.low.at, (Unit::kByteLines ? 8 : 4) * sizeof(Word));
   if constexpr (Unit::kByteLines) {
     for (Word& word : words) word ^= 0x80808080u;
   }
@@ -61,53 +58,26 @@ auto code_words(const std::uint8_t* block, const BlockUnit<kType>& /*layout*/) {
 template <TensorType kType>
 auto code_words(const std::uint8_t* block, const SuperBlockUnit<kType>& /*layout*/) {
   using Unit = SuperBlockUnit<kType>;
-  constexpr std::size_t kHighAt = kType == TensorType::Q3_K ? 0 : 16;
-  constexpr std::size_t kLowAt = kType == TensorType::IQ4_XS ? 8
-                                 : kType == TensorType::Q2_K ? 16
-                                                             : kHighAt + Unit::kHighLines * sizeof(Word);
   Words<Unit::kLowLines + Unit::kHighLines> words;
-  std::memcpy(words.data(), block + kLowAt, Unit::kLowLines * sizeof(Word));
-  std::memcpy(words.data() + Unit::kLowLines, block + kHighAt, Unit::kHighLines * sizeof(Word));
-  return words;
-}
-
-// Each half of the file's block, 128 inputs, is one nibble of the lines: its low nibbles come before its high ones.
-// Its pairs of high bits are four inputs' worth of each byte.
-auto code_words(const std::uint8_t* block, const SuperBlockUnit<TensorType::Q6_K>& /*layout*/) {
-  const auto low = load_words<16>(block);
-  const auto high = load_words<16>(block + 64);
-  const auto first = load_words<8>(block + 128);
-  const auto second = load_words<8>(block + 160);
-  Words<48> words;
-  for (std::size_t i = 0; i < 16; ++i) {
-    words[i] = (low[i] & kLowNibbles) | (high[i] & kLowNibbles) << 4;
-    words[16 + i] = ((low[i] >> 4) & kLowNibbles) | (high[i] & ~kLowNibbles);
-  }
-  for (std::size_t i = 0; i < 8; ++i) {
-    for (unsigned t = 0; t < 2; ++t) {
-      const Word early = first[i] >> (2 * t);
-      const Word late = second[i] >> (2 * t);
-      words[32 + 8 * t + i] = (early & kLowPairs) | ((early >> 4) & kLowPairs) << 2 | (late & kLowPairs) << 4 |
-                              ((late >> 4) & kLowPairs) << 6;
-    }
-  }
+  std::memcpy(words.data(), block + Unit::kTraits.low.at, Unit::kLowLines * sizeof(Word));
+  std::memcpy(words.data() + Unit::kLowLines, block + Unit::kTraits.high.at, Unit::kHighLines * sizeof(Word));
   return words;
 }
 
 // The bytes of inner scales and minimums, see SuperBlockUnit.
 template <TensorType kType>
 Words<4> scale_words(const std::uint8_t* block) {
-  if constexpr (kType == TensorType::Q6_K) return load_words<4>(block + 192);
-  if constexpr (kType == TensorType::Q2_K) return load_words<4>(block);
-  if constexpr (kType == TensorType::Q3_K || kType == TensorType::IQ4_XS) {
-    std::array<std::int8_t, 16> scales{};
-    if constexpr (kType == TensorType::Q3_K) quant::decode_q3_k_scales(block + 96, scales.data());
-    if constexpr (kType == TensorType::IQ4_XS) quant::decode_iq4_xs_scales(block + 2, scales.data());
-    return std::bit_cast<Words<4>>(scales);
+  using enum gguf::InnerScales::Format;
+  constexpr gguf::InnerScales kLayout = gguf::kTraits<kType>.inner_scales;
+  if constexpr (kLayout.format == Nibbles || kLayout.format == SignedByte) return load_words<4>(block + kLayout.at);
+  if constexpr (kLayout.format == SixBits) {
+    const auto [a, b, c] = load_words<3>(block + kLayout.at);
+    return {a & 0x3F3F3F3Fu, (c & kLowNibbles) | ((a >> 2) & 0x30303030u), b & 0x3F3F3F3Fu,
+            ((c >> 4) & kLowNibbles) | ((b >> 2) & 0x30303030u)};
   }
-  const auto [a, b, c] = load_words<3>(block + 4);
-  return {a & 0x3F3F3F3Fu, (c & kLowNibbles) | ((a >> 2) & 0x30303030u), b & 0x3F3F3F3Fu,
-          ((c >> 4) & kLowNibbles) | ((b >> 2) & 0x30303030u)};
+  std::array<std::int8_t, 16> scales{};
+  quant::decode_inner_scales(kLayout, block, scales.data(), nullptr);
+  return std::bit_cast<Words<4>>(scales);
 }
 
 // --- 16 rows side by side --------------------------------------------------------------------------------------------
@@ -167,14 +137,15 @@ void copy_half(const std::uint8_t* source, std::uint8_t* halves, std::size_t row
 // A block's scale, and its minimum if there is one.
 template <TensorType kType>
 void copy_floats(const std::uint8_t* block, std::uint8_t* scales, std::uint8_t* minimums, std::size_t row) {
-  if constexpr (kType == TensorType::MXFP4) {
+  constexpr const gguf::TypeTraits& kTraits = gguf::kTraits<kType>;
+  block += kTraits.scale_at;
+  if constexpr (kTraits.scale_format == gguf::ScaleFormat::Exponent) {
     const std::uint16_t scale = quant::bfloat_from_exponent(*block);
     std::memcpy(scales + row * sizeof(scale), &scale, sizeof(scale));
   } else {
-    constexpr std::size_t kScaleAt = quant::scale_at(kType);
-    copy_half(block + kScaleAt, scales, row);
-    if constexpr (quant::has_minimum(kType)) copy_half(block + kScaleAt + sizeof(std::uint16_t), minimums, row);
+    copy_half(block, scales, row);
   }
+  if constexpr (kTraits.has_minimum) copy_half(block + sizeof(std::uint16_t), minimums, row);
 }
 
 // --- finite numbers --------------------------------------------------------------------------------------------------
@@ -200,10 +171,11 @@ class FiniteCheck {
   using Numbers = Vector<Element>;
   static constexpr Element kLargest = std::numeric_limits<Element>::max() / 2;
   // A scale of MXFP4 is too large as soon as a value of its block may be, see quant::all_finite().
-  static constexpr Element kInfinite = kType == TensorType::F32     ? 0x7F800000
-                                       : kType == TensorType::BF16  ? 0x7F80
-                                       : kType == TensorType::MXFP4 ? quant::bfloat_from_exponent(253)
-                                                                    : 0x7C00;
+  static constexpr bool kExponent = gguf::kTraits<kType>.scale_format == gguf::ScaleFormat::Exponent;
+  static constexpr Element kInfinite = kType == TensorType::F32    ? 0x7F800000
+                                       : kType == TensorType::BF16 ? 0x7F80
+                                       : kExponent                 ? quant::bfloat_from_exponent(253)
+                                                                   : 0x7C00;
   static constexpr Element kMagnitude = kLargest;
   static constexpr Element kOne = kLargest - kInfinite + 1;
 
@@ -224,14 +196,14 @@ struct RowSpan {
 template <TensorType kType>
 bool pack_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
   using Unit = BlockUnit<kType>;
-  const std::size_t block_bytes = gguf::type_traits(kType).block_bytes;
+  constexpr std::size_t kBlockBytes = gguf::kTraits<kType>.block_bytes;
   std::array<decltype(code_words(rows.first, Unit{})), kGroupRows> words{};
   FiniteCheck<kType> check;
   for (std::size_t b = 0; b < columns / quant::kBlock; ++b) {
     std::uint8_t* unit = group + b / 2 * Unit::kBytes;
     std::uint8_t* halves = unit + b % 2 * kGroupRows * sizeof(std::uint16_t);
     for (std::size_t row = 0; row < rows.count; ++row) {
-      const std::uint8_t* block = rows.at(row, b * block_bytes);
+      const std::uint8_t* block = rows.at(row, b * kBlockBytes);
       copy_floats<kType>(block, halves, halves + Unit::kMinimumAt, row);
       words[row] = code_words(block, Unit{});
     }
@@ -245,14 +217,14 @@ bool pack_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) 
 template <TensorType kType>
 bool pack_super_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
   using Unit = SuperBlockUnit<kType>;
-  const std::size_t block_bytes = gguf::type_traits(kType).block_bytes;
+  constexpr std::size_t kBlockBytes = gguf::kTraits<kType>.block_bytes;
   std::array<decltype(code_words(rows.first, Unit{})), kGroupRows> words{};
   FiniteCheck<kType> check;
   std::array<Words<4>, kGroupRows> scales{};
   for (std::size_t b = 0; b < columns / quant::kSuperBlock; ++b) {
     std::uint8_t* unit = group + b * Unit::kBytes;
     for (std::size_t row = 0; row < rows.count; ++row) {
-      const std::uint8_t* block = rows.at(row, b * block_bytes);
+      const std::uint8_t* block = rows.at(row, b * kBlockBytes);
       copy_floats<kType>(block, unit, unit + Unit::kMinimumAt, row);
       scales[row] = scale_words<kType>(block);
       words[row] = code_words(block, Unit{});
@@ -285,9 +257,9 @@ bool pack_elements(const RowSpan& rows, std::size_t columns, std::uint8_t* group
 
 template <TensorType kType>
 bool pack_group(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
-  if constexpr (is_float_type(kType)) {
+  if constexpr (gguf::kTraits<kType>.is_float()) {
     return pack_elements<kType>(rows, columns, group);
-  } else if constexpr (quant::is_super_block_type(kType)) {
+  } else if constexpr (gguf::kTraits<kType>.is_super_block()) {
     return pack_super_blocks<kType>(rows, columns, group);
   } else {
     return pack_blocks<kType>(rows, columns, group);
@@ -296,8 +268,9 @@ bool pack_group(const RowSpan& rows, std::size_t columns, std::uint8_t* group) {
 
 template <TensorType kType>
 std::size_t group_bytes(std::size_t columns) {
-  if constexpr (is_float_type(kType)) return columns * kGroupRows * (kType == TensorType::F32 ? 4 : 2);
-  if constexpr (quant::is_super_block_type(kType)) return columns / quant::kSuperBlock * SuperBlockUnit<kType>::kBytes;
+  if constexpr (gguf::kTraits<kType>.is_float()) return columns * kGroupRows * gguf::kTraits<kType>.block_bytes;
+  if constexpr (gguf::kTraits<kType>.is_super_block())
+    return columns / quant::kSuperBlock * SuperBlockUnit<kType>::kBytes;
   return divide_up(columns, 2 * quant::kBlock) * BlockUnit<kType>::kBytes;
 }
 

@@ -19,9 +19,6 @@ using Word = std::uint32_t;
 template <std::size_t kCount>
 using Words = std::array<Word, kCount>;
 
-constexpr Word kLowNibbles = 0x0F0F0F0F;
-constexpr Word kLowPairs = 0x03030303;
-
 // A row of a group.
 struct Lane {
   const std::uint8_t* unit;
@@ -59,58 +56,38 @@ constexpr std::uint8_t exponent_from_bfloat(std::uint16_t bits) {
   return static_cast<std::uint8_t>((bits >> 7) + 1);
 }
 
+// The scale, and the minimum if there is one, of the row.
 template <TensorType kType>
-void unpack_block(const Lane& lane, std::size_t half, std::uint8_t* out) {
+void unpack_floats(const Lane& lane, std::size_t scale_at, std::size_t minimum_at, std::uint8_t* block) {
+  constexpr const gguf::TypeTraits& kTraits = gguf::kTraits<kType>;
+  const std::uint16_t scale = lane.half(scale_at);
+  if constexpr (kTraits.scale_format == gguf::ScaleFormat::Exponent) {
+    block[kTraits.scale_at] = exponent_from_bfloat(scale);
+  } else {
+    store(scale, block + kTraits.scale_at);
+  }
+  if constexpr (kTraits.has_minimum) store(lane.half(minimum_at), block + kTraits.scale_at + sizeof(scale));
+}
+
+template <TensorType kType>
+void unpack_block(const Lane& lane, std::size_t half, std::uint8_t* block) {
   using Unit = BlockUnit<kType>;
   const std::size_t scale_at = half * kGroupRows * sizeof(std::uint16_t);
-  const std::uint16_t scale = lane.half(scale_at);
-  if constexpr (kType == TensorType::MXFP4) {
-    *out++ = exponent_from_bfloat(scale);
-  } else {
-    store(scale, out);
-    out += sizeof(scale);
-  }
-  if constexpr (Unit::kMinimum) {
-    store(lane.half(scale_at + Unit::kMinimumAt), out);
-    out += sizeof(std::uint16_t);
-  }
+  unpack_floats<kType>(lane, scale_at, scale_at + Unit::kMinimumAt, block);
   auto words = lane.words<Unit::kBlockCodeBytes / kLineBytes>(Unit::kCodesAt + half * Unit::kBlockCodeBytes);
   if constexpr (Unit::kFiveBits) {
     const Word line = words[Unit::kFifthBitsAt / kLineBytes];
     Word bits = 0;
     for (unsigned g = 0; g < 8; ++g) bits |= gathered_bits(line >> g) << (4 * g);
-    store(bits, out);
-    out += sizeof(bits);
+    store(bits, block + Unit::kTraits.high.at);
   }
   if constexpr (Unit::kByteLines) {
     for (Word& word : words) word ^= 0x80808080u;
   }
-  std::memcpy(out, words.data(), (Unit::kByteLines ? 8 : 4) * sizeof(Word));
+  std::memcpy(block + Unit::kTraits.low.at, words.data(), (Unit::kByteLines ? 8 : 4) * sizeof(Word));
 }
 
-void unpack_q6_k_codes(const Words<48>& words, std::uint8_t* out) {
-  Words<32> low;
-  Words<16> high;
-  for (std::size_t i = 0; i < 16; ++i) {
-    low[i] = (words[i] & kLowNibbles) | (words[16 + i] & kLowNibbles) << 4;
-    low[16 + i] = ((words[i] >> 4) & kLowNibbles) | (words[16 + i] & ~kLowNibbles);
-  }
-  for (std::size_t i = 0; i < 8; ++i) {
-    const Word even = words[32 + i];
-    const Word odd = words[40 + i];
-    for (std::size_t part = 0; part < 2; ++part) {
-      const Word a = even >> (4 * part);
-      const Word b = odd >> (4 * part);
-      high[8 * part + i] =
-          (a & kLowPairs) | (b & kLowPairs) << 2 | ((a >> 2) & kLowPairs) << 4 | ((b >> 2) & kLowPairs) << 6;
-    }
-  }
-  store(low, out);
-  store(high, out + sizeof(low));
-}
-
-// See quant::decode_q3_k_scales().
-void encode_q3_k_scales(const std::array<std::uint8_t, 16>& scales, std::uint8_t* packed) {
+void encode_signed_six(const std::uint8_t* scales, std::uint8_t* packed) {
   std::memset(packed, 0, 12);
   for (std::size_t i = 0; i < 16; ++i) {
     const unsigned scale = (scales[i] + 32u) & 0x3F;
@@ -119,8 +96,7 @@ void encode_q3_k_scales(const std::array<std::uint8_t, 16>& scales, std::uint8_t
   }
 }
 
-// See quant::decode_iq4_xs_scales().
-void encode_iq4_xs_scales(const std::array<std::uint8_t, 8>& scales, std::uint8_t* packed) {
+void encode_signed_few(const std::uint8_t* scales, std::uint8_t* packed) {
   std::memset(packed, 0, 6);
   unsigned high = 0;
   for (std::size_t i = 0; i < 8; ++i) {
@@ -131,29 +107,34 @@ void encode_iq4_xs_scales(const std::array<std::uint8_t, 8>& scales, std::uint8_
   store(static_cast<std::uint16_t>(high), packed);
 }
 
-template <TensorType kType>
-void unpack_super_block(const Lane& lane, std::uint8_t* out) {
-  using enum TensorType;
-  using Unit = SuperBlockUnit<kType>;
-  constexpr std::size_t kScaleAt = quant::scale_at(kType);
-  store(lane.half(0), out + kScaleAt);
-  if constexpr (Unit::kMinimum) store(lane.half(Unit::kMinimumAt), out + kScaleAt + sizeof(std::uint16_t));
-  const auto scales = lane.bytes<Unit::kScaleBytes>(Unit::kScalesAt);
-  const auto words = lane.words<Unit::kLowLines + Unit::kHighLines>(Unit::kCodesAt);
-  if constexpr (kType == Q6_K) {
-    unpack_q6_k_codes(words, out);
-    store(scales, out + 192);
-  } else {
-    constexpr std::size_t kHighAt = kType == Q3_K ? 0 : 16;
-    constexpr std::size_t kLowAt = kType == IQ4_XS ? 8 : kType == Q2_K ? 16 : kHighAt + Unit::kHighLines * sizeof(Word);
-    std::memcpy(out + kLowAt, words.data(), Unit::kLowLines * sizeof(Word));
-    std::memcpy(out + kHighAt, words.data() + Unit::kLowLines, Unit::kHighLines * sizeof(Word));
-    if constexpr (kType == Q2_K) store(scales, out);
-    if constexpr (kType == Q3_K) encode_q3_k_scales(scales, out + 96);
-    if constexpr (kType == IQ4_XS) encode_iq4_xs_scales(scales, out + 2);
-    if constexpr (kType == Q4_K || kType == Q5_K)
-      quant::encode_six_bit_scales(scales.data(), scales.data() + 8, out + 4);
+// The inverse of quant::decode_inner_scales(). `scales`: minimums of their own follow.
+void encode_inner_scales(const gguf::InnerScales& layout, const std::uint8_t* scales, std::uint8_t* block) {
+  using enum gguf::InnerScales::Format;
+  std::uint8_t* packed = block + layout.at;
+  switch (layout.format) {
+    case None:
+      return;
+    case Nibbles:
+    case SignedByte:
+      std::memcpy(packed, scales, 16);
+      return;
+    case SixBits:
+      return quant::encode_six_bit_scales(scales, scales + 8, packed);
+    case SignedSix:
+      return encode_signed_six(scales, packed);
+    case SignedFew:
+      return encode_signed_few(scales, packed);
   }
+}
+
+template <TensorType kType>
+void unpack_super_block(const Lane& lane, std::uint8_t* block) {
+  using Unit = SuperBlockUnit<kType>;
+  unpack_floats<kType>(lane, 0, Unit::kMinimumAt, block);
+  encode_inner_scales(Unit::kTraits.inner_scales, lane.bytes<Unit::kScaleBytes>(Unit::kScalesAt).data(), block);
+  const auto words = lane.words<Unit::kLowLines + Unit::kHighLines>(Unit::kCodesAt);
+  std::memcpy(block + Unit::kTraits.low.at, words.data(), Unit::kLowLines * sizeof(Word));
+  std::memcpy(block + Unit::kTraits.high.at, words.data() + Unit::kLowLines, Unit::kHighLines * sizeof(Word));
 }
 
 template <typename Element>
@@ -175,9 +156,9 @@ void unpack_panel_row(const Matrix& matrix, std::size_t row, std::byte* out) {
   with_type(matrix.type, [&]<TensorType kType>() {
     if constexpr (kType == TensorType::F32) {
       unpack_elements<std::uint32_t>(group, lane, matrix.columns, bytes);
-    } else if constexpr (is_float_type(kType)) {
+    } else if constexpr (gguf::kTraits<kType>.is_float()) {
       unpack_elements<std::uint16_t>(group, lane, matrix.columns, bytes);
-    } else if constexpr (quant::is_super_block_type(kType)) {
+    } else if constexpr (gguf::kTraits<kType>.is_super_block()) {
       for (std::size_t b = 0; b < blocks; ++b) {
         unpack_super_block<kType>({group + b * SuperBlockUnit<kType>::kBytes, lane}, bytes + b * traits.block_bytes);
       }

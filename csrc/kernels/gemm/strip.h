@@ -22,7 +22,8 @@ inline constexpr std::size_t kFetchAhead = 4096;
 
 // What codes are more than they stand for when they are multiplied: nothing where the Simd takes signed bytes.
 template <typename Simd, TensorType kType>
-inline constexpr int kAdded = Simd::kSigned && has_byte_codes(kType) ? 0 : code_offset(kType);
+inline constexpr int kAdded =
+    Simd::kSigned && gguf::kTraits<kType>.has_signed_bytes() ? 0 : gguf::kTraits<kType>.code_offset;
 
 // What nibbles stand for, and kAdded more.
 template <typename Simd, TensorType kType>
@@ -30,8 +31,7 @@ template <typename Simd, TensorType kType>
   alignas(16) static constexpr std::array<std::uint8_t, 16> kTable = [] {
     std::array<std::uint8_t, 16> table{};
     for (std::size_t i = 0; i < 16; ++i) {
-      const int value = kType == TensorType::MXFP4 ? quant::kFloatValues[i] : quant::kUnevenValues[i];
-      table[i] = static_cast<std::uint8_t>(value + kAdded<Simd, kType>);
+      table[i] = static_cast<std::uint8_t>((*gguf::kTraits<kType>.codebook)[i] + kAdded<Simd, kType>);
     }
     return table;
   }();
@@ -58,7 +58,7 @@ class PackedBlocks {
       if constexpr (kGroup >= 4) line = Simd::template shift_right<4>(line);
       line = Simd::both(line, Simd::fill(0x0F));
       if constexpr (Unit::kFiveBits) line = Simd::either(line, fifth_bit<kGroup>(block));
-      if constexpr (has_table(kType)) line = look_up<Simd, kType>(line);
+      if constexpr (Unit::kTraits.codebook != nullptr) line = look_up<Simd, kType>(line);
       return line;
     }
   }
@@ -81,7 +81,7 @@ class PackedBlocks {
   }
   typename Simd::Float halves(std::size_t b, std::size_t part_at) const {
     const std::byte* numbers = at_ + b / 2 * kBytes + part_at + (b % 2 * kGroupRows + lane_) * sizeof(std::uint16_t);
-    if constexpr (kType == TensorType::MXFP4) return Simd::load_bfloats(numbers);
+    if constexpr (Unit::kTraits.scale_format == gguf::ScaleFormat::Exponent) return Simd::load_bfloats(numbers);
     return Simd::load_halves(numbers);
   }
 
@@ -171,12 +171,12 @@ class PackedSuperBlocks {
   }
   template <std::size_t kGroup, typename J>
   Integer codes(std::size_t b, J /*j*/) const {
-    constexpr BitPlace kPlace = Unit::code_place(J::value, kGroup);
+    constexpr BitPlace kPlace = Unit::place(Unit::kTraits.low, J::value, kGroup);
     auto line = Simd::load(lines(b) + Unit::kCodesAt + kPlace.line * kLineBytes);
     if constexpr (kPlace.bit != 0) line = Simd::template shift_right<kPlace.bit>(line);
-    line = Simd::both(line, Simd::fill((1 << Unit::kLowBits) - 1));
-    if constexpr (Unit::kHighBits != 0) line = Simd::either(line, high_bits<J::value, kGroup>(b));
-    if constexpr (has_table(kType)) line = look_up<Simd, kType>(line);
+    line = Simd::both(line, Simd::fill((1 << Unit::kTraits.low.bits) - 1));
+    if constexpr (Unit::kTraits.high.bits != 0) line = Simd::either(line, high_bits<J::value, kGroup>(b));
+    if constexpr (Unit::kTraits.codebook != nullptr) line = look_up<Simd, kType>(line);
     return line;
   }
   // Of one of kHalves of sub-block j.
@@ -206,26 +206,26 @@ class PackedSuperBlocks {
 
   template <std::size_t kJ, std::size_t kGroup>
   Integer high_bits(std::size_t b) const {
-    constexpr BitPlace kPlace = Unit::high_place(kJ, kGroup);
-    constexpr int kLeft = Unit::kLowBits - kPlace.bit;
+    constexpr BitPlace kPlace = Unit::place(Unit::kTraits.high, kJ, kGroup);
+    constexpr int kLeft = Unit::kTraits.low.bits - kPlace.bit;
     auto line = Simd::load(lines(b) + Unit::kHighBitsAt + kPlace.line * kLineBytes);
     if constexpr (kLeft > 0) line = Simd::template shift_left<kLeft>(line);
     if constexpr (kLeft < 0) line = Simd::template shift_right<-kLeft>(line);
-    return Simd::both(line, Simd::fill(((1 << Unit::kHighBits) - 1) << Unit::kLowBits));
+    return Simd::both(line, Simd::fill(((1 << Unit::kTraits.high.bits) - 1) << Unit::kTraits.low.bits));
   }
   // The i-th of a super-block.
   Integer inner_scale(std::size_t b, std::size_t i) const {
     const std::byte* scales = at_ + b * kBytes + Unit::kScalesAt + i * kGroupRows + lane_;
-    if constexpr (kType == TensorType::Q2_K) return Simd::both(Simd::widen(scales), Simd::fill(0x0F));
-    if constexpr (Unit::kMinimum) return Simd::widen(scales);
-    return Simd::widen_signed(scales);
+    if constexpr (!Unit::kMinimum) return Simd::widen_signed(scales);
+    const auto bytes = Simd::widen(scales);
+    if constexpr (Unit::kMinimumBytes) return bytes;
+    return Simd::both(bytes, Simd::fill(0x0F));
   }
   Integer inner_minimum(std::size_t b, std::size_t i) const {
-    constexpr bool kShared = kType == TensorType::Q2_K;
-    constexpr std::size_t kMinimumsAt = kShared ? Unit::kScalesAt : Unit::kMinimumsAt;
+    constexpr std::size_t kMinimumsAt = Unit::kMinimumBytes ? Unit::kMinimumsAt : Unit::kScalesAt;
     const auto minimum = Simd::widen(at_ + b * kBytes + kMinimumsAt + i * kGroupRows + lane_);
-    if constexpr (kShared) return Simd::template shift_right<4>(minimum);
-    return minimum;
+    if constexpr (Unit::kMinimumBytes) return minimum;
+    return Simd::template shift_right<4>(minimum);
   }
   typename Simd::Float halves(std::size_t b, std::size_t part_at) const {
     return Simd::load_halves(at_ + b * kBytes + part_at + lane_ * sizeof(std::uint16_t));

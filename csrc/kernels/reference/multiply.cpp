@@ -16,37 +16,37 @@ using quant::kSuperBlock;
 
 float dot_blocks(const Matrix& matrix, const std::byte* row, const Activations& input, std::size_t t) {
   const std::size_t blocks = matrix.columns / kBlock;
-  const std::size_t block_bytes = gguf::type_traits(matrix.type).block_bytes;
+  const gguf::TypeTraits& traits = gguf::type_traits(matrix.type);
   float products = 0.0F;
   float minimums = 0.0F;
   for (std::size_t b = 0; b < blocks; ++b) {
-    const quant::Block block = quant::decode_block(matrix.type, row + b * block_bytes);
+    const quant::Block block = quant::decode_block(traits, row + b * traits.block_bytes);
     const std::size_t first = t * input.columns + b * kBlock;
     int sum = 0;
     for (std::size_t e = 0; e < kBlock; ++e) {
       const int multiplier = 1 << input.shifts[(first + e) / kBlockPart];
-      sum += block.codes[e] * multiplier * input.codes[first + e];
+      sum += block.values[e] * multiplier * input.codes[first + e];
     }
     const std::size_t at = t * blocks + b;
     products = std::fma(block.scale * input.scales[at], static_cast<float>(sum), products);
     minimums = std::fma(block.minimum, input.scaled_sums[at], minimums);
   }
-  return quant::has_minimum(matrix.type) ? products + minimums : products;
+  return traits.has_minimum ? products + minimums : products;
 }
 
 float dot_super_blocks(const Matrix& matrix, const std::byte* row, const Activations& input, std::size_t t) {
   const std::size_t blocks = matrix.columns / kSuperBlock;
-  const std::size_t block_bytes = gguf::type_traits(matrix.type).block_bytes;
+  const gguf::TypeTraits& traits = gguf::type_traits(matrix.type);
   float products = 0.0F;
   float minimums = 0.0F;
   for (std::size_t b = 0; b < blocks; ++b) {
-    const quant::SuperBlock block = quant::decode_super_block(matrix.type, row + b * block_bytes);
+    const quant::SuperBlock block = quant::decode_super_block(traits, row + b * traits.block_bytes);
     const std::size_t first = t * input.columns + b * kSuperBlock;
     int sum = 0;
     int minimum_sum = 0;
     for (std::size_t e = 0; e < kSuperBlock; ++e) {
       const int x = (1 << input.shifts[(first + e) / kSuperBlockPart]) * input.codes[first + e];
-      sum += block.scales[e / 16] * block.codes[e] * x;
+      sum += block.scales[e / 16] * block.values[e] * x;
       minimum_sum += block.minimums[e / 16] * x;
     }
     const float input_scale = input.scales[t * blocks + b];
@@ -57,13 +57,12 @@ float dot_super_blocks(const Matrix& matrix, const std::byte* row, const Activat
 }
 
 float dot_floats(const Matrix& matrix, const std::byte* row, const Activations& input, std::size_t t) {
+  const std::size_t element_bytes = gguf::type_traits(matrix.type).block_bytes;
   const float* x = input.values + t * input.columns;
   float sum = 0.0F;
   for (std::size_t k = 0; k < matrix.columns; ++k) {
     float weight = 0.0F;
-    if (matrix.type == TensorType::F32) weight = load_unaligned<float>(row + 4 * k);
-    if (matrix.type == TensorType::F16) weight = load_half(row + 2 * k);
-    if (matrix.type == TensorType::BF16) weight = float_from_bfloat(load_unaligned<std::uint16_t>(row + 2 * k));
+    quant::dequantize_row(matrix.type, row + k * element_bytes, 1, &weight);
     sum = std::fma(weight, x[k], sum);
   }
   return sum;

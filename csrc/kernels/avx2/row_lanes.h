@@ -12,7 +12,7 @@
 namespace engine::kernels::avx2 {
 namespace {
 
-// Eight rows, half a group, in one register: what kernels/gemm/multiply.h asks of a Simd but for the dot products.
+// Eight rows, half a group, in one register: what LaneSet asks for but the dot products.
 struct RowLanes {
   using Integer = __m256i;
   using Float = __m256;

@@ -6,32 +6,14 @@
 #include <cstdint>
 
 #include "base/checked.h"
+#include "kernels/gemm/lane_set.h"
 #include "kernels/gemm/panel.h"
 #include "kernels/gemm/strip.h"
 #include "kernels/gemm/unroll.h"
 #include "quant/block.h"
 
-// Matrix products written once for every vector instruction set. `Simd` is a register of 32-bit lanes, a lane an output
-// row. Codes of 4 inputs meet the same 4 input codes in every lane, so that no sum ever crosses lanes:
-//   kLanes; Integer, Float: the register          kTile, kTileStrips: tokens and strips whose sums fit the registers
-//   kUnpackFrom<type>: from how many tokens on a group's codes are unpacked once, into memory, for all of them
-//   load(p) store(p, x)                           Integer
-//   fill(byte) both(a, b) either(a, b) shift_left<n>(x) shift_right<n>(x)     of bytes and 16-bit parts
-//   add subtract shift_lanes(x, n) multiply_lanes<n>(x) broadcast(int*)     of 32-bit lanes
-//   widen(u8*) widen_signed(i8*) pair(low, high)  lanes from bytes; two numbers in the 16-bit parts of each lane
-//   broadcast4(p)                                 4 bytes, or two 16-bit numbers, to every lane
-//   add_pairs(sum, a, b)                          sum + the two products of 16-bit parts
-//   look_up(table, x)                             bytes of the table of 16 by the bytes of x, below 16
-//   load_halves(p) load_floats(p) load_bfloats(p) store_rows(p, x, n) broadcast(float*) multiply fused add subtract
-//   to_float(x)                                   Float
-// and its own way of dot products, exact in 32 bits:
-//   kChain<type>: how many groups of 4 inputs may be added up before close(), 1, 2, 4 or 8
-//   add_products<type>(sum, codes, x)             sum + 4 products a lane, in a form only close() knows
-//   close<type>(sum)                              32-bit sums        close(sum, factor)  the same times a factor
-//   factor(x)                                     what close() wants, from small numbers in 32-bit lanes
-//   kSigned: codes of any signed byte are multiplied as such; else they are unsigned, 128 more
-//   signed_if_wanted(codes)                       the first from the second, where kSigned
-// In an anonymous namespace, so that each object has its own copy, compiled for its own instruction set.
+// Matrix products written once for every vector instruction set. In an anonymous namespace, so that each object has its
+// own copy, compiled for its own instruction set.
 namespace engine::kernels {
 namespace {
 
@@ -253,6 +235,7 @@ Tile<typename Simd::Float, kStrips, kTokens> multiply_floats(const std::array<So
 
 // A call of multiply(): consecutive strips of the matrix for consecutive tokens.
 template <typename Simd, TensorType kType>
+  requires ProductLanes<Simd, kType>
 class Multiplication {
  public:
   Multiplication(const Matrix& matrix, const Activations& input, float* out, std::size_t out_stride)

@@ -10,7 +10,7 @@
 #include "quant/block.h"
 
 // Where products find a strip of a group of quantized weights, kLanes of its 16 rows: in packed lines, or unpacked once
-// for many tokens. `Simd` is that of kernels/gemm/multiply.h.
+// for many tokens. `Simd` is a LaneSet.
 namespace engine::kernels {
 namespace {
 

@@ -124,12 +124,13 @@ class _BareLoop:
 
     def _submit(self, sequence_id: int) -> None:
         plan = self._plan
-        self._loop.submit(
-            sequence_id, self._model, self._prompt, threads=plan.threads, spin_us=plan.spin_us,
-            prefill_chunk=plan.batch.prefill_chunk, context_length=plan.batch.context_length,
-            max_tokens=plan.limits.max_tokens, eos_token_ids=(), stop_strings=(), vocabulary=self._vocabulary,
-            flush_ms=3_600_000,
-        )  # fmt: skip
+        settings = _core.GroupSettings(
+            self._model, threads=plan.threads, spin_us=plan.spin_us, prefill_chunk=plan.batch.prefill_chunk
+        )
+        options = _core.SequenceOptions(
+            context_length=plan.batch.context_length, max_tokens=plan.limits.max_tokens, flush_ms=3_600_000
+        )
+        self._loop.submit(sequence_id, settings, self._prompt, self._vocabulary, options)
 
     def close(self) -> None:
         self._loop.close()

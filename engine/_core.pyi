@@ -350,6 +350,54 @@ class EventBuffer:
     def drain(self) -> list[SequenceEvents]: ...
 
 @final
+class GroupSettings:
+    """What sequences must have in common to share a step.
+
+    ``spin_us``: how long a thread spins for the others before it sleeps. ``prefill_chunk``: prompt tokens of a step, up
+    to 65536.
+
+    Raises ValueError (no threads, a chunk outside its range).
+    """
+
+    def __init__(self, model: Model, *, threads: int, spin_us: int, prefill_chunk: int) -> None: ...
+
+class SequenceOptions:
+    """What one sequence asks of the run loop.
+
+    Of the waiting prompts those of the lowest ``prefill_rank`` are computed first, the earliest of equals. While others
+    decode, a step holds at most ``prefill_share`` tokens of this prompt; while this one does, it holds at most
+    ``prefill_beside_decode`` tokens of all prompts. With ``prefix_cache`` it begins behind the longest run of whole
+    blocks that earlier ones of the model and KV cache type left, and leaves its own unless it ends with "error"; no bit
+    of the result depends on it. With ``op_times`` its end tells what its computing time went to. With ``logprobs``
+    every token comes with its log probability and those of so many of the likeliest. Behind its prompt the sequence
+    parts into ``choices`` that each have draws, events and an end of their own; what is done to the sequence is done to
+    all of them. With a ``grammar`` only tokens that it allows are drawn; the sequence ends as at an end token where
+    nothing may follow, and with "error" where it cannot be followed. A token waits ``flush_ms`` for more, to be told
+    together.
+
+    Raises ValueError (an unknown KV cache type), AttributeError (an unknown option), TypeError.
+    """
+
+    def __init__(
+        self,
+        *,
+        context_length: int,
+        max_tokens: int,
+        kv_cache: str = "f16",
+        sampling: SamplingOptions = ...,
+        logprobs: int | None = None,
+        choices: int = 1,
+        eos_token_ids: Sequence[int] = (),
+        stop_strings: Sequence[str] = (),
+        flush_ms: int = 0,
+        prefill_rank: int = 0,
+        prefill_share: int = ...,
+        prefill_beside_decode: int = ...,
+        prefix_cache: bool = False,
+        op_times: bool = False,
+        grammar: Grammar | None = None,
+    ) -> None: ...
+
 class RunLoop:
     """The token loop on its own thread. Never takes the GIL. Methods are thread-safe and do not wait for a step.
 
@@ -363,45 +411,14 @@ class RunLoop:
     def submit(
         self,
         sequence_id: int,
-        model: Model,
+        settings: GroupSettings,
         prompt: Sequence[int],
-        *,
-        kv_cache: str = "f16",
-        threads: int,
-        spin_us: int,
-        prefill_chunk: int,
-        context_length: int,
-        max_tokens: int,
-        sampling: SamplingOptions = ...,
-        logprobs: int | None = None,
-        choices: int = 1,
-        eos_token_ids: Sequence[int],
-        stop_strings: Sequence[str],
         vocabulary: Vocabulary,
-        flush_ms: int,
-        prefill_rank: int = 0,
-        prefill_share: int = 65536,
-        prefill_beside_decode: int = 65536,
-        prefix_cache: bool = False,
-        op_times: bool = False,
-        grammar: Grammar | None = None,
+        options: SequenceOptions,
     ) -> None:
-        """Queue a sequence. Those of one model and equal settings share steps. After close() it ends as "cancelled".
+        """Queue a sequence. Those of equal settings share steps. After close() it ends as "cancelled".
 
-        Of the waiting prompts those of the lowest ``prefill_rank`` are computed first, the earliest of equals. While
-        others decode, a step holds at most ``prefill_share`` tokens of this prompt; while this one does, it holds at
-        most ``prefill_beside_decode`` tokens of all prompts. With
-        ``prefix_cache`` it begins behind the longest run of whole blocks that earlier ones of the model and KV cache
-        type left, and leaves its own unless it ends with "error"; no bit of the result depends on it. With ``op_times``
-        its end tells what its computing time went to. With ``logprobs`` every token comes with its log probability and
-        those of so many of the likeliest. Behind its prompt the sequence parts into ``choices`` that each have draws,
-        events and an end of their own; what is done to the sequence is done to all of them. With a
-        ``grammar`` only tokens that it allows are drawn; the sequence ends as at an end token where nothing may follow,
-        and with "error" where it cannot be followed.
-
-        Raises ValueError (a prompt, KV cache type, sampling option or stop string that cannot be; prefill_chunk beyond
-        65536),
-        MemoryError.
+        Raises ValueError (a prompt or an option that cannot be), MemoryError.
         """
     def cancel(self, sequence_id: int) -> None:
         """End a sequence with stop_reason "cancelled", within one layer of a prefill chunk or one decode step."""

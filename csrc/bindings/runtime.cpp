@@ -16,51 +16,36 @@ namespace engine::bindings {
 namespace {
 
 namespace py = pybind11;
+using runtime::GroupSettings;
 using runtime::RunLoop;
 using runtime::SequenceEvents;
+using runtime::SequenceOptions;
 using runtime::StepCandidate;
 
 // A group's buffers hold this many rows, so their sizes must stay far from overflowing.
 constexpr std::size_t kMaxPrefillChunk = 65536;
 
-void submit(RunLoop& loop, std::uint64_t sequence_id, const std::shared_ptr<model::Model>& model,
-            std::vector<std::int32_t> prompt, const std::string& kv_cache, unsigned threads, std::int64_t spin_us,
-            std::size_t prefill_chunk, std::size_t context_length, std::size_t max_tokens,
-            const runtime::SamplingOptions& sampling, std::optional<std::size_t> logprobs, std::uint32_t choices,
-            std::vector<std::int32_t> eos_token_ids, std::vector<std::string> stop_strings,
-            const std::shared_ptr<runtime::Vocabulary>& vocabulary, std::int64_t flush_ms, std::int64_t prefill_rank,
-            std::size_t prefill_share, std::size_t prefill_beside_decode, bool prefix_cache, bool op_times,
-            const std::shared_ptr<runtime::Grammar>& grammar) {
-  if (threads == 0 || max_tokens == 0) throw std::invalid_argument("threads and max_tokens must be at least 1");
+GroupSettings group_settings(std::shared_ptr<model::Model> model, unsigned threads, std::int64_t spin_us,
+                             std::size_t prefill_chunk) {
+  if (threads == 0) throw std::invalid_argument("threads must be at least 1");
   if (prefill_chunk == 0 || prefill_chunk > kMaxPrefillChunk) {
     throw std::invalid_argument("prefill_chunk must be between 1 and " + std::to_string(kMaxPrefillChunk));
   }
-  if (choices == 0 || choices > runtime::kMaxDecodeRows) {
+  return {std::move(model), threads, std::chrono::microseconds(spin_us), prefill_chunk};
+}
+
+void submit(RunLoop& loop, std::uint64_t sequence_id, GroupSettings settings, std::vector<std::int32_t> prompt,
+            std::shared_ptr<runtime::Vocabulary> vocabulary, SequenceOptions options) {
+  if (options.max_tokens == 0) throw std::invalid_argument("max_tokens must be at least 1");
+  if (options.choices == 0 || options.choices > runtime::kMaxDecodeRows) {
     throw std::invalid_argument("choices must be between 1 and " + std::to_string(runtime::kMaxDecodeRows));
   }
-  if (prefill_share == 0 || prefill_beside_decode == 0) {
+  if (options.prefill_share == 0 || options.prefill_beside_decode == 0) {
     throw std::invalid_argument("prefill_share and prefill_beside_decode must be at least 1");
   }
-  runtime::SequenceOptions options{
-      .context_length = context_length,
-      .max_tokens = max_tokens,
-      .kv_type = kv_type(kv_cache),
-      .sampling = sampling,
-      .logprobs = logprobs,
-      .grammar = grammar,
-      .end_tokens = std::move(eos_token_ids),
-      .stop_strings = std::move(stop_strings),
-      .flush_ns = flush_ms * 1'000'000,
-      .prefill_rank = prefill_rank,
-      .prefill_share = prefill_share,
-      .prefill_beside_decode = prefill_beside_decode,
-      .prefix_cache = prefix_cache,
-      .op_times = op_times,
-      .choices = choices,
-  };
   auto sequence = std::make_unique<runtime::Sequence>(sequence_id, std::move(prompt), std::move(options),
-                                                      model->shape(), vocabulary);
-  loop.submit({model, threads, std::chrono::microseconds(spin_us), prefill_chunk}, std::move(sequence));
+                                                      settings.model->shape(), std::move(vocabulary));
+  loop.submit(std::move(settings), std::move(sequence));
 }
 
 py::object stop_reason(const SequenceEvents& events) {
@@ -126,9 +111,42 @@ py::tuple compute_times(const RunLoop& loop) {
   return py::make_tuple(times.busy_ns, sequences);
 }
 
+void register_options(py::module_& m) {
+  py::class_<GroupSettings>(m, "GroupSettings")
+      .def(py::init(&group_settings), py::arg("model").none(false), py::kw_only(), py::arg("threads"),
+           py::arg("spin_us"), py::arg("prefill_chunk"));
+  py::class_<SequenceOptions>(m, "SequenceOptions")
+      .def(py::init([](const py::kwargs& fields) {
+        SequenceOptions options;
+        const py::object self = py::cast(&options, py::return_value_policy::reference);
+        for (const auto& [name, value] : fields) py::setattr(self, name, value);
+        return options;
+      }))
+      .def_readwrite("context_length", &SequenceOptions::context_length)
+      .def_readwrite("max_tokens", &SequenceOptions::max_tokens)
+      .def_property("kv_cache", nullptr,
+                    [](SequenceOptions& options, const std::string& name) { options.kv_type = kv_type(name); })
+      .def_readwrite("sampling", &SequenceOptions::sampling)
+      .def_readwrite("logprobs", &SequenceOptions::logprobs)
+      .def_readwrite("choices", &SequenceOptions::choices)
+      .def_readwrite("eos_token_ids", &SequenceOptions::end_tokens)
+      .def_readwrite("stop_strings", &SequenceOptions::stop_strings)
+      .def_property("flush_ms", nullptr,
+                    [](SequenceOptions& options, std::int64_t ms) { options.flush_ns = ms * 1'000'000; })
+      .def_readwrite("prefill_rank", &SequenceOptions::prefill_rank)
+      .def_readwrite("prefill_share", &SequenceOptions::prefill_share)
+      .def_readwrite("prefill_beside_decode", &SequenceOptions::prefill_beside_decode)
+      .def_readwrite("prefix_cache", &SequenceOptions::prefix_cache)
+      .def_readwrite("op_times", &SequenceOptions::op_times)
+      .def_property("grammar", nullptr, [](SequenceOptions& options, std::shared_ptr<runtime::Grammar> grammar) {
+        options.grammar = std::move(grammar);
+      });
+}
+
 }  // namespace
 
 void register_runtime(py::module_& m) {
+  register_options(m);
   py::class_<runtime::Utf8Stream>(m, "Utf8Stream")
       .def(py::init<>())
       .def("append", [](runtime::Utf8Stream& stream, const py::bytes& bytes) { return stream.append(bytes); })
@@ -195,13 +213,8 @@ void register_runtime(py::module_& m) {
   py::class_<RunLoop>(m, "RunLoop")
       .def(py::init<std::size_t>(), py::arg("prefix_cache_bytes") = 0)
       .def_property_readonly("event_fd", [](RunLoop& loop) { return loop.events().descriptor(); })
-      .def("submit", &submit, py::arg("sequence_id"), py::arg("model").none(false), py::arg("prompt"), py::kw_only(),
-           py::arg("kv_cache") = "f16", py::arg("threads"), py::arg("spin_us"), py::arg("prefill_chunk"),
-           py::arg("context_length"), py::arg("max_tokens"), py::arg("sampling") = runtime::SamplingOptions{},
-           py::arg("logprobs") = py::none(), py::arg("choices") = 1, py::arg("eos_token_ids"), py::arg("stop_strings"),
-           py::arg("vocabulary").none(false), py::arg("flush_ms"), py::arg("prefill_rank") = 0,
-           py::arg("prefill_share") = kMaxPrefillChunk, py::arg("prefill_beside_decode") = kMaxPrefillChunk,
-           py::arg("prefix_cache") = false, py::arg("op_times") = false, py::arg("grammar") = nullptr, Release())
+      .def("submit", &submit, py::arg("sequence_id"), py::arg("settings"), py::arg("prompt"),
+           py::arg("vocabulary").none(false), py::arg("options"), Release())
       .def("cancel", &RunLoop::cancel, py::arg("sequence_id"), Release())
       .def("pause", &RunLoop::pause, py::arg("sequence_id"), Release())
       .def("resume", &RunLoop::resume, py::arg("sequence_id"), Release())

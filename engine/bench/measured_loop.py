@@ -103,12 +103,20 @@ class MeasuredLoop:
 
     def _submit(self, sequence_id: int, work: Work) -> None:
         prompt = self._tokens.integers(self.model.vocab_size, size=max(work.prompt, 1)).tolist()
-        self._loop.submit(
-            sequence_id, self.model, prompt, threads=self._threads, spin_us=_DEFAULTS.spin_us,
-            prefill_chunk=_DEFAULTS.prefill_chunk, context_length=len(prompt) + work.generated + 1,
-            max_tokens=work.generated + 1, eos_token_ids=(), stop_strings=(), vocabulary=self._vocabulary,
-            flush_ms=3_600_000, kv_cache=self._kv_cache, op_times=self._op_times,
-        )  # fmt: skip
+        settings = _core.GroupSettings(
+            self.model,
+            threads=self._threads,
+            spin_us=_DEFAULTS.spin_us,
+            prefill_chunk=_DEFAULTS.prefill_chunk,
+        )
+        options = _core.SequenceOptions(
+            kv_cache=self._kv_cache,
+            context_length=len(prompt) + work.generated + 1,
+            max_tokens=work.generated + 1,
+            flush_ms=3_600_000,
+            op_times=self._op_times,
+        )
+        self._loop.submit(sequence_id, settings, prompt, self._vocabulary, options)
 
 
 def decode_rate(times: Sequence[Sequence[int]]) -> float:

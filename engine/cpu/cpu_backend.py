@@ -130,14 +130,11 @@ class CpuBackend:
     ) -> None:
         plan = planned.plan
         batch = BatchKey.of(plan)
-        self._run_loop.submit(
-            sequence_id,
-            model.model,
-            planned.prompt_token_ids,
+        settings = _core.GroupSettings(
+            model.model, threads=batch.threads, spin_us=batch.spin_us, prefill_chunk=batch.prefill_chunk
+        )
+        options = _core.SequenceOptions(
             kv_cache=plan.kv_cache,
-            threads=batch.threads,
-            spin_us=batch.spin_us,
-            prefill_chunk=batch.prefill_chunk,
             context_length=plan.batch.context_length,
             max_tokens=plan.limits.max_tokens,
             sampling=_sampling_options(plan.sampling),
@@ -145,7 +142,6 @@ class CpuBackend:
             choices=plan.n,
             eos_token_ids=plan.stop.eos_token_ids,
             stop_strings=plan.stop.strings,
-            vocabulary=model.vocabulary,
             flush_ms=plan.stream.flush_ms,
             prefill_rank=prefill_rank,
             prefill_share=prefill_share,
@@ -154,6 +150,7 @@ class CpuBackend:
             op_times=plan.op_times,
             grammar=model.grammar,
         )
+        self._run_loop.submit(sequence_id, settings, planned.prompt_token_ids, model.vocabulary, options)
 
     def cancel(self, sequence_id: int) -> None:
         self._run_loop.cancel(sequence_id)

@@ -114,14 +114,15 @@ class LoopBench:
         grammar: _core.Grammar | None = None,
         **sampling: Any,
     ) -> None:
-        self.loop.submit(
-            sequence_id, model, prompt, kv_cache=kv_cache, threads=threads, spin_us=50, prefill_chunk=prefill_chunk,
-            context_length=context_length, max_tokens=max_tokens,
+        settings = _core.GroupSettings(model, threads=threads, spin_us=50, prefill_chunk=prefill_chunk)
+        options = _core.SequenceOptions(
+            kv_cache=kv_cache, context_length=context_length, max_tokens=max_tokens,
             sampling=_core.SamplingOptions(order=SAMPLERS, seed=seed, **sampling), logprobs=logprobs, choices=choices,
-            eos_token_ids=eos, stop_strings=stops, vocabulary=vocabulary or self.vocabulary, flush_ms=flush_ms,
-            prefill_rank=prefill_rank, prefill_share=prefill_share, prefill_beside_decode=prefill_beside_decode,
-            prefix_cache=prefix_cache, op_times=op_times, grammar=grammar,
+            eos_token_ids=eos, stop_strings=stops, flush_ms=flush_ms, prefill_rank=prefill_rank,
+            prefill_share=prefill_share, prefill_beside_decode=prefill_beside_decode, prefix_cache=prefix_cache,
+            op_times=op_times, grammar=grammar,
         )  # fmt: skip
+        self.loop.submit(sequence_id, settings, prompt, vocabulary or self.vocabulary, options)
         for choice in range(choices):
             self.choices[sequence_id, choice] = Story()
         self.stories[sequence_id] = self.choices[sequence_id, 0]

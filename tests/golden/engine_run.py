@@ -50,17 +50,6 @@ def _submit(
     max_tokens: int,
     threads: int,
 ) -> None:
-    loop.submit(
-        sequence_id,
-        model,
-        prompt,
-        threads=threads,
-        spin_us=50,
-        prefill_chunk=256,
-        context_length=len(prompt) + max_tokens,
-        max_tokens=max_tokens,
-        eos_token_ids=[],
-        stop_strings=[],
-        vocabulary=vocabulary,
-        flush_ms=30,
-    )
+    settings = _core.GroupSettings(model, threads=threads, spin_us=50, prefill_chunk=256)
+    options = _core.SequenceOptions(context_length=len(prompt) + max_tokens, max_tokens=max_tokens, flush_ms=30)
+    loop.submit(sequence_id, settings, prompt, vocabulary, options)

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,13 +33,14 @@ struct SequenceOptions {
   std::shared_ptr<const Grammar> grammar;  // that the text must follow; nullptr where any will do
   std::vector<std::int32_t> end_tokens;
   std::vector<std::string> stop_strings;
-  std::int64_t flush_ns = 0;              // how long a token may wait for more, to be told together
-  std::int64_t prefill_rank = 0;          // of the waiting prompts of its group, the lowest goes first
-  std::size_t prefill_share = 1;          // most tokens of its prompt in a step in which others decode; at least 1
-  std::size_t prefill_beside_decode = 1;  // most prompt tokens in a step in which it decodes; at least 1
-  bool prefix_cache = false;              // reads the prefix cache, and is kept there when it ends
-  bool op_times = false;                  // tell what its computing time went to
-  std::uint32_t choices = 1;              // how many sequences go on behind the prompt, each with draws of its own
+  std::int64_t flush_ns = 0;      // how long a token may wait for more, to be told together
+  std::int64_t prefill_rank = 0;  // of the waiting prompts of its group, the lowest goes first
+  // The most tokens of its prompt in a step in which others decode, and of all prompts in one in which it decodes.
+  std::size_t prefill_share = std::numeric_limits<std::size_t>::max();
+  std::size_t prefill_beside_decode = std::numeric_limits<std::size_t>::max();
+  bool prefix_cache = false;  // reads the prefix cache, and is kept there when it ends
+  bool op_times = false;      // tell what its computing time went to
+  std::uint32_t choices = 1;  // how many sequences go on behind the prompt, each with draws of its own
 };
 
 // One execution inside the run loop: its tokens, its cache, its text.

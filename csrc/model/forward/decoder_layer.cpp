@@ -1,12 +1,14 @@
 #include "model/forward/decoder_layer.h"
 
-#include "model/forward/forward_pass.h"
+#include "model/forward/experts.h"
+#include "model/forward/heads.h"
+#include "model/forward/worker.h"
 
 namespace engine::model {
 
 void decoder_layer(Worker& worker, const Layer& layer, std::size_t index) {
   worker.normalize(layer.attention_norm, {&layer.query, &layer.key, &layer.value});
-  worker.project_heads(layer, index);
+  Heads::project(worker, layer, index);
   worker.attend(index);
   worker.add_projection(layer.attention_output, layer.attention_output_norm);
   const FeedForward& dense = layer.dense;
@@ -17,11 +19,11 @@ void decoder_layer(Worker& worker, const Layer& layer, std::size_t index) {
     return;
   }
   worker.normalize(layer.feed_forward_norm, {&layer.router, &layer.dense_share, &dense.gate, &dense.up});
-  worker.choose_experts(layer);
+  choose_experts(worker, layer);
   const bool shared = dense.down.weight.rows != 0;
   if (shared) worker.gate(dense);
-  worker.add_experts(layer);
-  if (shared) worker.add_share(dense.down);
+  add_experts(worker, layer);
+  if (shared) add_share(worker, dense.down);
 }
 
 }  // namespace engine::model

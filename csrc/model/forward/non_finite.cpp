@@ -1,5 +1,7 @@
 #include "model/forward/non_finite.h"
 
+#include "model/forward/non_finite_rows.h"
+
 namespace engine::model {
 namespace {
 
@@ -37,6 +39,13 @@ std::string NonFinitePlace::sentence() const {
   std::string text(title(part));
   if (is_in_layer(part)) text += " of layer " + std::to_string(layer);
   return text + " gave values that are not finite, at position " + std::to_string(position);
+}
+
+NonFinitePlace NonFiniteRows::place(std::uint32_t stage, std::size_t position) const {
+  if (stage == 0) return {Part::Embedding, 0, position};
+  const std::size_t layer = (stage - 1) / 2;
+  if (layer == layers_) return {Part::Output, 0, position};
+  return {stage % 2 == 1 ? Part::Attention : Part::FeedForward, layer, position};
 }
 
 }  // namespace engine::model

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <vector>
+
+#include "model/forward/operation_clock.h"
+#include "model/forward/step.h"
+
+namespace engine::model {
+
+// One member's part of a step. Every method is called by all members. A barrier stands wherever one member reads what
+// another wrote: five in a layer where a step has few rows, ten where members share the making of inputs too; one more
+// for each norm of a whole output, six for experts.
+class Worker {
+ public:
+  Worker(Step& step, unsigned member, OperationClock* clock);
+
+  Step& step() const { return step_; }
+  const HyperParameters& shape() const { return step_.model.shape(); }
+  const kernels::KernelTable& kernels() const { return step_.model.kernels(); }
+  unsigned member() const { return member_; }
+  std::byte* scratch() const { return step_.scratch[member_].as<std::byte>(); }
+
+  // Meets the other members at the barrier.
+  void wait();
+  // Charges the operation with what this member has done since the last mark.
+  void charge(Operation operation) {
+    if (clock_ != nullptr) clock_->charge(operation);
+  }
+
+  // This member's part of `count` things, the groups of a weight and their output columns.
+  Range share(std::size_t count) const { return member_range(count, member_, step_.team.size()); }
+  Range groups(const Projection& projection) const { return share(projection.weight.groups()); }
+  Range columns(const Projection& projection) const;
+
+  void embed();
+  // input = RMS norm of the residual, or without weights the residual itself, quantized for the projections that read
+  // it.
+  void normalize(const std::vector<float>& weight, std::initializer_list<const Projection*> readers);
+  // input = the norm that the head reads, of the rows that want logits.
+  void normalize_output(const std::vector<std::size_t>& rows, const Projection& head);
+  // out [rows, stride] = projection of the input, for the groups.
+  void multiply(const Projection& projection, Range groups, std::size_t rows, float* out, std::size_t stride);
+  // gates = activation(gates) * ups
+  void activate(float* gates, const float* ups, std::size_t n) const;
+  // hidden = attention of the queries over the cache.
+  void attend(std::size_t layer);
+  // hidden = activation(gate) * up, projections of the input.
+  void gate(const FeedForward& weights);
+  // projected = projection of hidden, of which this member computes its groups.
+  void project_hidden(const Projection& projection);
+  // residual += projection of hidden, its RMS norm where there are weights of one, times the residual's scale.
+  void add_projection(const Projection& projection, const std::vector<float>& norm);
+
+  // [embedding] for the norm of one row.
+  float* normalized() { return normalized_.data(); }
+
+ private:
+  ActivationBuffer& input() const { return step_.few_rows() ? step_.own_inputs[member_] : step_.input; }
+  // Calls make(row) for the rows of an input that this member has to make, and waits until others' are made.
+  template <typename Make>
+  void make_input(std::size_t rows, std::size_t width, const Make& make);
+  // Records that a row's norm, which `stage` computed the input of, is not finite, if it is not.
+  void check_norm(std::size_t row, const float* norm, std::uint32_t stage) const;
+
+  Step& step_;
+  unsigned member_;
+  OperationClock* clock_;    // null where times are not asked for, and for all members but 0
+  std::uint32_t stage_ = 0;  // see NonFiniteRows; each begins with normalize()
+  std::size_t input_width_ = 0;
+  std::vector<float> normalized_;
+};
+
+}  // namespace engine::model

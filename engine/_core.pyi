@@ -739,6 +739,9 @@ class machine_probes:  # noqa: N801  a submodule
     def integer_peaks() -> dict[str, str]:
         """Every instruction there is a probe of: "" where this machine can run it, else the reason why not."""
     @staticmethod
+    def integer_instructions() -> dict[str, str]:
+        """What each kernel table that has one multiplies 8-bit integers with."""
+    @staticmethod
     def integer_peak(instruction: str, threads: int, seconds: float) -> list[float]:
         """Multiply-accumulates of 8-bit integers a second, all threads together."""
 

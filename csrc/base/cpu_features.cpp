@@ -32,8 +32,15 @@ std::uint64_t enabled_register_state() {
 constexpr bool has_all(std::uint64_t set, std::uint64_t wanted) { return (set & wanted) == wanted; }
 constexpr std::uint64_t bit(int index) { return std::uint64_t{1} << index; }
 
+// Places in the lists below.
+constexpr std::size_t kAvx2 = 0;     // AVX2, FMA and F16C, and the system saves ymm registers
+constexpr std::size_t kAvxVnni = 1;  // VNNI on ymm registers, encoded without AVX-512, beside kAvx2
+constexpr std::size_t kAvx512Vnni =
+    2;  // AVX-512 F, BW, DQ, VL and VNNI beside kAvx2, and the system saves zmm registers
+// AMX tiles and their 8-bit products, and the system can save tiles. It does so only for a process that has asked it to
+// (ARCH_REQ_XCOMP_PERM), which nothing here has.
+constexpr std::size_t kAmxInt8 = 3;
 constexpr std::size_t kCount = 4;
-constexpr std::size_t index_of(CpuFeature feature) { return static_cast<std::size_t>(feature); }
 
 constexpr std::array<std::string_view, kCount> kNames{"avx2", "avx_vnni", "avx512_vnni", "amx_int8"};
 // What a processor or its system lacks where it lacks the feature.
@@ -50,13 +57,13 @@ std::array<bool, kCount> detect() {
 
   constexpr std::uint64_t kXmmAndYmm = bit(1) | bit(2);
   constexpr std::uint64_t kFmaAndF16c = bit(12) | bit(29);
-  constexpr std::uint64_t kAvx2 = bit(5);
+  constexpr std::uint64_t kAvx2Itself = bit(5);
   std::array<bool, kCount> present{};
-  const bool avx2 = has_all(saved, kXmmAndYmm) && has_all(basic.ecx, kFmaAndF16c) && has_all(extended.ebx, kAvx2);
-  present[index_of(CpuFeature::Avx2)] = avx2;
+  const bool avx2 = has_all(saved, kXmmAndYmm) && has_all(basic.ecx, kFmaAndF16c) && has_all(extended.ebx, kAvx2Itself);
+  present[kAvx2] = avx2;
 
-  constexpr std::uint64_t kAvxVnni = bit(4);
-  present[index_of(CpuFeature::AvxVnni)] = avx2 && has_all(further.eax, kAvxVnni);
+  constexpr std::uint64_t kYmmVnni = bit(4);
+  present[kAvxVnni] = avx2 && has_all(further.eax, kYmmVnni);
 
   constexpr std::uint64_t kMasksAndZmm = bit(5) | bit(6) | bit(7);
   constexpr std::uint64_t kFoundation = bit(16);
@@ -64,14 +71,13 @@ std::array<bool, kCount> detect() {
   constexpr std::uint64_t kByteAndWord = bit(30);
   constexpr std::uint64_t kVectorLength = bit(31);
   constexpr std::uint64_t kVnni = bit(11);
-  present[index_of(CpuFeature::Avx512Vnni)] =
-      avx2 && has_all(saved, kMasksAndZmm) &&
-      has_all(extended.ebx, kFoundation | kDoubleAndQuad | kByteAndWord | kVectorLength) &&
-      has_all(extended.ecx, kVnni);
+  present[kAvx512Vnni] = avx2 && has_all(saved, kMasksAndZmm) &&
+                         has_all(extended.ebx, kFoundation | kDoubleAndQuad | kByteAndWord | kVectorLength) &&
+                         has_all(extended.ecx, kVnni);
 
   constexpr std::uint64_t kTileConfigAndData = bit(17) | bit(18);
   constexpr std::uint64_t kTilesAndInt8 = bit(24) | bit(25);
-  present[index_of(CpuFeature::AmxInt8)] = has_all(saved, kTileConfigAndData) && has_all(extended.edx, kTilesAndInt8);
+  present[kAmxInt8] = has_all(saved, kTileConfigAndData) && has_all(extended.edx, kTilesAndInt8);
   return present;
 }
 
@@ -115,11 +121,10 @@ std::array<bool, kCount> allowed_by(std::string_view list) {
 std::array<CpuFeatureState, kCount> describe(const std::array<bool, kCount>& present,
                                              const std::array<bool, kCount>& allowed) {
   std::array<CpuFeatureState, kCount> states{};
-  constexpr std::size_t kAvx2 = index_of(CpuFeature::Avx2);
   for (std::size_t i = 0; i < kCount; ++i) {
     states[i] = {kNames[i], present[i], ""};
     // Kernels for AVX-VNNI and AVX-512 stand beside those for AVX2.
-    const bool complete = i == index_of(CpuFeature::AmxInt8) || allowed[kAvx2];
+    const bool complete = i == kAmxInt8 || allowed[kAvx2];
     if (!present[i]) {
       states[i].unavailable = joined({"the processor or its system lacks ", kContents[i]});
     } else if (!allowed[i] || !complete) {
@@ -139,7 +144,12 @@ std::span<const CpuFeatureState> cpu_features() {
   return states;
 }
 
-const CpuFeatureState& cpu_feature(CpuFeature feature) { return cpu_features()[index_of(feature)]; }
+const CpuFeatureState& cpu_feature(std::string_view name) {
+  const auto features = cpu_features();
+  const auto found = std::ranges::find(features, name, &CpuFeatureState::name);
+  if (found == features.end()) throw std::invalid_argument(joined({"CPU feature '", name, "'"}));
+  return *found;
+}
 
 std::string cpu_model() {
   std::array<char, 49> name{};

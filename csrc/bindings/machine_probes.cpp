@@ -13,7 +13,7 @@
 #include "base/aligned_buffer.h"
 #include "base/thread_team.h"
 #include "bindings/register.h"
-#include "kernels/integer_peak.h"
+#include "kernels/kernel_table.h"
 
 // What this machine can do at most: the limits that benchmarks hold the kernels against.
 namespace engine::bindings {
@@ -67,10 +67,11 @@ std::vector<double> read_bandwidth(std::size_t bytes, unsigned threads, double s
 }
 
 const kernels::IntegerPeak& runnable_peak(const std::string& instruction) {
-  const auto peaks = kernels::integer_peaks();
-  const auto found = std::ranges::find(peaks, instruction, &kernels::IntegerPeak::instruction);
-  require(found != peaks.end() && found->unavailable().empty(), "instruction is unknown or cannot run here");
-  return *found;
+  for (const kernels::KernelTable* table : kernels::kernel_tables()) {
+    if (table->peak.run == nullptr || table->peak.instruction != instruction) continue;
+    if (table->unavailable().empty()) return table->peak;
+  }
+  throw std::invalid_argument("instruction is unknown or cannot run here");
 }
 
 std::vector<double> integer_peak(const std::string& instruction, unsigned threads, double seconds) {
@@ -136,10 +137,19 @@ class Load {
 
 py::dict integer_peaks() {
   py::dict reasons;
-  for (const kernels::IntegerPeak& peak : kernels::integer_peaks()) {
-    reasons[py::str(peak.instruction.data(), peak.instruction.size())] = peak.unavailable();
+  for (const kernels::KernelTable* table : kernels::kernel_tables()) {
+    if (table->peak.run != nullptr) reasons[py::str(std::string(table->peak.instruction))] = table->unavailable();
   }
   return reasons;
+}
+
+py::dict integer_instructions() {
+  py::dict instructions;
+  for (const kernels::KernelTable* table : kernels::kernel_tables()) {
+    if (table->peak.run == nullptr) continue;
+    instructions[py::str(std::string(table->name))] = std::string(table->peak.instruction);
+  }
+  return instructions;
 }
 
 }  // namespace
@@ -148,6 +158,7 @@ void register_machine_probes(py::module_& m) {
   py::module_ probes = m.def_submodule("machine_probes");
   probes.def("read_bandwidth", &read_bandwidth, py::arg("bytes"), py::arg("threads"), py::arg("seconds"));
   probes.def("integer_peaks", &integer_peaks);
+  probes.def("integer_instructions", &integer_instructions);
   probes.def("integer_peak", &integer_peak, py::arg("instruction"), py::arg("threads"), py::arg("seconds"));
   using WithoutGil = py::call_guard<py::gil_scoped_release>;
   py::class_<Load>(probes, "Load")

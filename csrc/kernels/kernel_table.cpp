@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "base/cpu_features.h"
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx512/kernels.h"
-#include "kernels/avx_vnni/kernels.h"
 #include "kernels/gemm/panel.h"
 #include "kernels/reference/kernels.h"
 #include "quant/finite.h"
@@ -13,14 +13,30 @@
 // Compiled for the x86-64 baseline and constant: nothing is called on the way to a table but the question whether the
 // processor can run it.
 namespace engine::kernels {
+
+// The products of each instruction set, made of products.cpp.in.
+namespace avx2 {
+Multiply multiply;
+std::uint64_t multiply_bytes();
+}  // namespace avx2
+namespace avx_vnni {
+Multiply multiply;
+std::uint64_t multiply_bytes();
+}  // namespace avx_vnni
+namespace avx512 {
+Multiply multiply;
+std::uint64_t multiply_bytes();
+}  // namespace avx512
+
 namespace {
 
 constexpr KernelTable kReference{
     .name = "reference",
-    .needs = std::nullopt,
+    .needs = "",
     .packed_bytes = [](const Matrix&) { return std::size_t{0}; },
     .pack = [](Matrix& matrix, std::size_t, std::size_t) { return quant::all_finite(matrix.type, matrix.raw); },
     .multiply = reference::multiply,
+    .peak = {},
     .rms_norm = reference::rms_norm,
     .quantize_blocks = reference::quantize_blocks,
     .quantize_super_blocks = reference::quantize_super_blocks,
@@ -42,10 +58,11 @@ constexpr KernelTable kReference{
 
 constexpr KernelTable kAvx2{
     .name = "cpu_avx2",
-    .needs = CpuFeature::Avx2,
+    .needs = "avx2",
     .packed_bytes = panel_bytes,
     .pack = pack_panels,
     .multiply = avx2::multiply,
+    .peak = {"vpmaddubsw ymm, vpaddw ymm", avx2::multiply_bytes},
     .rms_norm = avx2::rms_norm,
     .quantize_blocks = avx2::quantize_blocks,
     .quantize_super_blocks = avx2::quantize_super_blocks,
@@ -68,16 +85,18 @@ constexpr KernelTable kAvx2{
 constexpr KernelTable kAvxVnni = [] {
   KernelTable table = kAvx2;
   table.name = "cpu_avx_vnni";
-  table.needs = CpuFeature::AvxVnni;
+  table.needs = "avx_vnni";
   table.multiply = avx_vnni::multiply;
+  table.peak = {"vpdpbusd ymm", avx_vnni::multiply_bytes};
   return table;
 }();
 
 constexpr KernelTable kAvx512 = [] {
   KernelTable table = kAvx2;
   table.name = "cpu_avx512";
-  table.needs = CpuFeature::Avx512Vnni;
+  table.needs = "avx512_vnni";
   table.multiply = avx512::multiply;
+  table.peak = {"vpdpbusd zmm", avx512::multiply_bytes};
   table.attend_f16 = avx512::attend_f16;
   table.attend_q8_0 = avx512::attend_q8_0;
   table.quantize_rows = avx512::quantize_rows;
@@ -88,7 +107,7 @@ constexpr std::array<const KernelTable*, 4> kTables{&kAvx512, &kAvxVnni, &kAvx2,
 
 }  // namespace
 
-std::string KernelTable::unavailable() const { return needs ? cpu_feature(*needs).unavailable : ""; }
+std::string KernelTable::unavailable() const { return needs.empty() ? "" : cpu_feature(needs).unavailable; }
 
 std::span<const KernelTable* const> kernel_tables() { return kTables; }
 

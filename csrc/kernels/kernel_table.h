@@ -2,12 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
-#include "base/cpu_features.h"
 #include "kernels/attention/kv_block.h"
 #include "kernels/gemm/matrix.h"
 #include "quant/row_quantizer.h"
@@ -60,9 +58,19 @@ struct LogitComparison {
   double excesses;  // of w * (logit - the other's)
 };
 
+using Multiply = void(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
+                      std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
+
+// The most multiply-accumulates of 8-bit integers that an instruction can do, from registers alone: the limit that
+// prefill is measured against.
+struct IntegerPeak {
+  std::string_view instruction;  // empty: none
+  std::uint64_t (*run)();        // see multiply_bytes(); how many multiply-accumulates that were
+};
+
 struct KernelTable {
   std::string_view name;
-  std::optional<CpuFeature> needs;  // none: the x86-64 baseline
+  std::string_view needs;  // a CPU feature's name; empty: the x86-64 baseline
 
   // Bytes of Matrix::packed; 0 where the table computes from the file's own bytes.
   std::size_t (*packed_bytes)(const Matrix& matrix);
@@ -71,8 +79,8 @@ struct KernelTable {
 
   // out[t * out_stride + r] = dot(row r, input t) for the rows of the groups, t < token_rows. `scratch` is the calling
   // thread's own, of multiply_scratch_bytes(columns), on a line's boundary.
-  void (*multiply)(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
-                   std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
+  Multiply* multiply;
+  IntegerPeak peak;  // of the instruction that multiplies
 
   void (*rms_norm)(const float* x, const float* weight, float epsilon, std::size_t n, float* out);
   // One row of n values; see Activations.

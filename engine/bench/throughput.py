@@ -12,11 +12,7 @@ from engine.bench.work import Work
 from protocol.errors import InvalidModel, UnsupportedModel
 from protocol.plan import ExecutionPlan
 
-INTEGER_INSTRUCTIONS = {
-    "cpu_avx2": "vpmaddubsw ymm, vpaddw ymm",
-    "cpu_avx_vnni": "vpdpbusd ymm",
-    "cpu_avx512": "vpdpbusd zmm",
-}
+INTEGER_INSTRUCTIONS = _core.machine_probes.integer_instructions()
 """What each kernel table multiplies 8-bit integers with."""
 READ_BYTES = 512 << 20
 """Well beyond any cache, and about a model's size."""

@@ -42,7 +42,7 @@ from protocol.plan import (
     passed_on,
 )
 
-BACKENDS: Final[tuple[Backend, ...]] = ("cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference")
+BACKENDS: Final[tuple[Backend, ...]] = get_args(Backend)
 """Best first; each names a kernel table."""
 _PREFILL_DIVISOR: Final[Mapping[SchedulerPolicy, int]] = {
     "default": 1,

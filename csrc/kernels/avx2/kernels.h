@@ -5,13 +5,6 @@
 // AVX2, FMA and F16C kernels.
 namespace engine::kernels::avx2 {
 
-void multiply(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
-              std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
-// The same for a matrix of one type: a unit each, made of multiply_type.cpp.in.
-template <gguf::TensorType>
-void multiply_type(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
-                   std::size_t group_end, float* out, std::size_t out_stride, std::byte* scratch);
-
 void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n, float* out);
 void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out);
 void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& out);
@@ -37,8 +30,5 @@ void merge_split(const SoftmaxState& split, const float* split_output, std::size
 
 double sum_exponentials(const float* logits, float maximum, std::size_t n);
 LogitComparison compare_logits(const float* logits, const float* others, float maximum, std::size_t n);
-
-// See IntegerPeak::run.
-std::uint64_t multiply_byte_pairs();
 
 }  // namespace engine::kernels::avx2

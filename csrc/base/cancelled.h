@@ -4,7 +4,7 @@
 
 namespace engine {
 
-// Work ended because it was told to.
+// Thrown where work ends because its caller cancelled it.
 class Cancelled : public std::runtime_error {
  public:
   Cancelled() : std::runtime_error("cancelled") {}

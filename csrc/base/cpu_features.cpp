@@ -29,7 +29,7 @@ std::uint64_t enabled_register_state() {
   return (std::uint64_t{high} << 32) | low;
 }
 
-constexpr bool has_all(std::uint64_t set, std::uint64_t wanted) { return (set & wanted) == wanted; }
+constexpr bool has_all(std::uint64_t set, std::uint64_t bits) { return (set & bits) == bits; }
 constexpr std::uint64_t bit(int index) { return std::uint64_t{1} << index; }
 
 // Places in the lists below.

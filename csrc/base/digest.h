@@ -70,7 +70,7 @@ inline Digest digest_of_parts(const void* parts, std::size_t count) {
   return digest;
 }
 
-// Of the bits of n floats.
+// The digest of the bits of n floats.
 inline Digest digest_of(const float* values, std::size_t n) { return digest_of_parts(values, n); }
 
 // The digest of bytes that come in pieces, and of their number.

@@ -9,7 +9,7 @@ namespace engine {
 // The first exception of several threads that work on one thing: the others see that it happened, and stop.
 class FirstFailure {
  public:
-  // To be called in a handler: keeps what is being handled, unless another came first.
+  // Keeps the exception being handled, unless another came first. Call it in a handler.
   void keep() noexcept {
     const std::scoped_lock lock(mutex_);
     if (!exception_) exception_ = std::current_exception();

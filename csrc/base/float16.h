@@ -39,11 +39,11 @@ inline std::uint16_t half_from_float(float value) {
     const std::uint32_t exponent = magnitude >> 23;
     const std::uint32_t mantissa = (magnitude & 0x7FFFFFu) | 0x800000u;
     const std::uint32_t shift = 126 - exponent;
-    const std::uint32_t kept = mantissa >> shift;
+    const std::uint32_t quotient = mantissa >> shift;
     const std::uint32_t rest = mantissa & ((1u << shift) - 1);
     const std::uint32_t half_way = 1u << (shift - 1);
-    const std::uint32_t round = (rest > half_way || (rest == half_way && (kept & 1u) != 0)) ? 1 : 0;
-    return static_cast<std::uint16_t>(sign | (kept + round));
+    const std::uint32_t round = (rest > half_way || (rest == half_way && (quotient & 1u) != 0)) ? 1 : 0;
+    return static_cast<std::uint16_t>(sign | (quotient + round));
   }
   const std::uint32_t rounded = magnitude + 0xFFFu + ((magnitude >> 13) & 1u);
   return static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13));

@@ -15,7 +15,7 @@ using Clock = std::chrono::steady_clock;
 // Reading the clock costs about as much as two pauses.
 constexpr int kPausesPerLook = 16;
 // A member that is late for longer than a memory stall has lost its processor: from here on ours is offered with every
-// look, in case it is the one that member, or whoever displaced it, waits for.
+// look, in case that member, or a thread that displaced it, waits for this processor.
 constexpr std::chrono::microseconds kPatience{20};
 
 std::vector<int> allowed_processors() {

@@ -75,7 +75,7 @@ std::string identity(const gguf::File& file) {
   return all;
 }
 
-// As it lies in the file, which must be as it was when it was parsed.
+// The tensor's bytes as in the file, which must not have changed since it was parsed.
 py::bytes tensor_bytes(const gguf::File& file, const std::string& name) {
   const gguf::TensorInfo* tensor = file.find_tensor(name);
   if (tensor == nullptr) throw std::invalid_argument("no tensor is named '" + name + "'");

@@ -108,7 +108,7 @@ py::tuple quantize(const std::string& table_name, const Floats& x, std::size_t b
   const InferenceFloatEnvironment environment;
   (super ? table.quantize_super_blocks : table.quantize_blocks)(x.data(), n, row);
   for (std::int32_t& shift : shifts) shift = 1 << shift;
-  py::dict sums;  // by how many values they are of
+  py::dict sums;  // the key: how many values were summed
   sums[py::int_(32)] = super ? py::cast(part_sums) : py::cast(block_sums);
   if (super) sums[py::int_(16)] = half_sums;
   return py::make_tuple(codes, shifts, scales, sums);

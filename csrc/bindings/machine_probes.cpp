@@ -22,7 +22,7 @@ namespace {
 namespace py = pybind11;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kReadBytes = 512;  // of one turn of the innermost loop
+constexpr std::size_t kReadBytes = 512;  // read by one turn of the innermost loop
 constexpr std::chrono::microseconds kSpin{200};
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -51,7 +51,7 @@ std::vector<double> read_bandwidth(std::size_t bytes, unsigned threads, double s
   require(units >= threads && seconds > 0, "bytes or seconds is too small");
   AlignedBuffer buffer(units * kReadBytes);
   ThreadTeam team(threads, kSpin);
-  // Pages that nobody wrote are all the same one.
+  // Pages that were never written are all the same one.
   team.run([&](unsigned member) {
     const Range mine = member_range(units, member, threads);
     std::fill_n(buffer.as<std::uint64_t>(mine.begin * kReadBytes), (mine.end - mine.begin) * kReadBytes / 8, 1);

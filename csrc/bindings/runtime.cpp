@@ -64,7 +64,7 @@ std::vector<std::int64_t> divide(std::int64_t amount, const std::vector<double>&
   return parts;
 }
 
-// Of each token, in order: of the token drawn, and of the likeliest by token.
+// For each token, in order: its own log probability, and those of the likeliest tokens.
 py::list logprobs(const SequenceEvents& events) {
   py::list tokens;
   for (const runtime::TokenLogProbabilities& token : events.logprobs) {
@@ -75,7 +75,7 @@ py::list logprobs(const SequenceEvents& events) {
   return tokens;
 }
 
-// By name; None where the times were not asked for.
+// Nanoseconds by operation; None where op_times is off.
 py::object operation_ns(const SequenceEvents& events) {
   if (!events.operation_ns) return py::none();
   py::dict times;

@@ -63,7 +63,7 @@ SamplingOptions sampling_options(const std::vector<std::string>& order, float te
 
 // What the run loop keeps for a sequence from draw to draw, and a sampler of its own.
 struct SamplingRun {
-  explicit SamplingRun(const SamplingOptions& wanted, std::uint32_t choice) : options(wanted), mirostat(wanted) {
+  explicit SamplingRun(const SamplingOptions& request, std::uint32_t choice) : options(request), mirostat(request) {
     options.choice = choice;
   }
 

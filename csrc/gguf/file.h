@@ -53,8 +53,8 @@ using Value = std::variant<std::uint64_t, std::int64_t, double, bool, std::strin
 struct TensorInfo {
   std::string_view name;
   TensorType type;
-  std::vector<std::uint64_t> dimensions;  // as in the file: contiguous dimension first
-  std::size_t part;                       // of the model's files, in which it lies
+  std::vector<std::uint64_t> dimensions;  // the contiguous dimension first
+  std::size_t part;                       // index of the file that holds it, see File::part()
   std::uint64_t offset;                   // in that file
   std::uint64_t size_bytes;               // see TensorReader
 
@@ -79,7 +79,7 @@ class File {
   std::size_t parts() const { return 1 + other_parts_.size(); }
   const File& part(std::size_t index) const { return index == 0 ? *this : *other_parts_[index - 1]; }
   std::uint32_t version() const { return version_; }
-  // Of all parts.
+  // Bytes of all parts.
   std::size_t size() const;
   std::span<const std::string_view> keys() const { return keys_; }
   std::span<const TensorInfo> tensors() const { return tensors_; }

@@ -20,7 +20,7 @@ class SourceFile {
   SourceFile& operator=(const SourceFile&) = delete;
 
   const std::string& path() const { return path_; }
-  // As it was when the file was opened.
+  // The file's identity when it was opened.
   const FileIdentity& identity() const { return identity_; }
 
   // Fills `out` from `offset` on. Throws ChangedFile where the file ends before, MalformedFile where it cannot be read.

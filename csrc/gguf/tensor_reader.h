@@ -24,7 +24,7 @@ class TensorReader {
   std::vector<std::byte> read(const TensorInfo& tensor) const;
   // Has the system fetch what is read next, up to the tensor's end. Advice only.
   void fetch(const TensorInfo& tensor, std::uint64_t offset, std::uint64_t bytes) const;
-  // To be called after the last read. Throws ChangedFile where any of it may have been of another state of the file.
+  // Throws ChangedFile where any read may have seen another state of the file. Call it after the last.
   void require_unchanged() const;
 
  private:

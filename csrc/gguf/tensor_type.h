@@ -31,7 +31,7 @@ enum class TensorType : std::uint32_t {
 // belong to as many consecutive elements, the next higher bits to the elements that follow.
 struct CodeBits {
   std::size_t at = 0;  // where the first run begins in a block
-  int bits = 0;        // of each code; 0: the type has no such field
+  int bits = 0;        // in each code; 0: the type has no such field
   std::size_t run = 1;
 
   struct Place {

@@ -26,15 +26,15 @@ struct SoftmaxState {
 // less of its beginning: `visible` and `hidden` ascend. What a query does not see leaves no trace in it.
 struct AttentionBlock {
   std::size_t head_dim;
-  float scale;                 // of the scores
+  float scale;                 // factor of the scores
   float soft_cap;              // bounds the scaled scores, see KernelTable::soft_cap; 0: none
   const std::byte* keys;       // see KvType
   const std::byte* values;     // see KvType
-  const std::byte* next_keys;  // of the block that is attended next, to fetch ahead; else keys again
+  const std::byte* next_keys;  // the keys to fetch ahead: those of the next block, or else these again
   std::size_t first;
   std::size_t queries;
-  const float* const* query;   // [queries] pointers to [head_dim]; of F16
-  Activations codes;           // [queries, head_dim] as Q8Block; of Q8_0
+  const float* const* query;   // [queries] pointers to [head_dim]; for F16
+  Activations codes;           // [queries, head_dim] as Q8Block; for Q8_0
   const std::size_t* hidden;   // [queries] how many of the block's first keys are no longer seen, below `visible`
   const std::size_t* visible;  // [queries] where the keys end that each sees, 1..64
   SoftmaxState* state;         // [queries]
@@ -54,8 +54,8 @@ struct QuantizedRow {
 
 // Sums over logits, each weighted by w = exp(logit - maximum).
 struct LogitComparison {
-  double weights;   // of w
-  double excesses;  // of w * (logit - the other's)
+  double weights;   // the sum of w
+  double excesses;  // the sum of w * (logit - the other's)
 };
 
 using Multiply = void(const Matrix& matrix, const Activations& input, std::size_t token_rows, std::size_t group_begin,
@@ -80,7 +80,7 @@ struct KernelTable {
   // out[t * out_stride + r] = dot(row r, input t) for the rows of the groups, t < token_rows. `scratch` is the calling
   // thread's own, of multiply_scratch_bytes(columns), on a line's boundary.
   Multiply* multiply;
-  IntegerPeak peak;  // of the instruction that multiplies
+  IntegerPeak peak;  // the limit of the instruction that it multiplies with
 
   void (*rms_norm)(const float* x, const float* weight, float epsilon, std::size_t n, float* out);
   // One row of n values; see Activations.
@@ -91,8 +91,7 @@ struct KernelTable {
   void (*rotate)(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions,
                  const float* cosines, const float* sines, RopeLayout layout);
   void (*half_from_float)(const float* x, std::size_t n, std::uint16_t* out);
-  // n keys' or values' channels, a multiple of 32: codes [n] and f16 scales [n / 32]. What is no number makes its scale
-  // none either.
+  // n keys' or values' channels, a multiple of 32: codes [n] and f16 scales [n / 32]. A NaN makes its scale NaN.
   void (*quantize_kv)(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales);
 
   // For each KvType.
@@ -111,12 +110,12 @@ struct KernelTable {
   // x[i] = exp(x[i]) / the sum of all of them, n > 0
   void (*softmax)(float* x, std::size_t n);
 
-  // In doubles: the sum of exp(logit - maximum) over n logits, and with others beside them. NaN where any is not
-  // finite.
+  // The sum of exp(logit - maximum) over n logits in doubles, and the same with others beside them. NaN where any is
+  // not finite.
   double (*sum_exponentials)(const float* logits, float maximum, std::size_t n);
   LogitComparison (*compare_logits)(const float* logits, const float* others, float maximum, std::size_t n);
 
-  // From a model's weights to another model's. Unlike all above they keep subnormals; see KeptSubnormals.
+  // Conversions from a model's weights to another model's. Unlike all above they keep subnormals; see KeptSubnormals.
   quant::QuantizeRows quantize_rows;
   quant::Dequantize dequantize;
 

@@ -16,7 +16,7 @@
 // what the scalar search does, in its order, so that the bytes are the same. `Simd` is 16 lanes:
 //   Float: + - * /, Mask: &    min(a, b) max(a, b) as a < b ? a : b and a > b ? a : b    absolute root
 //   broadcast load store       Float
-//   less equal not_equal(a, b) Mask, not_equal also of what is no number      invert(mask) any(mask)
+//   less equal not_equal(a, b) Mask, not_equal also true for NaN              invert(mask) any(mask)
 //   select(mask, a, b)         a where the mask is set
 //   nearest(x)                 quant::nearest_integer, as a float
 //   load_columns(p, stride, out)   out[i * 16 + j] = p[j * stride + i], i below 8

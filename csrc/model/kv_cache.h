@@ -19,7 +19,7 @@ using KvBlock = std::shared_ptr<AlignedBuffer>;
 // What keys and values depend on beside the model and the tokens.
 struct KvFormat {
   kernels::KvType type;
-  bool long_factors = false;  // of the angles: see HyperParameters::needs_long_factors
+  bool long_factors = false;  // in the angles: see HyperParameters::needs_long_factors
 
   bool operator==(const KvFormat&) const = default;
 };
@@ -27,7 +27,7 @@ struct KvFormat {
 // The keys and values of one sequence, in blocks.
 class KvCache {
  public:
-  // Of at most `context_length` positions. Throws std::invalid_argument where the type does not fit the heads.
+  // Holds at most `context_length` positions. Throws std::invalid_argument where the type does not fit the heads.
   KvCache(const HyperParameters& shape, kernels::KvType type, std::size_t context_length);
 
   // Throws std::invalid_argument where the type does not fit the heads.
@@ -47,9 +47,9 @@ class KvCache {
   // copies the one that is not. Throws std::bad_alloc.
   KvCache fork(std::size_t count) const;
   std::size_t bytes() const { return blocks_.size() * block_bytes(); }
-  // Of those, the blocks that it began with.
+  // Bytes of the blocks that it began with.
   std::size_t shared_bytes() const { return shared_blocks_ * block_bytes(); }
-  // And all that it shares with the cache that it was forked from, those included.
+  // Bytes that it shares with the cache that it was forked from, those of shared_bytes() included.
   std::size_t forked_bytes() const { return forked_blocks_ * block_bytes(); }
   const KvBlock& block(std::size_t index) const { return blocks_[index]; }
 
@@ -76,7 +76,7 @@ class KvCache {
   std::size_t kv_heads_;
   std::size_t head_dim_;
   std::vector<KvBlock> blocks_;
-  std::size_t shared_blocks_ = 0;  // of blocks_, the first
+  std::size_t shared_blocks_ = 0;  // the first of blocks_
   std::size_t forked_blocks_ = 0;  // likewise
 };
 

@@ -13,7 +13,7 @@ namespace engine::quant {
 inline constexpr std::size_t kBlock = 32;
 inline constexpr std::size_t kSuperBlock = 256;
 
-// Half of what an E8M0 exponent stands for, as a bfloat: 2^(exponent - 128). 255 is no number.
+// Half of what an E8M0 exponent stands for, as a bfloat: 2^(exponent - 128). 255 is NaN.
 constexpr std::uint16_t bfloat_from_exponent(std::uint8_t exponent) {
   if (exponent == 255) return 0x7FC0;
   if (exponent < 2) return static_cast<std::uint16_t>(0x20 << exponent);  // subnormal

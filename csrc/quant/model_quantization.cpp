@@ -82,7 +82,7 @@ void require_searchable(const ModelQuantization::Target& target, std::span<const
 struct ModelQuantization::Piece {
   std::size_t target;
   std::size_t expert;
-  std::size_t row;  // of all experts' rows
+  std::size_t row;  // counted over all experts
   std::size_t rows;
 };
 

@@ -21,18 +21,18 @@ namespace engine::quant {
 
 class TargetFile;
 
-// A tensor holds what is no number, numbers too large for the scales of its type, or such as its importance makes too
+// A tensor holds NaN, numbers too large for the scales of its type, or such as its importance makes too
 // large to be summed. The message names it.
 class UnquantizableTensor : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// By tensor: how much the errors of each column count; for experts one row after another, [experts, columns].
+// How much the errors of each column count, by tensor; for experts one row after another, [experts, columns].
 using ImportanceMatrix = std::map<std::string, std::vector<float>, std::less<>>;
 
 struct QuantizationProgress {
-  std::uint64_t bytes_done;  // of the source's tensors
+  std::uint64_t bytes_done;  // read of the source's tensors
   std::uint64_t bytes_total;
   std::size_t tensors_done;
   std::size_t tensors_total;
@@ -66,11 +66,11 @@ class ModelQuantization {
   // Fills an open, empty file. `name` is for messages.
   void write(int fd, const std::string& name);
 
-  // From any thread, before, during and after run().
+  // May be called from any thread, before, during and after run().
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
   QuantizationProgress progress() const;
 
-  // In the order of the file.
+  // The tensors in the order of the file.
   const std::vector<Target>& targets() const { return targets_; }
   std::uint64_t file_bytes() const { return file_bytes_; }
 

@@ -113,16 +113,16 @@ bool has_small_values(const ModelTraits& model) {
 
 bool fits(TensorType type, std::uint64_t columns) { return columns % gguf::type_traits(type).block_elements == 0; }
 
-// A type of smaller blocks where the wanted one's do not divide the columns.
-TensorType fitting_type(TensorType wanted, std::uint64_t columns) {
-  if (fits(wanted, columns)) return wanted;
-  const TensorType smaller = wanted == TensorType::Q4_K   ? TensorType::Q5_0
-                             : wanted == TensorType::Q5_K ? TensorType::Q5_1
-                                                          : TensorType::Q8_0;
+// A type of smaller blocks where the preferred one's do not divide the columns.
+TensorType fitting_type(TensorType preferred, std::uint64_t columns) {
+  if (fits(preferred, columns)) return preferred;
+  const TensorType smaller = preferred == TensorType::Q4_K   ? TensorType::Q5_0
+                             : preferred == TensorType::Q5_K ? TensorType::Q5_1
+                                                             : TensorType::Q8_0;
   return fits(smaller, columns) ? smaller : TensorType::F16;
 }
 
-// Goes through a model's tensors in their order and counts those whose place decides.
+// Goes through a model's tensors in their order and counts those whose type depends on their place.
 class Selection {
  public:
   Selection(Recipe recipe, const ModelTraits& model, std::span<const RecipeTensor> tensors)
@@ -139,11 +139,11 @@ class Selection {
 
   TensorType next(const RecipeTensor& tensor) {
     if (!is_quantized(tensor)) return tensor.type;
-    return fitting_type(wanted_type(tensor), tensor.dimensions[0]);
+    return fitting_type(preferred_type(tensor), tensor.dimensions[0]);
   }
 
  private:
-  TensorType wanted_type(const RecipeTensor& tensor) {
+  TensorType preferred_type(const RecipeTensor& tensor) {
     switch (role_of(tensor.name)) {
       case Role::Output:
         return output_type(tensor);

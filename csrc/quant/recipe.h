@@ -34,7 +34,7 @@ ModelTraits read_model_traits(const gguf::File& file);
 struct RecipeTensor {
   std::string_view name;
   gguf::TensorType type;
-  std::span<const std::uint64_t> dimensions;  // as in the file: contiguous dimension first
+  std::span<const std::uint64_t> dimensions;  // the contiguous dimension first
 };
 
 // Whether `left` comes before `right` in a quantized file, and is counted before it: tensors of no layer first, then by

@@ -20,7 +20,7 @@ constexpr int kSixBits = 63;
 constexpr std::size_t kPart = kSuperBlock / kAffineParts;
 constexpr std::size_t kSmallPart = kSuperBlock / kSymmetricParts;
 
-// What a C cast to a byte gives on x86: the low byte of the truncated integer, 0 for what is none.
+// The result of a C cast to a byte on x86: the low byte of the truncated integer, 0 where there is none.
 std::uint8_t low_byte(float value) {
   constexpr float kIntegers = 2147483648.0F;
   if (!(std::fabs(value) < kIntegers)) return 0;
@@ -200,7 +200,7 @@ float six_bit_codes(TensorType type, const float* values, const float* weights, 
 void quantize_row(TensorType type, const float* x, std::size_t columns, const float* importance, std::byte* out) {
   const gguf::TypeTraits& traits = gguf::type_traits(type);
   const float mean_square =
-      importance != nullptr ? sum_of_squares(x, columns) / static_cast<float>(columns) : 0;  // of the blocks of 32
+      importance != nullptr ? sum_of_squares(x, columns) / static_cast<float>(columns) : 0;  // for the blocks of 32
   for (std::size_t i = 0; i < columns; i += traits.block_elements, out += traits.block_bytes) {
     const float* block_importance = importance != nullptr ? importance + i : nullptr;
     if (type == TensorType::F16) {
@@ -233,7 +233,7 @@ AffineParts affine_parts(TensorType type, const float* scales, const float* mini
   parts.scale = half_from_float(six_bit_codes(type, scales, weights, six_bit_scales.data()));
   parts.minimum = half_from_float(six_bit_codes(type, minimums, weights, six_bit_minimums.data()));
   encode_six_bit_scales(six_bit_scales.data(), six_bit_minimums.data(), parts.packed.data());
-  // From here on with what a reader will see.
+  // The rest uses the scales as a reader will decode them.
   std::array<std::int8_t, kAffineParts> stored_scales;
   decode_inner_scales({.format = gguf::InnerScales::Format::SixBits}, parts.packed.data(), stored_scales.data(),
                       six_bit_minimums.data());

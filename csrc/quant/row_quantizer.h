@@ -25,8 +25,8 @@ using Dequantize = void (*)(gguf::TensorType type, const std::byte* source, std:
 // 1 / scale; 0 where there is no scale.
 inline float inverse_or_zero(float scale) { return scale != 0 ? 1 / scale : 0; }
 
-inline constexpr std::size_t kAffineParts = 8;      // of 32 values, in a block of Q4_K or Q5_K
-inline constexpr std::size_t kSymmetricParts = 16;  // of 16 values, in a block of Q6_K
+inline constexpr std::size_t kAffineParts = 8;      // 32 values each, in a block of Q4_K or Q5_K
+inline constexpr std::size_t kSymmetricParts = 16;  // 16 values each, in a block of Q6_K
 
 struct AffineParts {
   std::uint16_t scale;                         // f16

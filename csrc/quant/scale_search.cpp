@@ -44,7 +44,7 @@ float affine_error(std::span<const float> x, const float* weights, const std::ui
   return error;
 }
 
-// Of the inverse scales limit / maximum and its neighbours the one of the least error.
+// The inverse scale of least error: limit / maximum or one of its neighbours.
 float best_inverse_scale(std::span<const float> x, const float* weights, int limit, float maximum) {
   float best = static_cast<float>(limit) / maximum;
   float least_error = 0;
@@ -79,13 +79,13 @@ bool improve_codes(std::span<const float> x, const float* weights, int limit, st
     const auto code = static_cast<float>(codes[i]);
     Fit others{fit.product - weights[i] * x[i] * code, fit.square - weights[i] * code * code};
     if (!(others.product > 0 && others.square > 0)) continue;
-    const int wanted = std::min(limit, nearest_integer(x[i] * others.square / others.product));
-    if (wanted == codes[i]) continue;
-    const auto wanted_code = static_cast<float>(wanted);
-    others.product += weights[i] * x[i] * wanted_code;
-    others.square += weights[i] * wanted_code * wanted_code;
+    const int best_code = std::min(limit, nearest_integer(x[i] * others.square / others.product));
+    if (best_code == codes[i]) continue;
+    const auto best_value = static_cast<float>(best_code);
+    others.product += weights[i] * x[i] * best_value;
+    others.square += weights[i] * best_value * best_value;
     if (others.product * others.product * fit.square > fit.product * fit.product * others.square) {
-      codes[i] = static_cast<std::uint8_t>(wanted);
+      codes[i] = static_cast<std::uint8_t>(best_code);
       fit = others;
       changed = true;
     }
@@ -147,7 +147,7 @@ AffineScale search_affine(std::span<const float> x, const float* weights, int li
   }
   float least_error = affine_error(x, weights, codes, scale, minimum);
   for (int candidate = 0; candidate <= grid.last; ++candidate) {
-    // From the minimum of the best candidate so far, which is not the least value any more.
+    // Starts from the minimum of the best candidate so far, which is no longer the least value.
     const float inverse = grid.divisions(candidate, limit) / (maximum - minimum);
     std::array<std::uint8_t, kBlock> tried;
     float sum_l = 0;

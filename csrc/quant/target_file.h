@@ -7,7 +7,7 @@
 
 namespace engine::quant {
 
-// An open, empty file, given the size it will have and written at any place by any thread. Whoever opened it closes it.
+// An open, empty file, given the size it will have and written at any place by any thread. The opener closes it.
 class TargetFile {
  public:
   // Throws std::system_error, also where the disk lacks the room. `name` is for messages.

@@ -58,7 +58,7 @@ std::string byte_token(std::size_t byte) {
   return {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
 }
 
-// Of the character that begins there, in well-formed UTF-8.
+// Bytes of the character at the beginning, in well-formed UTF-8.
 std::size_t character_bytes(std::string_view text) {
   std::size_t bytes = 1;
   while (bytes < text.size() && (static_cast<std::uint8_t>(text[bytes]) & 0xC0) == 0x80) ++bytes;
@@ -120,7 +120,7 @@ void BytePairs::add_merges(const std::vector<std::string_view>& merges) {
   }
 }
 
-// Where the text is, or would be put.
+// Where the text is, or would be inserted.
 std::size_t BytePairs::slot_of(std::string_view text) const {
   const std::size_t mask = slots_.size() - 1;
   std::size_t slot = std::hash<std::string_view>()(text) & mask;

@@ -15,7 +15,7 @@ class StopMatcher {
   // Text that is now certain. Once matched() nothing more comes.
   std::string append(std::string_view text);
   bool matched() const { return matched_; }
-  // What was held back, where no stop string came of it.
+  // The text that was held back, where it did not become a stop string.
   std::string finish();
 
  private:

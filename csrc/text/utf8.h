@@ -18,7 +18,7 @@ std::u32string decode_utf8(std::string_view bytes);
 class Utf8Stream {
  public:
   std::string append(std::string_view bytes);
-  // What an unfinished character at the end comes to.
+  // The replacement of an unfinished character at the end.
   std::string finish();
 
  private:

@@ -154,7 +154,7 @@ template <typename Lanes, std::size_t kQueries>
 template <typename Lanes, std::size_t kQueries>
 void weigh(const AttentionBlock& block, std::size_t first, Scores* scores, float* corrections) {
   const std::size_t end = (block.visible[first + kQueries - 1] + kKeyTile - 1) / kKeyTile * kKeyTile;
-  alignas(64) std::array<float, kKeyTile> decreases{};  // of the exponents of what was summed before
+  alignas(64) std::array<float, kKeyTile> decreases{};  // subtracted from the exponents of earlier sums
   for (std::size_t i = 0; i < kQueries; ++i) {
     SoftmaxState& state = block.state[first + i];
     float* own = scores[i].data();

@@ -36,10 +36,10 @@ float largest(const Values& v) {
   return largest_lane(_mm256_max_ps(_mm256_max_ps(v.x[0], v.x[1]), _mm256_max_ps(v.x[2], v.x[3])));
 }
 
-// The first of the block's values that `same` finds equal to `wanted`.
+// The first of the block's values that `same` finds equal to `value`.
 template <typename Same>
-float first_of(const Values& v, const float* x, float wanted, const Same& same) {
-  const __m256 all = _mm256_set1_ps(wanted);
+float first_of(const Values& v, const float* x, float value, const Same& same) {
+  const __m256 all = _mm256_set1_ps(value);
   std::uint32_t found = 0;
   for (int part = 0; part < 4; ++part) {
     const auto mask = static_cast<std::uint32_t>(_mm256_movemask_ps(same(v.x[part], all)));
@@ -63,7 +63,7 @@ float least_of(const Values& v, const float* x) {
   return first_of(v, x, least, [](__m256 a, __m256 b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); });
 }
 
-// The low byte of each truncated value: 0 for what is no 32-bit integer. At most `greatest`.
+// The low byte of each truncated value, at most `greatest`; 0 where the value exceeds a 32-bit integer.
 __m256i low_bytes(const Values& v, int greatest) {
   const __m256i mask = _mm256_set1_epi32(0xFF);
   __m256i integers[4];
@@ -122,7 +122,7 @@ void quantize_affine(TensorType type, int limit, const float* x, std::byte* out)
   Values v(x);
   const float minimum = least_of(v, x);
   const float maximum = largest(v);
-  // Of zeros of both signs the largest may be the negative one; the difference of equal numbers is a positive zero.
+  // Among zeros of both signs the largest may be the negative one, but equal numbers differ by a positive zero.
   const float range = maximum > minimum ? maximum - minimum : 0;
   const float scale = range / static_cast<float>(limit);
   out = put_half(minimum, put_half(scale, out));

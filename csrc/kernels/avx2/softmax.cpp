@@ -13,16 +13,16 @@ namespace {
 constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kLanes = 16;
 
-// 16 floats side by side, of which the first `count` are given and the others 0.
+// 16 floats side by side, the first `count` of the source and zeros behind.
 struct Narrow {
   __m256 low;
   __m256 high;
 
   static Narrow load(const float* source, std::size_t count) {
     if (count == kLanes) return {_mm256_loadu_ps(source), _mm256_loadu_ps(source + 8)};
-    alignas(32) std::array<float, kLanes> given{};
-    std::copy_n(source, count, given.begin());
-    return {_mm256_load_ps(given.data()), _mm256_load_ps(given.data() + 8)};
+    alignas(32) std::array<float, kLanes> lanes{};
+    std::copy_n(source, count, lanes.begin());
+    return {_mm256_load_ps(lanes.data()), _mm256_load_ps(lanes.data() + 8)};
   }
 };
 
@@ -54,7 +54,7 @@ struct Wide {
   }
 };
 
-// Whether all it was shown is finite: zero times anything else is no number.
+// Tests whether all values are finite: zero times any other value is NaN.
 class FiniteCheck {
  public:
   void look(const Narrow& x) {
@@ -73,10 +73,10 @@ Narrow weigh(const Narrow& x, __m256 maximum, std::size_t count) {
   const __m256 high = exponential(_mm256_sub_ps(x.high, maximum));
   if (count == kLanes) return {low, high};
   const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256i given = _mm256_set1_epi32(static_cast<int>(count));
-  const __m256i given_high = _mm256_sub_epi32(given, _mm256_set1_epi32(8));
-  return {_mm256_and_ps(low, _mm256_castsi256_ps(_mm256_cmpgt_epi32(given, index))),
-          _mm256_and_ps(high, _mm256_castsi256_ps(_mm256_cmpgt_epi32(given_high, index)))};
+  const __m256i limit = _mm256_set1_epi32(static_cast<int>(count));
+  const __m256i limit_high = _mm256_sub_epi32(limit, _mm256_set1_epi32(8));
+  return {_mm256_and_ps(low, _mm256_castsi256_ps(_mm256_cmpgt_epi32(limit, index))),
+          _mm256_and_ps(high, _mm256_castsi256_ps(_mm256_cmpgt_epi32(limit_high, index)))};
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ inline constexpr std::size_t kGroupRows = 16;
 enum class ActivationFormat { F32, Q8Block, Q8SuperBlock };
 
 // A weight matrix [rows, columns]: `raw` is as in the file, `packed` what the kernel table made of it; either may be
-// empty. Both lie in memory of whoever owns the weights.
+// empty. The owner of the weights owns the memory of both.
 struct Matrix {
   gguf::TensorType type{};
   std::size_t rows = 0;
@@ -24,7 +24,7 @@ struct Matrix {
   std::span<std::byte> packed;  // begins on a cache line
 
   std::size_t groups() const { return (rows + kGroupRows - 1) / kGroupRows; }
-  std::size_t row_bytes() const {  // of `raw`
+  std::size_t row_bytes() const {  // each row of `raw`
     const gguf::TypeTraits& traits = gguf::type_traits(type);
     return columns / traits.block_elements * traits.block_bytes;
   }
@@ -60,7 +60,7 @@ struct Activations {
   const std::int8_t* codes = nullptr;    // [token_rows, columns]
   const std::int32_t* shifts = nullptr;  // [token_rows, columns / part], multiplier = 1 << shift
   const float* scales = nullptr;         // [token_rows, columns / block]
-  // Of multiplier * code. Q8Block:
+  // Sums of multiplier * code. Q8Block:
   const std::int32_t* block_sums = nullptr;  // [token_rows, columns / 32]
   const float* scaled_sums = nullptr;        // [token_rows, columns / 32], scale * sum
   // Q8SuperBlock:

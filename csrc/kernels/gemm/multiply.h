@@ -336,7 +336,7 @@ class Multiplication {
     });
   }
 
-  // Of strips strip, strip + 1, ...
+  // The sources of strips strip, strip + 1, ...
   template <std::size_t kStrips, typename SourceOf>
   static auto make_sources(std::size_t strip, const SourceOf& source_of) {
     return [&]<std::size_t... kS>(std::index_sequence<kS...>) {

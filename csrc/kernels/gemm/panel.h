@@ -57,7 +57,7 @@ struct SuperBlockUnit {
   static constexpr bool kMinimumBytes = kTraits.inner_scales.format == gguf::InnerScales::Format::SixBits;
   static constexpr std::size_t kScaleInputs = kTraits.inner_scales.elements;
   static constexpr std::size_t kScales = quant::kSuperBlock / kScaleInputs;
-  static constexpr std::size_t kScaleBytes = kScales * (kMinimumBytes ? 2 : 1);  // of a row
+  static constexpr std::size_t kScaleBytes = kScales * (kMinimumBytes ? 2 : 1);  // for a row
   static constexpr std::size_t kLowLines = 8 * static_cast<std::size_t>(kTraits.low.bits);
   static constexpr std::size_t kHighLines = 8 * static_cast<std::size_t>(kTraits.high.bits);
   static constexpr std::size_t kMinimumAt = kGroupRows * sizeof(std::uint16_t);

@@ -20,12 +20,12 @@ using gguf::TensorType;
 // each other, so what lies ahead is nearly always what comes next.
 inline constexpr std::size_t kFetchAhead = 4096;
 
-// What codes are more than they stand for when they are multiplied: nothing where the Simd takes signed bytes.
+// The excess of multiplied codes over their values: 0 where the Simd takes signed bytes.
 template <typename Simd, TensorType kType>
 inline constexpr int kAdded =
     Simd::kSigned && gguf::kTraits<kType>.has_signed_bytes() ? 0 : gguf::kTraits<kType>.code_offset;
 
-// What nibbles stand for, and kAdded more.
+// The values that nibbles stand for, plus kAdded.
 template <typename Simd, TensorType kType>
 [[gnu::always_inline]] inline typename Simd::Integer look_up(typename Simd::Integer nibbles) {
   alignas(16) static constexpr std::array<std::uint8_t, 16> kTable = [] {
@@ -43,7 +43,7 @@ template <typename Simd, TensorType kType>
 class PackedBlocks {
  public:
   using Unit = BlockUnit<kType>;
-  static constexpr std::size_t kBytes = Unit::kBytes;  // of a group, for two blocks
+  static constexpr std::size_t kBytes = Unit::kBytes;  // two blocks of a group
 
   PackedBlocks(const std::byte* group, std::size_t strip) : at_(group), lane_(strip * Simd::kLanes) {}
 
@@ -92,7 +92,7 @@ class PackedBlocks {
 // Packed groups to come, fetched while others are multiplied.
 class Upcoming {
  public:
-  // fetch() will be called so many times.
+  // `calls`: how often fetch() will be called.
   Upcoming(const std::byte* begin, std::size_t bytes, std::size_t calls)
       : next_(begin), lines_(bytes / kLineBytes), lines_a_call_(divide_up(lines_, calls)) {}
 
@@ -110,7 +110,8 @@ class Upcoming {
   std::size_t lines_a_call_;
 };
 
-// The same after unpack(): for each block 8 lines of codes, a line of scales and, for some types, one of minimums.
+// A strip of a group after unpack(): for each block 8 lines of codes, a line of scales and, for some types, one of
+// minimums.
 template <typename Simd, TensorType kType>
 class UnpackedBlocks {
  public:
@@ -179,7 +180,7 @@ class PackedSuperBlocks {
     if constexpr (Unit::kTraits.codebook != nullptr) line = look_up<Simd, kType>(line);
     return line;
   }
-  // Of one of kHalves of sub-block j.
+  // The inner scale of one of the kHalves of sub-block j.
   template <std::size_t kHalf, typename J>
   Integer factor(std::size_t b, J /*j*/) const {
     return Simd::factor(inner_scale(b, kHalves<kType> * J::value + kHalf));
@@ -235,9 +236,9 @@ class PackedSuperBlocks {
   std::size_t lane_;
 };
 
-// The same after unpack(): for each super-block 64 lines of codes, 8 or 16 of factors, 4 or 8 of sum factors, and the
-// floats. Every sub-block is found alike, so that they can share their instructions: unrolled, those of a tile would
-// not fit the processor's cache of decoded ones.
+// A strip of super-blocks after unpack(): for each of them 64 lines of codes, 8 or 16 of factors, 4 or 8 of sum
+// factors, and the floats. Every sub-block is found alike, so that they can share their instructions: unrolled, those
+// of a tile would not fit the processor's cache of decoded ones.
 template <typename Simd, TensorType kType>
 class UnpackedSuperBlocks {
  public:

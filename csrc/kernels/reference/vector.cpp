@@ -150,7 +150,7 @@ void half_from_float(const float* x, std::size_t n, std::uint16_t* out) {
 
 void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales) {
   for (std::size_t b = 0; b < n / kKvScaleChannels; ++b, x += kKvScaleChannels, codes += kKvScaleChannels) {
-    // Magnitudes order as their bits do, and what is no number lies above them all.
+    // Magnitudes order as their bits do, and NaN lies above them all.
     std::uint32_t largest = 0;
     for (std::size_t i = 0; i < kKvScaleChannels; ++i) {
       largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFFFFFFu);

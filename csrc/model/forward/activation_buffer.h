@@ -7,7 +7,7 @@
 
 namespace engine::model {
 
-// The input of projections, [rows, width], in the formats asked for. The width is given with each call: it changes from
+// The input of projections, [rows, width], in the formats that they read. Each call names the width: it changes from
 // phase to phase, and every member of a team knows it for itself.
 class ActivationBuffer {
  public:

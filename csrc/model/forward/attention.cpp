@@ -25,7 +25,7 @@ constexpr std::size_t kUnitsPerMember = 8;
 }  // namespace
 
 Attention::Attention(const HyperParameters& shape, const kernels::KernelTable& kernels, unsigned members)
-    : shape_(shape), kernels_(kernels), members_(members), claimed_(shape.layers) {
+    : shape_(shape), kernels_(kernels), members_(members), next_unit_(shape.layers) {
   const std::size_t queries = kTileRows * group();
   scratch_.reserve(members);
   for (unsigned member = 0; member < members; ++member) scratch_.emplace_back(queries, shape.head_dim);
@@ -72,7 +72,7 @@ void Attention::add(const KvCache& cache, std::size_t first_row, std::size_t row
 }
 
 void Attention::prepare() {
-  for (auto& claimed : claimed_) claimed.store(0, std::memory_order_relaxed);
+  for (auto& next : next_unit_) next.store(0, std::memory_order_relaxed);
   const std::size_t bytes = results_ * shape_.head_dim * sizeof(float);
   if (states_.size() < results_) states_.resize(results_);
   if (sums_.size() < bytes) sums_ = AlignedBuffer(bytes);
@@ -82,7 +82,7 @@ void Attention::attend(std::size_t layer, unsigned member, const float* queries,
                        std::size_t out_stride) {
   const Rows rows{layer, queries, query_stride, out, out_stride};
   for (;;) {
-    const std::size_t unit = claimed_[layer].fetch_add(1, std::memory_order_relaxed);
+    const std::size_t unit = next_unit_[layer].fetch_add(1, std::memory_order_relaxed);
     if (unit >= units_.size()) return;
     compute(units_[unit], rows, scratch_[member]);
   }
@@ -122,7 +122,7 @@ void Attention::compute(const Unit& unit, const Rows& rows, Scratch& scratch) {
   float* sums = sums_.as<float>() + tile.first_result * shape_.head_dim;
   attend_split(tile, rows.layer, unit.split, scratch, states + unit.split * count,
                sums + unit.split * count * shape_.head_dim);
-  // Whoever computes the last split of a tile merges all of them.
+  // The member that computes the last split of a tile merges all of them.
   const std::atomic_ref<std::size_t> missing(tile.missing);
   if (missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
   missing.store(splits(tile), std::memory_order_relaxed);  // for the next layer, which begins behind a barrier
@@ -145,7 +145,7 @@ void Attention::attend_split(const Tile& tile, std::size_t layer, std::size_t sp
     const Range seeing = see_block(tile, layer, begin, scratch);
     const std::size_t block = begin / kKeyBlock;
     const std::size_t next = begin + kKeyBlock < end ? block + 1 : block;
-    const AttentionBlock described{.head_dim = shape_.head_dim,
+    const AttentionBlock attention{.head_dim = shape_.head_dim,
                                    .scale = shape_.attention_scale,
                                    .soft_cap = shape_.attention_soft_cap,
                                    .keys = tile.cache->keys(layer, tile.kv_head, block),
@@ -159,7 +159,7 @@ void Attention::attend_split(const Tile& tile, std::size_t layer, std::size_t sp
                                    .visible = scratch.visible.data(),
                                    .state = states,
                                    .output = sums};
-    (tile.cache->type() == KvType::F16 ? kernels_.attend_f16 : kernels_.attend_q8_0)(described);
+    (tile.cache->type() == KvType::F16 ? kernels_.attend_f16 : kernels_.attend_q8_0)(attention);
   }
 }
 

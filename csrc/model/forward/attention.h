@@ -46,7 +46,7 @@ class Attention {
   };
   struct Unit {
     std::size_t tile;
-    std::size_t split;  // of a divided tile
+    std::size_t split;  // 0 where the tile is not divided
   };
   // The rows as a layer has them.
   struct Rows {
@@ -71,7 +71,7 @@ class Attention {
 
   std::size_t group() const { return shape_.heads / shape_.kv_heads; }
   static std::size_t splits(const Tile& tile);
-  // Of the first position that row `row` of a tile attends to.
+  // The first position that row `row` of a tile attends to.
   std::size_t first_key(const Tile& tile, std::size_t layer, std::size_t row) const;
   void gather_queries(const Tile& tile, const Rows& rows, Scratch& scratch) const;
   void compute(const Unit& unit, const Rows& rows, Scratch& scratch);
@@ -90,11 +90,11 @@ class Attention {
   std::size_t members_;
   std::vector<Tile> tiles_;
   std::vector<Unit> units_;
-  std::vector<std::atomic<std::size_t>> claimed_;  // [layers] units that a member has taken
-  std::size_t results_ = 0;                        // (query, split) pairs of divided tiles
-  std::vector<kernels::SoftmaxState> states_;      // [results]
-  AlignedBuffer sums_;                             // f32 [results, head_dim]
-  std::vector<Scratch> scratch_;                   // [members]
+  std::vector<std::atomic<std::size_t>> next_unit_;  // [layers] the first unit that no member has taken
+  std::size_t results_ = 0;                          // (query, split) pairs of divided tiles
+  std::vector<kernels::SoftmaxState> states_;        // [results]
+  AlignedBuffer sums_;                               // f32 [results, head_dim]
+  std::vector<Scratch> scratch_;                     // [members]
 };
 
 }  // namespace engine::model

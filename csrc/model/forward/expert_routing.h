@@ -20,15 +20,15 @@ class ExpertRouting {
 
   ExpertRouting(const ExpertShape& shape, std::size_t max_rows);
 
-  // Of one row, from the probability of each expert [count]: the most probable first, of equally probable ones that of
-  // the lower index. Rows may be chosen for by several threads.
+  // Chooses one row's experts by their probabilities [count]: the most probable first, and the lower index first among
+  // equals. Several threads may call it, for different rows.
   void choose(std::size_t row, const float* probabilities);
   // Gives the choices of rows [0, rows) their places. Call once all have been made.
   void place(std::size_t rows);
 
   std::span<const Choice> choices(std::size_t row) const { return {choices_.data() + row * shape_.used, shape_.used}; }
   std::size_t places() const { return begins_.back(); }
-  // Whose choice is at a place.
+  // The row whose choice is at a place.
   std::size_t row_at(std::size_t place) const { return rows_[place]; }
   // The places of an expert, rows in ascending order.
   Range places_of(std::size_t expert) const { return {begins_[expert], begins_[expert + 1]}; }

@@ -14,7 +14,7 @@ namespace engine::model {
 
 class Worker;
 
-// What experts compute, by their places in the routing: so many for each row as it uses experts.
+// What experts compute, by their places in the routing: each row has a place for each expert it uses.
 struct ExpertBuffers {
   ExpertBuffers(const HyperParameters& shape, std::size_t max_rows);
 

@@ -30,16 +30,17 @@ class ForwardPass {
   // Where there is a `clock`, member 0 charges it with everything it does and waits for, from its last mark on.
   bool run(std::span<const Segment> segments, const std::atomic<bool>& abort, OperationClock* clock = nullptr);
 
-  // [embedding] what the head reads of a row: its residual's norm. Of the last run, in the order of its tokens.
+  // [embedding] what the head reads of a row: its residual's norm. Rows are those of the last run, in the order of its
+  // tokens.
   void hidden_state(std::size_t row, float* out) const { step_.hidden_state(row, out); }
 
   // Where the first of rows [begin, begin + count) that is not finite became so; those of the last run, in the order of
-  // its tokens. A row that nobody reads the end of, neither later rows nor the head, may be left out.
+  // its tokens. A row whose end neither later rows nor the head read may be left out.
   std::optional<NonFinitePlace> non_finite(std::size_t begin, std::size_t count) const;
   // The same for one row and its hidden state.
   std::optional<NonFinitePlace> non_finite_state(std::size_t row, const float* state) const;
 
-  // Of the last run: one for each token.
+  // Rows of the last run: one for each token.
   std::size_t rows() const { return step_.rows.size(); }
   // Rows of logits, in the order of the segments.
   std::size_t logit_rows() const { return step_.logits.rows().size(); }

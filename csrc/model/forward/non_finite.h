@@ -9,21 +9,21 @@ namespace engine::model {
 
 enum class Part { Embedding, Attention, FeedForward, Output };
 
-// Such as "feed_forward".
+// A name such as "feed_forward".
 std::string_view part_name(Part part);
 constexpr bool is_in_layer(Part part) { return part == Part::Attention || part == Part::FeedForward; }
 
-// Where the values of one position first were NaN or infinite: its part of a model has computed them.
+// Where the values of one position first were NaN or infinite: the part of the model that computed them.
 struct NonFinitePlace {
   Part part;
-  std::size_t layer;     // of those parts that are in a layer
+  std::size_t layer;     // 0 for parts outside the layers
   std::size_t position;  // in its sequence
 
-  // Such as "the feed-forward of layer 3 gave values that are not finite, at position 17".
+  // A clause such as "the feed-forward of layer 3 gave values that are not finite, at position 17".
   std::string sentence() const;
 };
 
-// A model computed NaN or infinities. The message begins with whose they are, such as "text 2".
+// A model computed NaN or infinities. The message begins with their owner, such as "text 2".
 class NonFiniteResult : public std::runtime_error {
  public:
   NonFiniteResult(const std::string& whose, const NonFinitePlace& place)

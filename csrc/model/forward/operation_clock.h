@@ -28,7 +28,7 @@ enum class Operation : std::uint8_t {
   Other,       // planning the step, room in caches, events
 };
 
-// As the protocol spells them, in the order of Operation.
+// The protocol's names, in the order of Operation.
 inline constexpr std::array<std::string_view, 15> kOperationNames{
     "embedding", "norm",   "quantize_input", "matmul",   "rope",       "kv_store", "attention", "activation",
     "residual",  "logits", "grammar",        "sampling", "detokenize", "wait",     "other"};

@@ -16,8 +16,8 @@ double pair_that_turns(double times, double dimensions, const Rope& rope) {
          (2.0 * natural_logarithm(rope.base));
 }
 
-// What is left of a pair's own angle: 1 for those that turn often, 0 for those that turn seldom.
-double kept_share(std::size_t pair, double dimensions, const Rope& rope) {
+// How much of a pair's angle stays unscaled: 1 for pairs that turn often, 0 for those that turn seldom.
+double unscaled_share(std::size_t pair, double dimensions, const Rope& rope) {
   const double first = std::max(0.0, std::floor(pair_that_turns(rope.fast, dimensions, rope)));
   const double last = std::min(dimensions - 1.0, std::ceil(pair_that_turns(rope.slow, dimensions, rope)));
   return 1.0 - std::clamp((static_cast<double>(pair) - first) / std::max(0.001, last - first), 0.0, 1.0);
@@ -29,9 +29,9 @@ RopeTable::RopeTable(std::size_t dimensions, const Rope& rope, std::span<const f
     : magnitude_(rope.magnitude) {
   for (std::size_t i = 0; i < dimensions / 2; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(dimensions);
-    const double kept = rope.yarn ? kept_share(i, static_cast<double>(dimensions), rope) : 0.0;
+    const double unscaled = rope.yarn ? unscaled_share(i, static_cast<double>(dimensions), rope) : 0.0;
     const double factor = factors.empty() ? 1.0 : factors[i];
-    frequencies_.push_back(std::pow(rope.base, exponent) * (rope.scale * (1.0 - kept) + kept) / factor);
+    frequencies_.push_back(std::pow(rope.base, exponent) * (rope.scale * (1.0 - unscaled) + unscaled) / factor);
   }
 }
 

@@ -58,7 +58,7 @@ struct Step {
 
   const Model& model;
   ThreadTeam& team;
-  std::vector<RopeTable> ropes;        // of HyperParameters::ropes
+  std::vector<RopeTable> ropes;        // one for each of HyperParameters::ropes
   std::optional<RopeTable> long_rope;  // the first with the long factors, where there are some
   Attention attention;
   std::size_t heads_width;  // query, key and value heads side by side

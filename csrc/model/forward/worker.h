@@ -67,7 +67,7 @@ class Worker {
 
   Step& step_;
   unsigned member_;
-  OperationClock* clock_;    // null where times are not asked for, and for all members but 0
+  OperationClock* clock_;    // null where op_times is off, and for all members but 0
   std::uint32_t stage_ = 0;  // see NonFiniteRows; each begins with normalize()
   std::size_t input_width_ = 0;
   std::vector<float> normalized_;

@@ -39,7 +39,7 @@ std::vector<std::vector<float>> evaluate(const Model& model, const std::vector<s
   const std::atomic<bool> never{false};
   for (std::size_t begin = 0; begin < longest; begin += chunk) {
     std::vector<Segment> segments;
-    std::vector<std::size_t> owners;  // of the logit rows
+    std::vector<std::size_t> owners;  // the prompt of each logit row
     auto cache = caches.begin();
     for (std::size_t i = 0; i < prompts.size(); ++i, ++cache) {
       const std::size_t end = std::min(begin + chunk, prompts[i].size());

@@ -22,7 +22,7 @@ enum class Pooling {
 struct TextEmbeddingOptions {
   Pooling pooling;
   bool normalize;            // to a Euclidean length of 1
-  std::size_t step_tokens;   // of all texts that are read together
+  std::size_t step_tokens;   // the most tokens of a step, over all texts
   std::size_t side_by_side;  // how many texts may be read together
   unsigned threads;
   kernels::KvType kv_type;
@@ -37,7 +37,7 @@ class TextEmbedding {
     std::size_t tokens_total;
   };
 
-  // Positions of KV cache that run() holds at most, for so many texts (one or more), the longest of so many tokens.
+  // The most positions of KV cache that run() holds, given the number of texts (one or more) and the longest's tokens.
   static std::size_t kv_positions(std::size_t texts, std::size_t longest, std::size_t step_tokens,
                                   std::size_t side_by_side);
 
@@ -50,7 +50,7 @@ class TextEmbedding {
   // std::logic_error.
   void run();
 
-  // From any thread, before, during and after run(); it ends within a layer.
+  // Ends run() within a layer. May be called from any thread, before, during and after it.
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
   Progress progress() const { return {tokens_done_.load(std::memory_order_relaxed), tokens_total_}; }
 
@@ -85,8 +85,8 @@ class TextEmbedding {
   TextEmbeddingOptions options_;
   std::size_t tokens_total_;
   std::vector<KvCache> caches_;  // [texts side by side]
-  std::vector<double> sums_;     // [dimension] of the text that is being pooled
-  std::vector<float> state_;     // [dimension] of one token
+  std::vector<double> sums_;     // [dimension] for the text that is being pooled
+  std::vector<float> state_;     // [dimension] the hidden state of one token
   std::vector<float> vectors_;
 
   std::atomic<bool> started_{false};

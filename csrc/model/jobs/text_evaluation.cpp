@@ -47,7 +47,7 @@ class TextEvaluation::Reader {
       : model_(model), pass_(model, team, half), cache_(model.shape(), kv_type, 2 * half) {}
 
   // Computes the logits of positions [half, last). Only these are kept: none of the first half's is wanted.
-  // `whose` it is, for NonFiniteResult.
+  // `whose`: the model's name in NonFiniteResult.
   void read(const std::vector<std::int32_t>& tokens, std::size_t half, const std::string& whose,
             const std::atomic<bool>& cancelled) {
     read_part(tokens, 0, half, false, whose, cancelled);
@@ -55,7 +55,7 @@ class TextEvaluation::Reader {
   }
 
   const kernels::KernelTable& kernels() const { return model_.kernels(); }
-  // Of position `half` + index.
+  // The logits at position `half` + index.
   Row row(std::size_t index) const {
     const std::span<const float> logits = pass_.logits(index);
     const auto best = static_cast<std::size_t>(pass_.best_token(index));

@@ -30,7 +30,7 @@ class TextEvaluation {
   struct Scores {
     std::vector<double> nll;  // minus the logarithm of the probability that the text's token was given
     std::vector<double> base_nll;
-    std::vector<double> divergence;       // of the model's distribution from the base's (Kullback-Leibler), nats
+    std::vector<double> divergence;       // from the base's distribution (Kullback-Leibler), nats
     std::vector<std::uint8_t> same_best;  // whether both find the same token the most probable
   };
 
@@ -48,7 +48,7 @@ class TextEvaluation {
   // std::logic_error.
   void run();
 
-  // From any thread, before, during and after run(); it ends within a layer.
+  // Ends run() within a layer. May be called from any thread, before, during and after it.
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
   Progress progress() const { return {windows_done_.load(std::memory_order_relaxed), windows_total_}; }
 

@@ -13,8 +13,8 @@ namespace engine::model {
 // How angles of the rotary embedding grow with the position: see RopeTable.
 struct Rope {
   double base = 10000.0;
-  double scale = 1.0;      // of the angles; for YaRN of those that turn seldom
-  double magnitude = 1.0;  // of cosines and sines
+  double scale = 1.0;      // factor of the angles; with YaRN only of those that turn seldom
+  double magnitude = 1.0;  // factor of cosines and sines
   bool yarn = false;
   // YaRN: pairs that turn more often than `fast` within the original context keep their angles, those that turn less
   // often than `slow` have them scaled.
@@ -26,16 +26,16 @@ struct Rope {
 // What differs from layer to layer.
 struct LayerShape {
   std::size_t window = 0;               // newest positions that a row attends to, its own included; 0: all
-  std::optional<std::size_t> rope = 0;  // of HyperParameters::ropes; nullopt: positions are not told apart
+  std::optional<std::size_t> rope = 0;  // index in HyperParameters::ropes; nullopt: the layer has no rope
 };
 
 // A feed-forward of which each row uses a few parts.
 struct ExpertShape {
   std::size_t count = 0;  // 0: there is none
   std::size_t used = 0;
-  std::size_t feed_forward = 0;  // of one
+  std::size_t feed_forward = 0;  // width of one
   bool normalized = false;       // the weights of those that a row uses add up to 1
-  float scale = 1.0F;            // of the weights
+  float scale = 1.0F;            // factor of the weights
 };
 
 enum class HeadNorm {
@@ -69,11 +69,11 @@ struct HyperParameters {
   std::size_t rope_dimensions = 0;
   std::size_t original_context = 0;  // trained before the angles were scaled
   std::vector<Rope> ropes;
-  RopeFactors rope_factors = RopeFactors::None;  // of ropes[0]
+  RopeFactors rope_factors = RopeFactors::None;  // applied to ropes[0]
 
   float norm_epsilon = 0.0F;
-  bool input_norms = true;    // of what attention and feed-forward read
-  bool output_norms = false;  // of what they add to the residual stream
+  bool input_norms = true;    // before attention and feed-forward
+  bool output_norms = false;  // behind them, before the residual is added
   HeadNorm head_norm = HeadNorm::None;
 
   float attention_scale = 0.0F;
@@ -83,8 +83,8 @@ struct HyperParameters {
   Activation activation = Activation::Silu;
   ExpertShape experts;
 
-  float embedding_scale = 1.0F;  // of the tokens' vectors
-  float residual_scale = 1.0F;   // of what layers add
+  float embedding_scale = 1.0F;  // factor of the tokens' vectors
+  float residual_scale = 1.0F;   // factor of what layers add
   float logit_scale = 1.0F;
   float logit_soft_cap = 0.0F;  // 0: none
 
@@ -93,7 +93,7 @@ struct HyperParameters {
   std::size_t query_width() const { return heads * head_dim; }
   std::size_t kv_width() const { return kv_heads * head_dim; }
   std::size_t window(std::size_t layer) const { return layer_shapes[layer].window; }
-  // Whether a sequence of at most so many positions needs the long factors.
+  // Whether a sequence of at most `positions` needs the long factors.
   bool needs_long_factors(std::size_t positions) const {
     return rope_factors == RopeFactors::LongAndShort && positions > original_context;
   }

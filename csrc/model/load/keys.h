@@ -24,10 +24,10 @@ class Keys {
   // Between 1 and 2^28. An array counts as its elements where these are all equal; where not: UnsupportedModel.
   std::size_t size(std::string_view key) const;
   std::size_t size_or(std::string_view key, std::size_t fallback) const;
-  // As above, or 0.
+  // The same, or 0 where the key is missing.
   std::size_t size_or_none(std::string_view key) const;
 
-  // Finite.
+  // A finite number.
   double number_or(std::string_view key, double fallback) const;
   double positive_number(std::string_view key) const;
   double positive_number_or(std::string_view key, double fallback) const;

@@ -8,7 +8,7 @@ namespace engine::model {
 // Looks into a load that other threads carry out, and ends it.
 struct LoadControl {
   std::atomic<bool> cancelled{false};
-  std::atomic<std::uint64_t> bytes_done{0};  // of the file's matrices
+  std::atomic<std::uint64_t> bytes_done{0};  // read of the file's matrices
 };
 
 }  // namespace engine::model

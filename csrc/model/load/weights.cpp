@@ -27,13 +27,13 @@ std::string shape_text(std::size_t rows, std::size_t columns) {
   return "[" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
 }
 
-// What a matrix takes of the memory of all: packed, where the next one begins on a cache line, or as in the file.
+// Bytes of a matrix in the memory of all: packed, up to the cache line where the next begins, or as in the file.
 std::size_t memory_size(const kernels::Matrix& matrix, const kernels::KernelTable& table) {
   const std::size_t packed = table.packed_bytes(matrix);
   return packed != 0 ? round_up(packed, kernels::kLineBytes) : matrix.rows * matrix.row_bytes();
 }
 
-// Hands out the file's tensors by name and remembers which were asked for.
+// Hands out the file's tensors by name and remembers which were used.
 class Tensors {
  public:
   Tensors(const gguf::File& file, const gguf::TensorReader& reader) : file_(file), reader_(reader) {}
@@ -110,7 +110,7 @@ class Tensors {
     return parts;
   }
 
-  // A tensor nobody asked for means that the model computes something this architecture does not.
+  // An unused tensor means that the model computes something this architecture does not.
   void refuse_unused() const {
     for (const gguf::TensorInfo& tensor : file_.tensors()) {
       if (!used_.contains(std::string(tensor.name))) {
@@ -361,7 +361,7 @@ class Loader {
     return matrix.rows;
   }
 
-  // Where they stay, or in the scratch where they are packed from there.
+  // Reads rows to where they stay, or into the scratch that they are packed from.
   std::span<const std::byte> read_rows(const Transfer& transfer, std::size_t first, std::size_t count,
                                        std::vector<std::byte>& scratch) const {
     const TensorRows& source = transfer.projection->source;

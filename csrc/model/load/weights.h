@@ -52,7 +52,7 @@ struct Layer {
 };
 
 struct Weights {
-  AlignedBuffer memory;        // of every matrix, in order of use: packed, or as in the file
+  AlignedBuffer memory;        // holds every matrix in order of use: packed, or as in the file
   Projection token_embedding;  // [vocabulary, embedding], read row by row; packed only where it is the head too
   std::vector<Layer> layers;
   std::vector<float> output_norm;  // [embedding]
@@ -62,13 +62,13 @@ struct Weights {
   std::vector<float> long_rope_factors;  // see HyperParameters::needs_long_factors
 };
 
-// A weight of the file is NaN or infinite, or would be as a float. Of a quantized type its scale is.
+// A weight of the file is NaN or infinite, or would be as a float. In a quantized type it is a scale that is.
 class NonFiniteWeights : public gguf::MalformedFile {
  public:
   NonFiniteWeights(std::string_view tensor, std::size_t row);
 
   const std::string& tensor() const { return tensor_; }
-  std::size_t row() const { return row_; }  // of the tensor, the first that has one
+  std::size_t row() const { return row_; }  // the tensor's first with such a weight
 
  private:
   std::string tensor_;
@@ -85,8 +85,8 @@ Weights load_weights(const gguf::File& file, const HyperParameters& shape, const
 // Types of tensors by name.
 using TensorTypes = std::map<std::string, gguf::TensorType, std::less<>>;
 
-// Of the file's matrices, ready for a kernel table: packed, or where the table computes from the file's own bytes, a
-// copy of those.
+// Bytes of the file's matrices, ready for a kernel table: packed, or where the table computes from the file's own
+// bytes, a copy of those.
 struct WeightsSize {
   std::size_t memory = 0;  // a token embedding that is no head is kept as in the file, to be read row by row
   std::size_t token = 0;   // read for a token that is computed alone: one row of the embedding, the experts it uses

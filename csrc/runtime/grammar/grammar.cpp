@@ -18,8 +18,8 @@ constexpr const char* kNoneAllowed = "no token of the vocabulary may come next";
 // A token of these bytes stands for a control token in the library's eyes.
 constexpr char kControlMark = '\xFF';
 constexpr std::ptrdiff_t kMaxCompilations = 2;
-// Symbols in productions. What compiling and a single step may take grows with the square of them: so many are a tenth
-// of a second at worst.
+// Symbols in productions. What compiling and a single step may take grows with the square of them: this many take a
+// tenth of a second at worst.
 constexpr std::size_t kMaxGrammarSize = 5000;
 
 // The bytes of all tokens, one after the other, with the length of each.
@@ -50,7 +50,7 @@ LlgTokenizer* make_tokenizer(const GrammarLibrary& library, const Vocabulary& vo
   init.tok_eos = ends.empty() ? kNoToken : ends.front();
   init.token_lens = tokens.lengths.data();
   init.token_bytes = reinterpret_cast<const std::uint8_t*>(tokens.bytes.data());
-  // Of a text that the grammar forces the model chooses the tokens; nothing is tokenized.
+  // The model chooses the tokens of text that the grammar forces; nothing is tokenized.
   init.use_approximate_greedy_tokenize_fn = true;
   if (ends.size() > 1) {
     init.tok_eos_extra = ends.data() + 1;
@@ -73,7 +73,7 @@ LlgMatcher* make_matcher(const GrammarVocabulary& vocabulary, const std::string&
   return library.new_matcher(&init, language.c_str(), source.c_str());
 }
 
-// What the library tells, as part of a sentence; nullptr where it tells nothing.
+// The library's message, as part of a sentence; nullptr where it has none.
 std::string reason(const char* told) {
   if (told == nullptr) return "it cannot be followed any further";
   const std::string_view text(told);

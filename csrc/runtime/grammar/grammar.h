@@ -80,7 +80,7 @@ class GrammarMatcher {
   // Finds the tokens that may come next, of those with ids below `tokens`. Throws GrammarError: none can, or finding
   // them exceeds the library's limits.
   void find_allowed(std::size_t tokens);
-  // As found last, for is_allowed().
+  // The tokens found last, for is_allowed().
   std::span<const std::uint32_t> allowed() const { return allowed_; }
   // Goes on behind a token that is allowed and ends nothing. Throws GrammarError: it was not allowed.
   void accept(std::int32_t token);

@@ -14,7 +14,7 @@ class RowCost {
  public:
   explicit RowCost(const model::Model& model);
 
-  // Of rows at consecutive positions.
+  // The cost of rows at consecutive positions.
   double of(std::size_t first_position, std::size_t rows, bool wants_logits) const;
 
  private:

@@ -25,16 +25,16 @@ struct SequenceEvents {
   std::optional<std::size_t> cached_prompt_tokens;  // with the start: found in the prefix cache
   std::vector<std::int32_t> token_ids;
   std::vector<std::int64_t> token_times_ns;
-  std::vector<TokenLogProbabilities> logprobs;  // of each token, if asked for
+  std::vector<TokenLogProbabilities> logprobs;  // one for each token, where the options ask for them
   std::string text;
   StopReason stop = StopReason::None;
   std::string error;
   std::optional<model::NonFinitePlace> non_finite;  // where that is the error
   std::string logits_digest;
-  // With the stop: how much of the loop's computing was for this sequence. From its first step to its last.
+  // Set with the stop: the loop's computing time for this sequence, from its first step to its last.
   std::int64_t compute_ns = 0;                        // its part of its steps' time
-  std::int64_t busy_ns = 0;                           // the time of all steps, whoever's
-  std::optional<model::OperationTimes> operation_ns;  // parts of compute_ns, if asked for
+  std::int64_t busy_ns = 0;                           // the time of the steps of all sequences
+  std::optional<model::OperationTimes> operation_ns;  // parts of compute_ns, where op_times is on
   std::size_t kv_cache_bytes = 0;                     // the most that all its choices have held together so far
 };
 

@@ -39,7 +39,7 @@ struct StepCounts {
 struct SequenceTime {
   std::uint64_t id;
   std::int64_t compute_ns;  // its part of them
-  std::int64_t busy_ns;     // of all steps of all groups since its first
+  std::int64_t busy_ns;     // all steps of all groups since its first
 };
 
 // Sequences that run together, one step after the other. Used by the run loop's thread alone.
@@ -67,7 +67,7 @@ class Group {
   // Ends the sequence if it is here, all its choices. False where it is not.
   bool cancel(std::uint64_t id);
   void cancel_all();
-  // From the next step on, leaves the sequence out of steps or takes it in again. False where it is not here.
+  // Leaves the sequence out of steps, or takes it in again, from the next step on. False where it is not here.
   bool set_paused(std::uint64_t id, bool paused);
   // Adds the ends of sequences to the events. Kept apart from what they did before, so that the run loop can first
   // publish statistics that count them no more.
@@ -83,8 +83,8 @@ class Group {
   struct Member {
     std::unique_ptr<Sequence> sequence;
     std::size_t tokens = 0;         // in the present step
-    double cost = 0.0;              // of those, beside the others of the step
-    std::uint32_t next_choice = 1;  // of the request, to part from this one
+    double cost = 0.0;              // its cost beside the others of the step
+    std::uint32_t next_choice = 1;  // the request's next, to part from this one
     std::uint32_t choices = 1;      // up to that, this one included
     bool paused = false;
     bool started = false;
@@ -93,7 +93,7 @@ class Group {
     std::int64_t compute_ns = 0;
     std::size_t kv_peak_bytes = 0;                      // the most that all choices of its request have held together
     std::int64_t parted_ns = 0;                         // the same of choices of its request that have ended
-    std::optional<model::OperationTimes> operation_ns;  // if asked for
+    std::optional<model::OperationTimes> operation_ns;  // where op_times is on
     std::optional<SequenceEvents> last;                 // once it has ended
   };
 
@@ -102,7 +102,7 @@ class Group {
   void plan();
   // Notes what the choices of each request hold of KV cache together, counting blocks that they share once.
   void note_kv_peaks();
-  // What has passed in this step since the mark before was this.
+  // Charges the operation with the time since the last mark of this step.
   void charge(model::Operation operation);
   // Divides the time of a step that began then among its sequences.
   void account(std::int64_t began_ns);
@@ -130,9 +130,9 @@ class Group {
   RowCost row_cost_;
   std::int64_t& busy_ns_;  // the loop's
   model::OperationClock clock_;
-  bool timed_ = false;  // a sequence of the present step has asked for the times of operations
+  bool timed_ = false;  // a sequence of the present step has op_times on
   std::vector<Member> sequences_;
-  std::vector<SequenceEvents> ends_;  // not told yet
+  std::vector<SequenceEvents> ends_;  // not published yet
 };
 
 }  // namespace engine::runtime

@@ -122,7 +122,7 @@ void PrefixCache::drop_unused_models() {
 PrefixCache::Tree& PrefixCache::tree_of(const std::shared_ptr<const model::Model>& model,
                                         const model::KvFormat& format) {
   const auto found = std::ranges::find_if(trees_, [&](const Tree& tree) {
-    // By owner: a new model may lie where an old one lay.
+    // Compared by owner: a new model may lie where an old one lay.
     return tree.format == format && !tree.model.owner_before(model) && !model.owner_before(tree.model);
   });
   if (found != trees_.end()) return *found;

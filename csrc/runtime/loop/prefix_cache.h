@@ -17,7 +17,7 @@ namespace engine::runtime {
 struct PrefixCacheUsage {
   std::size_t blocks = 0;
   std::size_t bytes = 0;
-  std::size_t idle_bytes = 0;  // of bytes, those that no sequence reads
+  std::size_t idle_bytes = 0;  // the part that no sequence reads
 };
 
 // Keys and values of sequences that have ended, for later ones that begin with the same tokens: a tree of blocks for
@@ -49,7 +49,7 @@ class PrefixCache {
     std::uint64_t era_ = 0;           // how often the cache had been cleared
   };
 
-  // Keeps at most so many bytes of blocks; with 0 none.
+  // Keeps at most `bytes` of blocks; with 0 none.
   explicit PrefixCache(std::size_t max_bytes);
   ~PrefixCache();
   PrefixCache(const PrefixCache&) = delete;
@@ -67,7 +67,7 @@ class PrefixCache {
   void drop(std::size_t bytes);
   // Nothing that has been computed so far is found from now on. Blocks that sequences read go when these end.
   void clear();
-  // Drops the blocks of models that nobody holds any more.
+  // Drops the blocks of models that are no longer held.
   void drop_unused_models();
 
   const PrefixCacheUsage& usage() const { return usage_; }
@@ -87,7 +87,7 @@ class PrefixCache {
   std::uint64_t era_ = 0;
   PrefixCacheUsage usage_;
   std::list<Tree> trees_;
-  // Those used last first, and each before its children, so that the last idle one has none.
+  // Blocks by last use, the latest first and each before its children, so that the last idle one has none.
   std::list<Node*> order_;
 };
 

@@ -19,8 +19,8 @@ namespace engine::runtime {
 
 struct RunLoopStatistics {
   std::uint64_t sequences = 0;
-  std::uint64_t paused = 0;           // of the sequences
-  std::uint64_t kv_cache_bytes = 0;   // of sequences' own
+  std::uint64_t paused = 0;           // among the sequences
+  std::uint64_t kv_cache_bytes = 0;   // owned by sequences
   std::uint64_t kv_shared_bytes = 0;  // what they read of the prefix cache, each for itself
   PrefixCacheUsage prefix_cache;      // idle_bytes without what drop_prefixes() has yet to drop
   std::uint64_t steps = 0;
@@ -31,7 +31,7 @@ struct RunLoopStatistics {
 
 // How the steps so far divide.
 struct ComputeTimes {
-  std::int64_t busy_ns = 0;             // of all steps
+  std::int64_t busy_ns = 0;             // time of all steps
   std::vector<SequenceTime> sequences;  // those that are here and took part in one
 };
 
@@ -39,8 +39,7 @@ struct ComputeTimes {
 // Commands come through a queue, events leave through a buffer; neither side waits for a step.
 class RunLoop {
  public:
-  // Throws std::system_error.
-  // The prefix cache keeps at most so many bytes.
+  // The prefix cache keeps at most `prefix_cache_bytes`. Throws std::system_error.
   explicit RunLoop(std::size_t prefix_cache_bytes);
   ~RunLoop();
   RunLoop(const RunLoop&) = delete;
@@ -58,11 +57,11 @@ class RunLoop {
   void pause(std::uint64_t id) { set_paused(id, true); }
   void resume(std::uint64_t id) { set_paused(id, false); }
   RunLoopStatistics statistics() const;
-  // As of the end of the last step, all from the same moment.
+  // The times at the end of the last step, all from the same moment.
   ComputeTimes compute_times() const;
   // Drops what is kept of models that only the loop still holds. Waits until that is done: for the running step.
   void trim();
-  // Drops so many bytes that the prefix cache holds for no sequence, those used longest ago first. Does not wait:
+  // Drops `bytes` that the prefix cache holds for no sequence, those used longest ago first. Does not wait:
   // it is done before a sequence that is submitted later begins, and when trim() returns.
   void drop_prefixes(std::size_t bytes);
   // Empties the prefix cache: nothing computed before is found afterwards. Waits as trim() does.
@@ -114,7 +113,7 @@ class RunLoop {
   std::unordered_set<std::uint64_t> prefilling_;  // in the present step
   bool closing_ = false;
   RunLoopStatistics statistics_;
-  std::vector<SequenceTime> sequence_times_;  // of the same moment
+  std::vector<SequenceTime> sequence_times_;  // from the same moment
   std::atomic<bool> abort_{false};
 
   // Used by the loop's thread alone.

@@ -21,7 +21,7 @@
 namespace engine::runtime {
 
 enum class StopReason { None, EndOfSequence, StopString, MaxTokens, ContextFull, Cancelled, Error };
-// As the protocol spells it; empty for None.
+// The protocol's name; empty for None.
 std::string_view stop_reason_name(StopReason reason);
 
 struct SequenceOptions {
@@ -29,18 +29,18 @@ struct SequenceOptions {
   std::size_t max_tokens = 0;
   kernels::KvType kv_type = kernels::KvType::F16;
   SamplingOptions sampling;
-  std::optional<std::size_t> logprobs;     // tell log probabilities: of the token drawn and so many of the likeliest
+  std::optional<std::size_t> logprobs;     // publish log probabilities: the token drawn and this many of the likeliest
   std::shared_ptr<const Grammar> grammar;  // that the text must follow; nullptr where any will do
   std::vector<std::int32_t> end_tokens;
   std::vector<std::string> stop_strings;
-  std::int64_t flush_ns = 0;      // how long a token may wait for more, to be told together
-  std::int64_t prefill_rank = 0;  // of the waiting prompts of its group, the lowest goes first
+  std::int64_t flush_ns = 0;      // how long a token may wait to be published with later ones
+  std::int64_t prefill_rank = 0;  // the waiting prompt of the lowest rank in its group goes first
   // The most tokens of its prompt in a step in which others decode, and of all prompts in one in which it decodes.
   std::size_t prefill_share = std::numeric_limits<std::size_t>::max();
   std::size_t prefill_beside_decode = std::numeric_limits<std::size_t>::max();
   bool prefix_cache = false;  // reads the prefix cache, and is kept there when it ends
-  bool op_times = false;      // tell what its computing time went to
-  std::uint32_t choices = 1;  // how many sequences go on behind the prompt, each with draws of its own
+  bool op_times = false;      // publish its computing time by operation
+  std::uint32_t choices = 1;  // how many sequences share the prompt, each with draws of its own
 };
 
 // One execution inside the run loop: its tokens, its cache, its text.
@@ -54,7 +54,7 @@ class Sequence {
   // Behind its prompt, before anything is drawn: another choice of the same request. Throws std::bad_alloc.
   std::unique_ptr<Sequence> fork(std::uint32_t choice) const;
 
-  std::uint64_t id() const { return id_; }  // of the request: its choices have the same
+  std::uint64_t id() const { return id_; }  // the request's: its choices have the same
   std::uint32_t choice() const { return options_.sampling.choice; }
   const SequenceOptions& options() const { return options_; }
   model::KvCache& cache() { return cache_; }
@@ -77,13 +77,14 @@ class Sequence {
   std::vector<std::int32_t> next_tokens(std::size_t count) const;
   void mark_computed(std::size_t count) { computed_ += count; }
 
-  // With a grammar, before each draw: finds which of so many tokens it allows next. Throws GrammarError.
+  // Finds, before each draw with a grammar, which of the vocabulary's first `tokens` it allows next. Throws
+  // GrammarError.
   void constrain(std::size_t tokens);
   // Draws the next token from the logits of the last one. `largest` is the token of the largest logit.
   std::int32_t draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest, Sampler& sampler);
-  // With a grammar, after each draw: goes on in it behind the token. Throws GrammarError.
+  // Advances the grammar behind the token, after each draw with one. Throws GrammarError.
   void follow_grammar();
-  // What the token last drawn brought.
+  // The effect of the token last drawn.
   struct Step {
     std::string text;  // text that has become certain
     StopReason stop;

@@ -12,7 +12,7 @@ struct StepCandidate {
   bool prefilling;
   bool paused;
   std::size_t waiting;                // tokens without keys and values
-  std::int64_t prefill_rank;          // of the prompts, the lowest goes first
+  std::int64_t prefill_rank;          // the prompt of the lowest rank goes first
   std::size_t prefill_share;          // most tokens of this prompt in a step in which any sequence decodes
   std::size_t prefill_beside_decode;  // most prompt tokens in a step in which this sequence decodes
 };

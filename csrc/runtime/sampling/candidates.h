@@ -109,7 +109,7 @@ class Candidates {
   std::vector<Candidate> list_;
   bool whole_ = false;            // candidate i is token i
   std::size_t sorted_ = 0;        // how many at the front are in order and precede all others
-  std::optional<float> largest_;  // of the logits, where it is known
+  std::optional<float> largest_;  // logit, where it is known
 };
 
 }  // namespace engine::runtime

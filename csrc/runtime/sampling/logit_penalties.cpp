@@ -7,7 +7,7 @@
 namespace engine::runtime {
 namespace {
 
-constexpr double kMostPenalty = 10'000.0;  // no number grows beyond use, and no temperature lets it be drawn
+constexpr double kMostPenalty = 10'000.0;  // keeps logits finite, and no temperature lets the token be drawn
 
 // The tokens of a part of the history, ascending, with how often each is there.
 struct Counts {
@@ -37,7 +37,7 @@ Counts count_recent(std::span<const std::int32_t> history, const SamplingOptions
 // For every place in `text`, how many tokens from there on are those that `text` begins with (the Z algorithm).
 std::vector<std::size_t> common_beginnings(std::span<const std::int32_t> text) {
   std::vector<std::size_t> lengths(text.size(), 0);
-  std::size_t begin = 0;  // of the place known to agree the furthest, up to `end`
+  std::size_t begin = 0;  // where the stretch that agrees the furthest begins; it ends at `end`
   std::size_t end = 0;
   for (std::size_t i = 1; i < text.size(); ++i) {
     std::size_t length = i < end ? std::min(end - i, lengths[i - begin]) : 0;
@@ -63,7 +63,7 @@ double bounded_power(double base, std::size_t exponent, double bound) {
 
 struct Continuation {
   std::int32_t token;
-  std::size_t length;  // of the repetition that it would go on with
+  std::size_t length;  // tokens of the repetition that it would continue
 };
 
 // Each token once, ascending, with its longest repetition.

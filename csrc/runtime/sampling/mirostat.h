@@ -27,7 +27,7 @@ class Mirostat {
   double bound_;
   double target_;
   double rate_;
-  // Of all candidates of the last token.
+  // The largest logit of the last token's candidates, and the logarithm of their total.
   float largest_ = 0.0F;
   double log_total_ = 0.0;
 };

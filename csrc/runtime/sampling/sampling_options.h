@@ -22,7 +22,7 @@ enum class SamplerKind {
   Mirostat,
 };
 
-// As the protocol spells it. Throws std::invalid_argument for an unknown name.
+// The kind by the protocol's name. Throws std::invalid_argument for an unknown name.
 SamplerKind sampler_kind(std::string_view name);
 
 struct SamplingOptions {
@@ -48,7 +48,7 @@ struct SamplingOptions {
   float mirostat_tau = 0.0F;               // bits; 0 is off
   float mirostat_eta = 0.1F;               // above 0, up to 1
   std::vector<std::int32_t> bias_tokens;   // ascending
-  std::vector<float> biases;               // of those
+  std::vector<float> biases;               // [bias_tokens]
   std::uint64_t seed = 0;
   std::uint32_t choice = 0;  // which of the request's sequences
 

@@ -16,6 +16,7 @@ import trio
 from actors.base import Inbox
 from actors.limits import Limits
 from actors.messages import Abandon, ClientRequest, ControlRequest
+from protocol.answer_checks import is_last
 from protocol.answers import EngineMessage, Welcome
 from protocol.codec import client_message, encode, failed, request_id_of
 from protocol.errors import (
@@ -31,7 +32,6 @@ from protocol.errors import (
 )
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.message import UNNUMBERED
-from protocol.replies import is_last
 from protocol.requests import PROTOCOL_VERSION, ClientMessage, Hello
 from protocol.transport import EagerTransport, TransportClosed
 from protocol.unpacking import unpack

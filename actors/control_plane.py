@@ -21,13 +21,13 @@ import trio
 from actors.availability import refuse_unavailable, require_watch
 from actors.base import Actor, Inbox
 from actors.deadlines import Deadlines
+from actors.domain_requests import Questions
 from actors.execution import Execution
 from actors.execution_progress import Around, ExecutionProgress
 from actors.executions import Executions
 from actors.jobs import Jobs
 from actors.limits import Limits
 from actors.live_energy import LivePower
-from actors.mail import Mail
 from actors.messages import (
     Abandon,
     ClientRequest,
@@ -45,7 +45,7 @@ from actors.messages import (
 from actors.metrics_report import Present, report_metrics
 from actors.observers import Observers
 from actors.ports import Outside
-from actors.questions import Questions
+from actors.reply_sender import Mail
 from actors.status import report_status
 from engine.host.machine import peak_resident_bytes
 from engine.host.process_usage import read_process_usage

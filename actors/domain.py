@@ -17,7 +17,7 @@ from engine.models.model_list import list_models
 from engine.models.model_pull import ModelPull
 from engine.operation import Operation
 from engine.operations.embedding import Embedding
-from engine.operations.energy.calibrating import EnergyCalibrating
+from engine.operations.energy.machine_calibration import EnergyCalibrating
 from engine.operations.evaluation import Evaluation
 from engine.operations.file_quantization import FileQuantization
 from engine.operations.model_removal import ModelRemoval
@@ -43,7 +43,6 @@ from protocol.answers import (
     TokenIds,
 )
 from protocol.build import Build
-from protocol.descriptions import CachedWeightsEntry
 from protocol.errors import CacheUnavailable, InvalidRequest, RecordStoreUnavailable, RecordStoreUnusable
 from protocol.message import Request
 from protocol.plan import ExecutionPlan, RunRequest
@@ -66,6 +65,7 @@ from protocol.requests import (
     Tokenize,
     VerifyCached,
 )
+from protocol.summaries import CachedWeightsEntry
 from protocol.unpacking import MAX_ARRAY_ELEMENTS
 
 

@@ -22,14 +22,14 @@ from engine.planned_execution import PlannedExecution
 from protocol.answers import Accepted, Failed, Finished, Progress, Tokens
 from protocol.build import Build
 from protocol.codec import failed
-from protocol.descriptions import ExecutionStatus
 from protocol.errors import EngineError, InternalError, NonFiniteResult
 from protocol.events import AcceptedEvent, AdmittedEvent, EndedEvent, StartedEvent
 from protocol.metrics import EnergyReport, MemoryReport
-from protocol.model import unvalidated
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, Hardware, StopReason, UnjudgedLimit, WeightsReport
+from protocol.summaries import ExecutionStatus
+from protocol.value import unvalidated
 
 NO_KERNEL = "none"
 """``kernel_path`` of an execution that ended before it reached the backend."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from actors.base import Inbox
+from actors.domain_requests import Questions
 from actors.execution import Execution, ended_event
 from actors.executions import Executions
 from actors.jobs import Jobs
 from actors.live_energy import LivePower
-from actors.mail import Mail
 from actors.messages import (
     Addressed,
     Admitted,
@@ -40,7 +40,7 @@ from actors.messages import (
 )
 from actors.observers import Observers
 from actors.ports import Outside
-from actors.questions import Questions
+from actors.reply_sender import Mail
 from engine.energy.window import OTHER_WORK, with_active_interval
 from engine.host.process_usage import read_process_usage
 from engine.metrics.metric_totals import MetricTotals

@@ -40,11 +40,11 @@ from actors.operations import carry_out
 from engine.backend import Backend, BackendStatistics, ComputeTimes, LoadedModel, SequenceEvents
 from engine.batch_key import WeightsKey
 from engine.operation import Operation
-from protocol.descriptions import PrefixCacheReport
 from protocol.errors import BackendUnavailable, EngineError, ExecutionCancelled, InternalError, OutOfMemoryBudget
 from protocol.grammar import PlanGrammar
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
+from protocol.summaries import PrefixCacheReport
 
 LoadKey = tuple[WeightsKey, PlanGrammar | None]
 """One load serves all plans equal in these."""

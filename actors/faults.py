@@ -8,7 +8,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 
-from protocol.descriptions import Fault, FaultConsequence
+from protocol.summaries import Fault, FaultConsequence
 
 _KEPT = 16
 """Faults that ``status`` shows; stderr has them all."""

@@ -13,10 +13,10 @@ import trio
 from actors.base import Inbox
 from actors.execution import Execution
 from actors.executions import Executions
-from actors.mail import Mail
 from actors.messages import ClientRequest, EnergyRequest, LiveEnergyRead, ReadLiveEnergy
 from actors.observers import Observers
 from actors.ports import Energy
+from actors.reply_sender import Mail
 from engine.energy.live import SHORTEST_S, share_between
 from engine.energy.window import OTHER_WORK, unavailable
 from protocol.answers import LiveEnergy

@@ -1,7 +1,7 @@
 """Every message between actors, filed by receiver: frozen, tagged by their classes, closed unions.
 
 None is validated where it runs: both ends are ours, and mypy holds them to their types. Messages on the wire, which
-anybody may send, are validated (:mod:`protocol.model`).
+anybody may send, are validated (:mod:`protocol.value`).
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ import trio
 from benchmarks.report import Figure
 from benchmarks.served import ServedEngine, served_from
 from benchmarks.setting import Setting
+from protocol.answer_checks import RunMessage
 from protocol.answers import Tokens
 from protocol.blocking import BlockingClient
 from protocol.client import connect
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop, Stream
-from protocol.replies import RunMessage
 
 PROMPT = "The history of computing began long before the modern computer, with people who"
 TOKENS = 256

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import trio
 
+from protocol.answer_checks import is_last
 from protocol.answers import EngineMessage, Failed
 from protocol.codec import decode_engine, encode
 from protocol.errors import SlowConsumer
 from protocol.events import EventFilter
 from protocol.framing import FrameDecoder, encode_frame
-from protocol.model import Value
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
-from protocol.replies import is_last
 from protocol.requests import PROTOCOL_VERSION, Hello, Run, Subscribe
+from protocol.value import Value
 
 _STALL_S = 20.0
 _RUN = 1

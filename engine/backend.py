@@ -8,10 +8,10 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from engine.operation import Operation
 from engine.planned_execution import PlannedExecution
-from protocol.descriptions import PrefixCacheReport, ResidentModel
 from protocol.logprobs import DrawnLogprobs
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
+from protocol.summaries import PrefixCacheReport, ResidentModel
 
 MAX_PREFILL_SHARE = 65536
 """No bound: beyond any prefill chunk."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from protocol.model import Value
 from protocol.plan import ExecutionPlan
+from protocol.value import Value
 
 
 class WeightsKey(Value):

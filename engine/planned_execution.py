@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocol.descriptions import PlanEstimate
 from protocol.plan import ExecutionPlan
+from protocol.summaries import PlanEstimate
 
 
 @dataclass(frozen=True, slots=True)

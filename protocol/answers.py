@@ -12,7 +12,20 @@ from pydantic import Field
 from protocol.build import Build
 from protocol.calibration import EnergyCalibration
 from protocol.comparison import ExperimentResult, RepeatVerdict
-from protocol.descriptions import (
+from protocol.embedding import EmbeddedText, Pooling, PoolingFrom
+from protocol.evaluation import TextQuality
+from protocol.events import EventBody
+from protocol.live_energy import PowerReport, RunningEnergy
+from protocol.logprobs import DrawnLogprobs
+from protocol.message import Answer, InterimAnswer, RequestId
+from protocol.metric_family import MetricFamily
+from protocol.metrics import EnergyReport
+from protocol.plan import ExecutionPlan
+from protocol.prediction import Prediction
+from protocol.progress import StageProgress
+from protocol.record import ExecutionRecord
+from protocol.record_entry import ChainReport, ExecutionSummary, FinishedEntry, InterruptedEntry, Timestamp
+from protocol.summaries import (
     CachedWeightsEntry,
     ExecutionStatus,
     Fault,
@@ -24,20 +37,7 @@ from protocol.descriptions import (
     ResidentModel,
     TensorSummary,
 )
-from protocol.embedding import EmbeddedText, Pooling, PoolingFrom
-from protocol.evaluation import TextQuality
-from protocol.events import EventBody
-from protocol.live_energy import PowerReport, RunningEnergy
-from protocol.logprobs import DrawnLogprobs
-from protocol.message import Answer, InterimAnswer, RequestId
-from protocol.metric_family import MetricFamily
-from protocol.metrics import EnergyReport
-from protocol.model import Value
-from protocol.plan import ExecutionPlan
-from protocol.prediction import Prediction
-from protocol.progress import StageProgress
-from protocol.record import ExecutionRecord
-from protocol.record_entry import ChainReport, ExecutionSummary, FinishedEntry, InterruptedEntry, Timestamp
+from protocol.value import Value
 
 
 class Welcome(Value):

@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from protocol.address import default_socket_path
+from protocol.answer_checks import RunMessage, error_of, expect, is_last, unexpected
 from protocol.answers import EngineMessage, Failed, Welcome
 from protocol.codec import decode_engine, encode
 from protocol.errors import EngineUnreachable
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.message import AnswerT, InterimAnswer, InterimT, Request, StreamRequest
 from protocol.plan import RunRequest
-from protocol.replies import RunMessage, error_of, expect, is_last, unexpected
 from protocol.requests import PROTOCOL_VERSION, AskedMessage, Hello, Run
 
 _RECEIVE_BYTES = 65_536

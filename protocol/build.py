@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.model import Value
+from protocol.value import Value
 
 
 class Build(Value):

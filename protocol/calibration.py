@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from protocol.model import Value
 from protocol.plan import EnergySource, PositiveFloat
 from protocol.power_curve import NonNegative, PowerCurve
 from protocol.record_entry import Timestamp
+from protocol.value import Value
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

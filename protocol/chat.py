@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
-from protocol.model import Value
+from protocol.value import Value
 
 
 def _with_lists(value: Any) -> Any:

@@ -12,13 +12,13 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from protocol.address import default_socket_path
+from protocol.answer_checks import Reply, RunMessage, expect, is_last, unexpected
 from protocol.answers import Accepted, EngineMessage, Welcome
 from protocol.codec import decode_engine, encode
 from protocol.errors import EngineError, EngineUnreachable
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.message import Answer, AnswerT, InterimAnswer, InterimT, Request, StreamRequest
 from protocol.plan import RunRequest
-from protocol.replies import Reply, RunMessage, expect, is_last, unexpected
 from protocol.requests import PROTOCOL_VERSION, AskedMessage, Cancel, Hello, Run, Subscribe, Unsubscribe
 from protocol.stream_transport import StreamTransport
 from protocol.transport import ByteTransport, TransportClosed

@@ -11,10 +11,10 @@ from pydantic_core import ErrorDetails
 
 from protocol.answers import EngineMessage, Failed, Tokens
 from protocol.errors import EngineError, InvalidRequest, UnknownMessage
-from protocol.model import Value, unvalidated
 from protocol.panic import PanicError, panics_contained
 from protocol.requests import ClientMessage
 from protocol.unpacking import MAX_ANSWER_PARTS, MAX_ARRAY_ELEMENTS, unpack
+from protocol.value import Value, unvalidated
 
 _CLIENT_TYPES: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in get_args(ClientMessage)}
 _ENGINE_TYPES: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in get_args(EngineMessage)}

@@ -8,8 +8,8 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from protocol.model import Value
-from protocol.reading import ReadingRequest
+from protocol.prefill_request import ReadingRequest
+from protocol.value import Value
 
 Pooling = Literal["mean", "cls", "last"]
 """Of all tokens' hidden states the mean, or those of the first or the last token."""

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from protocol.model import Value
 from protocol.plan import PositiveInt, QuantizationName
-from protocol.reading import ReadingRequest
+from protocol.prefill_request import ReadingRequest
+from protocol.value import Value
 
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from protocol.live_energy import EnergySoFar, PowerReport
 from protocol.metrics import Metrics
-from protocol.model import Value
 from protocol.plan import Backend, ExecutionPlan, Quantization
 from protocol.progress import StageProgress
 from protocol.record import StopReason, WeightsReport
+from protocol.value import Value
 
 
 class AcceptedEvent(Value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from protocol.model import Value
+from protocol.value import Value
 
 GrammarKind = Literal["json_schema", "regex", "lark", "gbnf"]
 

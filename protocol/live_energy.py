@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from protocol.metrics import EnergyReport
-from protocol.model import Value
+from protocol.value import Value
 
 
 class PowerReport(Value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.model import Value
+from protocol.value import Value
 
 MAX_RECORDED_LOGPROBS = 4096
 """Log probabilities that a record keeps in all; the stream has every one."""

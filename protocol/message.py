@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, Self, TypeVar, cast
 
 from pydantic import ConfigDict, Field
 
-from protocol.model import Value
+from protocol.value import Value
 
 RequestId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 UNNUMBERED = -1

@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from protocol.model import Value
 from protocol.power_curve import PowerCurve
+from protocol.value import Value
 
 
 class EnergyReport(Value):

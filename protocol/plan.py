@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from protocol.chat import ChatMessage, JsonObject
 from protocol.grammar import Grammar, PlanGrammar
-from protocol.model import Value
 from protocol.sampling import LogprobCount, PlanSampling, Sampling
+from protocol.value import Value
 
 PLAN_SCHEMA_VERSION = 6
 

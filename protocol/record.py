@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from protocol.build import Build
 from protocol.logprobs import DrawnLogprobs
 from protocol.metrics import Metrics
-from protocol.model import Value
 from protocol.plan import Backend, ExecutionPlan, Quantization
+from protocol.value import Value
 
 StopReason = Literal[
     "eos",

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from protocol.build import Build
-from protocol.model import Value
 from protocol.plan import ExecutionPlan, QuantizationName
 from protocol.record import ExecutionRecord, StopReason
+from protocol.value import Value
 
 Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")]
 """UTC, ISO 8601, always to the microsecond, so that the order of texts is the order of times."""

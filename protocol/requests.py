@@ -43,9 +43,9 @@ from protocol.embedding import EmbeddingRequest
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
 from protocol.message import Request, RequestId, StreamRequest
-from protocol.model import Value
 from protocol.plan import EnergySource, PositiveInt, QuantizationName, RunRequest
 from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
+from protocol.value import Value
 
 PROTOCOL_VERSION = 1
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from protocol.model import Value
+from protocol.value import Value
 
 SamplerName = Literal[
     "logit_bias",

@@ -172,7 +172,7 @@ def test_an_actor_says_what_it_owns_receives_sends_and_fails_on(actor: str) -> N
 def test_policies_see_plans_and_nothing_that_runs(name: str, path: Path) -> None:
     ours = {module for module in imports(path) if module.partition(".")[0] not in STDLIB}
     assert all(
-        module.startswith(("protocol.plan", "protocol.model", "engine.batch_key", "actors.policies")) for module in ours
+        module.startswith(("protocol.plan", "protocol.value", "engine.batch_key", "actors.policies")) for module in ours
     )
 
 

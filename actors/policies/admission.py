@@ -8,7 +8,7 @@ from typing import assert_never
 from actors.policies.candidate import Candidate
 from actors.policies.due_time import GATHER_MS, due_ns, prefill_ms
 from engine.batch_key import BatchKey
-from protocol.model import Value
+from protocol.value import Value
 
 LONG_PREFILL_MS = 500.0
 """From this estimate on, the prompt of some policies' executions stands back for shorter ones."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.batch_key import BatchKey
-from protocol.model import Value
 from protocol.plan import ExecutionPlan, SchedulerPolicy
+from protocol.value import Value
 
 
 class Cost(Value):

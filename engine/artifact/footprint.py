@@ -5,9 +5,9 @@ from __future__ import annotations
 from engine import _core
 from engine.artifact.artifact import ModelFacts
 from engine.artifact.choices import kv_positions
-from protocol.descriptions import PlanEstimate
 from protocol.errors import OutOfMemoryBudget
 from protocol.plan import ExecutionPlan, ExecutionRequest
+from protocol.summaries import PlanEstimate
 
 _MB = 10**6
 

@@ -30,11 +30,11 @@ from engine.models.registry import ModelRegistry
 from engine.planned_execution import PlannedExecution
 from engine.weights.derived_weights import DerivedWeights
 from engine.weights.weights_cache import WeightsCache
-from protocol.descriptions import PlanEstimate, PrefixCacheReport
 from protocol.errors import InternalError, InvalidPlan, OutOfMemoryBudget
 from protocol.logprobs import DrawnLogprobs, TokenLogprob
 from protocol.plan import ExecutionPlan
 from protocol.sampling import PlanSampling
+from protocol.summaries import PlanEstimate, PrefixCacheReport
 
 
 class CpuBackend:

@@ -17,8 +17,8 @@ from typing import Protocol
 from engine.artifact.footprint import describe_memory
 from engine.batch_key import WeightsKey
 from engine.cpu.loaded_model import CpuModel
-from protocol.descriptions import PlanEstimate, ResidentModel
 from protocol.errors import OutOfMemoryBudget
+from protocol.summaries import PlanEstimate, ResidentModel
 
 _MB = 10**6
 

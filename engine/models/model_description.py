@@ -10,9 +10,9 @@ from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.footprint import default_activation_bytes
 from protocol.answers import ModelDescription
-from protocol.descriptions import MemorySummary, RecipeSummary, TensorSummary
 from protocol.errors import RequestRefused
 from protocol.plan import QUANTIZATIONS, Backend, Quantization
+from protocol.summaries import MemorySummary, RecipeSummary, TensorSummary
 
 
 def describe_model(artifact: ModelArtifact, backend: Backend) -> ModelDescription:

@@ -16,9 +16,9 @@ from engine.artifact.footprint import default_activation_bytes
 from engine.config import EngineConfig
 from engine.host.file_memory import FileMemory, file_identity
 from engine.models.models_directory import ModelFile
-from protocol.descriptions import ModelHeader
 from protocol.errors import RequestRefused, UnsupportedModel
 from protocol.plan import Backend
+from protocol.summaries import ModelHeader
 
 _CONTEXT_TOKENS = 4096
 """Of the run whose memory is estimated: more than most answers need, fewer than many models were trained for."""

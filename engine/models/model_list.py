@@ -9,7 +9,7 @@ from engine.fetch.catalogue import CATALOGUE, CatalogueEntry
 from engine.fetch.hub.partial_file import whole_size
 from engine.models.model_headers import ModelHeaders
 from engine.models.models_directory import ModelFile, ModelsDirectory
-from protocol.descriptions import ModelHeader, ModelSummary
+from protocol.summaries import ModelHeader, ModelSummary
 
 
 def list_models(directory: ModelsDirectory, headers: ModelHeaders) -> tuple[ModelSummary, ...]:

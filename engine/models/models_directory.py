@@ -17,8 +17,8 @@ from engine.artifact.split_files import is_later_part, part_paths, parts_of, spl
 from engine.fetch.catalogue import entry_of_file
 from engine.fetch.hub.partial_file import partial_files, target_of
 from engine.fetch.hub.reference import DIRECTORY, HubReference, is_reference, name_of
-from protocol.descriptions import ModelSource
 from protocol.errors import AmbiguousModel
+from protocol.summaries import ModelSource
 
 
 @dataclass(frozen=True, slots=True)

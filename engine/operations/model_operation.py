@@ -12,11 +12,11 @@ from engine.cpu.cpu_backend import CpuBackend
 from engine.cpu.loaded_model import CpuModel
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
-from protocol.descriptions import PlanEstimate
 from protocol.errors import ExecutionCancelled, OutOfMemoryBudget
 from protocol.plan import ExecutionRequest, Limits, RunRequest
+from protocol.prefill_request import ReadingRequest
 from protocol.progress import ProgressUnit, StageProgress
-from protocol.reading import ReadingRequest
+from protocol.summaries import PlanEstimate
 
 
 class _Stage(Protocol):

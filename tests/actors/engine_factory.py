@@ -13,13 +13,13 @@ from actors.limits import Limits
 from actors.ports import Energy, Records
 from actors.system import System, no_other_backend, running
 from engine.backend import Backend
+from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.client import Client
 from protocol.errors import EngineError
 from protocol.plan import ExecutionRequest, RunRequest
 from protocol.plan import Limits as RunLimits
 from protocol.record import ExecutionRecord
-from protocol.replies import RunMessage
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain, FakeEnergy
 from tests.actors.fake_records import FakeRecords

@@ -19,11 +19,11 @@ from engine.backend import (
     WorkDone,
 )
 from engine.planned_execution import PlannedExecution
-from protocol.descriptions import PrefixCacheReport, ResidentModel
 from protocol.errors import EngineError, ExecutionCancelled
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 from protocol.record import WeightsReport
+from protocol.summaries import PrefixCacheReport, ResidentModel
 
 KV_BYTES = 1000
 """What every sequence is said to hold."""

@@ -28,7 +28,6 @@ from protocol.answers import (
     TokenIds,
 )
 from protocol.build import Build
-from protocol.descriptions import ModelSummary, PlanEstimate
 from protocol.embedding import EmbeddedText
 from protocol.errors import ExecutionCancelled, ModelInUse, UnknownModel, UnsupportedBackend
 from protocol.live_energy import PowerReport
@@ -65,6 +64,7 @@ from protocol.requests import (
     Tokenize,
 )
 from protocol.sampling import PlanSampling
+from protocol.summaries import ModelSummary, PlanEstimate
 
 
 def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> ExecutionPlan:

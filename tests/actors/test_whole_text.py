@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.system import running
+from protocol.answer_checks import RunMessage
 from protocol.answers import Finished, Tokens
 from protocol.client import Client
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.plan import Stream as StreamSettings
 from protocol.record import ExecutionRecord
-from protocol.replies import RunMessage
 from protocol.requests import Cancel, Shutdown
 from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, make_request, make_system, until

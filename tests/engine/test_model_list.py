@@ -16,7 +16,7 @@ from engine.fetch.catalogue import CATALOGUE
 from engine.models.model_headers import ModelHeaders
 from engine.models.model_list import list_models
 from engine.models.registry import ModelRegistry
-from protocol.descriptions import ModelHeader, ModelSummary
+from protocol.summaries import ModelHeader, ModelSummary
 from tests.csrc import gguf_bytes as g
 from tests.csrc.test_split_files import SplitModel
 from tests.support.gguf_factory import new_gguf, write_tiny_model

@@ -12,9 +12,9 @@ import pytest
 from engine.batch_key import WeightsKey
 from engine.cpu.loaded_model import CpuModel
 from engine.cpu.model_memory import LoopUsage, ModelMemory
-from protocol.descriptions import PlanEstimate
 from protocol.errors import OutOfMemoryBudget
 from protocol.plan import Quantization
+from protocol.summaries import PlanEstimate
 
 MB = 10**6
 

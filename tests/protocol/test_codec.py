@@ -11,12 +11,10 @@ from pydantic import ValidationError
 from protocol.answers import EngineMessage, Event, Failed, Finished, ModelDescription, Tokens
 from protocol.chat import ChatMessage
 from protocol.codec import client_message, decode_client, decode_engine, encode, failed, request_id_of
-from protocol.descriptions import RecipeSummary, TensorSummary
 from protocol.errors import BadFrame, InvalidRequest, Overloaded, ProtocolViolation, UnknownMessage
 from protocol.evaluation import EvaluationRequest
 from protocol.events import TokensEvent
 from protocol.logprobs import DrawnLogprobs, TokenLogprob
-from protocol.model import unvalidated
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record_entry import RecordFilter
 from protocol.requests import (
@@ -30,6 +28,8 @@ from protocol.requests import (
     Status,
     Tokenize,
 )
+from protocol.summaries import RecipeSummary, TensorSummary
+from protocol.value import unvalidated
 from tests.engine.record_factory import record_with
 
 DRAWN = DrawnLogprobs(token_id=1, logprob=-0.5, top=(TokenLogprob(token_id=1, logprob=-0.5),))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from protocol.answer_checks import RunMessage
 from protocol.answers import Finished
 from protocol.blocking import BlockingClient
 from protocol.plan import RunRequest
 from protocol.record import ExecutionRecord
-from protocol.replies import RunMessage
 from tests.requirements.llama import NAME
 from tests.tools.command_line import engine_ctl
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from engine.planned_execution import PlannedExecution
 from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, Tokens
-from protocol.descriptions import PlanEstimate
 from protocol.errors import EngineError
 from protocol.message import Request
 from protocol.metrics import CpuReport, EnergyReport, MemoryReport, Metrics
@@ -15,6 +14,7 @@ from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, ExecutionRe
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
 from protocol.requests import ClientMessage, Run
 from protocol.sampling import PlanSampling
+from protocol.summaries import PlanEstimate
 
 EXECUTION_ID = "execution-1"
 PIECES = ("Olá", " mundo", " 🌍")

@@ -15,11 +15,11 @@ from prompt_toolkit.output import DummyOutput
 
 from engine_ctl.model_text import write_text
 from protocol.answers import Done, EngineMessage, Failed, Finished, Planned
-from protocol.descriptions import PlanEstimate
 from protocol.errors import UnknownModel, UnsupportedQuantization
 from protocol.plan import RunRequest
 from protocol.prediction import Prediction
 from protocol.requests import Cancel, ClientMessage, Plan, Run
+from protocol.summaries import PlanEstimate
 from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl
 from tests.tools.conftest import StartEngine

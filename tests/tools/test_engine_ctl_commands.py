@@ -19,15 +19,6 @@ from protocol.answers import (
     Text,
     TokenIds,
 )
-from protocol.descriptions import (
-    ExecutionStatus,
-    MemorySummary,
-    PlanEstimate,
-    PrefixCacheReport,
-    RecipeSummary,
-    ResidentModel,
-    TensorSummary,
-)
 from protocol.errors import UnknownExecution
 from protocol.prediction import Prediction
 from protocol.requests import (
@@ -41,6 +32,15 @@ from protocol.requests import (
     Shutdown,
     Status,
     Tokenize,
+)
+from protocol.summaries import (
+    ExecutionStatus,
+    MemorySummary,
+    PlanEstimate,
+    PrefixCacheReport,
+    RecipeSummary,
+    ResidentModel,
+    TensorSummary,
 )
 from tests.tools.command_line import engine_ctl
 from tests.tools.conftest import StartEngine

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from protocol.answers import EngineMessage, ModelList, ModelRemoved
-from protocol.descriptions import CachedWeightsEntry, ModelSummary
 from protocol.requests import ClientMessage, ListModels, RemoveModel
+from protocol.summaries import CachedWeightsEntry, ModelSummary
 from tests.tools.command_line import engine_ctl
 from tests.tools.conftest import StartEngine
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import ShuttingDown
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
-from protocol.replies import RunMessage
 from protocol.requests import Plan, Status
 from tests.support.gguf_factory import write_tiny_model
 

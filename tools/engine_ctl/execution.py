@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import assert_never
 
+from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.blocking import BlockingClient
 from protocol.codec import client_message
@@ -16,7 +17,6 @@ from protocol.errors import BadFrame
 from protocol.evaluation import EvaluationRequest
 from protocol.plan import RunRequest
 from protocol.progress import StageProgress
-from protocol.replies import RunMessage
 from protocol.requests import Cancel, Embed, Evaluate, Run
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TextIO
 
 from protocol.metrics import EnergyReport, Metrics
-from protocol.model import Value
 from protocol.record import UnjudgedLimit
 from protocol.record_entry import FinishedEntry, InterruptedEntry
+from protocol.value import Value
 
 Entries = Iterator[FinishedEntry | InterruptedEntry]
 

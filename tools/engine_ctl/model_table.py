@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from protocol.descriptions import ModelSummary
+    from protocol.summaries import ModelSummary
 
 _UNKNOWN = "-"
 _HEADINGS = ("name", "architecture", "parameters", "types", "size", "memory", "licence", "file")

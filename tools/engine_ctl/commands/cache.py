@@ -13,7 +13,7 @@ from engine_ctl.exit_codes import EXIT_CODES
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
-    from protocol.descriptions import CachedWeightsEntry
+    from protocol.summaries import CachedWeightsEntry
 
 
 @click.group(name="cache")

@@ -12,7 +12,7 @@ from engine_ctl.options import Model, json_option, socket_option
 
 if TYPE_CHECKING:
     from protocol.answers import ModelDescription, ModelRemoved
-    from protocol.descriptions import RecipeSummary
+    from protocol.summaries import RecipeSummary
 
 
 @click.group(name="models")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from protocol.model import Value
 from protocol.plan import PositiveInt, QuantizationName
+from protocol.value import Value
 
 
 class ReadingRequest(Value):

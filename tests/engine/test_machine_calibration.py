@@ -12,7 +12,7 @@ from engine.energy.ladder import EnergyLadder
 from engine.energy.sources.model import ModelSource
 from engine.energy.sources.source import EnergyReading
 from engine.host.machine import Machine
-from engine.operations.energy.calibrating import READING_MEMORY, EnergyCalibrating, thread_counts
+from engine.operations.energy.machine_calibration import READING_MEMORY, EnergyCalibrating, thread_counts
 from protocol.calibration import EnergyCalibration
 from protocol.errors import EnergyUnavailable, ExecutionCancelled, OutOfMemoryBudget, RecordStoreUnavailable
 from protocol.requests import Calibrate

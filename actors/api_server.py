@@ -19,7 +19,7 @@ import trio
 
 from actors.base import Actor, Inbox
 from actors.connection import Connection
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
 from actors.unix_socket import SocketTransport, UnixSocket
 from engine.identity.version import ENGINE_VERSION
@@ -51,7 +51,7 @@ class ApiServer(Actor):
         unix_socket: UnixSocket | None,
         build: Build,
         capabilities: tuple[str, ...],
-        limits: Limits,
+        limits: ServiceLimits,
     ) -> None:
         self._below = below
         self._control_plane = control_plane

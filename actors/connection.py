@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import trio
 
 from actors.base import Inbox
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.messages import Abandon, ClientRequest, ControlRequest
 from protocol.answer_checks import is_last
 from protocol.answers import EngineMessage, Welcome
@@ -54,7 +54,7 @@ class Connection:
         transport: EagerTransport,
         control_plane: Inbox[ControlRequest],
         welcome: Welcome,
-        limits: Limits,
+        limits: ServiceLimits,
     ) -> None:
         self._connection_id = connection_id
         self._transport = transport

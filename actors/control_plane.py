@@ -1,7 +1,7 @@
 """Turns requests into plans, follows each execution from its plan to its record, and answers its client.
 
 Owns        the executions that have a plan and no record yet, their deadlines, and the worker-thread jobs
-Receives    ClientRequest, Abandon, Stop from the api server; from below, what the scheduler, the executor and the
+Receives    ClientRequest, Abandon, Drain from the api server; from below, what the scheduler, the executor and the
             energy sampler tell about executions
 Sends       Deliver, Drained to the api server; Enqueue, Withdraw to the scheduler; ReadEnergy, ReadLiveEnergy to the
             energy sampler; BeginRecord, FinishRecord to the recorder
@@ -21,31 +21,31 @@ import trio
 from actors.availability import refuse_unavailable, require_watch
 from actors.base import Actor, Inbox
 from actors.deadlines import Deadlines
-from actors.domain_requests import Questions
+from actors.domain_requests import DomainRequests
 from actors.execution import Execution
-from actors.execution_progress import Around, ExecutionProgress
+from actors.execution_progress import Collaborators, ExecutionProgress
 from actors.executions import Executions
 from actors.jobs import Jobs
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.live_energy import LivePower
 from actors.messages import (
     Abandon,
     ClientRequest,
     ControlEvent,
     ControlRequest,
+    Drain,
     Drained,
     EnergyRequest,
     Enqueue,
     RecorderRequest,
     SchedulerRequest,
-    Stop,
     ToApiServer,
     Withdraw,
 )
-from actors.metrics_report import Present, report_metrics
+from actors.metrics_report import Snapshot, report_metrics
 from actors.observers import Observers
-from actors.ports import Outside
-from actors.reply_sender import Mail
+from actors.ports import Services
+from actors.reply_sender import ReplySender
 from actors.status import report_status
 from engine.host.machine import peak_resident_bytes
 from engine.host.process_usage import read_process_usage
@@ -99,35 +99,37 @@ class ControlPlane(Actor):
         scheduler: Inbox[SchedulerRequest],
         energy_sampler: Inbox[EnergyRequest],
         recorder: Inbox[RecorderRequest],
-        outside: Outside,
-        limits: Limits,
+        services: Services,
+        limits: ServiceLimits,
     ) -> None:
         self._above = above
         self._below = below
         self._api_server = api_server
         self._totals = MetricTotals()
-        self._mail = Mail(api_server, self._totals.add_failure)
+        self._replies = ReplySender(api_server, self._totals.add_failure)
         self._scheduler = scheduler
-        self._domain = outside.domain
-        self._energy = outside.energy
-        self._backend_statistics = outside.backend_statistics
-        self._faults = outside.faults
+        self._domain = services.domain
+        self._energy = services.energy
+        self._backend_statistics = services.backend_statistics
+        self._faults = services.faults
         self._limits = limits
         self._executions = Executions()
         self._observers = Observers()
         self._workers = trio.CapacityLimiter(limits.workers)
-        self._questions = Questions(outside.domain, self._workers, limits, self._mail.reply, self._executions)
-        self._live_power = LivePower(energy_sampler, outside.energy, self._executions, self._observers, self._mail)
-        self._jobs = Jobs(self._mail.answer, self._stop_if_drained, self._faults.tell)
+        self._domain_requests = DomainRequests(
+            services.domain, self._workers, limits, self._replies.reply, self._executions
+        )
+        self._live_power = LivePower(energy_sampler, services.energy, self._executions, self._observers, self._replies)
+        self._jobs = Jobs(self._replies.answer, self._stop_if_drained, self._faults.tell)
         self._deadlines = Deadlines()
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
         self._drain = trio.CancelScope()
-        around = Around(
-            *(energy_sampler, recorder, self._mail, self._observers, outside),
-            *(self._questions, self._jobs, self._live_power, self._totals),
+        parts = Collaborators(
+            *(energy_sampler, recorder, self._replies, self._observers, services),
+            *(self._domain_requests, self._jobs, self._live_power, self._totals),
         )
-        self._progress = ExecutionProgress(self._executions, around, self._withdraw_soon, self._on_concluded)
+        self._progress = ExecutionProgress(self._executions, parts, self._withdraw_soon, self._on_concluded)
         self._handlers = self._make_handlers()
         self._began_ns = time.monotonic_ns()
 
@@ -145,13 +147,13 @@ class ControlPlane(Actor):
                 await self._on_client_request(request)
             case Abandon():
                 await self._abandon(request)
-            case Stop():
+            case Drain():
                 await self._stop(request.drain_s)
             case _:
                 assert_never(request)
 
     def _make_handlers(self) -> dict[type[Request[Any]], Handler]:
-        domain, questions = self._domain, self._questions
+        domain, requests = self._domain, self._domain_requests
         return dict(
             (
                 _on(Status, self._on_status),
@@ -161,12 +163,12 @@ class ControlPlane(Actor):
                 _on(Unsubscribe, self._on_unsubscribe),
                 _on(Shutdown, self._on_shutdown),
                 _on(Energy, self._in_job(self._live_power.answer)),
-                _on(RemoveModel, self._in_job(questions.remove_model)),
+                _on(RemoveModel, self._in_job(requests.remove_model)),
                 _on(Run, self._in_job(self._run)),
                 _on(Replay, self._in_job(self._replay)),
-                *((kind, self._in_job(questions.answer)) for kind in domain.answers),
-                *((kind, self._in_job(questions.operate)) for kind in domain.operations),
-                *((kind, self._in_job(questions.download)) for kind in domain.downloads),
+                *((kind, self._in_job(requests.answer)) for kind in domain.answers),
+                *((kind, self._in_job(requests.operate)) for kind in domain.operations),
+                *((kind, self._in_job(requests.download)) for kind in domain.downloads),
             )
         )
 
@@ -175,10 +177,10 @@ class ControlPlane(Actor):
         try:
             answer = await self._handlers[type(message)](message, request)
         except EngineError as error:
-            await self._mail.answer(request.connection_id, message.request_id, error)
+            await self._replies.answer(request.connection_id, message.request_id, error)
         else:
             if answer is not None:
-                await self._mail.answer(request.connection_id, message.request_id, answer)
+                await self._replies.answer(request.connection_id, message.request_id, answer)
 
     def _in_job(self, handler: Callable[[RequestT, ClientRequest], Awaitable[AnswerMessage | None]]) -> Handler:
         """A handler that has another's work done as a job, unless the engine is stopping or has all it can hold."""
@@ -218,18 +220,18 @@ class ControlPlane(Actor):
 
     def _metrics(self, power: PowerReport | None) -> MetricsReport:
         usage, statistics = read_process_usage(), self._backend_statistics()
-        present = Present(self._uptime_s(), self._executions, statistics, usage, peak_resident_bytes(), power)
-        return report_metrics(present, self._totals)
+        snapshot = Snapshot(self._uptime_s(), self._executions, statistics, usage, peak_resident_bytes(), power)
+        return report_metrics(snapshot, self._totals)
 
     def _uptime_s(self) -> float:
         return (time.monotonic_ns() - self._began_ns) / 1e9
 
     async def _on_subscribe(self, message: Subscribe, request: ClientRequest) -> None:
-        await self._mail.deliver(self._observers.subscribe(request.connection_id, message))
+        await self._replies.deliver(self._observers.subscribe(request.connection_id, message))
         self._live_power.reconsider()
 
     async def _on_unsubscribe(self, message: Unsubscribe, request: ClientRequest) -> Done:
-        await self._mail.deliver(self._observers.unsubscribe(request.connection_id, (message.subscription,)))
+        await self._replies.deliver(self._observers.unsubscribe(request.connection_id, (message.subscription,)))
         return Done()
 
     async def _on_shutdown(self, message: Shutdown, request: ClientRequest) -> None:
@@ -332,8 +334,8 @@ class ControlPlane(Actor):
             await self._tell_drained()
 
     async def _tell_drained(self) -> None:
-        await self._mail.deliver(self._observers.end())
+        await self._replies.deliver(self._observers.end())
         shutdowns, self._shutdowns = self._shutdowns, []
         for request in shutdowns:
-            await self._mail.answer(request.connection_id, request.message.request_id, Done())
+            await self._replies.answer(request.connection_id, request.message.request_id, Done())
         await self._api_server.put(Drained())

@@ -17,7 +17,7 @@ from engine.models.model_list import list_models
 from engine.models.model_pull import ModelPull
 from engine.operation import Operation
 from engine.operations.embedding import Embedding
-from engine.operations.energy.machine_calibration import EnergyCalibrating
+from engine.operations.energy.machine_calibration import MachineCalibration
 from engine.operations.evaluation import Evaluation
 from engine.operations.file_quantization import FileQuantization
 from engine.operations.model_removal import ModelRemoval
@@ -89,7 +89,7 @@ class EngineDomain:
                 on(Quantize, lambda request: FileQuantization(request, self._registry, self._machine)),
                 on(Evaluate, lambda request: Evaluation(request, self._planner, self.backend)),
                 on(Embed, lambda request: Embedding(request, self._planner, self.backend, self._energy)),
-                on(Calibrate, lambda request: EnergyCalibrating(request, self._energy, self._machine)),
+                on(Calibrate, lambda request: MachineCalibration(request, self._energy, self._machine)),
             )
         )
         self.downloads: Table[Operation[AnswerMessage]] = dict(

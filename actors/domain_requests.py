@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import trio
 
 from actors.executions import Executions
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.messages import ClientRequest
 from actors.operations import carry_out
 from actors.ports import Domain
@@ -22,7 +22,7 @@ from protocol.requests import RemoveModel
 Result = TypeVar("Result")
 
 
-class Questions:
+class DomainRequests:
     """The handlers of such requests, each to be awaited in a task of its own: cancelled, it ends the work with it.
 
     They raise EngineError.
@@ -32,7 +32,7 @@ class Questions:
         self,
         domain: Domain,
         workers: trio.CapacityLimiter,
-        limits: Limits,
+        limits: ServiceLimits,
         deliver: Callable[[int, AnswerMessage], Awaitable[None]],
         executions: Executions,
     ) -> None:

@@ -32,12 +32,12 @@ from actors.messages import (
     ReadLiveEnergy,
     Resume,
 )
-from actors.ports import Energy
+from actors.ports import EnergySources
 from engine.backend import ComputeTimes
 from engine.energy.limit_watch import Judgement, LimitWatch, unjudged
 from engine.energy.live import LiveSample
 from engine.energy.sources.source import EnergyReading
-from protocol.plan import EnergySource
+from protocol.plan import EnergySourceName
 from protocol.record import UnjudgedLimit
 
 
@@ -45,7 +45,7 @@ from protocol.record import UnjudgedLimit
 class _Window:
     """An execution that runs."""
 
-    source: EnergySource
+    source: EnergySourceName
     watch: LimitWatch
     resting: bool = False
     stopped: bool = False
@@ -74,7 +74,7 @@ class EnergySampler(RestartableActor):
         above: Inbox[EnergyRequest],
         control_plane: Inbox[ControlEvent],
         executor: Inbox[ExecutorRequest],
-        energy: Energy,
+        energy: EnergySources,
         compute_times: Callable[[], ComputeTimes[str]],
     ) -> None:
         """``compute_times`` tells at once how the computing divides among executions."""
@@ -97,8 +97,8 @@ class EnergySampler(RestartableActor):
         self._holes: dict[str, str] = {}
         """Why the reading at the end of an execution would be worth nothing."""
         self._given_up = ""
-        self._live: dict[EnergySource, _Sampled] = {}
-        self._live_asked: dict[EnergySource, ReadLiveEnergy] = {}
+        self._live: dict[EnergySourceName, _Sampled] = {}
+        self._live_asked: dict[EnergySourceName, ReadLiveEnergy] = {}
         """Not answered yet."""
 
     def start_tasks(self) -> None:
@@ -196,7 +196,7 @@ class EnergySampler(RestartableActor):
         wanted_s = max(request.oldest_s, 2 * self._energy.live_window_s(request.source))
         return min(wanted_s, self._interval_s(request.source))
 
-    async def _sample_live(self, source: EnergySource) -> _Sampled:
+    async def _sample_live(self, source: EnergySourceName) -> _Sampled:
         sample = LiveSample(await self._read(source, self._energy.read_counters), self._compute_times())
         sampled = _Sampled(trio.current_time(), sample)
         if sample.reading.package_uj is None:
@@ -218,7 +218,7 @@ class EnergySampler(RestartableActor):
         """From one sample to the next."""
         return min((self._window_pause_s(window) for window in self._windows.values()), default=math.inf)
 
-    def _interval_s(self, source: EnergySource) -> float:
+    def _interval_s(self, source: EnergySourceName) -> float:
         return math.inf if self._given_up else self._energy.max_interval_s(source) or math.inf
 
     def _window_pause_s(self, window: _Window) -> float:
@@ -227,10 +227,10 @@ class EnergySampler(RestartableActor):
             return interval_s
         return min(interval_s, max(window.watch.sample_s, self._energy.min_interval_s(window.source)))
 
-    def _is_slow(self, source: EnergySource) -> bool:
+    def _is_slow(self, source: EnergySourceName) -> bool:
         return not self._given_up and self._energy.is_slow(source)
 
-    async def _read(self, source: EnergySource, read: Callable[[str], EnergyReading]) -> EnergyReading:
+    async def _read(self, source: EnergySourceName, read: Callable[[str], EnergyReading]) -> EnergyReading:
         """The ends of a window have the CPUs' times beside them; what is read often is the counters alone."""
         if self._given_up:
             return _unknown(self._given_up)
@@ -253,12 +253,12 @@ class EnergySampler(RestartableActor):
             self.nursery.start_soon(self._sample_slowly, slow)
         await self._judge({source: await self._read(source, self._energy.read_counters) for source in sources - slow})
 
-    async def _sample_slowly(self, sources: Collection[EnergySource]) -> None:
+    async def _sample_slowly(self, sources: Collection[EnergySourceName]) -> None:
         for source in sources:
             await self._judge({source: await self._read(source, self._energy.read_counters)})
         self._samples_slowly = False
 
-    async def _judge(self, readings: Mapping[EnergySource, EnergyReading]) -> None:
+    async def _judge(self, readings: Mapping[EnergySourceName, EnergyReading]) -> None:
         for execution_id, window in tuple(self._windows.items()):
             # It may have ended while another's judgement was told.
             if window.source in readings and execution_id in self._windows and not window.stopped:

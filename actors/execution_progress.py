@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from actors.base import Inbox
-from actors.domain_requests import Questions
+from actors.domain_requests import DomainRequests
 from actors.execution import Execution, ended_event
 from actors.executions import Executions
 from actors.jobs import Jobs
@@ -39,8 +39,8 @@ from actors.messages import (
     Withdrawn,
 )
 from actors.observers import Observers
-from actors.ports import Outside
-from actors.reply_sender import Mail
+from actors.ports import Services
+from actors.reply_sender import ReplySender
 from engine.energy.window import OTHER_WORK, with_active_interval
 from engine.host.process_usage import read_process_usage
 from engine.metrics.metric_totals import MetricTotals
@@ -52,15 +52,15 @@ from protocol.record import ExecutionRecord, StopReason
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class Collaborators:
     """What the progress of executions touches."""
 
     energy_sampler: Inbox[EnergyRequest]
     recorder: Inbox[RecorderRequest]
-    mail: Mail
+    replies: ReplySender
     observers: Observers
-    outside: Outside
-    questions: Questions
+    services: Services
+    domain_requests: DomainRequests
     jobs: Jobs
     live_power: LivePower
     totals: MetricTotals
@@ -72,13 +72,13 @@ class ExecutionProgress:
     def __init__(
         self,
         executions: Executions,
-        around: Around,
+        parts: Collaborators,
         withdraw_soon: Callable[[Execution, StopReason], None],
         concluded: Callable[[Execution], Awaitable[None]],
     ) -> None:
         """``concluded`` is awaited when an execution is no more, and its client has heard."""
         self._executions = executions
-        self._around = around
+        self._parts = parts
         self._withdraw_soon = withdraw_soon
         self._concluded = concluded
         self._ended: dict[str, ExecutionRecord] = {}
@@ -90,7 +90,7 @@ class ExecutionProgress:
             case Advanced():
                 await self._advance(event)
             case LiveEnergyRead():
-                self._around.live_power.on_read(event)
+                self._parts.live_power.on_read(event)
             case _:
                 await self._on_execution_event(self._executions[event.execution_id], event)
 
@@ -99,8 +99,8 @@ class ExecutionProgress:
             case EnergyRead() | EnergyLimitReached() | Recorded():
                 await self._on_measured(execution, event)
             case Queued():
-                self._around.recorder.put_nowait(execution.begin_record())
-                await self._around.mail.reply(execution.connection_id, execution.accepted())
+                self._parts.recorder.put_nowait(execution.begin_record())
+                await self._parts.replies.reply(execution.connection_id, execution.accepted())
                 await self._tell(execution, execution.accepted_event())
             case QueueFull():
                 full = Overloaded(f"{event.queued} executions are queued", retry_after_ms=event.retry_after_ms)
@@ -110,11 +110,11 @@ class ExecutionProgress:
                 await self._tell(execution, execution.admitted_event())
             case Preparing():
                 self._executions.disturb()
-                await self._around.mail.reply(execution.connection_id, execution.progress(event.progress))
+                await self._parts.replies.reply(execution.connection_id, execution.progress(event.progress))
                 await self._tell(execution, PreparingEvent(progress=event.progress))
             case Started():
                 execution.start(event)
-                execution.disturbed = self._around.questions.operating
+                execution.disturbed = self._parts.domain_requests.operating
                 await self._tell(execution, execution.started_event())
             case StartFailed():
                 execution.fail(error_from_wire(event.code, event.message, event.params))
@@ -140,15 +140,15 @@ class ExecutionProgress:
         """Take an event that tells of tokens alone, the path that runs dozens of times a second for each stream."""
         if not (isinstance(event, Advanced) and all(advance.events.is_halfway for advance in event.advances)):
             return False
-        self._around.mail.deliver_nowait(self._take(event)[0])
+        self._parts.replies.deliver_nowait(self._take(event)[0])
         return True
 
     async def _advance(self, event: Advanced) -> None:
         replies, ended = self._take(event)
-        await self._around.mail.deliver(replies)
+        await self._parts.replies.deliver(replies)
         for execution in ended:
             if execution.prefill_start_ns is not None:
-                self._around.energy_sampler.put_nowait(execution.read_energy("end"))
+                self._parts.energy_sampler.put_nowait(execution.read_energy("end"))
             else:
                 await self._finish(execution)
 
@@ -161,12 +161,12 @@ class ExecutionProgress:
             tokens = execution.advance(advance.events)
             self._read_usage(execution, at_end=advance.events.stop_reason is not None)
             if advance.events.prefill_start_ns is not None:
-                self._around.energy_sampler.put_nowait(execution.read_energy("start"))
+                self._parts.energy_sampler.put_nowait(execution.read_energy("start"))
             if tokens is not None:
                 replies.append(Addressed(connection_id=execution.connection_id, message=tokens))
-                if self._around.observers.present:
+                if self._parts.observers.present:
                     made = TokensEvent(tokens_total=execution.tokens_total)
-                    replies += self._around.observers.tell_of(execution, made)
+                    replies += self._parts.observers.tell_of(execution, made)
             if advance.events.stop_reason is not None and execution.stop_reason is not None:
                 ended.append(execution)
         return replies, ended
@@ -175,14 +175,14 @@ class ExecutionProgress:
         """At its start, at its end, and now and then between: a reading costs more than passing a token on."""
         if execution.prefill_start_ns is None:
             return
-        execution.usage.alone = execution.usage.alone and len(self._executions) == 1 and not self._around.jobs
+        execution.usage.alone = execution.usage.alone and len(self._executions) == 1 and not self._parts.jobs
         if at_end or execution.usage.is_due(time.monotonic_ns()):
             execution.usage.add(read_process_usage())
 
     async def _on_energy(self, execution: Execution, event: EnergyRead) -> None:
         if event.moment == "start":
             execution.energy_start = event.reading
-            self._around.live_power.reconsider()
+            self._parts.live_power.reconsider()
         else:
             execution.energy_end = event.reading
             execution.unjudged_limits = event.unjudged
@@ -191,16 +191,16 @@ class ExecutionProgress:
     async def _finish(self, execution: Execution) -> None:
         """Have the record kept; the client hears of the end once it is."""
         start, end = execution.energy_start, execution.energy_end
-        report = self._around.outside.energy.report(execution.plan.energy_source, start, end, execution.energy_share)
+        report = self._parts.services.energy.report(execution.plan.energy_source, start, end, execution.energy_share)
         if report.reason == OTHER_WORK:
             report = report.model_copy(update={"reason": execution.why_no_share})
         energy = with_active_interval(report, start, end, execution.active_ns)
-        hardware = self._around.outside.domain.hardware(execution.kernel_path, execution.plan.threads)
-        build = self._around.outside.domain.build
+        hardware = self._parts.services.domain.hardware(execution.kernel_path, execution.plan.threads)
+        build = self._parts.services.domain.build
         record = execution.record(build, hardware, os.cpu_count(), energy, time.monotonic_ns())
         self._ended[execution.execution_id] = record
-        self._around.totals.add(record, *execution.token_times_ns)
-        self._around.recorder.put_nowait(FinishRecord(record=record))
+        self._parts.totals.add(record, *execution.token_times_ns)
+        self._parts.recorder.put_nowait(FinishRecord(record=record))
 
     async def _on_recorded(self, execution: Execution, event: Recorded) -> None:
         record = self._ended.pop(execution.execution_id)
@@ -210,9 +210,9 @@ class ExecutionProgress:
 
     async def _conclude(self, execution: Execution, reply: EngineMessage) -> None:
         self._executions.remove(execution)
-        await self._around.mail.reply(execution.connection_id, reply)
+        await self._parts.replies.reply(execution.connection_id, reply)
         await self._concluded(execution)
 
     async def _tell(self, execution: Execution, body: EventBody) -> None:
         """Tell whoever observes."""
-        await self._around.mail.deliver(self._around.observers.tell_of(execution, body))
+        await self._parts.replies.deliver(self._parts.observers.tell_of(execution, body))

@@ -11,7 +11,7 @@ from actors.faults import TellFault, summary
 from protocol.answers import AnswerMessage
 from protocol.errors import EngineError, InternalError, ShuttingDown
 
-Reply = Callable[[int, int, AnswerMessage | EngineError], Awaitable[None]]
+SendAnswer = Callable[[int, int, AnswerMessage | EngineError], Awaitable[None]]
 """Takes a connection, the id of a request there, and what it is answered with."""
 
 
@@ -23,13 +23,13 @@ class _Job:
 
 
 class Jobs:
-    """``reply`` is awaited with what a job ended in, unless it has no answer yet; then ``ended``, when it is gone.
+    """``send_answer`` is awaited with the outcome of a job, unless its answer comes later; then ``ended``, without it.
 
     A job that raises anything but a typed error ends alone: it is told of, and answered with ``internal_error``.
     """
 
-    def __init__(self, reply: Reply, ended: Callable[[], Awaitable[None]], tell_fault: TellFault) -> None:
-        self._reply = reply
+    def __init__(self, send_answer: SendAnswer, ended: Callable[[], Awaitable[None]], tell_fault: TellFault) -> None:
+        self._send_answer = send_answer
         self._ended = ended
         self._tell_fault = tell_fault
         self._jobs: set[_Job] = set()
@@ -68,6 +68,6 @@ class Jobs:
                 self._tell_fault("job", error, "answered")
                 answer = InternalError(f"the engine failed at this request: {summary(error)}")
         if answer is not None:
-            await self._reply(job.connection_id, job.request_id, answer)
+            await self._send_answer(job.connection_id, job.request_id, answer)
         self._jobs.remove(job)
         await self._ended()

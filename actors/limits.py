@@ -8,7 +8,7 @@ from protocol.framing import MAX_FRAME_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServiceLimits:
     max_frame_bytes: int = MAX_FRAME_BYTES
     max_connections: int = 128
     """Twice the 64 concurrent streaming clients the engine is built for."""

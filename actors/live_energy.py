@@ -15,16 +15,16 @@ from actors.execution import Execution
 from actors.executions import Executions
 from actors.messages import ClientRequest, EnergyRequest, LiveEnergyRead, ReadLiveEnergy
 from actors.observers import Observers
-from actors.ports import Energy
-from actors.reply_sender import Mail
+from actors.ports import EnergySources
+from actors.reply_sender import ReplySender
 from engine.energy.live import SHORTEST_S, share_between
 from engine.energy.window import OTHER_WORK, unavailable
 from protocol.answers import LiveEnergy
 from protocol.events import EnergyEvent
 from protocol.live_energy import EnergySoFar, PowerReport, RunningEnergy
 from protocol.metrics import EnergyReport
-from protocol.plan import EnergySource
-from protocol.requests import Energy as EnergyQuestion
+from protocol.plan import EnergySourceName
+from protocol.requests import Energy
 
 _MOMENT_S = 2.0
 """What is averaged over longer is not the moment any more."""
@@ -35,22 +35,22 @@ class LivePower:
     def __init__(
         self,
         energy_sampler: Inbox[EnergyRequest],
-        energy: Energy,
+        energy: EnergySources,
         executions: Executions,
         observers: Observers,
-        mail: Mail,
+        replies: ReplySender,
     ) -> None:
         self._energy_sampler = energy_sampler
         self._energy = energy
         self._executions = executions
         self._observers = observers
-        self._mail = mail
-        self._awaited: dict[EnergySource, trio.Event] = {}
-        self._last: dict[EnergySource, LiveEnergyRead] = {}
+        self._replies = replies
+        self._awaited: dict[EnergySourceName, trio.Event] = {}
+        self._last: dict[EnergySourceName, LiveEnergyRead] = {}
         self._changed = trio.Event()
 
-    async def answer(self, question: EnergyQuestion, request: ClientRequest) -> LiveEnergy:
-        source = question.source or self._chosen_source()
+    async def answer(self, message: Energy, request: ClientRequest) -> LiveEnergy:
+        source = message.source or self._chosen_source()
         read = await self._read(source, _MOMENT_S)
         power = self._power(read)
         executions = tuple(
@@ -96,9 +96,9 @@ class LivePower:
         for execution in tuple(self._observed()):
             if execution.plan.energy_source == read.source:
                 event = EnergyEvent(power=power, so_far=self._so_far(execution, read, power))
-                await self._mail.deliver(self._observers.tell_of(execution, event))
+                await self._replies.deliver(self._observers.tell_of(execution, event))
 
-    async def _read(self, source: EnergySource, oldest_s: float) -> LiveEnergyRead:
+    async def _read(self, source: EnergySourceName, oldest_s: float) -> LiveEnergyRead:
         told = self._awaited.get(source)
         if told is None:
             told = self._awaited[source] = trio.Event()
@@ -106,7 +106,7 @@ class LivePower:
         await told.wait()
         return self._last[source]
 
-    def _chosen_source(self) -> EnergySource:
+    def _chosen_source(self) -> EnergySourceName:
         if self._energy.name != "none":
             return self._energy.name
         planned = (execution.plan.energy_source for execution in self._executions if execution.computes)
@@ -115,7 +115,7 @@ class LivePower:
     def _observed(self) -> Iterable[Execution]:
         return (one for one in self._executions if one.computes and one.energy_start is not None)
 
-    def _observed_sources(self) -> set[EnergySource]:
+    def _observed_sources(self) -> set[EnergySourceName]:
         if not self._observers.want("energy"):
             return set()
         return {execution.plan.energy_source for execution in self._observed()} - {"none"}

@@ -16,7 +16,7 @@ from engine.energy.live import LiveSample
 from engine.energy.sources.source import EnergyReading
 from engine.planned_execution import PlannedExecution
 from protocol.answers import EngineMessage
-from protocol.plan import EnergySource, Limits
+from protocol.plan import EnergySourceName, Limits
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, UnjudgedLimit, WeightsReport
 from protocol.requests import AskedMessage
@@ -67,13 +67,13 @@ class Abandon:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
+class Drain:
     """Take nothing new, let what runs finish within ``drain_s``, end the rest, then send ``Drained``."""
 
     drain_s: float = 0.0
 
 
-ControlRequest = ClientRequest | Abandon | Stop
+ControlRequest = ClientRequest | Abandon | Drain
 
 # --- to the control plane, from below --------------------------------------------------------------------------------
 
@@ -168,7 +168,7 @@ class EnergyRead:
 class LiveEnergyRead:
     """Two samples as far apart as watts of the moment ask for, the second of them new; or the first alone failed."""
 
-    source: EnergySource
+    source: EnergySourceName
     start: LiveSample
     end: LiveSample
 
@@ -272,7 +272,7 @@ ExecutorRequest = Start | Halt | Pause | Resume
 class ReadEnergy:
     execution_id: str
     moment: Moment
-    source: EnergySource
+    source: EnergySourceName
     limits: Limits
     """Watched from its start to its end."""
 
@@ -281,7 +281,7 @@ class ReadEnergy:
 class ReadLiveEnergy:
     """Answered by ``LiveEnergyRead``; not to be asked again of the same source before that."""
 
-    source: EnergySource
+    source: EnergySourceName
     oldest_s: float
     """An earlier sample serves as the first of the two if it is no older."""
 

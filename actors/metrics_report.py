@@ -17,7 +17,7 @@ from protocol.metric_family import MetricFamily, Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class Snapshot:
     """The engine at the moment."""
 
     uptime_s: float
@@ -30,29 +30,29 @@ class Present:
     """By the best source that measures; ``None`` where none does."""
 
 
-def report_metrics(present: Present, totals: MetricTotals) -> MetricsReport:
+def report_metrics(snapshot: Snapshot, totals: MetricTotals) -> MetricsReport:
     families = (
-        *(*_engine(present), *_work(present), *_run_loop(present.backend.work), *_power(present.power)),
+        *(*_engine(snapshot), *_work(snapshot), *_run_loop(snapshot.backend.work), *_power(snapshot.power)),
         *totals.families(),
     )
     return MetricsReport(families=families, exposition=exposition(families))
 
 
-def _engine(present: Present) -> Iterable[MetricFamily]:
+def _engine(snapshot: Snapshot) -> Iterable[MetricFamily]:
     yield _gauge("engine_info", "Always 1; the label says which engine.", _each("version", {ENGINE_VERSION: 1}))
-    yield _gauge("engine_uptime_seconds", "Since the engine started.", _one(present.uptime_s))
-    peak = () if present.peak_resident_bytes is None else _one(present.peak_resident_bytes)
+    yield _gauge("engine_uptime_seconds", "Since the engine started.", _one(snapshot.uptime_s))
+    peak = () if snapshot.peak_resident_bytes is None else _one(snapshot.peak_resident_bytes)
     yield _gauge("engine_memory_peak_bytes", "Largest resident size of the engine's process so far.", peak)
-    private = () if present.usage.private_bytes is None else _one(present.usage.private_bytes)
+    private = () if snapshot.usage.private_bytes is None else _one(snapshot.usage.private_bytes)
     yield _gauge("engine_memory_private_bytes", "Resident memory of the engine's process that no file backs.", private)
-    seconds = {"user": present.usage.user_ns / 1e9, "system": present.usage.system_ns / 1e9}
+    seconds = {"user": snapshot.usage.user_ns / 1e9, "system": snapshot.usage.system_ns / 1e9}
     yield _counter("engine_cpu_seconds_total", "CPU time of the engine's process.", _each("mode", seconds))
 
 
-def _work(present: Present) -> Iterable[MetricFamily]:
-    backend = present.backend
+def _work(snapshot: Snapshot) -> Iterable[MetricFamily]:
+    backend = snapshot.backend
     states = dict.fromkeys(("queued", "loading", "running"), 0)
-    for execution in present.executions:
+    for execution in snapshot.executions:
         states[execution.state] += 1
     yield _gauge("engine_executions_in_progress", "Executions without a record yet.", _each("state", states))
     yield _gauge("engine_batch_sequences", "Sequences in the run loop.", _one(backend.sequences))

@@ -18,7 +18,7 @@ KEPT_EVENTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _PublishedEvent:
     sequence: int
     at: str
     execution_id: str
@@ -47,7 +47,7 @@ class _Told:
 class Observers:
     def __init__(self) -> None:
         self._subscriptions: dict[tuple[int, int], EventFilter] = {}
-        self._lasting: deque[_Told] = deque(maxlen=KEPT_EVENTS)
+        self._lasting: deque[_PublishedEvent] = deque(maxlen=KEPT_EVENTS)
         self._sequence = 0
 
     @property
@@ -96,7 +96,7 @@ class Observers:
         elif not self._subscriptions:
             return []
         model = execution.plan.model_ref.name
-        told = _Told(self._sequence, timestamp_now(), execution.execution_id, model, body)
+        told = _PublishedEvent(self._sequence, timestamp_now(), execution.execution_id, model, body)
         if body.kind in LASTING:
             self._lasting.append(told)
         return [

@@ -17,7 +17,7 @@ from protocol.build import Build
 from protocol.live_energy import PowerReport
 from protocol.message import Request
 from protocol.metrics import EnergyReport
-from protocol.plan import EnergySource, RunRequest
+from protocol.plan import EnergySourceName, RunRequest
 from protocol.record import ExecutionRecord, Hardware
 from protocol.requests import RemoveModel
 
@@ -71,7 +71,7 @@ class Domain(Protocol):
         """``executions``: which need a model, by its path."""
 
 
-class Records(Protocol):
+class RecordWriter(Protocol):
     """Where executions are recorded. Methods may block; one thread calls them. They raise typed errors."""
 
     def begin(self, execution_id: str, planned: PlannedExecution, started_at: datetime) -> None: ...
@@ -82,11 +82,11 @@ class Records(Protocol):
     def close(self) -> None: ...
 
 
-class Energy(Protocol):
+class EnergySources(Protocol):
     """The sources of joules that this engine was started with."""
 
     @property
-    def name(self) -> EnergySource:
+    def name(self) -> EnergySourceName:
         """What plans name that leave their source open: the declared one, else the best that measures or ``none``."""
 
     @property
@@ -130,10 +130,10 @@ class Energy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class Services:
     """What the control plane asks without a message: it answers at once, or in a worker thread."""
 
     domain: Domain
-    energy: Energy
+    energy: EnergySources
     backend_statistics: Callable[[], BackendStatistics]
     faults: Faults

@@ -15,13 +15,17 @@ import trio
 from actors.base import Actor, Inbox
 from actors.faults import TellFault, summary
 from actors.messages import BeginRecord, ControlEvent, FinishRecord, Recorded, RecorderRequest
-from actors.ports import Records
+from actors.ports import RecordWriter
 from protocol.errors import EngineError
 
 
 class Recorder(Actor):
     def __init__(
-        self, above: Inbox[RecorderRequest], control_plane: Inbox[ControlEvent], records: Records, tell_fault: TellFault
+        self,
+        above: Inbox[RecorderRequest],
+        control_plane: Inbox[ControlEvent],
+        records: RecordWriter,
+        tell_fault: TellFault,
     ) -> None:
         self._above = above
         self._control_plane = control_plane

@@ -11,7 +11,7 @@ from protocol.codec import failed
 from protocol.errors import EngineError
 
 
-class Mail:
+class ReplySender:
     def __init__(self, api_server: Inbox[ToApiServer], count_failure: Callable[[str], None]) -> None:
         """``count_failure`` is called with the code of each error that goes out."""
         self._api_server = api_server

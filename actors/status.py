@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from actors.execution import Execution
 from actors.faults import ENERGY_SAMPLER, Faults
-from actors.ports import Energy
+from actors.ports import EnergySources
 from engine.backend import BackendStatistics
 from engine.identity.version import ENGINE_VERSION
 from protocol.answers import StatusReport
@@ -18,7 +18,7 @@ def report_status(
     uptime_s: float,
     executions: Iterable[Execution],
     backend: BackendStatistics,
-    energy: Energy,
+    energy: EnergySources,
     finished_total: int,
     faults: Faults,
 ) -> StatusReport:

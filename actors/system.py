@@ -18,20 +18,20 @@ from actors.domain import EngineDomain
 from actors.energy_sampler import EnergySampler
 from actors.executor import Executor
 from actors.faults import ENERGY_SAMPLER, EXECUTOR, Faults
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.loopback import loopback_pair
 from actors.messages import (
     ControlEvent,
     ControlRequest,
+    Drain,
     EnergyRequest,
     ExecutorRequest,
     RecorderRequest,
     SchedulerRequest,
     SlotFreed,
-    Stop,
     ToApiServer,
 )
-from actors.ports import Domain, Energy, Outside, Records
+from actors.ports import Domain, EnergySources, RecordWriter, Services
 from actors.recorder import Recorder
 from actors.scheduler import Scheduler, SchedulerStatistics
 from actors.supervisor import Supervisor
@@ -43,14 +43,14 @@ from engine.energy.ladder import open_ladder
 from engine.host.machine import probe_machine
 from engine.models.registry import ModelRegistry
 from engine.planning.planner import Planner
-from engine.records.records import Records as ExecutionRecords
+from engine.records.records import Records
 from engine.weights.weights_cache import WeightsCache
 from protocol.client import Client, open_client
 from protocol.errors import InternalError, InvalidRequest
-from protocol.plan import EnergySource
+from protocol.plan import EnergySourceName
 from protocol.transport import ByteTransport
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ServiceLimits()
 
 
 def no_other_backend() -> Backend:
@@ -79,9 +79,9 @@ class System:
         self,
         backend: Backend,
         domain: Domain,
-        energy: Energy,
-        records: Records,
-        limits: Limits = DEFAULT_LIMITS,
+        energy: EnergySources,
+        records: RecordWriter,
+        limits: ServiceLimits = DEFAULT_LIMITS,
         socket_path: Path | None = None,
         *,
         unix_socket: UnixSocket | None = None,
@@ -95,7 +95,7 @@ class System:
         to_executor = Inbox[ExecutorRequest]("executor, from above", 64, "a start or halt takes it microseconds")
         to_sampler = Inbox[EnergyRequest](
             "energy sampler, from above",
-            2 * limits.max_executions + len(get_args(EnergySource)),
+            2 * limits.max_executions + len(get_args(EnergySourceName)),
             "a start and an end of every execution, and a question of each source: never full",
         )
         to_recorder = Inbox[RecorderRequest](
@@ -129,7 +129,7 @@ class System:
             to_scheduler,
             to_sampler,
             to_recorder,
-            Outside(domain, energy, self._executor.statistics, faults),
+            Services(domain, energy, self._executor.statistics, faults),
             limits,
         )
         self._scheduler = Scheduler(to_scheduler, to_scheduler_below, to_control_below, to_executor, limits.max_queued)
@@ -161,7 +161,7 @@ class System:
 
         What is still running then ends with ``shutdown``. Called again, the shorter time counts.
         """
-        await self._to_control.put(Stop(drain_s=drain_s))
+        await self._to_control.put(Drain(drain_s=drain_s))
         await self._ended.wait()
 
     def connect(self) -> ByteTransport:
@@ -204,7 +204,7 @@ async def running(system: System) -> AsyncIterator[System]:
 
 def open_system(
     config: EngineConfig,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: ServiceLimits = DEFAULT_LIMITS,
     socket_path: Path | None = None,
     *,
     activated: bool = False,
@@ -221,7 +221,7 @@ def open_system(
     energy = open_ladder(config)
     energy.require_declared()
     registry, cache = ModelRegistry(config), WeightsCache.of(config)
-    records = ExecutionRecords(config.data_dir)
+    records = Records(config.data_dir)
 
     def open_backend() -> CpuBackend:
         return CpuBackend(

@@ -34,7 +34,7 @@ from engine.identity.version import ENGINE_VERSION
 from protocol.answers import Finished, LiveEnergy, Tokens
 from protocol.client import Client, connect
 from protocol.live_energy import PowerReport
-from protocol.plan import EnergySource, ExecutionRequest, Limits, RunRequest, Stop
+from protocol.plan import EnergySourceName, ExecutionRequest, Limits, RunRequest, Stop
 from protocol.record import ExecutionRecord
 from protocol.requests import Energy
 
@@ -59,7 +59,7 @@ class Configuration:
     quantization: str
     threads: int
     batch: int
-    source: EnergySource | None
+    source: EnergySourceName | None
 
     def __str__(self) -> str:
         return f"{self.quantization}, threads {self.threads}, batch {self.batch}"

@@ -9,7 +9,7 @@ from dataclasses import replace
 import trio
 
 from actors.domain import EngineDomain
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.system import System, running
 from benchmarks.arrivals import Arrival
 from benchmarks.outcomes import Outcome
@@ -26,8 +26,7 @@ from engine.records.records import Records
 from engine.weights.weights_cache import WeightsCache
 from protocol.answers import Finished
 from protocol.client import Client
-from protocol.plan import ExecutionRequest, RunRequest, SchedulerPolicy, Stop
-from protocol.plan import Limits as RunLimits
+from protocol.plan import ExecutionRequest, Limits, RunRequest, SchedulerPolicy, Stop
 from protocol.record import ExecutionRecord
 from protocol.sampling import Sampling
 
@@ -86,7 +85,7 @@ class ServedTrace:
             Planner(registry, config, machine, energy.availability()), cache, self._backend, records, energy
         )
         room = len(self._arrivals) + 1
-        limits = Limits(max_queued=room, max_in_flight=room, max_executions=room)
+        limits = ServiceLimits(max_queued=room, max_in_flight=room, max_executions=room)
         return trio.run(self._replay, System(self._backend, domain, energy, records, limits))
 
     async def _replay(self, system: System) -> tuple[list[Outcome], float]:
@@ -107,7 +106,7 @@ class ServedTrace:
             scheduler_policy=self._policy,
             max_sequences=self._max_sequences,
             sampling=Sampling(seed=index),
-            limits=RunLimits(max_tokens=arrival.max_tokens),
+            limits=Limits(max_tokens=arrival.max_tokens),
             stop=Stop(eos=False),
         )
         prompt = " the" * arrival.prompt_tokens

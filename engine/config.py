@@ -13,7 +13,7 @@ import platformdirs
 
 from engine.host.machine import memory_bytes
 from protocol.errors import InvalidRequest
-from protocol.plan import EnergySource
+from protocol.plan import EnergySourceName
 
 DEFAULT_WEIGHTS_CACHE_MB = 20_000
 DEFAULT_PREFIX_CACHE_MB = 512
@@ -52,7 +52,7 @@ class EngineConfig:
     """Prints them: a program and its arguments."""
     meter_update_ms: int = DEFAULT_METER_UPDATE_MS
     """The longest time between two moves of that meter."""
-    energy_source: EnergySource | None = None
+    energy_source: EnergySourceName | None = None
     """The operator's declaration: what plans name whose request leaves it open. ``None``: the best that measures."""
     tdp_watts: float | None = None
     """What this machine's CPUs draw at full load, as their maker or a person says; a model's joules rest on it where no
@@ -129,16 +129,16 @@ def declared_watts(field: str, watts: float, given: str | None = None) -> float:
     return watts
 
 
-def _energy_source() -> EnergySource | None:
+def _energy_source() -> EnergySourceName | None:
     given = os.environ.get(_ENERGY_SOURCE, "")
     return declared_source(_ENERGY_SOURCE, given) if given else None
 
 
-def declared_source(field: str, name: str) -> EnergySource:
+def declared_source(field: str, name: str) -> EnergySourceName:
     """The energy source that ``field`` declares. Raises InvalidRequest: there is none of this name."""
-    if name not in get_args(EnergySource):
-        raise _refused(field, name, f"allowed: {', '.join(get_args(EnergySource))}")
-    return cast("EnergySource", name)
+    if name not in get_args(EnergySourceName):
+        raise _refused(field, name, f"allowed: {', '.join(get_args(EnergySourceName))}")
+    return cast("EnergySourceName", name)
 
 
 def _positive(variable: str, default: int, unit: str) -> int:

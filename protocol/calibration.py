@@ -6,12 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from protocol.plan import EnergySource, PositiveFloat
-from protocol.power_curve import NonNegative, PowerCurve
+from protocol.plan import EnergySourceName, PositiveFloat
+from protocol.power_curve import PowerCurve
 from protocol.record_entry import Timestamp
-from protocol.value import Value
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from protocol.value import Fraction, NonNegative, Value
 
 
 class PowerSample(Value):
@@ -25,7 +23,7 @@ class PowerSample(Value):
     busy_cpus: NonNegative
     """How many CPUs were busy on average, whoever with; one at half its highest frequency counts as a half where
     the frequency is known."""
-    others_cpu_share: Share
+    others_cpu_share: Fraction
     """What part of the machine's CPU time went to anything but the engine's process."""
     watts: NonNegative
 
@@ -33,7 +31,7 @@ class PowerSample(Value):
 class EnergyCalibration(Value):
     schema_version: Literal[1] = 1
     measured_at: Timestamp
-    source: EnergySource
+    source: EnergySourceName
     """What measured."""
     cpu_model: str
     cpus: Annotated[int, Field(ge=1)]
@@ -42,7 +40,7 @@ class EnergyCalibration(Value):
     """Of the frequency, each once; none where the kernel does not tell."""
     idle_watts: NonNegative
     """Of all CPU packages while the machine was quiet."""
-    idle_busy_share: Share
+    idle_busy_share: Fraction
     """What part of the machine's CPU time was used all the same, the engine's own use included."""
     curve: PowerCurve | None
     """``None`` where no loads were asked for."""

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from protocol.prefill_request import ReadingRequest
+from protocol.prefill_request import PrefillRequest
 from protocol.value import Value
 
 Pooling = Literal["mean", "cls", "last"]
@@ -22,7 +22,7 @@ _Text = Annotated[str, Field(min_length=1)]
 _TokenIds = Annotated[tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...], Field(min_length=1)]
 
 
-class EmbeddingRequest(ReadingRequest):
+class EmbeddingRequest(PrefillRequest):
     """One vector for each text. A text's vector depends neither on the others nor on their order."""
 
     texts: Annotated[tuple[_Text, ...], Field(min_length=1, max_length=MAX_INPUTS)] | None = None

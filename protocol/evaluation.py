@@ -7,11 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.plan import PositiveInt, QuantizationName
-from protocol.prefill_request import ReadingRequest
-from protocol.value import Value
-
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+from protocol.prefill_request import PrefillRequest
+from protocol.value import Fraction, NonNegative, Value
 
 
 class Comparison(Value):
@@ -33,12 +30,12 @@ class Comparison(Value):
     divergence_p99: NonNegative
     divergence_p999: NonNegative
     divergence_max: NonNegative
-    same_best: Share
+    same_best: Fraction
     """Of the positions, how many have the same most probable token."""
     same_best_error: NonNegative
 
 
-class EvaluationRequest(ReadingRequest):
+class EvaluationRequest(PrefillRequest):
     """Read a text window by window, each from an empty context, and score the second half of each."""
 
     text: Annotated[str, Field(min_length=1)]

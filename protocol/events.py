@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from protocol.live_energy import EnergySoFar, PowerReport
-from protocol.metrics import Metrics
-from protocol.plan import Backend, ExecutionPlan, Quantization
+from protocol.metrics import ExecutionMetrics
+from protocol.plan import BackendName, ExecutionPlan, Quantization
 from protocol.progress import StageProgress
 from protocol.record import StopReason, WeightsReport
 from protocol.value import Value
@@ -64,9 +64,9 @@ class EndedEvent(Value):
     error: str
     model: str
     """What the metrics are of, as in the record; so ``backend`` and ``quantization``."""
-    backend: Backend
+    backend: BackendName
     quantization: Quantization
-    metrics: Metrics
+    metrics: ExecutionMetrics
     logits_digest: str
 
 

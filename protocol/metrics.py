@@ -132,7 +132,7 @@ PHASES: Final = ("plan_ms", "queue_ms", "load_ms", "start_ms", "prefill_ms", "de
 """The figures that add up to ``wall_ms``, in the order in which an execution goes through its phases."""
 
 
-class Metrics(Value):
+class ExecutionMetrics(Value):
     """One execution's figures. The active interval runs from the start of its first prefill step to its last token.
 
     tokens_per_sec         = tokens_total / (latency_total_ms / 1000)

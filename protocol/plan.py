@@ -20,7 +20,7 @@ from protocol.value import Value
 
 PLAN_SCHEMA_VERSION = 6
 
-Backend = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
+BackendName = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = get_args(Quantization)
 QuantizationName = Annotated[str, AfterValidator(str.lower)]
@@ -31,7 +31,7 @@ KvCacheType = Literal["f16", "q8_0"]
 PrefixCache = Literal["off", "on"]
 PromptFormat = Literal["raw", "chat_template", "chatml"]
 SchedulerPolicy = Literal["default", "latency", "cost", "energy", "latency_energy_balanced"]
-EnergySource = Literal["perf", "rapl", "hwmon", "meter", "model", "none"]
+EnergySourceName = Literal["perf", "rapl", "hwmon", "meter", "model", "none"]
 
 PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
@@ -178,7 +178,7 @@ class ExecutionPlan(Value):
 
     schema_version: int
     model_ref: ModelRef
-    backend: Backend
+    backend: BackendName
     quantization: Quantization
     requantized_from: tuple[str, ...]
     """Quantized types in the file that the quantization quantizes again, from what they have lost; sorted."""
@@ -204,7 +204,7 @@ class ExecutionPlan(Value):
     grammar: PlanGrammar | None
     limits: Limits
     stop: PlanStop
-    energy_source: EnergySource
+    energy_source: EnergySourceName
     stream: Stream
     op_times: bool
     token_times: bool = False

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from protocol.plan import PositiveFloat
-from protocol.value import Value
-
-NonNegative = Annotated[float, Field(ge=0)]
+from protocol.value import NonNegative, Value
 
 
 class PowerCurve(Value):

@@ -10,7 +10,7 @@ from protocol.plan import PositiveInt, QuantizationName
 from protocol.value import Value
 
 
-class ReadingRequest(Value):
+class PrefillRequest(Value):
     """Fields left out are decided as for a run."""
 
     model: Annotated[str, Field(min_length=1, max_length=4096)]

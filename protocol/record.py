@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from protocol.build import Build
 from protocol.logprobs import DrawnLogprobs
-from protocol.metrics import Metrics
-from protocol.plan import Backend, ExecutionPlan, Quantization
+from protocol.metrics import ExecutionMetrics
+from protocol.plan import BackendName, ExecutionPlan, Quantization
 from protocol.value import Value
 
 StopReason = Literal[
@@ -83,7 +83,7 @@ class ExecutionRecord(ChoiceRecord):
     model: str = Field(default_factory=lambda given: given["plan"].model_ref.name)
     """The plan's, beside the metrics as ``backend`` and ``quantization`` are: what these figures are of. Records of
     earlier engines have them in their plan alone."""
-    backend: Backend = Field(default_factory=lambda given: given["plan"].backend)
+    backend: BackendName = Field(default_factory=lambda given: given["plan"].backend)
     quantization: Quantization = Field(default_factory=lambda given: given["plan"].quantization)
     plan_fingerprint: str
     other_choices: tuple[ChoiceRecord, ...] = ()
@@ -94,7 +94,7 @@ class ExecutionRecord(ChoiceRecord):
     unjudged_limits: tuple[UnjudgedLimit, ...] | None = None
     """Limits in watts or joules that were never judged, as of a run that was over before its window was full. ``None``:
     a record of an engine that did not tell."""
-    metrics: Metrics
+    metrics: ExecutionMetrics
 
     @model_validator(mode="after")
     def _one_plan(self) -> Self:

@@ -43,7 +43,7 @@ from protocol.embedding import EmbeddingRequest
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
 from protocol.message import Request, RequestId, StreamRequest
-from protocol.plan import EnergySource, PositiveInt, QuantizationName, RunRequest
+from protocol.plan import EnergySourceName, PositiveInt, QuantizationName, RunRequest
 from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
 from protocol.value import Value
 
@@ -98,7 +98,7 @@ class Energy(Request[LiveEnergy]):
     second or more where no reading so old is there to compare with."""
 
     type: Literal["Energy"] = "Energy"
-    source: EnergySource | None = None
+    source: EnergySourceName | None = None
     """``None``: what plans name that leave theirs open; where that is none, what a running execution's plan names."""
 
 

@@ -22,7 +22,7 @@ from engine.backend import (
     WorkDone,
 )
 from engine.batch_key import BatchKey, WeightsKey
-from engine.cpu.loaded_model import CpuModel
+from engine.cpu.loaded_model import CpuLoadedModel
 from engine.cpu.model_load import ModelLoad
 from engine.cpu.model_memory import LoopUsage, ModelMemory
 from engine.host.available_memory import available_memory
@@ -64,7 +64,7 @@ class CpuBackend:
     def event_fd(self) -> int:
         return self._run_loop.event_fd
 
-    def loaded(self, plan: ExecutionPlan) -> CpuModel | None:
+    def loaded(self, plan: ExecutionPlan) -> CpuLoadedModel | None:
         model = self._memory.hold(WeightsKey.of(plan))
         if model is None or plan.grammar is None:
             return model
@@ -81,7 +81,7 @@ class CpuBackend:
         self._memory.release(_own(model))
 
     @contextmanager
-    def reserved(self, model: CpuModel, needed: PlanEstimate) -> Iterator[None]:
+    def reserved(self, model: CpuLoadedModel, needed: PlanEstimate) -> Iterator[None]:
         """Take what is needed beside its weights, for other work on a model that is held. Raises OutOfMemoryBudget."""
         reservation = -next(self._reservations)
         self._memory.claim(reservation, model, needed)
@@ -123,7 +123,7 @@ class CpuBackend:
     def _submit(
         self,
         sequence_id: int,
-        model: CpuModel,
+        model: CpuLoadedModel,
         planned: PlannedExecution,
         prefill_rank: int,
         prefill_share: int,
@@ -278,7 +278,7 @@ def _compute_time(events: _core.SequenceEvents) -> ComputeTime | None:
     return ComputeTime(events.compute_ns, events.busy_ns, events.operation_ns)
 
 
-def _own(model: LoadedModel) -> CpuModel:
-    if not isinstance(model, CpuModel):
+def _own(model: LoadedModel) -> CpuLoadedModel:
+    if not isinstance(model, CpuLoadedModel):
         raise InternalError(f"{type(model).__name__} is not a model of this backend")
     return model

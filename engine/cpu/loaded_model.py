@@ -15,7 +15,7 @@ from protocol.record import WeightsReport
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CpuModel:
+class CpuLoadedModel:
     """With the vocabulary that turns its ids into text. Shared by every execution that asks for it, but for the
     grammar."""
 
@@ -31,7 +31,7 @@ class CpuModel:
     grammar: _core.Grammar | None = None
     """Compiled, of the plan that it is held for."""
 
-    def following(self, grammar: _core.Grammar) -> CpuModel:
+    def following(self, grammar: _core.Grammar) -> CpuLoadedModel:
         """The same, held for a plan of that grammar."""
         return replace(self, grammar=grammar)
 

@@ -10,7 +10,7 @@ from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.footprint import describe_memory
 from engine.batch_key import WeightsKey
-from engine.cpu.loaded_model import CpuModel
+from engine.cpu.loaded_model import CpuLoadedModel
 from engine.cpu.model_memory import ModelMemory
 from engine.host.changed_file import changed_file
 from engine.models.registry import ModelRegistry
@@ -53,7 +53,7 @@ class ModelLoad:
         self._control = _core.LoadControl()
         self._weights_bytes = 0
 
-    def run(self) -> CpuModel:
+    def run(self) -> CpuLoadedModel:
         """The model, with room for the plan's execution beside it, and the plan's grammar compiled. Whoever calls must
         release it.
 
@@ -76,7 +76,7 @@ class ModelLoad:
             self._memory.release(model)
             raise
 
-    def _hold(self) -> CpuModel:
+    def _hold(self) -> CpuLoadedModel:
         path = self._plan.model_ref.path
         try:
             artifact = self._registry.resolve(path)
@@ -105,7 +105,7 @@ class ModelLoad:
         self._watch.cancel()
         self._control.cancel()
 
-    def _load_checked(self, artifact: ModelArtifact) -> CpuModel:
+    def _load_checked(self, artifact: ModelArtifact) -> CpuLoadedModel:
         try:
             return self._load(artifact)
         except CachedWeightsChangedError:
@@ -115,7 +115,7 @@ class ModelLoad:
         except CachedWeightsChangedError as error:
             raise changed_file(str(error)) from error
 
-    def _load(self, artifact: ModelArtifact) -> CpuModel:
+    def _load(self, artifact: ModelArtifact) -> CpuLoadedModel:
         facts = artifact.facts(self._plan.quantization)
 
         def make_room_beside_the_run(size: int, sentence: str) -> None:
@@ -133,7 +133,7 @@ class ModelLoad:
                 return model
             make_room_beside_the_run(0, _sentence(describe_memory(self._needed)))
             self._weights_bytes = self._needed.weights_bytes
-            loaded = CpuModel(
+            loaded = CpuLoadedModel(
                 key=WeightsKey.of(self._plan),
                 name=self._plan.model_ref.name,
                 model=self._load_file(weights),

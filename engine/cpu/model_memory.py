@@ -16,7 +16,7 @@ from typing import Protocol
 
 from engine.artifact.footprint import describe_memory
 from engine.batch_key import WeightsKey
-from engine.cpu.loaded_model import CpuModel
+from engine.cpu.loaded_model import CpuLoadedModel
 from protocol.errors import OutOfMemoryBudget
 from protocol.summaries import PlanEstimate, ResidentModel
 
@@ -25,7 +25,7 @@ _MB = 10**6
 
 @dataclass(slots=True)
 class _Resident:
-    model: CpuModel
+    model: CpuLoadedModel
     users: int
     """Holds and sequences."""
     used: int
@@ -34,7 +34,7 @@ class _Resident:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    model: CpuModel
+    model: CpuLoadedModel
     kv_cache_bytes: int
     activation_bytes: int
     """Shared by the sequences of one model: the largest counts."""
@@ -80,7 +80,7 @@ class ModelMemory:
         self._claims: dict[int, _Claim] = {}
         self._uses = count(1)
 
-    def hold(self, key: WeightsKey) -> CpuModel | None:
+    def hold(self, key: WeightsKey) -> CpuLoadedModel | None:
         """The model, if it is here, now in use until it is released once more."""
         with self._lock:
             resident = self._residents.get(key)
@@ -89,16 +89,16 @@ class ModelMemory:
             resident.users += 1
             return resident.model
 
-    def add(self, model: CpuModel) -> None:
+    def add(self, model: CpuLoadedModel) -> None:
         """A model that is not here yet; held once."""
         with self._lock:
             self._residents[model.key] = _Resident(model, users=1, used=next(self._uses))
 
-    def release(self, model: CpuModel) -> None:
+    def release(self, model: CpuLoadedModel) -> None:
         with self._lock:
             self._release(model)
 
-    def claim(self, sequence_id: int, model: CpuModel, needed: PlanEstimate) -> None:
+    def claim(self, sequence_id: int, model: CpuLoadedModel, needed: PlanEstimate) -> None:
         """Take what a sequence of a model that is held will need, until :meth:`end`.
 
         Raises:
@@ -190,7 +190,7 @@ class ModelMemory:
         for resident in residents:
             _free(resident.model)
 
-    def _release(self, model: CpuModel) -> None:
+    def _release(self, model: CpuLoadedModel) -> None:
         resident = self._residents.get(model.key)
         if resident is not None:  # not closed meanwhile
             resident.users -= 1
@@ -199,7 +199,7 @@ class ModelMemory:
     def _of(self, path: Path) -> list[_Resident]:
         return [resident for resident in self._residents.values() if resident.model.facts.ref.path == str(path)]
 
-    def _take_idle(self) -> CpuModel | None:
+    def _take_idle(self) -> CpuLoadedModel | None:
         idle = [resident for resident in self._residents.values() if resident.users == 0]
         if not idle:
             return None
@@ -246,6 +246,6 @@ def _missing(bound: tuple[int, int]) -> int:
     return needed_bytes - free_bytes
 
 
-def _free(model: CpuModel) -> None:
+def _free(model: CpuLoadedModel) -> None:
     if model.cached is not None:
         model.cached.close()

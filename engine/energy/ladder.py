@@ -16,7 +16,7 @@ from engine.energy.sources.busy_time import BusyTime
 from engine.energy.sources.cpu_time import CpuTimes, read_cpu_times
 from engine.energy.sources.hwmon import HwmonSource
 from engine.energy.sources.meter import MeterSource
-from engine.energy.sources.model import REMEDY, ModelSource, PowerModel, declared_model
+from engine.energy.sources.model import REMEDY, PowerModel, PowerModelSource, declared_model
 from engine.energy.sources.perf import PerfSource
 from engine.energy.sources.rapl import RaplSource
 from engine.energy.sources.source import EnergyReading, EnergySource, SourceError
@@ -25,7 +25,7 @@ from protocol.calibration import EnergyCalibration
 from protocol.errors import EnergyUnavailable
 from protocol.live_energy import PowerReport
 from protocol.metrics import EnergyReport
-from protocol.plan import EnergySource as SourceName
+from protocol.plan import EnergySourceName as SourceName
 
 if TYPE_CHECKING:
     from engine.config import EngineConfig
@@ -150,7 +150,7 @@ class EnergyLadder:
         source = self._working[planned]
         baseline = None if self._calibrations is None else self._calibrations.baseline(planned)
         report = energy_report(source, start, end, share, baseline)
-        return report.model_copy(update={"curve": source.curve}) if isinstance(source, ModelSource) else report
+        return report.model_copy(update={"curve": source.curve}) if isinstance(source, PowerModelSource) else report
 
     def keep(self, calibration: EnergyCalibration) -> Path | None:
         """Have later reports, and the model, rest on it; where it is kept, ``None`` where nothing is.
@@ -163,8 +163,8 @@ class EnergyLadder:
         if calibration.curve is not None:
             # What began with the model before ends with another: its window has a hole.
             before = self._working.get("model")
-            epoch = before.epoch + 1 if isinstance(before, ModelSource) else 0
-            source = ModelSource(PowerModel(calibration.curve), BusyTime(), epoch)
+            epoch = before.epoch + 1 if isinstance(before, PowerModelSource) else 0
+            source = PowerModelSource(PowerModel(calibration.curve), BusyTime(), epoch)
             self._working = {**self._working, "model": source}
             self._failed = {name: reason for name, reason in self._failed.items() if name != "model"}
             self._tell_availability()
@@ -225,7 +225,7 @@ def _open_calibrations(config: EngineConfig) -> Calibrations:
     return Calibrations(config.data_dir, powered_machine(_core.cpu_model()))
 
 
-def _open_model(config: EngineConfig, calibrations: Calibrations) -> ModelSource:
+def _open_model(config: EngineConfig, calibrations: Calibrations) -> PowerModelSource:
     """Raises SourceError: CPU times cannot be read, or neither a calibration nor declared watts are there."""
     try:
         busy = BusyTime()
@@ -233,8 +233,8 @@ def _open_model(config: EngineConfig, calibrations: Calibrations) -> ModelSource
         raise SourceError(f"CPU times cannot be read: {error}") from error
     calibration = calibrations.newest()
     if calibration is not None and calibration.curve is not None:
-        return ModelSource(PowerModel(calibration.curve), busy)
+        return PowerModelSource(PowerModel(calibration.curve), busy)
     if config.tdp_watts is not None:
-        return ModelSource(declared_model(config.tdp_watts, busy.cpus), busy)
+        return PowerModelSource(declared_model(config.tdp_watts, busy.cpus), busy)
     reasons = "".join(f" ({reason})" for reason in calibrations.unusable.values())
     raise SourceError(f"nothing is known of this machine's power{reasons}", REMEDY)

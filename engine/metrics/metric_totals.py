@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from engine.metrics.histogram import LATENCY_BOUNDS_S, TOKEN_BOUNDS_S, Histogram
 from protocol.metric_family import HistogramSample, MetricFamily, Sample
-from protocol.metrics import EnergyReport, Metrics
+from protocol.metrics import EnergyReport, ExecutionMetrics
 from protocol.record import ExecutionRecord
 
 MAX_LABEL_SETS = 64
@@ -28,7 +28,7 @@ class _Phase:
 
     name: str
     help: str
-    milliseconds: Callable[[Metrics], float | None]
+    milliseconds: Callable[[ExecutionMetrics], float | None]
 
 
 _PHASES = (

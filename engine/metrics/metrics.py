@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from engine.metrics.phases import Timeline, phases_ms
-from protocol.metrics import CpuReport, EnergyReport, MemoryReport, Metrics, OperationTimes
+from protocol.metrics import CpuReport, EnergyReport, ExecutionMetrics, MemoryReport, OperationTimes
 
 _MB = 10**6
 
@@ -18,7 +18,7 @@ def compute_metrics(
     memory: MemoryReport,
     cpu: CpuReport,
     operation_ns: Mapping[str, int] | None = None,
-) -> Metrics:
+) -> ExecutionMetrics:
     """Every figure that the timeline and the reports support; the others are ``None``.
 
     ``operation_ns``: by every operation of :class:`protocol.metrics.OperationTimes`, where it was measured.
@@ -31,7 +31,7 @@ def compute_metrics(
     watts = _rate(joules, latency_ms)
     gaps = [(after - before) / 1e6 for choice in timeline.choices for before, after in pairwise(choice)]
     computed_tokens = timeline.prompt_tokens - (timeline.cached_prompt_tokens or 0)
-    return Metrics(
+    return ExecutionMetrics(
         tokens_total=len(times),
         prompt_tokens=timeline.prompt_tokens,
         cached_prompt_tokens=timeline.cached_prompt_tokens,

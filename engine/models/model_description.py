@@ -11,11 +11,11 @@ from engine.artifact.artifact import ModelArtifact
 from engine.artifact.footprint import default_activation_bytes
 from protocol.answers import ModelDescription
 from protocol.errors import RequestRefused
-from protocol.plan import QUANTIZATIONS, Backend, Quantization
+from protocol.plan import QUANTIZATIONS, BackendName, Quantization
 from protocol.summaries import MemorySummary, RecipeSummary, TensorSummary
 
 
-def describe_model(artifact: ModelArtifact, backend: Backend) -> ModelDescription:
+def describe_model(artifact: ModelArtifact, backend: BackendName) -> ModelDescription:
     """``backend`` is the one whose memory is counted. Blocking: builds the tokenizer."""
     gguf = artifact.gguf
     return ModelDescription(
@@ -36,7 +36,7 @@ def describe_model(artifact: ModelArtifact, backend: Backend) -> ModelDescriptio
     )
 
 
-def _recipe(artifact: ModelArtifact, quantization: Quantization, backend: Backend) -> RecipeSummary:
+def _recipe(artifact: ModelArtifact, quantization: Quantization, backend: BackendName) -> RecipeSummary:
     try:
         artifact.require_runnable()
         derived = artifact.derived(quantization)

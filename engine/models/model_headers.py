@@ -17,7 +17,7 @@ from engine.config import EngineConfig
 from engine.host.file_memory import FileMemory, file_identity
 from engine.models.models_directory import ModelFile
 from protocol.errors import RequestRefused, UnsupportedModel
-from protocol.plan import Backend
+from protocol.plan import BackendName
 from protocol.summaries import ModelHeader
 
 _CONTEXT_TOKENS = 4096
@@ -28,7 +28,7 @@ _LOGIT_BYTES = 4
 class ModelHeaders:
     """Blocking; thread-safe. A file that is broken or cannot be run is a header that says so, never an error."""
 
-    def __init__(self, config: EngineConfig, backend: Backend) -> None:
+    def __init__(self, config: EngineConfig, backend: BackendName) -> None:
         """``backend`` is the one whose memory is counted."""
         self._memory = FileMemory(config.cache_dir / "model-headers.json")
         self._hashes = ContentHashes(config.cache_dir / "content-hashes.json")

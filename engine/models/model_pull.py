@@ -6,7 +6,7 @@ from engine.fetch.pull_watch import PullWatch
 from engine.models.model_description import describe_model
 from engine.models.registry import ModelRegistry
 from protocol.answers import ModelDescription
-from protocol.plan import Backend
+from protocol.plan import BackendName
 from protocol.progress import StageProgress
 from protocol.requests import PullModel
 
@@ -14,7 +14,7 @@ from protocol.requests import PullModel
 class ModelPull:
     """An :class:`engine.operation.Operation`, but that its end may wait for the network, some seconds at most."""
 
-    def __init__(self, request: PullModel, registry: ModelRegistry, backend: Backend) -> None:
+    def __init__(self, request: PullModel, registry: ModelRegistry, backend: BackendName) -> None:
         self._request = request
         self._registry = registry
         self._backend = backend

@@ -17,7 +17,7 @@ from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.footprint import check_memory
 from engine.cpu.cpu_backend import CpuBackend
-from engine.cpu.loaded_model import CpuModel
+from engine.cpu.loaded_model import CpuLoadedModel
 from engine.energy.ladder import EnergyLadder
 from engine.operations.energy.operation_window import OperationWindow
 from engine.operations.model_operation import ModelOperation, as_run
@@ -39,12 +39,12 @@ _ANSWER_BESIDE_BYTES: Final = 65_536
 """Of the last message, what is no vector: its plan above all."""
 _VECTOR_BESIDE_BYTES: Final = 64
 
-TokenIds = Sequence[int]
+InputTokenIds = Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    inputs: Sequence[TokenIds]
+    inputs: Sequence[InputTokenIds]
     pooling: Pooling
     pooling_from: PoolingFrom
     planned: PlannedExecution
@@ -102,7 +102,7 @@ class Embedding(ModelOperation):
         check_memory(planned.estimate, planned.plan.limits.memory_mb)
         return _Decided(inputs, pooling, pooling_from, planned)
 
-    def _computation(self, model: CpuModel, decided: _Decided) -> _core.TextEmbedding:
+    def _computation(self, model: CpuLoadedModel, decided: _Decided) -> _core.TextEmbedding:
         plan = decided.planned.plan
         return _core.TextEmbedding(
             model.model,
@@ -115,13 +115,13 @@ class Embedding(ModelOperation):
             kv_cache=plan.kv_cache,
         )
 
-    def _token_ids(self, artifact: ModelArtifact) -> list[TokenIds]:
+    def _token_ids(self, artifact: ModelArtifact) -> list[InputTokenIds]:
         """Of every input; refused before the first one is tokenized where the answer cannot hold them."""
         artifact.require_runnable()
         texts, given = self._request.texts, self._request.token_ids
         field = "texts" if given is None else "token_ids"
         _require_room_in_answer(artifact, field, len(texts or given or ()))
-        inputs: list[TokenIds] = list(given or ())
+        inputs: list[InputTokenIds] = list(given or ())
         for number, text in enumerate(texts or ()):
             self.require_going()
             inputs.append(_encode(artifact, f"request.texts.{number}", text))
@@ -131,7 +131,7 @@ class Embedding(ModelOperation):
             _require_room(artifact, place, len(token_ids))
         return inputs
 
-    def _plan(self, artifact: ModelArtifact, inputs: Sequence[TokenIds]) -> PlannedExecution:
+    def _plan(self, artifact: ModelArtifact, inputs: Sequence[InputTokenIds]) -> PlannedExecution:
         """A run of the longest input, with the caches of the texts that are read together."""
         longest = max(map(len, inputs))
         checked = self.planner.check(self._as_run(longest, len(inputs)))
@@ -155,7 +155,7 @@ class Embedding(ModelOperation):
         )
 
 
-def _encode(artifact: ModelArtifact, place: str, text: str) -> TokenIds:
+def _encode(artifact: ModelArtifact, place: str, text: str) -> InputTokenIds:
     """Raises InvalidRequest, PromptTooLong: a hopeless text, before minutes are spent on it."""
     _require_room(artifact, place, artifact.tokenizer.least_tokens(text), "at least ")
     token_ids = artifact.tokenizer.encode(text)
@@ -186,7 +186,7 @@ def _require_room_in_answer(artifact: ModelArtifact, field: str, count: int) -> 
         )
 
 
-def _told(vectors: npt.NDArray[np.float32], inputs: Sequence[TokenIds]) -> tuple[EmbeddedText, ...]:
+def _told(vectors: npt.NDArray[np.float32], inputs: Sequence[InputTokenIds]) -> tuple[EmbeddedText, ...]:
     return tuple(
         EmbeddedText(vector=b64encode(vector.tobytes()).decode("ascii"), tokens=len(token_ids))
         for vector, token_ids in zip(vectors, inputs, strict=True)

@@ -9,7 +9,7 @@ from typing import Final
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.cpu.cpu_backend import CpuBackend
-from engine.cpu.loaded_model import CpuModel
+from engine.cpu.loaded_model import CpuLoadedModel
 from engine.operations.model_operation import ModelOperation, as_run
 from engine.operations.text_quality import UnboundedPerplexityError, text_quality
 from engine.planned_execution import PlannedExecution
@@ -74,7 +74,7 @@ class Evaluation(ModelOperation):
         checked = self.planner.check(_as_run(self._request, quantization, window))
         return self.planner.plan(checked, artifact, whole_window)
 
-    def _load_reserved(self, planned: PlannedExecution, held: ExitStack) -> CpuModel:
+    def _load_reserved(self, planned: PlannedExecution, held: ExitStack) -> CpuLoadedModel:
         """Held, with the memory for its windows, until ``held`` ends."""
         model = self.load(planned, held)
         self.reserve(model, planned.estimate, held)
@@ -84,7 +84,7 @@ class Evaluation(ModelOperation):
         self,
         plan: ExecutionPlan,
         artifact: ModelArtifact,
-        models: tuple[CpuModel, CpuModel | None],
+        models: tuple[CpuLoadedModel, CpuLoadedModel | None],
         tokens: list[int],
     ) -> _core.TextEvaluation:
         model, base = models

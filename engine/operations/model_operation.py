@@ -9,12 +9,12 @@ from typing import Protocol
 from engine import _core
 from engine.artifact.non_finite import non_finite_result
 from engine.cpu.cpu_backend import CpuBackend
-from engine.cpu.loaded_model import CpuModel
+from engine.cpu.loaded_model import CpuLoadedModel
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from protocol.errors import ExecutionCancelled, OutOfMemoryBudget
 from protocol.plan import ExecutionRequest, Limits, RunRequest
-from protocol.prefill_request import ReadingRequest
+from protocol.prefill_request import PrefillRequest
 from protocol.progress import ProgressUnit, StageProgress
 from protocol.summaries import PlanEstimate
 
@@ -70,7 +70,7 @@ class ModelOperation:
             if self._stage is not None:
                 self._stage.cancel()
 
-    def load(self, planned: PlannedExecution, held: ExitStack) -> CpuModel:
+    def load(self, planned: PlannedExecution, held: ExitStack) -> CpuLoadedModel:
         """The plan's weights, held until ``held`` ends. Raises what loading raises, and ExecutionCancelled."""
         load = self.backend.load(planned)
         self._begin(load)
@@ -78,7 +78,7 @@ class ModelOperation:
         held.callback(self.backend.release, model)
         return model
 
-    def reserve(self, model: CpuModel, needed: PlanEstimate, held: ExitStack) -> None:
+    def reserve(self, model: CpuLoadedModel, needed: PlanEstimate, held: ExitStack) -> None:
         """Memory beside the weights, until ``held`` ends. Raises OutOfMemoryBudget."""
         held.enter_context(self.backend.reserved(model, needed))
 
@@ -117,7 +117,7 @@ class ModelOperation:
 
 
 def as_run(
-    request: ReadingRequest, quantization: str, *, context_length: int, max_sequences: int, prefill_chunk: int
+    request: PrefillRequest, quantization: str, *, context_length: int, max_sequences: int, prefill_chunk: int
 ) -> RunRequest:
     """A run with the same weights, cache and buffers: its plan accounts for the operation's memory."""
     return RunRequest(

@@ -6,30 +6,32 @@ from collections.abc import Mapping
 from typing import Final, cast, get_args
 
 from protocol.errors import EnergyUnavailable, InvalidRequest
-from protocol.plan import EnergySource, ExecutionRequest
+from protocol.plan import EnergySourceName, ExecutionRequest
 
-MEASURED_SOURCES: Final[tuple[EnergySource, ...]] = ("perf", "rapl", "hwmon", "meter")
+MEASURED_SOURCES: Final[tuple[EnergySourceName, ...]] = ("perf", "rapl", "hwmon", "meter")
 """Best first."""
 DECLARATION: Final = "--energy-source model --tdp-watts WATTS"
 """The flags that declare a model, of ``engine-ctl serve`` and of a run in its own process."""
 
 
 def plan_energy_source(
-    execution: ExecutionRequest, declared: EnergySource | None, energy: Mapping[str, str]
-) -> EnergySource:
+    execution: ExecutionRequest, declared: EnergySourceName | None, energy: Mapping[str, str]
+) -> EnergySourceName:
     """The source that a plan names: the request's own, else the operator's ``declared``, else the best that measures,
     else ``none``. A model is nobody's choice but a person's.
 
     ``energy`` holds every energy source: ``""`` where it works, else the reason why not.
     """
     if execution.energy_source is not None:
-        return cast("EnergySource", execution.energy_source)
+        return cast("EnergySourceName", execution.energy_source)
     if declared is not None:
         return declared
     return next((name for name in MEASURED_SOURCES if energy.get(name, "absent") == ""), "none")
 
 
-def check_energy(execution: ExecutionRequest, declared: EnergySource | None, energy: Mapping[str, str]) -> EnergySource:
+def check_energy(
+    execution: ExecutionRequest, declared: EnergySourceName | None, energy: Mapping[str, str]
+) -> EnergySourceName:
     """The source that the plan names, where what the request wants of energy can be had here.
 
     Raises:
@@ -37,12 +39,12 @@ def check_energy(execution: ExecutionRequest, declared: EnergySource | None, ene
         EnergyUnavailable: a source that does not work here, or a limit in watts or joules that nothing here can judge.
     """
     source = execution.energy_source
-    if source is not None and source not in get_args(EnergySource):
+    if source is not None and source not in get_args(EnergySourceName):
         raise InvalidRequest(
-            f"energy_source is {source!r}; allowed: {', '.join(get_args(EnergySource))}",
+            f"energy_source is {source!r}; allowed: {', '.join(get_args(EnergySourceName))}",
             field="execution.energy_source",
             value=source,
-            allowed=list(get_args(EnergySource)),
+            allowed=list(get_args(EnergySourceName)),
         )
     planned = plan_energy_source(execution, declared, energy)
     if why := energy.get(planned, "" if planned == "none" else "not built in"):

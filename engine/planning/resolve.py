@@ -26,9 +26,9 @@ from protocol.errors import (
 from protocol.plan import (
     PLAN_SCHEMA_VERSION,
     QUANTIZATIONS,
-    Backend,
+    BackendName,
     Batch,
-    EnergySource,
+    EnergySourceName,
     ExecutionPlan,
     ExecutionRequest,
     KvCacheType,
@@ -42,7 +42,7 @@ from protocol.plan import (
     passed_on,
 )
 
-BACKENDS: Final[tuple[Backend, ...]] = get_args(Backend)
+BACKENDS: Final[tuple[BackendName, ...]] = get_args(BackendName)
 """Best first; each names a kernel table."""
 _PREFILL_DIVISOR: Final[Mapping[SchedulerPolicy, int]] = {
     "default": 1,
@@ -60,9 +60,9 @@ class CheckedRequest:
     """A request that its model alone can still refuse, and what the machine decides of its plan."""
 
     request: RunRequest
-    backend: Backend
+    backend: BackendName
     threads: int
-    energy_source: EnergySource
+    energy_source: EnergySourceName
 
 
 def resolve_plan(
@@ -165,7 +165,7 @@ def _check_known(field: str, value: str, allowed: Sequence[str]) -> None:
         )
 
 
-def choose_backend(name: str | None, machine: Machine, field: str = "execution.backend") -> Backend:
+def choose_backend(name: str | None, machine: Machine, field: str = "execution.backend") -> BackendName:
     """The backend named, or the best. Raises UnsupportedBackend: unknown, or this machine cannot run it."""
     available = [table for table in BACKENDS if machine.kernel_tables.get(table) == ""]
     if available and name is None:

@@ -15,7 +15,7 @@ from engine.artifact.artifact import ModelArtifact
 from engine.artifact.quantization_errors import quantization_errors
 from engine.operation import turn
 from engine.weights.quantization_watch import QuantizationWatch
-from engine.weights.weights_cache import CachedWeights, WeightsCache, WeightsKey
+from engine.weights.weights_cache import CachedWeights, DerivedWeightsKey, WeightsCache
 from protocol.errors import CacheFull, OutOfMemoryBudget
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
@@ -37,8 +37,8 @@ class WantedWeights:
     watch: QuantizationWatch
 
     @property
-    def key(self) -> WeightsKey:
-        return WeightsKey(self.plan.model_ref.content_hash, self.plan.quantization, None, QUANTIZER_VERSION)
+    def key(self) -> DerivedWeightsKey:
+        return DerivedWeightsKey(self.plan.model_ref.content_hash, self.plan.quantization, None, QUANTIZER_VERSION)
 
     def quantization(self) -> _core.ModelQuantization:
         """One that has not run, watched from now on. Raises InvalidModel, UnsupportedModel."""
@@ -134,7 +134,7 @@ class DerivedWeights:
             return WeightsFile(path, WeightsReport(source="memory", notices=notices))
         return WeightsFile(str(made.path), WeightsReport(source="quantized", notices=notices), held=made)
 
-    def _find(self, key: WeightsKey) -> tuple[CachedWeights | None, str]:
+    def _find(self, key: DerivedWeightsKey) -> tuple[CachedWeights | None, str]:
         try:
             return self._cache.find(key)
         except OSError as error:

@@ -31,7 +31,7 @@ from protocol.errors import CacheEntryInUse, CacheFull, UnknownCacheEntry
 
 
 @dataclass(frozen=True, slots=True)
-class WeightsKey:
+class DerivedWeightsKey:
     """What derived weights depend on: equal keys, equal bytes."""
 
     content_hash: str
@@ -52,7 +52,7 @@ class WeightsKey:
 class CacheEntry:
     name: str
     path: Path
-    key: WeightsKey
+    key: DerivedWeightsKey
     model: str
     """Name of the model at the time."""
     size_bytes: int
@@ -96,7 +96,7 @@ class WeightsCache:
     def of(cls, config: EngineConfig) -> Self:
         return cls(config.cache_dir / "weights", config.weights_cache_mb * 10**6)
 
-    def find(self, key: WeightsKey) -> tuple[CachedWeights | None, str]:
+    def find(self, key: DerivedWeightsKey) -> tuple[CachedWeights | None, str]:
         """The entry, checked and marked as used; or None and, if there was a damaged one, what was wrong with it.
 
         A damaged entry is removed. Raises OSError.
@@ -114,7 +114,9 @@ class WeightsCache:
         self._remove(key.name)
         return None, reason
 
-    def store(self, key: WeightsKey, model: str, size_bytes: int, write: Callable[[Path], None]) -> CachedWeights:
+    def store(
+        self, key: DerivedWeightsKey, model: str, size_bytes: int, write: Callable[[Path], None]
+    ) -> CachedWeights:
         """Let ``write`` fill a new file of ``size_bytes``, and make it the key's entry.
 
         Raises:
@@ -275,7 +277,7 @@ class WeightsCache:
         return CacheEntry(
             name=name,
             path=self._weights(name),
-            key=WeightsKey(**manifest["key"]),
+            key=DerivedWeightsKey(**manifest["key"]),
             model=manifest["model"],
             size_bytes=manifest["size_bytes"],
             digest=manifest["digest"],
@@ -289,7 +291,7 @@ class WeightsCache:
             manifest = json.loads(self._manifest(name).read_text(encoding="utf-8"))
             fields = {"key": dict, "model": str, "size_bytes": int, "digest": str}
             whole = all(isinstance(manifest[field], kind) for field, kind in fields.items())
-            if whole and WeightsKey(**manifest["key"]).name == name:
+            if whole and DerivedWeightsKey(**manifest["key"]).name == name:
                 return dict(manifest)
         return None
 

@@ -9,16 +9,15 @@ from typing import Any
 
 import trio
 
-from actors.limits import Limits
-from actors.ports import Energy, Records
+from actors.limits import ServiceLimits
+from actors.ports import EnergySources, RecordWriter
 from actors.system import System, no_other_backend, running
 from engine.backend import Backend
 from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.client import Client
 from protocol.errors import EngineError
-from protocol.plan import ExecutionRequest, RunRequest
-from protocol.plan import Limits as RunLimits
+from protocol.plan import ExecutionRequest, Limits, RunRequest
 from protocol.record import ExecutionRecord
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain, FakeEnergy
@@ -28,9 +27,9 @@ from tests.actors.fake_records import FakeRecords
 def make_system(
     backend: FakeBackend,
     domain: FakeDomain | None = None,
-    energy: Energy | None = None,
-    limits: Limits | None = None,
-    records: Records | None = None,
+    energy: EnergySources | None = None,
+    limits: ServiceLimits | None = None,
+    records: RecordWriter | None = None,
     socket_path: Path | None = None,
     replace_backend: Callable[[], Backend] = no_other_backend,
 ) -> System:
@@ -39,7 +38,7 @@ def make_system(
         domain or FakeDomain(),
         energy or FakeEnergy(),
         records or FakeRecords(),
-        limits or Limits(),
+        limits or ServiceLimits(),
         socket_path,
         replace_backend=replace_backend,
     )
@@ -64,7 +63,7 @@ def make_request(
     """``limits``: further ones than ``max_tokens``."""
     execution = ExecutionRequest(
         max_sequences=max_sequences,
-        limits=RunLimits(max_tokens=max_tokens, **limits),
+        limits=Limits(max_tokens=max_tokens, **limits),
         scheduler_policy=policy,
         priority=priority,
     )

@@ -36,7 +36,7 @@ from protocol.metrics import EnergyReport
 from protocol.plan import (
     PLAN_SCHEMA_VERSION,
     Batch,
-    EnergySource,
+    EnergySourceName,
     ExecutionPlan,
     ModelRef,
     PlanStop,
@@ -67,7 +67,7 @@ from protocol.sampling import PlanSampling
 from protocol.summaries import ModelSummary, PlanEstimate
 
 
-def make_plan(request: RunRequest, energy_source: EnergySource = "none") -> ExecutionPlan:
+def make_plan(request: RunRequest, energy_source: EnergySourceName = "none") -> ExecutionPlan:
     execution = request.execution
     return ExecutionPlan(
         schema_version=PLAN_SCHEMA_VERSION,
@@ -186,7 +186,7 @@ BUILD = Build(id="0" * 32, arithmetic="1" * 32, compiler="none", flags="")
 
 @dataclass
 class FakeDomain:
-    energy_source: EnergySource = "none"
+    energy_source: EnergySourceName = "none"
     build: Build = BUILD
     capabilities: tuple[str, ...] = ("backend:reference", "quantization:native")
     pulls: list[FakePull] = field(default_factory=list)
@@ -302,7 +302,7 @@ class FakeDomain:
 class FakeEnergy:
     """Measures nothing, or, given joules for each read, one package, a second from read to read."""
 
-    name: EnergySource = "none"
+    name: EnergySourceName = "none"
     declaration: str = ""
     reason: str = "no meter"
     interval_s: float | None = None

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 import trio
 
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.system import running
 from protocol.errors import UnknownExecution
 from protocol.requests import Cancel, Status
@@ -151,7 +151,7 @@ async def test_its_own_end_wins_over_a_cancel_that_comes_late() -> None:
 
 async def test_a_hundred_clients_come_and_go_and_nothing_of_them_remains() -> None:
     backend = FakeBackend(answer=("a",))
-    async with running(make_system(backend, limits=Limits(max_connections=4))) as system:
+    async with running(make_system(backend, limits=ServiceLimits(max_connections=4))) as system:
         for _ in range(100):
             async with system.client() as client:
                 assert (await record_of(client, make_request())).stop_reason == "eos"

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 import trio
 
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.system import running
 from protocol.answers import ModelDescription, Progress
 from protocol.errors import FrameTooLarge, ModelInUse
@@ -129,7 +129,7 @@ async def test_the_prefix_cache_is_cleared_by_message() -> None:
 
 
 async def test_a_reply_too_large_for_a_frame_is_a_typed_failure() -> None:
-    limits = Limits(max_frame_bytes=2000)
+    limits = ServiceLimits(max_frame_bytes=2000)
     async with running(make_system(FakeBackend(), limits=limits)) as system, system.client() as client:
         with pytest.raises(FrameTooLarge):
             await client.ask(Tokenize(model="tiny", text="x" * 1000))

@@ -8,7 +8,7 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.metrics_report import Present, report_metrics
+from actors.metrics_report import Snapshot, report_metrics
 from actors.system import running
 from engine.backend import ComputeTime
 from engine.host.process_usage import ProcessUsage
@@ -76,7 +76,7 @@ async def test_what_runs_and_what_was_computed_is_told() -> None:
 def test_a_backend_that_is_gone_has_no_count() -> None:
     gone = replace(FakeBackend().statistics(), work=None)
     usage = ProcessUsage(1, user_ns=3_000_000_000, system_ns=500_000_000, private_bytes=None)
-    report = report_metrics(Present(2.0, (), gone, usage, None, None), MetricTotals())
+    report = report_metrics(Snapshot(2.0, (), gone, usage, None, None), MetricTotals())
     names = {family.name for family in report.families}
     assert "engine_batch_sequences" in names
     assert names.isdisjoint({"engine_steps_total", "engine_step_rows_total", "engine_busy_seconds_total"})

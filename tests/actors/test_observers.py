@@ -7,7 +7,7 @@ from contextlib import aclosing
 import trio
 import trio.lowlevel
 
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.system import running
 from protocol.answers import Event, Subscribed
 from protocol.client import Client
@@ -84,7 +84,7 @@ async def test_who_leaves_is_told_no_more_and_a_stopping_engine_says_goodbye() -
 
 async def test_an_observer_that_does_not_read_holds_nobody_up() -> None:
     backend = FakeBackend()
-    system = make_system(backend, limits=Limits(outbox_bytes=20_000))
+    system = make_system(backend, limits=ServiceLimits(outbox_bytes=20_000))
     async with running(system), system.client() as client, system.client() as deaf, trio.open_nursery() as nursery:
         messages = deaf.follow(Subscribe())
         await anext(messages)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.system import running
 from protocol.answers import Accepted, Failed, StatusReport, Tokens
 from protocol.codec import encode
@@ -20,7 +20,7 @@ from tests.actors.test_bad_input import run_message
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     backend = FakeBackend()
-    async with running(make_system(backend, limits=Limits(max_queued=2))) as system, system.client() as client:
+    async with running(make_system(backend, limits=ServiceLimits(max_queued=2))) as system, system.client() as client:
         async with trio.open_nursery() as nursery:
             streams = [Stream() for _ in range(3)]
             for stream in streams:
@@ -38,7 +38,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
 
 async def test_no_more_executions_than_the_engine_can_hold() -> None:
     backend = FakeBackend()
-    limits = Limits(max_executions=1)
+    limits = ServiceLimits(max_executions=1)
     system = make_system(backend, limits=limits)
     async with running(system), system.client() as client, trio.open_nursery() as nursery:
         nursery.start_soon(Stream().follow, client, make_request())
@@ -49,7 +49,7 @@ async def test_no_more_executions_than_the_engine_can_hold() -> None:
 
 
 async def test_one_connection_has_a_share_of_requests_in_flight() -> None:
-    async with running(make_system(FakeBackend(), limits=Limits(max_in_flight=2))) as system:
+    async with running(make_system(FakeBackend(), limits=ServiceLimits(max_in_flight=2))) as system:
         client = RawClient(system.connect())
         await client.greet()
         await client.send(run_message(1), run_message(2), {"type": "Status", "request_id": 3})
@@ -61,7 +61,7 @@ async def test_one_connection_has_a_share_of_requests_in_flight() -> None:
 
 
 async def test_one_connection_too_many_is_turned_away() -> None:
-    async with running(make_system(FakeBackend(), limits=Limits(max_connections=1))) as system:
+    async with running(make_system(FakeBackend(), limits=ServiceLimits(max_connections=1))) as system:
         async with system.client():
             with pytest.raises(Overloaded, match="1 clients are connected"):
                 async with system.client():
@@ -73,7 +73,7 @@ async def test_one_connection_too_many_is_turned_away() -> None:
 
 async def test_a_reader_that_stalls_loses_its_stream_and_nobody_else_does() -> None:
     backend = FakeBackend()
-    limits = Limits(outbox_bytes=10_000)
+    limits = ServiceLimits(outbox_bytes=10_000)
     async with running(make_system(backend, limits=limits)) as system, system.client() as neighbour:
         stalled = RawClient(system.connect())
         await stalled.greet()
@@ -102,7 +102,7 @@ async def test_a_reader_that_stalls_loses_its_stream_and_nobody_else_does() -> N
 
 
 async def test_a_client_that_never_reads_its_refusals_is_not_read_from() -> None:
-    limits = Limits(outbox_bytes=2000)
+    limits = ServiceLimits(outbox_bytes=2000)
     async with running(make_system(FakeBackend(), limits=limits)) as system:
         client = RawClient(system.connect())
         await client.greet()

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.limits import Limits
+from actors.limits import ServiceLimits
 from actors.system import System, running
 from protocol.answers import Accepted
 from protocol.client import Client
@@ -70,7 +70,7 @@ async def test_a_stopping_engine_refuses_new_work_and_says_so() -> None:
 async def test_an_execution_that_will_not_end_does_not_hold_the_engine_up() -> None:
     backend = FakeBackend()
     backend.cancel = lambda sequence_id: None  # type: ignore[method-assign]  # one that never does
-    async with running(make_system(backend, limits=Limits(stop_s=0.01))) as system:
+    async with running(make_system(backend, limits=ServiceLimits(stop_s=0.01))) as system:
         client = RawClient(system.connect())
         await client.greet()
         await client.send(run_message(1))

@@ -26,7 +26,7 @@ from actors.messages import (
 from actors.supervisor import Supervisor
 from engine.backend import ComputeTimes
 from engine.energy.sources.source import EnergyReading
-from protocol.plan import EnergySource, Limits
+from protocol.plan import EnergySourceName, Limits
 from tests.actors.engine_factory import until
 from tests.actors.fake_domain import FakeEnergy
 
@@ -71,7 +71,7 @@ class Stage:
     requests: Inbox[EnergyRequest]
     told: list[ControlEvent] = field(default_factory=list)
 
-    async def ask(self, execution_id: str, moment: Moment, source: EnergySource, **limits: object) -> None:
+    async def ask(self, execution_id: str, moment: Moment, source: EnergySourceName, **limits: object) -> None:
         asked = Limits(**limits)  # type: ignore[arg-type]
         await self.requests.put(ReadEnergy(execution_id=execution_id, moment=moment, source=source, limits=asked))
 

@@ -20,7 +20,7 @@ from engine.planned_execution import PlannedExecution
 from protocol.answers import Text
 from protocol.client import Client
 from protocol.errors import BackendUnavailable, EnergyUnavailable, InternalError
-from protocol.plan import EnergySource, ExecutionPlan
+from protocol.plan import EnergySourceName, ExecutionPlan
 from protocol.record import ExecutionRecord
 from protocol.requests import Detokenize, ListModels, Status, Tokenize
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
@@ -51,7 +51,7 @@ class BrokenLoads(FakeBackend):
 class BrokenMeter(FakeEnergy):
     """Measures, but for the reads it is told to fail at."""
 
-    name: EnergySource = "rapl"
+    name: EnergySourceName = "rapl"
     reason: str = ""
     joules_a_read: int = 5
     broken_reads: set[int] = field(default_factory=set)

@@ -11,7 +11,7 @@ from typing import Any, cast
 from engine.backend import SequenceEvents
 from engine.config import EngineConfig
 from engine.cpu.cpu_backend import CpuBackend
-from engine.cpu.loaded_model import CpuModel
+from engine.cpu.loaded_model import CpuLoadedModel
 from engine.host.machine import Machine
 from engine.models.registry import ModelRegistry
 from engine.planned_execution import PlannedExecution
@@ -52,7 +52,7 @@ class Bench:
         self.submit(sequence_id, plan, token_ids)
         return self.finish(sequence_id)
 
-    def load(self, plan: ExecutionPlan) -> CpuModel:
+    def load(self, plan: ExecutionPlan) -> CpuLoadedModel:
         """Held, as nothing here is ever released."""
         return self.backend.load(self.planned(plan)).run()
 

@@ -9,7 +9,7 @@ import pytest
 from engine.records.comparison import compare_experiment, compare_repeat
 from protocol.comparison import ExperimentResult, MetricRatio, RepeatVerdict, ToleranceVerdict
 from protocol.errors import IncomparableExecutions
-from protocol.metrics import EnergyReport, Metrics
+from protocol.metrics import EnergyReport, ExecutionMetrics
 from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord, Hardware
 from tests.engine.record_factory import metrics, record_with
@@ -26,12 +26,12 @@ def second(plan: ExecutionPlan | None = None, **changes: Any) -> ExecutionRecord
     return record_with(plan, **{"execution_id": "b", "metrics": metrics(tokens_per_sec=100.0), **changes})
 
 
-def speed(tokens_per_sec: float | None, **changes: Any) -> Metrics:
-    made: Metrics = metrics(tokens_per_sec=tokens_per_sec, **changes)
+def speed(tokens_per_sec: float | None, **changes: Any) -> ExecutionMetrics:
+    made: ExecutionMetrics = metrics(tokens_per_sec=tokens_per_sec, **changes)
     return made
 
 
-def power(watts: float | None, energy: EnergyReport, tokens_per_sec: float = 100.0) -> Metrics:
+def power(watts: float | None, energy: EnergyReport, tokens_per_sec: float = 100.0) -> ExecutionMetrics:
     per_watt = None if not watts else tokens_per_sec / watts
     return speed(tokens_per_sec, watts_avg=watts, tokens_per_watt=per_watt, energy=energy)
 

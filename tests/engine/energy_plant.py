@@ -9,7 +9,7 @@ from typing import Literal
 
 from engine.energy.sources.cpu_time import CpuTimes
 from engine.energy.sources.source import EnergyReading
-from protocol.plan import EnergySource as Name
+from protocol.plan import EnergySourceName as Name
 
 SECOND = 1_000_000_000
 

@@ -12,7 +12,7 @@ import pytest
 from engine import _core
 from engine.energy.calibration import STALE_AFTER_S, Calibrations, PoweredMachine, powered_machine
 from engine.energy.ladder import open_ladder
-from engine.energy.sources.model import ModelSource
+from engine.energy.sources.model import PowerModelSource
 from protocol.calibration import EnergyCalibration, PowerSample
 from protocol.errors import RecordStoreUnavailable
 from protocol.power_curve import PowerCurve
@@ -129,7 +129,7 @@ def test_the_ladder_opens_with_the_model_of_this_machine(tmp_path: Path) -> None
     Calibrations(tmp_path, here).keep(mine)
     config = make_energy_config(tmp_path, data_dir=tmp_path, tdp_watts=50.0)
     source = open_ladder(config).source("model")
-    assert isinstance(source, ModelSource)
+    assert isinstance(source, PowerModelSource)
     assert (source.calibrated, source.rel_error) == (True, 0.15)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.config import default_config
 from engine.energy.ladder import EnergyLadder, open_ladder
 from engine.energy.sources.busy_time import TICK_MS, BusyTime
-from engine.energy.sources.model import ModelSource, PowerModel, declared_model
+from engine.energy.sources.model import PowerModel, PowerModelSource, declared_model
 from engine.energy.sources.source import EnergyReading
 from protocol.errors import InvalidRequest
 from protocol.power_curve import PowerCurve
@@ -20,9 +20,9 @@ from tests.engine.test_busy_time import TICKS, Cpus
 from tests.support.energy_config import make_energy_config
 
 
-def make_source(cpus: Cpus, idle: float = 10.0, busy: float = 20.0, error: float = 0.2) -> ModelSource:
+def make_source(cpus: Cpus, idle: float = 10.0, busy: float = 20.0, error: float = 0.2) -> PowerModelSource:
     curve = PowerCurve(idle_watts=idle, busy_watts=busy, rel_error=error)
-    return ModelSource(PowerModel(curve), cpus.open())
+    return PowerModelSource(PowerModel(curve), cpus.open())
 
 
 def joules(start: EnergyReading, end: EnergyReading) -> float:
@@ -103,7 +103,7 @@ def test_a_model_is_never_the_best_source(cpus: Cpus) -> None:
 def test_with_declared_watts_there_is_a_model(tmp_path: Path) -> None:
     config = make_energy_config(tmp_path, data_dir=tmp_path, tdp_watts=50.0)
     source = open_ladder(config).source("model")
-    assert isinstance(source, ModelSource)
+    assert isinstance(source, PowerModelSource)
     assert (source.kind, source.calibrated, source.rel_error) == ("modelled", False, 0.5)
     first, second = source.read(), source.read()
     least = 5.0 * seconds(first, second)

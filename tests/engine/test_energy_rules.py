@@ -10,7 +10,7 @@ from engine.config import declared_watts, default_config
 from engine.energy.ladder import open_ladder
 from engine.planning.energy_rules import check_energy, plan_energy_source
 from protocol.errors import EnergyUnavailable, InvalidRequest
-from protocol.plan import EnergySource, ExecutionRequest, Limits
+from protocol.plan import EnergySourceName, ExecutionRequest, Limits
 from tests.support.energy_config import make_energy_config
 
 NOTHING = {"perf": "no PMU", "rapl": "no powercap", "model": "its power is unknown", "none": ""}
@@ -37,7 +37,7 @@ def make_request(source: str | None = None, max_watts: float | None = None) -> E
     ],
 )
 def test_the_request_goes_before_the_declaration_and_that_before_what_measures(
-    asked: str | None, declared: EnergySource | None, energy: dict[str, str], planned: str
+    asked: str | None, declared: EnergySourceName | None, energy: dict[str, str], planned: str
 ) -> None:
     assert plan_energy_source(make_request(asked), declared, energy) == planned
 

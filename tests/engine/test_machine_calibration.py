@@ -9,10 +9,10 @@ import pytest
 
 from engine.energy.calibration import Calibrations, powered_machine
 from engine.energy.ladder import EnergyLadder
-from engine.energy.sources.model import ModelSource
+from engine.energy.sources.model import PowerModelSource
 from engine.energy.sources.source import EnergyReading
 from engine.host.machine import Machine
-from engine.operations.energy.machine_calibration import READING_MEMORY, EnergyCalibrating, thread_counts
+from engine.operations.energy.machine_calibration import READING_MEMORY, MachineCalibration, thread_counts
 from protocol.calibration import EnergyCalibration
 from protocol.errors import EnergyUnavailable, ExecutionCancelled, OutOfMemoryBudget, RecordStoreUnavailable
 from protocol.requests import Calibrate
@@ -26,8 +26,8 @@ def make_ladder(plant: Plant, folder: Path) -> EnergyLadder:
     return EnergyLadder([plant], {"model": "nothing is known"}, plant.cpu_times, calibrations=calibrations)
 
 
-def make_operation(plant: Plant, ladder: EnergyLadder, **asked: Any) -> EnergyCalibrating:
-    return EnergyCalibrating(
+def make_operation(plant: Plant, ladder: EnergyLadder, **asked: Any) -> MachineCalibration:
+    return MachineCalibration(
         Calibrate(**asked),
         ladder,
         MACHINE,
@@ -89,7 +89,7 @@ def test_the_model_works_from_then_on_and_the_plans_know(tmp_path: Path) -> None
     told = make_operation(plant, ladder).run()
     assert known["model"] == ""
     source = ladder.source("model")
-    assert isinstance(source, ModelSource)
+    assert isinstance(source, PowerModelSource)
     assert (source.calibrated, source.rel_error > 0.1) == (True, True)
     assert EnergyCalibration.model_validate_json(Path(told.path).read_text()) == told.calibration
 
@@ -125,7 +125,7 @@ def test_without_a_meter_it_is_refused_with_what_to_do(tmp_path: Path, asked: st
     failed = {**reasons, "model": "nothing is known"}
     ladder = EnergyLadder([], failed, calibrations=Calibrations(tmp_path, powered_machine("Test CPU")))
     with pytest.raises(EnergyUnavailable, match="ENGINE_TDP_WATTS") as refused:
-        EnergyCalibrating(Calibrate(source=asked), ladder, MACHINE).run()
+        MachineCalibration(Calibrate(source=asked), ladder, MACHINE).run()
     assert reasons[asked or "rapl"] in refused.value.message
     assert refused.value.params["reasons"] == reasons
 
@@ -210,7 +210,7 @@ def test_progress_goes_by_seconds_in_two_stages(tmp_path: Path) -> None:
 
 def test_no_room_for_the_loads_is_told(tmp_path: Path) -> None:
     plant = Plant()
-    operation = EnergyCalibrating(
+    operation = MachineCalibration(
         Calibrate(),
         make_ladder(plant, tmp_path),
         MACHINE,

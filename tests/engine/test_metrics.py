@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.metrics.metrics import compute_metrics, nearest_rank
 from engine.metrics.phases import Timeline
-from protocol.metrics import CpuReport, EnergyReport, MemoryReport, Metrics, OperationTimes
+from protocol.metrics import CpuReport, EnergyReport, ExecutionMetrics, MemoryReport, OperationTimes
 
 UNKNOWN = EnergyReport(kind="unavailable", source="none", reason="no meter")
 MS = 1_000_000
@@ -36,7 +36,7 @@ def metrics_of(
     memory: MemoryReport | None = None,
     cpu: CpuReport | None = None,
     operation_ns: Mapping[str, int] | None = None,
-) -> Metrics:
+) -> ExecutionMetrics:
     return compute_metrics(timeline, energy, memory or MemoryReport(), cpu or CpuReport(), operation_ns)
 
 

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from engine.batch_key import WeightsKey
-from engine.cpu.loaded_model import CpuModel
+from engine.cpu.loaded_model import CpuLoadedModel
 from engine.cpu.model_memory import LoopUsage, ModelMemory
 from protocol.errors import OutOfMemoryBudget
 from protocol.plan import Quantization
@@ -76,8 +76,8 @@ class Stage:
 
     def add(
         self, name: str, size: int = 10 * MB, *, idle: bool = True, quantization: Quantization = "native"
-    ) -> CpuModel:
-        model = cast("CpuModel", Weights(name, size, quantization))
+    ) -> CpuLoadedModel:
+        model = cast("CpuLoadedModel", Weights(name, size, quantization))
         self.memory.add(model)
         if idle:
             self.memory.release(model)

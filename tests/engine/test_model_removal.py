@@ -11,7 +11,7 @@ import pytest
 from engine.config import EngineConfig
 from engine.models.registry import ModelRegistry
 from engine.operations.model_removal import ModelRemoval
-from engine.weights.weights_cache import WeightsCache, WeightsKey
+from engine.weights.weights_cache import DerivedWeightsKey, WeightsCache
 from protocol.errors import InvalidRequest, ModelInUse, UnknownModel
 from tests.support.gguf_factory import write_tiny_model
 
@@ -53,7 +53,7 @@ class Stage:
         return removal
 
     def derive(self, content_hash: str, model: str, recipe: str) -> str:
-        key = WeightsKey(content_hash, recipe, None, 1)
+        key = DerivedWeightsKey(content_hash, recipe, None, 1)
         self.cache.store(key, model, 8, write_weights).close()
         return key.name
 

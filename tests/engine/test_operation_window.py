@@ -12,7 +12,7 @@ from engine.backend import BackendStatistics, WorkDone
 from engine.energy.ladder import EnergyLadder
 from engine.energy.sources.source import EnergyReading
 from engine.operations.energy.operation_window import OperationWindow
-from protocol.plan import EnergySource as SourceName
+from protocol.plan import EnergySourceName as SourceName
 from protocol.summaries import PrefixCacheReport, ResidentModel
 
 IDLE = BackendStatistics(

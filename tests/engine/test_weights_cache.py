@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.weights.weights_cache import WeightsCache, WeightsKey
+from engine.weights.weights_cache import DerivedWeightsKey, WeightsCache
 from protocol.errors import CacheEntryInUse, CacheFull, UnknownCacheEntry
 
 KIB = 1 << 10
 PARTS = ("*.part", "*.json", "*.gguf")
 
 
-def key(recipe: str = "q8_0", content: str = "sha256:a", importance: str | None = None) -> WeightsKey:
-    return WeightsKey(content_hash=content, recipe=recipe, importance=importance, quantizer=1)
+def key(recipe: str = "q8_0", content: str = "sha256:a", importance: str | None = None) -> DerivedWeightsKey:
+    return DerivedWeightsKey(content_hash=content, recipe=recipe, importance=importance, quantizer=1)
 
 
 def filling(content: bytes) -> Callable[[Path], None]:
@@ -37,7 +37,7 @@ def cache(tmp_path: Path) -> WeightsCache:
     return WeightsCache(tmp_path / "weights", 100 * KIB)
 
 
-def store(cache: WeightsCache, wanted: WeightsKey, size: int = KIB, used_at: float | None = None) -> Path:
+def store(cache: WeightsCache, wanted: DerivedWeightsKey, size: int = KIB, used_at: float | None = None) -> Path:
     """Stores and lets go again."""
     with cache.store(wanted, "model", size, filling(wanted.recipe.encode() * (size // len(wanted.recipe)))) as weights:
         path = weights.path
@@ -165,12 +165,12 @@ def test_a_full_disk_is_a_typed_error(cache: WeightsCache) -> None:
 WRITER = """
     import sys, time
     from pathlib import Path
-    from engine.weights.weights_cache import WeightsCache, WeightsKey
+    from engine.weights.weights_cache import WeightsCache, DerivedWeightsKey
     def write(path):
         path.write_bytes(b"half")
         print("writing", flush=True)
         time.sleep(60)
-    WeightsCache(Path(sys.argv[1]), 10**6).store(WeightsKey("sha256:a", "q8_0", None, 1), "model", 8, write)
+    WeightsCache(Path(sys.argv[1]), 10**6).store(DerivedWeightsKey("sha256:a", "q8_0", None, 1), "model", 8, write)
 """
 
 

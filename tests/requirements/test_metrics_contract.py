@@ -14,7 +14,7 @@ import pytest
 from engine.metrics.metrics import nearest_rank
 from engine.records.comparison import compare_repeat
 from protocol.blocking import BlockingClient
-from protocol.metrics import PHASES, Metrics
+from protocol.metrics import PHASES, ExecutionMetrics
 from protocol.record import ExecutionRecord
 from tests.engine.compared_records import first, power, refused, second, speed, verdict_on
 from tests.engine.record_factory import measured, plan_with
@@ -53,7 +53,7 @@ def computed(metered: BlockingClient) -> ExecutionRecord:
 
 
 @pytest.fixture(scope="module")
-def metrics(computed: ExecutionRecord) -> Metrics:
+def metrics(computed: ExecutionRecord) -> ExecutionMetrics:
     return computed.metrics
 
 
@@ -64,12 +64,12 @@ def test_metric_tokens_total_counts_what_was_generated(computed: ExecutionRecord
     assert several.metrics.tokens_total == sum(len(choice.token_ids) for choice in choices)
 
 
-def test_metric_tokens_per_sec_is_the_tokens_by_the_time(metrics: Metrics) -> None:
+def test_metric_tokens_per_sec_is_the_tokens_by_the_time(metrics: ExecutionMetrics) -> None:
     assert metrics.latency_total_ms
     assert metrics.tokens_per_sec == pytest.approx(metrics.tokens_total / (metrics.latency_total_ms / 1e3))
 
 
-def test_metric_latency_total_ms_is_the_active_interval(metrics: Metrics) -> None:
+def test_metric_latency_total_ms_is_the_active_interval(metrics: ExecutionMetrics) -> None:
     """From the first prefill step to the last token: the prefill, and all gaps between tokens."""
     assert metrics.prefill_ms is not None
     assert metrics.decode_tokens_per_sec is not None
@@ -77,7 +77,7 @@ def test_metric_latency_total_ms_is_the_active_interval(metrics: Metrics) -> Non
     assert metrics.latency_total_ms == pytest.approx(metrics.prefill_ms + decoding_ms)
 
 
-def test_metric_latency_total_ms_is_a_part_of_the_whole_time(metrics: Metrics) -> None:
+def test_metric_latency_total_ms_is_a_part_of_the_whole_time(metrics: ExecutionMetrics) -> None:
     """Phases from request to record leave no gap, so that no total is below the time to first token."""
     phases = [getattr(metrics, name) for name in PHASES]
     assert metrics.wall_ms == pytest.approx(sum(phases))
@@ -94,7 +94,7 @@ def test_metric_latency_total_ms_leaves_out_waiting_and_loading(metered: Blockin
     assert loaded.latency_total_ms + loaded.load_ms <= wall_ms
 
 
-def test_metric_latency_percentiles_are_of_all_gaps_by_nearest_rank(metrics: Metrics) -> None:
+def test_metric_latency_percentiles_are_of_all_gaps_by_nearest_rank(metrics: ExecutionMetrics) -> None:
     assert metrics.latency_gaps == metrics.tokens_total - 1
     assert metrics.latency_p50_ms is not None
     assert metrics.latency_p95_ms is not None
@@ -123,14 +123,14 @@ def test_metric_latency_percentiles_are_gaps_that_there_were(gaps: list[float], 
     assert nearest_rank([], 50) is None
 
 
-def test_metric_watts_avg_is_the_joules_by_the_active_time(metrics: Metrics) -> None:
+def test_metric_watts_avg_is_the_joules_by_the_active_time(metrics: ExecutionMetrics) -> None:
     assert metrics.joules_total is not None
     assert metrics.latency_total_ms is not None
     assert metrics.watts_avg == pytest.approx(metrics.joules_total / (metrics.latency_total_ms / 1e3))
 
 
 def test_metric_watts_avg_are_what_the_machine_draws_within_the_uncertainty(
-    metrics: Metrics, powercap: RunningPowercap
+    metrics: ExecutionMetrics, powercap: RunningPowercap
 ) -> None:
     energy = metrics.energy
     assert energy.package_j is not None
@@ -151,7 +151,7 @@ def test_metric_watts_avg_leaves_out_what_came_before_and_after(
     assert record.metrics.joules_total <= WATTS * (wall_s + powercap.largest_gap_s)
 
 
-def test_metric_tokens_per_watt_is_the_rate_by_the_watts(metrics: Metrics) -> None:
+def test_metric_tokens_per_watt_is_the_rate_by_the_watts(metrics: ExecutionMetrics) -> None:
     assert metrics.tokens_per_sec is not None
     assert metrics.watts_avg is not None
     assert metrics.joules_total is not None
@@ -160,7 +160,7 @@ def test_metric_tokens_per_watt_is_the_rate_by_the_watts(metrics: Metrics) -> No
     assert metrics.tokens_per_watt == pytest.approx(metrics.tokens_total / metrics.joules_total)
 
 
-def test_metric_memory_peak_mb_is_the_executions_own_in_millions_of_bytes(metrics: Metrics) -> None:
+def test_metric_memory_peak_mb_is_the_executions_own_in_millions_of_bytes(metrics: ExecutionMetrics) -> None:
     memory = metrics.memory
     assert memory.weights_bytes is not None
     assert memory.kv_cache_bytes is not None
@@ -178,7 +178,9 @@ def test_metric_memory_peak_mb_does_not_depend_on_what_ran_before(metered: Block
         assert getattr(after, name) == getattr(before, name)
 
 
-def test_metric_op_time_ms_splits_the_computing_by_operation(metrics: Metrics, metered: BlockingClient) -> None:
+def test_metric_op_time_ms_splits_the_computing_by_operation(
+    metrics: ExecutionMetrics, metered: BlockingClient
+) -> None:
     assert metrics.op_time_ms is not None
     times: dict[str, float] = dict(metrics.op_time_ms)
     assert min(times.values()) >= 0
@@ -186,7 +188,7 @@ def test_metric_op_time_ms_splits_the_computing_by_operation(metrics: Metrics, m
     assert run(metered).metrics.op_time_ms is None
 
 
-def test_metric_op_time_ms_adds_up_to_no_more_than_the_steps(metrics: Metrics) -> None:
+def test_metric_op_time_ms_adds_up_to_no_more_than_the_steps(metrics: ExecutionMetrics) -> None:
     """Those from the first to the one in which it was told to stop, which ends after the last token."""
     assert metrics.op_time_ms is not None
     assert metrics.latency_total_ms is not None
@@ -206,12 +208,12 @@ def test_metric_clock_is_monotonic_and_fine() -> None:
     assert not [path for path in sources() if "time.h" in INCLUDE.findall(path.read_text(encoding="utf-8"))]
 
 
-def test_metric_clock_tells_less_than_a_millisecond(metrics: Metrics) -> None:
+def test_metric_clock_tells_less_than_a_millisecond(metrics: ExecutionMetrics) -> None:
     told = [metrics.latency_total_ms, metrics.latency_p50_ms, metrics.latency_p95_ms, metrics.ttft_ms]
     assert any(value is not None and value != round(value) for value in told)
 
 
-def test_metric_energy_readings_are_of_rapl_at_both_ends(metrics: Metrics) -> None:
+def test_metric_energy_readings_are_of_rapl_at_both_ends(metrics: ExecutionMetrics) -> None:
     energy = metrics.energy
     assert (energy.kind, energy.source, energy.domains) == ("measured", "rapl", ("package-0",))
     assert energy.window_ms is not None

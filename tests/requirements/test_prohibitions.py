@@ -13,7 +13,7 @@ from engine_ctl.metrics_table import _UNITS
 from protocol.answers import Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import IncomparableExecutions, InvalidRequest
-from protocol.metrics import Metrics
+from protocol.metrics import ExecutionMetrics
 from protocol.requests import PROTOCOL_VERSION, AskedMessage, Cancel, CompareExecutions, Status
 from tests.engine.compared_records import first, power, ratio_of, second
 from tests.engine.record_factory import measured, plan_with, tampering
@@ -155,13 +155,13 @@ def test_ban_hidden_measurements_need_the_operators_permission(engine: Path) -> 
 
 def test_ban_implicit_metrics_each_has_a_name_and_a_formula_in_the_contract() -> None:
     told_of = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-    told = {name for name in Metrics.model_fields if f"`{name}`" in told_of or f"`metrics.{name}`" in told_of}
-    assert told == set(Metrics.model_fields)
+    told = {name for name in ExecutionMetrics.model_fields if f"`{name}`" in told_of or f"`metrics.{name}`" in told_of}
+    assert told == set(ExecutionMetrics.model_fields)
 
 
 def test_ban_implicit_metrics_calculated_outside_are_not_shown() -> None:
     """What the command line shows of an execution is what its record holds."""
-    assert set(_UNITS) <= set(Metrics.model_fields)
+    assert set(_UNITS) <= set(ExecutionMetrics.model_fields)
 
 
 def test_ban_magic_benchmarks_each_is_a_command_that_a_page_describes() -> None:

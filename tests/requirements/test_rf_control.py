@@ -15,7 +15,7 @@ from actors.policies.admission import decide
 from protocol import requests
 from protocol.answers import Tokens
 from protocol.blocking import BlockingClient
-from protocol.metrics import Metrics
+from protocol.metrics import ExecutionMetrics
 from protocol.plan import SchedulerPolicy
 from protocol.record import ExecutionRecord
 from protocol.requests import Cancel, Subscribe
@@ -130,7 +130,7 @@ def test_rf_06_api_returns_them_and_tells_them_as_an_event(client: BlockingClien
 def test_rf_06_json_holds_every_metric_and_gives_it_back(computed: ExecutionRecord) -> None:
     text = computed.metrics.model_dump_json()
     assert set(COLLECTED) <= json.loads(text).keys()
-    assert Metrics.model_validate_json(text) == computed.metrics
+    assert ExecutionMetrics.model_validate_json(text) == computed.metrics
     assert all(math.isfinite(number) for number in numbers(json.loads(text)))
 
 
@@ -178,7 +178,7 @@ def work(client: BlockingClient) -> dict[str, float]:
     return {"steps": families["engine_steps_total"].samples[0].value, "decode": rows["decode"]}
 
 
-def known(metrics: Metrics, *names: str) -> bool:
+def known(metrics: ExecutionMetrics, *names: str) -> bool:
     return all((getattr(metrics, name) or 0) > 0 for name in names)
 
 

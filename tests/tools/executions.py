@@ -9,7 +9,7 @@ from engine.planned_execution import PlannedExecution
 from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, Tokens
 from protocol.errors import EngineError
 from protocol.message import Request
-from protocol.metrics import CpuReport, EnergyReport, MemoryReport, Metrics
+from protocol.metrics import CpuReport, EnergyReport, ExecutionMetrics, MemoryReport
 from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, ExecutionRequest, ModelRef, PlanStop, passed_on
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
 from protocol.requests import ClientMessage, Run
@@ -58,12 +58,14 @@ def make_planned(plan: ExecutionPlan | None = None) -> PlannedExecution:
     return PlannedExecution(plan, plan.fingerprint, (1, 2), estimate)
 
 
-def make_metrics(**changes: Any) -> Metrics:
+def make_metrics(**changes: Any) -> ExecutionMetrics:
     energy = EnergyReport(kind="unavailable", source="none", reason="this machine has no powercap zones")
-    unknown = dict.fromkeys(name for name in Metrics.model_fields if name not in ("tokens_total", "prompt_tokens"))
+    unknown = dict.fromkeys(
+        name for name in ExecutionMetrics.model_fields if name not in ("tokens_total", "prompt_tokens")
+    )
     reports = {"energy": energy, "memory": MemoryReport(), "cpu": CpuReport()}
     known = {"tokens_total": 3, "prompt_tokens": 2, "latency_gaps": 2, "ttft_ms": 12.5, **reports}
-    return Metrics(**{**unknown, **known, **changes})
+    return ExecutionMetrics(**{**unknown, **known, **changes})
 
 
 def make_record(**changes: Any) -> ExecutionRecord:

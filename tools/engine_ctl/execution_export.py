@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TextIO
 
-from protocol.metrics import EnergyReport, Metrics
+from protocol.metrics import EnergyReport, ExecutionMetrics
 from protocol.record import UnjudgedLimit
 from protocol.record_entry import FinishedEntry, InterruptedEntry
 from protocol.value import Value
@@ -15,7 +15,7 @@ from protocol.value import Value
 Entries = Iterator[FinishedEntry | InterruptedEntry]
 
 _PLAN = ("backend", "quantization", "kv_cache", "threads", "scheduler_policy", "energy_source")
-_METRICS = tuple(name for name in Metrics.model_fields if name != "energy")
+_METRICS = tuple(name for name in ExecutionMetrics.model_fields if name != "energy")
 _ENERGY = tuple(EnergyReport.model_fields)
 _COLUMNS = (
     *("sequence", "recorded_at", "started_at", "execution_id", "engine_version", "build", "arithmetic", "stop_reason"),

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from engine_ctl.energy_figure import ENERGY_METRICS, MODELLED, energy_lines
 from engine_ctl.model_table import megabytes
-from protocol.metrics import PHASES, MemoryReport, Metrics, OperationTimes
+from protocol.metrics import PHASES, ExecutionMetrics, MemoryReport, OperationTimes
 from protocol.record import ExecutionRecord
 
 _UNITS: dict[str, str] = {
@@ -58,7 +58,7 @@ def warnings(record: ExecutionRecord) -> tuple[str, ...]:
     return (lost, *record.weights.notices)
 
 
-def metrics_table(metrics: Metrics) -> Table:
+def metrics_table(metrics: ExecutionMetrics) -> Table:
     """One row a metric. Unknown figures show as a dash; modelled ones as ``~`` figure, unit, ``(model)``."""
     table = Table()
     table.add_column("metric")
@@ -69,7 +69,7 @@ def metrics_table(metrics: Metrics) -> Table:
     return table
 
 
-def usage_lines(metrics: Metrics) -> list[str]:
+def usage_lines(metrics: ExecutionMetrics) -> list[str]:
     """What the memory figure is made of, and why figures of memory and CPU time are unknown."""
     told = [f"memory: {_memory(metrics.memory)}"]
     return told if metrics.cpu.reason is None else [*told, f"cpu: {metrics.cpu.reason}"]
@@ -110,7 +110,7 @@ def _summary(record: ExecutionRecord) -> str:
     return f"{record.execution_id} · {record.stop_reason}{' (model)' if modelled else ''} · {how}"
 
 
-def _figure(name: str, metrics: Metrics) -> str:
+def _figure(name: str, metrics: ExecutionMetrics) -> str:
     value: int | float | None = getattr(metrics, name)
     if value is None:
         return "-"
@@ -118,6 +118,6 @@ def _figure(name: str, metrics: Metrics) -> str:
     return f"~{figure}" if _is_modelled(name, metrics) else figure
 
 
-def _is_modelled(name: str, metrics: Metrics) -> bool:
+def _is_modelled(name: str, metrics: ExecutionMetrics) -> bool:
     known = getattr(metrics, name) is not None
     return known and name in ENERGY_METRICS and metrics.energy.kind == MODELLED

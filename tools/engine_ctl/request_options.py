@@ -13,7 +13,7 @@ from engine_ctl.json_source import read_json
 from engine_ctl.options import Model, model_option
 from engine_ctl.sampling_options import SAMPLING_FLAGS, sampling_content
 from engine_ctl.text_source import STDIN, read_text
-from protocol.plan import Backend
+from protocol.plan import BackendName
 
 Content = dict[str, Any]
 
@@ -62,7 +62,7 @@ _FLAGS = (
     click.option("--quant", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]"),
     click.option(
         "--backend",
-        help=f"Kernels: {', '.join(get_args(Backend))}.  [default: the best this machine has]",
+        help=f"Kernels: {', '.join(get_args(BackendName))}.  [default: the best this machine has]",
     ),
     click.option("--kv-cache", help="Type of keys and values: f16, q8_0.  [default: f16]"),
     click.option(

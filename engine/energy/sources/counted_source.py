@@ -9,7 +9,7 @@ from typing import Literal
 
 from engine.energy.sources.counter import Counter
 from engine.energy.sources.source import EnergyReading
-from protocol.plan import EnergySource as SourceName
+from protocol.plan import EnergySourceName as SourceName
 
 _LONGEST_INTERVAL_S = 60.0
 

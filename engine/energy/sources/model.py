@@ -9,7 +9,7 @@ from typing import Literal
 
 from engine.energy.sources.busy_time import TICK_MS, BusyTime
 from engine.energy.sources.source import EnergyReading
-from protocol.plan import EnergySource as SourceName
+from protocol.plan import EnergySourceName as SourceName
 from protocol.power_curve import PowerCurve
 
 _IDLE_PART = 0.1
@@ -41,7 +41,7 @@ def declared_model(tdp_watts: float, cpus: int) -> PowerModel:
     return PowerModel(curve, tdp_watts)
 
 
-class ModelSource:
+class PowerModelSource:
     """joules = idle watts * time + busy watts * CPU seconds of all CPUs, each weighed with its clock's frequency.
 
     All are counters, so that it integrates between any two reads without sampling in between: exactly as long as no

@@ -33,11 +33,11 @@ class _Attributes(ctypes.Structure):
 
 
 class OpenEvent(Protocol):
-    def __call__(self, kind: int, config: int, cpu: int) -> Event:
+    def __call__(self, kind: int, config: int, cpu: int) -> EventCounter:
         """Begin to count. Raises OSError."""
 
 
-class Event(Protocol):
+class EventCounter(Protocol):
     def read(self) -> int:
         """What was counted since it was opened: 64 bits, which the kernel keeps from wrapping. Raises OSError."""
 
@@ -60,7 +60,7 @@ class PerfEvent:
         weakref.finalize(self, os.close, self._descriptor)
 
     def read(self) -> int:
-        """See :class:`Event`."""
+        """See :class:`EventCounter`."""
         content = os.read(self._descriptor, _COUNT_BYTES)
         if len(content) != _COUNT_BYTES:
             raise OSError("the event has ended: its CPU went offline")

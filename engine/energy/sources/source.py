@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from engine.energy.sources.cpu_time import CpuTimes
-from protocol.plan import EnergySource as SourceName
+from protocol.plan import EnergySourceName as SourceName
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class _Moment:
     busy_s: float
 
 
-class EnergyCalibrating:
+class MachineCalibration:
     """An :class:`engine.operation.Operation`."""
 
     def __init__(

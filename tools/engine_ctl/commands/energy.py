@@ -13,7 +13,7 @@ from engine_ctl.commands.energy_sources import sources
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
-    from protocol.plan import EnergySource
+    from protocol.plan import EnergySourceName
 
 _SOURCES = ("perf", "rapl", "hwmon", "meter", "model")
 
@@ -30,7 +30,7 @@ _SOURCES = ("perf", "rapl", "hwmon", "meter", "model")
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, *, watch: bool, source: EnergySource | None, socket: Path | None, as_json: bool
+    ctx: click.Context, *, watch: bool, source: EnergySourceName | None, socket: Path | None, as_json: bool
 ) -> None:
     """Show the machine's power and the energy that running executions have used. --json: an object a line."""
     if ctx.invoked_subcommand is None:

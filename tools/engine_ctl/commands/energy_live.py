@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from protocol.answers import LiveEnergy
     from protocol.blocking import BlockingClient
-    from protocol.plan import EnergySource
+    from protocol.plan import EnergySourceName
 
 _PERIOD_S = 1.0
 _KEPT = 600
@@ -28,7 +28,7 @@ _SCALE_WIDTH = 12
 """For the numbers at the chart's side."""
 
 
-def show(socket: Path | None, source: EnergySource | None, *, watch: bool, as_json: bool) -> None:
+def show(socket: Path | None, source: EnergySourceName | None, *, watch: bool, as_json: bool) -> None:
     """Show power once, or with ``watch`` repeatedly until Ctrl-C or the engine's end."""
     from protocol.blocking import BlockingClient
     from protocol.requests import Energy
@@ -64,7 +64,7 @@ def _draw(answers: Iterator[LiveEnergy]) -> None:
             drawn.update(Text(screen(live, tuple(watts), console.width)), refresh=True)
 
 
-def _each_second(client: BlockingClient, source: EnergySource | None) -> Iterator[LiveEnergy]:
+def _each_second(client: BlockingClient, source: EnergySourceName | None) -> Iterator[LiveEnergy]:
     from protocol.requests import Energy
 
     while True:

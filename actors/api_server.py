@@ -36,6 +36,8 @@ _RETRY_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class ApiServerStatistics:
+    """The connections and what waits on them."""
+
     connections: int
     in_flight: int
     """Requests of all connections without their last reply."""
@@ -44,6 +46,8 @@ class ApiServerStatistics:
 
 
 class ApiServer(Actor):
+    """The actor that accepts clients and carries messages between them and the control plane."""
+
     def __init__(
         self,
         below: Inbox[ToApiServer],
@@ -71,12 +75,14 @@ class ApiServer(Actor):
         self._draining = False
 
     def start_tasks(self) -> None:
+        """Take replies where they are put, and accept clients where there is a socket."""
         self.serve(self._below, self._on_event)
         self.serve_at_once(self._below, self._deliver)
         if self._unix_socket is not None:
             self.nursery.start_soon(self._listen, self._unix_socket)
 
     def close(self) -> None:
+        """Stop listening."""
         if self._unix_socket is not None:
             self._unix_socket.close()
 
@@ -85,6 +91,7 @@ class ApiServer(Actor):
         self.nursery.start_soon(self._serve_client, transport)
 
     def statistics(self) -> ApiServerStatistics:
+        """The sums over all connections."""
         each = [connection.statistics() for connection in self._connections.values()]
         return ApiServerStatistics(
             connections=len(each),

@@ -19,6 +19,8 @@ Message = TypeVar("Message")
 
 @dataclass(frozen=True, slots=True)
 class InboxStatistics:
+    """The state of one inbox."""
+
     name: str
     size: int
     waiting: int
@@ -83,6 +85,7 @@ class Inbox(Generic[Message]):
         return await self._receive.receive()
 
     def statistics(self) -> InboxStatistics:
+        """The inbox's size and how many messages wait in it."""
         waiting = self._send.statistics().current_buffer_used
         return InboxStatistics(name=self.name, size=self.size, waiting=waiting)
 
@@ -94,6 +97,7 @@ class Actor(ABC):
     """Holds the actor's tasks; there while it runs."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run the actor's tasks until they end, then close it."""
         try:
             async with trio.open_nursery() as self.nursery:
                 self.start_tasks()

@@ -12,16 +12,19 @@ from protocol.record import ChoiceRecord, StopReason
 
 @dataclass(slots=True)
 class Choice:
+    """The account of one choice: its tokens, their times and its end."""
+
     index: int
     token_ids: list[int] = field(default_factory=list)
     token_times_ns: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     logprobs: list[DrawnLogprobs] = field(default_factory=list)
-    """Of the first tokens: as many as a record keeps."""
+    """The first tokens' log probabilities: as many as a record keeps."""
     stop_reason: StopReason | None = None
     logits_digest: str = ""
 
     def advance(self, events: SequenceEvents, plan: ExecutionPlan) -> None:
+        """Take what its sequence did."""
         self.token_ids += events.token_ids
         self.token_times_ns += events.token_times_ns
         if events.text:

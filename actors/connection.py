@@ -41,6 +41,8 @@ _RETRY_MS = 100
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStatistics:
+    """The state of one connection."""
+
     in_flight: int
     """Requests without their last reply."""
     outbox_bytes: int
@@ -48,6 +50,8 @@ class ConnectionStatistics:
 
 
 class Connection:
+    """One client's connection, served by :meth:`serve` in a task of its own."""
+
     def __init__(
         self,
         connection_id: int,
@@ -72,6 +76,7 @@ class Connection:
         self._nursery: trio.Nursery
 
     def statistics(self) -> ConnectionStatistics:
+        """The requests in flight and the bytes that wait to be sent."""
         return ConnectionStatistics(in_flight=len(self._in_flight), outbox_bytes=self._outbox_bytes)
 
     async def serve(self) -> None:

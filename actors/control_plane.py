@@ -91,6 +91,8 @@ def _on(
 
 
 class ControlPlane(Actor):
+    """The actor that answers requests and follows executions."""
+
     def __init__(
         self,
         above: Inbox[ControlRequest],
@@ -134,6 +136,7 @@ class ControlPlane(Actor):
         self._began_ns = time.monotonic_ns()
 
     def start_tasks(self) -> None:
+        """Serve both inboxes, and observers of live power."""
         self.serve(self._above, self._on_request)
         self.serve(self._below, self._progress.on_event)
         self.serve_at_once(self._below, self._progress.pass_tokens_on)

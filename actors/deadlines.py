@@ -9,6 +9,8 @@ import trio
 
 
 class Deadlines:
+    """The deadlines of executions in progress, each awaited in a task of its own."""
+
     def __init__(self) -> None:
         self._timers: dict[str, trio.CancelScope] = {}
 

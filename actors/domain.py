@@ -70,6 +70,8 @@ from protocol.unpacking import MAX_ARRAY_ELEMENTS
 
 
 class EngineDomain:
+    """The domain of this machine: see :class:`actors.ports.Domain`."""
+
     def __init__(
         self, planner: Planner, cache: WeightsCache, backend: CpuBackend, records: Records, energy: EnergyLadder
     ) -> None:
@@ -114,9 +116,11 @@ class EngineDomain:
 
     @property
     def build(self) -> Build:
+        """The build of this engine."""
         return current_build()
 
     def hardware(self, kernel_path: str, threads: int) -> Hardware:
+        """The machine, and the part of it that an execution used."""
         return Hardware(
             cpu_model=self._machine.cpu_model,
             kernel_path=kernel_path,
@@ -127,14 +131,17 @@ class EngineDomain:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
+        """What this engine offers, as ``kind:name``."""
         return capabilities(self._machine, self._planner.energy, self._planner.config)
 
     def prepare(self, request: RunRequest) -> PlannedExecution:
+        """Plan a request. Raises what checking, opening the model, tokenizing and planning raise."""
         checked = self._planner.check(request)
         artifact = self._registry.resolve(request.model)
         return self._planner.plan(checked, artifact, prepare_prompt(request, artifact))
 
     def recorded(self, execution_id: str) -> PlannedExecution:
+        """A recorded execution's plan and prompt. Raises what the store and :meth:`Planner.plan_again` raise."""
         record = self._records.store.get(execution_id).decode_execution().record
         return self._planner.plan_again(record.plan, record.prompt_token_ids)
 
@@ -204,6 +211,7 @@ class EngineDomain:
         return answer(request, self._records.store)
 
     def remove_model(self, request: RemoveModel, executions: Mapping[str, Collection[str]]) -> ModelRemoved:
+        """Remove a model, or with ``dry_run`` say what would go. Raises ModelInUse, UnknownModel, CacheUnavailable."""
         with self._typed_cache_errors():
             removal = ModelRemoval(request.model, self._registry, self._cache, self.backend, executions)
         if not request.dry_run:

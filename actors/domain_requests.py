@@ -50,9 +50,11 @@ class DomainRequests:
         return self._operations.locked()
 
     async def answer(self, message: Request[Any], request: ClientRequest) -> AnswerMessage:
+        """The answer that a worker thread finds by itself."""
         return await self._in_thread(partial(self._domain.answers[type(message)], message))
 
     async def remove_model(self, message: RemoveModel, request: ClientRequest) -> ModelRemoved:
+        """The answer to ``RemoveModel``; models that executions in progress need stay."""
         return await self._in_thread(partial(self._domain.remove_model, message, self._executions.by_model()))
 
     async def operate(self, message: Request[Any], request: ClientRequest) -> AnswerMessage:
@@ -62,6 +64,7 @@ class DomainRequests:
             return await carry_out(self._domain.operations[type(message)](message), partial(self._tell, request))
 
     async def download(self, message: Request[Any], request: ClientRequest) -> AnswerMessage:
+        """Carry out what may wait for the network, a few at a time."""
         # Its thread may wait for the network: nobody waits for the thread.
         operation = self._domain.downloads[type(message)](message)
         return await carry_out(operation, partial(self._tell, request), self._downloads, await_end=False)

@@ -102,6 +102,7 @@ class EnergySampler(RestartableActor):
         """Not answered yet."""
 
     def start_tasks(self) -> None:
+        """Serve the inbox, and read counters while there is a limit to judge or a source to keep alive."""
         self._slowly_asked.clear()
         self._samples_slowly = False
         self._one_thread = trio.Lock()
@@ -112,6 +113,7 @@ class EnergySampler(RestartableActor):
             self.nursery.start_soon(self._on_read_live, asked)
 
     def recover(self, failure: str) -> None:
+        """Mark readings that the failure made incomplete, with its reason."""
         reason = f"the energy sampler failed: {failure}"
         self._live.clear()
         self._holes |= dict.fromkeys(self._windows, reason)
@@ -119,6 +121,7 @@ class EnergySampler(RestartableActor):
         self._holes |= {request.execution_id: reason for request in begun}
 
     def give_up(self, failure: str) -> None:
+        """Measure nothing from now on."""
         self.recover(failure)
         self._given_up = f"the energy sampler failed: {failure}"
 

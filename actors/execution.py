@@ -40,6 +40,8 @@ _tokens = unvalidated(Tokens)
 
 @dataclass(slots=True)
 class Execution:
+    """One execution's plan, state and figures."""
+
     execution_id: str
     connection_id: int
     request_id: int
@@ -81,13 +83,16 @@ class Execution:
 
     @property
     def plan(self) -> ExecutionPlan:
+        """The plan that is carried out."""
         return self.planned.plan
 
     @property
     def prompt_tokens(self) -> int:
+        """The length of its prompt."""
         return len(self.planned.prompt_token_ids)
 
     def candidate(self) -> Candidate:
+        """Its features that the scheduler decides by."""
         estimate = self.planned.estimate
         cost = Cost(
             prefill_macs=estimate.prefill_macs,
@@ -97,6 +102,7 @@ class Execution:
         return candidate_of(self.execution_id, self.plan, self.prompt_tokens, cost, self.queued_ns)
 
     def accepted(self) -> Accepted:
+        """The reply that tells its client its id and plan."""
         return Accepted(
             request_id=self.request_id,
             execution_id=self.execution_id,
@@ -105,6 +111,7 @@ class Execution:
         )
 
     def begin_record(self) -> BeginRecord:
+        """The message that has its beginning recorded, with the time now."""
         return BeginRecord(
             execution_id=self.execution_id,
             planned=self.planned,
@@ -112,26 +119,32 @@ class Execution:
         )
 
     def accepted_event(self) -> AcceptedEvent:
+        """The event of its acceptance."""
         return AcceptedEvent(
             plan=self.plan, plan_fingerprint=self.planned.fingerprint, prompt_tokens=self.prompt_tokens
         )
 
     def admitted_event(self) -> AdmittedEvent:
+        """The event of its admission, with the time it was queued."""
         waited_ns = 0 if self.admitted_ns is None else self.admitted_ns - self.queued_ns
         return AdmittedEvent(queue_ms=waited_ns / 1e6)
 
     def started_event(self) -> StartedEvent:
+        """The event of its start, with the time its weights took."""
         load_ns = (self.load_end_ns or 0) - (self.load_start_ns or 0)
         return StartedEvent(kernel_path=self.kernel_path, weights=self.weights, load_ms=load_ns / 1e6)
 
     def progress(self, progress: StageProgress) -> Progress:
+        """The reply that tells its client how far its weights are."""
         return Progress(request_id=self.request_id, **dict(progress))
 
     def admit(self, admitted_ns: int) -> None:
+        """Note its admission."""
         self.admitted_ns = admitted_ns
         self.state = "loading"
 
     def start(self, event: Started) -> None:
+        """Note that its weights are ready."""
         self.kernel_path = event.kernel_path
         self.weights = event.weights
         self.weights_bytes = event.weights_bytes
@@ -184,6 +197,7 @@ class Execution:
 
     @property
     def tokens_total(self) -> int:
+        """Tokens generated so far, over all choices."""
         return sum(len(choice.token_ids) for choice in self.choices)
 
     @property
@@ -192,6 +206,7 @@ class Execution:
         return tuple(tuple(choice.token_times_ns) for choice in self.choices)
 
     def status(self) -> ExecutionStatus:
+        """The line of it in a status report."""
         return ExecutionStatus(
             execution_id=self.execution_id,
             model=self.plan.model_ref.name,
@@ -218,14 +233,17 @@ class Execution:
 
     @property
     def deadline_ns(self) -> int | None:
+        """``time.monotonic_ns`` at its deadline; ``None`` without one."""
         deadline_ms = self.plan.limits.deadline_ms
         return None if deadline_ms is None else self.received_ns + deadline_ms * 1_000_000
 
     @property
     def computes(self) -> bool:
+        """Whether its weights are ready and it has not ended."""
         return self.state == "running" and self.stop_reason is None
 
     def read_energy(self, moment: Moment) -> ReadEnergy:
+        """The message that has energy read at one end of its active interval."""
         return ReadEnergy(
             execution_id=self.execution_id,
             moment=moment,
@@ -298,6 +316,7 @@ class Execution:
 
 
 def ended_event(record: ExecutionRecord) -> EndedEvent:
+    """The event of an execution's end."""
     return EndedEvent(
         stop_reason=record.stop_reason,
         error=record.error,

@@ -67,6 +67,8 @@ class Collaborators:
 
 
 class ExecutionProgress:
+    """The handler of all events from the actors below."""
+
     finished_total: int
 
     def __init__(
@@ -86,6 +88,7 @@ class ExecutionProgress:
         self.finished_total = 0
 
     async def on_event(self, event: ControlEvent) -> None:
+        """Carry one event into the accounts. Raises KeyError for an execution that is not in progress."""
         match event:
             case Advanced():
                 await self._advance(event)

@@ -8,6 +8,8 @@ from actors.execution import Execution
 
 
 class Executions:
+    """The executions in progress, by id."""
+
     def __init__(self) -> None:
         self._by_id: dict[str, Execution] = {}
 
@@ -21,12 +23,15 @@ class Executions:
         return self._by_id[execution_id]
 
     def find(self, execution_id: str) -> Execution | None:
+        """The execution of an id; ``None`` where it is not in progress."""
         return self._by_id.get(execution_id)
 
     def add(self, execution: Execution) -> None:
+        """Add an execution."""
         self._by_id[execution.execution_id] = execution
 
     def remove(self, execution: Execution) -> None:
+        """Remove an execution. Raises KeyError where it is not there."""
         del self._by_id[execution.execution_id]
 
     def by_model(self) -> dict[str, list[str]]:

@@ -69,6 +69,8 @@ class _Loading:
 
 
 class Executor(RestartableActor):
+    """The actor that drives the backend."""
+
     def __init__(
         self,
         above: Inbox[ExecutorRequest],
@@ -90,7 +92,7 @@ class Executor(RestartableActor):
         self._sequences: dict[str, int] = {}
         self._executions: dict[int, str] = {}
         self._open_choices: dict[int, int] = {}
-        """By sequence: how many have not ended."""
+        """How many choices of each sequence have not ended."""
         self._slots: set[str] = set()
         """Executions whose slot the scheduler awaits."""
         self._untold: dict[str, None] = {}
@@ -100,10 +102,11 @@ class Executor(RestartableActor):
         self._given_up = False
 
     def statistics(self) -> BackendStatistics:
+        """The backend's statistics; zeros once it was given up."""
         return _NO_BACKEND if self._given_up else self._backend.statistics()
 
     def times_so_far(self) -> ComputeTimes[str]:
-        """By execution."""
+        """The computing time so far, by execution."""
         if self._given_up:
             return ComputeTimes(0, {})
         times = self._backend.times_so_far()
@@ -111,6 +114,7 @@ class Executor(RestartableActor):
         return ComputeTimes(times.busy_ns, of)
 
     def start_tasks(self) -> None:
+        """Tell what a failure before cost, serve the inbox, and forward the backend's events."""
         self.nursery.start_soon(self._end_lost)
         if self._given_up:
             self.serve(self._above, self._refuse)
@@ -119,10 +123,12 @@ class Executor(RestartableActor):
             self.nursery.start_soon(self._forward_events)
 
     def recover(self, failure: str) -> None:
+        """Forget the failed backend's executions and open another backend. Raises what opening raises."""
         self._forget(failure)
         self._backend = self._replace_backend()
 
     def give_up(self, failure: str) -> None:
+        """Refuse every start from now on."""
         self._forget(failure)
         self._given_up = True
 
@@ -159,6 +165,7 @@ class Executor(RestartableActor):
         self._untold[execution_id] = None
 
     def close(self) -> None:
+        """Close the backend."""
         self._backend.close()
 
     async def _on_request(self, request: ExecutorRequest) -> None:

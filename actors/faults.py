@@ -21,6 +21,8 @@ TellFault = Callable[[str, BaseException, FaultConsequence], None]
 
 
 class Faults:
+    """The latest faults, and the actors that have failed for good."""
+
     def __init__(self) -> None:
         self._began_s = time.monotonic()
         self._latest: deque[Fault] = deque(maxlen=_KEPT)

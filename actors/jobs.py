@@ -44,16 +44,19 @@ class Jobs:
         request_id: int,
         work: Callable[[], Awaitable[AnswerMessage | None]],
     ) -> None:
+        """Start a job in a task of its own."""
         job = _Job(connection_id, request_id)
         self._jobs.add(job)
         nursery.start_soon(self._run, job, work)
 
     def cancel(self, connection_id: int, request_ids: Container[int]) -> None:
+        """Cancel the jobs of some requests of a connection."""
         for job in self._jobs:
             if job.connection_id == connection_id and job.request_id in request_ids:
                 job.scope.cancel()
 
     def cancel_all(self) -> None:
+        """Cancel every job; each is answered with ``shutting_down``."""
         for job in self._jobs:
             job.scope.cancel()
 

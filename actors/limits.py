@@ -9,6 +9,8 @@ from protocol.framing import MAX_FRAME_BYTES
 
 @dataclass(frozen=True, slots=True)
 class ServiceLimits:
+    """Bounds of what the engine takes from its clients and holds for them."""
+
     max_frame_bytes: int = MAX_FRAME_BYTES
     max_connections: int = 128
     """Twice the 64 concurrent streaming clients the engine is built for."""

@@ -32,6 +32,8 @@ _NO_STEP = "no step of the run loop ended while the watts were averaged"
 
 
 class LivePower:
+    """Power of the moment, and the energy of running executions."""
+
     def __init__(
         self,
         energy_sampler: Inbox[EnergyRequest],
@@ -50,6 +52,7 @@ class LivePower:
         self._changed = trio.Event()
 
     async def answer(self, message: Energy, request: ClientRequest) -> LiveEnergy:
+        """The answer to ``Energy``, after a second or more where no earlier reading serves."""
         source = message.source or self._chosen_source()
         read = await self._read(source, _MOMENT_S)
         power = self._power(read)
@@ -70,6 +73,7 @@ class LivePower:
         return None if source == "none" else self._power(await self._read(source, oldest_s))
 
     def on_read(self, read: LiveEnergyRead) -> None:
+        """Take a reading that was asked for."""
         self._last[read.source] = read
         self._awaited.pop(read.source).set()
 

@@ -11,17 +11,21 @@ _CHUNKS = 16
 
 
 class LoopbackTransport:
+    """One end of a connection within this process."""
+
     def __init__(self, outgoing: trio.MemorySendChannel[bytes], incoming: trio.MemoryReceiveChannel[bytes]) -> None:
         self._outgoing = outgoing
         self._incoming = incoming
 
     async def send(self, data: bytes) -> None:
+        """Send everything, waiting while the peer does not read. Raises TransportClosed."""
         try:
             await self._outgoing.send(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise TransportClosed from error
 
     def send_nowait(self, data: bytes) -> int:
+        """Send all of it or, where the peer does not keep up or is gone, nothing; how many bytes were sent."""
         try:
             self._outgoing.send_nowait(data)
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -29,12 +33,14 @@ class LoopbackTransport:
         return len(data)
 
     async def receive(self) -> bytes:
+        """The next bytes. Raises TransportClosed at the end."""
         try:
             return await self._incoming.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError) as error:
             raise TransportClosed from error
 
     async def aclose(self) -> None:
+        """Hang up. Idempotent."""
         self._outgoing.close()
         self._incoming.close()
 

@@ -29,6 +29,8 @@ Moment = Literal["start", "end"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addressed:
+    """A message for one connection."""
+
     connection_id: int
     message: EngineMessage
 
@@ -52,6 +54,8 @@ ToApiServer = Deliver | Drained
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRequest:
+    """A request as it came from a connection."""
+
     connection_id: int
     received_ns: int
     """``time.monotonic_ns`` when the frame was whole."""
@@ -60,7 +64,7 @@ class ClientRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandon:
-    """Nobody awaits these requests any more."""
+    """The client gave these requests up, or is gone."""
 
     connection_id: int
     request_ids: tuple[int, ...]
@@ -80,11 +84,15 @@ ControlRequest = ClientRequest | Abandon | Drain
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
+    """The execution is in the queue."""
+
     execution_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFull:
+    """The queue is full, and the execution was not taken."""
+
     execution_id: str
     queued: int
     retry_after_ms: int
@@ -92,6 +100,8 @@ class QueueFull:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
+    """The execution left the queue and may start."""
+
     execution_id: str
     admitted_ns: int
 
@@ -144,6 +154,8 @@ class Halted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advance:
+    """The events of one execution's sequences."""
+
     execution_id: str
     events: SequenceEvents
 
@@ -157,6 +169,8 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyRead:
+    """The reading that ``ReadEnergy`` asked for."""
+
     execution_id: str
     moment: Moment
     reading: EnergyReading
@@ -175,6 +189,8 @@ class LiveEnergyRead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyLimitReached:
+    """The execution has used all that a limit grants."""
+
     execution_id: str
     limit: Literal["max_watts", "max_joules"]
 
@@ -238,6 +254,8 @@ class SlotFreed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
+    """Make the execution's weights ready and submit its sequence."""
+
     execution_id: str
     planned: PlannedExecution
     prefill_rank: int
@@ -248,6 +266,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halt:
+    """End an execution wherever it is."""
+
     execution_id: str
 
 
@@ -260,6 +280,8 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
+    """Compute a paused execution again."""
+
     execution_id: str
 
 
@@ -270,6 +292,8 @@ ExecutorRequest = Start | Halt | Pause | Resume
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadEnergy:
+    """Read the counters at an execution's start or end."""
+
     execution_id: str
     moment: Moment
     source: EnergySourceName

@@ -27,10 +27,11 @@ class Snapshot:
     usage: ProcessUsage
     peak_resident_bytes: int | None
     power: PowerReport | None
-    """By the best source that measures; ``None`` where none does."""
+    """Power by the best source that measures; ``None`` where none does."""
 
 
 def report_metrics(snapshot: Snapshot, totals: MetricTotals) -> MetricsReport:
+    """The metrics of the moment and those counted since the start."""
     families = (
         *(*_engine(snapshot), *_work(snapshot), *_run_loop(snapshot.backend.work), *_power(snapshot.power)),
         *totals.families(),

@@ -45,6 +45,8 @@ class _PublishedEvent:
 
 
 class Observers:
+    """The subscriptions, and the lasting events that can be replayed."""
+
     def __init__(self) -> None:
         self._subscriptions: dict[tuple[int, int], EventFilter] = {}
         self._lasting: deque[_PublishedEvent] = deque(maxlen=KEPT_EVENTS)

@@ -50,7 +50,8 @@ class Domain(Protocol):
     def capabilities(self) -> tuple[str, ...]:
         """The value that ``Welcome`` holds."""
 
-    def prepare(self, request: RunRequest) -> PlannedExecution: ...
+    def prepare(self, request: RunRequest) -> PlannedExecution:
+        """Plan a request, its prompt tokenized."""
 
     def recorded(self, execution_id: str) -> PlannedExecution:
         """What a recorded execution ran, to be run again."""
@@ -74,12 +75,14 @@ class Domain(Protocol):
 class RecordWriter(Protocol):
     """Where executions are recorded. Methods may block; one thread calls them. They raise typed errors."""
 
-    def begin(self, execution_id: str, planned: PlannedExecution, started_at: datetime) -> None: ...
+    def begin(self, execution_id: str, planned: PlannedExecution, started_at: datetime) -> None:
+        """Mark an execution as begun."""
 
     def finish(self, record: ExecutionRecord) -> None:
         """On return the record survives the end of the process."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the store. Idempotent."""
 
 
 class EnergySources(Protocol):

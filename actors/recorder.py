@@ -20,6 +20,8 @@ from protocol.errors import EngineError
 
 
 class Recorder(Actor):
+    """The actor that writes records."""
+
     def __init__(
         self,
         above: Inbox[RecorderRequest],
@@ -35,9 +37,11 @@ class Recorder(Actor):
         self._thread = trio.CapacityLimiter(1)
 
     def start_tasks(self) -> None:
+        """Write what comes."""
         self.nursery.start_soon(self._write)
 
     def close(self) -> None:
+        """Close the store."""
         self._records.close()
 
     async def _write(self) -> None:

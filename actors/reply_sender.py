@@ -12,12 +12,15 @@ from protocol.errors import EngineError
 
 
 class ReplySender:
+    """Sends replies to the api server, and counts failures."""
+
     def __init__(self, api_server: Inbox[ToApiServer], count_failure: Callable[[str], None]) -> None:
         """``count_failure`` is called with the code of each error that goes out."""
         self._api_server = api_server
         self._count_failure = count_failure
 
     async def reply(self, connection_id: int, message: EngineMessage) -> None:
+        """Send one message to a connection."""
         if isinstance(message, Failed):
             self._count_failure(message.code)
         await self.deliver([Addressed(connection_id=connection_id, message=message)])
@@ -33,6 +36,6 @@ class ReplySender:
             await self._api_server.put(Deliver(replies=tuple(replies)))
 
     def deliver_nowait(self, replies: Sequence[Addressed]) -> None:
-        """As :meth:`deliver`, while executions run: the api server then takes replies where they are put."""
+        """:meth:`deliver` without waiting, while executions run: the api server takes replies where they are put."""
         if replies:
             self._api_server.put_nowait(Deliver(replies=tuple(replies)))

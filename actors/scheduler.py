@@ -41,6 +41,8 @@ _UNKNOWN_DURATION_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class SchedulerStatistics:
+    """How many executions are queued and admitted."""
+
     queued: int
     """Accepted and waiting."""
     admitted: int
@@ -48,6 +50,8 @@ class SchedulerStatistics:
 
 
 class Scheduler(Actor):
+    """The actor that keeps the queue and admits executions."""
+
     def __init__(
         self,
         above: Inbox[SchedulerRequest],
@@ -68,11 +72,13 @@ class Scheduler(Actor):
         self._changed = trio.Event()
 
     def start_tasks(self) -> None:
+        """Serve both inboxes and admit."""
         self.serve(self._above, self._on_request)
         self.serve(self._below, self._on_slot_freed)
         self.nursery.start_soon(self._dispatch)
 
     def statistics(self) -> SchedulerStatistics:
+        """The lengths of the queue and of what runs."""
         return SchedulerStatistics(queued=len(self._queued), admitted=len(self._admitted))
 
     async def _on_request(self, request: SchedulerRequest) -> None:

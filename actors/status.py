@@ -22,6 +22,7 @@ def report_status(
     finished_total: int,
     faults: Faults,
 ) -> StatusReport:
+    """The report of the moment. ``uptime_s`` counts from the engine's start."""
     source: dict[str, str] = {"source": energy.name}
     if energy.declaration:
         source["declared"] = energy.declaration

@@ -24,6 +24,8 @@ _LIMIT = RestartLimit()
 
 
 class Supervisor:
+    """Runs an actor, and starts it again when it fails, within a limit."""
+
     def __init__(self, name: str, actor: RestartableActor, faults: Faults, limit: RestartLimit = _LIMIT) -> None:
         self._name = name
         self._actor = actor

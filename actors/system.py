@@ -54,11 +54,14 @@ DEFAULT_LIMITS = ServiceLimits()
 
 
 def no_other_backend() -> Backend:
+    """Stands for a replacement where there is none. Raises InternalError."""
     raise InternalError("this system was given one backend, and it failed")
 
 
 @dataclass(frozen=True, slots=True)
 class SystemStatistics:
+    """The statistics of all actors and inboxes."""
+
     api_server: ApiServerStatistics
     scheduler: SchedulerStatistics
     inboxes: tuple[InboxStatistics, ...]
@@ -175,6 +178,7 @@ class System:
         return open_client(self.connect())
 
     def statistics(self) -> SystemStatistics:
+        """The state of all actors and inboxes at the moment."""
         return SystemStatistics(
             api_server=self._api_server.statistics(),
             scheduler=self._scheduler.statistics(),

@@ -97,6 +97,7 @@ class UnixSocket:
         return cls(Path(listening.getsockname()), listening, owned=False)
 
     def listener(self) -> trio.SocketListener:
+        """The socket as trio accepts from it."""
         return trio.SocketListener(trio.socket.from_stdlib_socket(self._listening))
 
     def close(self) -> None:
@@ -108,27 +109,33 @@ class UnixSocket:
 
 
 class SocketTransport:
+    """A client's connected socket."""
+
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
 
     @property
     def peer(self) -> Peer:
+        """The process at the other end. Raises OSError."""
         raw = self._stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         return Peer(*_CREDENTIALS.unpack(raw))
 
     async def send(self, data: bytes) -> None:
+        """Send everything, waiting while the peer does not read. Raises TransportClosed."""
         try:
             await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise TransportClosed from error
 
     def send_nowait(self, data: bytes) -> int:
+        """Send as much as the peer takes at once; how many bytes that was."""
         try:
             return os.write(self._stream.socket.fileno(), data)  # the descriptor is trio's, and does not block
         except OSError:
             return 0
 
     async def receive(self) -> bytes:
+        """At least one byte. Raises TransportClosed at the end."""
         try:
             data = await self._stream.receive_some(_RECEIVE_BYTES)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -138,6 +145,7 @@ class SocketTransport:
         return bytes(data)
 
     async def aclose(self) -> None:
+        """Hang up. Idempotent."""
         await self._stream.aclose()
 
 

@@ -76,10 +76,10 @@ class GgufFile:
     def size_bytes(self) -> int: ...
     @property
     def paths(self) -> list[str]:
-        """Of all parts, the first one's first."""
+        """The paths of all parts in order."""
     @property
     def identity(self) -> str:
-        """Of the state that was read, as :func:`engine.host.file_memory.file_identity` has it of all parts."""
+        """Identifies the state that was read: :func:`engine.host.file_memory.file_identity` of all parts."""
     def tensor_bytes(self, name: str) -> bytes:
         """A tensor as it lies in the file.
 
@@ -129,7 +129,7 @@ class LoadControl:
     def __init__(self) -> None: ...
     @property
     def bytes_done(self) -> int:
-        """Of the file's matrices."""
+        """Bytes of the file's matrices loaded so far."""
     def cancel(self) -> None:
         """Before the load or during it; it ends within a megabyte of each of its threads."""
 
@@ -441,8 +441,8 @@ class RunLoop:
         each for itself), prefix_cache_blocks, prefix_cache_bytes, prefix_cache_idle_bytes (read by no sequence, and not
         to be dropped), steps, decode_rows, prefill_rows, busy_ns."""
     def compute_times(self) -> tuple[int, dict[int, tuple[int, int]]]:
-        """As of the end of the last step, in nanoseconds: of all steps; and for each sequence that is here and took
-        part in one its part of them, and all steps' since its first."""
+        """Computing time in nanoseconds at the end of the last step: of all steps; and for each sequence that is here
+        and took part in one its part of them, and all steps' since its first."""
     def close(self) -> None:
         """Stop after the running step; every sequence still there ends with "cancelled". Idempotent."""
 
@@ -713,7 +713,7 @@ class kernels:  # noqa: N801  a submodule
         """Sums of w and of w * (logit - other). NaN where any is not finite."""
     @staticmethod
     def natural_logarithm(x: float) -> float:
-        """Of a positive normal number."""
+        """The natural logarithm of a positive normal number."""
     @staticmethod
     def digest(values: npt.NDArray[np.float32]) -> str:
         """32 hexadecimal digits for the bits of so many floats, as one thread makes them."""

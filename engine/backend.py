@@ -26,13 +26,16 @@ class LoadedModel(Protocol):
     """Weights ready to run, shared by every execution whose plan asks for them."""
 
     @property
-    def weights_bytes(self) -> int: ...
+    def weights_bytes(self) -> int:
+        """Bytes of the weights in memory."""
 
     @property
-    def kernel_path(self) -> str: ...
+    def kernel_path(self) -> str:
+        """The instruction set of the kernels that run."""
 
     @property
-    def origin(self) -> WeightsReport: ...
+    def origin(self) -> WeightsReport:
+        """Where the weights came from."""
 
     def buffers_bytes(self, plan: ExecutionPlan) -> int:
         """What the backend allocates for the steps of a plan, with logits of its own choices alone."""
@@ -50,7 +53,7 @@ class ComputeTime:
     """What ``own_ns`` went to, to the nanosecond a step; ``None`` where the plan does not ask for it."""
 
     def beside(self, other: ComputeTime | None) -> ComputeTime:
-        """Of two choices of one sequence together."""
+        """The time of two choices of one sequence together."""
         if other is None:
             return self
         operation_ns = None
@@ -98,7 +101,7 @@ class SequenceEvents:
     token_ids: tuple[int, ...] = ()
     token_times_ns: tuple[int, ...] = ()
     logprobs: tuple[DrawnLogprobs, ...] = ()
-    """Of each token, where the plan asks for them."""
+    """Log probabilities of each token, where the plan asks for them."""
     text: str = ""
     stop_reason: BackendStopReason | None = None
     """Given once, with the last events of the choice."""
@@ -119,7 +122,7 @@ class SequenceEvents:
 
 @dataclass(frozen=True, slots=True)
 class WorkDone:
-    """By the run loop since it was made."""
+    """Work of the run loop since it was made."""
 
     steps: int
     prefill_rows: int
@@ -130,6 +133,8 @@ class WorkDone:
 
 @dataclass(frozen=True, slots=True)
 class BackendStatistics:
+    """The backend's work and memory at the moment."""
+
     sequences: int
     """Sequences that hold KV cache, each choice one."""
     kv_cache_bytes: int
@@ -205,10 +210,11 @@ class Backend(Protocol):
     def clear_prefix_cache(self) -> None:
         """Nothing computed before is found afterwards. May block for a step of the run loop."""
 
-    def statistics(self) -> BackendStatistics: ...
+    def statistics(self) -> BackendStatistics:
+        """The state of the moment; from any thread."""
 
     def times_so_far(self) -> ComputeTimes[int]:
-        """By sequence."""
+        """The computing time so far, by sequence."""
 
     def close(self) -> None:
         """End every sequence and the run loop. Idempotent."""

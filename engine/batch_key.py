@@ -15,6 +15,7 @@ class WeightsKey(Value):
 
     @classmethod
     def of(cls, plan: ExecutionPlan) -> WeightsKey:
+        """The key of a plan."""
         return cls(content_hash=plan.model_ref.content_hash, quantization=plan.quantization, backend=plan.backend)
 
 
@@ -33,6 +34,7 @@ class BatchKey(Value):
 
     @classmethod
     def of(cls, plan: ExecutionPlan) -> BatchKey:
+        """The key of a plan."""
         return cls(
             weights=WeightsKey.of(plan),
             threads=plan.threads,

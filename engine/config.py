@@ -33,6 +33,8 @@ _ENERGY_SOURCE = "ENGINE_ENERGY_SOURCE"
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
+    """What the operator decides once, at the engine's start."""
+
     models_dir: Path
     """Pulled models, and any GGUF a user puts there."""
     cache_dir: Path

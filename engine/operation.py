@@ -14,6 +14,8 @@ _POLL_S = 0.05
 
 
 class Operation(Protocol[Result_co]):
+    """Work with one result, run in one thread and watched from others."""
+
     def run(self) -> Result_co:
         """Blocking; once. Raises ExecutionCancelled where it was cancelled before it had its result, and more."""
 

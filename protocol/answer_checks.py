@@ -38,4 +38,5 @@ def unexpected(message: object) -> EngineError:
 
 
 def error_of(message: Failed) -> EngineError:
+    """The error that a ``Failed`` carries."""
     return error_from_wire(message.code, message.message, message.params)

@@ -41,6 +41,8 @@ from protocol.value import Value
 
 
 class Welcome(Value):
+    """The answer to ``Hello``."""
+
     type: Literal["Welcome"] = "Welcome"
     engine_version: str
     build: Build | None = None
@@ -53,6 +55,8 @@ class Welcome(Value):
 
 
 class Accepted(InterimAnswer):
+    """The execution is planned and queued."""
+
     type: Literal["Accepted"] = "Accepted"
     execution_id: str
     plan: ExecutionPlan
@@ -60,6 +64,8 @@ class Accepted(InterimAnswer):
 
 
 class Progress(StageProgress, InterimAnswer):
+    """How far what takes long has come."""
+
     type: Literal["Progress"] = "Progress"
 
 
@@ -72,10 +78,12 @@ class Tokens(InterimAnswer):
     token_ids: tuple[int, ...]
     text: str
     logprobs: tuple[DrawnLogprobs, ...] = ()
-    """Of each of the tokens, where the plan asks for them."""
+    """Log probabilities of each token, where the plan asks for them."""
 
 
 class Finished(Answer):
+    """The execution has ended."""
+
     type: Literal["Finished"] = "Finished"
     record: ExecutionRecord
     unrecorded: str = ""
@@ -93,6 +101,8 @@ class Failed(Value):
 
 
 class Planned(Answer):
+    """The plan that a request would run by."""
+
     type: Literal["Planned"] = "Planned"
     plan: ExecutionPlan
     plan_fingerprint: str
@@ -101,10 +111,14 @@ class Planned(Answer):
 
 
 class Done(Answer):
+    """The request was carried out; there is nothing more to say."""
+
     type: Literal["Done"] = "Done"
 
 
 class StatusReport(Answer):
+    """What the engine is doing at the moment."""
+
     type: Literal["StatusReport"] = "StatusReport"
     engine_version: str
     pid: int
@@ -112,7 +126,7 @@ class StatusReport(Answer):
     executions: tuple[ExecutionStatus, ...]
     models_loaded: tuple[ResidentModel, ...]
     memory_bytes: dict[str, int]
-    """By owner: ``weights``, ``kv_cache`` of running executions, ``prefix_cache``."""
+    """Bytes by owner: ``weights``, ``kv_cache`` of running executions, ``prefix_cache``."""
     prefix_cache: PrefixCacheReport
     energy: dict[str, str]
     """``source``: what plans name that leave theirs open; where it was declared at start-up, ``declared`` says so, and
@@ -125,6 +139,8 @@ class StatusReport(Answer):
 
 
 class MetricsReport(Answer):
+    """What the engine has counted and measured."""
+
     type: Literal["MetricsReport"] = "MetricsReport"
     families: tuple[MetricFamily, ...]
     exposition: str
@@ -132,6 +148,8 @@ class MetricsReport(Answer):
 
 
 class LiveEnergy(Answer):
+    """The machine's power now, and the energy of executions that run."""
+
     type: Literal["LiveEnergy"] = "LiveEnergy"
     power: PowerReport
     executions: tuple[RunningEnergy, ...]
@@ -139,17 +157,21 @@ class LiveEnergy(Answer):
 
 
 class ModelList(Answer):
+    """The models of the catalogue and of the models directory."""
+
     type: Literal["ModelList"] = "ModelList"
     models: tuple[ModelSummary, ...]
 
 
 class ModelDescription(Answer):
+    """A model before anything of it is loaded."""
+
     type: Literal["ModelDescription"] = "ModelDescription"
     name: str
     path: str
-    """Of its first file."""
+    """The path of its first file."""
     size_bytes: int
-    """Of all its files."""
+    """The size of all its files."""
     files: int = 1
     """More than one where it is split."""
     gguf_version: int
@@ -165,6 +187,8 @@ class ModelDescription(Answer):
 
 
 class ModelRemoved(Answer):
+    """The files removed with a model."""
+
     type: Literal["ModelRemoved"] = "ModelRemoved"
     name: str
     paths: tuple[str, ...]
@@ -176,17 +200,23 @@ class ModelRemoved(Answer):
 
 
 class TokenIds(Answer):
+    """The tokens of a text."""
+
     type: Literal["TokenIds"] = "TokenIds"
     token_ids: tuple[int, ...]
     pieces: tuple[str, ...]
 
 
 class Text(Answer):
+    """The text of tokens."""
+
     type: Literal["Text"] = "Text"
     text: str
 
 
 class Quantized(Answer):
+    """The file written."""
+
     type: Literal["Quantized"] = "Quantized"
     path: str
     size_bytes: int
@@ -195,21 +225,25 @@ class Quantized(Answer):
 
 
 class Evaluated(Answer):
+    """How well a model predicts a text."""
+
     type: Literal["Evaluated"] = "Evaluated"
     plan: ExecutionPlan
     """What was evaluated, decided as for a run; its batch is the window's."""
     against: ExecutionPlan | None
     tokens: int
-    """Of the whole text."""
+    """Tokens of the whole text."""
     window: int
     windows: int
     """How many were read; tokens beyond the last whole one are left out."""
     duration_s: float
-    """Of the evaluation itself, weights ready."""
+    """Duration of the evaluation alone, from the moment its weights were ready."""
     quality: TextQuality
 
 
 class Embedded(Answer):
+    """The vectors of texts."""
+
     type: Literal["Embedded"] = "Embedded"
     plan: ExecutionPlan
     """What was embedded with, decided as for a run. Its batch: the longest text, texts and tokens read together."""
@@ -224,12 +258,14 @@ class Embedded(Answer):
     digest: str
     """``sha256:`` and 64 hexadecimal digits, of the bytes of all vectors in order."""
     duration_s: float
-    """Of the embedding itself, weights ready."""
+    """Duration of the embedding alone, from the moment its weights were ready."""
     energy: EnergyReport
-    """Of the same time."""
+    """Energy used in the same time."""
 
 
 class Calibrated(Answer):
+    """The calibration measured."""
+
     type: Literal["Calibrated"] = "Calibrated"
     calibration: EnergyCalibration
     path: str
@@ -237,15 +273,19 @@ class Calibrated(Answer):
 
 
 class ExecutionList(Answer):
+    """A page of recorded executions."""
+
     type: Literal["ExecutionList"] = "ExecutionList"
     executions: tuple[ExecutionSummary, ...]
 
 
 class ExecutionEntry(Answer):
+    """One recorded execution."""
+
     type: Literal["ExecutionEntry"] = "ExecutionEntry"
     entry: FinishedEntry | InterruptedEntry
     hash: str
-    """Of the entry in the chain."""
+    """The entry's hash in the chain."""
 
 
 class Compared(Answer):
@@ -257,28 +297,36 @@ class Compared(Answer):
 
 
 class RecordsVerified(Answer):
+    """The state of the chain of records."""
+
     type: Literal["RecordsVerified"] = "RecordsVerified"
     report: ChainReport
 
 
 class RecordsPruned(Answer):
+    """The records removed."""
+
     type: Literal["RecordsPruned"] = "RecordsPruned"
     executions: int
     """How many were removed."""
 
 
 class Subscribed(InterimAnswer):
+    """The subscription has begun."""
+
     type: Literal["Subscribed"] = "Subscribed"
     last_sequence: int
-    """Of the events so far."""
+    """The number of the latest lasting event."""
     missed: int
     """Lasting events that were asked for and are not kept any more."""
 
 
 class Event(InterimAnswer):
+    """Something that happened to an execution."""
+
     type: Literal["Event"] = "Event"
     sequence: int
-    """Of a lasting event its own; of another that of the lasting one before it."""
+    """A lasting event's own number; for any other event that of the lasting one before it."""
     at: Timestamp
     execution_id: str
     model: str
@@ -286,6 +334,8 @@ class Event(InterimAnswer):
 
 
 class CachedWeightsList(Answer):
+    """The derived weights in the cache."""
+
     type: Literal["CachedWeightsList"] = "CachedWeightsList"
     directory: str
     limit_bytes: int
@@ -294,14 +344,18 @@ class CachedWeightsList(Answer):
 
 
 class CachedWeightsRemoved(Answer):
+    """The derived weights removed."""
+
     type: Literal["CachedWeightsRemoved"] = "CachedWeightsRemoved"
     names: tuple[str, ...]
 
 
 class CachedWeightsVerified(Answer):
+    """The derived weights compared with their digests."""
+
     type: Literal["CachedWeightsVerified"] = "CachedWeightsVerified"
     damages: dict[str, str]
-    """By name: what is wrong, empty where nothing is."""
+    """What is wrong with each, by name; empty where nothing is."""
 
 
 AnswerMessage = (

@@ -6,6 +6,8 @@ from protocol.value import Value
 
 
 class Build(Value):
+    """One build of the engine."""
+
     id: str
     """Digest of sources, compiler and flags: 32 hexadecimal digits. Equal ids, equal program."""
     arithmetic: str | None

@@ -29,6 +29,8 @@ class PowerSample(Value):
 
 
 class EnergyCalibration(Value):
+    """What a machine draws, measured once."""
+
     schema_version: Literal[1] = 1
     measured_at: Timestamp
     source: EnergySourceName
@@ -37,9 +39,9 @@ class EnergyCalibration(Value):
     cpus: Annotated[int, Field(ge=1)]
     """Online."""
     governors: tuple[str, ...]
-    """Of the frequency, each once; none where the kernel does not tell."""
+    """The frequency governors in use, each once; none where the kernel does not tell."""
     idle_watts: NonNegative
-    """Of all CPU packages while the machine was quiet."""
+    """Watts of all CPU packages while the machine was quiet."""
     idle_busy_share: Fraction
     """What part of the machine's CPU time was used all the same, the engine's own use included."""
     curve: PowerCurve | None

@@ -25,9 +25,11 @@ JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_with_lists)]
 
 
 class FunctionCall(Value):
+    """The function that a tool call names, and its arguments."""
+
     name: Annotated[str, Field(min_length=1)]
     arguments: JsonObject
-    """By parameter. An object and not its JSON, which is what templates expect."""
+    """Values by parameter: an object, as templates expect, and not its JSON."""
 
 
 class ToolCall(Value):
@@ -39,13 +41,15 @@ class ToolCall(Value):
 
 
 class ChatMessage(Value):
+    """One message of a conversation."""
+
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
     """May be left out beside ``tool_calls`` alone."""
     name: str | None = None
-    """Of who speaks; for ``tool``, of the function that was called."""
+    """The speaker's name; for ``tool``, that of the function that was called."""
     tool_calls: Annotated[tuple[ToolCall, ...], Field(max_length=128)] = ()
-    """Of an ``assistant``."""
+    """Calls that an ``assistant`` made."""
     tool_call_id: str | None = None
     """The call that a ``tool`` answers."""
 

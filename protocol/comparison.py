@@ -15,7 +15,7 @@ class Difference(Value):
     (``hardware.cpu_model``)."""
     a: Any
     b: Any
-    """As JSON holds them. Of prompts not the tokens, but how many there are and where they part."""
+    """Values in their JSON form. Prompts are shown by their number of tokens and where they part."""
 
 
 class BuildAgreement(Value):
@@ -86,6 +86,8 @@ class RepeatVerdict(Value):
 
 
 class MetricRatio(Value):
+    """One metric of B as a part of A's."""
+
     metric: str
     a: float | None
     b: float | None

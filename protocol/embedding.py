@@ -12,11 +12,11 @@ from protocol.prefill_request import PrefillRequest
 from protocol.value import Value
 
 Pooling = Literal["mean", "cls", "last"]
-"""Of all tokens' hidden states the mean, or those of the first or the last token."""
+"""The mean of all tokens' hidden states, or the first or the last token's."""
 PoolingFrom = Literal["request", "model", "default"]
 """Who chose it; ``model``: a key of its file."""
 MAX_INPUTS: Final = 2048
-"""Of one request."""
+"""Most inputs of one request."""
 
 _Text = Annotated[str, Field(min_length=1)]
 _TokenIds = Annotated[tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...], Field(min_length=1)]
@@ -42,7 +42,7 @@ class EmbeddingRequest(PrefillRequest):
 
 
 class EmbeddedText(Value):
-    """Of one input."""
+    """The vector of one input."""
 
     vector: Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
     """Base64 of little-endian 32-bit floats."""

@@ -71,122 +71,182 @@ class RequestRefused(EngineError):
 
 
 class InvalidRequest(RequestRefused):
+    """A field is unknown, missing, or has no allowed value."""
+
     code = "invalid_request"
 
 
 class InvalidPlan(RequestRefused):
+    """The options contradict each other or the model."""
+
     code = "invalid_plan"
 
 
 class UnknownModel(RequestRefused):
+    """There is no model of this name."""
+
     code = "unknown_model"
 
 
 class AmbiguousModel(RequestRefused):
+    """The name fits several models."""
+
     code = "ambiguous_model"
 
 
 class InvalidModel(RequestRefused):
+    """The file is damaged, has changed, or is no GGUF."""
+
     code = "invalid_model"
 
 
 class UnsupportedModel(RequestRefused):
+    """The engine lacks the model's architecture, tokenizer or tensor types."""
+
     code = "unsupported_model"
 
 
 class UnsupportedBackend(RequestRefused):
+    """The backend is unknown, or cannot run on this machine."""
+
     code = "unsupported_backend"
 
 
 class UnsupportedQuantization(RequestRefused):
+    """The quantization is unknown."""
+
     code = "unsupported_quantization"
 
 
 class InvalidGrammar(RequestRefused):
+    """The grammar cannot be parsed."""
+
     code = "invalid_grammar"
 
 
 class GrammarTooLarge(RequestRefused):
+    """The grammar has more bytes than are compiled."""
+
     code = "grammar_too_large"
 
 
 class GrammarTooDeep(RequestRefused):
+    """The grammar nests deeper than is compiled."""
+
     code = "grammar_too_deep"
 
 
 class GrammarTooComplex(RequestRefused):
+    """Compiling the grammar takes more memory than is granted."""
+
     code = "grammar_too_complex"
 
 
 class GrammarTimeout(RequestRefused):
+    """Compiling the grammar takes longer than is granted."""
+
     code = "grammar_timeout"
 
 
 class GrammarUnavailable(RequestRefused):
+    """Grammars need a library that is not installed, or a process that cannot be started."""
+
     code = "grammar_unavailable"
 
 
 class PromptTooLong(RequestRefused):
+    """The prompt leaves no room in the context."""
+
     code = "prompt_too_long"
 
 
 class InvalidTemplate(RequestRefused):
+    """The chat template fails, or the model has none."""
+
     code = "invalid_template"
 
 
 class OutOfMemoryBudget(RequestRefused):
+    """Weights, KV cache and buffers exceed the memory granted or available."""
+
     code = "out_of_memory_budget"
 
 
 class EnergyUnavailable(RequestRefused):
+    """The energy source does not work, or nothing can judge an energy limit."""
+
     code = "energy_unavailable"
 
 
 class UnknownExecution(RequestRefused):
+    """There is no execution of this id."""
+
     code = "unknown_execution"
 
 
 class UnknownCacheEntry(RequestRefused):
+    """There are no derived weights of this name."""
+
     code = "unknown_cache_entry"
 
 
 class CacheEntryInUse(RequestRefused):
+    """An engine uses the derived weights."""
+
     code = "cache_entry_in_use"
 
 
 class CacheUnavailable(RequestRefused):
+    """The folder of derived weights cannot be used."""
+
     code = "cache_unavailable"
 
 
 class CacheFull(RequestRefused):
+    """There is no room for derived weights."""
+
     code = "cache_full"
 
 
 class DownloadFailed(RequestRefused):
+    """The model could not be fetched."""
+
     code = "download_failed"
 
 
 class DiskFull(RequestRefused):
+    """The disk has no room for the download."""
+
     code = "disk_full"
 
 
 class ModelInUse(RequestRefused):
+    """Executions or loaded weights need the model."""
+
     code = "model_in_use"
 
 
 class IncomparableExecutions(RequestRefused):
+    """The executions differ in more than may differ."""
+
     code = "incomparable_executions"
 
 
 class RecordUnreadable(RequestRefused):
+    """The record was written by another version, or is damaged."""
+
     code = "record_unreadable"
 
 
 class RecordStoreUnusable(RequestRefused):
+    """The store is damaged, or another version's."""
+
     code = "record_store_unusable"
 
 
 class RecordStoreUnavailable(RequestRefused):
+    """The store cannot be opened, read or written now."""
+
     code = "record_store_unavailable"
 
 
@@ -195,18 +255,26 @@ class ProtocolViolation(EngineError):
 
 
 class BadFrame(ProtocolViolation):
+    """The frame is no message."""
+
     code = "bad_frame"
 
 
 class FrameTooLarge(ProtocolViolation):
+    """The frame is over the cap."""
+
     code = "frame_too_large"
 
 
 class UnknownMessage(ProtocolViolation):
+    """There is no message of this type."""
+
     code = "unknown_message"
 
 
 class UnsupportedProtocol(ProtocolViolation):
+    """The peer does not begin with ``Hello``, or speaks another version."""
+
     code = "unsupported_protocol"
 
 
@@ -215,26 +283,38 @@ class EngineUnavailable(EngineError):
 
 
 class Overloaded(EngineUnavailable):
+    """Too much is in progress; ``retry_after_ms`` says when to ask again."""
+
     code = "overloaded"
 
 
 class ShuttingDown(EngineUnavailable):
+    """The engine is stopping."""
+
     code = "shutting_down"
 
 
 class SlowConsumer(EngineUnavailable):
+    """The client does not read its replies."""
+
     code = "slow_consumer"
 
 
 class BackendUnavailable(EngineUnavailable):
+    """The backend failed for good."""
+
     code = "backend_unavailable"
 
 
 class EngineUnreachable(EngineUnavailable):
+    """No engine answers, or it hung up."""
+
     code = "engine_unreachable"
 
 
 class ExecutionCancelled(EngineError):
+    """The work was cancelled."""
+
     code = "cancelled"
 
 
@@ -249,6 +329,8 @@ class NonFiniteResult(EngineError):
 
 
 class InternalError(EngineError):
+    """The engine failed by a fault of its own."""
+
     code = "internal_error"
 
 

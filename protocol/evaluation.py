@@ -22,7 +22,7 @@ class Comparison(Value):
     log_perplexity_difference: float
     """ln(perplexity) - ln(base_perplexity)."""
     log_perplexity_difference_error: NonNegative
-    """Of the paired differences: both have met the same tokens."""
+    """Standard error of the paired differences: both have met the same tokens."""
     divergence_mean: NonNegative
     divergence_error: NonNegative
     divergence_p50: NonNegative
@@ -31,7 +31,7 @@ class Comparison(Value):
     divergence_p999: NonNegative
     divergence_max: NonNegative
     same_best: Fraction
-    """Of the positions, how many have the same most probable token."""
+    """The part of positions with the same most probable token."""
     same_best_error: NonNegative
 
 

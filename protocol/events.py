@@ -15,6 +15,8 @@ from protocol.value import Value
 
 
 class AcceptedEvent(Value):
+    """The execution was planned and queued."""
+
     kind: Literal["accepted"] = "accepted"
     plan: ExecutionPlan
     plan_fingerprint: str
@@ -22,6 +24,8 @@ class AcceptedEvent(Value):
 
 
 class AdmittedEvent(Value):
+    """The execution left the queue."""
+
     kind: Literal["admitted"] = "admitted"
     queue_ms: float
 
@@ -43,6 +47,8 @@ class StartedEvent(Value):
 
 
 class TokensEvent(Value):
+    """The execution generated tokens."""
+
     kind: Literal["tokens"] = "tokens"
     tokens_total: int
 
@@ -59,6 +65,8 @@ class EnergyEvent(Value):
 
 
 class EndedEvent(Value):
+    """The execution ended."""
+
     kind: Literal["ended"] = "ended"
     stop_reason: StopReason
     error: str

@@ -18,17 +18,17 @@ class PowerReport(Value):
     window_ms: float | None = None
     """What they are averaged over, up to the moment."""
     watts: float | None = None
-    """Of all CPU packages."""
+    """Watts of all CPU packages."""
     zones: dict[str, float] = Field(default_factory=dict)
     """Watts of each domain that the source reads, those that ``watts`` sums and those apart; empty where unknown."""
     rel_uncertainty: float | None = None
-    """Of ``watts``, as a part of it."""
+    """Uncertainty of ``watts``, as a part of it."""
     reason: str | None = None
     """Why nothing is known, and what would change that."""
 
 
 class EnergySoFar(Value):
-    """Of an execution that runs, from its first prefill step to the moment."""
+    """The energy of a running execution, from its first prefill step to the moment."""
 
     tokens_total: int
     energy: EnergyReport
@@ -44,5 +44,7 @@ class EnergySoFar(Value):
 
 
 class RunningEnergy(EnergySoFar):
+    """The energy of one running execution."""
+
     execution_id: str
     model: str

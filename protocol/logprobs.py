@@ -9,13 +9,15 @@ MAX_RECORDED_LOGPROBS = 4096
 
 
 class TokenLogprob(Value):
+    """A token's log probability."""
+
     token_id: int
     logprob: float
     """Natural logarithm of the probability, by the model's own logits."""
 
 
 class DrawnLogprobs(TokenLogprob):
-    """Of the token drawn, and of the likeliest."""
+    """Log probabilities of the token drawn and of the likeliest."""
 
     top: tuple[TokenLogprob, ...]
     """The likeliest first, of equals the lower id."""

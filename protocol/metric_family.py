@@ -8,21 +8,26 @@ from protocol.value import Value
 
 
 class Sample(Value):
+    """One value of a counter or gauge."""
+
     labels: dict[str, str]
     value: float
 
 
 class HistogramSample(Value):
+    """The counts of one histogram."""
+
     labels: dict[str, str]
     bounds: tuple[float, ...]
     """Upper bounds of the buckets, each included, rising; one bucket more has none."""
     counts: tuple[int, ...]
     """Observations in each bucket alone, one more than there are bounds."""
     sum: float
-    """Of all observations."""
+    """The sum of all observations."""
 
     @property
     def count(self) -> int:
+        """The number of observations."""
         return sum(self.counts)
 
 
@@ -34,6 +39,6 @@ class MetricFamily(Value):
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     samples: tuple[Sample, ...] = ()
-    """Of counters and gauges."""
+    """Samples of counters and gauges."""
     histograms: tuple[HistogramSample, ...] = ()
-    """Of histograms."""
+    """Samples of histograms."""

@@ -22,7 +22,7 @@ class EnergyReport(Value):
     """How far the joules may be from the truth, as a part of them: what the source itself may be wrong by, and what its
     readings may miss at the window's two ends. What others used of a shared CPU is told apart."""
     package_j: float | None = None
-    """Of all that the domains sum, in the window."""
+    """Joules of the summed domains in the window."""
     idle_j: float | None = None
     """What of ``package_j`` a quiet machine would have used; ``None`` where that was not measured by this source."""
     attributed_j: float | None = None
@@ -154,7 +154,7 @@ class ExecutionMetrics(Value):
     tokens_total: int
     prompt_tokens: int
     cached_prompt_tokens: int | None = None
-    """Of them, those found in the prefix cache; 0 where the plan has it off; ``None``: the prefill never began."""
+    """The part of them found in the prefix cache; 0 where the plan has it off; ``None``: the prefill never began."""
     tokens_per_sec: float | None
     latency_total_ms: float | None
     latency_p50_ms: float | None

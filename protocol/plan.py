@@ -43,13 +43,13 @@ class Limits(Value):
 
     max_tokens: PositiveInt = 512
     max_watts: PositiveFloat | None = None
-    """Of all CPU packages, on average over ``watt_window_ms``."""
+    """Average power limit of all CPU packages over ``watt_window_ms``, in watts."""
     on_max_watts: Literal["stop", "throttle"] = "stop"
     """``throttle``: rest between steps so that the average stays at ``max_watts``; the tokens stay the same."""
     watt_window_ms: Annotated[int, Field(ge=1000, le=10_000)] = 1000
     """Watts over less than a second would let one process on the machine spy on another's work."""
     max_joules: PositiveFloat | None = None
-    """Of all CPU packages since the execution's first prefill step."""
+    """Energy limit of all CPU packages from the execution's first prefill step on, in joules."""
     energy_sample_ms: Annotated[int, Field(ge=20, le=200)] = 50
     """How often the counters are read while ``max_watts`` or ``max_joules`` is set."""
     deadline_ms: PositiveInt | None = None
@@ -71,6 +71,8 @@ class Stop(Value):
 
 
 class Stream(Value):
+    """How tokens are gathered into messages."""
+
     flush_ms: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Milliseconds that a token waits for others to share its ``Tokens`` message, at most, from when it was made. It
     goes at once where nothing was sent for that long, as the first token and the end always do, and sooner where the
@@ -159,11 +161,15 @@ class ModelRef(Value):
 
 
 class PlanStop(Stop):
+    """A request's :class:`Stop`, with the model's end tokens."""
+
     eos_token_ids: tuple[int, ...]
     """The ids that ``eos`` stands for in this model; empty where ``eos`` is off."""
 
 
 class Batch(Value):
+    """How sequences share steps."""
+
     max_sequences: int
     prefill_chunk: int
     """Most tokens of prompts that a step computes."""

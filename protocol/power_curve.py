@@ -11,6 +11,6 @@ class PowerCurve(Value):
 
     idle_watts: NonNegative
     busy_watts: PositiveFloat
-    """Of one CPU more that is busy, at its highest frequency where that is known."""
+    """Watts of one more busy CPU, at its highest frequency where that is known."""
     rel_error: NonNegative
     """How far watts of the curve may be from what is measured, as a part of them."""

@@ -10,13 +10,15 @@ ProgressUnit = Literal["bytes", "windows", "tokens", "seconds"]
 
 
 class StageProgress(Value):
+    """How far one stage has come."""
+
     stage: str
     """Such as ``quantizing``. A new one begins from nothing."""
     done: int
     total: int | None
     """``None`` where it is not known."""
     unit: ProgressUnit = "bytes"
-    """Of ``done`` and ``total``."""
+    """The unit of ``done`` and ``total``."""
     tensors_done: int | None = None
     """``None``, with the next, where the stage does not go by tensors."""
     tensors_total: int | None = None

@@ -28,6 +28,8 @@ StopReason = Literal[
 
 
 class Hardware(Value):
+    """The machine, and the part of it that an execution used."""
+
     cpu_model: str
     kernel_path: str
     """The instruction set of the kernels that really ran."""
@@ -61,7 +63,7 @@ class ChoiceRecord(Value):
     result: str
     token_ids: tuple[int, ...]
     logprobs: tuple[DrawnLogprobs, ...] | None = None
-    """Of the first tokens, up to a bound: see :mod:`protocol.logprobs`. ``None`` where the plan asks for none."""
+    """The first tokens' log probabilities; see :mod:`protocol.logprobs`. ``None`` where the plan asks for none."""
     token_times_ms: tuple[float, ...] | None = None
     """When each token was ready, from the Run frame received, to the microsecond; the first is ``ttft_ms``, of the
     choice that was first. ``None`` where the plan's ``token_times`` is off."""

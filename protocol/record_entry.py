@@ -26,6 +26,7 @@ def timestamp(moment: datetime) -> Timestamp:
 
 
 def timestamp_now() -> Timestamp:
+    """The time now."""
     return timestamp(datetime.now(UTC))
 
 
@@ -47,13 +48,15 @@ class UnfinishedExecution(Value):
 
     started_at: Timestamp
     pid: int
-    """Of the process that runs it."""
+    """The process that runs it."""
     running: bool
     """Whether that process lives; if not, the next start of an engine makes it an interrupted one."""
     execution: InterruptedExecution
 
 
 class FinishedEntry(Value):
+    """An execution that came to its end."""
+
     kind: Literal["finished"] = "finished"
     sequence: Sequence
     started_at: Timestamp | None
@@ -63,6 +66,8 @@ class FinishedEntry(Value):
 
 
 class InterruptedEntry(Value):
+    """An execution whose process ended before it."""
+
     kind: Literal["interrupted"] = "interrupted"
     sequence: Sequence
     started_at: Timestamp
@@ -79,7 +84,7 @@ class PrunedEntry(Value):
     recorded_at: Timestamp
     through_sequence: Sequence
     through_hash: str
-    """Of the last entry removed: what the chain now starts from."""
+    """The hash of the last entry removed, from which the chain now starts."""
     executions_removed: int
 
 
@@ -103,7 +108,7 @@ class ExecutionSummary(Value):
     watts_avg: float | None
     tokens_per_watt: float | None
     energy_kind: str | None
-    """As in :class:`protocol.metrics.EnergyReport`: what the figures of energy are worth."""
+    """What the figures of energy are worth; see :class:`protocol.metrics.EnergyReport`."""
 
 
 class RecordFilter(Value):
@@ -141,6 +146,8 @@ class ChainFault(Value):
 
 
 class ChainReport(Value):
+    """The chain's length, head, and first fault."""
+
     entries: int
     """That were read and found whole."""
     anchor: ChainPosition

@@ -32,6 +32,8 @@ LogprobCount = Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)]
 
 
 class LogitBias(Value):
+    """A number added to one token's logit."""
+
     token_id: TokenId
     bias: Annotated[float, Field(ge=-10_000.0, le=10_000.0)]
     """Added to the token's logit. The least keeps it from being drawn at any temperature."""
@@ -103,5 +105,7 @@ class Sampling(Value):
 
 
 class PlanSampling(Sampling):
+    """A request's :class:`Sampling`, with its DRY breakers in tokens."""
+
     dry_breaker_token_ids: tuple[int, ...]
     """Every token that prints just one of the breakers, sorted; empty where DRY is off."""

@@ -8,6 +8,8 @@ from protocol.value import Value
 
 
 class PlanEstimate(Value):
+    """What a plan asks of the machine."""
+
     weights_bytes: int
     kv_cache_bytes: int
     activation_bytes: int
@@ -16,17 +18,20 @@ class PlanEstimate(Value):
     prefill_macs: int
     """Multiply-accumulates of the prompt in the layers' matrices."""
     decode_macs_per_token: int
-    """Of the layers' matrices and the head, for each token generated."""
+    """Multiply-adds of the layers' matrices and the head for each token generated."""
     decode_bytes_per_token: int
     """Read from memory for each token generated alone: the weights, of experts those that it uses, and the keys and
     values of half the context."""
 
     @property
     def total_bytes(self) -> int:
+        """Bytes of weights, KV cache and buffers together."""
         return self.weights_bytes + self.kv_cache_bytes + self.activation_bytes
 
 
 class ExecutionStatus(Value):
+    """One execution in progress."""
+
     execution_id: str
     model: str
     state: Literal["queued", "loading", "running"]
@@ -49,7 +54,7 @@ class PrefixCacheReport(Value):
     """Keys and values kept for later executions that begin with the same tokens."""
 
     blocks: int
-    """Of 64 tokens each."""
+    """Blocks of 64 tokens each."""
     size_bytes: int
     limit_bytes: int
 
@@ -84,7 +89,7 @@ class ModelHeader(Value):
     weights_bytes: int | None = None
     """In memory, as they are in the file, on the best backend of this machine."""
     memory_bytes: int | None = None
-    """Of a run over 4,096 tokens, or as many as it was trained for if fewer: weights, KV cache in f16, buffers."""
+    """Bytes of a run over 4,096 tokens, or those it was trained for if fewer: weights, KV cache in f16, buffers."""
     reason: str = ""
     """Why what else is ``None`` is not known."""
 
@@ -94,21 +99,25 @@ ModelSource = Literal["catalogue", "hub", "file"]
 
 
 class ModelSummary(ModelHeader):
+    """One model of a list."""
+
     name: str
-    """By which it is run, pulled and removed."""
+    """The name by which it is run, pulled and removed."""
     path: str
-    """Of its first file. Empty where it has not been pulled."""
+    """The path of its first file. Empty where it has not been pulled."""
     size_bytes: int
-    """Of all its files, or what they will have."""
+    """The size of all its files, or what it will be."""
     installed: bool
     source: ModelSource = "file"
     files: int = 1
     """More than one where it is split."""
     arrived_bytes: int | None = None
-    """Of a pull that did not come to its end; the next one goes on from there."""
+    """Bytes of an unfinished pull; the next one goes on from there."""
 
 
 class TensorSummary(Value):
+    """One tensor of a file."""
+
     name: str
     type: str
     shape: tuple[int, ...]
@@ -123,7 +132,7 @@ class RecipeSummary(Value):
     tensor_types: dict[str, int]
     """How many tensors have each type."""
     file_bytes: int | None
-    """Of a GGUF in these types."""
+    """The size of a GGUF in these types."""
     weights_bytes: int | None
     """In memory, on the best backend of this machine."""
     reason: str = ""
@@ -136,18 +145,20 @@ class MemorySummary(Value):
     context_length: int
     """Trained."""
     kv_bytes_per_token: dict[str, int]
-    """By type of KV cache."""
+    """Bytes by type of KV cache."""
     activation_bytes: int
     """With the prefill chunk and batch that a plan has by default."""
 
 
 class CachedWeightsEntry(Value):
+    """One file of derived weights."""
+
     name: str
     path: str
     model: str
     """Its name at the time."""
     content_hash: str
-    """Of the model file."""
+    """The model file's hash."""
     recipe: str
     importance: str | None
     """Hash of the importance data."""
@@ -158,4 +169,4 @@ class CachedWeightsEntry(Value):
     used_at: float
     """Seconds since the epoch."""
     in_use: bool
-    """By this engine or another."""
+    """Whether this engine or another uses it."""

@@ -25,7 +25,7 @@ MAX_ELEMENTS = 2 * MAX_ARRAY_ELEMENTS
 MAX_REQUEST_PARTS = 65_536
 """Strings and containers of a request: a conversation of 1,024 messages has about ten for each. One takes 1 us."""
 MAX_ANSWER_PARTS = MAX_ELEMENTS
-"""Of an engine's answer, which may hold a text for each token of a long context."""
+"""Most parts of an engine's answer, which may hold a text for each token of a long context."""
 
 # One run of numbers, booleans and nil; possessive, so that a scan is linear.
 _SCALARS = re.compile(

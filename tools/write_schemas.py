@@ -12,6 +12,7 @@ from protocol.schema import SCHEMA_NAMES, make_schema
 
 
 def main(folder: Path) -> None:
+    """Write all schemas into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.json"):
         if path.stem not in SCHEMA_NAMES:

@@ -20,6 +20,8 @@ _RESERVED_SHARE = 4
 
 
 class Admission(Value):
+    """One execution to start now."""
+
     execution_id: str
     prefill_rank: int
     """Where its prompt stands among the waiting prompts of its group: the lower the earlier."""
@@ -28,6 +30,8 @@ class Admission(Value):
 
 
 class Decision(Value):
+    """The executions to start now, and when to decide again."""
+
     admitted: tuple[Admission, ...]
     wake_ns: int | None
     """When to decide again though nothing has happened; ``None``: there is no such moment."""

@@ -19,6 +19,8 @@ class Cost(Value):
 
 
 class Candidate(Value):
+    """An execution's features that policies decide by."""
+
     execution_id: str
     batch_key: BatchKey
     """Executions equal in it form a group: they may share a batch."""

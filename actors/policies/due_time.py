@@ -50,6 +50,7 @@ def machine_ms(candidate: Candidate) -> float:
 
 
 def joules(candidate: Candidate) -> float:
+    """Joules the candidate is taken to use, by its nominal watts."""
     return candidate.nominal_watts * machine_ms(candidate) / 1e3
 
 

@@ -35,11 +35,11 @@ class ModelFacts:
     context_length: int
     """Trained."""
     weights_bytes: Mapping[str, int]
-    """By kernel table: each packs the weights in its own way."""
+    """Bytes by kernel table: each packs the weights in its own way."""
     decode_weights_bytes: Mapping[str, int]
-    """Of these, what is read for a token that is generated alone."""
+    """The part of these that is read for a token generated alone."""
     kv_bytes_per_token: Mapping[KvCacheType, int]
-    """By KV cache type; those that do not fit the model's heads are left out."""
+    """Bytes by KV cache type; types that do not fit the model's heads are left out."""
     head_dim: int
     """Channels of a KV head."""
     activation_row_bytes: int
@@ -117,10 +117,12 @@ class ModelArtifact:
 
     @cached_property
     def tensors(self) -> tuple[_core.TensorInfo, ...]:
+        """The descriptions of all tensors, in the file's order."""
         return tuple(self.gguf.tensors())
 
     @property
     def stored_types(self) -> tuple[str, ...]:
+        """The tensor types in the file, sorted."""
         return tuple(sorted({tensor.type for tensor in self.tensors}))
 
     def derived(self, quantization: Quantization) -> DerivedFile:
@@ -158,6 +160,7 @@ class ModelArtifact:
 
     @property
     def parameters_total(self) -> int:
+        """The number of all weights."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors)
 
     @cached_property

@@ -11,11 +11,16 @@ class Place(Protocol):
     """Implemented by ``_core.NonFinitePlace`` and :class:`engine.backend.NonFinitePlace`."""
 
     @property
-    def part(self) -> str: ...
+    def part(self) -> str:
+        """The part of the model: a layer's, the head or the logits."""
+
     @property
-    def layer(self) -> int | None: ...
+    def layer(self) -> int | None:
+        """The layer from 0; ``None`` outside of layers."""
+
     @property
-    def position(self) -> int: ...
+    def position(self) -> int:
+        """The position in the context, from 0."""
 
 
 def non_finite_result(model: str, sentence: str, place: Place, **more: Any) -> NonFiniteResult:

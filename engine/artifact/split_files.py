@@ -22,7 +22,7 @@ class SplitFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all parts, the first one's first."""
+        """The names of all parts in order."""
         return tuple(f"{self.stem}-{number:05}-of-{self.count:05}{self.suffix}" for number in range(1, self.count + 1))
 
 
@@ -47,5 +47,6 @@ def part_paths(path: Path) -> tuple[Path, ...]:
 
 
 def is_later_part(name: str) -> bool:
+    """Whether the path names a split file's part, but not the first."""
     part = split_file(name)
     return part is not None and part.number > 1

@@ -48,6 +48,7 @@ class MeasuredLoop:
         self.close()
 
     def close(self) -> None:
+        """End the run loop."""
         self._loop.close()
 
     def rate(self, work: Work) -> float:

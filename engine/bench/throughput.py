@@ -21,6 +21,8 @@ _PROBE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
+    """The measured speed of one work."""
+
     work: Work
     rates: tuple[float, ...]
     """Tokens a second, a sample each."""
@@ -68,7 +70,7 @@ def integer_peak(instruction: str, threads: int) -> float:
 
 
 def bytes_read_a_token(file: _core.GgufFile) -> int:
-    """Of the file's weights: all but an embedding that is not the head too, of which one row is read."""
+    """Bytes of the file's weights; of an embedding that is not the head too, those of one row."""
     tensors = {tensor.name: tensor for tensor in file.tensors()}
     total = sum(tensor.size_bytes for tensor in tensors.values())
     return total - (tensors["token_embd.weight"].size_bytes if "output.weight" in tensors else 0)

@@ -58,13 +58,15 @@ class CpuBackend:
         self._loading = Lock()
         self._reservations = count(1)
         self._open_choices: dict[int, int] = {}
-        """By sequence: how many have not ended."""
+        """How many choices of each sequence have not ended."""
 
     @property
     def event_fd(self) -> int:
+        """An eventfd that is readable while there are events to drain."""
         return self._run_loop.event_fd
 
     def loaded(self, plan: ExecutionPlan) -> CpuLoadedModel | None:
+        """See :meth:`Backend.loaded`."""
         model = self._memory.hold(WeightsKey.of(plan))
         if model is None or plan.grammar is None:
             return model
@@ -75,9 +77,11 @@ class CpuBackend:
         return model.following(grammar)
 
     def load(self, planned: PlannedExecution) -> ModelLoad:
+        """See :meth:`Backend.load`."""
         return ModelLoad(planned, self._registry, self._derived, self._memory, self._loading)
 
     def release(self, model: LoadedModel) -> None:
+        """See :meth:`Backend.release`."""
         self._memory.release(_own(model))
 
     @contextmanager
@@ -153,15 +157,19 @@ class CpuBackend:
         self._run_loop.submit(sequence_id, settings, planned.prompt_token_ids, model.vocabulary, options)
 
     def cancel(self, sequence_id: int) -> None:
+        """See :meth:`Backend.cancel`."""
         self._run_loop.cancel(sequence_id)
 
     def pause(self, sequence_id: int) -> None:
+        """See :meth:`Backend.pause`."""
         self._run_loop.pause(sequence_id)
 
     def resume(self, sequence_id: int) -> None:
+        """See :meth:`Backend.resume`."""
         self._run_loop.resume(sequence_id)
 
     def drain(self) -> list[SequenceEvents]:
+        """See :meth:`Backend.drain`."""
         drained = self._run_loop.drain()
         for events in drained:
             if events.stop_reason is not None:
@@ -196,15 +204,19 @@ class CpuBackend:
         self._memory.end(sequence_id)
 
     def clear_prefix_cache(self) -> None:
+        """See :meth:`Backend.clear_prefix_cache`."""
         self._run_loop.clear_prefixes()
 
     def uses_weights(self, path: Path) -> bool:
+        """Whether weights of the model at ``path`` are in use."""
         return self._memory.uses(path)
 
     def let_weights_go(self, path: Path) -> bool:
+        """Evict the weights of the model at ``path``; ``False`` where some are in use. May block for a step."""
         return self._memory.let_go(path)
 
     def statistics(self) -> BackendStatistics:
+        """See :meth:`Backend.statistics`."""
         statistics = self._run_loop.statistics()
         return BackendStatistics(
             sequences=statistics["sequences"],
@@ -219,10 +231,12 @@ class CpuBackend:
         )
 
     def times_so_far(self) -> ComputeTimes[int]:
+        """See :meth:`Backend.times_so_far`."""
         busy_ns, sequences = self._run_loop.compute_times()
         return ComputeTimes(busy_ns, {sequence_id: ComputeTime(*times) for sequence_id, times in sequences.items()})
 
     def close(self) -> None:
+        """See :meth:`Backend.close`."""
         self._run_loop.close()
         self._memory.close()
 
@@ -234,6 +248,7 @@ class RunLoopMemory:
         self._run_loop = run_loop
 
     def usage(self) -> LoopUsage:
+        """The KV cache in use, and the idle part of the prefix cache."""
         statistics = self._run_loop.statistics()
         return LoopUsage(
             kv_cache_bytes=statistics["kv_cache_bytes"] + statistics["kv_shared_bytes"],
@@ -241,9 +256,11 @@ class RunLoopMemory:
         )
 
     def drop_prefixes(self, size_bytes: int) -> None:
+        """Let that many bytes of idle prefixes go."""
         self._run_loop.drop_prefixes(size_bytes)
 
     def trim(self) -> None:
+        """Give freed memory back to the system."""
         self._run_loop.trim()
 
 

@@ -37,11 +37,14 @@ class CpuLoadedModel:
 
     @property
     def weights_bytes(self) -> int:
+        """Bytes of the weights in memory."""
         return self.model.weights_bytes
 
     def buffers_bytes(self, plan: ExecutionPlan) -> int:
+        """Bytes of the buffers of a plan's steps."""
         return step_buffers_bytes(plan, self.facts)
 
     @property
     def kernel_path(self) -> str:
+        """The instruction set of the kernels that run."""
         return self.model.kernel_path

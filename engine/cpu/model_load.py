@@ -97,11 +97,13 @@ class ModelLoad:
         return model
 
     def progress(self) -> StageProgress | None:
+        """See :meth:`Operation.progress`."""
         if self._control.bytes_done:
             return StageProgress(stage="loading", done=self._control.bytes_done, total=self._weights_bytes)
         return self._watch.progress()
 
     def cancel(self) -> None:
+        """See :meth:`Operation.cancel`."""
         self._watch.cancel()
         self._control.cancel()
 

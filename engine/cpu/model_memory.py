@@ -53,7 +53,8 @@ class LoopUsage:
 class LoopMemory(Protocol):
     """The run loop's side. Thread-safe."""
 
-    def usage(self) -> LoopUsage: ...
+    def usage(self) -> LoopUsage:
+        """What the run loop holds at the moment."""
 
     def drop_prefixes(self, size_bytes: int) -> None:
         """Drop so much that is idle, before any sequence begins that is submitted later. Returns at once."""
@@ -95,6 +96,7 @@ class ModelMemory:
             self._residents[model.key] = _Resident(model, users=1, used=next(self._uses))
 
     def release(self, model: CpuLoadedModel) -> None:
+        """Give up a model that was held; it stays until its memory is needed."""
         with self._lock:
             self._release(model)
 

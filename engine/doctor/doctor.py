@@ -18,6 +18,8 @@ LITTLE_MEMORY = 2 * GIB
 
 @dataclass(frozen=True, slots=True)
 class Check:
+    """The verdict on one thing, and the remedy where there is one."""
+
     name: str
     status: Literal["ok", "warning", "problem"]
     """``warning``: it works, and not as well as it could. ``problem``: something asked of the engine will fail."""
@@ -43,6 +45,7 @@ def examine(facts: Facts) -> tuple[Check, ...]:
 
 
 def check_versions(facts: Facts) -> Check:
+    """Python and the engine's two halves are of versions that fit."""
     found = f"Python {facts.python_version}, engine {facts.engine_version}{_build(facts.build)}"
     if facts.extension_failure:
         return Check("versions", "problem", f"{found}; its compiled part: {facts.extension_failure}", _REINSTALL)
@@ -66,6 +69,7 @@ _REINSTALL = "install the engine again, with the Python that runs it: pip instal
 
 
 def check_backends(facts: Facts) -> Check:
+    """The machine runs a backend with vector instructions."""
     if facts.cpu_features_failure:
         return Check("backends", "problem", facts.cpu_features_failure, "correct ENGINE_CPU_FEATURES, or unset it")
     usable = [name for name, reason in facts.kernel_tables.items() if not reason]
@@ -84,6 +88,7 @@ def check_backends(facts: Facts) -> Check:
 
 
 def check_cpus(facts: Facts) -> Check:
+    """The process may use the machine's CPUs."""
     quota = "no quota" if facts.cpu_quota is None else f"a quota of {facts.cpu_quota:g}"
     found = f"{facts.affinity} of {facts.online_cpus or 'an unknown number of'} CPUs allowed, {quota}"
     if facts.cpu_quota is not None and facts.cpu_quota < facts.affinity:
@@ -96,6 +101,7 @@ def check_cpus(facts: Facts) -> Check:
 
 
 def check_governor(facts: Facts) -> Check:
+    """The frequency governor does not slow computing down."""
     if not facts.governors:
         return Check("frequency governor", "ok", "the kernel does not tell: the host of a virtual machine decides")
     found = ", ".join(facts.governors)
@@ -111,6 +117,7 @@ _GOVERNOR = "for steady and comparable times: cpupower frequency-set --governor 
 
 
 def check_memory(facts: Facts) -> Check:
+    """There is memory for a model."""
     limit = facts.memory_limit_bytes
     free = facts.available_bytes
     found = (
@@ -125,6 +132,7 @@ def check_memory(facts: Facts) -> Check:
 
 
 def check_huge_pages(facts: Facts) -> Check:
+    """Weights can lie in huge pages."""
     if facts.huge_pages is None:
         return Check("huge pages", "ok", "the kernel does not tell")
     if facts.huge_pages == "never":
@@ -134,6 +142,7 @@ def check_huge_pages(facts: Facts) -> Check:
 
 
 def check_energy(facts: Facts) -> tuple[Check, ...]:
+    """A source of energy measures, or is declared."""
     enough = bool(facts.energy_declared) or any(source.kind == "measured" for source in facts.energy)
     return (
         *(_check_energy_source(source, enough=enough) for source in facts.energy),
@@ -161,6 +170,7 @@ def _check_energy_source(source: SourceState, *, enough: bool) -> Check:
 
 
 def check_socket(socket: SocketFacts, user: int) -> Check:
+    """The socket's directory is the user's own."""
     directory = socket.path.rpartition("/")[0] or "."
     fault: tuple[str, str] | None = None
     if socket.directory_kind == "other":
@@ -181,6 +191,7 @@ def check_socket(socket: SocketFacts, user: int) -> Check:
 
 
 def check_engine(socket: SocketFacts, own_version: str, own_build: Build | None) -> Check:
+    """The engine that answers at the socket is of this build."""
     if socket.engine_version is not None:
         theirs, ours = socket.engine_version, own_version
         if theirs == ours and socket.engine_build != own_build:
@@ -200,6 +211,7 @@ def check_engine(socket: SocketFacts, own_version: str, own_build: Build | None)
 
 
 def check_folders(facts: Facts) -> tuple[Check, ...]:
+    """The folders of models, cache and records can be used."""
     if facts.models is None or facts.cache is None or facts.data is None or facts.cache_limit_bytes is None:
         return (Check("configuration", "problem", facts.config_failure, "correct the variable that it names"),)
     limit = f" of {_gib(facts.cache_limit_bytes)} allowed"

@@ -32,6 +32,8 @@ _CONNECT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class FolderFacts:
+    """What is known of one folder."""
+
     path: str
     exists: bool
     is_directory: bool
@@ -42,12 +44,14 @@ class FolderFacts:
     free_bytes: int | None
     """On its disk, for this user."""
     used_bytes: int = 0
-    """By the files that are looked for."""
+    """Bytes that the files looked for take."""
     files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SocketFacts:
+    """What is known of the socket and its directory."""
+
     path: str
     kind: str
     """``socket``, ``other`` or ``absent``."""
@@ -58,7 +62,7 @@ class SocketFacts:
     directory_mode: int | None
     directory_owner: int | None
     engine_version: str | None
-    """Of the engine that answers there."""
+    """The version of the engine that answers there."""
     engine_build: Build | None
     """The same; ``None`` too where it does not tell."""
     failure: str
@@ -67,6 +71,8 @@ class SocketFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
+    """All that the doctor judges."""
+
     user: int
     python_version: str
     python_required: str
@@ -93,7 +99,7 @@ class Facts:
     physical_bytes: int
     available_bytes: int | None
     memory_limit_bytes: int | None
-    """Of the control groups."""
+    """The least limit of the control groups."""
     huge_pages: str | None
     """``always``, ``madvise`` or ``never``; ``None`` where the kernel does not tell."""
     energy: tuple[SourceState, ...]

@@ -27,7 +27,7 @@ class PoweredMachine:
     cpus: int
     """Online."""
     governors: tuple[str, ...]
-    """Of the frequency, each once, sorted; none where the kernel does not tell."""
+    """The frequency governors in use, each once, sorted; none where the kernel does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,12 @@ class Calibrations:
         self.machine = machine
         self.now = now
         self.unusable: dict[str, str] = {}
-        """By the name of a file: why it does not count."""
+        """Why a file does not count, by its name."""
         self._by_source: dict[str, EnergyCalibration] = {found.source: found for found in self._load()}
 
     @property
     def folder(self) -> Path:
+        """The folder of the calibration files."""
         return self._folder
 
     def newest(self) -> EnergyCalibration | None:

@@ -111,11 +111,11 @@ class EnergyLadder:
         return self._working.get(name)
 
     def max_interval_s(self, source: str) -> float | None:
-        """Of a source by name, as :class:`EnergySource` has it; ``None`` also where it does not work here."""
+        """A source's longest interval; see :class:`EnergySource`. ``None`` also where it does not work here."""
         return self._working[source].max_interval_s if source in self._working else None
 
     def min_interval_s(self, source: str) -> float:
-        """Of a source by name: read more often than this it tells nothing new."""
+        """The interval below which a source, by name, tells nothing new."""
         return self._working[source].update_ms / 1e3 if source in self._working else 0.0
 
     def is_slow(self, source: str) -> bool:
@@ -123,7 +123,7 @@ class EnergyLadder:
         return source in self._working and self._working[source].slow
 
     def states(self) -> tuple[SourceState, ...]:
-        """Of every source but ``none``, the best first."""
+        """The state of every source but ``none``, the best first."""
         states: dict[str, SourceState] = {
             name: state_of(source, declared=name == self._declared) for name, source in self._working.items()
         }

@@ -55,6 +55,7 @@ class LimitWatch:
         )
 
     def judge(self, reading: EnergyReading) -> Judgement:
+        """What the plan's limits demand after this reading."""
         max_joules = self._limits.max_joules
         if max_joules is not None:
             used_uj = self._used_uj(reading)
@@ -80,7 +81,7 @@ class LimitWatch:
         return "max_watts" if watts is not None and watts > max_watts else "run"
 
     def _used_uj(self, reading: EnergyReading) -> int | None:
-        """Of all CPU packages since the start; ``None`` where a counter could not be read, now or in between."""
+        """Microjoules of all CPU packages since the start; ``None`` where a counter could not be read in between."""
         if reading.package_uj is None or self._start.package_uj is None or reading.epoch != self._start.epoch:
             return None
         return reading.package_uj - self._start.package_uj

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """A straight line."""
+
     intercept: float
     slope: float
 
     def at(self, x: float) -> float:
+        """The line's y at ``x``."""
         return self.intercept + self.slope * x
 
     def largest_rel_residual(self, points: Sequence[tuple[float, float]]) -> float:
-        """Of the points whose y is not 0: the largest distance from the line in y, as a part of y."""
+        """The largest distance in y from the line, as a part of y, over the points whose y is not 0."""
         return max((abs(self.at(x) - y) / abs(y) for x, y in points if y), default=0.0)
 
 

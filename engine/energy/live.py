@@ -19,7 +19,7 @@ class LiveSample:
 
     reading: EnergyReading
     times: ComputeTimes[str]
-    """By execution."""
+    """Computing times by execution."""
 
 
 def live_window_s(source: EnergySource) -> float:

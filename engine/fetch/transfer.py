@@ -66,7 +66,7 @@ class Transfer:
 def _receive(
     partial: PartialFile, read: Callable[[int], Pieces], tell: Callable[[], None], senseless: DownloadFailed
 ) -> None:
-    """As much as one connection brings."""
+    """Write what one connection brings."""
     tell()
     with closing(read(partial.size_bytes)) as pieces:
         for position, piece in pieces:

@@ -14,7 +14,7 @@ from engine.identity.version import ENGINE_VERSION
 from protocol.errors import DownloadFailed
 
 _TIMEOUT_S: Final = 10.0
-"""Of every wait for the network."""
+"""Limit of every wait for the network."""
 _PIECE_BYTES: Final = 1 << 16
 _TRANSIENT: Final = (408, 425, 429, 500, 502, 503, 504)
 _RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")

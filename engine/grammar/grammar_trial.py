@@ -34,6 +34,7 @@ _GRACE_S: Final = 1.0
 
 
 def main(lifeline: int) -> None:
+    """Answer trials from stdin until it ends, or the process behind ``lifeline`` does."""
     _end_with(lifeline)
     messages = msgpack.Unpacker(io.FileIO(_SOCKET), read_size=_READ_BYTES, max_buffer_size=0)
     library, pieces, eos_token_ids, memory_bytes = next(messages)

@@ -38,6 +38,8 @@ class TrialError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrialSettings:
+    """How a trial process limits itself."""
+
     library: str
     """The path of the library for grammars."""
     vocabulary: _core.Vocabulary
@@ -51,6 +53,8 @@ class TrialSettings:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """How a trial ended."""
+
     outcome: Literal["compiled", "refused", "crashed", "too_large", "timed_out"]
     reason: str = ""
     """What the library complained of, or how it ended."""
@@ -79,6 +83,7 @@ class TrialProcess:
 
     @property
     def pid(self) -> int:
+        """The process's id."""
         return self._process.pid
 
     @property

@@ -38,6 +38,7 @@ class FileMemory:
         return content if isinstance(content, dict) else {}
 
     def put(self, values: Mapping[str, Any]) -> None:
+        """Remember values of the file's state."""
         with self._lock:
             self._write(self.read() | dict(values))
 

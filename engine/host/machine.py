@@ -16,6 +16,8 @@ _MASK = "ENGINE_CPU_FEATURES"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
+    """The CPUs and memory that this process may use."""
+
     cpu_model: str
     allowed_cpus: int
     """CPUs this process may keep busy: its affinity, cut by the cgroups' quota."""
@@ -59,6 +61,7 @@ def allowed_cpus(affinity: int, quota: float | None) -> int:
 
 
 def memory_bytes() -> int:
+    """The machine's memory, or the control groups' limit where that is lower."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = memory_limit()
     return physical if limit is None else min(physical, limit)

@@ -14,6 +14,8 @@ _ENDED = ("Z", "X")
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
+    """A process, told apart from later ones with its pid."""
+
     boot_id: str
     pid_namespace: str
     """Process ids mean something within one only."""

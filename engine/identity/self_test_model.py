@@ -28,18 +28,19 @@ class TinyDecoder:
     keys: Mapping[str, int | float] = field(default_factory=dict)
     """Beside those that every architecture has."""
     norms: tuple[str, ...] = ()
-    """Of each layer, over its channels, beside the two that all have."""
+    """Norms of each layer over its channels, beside the two that all have."""
     head_norms: tuple[str, ...] = ()
-    """Of each layer, over one head's channels."""
+    """Norms of each layer over one head's channels."""
     layers: int = 1
     channels: int = 64
     heads: int = 2
     head_channels: int = 32
     feed_forward: int = 96
     experts: int = 0
-    """Of 32 channels each, in place of the feed-forward network; two of them are used."""
+    """Experts of 32 channels each, in place of the feed-forward network; two of them are used."""
 
     def numbers(self) -> dict[str, int | float]:
+        """The hyper-parameters by their metadata keys."""
         return {
             "block_count": self.layers,
             "context_length": 1024,
@@ -57,7 +58,7 @@ class TinyDecoder:
         }
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of every tensor, in the order of the file."""
+        """The shape of every tensor, in the order of the file."""
         shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (VOCABULARY, self.channels)}
         for layer in range(self.layers):
             shapes |= {f"blk.{layer}.{name}.weight": shape for name, shape in self._layer().items()}

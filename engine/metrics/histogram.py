@@ -15,6 +15,8 @@ TOKEN_BOUNDS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0
 
 
 class Histogram:
+    """Counts of observations by bucket."""
+
     def __init__(self, bounds: tuple[float, ...]) -> None:
         """``bounds``: of the buckets, each included. Raises ValueError: they do not rise."""
         if any(lower >= upper for lower, upper in pairwise(bounds)):
@@ -24,8 +26,10 @@ class Histogram:
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
+        """Count one value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def sample(self, labels: Mapping[str, str]) -> HistogramSample:
+        """The counts so far, under labels."""
         return HistogramSample(labels=dict(labels), bounds=self._bounds, counts=tuple(self._counts), sum=self._sum)

@@ -112,6 +112,7 @@ class MetricTotals:
         self._failures[(("code", code),)] += 1
 
     def families(self) -> tuple[MetricFamily, ...]:
+        """All families of metrics counted since the start."""
         return (
             _counter("engine_executions_total", "Executions that have a record.", self._executions),
             _counter("engine_failures_total", "Requests that ended with an error, by its code.", self._failures),

@@ -33,6 +33,7 @@ class Timeline:
 
     @property
     def choices(self) -> tuple[tuple[int, ...], ...]:
+        """The token times of all choices."""
         return (self.token_times_ns, *self.other_times_ns)
 
 

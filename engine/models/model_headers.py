@@ -21,7 +21,7 @@ from protocol.plan import BackendName
 from protocol.summaries import ModelHeader
 
 _CONTEXT_TOKENS = 4096
-"""Of the run whose memory is estimated: more than most answers need, fewer than many models were trained for."""
+"""Context whose memory is estimated: more than most answers need, fewer than many models were trained for."""
 _LOGIT_BYTES = 4
 
 
@@ -37,7 +37,7 @@ class ModelHeaders:
         self._reader = f"{file_identity(Path(_core.__file__))}:{backend}"
 
     def of(self, models: Iterable[ModelFile]) -> dict[Path, ModelHeader]:
-        """By the path of each model's first file."""
+        """The headers, by the path of each model's first file."""
         known, found, headers = self._memory.read(), {}, {}
         for model in models:
             identity = _identity(model)

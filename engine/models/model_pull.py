@@ -26,7 +26,9 @@ class ModelPull:
         return describe_model(artifact, self._backend)
 
     def progress(self) -> StageProgress | None:
+        """See :meth:`Operation.progress`."""
         return self._watch.progress()
 
     def cancel(self) -> None:
+        """See :meth:`Operation.cancel`."""
         self._watch.cancel()

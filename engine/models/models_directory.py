@@ -36,6 +36,7 @@ class ModelFile:
 
     @property
     def missing(self) -> tuple[Path, ...]:
+        """The parts that are not there."""
         return tuple(part for part in self.parts if not part.is_file())
 
     @property

@@ -36,7 +36,7 @@ STEP_TOKENS: Final = 256
 SIDE_BY_SIDE: Final = 32
 """Texts read together at most: a step of short ones is full."""
 _ANSWER_BESIDE_BYTES: Final = 65_536
-"""Of the last message, what is no vector: its plan above all."""
+"""Room in the last message for what is no vector: its plan above all."""
 _VECTOR_BESIDE_BYTES: Final = 64
 
 InputTokenIds = Sequence[int]
@@ -116,7 +116,7 @@ class Embedding(ModelOperation):
         )
 
     def _token_ids(self, artifact: ModelArtifact) -> list[InputTokenIds]:
-        """Of every input; refused before the first one is tokenized where the answer cannot hold them."""
+        """The token ids of every input; refused before the first one is tokenized where the answer cannot hold them."""
         artifact.require_runnable()
         texts, given = self._request.texts, self._request.token_ids
         field = "texts" if given is None else "token_ids"

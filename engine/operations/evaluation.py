@@ -113,7 +113,7 @@ def _as_run(request: EvaluationRequest, quantization: str, window: int) -> RunRe
 
 
 def _tokens(artifact: ModelArtifact, text: str, window: int) -> list[int]:
-    """As the ecosystem's own tool reads a text: without its last line's end."""
+    """The text's tokens. Its last line end is left out, as the ecosystem's own tool does."""
     tokens = artifact.tokenizer.encode(text.removesuffix("\n"))
     if len(tokens) < window:
         raise InvalidRequest(

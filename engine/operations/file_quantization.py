@@ -61,9 +61,11 @@ class FileQuantization:
         )
 
     def progress(self) -> StageProgress | None:
+        """See :meth:`Operation.progress`."""
         return self._watch.progress()
 
     def cancel(self) -> None:
+        """See :meth:`Operation.cancel`."""
         self._watch.cancel()
 
     def _prepare(self, artifact: ModelArtifact) -> _core.ModelQuantization:

@@ -27,11 +27,16 @@ class _Stage(Protocol):
 
 
 class Computation(Protocol):
-    """As ``_core.TextEvaluation`` and ``_core.TextEmbedding``: carried out once, in one thread."""
+    """The interface of ``_core.TextEvaluation`` and ``_core.TextEmbedding``: carried out once, in one thread."""
 
-    def run(self) -> None: ...
-    def cancel(self) -> None: ...
-    def progress(self) -> tuple[int, int]: ...
+    def run(self) -> None:
+        """Compute to the end. Blocking."""
+
+    def cancel(self) -> None:
+        """End :meth:`run` early. From any thread."""
+
+    def progress(self) -> tuple[int, int]:
+        """How much is done, and of how much."""
 
 
 class _Computing:
@@ -61,10 +66,12 @@ class ModelOperation:
         self._cancelled = False
 
     def progress(self) -> StageProgress | None:
+        """See :meth:`Operation.progress`."""
         with self._lock:
             return None if self._stage is None else self._stage.progress()
 
     def cancel(self) -> None:
+        """See :meth:`Operation.cancel`."""
         with self._lock:
             self._cancelled = True
             if self._stage is not None:

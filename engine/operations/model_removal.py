@@ -18,16 +18,17 @@ from protocol.errors import InvalidRequest, ModelInUse
 
 
 class WeightsInMemory(Protocol):
-    """Of every quantization of a model, by the path of its first file. Thread-safe."""
+    """Loaded weights of every quantization of a model, by the path of its first file. Thread-safe."""
 
-    def uses_weights(self, path: Path) -> bool: ...
+    def uses_weights(self, path: Path) -> bool:
+        """Whether weights of the model at ``path`` are in use."""
 
     def let_weights_go(self, path: Path) -> bool:
         """All that are idle, or ``False`` and none, where some are in use. May block for a step of the run loop."""
 
 
 class ModelRemoval:
-    """Of one model: its files, and what has arrived of it. Blocking."""
+    """The removal of one model's files, and of what has arrived of it. Blocking."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from protocol.errors import InvalidRequest
 DEFAULT_POOLING: Final[Pooling] = "mean"
 _NO_POOLING: Final = 0
 _BY_CODE: Final[dict[int, Pooling]] = {1: "mean", 2: "cls", 3: "last"}
-"""Of a GGUF's ``pooling_type``."""
+"""The values of a GGUF's ``pooling_type``."""
 
 
 def choose_pooling(asked: Pooling | None, artifact: ModelArtifact) -> tuple[Pooling, PoolingFrom]:

@@ -24,13 +24,20 @@ class Scores(Protocol):
     """What ``_core.TextEvaluation`` has after its run: arrays [positions], all finite, of at least two positions."""
 
     @property
-    def nll(self) -> Doubles: ...
+    def nll(self) -> Doubles:
+        """Negative log likelihoods ``[positions]`` of the text's own tokens."""
+
     @property
-    def base_nll(self) -> Doubles | None: ...
+    def base_nll(self) -> Doubles | None:
+        """The base's ``[positions]``; ``None`` without a base."""
+
     @property
-    def divergence(self) -> Doubles | None: ...
+    def divergence(self) -> Doubles | None:
+        """Kullback-Leibler divergences ``[positions]`` from the base; ``None`` without one."""
+
     @property
-    def same_best(self) -> npt.NDArray[np.bool_] | None: ...
+    def same_best(self) -> npt.NDArray[np.bool_] | None:
+        """Whether both favour the same token ``[positions]``; ``None`` without a base."""
 
 
 def text_quality(scores: Scores) -> TextQuality:
@@ -84,6 +91,6 @@ def _perplexity(nll: Doubles) -> tuple[float, float]:
 
 
 def _percentile(ascending: Doubles, per_mille: int) -> float:
-    """By nearest rank: a value of the array, the least that ``per_mille`` of it do not exceed."""
+    """The nearest-rank percentile: the least value that ``per_mille`` of the array do not exceed."""
     rank = -(-per_mille * len(ascending) // 1000)
     return float(ascending[max(rank, 1) - 1])

@@ -16,12 +16,12 @@ from protocol.grammar import Grammar, GrammarKind, PlanGrammar
 from protocol.plan import ExecutionRequest
 
 MAX_BYTES: Final = 65_536
-"""Of a grammar's UTF-8: what compiling may take grows with its square."""
+"""Limit of a grammar's UTF-8: what compiling may take grows with its square."""
 MAX_DEPTH: Final = 64
-"""Of nested brackets. Parsers go down as deep as these do."""
+"""Limit of nested brackets. Parsers go down as deep as these do."""
 _FIELD: Final = "execution.grammar.source"
 _WHITE_SPACE: Final = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
-"""As JSON is mostly written on one line. With any white space allowed a small model may write nothing else."""
+"""The white space of JSON on one line. With any white space allowed a small model may write nothing else."""
 _REGEX: Final = r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
 _STRING: Final = r'"(?:\\.|[^"\\])*"'
 _BRACKETS: Final[Mapping[GrammarKind, re.Pattern[str]]] = {

@@ -13,6 +13,8 @@ from protocol.plan import PromptFormat, RunRequest
 
 @dataclass(frozen=True, slots=True)
 class PreparedPrompt:
+    """A prompt in tokens."""
+
     token_ids: tuple[int, ...]
     prompt_format: PromptFormat
 

@@ -184,7 +184,7 @@ def choose_backend(name: str | None, machine: Machine, field: str = "execution.b
 
 
 def choose_threads(threads: int | None, machine: Machine, field: str = "execution.threads") -> int:
-    """So many, or one for each allowed CPU. Raises InvalidRequest: more than those."""
+    """The threads asked for, or one for each allowed CPU. Raises InvalidRequest: more than those."""
     if threads is not None and threads > machine.allowed_cpus:
         raise InvalidRequest(
             f"threads is {threads}; this process is allowed {machine.allowed_cpus} CPUs (its affinity, cut by the "

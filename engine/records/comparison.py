@@ -27,7 +27,7 @@ POWER_TOLERANCE = 0.05
 MEMORY_TOLERANCE = 0.02
 """Blocks of the KV cache are whole; what the process grows by may differ from run to run."""
 _ROUNDING = 1e-9
-"""Of the largest relative difference: a difference of exactly the tolerance may compute to a little more."""
+"""Slack of the largest relative difference: a difference of exactly the tolerance may compute to a little more."""
 
 _ENDED_FROM_OUTSIDE = ("cancelled", "client_gone", "shutdown", "max_watts", "max_joules", "deadline", "error")
 """Stop reasons that depend on the moment: a repeat may get further."""

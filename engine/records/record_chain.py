@@ -116,6 +116,7 @@ def storable(text: str, backslash: str = "\\") -> str:
 
 
 def start_of(store_id: str) -> ChainPosition:
+    """The position before a store's first entry."""
     return ChainPosition(sequence=0, hash=_sha256(store_id))
 
 
@@ -128,6 +129,7 @@ def seal(previous: ChainPosition, content: dict[str, Any]) -> StoredEntry:
 
 
 def entry_hash(previous: str, content: str) -> str:
+    """The hash of an entry behind another."""
     return _sha256(previous + content)
 
 
@@ -157,6 +159,7 @@ class ChainCheck:
         self._pruned_to = start_of(store_id)
 
     def report(self, entries: Iterable[StoredEntry], head: ChainPosition) -> ChainReport:
+        """The report on all entries up to the head."""
         fault = self._first_fault(entries, head)
         return ChainReport(entries=self._entries, anchor=self._anchor, head=head, fault=fault)
 

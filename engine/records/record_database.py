@@ -87,6 +87,7 @@ class RecordDatabase:
                 raise
 
     def close(self) -> None:
+        """Close the connection. Idempotent."""
         with self._lock:
             self._connection.close()
 
@@ -129,6 +130,7 @@ class RecordDatabase:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def damaged(self, reason: str) -> RecordStoreUnusable:
+        """The error of a damaged database."""
         return self._unusable("damaged", f"{self.path} is damaged ({reason}); move it away, a new one will be made")
 
     def _prepare(self) -> None:

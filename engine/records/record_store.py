@@ -108,6 +108,7 @@ class RecordStore:
         self.close()
 
     def close(self) -> None:
+        """Close the database. Idempotent."""
         self._database.close()
 
     # --- writing -----------------------------------------------------------------------------------------------------

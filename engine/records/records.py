@@ -37,11 +37,11 @@ class Records:
         return self._store
 
     def begin(self, execution_id: str, planned: PlannedExecution, started_at: datetime) -> None:
-        """As :meth:`RecordStore.begin`."""
+        """See :meth:`RecordStore.begin`."""
         self.store.begin(execution_id, planned, started_at)
 
     def finish(self, record: ExecutionRecord) -> None:
-        """As :meth:`RecordStore.finish`."""
+        """See :meth:`RecordStore.finish`."""
         self.store.finish(record)
 
     def close(self) -> None:

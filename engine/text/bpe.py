@@ -34,6 +34,7 @@ class BpeEncoder:
         )
 
     def encode(self, text: str) -> list[int]:
+        """The token ids of a text without special tokens."""
         text = text.replace(" ", self._space)
         spans = self._words.encode(text, add_special_tokens=False).offsets
         return self._pairs.encode([text[begin:end] for begin, end in spans], self._whole_words)

@@ -21,7 +21,7 @@ _LARGEST_TEMPLATE = 1 << 16
 _DAY_FORMAT = re.compile(r"(?:%-?[A-Za-z%]|[^%])*")
 _LONGEST_DAY_FORMAT = 256
 _MOST_NODES = 8_000
-"""Of a parsed template: what compiling it takes grows with them. Real ones have up to 1,700."""
+"""Limit of a parsed template's nodes: what compiling takes grows with them. Real ones have up to 1,700."""
 _CACHED_TEMPLATES = 16
 
 

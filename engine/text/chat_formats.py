@@ -10,6 +10,8 @@ OWN_FORMAT = "model"
 
 @dataclass(frozen=True, slots=True)
 class ChatFormat:
+    """A built-in template."""
+
     template: str
     """In Jinja2."""
     tokens: tuple[str, ...]
@@ -23,4 +25,4 @@ BUILT_IN_FORMATS: dict[str, ChatFormat] = {
         ("<|im_start|>", "<|im_end|>"),
     )
 }
-"""By the name that plans give as ``prompt_format``."""
+"""Built-in templates by the name that plans give as ``prompt_format``."""

@@ -15,18 +15,21 @@ class Metadata:
         self._gguf = gguf
 
     def string(self, key: str) -> str:
+        """A string. Raises InvalidModel where it is missing or no string."""
         value = self.string_or_none(key)
         if value is None:
             raise self._missing(key)
         return value
 
     def string_or_none(self, key: str) -> str | None:
+        """A string, or ``None`` where it is missing. Raises InvalidModel where it is no string."""
         value = self._gguf.get(key)
         if value is not None and not isinstance(value, str):
             raise self._mistyped(key, value, "a string")
         return value
 
     def boolean(self, key: str, default: bool) -> bool:
+        """A boolean, or ``default`` where it is missing. Raises InvalidModel where it is none."""
         value = self._gguf.get(key)
         if value is not None and not isinstance(value, bool):
             raise self._mistyped(key, value, "a boolean")

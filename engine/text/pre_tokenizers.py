@@ -55,6 +55,8 @@ _DEEPSEEK_LLM = (
 
 @dataclass(frozen=True, slots=True)
 class PreTokenizer:
+    """How a text is cut before byte pairs are merged."""
+
     expressions: tuple[str, ...]
     ignore_merges: bool = False
     """A word that is a token as a whole is taken, whatever the merges would make of it."""
@@ -97,7 +99,7 @@ FAMILIES: dict[PreTokenizer, tuple[str, ...]] = {
 """The names under which each is known; the first one stands for the family."""
 
 GEMMA4 = PreTokenizer((r"\n+",), add_bos=True, characters=True)
-"""Of ``tokenizer.ggml.model`` = ``gemma4``, whose merges reach over words. No token holds line ends and others."""
+"""For ``tokenizer.ggml.model`` = ``gemma4``, whose merges reach over words. No token holds line ends and others."""
 
 PRE_TOKENIZERS: dict[str, PreTokenizer] = {
     name: pre_tokenizer for pre_tokenizer, names in FAMILIES.items() for name in names

@@ -28,6 +28,7 @@ class SpmEncoder:
         self._encode_cached = lru_cache(_CACHED_WORDS)(self._encode_word)
 
     def encode(self, text: str) -> list[int]:
+        """The token ids of a text without special tokens."""
         found: list[int] = []
         for word in self._cuts.split(text):
             found += self._encode_cached(word) if len(word) <= _LONGEST_CACHED_WORD else self._encode_word(word)

@@ -84,7 +84,7 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
     def __init__(self) -> None:
-        # As chat templates are written for: the options, extensions and globals of their reference renderer.
+        # The options, extensions and globals of the reference renderer, which chat templates are written for.
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
         self.globals = {name: self.globals[name] for name in ("range", "dict", "namespace")}
         self.globals["raise_exception"] = _raise_exception
@@ -100,11 +100,13 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
         """``str.format`` stays what it is, and so is refused as any method not named above: it can pad without end."""
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Whether a template may read an attribute; see jinja2's sandbox."""
         if isinstance(obj, str):
             return attr in _STRING_METHODS
         return not isinstance(obj, bytes | int | float) and super().is_safe_attribute(obj, attr, value)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function for a template, within its budget."""
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
         if isinstance(owner, str) and name == "replace" and len(args) > 1:
             _charge_replace(owner, *args[:2])
@@ -113,6 +115,7 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
         return super().call(context, obj, *args, **kwargs)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Apply an operator for a template, within its budget."""
         match operator, left, right:
             case "%", str(), _:
                 raise TemplateError("formatting with % is not available in chat templates")

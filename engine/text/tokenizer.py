@@ -65,10 +65,12 @@ class Tokenizer:
 
     @property
     def bos_text(self) -> str:
+        """The text of the BOS token; empty without one."""
         return "" if self.bos_token_id is None else self._tokens[self.bos_token_id]
 
     @property
     def eos_text(self) -> str:
+        """The text of the EOS token; empty without one."""
         return "" if self._eos_token_id is None else self._tokens[self._eos_token_id]
 
     def encode(self, text: str, add_special: bool = True, parse_special: bool = False) -> list[int]:
@@ -113,7 +115,7 @@ class Tokenizer:
         return self.vocabulary.piece(token_id).decode("utf-8", "replace") or self._tokens[token_id]
 
     def printing(self, texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        """By each text that any token prints, those that print it and nothing else, ascending. Reads all tokens."""
+        """The tokens that print each of the texts and nothing else, ascending. Reads all tokens."""
         wanted = {text.encode(): text for text in texts}
         found: dict[str, tuple[int, ...]] = {}
         for token_id in range(len(self._tokens)):

@@ -30,6 +30,8 @@ RequireMemory = Callable[[int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class WantedWeights:
+    """The weights that a plan needs, and how to make room for them."""
+
     plan: ExecutionPlan
     artifact: ModelArtifact
     """The plan's."""
@@ -38,6 +40,7 @@ class WantedWeights:
 
     @property
     def key(self) -> DerivedWeightsKey:
+        """Their key in the cache."""
         return DerivedWeightsKey(self.plan.model_ref.content_hash, self.plan.quantization, None, QUANTIZER_VERSION)
 
     def quantization(self) -> _core.ModelQuantization:

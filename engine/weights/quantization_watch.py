@@ -28,11 +28,13 @@ class QuantizationWatch:
             raise ExecutionCancelled("cancelled while weights were made ready")
 
     def cancel(self) -> None:
+        """See :meth:`Operation.cancel`."""
         self._cancelled.set()
         if self._quantization is not None:
             self._quantization.cancel()
 
     def progress(self) -> StageProgress | None:
+        """See :meth:`Operation.progress`."""
         if self._quantization is None:
             return None
         made = self._quantization.progress()

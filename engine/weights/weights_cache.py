@@ -35,7 +35,7 @@ class DerivedWeightsKey:
     """What derived weights depend on: equal keys, equal bytes."""
 
     content_hash: str
-    """Of the model file."""
+    """The model file's hash."""
     recipe: str
     importance: str | None
     """Hash of the importance data, if any was used."""
@@ -50,6 +50,8 @@ class DerivedWeightsKey:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
+    """A file of derived weights in the cache."""
+
     name: str
     path: Path
     key: DerivedWeightsKey
@@ -80,6 +82,7 @@ class CachedWeights:
         self.close()
 
     def close(self) -> None:
+        """Let the file go. Idempotent."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -94,6 +97,7 @@ class WeightsCache:
 
     @classmethod
     def of(cls, config: EngineConfig) -> Self:
+        """The cache that a configuration names."""
         return cls(config.cache_dir / "weights", config.weights_cache_mb * 10**6)
 
     def find(self, key: DerivedWeightsKey) -> tuple[CachedWeights | None, str]:

@@ -28,6 +28,7 @@ class Conversation:
 
     @property
     def turns(self) -> int:
+        """The number of finished turns."""
         return len(self._said) // 2
 
     def request(self, text: str = _PLACEHOLDER, **changes: Any) -> RunRequest:

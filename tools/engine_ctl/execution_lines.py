@@ -17,6 +17,7 @@ from protocol.record_entry import ExecutionSummary, FinishedEntry, InterruptedEn
 
 
 def summary_line(summary: ExecutionSummary) -> str:
+    """A recorded execution on one line."""
     speed = "-" if summary.tokens_per_sec is None else f"{summary.tokens_per_sec:,.1f} tokens/s"
     tokens = "-" if summary.tokens_total is None else str(summary.tokens_total)
     return (
@@ -26,6 +27,7 @@ def summary_line(summary: ExecutionSummary) -> str:
 
 
 def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
+    """A recorded execution in full."""
     plan = entry.record.plan
     told = [
         f"{entry.record.execution_id}: entry {entry.sequence}, recorded {entry.recorded_at}",
@@ -47,6 +49,7 @@ def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
 
 
 def repeat_lines(verdict: RepeatVerdict) -> list[str]:
+    """The verdict on a repeat."""
     judged = {True: "repeated", False: "not repeated", None: "same output; no figure can be judged"}
     told = [judged[verdict.repeated], *_output_lines(verdict.output), *_build_lines(verdict.build)]
     for metric in verdict.metrics:
@@ -60,6 +63,7 @@ def repeat_lines(verdict: RepeatVerdict) -> list[str]:
 
 
 def experiment_lines(result: ExperimentResult) -> list[str]:
+    """The result of an experiment."""
     told = [f"{each.field}: {each.a} -> {each.b}" for each in result.differences]
     told += [*_output_lines(result.output), *_build_lines(result.build)]
     for metric in result.ratios:

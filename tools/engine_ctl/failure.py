@@ -21,10 +21,12 @@ def exit_for(ctx: click.Context, error: EngineError) -> int:
 
 
 def error_object(error: EngineError) -> dict[str, object]:
+    """An error as an object of JSON."""
     return {"code": error.code, "message": error.message, "params": error.params}
 
 
 def error_line(error: EngineError) -> str:
+    """An error on one line, with those parameters that its message does not name."""
     params = {name: value for name, value in error.params.items() if not _is_told(value, error.message)}
     told = f" ({json.dumps(params, ensure_ascii=False, default=str)})" if params else ""
     return " ".join(f"error[{error.code}]: {error.message}{told}".split())

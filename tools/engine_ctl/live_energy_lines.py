@@ -50,5 +50,6 @@ def so_far(used: EnergySoFar) -> str:
 
 
 def live_lines(live: LiveEnergy) -> list[str]:
+    """The machine's power, and each execution that runs."""
     executions = [f"  {each.execution_id}  {each.model}  {so_far(each)}" for each in live.executions]
     return [*power_lines(live.power), f"executions: {len(executions) or 'none'}", *executions]

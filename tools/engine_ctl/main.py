@@ -40,15 +40,18 @@ class EngineCtl(click.Group):
     """Finds commands by name in :mod:`engine_ctl.commands` and ends the process with the error's exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command, whose module is imported now; ``None`` where there is none."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"engine_ctl.commands.{cmd_name}").command
         return command
 
     def invoke(self, ctx: click.Context) -> object:
+        """Run a command; errors end it with their message and exit code."""
         try:
             return super().invoke(ctx)
         except EngineError as error:

@@ -56,6 +56,7 @@ def _file(model: ModelSummary) -> str:
 
 
 def megabytes(size_bytes: int) -> str:
+    """A size in MB of 10^6 bytes."""
     return f"{size_bytes / 10**6:,.1f} MB"
 
 

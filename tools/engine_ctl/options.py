@@ -14,6 +14,7 @@ _JSON = "engine_ctl.json"
 
 
 def socket_option(command: Command) -> Command:
+    """Add ``--socket``."""
     return click.option(
         "--socket",
         type=click.Path(path_type=Path),
@@ -36,6 +37,7 @@ def json_option(command: Command) -> Command:
 
 
 def tdp_watts_option(command: Command) -> Command:
+    """Add ``--tdp-watts``."""
     return click.option(
         "--tdp-watts",
         type=float,
@@ -45,6 +47,7 @@ def tdp_watts_option(command: Command) -> Command:
 
 
 def model_option(*, required: bool) -> Callable[[Command], Command]:
+    """Add ``--model``."""
     return click.option("--model", required=required, type=Model(), help="A registry name or the path of a GGUF file.")
 
 
@@ -54,12 +57,14 @@ class Model(click.ParamType[str]):
     name = "model"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The model's name, or its absolute path where it is a file."""
         path = Path(value).expanduser()
         looks_like_path = path.suffix.lower() == ".gguf" or "/" in value
         return str(path.absolute()) if looks_like_path and path.is_file() else value
 
 
 def wants_json(ctx: click.Context) -> bool:
+    """Whether the command was given ``--json``."""
     return bool(ctx.meta.get(_JSON, False))
 
 

@@ -32,6 +32,7 @@ class ProgressBar:
         self.close()
 
     def show(self, progress: StageProgress) -> None:
+        """Draw the progress of a stage."""
         if self._quiet:
             return
         if self._bars is None:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 
 def version_lines() -> list[str]:
+    """The versions of the package and its build."""
     told = [f"engine-ctl, version {version('weos-engine')}"]
     try:
         from engine.identity.build import current_build

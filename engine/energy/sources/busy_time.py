@@ -31,6 +31,7 @@ class BusyTime:
 
     @property
     def cpus(self) -> int:
+        """The number of CPUs watched."""
         return len(self._last)
 
     @property

@@ -15,7 +15,7 @@ than that says nothing about power.
 """
 _STEPS_OF_PATIENCE = 20
 _SHORTEST_PATIENCE_MS = 200.0
-"""As the shortest window of which joules are told: one in which nothing moves must not count as 0."""
+"""Equals the shortest reportable window: a still counter must not read as 0 J."""
 
 
 class Counter:

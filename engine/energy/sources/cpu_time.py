@@ -10,12 +10,12 @@ from pathlib import Path
 _STAT = Path("/proc/stat")
 _BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
 _FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
-"""Of a line of /proc/stat, see proc(5). The guests' times after them are part of user and nice."""
+"""The fields of a CPU's line in /proc/stat, see proc(5). The guests' times after them are part of user and nice."""
 _SHORTEST_NS = 500_000_000
 """The kernel counts in ticks of 10 ms, and this process's time to the nanosecond. Where every CPU's last tick is missed
 at one end of the window and counted at the other, that is 2 % of 500 ms: not yet contention."""
 CONTENDED = 0.05
-"""Of the machine's CPU time: from here on others had a part in an execution's joules and its speed."""
+"""Part of the machine's CPU time from which on other processes had a part in an execution's joules and its speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ def busy_share(start: CpuTimes | None, end: CpuTimes | None) -> float | None:
 
 
 def is_contended(others: float | None) -> bool | None:
+    """Whether other processes' part of the CPU time is too large; ``None`` where it is unknown."""
     return None if others is None else others > CONTENDED
 
 

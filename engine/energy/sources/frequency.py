@@ -29,7 +29,7 @@ class _ClockDomain:
 
 
 class Frequencies:
-    """Of all CPUs, or of none: where the kernel does not count the time at each frequency nothing is known.
+    """Mean frequencies of all CPUs; of none where the kernel does not count the time at each frequency.
 
     A frequency read now says nothing of the time since the last read, so that no other file will do.
     """

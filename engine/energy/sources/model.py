@@ -13,7 +13,7 @@ from protocol.plan import EnergySourceName as SourceName
 from protocol.power_curve import PowerCurve
 
 _IDLE_PART = 0.1
-"""Of the declared watts, drawn by CPUs that do nothing."""
+"""The part of the declared watts that idle CPUs draw."""
 _DECLARED_ERROR = 0.5
 """Formulas of load and declared watts, held against RAPL on four machines, are off by a third in the median, and some
 by more than 100 %."""
@@ -70,9 +70,11 @@ class PowerModelSource:
 
     @property
     def epoch(self) -> int:
+        """The number of the present model; readings of two epochs cannot be compared."""
         return self._epoch
 
     def read(self) -> EnergyReading:
+        """The modelled joules so far. Thread-safe."""
         with self._lock:
             now_ns = time.monotonic_ns()
             try:

@@ -123,7 +123,7 @@ def _refused(event: str, cpu: int, error: OSError) -> SourceError:
 
 
 def _config(path: Path) -> int:
-    """Of the event, which sysfs describes as ``event=0x02``."""
+    """The ``config`` of an event, which sysfs describes as ``event=0x02``."""
     name, _, value = _text(path).partition("=")
     if name != "event":
         raise ValueError(f"{path} holds {_text(path)[:40]!r}, not the number of an event")
@@ -155,7 +155,7 @@ def _die(topology: Path) -> str:
 
 
 def _cpu_list(text: str) -> list[int]:
-    """Of the kernel's ``0,32-33``."""
+    """The CPUs of a list in the kernel's form: ``0,32-33``."""
     cpus: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
@@ -180,7 +180,7 @@ def _mirrors(one: Seen, other: Seen) -> bool:
 
 
 def _platform(seen: Sequence[Seen]) -> tuple[Seen, ...]:
-    """Of several packages one alone may show the platform; the others' counters then stand still."""
+    """One of several packages alone may show the platform; the others' counters then stand still."""
     moving = tuple(one for one in seen if one.moves)
     if len(moving) > 1:
         raise SourceError(

@@ -33,11 +33,15 @@ class _Attributes(ctypes.Structure):
 
 
 class OpenEvent(Protocol):
+    """Opens a counter on one CPU."""
+
     def __call__(self, kind: int, config: int, cpu: int) -> EventCounter:
         """Begin to count. Raises OSError."""
 
 
 class EventCounter(Protocol):
+    """An open counter."""
+
     def read(self) -> int:
         """What was counted since it was opened: 64 bits, which the kernel keeps from wrapping. Raises OSError."""
 

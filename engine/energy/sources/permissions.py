@@ -82,7 +82,7 @@ RULE_REMEDY = (
     f"let the group {GROUP} read the counters, and be in it: engine-ctl energy setup prints the udev rule and how "
     "it is installed, as root"
 )
-"""Of counters that are files."""
+"""The remedy for counters that are files."""
 PERF_REMEDY = (
     "give the engine CAP_PERFMON (AmbientCapabilities=CAP_PERFMON in its unit) or lower the bar for all: as root, "
     "sysctl kernel.perf_event_paranoid=0; engine-ctl energy setup prints the files for both"

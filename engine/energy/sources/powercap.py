@@ -26,7 +26,7 @@ class Zone:
     """One counter. It runs up to ``max_energy_range_uj`` and starts again from 0."""
 
     name: str
-    """As the kernel has it; of what lies in a package, behind the package's: ``package-0/dram``."""
+    """The kernel's name; that of a zone within a package follows the package's: ``package-0/dram``."""
     path: Path
     max_energy_range_uj: int
 
@@ -47,6 +47,8 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Zones:
+    """The zones found, each counted once."""
+
     counted: tuple[Zone, ...]
     """The packages, or the platform."""
     memories: tuple[Zone, ...]
@@ -85,7 +87,7 @@ def find_zones(root: Path, *, psys: bool = False) -> Zones:
 
 
 def _directories(root: Path, control_type: str) -> Mapping[str, Path]:
-    """Of all zones by number, as ``intel-rapl:0`` and ``intel-rapl:0:1``, whether they lie side by side, as in
+    """All zones by number, as ``intel-rapl:0`` and ``intel-rapl:0:1``, whether they lie side by side, as in
     /sys/class/powercap, or in one another, as in /sys/devices/virtual/powercap.
     """
     top, below = f"{control_type}:*", f"{control_type}:*:*"
@@ -98,7 +100,7 @@ def _directories(root: Path, control_type: str) -> Mapping[str, Path]:
 
 
 def _packages(directories: Mapping[str, Path], names: Mapping[str, str]) -> dict[str, Zone]:
-    """By number; a name that comes twice is one package."""
+    """The packages by number; a name that comes twice is one package."""
     packages: dict[str, Zone] = {}
     for number, name in names.items():
         if name.startswith("package-") and name not in {zone.name for zone in packages.values()}:
@@ -108,7 +110,7 @@ def _packages(directories: Mapping[str, Path], names: Mapping[str, str]) -> dict
 
 def _platform(directories: Mapping[str, Path], names: Mapping[str, str]) -> tuple[Zone, ...]:
     zones = [_zone(name, directories[number]) for number, name in names.items() if _PSYS.fullmatch(name)]
-    # Of several packages one alone may show the platform; the others' counters then stay at 0.
+    # One of several packages alone may show the platform; the others' counters then stay at 0.
     running = [zone for zone in zones if zone.read_uj() != 0] or zones
     if len(running) > 1:
         told = ", ".join(zone.name for zone in running)

@@ -27,10 +27,12 @@ class Seen:
 
     @property
     def moves(self) -> bool:
+        """Whether the counter moved often enough to be a measurement."""
         return sum(map(bool, self.moves_uj)) >= _MOVES
 
 
 def still(seen: Sequence[Seen]) -> list[Counter]:
+    """The counters that did not move."""
     return [one.counter for one in seen if not one.moves]
 
 

@@ -43,7 +43,8 @@ class EnergySource(Protocol):
     """One way to joules that was seen to work on this machine."""
 
     @property
-    def name(self) -> SourceName: ...
+    def name(self) -> SourceName:
+        """The name that plans give."""
 
     @property
     def kind(self) -> Literal["measured", "modelled"]:

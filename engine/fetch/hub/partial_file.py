@@ -99,6 +99,7 @@ class PartialFile:
 
     @property
     def is_complete(self) -> bool:
+        """Whether all bytes have arrived."""
         return self.size_bytes == self.file.size_bytes
 
     def check_what_is_there(self, watch: PullWatch) -> None:
@@ -114,6 +115,7 @@ class PartialFile:
             watch.tell("check", self.size_bytes, size)
 
     def append(self, data: bytes) -> None:
+        """Write the next bytes, and add them to the digest. Raises OSError."""
         rest = memoryview(data)
         while rest:
             written = self._open.write(rest) or 0
@@ -151,7 +153,7 @@ class PartialFile:
         self._path.unlink(missing_ok=True)
 
     def put_in_place(self) -> str:
-        """Of a file that is finished. Returns its ``sha256:`` content hash."""
+        """Move a finished file to its place. Returns its ``sha256:`` content hash."""
         self._path.replace(self.target)
         return self._digest.content_hash
 
@@ -190,7 +192,7 @@ def whole_size(partial: Path) -> int:
 
 
 def checksum_of(path: Path, checksum: str) -> str:
-    """Of a whole file, of the kind of ``checksum``. Raises OSError."""
+    """The checksum of a whole file, of the kind of ``checksum``. Raises OSError."""
     digest = _Digest(path.stat().st_size, checksum)
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(_CHUNK_BYTES):

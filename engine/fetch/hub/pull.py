@@ -17,7 +17,7 @@ from protocol.errors import DownloadFailed, UnknownModel
 
 
 class HubPull:
-    """Of one model. Blocking; once."""
+    """The download of one model. Blocking; once."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ PREFIX: Final = "hf:"
 DIRECTORY: Final = "hf"
 """In the models directory."""
 _MAX_COMPONENT_BYTES = 200
-"""Of a name: file systems take 255, and unfinished files have longer names."""
+"""Longest name: file systems take 255 bytes, and unfinished files have longer names."""
 _MAX_ID_CHARACTERS = 96
 _REFERENCE = re.compile(
     r"hf:(?://)?(?P<owner>[^/@]+)/(?P<repository>[^/@]+)"
@@ -61,11 +61,12 @@ class HubReference:
 
     @property
     def repository_id(self) -> str:
+        """The repository as ``OWNER/NAME``."""
         return f"{self.owner}/{self.repository}"
 
     @property
     def directory(self) -> Path:
-        """Of the repository's files, relative to the models directory."""
+        """The place of the repository's files, relative to the models directory."""
         revision = "" if self.revision is None else f"@{quote(self.revision, safe='')}"
         return Path(DIRECTORY, self.owner, f"{self.repository}{revision}")
 
@@ -77,11 +78,12 @@ class HubReference:
 
 
 def is_reference(text: str) -> bool:
+    """Whether a model's name asks for the hub."""
     return text[: len(PREFIX)].lower() == PREFIX
 
 
 def name_of(path: Path) -> str:
-    """Of a file at a place under :data:`DIRECTORY`, relative to the models directory."""
+    """The model name of a file at a place under :data:`DIRECTORY`, relative to the models directory."""
     return PREFIX + path.relative_to(DIRECTORY).as_posix()
 
 

@@ -15,6 +15,8 @@ _SHOWN_FILES = 50
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
+    """A file of a repository, at one revision."""
+
     path: str
     """In the repository."""
     size_bytes: int
@@ -27,7 +29,7 @@ class HubRepository:
     """At one commit."""
 
     reference: HubReference
-    """As the hub spells it, without a file."""
+    """The reference in the hub's spelling, without a file."""
     commit: str
     files: Mapping[str, HubFile]
     """Those in GGUF, by path."""

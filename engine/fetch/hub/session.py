@@ -37,7 +37,7 @@ from protocol.errors import DownloadFailed, EngineError, InvalidRequest, Unknown
 _HUB: Final = "https://huggingface.co"
 _PROGRAM: Final = "weos-engine"
 _TIMEOUT_S: Final = 10.0
-"""Of every wait for the network."""
+"""Limit of every wait for the network."""
 _TRANSIENT: Final = (408, 425, 429, 500, 502, 503, 504)
 _RANGE = re.compile(r"bytes (\d+)-")
 

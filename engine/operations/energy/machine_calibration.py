@@ -40,19 +40,23 @@ _SLICE_S = 10.0
 class Load(Protocol):
     """Something that keeps threads busy. As ``_core.machine_probes.Load``."""
 
-    def run(self, seconds: float) -> None: ...
-    def cancel(self) -> None: ...
+    def run(self, seconds: float) -> None:
+        """Keep the CPUs busy that long. Blocking."""
+
+    def cancel(self) -> None:
+        """End :meth:`run` early. From any thread."""
 
 
 MakeLoad = Callable[[int, str | None], Load]
-"""Of so many threads and the instruction that they repeat; ``None``: they read memory. May raise MemoryError, OSError.
+"""Makes a load of some threads that repeat an instruction, or with ``None`` read memory. Raises MemoryError, OSError.
 """
 
 
 class Busy(Protocol):
-    """As :class:`BusyTime`."""
+    """The interface of :class:`BusyTime`."""
 
-    def read(self) -> float: ...
+    def read(self) -> float:
+        """CPUs busy on average since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class MachineCalibration:
         return Calibrated(calibration=calibration, path=str(path))
 
     def progress(self) -> StageProgress | None:
+        """See :meth:`Operation.progress`."""
         stage = self._stage
         if stage is None:
             return None
@@ -118,6 +123,7 @@ class MachineCalibration:
         return StageProgress(stage=name, done=int(done_s), total=round(total_s), unit="seconds")
 
     def cancel(self) -> None:
+        """See :meth:`Operation.cancel`."""
         with self._lock:
             self._cancelled.set()
             if self._load is not None:

@@ -34,6 +34,7 @@ def command() -> None:
 
 
 def filter_options(function: Command) -> Command:
+    """Add the flags that choose executions."""
     for name, meaning in reversed(_FILTERS.items()):
         function = click.option(f"--{name.replace('_', '-')}", help=meaning)(function)
     return function

@@ -59,6 +59,7 @@ def command(
 
 
 def line(event: Event) -> str:
+    """An event on one line."""
     return f"{event.sequence:>6}  {event.at[11:23]}  {event.execution_id}  {event.body.kind:9} {_told(event.body)}"
 
 

@@ -10,21 +10,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from protocol.build import Build
-from protocol.calibration import EnergyCalibration
-from protocol.comparison import ExperimentResult, RepeatVerdict
-from protocol.embedding import EmbeddedText, Pooling, PoolingFrom
-from protocol.evaluation import TextQuality
 from protocol.events import EventBody
 from protocol.live_energy import PowerReport, RunningEnergy
 from protocol.logprobs import DrawnLogprobs
 from protocol.message import Answer, InterimAnswer, RequestId
 from protocol.metric_family import MetricFamily
-from protocol.metrics import EnergyReport
+from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantized
 from protocol.plan import ExecutionPlan
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord
-from protocol.record_entry import ChainReport, ExecutionSummary, FinishedEntry, InterruptedEntry, Timestamp
+from protocol.record_answers import Compared, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
+from protocol.record_entry import Timestamp
 from protocol.summaries import (
     CachedWeightsEntry,
     ExecutionStatus,
@@ -212,103 +209,6 @@ class Text(Answer):
 
     type: Literal["Text"] = "Text"
     text: str
-
-
-class Quantized(Answer):
-    """The file written."""
-
-    type: Literal["Quantized"] = "Quantized"
-    path: str
-    size_bytes: int
-    tensor_types: dict[str, int]
-    """How many tensors have each type."""
-
-
-class Evaluated(Answer):
-    """How well a model predicts a text."""
-
-    type: Literal["Evaluated"] = "Evaluated"
-    plan: ExecutionPlan
-    """What was evaluated, decided as for a run; its batch is the window's."""
-    against: ExecutionPlan | None
-    tokens: int
-    """Tokens of the whole text."""
-    window: int
-    windows: int
-    """How many were read; tokens beyond the last whole one are left out."""
-    duration_s: float
-    """Duration of the evaluation alone, from the moment its weights were ready."""
-    quality: TextQuality
-
-
-class Embedded(Answer):
-    """The vectors of texts."""
-
-    type: Literal["Embedded"] = "Embedded"
-    plan: ExecutionPlan
-    """What was embedded with, decided as for a run. Its batch: the longest text, texts and tokens read together."""
-    kernel_path: str
-    """The instruction set of the kernels that really ran."""
-    pooling: Pooling
-    pooling_from: PoolingFrom
-    normalized: bool
-    dimension: int
-    texts: tuple[EmbeddedText, ...]
-    """In the request's order."""
-    digest: str
-    """``sha256:`` and 64 hexadecimal digits, of the bytes of all vectors in order."""
-    duration_s: float
-    """Duration of the embedding alone, from the moment its weights were ready."""
-    energy: EnergyReport
-    """Energy used in the same time."""
-
-
-class Calibrated(Answer):
-    """The calibration measured."""
-
-    type: Literal["Calibrated"] = "Calibrated"
-    calibration: EnergyCalibration
-    path: str
-    """Where the engine keeps it."""
-
-
-class ExecutionList(Answer):
-    """A page of recorded executions."""
-
-    type: Literal["ExecutionList"] = "ExecutionList"
-    executions: tuple[ExecutionSummary, ...]
-
-
-class ExecutionEntry(Answer):
-    """One recorded execution."""
-
-    type: Literal["ExecutionEntry"] = "ExecutionEntry"
-    entry: FinishedEntry | InterruptedEntry
-    hash: str
-    """The entry's hash in the chain."""
-
-
-class Compared(Answer):
-    """One of the two."""
-
-    type: Literal["Compared"] = "Compared"
-    repeat: RepeatVerdict | None
-    experiment: ExperimentResult | None
-
-
-class RecordsVerified(Answer):
-    """The state of the chain of records."""
-
-    type: Literal["RecordsVerified"] = "RecordsVerified"
-    report: ChainReport
-
-
-class RecordsPruned(Answer):
-    """The records removed."""
-
-    type: Literal["RecordsPruned"] = "RecordsPruned"
-    executions: int
-    """How many were removed."""
 
 
 class Subscribed(InterimAnswer):

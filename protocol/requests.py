@@ -14,14 +14,8 @@ from protocol.answers import (
     CachedWeightsList,
     CachedWeightsRemoved,
     CachedWeightsVerified,
-    Calibrated,
-    Compared,
     Done,
-    Embedded,
-    Evaluated,
     Event,
-    ExecutionEntry,
-    ExecutionList,
     Finished,
     LiveEnergy,
     MetricsReport,
@@ -30,9 +24,6 @@ from protocol.answers import (
     ModelRemoved,
     Planned,
     Progress,
-    Quantized,
-    RecordsPruned,
-    RecordsVerified,
     StatusReport,
     Subscribed,
     Text,
@@ -43,7 +34,9 @@ from protocol.embedding import EmbeddingRequest
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
 from protocol.message import Request, RequestId, StreamRequest
+from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantized
 from protocol.plan import EnergySourceName, PositiveInt, QuantizationName, RunRequest
+from protocol.record_answers import Compared, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
 from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
 from protocol.value import Value
 

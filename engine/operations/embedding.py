@@ -25,10 +25,10 @@ from engine.operations.pooling import choose_pooling
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.planning.prompt import PreparedPrompt
-from protocol.answers import Embedded
 from protocol.embedding import EmbeddedText, Pooling, PoolingFrom
 from protocol.errors import InvalidRequest, PromptTooLong
 from protocol.framing import MAX_FRAME_BYTES
+from protocol.operation_answers import Embedded
 from protocol.plan import RunRequest
 from protocol.requests import Embed
 

@@ -15,9 +15,9 @@ from engine.operations.text_quality import UnboundedPerplexityError, text_qualit
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.planning.prompt import PreparedPrompt
-from protocol.answers import Evaluated
 from protocol.errors import InvalidRequest
 from protocol.evaluation import EvaluationRequest
+from protocol.operation_answers import Evaluated
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.requests import Evaluate
 

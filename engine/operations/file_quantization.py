@@ -13,8 +13,8 @@ from engine.models.registry import ModelRegistry
 from engine.planning.resolve import choose_backend, choose_threads
 from engine.weights.importance import ImportanceError, read_importance
 from engine.weights.quantization_watch import QuantizationWatch
-from protocol.answers import Quantized
 from protocol.errors import CacheFull, InvalidRequest
+from protocol.operation_answers import Quantized
 from protocol.plan import RECIPES
 from protocol.progress import StageProgress
 from protocol.requests import Quantize

@@ -10,12 +10,13 @@ from engine.identity.version import ENGINE_VERSION
 from engine.records.comparison import compare_experiment, compare_repeat
 from engine.records.prediction import MOST_RECORDS, predict
 from engine.records.record_store import RecordStore
-from protocol.answers import AnswerMessage, Compared, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
+from protocol.answers import AnswerMessage
 from protocol.errors import InvalidRequest, RecordUnreadable
 from protocol.message import Request
 from protocol.plan import ExecutionPlan
 from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
+from protocol.record_answers import Compared, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
 from protocol.record_entry import FinishedEntry, RecordFilter
 from protocol.requests import (
     CompareExecutions,

@@ -17,13 +17,10 @@ from protocol.answers import (
     AnswerMessage,
     CachedWeightsList,
     Done,
-    Embedded,
     ModelDescription,
     ModelList,
     ModelRemoved,
     Planned,
-    Quantized,
-    RecordsPruned,
     Text,
     TokenIds,
 )
@@ -33,6 +30,7 @@ from protocol.errors import ExecutionCancelled, ModelInUse, UnknownModel, Unsupp
 from protocol.live_energy import PowerReport
 from protocol.message import Request
 from protocol.metrics import EnergyReport
+from protocol.operation_answers import Embedded, Quantized
 from protocol.plan import (
     PLAN_SCHEMA_VERSION,
     Batch,
@@ -47,6 +45,7 @@ from protocol.plan import (
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
 from protocol.record import Hardware
+from protocol.record_answers import RecordsPruned
 from protocol.requests import (
     Calibrate,
     ClearPrefixCache,

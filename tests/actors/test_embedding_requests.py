@@ -12,10 +12,11 @@ import pytest
 from actors.availability import refuse_unavailable
 from actors.faults import EXECUTOR
 from actors.system import running
-from protocol.answers import Embedded, Progress
+from protocol.answers import Progress
 from protocol.client import Client
 from protocol.embedding import EmbeddingRequest
 from protocol.errors import BackendUnavailable, FrameTooLarge
+from protocol.operation_answers import Embedded
 from protocol.requests import Embed
 from tests.actors.engine_factory import make_client, make_system, until
 from tests.actors.fake_backend import FakeBackend

@@ -11,9 +11,10 @@ import trio
 
 from actors.operations import carry_out, with_eta
 from actors.system import running
-from protocol.answers import Calibrated, Progress, Quantized
+from protocol.answers import Progress
 from protocol.client import Client
 from protocol.errors import ExecutionCancelled, Overloaded, ShuttingDown
+from protocol.operation_answers import Calibrated, Quantized
 from protocol.progress import StageProgress
 from protocol.requests import Calibrate, Quantize, Status
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, until

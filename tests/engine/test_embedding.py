@@ -16,7 +16,6 @@ from engine.config import EngineConfig
 from engine.models.registry import ModelRegistry
 from engine.operations import embedding as module
 from engine.operations.embedding import Embedding
-from protocol.answers import Embedded
 from protocol.embedding import EmbeddingRequest
 from protocol.errors import (
     EngineError,
@@ -29,6 +28,7 @@ from protocol.errors import (
     UnsupportedModel,
     UnsupportedQuantization,
 )
+from protocol.operation_answers import Embedded
 from protocol.requests import Embed
 from tests.engine.operation_stage import OperationStage, cancel_when_begun
 from tests.support.architecture_models import CASES, write_architecture_model

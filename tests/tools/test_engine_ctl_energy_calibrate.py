@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from protocol.answers import Calibrated, EngineMessage, Progress
+from protocol.answers import EngineMessage, Progress
 from protocol.calibration import EnergyCalibration
+from protocol.operation_answers import Calibrated
 from protocol.requests import Calibrate, ClientMessage
 from tests.engine.test_energy_calibration import make_calibration
 from tests.tools.command_line import engine_ctl

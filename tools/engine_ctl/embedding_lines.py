@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from protocol.answers import Embedded
+from protocol.operation_answers import Embedded
 
 SHOWN_NUMBERS = 4
 MOST_COMPARED = 10

@@ -19,9 +19,9 @@ from engine.energy.sources.model import DECLARE
 from engine.energy.sources.source import EnergyReading, EnergySource
 from engine.host.machine import Machine
 from engine.planning.resolve import choose_backend
-from protocol.answers import Calibrated
 from protocol.calibration import EnergyCalibration, PowerSample
 from protocol.errors import EnergyUnavailable, ExecutionCancelled, OutOfMemoryBudget
+from protocol.operation_answers import Calibrated
 from protocol.power_curve import PowerCurve
 from protocol.progress import StageProgress
 from protocol.record_entry import timestamp_now

@@ -10,7 +10,7 @@ import click
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
-    from protocol.answers import Calibrated
+    from protocol.operation_answers import Calibrated
 
 
 @click.command(name="calibrate")

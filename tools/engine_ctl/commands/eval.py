@@ -11,7 +11,7 @@ from engine_ctl.options import Model, json_option, socket_option
 from engine_ctl.text_source import read_text
 
 if TYPE_CHECKING:
-    from protocol.answers import Evaluated
+    from protocol.operation_answers import Evaluated
 
 
 @click.command(name="eval")

@@ -13,8 +13,8 @@ from engine_ctl.exit_codes import NOT_THE_SAME
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
-    from protocol.answers import Compared
     from protocol.blocking import BlockingClient
+    from protocol.record_answers import Compared
     from protocol.record_entry import FinishedEntry, InterruptedEntry
 
 Command = TypeVar("Command", bound=Callable[..., Any])

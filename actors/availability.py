@@ -30,7 +30,7 @@ def refuse_unavailable(message: AskedMessage, failed: Mapping[str, str], executi
 
 
 def require_watch(plan: ExecutionPlan, failed: Mapping[str, str]) -> None:
-    """Raises EnergyUnavailable where the plan has a limit that nobody is left to hold it to."""
+    """Raises EnergyUnavailable where the plan has an energy limit and the sampler that would enforce it failed."""
     reason = failed.get(ENERGY_SAMPLER)
     if reason is not None and plan.limits.of_energy:
         raise EnergyUnavailable(f"the {ENERGY_SAMPLER} failed ({reason}); start the engine again", reason=reason)

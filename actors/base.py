@@ -133,7 +133,7 @@ class Actor(ABC):
 
 
 class RestartableActor(Actor):
-    """Keeps its inbox and what it was asked while it is down: whoever waits for an answer has it of its next run."""
+    """Keeps its inbox and what it was asked while it is down: its next run answers what waits."""
 
     @abstractmethod
     def recover(self, failure: str) -> None:

@@ -166,7 +166,7 @@ class Connection:
         await self._control_plane.put(Abandon(connection_id=self._connection_id, request_ids=request_ids))
 
     async def _answer_at_last(self) -> None:
-        """The engine is going down around this connection: nobody else will answer its requests any more."""
+        """Answer what is in flight while the engine goes down: no other actor will."""
         if self._sending:
             return  # cut short in the middle of a frame: nothing that follows could be read
         self._fail_in_flight(ShuttingDown("the engine is stopping"))

@@ -212,7 +212,7 @@ class ControlPlane(Actor):
         )
 
     async def _on_metrics(self, message: Metrics, request: ClientRequest) -> MetricsReport | None:
-        """At once where nothing measures; else watts are a second's average, if nobody asked within the last minute."""
+        """Answer at once where nothing measures; else with watts since a request of the last minute, or of a second."""
         if self._stopping or self._energy.name == "none":
             return self._metrics(None)
         self._begin(request, self._measure)

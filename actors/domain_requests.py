@@ -65,7 +65,7 @@ class DomainRequests:
 
     async def download(self, message: Request[Any], request: ClientRequest) -> AnswerMessage:
         """Carry out what may wait for the network, a few at a time."""
-        # Its thread may wait for the network: nobody waits for the thread.
+        # Its thread may wait for the network, so it is not awaited.
         operation = self._domain.downloads[type(message)](message)
         return await carry_out(operation, partial(self._tell, request), self._downloads, await_end=False)
 

@@ -240,7 +240,7 @@ class EnergySampler(RestartableActor):
         if not self._energy.is_slow(source):
             return read(source)
         async with self._one_thread:
-            # At the engine's end nobody waits for what the source still does.
+            # At the engine's end a source that is still being read is not awaited.
             return await trio.to_thread.run_sync(read, source, abandon_on_cancel=True)
 
     async def _sample(self) -> None:

@@ -217,5 +217,5 @@ class ExecutionProgress:
         await self._concluded(execution)
 
     async def _tell(self, execution: Execution, body: EventBody) -> None:
-        """Tell whoever observes."""
+        """Tell the observers."""
         await self._parts.replies.deliver(self._parts.observers.tell_of(execution, body))

@@ -67,7 +67,7 @@ class Jobs:
                 answer = await work()
             except EngineError as error:
                 answer = error
-            except Exception as error:  # a fault of what was asked, which nobody else depends on
+            except Exception as error:  # a fault of this request, on which no other depends
                 self._tell_fault("job", error, "answered")
                 answer = InternalError(f"the engine failed at this request: {summary(error)}")
         if answer is not None:

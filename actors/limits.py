@@ -31,4 +31,4 @@ class ServiceLimits:
     workers: int = 2
     """Threads that resolve models and tokenize; more would take CPU from the kernels."""
     downloads: int = 1
-    """Threads that fetch models, apart: a download takes minutes, and nobody should wait for it to make a plan."""
+    """Threads that fetch models, apart: a download takes minutes, and planning must not wait for it."""

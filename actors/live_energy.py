@@ -1,7 +1,7 @@
-"""What the machine draws now and whom for, told to clients who ask and to observers.
+"""The machine's power at the moment and each execution's part of it, for clients that ask and for observers.
 
-The part of the control plane that asks the energy sampler about the moment. Whoever wants to know at the same time gets
-the same answer, and nothing is read for nobody.
+This part of the control plane asks the energy sampler. Requests at the same time share one reading, and nothing is read
+while there is no request.
 """
 
 from __future__ import annotations

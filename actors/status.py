@@ -1,4 +1,4 @@
-"""What the engine is doing at the moment, for whoever asks. Pure but for its process's number."""
+"""The report of what the engine is doing at the moment. Pure but for its process's number."""
 
 from __future__ import annotations
 

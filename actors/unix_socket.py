@@ -1,4 +1,4 @@
-"""The engine's socket in the file system: nobody but its owner reaches it, and a live engine is never displaced.
+"""The engine's socket in the file system: only its owner reaches it, and a live engine is never displaced.
 
 A service manager may have made it already and pass it on (``LISTEN_FDS``).
 """
@@ -39,7 +39,7 @@ class Peer:
 
 
 class UnixSocket:
-    """A listening socket. Its path goes with it, unless the path is whoever's passed it."""
+    """A listening socket. Its path goes with it, unless a service manager passed it."""
 
     def __init__(self, path: Path, listening: socket.socket, *, owned: bool) -> None:
         self.path = path
@@ -203,7 +203,7 @@ def _check_replaceable(path: Path) -> None:
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
-            return  # nobody listens: left behind by an engine that was killed
+            return  # nothing listens: left behind by an engine that was killed
         except BlockingIOError:
             pass  # a full backlog belongs to a live engine
         raise _refusal(path, "another engine answers there; stop it with engine-ctl shutdown, or name another socket")

@@ -48,7 +48,7 @@ class ComputeTime:
     own_ns: int
     """Its part of the time of its steps. Parts of a step add up to the step."""
     busy_ns: int
-    """The time of all steps in between, whoever's."""
+    """The time of all steps in between, those without it included."""
     operation_ns: Mapping[str, int] | None = None
     """What ``own_ns`` went to, to the nanosecond a step; ``None`` where the plan does not ask for it."""
 

@@ -109,13 +109,13 @@ class BlockingClient:
         return request_id
 
     def _next_reply(self, request_id: int) -> EngineMessage:
-        """The next reply to a request. Raises the error of a ``Failed`` that is addressed to it, or to nobody."""
+        """The next reply to a request. Raises the error of a ``Failed`` that is addressed to it, or to no request."""
         while not self._arrived[request_id]:
             message = self._receive()
             addressee = getattr(message, "request_id", None)
             if addressee is None:
                 raise unexpected(message)
-            # A reply nobody awaits answers a posted request, or one whose iteration was given up.
+            # A reply that is not awaited answers a posted request, or one whose iteration was given up.
             if addressee in self._arrived:
                 self._arrived[addressee].append(message)
         message = self._arrived[request_id].popleft()

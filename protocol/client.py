@@ -68,7 +68,7 @@ class Client:
             await self._send(request.numbered(next(self._request_ids)))
 
     async def greet(self) -> None:
-        """Say ``Hello`` and take the ``Welcome``. Called once, before anything else, by whoever opens the client."""
+        """Say ``Hello`` and take the ``Welcome``. Called once, before anything else, when the client is opened."""
         decoder = FrameDecoder()
         await self._send(Hello(protocol_version=PROTOCOL_VERSION))
         frames: list[bytes] = []

@@ -44,7 +44,7 @@ class EvaluationRequest(PrefillRequest):
     window: Annotated[int, Field(ge=8, le=512)] | None = None
     """Tokens; the default is the customary 512, or a shorter context's length."""
     max_windows: PositiveInt | None = None
-    """Only so many, from the text's begin."""
+    """Most windows to read, from the text's beginning."""
 
 
 class TextQuality(Value):

@@ -1,4 +1,4 @@
-"""What an observer is told of every execution, whoever started it."""
+"""What an observer is told of every client's executions."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ EventBody = Annotated[
 ]
 EventKind = Literal["accepted", "admitted", "preparing", "started", "tokens", "energy", "ended"]
 LASTING: frozenset[EventKind] = frozenset({"accepted", "admitted", "started", "ended"})
-"""Kept, and so replayed to whoever asks for what has been."""
+"""Events that are kept, and replayed on request."""
 
 
 class EventFilter(Value):

@@ -73,7 +73,7 @@ class OperationTimes(Value):
 
 
 class MemoryReport(Value):
-    """What ``memory_peak_mb`` is made of, in bytes. Weights count whole, whoever else runs on them."""
+    """What ``memory_peak_mb`` is made of, in bytes. Weights count whole, even where other executions share them."""
 
     weights_bytes: int | None = None
     """The packed matrices and the token embedding; where the kernels compute from the file's mapping, its matrices."""

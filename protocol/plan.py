@@ -114,7 +114,7 @@ class ExecutionRequest(Value):
     """Left out: a share of ``prefill_chunk`` that depends on the policy."""
     sampling: Sampling = Sampling()
     logprobs: bool | LogprobCount | None = None
-    """Tell the log probability of every token drawn, and of so many of the likeliest."""
+    """Tell the log probability of every token drawn, and those of this many of the likeliest."""
     n: Annotated[int, Field(ge=1, le=256)] = 1
     """How many answers to draw, each in its own way, behind a prompt computed once."""
     grammar: Grammar | None = None

@@ -68,7 +68,7 @@ class Plan(Request[Planned]):
 
 
 class Cancel(Request[Done]):
-    """Stop an execution, whoever started it. Answered by ``Done``; its own client gets ``Finished``."""
+    """Stop an execution, one's own or another client's. Answered by ``Done``; its own client gets ``Finished``."""
 
     type: Literal["Cancel"] = "Cancel"
     execution_id: str

@@ -16,7 +16,7 @@ _STANDS_BACK = ("latency", "latency_energy_balanced")
 _LONG_PREFILL_DIVISOR = 16
 """What part of a chunk it may take while others decode."""
 _RESERVED_SHARE = 4
-"""Under ``latency``, one slot of so many is kept for shorter prompts."""
+"""Under ``latency``, one of this many slots is kept for shorter prompts."""
 
 
 class Admission(Value):

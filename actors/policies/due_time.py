@@ -32,7 +32,7 @@ _ENERGY_DELAY_MS_A_JOULE = 100.0
 
 
 def due_ns(candidate: Candidate) -> int:
-    """In ``time.monotonic_ns``; the candidate's alone, whoever else is there."""
+    """In ``time.monotonic_ns``; it depends on the candidate alone."""
     delay_ms = min(MAX_DELAY_MS, _delay_ms(candidate))
     return candidate.queued_ns + round(1e6 * (delay_ms - PRIORITY_MS * candidate.priority))
 

@@ -60,7 +60,7 @@ def _loaded(path: Path, plan: ExecutionPlan) -> MeasuredLoop:
 
 
 def bandwidth(threads: int) -> float:
-    """Bytes a second that so many threads can read: the best pass, since this is a limit."""
+    """Bytes a second that these threads can read: the best pass, since this is a limit."""
     return max(_core.machine_probes.read_bandwidth(READ_BYTES, threads, _PROBE_SECONDS))
 
 

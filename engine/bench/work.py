@@ -1,4 +1,4 @@
-"""What is measured: so many tokens of prompt, so many generated, so many sequences side by side."""
+"""The work that is measured: the lengths of prompt and answer, and the number of sequences."""
 
 from __future__ import annotations
 

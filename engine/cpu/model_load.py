@@ -54,7 +54,7 @@ class ModelLoad:
         self._weights_bytes = 0
 
     def run(self) -> CpuLoadedModel:
-        """The model, with room for the plan's execution beside it, and the plan's grammar compiled. Whoever calls must
+        """The model, with room for the plan's execution beside it, and the plan's grammar compiled. The caller must
         release it.
 
         Raises:

@@ -1,6 +1,6 @@
 """The engine's one memory budget: weights, KV caches, prefixes kept of them, and the buffers of steps.
 
-Weights and prefixes stay when nobody uses them, so that the next execution finds them. When room is needed, idle
+Weights and prefixes stay when they are no longer used, so that the next execution finds them. When room is needed, idle
 prefixes go, then idle weights, the ones used longest ago first, and no more of them than needed; what is in use never
 goes. See docs/memory.md.
 """

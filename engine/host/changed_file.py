@@ -1,4 +1,4 @@
-"""A model's file that changed under whoever used it, as the error a client knows."""
+"""The error for a model's file that changed while it was in use."""
 
 from __future__ import annotations
 

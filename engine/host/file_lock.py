@@ -1,4 +1,4 @@
-"""Locks that end with the process that holds them: what nobody has locked, nobody uses."""
+"""Locks that end with the process that holds them: what is not locked is not in use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_still_at(descriptor: int, path: Path) -> bool:
 
 @contextmanager
 def locked_exclusively(path: Path) -> Iterator[bool]:
-    """Whether nobody else has the file locked; held until the end. A file that is not there is free."""
+    """Whether no other process has the file locked; held until the end. A file that is not there is free."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

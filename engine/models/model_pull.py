@@ -1,4 +1,4 @@
-"""Fetching a model, for whoever asks by name."""
+"""The operation behind ``PullModel``: fetch a model by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model in another recipe's types as a file of its own, for whoever asks by name."""
+"""The operation behind ``Quantize``: write a model in another recipe's types as a file of its own."""
 
 from __future__ import annotations
 

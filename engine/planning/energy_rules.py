@@ -18,7 +18,7 @@ def plan_energy_source(
     execution: ExecutionRequest, declared: EnergySourceName | None, energy: Mapping[str, str]
 ) -> EnergySourceName:
     """The source that a plan names: the request's own, else the operator's ``declared``, else the best that measures,
-    else ``none``. A model is nobody's choice but a person's.
+    else ``none``. A model is used only where a person names it.
 
     ``energy`` holds every energy source: ``""`` where it works, else the reason why not.
     """

@@ -122,8 +122,8 @@ def check_request(
         UnsupportedBackend: unknown, or this machine cannot run it; says why and what it can run.
         UnsupportedQuantization: unknown.
         InvalidRequest: an unknown KV cache type, prefix cache mode or policy, or more threads than allowed CPUs.
-        InvalidPlan: samplers that cannot work together, more choices than the batch holds, or throttling to no number
-            of watts.
+        InvalidPlan: samplers that cannot work together, more choices than the batch holds, or throttling without
+            ``max_watts``.
         InvalidPlan, InvalidGrammar, GrammarTooLarge, GrammarTooDeep: see :func:`check_grammar`.
         InvalidRequest, EnergyUnavailable: see :func:`check_energy`.
     """

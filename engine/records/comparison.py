@@ -208,7 +208,7 @@ def _quotient(metric: _Metric, a: ExecutionRecord, b: ExecutionRecord) -> tuple[
 
 
 def _figure(metric: _Metric, record: ExecutionRecord) -> float | None:
-    """The metric; ``None`` where it is unknown or no number."""
+    """The metric; ``None`` where it is unknown or not a number."""
     value: float | None = getattr(record.metrics, metric.name)
     return None if value is None or not math.isfinite(value) else float(value)
 

@@ -63,7 +63,7 @@ BEGIN SELECT RAISE(ABORT, 'entries are appended'); END;
 
 
 class RecordDatabase:
-    """One connection. Thread-safe: whoever reads or writes holds it alone."""
+    """One connection. Thread-safe: each read or write holds it alone."""
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it, readable by its owner alone.
@@ -115,7 +115,7 @@ class RecordDatabase:
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Another connection that sees the file as it is now until the end, and holds nobody up."""
+        """Another connection that sees the file as it is now until the end, and blocks no other."""
         with self._faults_are_typed():
             connection = _connect(self.path)
             try:

@@ -25,7 +25,7 @@ QUANTIZER_VERSION: Final = 1
 _MB = 10**6
 
 RequireMemory = Callable[[int, str], None]
-"""Raises OutOfMemoryBudget where the machine has not so many bytes left; the text begins the sentence."""
+"""Raises OutOfMemoryBudget where the machine has fewer bytes left; the text begins the sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class DerivedWeights:
         Where the cache has no room the weights are made in memory, if the plan's limit and the machine allow it.
 
         Raises:
-            InvalidModel: a tensor holds what is no number; the model's file changed.
+            InvalidModel: a tensor holds NaN; the model's file changed.
             UnsupportedModel: the recipe cannot place a tensor.
             CacheFull: no room in the cache, and too little memory to do without.
             OutOfMemoryBudget: no memory to quantize.

@@ -191,7 +191,7 @@ class WeightsCache:
         return "" if digest == manifest["digest"] else "its content has changed"
 
     def _remove(self, name: str) -> bool:
-        """Whether it could be removed: whether nobody uses it."""
+        """Whether it could be removed: not while it is in use."""
         with locked_exclusively(self._weights(name)) as free:
             if free:
                 # The manifest first: without it, what remains is rubbish that the next sweep takes.

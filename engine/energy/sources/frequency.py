@@ -41,7 +41,7 @@ class Frequencies:
             self._domains = ()
 
     def covers(self, cpus: int) -> bool:
-        """Whether so many CPUs' frequencies are known."""
+        """Whether the frequencies of this many CPUs are known."""
         return sum(len(domain.cpus) for domain in self._domains) >= cpus
 
     def means(self) -> dict[int, float]:

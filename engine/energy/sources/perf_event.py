@@ -47,7 +47,7 @@ class EventCounter(Protocol):
 
 
 class PerfEvent:
-    """Counts from when it is made until nobody refers to it."""
+    """Counts from its construction until it is garbage."""
 
     def __init__(self, kind: int, config: int, cpu: int) -> None:
         """``kind``: the number of the unit that counts, ``config``: of what it counts. Raises OSError."""

@@ -1,4 +1,4 @@
-"""Measuring what this machine draws, quiet and at work, carried out by whoever asked for it in one thread."""
+"""The operation behind ``Calibrate``: measure what this machine draws, quiet and at work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The joules of an operation, which nobody samples on the way."""
+"""The joules of an operation, read at its start and end alone."""
 
 from __future__ import annotations
 

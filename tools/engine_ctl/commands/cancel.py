@@ -1,4 +1,4 @@
-"""``engine-ctl cancel``: end an execution, whoever started it."""
+"""``engine-ctl cancel``: end an execution, one's own or another client's."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _confirmed(preview: ModelRemoved) -> bool:
         click.echo(path, err=True)
     try:
         return click.confirm(f"Remove {preview.name}, {preview.freed_bytes / 10**6:,.1f} MB?", err=True)
-    except click.Abort:  # nobody is there to answer
+    except click.Abort:  # no one is there to answer
         return False
 
 

@@ -110,10 +110,7 @@ class ControlPlane(Actor):
         self._totals = MetricTotals()
         self._replies = ReplySender(api_server, self._totals.add_failure)
         self._scheduler = scheduler
-        self._domain = services.domain
-        self._energy = services.energy
-        self._backend_statistics = services.backend_statistics
-        self._faults = services.faults
+        self._services = services
         self._limits = limits
         self._executions = Executions()
         self._observers = Observers()
@@ -122,7 +119,7 @@ class ControlPlane(Actor):
             services.domain, self._workers, limits, self._replies.reply, self._executions
         )
         self._live_power = LivePower(energy_sampler, services.energy, self._executions, self._observers, self._replies)
-        self._jobs = Jobs(self._replies.answer, self._stop_if_drained, self._faults.tell)
+        self._jobs = Jobs(self._replies.answer, self._stop_if_drained, self._services.faults.tell)
         self._deadlines = Deadlines()
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
@@ -156,7 +153,7 @@ class ControlPlane(Actor):
                 assert_never(request)
 
     def _make_handlers(self) -> dict[type[Request[Any]], Handler]:
-        domain, requests = self._domain, self._domain_requests
+        domain, requests = self._services.domain, self._domain_requests
         return dict(
             (
                 _on(Status, self._on_status),
@@ -191,7 +188,7 @@ class ControlPlane(Actor):
         async def begin(message: RequestT, request: ClientRequest) -> None:
             if self._stopping:
                 raise ShuttingDown("the engine is stopping")
-            refuse_unavailable(request.message, self._faults.failed, len(self._executions))
+            refuse_unavailable(request.message, self._services.faults.failed, len(self._executions))
             if len(self._executions) + len(self._jobs) >= self._limits.max_executions:
                 raise Overloaded(f"{self._limits.max_executions} requests are in progress", retry_after_ms=_RETRY_MS)
             self._begin(request, partial(handler, message, request))
@@ -205,15 +202,15 @@ class ControlPlane(Actor):
         return report_status(
             uptime_s=self._uptime_s(),
             executions=self._executions,
-            backend=self._backend_statistics(),
-            energy=self._energy,
+            backend=self._services.backend_statistics(),
+            energy=self._services.energy,
             finished_total=self._progress.finished_total,
-            faults=self._faults,
+            faults=self._services.faults,
         )
 
     async def _on_metrics(self, message: Metrics, request: ClientRequest) -> MetricsReport | None:
         """Answer at once where nothing measures; else with watts since a request of the last minute, or of a second."""
-        if self._stopping or self._energy.name == "none":
+        if self._stopping or self._services.energy.name == "none":
             return self._metrics(None)
         self._begin(request, self._measure)
         return None
@@ -222,7 +219,7 @@ class ControlPlane(Actor):
         return self._metrics(await self._live_power.measured(_METRICS_WATTS_S))
 
     def _metrics(self, power: PowerReport | None) -> MetricsReport:
-        usage, statistics = read_process_usage(), self._backend_statistics()
+        usage, statistics = read_process_usage(), self._services.backend_statistics()
         snapshot = Snapshot(self._uptime_s(), self._executions, statistics, usage, peak_resident_bytes(), power)
         return report_metrics(snapshot, self._totals)
 
@@ -251,16 +248,16 @@ class ControlPlane(Actor):
         return Done()
 
     async def _run(self, message: Run, request: ClientRequest) -> None:
-        await self._prepare(request, partial(self._domain.prepare, message.request))
+        await self._prepare(request, partial(self._services.domain.prepare, message.request))
 
     async def _replay(self, message: Replay, request: ClientRequest) -> None:
-        await self._prepare(request, partial(self._domain.recorded, message.execution_id))
+        await self._prepare(request, partial(self._services.domain.recorded, message.execution_id))
 
     async def _prepare(self, request: ClientRequest, decide: Callable[[], PlannedExecution]) -> None:
         """Freeze the plan in a worker thread, then queue the execution."""
         work = panics_contained(decide)
         planned = await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True)
-        require_watch(planned.plan, self._faults.failed)
+        require_watch(planned.plan, self._services.faults.failed)
         # Nothing may be queued for a client that went, or an engine that began to stop, just now.
         await trio.lowlevel.checkpoint_if_cancelled()
         await self._enqueue(

@@ -300,19 +300,19 @@ class TextEvaluation:
         """From any thread. run() raises within one layer."""
     def progress(self) -> tuple[int, int]:
         """(windows done, windows in all), from any thread at any time."""
-    # [positions], window after window; copies. RuntimeError before run() has returned.
+    # Copies. RuntimeError before run() has returned.
     @property
     def nll(self) -> npt.NDArray[np.float64]:
-        """Minus the natural logarithm of the probability that the text's own token was given."""
+        """Minus the natural logarithms of the probabilities of the text's own tokens: [positions], by window."""
     @property
     def base_nll(self) -> npt.NDArray[np.float64] | None:
-        """The same of the base. None without one, as the next two."""
+        """The same of the base: [positions]. None without one, as the next two."""
     @property
     def divergence(self) -> npt.NDArray[np.float64] | None:
-        """Kullback-Leibler divergence of the model's distribution from the base's, in nats, at least 0."""
+        """Kullback-Leibler divergences of the model from the base, in nats: [positions], at least 0."""
     @property
     def same_best(self) -> npt.NDArray[np.bool_] | None:
-        """Whether both find the same token the most probable; of equals it is the first."""
+        """Whether both find the same token the most probable, of equals the first: [positions]."""
 
 @final
 class SequenceEvents:
@@ -635,12 +635,13 @@ class kernels:  # noqa: N801  a submodule
     @staticmethod
     def rms_norm(
         table: str, x: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], epsilon: float
-    ) -> npt.NDArray[np.float32]: ...
+    ) -> npt.NDArray[np.float32]:
+        """``x`` and ``weight``: [n]. Returns [n]."""
     @staticmethod
     def quantize(
         table: str, x: npt.NDArray[np.float32], block: int
     ) -> tuple[npt.NDArray[np.int8], list[int], list[float], dict[int, list[int]]]:
-        """(codes, multipliers, scales, sums) of one row; ``block`` is 32 or 256. Sums by how many codes they are of."""
+        """One row [n] as (codes [n], multipliers, scales [n / block], sums by length); ``block`` is 32 or 256."""
     @staticmethod
     def rotate(
         table: str,
@@ -649,24 +650,31 @@ class kernels:  # noqa: N801  a submodule
         cosines: npt.NDArray[np.float32],
         sines: npt.NDArray[np.float32],
         halves: bool,
-    ) -> npt.NDArray[np.float32]: ...
+    ) -> npt.NDArray[np.float32]:
+        """``heads``: [n, head_dim], flat; ``cosines`` and ``sines``: [rotated / 2]. ``halves``: a channel's partner is
+        half of those away, else beside it. Returns the heads, flat."""
     @staticmethod
-    def half_from_float(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]: ...
+    def half_from_float(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+        """The bits of f16 numbers [n] for ``x`` [n]."""
     @staticmethod
     def silu_multiply(
         table: str, gate: npt.NDArray[np.float32], up: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float32]: ...
+    ) -> npt.NDArray[np.float32]:
+        """silu(gate) * up, each [n]."""
     @staticmethod
     def quantize_kv(table: str, x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint16]]:
-        """Keys or values as q8_0: (codes, f16 scales), a scale for 32."""
+        """Keys or values [n] as q8_0: (codes [n], f16 scales [n / 32])."""
     @staticmethod
     def gelu_multiply(
         table: str, gate: npt.NDArray[np.float32], up: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float32]: ...
+    ) -> npt.NDArray[np.float32]:
+        """gelu(gate) * up, each [n]."""
     @staticmethod
-    def soft_cap(table: str, x: npt.NDArray[np.float32], cap: float) -> npt.NDArray[np.float32]: ...
+    def soft_cap(table: str, x: npt.NDArray[np.float32], cap: float) -> npt.NDArray[np.float32]:
+        """Numbers [n] bounded by cap * tanh(x / cap)."""
     @staticmethod
-    def softmax(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+    def softmax(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The softmax of ``x`` [n]."""
     @staticmethod
     def attend(
         table: str,
@@ -695,7 +703,8 @@ class kernels:  # noqa: N801  a submodule
         table: str,
         type: str,  # noqa: A002
         weights: bytes,
-    ) -> npt.NDArray[np.float32]: ...
+    ) -> npt.NDArray[np.float32]:
+        """The weights' numbers, flat: [elements]."""
     @staticmethod
     def merge_split(
         table: str,
@@ -705,18 +714,18 @@ class kernels:  # noqa: N801  a submodule
         """The total with the split added to it: each is sums [head_dim], the maximum and the denominator."""
     @staticmethod
     def sum_exponentials(table: str, logits: npt.NDArray[np.float32], maximum: float) -> float:
-        """Sum of w = exp(logit - maximum). NaN where a logit is not finite."""
+        """Sum of w = exp(logit - maximum) over ``logits`` [n]. NaN where one is not finite."""
     @staticmethod
     def compare_logits(
         table: str, logits: npt.NDArray[np.float32], others: npt.NDArray[np.float32], maximum: float
     ) -> tuple[float, float]:
-        """Sums of w and of w * (logit - other). NaN where any is not finite."""
+        """Sums of w and of w * (logit - other) over ``logits`` and ``others`` [n]. NaN where any is not finite."""
     @staticmethod
     def natural_logarithm(x: float) -> float:
         """The natural logarithm of a positive normal number."""
     @staticmethod
     def digest(values: npt.NDArray[np.float32]) -> str:
-        """32 hexadecimal digits for the bits of so many floats, as one thread makes them."""
+        """32 hexadecimal digits for the bits of ``values`` [n], as one thread makes them."""
     @staticmethod
     def time_multiply(
         table: str,

@@ -10,30 +10,39 @@ namespace {
 using gguf::TensorType;
 using gguf::TypeTraits;
 
-// Adds the field to every code, above the bits that are there.
-void add_bits(const gguf::CodeBits& field, int above, const std::uint8_t* block, std::int8_t* codes,
-              std::size_t count) {
-  const std::uint8_t* run = block + field.at;
-  const int mask = (1 << field.bits) - 1;
-  for (std::size_t begin = 0; begin < count; run += field.run) {
-    for (int bit = 0; bit < 8; bit += field.bits, begin += field.run) {
-      for (std::size_t i = 0; i < field.run; ++i) {
-        codes[begin + i] = static_cast<std::int8_t>(codes[begin + i] | ((run[i] >> bit) & mask) << above);
+// Sets every code's bits from kAbove on, the lowest first.
+template <gguf::CodeBits kField, std::size_t kCount, int kAbove>
+void read_bits(const std::uint8_t* block, std::int8_t* codes) {
+  if constexpr (kField.bits != 0) {
+    const std::uint8_t* run = block + kField.at;
+    for (std::size_t begin = 0; begin < kCount; run += kField.run) {
+      for (int bit = 0; bit < 8; bit += kField.bits, begin += kField.run) {
+        for (std::size_t i = 0; i < kField.run; ++i) {
+          const int bits = (run[i] >> bit) & ((1 << kField.bits) - 1);
+          codes[begin + i] = static_cast<std::int8_t>((kAbove == 0 ? 0 : codes[begin + i]) | bits << kAbove);
+        }
       }
     }
   }
 }
 
-void decode_values(const TypeTraits& traits, const std::uint8_t* block, std::int8_t* values) {
-  const std::size_t count = traits.block_elements;
-  std::memset(values, 0, count);
-  add_bits(traits.low, 0, block, values, count);
-  if (traits.high.bits != 0) add_bits(traits.high, traits.low.bits, block, values, count);
-  if (traits.codebook != nullptr) {
-    for (std::size_t i = 0; i < count; ++i) values[i] = (*traits.codebook)[static_cast<std::size_t>(values[i])];
-  } else if (!traits.has_signed_bytes()) {
-    for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<std::int8_t>(values[i] - traits.code_offset);
+template <TensorType kType>
+void decode_values(const std::uint8_t* block, std::int8_t* values) {
+  constexpr TypeTraits kTraits = gguf::kTraits<kType>;
+  constexpr std::size_t kCount = kTraits.block_elements;
+  read_bits<kTraits.low, kCount, 0>(block, values);
+  read_bits<kTraits.high, kCount, kTraits.low.bits>(block, values);
+  for (std::size_t i = 0; i < kCount; ++i) {
+    if constexpr (kTraits.codebook != nullptr) {
+      values[i] = (*kTraits.codebook)[static_cast<std::size_t>(values[i])];
+    } else if constexpr (!kTraits.has_signed_bytes()) {
+      values[i] = static_cast<std::int8_t>(values[i] - kTraits.code_offset);
+    }
   }
+}
+
+void decode_values(const TypeTraits& traits, const std::uint8_t* block, std::int8_t* values) {
+  gguf::with_type(traits.type, [&]<TensorType kType>() { decode_values<kType>(block, values); });
 }
 
 float decode_scale(const TypeTraits& traits, const std::uint8_t* block) {

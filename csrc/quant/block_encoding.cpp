@@ -5,37 +5,45 @@
 namespace engine::quant {
 namespace {
 
-using gguf::TypeTraits;
+using gguf::TensorType;
 
 std::uint8_t byte_of(unsigned bits) { return static_cast<std::uint8_t>(bits); }
 
 // Stores the field of every code: its bits from `above` on.
-void put_bits(const gguf::CodeBits& field, int above, const std::uint8_t* codes, std::size_t count,
-              std::uint8_t* block) {
-  std::uint8_t* run = block + field.at;
-  const unsigned mask = (1u << field.bits) - 1;
-  for (const std::uint8_t* end = codes + count; codes != end; run += field.run) {
-    for (int bit = 0; bit < 8; bit += field.bits, codes += field.run) {
-      for (std::size_t i = 0; i < field.run; ++i) run[i] = byte_of(run[i] | ((codes[i] >> above) & mask) << bit);
+template <gguf::CodeBits kField, std::size_t kCount>
+void put_bits(int above, const std::uint8_t* codes, std::uint8_t* block) {
+  if constexpr (kField.bits != 0) {
+    std::uint8_t* run = block + kField.at;
+    constexpr std::size_t kParts = 8 / kField.bits;
+    for (const std::uint8_t* end = codes + kCount; codes != end; run += kField.run, codes += kParts * kField.run) {
+      for (std::size_t i = 0; i < kField.run; ++i) {
+        unsigned byte = 0;
+        for (std::size_t part = 0; part < kParts; ++part) {
+          const unsigned bits = (codes[part * kField.run + i] >> above) & ((1u << kField.bits) - 1);
+          byte |= bits << (part * kField.bits);
+        }
+        run[i] = byte_of(byte);
+      }
     }
   }
 }
 
 // All of a block but its inner scales.
-void put_block(const TypeTraits& traits, std::uint16_t scale, std::uint16_t minimum, const std::uint8_t* codes,
-               std::uint8_t* block) {
-  std::memset(block, 0, traits.block_bytes);
-  std::memcpy(block + traits.scale_at, &scale, sizeof(scale));
-  if (traits.has_minimum) std::memcpy(block + traits.scale_at + sizeof(scale), &minimum, sizeof(minimum));
-  put_bits(traits.low, 0, codes, traits.block_elements, block);
-  if (traits.high.bits != 0) put_bits(traits.high, traits.low.bits, codes, traits.block_elements, block);
+template <TensorType kType>
+void put_block(std::uint16_t scale, std::uint16_t minimum, const std::uint8_t* codes, std::uint8_t* block) {
+  constexpr gguf::TypeTraits kTraits = gguf::kTraits<kType>;
+  std::memcpy(block + kTraits.scale_at, &scale, sizeof(scale));
+  if (kTraits.has_minimum) std::memcpy(block + kTraits.scale_at + sizeof(scale), &minimum, sizeof(minimum));
+  put_bits<kTraits.low, kTraits.block_elements>(0, codes, block);
+  put_bits<kTraits.high, kTraits.block_elements>(kTraits.low.bits, codes, block);
 }
 
 }  // namespace
 
 void encode_block(gguf::TensorType type, std::uint16_t scale, std::uint16_t minimum, const std::uint8_t* codes,
                   std::byte* out) {
-  put_block(gguf::type_traits(type), scale, minimum, codes, reinterpret_cast<std::uint8_t*>(out));
+  auto* block = reinterpret_cast<std::uint8_t*>(out);
+  gguf::with_type(type, [&]<TensorType kType>() { put_block<kType>(scale, minimum, codes, block); });
 }
 
 void encode_six_bit_scales(const std::uint8_t* scales, const std::uint8_t* minimums, std::uint8_t* packed) {
@@ -48,11 +56,9 @@ void encode_six_bit_scales(const std::uint8_t* scales, const std::uint8_t* minim
 
 void encode_super_block(gguf::TensorType type, std::uint16_t scale, std::uint16_t minimum, const std::uint8_t* scales,
                         const std::uint8_t* codes, std::byte* out) {
-  const TypeTraits& traits = gguf::type_traits(type);
-  auto* block = reinterpret_cast<std::uint8_t*>(out);
-  put_block(traits, scale, minimum, codes, block);
-  const bool six_bits = traits.inner_scales.format == gguf::InnerScales::Format::SixBits;
-  std::memcpy(block + traits.inner_scales.at, scales, six_bits ? 12 : 16);
+  encode_block(type, scale, minimum, codes, out);
+  const gguf::InnerScales& inner = gguf::type_traits(type).inner_scales;
+  std::memcpy(out + inner.at, scales, inner.format == gguf::InnerScales::Format::SixBits ? 12 : 16);
 }
 
 }  // namespace engine::quant

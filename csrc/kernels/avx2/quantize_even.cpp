@@ -16,6 +16,7 @@ namespace engine::kernels::avx2 {
 namespace {
 
 using gguf::TensorType;
+using gguf::TypeTraits;
 using quant::kBlock;
 
 struct Values {
@@ -81,8 +82,8 @@ std::byte* put_half(float value, std::byte* out) {
   return out + sizeof(half);
 }
 
-void put_codes(TensorType type, __m256i codes, std::byte* out) {
-  if (gguf::type_traits(type).high.bits != 0) {
+void put_codes(const TypeTraits& traits, __m256i codes, std::byte* out) {
+  if (traits.high.bits != 0) {
     const int fifth_bits = _mm256_movemask_epi8(_mm256_slli_epi16(codes, 3));
     std::memcpy(out, &fifth_bits, sizeof(fifth_bits));
     out += sizeof(fifth_bits);
@@ -107,19 +108,21 @@ void quantize_q8_0(const float* x, std::byte* out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), low_bytes(v, 0xFF));
 }
 
-void quantize_symmetric(TensorType type, int limit, const float* x, std::byte* out) {
+void quantize_symmetric(const TypeTraits& traits, const float* x, std::byte* out) {
   Values v(x);
+  const int limit = traits.code_offset;
   const auto half_range = static_cast<float>(limit);
   const float scale = extreme_of(v, x) / -half_range;
   out = put_half(scale, out);
   const __m256 inverse = _mm256_set1_ps(quant::inverse_or_zero(scale));
   const __m256 offset = _mm256_set1_ps(half_range + 0.5F);
   for (__m256& part : v.x) part = _mm256_add_ps(_mm256_mul_ps(part, inverse), offset);
-  put_codes(type, low_bytes(v, 2 * limit - 1), out);
+  put_codes(traits, low_bytes(v, 2 * limit - 1), out);
 }
 
-void quantize_affine(TensorType type, int limit, const float* x, std::byte* out) {
+void quantize_affine(const TypeTraits& traits, const float* x, std::byte* out) {
   Values v(x);
+  const int limit = traits.largest_code();
   const float minimum = least_of(v, x);
   const float maximum = largest(v);
   // Among zeros of both signs the largest may be the negative one, but equal numbers differ by a positive zero.
@@ -130,14 +133,13 @@ void quantize_affine(TensorType type, int limit, const float* x, std::byte* out)
   const __m256 least = _mm256_set1_ps(minimum);
   const __m256 half = _mm256_set1_ps(0.5F);
   for (__m256& part : v.x) part = _mm256_add_ps(_mm256_mul_ps(_mm256_sub_ps(part, least), inverse), half);
-  put_codes(type, low_bytes(v, limit), out);
+  put_codes(traits, low_bytes(v, limit), out);
 }
 
-void quantize_block(TensorType type, const float* x, std::byte* out) {
-  const gguf::TypeTraits& traits = gguf::type_traits(type);
+void quantize_block(const TypeTraits& traits, const float* x, std::byte* out) {
   if (traits.has_signed_bytes()) return quantize_q8_0(x, out);
-  if (traits.has_minimum) return quantize_affine(type, traits.largest_code(), x, out);
-  quantize_symmetric(type, traits.code_offset, x, out);
+  if (traits.has_minimum) return quantize_affine(traits, x, out);
+  quantize_symmetric(traits, x, out);
 }
 
 void widen_halves(const std::byte* source, std::size_t count, float* out) {
@@ -170,9 +172,9 @@ void narrow(const float* x, std::size_t count, std::byte* out) {
 
 void quantize_even_rows(TensorType type, const float* x, std::size_t rows, std::size_t columns, std::byte* out) {
   if (type == TensorType::F16) return narrow(x, rows * columns, out);
-  const std::size_t block_bytes = gguf::type_traits(type).block_bytes;
+  const TypeTraits& traits = gguf::type_traits(type);
   for (std::size_t b = 0; b < rows * columns / kBlock; ++b) {
-    quantize_block(type, x + b * kBlock, out + b * block_bytes);
+    quantize_block(traits, x + b * kBlock, out + b * traits.block_bytes);
   }
 }
 

@@ -178,7 +178,9 @@ class EngineDomain:
         return TokenIds(token_ids=token_ids, pieces=tuple(map(tokenizer.piece, token_ids)))
 
     def _detokenize(self, request: Detokenize) -> Text:
-        return Text(text=self._registry.resolve(request.model).tokenizer.decode(request.token_ids))
+        tokenizer = self._registry.resolve(request.model).tokenizer
+        pieces = tuple(tokenizer.piece(token_id) for token_id in request.token_ids)
+        return Text(text=tokenizer.decode(request.token_ids), pieces=pieces)
 
     def _list_cached(self, request: ListCached) -> CachedWeightsList:
         with self._typed_cache_errors():

@@ -209,6 +209,8 @@ class Text(Answer):
 
     type: Literal["Text"] = "Text"
     text: str
+    pieces: tuple[str, ...] = ()
+    """The text of each token alone, as in ``TokenIds``."""
 
 
 class Subscribed(InterimAnswer):

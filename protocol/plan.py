@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from protocol.chat import ChatMessage, JsonObject
 from protocol.grammar import Grammar, PlanGrammar
-from protocol.sampling import LogprobCount, PlanSampling, Sampling
+from protocol.sampling import LogprobCount, PlanSampling, Sampling, TokenId
 from protocol.value import Value
 
 PLAN_SCHEMA_VERSION = 6
@@ -133,6 +133,8 @@ class RunRequest(Value):
 
     model: Annotated[str, Field(min_length=1, max_length=4096)]
     prompt: str | None = None
+    prompt_token_ids: Annotated[tuple[TokenId, ...], Field(min_length=1)] | None = None
+    """Instead of a text: taken as they are, control tokens included."""
     messages: Annotated[tuple[ChatMessage, ...], Field(min_length=1, max_length=1024)] | None = None
     tools: Annotated[tuple[JsonObject, ...], Field(min_length=1, max_length=128)] | None = None
     """Functions the model may call, with ``messages``: each as its template expects it, as a rule
@@ -141,8 +143,8 @@ class RunRequest(Value):
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
-        if (self.prompt is None) == (self.messages is None):
-            raise ValueError("give exactly one of 'prompt' and 'messages'")
+        if [self.prompt, self.prompt_token_ids, self.messages].count(None) != 2:
+            raise ValueError("give exactly one of 'prompt', 'prompt_token_ids' and 'messages'")
         if self.tools is not None and self.messages is None:
             raise ValueError("'tools' are for 'messages'; a 'prompt' is taken as it is")
         return self

@@ -20,14 +20,15 @@ class PreparedPrompt:
 
 
 def prepare_prompt(request: RunRequest, artifact: ModelArtifact) -> PreparedPrompt:
-    """Tokenize a ``prompt`` as plain text, or render ``messages`` with a chat template and tokenize the result.
+    """Tokenize a ``prompt`` as plain text, or ``messages`` as a chat template renders them; take token ids as they are.
 
     A ``prompt`` cannot spell control tokens; a rendered template can. The model's BOS rule applies to both, except that
     a template which already begins with BOS gets no second one. An empty prompt becomes the one token that begins a
     text. Blocking: the first use builds the tokenizer.
 
     Raises:
-        InvalidRequest: an empty prompt and no BOS token to begin with, or a chat's settings for a ``prompt``.
+        InvalidRequest: an empty prompt and no BOS token to begin with, token ids that the vocabulary does not have, or
+            a chat's settings for a ``prompt``.
         PromptTooLong: a text so long that, whatever its tokens, they cannot fit the trained context.
         InvalidTemplate: the model has no chat template and none was chosen, the vocabulary does not fit the chosen one,
             or the template failed, or has no place for ``tools``.
@@ -41,6 +42,9 @@ def prepare_prompt(request: RunRequest, artifact: ModelArtifact) -> PreparedProm
     ):
         if given:
             raise InvalidRequest(f"{field} applies to messages; a prompt is passed on unchanged", field=field)
+    if request.prompt_token_ids is not None:
+        artifact.tokenizer.require_ids(request.prompt_token_ids, "prompt_token_ids")
+        return PreparedPrompt(request.prompt_token_ids, "raw")
     text = request.prompt or ""
     _require_room(text, artifact)
     return PreparedPrompt(tuple(artifact.tokenizer.encode(text)) or _beginning(artifact), "raw")

@@ -290,7 +290,8 @@ class FakeDomain:
 
     def detokenize(self, request: Detokenize) -> Text:
         self._find(request.model)
-        return Text(text="".join(map(chr, request.token_ids)))
+        pieces = tuple(map(chr, request.token_ids))
+        return Text(text="".join(pieces), pieces=pieces)
 
     def _find(self, model: str) -> None:
         if not model.startswith("tiny"):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from engine.artifact.artifact import ModelArtifact
 from engine.config import EngineConfig
@@ -38,6 +39,26 @@ def test_a_prompt_is_plain_text(tmp_path: Path) -> None:
     prepared = prepare_prompt(make_request("<|im_end|>"), artifact)
     assert prepared.prompt_format == "raw"
     assert artifact.tokenizer.decode(prepared.token_ids) == "<|im_end|>"
+
+
+def test_token_ids_are_taken_as_they_are(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path)
+    request = RunRequest(model="tiny", prompt_token_ids=(5, 0, 5))
+    assert prepare_prompt(request, artifact).token_ids == (5, 0, 5)
+
+
+def test_token_ids_beyond_the_vocabulary_are_refused(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path)
+    request = RunRequest(model="tiny", prompt_token_ids=(len(artifact.tokenizer),))
+    with pytest.raises(InvalidRequest) as refused:
+        prepare_prompt(request, artifact)
+    assert refused.value.params["field"] == "prompt_token_ids"
+
+
+@pytest.mark.parametrize("input_fields", [{}, {"prompt": "a", "prompt_token_ids": (1,)}])
+def test_a_request_has_one_input(input_fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="exactly one"):
+        RunRequest(model="tiny", **input_fields)
 
 
 def test_messages_are_rendered_with_their_control_tokens(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def _message(content: dict[str, Any], types: dict[str, type[BaseModel]]) -> Base
     try:
         return _validate(cls, content)
     except ValidationError as error:
-        raise _invalid_request(error) from error
+        raise invalid_request(error) from error
     except PanicError as panic:
         raise InvalidRequest(f"{name} cannot be read: {panic}", reason=str(panic)) from panic
 
@@ -122,7 +122,8 @@ def _validate(cls: type[BaseModel], content: dict[str, Any]) -> BaseModel:
     return cls.model_validate(content)
 
 
-def _invalid_request(error: ValidationError) -> InvalidRequest:
+def invalid_request(error: ValidationError) -> InvalidRequest:
+    """The refusal that names the fields at fault; ``params`` as :func:`client_message` says."""
     details = error.errors(include_url=False, include_context=True)
     first = details[0]
     params: dict[str, Any] = {"field": _field(first), "reason": first["msg"]}

@@ -1,0 +1,256 @@
+"""Anthropic's ``/v1/messages``: blocks in, blocks out.
+
+Defaults: temperature 1, seed 0. Prompt tokens are known with the plan's work done: a stream's first event says 0, the
+last but one says how many they were.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from protocol.answer_checks import RunMessage
+from protocol.answers import Accepted, Finished, Progress, Tokens
+from protocol.dialects import weos
+from protocol.dialects.event_stream import sse
+from protocol.dialects.fault import HttpFault, error_content
+from protocol.dialects.generation import Generation, present, run_request
+from protocol.dialects.openai.account import EnergyUsage, energy_usage, require_whole
+from protocol.dialects.outcome import Outcome, Pieces
+from protocol.dialects.shape import Asked, Told, to_json
+from protocol.errors import InvalidRequest
+from protocol.plan import RunRequest
+from protocol.record import ExecutionRecord
+
+DEFAULT_TEMPERATURE = 1.0
+_SKIPPED = frozenset({"thinking", "redacted_thinking"})
+
+
+class Block(Asked):
+    """A part of a message; which fields it has depends on its type."""
+
+    type: str
+    text: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: dict[str, Any] | None = None
+    tool_use_id: str | None = None
+    content: str | tuple[Block, ...] | None = None
+
+
+class AnthropicMessage(Asked):
+    """A turn of the conversation."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | tuple[Block, ...]
+
+
+class Tool(Asked):
+    """A function that the model may call."""
+
+    name: str
+    description: str | None = None
+    input_schema: dict[str, Any] = Field(default_factory=dict)
+
+
+class MessagesRequest(Generation):
+    """The body of ``/v1/messages``."""
+
+    model: str | None = None
+    max_tokens: int | None = None
+    messages: tuple[AnthropicMessage, ...] = ()
+    system: str | tuple[Block, ...] | None = None
+    stop_sequences: tuple[str, ...] = ()
+    stream: bool = False
+    tools: tuple[dict[str, Any], ...] | None = None
+
+
+class TextBlock(Told):
+    """A text that the model wrote."""
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class AnthropicUsage(Told):
+    """Tokens and joules of an answer."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+    energy: EnergyUsage | None = None
+
+
+class MessageAnswer(Told):
+    """The answer, whole or as a stream begins it."""
+
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: tuple[TextBlock, ...]
+    stop_reason: str | None
+    stop_sequence: str | None
+    usage: AnthropicUsage
+    weos: dict[str, Any] | None = None
+    """The engine's own account, with ``include_execution``."""
+
+    def content_json(self) -> dict[str, Any]:
+        """All of it; ``weos`` where there is one."""
+        return self.model_dump(mode="json", exclude=None if self.weos else {"weos"})
+
+    def json_bytes(self) -> bytes:
+        """The answer as it is sent."""
+        return to_json(self.content_json())
+
+
+def to_run_request(asked: MessagesRequest, model: str, *, counted: bool = False) -> RunRequest:
+    """``counted``: for its tokens alone, so that ``max_tokens`` may be missing. Raises InvalidRequest."""
+    if asked.max_tokens is None and not counted:
+        raise InvalidRequest("max_tokens: Field required", field="max_tokens", reason="missing")
+    if not asked.messages:
+        raise InvalidRequest("messages: give one at least", field="messages", reason="missing")
+    execution = asked.execution_content(temperature=DEFAULT_TEMPERATURE, max_tokens=asked.max_tokens or 1)
+    if asked.stop_sequences:
+        execution["stop"]["strings"] = [one for one in asked.stop_sequences if one]
+    messages = [{"role": "system", "content": _text(asked.system)}] if asked.system else []
+    for message in asked.messages:
+        messages += _messages(message)
+    tools = [_tool(one) for one in asked.tools or () if "input_schema" in one]
+    return run_request(model, present({"messages": messages, "tools": tools or None}), execution, asked.execution)
+
+
+def _messages(message: AnthropicMessage) -> list[dict[str, Any]]:
+    """A message; results of tools in it become messages of their own, before what else it says."""
+    if isinstance(message.content, str):
+        return [{"role": message.role, "content": message.content}]
+    results, calls, texts = [], [], []
+    for block in message.content:
+        if block.type == "tool_result":
+            content = "" if block.content is None else _text(block.content)
+            results.append(present({"role": "tool", "tool_call_id": block.tool_use_id, "content": content}))
+        elif block.type == "tool_use":
+            calls.append(present({"id": block.id, "function": {"name": block.name, "arguments": block.input or {}}}))
+        elif block.type not in _SKIPPED:
+            texts.append(block)
+    if not texts and not calls and results:
+        return results
+    own = {"role": message.role, "content": _text(tuple(texts)), "tool_calls": calls or None}
+    return [*results, present(own)]
+
+
+def _text(content: str | tuple[Block, ...]) -> str:
+    if isinstance(content, str):
+        return content
+    for block in content:
+        if block.type != "text" or block.text is None:
+            reason = f"the models here read text; a block of type {block.type[:40]!r} is none"
+            raise InvalidRequest(reason, field="messages", reason=reason)
+    return "".join(block.text or "" for block in content)
+
+
+def _tool(content: dict[str, Any]) -> dict[str, Any]:
+    tool = Tool.model_validate(content)
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
+    return {"type": "function", "function": present(function)}
+
+
+def from_outcome(asked: MessagesRequest, outcome: Outcome) -> MessageAnswer:
+    """The answer in one piece. Raises InternalError where the execution failed on its way."""
+    record = outcome.record
+    require_whole(record)
+    stop_reason, stop_sequence = _stop(asked, record)
+    return MessageAnswer(
+        id=f"msg_{record.execution_id}",
+        model=record.model,
+        content=(TextBlock(text=record.result),),
+        stop_reason=stop_reason,
+        stop_sequence=stop_sequence,
+        usage=_usage(record),
+        weos=weos.account(record) if asked.include_execution else None,
+    )
+
+
+def _stop(asked: MessagesRequest, record: ExecutionRecord) -> tuple[str, str | None]:
+    if record.stop_reason == "stop_string":
+        # Which of several it was, the record does not tell.
+        return "stop_sequence", asked.stop_sequences[0] if len(asked.stop_sequences) == 1 else None
+    return ("end_turn" if record.stop_reason == "eos" else "max_tokens"), None
+
+
+def _usage(record: ExecutionRecord) -> AnthropicUsage:
+    cached = record.metrics.cached_prompt_tokens or 0
+    return AnthropicUsage(
+        input_tokens=record.metrics.prompt_tokens - cached,
+        cache_creation_input_tokens=0,
+        cache_read_input_tokens=cached,
+        output_tokens=record.metrics.tokens_total,
+        energy=energy_usage([record]),
+    )
+
+
+class MessagesStream:
+    """The events of a message. Feed it every message in order, then :meth:`end`."""
+
+    def __init__(self, asked: MessagesRequest) -> None:
+        self._asked = asked
+
+    def feed(self, index: int, message: RunMessage, pieces: Pieces) -> bytes:
+        """The events that a message becomes. ``index`` is 0: a message is one execution."""
+        match message:
+            case Accepted():
+                return self._begin(message)
+            case Progress():
+                return b""
+            case Tokens():
+                delta = {"type": "text_delta", "text": message.text}
+                return _event("content_block_delta", index=0, delta=delta) if message.text else b""
+            case Finished(record=record):
+                return self._finish(record)
+
+    def fail(self, fault: HttpFault) -> bytes:
+        """The event that ends a stream which cannot be finished."""
+        return sse(to_json(error_content("anthropic", fault)), "error")
+
+    def end(self) -> bytes:
+        """Nothing: the last message ends the stream."""
+        return b""
+
+    def _begin(self, accepted: Accepted) -> bytes:
+        none_yet = AnthropicUsage(
+            input_tokens=0, cache_creation_input_tokens=0, cache_read_input_tokens=0, output_tokens=0
+        )
+        message = MessageAnswer(
+            id=f"msg_{accepted.execution_id}",
+            model=accepted.plan.model_ref.name,
+            content=(),
+            stop_reason=None,
+            stop_sequence=None,
+            usage=none_yet,
+        )
+        return (
+            _event("message_start", message=message.content_json())
+            + _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+            + _event("ping")
+        )
+
+    def _finish(self, record: ExecutionRecord) -> bytes:
+        require_whole(record)
+        stop_reason, stop_sequence = _stop(self._asked, record)
+        own = {"weos": weos.account(record)} if self._asked.include_execution else {}
+        return (
+            _event("content_block_stop", index=0)
+            + _event(
+                "message_delta",
+                delta={"stop_reason": stop_reason, "stop_sequence": stop_sequence},
+                usage=_usage(record).model_dump(mode="json"),
+                **own,
+            )
+            + _event("message_stop")
+        )
+
+
+def _event(kind: str, **content: Any) -> bytes:
+    return sse(to_json({"type": kind, **content}), kind)

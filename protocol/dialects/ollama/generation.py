@@ -1,0 +1,240 @@
+"""``/api/chat`` and ``/api/generate``: lines of JSON unless ``stream`` is off.
+
+Defaults: temperature 0.8, top-k 40, top-p 0.9, 2,048 tokens at most, seed 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from protocol.answer_checks import RunMessage
+from protocol.answers import Accepted, Finished, Progress, Tokens
+from protocol.dialects import weos
+from protocol.dialects.fault import HttpFault, error_content
+from protocol.dialects.generation import Generation, json_grammar, present, run_request
+from protocol.dialects.openai.account import EnergyUsage, energy_usage, finish_reason, require_whole
+from protocol.dialects.openai.messages import AskedCall, OpenAiMessage, message_content
+from protocol.dialects.outcome import Outcome, Pieces
+from protocol.dialects.shape import Asked, Told, to_json
+from protocol.errors import InvalidRequest
+from protocol.metrics import ExecutionMetrics
+from protocol.plan import RunRequest
+from protocol.record import ExecutionRecord
+
+DEFAULT_MAX_TOKENS = 2048
+_DEFAULTS = {"top_k": 40, "top_p": 0.9}
+DEFAULT_TEMPERATURE = 0.8
+
+
+class Options(Generation):
+    """How tokens are drawn and where the answer ends."""
+
+    num_predict: int | None = None
+    """Below 0: the dialect's default."""
+    num_ctx: int | None = None
+
+
+class OllamaMessage(Asked):
+    """A turn of the conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    images: tuple[str, ...] | None = None
+    tool_calls: tuple[AskedCall, ...] | None = None
+    tool_name: str | None = None
+
+
+class OllamaRequest(Asked):
+    """What both routes have in common."""
+
+    model: str | None = None
+    stream: bool = True
+    format: str | dict[str, Any] | None = None
+    options: Options = Field(default_factory=Options)
+    execution: dict[str, Any] = Field(default_factory=dict)
+    include_execution: bool = False
+
+
+class OllamaChatRequest(OllamaRequest):
+    """The body of ``/api/chat``."""
+
+    messages: tuple[OllamaMessage, ...] = ()
+    tools: tuple[dict[str, Any], ...] | None = None
+
+
+class GenerateRequest(OllamaRequest):
+    """The body of ``/api/generate``."""
+
+    prompt: str = ""
+    system: str | None = None
+    suffix: str | None = None
+    template: str | None = None
+    images: tuple[str, ...] | None = None
+    raw: bool = False
+    """The prompt as it is, without the model's template."""
+
+
+class LineMessage(Told):
+    """What the model said."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+
+
+class AnswerLine(Told):
+    """A line of a stream, or the whole answer. Durations are in nanoseconds."""
+
+    model: str
+    created_at: str
+    message: LineMessage = LineMessage(content="")
+    """A chat's; other requests have none."""
+    response: str = ""
+    """A generate's; other requests have none."""
+    done: bool
+    done_reason: Literal["stop", "length", "load"] = "stop"
+    total_duration: int | None = None
+    load_duration: int | None = None
+    prompt_eval_count: int | None = None
+    prompt_eval_duration: int | None = None
+    eval_count: int | None = None
+    eval_duration: int | None = None
+    energy: EnergyUsage | None = None
+    weos: dict[str, Any] = Field(default_factory=dict)
+    """The engine's own account, with ``include_execution`` alone."""
+
+
+def is_load(asked: OllamaChatRequest | GenerateRequest) -> bool:
+    """Whether there is nothing to answer: such a request asks whether the model is here."""
+    return not asked.messages if isinstance(asked, OllamaChatRequest) else not asked.prompt
+
+
+def loaded(model: str, created_at: str) -> AnswerLine:
+    """The answer to a request without input. Weights are loaded by the first execution."""
+    message = LineMessage(role="assistant", content="")
+    return AnswerLine(model=model, created_at=created_at, message=message, response="", done=True, done_reason="load")
+
+
+def to_run_request(asked: OllamaChatRequest | GenerateRequest, model: str) -> RunRequest:
+    """Raises InvalidRequest."""
+    options = asked.options
+    limit = DEFAULT_MAX_TOKENS if options.num_predict is None or options.num_predict < 0 else options.num_predict
+    execution = options.execution_content(temperature=DEFAULT_TEMPERATURE, max_tokens=limit)
+    execution["sampling"] = _DEFAULTS | execution["sampling"]
+    if options.num_ctx is not None:
+        execution["context_length"] = options.num_ctx
+    if asked.format:
+        execution["grammar"] = _grammar(asked.format)
+    return run_request(model, _source(asked), execution, asked.execution)
+
+
+def _grammar(form: str | dict[str, Any]) -> dict[str, str]:
+    if isinstance(form, str) and form != "json":
+        reason = f"format: no {form[:40]!r}; there is json, or a schema"
+        raise InvalidRequest(reason, field="format", reason=reason)
+    return json_grammar({"type": "object"} if isinstance(form, str) else form)
+
+
+def _source(asked: OllamaChatRequest | GenerateRequest) -> dict[str, Any]:
+    if isinstance(asked, OllamaChatRequest):
+        messages = [_message(one) for one in asked.messages]
+        return present({"messages": messages, "tools": list(asked.tools) if asked.tools else None})
+    for field in ("suffix", "template", "images"):
+        if getattr(asked, field):
+            reason = f"{field}: not supported here"
+            raise InvalidRequest(reason, field=field, reason=reason)
+    if asked.raw:
+        return {"prompt": asked.prompt}
+    system = [{"role": "system", "content": asked.system}] if asked.system else []
+    return {"messages": [*system, {"role": "user", "content": asked.prompt}]}
+
+
+def _message(message: OllamaMessage) -> dict[str, Any]:
+    if message.images:
+        reason = "the models here read text, and no images"
+        raise InvalidRequest(reason, field="messages", reason=reason)
+    name = message.tool_name if message.role == "tool" else None
+    return message_content(
+        OpenAiMessage(role=message.role, content=message.content, tool_calls=message.tool_calls, name=name)
+    )
+
+
+def _nanoseconds(milliseconds: float | None) -> int | None:
+    return None if milliseconds is None else round(milliseconds * 1e6)
+
+
+class Writer:
+    """Makes lines of one kind of request."""
+
+    def __init__(self, asked: OllamaChatRequest | GenerateRequest) -> None:
+        self._asked = asked
+
+    def part(self, model: str, created_at: str, text: str) -> AnswerLine:
+        """A line in the middle of a stream."""
+        return AnswerLine(model=model, created_at=created_at, **self._text(text), done=False)
+
+    def last(self, record: ExecutionRecord, created_at: str, text: str) -> AnswerLine:
+        """Raises InternalError where the execution failed on its way."""
+        require_whole(record)
+        metrics: ExecutionMetrics = record.metrics
+        own: dict[str, Any] = {"weos": weos.account(record)} if self._asked.include_execution else {}
+        return AnswerLine(
+            model=record.model,
+            created_at=created_at,
+            **self._text(text),
+            done=True,
+            done_reason="length" if finish_reason(record.stop_reason) == "length" else "stop",
+            total_duration=_nanoseconds(metrics.wall_ms),
+            load_duration=_nanoseconds(metrics.load_ms),
+            prompt_eval_count=metrics.prompt_tokens,
+            prompt_eval_duration=_nanoseconds(metrics.prefill_ms),
+            eval_count=metrics.tokens_total,
+            eval_duration=_nanoseconds(metrics.decode_ms),
+            energy=energy_usage([record]),
+            **own,
+        )
+
+    def _text(self, text: str) -> dict[str, Any]:
+        if isinstance(self._asked, OllamaChatRequest):
+            return {"message": LineMessage(role="assistant", content=text)}
+        return {"response": text}
+
+
+def from_outcome(asked: OllamaChatRequest | GenerateRequest, outcome: Outcome, created_at: str) -> AnswerLine:
+    """The answer in one piece. Raises InternalError where the execution failed on its way."""
+    return Writer(asked).last(outcome.record, created_at, outcome.record.result)
+
+
+class LineStream:
+    """Lines of one execution's answer."""
+
+    def __init__(self, asked: OllamaChatRequest | GenerateRequest, created_at: str) -> None:
+        self._writer = Writer(asked)
+        self._created_at = created_at
+        self._model = ""
+
+    def feed(self, index: int, message: RunMessage, pieces: Pieces) -> bytes:
+        """The lines that a message becomes. ``index`` is 0: a request is one execution."""
+        match message:
+            case Accepted():
+                self._model = message.plan.model_ref.name
+                return b""
+            case Progress():
+                return b""
+            case Tokens():
+                return _line(self._writer.part(self._model, self._created_at, message.text)) if message.text else b""
+            case Finished(record=record):
+                return _line(self._writer.last(record, self._created_at, ""))
+
+    def fail(self, fault: HttpFault) -> bytes:
+        """The line that ends a stream which cannot be finished."""
+        return to_json(error_content("ollama", fault)) + b"\n"
+
+    def end(self) -> bytes:
+        """Nothing: the last message ends the stream."""
+        return b""
+
+
+def _line(line: AnswerLine) -> bytes:
+    return line.json_bytes() + b"\n"

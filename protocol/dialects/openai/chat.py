@@ -1,0 +1,283 @@
+"""``/v1/chat/completions``: a conversation in, the next message out, in one piece or in chunks.
+
+Defaults: temperature 1, 2,048 tokens at most, seed 0. Everything else is the engine's own default, and in the plan.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from protocol.answer_checks import RunMessage
+from protocol.answers import Accepted, Finished, Progress, Tokens
+from protocol.build import Build
+from protocol.dialects import weos
+from protocol.dialects.event_stream import DONE, sse
+from protocol.dialects.fault import HttpFault, error_content
+from protocol.dialects.generation import Generation, json_grammar, present, run_request
+from protocol.dialects.openai.account import FinishReason, OpenAiUsage, fingerprint, finish_reason, require_whole, usage
+from protocol.dialects.openai.messages import OpenAiMessage, message_content
+from protocol.dialects.outcome import Outcome, Pieces
+from protocol.dialects.shape import Asked, Told, to_json
+from protocol.errors import InvalidRequest
+from protocol.logprobs import DrawnLogprobs, TokenLogprob
+from protocol.plan import RunRequest
+from protocol.record import ExecutionRecord
+
+DEFAULT_TEMPERATURE = 1.0
+DEFAULT_MAX_TOKENS = 2048
+
+
+class StreamOptions(Asked):
+    """What a stream is to tell beside its text."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(Generation):
+    """The body of ``/v1/chat/completions``."""
+
+    model: str | None = None
+    messages: tuple[OpenAiMessage, ...] = ()
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    response_format: dict[str, Any] | None = None
+    json_schema: dict[str, Any] | bool | None = None
+    grammar: str | None = None
+    """In GBNF, as llama-server takes it."""
+    tools: tuple[dict[str, Any], ...] | None = None
+
+
+class TopLogprob(Told):
+    """A token and how likely the model held it."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...]
+
+
+class TokenLogprobs(TopLogprob):
+    """The token drawn, and the likeliest beside it."""
+
+    top_logprobs: tuple[TopLogprob, ...]
+
+
+class ChoiceLogprobs(Told):
+    """The log probabilities of a choice, or of a chunk of it."""
+
+    content: tuple[TokenLogprobs, ...]
+
+
+class AnswerMessage(Told):
+    """What the model said."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+
+
+class ChatChoice(Told):
+    """One of the answers."""
+
+    index: int
+    message: AnswerMessage
+    logprobs: ChoiceLogprobs | None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(Told):
+    """The whole answer."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: tuple[ChatChoice, ...]
+    usage: OpenAiUsage
+    weos: dict[str, Any] = Field(default_factory=dict)
+    """The engine's own account, with ``include_execution`` alone."""
+
+
+class Delta(Told):
+    """What a chunk adds to a choice."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str = ""
+
+
+class ChunkChoice(Told):
+    """A chunk of one of the answers."""
+
+    index: int
+    delta: Delta
+    logprobs: ChoiceLogprobs | None
+    finish_reason: FinishReason | None
+
+
+class ChatChunk(Told):
+    """One event of a stream."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: tuple[ChunkChoice, ...]
+    usage: OpenAiUsage | None = None
+    weos: dict[str, Any] = Field(default_factory=dict)
+
+
+def to_run_request(asked: ChatRequest, model: str) -> RunRequest:
+    """Raises InvalidRequest."""
+    if not asked.messages:
+        raise InvalidRequest("messages: give one at least", field="messages", reason="missing")
+    limit = asked.max_completion_tokens if asked.max_completion_tokens is not None else asked.max_tokens
+    execution = asked.execution_content(
+        temperature=DEFAULT_TEMPERATURE, max_tokens=DEFAULT_MAX_TOKENS if limit is None or limit < 0 else limit
+    )
+    if asked.logprobs:
+        execution["logprobs"] = asked.top_logprobs or 0
+    if (grammar := grammar_of(asked.response_format, asked.json_schema, asked.grammar)) is not None:
+        execution["grammar"] = grammar
+    messages = [message_content(message) for message in asked.messages]
+    source = present({"messages": messages, "tools": list(asked.tools) if asked.tools else None})
+    return run_request(model, source, execution, asked.execution)
+
+
+def grammar_of(response_format: dict[str, Any] | None, schema: Any, gbnf: str | None) -> dict[str, str] | None:
+    """What the answer must follow, or ``None``. Raises InvalidRequest for a form that there is not."""
+    kind = (response_format or {}).get("type", "text")
+    if response_format is not None and kind == "json_schema":
+        nested = response_format.get("json_schema")
+        return json_grammar(nested.get("schema") if isinstance(nested, dict) else response_format.get("schema"))
+    if response_format is not None and kind == "json_object":
+        return json_grammar(response_format.get("schema", {"type": "object"}))
+    if kind != "text":
+        raise InvalidRequest(
+            f"response_format: no type {str(kind)[:40]!r}; there is text, json_object and json_schema",
+            field="response_format",
+            reason="unknown type",
+        )
+    if schema is not None:
+        return json_grammar(schema)
+    return {"kind": "gbnf", "source": gbnf} if gbnf else None
+
+
+def from_outcome(asked: ChatRequest, outcome: Outcome, created: int) -> ChatCompletion:
+    """The answer in one piece. Raises InternalError where the execution failed on its way."""
+    record = outcome.record
+    require_whole(record)
+    own: dict[str, Any] = {"weos": weos.account(record)} if asked.include_execution else {}
+    return ChatCompletion(
+        id=f"chatcmpl-{record.execution_id}",
+        object="chat.completion",
+        created=created,
+        model=record.model,
+        system_fingerprint=fingerprint(record.build, record.plan_fingerprint),
+        choices=tuple(
+            ChatChoice(
+                index=index,
+                message=AnswerMessage(role="assistant", content=choice.result),
+                logprobs=choice_logprobs(outcome.logprobs(index), outcome.pieces) if asked.logprobs else None,
+                finish_reason=finish_reason(choice.stop_reason),
+            )
+            for index, choice in enumerate(outcome.choices)
+        ),
+        usage=usage([record]),
+        **own,
+    )
+
+
+def choice_logprobs(drawn: tuple[DrawnLogprobs, ...], pieces: Pieces) -> ChoiceLogprobs:
+    """Log probabilities with the text of each token, of which ``pieces`` holds all."""
+
+    def told(one: TokenLogprob) -> dict[str, Any]:
+        piece = pieces[one.token_id]
+        return {"token": piece, "logprob": one.logprob, "bytes": tuple(piece.encode("utf-8", "replace"))}
+
+    return ChoiceLogprobs(
+        content=tuple(
+            TokenLogprobs(**told(one), top_logprobs=tuple(TopLogprob(**told(other)) for other in one.top))
+            for one in drawn
+        )
+    )
+
+
+class ChatStream:
+    """Chunks of one execution's answer, as server-sent events. Feed it every message in order, then :meth:`end`."""
+
+    def __init__(self, asked: ChatRequest, build: Build | None, created: int) -> None:
+        self._asked = asked
+        self._build = build
+        self._created = created
+        self._stamp: dict[str, Any] = {}
+        """What every chunk has."""
+
+    def feed(self, index: int, message: RunMessage, pieces: Pieces) -> bytes:
+        """The events that a message becomes; often none. ``index`` is 0: a conversation is one execution."""
+        match message:
+            case Accepted():
+                return self._begin(message)
+            case Progress():
+                return b""
+            case Tokens():
+                return self._tokens(message, pieces)
+            case Finished(record=record):
+                return self._finish(record)
+
+    def fail(self, fault: HttpFault) -> bytes:
+        """The event that ends a stream which cannot be finished."""
+        return sse(to_json(error_content("openai", fault)))
+
+    def end(self) -> bytes:
+        """The event that ends the stream."""
+        return DONE
+
+    def _begin(self, accepted: Accepted) -> bytes:
+        self._stamp = {
+            "id": f"chatcmpl-{accepted.execution_id}",
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": accepted.plan.model_ref.name,
+            "system_fingerprint": fingerprint(self._build, accepted.plan_fingerprint),
+        }
+        first = Delta(role="assistant", content="")
+        return b"".join(self._chunk(choice, first) for choice in range(accepted.plan.n))
+
+    def _tokens(self, message: Tokens, pieces: Pieces) -> bytes:
+        logprobs = choice_logprobs(message.logprobs, pieces) if self._asked.logprobs else None
+        if not message.text and not (logprobs and logprobs.content):
+            return b""
+        return self._chunk(message.choice, Delta(content=message.text), logprobs)
+
+    def _finish(self, record: ExecutionRecord) -> bytes:
+        require_whole(record)
+        choices = (record, *record.other_choices)
+        ends = [
+            self._chunk(index, Delta(), finish=finish_reason(choice.stop_reason))
+            for index, choice in enumerate(choices)
+        ]
+        return b"".join(ends) + self._last(record)
+
+    def _last(self, record: ExecutionRecord) -> bytes:
+        """The chunk without choices that tells what it took, for those who asked."""
+        options = self._asked.stream_options
+        content: dict[str, Any] = {}
+        if options is not None and options.include_usage:
+            content["usage"] = usage([record])
+        if self._asked.include_execution:
+            content["weos"] = weos.account(record)
+        if not content:
+            return b""
+        return sse(ChatChunk(**self._stamp, choices=(), **content).json_bytes())
+
+    def _chunk(
+        self, index: int, delta: Delta, logprobs: ChoiceLogprobs | None = None, finish: FinishReason | None = None
+    ) -> bytes:
+        choice = ChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=finish)
+        return sse(ChatChunk(**self._stamp, choices=(choice,)).json_bytes())

@@ -1,0 +1,61 @@
+"""The bases of what a dialect reads and writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
+
+from protocol.codec import invalid_request
+from protocol.errors import InvalidRequest
+
+Read = TypeVar("Read", bound=BaseModel)
+
+
+class Asked(BaseModel):
+    """What a client of another server sends. Fields that the dialect does not know are ignored, as its servers do."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True, protected_namespaces=()
+    )
+
+
+class Told(BaseModel):
+    """What the engine answers. Fields that are not set are left out; those set to ``None`` are ``null``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, protected_namespaces=())
+
+    def json_bytes(self) -> bytes:
+        """The answer as it is sent."""
+        return self.model_dump_json(exclude_unset=True).encode()
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """The object that a body holds, whatever its Content-Type says.
+
+    Raises:
+        InvalidRequest: it is no JSON, nested too deeply, or no object.
+    """
+    try:
+        content = from_json(body or b"{}", allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidRequest(f"the body is no JSON: {error}", field="body", reason=str(error)) from error
+    if not isinstance(content, dict):
+        raise InvalidRequest("the body must be a JSON object", field="body", reason="not an object")
+    return content
+
+
+def read(kind: type[Read], content: Mapping[str, Any]) -> Read:
+    """The content in the dialect's shape. Raises InvalidRequest, which names the field."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise invalid_request(error) from error
+
+
+def to_json(content: Any) -> bytes:
+    """JSON on one line, in UTF-8."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()

@@ -15,6 +15,7 @@ _KEPT = 16
 
 EXECUTOR = "executor"
 ENERGY_SAMPLER = "energy sampler"
+HTTP_GATEWAY = "http gateway"
 
 TellFault = Callable[[str, BaseException, FaultConsequence], None]
 """(where, error, consequence)"""

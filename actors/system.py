@@ -17,7 +17,9 @@ from actors.control_plane import ControlPlane
 from actors.domain import EngineDomain
 from actors.energy_sampler import EnergySampler
 from actors.executor import Executor
-from actors.faults import ENERGY_SAMPLER, EXECUTOR, Faults
+from actors.faults import ENERGY_SAMPLER, EXECUTOR, HTTP_GATEWAY, Faults
+from actors.http.gateway import HttpGateway
+from actors.http.options import HttpOptions
 from actors.limits import ServiceLimits
 from actors.loopback import loopback_pair
 from actors.messages import (
@@ -35,7 +37,7 @@ from actors.ports import Domain, EnergySources, RecordWriter, Services
 from actors.recorder import Recorder
 from actors.scheduler import Scheduler, SchedulerStatistics
 from actors.supervisor import Supervisor
-from actors.unix_socket import UnixSocket
+from actors.unix_socket import PASSED_HTTP_NAME, UnixSocket
 from engine.backend import Backend
 from engine.config import EngineConfig
 from engine.cpu.cpu_backend import CpuBackend
@@ -72,13 +74,14 @@ class System:
 
     The backend is the system's from now on: it is closed when the system ends, or when it fails; then
     ``replace_backend`` opens the next one. The system serves at ``unix_socket``, or at one of its own that is made at
-    ``socket_path``: it is there, and may already be connected to, when the constructor returns.
+    ``socket_path``: it is there, and may already be connected to, when the constructor returns. So are those of
+    ``http``, where it is served.
 
     Raises:
         InvalidRequest: the socket cannot be put at ``socket_path``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the parts of an engine, each of which a test may replace
         self,
         backend: Backend,
         domain: Domain,
@@ -88,6 +91,7 @@ class System:
         socket_path: Path | None = None,
         *,
         unix_socket: UnixSocket | None = None,
+        http: HttpOptions | None = None,
         replace_backend: Callable[[], Backend] = no_other_backend,
     ) -> None:
         to_api_server = Inbox[ToApiServer]("api server, from below", 64, "bursts; replies are taken where they are put")
@@ -120,7 +124,7 @@ class System:
         if unix_socket is None and socket_path is not None:
             unix_socket = UnixSocket.open(socket_path)
         self.socket_path = None if unix_socket is None else unix_socket.path
-        faults = Faults()
+        self._faults = faults = Faults()
         self._api_server = ApiServer(to_api_server, to_control, unix_socket, domain.build, domain.capabilities, limits)
         self._executor = Executor(
             to_executor, to_control_below, to_scheduler_below, backend, replace_backend, faults.tell
@@ -144,6 +148,7 @@ class System:
             Supervisor(EXECUTOR, self._executor, faults),
             Supervisor(ENERGY_SAMPLER, self._energy_sampler, faults),
         )
+        self._gateway = None if http is None else self._open_gateway(http, unix_socket)
         self._ended = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -156,8 +161,26 @@ class System:
                 for actor in (*self._supervisors, self._recorder, self._scheduler, self._control_plane):
                     await nursery.start(actor.run)
                 nursery.start_soon(self._run_api_server, nursery.cancel_scope, task_status)
+                if self._gateway is not None:
+                    # It needs its modules first; the api server, whose client it is, runs long before it has them.
+                    nursery.start_soon(Supervisor(HTTP_GATEWAY, self._gateway, self._faults).run)
         finally:
+            if self._gateway is not None:
+                self._gateway.release()
             self._ended.set()
+
+    def _open_gateway(self, http: HttpOptions, unix_socket: UnixSocket | None) -> HttpGateway:
+        try:
+            return HttpGateway(http, self.connect, self._faults.tell)
+        except InvalidRequest:
+            if unix_socket is not None:
+                unix_socket.close()
+            raise
+
+    @property
+    def http_places(self) -> tuple[str, ...]:
+        """Where HTTP is served, for people."""
+        return () if self._gateway is None else self._gateway.places
 
     async def stop(self, drain_s: float = 0.0) -> None:
         """Answer what is queued, let what runs finish within ``drain_s``, and return when the system has ended.
@@ -188,6 +211,8 @@ class System:
     async def _run_api_server(self, whole: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:
         """The api server ends when all that runs has ended: then nothing is left for the others."""
         await self._api_server.run(task_status=task_status)
+        if self._gateway is not None:
+            await self._gateway.finish()  # its clients have their last replies, and have yet to pass them on
         whole.cancel()
 
 
@@ -212,10 +237,11 @@ def open_system(
     socket_path: Path | None = None,
     *,
     activated: bool = False,
+    http: HttpOptions | None = None,
 ) -> System:
     """The real engine on this machine. Blocking, up to a tenth of a second: probes the machine and its energy source.
 
-    ``activated``: where a service manager passed a listening socket to this process, serve there.
+    ``activated``: where a service manager passed listening sockets to this process, serve there.
 
     Raises:
         InvalidRequest: as :class:`System`.
@@ -244,9 +270,12 @@ def open_system(
     limits = replace(limits, max_queued=config.max_queued)
     try:
         passed = UnixSocket.passed(os.environ) if activated else None
+        if activated and http is not None:
+            http = replace(http, passed=UnixSocket.passed(os.environ, PASSED_HTTP_NAME))
         return System(
             *(backend, domain, energy, records, limits, socket_path),
             unix_socket=passed,
+            http=http,
             replace_backend=replace_backend,
         )
     except InvalidRequest:

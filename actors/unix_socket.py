@@ -26,6 +26,7 @@ _BACKLOG = 128
 _RECEIVE_BYTES = 65_536
 _FIRST_PASSED = 3
 PASSED_NAME = "engine"
+PASSED_HTTP_NAME = "engine-http"
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -72,17 +73,18 @@ class UnixSocket:
                 raise _refusal(path, f"cannot listen there: {error.strerror or error}") from error
 
     @classmethod
-    def passed(cls, environment: Mapping[str, str]) -> Self | None:
+    def passed(cls, environment: Mapping[str, str], name: str = PASSED_NAME) -> Self | None:
         """The listening socket that a service manager passed to this process; ``None`` where it passed none.
 
-        Of several it is the one named ``engine``. Its place and its mode are the service manager's to answer for.
+        Of several it is the one of that name; one alone is the engine's own unless it is named for HTTP. Its place and
+        its mode are the service manager's to answer for.
 
         Raises:
             InvalidRequest: what was passed is no listening Unix stream socket, or cannot be told from the others.
         """
         if environment.get("LISTEN_PID") != str(os.getpid()):
             return None
-        descriptor = _passed_descriptor(environment)
+        descriptor = _passed_descriptor(environment, name)
         if descriptor is None:
             return None
         try:
@@ -97,8 +99,8 @@ class UnixSocket:
         return cls(Path(listening.getsockname()), listening, owned=False)
 
     def listener(self) -> trio.SocketListener:
-        """The socket as trio accepts from it."""
-        return trio.SocketListener(trio.socket.from_stdlib_socket(self._listening))
+        """The socket as trio accepts from it. Closed, it can be had again: the socket stays until :meth:`close`."""
+        return trio.SocketListener(trio.socket.from_stdlib_socket(self._listening.dup()))
 
     def close(self) -> None:
         """Stop listening and remove the path, unless it is another's, or became so."""
@@ -149,19 +151,21 @@ class SocketTransport:
         await self._stream.aclose()
 
 
-def _passed_descriptor(environment: Mapping[str, str]) -> int | None:
+def _passed_descriptor(environment: Mapping[str, str], name: str) -> int | None:
     count = environment.get("LISTEN_FDS", "")
     if not (count.isascii() and count.isdigit()):
         raise _refused_activation(f"LISTEN_FDS is {count!r}, not a number of sockets")
     descriptors = range(_FIRST_PASSED, _FIRST_PASSED + int(count))
-    if len(descriptors) <= 1:
-        return next(iter(descriptors), None)
     names = environment.get("LISTEN_FDNAMES", "").split(":")
-    named = [descriptor for descriptor, name in zip(descriptors, names, strict=False) if name == PASSED_NAME]
+    named = [descriptor for descriptor, own in zip(descriptors, names, strict=False) if own == name]
+    if name == PASSED_HTTP_NAME:
+        return next(iter(named), None)
+    if len(descriptors) <= 1:
+        return next((one for one in descriptors if PASSED_HTTP_NAME not in names), None)
     if len(named) != 1:
         raise _refused_activation(
-            f"{count} sockets were passed and {len(named)} of them are named {PASSED_NAME!r}: "
-            f"put FileDescriptorName={PASSED_NAME} into the socket unit of one"
+            f"{count} sockets were passed and {len(named)} of them are named {name!r}: "
+            f"put FileDescriptorName={name} into the socket unit of one"
         )
     return named[0]
 

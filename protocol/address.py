@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+HTTP_SOCKET_NAME = "engine-http.sock"
+"""The Unix socket of HTTP, beside the engine's own."""
 MAX_SOCKET_PATH_BYTES = 107
 """Linux: ``sun_path`` has 108 bytes, the last of which ends it."""
 

@@ -14,7 +14,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 STDLIB = sys.stdlib_module_names
 
-ACTORS = frozenset({"api_server", "control_plane", "scheduler", "executor", "energy_sampler", "recorder"})
+ACTORS = frozenset(
+    {"api_server", "control_plane", "scheduler", "executor", "energy_sampler", "recorder", "http.gateway"}
+)
 ACTOR_KINDS = frozenset({"Actor", "RestartableActor"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "protocol": frozenset({"protocol", "msgpack", "msgspec", "pydantic", "pydantic_core"}),
@@ -25,6 +27,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich", "prompt_toolkit"}),
 }
 EXCEPTIONS: dict[str, frozenset[str]] = {
+    "actors.http.app": frozenset({"starlette"}),
+    "actors.http.call": frozenset({"starlette"}),
+    "actors.http.gateway": frozenset({"hypercorn", "starlette"}),
+    "actors.http.wire": frozenset({"starlette"}),
     "engine.fetch.hub.session": frozenset({"huggingface_hub"}),
     "engine.grammar.grammar_trial": frozenset({"msgpack"}),
     "engine.grammar.trial_process": frozenset({"msgpack"}),
@@ -156,13 +162,16 @@ def test_every_actor_is_on_the_list() -> None:
         return any(isinstance(base, ast.Name) and base.id in ACTOR_KINDS for node in classes for base in node.bases)
 
     assert {
-        path.stem for path in (ROOT / "actors").glob("*.py") if path.stem != "base" and defines_an_actor(path)
+        name.removeprefix("actors.")
+        for name, path in named("actors", ROOT / "actors")
+        if name != "actors.base" and defines_an_actor(path)
     } == ACTORS
 
 
 @pytest.mark.parametrize("actor", sorted(ACTORS))
 def test_an_actor_says_what_it_owns_receives_sends_and_fails_on(actor: str) -> None:
-    docstring = ast.get_docstring(ast.parse((ROOT / "actors" / f"{actor}.py").read_text(encoding="utf-8"))) or ""
+    path = ROOT.joinpath("actors", *actor.split(".")).with_suffix(".py")
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     headings = [line.split("  ")[0] for line in docstring.splitlines()]
     assert [one for one in headings if one in {"Owns", "Receives", "Sends"}] == ["Owns", "Receives", "Sends"]
     assert "Fails when" in docstring
@@ -184,7 +193,7 @@ def test_only_the_engine_touches_the_extension(name: str, path: Path) -> None:
 @each_module("engine_ctl")
 def test_of_the_actors_the_command_line_sees_only_the_system(name: str, path: Path) -> None:
     used = {module for module in imports(path) if module.startswith("actors")}
-    assert all(module.startswith("actors.system") for module in used)
+    assert all(module.startswith(("actors.system", "actors.http.options")) for module in used)
 
 
 def csrc_place(path: str) -> int:

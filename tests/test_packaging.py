@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 import pytest
 
-from actors.unix_socket import PASSED_NAME
+from actors.unix_socket import PASSED_HTTP_NAME, PASSED_NAME
 from engine.energy.sources.permissions import PERMISSIONS, Permission
 from engine_ctl.main import main
-from protocol.address import default_socket_path
+from protocol.address import HTTP_SOCKET_NAME, default_socket_path
 
 PACKAGING = Path(__file__).parents[1] / "packaging"
 
@@ -58,3 +58,13 @@ def test_the_socket_is_where_clients_look_and_has_the_name_the_engine_knows(monk
     assert socket["ListenStream"].replace("%t", "/run/user/1000") == str(default_socket_path())
     assert socket["FileDescriptorName"] == PASSED_NAME
     assert (socket["SocketMode"], socket["DirectoryMode"]) == ("0600", "0700")
+
+
+def test_the_socket_of_http_is_beside_it_and_belongs_to_the_same_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ENGINE_SOCKET", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    http = unit("engine-http.socket")["Socket"]
+    path = default_socket_path().with_name(HTTP_SOCKET_NAME)
+    assert http["ListenStream"].replace("%t", "/run/user/1000") == str(path)
+    assert (http["FileDescriptorName"], http["Service"]) == (PASSED_HTTP_NAME, "engine.service")
+    assert (http["SocketMode"], http["DirectoryMode"]) == ("0600", "0700")

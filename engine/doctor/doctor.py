@@ -38,7 +38,8 @@ def examine(facts: Facts) -> tuple[Check, ...]:
         check_memory(facts),
         check_huge_pages(facts),
         *check_energy(facts),
-        check_socket(facts.socket, facts.user),
+        check_socket("socket", facts.socket, facts.user),
+        check_socket("http socket", facts.http_socket, facts.user),
         check_engine(facts.socket, facts.engine_version, facts.build),
         *check_folders(facts),
     )
@@ -169,8 +170,8 @@ def _check_energy_source(source: SourceState, *, enough: bool) -> Check:
     return Check(name, "warning", source.reason, source.remedy or remedy)
 
 
-def check_socket(socket: SocketFacts, user: int) -> Check:
-    """The socket's directory is the user's own."""
+def check_socket(name: str, socket: SocketFacts, user: int) -> Check:
+    """The socket's directory is the user's own, and the socket is nobody else's."""
     directory = socket.path.rpartition("/")[0] or "."
     fault: tuple[str, str] | None = None
     if socket.directory_kind == "other":
@@ -186,8 +187,8 @@ def check_socket(socket: SocketFacts, user: int) -> Check:
     elif socket.kind == "socket" and (socket.mode or 0) & 0o077:
         fault = (f"{socket.path} has the mode {socket.mode:03o}", f"chmod 600 {socket.path}")
     if fault is not None:
-        return Check("socket", "problem", *fault)
-    return Check("socket", "ok", f"{socket.path}, {'for you alone' if socket.kind == 'socket' else 'not there yet'}")
+        return Check(name, "problem", *fault)
+    return Check(name, "ok", f"{socket.path}, {'for you alone' if socket.kind == 'socket' else 'not there yet'}")
 
 
 def check_engine(socket: SocketFacts, own_version: str, own_build: Build | None) -> Check:

@@ -16,6 +16,7 @@ from engine.energy.ladder import open_ladder
 from engine.energy.source_state import SourceState
 from engine.host.cgroup import cpu_quota, memory_limit
 from engine.identity.version import ENGINE_VERSION
+from protocol.address import HTTP_SOCKET_NAME
 from protocol.answers import Welcome
 from protocol.blocking import BlockingClient
 from protocol.build import Build
@@ -109,6 +110,8 @@ class Facts:
     energy_undeclarable: str
     """Why the declared source does not work; empty where it does."""
     socket: SocketFacts
+    http_socket: SocketFacts
+    """The socket of HTTP beside the other; it is looked at and not spoken to."""
     config_failure: str
     models: FolderFacts | None
     cache: FolderFacts | None
@@ -148,7 +151,8 @@ def probe_facts(socket: Path) -> Facts:
         energy=() if ladder is None else ladder.states(),
         energy_declared="" if ladder is None else ladder.declaration,
         energy_undeclarable="" if ladder is None else ladder.why_not_declared,
-        socket=_socket(socket),
+        socket=_socket(socket, greeted=True),
+        http_socket=_socket(socket.with_name(HTTP_SOCKET_NAME), greeted=False),
         config_failure=config_failure,
         models=None if config is None else _folder(config.models_dir, "*.gguf"),
         cache=None if config is None else _folder(config.cache_dir / "weights", "*.gguf"),
@@ -209,9 +213,9 @@ def _chosen(text: str | None) -> str | None:
     return words[0] if words else None
 
 
-def _socket(path: Path) -> SocketFacts:
+def _socket(path: Path, *, greeted: bool) -> SocketFacts:
     found, directory = _status(path), _status(path.parent)
-    welcome, failure = _greet(path)
+    welcome, failure = _greet(path) if greeted else (None, "")
     return SocketFacts(
         path=str(path),
         kind="absent" if found is None else "socket" if stat.S_ISSOCK(found.st_mode) else "other",

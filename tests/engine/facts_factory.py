@@ -60,6 +60,7 @@ def make_facts(**changes: object) -> Facts:
         energy_declared="",
         energy_undeclarable="",
         socket=make_socket(),
+        http_socket=make_socket(),
         config_failure="",
         models=make_folder(),
         cache=make_folder("/home/user/cache/weights"),

@@ -145,12 +145,10 @@ def test_rf_07_api_answers_on_a_local_socket_of_its_owner_alone(engine: Path, cl
     assert messages_of(client, make_request())
 
 
-@pytest.mark.xfail(strict=True, reason="HTTP is not built yet: the API is msgpack on a Unix socket")
 def test_rf_07_api_speaks_http(engine: Path) -> None:
     assert http(engine, "GET", "/health")[0] == 200
 
 
-@pytest.mark.xfail(strict=True, reason="HTTP is not built yet, and with it the WeOS's own routes")
 @pytest.mark.parametrize("route", ["run", "plan"])
 def test_rf_07_weos_has_endpoints_of_its_own(route: str, engine: Path) -> None:
     status, content = http(engine, "POST", f"/v1/weos/{route}", make_request().model_dump(mode="json"))

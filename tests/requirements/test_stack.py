@@ -78,7 +78,6 @@ def test_stack_version_is_semantic_and_told_at_run_time(client: BlockingClient) 
     assert client.welcome.engine_version in engine_ctl("--version").stdout
 
 
-@pytest.mark.xfail(strict=True, reason="HTTP with JSON is not built yet: the API is msgpack on a Unix socket")
 def test_stack_api_speaks_json(engine: Path, client: BlockingClient) -> None:
     status, content = http(engine, "GET", "/version")
     assert status == 200

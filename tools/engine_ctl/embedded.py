@@ -13,18 +13,19 @@ from tempfile import TemporaryDirectory, gettempdir
 
 import trio
 
+from actors.http.options import HttpOptions, HttpRules, TcpAddress, read_secret
 from actors.system import System, open_system
 from engine.bench.throughput import Throughput, measure_throughput
 from engine.bench.work import decode, decode_side_by_side, prefill
 from engine.config import EngineConfig, declared_source, declared_watts, default_config
 from engine.host.service_notify import ServiceNotifier
-from protocol.address import MAX_SOCKET_PATH_BYTES, default_socket_path
+from protocol.address import HTTP_SOCKET_NAME, MAX_SOCKET_PATH_BYTES, default_socket_path
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.requests import Plan, Shutdown
 
-__all__ = ["Throughput", "bench", "configured", "embedded_engine", "serve"]
+__all__ = ["Throughput", "bench", "configured", "embedded_engine", "http_options", "serve"]
 
 
 def configured(models_dir: Path | None, energy_source: str | None, tdp_watts: float | None) -> EngineConfig:
@@ -43,7 +44,39 @@ def configured(models_dir: Path | None, energy_source: str | None, tdp_watts: fl
     return config
 
 
-def serve(config: EngineConfig, socket: Path | None, drain_s: float, note: Callable[[str], None]) -> None:
+def http_options(
+    *,
+    beside: Path | None,
+    socket: str | None,
+    address: str | None,
+    token_file: Path | None,
+    default_model: str | None,
+    origins: tuple[str, ...],
+    allow_paths: bool,
+    allow_manage: bool,
+) -> HttpOptions | None:
+    """Where HTTP is served; ``None``: nowhere. ``socket``: a path, ``off``, or ``None`` for one beside the engine's.
+
+    Raises:
+        InvalidRequest: an address or a secret that cannot be used.
+    """
+    path = (beside or default_socket_path()).with_name(HTTP_SOCKET_NAME) if socket is None else Path(socket)
+    tcp = None if address is None else TcpAddress.parse(address)
+    if socket == "off" and tcp is None:
+        return None
+    rules = HttpRules(
+        secret=None if token_file is None else read_secret(token_file),
+        origins=frozenset(origins),
+        default_model=default_model,
+        allow_paths=allow_paths,
+        allow_manage=allow_manage,
+    )
+    return HttpOptions(None if socket == "off" else path.absolute(), tcp, rules)
+
+
+def serve(
+    config: EngineConfig, socket: Path | None, drain_s: float, note: Callable[[str], None], http: HttpOptions | None
+) -> None:
     """Run an engine until SIGTERM, SIGINT or a client's ``Shutdown``; ``note`` gets a line when it listens or stops.
 
     It serves at a socket that a service manager passed, else at ``socket``. What runs at the first signal may finish
@@ -53,18 +86,22 @@ def serve(config: EngineConfig, socket: Path | None, drain_s: float, note: Calla
         InvalidRequest: the socket cannot be put there, or what was passed is none.
         EnergyUnavailable: the energy source that ``config`` declares does not work here.
     """
-    trio.run(_serve, config, socket or default_socket_path(), drain_s, note)
+    trio.run(_serve, config, socket or default_socket_path(), drain_s, note, http)
 
 
-async def _serve(config: EngineConfig, socket: Path, drain_s: float, note: Callable[[str], None]) -> None:
+async def _serve(
+    config: EngineConfig, socket: Path, drain_s: float, note: Callable[[str], None], http: HttpOptions | None
+) -> None:
     service = _Service(ServiceNotifier.of(os.environ), note)
     with trio.open_signal_receiver(*_stop_signals()) as signals:
-        system = open_system(config, socket_path=socket, activated=True)
+        system = open_system(config, socket_path=socket, activated=True, http=http)
         async with trio.open_nursery() as watching:
             watching.start_soon(_stop_on_signal, system, signals, drain_s, service)
             async with trio.open_nursery() as running:
                 await running.start(system.run)
                 service.ready(f"listening on {system.socket_path}")
+                for place in system.http_places:
+                    note(f"HTTP on {place}")
                 watching.start_soon(service.keep_alive)
             service.stopping("stopped")
             watching.cancel_scope.cancel()

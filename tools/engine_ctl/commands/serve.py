@@ -29,18 +29,69 @@ from engine_ctl.options import socket_option, tdp_watts_option
     "[default: $ENGINE_ENERGY_SOURCE, else the best that measures]",
 )
 @tdp_watts_option
+@click.option(
+    "--http-socket",
+    metavar="PATH|off",
+    help="Unix socket of HTTP, for this user alone.  [default: engine-http.sock beside the engine's socket]",
+)
+@click.option(
+    "--http",
+    "http_address",
+    metavar="HOST:PORT",
+    help="Serve HTTP over TCP too. On a loopback address for programs of this user; elsewhere only with "
+    "--http-token-file. Port 0 takes a free one, which is printed.",
+)
+@click.option(
+    "--http-token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Ask HTTP clients over TCP for the secret on this file's first line.",
+)
+@click.option("--http-default-model", metavar="MODEL", help="Answers HTTP requests for no model or an unknown one.")
+@click.option(
+    "--http-origin",
+    "http_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let web pages of this origin speak to the engine, such as http://localhost:3000. May be repeated.",
+)
+@click.option("--http-allow-paths", is_flag=True, help="With a secret, let HTTP clients name models by their paths.")
+@click.option(
+    "--http-allow-manage", is_flag=True, help="Let HTTP clients over TCP pull and remove models, and stop the engine."
+)
 def command(
-    socket: Path | None, models_dir: Path | None, drain_s: float, energy_source: str | None, tdp_watts: float | None
+    *,
+    socket: Path | None,
+    models_dir: Path | None,
+    drain_s: float,
+    energy_source: str | None,
+    tdp_watts: float | None,
+    http_socket: str | None,
+    http_address: str | None,
+    http_token_file: Path | None,
+    http_default_model: str | None,
+    http_origins: tuple[str, ...],
+    http_allow_paths: bool,
+    http_allow_manage: bool,
 ) -> None:
     """Run the engine in the foreground.
 
-    Prints the socket's path on stderr once it listens. At SIGTERM or Ctrl-C it refuses new work, answers queued
-    requests, gives running executions time to finish, and exits with 0; a second signal skips the wait. A service
-    manager may pass the socket (LISTEN_FDS) and is notified of readiness (NOTIFY_SOCKET).
+    Prints the socket's path, and where HTTP is served, on stderr once it listens. At SIGTERM or Ctrl-C it refuses new
+    work, answers queued requests, gives running executions time to finish, and exits with 0; a second signal skips the
+    wait. A service manager may pass the sockets (LISTEN_FDS) and is notified of readiness (NOTIFY_SOCKET).
     """
-    from engine_ctl.embedded import configured, serve
+    from engine_ctl.embedded import configured, http_options, serve
 
-    serve(configured(models_dir, energy_source, tdp_watts), socket, drain_s, note=_note)
+    http = http_options(
+        beside=socket,
+        socket=http_socket,
+        address=http_address,
+        token_file=http_token_file,
+        default_model=http_default_model,
+        origins=http_origins,
+        allow_paths=http_allow_paths,
+        allow_manage=http_allow_manage,
+    )
+    serve(configured(models_dir, energy_source, tdp_watts), socket, drain_s, _note, http)
 
 
 def _note(line: str) -> None:

@@ -1,0 +1,83 @@
+"""Who may come in, decided from a request's headers and what the kernel says of its sender. Pure."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from actors.http.options import HttpRules
+from protocol.dialects.fault import HttpFault
+
+PUBLIC = frozenset({"/health", "/v1/health", "/models", "/v1/models"})
+"""What is answered without the secret: that the engine lives, and the names of its models, as other servers do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The way a client came in."""
+
+    kind: Literal["unix", "tcp"]
+    is_owner: bool
+    """The kernel says that the client runs as the engine's own user."""
+
+
+def refusal(door: Door, path: str, headers: Mapping[str, str], rules: HttpRules) -> HttpFault | None:
+    """Why a request is refused, or ``None``. ``headers`` by their names in lower case."""
+    if door.kind == "tcp" and rules.secret is None:
+        if not door.is_owner:
+            return HttpFault(403, "foreign_user", "only programs of the engine's own user may come in without a secret")
+        if not _is_loopback(headers.get("host", "")):
+            return HttpFault(403, "foreign_host", "Host names another machine; on this port it must be a loopback name")
+    origin = headers.get("origin")
+    if origin is not None and not _is_welcome(origin, headers.get("host", ""), rules):
+        return HttpFault(403, "foreign_origin", f"pages of {_clipped(origin)} may not speak to this engine")
+    # A browser asks before it sends the secret, and without it.
+    if door.kind == "tcp" and rules.secret is not None and path not in PUBLIC and not _is_preflight(headers):
+        presented = _presented(headers)
+        if presented is None or not hmac.compare_digest(presented, rules.secret):
+            reason = "no secret was given" if presented is None else "the secret is wrong"
+            return HttpFault(401, "unauthorized", f"{reason}: send Authorization: Bearer SECRET, or x-api-key")
+    return None
+
+
+def may_name_paths(door: Door, rules: HttpRules) -> bool:
+    """Whether a client may name models by their paths."""
+    return door.kind == "unix" or rules.secret is None or rules.allow_paths
+
+
+def may_manage(door: Door, rules: HttpRules) -> bool:
+    """Whether a client may change what others use."""
+    return door.kind == "unix" or rules.allow_manage
+
+
+def _is_welcome(origin: str, host: str, rules: HttpRules) -> bool:
+    return origin in rules.origins or origin.lower() in {f"http://{host}".lower(), f"https://{host}".lower()}
+
+
+def _is_loopback(host: str) -> bool:
+    name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    if name.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_preflight(headers: Mapping[str, str]) -> bool:
+    return "access-control-request-method" in headers and "origin" in headers
+
+
+def _presented(headers: Mapping[str, str]) -> bytes | None:
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and secret.strip():
+        return secret.strip().encode("utf-8", "surrogateescape")
+    key = headers.get("x-api-key")
+    return None if key is None else key.strip().encode("utf-8", "surrogateescape")
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."

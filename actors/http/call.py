@@ -1,0 +1,165 @@
+"""One request of a client, from its body to the end of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import trio
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from actors.faults import HTTP_GATEWAY
+from actors.http.access import may_manage, may_name_paths
+from actors.http.connection import Visit
+from actors.http.engine_link import EngineLink
+from actors.http.wire import Wire
+from protocol.client import Client
+from protocol.dialects.fault import Dialect, HttpFault, dialect_of, error_content, fault_of
+from protocol.dialects.shape import Told, parse_json, to_json
+from protocol.errors import EngineError, InternalError
+
+JSON = "application/json"
+
+
+class FaultRaised(Exception):  # noqa: N818  named as what it carries
+    """A fault to answer with, where none of the engine's errors says it."""
+
+    def __init__(self, fault: HttpFault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose body has arrived, and the way to answer it."""
+
+    request: Request
+    body: bytes
+    link: EngineLink
+    visit: Visit
+    wire: Wire
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect in which its errors are told."""
+        return dialect_of(self.request.url.path)
+
+    def content(self) -> dict[str, Any]:
+        """The body's JSON object; an empty body is an empty one. Raises InvalidRequest."""
+        return parse_json(self.body)
+
+    def client(self) -> AbstractAsyncContextManager[Client]:
+        """A client of the engine for this request alone."""
+        return self.link.client()
+
+    def stream(self, media_type: str, comment: bytes) -> AbstractAsyncContextManager[Wire]:
+        """See :meth:`Wire.stream`."""
+        return self.wire.stream(media_type, comment, self.link.limits.patience_s)
+
+    def model(self, name: str | None) -> str:
+        """The model that a request names, or the default one. Raises FaultRaised."""
+        chosen = name or self.link.rules.default_model
+        if not chosen:
+            reason = "no model was named, and the engine has no default one (serve --http-default-model)"
+            raise FaultRaised(HttpFault(404, "unknown_model", reason, {"field": "model"}))
+        if name:
+            self.require_model(name)
+        return chosen
+
+    def require_model(self, name: str) -> None:
+        """Raises FaultRaised where the client may not name models so."""
+        if _is_path(name) and not may_name_paths(self.visit.door, self.link.rules):
+            reason = "models are named by their paths with serve --http-allow-paths alone"
+            raise FaultRaised(HttpFault(403, "path_refused", reason, {"field": "model"}))
+
+    def require_manager(self) -> None:
+        """Raises FaultRaised where the client may not change what others use."""
+        if not may_manage(self.visit.door, self.link.rules):
+            reason = "needs the engine's Unix socket of HTTP, or --http-allow-manage"
+            raise FaultRaised(HttpFault(403, "not_a_manager", f"{self.request.url.path} {reason}"))
+
+    async def reply(
+        self, answer: Told | Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer in one piece."""
+        body = answer.json_bytes() if isinstance(answer, Told) else to_json(answer)
+        await self.wire.reply(body, JSON, status, headers)
+
+    async def reply_fault(self, fault: HttpFault) -> None:
+        """No effect once an answer has begun: then the connection is cut, so that nobody takes it for whole."""
+        if self.wire.begun:
+            self.visit.scope.cancel()
+            return
+        headers = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
+        await self.reply(error_content(self.dialect, fault), fault.status, headers)
+
+
+def _is_path(model: str) -> bool:
+    return ("/" in model and not model.startswith("hf:")) or model.startswith(("~", "."))
+
+
+Handler = Callable[[Call], Awaitable[None]]
+
+
+class Endpoint:
+    """A route's handler as an ASGI application: it reads the body, and ends the handler when the client leaves."""
+
+    def __init__(self, link: EngineLink, handle: Handler) -> None:
+        self._link = link
+        self._handle = handle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = cast("Visit", scope["visit"])
+        wire = Wire(send, scope.get("answer_headers", {}))
+        request = Request(scope)
+        try:
+            body = await self._read_body(receive)
+        except FaultRaised as refused:
+            await Call(request, b"", self._link, visit, wire).reply_fault(refused.fault)
+            return
+        if body is None:
+            return
+        with visit.engagement():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
+                await self._answer(Call(request, body, self._link, visit, wire))
+                nursery.cancel_scope.cancel()
+
+    async def _answer(self, call: Call) -> None:
+        try:
+            await self._handle(call)
+        except FaultRaised as refused:
+            await call.reply_fault(refused.fault)
+        except EngineError as error:
+            await call.reply_fault(fault_of(error))
+        except Exception as error:  # of whatever kind: one client's request is no reason to end everyone's
+            self._link.tell_fault(HTTP_GATEWAY, error, "answered")
+            await call.reply_fault(fault_of(InternalError("the gateway failed; the engine's stderr says where")))
+
+    async def _read_body(self, receive: Receive) -> bytes | None:
+        """The whole body, or ``None`` where its client left. Raises FaultRaised."""
+        limits = self._link.limits
+        parts: list[bytes] = []
+        size = 0
+        with trio.move_on_after(limits.body_s):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limits.max_body_bytes:
+                    reason = f"the body has more than {limits.max_body_bytes} bytes"
+                    raise FaultRaised(HttpFault(413, "body_too_large", reason, {"field": "body"}))
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+        raise FaultRaised(HttpFault(408, "body_too_slow", f"the body did not arrive within {limits.body_s:g} s"))
+
+
+async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

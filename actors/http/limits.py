@@ -1,0 +1,26 @@
+"""How much of everything the gateway takes on at a time, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Bounds of connections, requests and answers."""
+
+    max_connections: int = 512
+    """Beyond it the connection that has waited longest without a request is closed: slow clients lock nobody out."""
+    max_header_bytes: int = 32_768
+    max_body_bytes: int = 16 * 2**20
+    """The same as a frame of the socket may have."""
+    header_s: float = 15.0
+    """A connection without a whole request is closed after it, new or kept alive."""
+    body_s: float = 30.0
+    """A body must have arrived by then. Sixteen MiB take milliseconds on this machine."""
+    write_s: float = 30.0
+    """A client that takes nothing of its answer for so long has gone."""
+    patience_s: float = 1.0
+    """A stream's headers are sent after it though nothing has been answered; then a comment as often."""
+    leave_s: float = 1.0
+    """What is being answered when the engine stops has so long to be written."""

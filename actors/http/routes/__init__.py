@@ -1,0 +1,8 @@
+"""What HTTP clients may ask, dialect by dialect. A route translates; it decides nothing."""
+
+from __future__ import annotations
+
+from actors.http.routes import anthropic, ollama, openai, service, weos
+from actors.http.routes.route import HttpRoute
+
+ROUTES: tuple[HttpRoute, ...] = (*service.ROUTES, *weos.ROUTES, *openai.ROUTES, *anthropic.ROUTES, *ollama.ROUTES)

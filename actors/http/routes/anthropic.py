@@ -1,0 +1,41 @@
+"""Anthropic's routes."""
+
+from __future__ import annotations
+
+from actors.http.call import Call
+from actors.http.execution import execution_headers, outcomes_of, stream_answer
+from actors.http.routes.route import HttpRoute
+from protocol.dialects import anthropic
+from protocol.dialects.shape import read
+from protocol.requests import Plan
+
+
+async def _messages(call: Call) -> None:
+    asked = read(anthropic.MessagesRequest, call.content())
+    runs = (anthropic.to_run_request(asked, call.model(asked.model)),)
+    async with call.client() as client:
+        if asked.stream:
+            await stream_answer(call, client, runs, anthropic.MessagesStream(asked))
+        else:
+            (outcome,) = await outcomes_of(client, runs, call.link.rules.default_model)
+            await call.reply(anthropic.from_outcome(asked, outcome), headers=execution_headers(outcome.accepted))
+
+
+async def _count_tokens(call: Call) -> None:
+    asked = read(anthropic.MessagesRequest, call.content())
+    run = anthropic.to_run_request(asked, call.model(asked.model), counted=True)
+    async with call.client() as client:
+        planned = await client.ask(Plan(request=run))
+    await call.reply({"input_tokens": planned.estimate.prompt_tokens}, headers=execution_headers(planned))
+
+
+ROUTES = (
+    HttpRoute(
+        *("POST", "/v1/messages", _messages, "the next message of a conversation, in blocks"),
+        *(anthropic.MessagesRequest, anthropic.MessageAnswer),
+    ),
+    HttpRoute(
+        *("POST", "/v1/messages/count_tokens", _count_tokens, "how many tokens a message would read"),
+        anthropic.MessagesRequest,
+    ),
+)

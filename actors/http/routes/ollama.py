@@ -1,0 +1,114 @@
+"""Ollama's routes."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import UTC, datetime
+from functools import partial
+
+from actors.http.call import Call
+from actors.http.execution import embedded, execution_headers, outcomes_of, stream_answer
+from actors.http.routes.route import HttpRoute
+from engine.identity.version import ENGINE_VERSION
+from protocol.dialects.event_stream import MEDIA_TYPES
+from protocol.dialects.fault import error_content, fault_of
+from protocol.dialects.ollama import generation, models
+from protocol.dialects.shape import read, to_json
+from protocol.errors import EngineError
+from protocol.requests import ListModels, ModelInfo, PullModel, RemoveModel, Status
+
+
+async def _generate(kind: type[generation.OllamaChatRequest | generation.GenerateRequest], call: Call) -> None:
+    asked = read(kind, call.content())
+    model = call.model(asked.model)
+    created_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    async with call.client() as client:
+        if generation.is_load(asked):
+            described = await client.ask(ModelInfo(model=model))
+            await call.reply(generation.loaded(described.name, created_at))
+            return
+        runs = (generation.to_run_request(asked, model),)
+        if asked.stream:
+            await stream_answer(call, client, runs, generation.LineStream(asked, created_at), "ndjson")
+        else:
+            (outcome,) = await outcomes_of(client, runs, call.link.rules.default_model)
+            answer = generation.from_outcome(asked, outcome, created_at)
+            await call.reply(answer, headers=execution_headers(outcome.accepted))
+
+
+async def _tags(call: Call) -> None:
+    async with call.client() as client:
+        await call.reply(models.tags(await client.ask(ListModels()), await client.ask(Status())))
+
+
+async def _ps(call: Call) -> None:
+    async with call.client() as client:
+        await call.reply(models.loaded_models(await client.ask(Status())))
+
+
+async def _show(call: Call) -> None:
+    model = call.model(read(models.NamedModel, call.content()).chosen)
+    async with call.client() as client:
+        await call.reply(models.described(await client.ask(ModelInfo(model=model))))
+
+
+async def _embed(older: bool, call: Call) -> None:
+    asked = read(models.EmbedRequest, call.content())
+    request = models.to_embedding_request(asked, call.model(asked.model))
+    async with call.client() as client:
+        answer = await embedded(client, request, call.link.rules.default_model)
+    await call.reply(models.from_embedded(answer, older=older))
+
+
+async def _pull(call: Call) -> None:
+    call.require_manager()
+    asked = read(models.NamedModel, call.content())
+    message = PullModel(model=call.model(asked.chosen))
+    media_type = MEDIA_TYPES["ndjson"]
+    async with call.client() as client:
+        if not asked.stream:
+            await client.ask(message)
+            await call.reply({"status": "success"})
+            return
+        async with call.stream(media_type, b"") as wire:
+            try:
+                async with aclosing(client.follow(message)) as answers:
+                    async for answer in answers:
+                        await wire.begin_stream(media_type)
+                        await wire.write(models.pull_line(answer))
+            except EngineError as error:
+                if not wire.begun:
+                    raise
+                await wire.write(to_json(error_content("ollama", fault_of(error))) + b"\n")
+
+
+async def _delete(call: Call) -> None:
+    call.require_manager()
+    model = call.model(read(models.NamedModel, call.content()).chosen)
+    async with call.client() as client:
+        await client.ask(RemoveModel(model=model))
+    await call.reply({})
+
+
+async def _version(call: Call) -> None:
+    await call.reply({"version": ENGINE_VERSION})
+
+
+ROUTES = (
+    HttpRoute(
+        *("POST", "/api/chat", partial(_generate, generation.OllamaChatRequest), "the next message of a conversation"),
+        *(generation.OllamaChatRequest, generation.AnswerLine),
+    ),
+    HttpRoute(
+        *("POST", "/api/generate", partial(_generate, generation.GenerateRequest), "a prompt answered"),
+        *(generation.GenerateRequest, generation.AnswerLine),
+    ),
+    HttpRoute("GET", "/api/tags", _tags, "the models here"),
+    HttpRoute("GET", "/api/ps", _ps, "the models in memory"),
+    HttpRoute("POST", "/api/show", _show, "what a model's file tells", models.NamedModel),
+    HttpRoute("POST", "/api/embed", partial(_embed, False), "vectors of texts", models.EmbedRequest),
+    HttpRoute("POST", "/api/embeddings", partial(_embed, True), "the vector of a text", models.EmbedRequest),
+    HttpRoute("POST", "/api/pull", _pull, "fetch a model", models.NamedModel),
+    HttpRoute("DELETE", "/api/delete", _delete, "remove a model", models.NamedModel),
+    HttpRoute("GET", "/api/version", _version, "the version alone"),
+)

@@ -1,0 +1,117 @@
+"""OpenAI's routes."""
+
+from __future__ import annotations
+
+import time
+
+from actors.http.call import Call, FaultRaised
+from actors.http.execution import embedded, execution_headers, outcomes_of, stream_answer
+from actors.http.routes.route import HttpRoute
+from protocol.dialects.fault import HttpFault
+from protocol.dialects.openai import chat, completions, embeddings, models, responses
+from protocol.dialects.shape import read
+from protocol.errors import UnknownModel
+from protocol.requests import ListModels, Plan, Status
+
+
+async def _chat(call: Call) -> None:
+    asked = read(chat.ChatRequest, call.content())
+    runs = (chat.to_run_request(asked, call.model(asked.model)),)
+    async with call.client() as client:
+        if asked.stream:
+            await stream_answer(call, client, runs, chat.ChatStream(asked, client.welcome.build, int(time.time())))
+        else:
+            (outcome,) = await outcomes_of(client, runs, call.link.rules.default_model)
+            answer = chat.from_outcome(asked, outcome, int(time.time()))
+            await call.reply(answer, headers=execution_headers(outcome.accepted))
+
+
+async def _completions(call: Call) -> None:
+    asked = read(completions.CompletionRequest, call.content())
+    runs = completions.to_run_requests(asked, call.model(asked.model))
+    async with call.client() as client:
+        if asked.stream:
+            translation = completions.CompletionStream(asked, client.welcome.build, int(time.time()))
+            await stream_answer(call, client, runs, translation)
+        else:
+            outcomes = await outcomes_of(client, runs, call.link.rules.default_model)
+            answer = completions.from_outcomes(asked, outcomes, int(time.time()))
+            await call.reply(answer, headers=execution_headers(*(one.accepted for one in outcomes)))
+
+
+async def _responses(call: Call) -> None:
+    asked = read(responses.ResponsesRequest, call.content())
+    runs = (responses.to_run_request(asked, call.model(asked.model)),)
+    async with call.client() as client:
+        if asked.stream:
+            translation = responses.ResponsesStream(asked, client.welcome.build, int(time.time()))
+            await stream_answer(call, client, runs, translation)
+        else:
+            (outcome,) = await outcomes_of(client, runs, call.link.rules.default_model)
+            answer = responses.from_outcome(asked, outcome, int(time.time()))
+            await call.reply(answer, headers=execution_headers(outcome.accepted))
+
+
+async def _input_tokens(call: Call) -> None:
+    asked = read(responses.ResponsesRequest, call.content())
+    run = responses.to_run_request(asked, call.model(asked.model))
+    async with call.client() as client:
+        planned = await client.ask(Plan(request=run))
+    counted = {"object": "response.input_tokens", "input_tokens": planned.estimate.prompt_tokens}
+    await call.reply(counted, headers=execution_headers(planned))
+
+
+async def _embeddings(call: Call) -> None:
+    asked = read(embeddings.EmbeddingsRequest, call.content())
+    request = embeddings.to_embedding_request(asked, call.model(asked.model))
+    async with call.client() as client:
+        answer = await embedded(client, request, call.link.rules.default_model)
+    await call.reply(embeddings.from_embedded(asked, answer))
+
+
+async def _models(call: Call) -> None:
+    await call.reply(await _listed(call))
+
+
+async def _model(call: Call) -> None:
+    name = call.request.path_params["name"]
+    found = models.find_model(await _listed(call), name)
+    if found is None:
+        raise FaultRaised(HttpFault(404, UnknownModel.code, f"there is no model {name[:80]!r}", {"field": "model"}))
+    await call.reply(found)
+
+
+async def _listed(call: Call) -> models.ModelsAnswer:
+    async with call.client() as client:
+        return models.from_models(await client.ask(ListModels()), await client.ask(Status()))
+
+
+def _routes(prefix: str) -> tuple[HttpRoute, ...]:
+    """With and without ``/v1``: clients are configured with either."""
+    return (
+        HttpRoute(
+            *("POST", prefix + "/chat/completions", _chat, "the next message of a conversation"),
+            *(chat.ChatRequest, chat.ChatCompletion),
+        ),
+        HttpRoute(
+            *("POST", prefix + "/completions", _completions, "texts or token ids continued"),
+            *(completions.CompletionRequest, completions.Completion),
+        ),
+        HttpRoute(
+            *("POST", prefix + "/embeddings", _embeddings, "vectors of texts"),
+            *(embeddings.EmbeddingsRequest, embeddings.EmbeddingsAnswer),
+        ),
+        HttpRoute(
+            *("POST", prefix + "/responses", _responses, "items answered by items"),
+            *(responses.ResponsesRequest, responses.Response),
+        ),
+        HttpRoute(
+            *("POST", prefix + "/responses/input_tokens", _input_tokens, "how many tokens a response would read"),
+            responses.ResponsesRequest,
+        ),
+        HttpRoute("GET", prefix + "/models", _models, "the models here", answers=models.ModelsAnswer),
+        HttpRoute("GET", prefix + "/models/{name:path}", _model, "one of them", answers=models.ModelObject),
+    )
+
+
+ROUTES = (*_routes("/v1"), *_routes(""))

@@ -1,0 +1,65 @@
+"""What this is, whether it lives, and how it does."""
+
+from __future__ import annotations
+
+from actors.http.call import Call
+from actors.http.routes.route import HttpRoute
+from engine.identity.build import current_build
+from engine.identity.version import ENGINE_VERSION
+from protocol.dialects.openapi import openapi
+from protocol.requests import Metrics, Status
+
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+_DIALECTS = {
+    "weos": "/v1/weos/run",
+    "openai": "/v1/chat/completions",
+    "anthropic": "/v1/messages",
+    "ollama": "/api/chat",
+    "metrics": "/metrics",
+    "openapi": "/openapi.json",
+}
+
+
+async def about(call: Call) -> None:
+    """Name the engine and every route."""
+    from actors.http.routes import ROUTES  # noqa: PLC0415  this is one of them
+
+    routes = [{"method": one.method, "path": one.path, "does": one.summary} for one in ROUTES]
+    await call.reply({"engine": "weos-engine", "engine_version": ENGINE_VERSION, "start": _DIALECTS, "routes": routes})
+
+
+async def health(call: Call) -> None:
+    """Answer where the engine does."""
+    async with call.client() as client:
+        status = await client.ask(Status())
+    await call.reply({"status": "ok", "engine_version": status.engine_version, "failed": status.failed})
+
+
+async def version(call: Call) -> None:
+    """Name the version and the build."""
+    build = current_build()
+    await call.reply({"engine_version": ENGINE_VERSION, "build": build.model_dump(mode="json")})
+
+
+async def metrics(call: Call) -> None:
+    """Tell the engine's figures in Prometheus' text format."""
+    async with call.client() as client:
+        report = await client.ask(Metrics())
+    await call.wire.reply(report.exposition.encode(), _EXPOSITION)
+
+
+async def described(call: Call) -> None:
+    """Describe every route as OpenAPI."""
+    from actors.http.routes import ROUTES  # noqa: PLC0415  this is one of them
+
+    await call.reply(openapi((one.operation for one in ROUTES), ENGINE_VERSION))
+
+
+ROUTES = (
+    HttpRoute("GET", "/openapi.json", described, "this API, as an OpenAPI document"),
+    HttpRoute("GET", "/", about, "what is here"),
+    HttpRoute("GET", "/health", health, "whether the engine answers"),
+    HttpRoute("GET", "/v1/health", health, "the same"),
+    HttpRoute("GET", "/version", version, "version and build"),
+    HttpRoute("GET", "/metrics", metrics, "figures in Prometheus' text format"),
+)

@@ -1,0 +1,78 @@
+"""The requirement documents' contract, and every message of the engine's own socket."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+from actors.http.call import Call, FaultRaised
+from actors.http.execution import execution_headers
+from actors.http.routes.route import HttpRoute
+from protocol.dialects import weos
+from protocol.dialects.event_stream import COMMENTS, MEDIA_TYPES, StreamForm
+from protocol.dialects.fault import HttpFault
+from protocol.errors import EngineError
+from protocol.message import StreamRequest
+from protocol.requests import AskedMessage, Subscribe
+from protocol.schema import SCHEMA_NAMES, published_schema
+
+
+async def _handle(route: weos.Route, call: Call) -> None:
+    if route.manages:
+        call.require_manager()
+    request = call.request
+    message = weos.to_message(route, call.content(), request.path_params, dict(request.query_params))
+    if (model := _model_of(message)) is not None:
+        call.require_model(model)
+    form = weos.stream_form(request.headers.get("accept", ""))
+    if isinstance(message, Subscribe):
+        await _stream(call, message, form or "sse")
+    elif form is not None and isinstance(message, StreamRequest):
+        await _stream(call, message, form)
+    else:
+        async with call.client() as client:
+            answer = await client.ask(message)
+        await call.reply(weos.answer(answer), headers=execution_headers(answer))
+
+
+async def _stream(call: Call, message: StreamRequest[Any, Any], form: StreamForm) -> None:
+    media_type, comment = MEDIA_TYPES[form], COMMENTS[form]
+    async with call.client() as client, call.stream(media_type, comment) as wire:
+        try:
+            async with aclosing(client.follow(message)) as answers:
+                async for answer in answers:
+                    await wire.begin_stream(media_type, execution_headers(answer))
+                    await wire.write(weos.frame(form, answer))
+        except EngineError as error:
+            if not wire.begun:
+                raise
+            await wire.write(weos.error_frame(form, error))
+
+
+def _model_of(message: AskedMessage) -> str | None:
+    """The model that a message names, if it names one."""
+    inner = getattr(message, "request", message)
+    model = getattr(inner, "model", None)
+    return model if isinstance(model, str) else None
+
+
+async def _schema(call: Call) -> None:
+    name = call.request.path_params["name"]
+    if name not in SCHEMA_NAMES:
+        known = ", ".join(SCHEMA_NAMES)
+        raise FaultRaised(HttpFault(404, "unknown_schema", f"no schema {name!r}; there is {known}", {"known": known}))
+    await call.reply(published_schema(name))
+
+
+ROUTES = (
+    *(
+        HttpRoute(
+            *(one.method, weos.PREFIX + one.path, partial(_handle, one)),
+            f"{one.kind.__name__}, as on the engine's socket",
+            asks=one.body,
+        )
+        for one in weos.ROUTES
+    ),
+    HttpRoute("GET", weos.PREFIX + "/schema/{name}", _schema, "a JSON Schema"),
+)

@@ -1,0 +1,89 @@
+"""The way out to one client: an answer in one piece, or a stream that is never silent for long."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import trio
+from starlette.types import Send
+
+Headers = Mapping[str, str]
+
+
+class Wire:
+    """Writes one answer. Its methods may be called from several tasks."""
+
+    def __init__(self, send: Send, headers: Headers) -> None:
+        self._send = send
+        self._headers = dict(headers)
+        """Headers of every answer, such as those that a browser asks for."""
+        self._writing = trio.Lock()
+        self._spoken_at = trio.current_time()
+        self.begun = False
+        """The status is sent: what goes wrong now must be told in the stream."""
+
+    async def reply(self, body: bytes, media_type: str, status: int = 200, headers: Headers | None = None) -> None:
+        """The whole answer."""
+        length = {"content-length": str(len(body))}
+        await self._begin(status, media_type, {**length, **(headers or {})})
+        await self._send_last(body)
+
+    @asynccontextmanager
+    async def stream(self, media_type: str, comment: bytes, every_s: float) -> AsyncIterator[Wire]:
+        """The answer is what the block writes. After each silence of ``every_s`` send the headers, then the comment.
+
+        Without a comment the headers alone are sent: not everything that can be streamed has comments.
+        """
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_alive, media_type, comment, every_s)
+            try:
+                yield self
+            except Exception as error:  # raised below, and not from the nursery, which would put it into a group
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        await self._send_last(b"")
+
+    async def begin_stream(self, media_type: str, headers: Headers | None = None) -> None:
+        """Send the headers of a stream. No effect once they are sent."""
+        async with self._writing:
+            await self._begin_stream(media_type, headers or {})
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of a stream that was begun."""
+        if not data:
+            return
+        async with self._writing:
+            self._spoken_at = trio.current_time()
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _send_last(self, body: bytes) -> None:
+        # The server closes the connection in this very call where the client asked for that, and takes its end for the
+        # client's leaving: whoever watches for that would cancel the closing.
+        with trio.CancelScope(shield=True):
+            await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _keep_alive(self, media_type: str, comment: bytes, every_s: float) -> None:
+        while True:
+            await trio.sleep_until(self._spoken_at + every_s)
+            async with self._writing:
+                if trio.current_time() < self._spoken_at + every_s:
+                    continue
+                self._spoken_at = trio.current_time()
+                await self._begin_stream(media_type, {})
+                if comment:
+                    await self._send({"type": "http.response.body", "body": comment, "more_body": True})
+
+    async def _begin_stream(self, media_type: str, headers: Headers) -> None:
+        if not self.begun:
+            # What stands between must neither collect the stream nor keep it.
+            await self._begin(200, media_type, {"cache-control": "no-cache", "x-accel-buffering": "no", **headers})
+
+    async def _begin(self, status: int, media_type: str, headers: Headers) -> None:
+        self.begun = True
+        told = {"content-type": media_type, **headers, **self._headers}
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})

@@ -1,0 +1,48 @@
+"""The OpenAPI document names what is here, and describes it as it is read and written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from actors.http.routes import ROUTES
+from protocol.dialects.openapi import openapi
+from tests.actors.http.http_stage import HELLO, stage
+
+
+def document() -> dict[str, Any]:
+    return openapi((one.operation for one in ROUTES), "0.1.0")
+
+
+def validator(reference: dict[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator({**reference, "components": document()["components"]})
+
+
+def test_every_route_is_in_it_and_every_reference_leads_somewhere() -> None:
+    made = document()
+    assert sum(len(methods) for methods in made["paths"].values()) == len(ROUTES)
+    schemas = made["components"]["schemas"]
+    for name, schema in schemas.items():
+        Draft202012Validator.check_schema(schema)
+        assert name
+    assert set(references(made)) <= {f"#/components/schemas/{name}" for name in schemas}
+
+
+def references(content: Any) -> list[str]:
+    if isinstance(content, dict):
+        own = [content["$ref"]] if isinstance(content.get("$ref"), str) else []
+        return own + [one for value in content.values() for one in references(value)]
+    return [one for value in content for one in references(value)] if isinstance(content, list) else []
+
+
+async def test_it_is_served_and_answers_are_what_it_says() -> None:
+    async with stage() as served, served.client() as client:
+        made = (await client.get("/openapi.json")).json()
+        answer = (await client.post("/v1/chat/completions", json=HELLO)).json()
+    operation = made["paths"]["/v1/chat/completions"]["post"]
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    asked = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert made == document()
+    assert list(validator(asked).iter_errors(HELLO)) == []
+    assert list(validator(schema).iter_errors(answer)) == []

@@ -1,0 +1,187 @@
+"""Each dialect's routes over a real socket, before a fake backend."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from actors.http.options import HttpRules
+from tests.actors.engine_factory import until
+from tests.actors.fake_backend import FakeBackend
+from tests.actors.fake_domain import FakeDomain
+from tests.actors.http.http_stage import HELLO, receive_until, stage
+from tests.protocol.dialects.sse_reader import read_events
+
+RUN = {"model": "tiny", "prompt": "abc", "execution": {"limits": {"max_tokens": 8}}}
+
+
+async def test_a_run_is_answered_with_the_documents_account() -> None:
+    async with stage() as served, served.client() as client:
+        answer = await client.post("/v1/weos/run", json=RUN)
+    told = answer.json()
+    assert told["result"] == "Hello"
+    assert told["metrics"]["tokens"] == 2
+    assert answer.headers["x-execution-id"] == told["execution_id"]
+    assert answer.headers["x-plan-fingerprint"] == told["record"]["plan_fingerprint"]
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])
+async def test_a_run_is_streamed_in_the_form_that_its_client_accepts(accept: str) -> None:
+    async with stage() as served, served.client() as client:
+        answer = await client.post("/v1/weos/run", json=RUN, headers={"Accept": accept})
+    assert answer.headers["content-type"] == accept
+    lines = answer.content.splitlines()
+    events = read_events(answer.content) if "event" in accept else [json.loads(line) for line in lines]
+    assert [one["type"] for one in events] == ["Accepted", "Tokens", "Finished"]
+    assert events[-1]["result"] == "Hello"
+
+
+async def test_a_request_that_is_refused_is_not_streamed() -> None:
+    async with stage() as served, served.client() as client:
+        headers = {"Accept": "text/event-stream"}
+        answer = await client.post("/v1/weos/run", json={**RUN, "model": "huge"}, headers=headers)
+        unknown = await client.post("/v1/weos/run", json={**RUN, "colour": "red"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_model")
+    assert (unknown.status_code, unknown.json()["error"]["params"]["field"]) == (400, "request.colour")
+
+
+async def test_questions_of_the_socket_have_routes() -> None:
+    async with stage() as served, served.client() as client:
+        plan = await client.post("/v1/weos/plan", json=RUN)
+        ids = await client.post("/v1/weos/tokenize", json={"model": "tiny", "text": "né"})
+        text = await client.post("/v1/weos/detokenize", json={"model": "tiny", "token_ids": ids.json()["token_ids"]})
+        models = await client.get("/v1/weos/models")
+        schema = await client.get("/v1/weos/schema/request")
+        absent = await client.get("/v1/weos/schema/nothing")
+    assert plan.json()["plan_fingerprint"] == plan.headers["x-plan-fingerprint"]
+    assert text.json() == {"text": "né", "pieces": ["n", "é"]}
+    assert models.json()["models"][0]["name"] == "tiny"
+    assert "model" in schema.json()["properties"]
+    assert absent.status_code == 404
+
+
+async def test_observers_see_executions_of_others() -> None:
+    async with stage() as served, served.client() as client, await served.connect() as observer:
+        await observer.send_all(b"GET /v1/weos/events?kinds=accepted,ended HTTP/1.1\r\nHost: e\r\n\r\n")
+        await receive_until(observer, b"event: Subscribed")
+        record = (await client.post("/v1/weos/run", json=RUN)).json()
+        told = await receive_until(observer, b'"kind":"ended"')
+    assert b'"kind":"accepted"' in told
+    assert record["execution_id"].encode() in told
+
+
+async def test_an_execution_is_cancelled_by_its_id() -> None:
+    async with (
+        stage(FakeBackend()) as served,
+        served.client() as client,
+        client.stream("POST", "/v1/chat/completions", json={**HELLO, "stream": True}) as answer,
+    ):
+        done = await client.post(f"/v1/weos/executions/{answer.headers['x-execution-id']}/cancel")
+        events = read_events(b"".join([part async for part in answer.aiter_bytes()]))
+    assert done.json() == {}
+    assert events[-2]["choices"][0]["finish_reason"] == "length"
+    assert events[-1] == "[DONE]"
+
+
+async def test_a_conversation_is_answered_in_one_piece_or_in_chunks() -> None:
+    async with stage() as served, served.client() as client:
+        whole = await client.post("/v1/chat/completions", json=HELLO)
+        chunks = await client.post("/v1/chat/completions", json={**HELLO, "stream": True})
+        unprefixed = await client.post("/chat/completions", content=json.dumps(HELLO), headers={"Content-Type": "a/b"})
+    assert whole.json()["choices"][0]["message"]["content"] == "Hello"
+    told = read_events(chunks.content)[:-1]
+    assert "".join(one["choices"][0]["delta"].get("content", "") for one in told) == "Hello"
+    assert told[0]["system_fingerprint"] == whole.json()["system_fingerprint"]
+    assert unprefixed.json()["choices"][0]["message"]["content"] == "Hello"
+
+
+async def test_several_prompts_run_side_by_side() -> None:
+    async with stage() as served, served.client() as client:
+        prompts = {"model": "tiny", "prompt": ["a", "b", "c"], "logprobs": None}
+        answer = await client.post("/v1/completions", json=prompts)
+        failed = await client.post("/v1/completions", json={**prompts, "model": "huge"})
+        streamed = await client.post("/v1/completions", json={**prompts, "stream": True})
+    assert [one["text"] for one in answer.json()["choices"]] == ["Hello"] * 3
+    assert len(answer.headers["x-execution-id"].split(", ")) == 3
+    assert failed.status_code == 404
+    assert read_events(streamed.content)[-1] == "[DONE]"
+
+
+async def test_the_default_model_answers_for_those_that_are_unknown() -> None:
+    async with stage(rules=HttpRules(default_model="tiny")) as served, served.client() as client:
+        for model in (None, "gpt-4"):
+            answer = await client.post("/v1/chat/completions", json={**HELLO, "model": model})
+            assert answer.json()["model"] == "tiny"
+
+
+async def test_without_a_default_model_one_has_to_be_named() -> None:
+    async with stage() as served, served.client() as client:
+        answer = await client.post("/v1/chat/completions", json={**HELLO, "model": None})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (404, "model")
+
+
+async def test_an_execution_that_fails_on_its_way_ends_its_stream_with_an_error() -> None:
+    async with (
+        stage(FakeBackend()) as served,
+        served.client() as client,
+        client.stream("POST", "/v1/chat/completions", json={**HELLO, "stream": True}) as answer,
+    ):
+        await until(lambda: bool(served.backend.live))
+        (sequence,) = served.backend.live
+        served.backend.emit(sequence, "Hel", stop="error", error="out of luck")
+        events = read_events(b"".join([part async for part in answer.aiter_bytes()]))
+    assert "out of luck" in events[-1]["error"]["message"]
+
+
+async def test_models_are_listed_and_found() -> None:
+    async with stage() as served, served.client() as client:
+        listed = await client.get("/v1/models")
+        found = await client.get("/v1/models/tiny")
+        absent = await client.get("/v1/models/some/other")
+    assert [one["id"] for one in listed.json()["data"]] == ["tiny"]
+    assert found.json()["object"] == "model"
+    assert absent.status_code == 404
+
+
+async def test_the_other_dialects_answer_in_their_own_shapes() -> None:
+    async with stage() as served, served.client() as client:
+        message = await client.post("/v1/messages", json={**HELLO, "max_tokens": 8})
+        events = await client.post("/v1/messages", json={**HELLO, "max_tokens": 8, "stream": True})
+        counted = await client.post("/v1/messages/count_tokens", json=HELLO)
+        lines = await client.post("/api/chat", json=HELLO)
+        generated = await client.post("/api/generate", json={"model": "tiny", "prompt": "a", "stream": False})
+        responded = await client.post("/v1/responses", json={"model": "tiny", "input": "a"})
+    assert message.json()["content"][0]["text"] == "Hello"
+    assert read_events(events.content)[-1] == {"type": "message_stop"}
+    assert counted.json() == {"input_tokens": 0}
+    assert [json.loads(line)["done"] for line in lines.content.splitlines()] == [False, True]
+    assert generated.json()["response"] == "Hello"
+    assert responded.json()["output"][0]["content"][0]["text"] == "Hello"
+
+
+async def test_errors_are_told_in_the_dialect_of_their_route() -> None:
+    async with stage() as served, served.client() as client:
+        anthropic = await client.post("/v1/messages", json={**HELLO, "model": "huge", "max_tokens": 8, "stream": True})
+        ollama = await client.post("/api/chat", json={**HELLO, "model": "huge"})
+    assert (anthropic.status_code, anthropic.json()["type"]) == (404, "error")
+    assert ollama.status_code == 404
+    assert isinstance(ollama.json()["error"], str)
+
+
+async def test_models_are_shown_pulled_and_deleted_as_ollamas_clients_ask() -> None:
+    domain = FakeDomain()
+    async with stage(domain=domain) as served, served.client() as client:
+        tags = await client.get("/api/tags")
+        shown = await client.post("/api/show", json={"name": "tiny"})
+        version = await client.get("/api/version")
+        running = await client.get("/api/ps")
+        empty = await client.post("/api/generate", json={"model": "tiny"})
+        deleted = await client.request("DELETE", "/api/delete", json={"model": "tiny"})
+    assert [one["name"] for one in tags.json()["models"]] == ["tiny"]
+    assert shown.json()["details"]["family"] == "llama"
+    assert version.json()["version"].count(".") == 2
+    assert running.json() == {"models": []}
+    assert empty.json()["done_reason"] == "load"
+    assert deleted.status_code == 200
+    assert domain.removed == ["tiny"]

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup develop run test test-fast test-models lint schemas requirements format bench bench-peers \
+.PHONY: help setup develop run test test-fast test-pythons test-models lint schemas requirements format bench bench-peers \
     sanitize fuzz fuzz-models peers clean
 
 PYTHON ?= python3
@@ -24,13 +24,14 @@ help: ## list the tasks
 setup: $(VENV)/.package ## a virtual environment with the engine, built from here
 
 $(VENV)/.created:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.10")'
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
 # The build runs without isolation, so that its paths stay valid and the next one is incremental.
 $(VENV)/.dependencies: $(VENV)/.created pyproject.toml
-	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	$(PIP) install 'tomli>=2.0'
+	$(BIN)/python -c 'import tomli; p = tomli.load(open("pyproject.toml", "rb")); \
 	    print(*p["build-system"]["requires"], *p["project"]["dependencies"], "cmake>=3.26", "ninja>=1.11", sep="\n")' \
 	    | $(PIP) install --requirement /dev/stdin
 	touch $@
@@ -43,7 +44,7 @@ $(VENV)/.package: $(VENV)/.dependencies CMakeLists.txt $(CORE_FILES)
 develop: $(VENV)/.development ## the same with what tests and checks need
 
 $(VENV)/.development: $(VENV)/.package pyproject.toml
-	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	$(BIN)/python -c 'import tomli; p = tomli.load(open("pyproject.toml", "rb")); \
 	    print(*p["project"]["optional-dependencies"]["dev"], sep="\n")' | $(PIP) install --requirement /dev/stdin
 	touch $@
 
@@ -53,7 +54,7 @@ run: setup ## fetch a real model, stream one answer, show its metrics
 	tools/demonstrate.sh
 
 test: develop
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(TESTS)
 
 # For between two edits, within a minute. Left out is what starts processes or has golden data (tests/tools,
 # requirements, fuzz, benchmarks, golden models, emulated processors), and modules marked `slow`: most hold every kernel
@@ -61,6 +62,15 @@ test: develop
 test-fast: develop ## the parts' own tests, within a minute
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not models" \
 	    tests/actors tests/csrc tests/engine tests/protocol tests/test_layers.py tests/test_packaging.py
+
+# Each Python has a build and an environment of its own; TESTS names a part of the suite.
+PYTHONS ?= python3.10 python3.13
+
+test-pythons: ## the suite on the oldest Python that is supported, and on the newest
+	for python in $(PYTHONS); do \
+	    version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    $(MAKE) test PYTHON=$$python VENV=build/venv-$$version; \
+	done
 
 # The models' folder: see tests marked `models`.
 test-models: develop ## tests that need gigabytes, in ENGINE_TEST_MODELS

@@ -13,9 +13,9 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import assert_never
 
 import trio
+from typing_extensions import assert_never
 
 from actors.base import Actor, Inbox
 from actors.connection import Connection

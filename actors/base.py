@@ -10,9 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 import trio
+from typing_extensions import Self
 
 Message = TypeVar("Message")
 

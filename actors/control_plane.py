@@ -14,9 +14,10 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 
 import trio
+from typing_extensions import assert_never
 
 from actors.availability import refuse_unavailable, require_watch
 from actors.base import Actor, Inbox

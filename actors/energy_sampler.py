@@ -15,9 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import assert_never
 
 import trio
+from typing_extensions import assert_never
 
 from actors.base import Inbox, RestartableActor
 from actors.messages import (

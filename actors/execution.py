@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Literal
 
 from actors.choice import Choice
@@ -115,7 +115,7 @@ class Execution:
         return BeginRecord(
             execution_id=self.execution_id,
             planned=self.planned,
-            started_at=datetime.now(UTC),
+            started_at=datetime.now(timezone.utc),
         )
 
     def accepted_event(self) -> AcceptedEvent:

@@ -9,7 +9,8 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import assert_never
+
+from typing_extensions import assert_never
 
 from actors.base import Inbox
 from actors.domain_requests import DomainRequests

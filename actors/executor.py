@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import assert_never
 
 import trio
+from typing_extensions import assert_never
 
 from actors.base import Inbox, RestartableActor
 from actors.faults import TellFault, summary

@@ -8,6 +8,8 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 
+from exceptiongroup import BaseExceptionGroup
+
 from protocol.summaries import Fault, FaultConsequence
 
 _KEPT = 16

@@ -8,9 +8,8 @@ Fails when  its thread cannot be had: whatever the store raises is told with the
 
 from __future__ import annotations
 
-from typing import assert_never
-
 import trio
+from typing_extensions import assert_never
 
 from actors.base import Actor, Inbox
 from actors.faults import TellFault, summary

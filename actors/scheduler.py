@@ -12,9 +12,9 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import assert_never
 
 import trio
+from typing_extensions import assert_never
 
 from actors.base import Actor, Inbox
 from actors.messages import (

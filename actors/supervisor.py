@@ -41,7 +41,9 @@ class Supervisor:
             try:
                 self._actor.recover(summary(failure))
             except Exception as error:
-                failure.add_note(f"It could not be started again:\n{''.join(traceback.format_exception(error))}")
+                trace = "".join(traceback.format_exception(error))
+                # What add_note does, which Python 3.10 lacks; the tracebacks of exceptiongroup show it there.
+                failure.__dict__.setdefault("__notes__", []).append(f"It could not be started again:\n{trace}")
                 break
             self._faults.tell(self._name, failure, "restarted")
             failure = await self._run_once(trio.TASK_STATUS_IGNORED)

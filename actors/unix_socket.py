@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import trio
+from typing_extensions import Self
 
 from protocol.errors import InvalidRequest
 from protocol.transport import TransportClosed

@@ -71,7 +71,7 @@ class LlamaCpp:
         python = peers_folder() / build / "bin" / "python"
         script = Path(__file__).with_name("llama_cpp_embeddings.py")
         self._process = subprocess.Popen(
-            [python, "-P", script, path, str(int(flash))],
+            [python, "-I", script, path, str(int(flash))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

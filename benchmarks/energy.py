@@ -25,6 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import trio
+from exceptiongroup import BaseExceptionGroup
 
 from benchmarks.energy_point import EnergyPoint, Sample, table
 from benchmarks.performance_table import with_table
@@ -212,8 +213,11 @@ def main() -> None:
             points = trio.run(
                 measure, engine.socket, list(configurations_of(arguments)), arguments.seconds, arguments.rounds
             )
-        except* UnmeasuredError as errors:
-            sys.exit("; ".join(str(error) for error in errors.exceptions))
+        except BaseExceptionGroup as errors:
+            unmeasured, others = errors.split(UnmeasuredError)
+            if unmeasured is None or others is not None:
+                raise
+            sys.exit("; ".join(str(error) for error in unmeasured.exceptions))
     report(arguments, points)
 
 

@@ -27,7 +27,7 @@ class OpenVino:
         # -P: beside the script lie modules of the names that it imports.
         script = Path(__file__).with_name("openvino_prefill.py")
         self._process = subprocess.Popen(
-            [python, "-P", script, path, str(threads)],
+            [python, "-I", script, path, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -177,7 +177,7 @@ def unassigned_in_llama_cpp() -> str:
 def llama_cpp_ids(path: Path, texts: Sequence[tuple[str, bool]]) -> Ids:
     """Raises RuntimeError where llama.cpp fails."""
     program = Path(__file__).with_name("llama_cpp_tokens.py")
-    command = [str(peers_folder() / "avx2" / "bin" / "python"), "-P", str(program), str(path)]
+    command = [str(peers_folder() / "avx2" / "bin" / "python"), "-I", str(program), str(path)]
     lines = "".join(json.dumps(text) + "\n" for text in texts)
     run = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
     if run.returncode:

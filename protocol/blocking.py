@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from protocol.address import default_socket_path
 from protocol.answer_checks import RunMessage, error_of, expect, is_last, unexpected

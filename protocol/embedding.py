@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from base64 import b64decode
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from protocol.prefill_request import PrefillRequest
 from protocol.value import Value

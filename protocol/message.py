@@ -6,9 +6,10 @@ every answer carries that of its request. Messages are made without one, and num
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Self, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import ConfigDict, Field
+from typing_extensions import Self
 
 from protocol.value import Value
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import datetime, timezone
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -22,12 +23,17 @@ def timestamp(moment: datetime) -> Timestamp:
     """Raises ValueError for a moment without a time zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} names no time zone")
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def moment_of(text: str) -> datetime:
+    """The moment that a text in ISO 8601 names; a ``Timestamp`` is one. Raises ValueError if it is none."""
+    return datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", text))  # Python 3.10 does not know the Z
 
 
 def timestamp_now() -> Timestamp:
     """The time now."""
-    return timestamp(datetime.now(UTC))
+    return timestamp(datetime.now(timezone.utc))
 
 
 class InterruptedExecution(Value):

@@ -27,9 +27,10 @@ MAX_REQUEST_PARTS = 65_536
 MAX_ANSWER_PARTS = MAX_ELEMENTS
 """Most parts of an engine's answer, which may hold a text for each token of a long context."""
 
-# One run of numbers, booleans and nil; possessive, so that a scan is linear.
+# A run of numbers, booleans and nil; bounded, as the matcher remembers each of its elements. (Python 3.10 has no
+# possessive repeats, which would need no memory.)
 _SCALARS = re.compile(
-    rb"(?s:[\x00-\x7f\xe0-\xff\xc0\xc2\xc3]|[\xcc\xd0].|[\xcd\xd1]..|[\xca\xce\xd2].{4}|[\xcb\xcf\xd3].{8})*+"
+    rb"(?s:[\x00-\x7f\xe0-\xff\xc0\xc2\xc3]|[\xcc\xd0].|[\xcd\xd1]..|[\xca\xce\xd2].{4}|[\xcb\xcf\xd3].{8}){1,4096}"
 )
 _STRING_PREFIX = {0xD9: 1, 0xDA: 2, 0xDB: 4}
 _CONTAINER_PREFIX = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
@@ -76,8 +77,9 @@ def _scan(payload: bytes, max_parts: int) -> None:
 
 
 def _scalars_end(payload: bytes, position: int) -> int:
-    run = _SCALARS.match(payload, position)
-    return run.end() if run else position
+    while run := _SCALARS.match(payload, position):
+        position = run.end()
+    return position
 
 
 def _next_part(payload: bytes, position: int) -> tuple[int, int]:

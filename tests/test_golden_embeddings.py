@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine import _core
+from engine.artifact.content_hash import file_sha256
 from engine.text.tokenizer import Tokenizer
 from tests.golden.embedding_data import (
     POOLINGS,
@@ -21,7 +22,7 @@ from tests.golden.embedding_data import (
 from tests.golden.embedding_report import engine_vectors
 from tests.golden.tiny_cases import weights_digest
 from tests.support.architecture_models import CASES, write_architecture_model
-from tests.support.real_models import allowed_cpus, fast_kernel_table, file_sha256
+from tests.support.real_models import allowed_cpus, fast_kernel_table
 
 HEAD = read_head()
 

@@ -8,13 +8,14 @@ from functools import cache
 import pytest
 
 from engine import _core
+from engine.artifact.content_hash import file_sha256
 from engine.text.chat import render_chat
 from engine.text.tokenizer import Tokenizer
 from protocol.chat import ChatMessage
 from tests.golden.engine_run import compare_engine, greedy_answers
 from tests.golden.golden_data import Comparison, mean_distances, read_golden
 from tests.golden.prompts import QWEN2_CHAT
-from tests.support.real_models import allowed_cpus, fast_kernel_table, file_sha256, hand_fetched
+from tests.support.real_models import allowed_cpus, fast_kernel_table, hand_fetched
 
 pytestmark = pytest.mark.models
 

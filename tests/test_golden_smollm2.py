@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from engine import _core
+from engine.artifact.content_hash import file_sha256
 from engine.text.tokenizer import Tokenizer
 from tests.golden.engine_run import compare_engine, greedy_answers
 from tests.golden.golden_data import Comparison, Golden, mean_distances, read_golden
-from tests.support.real_models import allowed_cpus, fast_kernel_table, file_sha256
+from tests.support.real_models import allowed_cpus, fast_kernel_table
 
 NAMES = [prompt.name for prompt in read_golden("smollm2").prompts]
 

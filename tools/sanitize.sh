@@ -13,7 +13,7 @@ shift
 python=$PWD/.venv/bin/python
 build=$PWD/build/sanitize/${sanitizers//,/-}
 packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-version=$("$python" -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')
+version=$("$python" -c 'import tomli; print(tomli.load(open("pyproject.toml", "rb"))["project"]["version"])')
 
 PATH=$PWD/.venv/bin:$PATH cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DSKBUILD_PROJECT_VERSION="$version" -DENGINE_SANITIZE="$sanitizers" -DPython_EXECUTABLE="$python" \

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import assert_never
+
+from typing_extensions import assert_never
 
 from actors.policies.candidate import Candidate
 from actors.policies.due_time import GATHER_MS, due_ns, prefill_ms

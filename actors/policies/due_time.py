@@ -8,7 +8,7 @@ who was queued ``AGING_BOUND_MS`` after it can be ahead of it, whatever the poli
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing_extensions import assert_never
 
 from actors.policies.candidate import Candidate
 

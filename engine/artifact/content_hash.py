@@ -52,6 +52,11 @@ class ContentHashes:
         return value if isinstance(value, str) and value.startswith("sha256:") else None
 
 
+def file_sha256(path: Path) -> str:
+    """The hexadecimal digits of the hash of one file's content. Raises OSError."""
+    return _hash((path,))[0].removeprefix("sha256:")
+
+
 def _hash(paths: tuple[Path, ...]) -> tuple[str, str]:
     """The hash, and the state that every file was in when it was opened."""
     digest = hashlib.sha256()

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import numpy as np
+from typing_extensions import Self
 
 from engine import _core
 from engine.artifact.non_finite import non_finite_result

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from protocol.calibration import EnergyCalibration
 from protocol.errors import RecordStoreUnavailable
+from protocol.record_entry import moment_of
 
 STALE_AFTER_S = 30 * 24 * 3600.0
 """Firmware, cooling and what runs beside the engine change within months."""
@@ -51,7 +52,7 @@ class Calibrations:
     """Those of one data directory that hold for one machine. Thread-safe: what is kept is replaced whole."""
 
     def __init__(
-        self, data_dir: Path, machine: PoweredMachine, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, data_dir: Path, machine: PoweredMachine, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     ) -> None:
         """Blocking: reads what is there."""
         self._folder = data_dir / _FOLDER
@@ -103,7 +104,7 @@ class Calibrations:
         for path in sorted(self._folder.glob("*.json")):
             try:
                 found = EnergyCalibration.model_validate_json(path.read_bytes())
-                datetime.fromisoformat(found.measured_at)
+                moment_of(found.measured_at)
             except (OSError, ValueError) as error:
                 self.unusable[path.name] = f"{path} holds no calibration: {str(error).splitlines()[0]}"
                 continue
@@ -113,7 +114,7 @@ class Calibrations:
             yield found
 
     def _age_s(self, calibration: EnergyCalibration) -> float:
-        return max(0.0, (self.now() - datetime.fromisoformat(calibration.measured_at)).total_seconds())
+        return max(0.0, (self.now() - moment_of(calibration.measured_at)).total_seconds())
 
     def _why_stale(self, calibration: EnergyCalibration) -> str | None:
         age_s = self._age_s(calibration)

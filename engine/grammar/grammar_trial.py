@@ -1,6 +1,6 @@
 """Compiles grammars in a process of its own, to see what comes of it.
 
-    python -m engine.grammar.grammar_trial LIFELINE
+    main(LIFELINE)
 
 Standard input and output are one socket. Over it come, as msgpack, first what all grammars are compiled for, then one
 grammar after another; each is answered by the library's complaint, which is empty where there is none. Imports little,
@@ -85,7 +85,3 @@ def _limit(kind: int, most: int) -> None:
     """At ``most``, or at the limit that the process was given, if that is less."""
     _, given = resource.getrlimit(kind)
     resource.setrlimit(kind, (most if given == resource.RLIM_INFINITY else min(most, given), given))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -9,7 +9,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import Final, assert_never
+from typing import Final
+
+from typing_extensions import assert_never
 
 from engine import _core
 from engine.grammar.grammar_sandbox import GrammarSandbox

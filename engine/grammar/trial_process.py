@@ -32,6 +32,13 @@ _ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1"}
 """Arenas of threads would take address space that nothing uses."""
 
 
+_PROGRAM: Final = (
+    "import sys; sys.path = [*filter(None, sys.path)]; "
+    "from engine.grammar.grammar_trial import main; main(int(sys.argv[1]))"
+)
+"""Without the working directory on its path, which ``-m`` would put there: ``-P`` is of Python 3.11."""
+
+
 class TrialError(Exception):
     """No process can be started."""
 
@@ -115,11 +122,11 @@ class TrialProcess:
             self._errors = os.memfd_create("grammar-trial-errors")
             ours.callback(os.close, self._errors)
             fcntl.fcntl(self._errors, fcntl.F_SETFL, os.O_APPEND)
-            # In a process group of its own: it is not for Ctrl-C to end it while the engine still finishes its work.
+            # In a session of its own: it is not for Ctrl-C to end it while the engine still finishes its work.
             self._process = subprocess.Popen(  # noqa: S603  this program
-                (sys.executable, "-P", "-m", "engine.grammar.grammar_trial", str(watched)),
-                stdin=end.fileno(), stdout=end.fileno(), stderr=self._errors, pass_fds=(watched,), process_group=0,
-                env=os.environ | _ENVIRONMENT,
+                (sys.executable, "-c", _PROGRAM, str(watched)),
+                stdin=end.fileno(), stdout=end.fileno(), stderr=self._errors, pass_fds=(watched,),
+                start_new_session=True, env=os.environ | _ENVIRONMENT,
             )  # fmt: skip
             self._end = weakref.finalize(self, _end, self._process, ours.pop_all())
 

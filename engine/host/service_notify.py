@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from typing import Self
+
+from typing_extensions import Self
 
 
 class ServiceNotifier:

@@ -196,7 +196,8 @@ def _weights(type_name: str) -> bytes:
         case "BF16":
             return (values.view(np.uint32) >> 16).astype(np.uint16).tobytes()
     elements, size = _BLOCK_BYTES[type_name]
-    codes = (fixed_floats(21, _ROWS, _COLUMNS // elements * size) * np.float32(128)).astype(np.int8).view(np.uint8)
+    floats = fixed_floats(21, _ROWS, _COLUMNS // elements * size) * np.float32(128)
+    codes: npt.NDArray[np.uint8] = floats.astype(np.int8).view(np.uint8)
     for row, finite in enumerate(_FINITE):
         codes[row::2] &= np.uint8(finite)
     if type_name == "MXFP4":

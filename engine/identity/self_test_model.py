@@ -112,7 +112,8 @@ def fixed_floats(seed: int, *shape: int) -> Floats:
     state = np.arange(int(np.prod(shape)), dtype=np.uint32) + np.uint32(seed * 0x9E3779B9 & 0xFFFFFFFF)
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
         state = (state ^ (state >> np.uint32(shift))) * np.uint32(factor)
-    return ((state >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)).reshape(shape)
+    values: Floats = (state >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
+    return values.reshape(shape)
 
 
 @contextmanager
@@ -151,4 +152,7 @@ def _string(text: str) -> bytes:
 def _weights(seed: int, shape: tuple[int, ...]) -> Floats:
     """Norms near 1, matrices that keep the size of what they multiply."""
     values = fixed_floats(seed, *shape)
-    return values * np.float32(0.125) + np.float32(1) if len(shape) == 1 else values * np.float32(0.25)
+    values *= np.float32(0.125 if len(shape) == 1 else 0.25)
+    if len(shape) == 1:
+        values += np.float32(1)
+    return values

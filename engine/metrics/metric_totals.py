@@ -88,7 +88,8 @@ class MetricTotals:
     def add(self, record: ExecutionRecord, *token_times_ns: Sequence[int]) -> None:
         """Count one finished execution; ``token_times_ns``: when each token was ready, of every choice."""
         labels, metrics = self._labels(record), record.metrics
-        self._executions[(*labels, ("stop_reason", record.stop_reason))] += 1
+        with_reason: Labels = (*labels, ("stop_reason", record.stop_reason))
+        self._executions[with_reason] += 1
         self._prompt_tokens[labels] += metrics.prompt_tokens
         self._cached_prompt_tokens[labels] += metrics.cached_prompt_tokens or 0
         self._tokens[labels] += metrics.tokens_total

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from engine.identity.version import ENGINE_VERSION
@@ -17,7 +16,7 @@ from protocol.plan import ExecutionPlan
 from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
 from protocol.record_answers import Compared, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
-from protocol.record_entry import FinishedEntry, RecordFilter
+from protocol.record_entry import FinishedEntry, RecordFilter, moment_of
 from protocol.requests import (
     CompareExecutions,
     GetExecution,
@@ -50,7 +49,7 @@ def _verify(request: VerifyRecords, store: RecordStore) -> RecordsVerified:
 
 
 def _prune(request: PruneRecords, store: RecordStore) -> RecordsPruned:
-    return RecordsPruned(executions=store.prune(datetime.fromisoformat(request.recorded_before)))
+    return RecordsPruned(executions=store.prune(moment_of(request.recorded_before)))
 
 
 RECORD_ANSWERS: dict[type[Request[Any]], Callable[[Any, RecordStore], AnswerMessage]] = {

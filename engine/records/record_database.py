@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import RLock
 
 from engine.records.record_chain import start_of
+from engine.records.sqlite_codes import SqliteCode, code_of
 from protocol.errors import EngineError, InternalError, RecordStoreUnavailable, RecordStoreUnusable
 
 APPLICATION_ID = 0x57654F53
@@ -177,7 +178,7 @@ class RecordDatabase:
             try:
                 mode = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             except sqlite3.OperationalError as error:
-                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if code_of(error) != SqliteCode.BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(_BUSY_PAUSE_S)
                 continue
@@ -202,10 +203,10 @@ class RecordDatabase:
             raise self._typed(error) from error
 
     def _typed(self, error: sqlite3.Error) -> EngineError:
-        code = _code(error)
-        if code == sqlite3.SQLITE_NOTADB:
+        code = code_of(error)
+        if code == SqliteCode.NOTADB:
             return self._unusable("foreign", f"{self.path} is no database, or its first bytes are damaged")
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):  # the latter: a table or column is gone
+        if code in (SqliteCode.CORRUPT, SqliteCode.ERROR):  # the latter: a table or column is gone
             return self.damaged(str(error))
         if code in _UNAVAILABLE:
             return self._unavailable(_UNAVAILABLE[code], str(error))
@@ -219,16 +220,16 @@ class RecordDatabase:
         return RecordStoreUnavailable(message, path=str(self.path), reason=kind)
 
 
-_UNAVAILABLE = {
-    sqlite3.SQLITE_FULL: "disk_full",
-    sqlite3.SQLITE_READONLY: "read_only",
-    sqlite3.SQLITE_PERM: "read_only",
-    sqlite3.SQLITE_CANTOPEN: "unwritable",
-    sqlite3.SQLITE_IOERR: "input_output",
-    sqlite3.SQLITE_BUSY: "busy",
-    sqlite3.SQLITE_LOCKED: "busy",
-    sqlite3.SQLITE_PROTOCOL: "busy",
-    sqlite3.SQLITE_NOMEM: "memory",
+_UNAVAILABLE: dict[int, str] = {
+    SqliteCode.FULL: "disk_full",
+    SqliteCode.READONLY: "read_only",
+    SqliteCode.PERM: "read_only",
+    SqliteCode.CANTOPEN: "unwritable",
+    SqliteCode.IOERR: "input_output",
+    SqliteCode.BUSY: "busy",
+    SqliteCode.LOCKED: "busy",
+    SqliteCode.PROTOCOL: "busy",
+    SqliteCode.NOMEM: "memory",
 }
 
 
@@ -260,9 +261,3 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _text(encoded: bytes) -> str:
     """Whatever was written over the text, it can be read, hashed and found wrong."""
     return encoded.decode("utf-8", "surrogateescape")
-
-
-def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; -1 for a fault in how it was called."""
-    extended: int | None = getattr(error, "sqlite_errorcode", None)
-    return -1 if extended is None else extended & 0xFF

@@ -10,10 +10,12 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from engine.host.process_identity import ProcessIdentity, current_process, is_running
 from engine.identity.build import current_build
@@ -70,7 +72,7 @@ _LAST_BEFORE = (
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)
+    return datetime.now(timezone.utc)
 
 
 class RecordStore:

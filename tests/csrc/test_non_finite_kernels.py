@@ -46,7 +46,7 @@ def normal(seed: int, *shape: int) -> Floats:
 
 
 def having(x: Floats, value: np.float32, *place: int) -> Floats:
-    damaged = x.copy()
+    damaged: Floats = x.copy()
     damaged[place] = value
     return damaged
 

@@ -38,7 +38,7 @@ def make_facts(**changes: object) -> Facts:
     facts = Facts(
         user=USER,
         python_version="3.12.1",
-        python_required=">=3.11",
+        python_required=">=3.10",
         engine_version="1.2.3",
         extension_version="1.2.3",
         extension_failure="",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord
 from tests.tools.executions import make_metrics, make_plan, make_planned, make_record
 
-START = datetime(2030, 1, 1, tzinfo=UTC)
+START = datetime(2030, 1, 1, tzinfo=timezone.utc)
 ALICE = ProcessIdentity("boot", "pid:[1]", 100, 7)
 BOB = ProcessIdentity("boot", "pid:[1]", 200, 9)
 

@@ -38,7 +38,7 @@ ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None,
     [
         ("versions", {"extension_failure": "no module"}, "problem", "no module", "pip install"),
         ("versions", {"extension_version": "1.2.2"}, "problem", "of 1.2.2", "pip install"),
-        ("versions", {"python_version": "3.9.18"}, "problem", "Python 3.9.18", "Python 3.11 or newer"),
+        ("versions", {"python_version": "3.9.18"}, "problem", "Python 3.9.18", "Python 3.10 or newer"),
         (
             "versions",
             {"stale_sources": "/src/csrc"},

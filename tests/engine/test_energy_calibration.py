@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from protocol.record_entry import timestamp
 from tests.support.energy_config import make_energy_config
 
 MACHINE = PoweredMachine("Test CPU", 4, ("performance",))
-THEN = datetime(2030, 1, 1, tzinfo=UTC)
+THEN = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 
 def make_calibration(**changes: Any) -> EnergyCalibration:

@@ -25,7 +25,7 @@ KILLS = 10
 # Forks one child a line it reads, so that many can be killed without each loading Python anew.
 WRITER = """
     import os, signal, sys
-    from datetime import UTC, datetime
+    from datetime import datetime, timezone
     from pathlib import Path
     from engine.records.record_store import RecordStore
     from tests.tools.executions import make_planned, make_record
@@ -33,12 +33,12 @@ WRITER = """
     def write(name, count):
         with RecordStore(Path(sys.argv[1])) as store:
             if count == 0:
-                store.begin(name, make_planned(), datetime.now(UTC))
+                store.begin(name, make_planned(), datetime.now(timezone.utc))
                 os.write(1, f"begun {name}\\n".encode())
                 signal.pause()
             for n in range(count):
                 execution_id = f"{name}-{n}"
-                store.begin(execution_id, make_planned(), datetime.now(UTC))
+                store.begin(execution_id, make_planned(), datetime.now(timezone.utc))
                 os.write(1, f"begun {execution_id}\\n".encode())
                 store.finish(make_record(execution_id=execution_id, result="x" * (n % 7 * 3000)))
                 os.write(1, f"finished {execution_id}\\n".encode())

@@ -6,7 +6,7 @@ import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -303,7 +303,7 @@ def test_a_path_that_is_no_unicode_is_kept_escaped(store: RecordStore) -> None:
 def test_no_clock_that_runs_backwards_disturbs_the_order(path: Path) -> None:
     class Backwards(Clock):
         def __call__(self) -> Any:
-            return datetime(2030, 1, 1, tzinfo=UTC) - (super().__call__() - START)
+            return datetime(2030, 1, 1, tzinfo=timezone.utc) - (super().__call__() - START)
 
     with open_store(path, clock=Backwards()) as store:
         run(store, *"abc")

@@ -32,12 +32,6 @@ DIFFERENCES = (
         "schemas validate what JSON by hand would not (RNF-04); the core itself needs none of these",
     ),
     Difference(
-        "version of Python",
-        "3.10 or newer (Stack Tecnológico §3.2)",
-        "3.11 or newer",
-        "`typing.Self` and `assert_never` are 3.11's; the reference system needs a newer Python beside its own",
-    ),
-    Difference(
         "the plan's model",
         "`model` (Documentação Completa §2.4), `model_ref` (§3.4)",
         "`model` in a request, `model_ref` in a plan: name, path, content hash, architecture, types",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,10 +99,10 @@ def encoded(type_name: str, value: float) -> bytes:
     """A weight of a float type, or a scale; of MXFP4 255, which stands for NaN."""
     match type_name:
         case "F32":
-            return np.float32(value).tobytes()
+            return struct.pack("<f", value)
         case "BF16":
-            return np.float32(value).tobytes()[2:]
+            return struct.pack("<f", value)[2:]
         case "MXFP4":
             return b"\xff"
         case _:
-            return np.float16(value).tobytes()
+            return struct.pack("<e", value)

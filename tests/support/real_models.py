@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -37,11 +36,6 @@ def hand_fetched(file_name: str) -> Path:
     if path is None:
         pytest.skip(f"{file_name} is neither in ENGINE_TEST_MODELS nor in {installed.parent}")
     return path
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fast_kernel_table() -> str:

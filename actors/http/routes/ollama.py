@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from functools import partial
 
 from actors.http.call import Call
@@ -21,7 +21,7 @@ from protocol.requests import ListModels, ModelInfo, PullModel, RemoveModel, Sta
 async def _generate(kind: type[generation.OllamaChatRequest | generation.GenerateRequest], call: Call) -> None:
     asked = read(kind, call.content())
     model = call.model(asked.model)
-    created_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    created_at = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
     async with call.client() as client:
         if generation.is_load(asked):
             described = await client.ask(ModelInfo(model=model))

@@ -14,7 +14,8 @@ import re
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+
+from typing_extensions import Self
 
 from engine.fetch.hub.repository import HubFile
 from engine.fetch.pull_watch import PullWatch

@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, Self
+from typing import Final
 from urllib.parse import quote, unquote
+
+from typing_extensions import Self
 
 from protocol.errors import InvalidRequest
 

@@ -50,7 +50,8 @@ class Attention:
             shared = head * self._kv_heads // self._heads
             scores = soft_cap(query[:, head] @ key[:, shared].T * self._scale, self._cap) + mask
             mixed[:, head] = softmax(scores) @ value[:, shared]
-        return mixed.reshape(len(state), -1) @ self._output.T + self._output_bias
+        projected: Array = mixed.reshape(len(state), -1) @ self._output.T + self._output_bias
+        return projected
 
     def _project(self, state: Array) -> tuple[Array, Array, Array]:
         """Queries, keys and values, ``[tokens, heads, width]``, as they meet."""

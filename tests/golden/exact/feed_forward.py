@@ -83,4 +83,5 @@ class Experts:
 
 
 def _project(state: Array, weight: Array, bias: Array | float) -> Array:
-    return state @ weight.T + bias
+    projected: Array = state @ weight.T + bias
+    return projected

@@ -63,7 +63,7 @@ class Rotation:
         else:
             first, second = slice(0, width // 2), slice(width // 2, width)
         left, right = vectors[..., first], vectors[..., second]
-        rotated = vectors.copy()
+        rotated: Array = vectors.copy()
         rotated[..., first] = left * cosine - right * sine
         rotated[..., second] = left * sine + right * cosine
         return rotated

@@ -248,12 +248,10 @@ def _filter(wanted: dict[str, str | None]) -> Any:
 
 
 def _moment(option: str, given: str) -> str:
-    from datetime import datetime
-
-    from protocol.record_entry import timestamp
+    from protocol.record_entry import moment_of, timestamp
 
     try:
-        moment = datetime.fromisoformat(given)
+        moment = moment_of(given)
     except ValueError as error:
         raise click.UsageError(f"--{option}: {error}") from error
     return timestamp(moment.astimezone() if moment.tzinfo is None else moment)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 import click
+from typing_extensions import assert_never
 
 from engine_ctl.live_energy_lines import joules_of, so_far
 from engine_ctl.options import json_option, socket_option

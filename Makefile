@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup develop run test test-fast test-pythons test-models lint schemas requirements format bench bench-peers \
+.PHONY: help setup develop run test test-fast test-frames test-pythons test-models lint schemas requirements format bench bench-peers \
     sanitize fuzz fuzz-models peers clean
 
 PYTHON ?= python3
@@ -62,6 +62,9 @@ test: develop
 test-fast: develop ## the parts' own tests, within a minute
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not models" \
 	    tests/actors tests/csrc tests/engine tests/protocol tests/test_layers.py tests/test_packaging.py
+
+test-frames: develop ## the actors' tests once more, with msgpack instead of objects between actors
+	ENGINE_TEST_FRAMES=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal tests/actors
 
 # Each Python has a build and an environment of its own; TESTS names a part of the suite.
 PYTHONS ?= python3.10 python3.13

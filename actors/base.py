@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 import trio
 from typing_extensions import Self
@@ -28,32 +28,47 @@ class InboxStatistics:
     """Messages sent and not yet received."""
 
 
-class Inbox(Generic[Message]):
-    """A bounded channel into one actor. ``reason`` says why the size is right."""
+class Codec(Protocol[Message]):
+    """Messages to bytes and back (:mod:`actors.message_codec`)."""
 
-    def __init__(self, name: str, size: int, reason: str) -> None:
+    def encode(self, message: Message) -> bytes: ...
+
+    def decode(self, frame: bytes) -> Message: ...
+
+
+class Inbox(Generic[Message]):
+    """A bounded channel into one actor. ``reason`` says why the size is right.
+
+    With a ``codec`` it carries frames: the receiver gets what it would get in another process, and no object of the
+    sender's.
+    """
+
+    def __init__(self, name: str, size: int, reason: str, codec: Codec[Message] | None = None) -> None:
         self.name = name
         self.size = size
         self.reason = reason
-        self._send, self._receive = trio.open_memory_channel[Message](size)
+        self._codec = codec
+        self._send, self._receive = trio.open_memory_channel[Message | bytes](size)
         self._handle: Callable[[Message], bool] | None = None
         self._unhandled = 0
 
     async def put(self, message: Message) -> None:
         """Send, waiting while the inbox is full."""
-        if self._is_handled(message):
+        carried = self._carried(message)
+        if self._is_handled(carried):
             return
         try:
             # Most sends find room, and then need no trip through the scheduler.
-            self._send.send_nowait(message)
+            self._send.send_nowait(carried)
         except trio.WouldBlock:
-            await self._send.send(message)
+            await self._send.send(carried)
         self._unhandled += 1
 
     def put_nowait(self, message: Message) -> None:
         """Send to an inbox whose size was chosen so that this cannot fail. Raises trio.WouldBlock if it was not."""
-        if not self._is_handled(message):
-            self._send.send_nowait(message)
+        carried = self._carried(message)
+        if not self._is_handled(carried):
+            self._send.send_nowait(carried)
             self._unhandled += 1
 
     def offer(self, handle: Callable[[Message], bool]) -> None:
@@ -67,15 +82,22 @@ class Inbox(Generic[Message]):
         """To be called once for each message received, when it has been handled."""
         self._unhandled -= 1
 
-    def _is_handled(self, message: Message) -> bool:
-        return self._handle is not None and not self._unhandled and self._handle(message)
+    def _is_handled(self, carried: Message | bytes) -> bool:
+        return self._handle is not None and not self._unhandled and self._handle(self._received(carried))
+
+    def _carried(self, message: Message) -> Message | bytes:
+        return message if self._codec is None else self._codec.encode(message)
+
+    def _received(self, carried: Message | bytes) -> Message:
+        # With a codec it is always a frame, and without one never.
+        return cast(Message, carried) if self._codec is None else self._codec.decode(cast(bytes, carried))
 
     def take_waiting(self) -> list[Message]:
         """What has been sent and not yet received; without waiting."""
         taken: list[Message] = []
         with suppress(trio.WouldBlock):
             while True:
-                taken.append(self._receive.receive_nowait())
+                taken.append(self._received(self._receive.receive_nowait()))
         return taken
 
     # No generator: one that a failing task leaves behind in the middle would have to be closed by somebody.
@@ -83,7 +105,7 @@ class Inbox(Generic[Message]):
         return self
 
     async def __anext__(self) -> Message:
-        return await self._receive.receive()
+        return self._received(await self._receive.receive())
 
     def statistics(self) -> InboxStatistics:
         """The inbox's size and how many messages wait in it."""

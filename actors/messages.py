@@ -333,3 +333,15 @@ class FinishRecord:
 
 
 RecorderRequest = BeginRecord | FinishRecord
+
+ActorMessage = (
+    ToApiServer
+    | ControlRequest
+    | ControlEvent
+    | SchedulerRequest
+    | SlotFreed
+    | ExecutorRequest
+    | EnergyRequest
+    | RecorderRequest
+)
+"""Every one of them; each has one receiver and one inbox."""

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 import trio
 
 from actors.api_server import ApiServer, ApiServerStatistics
-from actors.base import Inbox, InboxStatistics
+from actors.base import Codec, InboxStatistics
 from actors.control_plane import ControlPlane
 from actors.domain import EngineDomain
 from actors.energy_sampler import EnergySampler
@@ -20,19 +20,10 @@ from actors.executor import Executor
 from actors.faults import ENERGY_SAMPLER, EXECUTOR, HTTP_GATEWAY, Faults
 from actors.http.gateway import HttpGateway
 from actors.http.options import HttpOptions
+from actors.inboxes import make_inboxes
 from actors.limits import ServiceLimits
 from actors.loopback import loopback_pair
-from actors.messages import (
-    ControlEvent,
-    ControlRequest,
-    Drain,
-    EnergyRequest,
-    ExecutorRequest,
-    RecorderRequest,
-    SchedulerRequest,
-    SlotFreed,
-    ToApiServer,
-)
+from actors.messages import Drain
 from actors.ports import Domain, EnergySources, RecordWriter, Services
 from actors.recorder import Recorder
 from actors.scheduler import Scheduler, SchedulerStatistics
@@ -49,7 +40,6 @@ from engine.records.records import Records
 from engine.weights.weights_cache import WeightsCache
 from protocol.client import Client, open_client
 from protocol.errors import InternalError, InvalidRequest
-from protocol.plan import EnergySourceName
 from protocol.transport import ByteTransport
 
 DEFAULT_LIMITS = ServiceLimits()
@@ -77,6 +67,8 @@ class System:
     ``socket_path``: it is there, and may already be connected to, when the constructor returns. So are those of
     ``http``, where it is served.
 
+    With a ``codec`` its actors exchange frames (docs/actors.md).
+
     Raises:
         InvalidRequest: the socket cannot be put at ``socket_path``.
     """
@@ -93,57 +85,41 @@ class System:
         unix_socket: UnixSocket | None = None,
         http: HttpOptions | None = None,
         replace_backend: Callable[[], Backend] = no_other_backend,
+        codec: Codec[Any] | None = None,
     ) -> None:
-        to_api_server = Inbox[ToApiServer]("api server, from below", 64, "bursts; replies are taken where they are put")
-        to_control = Inbox[ControlRequest]("control plane, from above", 64, "a full one holds back reading of sockets")
-        to_control_below = Inbox[ControlEvent]("control plane, from below", 64, "bursts; the run loop coalesces events")
-        to_scheduler = Inbox[SchedulerRequest]("scheduler, from above", 64, "its own queue is where executions wait")
-        to_scheduler_below = Inbox[SlotFreed]("scheduler, from below", 64, "bursts; one for each execution that ends")
-        to_executor = Inbox[ExecutorRequest]("executor, from above", 64, "a start or halt takes it microseconds")
-        to_sampler = Inbox[EnergyRequest](
-            "energy sampler, from above",
-            2 * limits.max_executions + len(get_args(EnergySourceName)),
-            "a start and an end of every execution, and a question of each source: never full",
-        )
-        to_recorder = Inbox[RecorderRequest](
-            "recorder, from above", 2 * limits.max_executions, "a begin and an end of every execution: never full"
-        )
-        self._to_control = to_control
-        self._inboxes = (
-            *(
-                to_api_server,
-                to_control,
-                to_control_below,
-                to_scheduler,
-                to_scheduler_below,
-                to_executor,
-                to_sampler,
-                to_recorder,
-            ),
-        )
+        inboxes = self._inboxes = make_inboxes(limits, codec)
         if unix_socket is None and socket_path is not None:
             unix_socket = UnixSocket.open(socket_path)
         self.socket_path = None if unix_socket is None else unix_socket.path
         self._faults = faults = Faults()
-        self._api_server = ApiServer(to_api_server, to_control, unix_socket, domain.build, domain.capabilities, limits)
+        self._api_server = ApiServer(
+            inboxes.api_server_below, inboxes.control_plane, unix_socket, domain.build, domain.capabilities, limits
+        )
         self._executor = Executor(
-            to_executor, to_control_below, to_scheduler_below, backend, replace_backend, faults.tell
+            inboxes.executor,
+            inboxes.control_plane_below,
+            inboxes.scheduler_below,
+            backend,
+            replace_backend,
+            faults.tell,
         )
         self._control_plane = ControlPlane(
-            to_control,
-            to_control_below,
-            to_api_server,
-            to_scheduler,
-            to_sampler,
-            to_recorder,
+            inboxes.control_plane,
+            inboxes.control_plane_below,
+            inboxes.api_server_below,
+            inboxes.scheduler,
+            inboxes.energy_sampler,
+            inboxes.recorder,
             Services(domain, energy, self._executor.statistics, faults),
             limits,
         )
-        self._scheduler = Scheduler(to_scheduler, to_scheduler_below, to_control_below, to_executor, limits.max_queued)
-        self._energy_sampler = EnergySampler(
-            to_sampler, to_control_below, to_executor, energy, self._executor.times_so_far
+        self._scheduler = Scheduler(
+            inboxes.scheduler, inboxes.scheduler_below, inboxes.control_plane_below, inboxes.executor, limits.max_queued
         )
-        self._recorder = Recorder(to_recorder, to_control_below, records, faults.tell)
+        self._energy_sampler = EnergySampler(
+            inboxes.energy_sampler, inboxes.control_plane_below, inboxes.executor, energy, self._executor.times_so_far
+        )
+        self._recorder = Recorder(inboxes.recorder, inboxes.control_plane_below, records, faults.tell)
         self._supervisors = (
             Supervisor(EXECUTOR, self._executor, faults),
             Supervisor(ENERGY_SAMPLER, self._energy_sampler, faults),
@@ -187,7 +163,7 @@ class System:
 
         What is still running then ends with ``shutdown``. Called again, the shorter time counts.
         """
-        await self._to_control.put(Drain(drain_s=drain_s))
+        await self._inboxes.control_plane.put(Drain(drain_s=drain_s))
         await self._ended.wait()
 
     def connect(self) -> ByteTransport:
@@ -205,7 +181,7 @@ class System:
         return SystemStatistics(
             api_server=self._api_server.statistics(),
             scheduler=self._scheduler.statistics(),
-            inboxes=tuple(inbox.statistics() for inbox in self._inboxes),
+            inboxes=self._inboxes.statistics(),
         )
 
     async def _run_api_server(self, whole: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    actor_messages,
     digest,
     kernels,
     limits,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "memory": memory.measure,
     "overhead": overhead.measure,
     "message_cost": message_cost.measure,
+    "actor_messages": actor_messages.measure,
     "startup": startup.measure,
     "prefix_cache": prefix_cache.measure,
     "sampler_overhead": sampler_overhead.measure,

@@ -33,6 +33,7 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "actors.http.call": frozenset({"starlette"}),
     "actors.http.gateway": frozenset({"hypercorn", "starlette"}),
     "actors.http.wire": frozenset({"starlette"}),
+    "actors.message_codec": frozenset({"msgpack"}),
     "engine.fetch.hub.session": frozenset({"huggingface_hub"}),
     "engine.grammar.grammar_trial": frozenset({"msgpack"}),
     "engine.grammar.trial_process": frozenset({"msgpack"}),

@@ -26,6 +26,7 @@ from engine.backend import ComputeTimes
 from engine.energy.sources.source import EnergyReading
 from protocol.plan import Limits
 from tests.actors.fake_domain import FakeEnergy
+from tests.actors.message_form import CODEC
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Meter(FakeEnergy):
 @dataclass
 class EnergyStage:
     meter: Meter
-    requests: Inbox[EnergyRequest] = field(default_factory=lambda: Inbox("requests", 10, "a test's"))
+    requests: Inbox[EnergyRequest] = field(default_factory=lambda: Inbox("requests", 10, "a test's", CODEC))
     told: list[ControlEvent] = field(default_factory=list)
     paces: list[ExecutorRequest] = field(default_factory=list)
 
@@ -101,8 +102,8 @@ class EnergyStage:
 
 async def begin_stage(nursery: trio.Nursery) -> EnergyStage:
     stage = EnergyStage(Meter(name="rapl", reason="", interval_s=60.0))
-    told = Inbox[ControlEvent]("told", 10, "a test's")
-    paces = Inbox[ExecutorRequest]("paces", 10, "a test's")
+    told = Inbox[ControlEvent]("told", 10, "a test's", CODEC)
+    paces = Inbox[ExecutorRequest]("paces", 10, "a test's", CODEC)
     nursery.start_soon(stage.listen, told)
     nursery.start_soon(stage.keep_pace, paces)
     sampler = EnergySampler(stage.requests, told, paces, stage.meter, lambda: ComputeTimes(0, {}))

@@ -22,6 +22,7 @@ from protocol.record import ExecutionRecord
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain, FakeEnergy
 from tests.actors.fake_records import FakeRecords
+from tests.actors.message_form import CODEC
 
 
 def make_system(
@@ -41,6 +42,7 @@ def make_system(
         limits or ServiceLimits(),
         socket_path,
         replace_backend=replace_backend,
+        codec=CODEC,
     )
 
 

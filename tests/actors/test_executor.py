@@ -31,12 +31,13 @@ from protocol.progress import StageProgress
 from tests.actors.engine_factory import make_request, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import make_plan, make_planned
+from tests.actors.message_form import CODEC
 
 
 @dataclass
 class Stage:
     backend: FakeBackend = field(default_factory=FakeBackend)
-    requests: Inbox[ExecutorRequest] = field(default_factory=lambda: Inbox("requests", 100, "a test's"))
+    requests: Inbox[ExecutorRequest] = field(default_factory=lambda: Inbox("requests", 100, "a test's", CODEC))
     told: list[ControlEvent] = field(default_factory=list)
     freed: list[str] = field(default_factory=list)
     faults: Faults = field(default_factory=Faults)
@@ -63,8 +64,8 @@ class Stage:
 @pytest.fixture
 async def stage(nursery: trio.Nursery) -> AsyncIterator[Stage]:
     stage = Stage()
-    told = Inbox[ControlEvent]("told", 1, "a test's")
-    freed = Inbox[SlotFreed]("freed", 1, "a test's")
+    told = Inbox[ControlEvent]("told", 1, "a test's", CODEC)
+    freed = Inbox[SlotFreed]("freed", 1, "a test's", CODEC)
     nursery.start_soon(stage.listen, told)
     nursery.start_soon(stage.listen_freed, freed)
     await nursery.start(Executor(stage.requests, told, freed, stage.backend, FakeBackend, stage.faults.tell).run)

@@ -24,6 +24,7 @@ from tests.actors.energy_stage import EnergyStage, begin_stage
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain, FakeEnergy, make_meter
+from tests.actors.message_form import CODEC
 from tests.actors.test_metrics_report import values
 from tests.actors.test_observers import Observer
 
@@ -115,10 +116,13 @@ async def test_a_question_outlives_a_failure_of_the_sampler(nursery: trio.Nurser
                 raise LookupError("no counter there")
             return reading
 
-    above, told = Inbox[EnergyRequest]("requests", 1, "a test's"), Inbox[ControlEvent]("told", 1, "a test's")
+    above, told = (
+        Inbox[EnergyRequest]("requests", 1, "a test's", CODEC),
+        Inbox[ControlEvent]("told", 1, "a test's", CODEC),
+    )
     energy = Fragile(name="rapl", reason="", interval_s=60.0, joules_a_read=5)
     sampler = EnergySampler(
-        above, told, Inbox[ExecutorRequest]("paces", 1, "a test's"), energy, lambda: ComputeTimes(0, {})
+        above, told, Inbox[ExecutorRequest]("paces", 1, "a test's", CODEC), energy, lambda: ComputeTimes(0, {})
     )
     await nursery.start(Supervisor("energy sampler", sampler, Faults()).run)
     await above.put(ReadLiveEnergy(source="rapl", oldest_s=2.0))

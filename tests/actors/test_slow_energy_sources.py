@@ -29,6 +29,7 @@ from engine.energy.sources.source import EnergyReading
 from protocol.plan import EnergySourceName, Limits
 from tests.actors.engine_factory import until
 from tests.actors.fake_domain import FakeEnergy
+from tests.actors.message_form import CODEC
 
 
 @dataclass
@@ -97,9 +98,9 @@ def make_sampler(
 @pytest.fixture
 async def stage(nursery: trio.Nursery) -> Stage:
     energy = TwoSources(name="rapl", reason="")
-    stage = Stage(energy, Inbox("requests", 20, "a test's"))
-    told = Inbox[ControlEvent]("told", 10, "a test's")
-    paces = Inbox[ExecutorRequest]("paces", 10, "a test's")
+    stage = Stage(energy, Inbox("requests", 20, "a test's", CODEC))
+    told = Inbox[ControlEvent]("told", 10, "a test's", CODEC)
+    paces = Inbox[ExecutorRequest]("paces", 10, "a test's", CODEC)
     nursery.start_soon(stage.listen, told)
     sampler = make_sampler(stage.requests, told, paces, energy)
     await nursery.start(Supervisor(ENERGY_SAMPLER, sampler, Faults()).run)
@@ -185,10 +186,13 @@ async def test_one_that_breaks_leaves_a_hole_and_serves_those_who_waited(stage: 
 
 async def test_nobody_waits_for_a_slow_source_at_the_end(nursery: trio.Nursery) -> None:
     energy = TwoSources(name="rapl", reason="")
-    requests, told = Inbox[EnergyRequest]("requests", 20, "a test's"), Inbox[ControlEvent]("told", 10, "a test's")
+    requests, told = (
+        Inbox[EnergyRequest]("requests", 20, "a test's", CODEC),
+        Inbox[ControlEvent]("told", 10, "a test's", CODEC),
+    )
     stage = Stage(energy, requests)
     async with trio.open_nursery() as running:
-        await running.start(make_sampler(requests, told, Inbox("paces", 10, "a test's"), energy).run)
+        await running.start(make_sampler(requests, told, Inbox("paces", 10, "a test's", CODEC), energy).run)
         await stage.ask("slow", "start", "meter")
         await until(lambda: energy.at_work == 1)
         running.cancel_scope.cancel()
@@ -201,8 +205,11 @@ async def test_samples_of_a_meter_are_no_closer_than_its_moves(
     """Quick to read, so that the clock can be virtual."""
     energy = FakeEnergy(name="meter", reason="", joules_a_read=1)
     energy.min_interval_s = lambda source: 5.0  # type: ignore[method-assign]
-    requests, told = Inbox[EnergyRequest]("requests", 20, "a test's"), Inbox[ControlEvent]("told", 100, "a test's")
-    await nursery.start(make_sampler(requests, told, Inbox("paces", 10, "a test's"), energy).run)
+    requests, told = (
+        Inbox[EnergyRequest]("requests", 20, "a test's", CODEC),
+        Inbox[ControlEvent]("told", 100, "a test's", CODEC),
+    )
+    await nursery.start(make_sampler(requests, told, Inbox("paces", 10, "a test's", CODEC), energy).run)
     await Stage(TwoSources(), requests).ask("a", "start", "meter", max_joules=1e9, energy_sample_ms=20)
     await wait_all_tasks_blocked()
     await trio.sleep(50.5)

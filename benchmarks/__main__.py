@@ -28,9 +28,9 @@ from benchmarks import (
     throughput,
     vocabulary,
 )
-from benchmarks.disturbance import Disturbance
-from benchmarks.report import Figure, print_figures
-from benchmarks.setting import Setting, setting
+from benchmarks.support.disturbance import Disturbance
+from benchmarks.support.report import Figure, print_figures
+from benchmarks.support.setting import Setting, setting
 from engine import _core
 from engine.identity.version import ENGINE_VERSION
 

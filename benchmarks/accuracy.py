@@ -22,9 +22,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.llama_cpp import peers_folder
-from benchmarks.report import Figure, print_figures
-from benchmarks.setting import setting
+from benchmarks.support.llama_cpp import peers_folder
+from benchmarks.support.report import Figure, print_figures
+from benchmarks.support.setting import setting
 from engine import _core
 from engine.config import default_config
 from engine.models.registry import ModelRegistry

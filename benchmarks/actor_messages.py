@@ -25,8 +25,8 @@ from actors.messages import (
     FinishRecord,
     Start,
 )
-from benchmarks.report import Figure
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.setting import Setting
 from protocol.answers import Tokens
 from tests.actors.messages_factory import TOKENS, make_messages
 from tests.tools.executions import make_record

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 import trio
 
-from benchmarks.served import served_from
+from benchmarks.support.served import served_from
 from engine.metrics.metrics import nearest_rank
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.client import Client, connect

@@ -16,7 +16,7 @@ import numpy as np
 import trio
 
 from actors.system import open_system, running
-from benchmarks.arrivals import Arrival, write_trace
+from benchmarks.support.arrivals import Arrival, write_trace
 from engine.config import default_config
 from protocol.answers import Finished
 from protocol.client import Client

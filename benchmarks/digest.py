@@ -8,8 +8,8 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.report import Figure
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.setting import Setting
 from engine import _core
 from engine.bench.measured_loop import MeasuredLoop
 from engine.bench.work import decode

@@ -20,8 +20,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.disturbance import Disturbance
-from benchmarks.llama_cpp import peers_folder
+from benchmarks.support.disturbance import Disturbance
+from benchmarks.support.llama_cpp import peers_folder
 from engine import _core
 from engine.operations.embedding import SIDE_BY_SIDE, STEP_TOKENS
 from engine.text.tokenizer import Tokenizer
@@ -69,7 +69,7 @@ class LlamaCpp:
     def __init__(self, path: Path, build: str, *, flash: bool) -> None:
         """Raises FileNotFoundError where the build is missing."""
         python = peers_folder() / build / "bin" / "python"
-        script = Path(__file__).with_name("llama_cpp_embeddings.py")
+        script = Path(__file__).with_name("support") / "llama_cpp_embeddings.py"
         self._process = subprocess.Popen(
             [python, "-I", script, path, str(int(flash))],
             stdin=subprocess.PIPE,

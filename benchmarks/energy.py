@@ -27,9 +27,9 @@ from tempfile import TemporaryDirectory
 import trio
 from exceptiongroup import BaseExceptionGroup
 
-from benchmarks.energy_point import EnergyPoint, Sample, table
 from benchmarks.performance_table import with_table
-from benchmarks.served import served_from
+from benchmarks.support.energy_point import EnergyPoint, Sample, table
+from benchmarks.support.served import served_from
 from engine import _core
 from engine.identity.version import ENGINE_VERSION
 from protocol.answers import Finished, LiveEnergy, Tokens

@@ -17,7 +17,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.energy_point import EnergyPoint, pareto_front, point_from
+from benchmarks.support.energy_point import EnergyPoint, pareto_front, point_from
 
 _WIDTH_IN, _HEIGHT_IN, _DPI = 8.0, 5.5, 120
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.limits import bandwidth, integer_peak
-from benchmarks.report import Figure
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.setting import Setting
 from engine import _core
 from engine.bench.throughput import INTEGER_INSTRUCTIONS
 from tests.csrc.blocks import FLOAT_TYPES, TENSOR_TYPES, random_weights

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 import trio
 
-from benchmarks.served import served_from
+from benchmarks.support.served import served_from
 from engine.records.record_store import RecordStore
 from protocol.answers import Finished
 from protocol.client import connect

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from benchmarks.report import Figure
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.setting import Setting
 from engine import _core
 from engine.bench import throughput
 

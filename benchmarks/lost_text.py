@@ -26,8 +26,8 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
-from benchmarks.disturbance import Disturbance
-from benchmarks.served import served_from
+from benchmarks.support.disturbance import Disturbance
+from benchmarks.support.served import served_from
 from engine.records.record_store import RecordStore
 from engine_ctl.main import main as engine_ctl
 from protocol.record import ExecutionRecord

@@ -6,8 +6,8 @@ import json
 import subprocess
 import sys
 
-from benchmarks.report import Figure
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.setting import Setting
 
 CONTEXT = 4096
 ROUNDS = 3

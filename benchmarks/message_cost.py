@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 
 import trio
 
-from benchmarks.report import Figure
-from benchmarks.served import ServedEngine, served_from
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.served import ServedEngine, served_from
+from benchmarks.support.setting import Setting
 from protocol.answer_checks import RunMessage
 from protocol.answers import Tokens
 from protocol.blocking import BlockingClient

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.report import Figure
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.setting import Setting
 from engine.bench.measured_loop import MeasuredLoop
 from engine.bench.work import Work, decode, prefill
 

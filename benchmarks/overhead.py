@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 
 import trio
 
-from benchmarks.report import Figure
-from benchmarks.served import served_from
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.served import served_from
+from benchmarks.support.setting import Setting
 from engine import _core
 from engine.config import default_config
 from engine.models.registry import ModelRegistry

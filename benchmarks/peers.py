@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from benchmarks.disturbance import Disturbance, wait_for_quiet
-from benchmarks.llama_cpp import LlamaCpp
-from benchmarks.openvino import OpenVino, UnreadableModelError
-from benchmarks.quantized_copy import quantized_copy
-from benchmarks.report import Figure, print_figures
+from benchmarks.support.disturbance import Disturbance, wait_for_quiet
+from benchmarks.support.llama_cpp import LlamaCpp
+from benchmarks.support.openvino import OpenVino, UnreadableModelError
+from benchmarks.support.quantized_copy import quantized_copy
+from benchmarks.support.report import Figure, print_figures
 from engine import _core
 from engine.bench.measured_loop import MeasuredLoop
 from engine.bench.work import Work, decode, decode_side_by_side, prefill

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.disturbance import Disturbance
-from benchmarks.llama_cpp import peers_folder
+from benchmarks.support.disturbance import Disturbance
+from benchmarks.support.llama_cpp import peers_folder
 from engine import _core
 from engine.operations.text_quality import text_quality
 from engine.text.tokenizer import Tokenizer

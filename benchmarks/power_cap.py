@@ -4,7 +4,8 @@
         [--document docs/energy.md]
 
 The engine is the real one, in a process of its own, and its CPU time is real. The watts are not: a powercap tree on
-disk shows ``--idle-watts`` and ``--core-watts`` for each CPU that it keeps busy (:mod:`benchmarks.power_plant`).
+disk shows ``--idle-watts``, and ``--core-watts`` for each CPU that it keeps busy
+(:mod:`benchmarks.support.power_plant`).
 Averages are taken from that simulation's own account between a run's first prefill step and its last token.
 """
 
@@ -20,8 +21,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.performance_table import with_table
-from benchmarks.power_plant import PowerPlant, average_watts, highest_average
-from benchmarks.served import served_from
+from benchmarks.support.power_plant import PowerPlant, average_watts, highest_average
+from benchmarks.support.served import served_from
 from engine import _core
 from protocol.answers import Finished
 from protocol.blocking import BlockingClient

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.report import Figure
-from benchmarks.served import served_engine
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.served import served_engine
+from benchmarks.support.setting import Setting
 from protocol.answers import Finished, Tokens
 from protocol.blocking import BlockingClient
 from protocol.plan import ExecutionRequest, Limits, RunRequest

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.llama_cpp import peers_folder
-from benchmarks.report import Figure
+from benchmarks.support.llama_cpp import peers_folder
+from benchmarks.support.report import Figure
 from engine import _core
 from tests.golden.quantized_data import tensor_digests
 from tests.support.quantized_models import importance_for

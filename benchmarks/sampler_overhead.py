@@ -21,9 +21,9 @@ import trio
 from actors.base import Inbox
 from actors.energy_sampler import EnergySampler
 from actors.messages import ControlEvent, EnergyRequest, ExecutorRequest, Moment, ReadEnergy
-from benchmarks.power_plant import PowerPlant
-from benchmarks.report import Figure
-from benchmarks.setting import Setting
+from benchmarks.support.power_plant import PowerPlant
+from benchmarks.support.report import Figure
+from benchmarks.support.setting import Setting
 from engine.backend import ComputeTimes
 from engine.energy.ladder import EnergyLadder
 from engine.energy.sources.rapl import RaplSource

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from benchmarks.arrivals import REQUESTS, SYNTHETIC, Arrival, read_trace
-from benchmarks.outcomes import HEAD, Outcome, compare
 from benchmarks.performance_table import with_table
-from benchmarks.served_trace import ServedTrace
-from benchmarks.simulated_machine import SimulatedMachine
+from benchmarks.support.arrivals import REQUESTS, SYNTHETIC, Arrival, read_trace
+from benchmarks.support.outcomes import HEAD, Outcome, compare
+from benchmarks.support.served_trace import ServedTrace
+from benchmarks.support.simulated_machine import SimulatedMachine
 from protocol.plan import SchedulerPolicy
 
 MAX_SEQUENCES = 16

@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 
 import trio
 
-from benchmarks.served import ServedEngine, served_from
-from benchmarks.stalled_reader import StalledReader
+from benchmarks.support.served import ServedEngine, served_from
+from benchmarks.support.stalled_reader import StalledReader
 from protocol.answers import Finished, Tokens
 from protocol.client import Client, connect
 from protocol.errors import EngineError

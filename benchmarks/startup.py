@@ -6,9 +6,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from benchmarks.report import Figure
-from benchmarks.served import CLI, served_engine
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.served import CLI, served_engine
+from benchmarks.support.setting import Setting
 from engine import _core
 from protocol.answers import Finished, Tokens
 from protocol.blocking import BlockingClient

@@ -13,10 +13,10 @@ from pathlib import Path
 import jsonschema
 import trio
 
-from benchmarks.random_schemas import random_schema
-from benchmarks.report import Figure
-from benchmarks.served import served_engine
-from benchmarks.setting import Setting
+from benchmarks.support.random_schemas import random_schema
+from benchmarks.support.report import Figure
+from benchmarks.support.served import served_engine
+from benchmarks.support.setting import Setting
 from engine.config import default_config
 from engine.grammar.grammar_sandbox import GrammarSandbox
 from engine.grammar.grammars import COMPILE_MS, Grammars, library_path

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.limits import bandwidth, integer_peak
-from benchmarks.report import Figure
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.setting import Setting
 from engine import _core
 from engine.bench.measured_loop import MeasuredLoop
 from engine.bench.throughput import INTEGER_INSTRUCTIONS, bytes_read_a_token, macs_a_prompt_token

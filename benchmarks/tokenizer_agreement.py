@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.llama_cpp import peers_folder
-from benchmarks.random_texts import random_texts
+from benchmarks.support.llama_cpp import peers_folder
+from benchmarks.support.random_texts import random_texts
 from engine import _core
 from engine.text.pre_tokenizers import FAMILIES, PRE_TOKENIZERS, PreTokenizer
 from engine.text.tokenizer import Tokenizer
@@ -176,7 +176,7 @@ def unassigned_in_llama_cpp() -> str:
 
 def llama_cpp_ids(path: Path, texts: Sequence[tuple[str, bool]]) -> Ids:
     """Raises RuntimeError where llama.cpp fails."""
-    program = Path(__file__).with_name("llama_cpp_tokens.py")
+    program = Path(__file__).with_name("support") / "llama_cpp_tokens.py"
     command = [str(peers_folder() / "avx2" / "bin" / "python"), "-I", str(program), str(path)]
     lines = "".join(json.dumps(text) + "\n" for text in texts)
     run = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)

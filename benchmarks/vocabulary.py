@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.report import Figure
-from benchmarks.setting import Setting
+from benchmarks.support.report import Figure
+from benchmarks.support.setting import Setting
 from engine import _core
 from engine.text.tokenizer import Tokenizer
 

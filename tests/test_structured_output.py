@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from actors.system import open_system, running
-from benchmarks.random_schemas import random_schema
+from benchmarks.support.random_schemas import random_schema
 from engine.config import EngineConfig
 from protocol.chat import ChatMessage
 from protocol.client import Client

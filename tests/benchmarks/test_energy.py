@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from benchmarks.energy import UnmeasuredError, steady_state
-from benchmarks.energy_point import HEAD, EnergyPoint, Sample, pareto_front, point_from, table
 from benchmarks.power_cap import HEAD as CAP_HEAD
 from benchmarks.power_cap import CappedRun, problems
-from benchmarks.power_plant import PowerPlant, average_watts, highest_average
+from benchmarks.support.energy_point import HEAD, EnergyPoint, Sample, pareto_front, point_from, table
+from benchmarks.support.power_plant import PowerPlant, average_watts, highest_average
 from engine.energy.sources.rapl import RaplSource
 from protocol.answers import LiveEnergy
 from protocol.live_energy import PowerReport, RunningEnergy

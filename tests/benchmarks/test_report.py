@@ -8,7 +8,7 @@ import pytest
 from benchmarks.accuracy import divergence, log_softmax
 from benchmarks.peers import Comparison, Turn
 from benchmarks.performance_table import BEGIN, END, table, with_table
-from benchmarks.report import Figure
+from benchmarks.support.report import Figure
 from engine.bench.work import decode
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.arrivals import SYNTHETIC, Arrival, read_trace, write_trace
-from benchmarks.outcomes import COLUMNS, HEAD, Comparison, Outcome, compare
-from benchmarks.simulated_machine import CostModel, SimulatedMachine
+from benchmarks.support.arrivals import SYNTHETIC, Arrival, read_trace, write_trace
+from benchmarks.support.outcomes import COLUMNS, HEAD, Comparison, Outcome, compare
+from benchmarks.support.simulated_machine import CostModel, SimulatedMachine
 from protocol.plan import SchedulerPolicy
 
 REQUESTS = 520

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import tokenizer_agreement
-from benchmarks.random_texts import random_texts
+from benchmarks.support.random_texts import random_texts
 from benchmarks.tokenizer_agreement import SHORT_RUN, TEXTS, digest, engine_ids, families, family_file, family_texts
 from engine.text.pre_tokenizers import PRE_TOKENIZERS
 from tests.support.outside_data import llama_cpp_models

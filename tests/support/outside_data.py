@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.llama_cpp import peers_folder
+from benchmarks.support.llama_cpp import peers_folder
 
 _DEFAULT = Path(__file__).parents[3] / "shared" / "data"
 

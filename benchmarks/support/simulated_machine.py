@@ -8,8 +8,8 @@ from itertools import takewhile
 
 from actors.policies.admission import decide
 from actors.policies.candidate import Candidate, Cost
-from benchmarks.arrivals import Arrival
-from benchmarks.outcomes import Outcome
+from benchmarks.support.arrivals import Arrival
+from benchmarks.support.outcomes import Outcome
 from engine import _core
 from engine.batch_key import BatchKey, WeightsKey
 from engine.planning.resolve import prefill_beside_decode

@@ -1,6 +1,6 @@
 """llama.cpp's vectors of texts through its Python binding. Runs in a llama.cpp peer's environment (``make peers``).
 
-usage: ~/.cache/weos-engine/peers/avx2/bin/python -P benchmarks/llama_cpp_embeddings.py MODEL.gguf FLASH
+usage: ~/.cache/weos-engine/peers/avx2/bin/python -P benchmarks/support/llama_cpp_embeddings.py MODEL.gguf FLASH
 
 One thread. FLASH is 0 or 1. Says ``ready``; then each line of standard input is a JSON array of texts, and each line of
 standard output a JSON object: the ``seconds`` of CPU time from texts to normalized means, how many ``tokens`` they had,

@@ -11,9 +11,9 @@ import trio
 from actors.domain import EngineDomain
 from actors.limits import ServiceLimits
 from actors.system import System, running
-from benchmarks.arrivals import Arrival
-from benchmarks.outcomes import Outcome
-from benchmarks.simulated_machine import CostModel
+from benchmarks.support.arrivals import Arrival
+from benchmarks.support.outcomes import Outcome
+from benchmarks.support.simulated_machine import CostModel
 from engine.backend import MAX_PREFILL_SHARE, LoadedModel, SequenceEvents
 from engine.config import default_config
 from engine.cpu.cpu_backend import CpuBackend

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from benchmarks.llama_cpp import peers_folder
+from benchmarks.support.llama_cpp import peers_folder
 from engine.bench.work import Work
 
 

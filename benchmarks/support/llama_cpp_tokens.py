@@ -1,6 +1,6 @@
 """llama.cpp's token ids of many texts. Runs in a llama.cpp peer's environment (``make peers``).
 
-usage: ~/.cache/weos-engine/peers/avx2/bin/python -P benchmarks/llama_cpp_tokens.py VOCABULARY.gguf <texts >ids
+usage: ~/.cache/weos-engine/peers/avx2/bin/python -P benchmarks/support/llama_cpp_tokens.py VOCABULARY.gguf <texts >ids
 
 Each line of standard input is a JSON array, a text and whether special tokens are parsed and added; each line of
 standard output is the JSON array of its ids.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from actors.policies.due_time import AGING_BOUND_MS
-from benchmarks.arrivals import Arrival
+from benchmarks.support.arrivals import Arrival
 from engine.metrics.metrics import nearest_rank
 
 COLUMNS = (

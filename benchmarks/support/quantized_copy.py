@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from benchmarks.llama_cpp import peers_folder
+from benchmarks.support.llama_cpp import peers_folder
 
 _QUANTIZE = """
 import sys

@@ -23,7 +23,7 @@ ACTOR_KINDS = frozenset({"Actor", "RestartableActor"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "protocol": frozenset({"protocol", "msgpack", "msgspec", "pydantic", "pydantic_core"}),
     "engine": frozenset(
-        {"engine", "protocol", "pydantic", "numpy", "tokenizers", "jinja2", "llguidance", "psutil", "platformdirs"}
+        {"engine", "protocol", "pydantic", "numpy", "tokenizers", "jinja2", "llguidance", "platformdirs"}
     ),
     "actors": frozenset({"actors", "protocol", "engine", "trio"}),
     "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich", "prompt_toolkit"}),

@@ -31,9 +31,11 @@ class InboxStatistics:
 class Codec(Protocol[Message]):
     """Messages to bytes and back (:mod:`actors.message_codec`)."""
 
-    def encode(self, message: Message) -> bytes: ...
+    def encode(self, message: Message) -> bytes:
+        """The message as a frame."""
 
-    def decode(self, frame: bytes) -> Message: ...
+    def decode(self, frame: bytes) -> Message:
+        """The message in a frame. Raises ValueError: it is none."""
 
 
 class Inbox(Generic[Message]):

@@ -22,7 +22,7 @@ from protocol.plan import EnergySourceName
 
 @dataclass(frozen=True, slots=True)
 class Inboxes:
-    """Of each actor those from above, but where the name says below."""
+    """The inboxes of every actor: the one from above, but where the name says below."""
 
     api_server_below: Inbox[ToApiServer]
     control_plane: Inbox[ControlRequest]
@@ -34,6 +34,7 @@ class Inboxes:
     recorder: Inbox[RecorderRequest]
 
     def statistics(self) -> tuple[InboxStatistics, ...]:
+        """The statistics of every inbox."""
         return tuple(
             inbox.statistics()
             for inbox in (

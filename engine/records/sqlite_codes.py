@@ -8,6 +8,8 @@ from typing import Final
 
 
 class SqliteCode(IntEnum):
+    """Result codes that the store of records tells apart, by SQLite's own names and numbers."""
+
     ERROR = 1
     """A statement that makes no sense for the tables there are."""
     PERM = 3

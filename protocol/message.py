@@ -6,10 +6,11 @@ every answer carries that of its request. Messages are made without one, and num
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, TypeVar, cast
+from types import GenericAlias
+from typing import Annotated, Any, Generic, TypeVar, cast, get_args
 
 from pydantic import ConfigDict, Field
-from typing_extensions import Self
+from typing_extensions import Self, get_original_bases
 
 from protocol.value import Value
 
@@ -60,8 +61,13 @@ class Request(Numbered, Generic[AnswerT_co]):
     @classmethod
     def _answer_types(cls) -> tuple[type[Answer], ...]:
         """The type arguments that the class was derived with."""
-        arguments = (base.__pydantic_generic_metadata__["args"] for base in cls.__mro__ if issubclass(base, Request))
-        return next(filter(None, arguments))
+        (base,) = get_original_bases(cls)
+        return get_args(base)
+
+    def __class_getitem__(
+        cls, arguments: Any
+    ) -> Any:  # pydantic would make a model of each, and every start wait for it
+        return GenericAlias(cls, arguments)
 
 
 class StreamRequest(Request[AnswerT_co], Generic[InterimT_co, AnswerT_co]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -13,7 +13,6 @@ from engine_ctl.json_source import read_json
 from engine_ctl.options import Model, model_option
 from engine_ctl.sampling_options import SAMPLING_FLAGS, sampling_content
 from engine_ctl.text_source import STDIN, read_text
-from protocol.plan import BackendName
 
 Content = dict[str, Any]
 
@@ -62,7 +61,7 @@ _FLAGS = (
     click.option("--quant", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]"),
     click.option(
         "--backend",
-        help=f"Kernels: {', '.join(get_args(BackendName))}.  [default: the best this machine has]",
+        help="Kernels by name; engine-ctl doctor lists what this machine runs.  [default: the best this machine has]",
     ),
     click.option("--kv-cache", help="Type of keys and values: f16, q8_0.  [default: f16]"),
     click.option(

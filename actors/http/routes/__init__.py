@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from actors.http.routes import anthropic, ollama, openai, service, weos
+from actors.http.routes import anthropic, llama_server, ollama, openai, service, weos
 from actors.http.routes.route import HttpRoute
 
-ROUTES: tuple[HttpRoute, ...] = (*service.ROUTES, *weos.ROUTES, *openai.ROUTES, *anthropic.ROUTES, *ollama.ROUTES)
+ROUTES: tuple[HttpRoute, ...] = (
+    *service.ROUTES,
+    *weos.ROUTES,
+    *openai.ROUTES,
+    *anthropic.ROUTES,
+    *ollama.ROUTES,
+    *llama_server.ROUTES,
+)

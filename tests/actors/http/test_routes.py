@@ -185,3 +185,13 @@ async def test_models_are_shown_pulled_and_deleted_as_ollamas_clients_ask() -> N
     assert empty.json()["done_reason"] == "load"
     assert deleted.status_code == 200
     assert domain.removed == ["tiny"]
+
+
+async def test_the_small_routes_of_llama_server_speak_of_the_default_model() -> None:
+    async with stage(rules=HttpRules(default_model="tiny")) as served, served.client() as client:
+        ids = await client.post("/tokenize", json={"content": "né"})
+        pieces = await client.post("/tokenize", json={"content": "né", "with_pieces": True})
+        text = await client.post("/detokenize", json={"tokens": ids.json()["tokens"]})
+    assert ids.json() == {"tokens": [0x6E, 0xE9]}
+    assert pieces.json()["tokens"][1] == {"id": 0xE9, "piece": "é"}
+    assert text.json() == {"content": "né"}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """``tokenizer.ggml.token_type``."""
@@ -54,9 +58,36 @@ class SpecialTokens:
             elif types[token_id] == USER_DEFINED:
                 user_defined[tokens[token_id]] = token_id
         self.end_token_ids = {control[token] for token in END_TOKENS if token in control}
-        self._user_defined = _longest_first(user_defined)
-        self._all = _longest_first(control | user_defined)
+        self._control = control
+        self._control_ids = frozenset(control.values())
+        self._longest_control = max(map(len, control), default=0)
+        self._user_defined = _Occurrences(user_defined)
+        self._all = _Occurrences(control | user_defined)
         self._strip_after = strip_after
+
+    @cached_property
+    def _beginnings(self) -> frozenset[str]:
+        """What control tokens begin with, whole ones left out."""
+        return frozenset(token[:length] for token in self._control for length in range(1, len(token)))
+
+    def control_id(self, text: str) -> int | None:
+        """The control token that a text is; ``None`` where it is none."""
+        return self._control.get(text)
+
+    def literal(self, text: str, mark: str) -> str:
+        """The text with marks, so that it spells no control token, neither alone nor with what follows it.
+
+        ``mark``: one character that no token has. Without the marks it is the text itself.
+        """
+        while found := [begin for begin, _, token_id in self._all.find(text, False) if token_id in self._control_ids]:
+            cuts = [0, *(begin + 1 for begin in found), len(text)]
+            text = mark.join(text[begin:end] for begin, end in pairwise(cuts))
+        end = len(text.rstrip())
+        if any(
+            text[end - length : end] in self._beginnings for length in range(1, min(end, self._longest_control) + 1)
+        ):
+            text = text[:end] + mark + text[end:]
+        return text
 
     def partition(self, text: str, parse_special: bool) -> list[str | int]:
         """The text as pieces of text and ids of special tokens, in order.
@@ -64,23 +95,61 @@ class SpecialTokens:
         User-defined tokens are always found, the others only with ``parse_special``. A longer token is cut out
         everywhere before a shorter one is looked for.
         """
-        pieces: list[str | int] = [text] if text else []
-        for token, token_id in self._all if parse_special else self._user_defined:
-            if token in text:
-                strip = self._strip_after and token not in _NEVER_STRIPPED
-                pieces = [part for piece in pieces for part in _cut(piece, token, token_id, strip)]
-        return pieces
+        pieces: list[str | int] = []
+        position = 0
+        occurrences = self._all if parse_special else self._user_defined
+        for begin, end, token_id in occurrences.find(text, self._strip_after):
+            pieces += (text[position:begin], token_id)
+            position = end
+        pieces.append(text[position:])
+        return [piece for piece in pieces if piece != ""]
 
 
-def _longest_first(ids: dict[str, int]) -> list[tuple[str, int]]:
+class _Occurrences:
+    """Finds tokens in a text, in time that grows with the text and not with the tokens."""
+
+    def __init__(self, ids: Mapping[str, int]) -> None:
+        self._ids = ids
+        self._places = {token: place for place, (token, _) in enumerate(_longest_first(ids))}
+        lengths: dict[str, set[int]] = {}
+        for token in ids:
+            lengths.setdefault(token[0], set()).add(len(token))
+        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
+        self._firsts = re.compile("[" + "".join(map(re.escape, lengths)) + "]" if lengths else r"(?!)")
+
+    def find(self, text: str, strip_after: bool) -> list[tuple[int, int, int]]:
+        """Begin, end and id of each, in the text's order.
+
+        A longer token is taken everywhere before a shorter one, and of one token the earlier occurrence. With
+        ``strip_after`` the end is behind the white space that goes with a token.
+        """
+        ahead = [match for first in self._firsts.finditer(text) if (match := self._longest(text, first.start()))]
+        heapq.heapify(ahead)
+        taken = bytearray(len(text))
+        found = []
+        while ahead:
+            _, begin, end = heapq.heappop(ahead)
+            if any(taken[begin:end]):
+                if not taken[begin] and (shorter := self._longest(text, begin, end - begin)):
+                    heapq.heappush(ahead, shorter)
+                continue
+            token_id = self._ids[text[begin:end]]
+            if strip_after and text[begin:end] not in _NEVER_STRIPPED:
+                while end < len(text) and text[end] in _ASCII_SPACE and not taken[end]:
+                    end += 1
+            taken[begin:end] = b"\1" * (end - begin)
+            found.append((begin, end, token_id))
+        return sorted(found)
+
+    def _longest(self, text: str, begin: int, below: int | None = None) -> tuple[int, int, int] | None:
+        """Place among the tokens, begin and end of the longest that begins there, of those shorter than ``below``."""
+        for length in self._lengths[text[begin]]:
+            if below is None or length < below:
+                token = text[begin : begin + length]
+                if len(token) == length and token in self._places:
+                    return self._places[token], begin, begin + length
+        return None
+
+
+def _longest_first(ids: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(ids.items(), key=lambda item: (-len(item[0].encode()), item[1]))
-
-
-def _cut(piece: str | int, token: str, token_id: int, strip_after: bool) -> list[str | int]:
-    if isinstance(piece, int) or token not in piece:
-        return [piece]
-    first, *others = piece.split(token)
-    cut: list[str | int] = [first]
-    for text in others:
-        cut += (token_id, text.lstrip(_ASCII_SPACE) if strip_after else text)
-    return [part for part in cut if part != ""]

@@ -73,11 +73,13 @@ class Tokenizer:
         """The text of the EOS token; empty without one."""
         return "" if self._eos_token_id is None else self._tokens[self._eos_token_id]
 
-    def encode(self, text: str, add_special: bool = True, parse_special: bool = False) -> list[int]:
+    def encode(
+        self, text: str, add_special: bool = True, parse_special: bool = False, mark: str | None = None
+    ) -> list[int]:
         """The ids of a text.
 
         ``add_special``: BOS before and EOS after, where the vocabulary says so. ``parse_special``: text that spells a
-        control token becomes that token.
+        control token becomes that token, unless it holds a ``mark`` (:meth:`literal`); marks are no part of the text.
 
         Raises:
             InvalidRequest: the text is no Unicode (it holds surrogates).
@@ -90,15 +92,26 @@ class Tokenizer:
         for piece in self._special.partition(text, parse_special):
             if isinstance(piece, int):
                 found.append(piece)
-            elif self._spm:
-                spaced = " " + piece if self._add_space and after_special else piece
-                found += self._encoder.encode(spaced.replace(" ", SPACE))
             else:
-                found += self._encoder.encode(piece)
+                found += self._encode_text(piece if mark is None else piece.replace(mark, ""), after_special)
             after_special = isinstance(piece, int)
         if add_special and self._add_eos and self._eos_token_id is not None:
             found.append(self._eos_token_id)
         return found
+
+    def _encode_text(self, text: str, after_special: bool) -> list[int]:
+        if not self._spm:
+            return self._encoder.encode(text)
+        spaced = " " + text if self._add_space and after_special else text
+        return self._encoder.encode(spaced.replace(" ", SPACE))
+
+    def literal(self, text: str, mark: str) -> str:
+        """The text with marks, one character each, so that ``encode`` finds no control token in it."""
+        return self._special.literal(text, mark)
+
+    def control_id(self, text: str) -> int | None:
+        """The control token that a text is; ``None`` where it is none."""
+        return self._special.control_id(text)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of the ids; control tokens print nothing, ill-formed UTF-8 becomes U+FFFD.

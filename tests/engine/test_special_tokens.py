@@ -55,3 +55,47 @@ def test_white_space_behind_a_token_may_go_with_it() -> None:
     special = SpecialTokens(TOKENS, TYPES, strip_after=True)
     assert special.partition(" <|im_end|> \n\t a <|im_end|> ", parse_special=True) == [" ", 6, "a ", 6]
     assert special.partition("<s> a<unk> ", parse_special=True) == [1, " a", 2, " "]
+
+
+# --- text that stays text -------------------------------------------------------------------------------------------
+
+MARK = "\ufdd0"
+
+
+@given(st.lists(st.text(st.sampled_from("ab <s>[INST]UER|m_end")), min_size=1))
+def test_marked_texts_spell_no_control_token_even_together(texts: list[str]) -> None:
+    special = make_special()
+    marked = "".join(special.literal(text, MARK) for text in texts)
+    assert marked.replace(MARK, "") == "".join(texts)
+    pieces = special.partition(marked, parse_special=True)
+    assert {piece for piece in pieces if isinstance(piece, int)} <= {3, 5}  # what is user-defined is always found
+
+
+@given(st.text(st.sampled_from("ab <s>[INST]UER|m_end")))
+def test_a_text_without_control_tokens_keeps_its_tokens(text: str) -> None:
+    special = make_special()
+    plain = special.partition(text, parse_special=True)
+    if not any(piece in (1, 2, 4, 6) for piece in plain):
+        marked = special.partition(special.literal(text, MARK), parse_special=True)
+        bare = [piece if isinstance(piece, int) else piece.replace(MARK, "") for piece in marked]
+        assert [piece for piece in bare if piece != ""] == plain
+
+
+def one_token_after_the_other(special: list[tuple[str, int]], text: str) -> list[str | int]:
+    """What ``partition`` promises, said in the slow way."""
+    pieces: list[str | int] = [text]
+    for token, token_id in special:
+        cut: list[str | int] = []
+        for piece in pieces:
+            parts = piece.split(token) if isinstance(piece, str) else []
+            cut += [piece] if isinstance(piece, int) else [part for text in parts for part in (token_id, text)][1:]
+        pieces = cut
+    return [piece for piece in pieces if piece != ""]
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=5), unique=True), st.text("abc", max_size=40))
+def test_tokens_are_found_as_if_each_were_cut_out_in_turn(tokens: list[str], text: str) -> None:
+    special = SpecialTokens(tokens, [CONTROL] * len(tokens))
+    order = sorted(enumerate(tokens), key=lambda each: (-len(each[1]), each[0]))
+    expected = one_token_after_the_other([(token, token_id) for token_id, token in order], text)
+    assert special.partition(text, parse_special=True) == expected

@@ -361,6 +361,13 @@ class GroupSettings:
 
     def __init__(self, model: Model, *, threads: int, spin_us: int, prefill_chunk: int) -> None: ...
 
+@final
+class ThinkingOptions:
+    """A part at the begin of a text, between the tokens ``begin`` and ``end``: after ``limit`` tokens the end comes,
+    whatever was drawn. ``opened``: the prompt ends within it. ``begin`` is None where no one token opens it."""
+
+    def __init__(self, *, begin: int | None, end: int, limit: int | None, opened: bool) -> None: ...
+
 class SequenceOptions:
     """What one sequence asks of the run loop.
 
@@ -372,8 +379,9 @@ class SequenceOptions:
     every token comes with its log probability and those of so many of the likeliest. Behind its prompt the sequence
     parts into ``choices`` that each have draws, events and an end of their own; what is done to the sequence is done to
     all of them. With a ``grammar`` only tokens that it allows are drawn; the sequence ends as at an end token where
-    nothing may follow, and with "error" where it cannot be followed. A token waits ``flush_ms`` for more, to be told
-    together.
+    nothing may follow, and with "error" where it cannot be followed. With ``thinking`` that the prompt has opened the
+    grammar is of the text behind it. Tokens of ``spelled`` print their text there, whatever the vocabulary says. A
+    token waits ``flush_ms`` for more, to be told together.
 
     Raises ValueError (an unknown KV cache type), AttributeError (an unknown option), TypeError.
     """
@@ -396,6 +404,8 @@ class SequenceOptions:
         prefix_cache: bool = False,
         op_times: bool = False,
         grammar: Grammar | None = None,
+        thinking: ThinkingOptions | None = None,
+        spelled: Mapping[int, str] = ...,
     ) -> None: ...
 
 class RunLoop:

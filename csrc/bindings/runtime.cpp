@@ -115,6 +115,10 @@ void register_options(py::module_& m) {
   py::class_<GroupSettings>(m, "GroupSettings")
       .def(py::init(&group_settings), py::arg("model").none(false), py::kw_only(), py::arg("threads"),
            py::arg("spin_us"), py::arg("prefill_chunk"));
+  py::class_<runtime::ThinkingOptions>(m, "ThinkingOptions")
+      .def(py::init([](std::optional<std::int32_t> begin, std::int32_t end, std::optional<std::size_t> limit,
+                       bool opened) { return runtime::ThinkingOptions{begin, end, limit, opened}; }),
+           py::kw_only(), py::arg("begin"), py::arg("end"), py::arg("limit"), py::arg("opened"));
   py::class_<SequenceOptions>(m, "SequenceOptions")
       .def(py::init([](const py::kwargs& fields) {
         SequenceOptions options;
@@ -138,9 +142,12 @@ void register_options(py::module_& m) {
       .def_readwrite("prefill_beside_decode", &SequenceOptions::prefill_beside_decode)
       .def_readwrite("prefix_cache", &SequenceOptions::prefix_cache)
       .def_readwrite("op_times", &SequenceOptions::op_times)
-      .def_property("grammar", nullptr, [](SequenceOptions& options, std::shared_ptr<runtime::Grammar> grammar) {
-        options.grammar = std::move(grammar);
-      });
+      .def_property("grammar", nullptr,
+                    [](SequenceOptions& options, std::shared_ptr<runtime::Grammar> grammar) {
+                      options.grammar = std::move(grammar);
+                    })
+      .def_readwrite("thinking", &SequenceOptions::thinking)
+      .def_readwrite("spelled", &SequenceOptions::spelled);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -114,6 +114,8 @@ class LoopBench:
         op_times: bool = False,
         vocabulary: _core.Vocabulary | None = None,
         grammar: _core.Grammar | None = None,
+        thinking: _core.ThinkingOptions | None = None,
+        spelled: Mapping[int, str] | None = None,
         **sampling: Any,
     ) -> None:
         settings = _core.GroupSettings(model, threads=threads, spin_us=50, prefill_chunk=prefill_chunk)
@@ -122,7 +124,7 @@ class LoopBench:
             sampling=_core.SamplingOptions(order=SAMPLERS, seed=seed, **sampling), logprobs=logprobs, choices=choices,
             eos_token_ids=eos, stop_strings=stops, flush_ms=flush_ms, prefill_rank=prefill_rank,
             prefill_share=prefill_share, prefill_beside_decode=prefill_beside_decode, prefix_cache=prefix_cache,
-            op_times=op_times, grammar=grammar,
+            op_times=op_times, grammar=grammar, thinking=thinking, spelled=spelled or {},
         )  # fmt: skip
         self.loop.submit(sequence_id, settings, prompt, vocabulary or self.vocabulary, options)
         for choice in range(choices):

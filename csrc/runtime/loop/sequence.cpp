@@ -44,6 +44,7 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
   }
   check(options_.sampling, shape.vocabulary);
   if (options_.grammar) matcher_.emplace(options_.grammar);
+  if (options_.thinking) thinking_.emplace(*options_.thinking, !options_.grammar);
 }
 
 void Sequence::begin_with(PrefixCache::Prefix prefix) {
@@ -66,27 +67,43 @@ std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
 }
 
 void Sequence::constrain(std::size_t tokens) {
-  if (matcher_) matcher_->find_allowed(tokens);
+  if (constrained()) matcher_->find_allowed(tokens);
 }
 
 std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest,
                             Sampler& sampler) {
   digest_.fold(logits_digest);
+  follows_grammar_ = constrained();
+  const std::int32_t token = choose(logits, largest, sampler);
+  if (thinking_) thinking_->follow(token, piece(token));
+  tokens_.push_back(token);
+  return token;
+}
+
+std::int32_t Sequence::choose(std::span<const float> logits, std::int32_t largest, Sampler& sampler) {
+  if (thinking_ && thinking_->exhausted()) return thinking_->end();
   const SamplingOptions& sampling = options_.sampling;
   bool takes_largest = sampling.takes_largest();
   std::span<const std::uint32_t> allowed;
-  if (matcher_) {
+  if (follows_grammar_) {
     allowed = matcher_->allowed();
     takes_largest = takes_largest && is_allowed(allowed, largest);
   }
   const std::int32_t token =
       takes_largest ? largest : sampler.sample(logits, allowed, tokens_, tokens_.size(), sampling, mirostat_);
-  tokens_.push_back(token);
-  return token;
+  // What must follow a grammar cannot end before it has begun.
+  return matcher_ && !follows_grammar_ && is_end(token) ? thinking_->end() : token;
 }
 
 void Sequence::follow_grammar() {
-  if (matcher_ && !is_end(tokens_.back())) matcher_->accept(tokens_.back());
+  if (follows_grammar_ && !is_end(tokens_.back())) matcher_->accept(tokens_.back());
+}
+
+std::string_view Sequence::piece(std::int32_t token) const {
+  const auto spelled = options_.spelled.find(token);
+  if (spelled != options_.spelled.end()) return spelled->second;
+  const bool printable = static_cast<std::size_t>(token) < vocabulary_->size();
+  return printable ? std::string_view(vocabulary_->piece(token)) : "";
 }
 
 Sequence::Step Sequence::read() {
@@ -94,8 +111,7 @@ Sequence::Step Sequence::read() {
   StopReason stop = stop_after(token);
   std::string text;
   if (!is_end(token)) {
-    const bool printable = static_cast<std::size_t>(token) < vocabulary_->size();
-    text = stops_.append(utf8_.append(printable ? std::string_view(vocabulary_->piece(token)) : ""));
+    text = stops_.append(utf8_.append(piece(token)));
     if (stops_.matched()) stop = StopReason::StopString;
   }
   if (stop != StopReason::None && stop != StopReason::StopString) text += finish_text();
@@ -107,7 +123,7 @@ bool Sequence::is_end(std::int32_t token) const {
 }
 
 StopReason Sequence::stop_after(std::int32_t token) const {
-  if (is_end(token) || (matcher_ && matcher_->finished())) return StopReason::EndOfSequence;
+  if (is_end(token) || (constrained() && matcher_->finished())) return StopReason::EndOfSequence;
   if (tokens_.size() - prompt_size_ >= options_.max_tokens) return StopReason::MaxTokens;
   if (tokens_.size() >= options_.context_length) return StopReason::ContextFull;
   return StopReason::None;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,6 +14,7 @@
 #include "model/kv_cache.h"
 #include "runtime/grammar/grammar.h"
 #include "runtime/loop/prefix_cache.h"
+#include "runtime/loop/thinking.h"
 #include "runtime/sampling/sampler.h"
 #include "text/stop_matcher.h"
 #include "text/utf8.h"
@@ -29,8 +31,10 @@ struct SequenceOptions {
   std::size_t max_tokens = 0;
   kernels::KvType kv_type = kernels::KvType::F16;
   SamplingOptions sampling;
-  std::optional<std::size_t> logprobs;     // publish log probabilities: the token drawn and this many of the likeliest
-  std::shared_ptr<const Grammar> grammar;  // that the text must follow; nullptr where any will do
+  std::optional<std::size_t> logprobs;      // publish log probabilities: the token drawn and this many of the likeliest
+  std::shared_ptr<const Grammar> grammar;   // that the text must follow; nullptr where any will do
+  std::optional<ThinkingOptions> thinking;  // where the prompt opens it, the grammar is of the text behind it
+  std::map<std::int32_t, std::string> spelled;  // what tokens print in place of what the vocabulary says
   std::vector<std::int32_t> end_tokens;
   std::vector<std::string> stop_strings;
   std::int64_t flush_ns = 0;      // how long a token may wait to be published with later ones
@@ -98,6 +102,10 @@ class Sequence {
  private:
   Sequence(const Sequence&) = default;
   bool is_end(std::int32_t token) const;
+  // Whether the next token must follow the grammar.
+  bool constrained() const { return matcher_ && !(thinking_ && thinking_->inside()); }
+  std::int32_t choose(std::span<const float> logits, std::int32_t largest, Sampler& sampler);
+  std::string_view piece(std::int32_t token) const;
   StopReason stop_after(std::int32_t token) const;
 
   std::uint64_t id_;
@@ -112,6 +120,8 @@ class Sequence {
   Utf8Stream utf8_;
   StopMatcher stops_;
   std::optional<GrammarMatcher> matcher_;  // where there is a grammar
+  std::optional<Thinking> thinking_;
+  bool follows_grammar_ = false;  // the token last drawn does
   Digest digest_;
   Mirostat mirostat_;
 };

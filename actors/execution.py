@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal
 
+from actors.answer_text import NOTHING, answer_text
 from actors.choice import Choice
 from actors.messages import BeginRecord, Moment, ReadEnergy, Started
 from actors.policies.candidate import Candidate, Cost, candidate_of
@@ -78,7 +79,9 @@ class Execution:
     """What went wrong, where ``stop_reason`` is ``error``."""
 
     def __post_init__(self) -> None:
-        self.choices = tuple(map(Choice, range(self.plan.n)))
+        self.choices = tuple(
+            Choice(index, answer_text(self.plan, self.execution_id, index)) for index in range(self.plan.n)
+        )
         self.unjudged_limits = unjudged(self.plan.limits, "the execution ended before it computed anything")
 
     @property
@@ -159,8 +162,9 @@ class Execution:
         if events.prefill_start_ns is not None:
             self.prefill_start_ns = events.prefill_start_ns
             self.cached_prompt_tokens = events.cached_prompt_tokens
+        piece = NOTHING
         if events.choice is not None:
-            self.choices[events.choice].advance(events, self.plan)
+            piece = self.choices[events.choice].advance(events, self.plan)
         if events.stop_reason is not None:
             self.error = self.error or events.error
             if events.non_finite is not None:
@@ -169,14 +173,16 @@ class Execution:
             if events.kv_cache_bytes is not None:
                 self.kv_cache_bytes = max(self.kv_cache_bytes or 0, events.kv_cache_bytes)
             self.end(events.stop_reason, events.choice)
-        if events.choice is None or not (events.token_ids or events.text):
+        if events.choice is None or not (events.token_ids or piece.text or piece.reasoning or piece.tool_calls):
             return None
         return _tokens(
             request_id=self.request_id,
             execution_id=self.execution_id,
             choice=events.choice,
             token_ids=events.token_ids,
-            text=events.text,
+            text=piece.text,
+            reasoning=piece.reasoning,
+            tool_calls=piece.tool_calls,
             logprobs=events.logprobs,
         )
 

@@ -34,6 +34,7 @@ from protocol.summaries import (
     ResidentModel,
     TensorSummary,
 )
+from protocol.tool_calls import ToolCallDelta
 from protocol.value import Value
 
 
@@ -67,13 +68,20 @@ class Progress(StageProgress, InterimAnswer):
 
 
 class Tokens(InterimAnswer):
-    """Tokens of a choice since the last such message, and the text that has become certain with them."""
+    """Tokens of a choice since the last such message, and the text that has become certain with them.
+
+    Where the plan reads calls or thinking, these are no part of ``text``, and no part of it is the beginning of one.
+    """
 
     type: Literal["Tokens"] = "Tokens"
     execution_id: str
     choice: int = 0
     token_ids: tuple[int, ...]
     text: str
+    reasoning: str = ""
+    """Thinking that has become certain."""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    """What has become certain of calls, in their order."""
     logprobs: tuple[DrawnLogprobs, ...] = ()
     """Log probabilities of each token, where the plan asks for them."""
 

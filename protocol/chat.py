@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
@@ -25,12 +26,45 @@ JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_with_lists)]
 """Passed on to templates as it is, its keys in their order."""
 
 
+def _from_json(value: Any) -> Any:
+    """Arguments as clients of other dialects send them back: as JSON, which a call without any leaves empty."""
+    if not isinstance(value, str):
+        return {} if value is None else value
+    try:
+        return json.loads(value) if value.strip() else {}
+    except ValueError as error:
+        raise ValueError(f"the arguments are no JSON: {error}") from error
+
+
+def _text(value: Any) -> Any:
+    """Content as one text: none is empty, and parts of text are lines."""
+    if value is None:
+        return ""
+    if not isinstance(value, list | tuple):
+        return value
+    texts = []
+    for index, part in enumerate(value):
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = part.get("text") if isinstance(part, dict) else None
+        if kind not in ("text", "input_text", "output_text") or not isinstance(text, str):
+            raise ValueError(f"part {index} is {kind or part!r}; this engine reads parts of type 'text' alone")
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def _calls(value: Any) -> Any:
+    """JSON's arrays come as lists, and a message without calls may say so."""
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list) else value
+
+
 class FunctionCall(Value):
     """The function that a tool call names, and its arguments."""
 
     name: Annotated[str, Field(min_length=1)]
-    arguments: JsonObject
-    """Values by parameter: an object, as templates expect, and not its JSON."""
+    arguments: Annotated[JsonObject, BeforeValidator(_from_json)] = Field(default_factory=dict)
+    """Values by parameter: an object, as templates expect, or its JSON."""
 
 
 class ToolCall(Value):
@@ -44,12 +78,16 @@ class ToolCall(Value):
 class ChatMessage(Value):
     """One message of a conversation."""
 
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str = ""
-    """May be left out beside ``tool_calls`` alone."""
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    """``developer`` is ``system`` where the template has no such role."""
+    content: Annotated[str, BeforeValidator(_text)] = ""
+    """A text, ``null`` for none, or an array of ``{"type": "text", "text": ...}``, which become its lines. Only an
+    ``assistant`` may leave it out."""
+    reasoning_content: str | None = None
+    """What an ``assistant`` thought before."""
     name: str | None = None
     """The speaker's name; for ``tool``, that of the function that was called."""
-    tool_calls: Annotated[tuple[ToolCall, ...], Field(max_length=128)] = ()
+    tool_calls: Annotated[tuple[ToolCall, ...], Field(max_length=128), BeforeValidator(_calls)] = ()
     """Calls that an ``assistant`` made."""
     tool_call_id: str | None = None
     """The call that a ``tool`` answers."""
@@ -60,6 +98,8 @@ class ChatMessage(Value):
             raise ValueError(f"a message of role {self.role!r} has no 'tool_calls'")
         if self.tool_call_id is not None and self.role != "tool":
             raise ValueError(f"a message of role {self.role!r} has no 'tool_call_id'")
-        if "content" not in self.model_fields_set and not self.tool_calls:
+        if self.reasoning_content is not None and self.role != "assistant":
+            raise ValueError(f"a message of role {self.role!r} has no 'reasoning_content'")
+        if "content" not in self.model_fields_set and self.role != "assistant":
             raise ValueError("give 'content'")
         return self

@@ -26,13 +26,15 @@ _TOKENS_BEGIN = b"\xa4type\xa6Tokens"
 
 
 class _PlainTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="Tokens"):
-    """The fields of ``Tokens`` without log probabilities."""
+    """The fields of ``Tokens`` without log probabilities and calls."""
 
     request_id: Annotated[int, msgspec.Meta(ge=0)]
     execution_id: str
     token_ids: Annotated[tuple[int, ...], msgspec.Meta(max_length=MAX_ARRAY_ELEMENTS)]
     text: str
     choice: int = 0
+    reasoning: str = ""
+    tool_calls: tuple[()] = ()
     logprobs: tuple[()] = ()
 
 
@@ -84,7 +86,7 @@ def failed(request_id: int | None, error: EngineError) -> Failed:
 def _decode_tokens(payload: bytes) -> Tokens | None:
     """The message that comes dozens of times a second for each stream, checked and decoded in one pass.
 
-    ``None`` where it holds log probabilities, or is wrong in a way that the general decoder can name.
+    ``None`` where it holds log probabilities or calls, or is wrong in a way that the general decoder can name.
     """
     try:
         plain = _plain_tokens.decode(payload)
@@ -96,6 +98,7 @@ def _decode_tokens(payload: bytes) -> Tokens | None:
         choice=plain.choice,
         token_ids=plain.token_ids,
         text=plain.text,
+        reasoning=plain.reasoning,
     )
 
 

@@ -16,10 +16,12 @@ from typing_extensions import Self
 
 from protocol.chat import ChatMessage, JsonObject
 from protocol.grammar import Grammar, PlanGrammar
+from protocol.reasoning import PlanReasoning, Reasoning
 from protocol.sampling import LogprobCount, PlanSampling, Sampling, TokenId
+from protocol.tool_calls import PlanTools, SpelledToken, ToolChoice
 from protocol.value import Value
 
-PLAN_SCHEMA_VERSION = 6
+PLAN_SCHEMA_VERSION = 7
 
 BackendName = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
 Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
@@ -97,6 +99,13 @@ class ExecutionRequest(Value):
     """What makes a text of ``messages``: the ``model``'s own template, or a built-in one by its name."""
     chat_date: Annotated[date, BeforeValidator(_from_iso)] | None = None
     """The day that templates are told, as ``2026-01-31``; left out, they are told none."""
+    message_control_tokens: bool = False
+    """Whether a control token that a message or a tool spells becomes that token. It is text otherwise: only what the
+    template writes itself can be a control token."""
+    tool_format: str | None = None
+    """How the model writes calls of tools, by its name; left out, as its template shows."""
+    reasoning: Reasoning = Reasoning()
+    """How thinking is told from the answer, with ``messages``."""
     scheduler_policy: str = "default"
     priority: Annotated[int, Field(ge=-10, le=10)] = 0
     """The higher the sooner: each step is worth a second of waiting."""
@@ -140,6 +149,9 @@ class RunRequest(Value):
     tools: Annotated[tuple[JsonObject, ...], Field(min_length=1, max_length=128)] | None = None
     """Functions the model may call, with ``messages``: each as its template expects it, as a rule
     ``{"type": "function", "function": {"name", "description", "parameters"}}``."""
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
+    """Whether an answer may hold more than one call."""
     execution: ExecutionRequest = ExecutionRequest()
 
     @model_validator(mode="after")
@@ -148,6 +160,8 @@ class RunRequest(Value):
             raise ValueError("give exactly one of 'prompt', 'prompt_token_ids' and 'messages'")
         if self.tools is not None and self.messages is None:
             raise ValueError("'tools' are for 'messages'; a 'prompt' is taken as it is")
+        if self.tools is None and self.tool_choice not in ("auto", "none"):
+            raise ValueError("'tool_choice' asks for a call, and there are no 'tools'")
         return self
 
 
@@ -205,6 +219,14 @@ class ExecutionPlan(Value):
     prompt_format: PromptFormat
     """``raw``: the prompt as it is. ``chat_template``: the messages, rendered with the template in the GGUF. Any other:
     with the built-in template of that name."""
+    message_control_tokens: bool = True
+    """Whether messages could spell control tokens. Plans of schema 6 and before do not tell: they could."""
+    tools: PlanTools | None = None
+    """``None``: the answer is not read for calls."""
+    reasoning: PlanReasoning | None = None
+    """``None``: the answer is not read for thinking."""
+    spelled_tokens: tuple[SpelledToken, ...] = ()
+    """Control tokens that the text of the answer spells out, where others print nothing."""
     sampling: PlanSampling
     logprobs: int | None
     """How many of the likeliest tokens get a log probability beside the one drawn; ``None``: no token does."""

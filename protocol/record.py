@@ -11,6 +11,7 @@ from protocol.build import Build
 from protocol.logprobs import DrawnLogprobs
 from protocol.metrics import ExecutionMetrics
 from protocol.plan import BackendName, ExecutionPlan, Quantization
+from protocol.tool_calls import MadeCall
 from protocol.value import Value
 
 StopReason = Literal[
@@ -62,6 +63,14 @@ class ChoiceRecord(Value):
     """What one choice of an execution came to."""
 
     result: str
+    """The text, without calls and thinking where the plan reads those; detokenizing ``token_ids`` gives all of it."""
+    reasoning: str = ""
+    """What was thought before."""
+    reasoning_tokens: int | None = None
+    """How many of the tokens that took, markers left out; ``None`` where the plan reads none, or where the end marker
+    is no token of its own."""
+    tool_calls: tuple[MadeCall, ...] = ()
+    """The calls that were made, in their order."""
     token_ids: tuple[int, ...]
     logprobs: tuple[DrawnLogprobs, ...] | None = None
     """The first tokens' log probabilities; see :mod:`protocol.logprobs`. ``None`` where the plan asks for none."""

@@ -9,9 +9,9 @@ import pytest
 
 from engine import _core
 from engine.artifact.content_hash import file_sha256
-from engine.text.chat import render_chat
 from engine.text.tokenizer import Tokenizer
 from protocol.chat import ChatMessage
+from tests.engine.chat_reference import rendering
 from tests.golden.engine_run import compare_engine, greedy_answers
 from tests.golden.golden_data import Comparison, mean_distances, read_golden
 from tests.golden.prompts import QWEN2_CHAT
@@ -83,4 +83,4 @@ def test_chat_prompt_is_what_the_models_own_template_renders() -> None:
     template = _core.GgufFile(str(hand_fetched(golden.model))).get("tokenizer.chat_template")
     messages = [ChatMessage.model_validate({"role": role, "content": content}) for role, content in QWEN2_CHAT]
     texts = {prompt.name: prompt.text for prompt in golden.prompts}
-    assert render_chat(template, messages, "", "") == texts["chat"]
+    assert rendering(template, messages) == texts["chat"]

@@ -153,6 +153,8 @@ class CpuBackend:
             prefix_cache=plan.prefix_cache == "on",
             op_times=plan.op_times,
             grammar=model.grammar,
+            thinking=_thinking(plan),
+            spelled={token.token_id: token.text for token in plan.spelled_tokens},
         )
         self._run_loop.submit(sequence_id, settings, planned.prompt_token_ids, model.vocabulary, options)
 
@@ -270,6 +272,18 @@ def _sampling_options(sampling: PlanSampling) -> _core.SamplingOptions:
     fields["dry_breakers"] = fields.pop("dry_breaker_token_ids")
     fields["logit_bias"] = {bias.token_id: bias.bias for bias in sampling.logit_bias}
     return _core.SamplingOptions(**fields)
+
+
+def _thinking(plan: ExecutionPlan) -> _core.ThinkingOptions | None:
+    """``None`` where nothing is held: neither a bound, nor a grammar of what comes behind it."""
+    asked = plan.reasoning
+    if asked is None or asked.end_token_id is None:
+        return None
+    if asked.max_tokens is None and (plan.grammar is None or not asked.opened):
+        return None
+    return _core.ThinkingOptions(
+        begin=asked.begin_token_id, end=asked.end_token_id, limit=asked.max_tokens, opened=asked.opened
+    )
 
 
 def _logprobs(events: _core.SequenceEvents) -> tuple[DrawnLogprobs, ...]:

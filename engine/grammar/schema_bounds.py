@@ -17,8 +17,13 @@ _LEAST: Final = -(2**63) + 1024
 _ANNOTATIONS: Final = frozenset(
     {"title", "description", "default", "examples", "$comment", "$id", "$schema", "$defs", "definitions", "x-guidance"}
 )
+_ANNOTATED: Final = ("title", "description", "default", "examples", "$comment")
+"""Keywords whose values are no schemas."""
 _ALTERNATIVES: Final = ("anyOf", "oneOf")
 _COMBINING: Final = frozenset({*_ALTERNATIVES, "allOf", "$ref", "const", "enum"})
+_NUMERIC: Final = ("const", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_EXACT: Final = 2**53
+"""Every integer up to this is a double."""
 _Part = tuple[str, Any]
 """A JSON pointer and what is there."""
 
@@ -29,6 +34,33 @@ def unbearable_range(schema: Any) -> str:
         if found := _value(node) or _range(node):
             return f"{found} at {pointer} is beyond what can be held: integers go from {_LEAST} up"
     return ""
+
+
+def inexact_integer(schema: Any) -> str:
+    """The first integer whose double may be another one, as a sentence about it; empty where there is none."""
+    ahead: list[_Part] = [("#", schema)]
+    while ahead:
+        pointer, node = ahead.pop()
+        if isinstance(node, list):
+            ahead += [(f"{pointer}/{index}", each) for index, each in enumerate(node)]
+        if not isinstance(node, dict):
+            continue
+        for keyword in _NUMERIC:
+            if lost := next((one for one in _integers(node.get(keyword)) if abs(one) > _EXACT), None):
+                return f"{keyword} {lost} at {pointer} cannot be held exactly: integers go to 2^53, {_EXACT}"
+        ahead += [(f"{pointer}/{name}", each) for name, each in node.items() if name not in (*_NUMERIC, *_ANNOTATED)]
+    return ""
+
+
+def _integers(value: Any) -> Iterator[int]:
+    """All in a value, however deep."""
+    ahead = [value]
+    while ahead:
+        one = ahead.pop()
+        if _is_integer(one):
+            yield one
+        elif isinstance(one, list | dict):
+            ahead += one if isinstance(one, list) else one.values()
 
 
 def _parts(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:

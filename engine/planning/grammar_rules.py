@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.grammar.grammars import require_library
-from engine.grammar.schema_bounds import unbearable_range
+from engine.grammar.schema_bounds import inexact_integer, unbearable_range
 from protocol.errors import GrammarTooDeep, GrammarTooLarge, InvalidGrammar, InvalidPlan
 from protocol.grammar import Grammar, GrammarKind, PlanGrammar
 from protocol.plan import ExecutionRequest
@@ -56,14 +56,7 @@ def check_grammar(execution: ExecutionRequest) -> None:
         _check_size(grammar.source)
     except UnicodeEncodeError as error:
         raise _invalid(grammar.kind, f"it is no Unicode: {error.reason} at {error.start}") from error
-    depth = nesting(grammar.kind, grammar.source)
-    if depth > MAX_DEPTH:
-        raise GrammarTooDeep(
-            f"the grammar nests brackets {depth} deep; at most {MAX_DEPTH} are allowed",
-            field=_FIELD,
-            depth=depth,
-            maximum=MAX_DEPTH,
-        )
+    _check_depth(grammar.kind, grammar.source)
 
 
 def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
@@ -78,13 +71,24 @@ def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
         return None
     source_hash = "sha256:" + hashlib.sha256(grammar.source.encode()).hexdigest()
     if grammar.kind == "json_schema":
-        text = _canonical_schema(grammar.source)
+        text = canonical_schema(_parsed_schema(grammar.source))
         return PlanGrammar(kind="json_schema", source_hash=source_hash, language="json_schema", text=text)
     if grammar.kind == "gbnf":
         text = _as_lark(grammar.source)
         _check_size(text)
         return PlanGrammar(kind="gbnf", source_hash=source_hash, language="lark", text=text)
     return PlanGrammar(kind=grammar.kind, source_hash=source_hash, language=grammar.kind, text=grammar.source)
+
+
+def hold_lark(source: str, field: str) -> PlanGrammar:
+    """The plan's part of a grammar that the engine wrote itself, of what ``field`` of a request holds.
+
+    Raises GrammarTooLarge, GrammarTooDeep: beyond the limits named.
+    """
+    _check_size(source, field)
+    _check_depth("lark", source, field)
+    source_hash = "sha256:" + hashlib.sha256(source.encode()).hexdigest()
+    return PlanGrammar(kind="lark", source_hash=source_hash, language="lark", text=source)
 
 
 def nesting(kind: GrammarKind, source: str) -> int:
@@ -102,25 +106,42 @@ def nesting(kind: GrammarKind, source: str) -> int:
     return deepest
 
 
-def _check_size(text: str) -> None:
+def _check_depth(kind: GrammarKind, source: str, field: str = _FIELD) -> None:
+    depth = nesting(kind, source)
+    if depth > MAX_DEPTH:
+        raise GrammarTooDeep(
+            f"the grammar nests brackets {depth} deep; at most {MAX_DEPTH} are allowed",
+            field=field,
+            depth=depth,
+            maximum=MAX_DEPTH,
+        )
+
+
+def _check_size(text: str, field: str = _FIELD) -> None:
     size = len(text.encode())
     if size > MAX_BYTES:
         raise GrammarTooLarge(
             f"the grammar has {size} bytes; at most {MAX_BYTES} are allowed",
-            field=_FIELD,
+            field=field,
             size_bytes=size,
             maximum=MAX_BYTES,
         )
 
 
-def _canonical_schema(source: str) -> str:
-    """Without the source's white space, and with the white space of answers."""
+def _parsed_schema(source: str) -> Any:
     try:
-        schema: Any = json.loads(source, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(source, parse_constant=_refuse_constant, parse_float=_finite)
     except ValueError as error:
         raise _invalid("json_schema", f"it is no JSON: {error}") from error
-    if unbearable := unbearable_range(schema):
-        raise _invalid("json_schema", unbearable)
+
+
+def canonical_schema(schema: Any, field: str = _FIELD) -> str:
+    """A schema's JSON without white space, and with the white space of answers written out.
+
+    Raises InvalidGrammar about ``field``: it holds integers that cannot be held exactly.
+    """
+    if unbearable := unbearable_range(schema) or inexact_integer(schema):
+        raise _invalid("json_schema", unbearable, field)
     if isinstance(schema, dict):
         schema = {"x-guidance": _WHITE_SPACE, **schema}
     return json.dumps(schema, separators=(",", ":"))
@@ -147,5 +168,5 @@ def _as_lark(source: str) -> str:
         raise _invalid("gbnf", str(error)) from error
 
 
-def _invalid(kind: GrammarKind, reason: str) -> InvalidGrammar:
-    return InvalidGrammar(f"the grammar cannot be used: {reason}", field=_FIELD, kind=kind, reason=reason)
+def _invalid(kind: GrammarKind, reason: str, field: str = _FIELD) -> InvalidGrammar:
+    return InvalidGrammar(f"the grammar cannot be used: {reason}", field=field, kind=kind, reason=reason)

@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from engine.artifact.artifact import ModelArtifact
+from engine.planning.tool_rules import offered_tools
 from engine.text.chat_formats import BUILT_IN_FORMATS, OWN_FORMAT
 from protocol.errors import InvalidRequest, InvalidTemplate, PromptTooLong
+from protocol.grammar import PlanGrammar
 from protocol.plan import PromptFormat, RunRequest
+from protocol.reasoning import PlanReasoning, Reasoning
+from protocol.tool_calls import PlanTools, SpelledToken
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedPrompt:
-    """A prompt in tokens."""
+    """What the model is given, and how its answer will be read."""
 
     token_ids: tuple[int, ...]
     prompt_format: PromptFormat
+    tools: PlanTools | None = None
+    reasoning: PlanReasoning | None = None
+    spelled_tokens: tuple[SpelledToken, ...] = ()
+    call_grammar: PlanGrammar | None = None
+    """Holds calls that must be made."""
+    stop_strings: tuple[str, ...] = ()
+    """Beside the request's own."""
+
+    @property
+    def plan_fields(self) -> dict[str, Any]:
+        """What a plan takes as it is."""
+        names = ("prompt_format", "tools", "reasoning", "spelled_tokens")
+        return {name: getattr(self, name) for name in names}
 
 
 def prepare_prompt(request: RunRequest, artifact: ModelArtifact) -> PreparedPrompt:
     """Tokenize a ``prompt`` as plain text, or ``messages`` as a chat template renders them; take token ids as they are.
 
-    A ``prompt`` cannot spell control tokens; a rendered template can. The model's BOS rule applies to both, except that
-    a template which already begins with BOS gets no second one. An empty prompt becomes the one token that begins a
-    text. Blocking: the first use builds the tokenizer.
+    A ``prompt`` cannot spell control tokens, and neither can messages and tools unless the request lets them; a
+    template can. The model's BOS rule applies to both, except that a template which already begins with BOS gets no
+    second one. An empty prompt becomes the one token that begins a text. Blocking: the first use builds the tokenizer.
 
     Raises:
         InvalidRequest: an empty prompt and no BOS token to begin with, token ids that the vocabulary does not have, or
             a chat's settings for a ``prompt``.
         PromptTooLong: a text so long that, whatever its tokens, they cannot fit the trained context.
         InvalidTemplate: the model has no chat template and none was chosen, the vocabulary does not fit the chosen one,
-            or the template failed, or has no place for ``tools``.
+            or the template failed.
+        InvalidPlan, InvalidGrammar, GrammarTooLarge, GrammarTooDeep: see :func:`plan_reasoning` and
+            :func:`plan_call_grammar`.
         InvalidModel, UnsupportedModel: the vocabulary cannot be used.
     """
     if request.messages is not None:
@@ -39,6 +58,8 @@ def prepare_prompt(request: RunRequest, artifact: ModelArtifact) -> PreparedProm
     for field, given in (
         ("chat_template", request.execution.chat_template != OWN_FORMAT),
         ("chat_date", request.execution.chat_date is not None),
+        ("reasoning", request.execution.reasoning != Reasoning()),
+        ("message_control_tokens", request.execution.message_control_tokens),
     ):
         if given:
             raise InvalidRequest(f"{field} applies to messages; a prompt is passed on unchanged", field=field)
@@ -51,28 +72,21 @@ def prepare_prompt(request: RunRequest, artifact: ModelArtifact) -> PreparedProm
 
 
 def _prepare_chat(request: RunRequest, artifact: ModelArtifact) -> PreparedPrompt:
-    from engine.text.chat import render_chat  # noqa: PLC0415  Jinja2 takes long to import, and plain prompts do without
+    from engine.planning.chat_prompt import prepare_chat  # noqa: PLC0415  imports Jinja2, which plain prompts do without
 
-    tokenizer = artifact.tokenizer
     template, prompt_format = _template(request, artifact)
-    text = render_chat(
-        template,
-        request.messages or (),
-        tokenizer.bos_text,
-        tokenizer.eos_text,
-        request.tools,
-        request.execution.chat_date,
+    chat = prepare_chat(request, artifact.tokenizer, template)
+    _require_room(chat.text, artifact)
+    token_ids = chat.token_ids(artifact.tokenizer) or _beginning(artifact)
+    return PreparedPrompt(
+        token_ids, prompt_format, chat.tools, chat.reasoning, chat.spelled_tokens, chat.call_grammar, chat.stop_strings
     )
-    _require_room(text, artifact)
-    begun = bool(tokenizer.bos_text) and text.startswith(tokenizer.bos_text)
-    token_ids = tuple(tokenizer.encode(text, add_special=not begun, parse_special=True))
-    return PreparedPrompt(token_ids or _beginning(artifact), prompt_format)
 
 
 def _template(request: RunRequest, artifact: ModelArtifact) -> tuple[str, PromptFormat]:
     chosen = request.execution.chat_template
     if chosen == OWN_FORMAT:
-        own = artifact.tool_template if request.tools else artifact.chat_template
+        own = artifact.tool_template if offered_tools(request) else artifact.chat_template
         if own is None:
             raise InvalidTemplate(
                 f"{artifact.name} has no chat template; choose a built-in one (chat_template: "

@@ -16,6 +16,7 @@ from engine.planning.energy_rules import check_energy
 from engine.planning.grammar_rules import check_grammar, plan_grammar
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.sampling_rules import check_sampling, logprob_count, plan_sampling
+from engine.planning.tool_rules import check_tools
 from protocol.errors import (
     InvalidPlan,
     InvalidRequest,
@@ -93,13 +94,13 @@ def resolve_plan(
         batch=_batch(execution, model, len(prompt.token_ids)),
         prefix_cache=cast("PrefixCache", execution.prefix_cache),
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
-        prompt_format=prompt.prompt_format,
         sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
         logprobs=logprob_count(execution.logprobs),
-        grammar=plan_grammar(execution.grammar),
-        stop=_stop(execution.stop, model),
+        grammar=prompt.call_grammar or plan_grammar(execution.grammar),
+        stop=_stop(execution.stop, model, prompt.stop_strings),
         energy_source=checked.energy_source,
         **passed_on(execution),
+        **prompt.plan_fields,
     )
     planned = planned_execution(plan, model, prompt.token_ids)
     check_memory(planned.estimate, plan.limits.memory_mb)
@@ -125,6 +126,7 @@ def check_request(
         InvalidPlan: samplers that cannot work together, more choices than the batch holds, or throttling without
             ``max_watts``.
         InvalidPlan, InvalidGrammar, GrammarTooLarge, GrammarTooDeep: see :func:`check_grammar`.
+        InvalidPlan, InvalidRequest: see :func:`check_tools`.
         InvalidRequest, EnergyUnavailable: see :func:`check_energy`.
     """
     execution = request.execution
@@ -137,6 +139,7 @@ def check_request(
     check_sampling(execution.sampling)
     check_choices(execution)
     check_grammar(execution)
+    check_tools(request)
     _check_throttle(execution.limits)
     energy_source = check_energy(execution, config.energy_source, energy)
     return CheckedRequest(request, backend, threads, energy_source)
@@ -225,8 +228,9 @@ def _with_memory_limit(execution: ExecutionRequest, memory_mb: int | None) -> Ex
     return execution.model_copy(update={"limits": limits})
 
 
-def _stop(stop: Stop, model: ModelFacts) -> PlanStop:
-    return PlanStop(eos=stop.eos, strings=stop.strings, eos_token_ids=model.eos_token_ids if stop.eos else ())
+def _stop(stop: Stop, model: ModelFacts, more: tuple[str, ...]) -> PlanStop:
+    eos_token_ids = model.eos_token_ids if stop.eos else ()
+    return PlanStop(eos=stop.eos, strings=(*stop.strings, *more), eos_token_ids=eos_token_ids)
 
 
 def _kv_cache(execution: ExecutionRequest, model: ModelFacts) -> KvCacheType:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from engine.text.chat import ChatSettings, render_chat
 from protocol.chat import ChatMessage, FunctionCall, JsonObject, ToolCall
 
 WEATHER: tuple[JsonObject, ...] = (
@@ -45,6 +46,18 @@ WEATHER_TALK = (
 )
 
 
+def rendering(
+    template: str,
+    messages: Sequence[ChatMessage],
+    bos: str = "",
+    eos: str = "",
+    tools: Sequence[JsonObject] | None = None,
+    day: date | None = None,
+) -> str:
+    """The engine's own. Raises InvalidTemplate."""
+    return render_chat(template, messages, ChatSettings(bos_token=bos, eos_token=eos, day=day), tools)
+
+
 def reference_rendering(
     template: str,
     messages: Sequence[ChatMessage],
@@ -64,6 +77,7 @@ def reference_rendering(
     return environment.from_string(template).render(
         messages=[_plain(message) for message in messages],
         tools=None if tools is None else list(tools),
+        xml_tools=None if tools is None else list(tools),
         documents=None,
         add_generation_prompt=True,
         bos_token=bos,

@@ -4,10 +4,9 @@ from datetime import date
 
 import pytest
 
-from engine.text.chat import render_chat
 from protocol.chat import ChatMessage
 from protocol.errors import InvalidTemplate
-from tests.engine.chat_reference import WEATHER, WEATHER_TALK, reference_rendering
+from tests.engine.chat_reference import WEATHER, WEATHER_TALK, reference_rendering, rendering
 from tests.support.gguf_factory import CHATML
 
 MESSAGES = (
@@ -41,17 +40,17 @@ LOOPS = """
 
 @pytest.mark.parametrize("template", [CHATML, LOOPS, "", "plain text", "{# nothing #}"])
 def test_renders_as_plain_jinja2_does(template: str) -> None:
-    assert render_chat(template, MESSAGES, "<s>", "</s>") == reference_rendering(template, MESSAGES, "<s>", "</s>")
+    assert rendering(template, MESSAGES, "<s>", "</s>") == reference_rendering(template, MESSAGES, "<s>", "</s>")
 
 
 def test_chatml_ends_where_the_answer_begins() -> None:
-    rendered = render_chat(CHATML, MESSAGES[1:2], "", "")
+    rendered = rendering(CHATML, MESSAGES[1:2], "", "")
     assert rendered == "<|im_start|>user\n  Hi\n there <|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_a_template_can_refuse_messages_in_its_own_words() -> None:
     with pytest.raises(InvalidTemplate, match="roles must alternate"):
-        render_chat("{{ raise_exception('roles must alternate') }}", MESSAGES, "", "")
+        rendering("{{ raise_exception('roles must alternate') }}", MESSAGES, "", "")
 
 
 TOOLS_AND_CALLS = """
@@ -67,7 +66,7 @@ TOOLS_AND_CALLS = """
 
 
 def test_tools_and_calls_of_them_reach_the_template() -> None:
-    rendered = render_chat(TOOLS_AND_CALLS, WEATHER_TALK, "", "", WEATHER)
+    rendered = rendering(TOOLS_AND_CALLS, WEATHER_TALK, "", "", WEATHER)
     assert rendered == reference_rendering(TOOLS_AND_CALLS, WEATHER_TALK, "", "", WEATHER)
     assert "get_weather(city=Lisboaunit=None)" in rendered
     assert "[get_weather call00001: 21]" in rendered
@@ -75,26 +74,26 @@ def test_tools_and_calls_of_them_reach_the_template() -> None:
 
 def test_tools_that_a_template_would_leave_out_are_refused() -> None:
     with pytest.raises(InvalidTemplate, match="no place for tools"):
-        render_chat(CHATML, MESSAGES, "", "", WEATHER)
+        rendering(CHATML, MESSAGES, "", "", WEATHER)
 
 
 def test_calls_that_a_template_would_leave_out_are_refused() -> None:
     with pytest.raises(InvalidTemplate, match="no place for tool_calls"):
-        render_chat(CHATML, WEATHER_TALK, "", "")
+        rendering(CHATML, WEATHER_TALK, "", "")
 
 
 def test_a_template_is_told_the_day_that_the_request_gives_and_no_other() -> None:
     tells = "{% if strftime_now is defined %}{{ strftime_now('%d %B %Y, %H:%M') }}{% else %}no day{% endif %}"
-    assert render_chat(tells, MESSAGES, "", "") == "no day"
-    assert render_chat(tells, MESSAGES, "", "", day=date(2026, 1, 31)) == "31 January 2026, 00:00"
+    assert rendering(tells, MESSAGES, "", "") == "no day"
+    assert rendering(tells, MESSAGES, "", "", day=date(2026, 1, 31)) == "31 January 2026, 00:00"
     with pytest.raises(InvalidTemplate, match="chat_date"):
-        render_chat("{{ strftime_now('%Y') }}", MESSAGES, "", "")
+        rendering("{{ strftime_now('%Y') }}", MESSAGES, "", "")
 
 
 @pytest.mark.parametrize("form", ["%1000000000d", "%" * 1000, "x" * 1000])
 def test_a_day_cannot_be_told_at_any_length(form: str) -> None:
     with pytest.raises(InvalidTemplate, match="cannot format"):
-        render_chat(f"{{{{ strftime_now('{form}') }}}}", MESSAGES, "", "", day=date(2026, 1, 31))
+        rendering(f"{{{{ strftime_now('{form}') }}}}", MESSAGES, "", "", day=date(2026, 1, 31))
 
 
 DOUBLING = "{%% set ns = namespace(s='abcdefgh') %%}{%% for i in range(60) %%}{%% set ns.s = %s %%}{%% endfor %%}"
@@ -148,10 +147,10 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_template_is_refused_and_harms_nothing(name: str) -> None:
     with pytest.raises(InvalidTemplate):
-        render_chat(HOSTILE[name], MESSAGES, "", "")
-    assert render_chat(CHATML, MESSAGES, "", "") == reference_rendering(CHATML, MESSAGES, "", "")
+        rendering(HOSTILE[name], MESSAGES, "", "")
+    assert rendering(CHATML, MESSAGES, "", "") == reference_rendering(CHATML, MESSAGES, "", "")
 
 
 def test_a_long_conversation_is_no_hostility() -> None:
     messages = tuple(ChatMessage(role="user", content="x" * 100_000) for _ in range(20))
-    assert len(render_chat(CHATML, messages, "", "")) > 2_000_000
+    assert len(rendering(CHATML, messages, "", "")) > 2_000_000

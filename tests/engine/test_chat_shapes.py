@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from jinja2 import TemplateError
 
-from engine.text.chat import render_chat
 from protocol.chat import ChatMessage
 from protocol.errors import InvalidTemplate
-from tests.engine.chat_reference import reference_rendering
+from tests.engine.chat_reference import reference_rendering, rendering
 
 HELLO = (ChatMessage(role="user", content="Hello"),)
 TURNS = (*HELLO, ChatMessage(role="assistant", content=" Olá "), ChatMessage(role="user", content="a <b>\n"))
@@ -86,7 +85,7 @@ SHAPES = {
 @pytest.mark.parametrize("family", SHAPES)
 def test_a_question_takes_the_familys_shape(family: str) -> None:
     template, expected = SHAPES[family]
-    assert render_chat(template, HELLO, "<s>", "</s>") == expected
+    assert rendering(template, HELLO, "<s>", "</s>") == expected
 
 
 @pytest.mark.parametrize("family", SHAPES)
@@ -97,12 +96,12 @@ def test_every_conversation_renders_as_jinja2_renders_it(family: str, said: tupl
         expected = reference_rendering(template, said, "<s>", "</s>")
     except TemplateError as refused:
         with pytest.raises(InvalidTemplate, match=str(refused)):
-            render_chat(template, said, "<s>", "</s>")
+            rendering(template, said, "<s>", "</s>")
     else:
-        assert render_chat(template, said, "<s>", "</s>") == expected
+        assert rendering(template, said, "<s>", "</s>") == expected
 
 
 @pytest.mark.parametrize("family", ["Gemma 3", "Mistral"])
 def test_a_family_that_wants_turns_to_alternate_says_so(family: str) -> None:
     with pytest.raises(InvalidTemplate, match="must alternate"):
-        render_chat(SHAPES[family][0], OUT_OF_TURN, "<s>", "</s>")
+        rendering(SHAPES[family][0], OUT_OF_TURN, "<s>", "</s>")

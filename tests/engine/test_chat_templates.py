@@ -10,10 +10,9 @@ import pytest
 from jinja2 import TemplateError
 
 from engine import _core
-from engine.text.chat import render_chat
 from protocol.chat import ChatMessage, JsonObject
 from protocol.errors import InvalidTemplate
-from tests.engine.chat_reference import WEATHER, WEATHER_TALK, reference_rendering
+from tests.engine.chat_reference import WEATHER, WEATHER_TALK, reference_rendering, rendering
 from tests.support.outside_data import llama_cpp_models, outside_data
 from tests.support.real_models import hand_fetched
 
@@ -46,7 +45,7 @@ FAMILIES = {
     "microsoft-Phi-3.5-mini-instruct": NO_TOOLS,
     "mistralai-Mistral-Nemo-Instruct-2407": ALL,
     "mistralai-Ministral-3-14B-Reasoning-2512": ALL,
-    "HuggingFaceTB-SmolLM3-3B": NO_TOOLS,
+    "HuggingFaceTB-SmolLM3-3B": NO_TOOLS | {"tools"},
     "ibm-granite-granite-3.3-2B-Instruct": ALL - {"tool calls"},
     "ibm-granite-granite-4.0": ALL,
     "deepseek-ai-DeepSeek-R1-Distill-Llama-8B": NO_TOOLS,
@@ -66,7 +65,7 @@ def conversations_rendered_alike(template: str) -> frozenset[str]:
         except (TemplateError, TypeError):
             expected = None
         try:
-            found = render_chat(template, messages, "<s>", "</s>", tools, DAY)
+            found = rendering(template, messages, "<s>", "</s>", tools, DAY)
         except InvalidTemplate as refusal:
             if expected is not None and "no place for" not in refusal.message:
                 raise

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.grammar.schema_bounds import unbearable_range
+from engine.grammar.schema_bounds import inexact_integer, unbearable_range
 from engine.grammar.trial_process import TrialProcess
 from engine.planning.grammar_rules import plan_grammar
 from protocol.errors import InvalidGrammar
@@ -118,3 +118,32 @@ def test_a_plan_is_refused_in_words_of_the_schema() -> None:
 def test_numbers_beyond_a_double_are_refused_by_their_digits() -> None:
     with pytest.raises(InvalidGrammar, match=r"-1e400 is beyond the range of a double"):
         plan_grammar(Grammar(kind="json_schema", source='{"type": "number", "minimum": -1e400}'))
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"const": 2**53 + 1}, "const 9007199254740993 at #"),
+        ({"properties": {"a": {"enum": ["x", {"deep": [-(2**60)]}]}}}, "enum -1152921504606846976 at #/properties/a"),
+        ({"items": {"type": "integer", "exclusiveMinimum": 2**53 + 2}}, "exclusiveMinimum 9007199254740994 at #/items"),
+        ({"$defs": {"a": {"multipleOf": 10**30}}}, f"multipleOf {10**30} at #/$defs/a"),
+        ({"anyOf": [{}, {"type": "integer", "maximum": 2**63 - 1}]}, "maximum 9223372036854775807 at #/anyOf/1"),
+    ],
+)
+def test_an_integer_that_no_double_has_is_named_with_its_place(schema: Any, words: str) -> None:
+    assert inexact_integer(schema) == f"{words} cannot be held exactly: integers go to 2^53, 9007199254740992"
+    with pytest.raises(InvalidGrammar, match="cannot be held exactly"):
+        plan_grammar(Grammar(kind="json_schema", source=json.dumps(schema)))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"const": 2**53}, {"minimum": -(2**53), "maximum": 2**53}, {"default": 2**60}, {"const": True}, {"enum": 5}, True],
+)
+def test_integers_that_doubles_have_are_let_through(schema: Any) -> None:
+    assert inexact_integer(schema) == ""
+
+
+@given(schema=JSON)
+def test_any_json_is_looked_through_for_integers(schema: Any) -> None:
+    assert isinstance(inexact_integer(schema), str)

@@ -13,7 +13,6 @@ import msgpack
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.content_hash import ContentHashes
-from engine.text.chat import render_chat
 from engine.text.tokenizer import Tokenizer
 from engine.weights.importance import ImportanceError, read_importance
 from protocol.chat import ChatMessage
@@ -22,6 +21,7 @@ from protocol.errors import InvalidRequest, InvalidTemplate, ProtocolViolation, 
 from protocol.framing import FrameDecoder, encode_frame
 from tests.csrc import gguf_bytes as g
 from tests.csrc.test_split_files import SplitModel
+from tests.engine.chat_reference import rendering
 from tests.support.gguf_factory import CHATML
 from tests.support.importance_files import binary_importance
 
@@ -124,7 +124,7 @@ def _read_vocabulary(content: bytes, folder: Path) -> None:
 def _read_template(content: bytes, folder: Path) -> None:
     said = [ChatMessage(role="system", content="Be brief."), ChatMessage(role="user", content="Olá {{ x }}")]
     tools: list[dict[str, Any]] | None = [{"name": "f", "parameters": {}}] if b"tools" in content else None
-    render_chat(content.decode(errors="surrogateescape"), said, "<s>", "</s>", tools)
+    rendering(content.decode(errors="surrogateescape"), said, "<s>", "</s>", tools)
 
 
 def _messages(folder: Path) -> list[bytes]:

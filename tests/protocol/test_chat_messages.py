@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from protocol.chat import ChatMessage
 from protocol.codec import client_message, decode_client, encode
 from protocol.errors import InvalidRequest
 from protocol.requests import Run
@@ -35,10 +37,16 @@ def test_tools_and_calls_survive_the_wire_as_they_were_given() -> None:
         (run({"role": "user"}), "content"),
         (run({"role": "user", "content": "a", "tool_calls": (CALL,)}), "tool_calls"),
         (run({"role": "user", "content": "a", "tool_call_id": "1"}), "tool_call_id"),
-        (run({"role": "developer", "content": "a"}), "role"),
+        (run({"role": "critic", "content": "a"}), "role"),
+        (run({"role": "user", "content": ({"type": "image_url", "image_url": {"url": "x"}},)}), "image_url"),
+        (run({"role": "user", "content": ({"type": "text", "text": 5},)}), "part 0"),
+        (run({"role": "user", "content": "a", "reasoning_content": "b"}), "reasoning_content"),
+        (run({"role": "user", "content": "a"}, tool_choice="required"), "tool_choice"),
+        (run({"role": "user", "content": "a"}, tools=({},), tool_choice="any"), "tool_choice"),
         (run({"role": "user", "content": "a"}, tools=()), "tools"),
         (run({"role": "user", "content": "a"}, tools=("f",)), "tools"),
-        (run({"role": "assistant", "tool_calls": ({"function": {"name": "f", "arguments": "{}"}},)}), "arguments"),
+        (run({"role": "assistant", "tool_calls": ({"function": {"name": "f", "arguments": "{"}},)}), "no JSON"),
+        (run({"role": "assistant", "tool_calls": ({"function": {"name": "f", "arguments": "[1]"}},)}), "arguments"),
         (run({"role": "user", "content": "a"}, execution={"chat_date": "yesterday"}), "chat_date"),
         ({"type": "Run", "request_id": 1, "request": {"model": "m", "prompt": "a", "tools": ({},)}}, "tools"),
     ],
@@ -46,3 +54,39 @@ def test_tools_and_calls_survive_the_wire_as_they_were_given() -> None:
 def test_what_makes_no_conversation_is_refused(said: dict[str, Any], reason: str) -> None:
     with pytest.raises(InvalidRequest, match=reason):
         client_message(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "content"),
+    [
+        ({"role": "user", "content": None}, ""),
+        ({"role": "user", "content": ""}, ""),
+        ({"role": "assistant"}, ""),
+        ({"role": "assistant", "content": None, "tool_calls": None}, ""),
+        ({"role": "user", "content": ({"type": "text", "text": "a"}, {"type": "text", "text": "b"})}, "a\nb"),
+        ({"role": "developer", "content": ()}, ""),
+    ],
+)
+def test_content_is_one_text_however_it_is_written(said: dict[str, Any], content: str) -> None:
+    message = client_message(run(said))
+    assert isinstance(message, Run)
+    assert message.request.messages is not None
+    assert message.request.messages[0].content == content
+
+
+@pytest.mark.parametrize(
+    ("written", "arguments"),
+    [('{"n": 123456789012345678901234567890}', {"n": 123456789012345678901234567890}), ("", {}), (None, {})],
+)
+def test_arguments_may_be_their_json_and_keep_every_digit(written: str | None, arguments: dict[str, Any]) -> None:
+    call = {"id": None, "function": {"name": "f", "arguments": written}}
+    message = client_message(run({"role": "assistant", "tool_calls": (call,)}))
+    assert isinstance(message, Run)
+    assert message.request.messages is not None
+    assert message.request.messages[0].tool_calls[0].function.arguments == arguments
+
+
+def test_calls_may_come_as_json() -> None:
+    said = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {"a": [1]}}}]}
+    message = ChatMessage.model_validate_json(json.dumps(said))
+    assert message.tool_calls[0].function.arguments == {"a": [1]}

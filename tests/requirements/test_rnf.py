@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import jsonschema
 import pytest
+from pydantic import BaseModel
 
 from engine import _core
 from protocol.answers import Tokens
@@ -32,6 +33,7 @@ from protocol.plan import (
 from protocol.requests import Detokenize, Plan, Status
 from protocol.sampling import PlanSampling
 from protocol.schema import published_schema
+from protocol.tool_calls import PlanTools
 from tests.requirements.execution import from_json, make_request, messages_of, record_of, run, told
 from tests.requirements.files import fingerprints
 from tests.requirements.llama import NAME
@@ -107,21 +109,23 @@ def test_rnf_02_heuristics_leave_the_same_plan_for_the_same_request(client: Bloc
 
 def test_rnf_02_decisions_of_a_request_are_all_in_the_plan() -> None:
     """Under its own name, or under the one that it has there."""
-    elsewhere = {
+    elsewhere: dict[str, type[BaseModel]] = {
         "context_length": Batch, "max_sequences": Batch, "prefill_chunk": Batch, "prefill_beside_decode": Batch,
+        "tool_format": PlanTools,
     }  # fmt: skip
+    other_names = {"tool_format": "format"}
     # What the templates were told is in the prompt's tokens, which the record holds; the plan says which template.
     rendered = {"chat_template", "chat_date"}
     for name in ExecutionRequest.model_fields:
         place = elsewhere.get(name, ExecutionPlan)
-        assert name in place.model_fields or name in rendered, name
+        assert other_names.get(name, name) in place.model_fields or name in rendered, name
 
 
 def test_rnf_02_decisions_are_written_out_with_their_defaults(client: BlockingClient) -> None:
     content = client.ask(Plan(request=RunRequest(model=NAME, prompt="Olá"))).plan.model_dump(mode="json")
     open_in_the_plan = {name for name, value in content.items() if value is None}
-    # No grammar, no log probabilities: None is the decision.
-    assert open_in_the_plan == {"grammar", "logprobs"}
+    # No grammar, no log probabilities, nothing to be read in the answer: None is the decision.
+    assert open_in_the_plan == {"grammar", "logprobs", "tools", "reasoning"}
     groups = [value.keys() for value in content.values() if isinstance(value, dict)]
     groups = [value.keys() for value in content.values() if isinstance(value, dict)]
     for group in (Batch, Limits, ModelRef, PlanSampling, PlanStop):

@@ -15,7 +15,7 @@ from engine_ctl.conversation import Conversation
 from engine_ctl.execution import follow
 from engine_ctl.failure import error_line
 from engine_ctl.metrics_table import show_metrics
-from engine_ctl.model_text import write_text
+from engine_ctl.model_text import write_text, write_thought
 from engine_ctl.progress_bar import ProgressBar
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineError, EngineUnreachable
@@ -99,7 +99,11 @@ class ChatSession:
                 bar.close()
                 write_text(piece)
 
-            finished = follow(self._client, self._client.run(request), show, bar.show)
+            def show_thought(piece: str) -> None:
+                bar.close()
+                write_thought(piece)
+
+            finished = follow(self._client, self._client.run(request), show, bar.show, show_thought)
         record = finished.record
         self._conversation.answered(text, record)
         click.echo()

@@ -50,8 +50,10 @@ def follow(
     messages: Iterator[RunMessage],
     show: Callable[[str], None],
     show_progress: Callable[[StageProgress], None],
+    show_thought: Callable[[str], None] = lambda text: None,
 ) -> Finished:
-    """Hand the text of an execution's first choice to ``show`` as it comes, and return its end.
+    """Hand the text of an execution's first choice to ``show`` as it comes, its thinking to ``show_thought``, and
+    return its end.
 
     Ctrl-C cancels the execution, whose record still comes; a second one does not wait for it.
 
@@ -65,6 +67,8 @@ def follow(
                 case Accepted():
                     accepted.enter_context(_interrupt_cancels(client, message.execution_id))
                 case Tokens():
+                    if message.choice == 0 and message.reasoning:
+                        show_thought(message.reasoning)
                     if message.choice == 0:
                         show(message.text)
                 case Progress():

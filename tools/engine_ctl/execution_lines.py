@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine_ctl.call_lines import call_lines
 from engine_ctl.energy_figure import ENERGY_METRICS, energy_lines, marked
 from engine_ctl.metrics_table import limit_lines, usage_lines
 from protocol.build import Build
@@ -45,7 +46,7 @@ def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
         for name, value in figures.items()
     ]
     told += [f"  {line}" for line in (*usage_lines(record.metrics), *energy_lines(energy), *limit_lines(record))]
-    return [*told, f"digest {record.logits_digest or 'none'}", "", record.result]
+    return [*told, f"digest {record.logits_digest or 'none'}", "", record.result, *call_lines(record)]
 
 
 def repeat_lines(verdict: RepeatVerdict) -> list[str]:

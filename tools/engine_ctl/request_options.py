@@ -33,6 +33,9 @@ _EXECUTION = {
     "logprobs": "logprobs",
     "n": "n",
 }
+_CHAT_FLAGS = (
+    "system", "messages", "tools", "tool_choice", "chat_template", "chat_date", "thinking", "thinking_tokens",
+)  # fmt: skip
 _LIMITS = ("max_tokens", "max_watts", "on_max_watts", "max_joules", "deadline_ms")
 
 _REQUEST_FLAG = click.option(
@@ -48,6 +51,7 @@ _INPUT_FLAGS = (
         help="Put the prompt into the model's chat template, or pass it on unchanged.  [default: raw]",
     ),
     click.option("--messages", metavar="FILE", help="Conversation as a JSON array of messages; needs --chat."),
+    click.option("--tool-choice", help="auto, none, required, or the tool that must be called, with --tools."),
     click.option("--tools", metavar="FILE", help="Functions that the model may call, as a JSON array; needs --chat."),
 )
 _FLAGS = (
@@ -58,6 +62,8 @@ _FLAGS = (
     click.option(
         "--chat-date", metavar="DAY", help="Date passed to the chat template, such as 2026-01-31.  [default: none]"
     ),
+    click.option("--thinking/--no-thinking", "thinking", default=None, help="Whether the template asks for thinking."),
+    click.option("--thinking-tokens", type=int, help="Most tokens of thinking, with --chat.  [default: no limit]"),
     click.option("--quant", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]"),
     click.option(
         "--backend",
@@ -188,6 +194,9 @@ def _request(flags: Content) -> Content:
         execution["limits"] = limits
     if grammar := chosen_grammar(flags):
         execution["grammar"] = grammar
+    reasoning = {"enabled": flags["thinking"], "max_tokens": flags["thinking_tokens"]}
+    if reasoning := {name: value for name, value in reasoning.items() if value is not None}:
+        execution["reasoning"] = reasoning
     if flags["stop"]:
         execution["stop"] = {"strings": tuple(flags["stop"])}
     request: Content = {"model": flags["model"]}
@@ -196,11 +205,13 @@ def _request(flags: Content) -> Content:
 
 def _input(flags: Content) -> Content:
     if not flags["chat"]:
-        for flag in ("system", "messages", "tools", "chat_template", "chat_date"):
+        for flag in _CHAT_FLAGS:
             if flags[flag] is not None:
                 raise click.UsageError(f"--{flag.replace('_', '-')} needs --chat.")
         return {"prompt": _prompt(flags["prompt"], flags["prompt_file"])}
-    tools = {} if flags["tools"] is None else {"tools": _json_array("--tools", flags["tools"])}
+    tools: Content = {} if flags["tools"] is None else {"tools": _json_array("--tools", flags["tools"])}
+    if (choice := flags["tool_choice"]) is not None:
+        tools["tool_choice"] = choice if choice in ("auto", "none", "required") else {"name": choice}
     if flags["messages"] is None:
         said = ({"role": "user", "content": _prompt(flags["prompt"], flags["prompt_file"])},)
     elif flags["prompt"] is None and flags["prompt_file"] is None:

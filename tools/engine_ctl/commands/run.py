@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from engine_ctl.exit_codes import STOP_REASON_EXIT_CODES
-from engine_ctl.model_text import write_text
+from engine_ctl.model_text import write_text, write_thought
 from engine_ctl.options import json_option, socket_option, tdp_watts_option
 from engine_ctl.request_options import request_options
+
+if TYPE_CHECKING:
+    from protocol.record import ChoiceRecord, ExecutionRecord
 
 
 @click.command(name="run")
@@ -25,9 +28,10 @@ def command(
 ) -> None:
     """Answer a prompt.
 
-    The text streams to stdout; metrics, notes and errors go to stderr. With --json, stdout gets the execution's record
-    as one object and nothing else. Without an engine on the socket, one runs in this process and gives the same answer.
-    Ctrl-C cancels and still shows the metrics. Of several answers (-n) the first streams and the others follow.
+    The text streams to stdout, then a line for each call of a tool; thinking, metrics, notes and errors go to stderr.
+    With --json, stdout gets the execution's record as one object and nothing else. Without an engine on the socket, one
+    runs in this process and gives the same answer. Ctrl-C cancels and still shows the metrics. Of several answers (-n)
+    the first streams and the others follow.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution import follow, parse_request
@@ -40,18 +44,17 @@ def command(
             bar.close()
             write_text(text)
 
-        finished = follow(client, client.run(parsed), _discard if as_json else show, bar.show)
+        def show_thought(text: str) -> None:
+            bar.close()
+            write_thought(text)
+
+        shown = (_discard, bar.show, _discard) if as_json else (show, bar.show, show_thought)
+        finished = follow(client, client.run(parsed), *shown)
     record = finished.record
     if as_json:
         click.echo(record.model_dump_json())
     else:
-        from engine_ctl.metrics_table import show_metrics
-
-        _end_line(record.result, always=bool(record.other_choices))
-        for number, choice in enumerate(record.other_choices, start=2):
-            click.echo(f"--- answer {number}", err=True)
-            write_text(choice.result + "\n")
-        show_metrics(record)
+        _show_rest(record)
     if record.plan.backend == "reference" and parsed.execution.backend is None:
         click.echo("warning: nothing but the slow reference can run here; engine-ctl doctor says why", err=True)
     if finished.unrecorded:
@@ -61,6 +64,27 @@ def command(
 
 def _discard(text: str) -> None:
     """The record holds the text."""
+
+
+def _show_rest(record: ExecutionRecord) -> None:
+    """What comes behind the first answer's text."""
+    from engine_ctl.metrics_table import show_metrics
+
+    if record.result or not record.tool_calls:
+        _end_line(record.result, always=bool(record.other_choices or record.tool_calls))
+    _show_calls(record)
+    for number, choice in enumerate(record.other_choices, start=2):
+        click.echo(f"--- answer {number}", err=True)
+        write_text(choice.result + "\n")
+        _show_calls(choice)
+    show_metrics(record)
+
+
+def _show_calls(choice: ChoiceRecord) -> None:
+    from engine_ctl.call_lines import call_lines
+
+    for line in call_lines(choice):
+        write_text(line + "\n")
 
 
 def _end_line(result: str, *, always: bool) -> None:

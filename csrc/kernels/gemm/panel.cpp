@@ -54,13 +54,20 @@ auto code_words(const std::uint8_t* block, const BlockUnit<kType>& /*layout*/) {
   return words;
 }
 
-// A super-block: one word for each line of low bits and of high bits. They lie in the file as in lines.
+// A super-block: one word for each line of low bits and of high bits.
 template <TensorType kType>
 auto code_words(const std::uint8_t* block, const SuperBlockUnit<kType>& /*layout*/) {
   using Unit = SuperBlockUnit<kType>;
   Words<Unit::kLowLines + Unit::kHighLines> words;
   std::memcpy(words.data(), block + Unit::kTraits.low.at, Unit::kLowLines * sizeof(Word));
   std::memcpy(words.data() + Unit::kLowLines, block + Unit::kTraits.high.at, Unit::kHighLines * sizeof(Word));
+  if constexpr (Unit::kRearranged) {
+    decltype(words) lines{};
+    Unit::template rearrange<Unit::kTraits.low, Unit::kLow>(words.data(), lines.data());
+    Unit::template rearrange<Unit::kTraits.high, Unit::kHigh>(words.data() + Unit::kLowLines,
+                                                              lines.data() + Unit::kLowLines);
+    return lines;
+  }
   return words;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/gemm/matrix.h"
+#include "kernels/gemm/unroll.h"
 #include "quant/block.h"
 
 // Packed weights: 16 output rows side by side, 4 consecutive inputs of each row together, so that one 64-byte line
@@ -67,10 +68,28 @@ struct SuperBlockUnit {
   static constexpr std::size_t kHighBitsAt = kCodesAt + kLowLines * kLineBytes;
   static constexpr std::size_t kBytes = kHighBitsAt + kHighLines * kLineBytes;
 
+  // Where lines have codes: as the file's blocks, but for Q6_K. Its runs are twice as long, so that sub-blocks go on to
+  // new lines for longer before they share them: decoding from memory is faster so.
+  static constexpr bool kRearranged = kTraits.low.run > quant::kBlock;
+  static constexpr gguf::CodeBits kLow{0, kTraits.low.bits, kTraits.low.run * (kRearranged ? 2 : 1)};
+  static constexpr gguf::CodeBits kHigh{0, kTraits.high.bits, kTraits.high.run * (kRearranged ? 2 : 1)};
+
   // The place of group g of sub-block j.
   static constexpr BitPlace place(const gguf::CodeBits& field, std::size_t j, std::size_t g) {
     const gguf::CodeBits::Place place = field.place(quant::kBlock * j + kLineInputs * g);
     return {place.byte / kLineInputs, place.bit};
+  }
+  // Moves the codes of one row, four in a word, from one arrangement to another; `to` begins as zeros.
+  template <gguf::CodeBits kFrom, gguf::CodeBits kTo>
+  static void rearrange(const std::uint32_t* from, std::uint32_t* to) {
+    constexpr std::uint32_t kMask = ((1u << kFrom.bits) - 1) * 0x01010101u;
+    unroll<8>([&](auto j) {
+      constexpr BitPlace kSource = place(kFrom, j, 0);
+      constexpr BitPlace kTarget = place(kTo, j, 0);
+      for (std::size_t g = 0; g < 8; ++g) {
+        to[kTarget.line + g] |= ((from[kSource.line + g] >> kSource.bit) & kMask) << kTarget.bit;
+      }
+    });
   }
 };
 

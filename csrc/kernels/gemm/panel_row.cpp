@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/float16.h"
 #include "kernels/gemm/panel.h"
@@ -132,7 +133,13 @@ void unpack_super_block(const Lane& lane, std::uint8_t* block) {
   using Unit = SuperBlockUnit<kType>;
   unpack_floats<kType>(lane, 0, Unit::kMinimumAt, block);
   encode_inner_scales(Unit::kTraits.inner_scales, lane.bytes<Unit::kScaleBytes>(Unit::kScalesAt).data(), block);
-  const auto words = lane.words<Unit::kLowLines + Unit::kHighLines>(Unit::kCodesAt);
+  auto words = lane.words<Unit::kLowLines + Unit::kHighLines>(Unit::kCodesAt);
+  if constexpr (Unit::kRearranged) {
+    const auto lines = std::exchange(words, {});
+    Unit::template rearrange<Unit::kLow, Unit::kTraits.low>(lines.data(), words.data());
+    Unit::template rearrange<Unit::kHigh, Unit::kTraits.high>(lines.data() + Unit::kLowLines,
+                                                              words.data() + Unit::kLowLines);
+  }
   std::memcpy(block + Unit::kTraits.low.at, words.data(), Unit::kLowLines * sizeof(Word));
   std::memcpy(block + Unit::kTraits.high.at, words.data() + Unit::kLowLines, Unit::kHighLines * sizeof(Word));
 }

@@ -172,7 +172,7 @@ class PackedSuperBlocks {
   }
   template <std::size_t kGroup, typename J>
   Integer codes(std::size_t b, J /*j*/) const {
-    constexpr BitPlace kPlace = Unit::place(Unit::kTraits.low, J::value, kGroup);
+    constexpr BitPlace kPlace = Unit::place(Unit::kLow, J::value, kGroup);
     auto line = Simd::load(lines(b) + Unit::kCodesAt + kPlace.line * kLineBytes);
     if constexpr (kPlace.bit != 0) line = Simd::template shift_right<kPlace.bit>(line);
     line = Simd::both(line, Simd::fill((1 << Unit::kTraits.low.bits) - 1));
@@ -207,7 +207,7 @@ class PackedSuperBlocks {
 
   template <std::size_t kJ, std::size_t kGroup>
   Integer high_bits(std::size_t b) const {
-    constexpr BitPlace kPlace = Unit::place(Unit::kTraits.high, kJ, kGroup);
+    constexpr BitPlace kPlace = Unit::place(Unit::kHigh, kJ, kGroup);
     constexpr int kLeft = Unit::kTraits.low.bits - kPlace.bit;
     auto line = Simd::load(lines(b) + Unit::kHighBitsAt + kPlace.line * kLineBytes);
     if constexpr (kLeft > 0) line = Simd::template shift_left<kLeft>(line);

@@ -79,20 +79,21 @@ struct TypeTraits {
   ScaleFormat scale_format = ScaleFormat::Half;
   bool has_minimum = false;  // an f16 behind the scale
   CodeBits low{};
-  CodeBits high{};                     // the bits above those of `low`
-  int code_offset = 0;                 // what a packed code exceeds its value by, so that none is negative
-  const Codebook* codebook = nullptr;  // else a value is its code less the offset, or a signed byte
+  CodeBits high{};      // the bits above those of `low`
+  int code_offset = 0;  // what a packed code exceeds its value by, so that none is negative
+  Codebook codebook{};  // zeros: a value is its code less the offset, or a signed byte
   InnerScales inner_scales{};
 
   [[gnu::always_inline]] constexpr bool is_float() const { return block_elements == 1; }
   [[gnu::always_inline]] constexpr bool is_super_block() const { return block_elements == 256; }
   // Whether its values may be any signed byte.
   [[gnu::always_inline]] constexpr bool has_signed_bytes() const { return code_offset == 128; }
+  [[gnu::always_inline]] constexpr bool has_codebook() const { return codebook.back() != 0; }
   // The largest packed code.
   [[gnu::always_inline]] constexpr int largest_code() const {
-    if (codebook == nullptr) return (1 << (low.bits + high.bits)) - 1;
+    if (!has_codebook()) return (1 << (low.bits + high.bits)) - 1;
     int largest = 0;
-    for (const int value : *codebook) largest = value > largest ? value : largest;
+    for (const int value : codebook) largest = value > largest ? value : largest;
     return largest + code_offset;
   }
 };
@@ -113,9 +114,9 @@ inline constexpr auto kTensorTypes = std::to_array<TypeTraits>({
     {.type = TensorType::Q8_0, .name = "Q8_0", .block_elements = 32, .block_bytes = 34,
      .low = {2, 8, 32}, .code_offset = 128},
     {.type = TensorType::IQ4_NL, .name = "IQ4_NL", .block_elements = 32, .block_bytes = 18,
-     .low = {2, 4, 16}, .code_offset = 128, .codebook = &kUnevenValues},
+     .low = {2, 4, 16}, .code_offset = 128, .codebook = kUnevenValues},
     {.type = TensorType::MXFP4, .name = "MXFP4", .block_elements = 32, .block_bytes = 17,
-     .scale_format = ScaleFormat::Exponent, .low = {1, 4, 16}, .code_offset = 16, .codebook = &kFloatValues},
+     .scale_format = ScaleFormat::Exponent, .low = {1, 4, 16}, .code_offset = 16, .codebook = kFloatValues},
     {.type = TensorType::Q2_K, .name = "Q2_K", .block_elements = 256, .block_bytes = 84,
      .scale_at = 80, .has_minimum = true, .low = {16, 2, 32},
      .inner_scales = {InnerScales::Format::Nibbles, 0, 16, 15}},
@@ -132,7 +133,7 @@ inline constexpr auto kTensorTypes = std::to_array<TypeTraits>({
      .scale_at = 208, .low = {0, 4, 64}, .high = {128, 2, 32}, .code_offset = 32,
      .inner_scales = {InnerScales::Format::SignedByte, 192, 16, 128}},
     {.type = TensorType::IQ4_XS, .name = "IQ4_XS", .block_elements = 256, .block_bytes = 136,
-     .low = {8, 4, 16}, .code_offset = 128, .codebook = &kUnevenValues,
+     .low = {8, 4, 16}, .code_offset = 128, .codebook = kUnevenValues,
      .inner_scales = {InnerScales::Format::SignedFew, 2, 32, 32}},
 });
 // clang-format on

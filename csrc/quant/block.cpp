@@ -33,8 +33,8 @@ void decode_values(const std::uint8_t* block, std::int8_t* values) {
   read_bits<kTraits.low, kCount, 0>(block, values);
   read_bits<kTraits.high, kCount, kTraits.low.bits>(block, values);
   for (std::size_t i = 0; i < kCount; ++i) {
-    if constexpr (kTraits.codebook != nullptr) {
-      values[i] = (*kTraits.codebook)[static_cast<std::size_t>(values[i])];
+    if constexpr (kTraits.has_codebook()) {
+      values[i] = kTraits.codebook[static_cast<std::size_t>(values[i])];
     } else if constexpr (!kTraits.has_signed_bytes()) {
       values[i] = static_cast<std::int8_t>(values[i] - kTraits.code_offset);
     }

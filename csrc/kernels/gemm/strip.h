@@ -31,7 +31,7 @@ template <typename Simd, TensorType kType>
   alignas(16) static constexpr std::array<std::uint8_t, 16> kTable = [] {
     std::array<std::uint8_t, 16> table{};
     for (std::size_t i = 0; i < 16; ++i) {
-      table[i] = static_cast<std::uint8_t>((*gguf::kTraits<kType>.codebook)[i] + kAdded<Simd, kType>);
+      table[i] = static_cast<std::uint8_t>(gguf::kTraits<kType>.codebook[i] + kAdded<Simd, kType>);
     }
     return table;
   }();
@@ -58,7 +58,7 @@ class PackedBlocks {
       if constexpr (kGroup >= 4) line = Simd::template shift_right<4>(line);
       line = Simd::both(line, Simd::fill(0x0F));
       if constexpr (Unit::kFiveBits) line = Simd::either(line, fifth_bit<kGroup>(block));
-      if constexpr (Unit::kTraits.codebook != nullptr) line = look_up<Simd, kType>(line);
+      if constexpr (Unit::kTraits.has_codebook()) line = look_up<Simd, kType>(line);
       return line;
     }
   }
@@ -177,7 +177,7 @@ class PackedSuperBlocks {
     if constexpr (kPlace.bit != 0) line = Simd::template shift_right<kPlace.bit>(line);
     line = Simd::both(line, Simd::fill((1 << Unit::kTraits.low.bits) - 1));
     if constexpr (Unit::kTraits.high.bits != 0) line = Simd::either(line, high_bits<J::value, kGroup>(b));
-    if constexpr (Unit::kTraits.codebook != nullptr) line = look_up<Simd, kType>(line);
+    if constexpr (Unit::kTraits.has_codebook()) line = look_up<Simd, kType>(line);
     return line;
   }
   // The inner scale of one of the kHalves of sub-block j.

@@ -22,6 +22,7 @@ from actors.connection import Connection
 from actors.limits import ServiceLimits
 from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
 from actors.unix_socket import SocketTransport, UnixSocket
+from engine.host.client_socket import ClientSocket
 from engine.identity.version import ENGINE_VERSION
 from protocol.answers import EngineMessage, Welcome
 from protocol.build import Build
@@ -99,6 +100,11 @@ class ApiServer(Actor):
             outbox_bytes=sum(one.outbox_bytes for one in each),
         )
 
+    def client_socket(self, connection_id: int) -> ClientSocket | None:
+        """Where a connection's tokens may be written; ``None`` where there is no socket, or no such connection."""
+        connection = self._connections.get(connection_id)
+        return None if connection is None else connection.client_socket
+
     async def _on_event(self, event: Deliver | Drained) -> None:
         match event:
             case Deliver():
@@ -140,11 +146,11 @@ class ApiServer(Actor):
     async def _on_stream(self, stream: trio.SocketStream) -> None:
         transport = SocketTransport(stream)
         if transport.peer.uid in self._allowed_uids:
-            await self._serve_client(transport)
+            await self._serve_client(transport, transport.client_socket)
         else:
             await transport.aclose()
 
-    async def _serve_client(self, transport: EagerTransport) -> None:
+    async def _serve_client(self, transport: EagerTransport, client_socket: ClientSocket | None = None) -> None:
         if self._draining:
             await self._turn_away(transport, ShuttingDown("the engine is stopping"))
             return
@@ -153,7 +159,9 @@ class ApiServer(Actor):
             await self._turn_away(transport, Overloaded(message, retry_after_ms=_RETRY_MS))
             return
         connection_id = next(self._connection_ids)
-        connection = Connection(connection_id, transport, self._control_plane, self._welcome, self._limits)
+        connection = Connection(
+            connection_id, transport, self._control_plane, self._welcome, self._limits, client_socket
+        )
         self._connections[connection_id] = connection
         try:
             await connection.serve()

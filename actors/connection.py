@@ -16,8 +16,9 @@ import trio
 from actors.base import Inbox
 from actors.limits import ServiceLimits
 from actors.messages import Abandon, ClientRequest, ControlRequest
+from engine.host.client_socket import ClientSocket
 from protocol.answer_checks import is_last
-from protocol.answers import EngineMessage, Welcome
+from protocol.answers import EngineMessage, Tokens, Welcome
 from protocol.codec import client_message, encode, failed, request_id_of
 from protocol.errors import (
     BadFrame,
@@ -59,12 +60,15 @@ class Connection:
         control_plane: Inbox[ControlRequest],
         welcome: Welcome,
         limits: ServiceLimits,
+        client_socket: ClientSocket | None,
     ) -> None:
+        """``client_socket``: the transport's, where tokens are written to it beside this connection."""
         self._connection_id = connection_id
         self._transport = transport
         self._control_plane = control_plane
         self._welcome = welcome
         self._limits = limits
+        self.client_socket = client_socket
         self._greeted = False
         self._in_flight: set[int] = set()
         self._outbox: list[bytes] = []
@@ -104,6 +108,7 @@ class Connection:
     def post(self, *messages: EngineMessage) -> None:
         """Queue replies without waiting, in one write as far as they fit. One whose request was given up is dropped."""
         frames: list[bytes] = []
+        streamed: list[str] = []
         room = self._limits.outbox_bytes - self._outbox_bytes
         for message in messages:
             if not self._is_awaited(message):
@@ -118,7 +123,12 @@ class Connection:
                 continue
             frames.append(frame)
             room -= len(frame)
+            if isinstance(message, Tokens):
+                streamed.append(message.execution_id)
         self._queue(b"".join(frames))
+        if self.client_socket is not None:
+            for execution_id in streamed:
+                self.client_socket.mark_posted(execution_id)
 
     def _is_awaited(self, message: EngineMessage) -> bool:
         """Whether the client waits for the message; the last reply to a request ends its waiting."""
@@ -151,6 +161,8 @@ class Connection:
         for request_id in sorted(self._in_flight):
             self._queue(encode_frame(encode(failed(request_id, error))))
         self._in_flight.clear()
+        if self.client_socket is not None:
+            self.client_socket.give_up()
 
     def _queue(self, frame: bytes) -> None:
         # Nearly always the reader keeps up, and then the frame is gone before the writer's task would have its turn.
@@ -187,6 +199,8 @@ class Connection:
                 self._sending = False
                 self._outbox_bytes -= len(data)
                 if not self._outbox_bytes:
+                    if self.client_socket is not None:
+                        self.client_socket.release()
                     self._outbox_emptied.set()
                     self._outbox_emptied = trio.Event()
         except TransportClosed:

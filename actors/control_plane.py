@@ -274,7 +274,12 @@ class ControlPlane(Actor):
 
     async def _enqueue(self, execution: Execution) -> None:
         self._executions.add(execution)
-        enqueue = Enqueue(candidate=execution.candidate(), planned=execution.planned)
+        enqueue = Enqueue(
+            candidate=execution.candidate(),
+            planned=execution.planned,
+            connection_id=execution.connection_id,
+            request_id=execution.request_id,
+        )
         on_deadline = partial(self._withdraw, [execution], "deadline")
         self._deadlines.begin(self.nursery, execution.execution_id, execution.deadline_ns, on_deadline)
         try:

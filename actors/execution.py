@@ -158,7 +158,7 @@ class Execution:
         self.state = "running"
 
     def advance(self, events: SequenceEvents) -> Tokens | None:
-        """Take what the sequence did; what of it the client is to see."""
+        """Take what the sequence did; what of it the client has yet to see."""
         if events.prefill_start_ns is not None:
             self.prefill_start_ns = events.prefill_start_ns
             self.cached_prompt_tokens = events.cached_prompt_tokens
@@ -173,14 +173,15 @@ class Execution:
             if events.kv_cache_bytes is not None:
                 self.kv_cache_bytes = max(self.kv_cache_bytes or 0, events.kv_cache_bytes)
             self.end(events.stop_reason, events.choice)
-        if events.choice is None or not (events.token_ids or piece.text or piece.reasoning or piece.tool_calls):
+        token_ids, text = events.token_ids[events.sent_tokens :], piece.text[events.sent_characters :]
+        if events.choice is None or not (token_ids or text or piece.reasoning or piece.tool_calls):
             return None
         return _tokens(
             request_id=self.request_id,
             execution_id=self.execution_id,
             choice=events.choice,
-            token_ids=events.token_ids,
-            text=piece.text,
+            token_ids=token_ids,
+            text=text,
             reasoning=piece.reasoning,
             tool_calls=piece.tool_calls,
             logprobs=events.logprobs,

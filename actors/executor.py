@@ -37,8 +37,9 @@ from actors.messages import (
     StartFailed,
 )
 from actors.operations import carry_out
-from engine.backend import Backend, BackendStatistics, ComputeTimes, LoadedModel, SequenceEvents
+from engine.backend import Backend, BackendStatistics, ComputeTimes, LoadedModel, SequenceEvents, TokenStream
 from engine.batch_key import WeightsKey
+from engine.host.client_socket import ClientSocket
 from engine.operation import Operation
 from protocol.errors import BackendUnavailable, EngineError, ExecutionCancelled, InternalError, OutOfMemoryBudget
 from protocol.grammar import PlanGrammar
@@ -79,14 +80,17 @@ class Executor(RestartableActor):
         backend: Backend,
         replace_backend: Callable[[], Backend],
         tell_fault: TellFault,
+        client_socket: Callable[[int], ClientSocket | None],
     ) -> None:
-        """``replace_backend`` opens a fresh one after the other failed and was closed; it raises where it cannot."""
+        """``replace_backend`` opens a fresh one after the other failed and was closed; it raises where it cannot.
+        ``client_socket``: of a connection, where tokens may be written to it beside the api server."""
         self._above = above
         self._control_plane = control_plane
         self._scheduler = scheduler
         self._backend = backend
         self._replace_backend = replace_backend
         self._tell_fault = tell_fault
+        self._client_socket = client_socket
         self._loading: dict[LoadKey, _Loading] = {}
         self._sequence_ids = count(1)
         self._sequences: dict[str, int] = {}
@@ -267,6 +271,7 @@ class Executor(RestartableActor):
                 request.planned,
                 prefill_rank=request.prefill_rank,
                 prefill_share=request.prefill_share,
+                stream=self._stream(request),
             )
         except OutOfMemoryBudget:
             raise
@@ -277,6 +282,10 @@ class Executor(RestartableActor):
         self._executions[sequence_id] = request.execution_id
         self._open_choices[sequence_id] = request.planned.plan.n
         await self._control_plane.put(started)
+
+    def _stream(self, request: Start) -> TokenStream | None:
+        socket = self._client_socket(request.connection_id)
+        return None if socket is None else TokenStream(socket, request.request_id, request.execution_id)
 
     async def _fail(self, execution_id: str, error: EngineError) -> None:
         failure = StartFailed(execution_id=execution_id, code=error.code, message=error.message, params=error.params)

@@ -224,10 +224,12 @@ ControlEvent = ExecutionEvent | Advanced | LiveEnergyRead
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enqueue:
-    """``planned`` is for the executor: the scheduler decides on the candidate alone."""
+    """All but the candidate is for the executor: the scheduler decides on the candidate alone."""
 
     candidate: Candidate
     planned: PlannedExecution
+    connection_id: int
+    request_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +259,9 @@ class Start:
     """Make the execution's weights ready and submit its sequence."""
 
     execution_id: str
+    connection_id: int
+    """Of the client whose execution it is, and of its request: tokens may be written there."""
+    request_id: int
     planned: PlannedExecution
     prefill_rank: int
     """Where its prompt stands among those that wait beside it: the lower the earlier."""

@@ -144,6 +144,8 @@ class Scheduler(Actor):
         await self._executor.put(
             Start(
                 execution_id=execution_id,
+                connection_id=request.connection_id,
+                request_id=request.request_id,
                 planned=request.planned,
                 prefill_rank=admission.prefill_rank,
                 prefill_share=admission.prefill_share,

@@ -102,6 +102,7 @@ class System:
             backend,
             replace_backend,
             faults.tell,
+            self._api_server.client_socket,
         )
         self._control_plane = ControlPlane(
             inboxes.control_plane,

@@ -18,6 +18,7 @@ from pathlib import Path
 import trio
 from typing_extensions import Self
 
+from engine.host.client_socket import ClientSocket
 from protocol.errors import InvalidRequest
 from protocol.transport import TransportClosed
 
@@ -115,6 +116,7 @@ class SocketTransport:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
+        self.client_socket = ClientSocket(stream.socket.fileno())
 
     @property
     def peer(self) -> Peer:
@@ -131,10 +133,7 @@ class SocketTransport:
 
     def send_nowait(self, data: bytes) -> int:
         """Send as much as the peer takes at once; how many bytes that was."""
-        try:
-            return os.write(self._stream.socket.fileno(), data)  # the descriptor is trio's, and does not block
-        except OSError:
-            return 0
+        return self.client_socket.send(data)
 
     async def receive(self) -> bytes:
         """At least one byte. Raises TransportClosed at the end."""
@@ -148,6 +147,7 @@ class SocketTransport:
 
     async def aclose(self) -> None:
         """Hang up. Idempotent."""
+        self.client_socket.close()  # no one else writes to a descriptor that may soon be another's
         await self._stream.aclose()
 
 

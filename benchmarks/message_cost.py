@@ -26,7 +26,7 @@ from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop, Stream
 
 PROMPT = "The history of computing began long before the modern computer, with people who"
 TOKENS = 256
-ROUNDS = 9
+ROUNDS = 5
 SIDE_BY_SIDE = 16
 
 

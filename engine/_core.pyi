@@ -326,6 +326,8 @@ class SequenceEvents:
     token_times_ns: list[int]  # steady clock, when each token was ready
     logprobs: list[tuple[float, list[tuple[int, float]]]]  # of each token, if asked for; (token, of it) the likeliest
     text: str  # text that has become certain
+    sent_tokens: int  # so many of the first tokens are with the client already
+    sent_characters: int  # and so many of the text's
     stop_reason: str | None  # eos, stop_string, max_tokens, context_full, cancelled, error
     error: str  # with stop_reason "error"
     non_finite: NonFinitePlace | None  # where that is the error
@@ -343,7 +345,15 @@ class EventBuffer:
     @property
     def event_fd(self) -> int:
         """Readable while something is due. Reset by drain()."""
-    def add(self, sequence_id: int, choice: int, text: str, patience_ms: int) -> None:
+    def add(
+        self,
+        sequence_id: int,
+        choice: int,
+        text: str,
+        patience_ms: int,
+        token_ids: Sequence[int] = (),
+        ends: bool = False,
+    ) -> None:
         """Due at the next announce() if the last drain() was ``patience_ms`` ago, else by itself when it is."""
     def hasten(self, sequence_id: int) -> None: ...
     def announce(self) -> None: ...
@@ -455,6 +465,55 @@ class RunLoop:
         and took part in one its part of them, and all steps' since its first."""
     def close(self) -> None:
         """Stop after the running step; every sequence still there ends with "cancelled". Idempotent."""
+
+@final
+class ClientSocket:
+    """A client's connected Unix stream socket, which the event loop and a StreamWriter write.
+
+    Frames leave whole, and those of one execution in order: the writer sends an execution's tokens itself only while
+    its line is open, once all that went to the event loop is posted. The descriptor stays the caller's.
+    """
+
+    def __init__(self, descriptor: int) -> None: ...
+    def send(self, data: bytes) -> int:
+        """Send as much as the peer takes at once; how many bytes that was, 0 also where it is gone.
+
+        Unless that is all, the writer sends nothing before release().
+        """
+    def release(self) -> None:
+        """Everything that send() did not take has been sent."""
+    def mark_posted(self, execution_id: str) -> None:
+        """One message of the tokens that the writer had passed on unsent has been sent, or stands in line to be."""
+    def give_up(self) -> None:
+        """Close the lines of all executions for good."""
+    def close(self) -> None:
+        """Send nothing any more. To be called before the descriptor is closed."""
+
+@final
+class StreamWriter:
+    """Writes the tokens of sequences to clients as they come, on a thread of its own that never takes the GIL.
+
+    It is the reader of a run loop's events, and passes them on: at once where they begin or end a sequence or hold
+    tokens that it did not send, else after 100 ms.
+    """
+
+    @overload
+    def __init__(self, run_loop: RunLoop) -> None: ...
+    @overload
+    def __init__(self, events: EventBuffer) -> None: ...
+    @property
+    def event_fd(self) -> int:
+        """Readable while events wait. Reset by drain()."""
+    def open(self, sequence_id: int, socket: ClientSocket, *, request_id: int, execution_id: str, choices: int) -> None:
+        """Write a sequence's tokens to a client where its line is open, until each choice has ended.
+
+        To be called before the sequence is submitted. Log probabilities are not written.
+        """
+    def forget(self, sequence_id: int) -> None:
+        """It was not submitted after all."""
+    def drain(self) -> list[SequenceEvents]: ...
+    def close(self) -> None:
+        """Pass on what the source holds and end the thread. Idempotent."""
 
 GRAMMAR_LIBRARY_VERSION: str
 

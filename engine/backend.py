@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
+from engine.host.client_socket import ClientSocket
 from engine.operation import Operation
 from engine.planned_execution import PlannedExecution
 from protocol.logprobs import DrawnLogprobs
@@ -78,6 +79,15 @@ class ComputeTimes(Generic[Key]):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenStream:
+    """Where a sequence's tokens may be written as they come, before they are drained."""
+
+    socket: ClientSocket
+    request_id: int
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class NonFinitePlace:
     """Where a sequence's values first were NaN or infinite; see :class:`protocol.errors.NonFiniteResult`."""
 
@@ -103,6 +113,10 @@ class SequenceEvents:
     logprobs: tuple[DrawnLogprobs, ...] = ()
     """Log probabilities of each token, where the plan asks for them."""
     text: str = ""
+    sent_tokens: int = 0
+    """So many of the first tokens have been written to the sequence's stream."""
+    sent_characters: int = 0
+    """And so many of the text's characters."""
     stop_reason: BackendStopReason | None = None
     """Given once, with the last events of the choice."""
     error: str = ""
@@ -179,8 +193,11 @@ class Backend(Protocol):
         *,
         prefill_rank: int = 0,
         prefill_share: int = MAX_PREFILL_SHARE,
+        stream: TokenStream | None = None,
     ) -> None:
         """Start a sequence of a model that is held. ``sequence_id`` must be new to this backend.
+
+        The backend may write tokens to ``stream`` itself while its line is open: see :class:`ClientSocket`.
 
         Behind the prompt, which is computed once, it parts into the plan's ``n`` choices; to cancel, pause or resume it
         means all of them.

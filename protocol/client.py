@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from protocol.address import default_socket_path
 from protocol.answer_checks import Reply, RunMessage, expect, is_last, unexpected
 from protocol.answers import Accepted, EngineMessage, Welcome
+from protocol.arrivals import Arrivals
 from protocol.codec import decode_engine, encode
 from protocol.errors import EngineError, EngineUnreachable
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.message import Answer, AnswerT, InterimAnswer, InterimT, Request, StreamRequest
 from protocol.plan import RunRequest
 from protocol.requests import PROTOCOL_VERSION, AskedMessage, Cancel, Hello, Run, Subscribe, Unsubscribe
-from protocol.stream_transport import StreamTransport
 from protocol.transport import ByteTransport, TransportClosed
+from protocol.unix_transport import UnixTransport
 
 _UNREAD_REPLIES = 1024
 """Replies kept for a request that is not being read; then the connection is not read either."""
@@ -38,7 +38,7 @@ class Client:
     def __init__(self, transport: ByteTransport) -> None:
         self._transport = transport
         self._request_ids = count(1)
-        self._waiting: dict[int, MemoryObjectSendStream[EngineMessage]] = {}
+        self._waiting: dict[int, Arrivals] = {}
         self._sending = anyio.Lock()
         self._ending: EngineError = EngineUnreachable("the connection was closed")
         """Why the connection ended, once it has."""
@@ -101,17 +101,12 @@ class Client:
             raise unexpected(message)
         if (arrived := self._waiting.get(request_id)) is None:
             return
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # given up while its replies stood in line
-            try:  # waiting only where there is no room spares a turn of the event loop for every message
-                arrived.send_nowait(message)
-            except anyio.WouldBlock:
-                await arrived.send(message)
+        await arrived.put(message)
 
     async def _exchange(self, request: Request[Any], kind: type[Reply]) -> AsyncGenerator[Reply, None]:
         """Send a request and yield its replies, of ``kind`` all of them, up to the last."""
         request = request.numbered(next(self._request_ids))
-        arrived, arriving = anyio.create_memory_object_stream[EngineMessage](_UNREAD_REPLIES)
-        self._waiting[request.request_id] = arrived
+        arriving = self._waiting[request.request_id] = Arrivals(_UNREAD_REPLIES)
         on_leaving: Cancel | Unsubscribe | None = None
         try:
             await self._send(request)
@@ -131,20 +126,16 @@ class Client:
             raise
         finally:
             self._waiting.pop(request.request_id, None)
-            arrived.close()
             arriving.close()
             if on_leaving is not None:
                 with anyio.move_on_after(1, shield=True):
                     await self.post(on_leaving)
 
-    async def _receive(self, arriving: MemoryObjectReceiveStream[EngineMessage]) -> EngineMessage:
+    async def _receive(self, arriving: Arrivals) -> EngineMessage:
         """The next reply. Raises EngineUnreachable, or the error the connection ended with."""
         try:
-            try:
-                return arriving.receive_nowait()
-            except anyio.WouldBlock:
-                return await arriving.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            return await arriving.take()
+        except anyio.EndOfStream:
             raise self._ending from None
 
     async def _send(self, message: Hello | Request[Any]) -> None:
@@ -164,10 +155,10 @@ async def connect(path: Path | None = None) -> AsyncIterator[Client]:
     """
     path = path or default_socket_path()
     try:
-        stream = await anyio.connect_unix(path)
+        transport = await UnixTransport.connect(path)
     except OSError as error:
         raise EngineUnreachable(f"no engine answers at {path}: {error}", socket=str(path)) from error
-    async with open_client(StreamTransport(stream)) as client:
+    async with open_client(transport) as client:
         yield client
 
 

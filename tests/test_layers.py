@@ -38,7 +38,8 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "engine.grammar.grammar_trial": frozenset({"msgpack"}),
     "engine.grammar.trial_process": frozenset({"msgpack"}),
     "protocol.client": frozenset({"anyio"}),
-    "protocol.stream_transport": frozenset({"anyio"}),
+    "protocol.arrivals": frozenset({"anyio"}),
+    "protocol.unix_transport": frozenset({"anyio"}),
     "engine_ctl.version": frozenset({"engine"}),
     "engine_ctl.embedded": frozenset({"actors", "engine", "trio"}),
     "engine_ctl.commands.doctor": frozenset({"engine"}),
@@ -82,6 +83,7 @@ CSRC_ORDER = (
     "runtime/sampling",
     "runtime/grammar",
     "runtime/loop",
+    "runtime/stream",
     "bindings",
 )
 """The folders of ``csrc`` with those inside them; each may include from those before it."""

@@ -14,7 +14,7 @@ from actors.system import System, running
 from benchmarks.support.arrivals import Arrival
 from benchmarks.support.outcomes import Outcome
 from benchmarks.support.simulated_machine import CostModel
-from engine.backend import MAX_PREFILL_SHARE, LoadedModel, SequenceEvents
+from engine.backend import MAX_PREFILL_SHARE, LoadedModel, SequenceEvents, TokenStream
 from engine.config import default_config
 from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import open_ladder
@@ -51,10 +51,13 @@ class _WatchedBackend(CpuBackend):
         *,
         prefill_rank: int = 0,
         prefill_share: int = MAX_PREFILL_SHARE,
+        stream: TokenStream | None = None,
     ) -> None:
         seed = self._seeds[sequence_id] = planned.plan.sampling.seed
         self.token_times_ns[seed] = []
-        super().submit(sequence_id, model, planned, prefill_rank=prefill_rank, prefill_share=prefill_share)
+        super().submit(
+            sequence_id, model, planned, prefill_rank=prefill_rank, prefill_share=prefill_share, stream=stream
+        )
 
     def drain(self) -> list[SequenceEvents]:
         drained = super().drain()

@@ -113,6 +113,7 @@ PYBIND11_MODULE(_core, m) {
   engine::bindings::register_grammar(m);
   engine::bindings::register_sampling(m);
   engine::bindings::register_runtime(m);
+  engine::bindings::register_stream(m);
   engine::bindings::register_text_embedding(m);
   engine::bindings::register_text_evaluation(m);
 }

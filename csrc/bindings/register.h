@@ -29,6 +29,7 @@ void register_quantization(pybind11::module_& m);
 void register_row_quantizers(pybind11::module_& m);  // the submodule `kernels`
 void register_runtime(pybind11::module_& m);         // after sampling
 void register_sampling(pybind11::module_& m);
+void register_stream(pybind11::module_& m);  // after runtime
 void register_text_embedding(pybind11::module_& m);
 void register_text_evaluation(pybind11::module_& m);
 

@@ -1,11 +1,13 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <numeric>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
 
 #include "bindings/register.h"
 #include "runtime/loop/compute_share.h"
@@ -46,6 +48,12 @@ void submit(RunLoop& loop, std::uint64_t sequence_id, GroupSettings settings, st
   auto sequence = std::make_unique<runtime::Sequence>(sequence_id, std::move(prompt), std::move(options),
                                                       settings.model->shape(), std::move(vocabulary));
   loop.submit(std::move(settings), std::move(sequence));
+}
+
+// In code points, as Python counts.
+std::size_t sent_characters(const SequenceEvents& events) {
+  const std::string_view sent = std::string_view(events.text).substr(0, events.sent_text);
+  return static_cast<std::size_t>(std::ranges::count_if(sent, [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
 py::object stop_reason(const SequenceEvents& events) {
@@ -191,6 +199,8 @@ void register_runtime(py::module_& m) {
       .def_readonly("token_times_ns", &SequenceEvents::token_times_ns)
       .def_property_readonly("logprobs", &logprobs)
       .def_readonly("text", &SequenceEvents::text)
+      .def_readonly("sent_tokens", &SequenceEvents::sent_tokens)
+      .def_property_readonly("sent_characters", &sent_characters)
       .def_property_readonly("stop_reason", &stop_reason)
       .def_readonly("error", &SequenceEvents::error)
       .def_readonly("non_finite", &SequenceEvents::non_finite)
@@ -206,11 +216,15 @@ void register_runtime(py::module_& m) {
       .def(
           "add",
           [](runtime::EventBuffer& buffer, std::uint64_t sequence_id, std::uint32_t choice, const std::string& text,
-             std::int64_t patience_ms) {
-            buffer.add(sequence_id, choice, patience_ms * 1'000'000,
-                       [&](SequenceEvents& events) { events.text += text; });
+             std::int64_t patience_ms, const std::vector<std::int32_t>& token_ids, bool ends) {
+            buffer.add(sequence_id, choice, patience_ms * 1'000'000, [&](SequenceEvents& events) {
+              events.text += text;
+              events.token_ids.insert(events.token_ids.end(), token_ids.begin(), token_ids.end());
+              if (ends) events.stop = runtime::StopReason::Cancelled;
+            });
           },
-          py::arg("sequence_id"), py::arg("choice"), py::arg("text"), py::arg("patience_ms"))
+          py::arg("sequence_id"), py::arg("choice"), py::arg("text"), py::arg("patience_ms"),
+          py::arg("token_ids") = std::vector<std::int32_t>{}, py::arg("ends") = false)
       .def("hasten", &runtime::EventBuffer::hasten, py::arg("sequence_id"))
       .def("announce", &runtime::EventBuffer::announce)
       .def("drain", &runtime::EventBuffer::drain);

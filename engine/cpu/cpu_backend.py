@@ -19,6 +19,7 @@ from engine.backend import (
     LoadedModel,
     NonFinitePlace,
     SequenceEvents,
+    TokenStream,
     WorkDone,
 )
 from engine.batch_key import BatchKey, WeightsKey
@@ -54,6 +55,7 @@ class CpuBackend:
         self._derived = DerivedWeights(cache)
         self._prefix_cache_bytes = prefix_cache_bytes
         self._run_loop = _core.RunLoop(prefix_cache_bytes)
+        self._stream_writer = _core.StreamWriter(self._run_loop)
         self._memory = ModelMemory(memory_limit_bytes, available_memory, RunLoopMemory(self._run_loop))
         self._loading = Lock()
         self._reservations = count(1)
@@ -63,7 +65,7 @@ class CpuBackend:
     @property
     def event_fd(self) -> int:
         """An eventfd that is readable while there are events to drain."""
-        return self._run_loop.event_fd
+        return self._stream_writer.event_fd
 
     def loaded(self, plan: ExecutionPlan) -> CpuLoadedModel | None:
         """See :meth:`Backend.loaded`."""
@@ -102,6 +104,7 @@ class CpuBackend:
         *,
         prefill_rank: int = 0,
         prefill_share: int = MAX_PREFILL_SHARE,
+        stream: TokenStream | None = None,
     ) -> None:
         """Start a sequence.
 
@@ -115,12 +118,21 @@ class CpuBackend:
             raise InternalError("the model is not held for the plan's grammar")
         self._memory.claim(sequence_id, model, planned.estimate)
         self._open_choices[sequence_id] = plan.n
+        if stream is not None and _is_plain(plan):
+            self._stream_writer.open(
+                *(sequence_id, stream.socket),
+                request_id=stream.request_id,
+                execution_id=stream.execution_id,
+                choices=plan.n,
+            )
         try:
             self._submit(sequence_id, model, planned, prefill_rank, prefill_share)
         except MemoryError as error:
+            self._stream_writer.forget(sequence_id)
             self._end(sequence_id)
             raise OutOfMemoryBudget("no memory left for the KV cache of this execution") from error
         except ValueError as error:
+            self._stream_writer.forget(sequence_id)
             self._end(sequence_id)
             raise InvalidPlan(f"the run loop refuses the plan: {error}") from error
 
@@ -172,7 +184,7 @@ class CpuBackend:
 
     def drain(self) -> list[SequenceEvents]:
         """See :meth:`Backend.drain`."""
-        drained = self._run_loop.drain()
+        drained = self._stream_writer.drain()
         for events in drained:
             if events.stop_reason is not None:
                 self._end_choice(events.sequence_id)
@@ -186,6 +198,8 @@ class CpuBackend:
                 token_times_ns=tuple(events.token_times_ns),
                 logprobs=_logprobs(events),
                 text=events.text,
+                sent_tokens=events.sent_tokens,
+                sent_characters=events.sent_characters,
                 stop_reason=cast("BackendStopReason | None", events.stop_reason),
                 error=events.error,
                 non_finite=_place(events.non_finite),
@@ -240,6 +254,7 @@ class CpuBackend:
     def close(self) -> None:
         """See :meth:`Backend.close`."""
         self._run_loop.close()
+        self._stream_writer.close()
         self._memory.close()
 
 
@@ -307,6 +322,11 @@ def _compute_time(events: _core.SequenceEvents) -> ComputeTime | None:
     if not events.compute_ns:
         return None
     return ComputeTime(events.compute_ns, events.busy_ns, events.operation_ns)
+
+
+def _is_plain(plan: ExecutionPlan) -> bool:
+    """Whether a message holds the tokens and their text and nothing that is read from them."""
+    return plan.logprobs is None and plan.tools is None and plan.reasoning is None
 
 
 def _own(model: LoadedModel) -> CpuLoadedModel:

@@ -16,6 +16,7 @@ from engine.backend import (
     ComputeTimes,
     LoadedModel,
     SequenceEvents,
+    TokenStream,
     WorkDone,
 )
 from engine.planned_execution import PlannedExecution
@@ -126,6 +127,7 @@ class FakeBackend:
         *,
         prefill_rank: int = 0,
         prefill_share: int = MAX_PREFILL_SHARE,
+        stream: TokenStream | None = None,
     ) -> None:
         if self.submit_errors:
             raise self.submit_errors.pop(0)

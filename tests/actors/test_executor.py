@@ -34,6 +34,10 @@ from tests.actors.fake_domain import make_plan, make_planned
 from tests.actors.message_form import CODEC
 
 
+def no_client_socket(_: int) -> None:
+    """Every client is in this process."""
+
+
 @dataclass
 class Stage:
     backend: FakeBackend = field(default_factory=FakeBackend)
@@ -44,7 +48,10 @@ class Stage:
 
     async def start(self, name: str, model: str = "tiny") -> None:
         planned = make_planned(make_plan(make_request(model=model)), (1, 2))
-        await self.requests.put(Start(execution_id=name, planned=planned, prefill_rank=0, prefill_share=256))
+        start = Start(
+            execution_id=name, connection_id=1, request_id=1, planned=planned, prefill_rank=0, prefill_share=256
+        )
+        await self.requests.put(start)
 
     async def halt(self, name: str) -> None:
         await self.requests.put(Halt(execution_id=name))
@@ -68,7 +75,9 @@ async def stage(nursery: trio.Nursery) -> AsyncIterator[Stage]:
     freed = Inbox[SlotFreed]("freed", 1, "a test's", CODEC)
     nursery.start_soon(stage.listen, told)
     nursery.start_soon(stage.listen_freed, freed)
-    await nursery.start(Executor(stage.requests, told, freed, stage.backend, FakeBackend, stage.faults.tell).run)
+    await nursery.start(
+        Executor(stage.requests, told, freed, stage.backend, FakeBackend, stage.faults.tell, no_client_socket).run
+    )
     yield stage
     nursery.cancel_scope.cancel()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +15,7 @@ from actors.system import open_system, running
 from engine.backend import SequenceEvents
 from engine.config import EngineConfig
 from engine.cpu.cpu_backend import CpuBackend
-from protocol.answers import Finished
+from protocol.answers import Accepted, EngineMessage, Finished, Tokens
 from protocol.chat import ChatMessage
 from protocol.client import Client, connect
 from protocol.embedding import EmbeddingRequest
@@ -34,6 +34,7 @@ from protocol.evaluation import EvaluationRequest
 from protocol.grammar import Grammar, GrammarKind
 from protocol.message import Request
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
+from protocol.plan import Stream as TokenStream
 from protocol.record import ExecutionRecord
 from protocol.record_entry import timestamp_now
 from protocol.requests import (
@@ -131,6 +132,34 @@ async def test_every_message_has_a_handler(tmp_path: Path) -> None:
                 assert isinstance(await client.ask(request), request.answer_type())
         with pytest.raises(EngineUnreachable):
             await client.ask(Status())
+
+
+async def test_each_stream_on_a_socket_has_every_token_of_its_record_once_and_in_order(
+    model: Path, tmp_path: Path
+) -> None:
+    """Two threads of the engine write to that socket."""
+    streams: dict[int, list[EngineMessage]] = {}
+    async with real_client(tmp_path, tmp_path / "run" / "engine.sock") as client:
+
+        async def follow(max_tokens: int) -> None:
+            execution = request(model, max_tokens=max_tokens).execution.model_copy(
+                update={"n": 1 + max_tokens % 2, "stop": Stop(eos=False), "stream": TokenStream(flush_ms=0)}
+            )
+            run = RunRequest(model=str(model), prompt="Hello", execution=execution)
+            async with aclosing(client.run(run)) as messages:
+                streams[max_tokens] = [message async for message in messages]
+
+        async with trio.open_nursery() as nursery:
+            for max_tokens in range(40, 48):
+                nursery.start_soon(follow, max_tokens)
+    for messages in streams.values():
+        assert isinstance(messages[0], Accepted)
+        finished = messages[-1]
+        assert isinstance(finished, Finished)
+        for index, choice in enumerate((finished.record, *finished.record.other_choices)):
+            told = [each for each in messages if isinstance(each, Tokens) and each.choice == index]
+            assert tuple(token for each in told for token in each.token_ids) == choice.token_ids
+            assert "".join(each.text for each in told) == choice.result
 
 
 async def test_after_a_failed_backend_a_fresh_one_gives_the_same_answer(

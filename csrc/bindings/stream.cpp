@@ -1,0 +1,57 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "bindings/register.h"
+#include "runtime/loop/run_loop.h"
+#include "runtime/stream/client_socket.h"
+#include "runtime/stream/stream_writer.h"
+#include "runtime/stream/tokens_frame.h"
+
+namespace engine::bindings {
+namespace {
+
+namespace py = pybind11;
+using runtime::ClientSocket;
+using runtime::EventBuffer;
+using runtime::RunLoop;
+using runtime::StreamWriter;
+
+}  // namespace
+
+void register_stream(py::module_& m) {
+  // Its lock is held for no longer than one write that does not wait: the GIL is kept.
+  py::class_<ClientSocket, std::shared_ptr<ClientSocket>>(m, "ClientSocket")
+      .def(py::init<int>(), py::arg("descriptor"))
+      .def(
+          "send", [](ClientSocket& socket, const py::bytes& data) { return socket.send(std::string_view(data)); },
+          py::arg("data"))
+      .def("release", &ClientSocket::release)
+      .def("mark_posted", &ClientSocket::mark_posted, py::arg("execution_id"))
+      .def("give_up", &ClientSocket::give_up)
+      .def("close", &ClientSocket::close);
+
+  using Release = py::call_guard<py::gil_scoped_release>;
+  py::class_<StreamWriter>(m, "StreamWriter")
+      .def(py::init([](RunLoop& loop) { return std::make_unique<StreamWriter>(loop.events()); }), py::arg("run_loop"),
+           py::keep_alive<1, 2>())
+      .def(py::init<EventBuffer&>(), py::arg("events"), py::keep_alive<1, 2>())
+      .def_property_readonly("event_fd", [](StreamWriter& writer) { return writer.events().descriptor(); })
+      .def(
+          "open",
+          [](StreamWriter& writer, std::uint64_t sequence_id, std::shared_ptr<ClientSocket> socket,
+             std::uint64_t request_id, std::string execution_id, std::uint32_t choices) {
+            writer.open(sequence_id, {std::move(socket), request_id, std::move(execution_id), choices});
+          },
+          py::arg("sequence_id"), py::arg("socket").none(false), py::kw_only(), py::arg("request_id"),
+          py::arg("execution_id"), py::arg("choices"), Release())
+      .def("forget", &StreamWriter::forget, py::arg("sequence_id"), Release())
+      .def(
+          "drain", [](StreamWriter& writer) { return writer.events().drain(); }, Release())
+      .def("close", &StreamWriter::close, Release());
+}
+
+}  // namespace engine::bindings

@@ -1,0 +1,158 @@
+#include "runtime/stream/stream_writer.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <iterator>
+#include <system_error>
+
+#include "runtime/stream/tokens_frame.h"
+
+namespace engine::runtime {
+namespace {
+
+// How long an account of tokens that are with their client may wait: ten turns of the event loop a second take 0.4 % of
+// a processor.
+constexpr std::int64_t kAccountPatienceNs = 100'000'000;
+
+bool has_tokens(const SequenceEvents& events) { return !events.token_ids.empty() || !events.text.empty(); }
+
+bool has_unsent(const SequenceEvents& events) {
+  return events.sent_tokens < events.token_ids.size() || events.sent_text < events.text.size();
+}
+
+bool concerns_tokens_alone(const SequenceEvents& events) {
+  return !events.prefill_start_ns && events.stop == StopReason::None;
+}
+
+template <typename Element>
+void append(std::vector<Element>& to, std::vector<Element>& more) {
+  to.insert(to.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+// Adds later events of one choice to earlier ones.
+void merge(SequenceEvents& earlier, SequenceEvents later, bool sent) {
+  if (sent) {
+    earlier.sent_tokens += later.token_ids.size();
+    earlier.sent_text += later.text.size();
+  }
+  if (later.prefill_start_ns) {
+    earlier.prefill_start_ns = later.prefill_start_ns;
+    earlier.cached_prompt_tokens = later.cached_prompt_tokens;
+  }
+  append(earlier.token_ids, later.token_ids);
+  append(earlier.token_times_ns, later.token_times_ns);
+  append(earlier.logprobs, later.logprobs);
+  earlier.text += later.text;
+  if (later.stop == StopReason::None) return;
+  earlier.stop = later.stop;
+  earlier.error = std::move(later.error);
+  earlier.non_finite = later.non_finite;
+  earlier.logits_digest = std::move(later.logits_digest);
+  earlier.compute_ns = later.compute_ns;
+  earlier.busy_ns = later.busy_ns;
+  earlier.operation_ns = later.operation_ns;
+  earlier.kv_cache_bytes = later.kv_cache_bytes;
+}
+
+}  // namespace
+
+StreamWriter::StreamWriter(EventBuffer& source) : source_(source), closing_(eventfd(0, EFD_CLOEXEC)) {
+  if (closing_ < 0) throw std::system_error(errno, std::generic_category(), "the stream writer's end");
+  thread_ = std::thread([this] { run(); });
+  pthread_setname_np(thread_.native_handle(), "stream-writer");
+}
+
+StreamWriter::~StreamWriter() {
+  close();
+  ::close(closing_);
+}
+
+void StreamWriter::open(std::uint64_t sequence_id, TokenStream stream) {
+  const std::scoped_lock lock(mutex_);
+  stream.socket->begin(stream.execution_id);
+  streams_.insert_or_assign(sequence_id, std::move(stream));
+}
+
+void StreamWriter::forget(std::uint64_t sequence_id) {
+  const std::scoped_lock lock(mutex_);
+  const auto stream = streams_.find(sequence_id);
+  if (stream == streams_.end()) return;
+  stream->second.socket->end(stream->second.execution_id);
+  streams_.erase(stream);
+}
+
+void StreamWriter::close() {
+  if (!thread_.joinable()) return;
+  eventfd_write(closing_, 1);
+  thread_.join();
+}
+
+void StreamWriter::run() {
+  std::array<pollfd, 2> awaited{
+      {{.fd = source_.descriptor(), .events = POLLIN, .revents = 0}, {.fd = closing_, .events = POLLIN, .revents = 0}}};
+  while (awaited[1].revents == 0) {
+    if (poll(awaited.data(), awaited.size(), -1) > 0) forward();
+  }
+}
+
+void StreamWriter::forward() {
+  std::vector<SequenceEvents> drained = source_.drain();
+  const std::vector<bool> sent = write(drained);
+  for (std::size_t i = 0; i < drained.size(); ++i) pass_on(std::move(drained[i]), sent[i]);
+  events_.announce();
+}
+
+std::vector<bool> StreamWriter::write(const std::vector<SequenceEvents>& drained) {
+  struct Batch {
+    std::vector<ClientSocket::Frame> frames;
+    std::vector<std::size_t> places;  // in `drained`
+  };
+  std::vector<bool> sent(drained.size());
+  const std::scoped_lock lock(mutex_);
+  std::unordered_map<ClientSocket*, Batch> batches;
+  for (std::size_t i = 0; i < drained.size(); ++i) {
+    const auto found = streams_.find(drained[i].sequence_id);
+    if (found == streams_.end() || !has_tokens(drained[i])) continue;
+    const TokenStream& stream = found->second;
+    Batch& batch = batches[stream.socket.get()];
+    batch.frames.push_back({stream.execution_id, tokens_frame(stream.request_id, stream.execution_id, drained[i])});
+    batch.places.push_back(i);
+  }
+  for (auto& [socket, batch] : batches) {
+    socket->send_tokens(batch.frames);
+    for (std::size_t i = 0; i < batch.frames.size(); ++i) sent[batch.places[i]] = batch.frames[i].sent;
+  }
+  return sent;
+}
+
+void StreamWriter::pass_on(SequenceEvents events, bool sent) {
+  const std::uint64_t sequence_id = events.sequence_id;
+  const bool ended = events.stop != StopReason::None;
+  const bool waits = concerns_tokens_alone(events) && (sent || !has_tokens(events));
+  events_.add(sequence_id, events.choice, waits ? kAccountPatienceNs : 0, [&](SequenceEvents& earlier) {
+    const bool had_unsent = has_unsent(earlier);
+    merge(earlier, std::move(events), sent);
+    if (had_unsent || !has_unsent(earlier)) return;
+    // Counted before the event loop can drain it.
+    const std::scoped_lock lock(mutex_);
+    const auto stream = streams_.find(sequence_id);
+    if (stream != streams_.end()) stream->second.socket->count_unsent(stream->second.execution_id);
+  });
+  if (ended) end_choice(sequence_id);
+}
+
+void StreamWriter::end_choice(std::uint64_t sequence_id) {
+  const std::scoped_lock lock(mutex_);
+  const auto stream = streams_.find(sequence_id);
+  if (stream == streams_.end() || --stream->second.choices > 0) return;
+  stream->second.socket->end(stream->second.execution_id);
+  streams_.erase(stream);
+}
+
+}  // namespace engine::runtime

@@ -1,0 +1,69 @@
+"""A connected Unix socket as a transport, under asyncio and trio alike."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Self
+
+import anyio
+
+from protocol.transport import TransportClosed
+
+_RECEIVE_BYTES = 65_536
+
+
+class UnixTransport:
+    """One task may send while another receives.
+
+    Waits for the descriptor and reads it, nothing between: a stream of anyio's first tries to read, which fails nearly
+    always where messages come one by one.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        """The socket is the transport's from now on."""
+        connected.setblocking(False)
+        self._socket = connected
+
+    @classmethod
+    async def connect(cls, path: Path) -> Self:
+        """Raises OSError."""
+        connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # Waits where many connect at once, which one that does not block cannot.
+            await anyio.to_thread.run_sync(connecting.connect, str(path), abandon_on_cancel=True)
+        except BaseException:
+            connecting.close()
+            raise
+        return cls(connecting)
+
+    async def send(self, data: bytes) -> None:
+        unsent = memoryview(data)
+        try:
+            while unsent:
+                try:
+                    unsent = unsent[self._socket.send(unsent) :]
+                except BlockingIOError:
+                    await anyio.wait_writable(self._socket)
+        except (OSError, anyio.ClosedResourceError) as error:
+            raise TransportClosed from error
+
+    async def receive(self) -> bytes:
+        try:
+            while True:
+                await anyio.wait_readable(self._socket)
+                try:
+                    data = self._socket.recv(_RECEIVE_BYTES)
+                    break
+                except BlockingIOError:
+                    continue
+        except (OSError, anyio.ClosedResourceError) as error:
+            raise TransportClosed from error
+        if not data:
+            raise TransportClosed
+        return data
+
+    async def aclose(self) -> None:
+        if self._socket.fileno() >= 0:
+            anyio.notify_closing(self._socket)
+            self._socket.close()

@@ -168,9 +168,9 @@ class ExecutionProgress:
                 self._parts.energy_sampler.put_nowait(execution.read_energy("start"))
             if tokens is not None:
                 replies.append(Addressed(connection_id=execution.connection_id, message=tokens))
-                if self._parts.observers.present:
-                    made = TokensEvent(tokens_total=execution.tokens_total)
-                    replies += self._parts.observers.tell_of(execution, made)
+            if advance.events.has_tokens and self._parts.observers.present:
+                made = TokensEvent(tokens_total=execution.tokens_total)
+                replies += self._parts.observers.tell_of(execution, made)
             if advance.events.stop_reason is not None and execution.stop_reason is not None:
                 ended.append(execution)
         return replies, ended

@@ -260,7 +260,7 @@ class Start:
 
     execution_id: str
     connection_id: int
-    """Of the client whose execution it is, and of its request: tokens may be written there."""
+    """The client's connection, to which its tokens may be written."""
     request_id: int
     planned: PlannedExecution
     prefill_rank: int

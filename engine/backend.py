@@ -114,9 +114,9 @@ class SequenceEvents:
     """Log probabilities of each token, where the plan asks for them."""
     text: str = ""
     sent_tokens: int = 0
-    """So many of the first tokens have been written to the sequence's stream."""
+    """Number of tokens, the first ones, that have been written to the sequence's stream."""
     sent_characters: int = 0
-    """And so many of the text's characters."""
+    """Number of characters of the text, the first ones, that have been too."""
     stop_reason: BackendStopReason | None = None
     """Given once, with the last events of the choice."""
     error: str = ""
@@ -127,6 +127,11 @@ class SequenceEvents:
     """Given once, with the last events; ``None`` where nothing was computed."""
     kv_cache_bytes: int | None = None
     """Given with ``stop_reason``: the most that the sequence's choices have held together so far."""
+
+    @property
+    def has_tokens(self) -> bool:
+        """Tokens or text of a choice, sent or not."""
+        return self.choice is not None and bool(self.token_ids or self.text)
 
     @property
     def is_halfway(self) -> bool:

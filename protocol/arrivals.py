@@ -1,4 +1,4 @@
-"""The replies to one request, on their way from the connection's reader to the task that awaits them."""
+"""The replies to one request, on their way from the task that reads the connection to the one that awaits them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from protocol.answers import EngineMessage
 
 
 class Arrivals:
-    """A bounded queue between two tasks. A reply that is there is taken, and room that is there is used, without a turn
-    of the event loop: replies may come a thousand times a second.
+    """A bounded queue between two tasks.
+
+    A reply that is there is taken, and room that is there is used, without a turn of the event loop: replies may come
+    a thousand times a second.
     """
 
     def __init__(self, size: int) -> None:
@@ -19,37 +21,45 @@ class Arrivals:
         self._messages: deque[EngineMessage] = deque()
         self._closed = False
         self._changed: anyio.Event | None = None
-        """Where a task waits: the reader for room, or the other for a reply."""
+        """Where a task waits: one that reads for room, or the other for a reply."""
 
     async def put(self, message: EngineMessage) -> None:
         """Waits for room. Dropped where the queue is closed."""
         while len(self._messages) >= self._size and not self._closed:
-            await self._change()
+            await self.change()
         if not self._closed:
             self._messages.append(message)
-            self._tell()
+            self.wake()
 
-    async def take(self) -> EngineMessage:
-        """The next reply. Raises anyio.EndOfStream where none is left and the queue is closed."""
-        while not self._messages:
-            if self._closed:
-                raise anyio.EndOfStream
-            await self._change()
+    def take(self) -> EngineMessage:
+        """The next reply, which must be there."""
         message = self._messages.popleft()
-        self._tell()
+        self.wake()
         return message
+
+    def __len__(self) -> int:
+        return len(self._messages)
 
     def close(self) -> None:
         """Take nothing more; what is there may still be taken."""
         self._closed = True
-        self._tell()
+        self.wake()
 
-    async def _change(self) -> None:
+    async def change(self) -> None:
+        """Wait until a reply comes, the queue is closed, or :meth:`wake` is called."""
         if self._changed is None:
             self._changed = anyio.Event()
-        await self._changed.wait()
+        changed = self._changed
+        try:
+            await changed.wait()
+        finally:
+            if self._changed is changed:
+                self._changed = None
 
-    def _tell(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
+    def wake(self) -> bool:
+        """Whether a task was waiting."""
+        if self._changed is None:
+            return False
+        self._changed.set()
+        self._changed = None
+        return True

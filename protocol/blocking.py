@@ -89,12 +89,12 @@ class BlockingClient:
 
         Left early, the request goes on until this client hangs up.
         """
-        request_id = self._begin(request)
+        request_id, kinds = self._begin(request), request.reply_types()
         last = False
         while not last:
             message = self._next_reply(request_id)
             last = is_last(message)
-            yield expect(message, request.reply_types())
+            yield expect(message, kinds)
 
     def run(self, request: RunRequest) -> Iterator[RunMessage]:
         """:meth:`follow` an execution: ``Accepted``, any number of ``Progress`` and ``Tokens``, then ``Finished``."""
@@ -123,7 +123,7 @@ class BlockingClient:
         message = self._arrived[request_id].popleft()
         if is_last(message):
             del self._arrived[request_id]
-        if isinstance(message, Failed):
+        if type(message) is Failed:
             raise error_of(message)
         return message
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import count
@@ -40,6 +41,12 @@ class Client:
         self._request_ids = count(1)
         self._waiting: dict[int, Arrivals] = {}
         self._sending = anyio.Lock()
+        self._decoder = FrameDecoder()
+        self._frames: deque[bytes] = deque()
+        """Read, and not handed to whom they are for."""
+        self._read = False
+        """A task reads the connection."""
+        self._ended = False
         self._ending: EngineError = EngineUnreachable("the connection was closed")
         """Why the connection ended, once it has."""
 
@@ -69,31 +76,13 @@ class Client:
 
     async def greet(self) -> None:
         """Say ``Hello`` and take the ``Welcome``. Called once, before anything else, when the client is opened."""
-        decoder = FrameDecoder()
         await self._send(Hello(protocol_version=PROTOCOL_VERSION))
-        frames: list[bytes] = []
-        while not frames:
+        while not self._frames:
             try:
-                frames = decoder.feed(await self._transport.receive())
+                self._frames += self._decoder.feed(await self._transport.receive())
             except TransportClosed:
                 raise self._ending from None
-        self.welcome = expect(decode_engine(frames[0]), Welcome)
-
-    async def read(self) -> None:
-        """Hand replies to the requests that await them until the connection ends; then those raise why."""
-        decoder = FrameDecoder()
-        try:
-            while True:
-                for frame in decoder.feed(await self._transport.receive()):
-                    await self._dispatch(decode_engine(frame))
-        except TransportClosed:
-            self._ending = EngineUnreachable("the engine hung up")
-        except EngineError as error:
-            self._ending = error
-        finally:
-            for arrived in self._waiting.values():
-                arrived.close()
-            self._waiting.clear()
+        self.welcome = expect(decode_engine(self._frames.popleft()), Welcome)
 
     async def _dispatch(self, message: EngineMessage) -> None:
         request_id = getattr(message, "request_id", None)
@@ -133,10 +122,49 @@ class Client:
 
     async def _receive(self, arriving: Arrivals) -> EngineMessage:
         """The next reply. Raises EngineUnreachable, or the error the connection ended with."""
+        while not arriving:
+            if self._ended:
+                raise self._ending
+            if not self._read:
+                await self._read_for(arriving)
+                continue
+            try:
+                await arriving.change()
+            except BaseException:
+                self._let_another_read()  # which may just have become this task's part
+                raise
+        return arriving.take()
+
+    async def _read_for(self, arriving: Arrivals) -> None:
+        """Read the connection for all until something has come for one; then let another task that waits go on.
+
+        A task of its own that read would have the event loop take one more turn for each reply.
+        """
+        self._read = True
         try:
-            return await arriving.take()
-        except anyio.EndOfStream:
-            raise self._ending from None
+            while not arriving:
+                if not self._frames:
+                    self._frames += self._decoder.feed(await self._transport.receive())
+                while self._frames:
+                    await self._dispatch(decode_engine(self._frames[0]))
+                    self._frames.popleft()
+        except TransportClosed:
+            self._end(EngineUnreachable("the engine hung up"))
+        except EngineError as error:
+            self._end(error)
+        finally:
+            self._read = False
+            self._let_another_read()
+
+    def _let_another_read(self) -> None:
+        if not self._read:
+            any(arriving.wake() for arriving in self._waiting.values())
+
+    def _end(self, error: EngineError) -> None:
+        """Have every task that waits raise an error."""
+        self._ended, self._ending = True, error
+        for arriving in self._waiting.values():
+            arriving.close()
 
     async def _send(self, message: Hello | Request[Any]) -> None:
         try:
@@ -166,17 +194,8 @@ async def connect(path: Path | None = None) -> AsyncIterator[Client]:
 async def open_client(transport: ByteTransport) -> AsyncIterator[Client]:
     """A client over any transport; hangs up at the end, which cancels what it has running."""
     client = Client(transport)
-    failure: Exception | None = None
     try:
         await client.greet()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(client.read)
-            try:
-                yield client
-            except Exception as error:
-                failure = error
-            tasks.cancel_scope.cancel()
+        yield client
     finally:
         await transport.aclose()
-    if failure is not None:
-        raise failure

@@ -51,7 +51,7 @@ class TokensEvent(Value):
 
     kind: Literal["tokens"] = "tokens"
     tokens_total: int
-    """So far. Told with every message of tokens, or ten times a second where those come more often."""
+    """Tokens so far. Told with every message of tokens, or ten times a second where those come more often."""
 
 
 class EnergyEvent(Value):

@@ -34,6 +34,8 @@ class FrameDecoder:
         Raises:
             FrameTooLarge: a length prefix is over the cap; the stream cannot be read any further.
         """
+        if not self._buffer and self._is_one_frame(data):
+            return [data[_PREFIX_BYTES:]]
         self._buffer += data
         frames: list[bytes] = []
         start = 0
@@ -42,6 +44,11 @@ class FrameDecoder:
             start = end
         del self._buffer[:start]
         return frames
+
+    def _is_one_frame(self, data: bytes) -> bool:
+        """Whether it is exactly that, as nearly always where messages are small."""
+        length = len(data) - _PREFIX_BYTES
+        return 0 <= length <= self._max_frame_bytes and int.from_bytes(data[:_PREFIX_BYTES], "big") == length
 
     def _frame_end(self, start: int) -> int | None:
         """Where the frame at ``start`` ends, or ``None`` while it is not whole."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Self
 
 import anyio
+from typing_extensions import Self
 
 from protocol.transport import TransportClosed
 
@@ -38,6 +38,7 @@ class UnixTransport:
         return cls(connecting)
 
     async def send(self, data: bytes) -> None:
+        """Send everything, waiting while the peer does not read. Raises TransportClosed."""
         unsent = memoryview(data)
         try:
             while unsent:
@@ -49,6 +50,7 @@ class UnixTransport:
             raise TransportClosed from error
 
     async def receive(self) -> bytes:
+        """At least one byte. Raises TransportClosed at the end."""
         try:
             while True:
                 await anyio.wait_readable(self._socket)
@@ -64,6 +66,7 @@ class UnixTransport:
         return data
 
     async def aclose(self) -> None:
+        """Hang up. Idempotent."""
         if self._socket.fileno() >= 0:
             anyio.notify_closing(self._socket)
             self._socket.close()

@@ -49,7 +49,7 @@ async def scheduler_elsewhere() -> AsyncIterator[FrameLink]:
 
 
 def enqueued(name: str) -> Enqueue:
-    return Enqueue(candidate=make_candidate(name, max_sequences=1), planned=PLANNED)
+    return Enqueue(candidate=make_candidate(name, max_sequences=1), planned=PLANNED, connection_id=1, request_id=1)
 
 
 async def test_a_scheduler_in_another_process_queues_admits_and_withdraws() -> None:

@@ -15,7 +15,7 @@ from actors.system import open_system, running
 from engine.backend import SequenceEvents
 from engine.config import EngineConfig
 from engine.cpu.cpu_backend import CpuBackend
-from protocol.answers import Accepted, EngineMessage, Finished, Tokens
+from protocol.answers import Accepted, EngineMessage, Event, Finished, Subscribed, Tokens
 from protocol.chat import ChatMessage
 from protocol.client import Client, connect
 from protocol.embedding import EmbeddingRequest
@@ -31,6 +31,7 @@ from protocol.errors import (
     UnsupportedBackend,
 )
 from protocol.evaluation import EvaluationRequest
+from protocol.events import TokensEvent
 from protocol.grammar import Grammar, GrammarKind
 from protocol.message import Request
 from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
@@ -160,6 +161,27 @@ async def test_each_stream_on_a_socket_has_every_token_of_its_record_once_and_in
             told = [each for each in messages if isinstance(each, Tokens) and each.choice == index]
             assert tuple(token for each in told for token in each.token_ids) == choice.token_ids
             assert "".join(each.text for each in told) == choice.result
+
+
+async def test_observers_hear_of_tokens_that_the_stream_writer_sent(model: Path, tmp_path: Path) -> None:
+    heard: list[int] = []
+    async with real_client(tmp_path, tmp_path / "run" / "engine.sock") as client, trio.open_nursery() as nursery:
+
+        async def observe(*, task_status: trio.TaskStatus[None]) -> None:
+            async with aclosing(client.follow(Subscribe())) as events:
+                async for event in events:
+                    if isinstance(event, Subscribed):
+                        task_status.started()
+                    elif isinstance(event, Event) and isinstance(event.body, TokensEvent):
+                        heard.append(event.body.tokens_total)
+
+        await nursery.start(observe)
+        run = request(model, max_tokens=40)
+        execution = run.execution.model_copy(update={"stop": Stop(eos=False), "stream": TokenStream(flush_ms=0)})
+        record = await record_of(client, run.model_copy(update={"execution": execution}))
+        await until(lambda: heard[-1:] == [record.metrics.tokens_total])
+        nursery.cancel_scope.cancel()
+    assert heard == sorted(set(heard))
 
 
 async def test_after_a_failed_backend_a_fresh_one_gives_the_same_answer(

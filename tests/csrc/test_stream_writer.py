@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol.model import unvalidated
 
 from engine import _core
 from protocol.answers import Tokens
 from protocol.codec import decode_engine, encode
 from protocol.framing import FrameDecoder, encode_frame
+from protocol.value import unvalidated
 
 PATIENCE_S = 60.0
 SEQUENCE = 1

@@ -20,7 +20,17 @@ from protocol.codec import decode_client, encode
 from protocol.errors import BadFrame, EngineUnreachable, Overloaded, UnknownModel
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.plan import RunRequest
-from protocol.requests import PROTOCOL_VERSION, Cancel, ClientMessage, Hello, PullModel, Run, Status, Tokenize
+from protocol.requests import (
+    PROTOCOL_VERSION,
+    Cancel,
+    ClientMessage,
+    Detokenize,
+    Hello,
+    PullModel,
+    Run,
+    Status,
+    Tokenize,
+)
 
 REQUEST = RunRequest(model="tiny", prompt="x")
 WELCOME = Welcome(engine_version="0", protocol_version=PROTOCOL_VERSION, capabilities=(), limits={})
@@ -96,11 +106,16 @@ class SmallEngine:
                     Failed(request_id=request_id, code="download_failed", message="no network"),
                 ]
             case Cancel(request_id=request_id):
-                return [Done(request_id=request_id)]
+                return [*self._late_answers(), Done(request_id=request_id)]
             case Status():
                 return None
             case _:
                 return []
+
+    def _late_answers(self) -> list[EngineMessage]:
+        """Answers that wait for a cancel, of whatever."""
+        late = (each for each in self.received if isinstance(each, Detokenize) and each.model == "late")
+        return [Text(request_id=request.request_id, text="at last") for request in late]
 
 
 @pytest.fixture
@@ -187,6 +202,36 @@ def test_a_run_left_early_does_not_disturb_the_next_request(
                     assert message.type == "Tokens"
                     break
             assert (await client.ask(Tokenize(model="tiny", text="a"))).token_ids == (97,)
+
+    run(main, engine.path)
+
+
+@both_loops
+@pytest.mark.parametrize("given_up", [1, 2, 5])
+def test_a_reply_arrives_though_the_tasks_that_read_before_were_cancelled(
+    engine: SmallEngine, run: Callable[[Main, Path], None], given_up: int
+) -> None:
+    """The first task that waits reads the connection for all; cancelled, it leaves that to the next."""
+
+    async def main(path: Path) -> None:
+        answers: list[Text] = []
+
+        async def ask_for_nothing(client: Client) -> None:
+            await client.ask(Detokenize(model="never", token_ids=(1,)))
+
+        async def ask(client: Client) -> None:
+            answers.append(await client.ask(Detokenize(model="late", token_ids=(1,))))
+
+        async with connect(path) as client, anyio.create_task_group() as waiting:
+            async with anyio.create_task_group() as impatient:
+                for _ in range(given_up):
+                    impatient.start_soon(ask_for_nothing, client)
+                await anyio.wait_all_tasks_blocked()
+                waiting.start_soon(ask, client)
+                await anyio.wait_all_tasks_blocked()
+                impatient.cancel_scope.cancel()
+            await client.post(Cancel(execution_id="e"))
+        assert [answer.text for answer in answers] == ["at last"]
 
     run(main, engine.path)
 

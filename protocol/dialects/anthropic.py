@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import Field
+from pydantic_core import from_json
 
 from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.dialects import weos
 from protocol.dialects.event_stream import sse
 from protocol.dialects.fault import HttpFault, error_content
-from protocol.dialects.generation import Generation, present, run_request
+from protocol.dialects.generation import Generation, present, run_request, tool_choice
 from protocol.dialects.openai.account import EnergyUsage, energy_usage, require_whole
 from protocol.dialects.outcome import Outcome, Pieces
 from protocol.dialects.shape import Asked, Told, to_json
@@ -64,6 +65,8 @@ class MessagesRequest(Generation):
     stop_sequences: tuple[str, ...] = ()
     stream: bool = False
     tools: tuple[dict[str, Any], ...] | None = None
+    tool_choice: dict[str, Any] | None = None
+    thinking: dict[str, Any] | None = None
 
 
 class TextBlock(Told):
@@ -71,6 +74,24 @@ class TextBlock(Told):
 
     type: Literal["text"] = "text"
     text: str
+
+
+class ToolUseBlock(Told):
+    """A call that the model made."""
+
+    type: Literal["tool_use"] = "tool_use"
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+class ThinkingBlock(Told):
+    """What the model thought before."""
+
+    type: Literal["thinking"] = "thinking"
+    thinking: str
+    signature: Literal[""] = ""
+    """Nothing is signed here."""
 
 
 class AnthropicUsage(Told):
@@ -90,7 +111,7 @@ class MessageAnswer(Told):
     type: Literal["message"] = "message"
     role: Literal["assistant"] = "assistant"
     model: str
-    content: tuple[TextBlock, ...]
+    content: tuple[ThinkingBlock | TextBlock | ToolUseBlock, ...]
     stop_reason: str | None
     stop_sequence: str | None
     usage: AnthropicUsage
@@ -119,7 +140,16 @@ def to_run_request(asked: MessagesRequest, model: str, *, counted: bool = False)
     for message in asked.messages:
         messages += _messages(message)
     tools = [_tool(one) for one in asked.tools or () if "input_schema" in one]
-    return run_request(model, present({"messages": messages, "tools": tools or None}), execution, asked.execution)
+    if asked.thinking is not None:
+        execution["reasoning"] = present(
+            {"enabled": asked.thinking.get("type") != "disabled", "max_tokens": asked.thinking.get("budget_tokens")}
+        )
+    source: dict[str, Any] = {"messages": messages}
+    if tools:
+        choice = asked.tool_choice or {}
+        source |= {"tools": tools, "tool_choice": tool_choice(asked.tool_choice)}
+        source["parallel_tool_calls"] = False if choice.get("disable_parallel_tool_use") else None
+    return run_request(model, present(source), execution, asked.execution)
 
 
 def _messages(message: AnthropicMessage) -> list[dict[str, Any]]:
@@ -165,7 +195,7 @@ def from_outcome(asked: MessagesRequest, outcome: Outcome) -> MessageAnswer:
     return MessageAnswer(
         id=f"msg_{record.execution_id}",
         model=record.model,
-        content=(TextBlock(text=record.result),),
+        content=_content(record),
         stop_reason=stop_reason,
         stop_sequence=stop_sequence,
         usage=_usage(record),
@@ -173,10 +203,29 @@ def from_outcome(asked: MessagesRequest, outcome: Outcome) -> MessageAnswer:
     )
 
 
+def _content(record: ExecutionRecord) -> tuple[ThinkingBlock | TextBlock | ToolUseBlock, ...]:
+    """Thinking, text and calls, each where there is some; a text at least."""
+    calls = tuple(ToolUseBlock(id=call.id, name=call.name, input=_input(call.arguments)) for call in record.tool_calls)
+    thinking = (ThinkingBlock(thinking=record.reasoning),) if record.reasoning else ()
+    text = (TextBlock(text=record.result),) if record.result or not calls else ()
+    return (*thinking, *text, *calls)
+
+
+def _input(arguments: str) -> dict[str, Any]:
+    """A call's arguments; none of one that was cut in the middle."""
+    try:
+        content = from_json(arguments)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _stop(asked: MessagesRequest, record: ExecutionRecord) -> tuple[str, str | None]:
     if record.stop_reason == "stop_string":
         # Which of several it was, the record does not tell.
         return "stop_sequence", asked.stop_sequences[0] if len(asked.stop_sequences) == 1 else None
+    if record.stop_reason == "eos" and record.tool_calls:
+        return "tool_use", None
     return ("end_turn" if record.stop_reason == "eos" else "max_tokens"), None
 
 
@@ -196,6 +245,10 @@ class MessagesStream:
 
     def __init__(self, asked: MessagesRequest) -> None:
         self._asked = asked
+        self._index = -1
+        """The block that is open, by its place."""
+        self._open: str | int | None = None
+        """What it holds: ``text``, ``thinking``, or the call of that index."""
 
     def feed(self, index: int, message: RunMessage, pieces: Pieces) -> bytes:
         """The events that a message becomes. ``index`` is 0: a message is one execution."""
@@ -205,10 +258,39 @@ class MessagesStream:
             case Progress():
                 return b""
             case Tokens():
-                delta = {"type": "text_delta", "text": message.text}
-                return _event("content_block_delta", index=0, delta=delta) if message.text else b""
+                return self._tokens(message)
             case Finished(record=record):
                 return self._finish(record)
+
+    def _tokens(self, message: Tokens) -> bytes:
+        sent = b""
+        if message.reasoning:
+            sent += self._into("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+            sent += self._delta({"type": "thinking_delta", "thinking": message.reasoning})
+        if message.text:
+            sent += self._into("text", {"type": "text", "text": ""})
+            sent += self._delta({"type": "text_delta", "text": message.text})
+        for call in message.tool_calls:
+            block = {"type": "tool_use", "id": call.id or "", "name": call.name or "", "input": {}}
+            sent += self._into(call.index, block)
+            if call.arguments:
+                sent += self._delta({"type": "input_json_delta", "partial_json": call.arguments})
+        return sent
+
+    def _into(self, what: str | int, block: dict[str, Any]) -> bytes:
+        """Open the block that the next delta belongs to, and close the one before it, unless it is open already."""
+        if what == self._open:
+            return b""
+        closed = self._close()
+        self._open = what
+        self._index += 1
+        return closed + _event("content_block_start", index=self._index, content_block=block)
+
+    def _close(self) -> bytes:
+        return b"" if self._open is None else _event("content_block_stop", index=self._index)
+
+    def _delta(self, delta: dict[str, Any]) -> bytes:
+        return _event("content_block_delta", index=self._index, delta=delta)
 
     def fail(self, fault: HttpFault) -> bytes:
         """The event that ends a stream which cannot be finished."""
@@ -230,18 +312,16 @@ class MessagesStream:
             stop_sequence=None,
             usage=none_yet,
         )
-        return (
-            _event("message_start", message=message.content_json())
-            + _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-            + _event("ping")
-        )
+        return _event("message_start", message=message.content_json()) + _event("ping")
 
     def _finish(self, record: ExecutionRecord) -> bytes:
         require_whole(record)
         stop_reason, stop_sequence = _stop(self._asked, record)
         own = {"weos": weos.account(record)} if self._asked.include_execution else {}
+        empty = self._into("text", {"type": "text", "text": ""}) if self._open is None else b""
         return (
-            _event("content_block_stop", index=0)
+            empty
+            + self._close()
             + _event(
                 "message_delta",
                 delta={"stop_reason": stop_reason, "stop_sequence": stop_sequence},

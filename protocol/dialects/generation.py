@@ -72,6 +72,28 @@ def run_request(model: str, source: Mapping[str, Any], execution: dict[str, Any]
         raise invalid_request(error) from error
 
 
+def tool_choice(choice: Any) -> Any:
+    """A choice of tools as the engine has it: a word, or the name of the one that must be called.
+
+    Raises:
+        InvalidRequest: neither a word nor a function's name.
+    """
+    match choice:
+        case None | str():
+            return choice
+        case {"function": {"name": str(name)}} | {"type": "function", "name": str(name)}:
+            return {"name": name}
+        case {"type": "tool", "name": str(name)}:
+            return {"name": name}
+        case {"type": "any"}:
+            return "required"
+        case {"type": "auto" | "none" as word}:
+            return word
+        case _:
+            reason = "tool_choice: auto, none, required, or one function by its name"
+            raise InvalidRequest(reason, field="tool_choice", reason=reason)
+
+
 def json_grammar(schema: Any) -> dict[str, str]:
     """The grammar that holds an answer to a JSON Schema. Raises InvalidRequest where there is none."""
     if not isinstance(schema, dict | bool):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import Field
+from pydantic_core import from_json
 
 from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
@@ -22,6 +23,7 @@ from protocol.errors import InvalidRequest
 from protocol.metrics import ExecutionMetrics
 from protocol.plan import RunRequest
 from protocol.record import ExecutionRecord
+from protocol.tool_calls import MadeCall
 
 DEFAULT_MAX_TOKENS = 2048
 _DEFAULTS = {"top_k": 40, "top_p": 0.9}
@@ -51,6 +53,7 @@ class OllamaRequest(Asked):
 
     model: str | None = None
     stream: bool = True
+    think: bool | str | None = None
     format: str | dict[str, Any] | None = None
     options: Options = Field(default_factory=Options)
     execution: dict[str, Any] = Field(default_factory=dict)
@@ -76,11 +79,26 @@ class GenerateRequest(OllamaRequest):
     """The prompt as it is, without the model's template."""
 
 
+class LineFunction(Told):
+    """The function that a call names."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class LineCall(Told):
+    """A call that the model made."""
+
+    function: LineFunction
+
+
 class LineMessage(Told):
     """What the model said."""
 
     role: Literal["assistant"] = "assistant"
     content: str
+    thinking: str = ""
+    tool_calls: tuple[LineCall, ...] = ()
 
 
 class AnswerLine(Told):
@@ -92,6 +110,8 @@ class AnswerLine(Told):
     """A chat's; other requests have none."""
     response: str = ""
     """A generate's; other requests have none."""
+    thinking: str = ""
+    """The same."""
     done: bool
     done_reason: Literal["stop", "length", "load"] = "stop"
     total_duration: int | None = None
@@ -126,6 +146,8 @@ def to_run_request(asked: OllamaChatRequest | GenerateRequest, model: str) -> Ru
         execution["context_length"] = options.num_ctx
     if asked.format:
         execution["grammar"] = _grammar(asked.format)
+    if asked.think is not None:
+        execution["reasoning"] = {"enabled": bool(asked.think)}
     return run_request(model, _source(asked), execution, asked.execution)
 
 
@@ -170,11 +192,11 @@ class Writer:
     def __init__(self, asked: OllamaChatRequest | GenerateRequest) -> None:
         self._asked = asked
 
-    def part(self, model: str, created_at: str, text: str) -> AnswerLine:
+    def part(self, model: str, created_at: str, text: str, thinking: str) -> AnswerLine:
         """A line in the middle of a stream."""
-        return AnswerLine(model=model, created_at=created_at, **self._text(text), done=False)
+        return AnswerLine(model=model, created_at=created_at, **self._text(text, thinking), done=False)
 
-    def last(self, record: ExecutionRecord, created_at: str, text: str) -> AnswerLine:
+    def last(self, record: ExecutionRecord, created_at: str, text: str = "", thinking: str = "") -> AnswerLine:
         """Raises InternalError where the execution failed on its way."""
         require_whole(record)
         metrics: ExecutionMetrics = record.metrics
@@ -182,9 +204,9 @@ class Writer:
         return AnswerLine(
             model=record.model,
             created_at=created_at,
-            **self._text(text),
+            **self._text(text, thinking, record.tool_calls),
             done=True,
-            done_reason="length" if finish_reason(record.stop_reason) == "length" else "stop",
+            done_reason="length" if finish_reason(record, record.plan) == "length" else "stop",
             total_duration=_nanoseconds(metrics.wall_ms),
             load_duration=_nanoseconds(metrics.load_ms),
             prompt_eval_count=metrics.prompt_tokens,
@@ -195,19 +217,33 @@ class Writer:
             **own,
         )
 
-    def _text(self, text: str) -> dict[str, Any]:
-        if isinstance(self._asked, OllamaChatRequest):
-            return {"message": LineMessage(role="assistant", content=text)}
-        return {"response": text}
+    def _text(self, text: str, thinking: str, calls: tuple[MadeCall, ...] = ()) -> dict[str, Any]:
+        own: dict[str, Any] = {"thinking": thinking} if thinking else {}
+        if isinstance(self._asked, GenerateRequest):
+            return {"response": text, **own}
+        if calls:
+            own["tool_calls"] = tuple(map(_call, calls))
+        return {"message": LineMessage(role="assistant", content=text, **own)}
+
+
+def _call(call: MadeCall) -> LineCall:
+    """With its arguments as an object; none of a call that was cut in the middle."""
+    try:
+        arguments = from_json(call.arguments)
+    except ValueError:
+        arguments = None
+    content = arguments if isinstance(arguments, dict) else {}
+    return LineCall(function=LineFunction(name=call.name, arguments=content))
 
 
 def from_outcome(asked: OllamaChatRequest | GenerateRequest, outcome: Outcome, created_at: str) -> AnswerLine:
     """The answer in one piece. Raises InternalError where the execution failed on its way."""
-    return Writer(asked).last(outcome.record, created_at, outcome.record.result)
+    record = outcome.record
+    return Writer(asked).last(record, created_at, record.result, record.reasoning)
 
 
 class LineStream:
-    """Lines of one execution's answer."""
+    """Lines of one execution's answer. Calls come whole, with the last line: these clients do not join parts."""
 
     def __init__(self, asked: OllamaChatRequest | GenerateRequest, created_at: str) -> None:
         self._writer = Writer(asked)
@@ -223,9 +259,11 @@ class LineStream:
             case Progress():
                 return b""
             case Tokens():
-                return _line(self._writer.part(self._model, self._created_at, message.text)) if message.text else b""
+                if not (message.text or message.reasoning):
+                    return b""
+                return _line(self._writer.part(self._model, self._created_at, message.text, message.reasoning))
             case Finished(record=record):
-                return _line(self._writer.last(record, self._created_at, ""))
+                return _line(self._writer.last(record, self._created_at))
 
     def fail(self, fault: HttpFault) -> bytes:
         """The line that ends a stream which cannot be finished."""

@@ -8,7 +8,9 @@ from typing import Literal
 from protocol.build import Build
 from protocol.dialects.shape import Told
 from protocol.errors import InternalError
-from protocol.record import ExecutionRecord, StopReason
+from protocol.plan import ExecutionPlan
+from protocol.record import ChoiceRecord, ExecutionRecord
+from protocol.tool_calls import NamedTool
 
 FinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -32,6 +34,12 @@ class PromptTokensDetails(Told):
     cached_tokens: int
 
 
+class CompletionTokensDetails(Told):
+    """What part of the answer was thinking."""
+
+    reasoning_tokens: int
+
+
 class OpenAiUsage(Told):
     """Tokens and joules of an answer."""
 
@@ -39,6 +47,7 @@ class OpenAiUsage(Told):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
     energy: EnergyUsage
 
 
@@ -52,8 +61,14 @@ def usage(records: Sequence[ExecutionRecord]) -> OpenAiUsage:
         completion_tokens=generated,
         total_tokens=prompt + generated,
         prompt_tokens_details=PromptTokensDetails(cached_tokens=cached),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=sum(map(reasoning_tokens, records))),
         energy=energy_usage(records),
     )
+
+
+def reasoning_tokens(record: ExecutionRecord) -> int:
+    """The tokens of thinking in all choices; 0 where the plan reads no thinking."""
+    return sum(choice.reasoning_tokens or 0 for choice in (record, *record.other_choices))
 
 
 def energy_usage(records: Sequence[ExecutionRecord]) -> EnergyUsage:
@@ -78,9 +93,15 @@ def fingerprint(build: Build | None, plan_fingerprint: str) -> str:
     return f"{made}-{plan_fingerprint.removeprefix('sha256:')[:16]}"
 
 
-def finish_reason(stop: StopReason) -> FinishReason:
-    """``length`` is every end that the model did not choose: a limit, the context, a cancel."""
-    return "stop" if stop in {"eos", "stop_string"} else "length"
+def finish_reason(choice: ChoiceRecord, plan: ExecutionPlan) -> FinishReason:
+    """How a choice ended; ``length`` is every end that the model did not choose: a limit, the context, a cancel.
+
+    Calls end with ``tool_calls``, but where the request named the one tool that had to be called.
+    """
+    if choice.stop_reason not in {"eos", "stop_string"}:
+        return "length"
+    named = plan.tools is not None and isinstance(plan.tools.choice, NamedTool)
+    return "tool_calls" if choice.tool_calls and not named else "stop"
 
 
 def require_whole(record: ExecutionRecord) -> None:

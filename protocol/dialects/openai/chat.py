@@ -15,7 +15,7 @@ from protocol.build import Build
 from protocol.dialects import weos
 from protocol.dialects.event_stream import DONE, sse
 from protocol.dialects.fault import HttpFault, error_content
-from protocol.dialects.generation import Generation, json_grammar, present, run_request
+from protocol.dialects.generation import Generation, json_grammar, present, run_request, tool_choice
 from protocol.dialects.openai.account import FinishReason, OpenAiUsage, fingerprint, finish_reason, require_whole, usage
 from protocol.dialects.openai.messages import OpenAiMessage, message_content
 from protocol.dialects.outcome import Outcome, Pieces
@@ -23,7 +23,8 @@ from protocol.dialects.shape import Asked, Told, to_json
 from protocol.errors import InvalidRequest
 from protocol.logprobs import DrawnLogprobs, TokenLogprob
 from protocol.plan import RunRequest
-from protocol.record import ExecutionRecord
+from protocol.record import ChoiceRecord, ExecutionRecord
+from protocol.tool_calls import ToolCallDelta
 
 DEFAULT_TEMPERATURE = 1.0
 DEFAULT_MAX_TOKENS = 2048
@@ -51,6 +52,12 @@ class ChatRequest(Generation):
     grammar: str | None = None
     """In GBNF, as llama-server takes it."""
     tools: tuple[dict[str, Any], ...] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    """``none`` turns thinking off; other words leave it to the model."""
+    chat_template_kwargs: dict[str, Any] | None = None
+    """Variables of the template; ``enable_thinking`` is the only one that counts."""
 
 
 class TopLogprob(Told):
@@ -73,11 +80,29 @@ class ChoiceLogprobs(Told):
     content: tuple[TokenLogprobs, ...]
 
 
+class ToldFunction(Told):
+    """The function that a call names, and its arguments as JSON."""
+
+    name: str = ""
+    arguments: str
+
+
+class ToldCall(Told):
+    """A call, or the part of one that a chunk adds: ``id``, ``type`` and name come with the first alone."""
+
+    index: int = 0
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: ToldFunction
+
+
 class AnswerMessage(Told):
     """What the model said."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
+    reasoning_content: str = ""
+    tool_calls: tuple[ToldCall, ...] = ()
 
 
 class ChatChoice(Told):
@@ -108,6 +133,8 @@ class Delta(Told):
 
     role: Literal["assistant"] = "assistant"
     content: str = ""
+    reasoning_content: str = ""
+    tool_calls: tuple[ToldCall, ...] = ()
 
 
 class ChunkChoice(Told):
@@ -145,8 +172,21 @@ def to_run_request(asked: ChatRequest, model: str) -> RunRequest:
     if (grammar := grammar_of(asked.response_format, asked.json_schema, asked.grammar)) is not None:
         execution["grammar"] = grammar
     messages = [message_content(message) for message in asked.messages]
-    source = present({"messages": messages, "tools": list(asked.tools) if asked.tools else None})
-    return run_request(model, source, execution, asked.execution)
+    if (thinking := _thinking(asked)) is not None:
+        execution["reasoning"] = {"enabled": thinking}
+    source: dict[str, Any] = {"messages": messages}
+    if asked.tools:
+        source |= {"tools": list(asked.tools), "tool_choice": tool_choice(asked.tool_choice)}
+        source["parallel_tool_calls"] = asked.parallel_tool_calls
+    return run_request(model, present(source), execution, asked.execution)
+
+
+def _thinking(asked: ChatRequest) -> bool | None:
+    """Whether the template is to have the model think; ``None``: as the template has it."""
+    enabled = (asked.chat_template_kwargs or {}).get("enable_thinking")
+    if isinstance(enabled, bool):
+        return enabled
+    return False if asked.reasoning_effort == "none" else None
 
 
 def grammar_of(response_format: dict[str, Any] | None, schema: Any, gbnf: str | None) -> dict[str, str] | None:
@@ -182,15 +222,48 @@ def from_outcome(asked: ChatRequest, outcome: Outcome, created: int) -> ChatComp
         choices=tuple(
             ChatChoice(
                 index=index,
-                message=AnswerMessage(role="assistant", content=choice.result),
+                message=answer_message(choice),
                 logprobs=choice_logprobs(outcome.logprobs(index), outcome.pieces) if asked.logprobs else None,
-                finish_reason=finish_reason(choice.stop_reason),
+                finish_reason=finish_reason(choice, record.plan),
             )
             for index, choice in enumerate(outcome.choices)
         ),
         usage=usage([record]),
         **own,
     )
+
+
+def answer_message(choice: ChoiceRecord) -> AnswerMessage:
+    """What a choice came to. Without a word beside its calls, its content is ``null``."""
+    own: dict[str, Any] = {}
+    if choice.reasoning:
+        own["reasoning_content"] = choice.reasoning
+    if choice.tool_calls:
+        own["tool_calls"] = tuple(
+            ToldCall(id=call.id, type="function", function=ToldFunction(name=call.name, arguments=call.arguments))
+            for call in choice.tool_calls
+        )
+    content = choice.result if choice.result or not choice.tool_calls else None
+    return AnswerMessage(role="assistant", content=content, **own)
+
+
+def delta_of(message: Tokens) -> Delta | None:
+    """What a message adds to its choice; ``None``: nothing."""
+    own: dict[str, Any] = {}
+    if message.text:
+        own["content"] = message.text
+    if message.reasoning:
+        own["reasoning_content"] = message.reasoning
+    if message.tool_calls:
+        own["tool_calls"] = tuple(map(_call_delta, message.tool_calls))
+    return Delta(**own) if own else None
+
+
+def _call_delta(delta: ToolCallDelta) -> ToldCall:
+    if delta.id is None:
+        return ToldCall(index=delta.index, function=ToldFunction(arguments=delta.arguments))
+    function = ToldFunction(name=delta.name or "", arguments=delta.arguments)
+    return ToldCall(index=delta.index, id=delta.id, type="function", function=function)
 
 
 def choice_logprobs(drawn: tuple[DrawnLogprobs, ...], pieces: Pieces) -> ChoiceLogprobs:
@@ -251,15 +324,16 @@ class ChatStream:
 
     def _tokens(self, message: Tokens, pieces: Pieces) -> bytes:
         logprobs = choice_logprobs(message.logprobs, pieces) if self._asked.logprobs else None
-        if not message.text and not (logprobs and logprobs.content):
+        delta = delta_of(message)
+        if delta is None and not (logprobs and logprobs.content):
             return b""
-        return self._chunk(message.choice, Delta(content=message.text), logprobs)
+        return self._chunk(message.choice, delta or Delta(content=""), logprobs)
 
     def _finish(self, record: ExecutionRecord) -> bytes:
         require_whole(record)
         choices = (record, *record.other_choices)
         ends = [
-            self._chunk(index, Delta(), finish=finish_reason(choice.stop_reason))
+            self._chunk(index, Delta(), finish=finish_reason(choice, record.plan))
             for index, choice in enumerate(choices)
         ]
         return b"".join(ends) + self._last(record)

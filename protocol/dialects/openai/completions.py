@@ -143,7 +143,7 @@ def _choices(asked: CompletionRequest, at: int, outcome: Outcome) -> list[Comple
                 text=echoed(asked, at) + choice.result,
                 index=at * n + index,
                 logprobs=logprobs,
-                finish_reason=finish_reason(choice.stop_reason),
+                finish_reason=finish_reason(choice, outcome.record.plan),
             )
         )
     return told
@@ -198,7 +198,7 @@ class CompletionStream:
                 self._records.append(record)
                 choices = enumerate((record, *record.other_choices))
                 return b"".join(
-                    self._chunk(index * self._n + at, "", finish=finish_reason(choice.stop_reason))
+                    self._chunk(index * self._n + at, "", finish=finish_reason(choice, record.plan))
                     for at, choice in choices
                 )
 

@@ -41,14 +41,17 @@ class OpenAiMessage(Asked):
     name: str | None = None
     tool_calls: tuple[AskedCall, ...] | None = None
     tool_call_id: str | None = None
+    reasoning_content: str | None = None
+    """What an ``assistant`` thought before."""
 
 
 def message_content(message: OpenAiMessage) -> dict[str, Any]:
     """A message as a field of a Run Request. Raises InvalidRequest for what is no text."""
-    role = {"developer": "system", "function": "tool"}.get(message.role, message.role)
+    role = "tool" if message.role == "function" else message.role
     calls = None if not message.tool_calls else [_call(call) for call in message.tool_calls]
     content: dict[str, Any] = {"role": role, "content": text_of(message.content), "name": message.name}
-    return present(content | {"tool_calls": calls, "tool_call_id": message.tool_call_id})
+    own = {"tool_calls": calls, "tool_call_id": message.tool_call_id, "reasoning_content": message.reasoning_content}
+    return present(content | own)
 
 
 def text_of(content: str | tuple[ContentPart, ...] | None) -> str:

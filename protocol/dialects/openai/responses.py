@@ -5,6 +5,7 @@ Defaults: temperature 1, 2,048 tokens at most, seed 0. Tools of kinds that are n
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -15,9 +16,17 @@ from protocol.build import Build
 from protocol.dialects import weos
 from protocol.dialects.event_stream import sse
 from protocol.dialects.fault import HttpFault, error_content
-from protocol.dialects.generation import Generation, present, run_request
-from protocol.dialects.openai.account import EnergyUsage, energy_usage, fingerprint, finish_reason, require_whole
+from protocol.dialects.generation import Generation, present, run_request, tool_choice
+from protocol.dialects.openai.account import (
+    EnergyUsage,
+    energy_usage,
+    fingerprint,
+    finish_reason,
+    reasoning_tokens,
+    require_whole,
+)
 from protocol.dialects.openai.chat import DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE, grammar_of
+from protocol.dialects.openai.items import ItemEvent, OutputItem, ResponseItems
 from protocol.dialects.openai.messages import (
     AskedCall,
     CalledFunction,
@@ -31,6 +40,7 @@ from protocol.dialects.shape import Asked, Told, read, to_json
 from protocol.errors import InvalidRequest
 from protocol.plan import RunRequest
 from protocol.record import ExecutionRecord
+from protocol.tool_calls import ToolCallDelta
 
 _SKIPPED = frozenset({"reasoning", "item_reference", "web_search_call", "file_search_call", "computer_call"})
 """Items that an answer may hold and a prompt has no words for."""
@@ -51,28 +61,11 @@ class ResponsesRequest(Generation):
     max_output_tokens: int | None = None
     text: TextOptions | None = None
     tools: tuple[dict[str, Any], ...] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     stream: bool = False
     previous_response_id: str | None = None
     conversation: str | dict[str, Any] | None = None
-
-
-class OutputText(Told):
-    """A part of a message."""
-
-    type: Literal["output_text"] = "output_text"
-    text: str
-    annotations: tuple[()] = ()
-    logprobs: tuple[()] = ()
-
-
-class OutputMessage(Told):
-    """What the model said."""
-
-    type: Literal["message"] = "message"
-    id: str
-    role: Literal["assistant"] = "assistant"
-    status: Literal["in_progress", "completed", "incomplete"]
-    content: tuple[OutputText, ...]
 
 
 class ResponsesUsage(Told):
@@ -98,7 +91,7 @@ class Response(Told):
     instructions: str | None = None
     max_output_tokens: int | None = None
     model: str
-    output: tuple[OutputMessage, ...] = ()
+    output: tuple[OutputItem, ...] = ()
     parallel_tool_calls: bool = True
     previous_response_id: None = None
     temperature: float
@@ -136,8 +129,10 @@ def to_run_request(asked: ResponsesRequest, model: str) -> RunRequest:
     grammar = grammar_of(None if asked.text is None else asked.text.format, None, None)
     if grammar is not None:
         execution["grammar"] = grammar
-    source = present({"messages": [message_content(one) for one in messages], "tools": _tools(asked)})
-    return run_request(model, source, execution, asked.execution)
+    source: dict[str, Any] = {"messages": [message_content(one) for one in messages], "tools": _tools(asked)}
+    if source["tools"]:
+        source |= {"tool_choice": tool_choice(asked.tool_choice), "parallel_tool_calls": asked.parallel_tool_calls}
+    return run_request(model, present(source), execution, asked.execution)
 
 
 def _messages(asked: ResponsesRequest) -> list[OpenAiMessage]:
@@ -181,25 +176,24 @@ def _tools(asked: ResponsesRequest) -> list[dict[str, Any]] | None:
 
 def from_outcome(asked: ResponsesRequest, outcome: Outcome, created: int) -> Response:
     """The answer in one piece. Raises InternalError where the execution failed on its way."""
-    return _response(asked, outcome.record, created)
+    items = ResponseItems(outcome.record.execution_id)
+    items.write(outcome.record.result)
+    for index, call in enumerate(outcome.record.tool_calls):
+        items.call(ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments))
+    return _response(asked, outcome.record, created, items.end(outcome.record))
 
 
-def _response(asked: ResponsesRequest, record: ExecutionRecord, created: int) -> Response:
+def _response(asked: ResponsesRequest, record: ExecutionRecord, created: int, items: Sequence[OutputItem]) -> Response:
     require_whole(record)
-    whole = finish_reason(record.stop_reason) != "length"
+    whole = finish_reason(record, record.plan) != "length"
     metrics = record.metrics
     usage = ResponsesUsage(
         input_tokens=metrics.prompt_tokens,
         input_tokens_details={"cached_tokens": metrics.cached_prompt_tokens or 0},
         output_tokens=metrics.tokens_total,
-        output_tokens_details={"reasoning_tokens": 0},
+        output_tokens_details={"reasoning_tokens": reasoning_tokens(record)},
         total_tokens=metrics.prompt_tokens + metrics.tokens_total,
         energy=energy_usage([record]),
-    )
-    item = OutputMessage(
-        id=_item_id(record.execution_id),
-        status="completed" if whole else "incomplete",
-        content=(OutputText(text=record.result),),
     )
     return Response(
         id=f"resp_{record.execution_id}",
@@ -209,7 +203,7 @@ def _response(asked: ResponsesRequest, record: ExecutionRecord, created: int) ->
         instructions=asked.instructions,
         max_output_tokens=record.plan.limits.max_tokens,
         model=record.model,
-        output=(item,),
+        output=tuple(items),
         temperature=record.plan.sampling.temperature,
         top_p=record.plan.sampling.top_p,
         tools=asked.tools or (),
@@ -217,10 +211,6 @@ def _response(asked: ResponsesRequest, record: ExecutionRecord, created: int) ->
         usage=usage,
         weos=weos.account(record) if asked.include_execution else None,
     )
-
-
-def _item_id(execution_id: str) -> str:
-    return f"msg_{execution_id}"
 
 
 class ResponsesStream:
@@ -231,9 +221,7 @@ class ResponsesStream:
         self._build = build
         self._created = created
         self._sequence = 0
-        self._text = ""
-        self._place: dict[str, Any] = {}
-        """Where the text belongs: its item and part."""
+        self._items = ResponseItems("")
 
     def feed(self, index: int, message: RunMessage, pieces: Pieces) -> bytes:
         """The events that a message becomes. ``index`` is 0: a response is one execution."""
@@ -243,10 +231,10 @@ class ResponsesStream:
             case Progress():
                 return b""
             case Tokens():
-                if not message.text:
-                    return b""
-                self._text += message.text
-                return self._event("response.output_text.delta", **self._place, delta=message.text, logprobs=[])
+                events = self._items.write(message.text)
+                for delta in message.tool_calls:
+                    events += self._items.call(delta)
+                return self._told(events)
             case Finished(record=record):
                 return self._finish(record)
 
@@ -261,8 +249,7 @@ class ResponsesStream:
 
     def _begin(self, accepted: Accepted) -> bytes:
         plan = accepted.plan
-        item_id = _item_id(accepted.execution_id)
-        self._place = {"item_id": item_id, "output_index": 0, "content_index": 0}
+        self._items = ResponseItems(accepted.execution_id)
         response = Response(
             id=f"resp_{accepted.execution_id}",
             created_at=self._created,
@@ -275,24 +262,17 @@ class ResponsesStream:
             tools=self._asked.tools or (),
             system_fingerprint=fingerprint(self._build, accepted.plan_fingerprint),
         ).content()
-        item = OutputMessage(id=item_id, status="in_progress", content=()).model_dump(mode="json")
-        part = OutputText(text="").model_dump(mode="json")
-        return (
-            self._event("response.created", response=response)
-            + self._event("response.in_progress", response=response)
-            + self._event("response.output_item.added", output_index=0, item=item)
-            + self._event("response.content_part.added", **self._place, part=part)
+        return self._event("response.created", response=response) + self._event(
+            "response.in_progress", response=response
         )
 
     def _finish(self, record: ExecutionRecord) -> bytes:
-        response = _response(self._asked, record, self._created)
-        item = response.output[0].model_dump(mode="json")
-        return (
-            self._event("response.output_text.done", **self._place, text=self._text, logprobs=[])
-            + self._event("response.content_part.done", **self._place, part=item["content"][0])
-            + self._event("response.output_item.done", output_index=0, item=item)
-            + self._event(f"response.{response.status}", response=response.content())
-        )
+        items = self._items.end(record)
+        response = _response(self._asked, record, self._created, items)
+        return self._told(self._items.ends()) + self._event(f"response.{response.status}", response=response.content())
+
+    def _told(self, events: Iterable[ItemEvent]) -> bytes:
+        return b"".join(self._event(kind, **content) for kind, content in events)
 
     def _event(self, kind: str, **content: Any) -> bytes:
         numbered = {"type": kind, "sequence_number": self._sequence, **content}

@@ -101,8 +101,8 @@ def test_a_streams_events_come_in_their_order() -> None:
     events = read_events(b"".join(stream.feed(0, one, {}) for one in messages) + stream.end())
     assert [one["type"] for one in events] == [
         "message_start",
-        "content_block_start",
         "ping",
+        "content_block_start",
         "content_block_delta",
         "content_block_delta",
         "content_block_stop",

@@ -46,7 +46,10 @@ def streamed(request: ChatRequest, *messages: RunMessage, pieces: dict[int, str]
 
 def test_a_conversation_becomes_messages_with_the_dialects_defaults() -> None:
     request = requested(messages=[{"role": "developer", "content": "Be brief."}, *HELLO])
-    assert [(one.role, one.content) for one in request.messages or ()] == [("system", "Be brief."), ("user", "Hello")]
+    assert [(one.role, one.content) for one in request.messages or ()] == [
+        ("developer", "Be brief."),
+        ("user", "Hello"),
+    ]
     assert request.execution.sampling.temperature == 1.0
     assert request.execution.sampling.seed == 0
     assert request.execution.limits.max_tokens == 2048

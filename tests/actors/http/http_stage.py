@@ -58,7 +58,15 @@ class Stage:
 
     async def connect(self) -> trio.SocketStream:
         """A bare connection to the Unix socket."""
-        return await trio.open_unix_socket(self.unix)
+        while True:
+            stream = await trio.open_unix_socket(self.unix)
+            try:
+                stream.socket.getpeername()
+            except OSError:  # Linux refuses where too many wait to be accepted, and trio takes that for connected
+                await stream.aclose()
+                await trio.sleep(0.01)
+            else:
+                return stream
 
 
 @asynccontextmanager

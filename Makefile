@@ -53,7 +53,7 @@ $(VENV)/.development: $(VENV)/.package pyproject.toml
 run: setup ## fetch a real model, stream one answer, show its metrics
 	tools/demonstrate.sh
 
-test: develop
+test: develop ## everything; minutes
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(TESTS)
 
 # For between two edits, within a minute. Left out is what starts processes or has golden data (tests/tools,
@@ -61,7 +61,8 @@ test: develop
 # table, tensor type or architecture to the same bits. Before a commit, `make test`.
 test-fast: develop ## the parts' own tests, within a minute
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not models" \
-	    tests/actors tests/csrc tests/engine tests/protocol tests/test_layers.py tests/test_packaging.py
+	    tests/actors tests/csrc tests/engine tests/protocol tests/test_docs.py tests/test_layers.py tests/test_names.py \
+	    tests/test_packaging.py
 
 test-frames: develop ## the actors' tests once more, with msgpack instead of objects between actors
 	ENGINE_TEST_FRAMES=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal tests/actors

@@ -12,8 +12,8 @@ _BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
 _FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 """The fields of a CPU's line in /proc/stat, see proc(5). The guests' times after them are part of user and nice."""
 _SHORTEST_NS = 500_000_000
-"""The kernel counts in ticks of 10 ms, and this process's time to the nanosecond. Where every CPU's last tick is missed
-at one end of the window and counted at the other, that is 2 % of 500 ms: not yet contention."""
+"""The kernel counts in ticks of 10 ms, and this process's time to the nanosecond. Where every CPU's ticks are missed at
+one end of the window and counted at the other, that looks like two ticks: 4 % of 500 ms, not yet contention."""
 CONTENDED = 0.05
 """Part of the machine's CPU time from which on other processes had a part in an execution's joules and its speed."""
 

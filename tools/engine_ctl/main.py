@@ -26,7 +26,6 @@ COMMANDS = (
     "cache",
     "eval",
     "embed",
-    "energy",
     "executions",
     "schema",
     "watch",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 
 from actors.base import RestartableActor
-from actors.faults import TellFault
+from actors.faults import HTTP_GATEWAY, TellFault
 from actors.http.access import Door
 from actors.http.connection import PatientStream, Visit
 from actors.http.engine_link import EngineLink
@@ -116,6 +116,8 @@ class HttpGateway(RestartableActor):
         try:
             with visit.scope:
                 await serve_connection(visit, PatientStream(stream, self._limits))
+        except Exception as error:  # hypercorn does not catch all that a client can make it raise: others stay served
+            self._link.tell_fault(HTTP_GATEWAY, error, "answered")
         finally:
             del self._visits[visit]
             await trio.aclose_forcefully(stream)

@@ -223,6 +223,28 @@ async def test_what_is_no_request_ends_its_own_connection_alone(request_bytes: b
             assert (await client.get("/health")).status_code == 200
 
 
+_UPGRADE = b"GET / HTTP/1.1\r\nHost: e\r\nConnection: Upgrade\r\nUpgrade: "
+_WEBSOCKET = b"websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [_UPGRADE + b"h2c\r\nHTTP2-Settings: !!!a\r\n\r\n", _UPGRADE + _WEBSOCKET + b"\xff" * 8],
+    ids=["HTTP/2 with settings that are none", "a frame of no WebSocket"],
+)
+async def test_what_fails_below_the_routes_ends_its_own_connection_alone(request_bytes: bytes) -> None:
+    async with stage() as served, served.client() as client:
+        await client.get("/health")  # the connection is kept
+        for _ in range(5):  # more often than a gateway is started again
+            async with await served.connect() as connection:
+                await connection.send_all(request_bytes)
+                async for _part in connection:
+                    pass
+        status = (await client.get("/v1/weos/status")).json()
+    assert status["failed"] == {}
+    assert {one["consequence"] for one in status["faults"]} == {"answered"}
+
+
 async def test_what_is_being_answered_when_the_engine_stops_is_answered() -> None:
     answers: list[httpx.Response] = []
     async with stage(FakeBackend()) as served, served.client() as client:

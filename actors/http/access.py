@@ -16,18 +16,18 @@ PUBLIC = frozenset({"/health", "/v1/health", "/models", "/v1/models"})
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """The way a client came in."""
+class HttpPeer:
+    """The other end of a connection: over which kind of socket it came, and as whom."""
 
     kind: Literal["unix", "tcp"]
     is_owner: bool
     """The kernel says that the client runs as the engine's own user."""
 
 
-def refusal(door: Door, path: str, headers: Mapping[str, str], rules: HttpRules) -> HttpFault | None:
+def refusal(peer: HttpPeer, path: str, headers: Mapping[str, str], rules: HttpRules) -> HttpFault | None:
     """Why a request is refused, or ``None``. ``headers`` by their names in lower case."""
-    if door.kind == "tcp" and rules.secret is None:
-        if not door.is_owner:
+    if peer.kind == "tcp" and rules.secret is None:
+        if not peer.is_owner:
             return HttpFault(403, "foreign_user", "only programs of the engine's own user may come in without a secret")
         if not _is_loopback(headers.get("host", "")):
             return HttpFault(403, "foreign_host", "Host names another machine; on this port it must be a loopback name")
@@ -35,7 +35,7 @@ def refusal(door: Door, path: str, headers: Mapping[str, str], rules: HttpRules)
     if origin is not None and not _is_welcome(origin, headers.get("host", ""), rules):
         return HttpFault(403, "foreign_origin", f"pages of {_clipped(origin)} may not speak to this engine")
     # A browser asks before it sends the secret, and without it.
-    if door.kind == "tcp" and rules.secret is not None and path not in PUBLIC and not _is_preflight(headers):
+    if peer.kind == "tcp" and rules.secret is not None and path not in PUBLIC and not _is_preflight(headers):
         presented = _presented(headers)
         if presented is None or not hmac.compare_digest(presented, rules.secret):
             reason = "no secret was given" if presented is None else "the secret is wrong"
@@ -43,14 +43,14 @@ def refusal(door: Door, path: str, headers: Mapping[str, str], rules: HttpRules)
     return None
 
 
-def may_name_paths(door: Door, rules: HttpRules) -> bool:
+def may_name_paths(peer: HttpPeer, rules: HttpRules) -> bool:
     """Whether a client may name models by their paths."""
-    return door.kind == "unix" or rules.secret is None or rules.allow_paths
+    return peer.kind == "unix" or rules.secret is None or rules.allow_paths
 
 
-def may_manage(door: Door, rules: HttpRules) -> bool:
+def may_manage(peer: HttpPeer, rules: HttpRules) -> bool:
     """Whether a client may change what others use."""
-    return door.kind == "unix" or rules.allow_manage
+    return peer.kind == "unix" or rules.allow_manage
 
 
 def _is_welcome(origin: str, host: str, rules: HttpRules) -> bool:

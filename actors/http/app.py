@@ -1,4 +1,4 @@
-"""The ASGI application: every request passes the door, and then finds its route.
+"""The ASGI application: every request passes the access check, and then finds its route.
 
 Imported when HTTP is served, and not before: Starlette takes a while to load.
 """
@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from actors.http.access import refusal
 from actors.http.call import Endpoint
-from actors.http.connection import Visit
 from actors.http.engine_link import EngineLink
+from actors.http.http_connection import HttpConnection
 from actors.http.routes import ROUTES
 from actors.http.wire import Wire
 from protocol.dialects.fault import HttpFault, dialect_of, error_content
@@ -30,13 +30,13 @@ _CODES = {404: "no_route", 405: "wrong_method"}
 
 
 def make_app(link: EngineLink) -> ASGIApp:
-    """The application of all routes, behind its door."""
+    """The application of all routes, behind the access check."""
     routes = [Route(one.path, cast("ASGIApp", Endpoint(link, one.handle)), methods=[one.method]) for one in ROUTES]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _tell_exception})  # type: ignore[dict-item]
-    return Gate(link, app)
+    return AccessMiddleware(link, app)
 
 
-class Gate:
+class AccessMiddleware:
     """Refuses who may not come in, and answers what browsers ask before they do."""
 
     def __init__(self, link: EngineLink, inner: ASGIApp) -> None:
@@ -48,9 +48,9 @@ class Gate:
             await send({"type": "websocket.close"})
             return
         headers = Headers(scope=scope)
-        visit = cast("Visit", scope["visit"])
+        connection = cast("HttpConnection", scope["connection"])
         answer_headers = _answer_headers(headers.get("origin"), self._rules.origins)
-        fault = refusal(visit.door, scope["path"], headers, self._rules)
+        fault = refusal(connection.peer, scope["path"], headers, self._rules)
         if fault is not None:
             await _reply_fault(Wire(send, answer_headers), scope["path"], fault)
         elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:

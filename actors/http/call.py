@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from actors.faults import HTTP_GATEWAY
 from actors.http.access import may_manage, may_name_paths
-from actors.http.connection import Visit
 from actors.http.engine_link import EngineLink
+from actors.http.http_connection import HttpConnection
 from actors.http.wire import Wire
 from protocol.client import Client
 from protocol.dialects.fault import Dialect, HttpFault, dialect_of, error_content, fault_of
@@ -39,7 +39,7 @@ class Call:
     request: Request
     body: bytes
     link: EngineLink
-    visit: Visit
+    connection: HttpConnection
     wire: Wire
 
     @property
@@ -71,13 +71,13 @@ class Call:
 
     def require_model(self, name: str) -> None:
         """Raises FaultRaised where the client may not name models so."""
-        if _is_path(name) and not may_name_paths(self.visit.door, self.link.rules):
+        if _is_path(name) and not may_name_paths(self.connection.peer, self.link.rules):
             reason = "models are named by their paths with serve --http-allow-paths alone"
             raise FaultRaised(HttpFault(403, "path_refused", reason, {"field": "model"}))
 
     def require_manager(self) -> None:
         """Raises FaultRaised where the client may not change what others use."""
-        if not may_manage(self.visit.door, self.link.rules):
+        if not may_manage(self.connection.peer, self.link.rules):
             reason = "needs the engine's Unix socket of HTTP, or --http-allow-manage"
             raise FaultRaised(HttpFault(403, "not_a_manager", f"{self.request.url.path} {reason}"))
 
@@ -91,7 +91,7 @@ class Call:
     async def reply_fault(self, fault: HttpFault) -> None:
         """No effect once an answer has begun: then the connection is cut, so that nobody takes it for whole."""
         if self.wire.begun:
-            self.visit.scope.cancel()
+            self.connection.scope.cancel()
             return
         headers = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
         await self.reply(error_content(self.dialect, fault), fault.status, headers)
@@ -112,20 +112,20 @@ class Endpoint:
         self._handle = handle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = cast("Visit", scope["visit"])
+        connection = cast("HttpConnection", scope["connection"])
         wire = Wire(send, scope.get("answer_headers", {}))
         request = Request(scope)
         try:
             body = await self._read_body(receive)
         except FaultRaised as refused:
-            await Call(request, b"", self._link, visit, wire).reply_fault(refused.fault)
+            await Call(request, b"", self._link, connection, wire).reply_fault(refused.fault)
             return
         if body is None:
             return
-        with visit.engagement():
+        with connection.engagement():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
-                await self._answer(Call(request, body, self._link, visit, wire))
+                await self._answer(Call(request, body, self._link, connection, wire))
                 nursery.cancel_scope.cancel()
 
     async def _answer(self, call: Call) -> None:

@@ -18,9 +18,9 @@ import trio
 
 from actors.base import RestartableActor
 from actors.faults import HTTP_GATEWAY, TellFault
-from actors.http.access import Door
-from actors.http.connection import PatientStream, Visit
+from actors.http.access import HttpPeer
 from actors.http.engine_link import EngineLink
+from actors.http.http_connection import HttpConnection, PatientStream
 from actors.http.limits import HttpLimits
 from actors.http.options import HttpOptions, TcpAddress
 from actors.http.peer import peer_uid
@@ -59,7 +59,7 @@ class HttpGateway(RestartableActor):
         except InvalidRequest:
             self.release()
             raise
-        self._visits: dict[Visit, None] = {}
+        self._connections: dict[HttpConnection, None] = {}
         """The one that came first, first."""
         self._listening = trio.CancelScope()
         self._gave_up = False
@@ -91,8 +91,8 @@ class HttpGateway(RestartableActor):
         """Take no more connections, and wait for what is being answered, ``leave_s`` at most."""
         self._listening.cancel()
         with trio.move_on_after(self._limits.leave_s):
-            for visit in tuple(self._visits):
-                await visit.wait_rested()
+            for connection in tuple(self._connections):
+                await connection.wait_rested()
 
     async def _serve(self) -> None:
         serve_connection = await trio.to_thread.run_sync(partial(_load, self._link))
@@ -108,25 +108,25 @@ class HttpGateway(RestartableActor):
         await trio.sleep_forever()  # until what is being answered has ended too
 
     async def _welcome(self, serve_connection: ServeConnection, stream: trio.SocketStream) -> None:
-        visit = Visit(_door(stream))
-        if not self._make_room() or (visit.door.kind == "unix" and not visit.door.is_owner):
+        connection = HttpConnection(_http_peer(stream))
+        if not self._make_room() or (connection.peer.kind == "unix" and not connection.peer.is_owner):
             await trio.aclose_forcefully(stream)
             return
-        self._visits[visit] = None
+        self._connections[connection] = None
         try:
-            with visit.scope:
-                await serve_connection(visit, PatientStream(stream, self._limits))
+            with connection.scope:
+                await serve_connection(connection, PatientStream(stream, self._limits))
         except Exception as error:  # hypercorn does not catch all that a client can make it raise: others stay served
             self._link.tell_fault(HTTP_GATEWAY, error, "answered")
         finally:
-            del self._visits[visit]
+            del self._connections[connection]
             await trio.aclose_forcefully(stream)
 
     def _make_room(self) -> bool:
         """Whether there is room for one more; the longest wait without a whole request may have to end for it."""
-        if len(self._visits) < self._limits.max_connections:
+        if len(self._connections) < self._limits.max_connections:
             return True
-        waiting = next((visit for visit in self._visits if not visit.engaged and not visit.scope.cancel_called), None)
+        waiting = next((one for one in self._connections if not one.engaged and not one.scope.cancel_called), None)
         if waiting is None:
             return False
         waiting.scope.cancel()
@@ -140,7 +140,7 @@ class HttpGateway(RestartableActor):
         return places
 
 
-ServeConnection = Callable[[Visit, PatientStream], Any]
+ServeConnection = Callable[[HttpConnection, PatientStream], Any]
 
 
 def _load(link: EngineLink) -> ServeConnection:
@@ -154,19 +154,19 @@ def _load(link: EngineLink) -> ServeConnection:
     app = make_app(link)
     config = _config(link.limits)
 
-    async def serve_connection(visit: Visit, stream: PatientStream) -> None:
-        wrapped = ASGIWrapper(_visited(app, visit))
+    async def serve_connection(connection: HttpConnection, stream: PatientStream) -> None:
+        wrapped = ASGIWrapper(_with_connection(app, connection))
         # It says TLS and means whatever has a stream's methods; a plain one is told by its lack of a handshake.
         await TCPServer(wrapped, config, WorkerContext(None), {}, cast("Any", stream)).run()
 
     return serve_connection
 
 
-def _visited(app: ASGIApp, visit: Visit) -> Any:
-    async def visited(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, "visit": visit}, receive, send)
+def _with_connection(app: ASGIApp, connection: HttpConnection) -> Any:
+    async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "connection": connection}, receive, send)
 
-    return visited
+    return with_connection
 
 
 def _config(limits: HttpLimits) -> Config:
@@ -181,14 +181,14 @@ def _config(limits: HttpLimits) -> Config:
     return config
 
 
-def _door(stream: trio.SocketStream) -> Door:
+def _http_peer(stream: trio.SocketStream) -> HttpPeer:
     if stream.socket.family == socket.AF_UNIX:
-        return Door("unix", SocketTransport(stream).peer.uid in {0, os.geteuid()})
+        return HttpPeer("unix", SocketTransport(stream).peer.uid in {0, os.geteuid()})
     try:
         uid = peer_uid(stream.socket.getpeername()[:2], stream.socket.getsockname()[:2])
     except OSError:
         uid = None  # it has gone already
-    return Door("tcp", uid == os.geteuid())
+    return HttpPeer("tcp", uid == os.geteuid())
 
 
 def _listen(address: TcpAddress) -> socket.socket:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from actors.http.call import Call
-from actors.http.execution import execution_headers, outcomes_of, stream_answer
 from actors.http.routes.route import HttpRoute
+from actors.http.translation import execution_headers, outcomes_of, stream_answer
 from protocol.dialects import anthropic
 from protocol.dialects.shape import read
 from protocol.requests import Plan

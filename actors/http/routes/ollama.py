@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 from functools import partial
 
 from actors.http.call import Call
-from actors.http.execution import embedded, execution_headers, outcomes_of, stream_answer
 from actors.http.routes.route import HttpRoute
+from actors.http.translation import embedded, execution_headers, outcomes_of, stream_answer
 from engine.identity.version import ENGINE_VERSION
 from protocol.dialects.event_stream import MEDIA_TYPES
 from protocol.dialects.fault import error_content, fault_of

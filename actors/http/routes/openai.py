@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from actors.http.call import Call, FaultRaised
-from actors.http.execution import embedded, execution_headers, outcomes_of, stream_answer
 from actors.http.routes.route import HttpRoute
+from actors.http.translation import embedded, execution_headers, outcomes_of, stream_answer
 from protocol.dialects.fault import HttpFault
 from protocol.dialects.openai import chat, completions, embeddings, models, responses
 from protocol.dialects.shape import read

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from actors.http.call import Call, FaultRaised
-from actors.http.execution import execution_headers
 from actors.http.routes.route import HttpRoute
+from actors.http.translation import execution_headers
 from protocol.dialects import weos
 from protocol.dialects.event_stream import COMMENTS, MEDIA_TYPES, StreamForm
 from protocol.dialects.fault import HttpFault

@@ -11,21 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.http.access import Door, may_manage, may_name_paths, refusal
+from actors.http.access import HttpPeer, may_manage, may_name_paths, refusal
 from actors.http.options import HttpRules, TcpAddress, read_secret
 from actors.http.peer import peer_uid, uid_in
 from protocol.errors import InvalidRequest
 
-OWNER = Door("tcp", is_owner=True)
-STRANGER = Door("tcp", is_owner=False)
-UNIX = Door("unix", is_owner=True)
+OWNER = HttpPeer("tcp", is_owner=True)
+STRANGER = HttpPeer("tcp", is_owner=False)
+UNIX = HttpPeer("unix", is_owner=True)
 SECRET = b"a secret of many bytes"
 ROW = "   0: {local} {remote} {state} 00000000:00000000 00:00000000 00000000 {uid:5}        0 4711 1 0000 20 4 30 10 -1"
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
 
-def code(door: Door, headers: dict[str, str], rules: HttpRules | None = None, path: str = "/v1/models/x") -> str | None:
-    fault = refusal(door, path, headers, rules or HttpRules())
+def code(
+    peer: HttpPeer, headers: dict[str, str], rules: HttpRules | None = None, path: str = "/v1/models/x"
+) -> str | None:
+    fault = refusal(peer, path, headers, rules or HttpRules())
     return None if fault is None else fault.code
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from actors.http.access import Door
+from actors.http.access import HttpPeer
 from actors.http.limits import HttpLimits
 
 _PIECE_BYTES = 65_536
@@ -16,10 +16,10 @@ _PIECE_BYTES = 65_536
 
 
 @dataclass(eq=False)
-class Visit:
+class HttpConnection:
     """A connection, from its being accepted to its end."""
 
-    door: Door
+    peer: HttpPeer
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     """Cancelled, the connection ends."""
     engaged: int = 0

@@ -200,7 +200,7 @@ class Execution:
         return non_finite_result(self.plan.model_ref.name, self.error, place, execution_id=self.execution_id)
 
     def _add_compute_time(self, more: ComputeTime | None) -> None:
-        self.compute_time = more if self.compute_time is None else self.compute_time.beside(more)
+        self.compute_time = more if self.compute_time is None else self.compute_time.plus(more)
 
     @property
     def tokens_total(self) -> int:

@@ -46,26 +46,26 @@ class LoadedModel(Protocol):
 class ComputeTime:
     """How much of the run loop's computing was for one choice, from the sequence's first step to its own last."""
 
-    own_ns: int
+    compute_ns: int
     """Its part of the time of its steps. Parts of a step add up to the step."""
     busy_ns: int
     """The time of all steps in between, those without it included."""
     operation_ns: Mapping[str, int] | None = None
-    """What ``own_ns`` went to, to the nanosecond a step; ``None`` where the plan does not ask for it."""
+    """What ``compute_ns`` went to, to the nanosecond a step; ``None`` where the plan does not ask for it."""
 
-    def beside(self, other: ComputeTime | None) -> ComputeTime:
+    def plus(self, other: ComputeTime | None) -> ComputeTime:
         """The time of two choices of one sequence together."""
         if other is None:
             return self
         operation_ns = None
         if self.operation_ns is not None and other.operation_ns is not None:
-            operation_ns = {name: own_ns + other.operation_ns[name] for name, own_ns in self.operation_ns.items()}
-        return ComputeTime(self.own_ns + other.own_ns, max(self.busy_ns, other.busy_ns), operation_ns)
+            operation_ns = {name: ns + other.operation_ns[name] for name, ns in self.operation_ns.items()}
+        return ComputeTime(self.compute_ns + other.compute_ns, max(self.busy_ns, other.busy_ns), operation_ns)
 
     @property
     def share(self) -> float:
         """Over 0 to 1; exactly 1 where it had the run loop to itself."""
-        return self.own_ns / self.busy_ns
+        return self.compute_ns / self.busy_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ class SequenceEvents:
     clock)."""
 
     sequence_id: int
+    """The execution's in the run loop, common to its choices."""
     choice: int | None = 0
     """From 0; the plan's ``n`` of them. ``None``: every one that has not ended, which ends."""
     prefill_start_ns: int | None = None

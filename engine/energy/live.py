@@ -55,7 +55,7 @@ def share_between(start: LiveSample, end: LiveSample, execution_id: str) -> floa
     if busy_ns <= 0 or after is None:
         return None
     before = start.times.of.get(execution_id)
-    return (after.own_ns - (0 if before is None else before.own_ns)) / busy_ns
+    return (after.compute_ns - (0 if before is None else before.compute_ns)) / busy_ns
 
 
 def _watts(before_uj: int, after_uj: int, elapsed_ns: int) -> float:

@@ -66,7 +66,7 @@ async def test_no_counter_is_read_before_the_prefill_begins() -> None:
 
 
 async def test_executions_side_by_side_have_the_joules_of_their_part() -> None:
-    backend = FakeBackend(compute_times={1: ComputeTime(own_ns=250, busy_ns=1000), 2: ComputeTime(750, 1000)})
+    backend = FakeBackend(compute_times={1: ComputeTime(compute_ns=250, busy_ns=1000), 2: ComputeTime(750, 1000)})
     system = make_system(backend, FakeDomain(energy_source="rapl"), make_meter())
     async with running(system) as system, system.client() as client, trio.open_nursery() as nursery:
         first, second = Stream(), Stream()

@@ -72,10 +72,10 @@ def test_who_runs_alone_has_all_the_computing_and_its_operations_if_asked(bench:
     assert plain.compute_time.share == timed.compute_time.share == 1.0
     assert plain.compute_time.operation_ns is None
     assert timed.compute_time.operation_ns is not None
-    assert sum(timed.compute_time.operation_ns.values()) == timed.compute_time.own_ns
+    assert sum(timed.compute_time.operation_ns.values()) == timed.compute_time.compute_ns
     work = bench.backend.statistics().work
     assert work is not None
-    assert work.busy_ns == plain.compute_time.own_ns + timed.compute_time.own_ns
+    assert work.busy_ns == plain.compute_time.compute_ns + timed.compute_time.compute_ns
     assert (work.steps, work.decode_rows) == (16, 14)
 
 

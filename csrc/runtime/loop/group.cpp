@@ -62,15 +62,15 @@ std::size_t Group::paused() const {
 
 void Group::append_times(std::vector<SequenceTime>& times) const {
   for (const Member& member : sequences_) {
-    const std::int64_t own_ns = member.compute_ns + member.parted_ns;
-    if (own_ns == 0) continue;
+    const std::int64_t compute_ns = member.compute_ns + member.ended_choices_ns;
+    if (compute_ns == 0) continue;
     const std::uint64_t id = member.sequence->id();
     const auto found =
         member.sequence->options().choices == 1 ? times.end() : std::ranges::find(times, id, &SequenceTime::id);
     if (found != times.end()) {
-      found->compute_ns += own_ns;
+      found->compute_ns += compute_ns;
     } else {
-      times.push_back({.id = id, .compute_ns = own_ns, .busy_ns = busy_ns_ - member.busy_before_ns});
+      times.push_back({.id = id, .compute_ns = compute_ns, .busy_ns = busy_ns_ - member.busy_before_ns});
     }
   }
 }
@@ -235,14 +235,14 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
 }
 
 void Group::advance_choices(std::size_t member, std::size_t logit_row, EventBuffer& events) {
-  const std::size_t first_parted = sequences_.size();
-  part(member);
+  const std::size_t first_forked = sequences_.size();
+  fork_choices(member);
   if (!sequences_[member].last) advance(sequences_[member], logit_row, events);
-  for (std::size_t j = first_parted; j < sequences_.size(); ++j) advance(sequences_[j], logit_row, events);
+  for (std::size_t j = first_forked; j < sequences_.size(); ++j) advance(sequences_[j], logit_row, events);
 }
 
-void Group::part(std::size_t member) {
-  const std::size_t first_parted = sequences_.size();
+void Group::fork_choices(std::size_t member) {
+  const std::size_t first_forked = sequences_.size();
   std::size_t kv_bytes = sequences_[member].sequence->cache().bytes();
   try {
     sequences_.reserve(sequences_.size() + sequences_[member].choices - sequences_[member].next_choice);
@@ -261,7 +261,7 @@ void Group::part(std::size_t member) {
   }
   // A choice may end before the next step plans.
   sequences_[member].kv_peak_bytes = std::max(sequences_[member].kv_peak_bytes, kv_bytes);
-  for (std::size_t i = first_parted; i < sequences_.size(); ++i) sequences_[i].kv_peak_bytes = kv_bytes;
+  for (std::size_t i = first_forked; i < sequences_.size(); ++i) sequences_[i].kv_peak_bytes = kv_bytes;
 }
 
 void Group::announce_start(Member& member, EventBuffer& events) {
@@ -300,7 +300,7 @@ void Group::add_token(Member& member, std::size_t logit_row, EventBuffer& events
     sequence.follow_grammar();
     charge(Operation::Grammar);
   }
-  const Sequence::Step step = sequence.read();
+  const Sequence::Effect effect = sequence.take_effect();
   charge(Operation::Detokenize);
   const std::int64_t now = steady_ns();
   const std::int64_t patience_ns = std::exchange(member.produced, true) ? sequence.options().flush_ns : 0;
@@ -308,9 +308,9 @@ void Group::add_token(Member& member, std::size_t logit_row, EventBuffer& events
     e.token_ids.push_back(token);
     e.token_times_ns.push_back(now);
     if (logprobs) e.logprobs.push_back(std::move(*logprobs));
-    e.text += step.text;
+    e.text += effect.text;
   });
-  if (step.stop != StopReason::None) end(member, step.stop, "");
+  if (effect.stop != StopReason::None) end(member, effect.stop, "");
 }
 
 void Group::end(Member& member, StopReason reason, std::string error,
@@ -354,7 +354,7 @@ void Group::tell_ends(EventBuffer& events) {
 void Group::hand_on_time(const Member& ended, std::uint64_t id) {
   for (Member& other : sequences_) {
     if (other.last || other.sequence->id() != id) continue;
-    other.parted_ns += ended.compute_ns + ended.parted_ns;
+    other.ended_choices_ns += ended.compute_ns + ended.ended_choices_ns;
     return;
   }
 }

@@ -84,15 +84,15 @@ class Group {
     std::unique_ptr<Sequence> sequence;
     std::size_t tokens = 0;         // in the present step
     double cost = 0.0;              // its cost beside the others of the step
-    std::uint32_t next_choice = 1;  // the request's next, to part from this one
-    std::uint32_t choices = 1;      // up to that, this one included
+    std::uint32_t next_choice = 1;  // first choice not forked off yet
+    std::uint32_t choices = 1;      // the request's; 1 where this is a fork
     bool paused = false;
     bool started = false;
     bool produced = false;
     std::int64_t busy_before_ns = 0;  // the loop's, when it started
     std::int64_t compute_ns = 0;
+    std::int64_t ended_choices_ns = 0;                  // compute_ns of choices of its request that have ended
     std::size_t kv_peak_bytes = 0;                      // the most that all choices of its request have held together
-    std::int64_t parted_ns = 0;                         // the same of choices of its request that have ended
     std::optional<model::OperationTimes> operation_ns;  // where op_times is on
     std::optional<SequenceEvents> last;                 // once it has ended
   };
@@ -110,8 +110,8 @@ class Group {
   void announce_start(Member& member, EventBuffer& events);
   // Lets a member, and behind the prompt the other choices of its request, draw a token from a row of logits.
   void advance_choices(std::size_t member, std::size_t logit_row, EventBuffer& events);
-  // Behind the prompt, lets the other choices of a request part from the first: adds them to the sequences.
-  void part(std::size_t member);
+  // Behind the prompt, forks the other choices of a request off the first: adds them to the sequences.
+  void fork_choices(std::size_t member);
   // Ends a member whose grammar cannot be followed.
   void advance(Member& member, std::size_t logit_row, EventBuffer& events);
   void add_token(Member& member, std::size_t logit_row, EventBuffer& events);

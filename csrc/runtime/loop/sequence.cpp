@@ -106,7 +106,7 @@ std::string_view Sequence::piece(std::int32_t token) const {
   return printable ? std::string_view(vocabulary_->piece(token)) : "";
 }
 
-Sequence::Step Sequence::read() {
+Sequence::Effect Sequence::take_effect() {
   const std::int32_t token = tokens_.back();
   StopReason stop = stop_after(token);
   std::string text;

@@ -47,7 +47,7 @@ struct SequenceOptions {
   std::uint32_t choices = 1;  // how many sequences share the prompt, each with draws of its own
 };
 
-// One execution inside the run loop: its tokens, its cache, its text.
+// One choice of an execution: its tokens, its cache, its text.
 class Sequence {
  public:
   // Throws std::invalid_argument where the prompt is empty, leaves no room in the context or holds an unknown token,
@@ -88,12 +88,12 @@ class Sequence {
   std::int32_t draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest, Sampler& sampler);
   // Advances the grammar behind the token, after each draw with one. Throws GrammarError.
   void follow_grammar();
-  // The effect of the token last drawn.
-  struct Step {
+  // What the token last drawn does: it becomes text, and may end the sequence.
+  struct Effect {
     std::string text;  // text that has become certain
     StopReason stop;
   };
-  Step read();
+  Effect take_effect();
   // Text still held back, for a sequence that is ended from outside.
   std::string finish_text();
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <new>
-#include <ranges>
 #include <utility>
 
 namespace engine::runtime {
@@ -142,8 +141,9 @@ PrefixCache::Prefix PrefixCache::walk(Tree& tree, std::span<const std::int32_t> 
     path.append(found->second);
     children = &found->second->children;
   }
-  for (const NodePointer& node : std::views::reverse(path.nodes_)) {
-    order_.splice(order_.begin(), order_, node->place);
+  // No std::views::reverse: clang before 16 does not compile libstdc++'s.
+  for (auto node = path.nodes_.rbegin(); node != path.nodes_.rend(); ++node) {
+    order_.splice(order_.begin(), order_, (*node)->place);
   }
   return path;
 }

@@ -82,8 +82,9 @@ std::vector<Continuation> continuations(std::span<const std::int32_t> history, c
   std::ranges::sort(found, [](const Continuation& a, const Continuation& b) {
     return a.token != b.token ? a.token < b.token : a.length > b.length;
   });
-  const auto repeats = std::ranges::unique(found, {}, &Continuation::token);
-  found.erase(repeats.begin(), repeats.end());
+  // No std::ranges::unique: clang before 16 does not compile the subrange that libstdc++'s returns.
+  const auto same_token = [](const Continuation& a, const Continuation& b) { return a.token == b.token; };
+  found.erase(std::unique(found.begin(), found.end(), same_token), found.end());
   return found;
 }
 

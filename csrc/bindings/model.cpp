@@ -13,6 +13,7 @@
 #include <string>
 
 #include "bindings/register.h"
+#include "kernels/kernel_table.h"
 #include "model/forward/forward_pass.h"
 #include "model/forward/non_finite.h"
 #include "model/jobs/evaluation.h"

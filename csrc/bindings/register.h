@@ -7,7 +7,10 @@
 
 #include "gguf/tensor_type.h"
 #include "kernels/attention/kv_block.h"
-#include "kernels/kernel_table.h"
+
+namespace engine::kernels {
+struct KernelTable;
+}
 
 namespace engine::bindings {
 

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/kernel_table.h"
+
 namespace engine::model {
 
 using kernels::kKeyBlock;

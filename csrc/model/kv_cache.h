@@ -7,8 +7,12 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
-#include "kernels/kernel_table.h"
+#include "kernels/attention/kv_block.h"
 #include "model/load/hyper_parameters.h"
+
+namespace engine::kernels {
+struct KernelTable;
+}
 
 namespace engine::model {
 

@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "kernels/kernel_table.h"
+
 namespace engine::model {
 namespace {
 

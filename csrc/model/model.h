@@ -7,10 +7,13 @@
 #include <string>
 
 #include "gguf/file.h"
-#include "kernels/kernel_table.h"
 #include "model/load/hyper_parameters.h"
 #include "model/load/load_control.h"
 #include "model/load/weights.h"
+
+namespace engine::kernels {
+struct KernelTable;
+}
 
 namespace engine::model {
 

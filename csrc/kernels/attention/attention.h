@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <limits>
 
-#include "kernels/kernel_table.h"
+#include "kernels/attention/attention_block.h"
 
 // Attention over one block of keys, written once for every vector instruction set. `Lanes` is 16 floats side by side:
 //   zero() broadcast(x) load(p) store(p)      add subtract multiply divide fused(a, b, c) maximum exponential

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "kernels/kernel_table.h"
 #include "quant/block.h"
 
 namespace engine::model {

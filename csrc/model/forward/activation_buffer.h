@@ -3,7 +3,11 @@
 #include <cstddef>
 
 #include "base/aligned_buffer.h"
-#include "kernels/kernel_table.h"
+#include "kernels/gemm/matrix.h"
+
+namespace engine::kernels {
+struct KernelTable;
+}
 
 namespace engine::model {
 

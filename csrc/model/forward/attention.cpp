@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "kernels/kernel_table.h"
 
 namespace engine::model {
 

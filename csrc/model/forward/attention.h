@@ -6,10 +6,14 @@
 
 #include "base/aligned_buffer.h"
 #include "base/thread_team.h"
-#include "kernels/kernel_table.h"
+#include "kernels/attention/attention_block.h"
 #include "model/forward/activation_buffer.h"
 #include "model/kv_cache.h"
 #include "model/load/hyper_parameters.h"
+
+namespace engine::kernels {
+struct KernelTable;
+}
 
 namespace engine::model {
 

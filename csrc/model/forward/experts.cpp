@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/kernel_table.h"
 #include "model/forward/worker.h"
 
 namespace engine::model {

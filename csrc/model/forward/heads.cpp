@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/checked.h"
+#include "kernels/kernel_table.h"
 
 namespace engine::model {
 namespace {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "kernels/kernel_table.h"
 #include "model/forward/worker.h"
 
 namespace engine::model {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/logarithm.h"
+#include "kernels/kernel_table.h"
 
 namespace engine::model {
 namespace {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/gemm/panel_row.h"
+#include "kernels/kernel_table.h"
 #include "quant/block.h"
 
 namespace engine::model {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/attention/kv_block.h"
 #include "model/model.h"
 
 namespace engine::model {

@@ -11,6 +11,7 @@
 #include "base/cancelled.h"
 #include "base/float_environment.h"
 #include "base/logarithm.h"
+#include "kernels/kernel_table.h"
 #include "model/forward/forward_pass.h"
 #include "model/forward/non_finite.h"
 #include "model/kv_cache.h"

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/thread_team.h"
+#include "kernels/attention/kv_block.h"
 #include "model/model.h"
 
 namespace engine::model {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "gguf/file.h"
-#include "kernels/kernel_table.h"
+#include "kernels/rope_layout.h"
 
 namespace engine::model {
 

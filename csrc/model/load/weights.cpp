@@ -17,6 +17,7 @@
 #include "base/thread_team.h"
 #include "gguf/tensor_reader.h"
 #include "kernels/gemm/panel.h"
+#include "kernels/kernel_table.h"
 #include "quant/block.h"
 #include "quant/finite.h"
 

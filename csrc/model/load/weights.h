@@ -8,9 +8,13 @@
 
 #include "base/aligned_buffer.h"
 #include "gguf/error.h"
-#include "kernels/kernel_table.h"
+#include "kernels/gemm/matrix.h"
 #include "model/load/hyper_parameters.h"
 #include "model/load/load_control.h"
+
+namespace engine::kernels {
+struct KernelTable;
+}
 
 namespace engine::model {
 

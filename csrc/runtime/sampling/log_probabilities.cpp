@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "base/logarithm.h"
+#include "kernels/kernel_table.h"
 
 namespace engine::runtime {
 namespace {

@@ -5,7 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "kernels/kernel_table.h"
+namespace engine::kernels {
+struct KernelTable;
+}
 
 namespace engine::runtime {
 

@@ -29,7 +29,7 @@ def plan_energy_source(
     return next((name for name in MEASURED_SOURCES if energy.get(name, "absent") == ""), "none")
 
 
-def check_energy(
+def decide_energy_source(
     execution: ExecutionRequest, declared: EnergySourceName | None, energy: Mapping[str, str]
 ) -> EnergySourceName:
     """The source that the plan names, where what the request wants of energy can be had here.

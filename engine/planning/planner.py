@@ -15,9 +15,9 @@ from engine.planned_execution import PlannedExecution
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.resolve import (
     CheckedRequest,
-    check_request,
     choose_backend,
     choose_threads,
+    decide_without_model,
     planned_execution,
     resolve_plan,
 )
@@ -36,8 +36,8 @@ class Planner:
     """Every energy source: ``""`` where it works, else the reason why not."""
 
     def check(self, request: RunRequest) -> CheckedRequest:
-        """What needs no model is refused before a file is opened. Raises what :func:`check_request` raises."""
-        return check_request(request, self.machine, self.energy, self.config)
+        """What needs no model is refused before a file is opened. Raises what :func:`decide_without_model` raises."""
+        return decide_without_model(request, self.machine, self.energy, self.config)
 
     def plan(self, checked: CheckedRequest, artifact: ModelArtifact, prompt: PreparedPrompt) -> PlannedExecution:
         """The plan for the request's model; its grammar is compiled.

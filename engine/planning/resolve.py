@@ -12,7 +12,7 @@ from engine.artifact.footprint import check_memory, estimate
 from engine.config import EngineConfig
 from engine.host.machine import Machine
 from engine.planned_execution import PlannedExecution
-from engine.planning.energy_rules import check_energy
+from engine.planning.energy_rules import decide_energy_source
 from engine.planning.grammar_rules import check_grammar, plan_grammar
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.sampling_rules import check_sampling, logprob_count, plan_sampling
@@ -112,10 +112,10 @@ def planned_execution(plan: ExecutionPlan, model: ModelFacts, prompt_token_ids: 
     return PlannedExecution(plan, plan.fingerprint, prompt_token_ids, estimate(plan, model, len(prompt_token_ids)))
 
 
-def check_request(
+def decide_without_model(
     request: RunRequest, machine: Machine, energy: Mapping[str, str], config: EngineConfig
 ) -> CheckedRequest:
-    """The request, after everything for which it can be refused before a model is opened.
+    """The machine's part of a plan, once nothing is left for which a request can be refused before a model is opened.
 
     ``energy`` holds every energy source: ``""`` where it works, else the reason why not.
 
@@ -127,7 +127,7 @@ def check_request(
             ``max_watts``.
         InvalidPlan, InvalidGrammar, GrammarTooLarge, GrammarTooDeep: see :func:`check_grammar`.
         InvalidPlan, InvalidRequest: see :func:`check_tools`.
-        InvalidRequest, EnergyUnavailable: see :func:`check_energy`.
+        InvalidRequest, EnergyUnavailable: see :func:`decide_energy_source`.
     """
     execution = request.execution
     backend = choose_backend(execution.backend, machine)
@@ -141,7 +141,7 @@ def check_request(
     check_grammar(execution)
     check_tools(request)
     _check_throttle(execution.limits)
-    energy_source = check_energy(execution, config.energy_source, energy)
+    energy_source = decide_energy_source(execution, config.energy_source, energy)
     return CheckedRequest(request, backend, threads, energy_source)
 
 

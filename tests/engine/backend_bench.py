@@ -16,7 +16,7 @@ from engine.host.machine import Machine
 from engine.models.registry import ModelRegistry
 from engine.planned_execution import PlannedExecution
 from engine.planning.prompt import prepare_prompt
-from engine.planning.resolve import check_request, planned_execution, resolve_plan
+from engine.planning.resolve import decide_without_model, planned_execution, resolve_plan
 from engine.weights.weights_cache import WeightsCache
 from protocol.plan import ExecutionPlan, Quantization, RunRequest
 
@@ -40,7 +40,7 @@ class Bench:
         artifact = self.registry.resolve(request.model)
         prepared = prepare_prompt(request, artifact)
         facts = artifact.facts(cast("Quantization", request.execution.quantization))
-        checked = check_request(request, MACHINE, {"none": ""}, self.config)
+        checked = decide_without_model(request, MACHINE, {"none": ""}, self.config)
         return resolve_plan(checked, facts, prepared, self.config).plan, prepared.token_ids
 
     def planned(self, plan: ExecutionPlan, token_ids: Sequence[int] = ()) -> PlannedExecution:

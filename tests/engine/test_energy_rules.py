@@ -8,7 +8,7 @@ import pytest
 
 from engine.config import declared_watts, default_config
 from engine.energy.ladder import open_ladder
-from engine.planning.energy_rules import check_energy, plan_energy_source
+from engine.planning.energy_rules import decide_energy_source, plan_energy_source
 from protocol.errors import EnergyUnavailable, InvalidRequest
 from protocol.plan import EnergySourceName, ExecutionRequest, Limits
 from tests.support.energy_config import make_energy_config
@@ -43,17 +43,17 @@ def test_the_request_goes_before_the_declaration_and_that_before_what_measures(
 
 
 def test_a_declared_model_is_limited_by() -> None:
-    check_energy(make_request(max_watts=25.0), "model", MODEL)
+    decide_energy_source(make_request(max_watts=25.0), "model", MODEL)
 
 
 def test_a_declaration_does_not_limit_a_request_that_names_none() -> None:
     with pytest.raises(EnergyUnavailable, match="none, by name; name another"):
-        check_energy(make_request("none", max_watts=25.0), "model", MODEL)
+        decide_energy_source(make_request("none", max_watts=25.0), "model", MODEL)
 
 
 def test_the_refusal_is_one_line_with_the_remedy() -> None:
     with pytest.raises(EnergyUnavailable) as refused:
-        check_energy(make_request(max_watts=25.0), None, NOTHING)
+        decide_energy_source(make_request(max_watts=25.0), None, NOTHING)
     message = refused.value.message
     assert "\n" not in message
     assert len(message) < 400
@@ -64,7 +64,7 @@ def test_the_refusal_is_one_line_with_the_remedy() -> None:
 
 def test_where_the_model_works_it_need_only_be_named() -> None:
     with pytest.raises(EnergyUnavailable, match="--energy-source model, in the request or once at start-up") as refused:
-        check_energy(make_request(max_watts=25.0), None, MODEL)
+        decide_energy_source(make_request(max_watts=25.0), None, MODEL)
     assert "--tdp-watts" not in refused.value.message
 
 

@@ -15,7 +15,7 @@ from engine.artifact.footprint import estimate
 from engine.config import EngineConfig
 from engine.host.machine import Machine
 from engine.planning.prompt import PreparedPrompt
-from engine.planning.resolve import capabilities, check_request, resolve_plan
+from engine.planning.resolve import capabilities, decide_without_model, resolve_plan
 from protocol.errors import (
     EnergyUnavailable,
     InvalidPlan,
@@ -71,13 +71,13 @@ def make_plan(
     config: EngineConfig = CONFIG,
 ) -> ExecutionPlan:
     prompt = PreparedPrompt(tuple(range(prompt_tokens)), "raw")
-    checked = check_request(request or make_request(), machine, energy, config)
+    checked = decide_without_model(request or make_request(), machine, energy, config)
     return resolve_plan(checked, model, prompt, config).plan
 
 
 def refusal(kind: type[RequestRefused], machine: Machine = MACHINE, **execution: Any) -> RequestRefused:
     with pytest.raises(kind) as raised:
-        check_request(make_request(**execution), machine, NO_METER, CONFIG)
+        decide_without_model(make_request(**execution), machine, NO_METER, CONFIG)
     return raised.value
 
 

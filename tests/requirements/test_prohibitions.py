@@ -114,7 +114,9 @@ def test_ban_hidden_decision_in_a_backend() -> None:
     """The backend sees plans that are made, and nothing that makes, checks or ranks them."""
     for module in ("cpu/cpu_backend", "cpu/loaded_model", "cpu/model_load", "backend"):
         used = imports(ROOT / "engine" / f"{module}.py")
-        decides = {f"engine.planning.resolve.{name}" for name in ("resolve_plan", "check_request", "choose_backend")}
+        decides = {
+            f"engine.planning.resolve.{name}" for name in ("resolve_plan", "decide_without_model", "choose_backend")
+        }
         assert not {name for name in used if name.startswith(("engine.planning.planner", "actors")) or name in decides}
 
 

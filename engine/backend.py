@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
-from engine.host.client_socket import ClientSocket
 from engine.operation import Operation
 from engine.planned_execution import PlannedExecution
 from protocol.logprobs import DrawnLogprobs
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 from protocol.summaries import PrefixCacheReport, ResidentModel
+
+if TYPE_CHECKING:  # the check-up, which reads energy sources by this module, works without the compiled part
+    from engine.host.client_socket import ClientSocket
 
 MAX_PREFILL_SHARE = 65536
 """No bound: beyond any prefill chunk."""

@@ -275,3 +275,22 @@ def test_a_template_shows_how_thinking_is_written() -> None:
     assert thinking_of_template("plain") is None
     assert opens_thinking("<|assistant|>\n<think>\n", THINKING["think"])
     assert not opens_thinking("<|assistant|>\n<think>\n\n</think>\n\n", THINKING["think"])
+
+
+@pytest.mark.parametrize(
+    ("call_format", "text", "expected"),
+    [
+        ("hermes", '<tool_call>{"name": "\\ud800", "arguments": {}}</tool_call>', ("\ufffd", "{}")),
+        ("hermes", '<tool_call>{"name": "f", "arguments": "[\\ud800]"}</tool_call>', ("f", "[\ufffd]")),
+        ("llama3", '<|python_tag|>f.call(a="\\ud800")', ("f", '{"a": "\ufffd"}')),
+        ("llama3", "<|python_tag|>f.call(a=NaN, b=1e999)", ("f", '{"a": "NaN", "b": "1e999"}')),
+        ("llama3", f"<|python_tag|>f.call(a={'[' * 20_000})", ("f", json.dumps({"a": "[" * 20_000}))),
+        ("gemma4", "<|tool_call>call:f{a:NaN,b:1e9}<tool_call|>", ("f", '{"a": "NaN", "b": 1e9}')),
+    ],
+    ids=["half a pair in a name", "half a pair in arguments", "half a pair by keyword", "no numbers", "depth", "Gemma"],
+)
+def test_what_json_or_text_cannot_hold_is_told_as_text(
+    call_format: ToolFormat, text: str, expected: tuple[str, str]
+) -> None:
+    parts = read(make_reader(call_format), [text])
+    assert parts == [CallStart(expected[0]), CallArguments(expected[1])]

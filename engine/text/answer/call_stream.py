@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 
-from engine.text.answer.json_source import skip_string, skip_value
+from engine.text.answer.json_source import decoded, skip_string, skip_value
 from engine.text.answer.parts import CallArguments, CallStart, Content, Part, Thought
 from engine.text.answer.source import Reading, Source
 
@@ -81,6 +80,6 @@ def read_arguments(calls: CallStream) -> Reading[None]:
 def _inside(text: str) -> str:
     """What a JSON string holds; the text itself where it was cut."""
     try:
-        return str(json.loads(text, strict=False)) or "{}"
+        return str(decoded(text)) or "{}"
     except ValueError:
         return text

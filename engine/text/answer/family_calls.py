@@ -7,6 +7,7 @@ import re
 
 from engine.text.answer.call_stream import LONGEST_NAME, CallStream, read_arguments, read_name
 from engine.text.answer.json_calls import read_json_calls
+from engine.text.answer.json_source import decoded
 from engine.text.answer.source import Reading
 
 DEEPSEEK_CALLS = "<\uff5ctool\u2581calls\u2581begin\uff5c>"
@@ -92,7 +93,7 @@ def _keywords(text: str) -> dict[str, object] | None:
         if keyword is None:
             return None
         try:
-            found[keyword[1]] = json.loads(keyword[2], strict=False)
+            found[keyword[1]] = decoded(keyword[2])
         except ValueError:
             found[keyword[1]] = keyword[2]
         position = keyword.end()

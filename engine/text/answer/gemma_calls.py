@@ -6,7 +6,7 @@ import json
 import re
 
 from engine.text.answer.call_stream import CallStream, read_arguments, read_name
-from engine.text.answer.json_source import LONGEST_HEADER
+from engine.text.answer.json_source import LONGEST_HEADER, decoded
 from engine.text.answer.source import Reading, held_back
 
 _SCALAR = re.compile(r"[^,{}\[\]]*")
@@ -104,10 +104,10 @@ def _read_bare(calls: CallStream) -> Reading[str]:
 
 def _scalar(text: str) -> str:
     try:
-        json.loads(text)
+        value = decoded(text)
     except ValueError:
-        return json.dumps(text.strip(), ensure_ascii=False)
-    return text.strip()
+        value = text.strip()
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else text.strip()
 
 
 def _escaped(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -26,8 +27,11 @@ def read_string(source: Source, longest: int = LONGEST_HEADER) -> Reading[str | 
         if source.ended or len(source.text) - source.position > longest:
             return None
         yield
-    value = _decoded(found[0])
-    if len(found[0]) > longest or not isinstance(value, str):
+    if len(found[0]) > longest:
+        return None
+    try:
+        value = str(decoded(found[0]))
+    except ValueError:
         return None
     source.position = found.end()
     return value
@@ -98,8 +102,20 @@ def _skip_scalar(source: Source) -> Reading[bool]:
     return source.position > begin
 
 
-def _decoded(text: str) -> Any:
+def decoded(text: str) -> Any:
+    """The value that JSON holds. A string's halves of surrogate pairs, which no text can hold, become U+FFFD.
+
+    Raises ValueError where it is no JSON, holds numbers that JSON has not, or nests too deeply.
+    """
     try:
-        return json.loads(text, strict=False)
-    except ValueError:
-        return None
+        value = json.loads(text, strict=False, parse_constant=_finite, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits} is no number of JSON")
+    return number

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic_core import from_json
 from typing_extensions import Self
 
 from protocol.value import Value
@@ -31,7 +31,7 @@ def _from_json(value: Any) -> Any:
     if not isinstance(value, str):
         return {} if value is None else value
     try:
-        return json.loads(value) if value.strip() else {}
+        return from_json(value, allow_inf_nan=False) if value.strip() else {}
     except ValueError as error:
         raise ValueError(f"the arguments are no JSON: {error}") from error
 

@@ -15,8 +15,8 @@ import msgpack
 
 from protocol.errors import BadFrame
 
-MAX_DEPTH = 16
-"""The deepest message of the protocol nests 6 levels; model metadata adds a few."""
+MAX_DEPTH = 64
+"""The deepest message of the protocol nests 6 levels of its own; the schemas of tools nest a dozen and more in it."""
 MAX_MAP_ENTRIES = 65_536
 MAX_ARRAY_ELEMENTS = 2**20
 """Eight times the longest context in use (131,072 tokens)."""

@@ -13,6 +13,11 @@ from protocol.requests import Run
 CALL = {"id": "1", "function": {"name": "f", "arguments": {"none": None, "list": ({"a": 1.5}, "b")}}}
 
 
+_DEEP = '{"a":' * 500 + "1" + "}" * 500
+_HALF = '{"a": "\\ud800"}'
+"""Half a surrogate pair, which no text can hold."""
+
+
 def run(*messages: dict[str, Any], **request: Any) -> dict[str, Any]:
     return {"type": "Run", "request_id": 1, "request": {"model": "tiny", "messages": messages, **request}}
 
@@ -47,6 +52,8 @@ def test_tools_and_calls_survive_the_wire_as_they_were_given() -> None:
         (run({"role": "user", "content": "a"}, tools=("f",)), "tools"),
         (run({"role": "assistant", "tool_calls": ({"function": {"name": "f", "arguments": "{"}},)}), "no JSON"),
         (run({"role": "assistant", "tool_calls": ({"function": {"name": "f", "arguments": "[1]"}},)}), "arguments"),
+        (run({"role": "assistant", "tool_calls": ({"function": {"name": "f", "arguments": _DEEP}},)}), "no JSON"),
+        (run({"role": "assistant", "tool_calls": ({"function": {"name": "f", "arguments": _HALF}},)}), "no JSON"),
         (run({"role": "user", "content": "a"}, execution={"chat_date": "yesterday"}), "chat_date"),
         ({"type": "Run", "request_id": 1, "request": {"model": "m", "prompt": "a", "tools": ({},)}}, "tools"),
     ],

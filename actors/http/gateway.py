@@ -88,11 +88,13 @@ class HttpGateway(RestartableActor):
             self._tcp.close()
 
     async def finish(self) -> None:
-        """Take no more connections, and wait for what is being answered, ``leave_s`` at most."""
+        """Take no more connections, and wait for what is being answered, ``leave_s`` at most; then hang up."""
         self._listening.cancel()
         with trio.move_on_after(self._limits.leave_s):
             for connection in tuple(self._connections):
                 await connection.wait_rested()
+        for connection in tuple(self._connections):
+            connection.hang_up()
 
     async def _serve(self) -> None:
         serve_connection = await trio.to_thread.run_sync(partial(_load, self._link))
@@ -108,7 +110,7 @@ class HttpGateway(RestartableActor):
         await trio.sleep_forever()  # until what is being answered has ended too
 
     async def _welcome(self, serve_connection: ServeConnection, stream: trio.SocketStream) -> None:
-        connection = HttpConnection(_http_peer(stream))
+        connection = HttpConnection(_http_peer(stream), stream)
         if not self._make_room() or (connection.peer.kind == "unix" and not connection.peer.is_owner):
             await trio.aclose_forcefully(stream)
             return

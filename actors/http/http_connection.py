@@ -20,6 +20,7 @@ class HttpConnection:
     """A connection, from its being accepted to its end."""
 
     peer: HttpPeer
+    stream: trio.SocketStream
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     """Cancelled, the connection ends."""
     engaged: int = 0
@@ -37,6 +38,10 @@ class HttpConnection:
             if not self.engaged:
                 self._rested.set()
                 self._rested = trio.Event()
+
+    def hang_up(self) -> None:
+        """Fail what is being read or written: hypercorn shields its writing from being cancelled."""
+        self.stream.socket.close()
 
     async def wait_rested(self) -> None:
         """Until every request that arrived is answered."""

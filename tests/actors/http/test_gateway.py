@@ -302,6 +302,31 @@ async def test_a_client_that_reads_nothing_is_given_up(monkeypatch: pytest.Monke
         await connection.aclose()
 
 
+async def test_a_client_that_reads_nothing_does_not_keep_the_engine_from_stopping() -> None:
+    backend = FakeBackend()
+    async with stage(backend) as served:
+        connection = await served.connect()
+        await connection.send_all(post("/v1/completions", {**silent(), "max_tokens": 10_000}))
+        await until(lambda: bool(backend.live))
+        (sequence,) = backend.live
+        for _ in range(40):
+            await until(lambda: not backend.pending)
+            backend.emit(sequence, "x" * 60_000)
+        with trio.fail_after(15):  # half of what a write may take
+            await served.system.stop()
+        await connection.aclose()
+
+
+async def test_a_schema_of_a_tool_may_nest_deeply() -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(8):
+        schema = {"type": "object", "properties": {"a": schema}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    async with stage() as served, served.client() as client:
+        answer = await client.post("/v1/chat/completions", json={**HELLO, "tools": [tool]})
+    assert answer.status_code == 200
+
+
 def test_an_address_that_others_reach_needs_a_secret() -> None:
     with pytest.raises(InvalidRequest, match="http-token-file"):
         HttpOptions(None, TcpAddress.parse("0.0.0.0:80"))

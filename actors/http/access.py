@@ -74,9 +74,9 @@ def _is_preflight(headers: Mapping[str, str]) -> bool:
 def _presented(headers: Mapping[str, str]) -> bytes | None:
     scheme, _, secret = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and secret.strip():
-        return secret.strip().encode("utf-8", "surrogateescape")
+        return secret.strip().encode("latin-1")
     key = headers.get("x-api-key")
-    return None if key is None else key.strip().encode("utf-8", "surrogateescape")
+    return None if key is None else key.strip().encode("latin-1")
 
 
 def _clipped(text: str) -> str:

@@ -112,11 +112,15 @@ def _merged(execution: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, A
 
 
 def _bias(token: str, bias: float) -> dict[str, float | int]:
-    if not (token.isascii() and token.isdigit()):
+    if not (token.isascii() and token.isdigit() and len(token) <= _LONGEST_TOKEN_ID):
         raise InvalidRequest(
             f"logit_bias: {token[:40]!r} is no token id", field="logit_bias", reason="keys are token ids"
         )
     return {"token_id": int(token), "bias": bias}
+
+
+_LONGEST_TOKEN_ID = 19
+"""Digits of what the engine takes for a number at all."""
 
 
 def _stop_strings(stop: str | tuple[str, ...] | None) -> list[str]:

@@ -63,6 +63,14 @@ def test_a_wrong_secret_is_refused_whatever_it_is_made_of(headers: dict[str, str
     assert code(STRANGER, headers, HttpRules(secret=SECRET), path="/health") is None
 
 
+@pytest.mark.parametrize("name", ["authorization", "x-api-key"])
+def test_a_secret_may_be_of_any_bytes(name: str) -> None:
+    secret = "pässwörter aller Art".encode()
+    shown = secret.decode("latin-1")  # as headers are read
+    headers = {name: f"Bearer {shown}" if name == "authorization" else shown}
+    assert code(STRANGER, headers, HttpRules(secret=secret)) is None
+
+
 def test_what_clients_may_do_depends_on_their_door() -> None:
     secret = HttpRules(secret=SECRET)
     assert may_name_paths(UNIX, secret)

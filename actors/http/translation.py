@@ -142,17 +142,23 @@ async def stream_answer(
             await wire.write(translation.end())
 
 
+_AT_ONCE = 32
+"""Executions of one request that run at a time. Each may ask for pieces meanwhile: a connection takes twice as many."""
+
+
 async def _side_by_side(run_one: Callable[[int], Awaitable[None]], count: int) -> None:
     """Raises the first error as it is; the others are given up."""
     if count == 1:
         await run_one(0)
         return
     failure: Exception | None = None
+    turns = trio.CapacityLimiter(_AT_ONCE)
 
     async def run_guarded(index: int) -> None:
         nonlocal failure
         try:
-            await run_one(index)
+            async with turns:
+                await run_one(index)
         except Exception as error:  # whatever it is, it is raised below: once, and not in a group
             failure = failure or error
             nursery.cancel_scope.cancel()

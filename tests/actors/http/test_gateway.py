@@ -11,6 +11,7 @@ import trio
 from actors.http.gateway import HttpGateway
 from actors.http.limits import HttpLimits
 from actors.http.options import HttpOptions, HttpRules, TcpAddress
+from protocol.dialects.openai.completions import MAX_PROMPTS
 from protocol.errors import InvalidRequest
 from tests.actors.engine_factory import until
 from tests.actors.fake_backend import FakeBackend
@@ -315,6 +316,12 @@ async def test_a_client_that_reads_nothing_does_not_keep_the_engine_from_stoppin
         with trio.fail_after(15):  # half of what a write may take
             await served.system.stop()
         await connection.aclose()
+
+
+async def test_as_many_prompts_as_a_request_may_have_are_answered() -> None:
+    async with stage() as served, served.client() as client:
+        answer = await client.post("/v1/completions", json={"model": "tiny", "prompt": ["a"] * MAX_PROMPTS})
+    assert [choice["index"] for choice in answer.json()["choices"]] == list(range(MAX_PROMPTS))
 
 
 async def test_a_schema_of_a_tool_may_nest_deeply() -> None:

@@ -10,7 +10,6 @@
 namespace engine::kernels::reference {
 namespace {
 
-using gguf::TensorType;
 using quant::kBlock;
 using quant::kSuperBlock;
 

@@ -42,7 +42,7 @@ Step::Step(const Model& loaded, ThreadTeam& threads, std::size_t max_rows)
   }
   const std::vector<float>& long_factors = model.weights().long_rope_factors;
   if (!long_factors.empty()) long_rope.emplace(shape.rope_dimensions, shape.ropes[0], long_factors);
-  if (shape.experts.count != 0) experts.emplace(shape, max_rows);
+  if (shape.experts.count != 0) experts = std::make_unique<ExpertBuffers>(shape, max_rows);
   for (unsigned i = 0; i < team.size(); ++i) {
     own_inputs.emplace_back(kFewRows, widest_input(shape));
     scratch.emplace_back(kernels::multiply_scratch_bytes(widest_input(shape)));

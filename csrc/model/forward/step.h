@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -71,7 +72,7 @@ struct Step {
   AlignedBuffer hidden;     // f32 [rows, query_width or feed_forward]: attention's or the gates' result
   ActivationBuffer input;   // what the next projection reads
   std::vector<ActivationBuffer> own_inputs;  // [members] the same, each member's own, where a step has few rows
-  std::optional<ExpertBuffers> experts;      // where the model has some
+  std::unique_ptr<ExpertBuffers> experts;    // where the model has some
   Logits logits;
   std::vector<AlignedBuffer> scratch;  // [members]
 

@@ -142,6 +142,7 @@ PrefixCache::Prefix PrefixCache::walk(Tree& tree, std::span<const std::int32_t> 
     children = &found->second->children;
   }
   // No std::views::reverse: clang before 16 does not compile libstdc++'s.
+  // NOLINTNEXTLINE(modernize-loop-convert)
   for (auto node = path.nodes_.rbegin(); node != path.nodes_.rend(); ++node) {
     order_.splice(order_.begin(), order_, (*node)->place);
   }

@@ -67,7 +67,7 @@ std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
 }
 
 void Sequence::constrain(std::size_t tokens) {
-  if (constrained()) matcher_->find_allowed(tokens);
+  if (matcher_ && constrained()) matcher_->find_allowed(tokens);
 }
 
 std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest,
@@ -85,18 +85,18 @@ std::int32_t Sequence::choose(std::span<const float> logits, std::int32_t larges
   const SamplingOptions& sampling = options_.sampling;
   bool takes_largest = sampling.takes_largest();
   std::span<const std::uint32_t> allowed;
-  if (follows_grammar_) {
+  if (matcher_ && follows_grammar_) {
     allowed = matcher_->allowed();
     takes_largest = takes_largest && is_allowed(allowed, largest);
   }
   const std::int32_t token =
       takes_largest ? largest : sampler.sample(logits, allowed, tokens_, tokens_.size(), sampling, mirostat_);
   // What must follow a grammar cannot end before it has begun.
-  return matcher_ && !follows_grammar_ && is_end(token) ? thinking_->end() : token;
+  return thinking_ && matcher_ && !follows_grammar_ && is_end(token) ? thinking_->end() : token;
 }
 
 void Sequence::follow_grammar() {
-  if (follows_grammar_ && !is_end(tokens_.back())) matcher_->accept(tokens_.back());
+  if (matcher_ && follows_grammar_ && !is_end(tokens_.back())) matcher_->accept(tokens_.back());
 }
 
 std::string_view Sequence::piece(std::int32_t token) const {
@@ -123,7 +123,7 @@ bool Sequence::is_end(std::int32_t token) const {
 }
 
 StopReason Sequence::stop_after(std::int32_t token) const {
-  if (is_end(token) || (constrained() && matcher_->finished())) return StopReason::EndOfSequence;
+  if (is_end(token) || (matcher_ && constrained() && matcher_->finished())) return StopReason::EndOfSequence;
   if (tokens_.size() - prompt_size_ >= options_.max_tokens) return StopReason::MaxTokens;
   if (tokens_.size() >= options_.context_length) return StopReason::ContextFull;
   return StopReason::None;

@@ -41,7 +41,9 @@ void ClientSocket::release() {
 void ClientSocket::mark_posted(const std::string& execution_id) {
   const std::scoped_lock lock(mutex_);
   Line* line = find(execution_id);
-  if (line != nullptr && line->unsent > 0 && --line->unsent == 0) line->open = true;
+  if (line == nullptr || line->unsent == 0) return;
+  --line->unsent;
+  if (line->unsent == 0) line->open = true;
 }
 
 void ClientSocket::give_up() {

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -110,22 +111,25 @@ void StreamWriter::forward() {
 
 std::vector<bool> StreamWriter::write(const std::vector<SequenceEvents>& drained) {
   struct Batch {
+    ClientSocket* socket;
     std::vector<ClientSocket::Frame> frames;
     std::vector<std::size_t> places;  // in `drained`
   };
   std::vector<bool> sent(drained.size());
   const std::scoped_lock lock(mutex_);
-  std::unordered_map<ClientSocket*, Batch> batches;
+  std::vector<Batch> batches;  // few: a client is found sooner than it is hashed
   for (std::size_t i = 0; i < drained.size(); ++i) {
     const auto found = streams_.find(drained[i].sequence_id);
     if (found == streams_.end() || !has_tokens(drained[i])) continue;
     const TokenStream& stream = found->second;
-    Batch& batch = batches[stream.socket.get()];
-    batch.frames.push_back({stream.execution_id, tokens_frame(stream.request_id, stream.execution_id, drained[i])});
-    batch.places.push_back(i);
+    ClientSocket* socket = stream.socket.get();
+    auto batch = std::ranges::find(batches, socket, &Batch::socket);
+    if (batch == batches.end()) batch = batches.insert(batch, {socket, {}, {}});
+    batch->frames.push_back({stream.execution_id, tokens_frame(stream.request_id, stream.execution_id, drained[i])});
+    batch->places.push_back(i);
   }
-  for (auto& [socket, batch] : batches) {
-    socket->send_tokens(batch.frames);
+  for (Batch& batch : batches) {
+    batch.socket->send_tokens(batch.frames);
     for (std::size_t i = 0; i < batch.frames.size(); ++i) sent[batch.places[i]] = batch.frames[i].sent;
   }
   return sent;

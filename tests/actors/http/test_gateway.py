@@ -310,7 +310,7 @@ async def test_a_client_that_reads_nothing_does_not_keep_the_engine_from_stoppin
         await connection.send_all(post("/v1/completions", {**silent(), "max_tokens": 10_000}))
         await until(lambda: bool(backend.live))
         (sequence,) = backend.live
-        for _ in range(40):
+        for _ in range(20):
             await until(lambda: not backend.pending)
             backend.emit(sequence, "x" * 60_000)
         with trio.fail_after(15):  # half of what a write may take

@@ -97,7 +97,7 @@ void ClientSocket::send_together(std::span<Frame* const> frames) {
   }
   if (data.empty()) return;
   const auto sent = ::send(descriptor_, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  const bool whole = sent == static_cast<decltype(sent)>(data.size());
+  const bool whole = sent == static_cast<ssize_t>(data.size());
   // Half a frame could not be mended from here: rather no connection than a wrong one. See whole_bytes().
   if (sent >= 0 && !whole) ::shutdown(descriptor_, SHUT_RDWR);
   for (Frame* frame : frames) {

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
@@ -21,6 +20,7 @@ from typing_extensions import assert_never
 
 from actors.base import Inbox, RestartableActor
 from actors.faults import TellFault, summary
+from actors.loading import Loading, LoadKey, load_key
 from actors.messages import (
     Advance,
     Advanced,
@@ -38,18 +38,10 @@ from actors.messages import (
 )
 from actors.operations import carry_out
 from engine.backend import Backend, BackendStatistics, ComputeTimes, LoadedModel, SequenceEvents, TokenStream
-from engine.batch_key import WeightsKey
 from engine.host.client_socket import ClientSocket
-from engine.operation import Operation
 from protocol.errors import BackendUnavailable, EngineError, ExecutionCancelled, InternalError, OutOfMemoryBudget
-from protocol.grammar import PlanGrammar
-from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 from protocol.summaries import PrefixCacheReport
-
-LoadKey = tuple[WeightsKey, PlanGrammar | None]
-"""One load serves all plans equal in these."""
-
 
 _NO_BACKEND = BackendStatistics(
     sequences=0,
@@ -58,15 +50,6 @@ _NO_BACKEND = BackendStatistics(
     work=None,
     models=(),
 )
-
-
-@dataclass(slots=True)
-class _Loading:
-    """What is being made ready, and the executions that wait for it."""
-
-    operation: Operation[LoadedModel]
-    starts: dict[str, Start] = field(default_factory=dict)
-    since_ns: int = field(default_factory=time.monotonic_ns)
 
 
 class Executor(RestartableActor):
@@ -91,7 +74,7 @@ class Executor(RestartableActor):
         self._replace_backend = replace_backend
         self._tell_fault = tell_fault
         self._client_socket = client_socket
-        self._loading: dict[LoadKey, _Loading] = {}
+        self._loading: dict[LoadKey, Loading] = {}
         self._sequence_ids = count(1)
         self._sequences: dict[str, int] = {}
         self._executions: dict[int, str] = {}
@@ -187,12 +170,12 @@ class Executor(RestartableActor):
 
     async def _start(self, request: Start) -> None:
         self._take(request.execution_id)
-        key = _load_key(request.planned.plan)
+        key = load_key(request.planned.plan)
         if key in self._loading:
             self._loading[key].starts[request.execution_id] = request
         elif not await self._start_at_once(request):
             operation = self._backend.load(request.planned)
-            self._loading[key] = _Loading(operation, {request.execution_id: request})
+            self._loading[key] = Loading(operation, {request.execution_id: request})
             self.nursery.start_soon(self._load, key)
 
     async def _start_at_once(self, request: Start) -> bool:
@@ -247,7 +230,7 @@ class Executor(RestartableActor):
             await self._fail(_pop_first(starts).execution_id, error)
         del self._loading[key]
 
-    async def _tell_progress(self, loading: _Loading, progress: StageProgress) -> None:
+    async def _tell_progress(self, loading: Loading, progress: StageProgress) -> None:
         for execution_id in tuple(loading.starts):
             if execution_id in loading.starts:  # not halted while the others were told
                 await self._control_plane.put(Preparing(execution_id=execution_id, progress=progress))
@@ -344,10 +327,6 @@ class Executor(RestartableActor):
     async def _free(self, execution_id: str) -> None:
         await self._scheduler.put(SlotFreed(execution_id=execution_id))
         self._slots.remove(execution_id)
-
-
-def _load_key(plan: ExecutionPlan) -> LoadKey:
-    return WeightsKey.of(plan), plan.grammar
 
 
 def _pop_first(starts: dict[str, Start]) -> Start:

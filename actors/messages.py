@@ -1,7 +1,7 @@
 """Every message between actors, filed by receiver: frozen, tagged by their classes, closed unions.
 
-None is validated where it runs: both ends are ours, and mypy holds them to their types. Messages on the wire, which
-anybody may send, are validated (:mod:`protocol.value`).
+None is validated where it runs: both ends are ours, and mypy holds them to their types. Messages on the wire are
+validated (:mod:`protocol.value`).
 """
 
 from __future__ import annotations
@@ -204,18 +204,9 @@ class Recorded:
 
 
 ExecutionEvent = (
-    Queued
-    | QueueFull
-    | Admitted
-    | Withdrawn
-    | Preparing
-    | Started
-    | StartFailed
-    | Halted
-    | EnergyRead
-    | EnergyLimitReached
-    | Recorded
-)
+    Queued | QueueFull | Admitted | Withdrawn | Preparing | Started | StartFailed | Halted
+    | EnergyRead | EnergyLimitReached | Recorded
+)  # fmt: skip
 """What is told of an execution between its ``Enqueue`` and its end, never after."""
 ControlEvent = ExecutionEvent | Advanced | LiveEnergyRead
 

@@ -77,8 +77,8 @@ class UnixSocket:
     def passed(cls, environment: Mapping[str, str], name: str = PASSED_NAME) -> Self | None:
         """The listening socket that a service manager passed to this process; ``None`` where it passed none.
 
-        Of several it is the one of that name; one alone is the engine's own unless it is named for HTTP. Its place and
-        its mode are the service manager's to answer for.
+        Among several the one of that name counts; one alone is the engine's own unless it is named for HTTP. Its place
+        and its mode are the service manager's to answer for.
 
         Raises:
             InvalidRequest: what was passed is no listening Unix stream socket, or cannot be told from the others.

@@ -63,7 +63,7 @@ class Desk:
         self.client.mark_posted(EXECUTION)
 
     def write_outbox(self) -> None:
-        """As far as the peer takes it."""
+        """Writes as much as the peer takes."""
         self.outbox = self.outbox[self.client.send(self.outbox) :]
         if not self.outbox:
             self.client.release()

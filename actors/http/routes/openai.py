@@ -8,7 +8,7 @@ from actors.http.call import Call, FaultRaised
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import embedded, execution_headers, outcomes_of, stream_answer
 from protocol.dialects.fault import HttpFault
-from protocol.dialects.openai import chat, completions, embeddings, models, responses
+from protocol.dialects.openai import chat, chat_answer, completions, embeddings, models, responses
 from protocol.dialects.shape import read
 from protocol.errors import UnknownModel
 from protocol.requests import ListModels, Plan, Status
@@ -91,7 +91,7 @@ def _routes(prefix: str) -> tuple[HttpRoute, ...]:
     return (
         HttpRoute(
             *("POST", prefix + "/chat/completions", _chat, "the next message of a conversation"),
-            *(chat.ChatRequest, chat.ChatCompletion),
+            *(chat.ChatRequest, chat_answer.ChatCompletion),
         ),
         HttpRoute(
             *("POST", prefix + "/completions", _completions, "texts or token ids continued"),

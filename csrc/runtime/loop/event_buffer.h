@@ -27,7 +27,7 @@ struct SequenceEvents {
   std::vector<std::int64_t> token_times_ns;
   std::vector<TokenLogProbabilities> logprobs;  // one for each token, where the options ask for them
   std::string text;
-  // Of these, what the client has been sent: so many of the first tokens and bytes of text.
+  // How many of the first tokens and bytes of text the client has been sent.
   std::size_t sent_tokens = 0;
   std::size_t sent_text = 0;
   StopReason stop = StopReason::None;

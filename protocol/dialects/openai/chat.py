@@ -5,9 +5,7 @@ Defaults: temperature 1, 2,048 tokens at most, seed 0. Everything else is the en
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
@@ -16,10 +14,23 @@ from protocol.dialects import weos
 from protocol.dialects.event_stream import DONE, sse
 from protocol.dialects.fault import HttpFault, error_content
 from protocol.dialects.generation import Generation, json_grammar, present, run_request, tool_choice
-from protocol.dialects.openai.account import FinishReason, OpenAiUsage, fingerprint, finish_reason, require_whole, usage
+from protocol.dialects.openai.account import FinishReason, fingerprint, finish_reason, require_whole, usage
+from protocol.dialects.openai.chat_answer import (
+    AnswerMessage,
+    ChatChoice,
+    ChatChunk,
+    ChatCompletion,
+    ChoiceLogprobs,
+    ChunkChoice,
+    Delta,
+    TokenLogprobs,
+    ToldCall,
+    ToldFunction,
+    TopLogprob,
+)
 from protocol.dialects.openai.messages import OpenAiMessage, message_content
 from protocol.dialects.outcome import Outcome, Pieces
-from protocol.dialects.shape import Asked, Told, to_json
+from protocol.dialects.shape import Asked, to_json
 from protocol.errors import InvalidRequest
 from protocol.logprobs import DrawnLogprobs, TokenLogprob
 from protocol.plan import RunRequest
@@ -58,105 +69,6 @@ class ChatRequest(Generation):
     """``none`` turns thinking off; other words leave it to the model."""
     chat_template_kwargs: dict[str, Any] | None = None
     """Variables of the template; ``enable_thinking`` is the only one that counts."""
-
-
-class TopLogprob(Told):
-    """A token and how likely the model held it."""
-
-    token: str
-    logprob: float
-    bytes: tuple[int, ...]
-
-
-class TokenLogprobs(TopLogprob):
-    """The token drawn, and the likeliest beside it."""
-
-    top_logprobs: tuple[TopLogprob, ...]
-
-
-class ChoiceLogprobs(Told):
-    """The log probabilities of a choice, or of a chunk of it."""
-
-    content: tuple[TokenLogprobs, ...]
-
-
-class ToldFunction(Told):
-    """The function that a call names, and its arguments as JSON."""
-
-    name: str = ""
-    arguments: str
-
-
-class ToldCall(Told):
-    """A call, or the part of one that a chunk adds: ``id``, ``type`` and name come with the first alone."""
-
-    index: int = 0
-    id: str = ""
-    type: Literal["function"] = "function"
-    function: ToldFunction
-
-
-class AnswerMessage(Told):
-    """What the model said."""
-
-    role: Literal["assistant"] = "assistant"
-    content: str | None
-    reasoning_content: str = ""
-    tool_calls: tuple[ToldCall, ...] = ()
-
-
-class ChatChoice(Told):
-    """One of the answers."""
-
-    index: int
-    message: AnswerMessage
-    logprobs: ChoiceLogprobs | None
-    finish_reason: FinishReason
-
-
-class ChatCompletion(Told):
-    """The whole answer."""
-
-    id: str
-    object: Literal["chat.completion"]
-    created: int
-    model: str
-    system_fingerprint: str
-    choices: tuple[ChatChoice, ...]
-    usage: OpenAiUsage
-    weos: dict[str, Any] = Field(default_factory=dict)
-    """The engine's own account, with ``include_execution`` alone."""
-
-
-class Delta(Told):
-    """What a chunk adds to a choice."""
-
-    role: Literal["assistant"] = "assistant"
-    content: str = ""
-    reasoning_content: str = ""
-    tool_calls: tuple[ToldCall, ...] = ()
-
-
-class ChunkChoice(Told):
-    """A chunk of one of the answers."""
-
-    index: int
-    delta: Delta
-    logprobs: ChoiceLogprobs | None
-    finish_reason: FinishReason | None
-
-
-class ChatChunk(Told):
-    """One event of a stream."""
-
-    id: str
-    object: Literal["chat.completion.chunk"]
-    created: int
-    model: str
-    system_fingerprint: str
-    choices: tuple[ChunkChoice, ...]
-    usage: OpenAiUsage | None = None
-    weos: dict[str, Any] = Field(default_factory=dict)
 
 
 def to_run_request(asked: ChatRequest, model: str) -> RunRequest:

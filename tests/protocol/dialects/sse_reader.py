@@ -12,7 +12,7 @@ class SseReader:
     def __init__(self) -> None:
         self.events: list[str] = []
         self.names: list[str] = []
-        """Of each event; empty where it has none."""
+        """The name of each event; empty where it has none."""
         self.comments = 0
         self._buffer = b""
 

@@ -47,7 +47,7 @@ class TrialError(Exception):
 class TrialSettings:
     """How a trial process limits itself."""
 
-    library: str
+    library_path: str
     """The path of the library for grammars."""
     vocabulary: _core.Vocabulary
     eos_token_ids: Sequence[int]
@@ -83,7 +83,8 @@ class TrialProcess:
         vocabulary = settings.vocabulary
         pieces = [vocabulary.piece(token) for token in range(len(vocabulary))]
         try:
-            self._ask((settings.library, pieces, tuple(settings.eos_token_ids), settings.memory_mib << 20), _START_S)
+            end_ids, memory_bytes = tuple(settings.eos_token_ids), settings.memory_mib << 20
+            self._ask((settings.library_path, pieces, end_ids, memory_bytes), _START_S)
         except (OSError, EOFError) as error:
             last_line = self._last_words().rpartition("\n")[2]
             raise TrialError(f"the one that was started has ended: {last_line}") from error

@@ -101,7 +101,7 @@ class MetricRatio(Value):
     """Why there is no ratio, or none is better."""
 
 
-class ExperimentResult(Value):
+class VariantComparison(Value):
     """Two executions of one request and model that differ in named fields of the plan alone."""
 
     execution_a: str

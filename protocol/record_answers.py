@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from protocol.comparison import ExperimentResult, RepeatVerdict
+from protocol.comparison import RepeatVerdict, VariantComparison
 from protocol.message import Answer
 from protocol.record_entry import ChainReport, ExecutionSummary, FinishedEntry, InterruptedEntry
 
@@ -30,7 +30,7 @@ class Compared(Answer):
 
     type: Literal["Compared"] = "Compared"
     repeat: RepeatVerdict | None
-    experiment: ExperimentResult | None
+    variant: VariantComparison | None
 
 
 class RecordsVerified(Answer):

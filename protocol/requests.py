@@ -5,9 +5,9 @@ Every request carries a ``request_id`` of the client's choice, unique among thos
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from protocol.answers import (
     Accepted,
@@ -243,13 +243,21 @@ class GetExecution(Request[ExecutionEntry]):
 
 
 class CompareExecutions(Request[Compared]):
-    """Hold B against A: as a repeat, or as an experiment in named fields of the plan. Answered by ``Compared``."""
+    """Hold B against A: as a repeat, or as a variant that differs in named fields. Answered by ``Compared``."""
 
     type: Literal["CompareExecutions"] = "CompareExecutions"
     a: str
     b: str
-    experiment: tuple[str, ...] | None = None
-    """Dotted fields of the plan that may differ, such as ``quantization``; ``None`` is a repeat."""
+    differing: tuple[str, ...] | None = None
+    """Dotted fields of the plan that may differ, such as ``quantization``; ``None`` is a repeat. An earlier name of
+    this field, ``experiment``, is understood too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_name(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "experiment" in given and "differing" not in given:
+            return {("differing" if name == "experiment" else name): value for name, value in given.items()}
+        return given
 
 
 class VerifyRecords(Request[RecordsVerified]):

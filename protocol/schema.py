@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from protocol.answers import TaggedEngineMessage
-from protocol.comparison import ExperimentResult, RepeatVerdict
+from protocol.comparison import RepeatVerdict, VariantComparison
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.record import ExecutionRecord
 from protocol.record_entry import Entry
@@ -25,7 +25,7 @@ _PUBLISHED: dict[str, Any] = {
     "record": ExecutionRecord,
     "record_entry": Entry,
     "repeat_verdict": RepeatVerdict,
-    "experiment_result": ExperimentResult,
+    "variant_comparison": VariantComparison,
     "client_messages": TaggedClientMessage,
     "engine_messages": TaggedEngineMessage,
 }

@@ -1,4 +1,4 @@
-"""Judging two execution records: as a repeat, by tolerances, or as an experiment, by ratios. Pure.
+"""Judging two execution records: as a repeat, by tolerances, or as a variant, by ratios. Pure.
 
 Neither takes part for a figure that does not bear it: energy counts where it was measured on an execution of its own,
 on a machine that did nothing else; and a run that had to share the CPU is called neither better nor worse.
@@ -14,10 +14,10 @@ from engine.records.record_differences import (
     compare_builds,
     differences,
     first_difference,
-    require_experimental,
     require_same,
+    require_variable,
 )
-from protocol.comparison import ExperimentResult, MetricRatio, OutputAgreement, RepeatVerdict, ToleranceVerdict
+from protocol.comparison import MetricRatio, OutputAgreement, RepeatVerdict, ToleranceVerdict, VariantComparison
 from protocol.errors import InvalidRequest
 from protocol.metrics import EnergyReport
 from protocol.record import ChoiceRecord, ExecutionRecord
@@ -93,7 +93,7 @@ def compare_repeat(a: ExecutionRecord, b: ExecutionRecord) -> RepeatVerdict:
     )
 
 
-def compare_experiment(a: ExecutionRecord, b: ExecutionRecord, fields: tuple[str, ...]) -> ExperimentResult:
+def compare_variant(a: ExecutionRecord, b: ExecutionRecord, fields: tuple[str, ...]) -> VariantComparison:
     """What B gives for A, where only the named fields of the plan (dotted; a group names all in it) may differ.
 
     Raises:
@@ -101,10 +101,10 @@ def compare_experiment(a: ExecutionRecord, b: ExecutionRecord, fields: tuple[str
         IncomparableExecutions: anything else differs; ``params["differences"]`` names all of that.
     """
     _require_two(a, b)
-    require_experimental(fields)
+    require_variable(fields)
     found = differences(a, b)
     require_same(found, fields)
-    return ExperimentResult(
+    return VariantComparison(
         execution_a=a.execution_id,
         execution_b=b.execution_id,
         differences=found,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.identity.version import ENGINE_VERSION
-from engine.records.comparison import compare_experiment, compare_repeat
+from engine.records.comparison import compare_repeat, compare_variant
 from engine.records.prediction import MOST_RECORDS, predict
 from engine.records.record_store import RecordStore
 from protocol.answers import AnswerMessage
@@ -38,10 +38,10 @@ def _get(request: GetExecution, store: RecordStore) -> ExecutionEntry:
 
 def _compare(request: CompareExecutions, store: RecordStore) -> Compared:
     a, b = (_finished(name, store) for name in (request.a, request.b))
-    if request.experiment is None:
-        return Compared(repeat=compare_repeat(a, b), experiment=None)
-    result = compare_experiment(a, b, request.experiment)
-    return Compared(repeat=None, experiment=result)
+    if request.differing is None:
+        return Compared(repeat=compare_repeat(a, b), variant=None)
+    result = compare_variant(a, b, request.differing)
+    return Compared(repeat=None, variant=result)
 
 
 def _verify(request: VerifyRecords, store: RecordStore) -> RecordsVerified:

@@ -18,7 +18,7 @@ _WHERE_FOUND = ("model_ref.name", "model_ref.path")
 _NOT_USED = {"cpu_features", "masked_cpu_features"}
 """What the kernels might have been: ``hardware.kernel_path`` says which they were."""
 _FIXED = ("schema_version", "model_ref")
-"""What no experiment may change: another schema of plans, or another model."""
+"""What no variant may change: another schema of plans, or another model."""
 _CONSEQUENCES = {
     "quantization": ("requantized_from",),
     "backend": ("hardware.kernel_path",),
@@ -80,11 +80,11 @@ def require_same(found: tuple[Difference, ...], allowed: tuple[str, ...] = ()) -
         )
 
 
-def require_experimental(fields: tuple[str, ...]) -> None:
-    """Refuse what is no field of the plan, or one that no experiment may change. Raises InvalidRequest."""
+def require_variable(fields: tuple[str, ...]) -> None:
+    """Refuse what is no field of the plan, or one that no variant may change. Raises InvalidRequest."""
     for field in fields:
         if _within(field, _FIXED):
-            raise InvalidRequest(f"an experiment has one {field.partition('.')[0]}", field=field)
+            raise InvalidRequest(f"a variant has the same {field.partition('.')[0]}", field=field)
         if field not in _names(ExecutionPlan):
             allowed = [name for name in _names(ExecutionPlan) if not _within(name, _FIXED)]
             raise InvalidRequest(f"the plan has no field {field!r}", field=field, allowed=allowed)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.records.comparison import compare_experiment, compare_repeat
-from protocol.comparison import ExperimentResult, MetricRatio, RepeatVerdict, ToleranceVerdict
+from engine.records.comparison import compare_repeat, compare_variant
+from protocol.comparison import MetricRatio, RepeatVerdict, ToleranceVerdict, VariantComparison
 from protocol.errors import IncomparableExecutions
 from protocol.metrics import EnergyReport, ExecutionMetrics
 from protocol.plan import ExecutionPlan
@@ -40,13 +40,13 @@ def verdict_on(name: str, verdict: RepeatVerdict) -> ToleranceVerdict:
     return next(metric for metric in verdict.metrics if metric.metric == name)
 
 
-def ratio_of(name: str, result: ExperimentResult) -> MetricRatio:
+def ratio_of(name: str, result: VariantComparison) -> MetricRatio:
     return next(ratio for ratio in result.ratios if ratio.metric == name)
 
 
 def refused(a: ExecutionRecord, b: ExecutionRecord, *fields: str) -> dict[str, tuple[Any, Any]]:
     with pytest.raises(IncomparableExecutions) as error:
-        compare_experiment(a, b, fields) if fields else compare_repeat(a, b)
+        compare_variant(a, b, fields) if fields else compare_repeat(a, b)
     differences = error.value.params["differences"]
     assert all(difference["field"] in error.value.message for difference in differences)
     return {difference["field"]: (difference["a"], difference["b"]) for difference in differences}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from engine.records.comparison import compare_experiment, compare_repeat
-from engine_ctl.execution_lines import experiment_lines, repeat_lines
+from engine.records.comparison import compare_repeat, compare_variant
+from engine_ctl.execution_lines import repeat_lines, variant_lines
 from protocol.build import Build
 from protocol.record import ExecutionRecord
 from tests.engine.compared_records import first, refused, second
@@ -40,9 +40,9 @@ def test_records_from_before_builds_were_told_apart_say_so() -> None:
     verdict = compare_repeat(first(), second(build=BUILD))
     assert (verdict.build.same, verdict.build.arithmetic) == (None, None)
     assert verdict.build.reason == "not known of a, recorded before builds were told apart"
-    result = compare_experiment(first(), second(plan_with(quantization="q8_0")), ("quantization",))
+    result = compare_variant(first(), second(plan_with(quantization="q8_0")), ("quantization",))
     told = "whether of one build: not known of a and b, recorded before builds were told apart"
-    assert told in experiment_lines(result)
+    assert told in variant_lines(result)
 
 
 def test_a_self_test_that_could_not_run_is_no_agreement() -> None:

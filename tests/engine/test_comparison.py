@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.records.comparison import compare_experiment, compare_output, compare_repeat
-from protocol.comparison import ExperimentResult, RepeatVerdict
+from engine.records.comparison import compare_output, compare_repeat, compare_variant
+from protocol.comparison import RepeatVerdict, VariantComparison
 from protocol.errors import InvalidRequest
 from tests.engine.compared_records import HARDWARE, first, power, ratio_of, refused, second, speed, verdict_on
 from tests.engine.record_factory import measured, plan_with
@@ -71,9 +71,9 @@ def test_a_prompt_found_in_the_prefix_cache_by_one_alone_leaves_a_repeat_undecid
     reason = "A found 0 tokens of its prompt in the prefix cache and B 1"
     assert verdict_on("tokens_per_sec", verdict).reason == reason
     assert (verdict.output.same, verdict.repeated) == (True, None)
-    ratios = compare_experiment(first(plan=plan, metrics=miss), second(plan, metrics=hit), ()).ratios
+    ratios = compare_variant(first(plan=plan, metrics=miss), second(plan, metrics=hit), ()).ratios
     assert next(ratio for ratio in ratios if ratio.metric == "tokens_per_sec").reason == reason
-    tried = compare_experiment(first(metrics=miss), second(plan, metrics=hit), ("prefix_cache",)).ratios
+    tried = compare_variant(first(metrics=miss), second(plan, metrics=hit), ("prefix_cache",)).ratios
     assert next(ratio for ratio in tried if ratio.metric == "tokens_per_sec").better == "b"
 
 
@@ -90,9 +90,7 @@ def test_nothing_is_divided_by_zero() -> None:
 
 
 def test_a_ratio_beyond_all_numbers_is_not_given() -> None:
-    ratio = ratio_of(
-        "tokens_per_sec", compare_experiment(first(metrics=speed(1e-300)), second(metrics=speed(1e300)), ())
-    )
+    ratio = ratio_of("tokens_per_sec", compare_variant(first(metrics=speed(1e-300)), second(metrics=speed(1e300)), ()))
     assert (ratio.ratio, ratio.better, ratio.reason) == (None, None, "the ratio is too large for a number")
 
 
@@ -169,7 +167,7 @@ def test_every_difference_is_named_with_both_values() -> None:
     }
 
 
-def test_an_experiment_refuses_what_was_not_named() -> None:
+def test_a_variant_refuses_what_was_not_named() -> None:
     b = second(plan_with(quantization="q8_0", limits__max_tokens=5))
     assert refused(first(), b, "quantization") == {"limits.max_tokens": (512, 5)}
     assert refused(first(), b, "limits.max_tokens") == {"quantization": ("native", "q8_0")}
@@ -179,21 +177,21 @@ def test_an_experiment_refuses_what_was_not_named() -> None:
 @pytest.mark.parametrize(
     "field", ["quantisation", "limits.max_parsecs", "hardware.cpu_model", "", "limits.", "prompt_token_ids"]
 )
-def test_an_experiment_names_fields_of_the_plan(field: str) -> None:
+def test_a_variant_names_fields_of_the_plan(field: str) -> None:
     with pytest.raises(InvalidRequest, match="no field") as error:
-        compare_experiment(first(), second(), (field,))
+        compare_variant(first(), second(), (field,))
     assert "limits.max_tokens" in error.value.params["allowed"]
     assert "model_ref.name" not in error.value.params["allowed"]
 
 
 @pytest.mark.parametrize("field", ["model_ref", "model_ref.content_hash", "schema_version"])
-def test_an_experiment_has_one_model_and_one_kind_of_plan(field: str) -> None:
-    with pytest.raises(InvalidRequest, match="an experiment has one"):
-        compare_experiment(first(), second(), (field,))
+def test_a_variant_has_one_model_and_one_kind_of_plan(field: str) -> None:
+    with pytest.raises(InvalidRequest, match="a variant has the same"):
+        compare_variant(first(), second(), (field,))
 
 
 def test_an_execution_is_not_compared_with_itself() -> None:
-    for compare in (lambda: compare_repeat(first(), first()), lambda: compare_experiment(first(), first(), ())):
+    for compare in (lambda: compare_repeat(first(), first()), lambda: compare_variant(first(), first(), ())):
         with pytest.raises(InvalidRequest, match="given twice"):
             compare()
 
@@ -210,13 +208,13 @@ def test_every_figure_is_judged_or_says_why_not(
     right = second(metrics=base.model_copy(update={"tokens_per_sec": b, "watts_avg": watts_b}))
     for judged in compare_repeat(left, right).metrics:
         assert (judged.within is None) == (judged.reason is not None)
-    for ratio in compare_experiment(left, right, ()).ratios:
+    for ratio in compare_variant(left, right, ()).ratios:
         assert (ratio.better is None) == (ratio.reason is not None)
 
 
 def test_results_survive_json() -> None:
     b = second(plan_with(quantization="q8_0"), metrics=speed(150.0))
-    result = compare_experiment(first(), b, ("quantization",))
-    assert ExperimentResult.model_validate_json(result.model_dump_json()) == result
+    result = compare_variant(first(), b, ("quantization",))
+    assert VariantComparison.model_validate_json(result.model_dump_json()) == result
     verdict = compare_repeat(first(), second())
     assert RepeatVerdict.model_validate_json(verdict.model_dump_json()) == verdict

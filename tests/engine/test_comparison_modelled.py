@@ -1,10 +1,10 @@
-"""Modelled energy is shown beside the other and judges nothing, as a repeat and as an experiment."""
+"""Modelled energy is shown beside the other and judges nothing, as a repeat and as a variant."""
 
 from __future__ import annotations
 
 import pytest
 
-from engine.records.comparison import compare_experiment, compare_repeat
+from engine.records.comparison import compare_repeat, compare_variant
 from tests.engine.compared_records import MODELLED, first, power, ratio_of, second, verdict_on
 from tests.engine.record_factory import measured
 
@@ -18,7 +18,7 @@ def test_modelled_energy_ranks_nothing_however_much_better(name: str, watts_a: f
         )
         for watts in (watts_a, watts_b)
     )
-    ratio = ratio_of(name, compare_experiment(first(metrics=a), second(metrics=b), ()))
+    ratio = ratio_of(name, compare_variant(first(metrics=a), second(metrics=b), ()))
     assert (ratio.ratio, ratio.better, ratio.reason) == (None, None, f"A: {MODELLED}")
     assert ratio.modelled == ("a", "b")
 

@@ -21,6 +21,7 @@ from protocol.requests import (
     PROTOCOL_VERSION,
     Cancel,
     ClientMessage,
+    CompareExecutions,
     Detokenize,
     Hello,
     Quantize,
@@ -252,6 +253,14 @@ def test_an_unknown_type_is_an_unknown_message(name: object) -> None:
 )
 def test_a_refusal_is_addressed_where_the_id_can_be_told(content: dict[str, Any], request_id: int | None) -> None:
     assert request_id_of(content) == request_id
+
+
+def test_the_fields_that_may_differ_are_known_by_their_earlier_name_too() -> None:
+    asked = {"type": "CompareExecutions", "request_id": 1, "a": "e1", "b": "e2"}
+    named = [decode_client(msgpack.packb(asked | {name: ["threads"]})) for name in ("differing", "experiment")]
+    assert named == [CompareExecutions(request_id=1, a="e1", b="e2", differing=("threads",))] * 2
+    with pytest.raises(InvalidRequest):
+        decode_client(msgpack.packb(asked | {"differing": ["threads"], "experiment": ["threads"]}))
 
 
 def test_errors_travel_with_code_and_params() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from engine.records.comparison import compare_experiment
+from engine.records.comparison import compare_variant
 from protocol.metrics import PHASES
 from protocol.record import ExecutionRecord
 from tests.tools.executions import make_metrics, make_record
@@ -42,7 +42,7 @@ def test_it_may_be_compared_as_far_as_it_tells() -> None:
     later = make_record(
         execution_id="later", engine_version="0.1.0", plan=earlier.plan, metrics=make_metrics(memory_peak_mb=12.5)
     )
-    ratios = compare_experiment(earlier, later, ()).ratios
+    ratios = compare_variant(earlier, later, ()).ratios
     memory = next(ratio for ratio in ratios if ratio.metric == "memory_peak_mb")
     assert (memory.ratio, memory.reason) == (None, "A: memory_peak_mb is not known")
 

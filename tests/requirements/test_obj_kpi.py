@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.records.comparison import compare_experiment
+from engine.records.comparison import compare_variant
 from engine_ctl.main import COMMANDS
 from protocol.answers import Event
 from protocol.blocking import BlockingClient
@@ -101,9 +101,9 @@ def test_obj_04_observe_executions_of_others(client: BlockingClient, engine: Pat
 
 def test_obj_04_test_another_plan_beside_the_first(client: BlockingClient, engine: Path) -> None:
     a, b = (run(client, quantization=name).execution_id for name in ("native", "q8_0"))
-    compared = told("executions", "compare", a, b, "--experiment", "quantization", "--socket", str(engine))
-    assert {each["field"] for each in compared["experiment"]["differences"]} == {"quantization"}
-    assert "tokens_per_watt" in {ratio["metric"] for ratio in compared["experiment"]["ratios"]}
+    compared = told("executions", "compare", a, b, "--differing", "quantization", "--socket", str(engine))
+    assert {each["field"] for each in compared["variant"]["differences"]} == {"quantization"}
+    assert "tokens_per_watt" in {ratio["metric"] for ratio in compared["variant"]["ratios"]}
 
 
 @pytest.mark.xfail(strict=True, reason="proposals are not built yet: agents can run and compare plans, not file them")
@@ -128,7 +128,7 @@ def test_scope_excluded_are_training_orchestration_and_gpus(client: BlockingClie
 
 def test_kpi_tokens_per_watt_ranks_measured_executions() -> None:
     saving = second(plan_with(quantization="q4_k_m"), metrics=power(8.0, measured(8.0)))
-    result = compare_experiment(first(metrics=power(10.0, measured(10.0))), saving, ("quantization",))
+    result = compare_variant(first(metrics=power(10.0, measured(10.0))), saving, ("quantization",))
     ratio = ratio_of("tokens_per_watt", result)
     assert ratio.ratio == pytest.approx(1.25)
     assert ratio.better == "b"
@@ -137,8 +137,8 @@ def test_kpi_tokens_per_watt_ranks_measured_executions() -> None:
 def test_kpi_tokens_per_watt_is_no_claim_where_energy_is_modelled(client: BlockingClient, engine: Path) -> None:
     a, b = (run_for(client, joules=25, op_times=on) for on in (False, True))
     assert (a.metrics.energy.kind, b.metrics.energy.kind) == ("modelled", "modelled")
-    arguments = (a.execution_id, b.execution_id, "--experiment", "op_times", "--socket", str(engine))
-    ratios = {each["metric"]: each for each in told("executions", "compare", *arguments)["experiment"]["ratios"]}
+    arguments = (a.execution_id, b.execution_id, "--differing", "op_times", "--socket", str(engine))
+    ratios = {each["metric"]: each for each in told("executions", "compare", *arguments)["variant"]["ratios"]}
     for name in ("watts_avg", "tokens_per_watt", "joules_total", "joules_per_token"):
         assert (ratios[name]["ratio"], ratios[name]["better"]) == (None, None)
         assert ratios[name]["modelled"] == ["a", "b"]

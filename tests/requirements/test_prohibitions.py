@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS
-from engine.records.comparison import compare_experiment
+from engine.records.comparison import compare_variant
 from engine_ctl.metrics_table import _UNITS
 from protocol.answers import Tokens
 from protocol.blocking import BlockingClient
@@ -189,7 +189,7 @@ def test_ban_unequal_comparison_is_refused_and_names_every_difference(client: Bl
 @pytest.mark.parametrize("disturbed", [{"contended": True}, {"kind": "attributed"}, {"kind": "modelled"}])
 def test_ban_unequal_comparison_of_energy_that_others_had_part_in_ranks_nothing(disturbed: dict[str, Any]) -> None:
     saving = second(plan_with(quantization="q4_k_m"), metrics=power(5.0, measured(5.0, **disturbed)))
-    result = compare_experiment(first(metrics=power(10.0, measured(10.0))), saving, ("quantization",))
+    result = compare_variant(first(metrics=power(10.0, measured(10.0))), saving, ("quantization",))
     ratio = ratio_of("tokens_per_watt", result)
     assert (ratio.ratio, ratio.better) == (None, None)
     assert ratio.reason

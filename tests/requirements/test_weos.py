@@ -87,10 +87,10 @@ def test_weos_loop_runs_compares_and_runs_again(client: BlockingClient) -> None:
     again = run(client, quantization="q8_0")
     assert client.welcome.engine_version == baseline.engine_version == again.engine_version
     compared = client.ask(
-        CompareExecutions(a=baseline.execution_id, b=candidate.execution_id, experiment=("quantization",))
+        CompareExecutions(a=baseline.execution_id, b=candidate.execution_id, differing=("quantization",))
     )
-    assert compared.experiment is not None
-    assert [difference.field for difference in compared.experiment.differences] == ["quantization"]
+    assert compared.variant is not None
+    assert [difference.field for difference in compared.variant.differences] == ["quantization"]
     assert again.plan_fingerprint == candidate.plan_fingerprint
     assert again.logits_digest == candidate.logits_digest
 
@@ -120,7 +120,7 @@ def test_weos_experimental_variations_are_controlled_and_recorded(client: Blocki
     assert base.prefill_chunk == 256
     arguments = ("executions", "compare", *(record.execution_id for record in records), "--socket", str(engine))
     fields = "batch.prefill_chunk,batch.prefill_beside_decode"
-    compared = told(*arguments, "--experiment", fields)["experiment"]
+    compared = told(*arguments, "--differing", fields)["variant"]
     assert {each["field"] for each in compared["differences"]} == set(fields.split(","))
     # Left out, the field that differs is named by the refusal.
     assert "batch.prefill_chunk" in engine_ctl(*arguments).stderr

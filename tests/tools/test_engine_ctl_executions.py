@@ -70,7 +70,7 @@ def test_an_execution_is_verified_bit_by_bit(tiny: Path) -> None:
     assert "every bit of the logits" in engine_ctl("executions", "verify", execution).stdout
 
 
-def test_two_runs_are_compared_as_a_repeat_or_an_experiment(tiny: Path) -> None:
+def test_two_runs_are_compared_as_a_repeat_or_a_variant(tiny: Path) -> None:
     a, b, other = run(tiny), run(tiny), run(tiny, "--quant", "q8_0")
     repeat = engine_ctl("executions", "compare", a, b, "--json")
     assert json.loads(repeat.stdout)["repeat"]["output"]["logits_digest"] is True
@@ -78,14 +78,14 @@ def test_two_runs_are_compared_as_a_repeat_or_an_experiment(tiny: Path) -> None:
     refused = told("executions", "compare", a, other, exit_code=3)["error"]
     assert refused["code"] == "incomparable_executions"
     assert "quantization" in refused["message"]
-    result = told("executions", "compare", a, other, "--experiment", "quantization")["experiment"]
+    result = told("executions", "compare", a, other, "--differing", "quantization")["variant"]
     assert [each["field"] for each in result["differences"]] == ["quantization"]
     speed = next(each for each in result["ratios"] if each["metric"] == "tokens_per_sec")
     assert speed["ratio"] > 0
     energy = next(each for each in result["ratios"] if each["metric"] == "tokens_per_watt")
     assert energy["ratio"] is None
     assert energy["reason"]
-    assert "x " in engine_ctl("executions", "compare", a, other, "--experiment", "quantization").stdout
+    assert "x " in engine_ctl("executions", "compare", a, other, "--differing", "quantization").stdout
 
 
 def test_a_model_that_changed_is_not_replayed(tiny: Path) -> None:

@@ -50,7 +50,7 @@ def test_modelled_joules_are_marked_in_a_run_and_in_its_record(slow: Path) -> No
 
 def test_modelled_joules_judge_no_repeat_and_are_marked_there(slow: Path) -> None:
     a, b = (run(slow, "--energy-source", "model")["execution_id"] for _ in range(2))
-    compared = told("executions", "compare", a, b, "--experiment", "threads")["experiment"]
+    compared = told("executions", "compare", a, b, "--differing", "threads")["variant"]
     watts = next(ratio for ratio in compared["ratios"] if ratio["metric"] == "watts_avg")
     assert (watts["ratio"], watts["better"], watts["modelled"]) == (None, None, ["a", "b"])
     line = next(line for line in engine_ctl("executions", "compare", a, b).stdout.splitlines() if "watts_avg" in line)

@@ -8,11 +8,11 @@ from engine_ctl.metrics_table import limit_lines, usage_lines
 from protocol.build import Build
 from protocol.comparison import (
     BuildAgreement,
-    ExperimentResult,
     MetricRatio,
     OutputAgreement,
     RepeatVerdict,
     ToleranceVerdict,
+    VariantComparison,
 )
 from protocol.record_entry import ExecutionSummary, FinishedEntry, InterruptedEntry
 
@@ -63,8 +63,8 @@ def repeat_lines(verdict: RepeatVerdict) -> list[str]:
     return told
 
 
-def experiment_lines(result: ExperimentResult) -> list[str]:
-    """The result of an experiment."""
+def variant_lines(result: VariantComparison) -> list[str]:
+    """What a variant gives for another execution."""
     told = [f"{each.field}: {each.a} -> {each.b}" for each in result.differences]
     told += [*_output_lines(result.output), *_build_lines(result.build)]
     for metric in result.ratios:

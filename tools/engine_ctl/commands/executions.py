@@ -84,21 +84,23 @@ def show(execution_id: str, socket: Path | None, as_json: bool) -> None:
 @click.argument("a")
 @click.argument("b")
 @click.option(
+    "--differing",
     "--experiment",
+    "differing",
     metavar="FIELDS",
     help="Fields of the plan that may differ, such as quantization,threads; without this flag B must repeat A.",
 )
 @socket_option
 @json_option
 @click.pass_context
-def compare(ctx: click.Context, a: str, b: str, experiment: str | None, socket: Path | None, as_json: bool) -> None:
-    """Compare execution B with A: as a repeat of one plan, or as an experiment.
+def compare(ctx: click.Context, a: str, b: str, differing: str | None, socket: Path | None, as_json: bool) -> None:
+    """Compare execution B with A: as a repeat of one plan, or as a variant of it.
 
     A repeat ends with exit code 8 where its output differs or a figure is beyond its tolerance.
     """
     from engine_ctl.connection import connect_or_embed
 
-    fields = None if experiment is None else tuple(name.strip() for name in experiment.split(",") if name.strip())
+    fields = None if differing is None else tuple(name.strip() for name in differing.split(",") if name.strip())
     with connect_or_embed(socket) as client:
         compared = _compare(client, a, b, fields)
     _show_comparison(compared, as_json)
@@ -177,10 +179,10 @@ def prune(before: str, socket: Path | None, as_json: bool) -> None:
     click.echo(json.dumps({"executions": pruned.executions}) if as_json else f"removed {pruned.executions}")
 
 
-def _compare(client: BlockingClient, a: str, b: str, experiment: tuple[str, ...] | None) -> Compared:
+def _compare(client: BlockingClient, a: str, b: str, differing: tuple[str, ...] | None) -> Compared:
     from protocol.requests import CompareExecutions
 
-    return client.ask(CompareExecutions(a=a, b=b, experiment=experiment))
+    return client.ask(CompareExecutions(a=a, b=b, differing=differing))
 
 
 def _verify(client: BlockingClient, execution_id: str, as_json: bool) -> bool:
@@ -212,14 +214,14 @@ def _verify_chain(client: BlockingClient, witness: str | None, as_json: bool) ->
 
 
 def _show_comparison(compared: Compared, as_json: bool) -> None:
-    from engine_ctl.execution_lines import experiment_lines, repeat_lines
+    from engine_ctl.execution_lines import repeat_lines, variant_lines
 
     if as_json:
         click.echo(compared.model_dump_json(exclude={"type", "request_id"}))
     elif compared.repeat is not None:
         click.echo("\n".join(repeat_lines(compared.repeat)))
-    elif compared.experiment is not None:
-        click.echo("\n".join(experiment_lines(compared.experiment)))
+    elif compared.variant is not None:
+        click.echo("\n".join(variant_lines(compared.variant)))
 
 
 def _entries(client: BlockingClient, wanted: dict[str, str | None]) -> Iterator[FinishedEntry | InterruptedEntry]:

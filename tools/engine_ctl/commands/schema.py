@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-_NAMES = ("plan", "request", "record", "messages", "record_entry", "repeat_verdict", "experiment_result")
+_NAMES = ("plan", "request", "record", "messages", "record_entry", "repeat_verdict", "variant_comparison")
 
 
 @click.command(name="schema")

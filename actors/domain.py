@@ -25,7 +25,7 @@ from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.planning.prompt import prepare_prompt
 from engine.planning.resolve import capabilities, choose_backend
-from engine.records.record_answers import RECORD_ANSWERS, predict_from
+from engine.records.record_answers import RECORD_ANSWERS, predict_from, prune_records
 from engine.records.record_store import RecordStore
 from engine.records.records import Records
 from engine.weights.weights_cache import CacheEntry, WeightsCache
@@ -43,11 +43,12 @@ from protocol.answers import (
     TokenIds,
 )
 from protocol.build import Build
-from protocol.errors import CacheUnavailable, InvalidRequest, RecordStoreUnavailable, RecordStoreUnusable
+from protocol.errors import CacheUnavailable, InvalidRequest, NotPermitted, RecordStoreUnavailable, RecordStoreUnusable
 from protocol.message import Request
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
 from protocol.record import Hardware
+from protocol.record_answers import RecordsPruned
 from protocol.requests import (
     Calibrate,
     ClearPrefixCache,
@@ -58,6 +59,7 @@ from protocol.requests import (
     ListModels,
     ModelInfo,
     Plan,
+    PruneRecords,
     PullModel,
     Quantize,
     RemoveCached,
@@ -110,6 +112,7 @@ class EngineDomain:
                 on(RemoveCached, self._remove_cached),
                 on(VerifyCached, self._verify_cached),
                 on(ClearPrefixCache, self._clear_prefix_cache),
+                on(PruneRecords, self._prune_records),
                 *((kind, partial(self._answer_about_records, answer)) for kind, answer in RECORD_ANSWERS.items()),
             )
         )
@@ -211,6 +214,15 @@ class EngineDomain:
         self, answer: Callable[[Any, RecordStore], AnswerMessage], request: Request[Any]
     ) -> AnswerMessage:
         return answer(request, self._records.store)
+
+    def _prune_records(self, request: PruneRecords) -> RecordsPruned:
+        if not self._planner.config.allow_prune:
+            raise NotPermitted(
+                "this engine removes no records: its operator may start it with `serve --allow-prune`, or remove them "
+                "from the records' own file with `engine-ctl executions prune --direct`",
+                permission="allow_prune",
+            )
+        return prune_records(request, self._records.store)
 
     def remove_model(self, request: RemoveModel, executions: Mapping[str, Collection[str]]) -> ModelRemoved:
         """Remove a model, or with ``dry_run`` say what would go. Raises ModelInUse, UnknownModel, CacheUnavailable."""

@@ -66,6 +66,8 @@ class EngineConfig:
     memory_mb: int | None = None
     """Most MB (10^6 bytes) for weights, KV caches and buffers together, and for one execution whose request sets no
     limit; ``None`` is no limit."""
+    allow_prune: bool = False
+    """Whether clients may remove records."""
     prefix_cache_mb: int = DEFAULT_PREFIX_CACHE_MB
     """Most MB (10^6 bytes) of KV cache kept for later executions with the same prompt: part of ``memory_mb``, given
     back where others need it."""

@@ -29,6 +29,7 @@ EngineError
 │   ├── DiskFull               disk_full                  no room on the disk for a model
 │   ├── ModelInUse             model_in_use               executions need the model, or its weights are in use
 │   ├── IncomparableExecutions incomparable_executions    two executions differ in more than a comparison allows
+│   ├── NotPermitted           not_permitted              the operator of the engine has not permitted it
 │   ├── RecordUnreadable       record_unreadable          another version of the engine wrote the record
 │   ├── RecordStoreUnusable    record_store_unusable      the file holds no records, damaged ones, or a newer engine's
 │   └── RecordStoreUnavailable record_store_unavailable   records cannot be read or written now: full, read-only, busy
@@ -230,6 +231,12 @@ class IncomparableExecutions(RequestRefused):
     """The executions differ in more than may differ."""
 
     code = "incomparable_executions"
+
+
+class NotPermitted(RequestRefused):
+    """The engine's operator has not permitted it."""
+
+    code = "not_permitted"
 
 
 class RecordUnreadable(RequestRefused):

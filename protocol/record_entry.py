@@ -91,7 +91,16 @@ class PrunedEntry(Value):
     through_sequence: Sequence
     through_hash: str
     """The hash of the last entry removed, from which the chain now starts."""
+    first_sequence: Sequence | None = None
+    """The first entry removed. ``None`` in entries of earlier versions, as are those below."""
+    recorded_from: Timestamp | None = None
+    """When the oldest entry removed was recorded."""
+    recorded_to: Timestamp | None = None
+    """When the newest was."""
     executions_removed: int
+    executions_removed_total: int | None = None
+    """The sum over this pruning and all before it, whose own entries it may have removed. ``None`` too where one of
+    those does not say."""
 
 
 Entry = Annotated[FinishedEntry | InterruptedEntry | PrunedEntry, Field(discriminator="kind")]
@@ -160,5 +169,7 @@ class ChainReport(Value):
     """What the first of them follows from."""
     head: ChainPosition
     """Where the store says that its chain ends."""
+    prunings: tuple[PrunedEntry, ...] = ()
+    """What was removed on purpose, as the entries say that were read."""
     fault: ChainFault | None
     """``None``: the chain is whole."""

@@ -269,7 +269,8 @@ class VerifyRecords(Request[RecordsVerified]):
 
 
 class PruneRecords(Request[RecordsPruned]):
-    """Remove the oldest records. Answered by ``RecordsPruned``."""
+    """Remove the oldest records. Answered by ``RecordsPruned``; refused with ``not_permitted`` unless the operator
+    permits it, and with ``invalid_request`` for a moment that has not come."""
 
     type: Literal["PruneRecords"] = "PruneRecords"
     recorded_before: Timestamp

@@ -48,7 +48,8 @@ def _verify(request: VerifyRecords, store: RecordStore) -> RecordsVerified:
     return RecordsVerified(report=store.verify_chain(request.witness))
 
 
-def _prune(request: PruneRecords, store: RecordStore) -> RecordsPruned:
+def prune_records(request: PruneRecords, store: RecordStore) -> RecordsPruned:
+    """Remove what the request names, whoever asks. Blocking. Raises what :meth:`RecordStore.prune` raises."""
     return RecordsPruned(executions=store.prune(moment_of(request.recorded_before)))
 
 
@@ -57,9 +58,8 @@ RECORD_ANSWERS: dict[type[Request[Any]], Callable[[Any, RecordStore], AnswerMess
     GetExecution: _get,
     CompareExecutions: _compare,
     VerifyRecords: _verify,
-    PruneRecords: _prune,
 }
-"""What answers each request about records. Blocking. They raise what the store raises, and what comparing raises."""
+"""What answers each request that reads records. Blocking. They raise what the store and comparing raise."""
 
 
 def _finished(execution_id: str, store: RecordStore) -> ExecutionRecord:

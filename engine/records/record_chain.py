@@ -148,6 +148,16 @@ def columns_of(content: dict[str, Any]) -> EntryColumns:
     )
 
 
+def removed_before(prunings: Iterable[StoredEntry]) -> int | None:
+    """How many executions all prunings have removed; ``None`` where the last was an earlier version's, which does not
+    say. Raises RecordUnreadable."""
+    total: int | None = 0
+    for entry in prunings:
+        pruning = entry.decode()
+        total = pruning.executions_removed_total if isinstance(pruning, PrunedEntry) else total
+    return total
+
+
 class ChainCheck:
     """Reads a chain from its start to its head and remembers the first place where it is broken."""
 
@@ -157,11 +167,14 @@ class ChainCheck:
         self._entries = 0
         self._witness = witness
         self._pruned_to = start_of(store_id)
+        self._prunings: list[PrunedEntry] = []
 
     def report(self, entries: Iterable[StoredEntry], head: ChainPosition) -> ChainReport:
         """The report on all entries up to the head."""
         fault = self._first_fault(entries, head)
-        return ChainReport(entries=self._entries, anchor=self._anchor, head=head, fault=fault)
+        return ChainReport(
+            entries=self._entries, anchor=self._anchor, head=head, prunings=tuple(self._prunings), fault=fault
+        )
 
     def _first_fault(self, entries: Iterable[StoredEntry], head: ChainPosition) -> ChainFault | None:
         if self._witness is not None and self._witness.sequence < self._anchor.sequence:
@@ -189,12 +202,14 @@ class ChainCheck:
         try:
             content = json.loads(entry.content)
             same = columns_of(content) == entry.columns and content["sequence"] == at
+            pruning = PrunedEntry.model_validate(content) if content["kind"] == "pruned" else None
         except (ValueError, TypeError, KeyError):
             return self._fault(at, "content", "its content is no entry")
         if not same:
             return self._fault(at, "columns", "the columns it is found by are not what it says")
-        if content["kind"] == "pruned":
-            self._pruned_to = ChainPosition(sequence=content["through_sequence"], hash=content["through_hash"])
+        if pruning is not None:
+            self._pruned_to = ChainPosition(sequence=pruning.through_sequence, hash=pruning.through_hash)
+            self._prunings.append(pruning)
         return None
 
     def _at_witness(self) -> ChainFault | None:

@@ -21,9 +21,17 @@ from engine.host.process_identity import ProcessIdentity, current_process, is_ru
 from engine.identity.build import current_build
 from engine.identity.version import ENGINE_VERSION
 from engine.planned_execution import PlannedExecution
-from engine.records.record_chain import ChainCheck, EntryColumns, StoredEntry, canonical_json, seal, storable
+from engine.records.record_chain import (
+    ChainCheck,
+    EntryColumns,
+    StoredEntry,
+    canonical_json,
+    removed_before,
+    seal,
+    storable,
+)
 from engine.records.record_database import RecordDatabase
-from protocol.errors import InternalError, RecordUnreadable, UnknownExecution
+from protocol.errors import InternalError, InvalidRequest, RecordUnreadable, UnknownExecution
 from protocol.record import ExecutionRecord
 from protocol.record_entry import (
     ChainPosition,
@@ -63,7 +71,10 @@ _UNFINISHED = (
     "SELECT boot_id, pid_namespace, pid, started_ticks, content, execution_id, started_at "
     "FROM unfinished ORDER BY started_at"
 )
-_COUNT_UP_TO = "SELECT count(*) FROM entries WHERE execution_id IS NOT NULL AND sequence <= ?"
+_REMOVED = (
+    "SELECT count(execution_id), min(sequence), min(recorded_at), max(recorded_at) FROM entries WHERE sequence <= ?"
+)
+_PRUNINGS = _ENTRIES + "WHERE kind = 'pruned' ORDER BY sequence"
 _LAST_BEFORE = (
     "SELECT sequence, hash FROM entries WHERE execution_id IS NOT NULL "
     "AND sequence < coalesce((SELECT min(sequence) FROM entries WHERE recorded_at >= ?), 9223372036854775807) "
@@ -169,16 +180,32 @@ class RecordStore:
         """Remove the oldest entries, up to the first recorded at ``recorded_before`` or later; how many executions.
 
         An entry in the chain says what was removed, and the chain starts behind it from then on.
+
+        Raises:
+            InvalidRequest: the moment has not come, so that what is yet to be recorded would be named.
         """
-        moment = timestamp(recorded_before)
+        moment, now = timestamp(recorded_before), timestamp(self._now())
+        if moment > now:
+            raise InvalidRequest(
+                f"{moment} has not come; give a moment of the past", field="recorded_before", value=moment, now=now
+            )
         with self._database.writing(durable=True) as connection:
             last = connection.execute(_LAST_BEFORE, (moment,)).fetchone()
             if last is None:
                 return 0
             connection.execute("PRAGMA secure_delete = ON")
-            count = connection.execute(_COUNT_UP_TO, last[:1]).fetchone()[0]
+            count, first, oldest, newest = connection.execute(_REMOVED, last[:1]).fetchone()
+            earlier = removed_before(map(_entry, connection.execute(_PRUNINGS).fetchall()))
             self._append(
-                connection, kind="pruned", through_sequence=last[0], through_hash=last[1], executions_removed=count
+                connection,
+                kind="pruned",
+                first_sequence=first,
+                through_sequence=last[0],
+                through_hash=last[1],
+                recorded_from=oldest,
+                recorded_to=newest,
+                executions_removed=count,
+                executions_removed_total=None if earlier is None else earlier + count,
             )
             connection.execute("UPDATE chain SET anchor_sequence = ?, anchor_hash = ?", last)
             connection.execute("DELETE FROM entries WHERE sequence <= ?", last[:1])

@@ -18,6 +18,7 @@ from protocol.errors import (
     GrammarUnavailable,
     IncomparableExecutions,
     ModelInUse,
+    NotPermitted,
     PromptTooLong,
     RecordStoreUnavailable,
     RecordStoreUnusable,
@@ -30,6 +31,7 @@ from protocol.errors import (
 Dialect = Literal["weos", "openai", "anthropic", "ollama"]
 
 _STATUSES: tuple[tuple[tuple[type[EngineError], ...], int], ...] = (
+    ((NotPermitted,), 403),
     ((UnknownModel, UnknownExecution, UnknownCacheEntry), 404),
     ((AmbiguousModel, CacheEntryInUse, ModelInUse, IncomparableExecutions, ExecutionCancelled), 409),
     ((DownloadFailed,), 502),

@@ -153,7 +153,8 @@ def test_more_cut_off_than_was_pruned_shows(store: RecordStore, path: Path) -> N
 def test_a_sealed_text_that_is_no_entry_shows(store: RecordStore, path: Path) -> None:
     with tampering(path) as connection:
         previous = connection.execute("SELECT hash FROM entries WHERE sequence = 5").fetchone()[0]
-        for content in ("[]", "{", "{}", '{"kind":"finished","recorded_at":"","record":5}'):
+        pruned = '{"kind":"pruned","recorded_at":"2030","sequence":6}'
+        for content in ("[]", "{", "{}", pruned, '{"kind":"finished","recorded_at":"","record":5}'):
             sealed = entry_hash(previous, content)
             connection.execute(
                 "INSERT OR REPLACE INTO entries VALUES (6, 'finished', '', NULL, NULL, NULL, NULL, ?, ?, ?)",
@@ -198,7 +199,7 @@ def test_a_position_written_down_stays_true_as_the_chain_grows(store: RecordStor
 def test_a_position_that_was_pruned_proves_nothing_any_more(store: RecordStore) -> None:
     witness = store.head()
     run(store, "f", "g")
-    store.prune(START + timedelta(days=1))
+    store.prune(START + timedelta(seconds=7))
     fault = store.verify_chain(witness).fault
     assert fault is not None
     assert (fault.kind, fault.reason) == ("witness", "the position that was written down has been pruned")

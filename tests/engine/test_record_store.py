@@ -15,9 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.records.record_chain import removed_before, seal
 from engine.records.record_store import RecordStore
 from protocol.errors import (
     InternalError,
+    InvalidRequest,
     RecordUnreadable,
     UnknownExecution,
 )
@@ -200,7 +202,8 @@ def test_an_older_engines_mark_is_sealed_as_it_is(path: Path) -> None:
 
 
 def test_pruning_removes_the_oldest_and_says_so(path: Path) -> None:
-    with open_store(path) as store:
+    clock = Clock()
+    with open_store(path, clock=clock) as store:
         run(store, *"abcd", result="a secret " * 1000)
         size = path.stat().st_size + path.with_name(path.name + "-wal").stat().st_size
         assert store.prune(START + timedelta(seconds=3)) == 2
@@ -209,14 +212,51 @@ def test_pruning_removes_the_oldest_and_says_so(path: Path) -> None:
         report = store.verify_chain()
         assert (report.fault, report.entries, report.anchor.sequence, report.head.sequence) == (None, 3, 2, 5)
         assert store.prune(START + timedelta(seconds=3)) == 0
-        assert store.prune(START + timedelta(days=1)) == 2
-        assert store.prune(START + timedelta(days=1)) == 0
+        assert store.prune(START + timedelta(seconds=clock.looks)) == 2
+        assert store.prune(START + timedelta(seconds=clock.looks)) == 0
         run(store, "e")
         assert ids(store) == ["e"]
         assert store.verify_chain().fault is None
-        assert store.prune(START + timedelta(days=1)) == 1
+        assert store.prune(START + timedelta(seconds=clock.looks + 1)) == 1
     assert path.stat().st_size < size / 2
     assert b"a secret" not in path.read_bytes()
+
+
+def test_a_pruning_says_what_range_went_and_counts_those_before_it(path: Path) -> None:
+    clock = Clock()
+    with open_store(path, clock=clock) as store:
+        run(store, *"abcd")
+        store.prune(START + timedelta(seconds=3))
+        (first,) = store.verify_chain().prunings
+        assert (first.first_sequence, first.through_sequence) == (1, 2)
+        assert (first.recorded_from, first.recorded_to) == tuple(
+            timestamp(START + timedelta(seconds=s)) for s in (1, 2)
+        )
+        assert (first.executions_removed, first.executions_removed_total) == (2, 2)
+        run(store, "e")
+        store.prune(START + timedelta(seconds=clock.looks + 1))  # takes the first pruning's entry with it
+        (last,) = store.verify_chain().prunings
+        assert (last.first_sequence, last.through_sequence) == (3, 6)
+        assert (last.executions_removed, last.executions_removed_total) == (3, 5)
+
+
+def test_a_moment_that_has_not_come_is_no_cut_off(path: Path) -> None:
+    with open_store(path) as store:
+        run(store, "a")
+        with pytest.raises(InvalidRequest, match="has not come"):
+            store.prune(START + timedelta(days=1))
+        assert ids(store) == ["a"]
+        assert store.head().sequence == 1
+
+
+def test_a_pruning_of_an_earlier_version_leaves_the_total_unknown(path: Path) -> None:
+    clock = Clock()
+    with open_store(path, clock=clock) as store:
+        run(store, *"ab")
+        earlier = {"through_sequence": 1, "through_hash": "sha256:0", "executions_removed": 1}
+        content = {"kind": "pruned", "recorded_at": timestamp(START), **earlier}
+        assert removed_before([seal(store.head(), content)]) is None
+        assert removed_before([]) == 0
 
 
 @pytest.mark.parametrize(

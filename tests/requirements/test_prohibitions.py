@@ -14,7 +14,8 @@ from protocol.answers import Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import IncomparableExecutions, InvalidRequest
 from protocol.metrics import ExecutionMetrics
-from protocol.requests import PROTOCOL_VERSION, AskedMessage, Cancel, CompareExecutions, Status
+from protocol.record_entry import timestamp_now
+from protocol.requests import PROTOCOL_VERSION, AskedMessage, Cancel, CompareExecutions, GetExecution, Status
 from tests.engine.compared_records import first, power, ratio_of, second
 from tests.engine.record_factory import measured, plan_with, tampering
 from tests.requirements.execution import make_request, record_of, run, told
@@ -22,6 +23,7 @@ from tests.requirements.files import fingerprints
 from tests.requirements.llama import NAME, environment, write_llama
 from tests.requirements.test_examples import API, exchange
 from tests.test_layers import ROOT, imports
+from tests.tools.command_line import engine_ctl
 
 HELLO = {"type": "Hello", "protocol_version": PROTOCOL_VERSION}
 
@@ -142,17 +144,26 @@ def test_ban_redefined_formulas_are_unknown_fields(field: str, engine: Path) -> 
 
 
 def test_ban_hidden_measurements_leave_a_mark_where_they_were(records: Path) -> None:
-    told("executions", "prune", "--before", "2100-01-01")
+    told("executions", "prune", "--before", timestamp_now())
     report = told("executions", "verify", "--chain")
     assert report["fault"] is None
     assert report["anchor"]["sequence"] == 2
     assert report["entries"] == 1
+    (mark,) = report["prunings"]
+    assert (mark["first_sequence"], mark["through_sequence"], mark["executions_removed_total"]) == (1, 2, 2)
 
 
-@pytest.mark.xfail(strict=True, reason="pruning needs no permission yet: any client may ask for it, and leaves a mark")
-def test_ban_hidden_measurements_need_the_operators_permission(engine: Path) -> None:
-    asked = {"type": "PruneRecords", "request_id": 1, "recorded_before": "1970-01-01T00:00:00.000000Z"}
-    assert exchange(engine, HELLO, asked, until="RecordsPruned")[-1]["type"] == "Failed"
+def test_ban_hidden_measurements_need_the_operators_permission(client: BlockingClient, engine: Path) -> None:
+    record = run(client)
+    asked = {"type": "PruneRecords", "request_id": 1, "recorded_before": timestamp_now()}
+    refused = exchange(engine, HELLO, asked, until="RecordsPruned")[-1]
+    assert (refused["type"], refused["code"]) == ("Failed", "not_permitted")
+    assert client.ask(GetExecution(execution_id=record.execution_id))
+
+
+def test_ban_hidden_measurements_of_the_future_cannot_be_removed(records: Path) -> None:
+    assert engine_ctl("executions", "prune", "--before", "2100-01-01").exit_code == 3
+    assert told("executions", "verify", "--chain")["entries"] == 2
 
 
 def test_ban_implicit_metrics_each_has_a_name_and_a_formula_in_the_contract() -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from protocol.record_entry import timestamp_now
 from tests.support.gguf_factory import write_tiny_model
-from tests.tools.command_line import engine_ctl
+from tests.tools.command_line import engine_ctl, serving
 
 
 @pytest.fixture
@@ -86,6 +87,7 @@ def test_two_runs_are_compared_as_a_repeat_or_a_variant(tiny: Path) -> None:
     assert energy["ratio"] is None
     assert energy["reason"]
     assert "x " in engine_ctl("executions", "compare", a, other, "--differing", "quantization").stdout
+    assert told("executions", "compare", a, other, "--experiment", "quantization")["variant"] == result
 
 
 def test_a_model_that_changed_is_not_replayed(tiny: Path) -> None:
@@ -126,9 +128,29 @@ def test_entries_are_exported_in_three_forms(tiny: Path, tmp_path: Path) -> None
 def test_old_ones_are_pruned_and_the_chain_stays_whole(tiny: Path) -> None:
     run(tiny)
     assert told("executions", "prune", "--before", "2001-01-01") == {"executions": 0}
-    assert told("executions", "prune", "--before", "2999-01-01T00:00:00Z") == {"executions": 1}
+    refused = told("executions", "prune", "--before", "2999-01-01T00:00:00Z", exit_code=3)["error"]
+    assert (refused["code"], refused["params"]["field"]) == ("invalid_request", "recorded_before")
+    assert told("executions", "prune", "--before", timestamp_now()) == {"executions": 1}
     assert told("executions", "ls")["executions"] == []
-    assert told("executions", "verify", "--chain")["fault"] is None
+    report = told("executions", "verify", "--chain")
+    assert report["fault"] is None
+    (pruning,) = report["prunings"]
+    assert (pruning["first_sequence"], pruning["through_sequence"], pruning["executions_removed"]) == (1, 1, 1)
+    assert "(entry 2): entries 1 to 1, recorded" in engine_ctl("executions", "verify", "--chain").stdout
+
+
+def test_an_engine_that_listens_prunes_only_where_its_operator_permits_it(tiny: Path, socket_path: Path) -> None:
+    with serving(socket_path):
+        run(tiny, "--socket", str(socket_path))
+        here: tuple[str, ...] = ("executions", "prune", "--before", timestamp_now())
+        assert told(*here, "--socket", str(socket_path), exit_code=3)["error"]["code"] == "not_permitted"
+        assert len(told("executions", "ls", "--socket", str(socket_path))["executions"]) == 1
+        assert told(*here, "--direct", "--socket", str(socket_path)) == {"executions": 1}
+    with serving(socket_path, "--allow-prune"):
+        run(tiny, "--socket", str(socket_path))
+        assert told("executions", "prune", "--before", timestamp_now(), "--socket", str(socket_path)) == {
+            "executions": 1
+        }
 
 
 def test_unknown_names_and_senseless_flags(tiny: Path) -> None:

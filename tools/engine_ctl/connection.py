@@ -37,6 +37,13 @@ def connect_or_embed(socket: Path | None, tdp_watts: float | None = None) -> Ite
             yield client
         return
     click.echo("no engine on the socket: running one in this process", err=True)
+    with embed(tdp_watts) as client:
+        yield client
+
+
+@contextmanager
+def embed(tdp_watts: float | None = None) -> Iterator[BlockingClient]:
+    """A client of an engine that lives in this process until the end."""
     from engine_ctl.embedded import embedded_engine
 
     with embedded_engine(tdp_watts) as own_socket, BlockingClient.connect(own_socket) as client:

@@ -28,13 +28,15 @@ from protocol.requests import Plan, Shutdown
 __all__ = ["Throughput", "bench", "configured", "embedded_engine", "http_options", "serve"]
 
 
-def configured(models_dir: Path | None, energy_source: str | None, tdp_watts: float | None) -> EngineConfig:
+def configured(
+    models_dir: Path | None, energy_source: str | None, tdp_watts: float | None, *, allow_prune: bool
+) -> EngineConfig:
     """The configuration from the environment, with what flags say instead of it.
 
     Raises:
         InvalidRequest: a flag or a variable makes no sense.
     """
-    config = default_config()
+    config = replace(default_config(), allow_prune=allow_prune)
     if models_dir is not None:
         config = replace(config, models_dir=models_dir.absolute())
     if energy_source is not None:
@@ -161,7 +163,8 @@ def _private_folder() -> TemporaryDirectory[str]:
 
 @contextmanager
 def embedded_engine(tdp_watts: float | None = None) -> Iterator[Path]:
-    """An engine on a private socket, on a thread of its own, until the end of the block.
+    """An engine on a private socket, on a thread of its own, until the end of the block. Its only client is the user
+    who may write the records' file, and so may prune them.
 
     Raises:
         InvalidRequest: a variable, or ``tdp_watts``, makes no sense.
@@ -170,7 +173,7 @@ def embedded_engine(tdp_watts: float | None = None) -> Iterator[Path]:
     """
     with _private_folder() as folder, ThreadPoolExecutor(1, "engine") as thread:
         socket = Path(folder) / "engine.sock"
-        system = open_system(configured(None, None, tdp_watts), socket_path=socket)
+        system = open_system(configured(None, None, tdp_watts, allow_prune=True), socket_path=socket)
         engine = thread.submit(lambda: trio.run(system.run))
         try:
             yield socket

@@ -14,7 +14,7 @@ from protocol.comparison import (
     ToleranceVerdict,
     VariantComparison,
 )
-from protocol.record_entry import ExecutionSummary, FinishedEntry, InterruptedEntry
+from protocol.record_entry import ExecutionSummary, FinishedEntry, InterruptedEntry, PrunedEntry
 
 
 def summary_line(summary: ExecutionSummary) -> str:
@@ -47,6 +47,17 @@ def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
     ]
     told += [f"  {line}" for line in (*usage_lines(record.metrics), *energy_lines(energy), *limit_lines(record))]
     return [*told, f"digest {record.logits_digest or 'none'}", "", record.result, *call_lines(record)]
+
+
+def pruning_line(pruning: PrunedEntry) -> str:
+    """What a pruning removed, and when."""
+    first = "" if pruning.first_sequence is None else f" {pruning.first_sequence}"
+    days = "" if pruning.recorded_from is None else f", recorded {pruning.recorded_from} to {pruning.recorded_to}"
+    total = "" if pruning.executions_removed_total is None else f"; {pruning.executions_removed_total} by all prunings"
+    return (
+        f"pruned {pruning.recorded_at} (entry {pruning.sequence}): entries{first} to {pruning.through_sequence}{days}, "
+        f"{pruning.executions_removed} executions{total}"
+    )
 
 
 def repeat_lines(verdict: RepeatVerdict) -> list[str]:

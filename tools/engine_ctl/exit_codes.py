@@ -26,6 +26,7 @@ EXIT_CODES: dict[str, int] = {
     "unsupported_backend": 3,
     "unsupported_quantization": 3,
     "incomparable_executions": 3,
+    "not_permitted": 3,
     "record_unreadable": 3,
     # the model
     "ambiguous_model": 4,
@@ -78,7 +79,7 @@ Exit codes:
   3    request refused: invalid_request, invalid_plan, invalid_template, prompt_too_long,
        unknown_execution, unknown_cache_entry, cache_entry_in_use, model_in_use,
        unsupported_backend, unsupported_quantization, incomparable_executions, record_unreadable, invalid_grammar,
-       grammar_too_large, grammar_too_deep, grammar_too_complex, grammar_timeout
+       grammar_too_large, grammar_too_deep, grammar_too_complex, grammar_timeout, not_permitted
   4    model: unknown_model, ambiguous_model, invalid_model, unsupported_model, download_failed, non_finite_result
   5    engine unreachable or protocol broken: engine_unreachable, bad_frame, frame_too_large,
        unknown_message, unsupported_protocol

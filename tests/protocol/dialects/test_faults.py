@@ -8,6 +8,7 @@ from protocol.dialects.fault import HttpFault, dialect_of, error_content, fault_
 from protocol.errors import ERRORS_BY_CODE, Overloaded, PromptTooLong, UnknownModel
 
 NOT_400 = {
+    "not_permitted": 403,
     "unknown_model": 404,
     "unknown_execution": 404,
     "unknown_cache_entry": 404,

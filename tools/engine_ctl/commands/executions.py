@@ -166,15 +166,21 @@ def export(form: str, output: Any, socket: Path | None, **wanted: str | None) ->
 
 @command.command(name="prune")
 @click.option("--before", required=True, metavar="TIME", help="Remove what was recorded before this time (ISO 8601).")
+@click.option(
+    "--direct", is_flag=True, help="Remove them from the records' own file, whatever the engine that listens permits."
+)
 @socket_option
 @json_option
-def prune(before: str, socket: Path | None, as_json: bool) -> None:
-    """Remove the oldest executions. The chain records the removal and continues from there."""
-    from engine_ctl.connection import connect_or_embed
+def prune(before: str, *, direct: bool, socket: Path | None, as_json: bool) -> None:
+    """Remove the oldest executions. The chain records the removal and continues from there.
+
+    An engine that listens removes them only if it was started with --allow-prune.
+    """
+    from engine_ctl.connection import connect_or_embed, embed
     from protocol.requests import PruneRecords
 
     moment = _moment("before", before)
-    with connect_or_embed(socket) as client:
+    with embed() if direct else connect_or_embed(socket) as client:
         pruned = client.ask(PruneRecords(recorded_before=moment))
     click.echo(json.dumps({"executions": pruned.executions}) if as_json else f"removed {pruned.executions}")
 
@@ -201,6 +207,7 @@ def _verify(client: BlockingClient, execution_id: str, as_json: bool) -> bool:
 
 
 def _verify_chain(client: BlockingClient, witness: str | None, as_json: bool) -> bool:
+    from engine_ctl.execution_lines import pruning_line
     from protocol.requests import VerifyRecords
 
     position = None if witness is None else _position(witness)
@@ -209,6 +216,8 @@ def _verify_chain(client: BlockingClient, witness: str | None, as_json: bool) ->
         click.echo(report.model_dump_json())
     else:
         click.echo(f"{report.entries} entries read; the chain ends at {report.head.sequence}:{report.head.hash}")
+        for pruning in report.prunings:
+            click.echo(pruning_line(pruning))
         click.echo("whole" if report.fault is None else f"broken at {report.fault.sequence}: {report.fault.reason}")
     return report.fault is None
 

@@ -58,6 +58,7 @@ from engine_ctl.options import socket_option, tdp_watts_option
 @click.option(
     "--http-allow-manage", is_flag=True, help="Let HTTP clients over TCP pull and remove models, and stop the engine."
 )
+@click.option("--allow-prune", is_flag=True, help="Let clients remove old records; the chain says what was removed.")
 def command(
     *,
     socket: Path | None,
@@ -72,6 +73,7 @@ def command(
     http_origins: tuple[str, ...],
     http_allow_paths: bool,
     http_allow_manage: bool,
+    allow_prune: bool,
 ) -> None:
     """Run the engine in the foreground.
 
@@ -91,7 +93,8 @@ def command(
         allow_paths=http_allow_paths,
         allow_manage=http_allow_manage,
     )
-    serve(configured(models_dir, energy_source, tdp_watts), socket, drain_s, _note, http)
+    config = configured(models_dir, energy_source, tdp_watts, allow_prune=allow_prune)
+    serve(config, socket, drain_s, _note, http)
 
 
 def _note(line: str) -> None:

@@ -23,7 +23,6 @@ from engine.operations.file_quantization import FileQuantization
 from engine.operations.model_removal import ModelRemoval
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
-from engine.planning.prompt import prepare_prompt
 from engine.planning.resolve import capabilities, choose_backend
 from engine.records.record_answers import RECORD_ANSWERS, predict_from, prune_records
 from engine.records.record_store import RecordStore
@@ -138,10 +137,8 @@ class EngineDomain:
         return capabilities(self._machine, self._planner.energy, self._planner.config)
 
     def prepare(self, request: RunRequest) -> PlannedExecution:
-        """Plan a request. Raises what checking, opening the model, tokenizing and planning raise."""
-        checked = self._planner.check(request)
-        artifact = self._registry.resolve(request.model)
-        return self._planner.plan(checked, artifact, prepare_prompt(request, artifact))
+        """Plan a request. Raises what :meth:`Planner.prepare` raises."""
+        return self._planner.prepare(request)
 
     def recorded(self, execution_id: str) -> PlannedExecution:
         """A recorded execution's plan and prompt. Raises what the store and :meth:`Planner.plan_again` raise."""
@@ -153,6 +150,7 @@ class EngineDomain:
         return Planned(
             plan=planned.plan,
             plan_fingerprint=planned.fingerprint,
+            build=self.build,
             estimate=planned.estimate,
             prediction=self._predict(planned.plan),
         )

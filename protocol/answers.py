@@ -106,11 +106,13 @@ class Failed(Value):
 
 
 class Planned(Answer):
-    """The plan that a request would run by."""
+    """The plan that a request would run by. A ``Run`` of this plan, with the same input, is carried out by it."""
 
     type: Literal["Planned"] = "Planned"
     plan: ExecutionPlan
     plan_fingerprint: str
+    build: Build | None = None
+    """That made the plan; ``None`` from an engine that does not tell."""
     estimate: PlanEstimate
     prediction: Prediction
 

@@ -11,7 +11,17 @@ import json
 from datetime import date
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import Self
 
 from protocol.chat import ChatMessage, JsonObject
@@ -38,6 +48,8 @@ EnergySourceName = Literal["perf", "rapl", "hwmon", "meter", "model", "none"]
 
 PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+ModelName = Annotated[str, Field(min_length=1, max_length=4096)]
+"""A name that the engine knows, or a path."""
 StopString = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -138,33 +150,6 @@ class ExecutionRequest(Value):
     """Record when each token was ready."""
 
 
-class RunRequest(Value):
-    """The product's contract: a model, something to answer, and how to execute it."""
-
-    model: Annotated[str, Field(min_length=1, max_length=4096)]
-    prompt: str | None = None
-    prompt_token_ids: Annotated[tuple[TokenId, ...], Field(min_length=1)] | None = None
-    """Instead of a text: taken as they are, control tokens included."""
-    messages: Annotated[tuple[ChatMessage, ...], Field(min_length=1, max_length=1024)] | None = None
-    tools: Annotated[tuple[JsonObject, ...], Field(min_length=1, max_length=128)] | None = None
-    """Functions the model may call, with ``messages``: each as its template expects it, as a rule
-    ``{"type": "function", "function": {"name", "description", "parameters"}}``."""
-    tool_choice: ToolChoice = "auto"
-    parallel_tool_calls: bool = True
-    """Whether an answer may hold more than one call."""
-    execution: ExecutionRequest = ExecutionRequest()
-
-    @model_validator(mode="after")
-    def _one_input(self) -> Self:
-        if [self.prompt, self.prompt_token_ids, self.messages].count(None) != 2:
-            raise ValueError("give exactly one of 'prompt', 'prompt_token_ids' and 'messages'")
-        if self.tools is not None and self.messages is None:
-            raise ValueError("'tools' are for 'messages'; a 'prompt' is taken as it is")
-        if self.tools is None and self.tool_choice not in ("auto", "none"):
-            raise ValueError("'tool_choice' asks for a call, and there are no 'tools'")
-        return self
-
-
 class ModelRef(Value):
     """Which artifact runs. ``name`` and ``path`` tell where it was found and take no part in the fingerprint."""
 
@@ -250,6 +235,111 @@ class ExecutionPlan(Value):
     def fingerprint(self) -> str:
         """``sha256:`` and 64 hexadecimal digits: equal for equal decisions about equal artifacts."""
         return "sha256:" + hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+class PlanRequest(ExecutionRequest):
+    """A plan with fields left out: a request for one. The engine fills in what is missing, as it does for a Run Request
+    with the same ``execution``."""
+
+    model: ModelName | None = None
+    model_ref: ModelName | None = None
+    """The same by a plan's own word for it; exactly one of the two is given."""
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if (self.model is None) == (self.model_ref is None):
+            raise ValueError("a plan names its 'model', or its 'model_ref'")
+        return self
+
+    @property
+    def named_model(self) -> str:
+        """The name or path that is given."""
+        return self.model or self.model_ref or ""
+
+    @property
+    def execution(self) -> ExecutionRequest:
+        """What is said of the execution, and nothing else."""
+        said = self.model_fields_set & ExecutionRequest.model_fields.keys()
+        return ExecutionRequest(**{name: getattr(self, name) for name in said})
+
+
+def _form(plan: Any) -> str:
+    whole = "schema_version" in plan if isinstance(plan, dict) else isinstance(plan, ExecutionPlan)
+    return "whole" if whole else "open"
+
+
+GivenPlan = Annotated[
+    Annotated[ExecutionPlan, Tag("whole")] | Annotated[PlanRequest, Tag("open")], Discriminator(_form)
+]
+"""A whole plan, which says its ``schema_version``, or a request for one."""
+
+
+class RunRequest(Value):
+    """The product's contract: a model, something to answer, and how to execute it.
+
+    How is said by ``execution``, or by a ``plan``. A whole plan, such as ``Planned`` and ``Accepted`` hold, is carried
+    out as it is or refused by the field that cannot be honoured; beside it ``execution`` may hold only what a chat
+    template is told and no plan says: ``chat_date`` and ``reasoning.enabled``.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["model"]}, {"required": ["plan"]}]})
+
+    plan: GivenPlan | None = None
+    build: str | None = None
+    """The ``id`` of the build that made the plan: another build refuses it. Left out, any build may carry it out."""
+    model: Annotated[str, Field(max_length=4096, validate_default=True)] = ""
+    """May be left out beside a plan, which names it. Beside a whole one it may be another name, or the path, of the
+    same file: the content's hash counts."""
+    prompt: str | None = None
+    prompt_token_ids: Annotated[tuple[TokenId, ...], Field(min_length=1)] | None = None
+    """Instead of a text: taken as they are, control tokens included."""
+    messages: Annotated[tuple[ChatMessage, ...], Field(min_length=1, max_length=1024)] | None = None
+    tools: Annotated[tuple[JsonObject, ...], Field(min_length=1, max_length=128)] | None = None
+    """Functions the model may call, with ``messages``: each as its template expects it, as a rule
+    ``{"type": "function", "function": {"name", "description", "parameters"}}``."""
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
+    """Whether an answer may hold more than one call."""
+    execution: ExecutionRequest = ExecutionRequest()
+
+    @property
+    def named_model(self) -> str:
+        """The name or path by which the model is to be found: the request's own, else the plan's."""
+        if self.model or self.plan is None:
+            return self.model
+        return self.plan.model_ref.name if isinstance(self.plan, ExecutionPlan) else self.plan.named_model
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, model: str, info: ValidationInfo) -> str:
+        if not model and "plan" in info.data and info.data["plan"] is None:
+            raise ValueError("give a model, or a plan that names one")
+        return model
+
+    @model_validator(mode="after")
+    def _one_input(self) -> Self:
+        if [self.prompt, self.prompt_token_ids, self.messages].count(None) != 2:
+            raise ValueError("give exactly one of 'prompt', 'prompt_token_ids' and 'messages'")
+        if self.tools is not None and self.messages is None:
+            raise ValueError("'tools' are for 'messages'; a 'prompt' is taken as it is")
+        if self.tools is None and self.tool_choice not in ("auto", "none"):
+            raise ValueError("'tool_choice' asks for a call, and there are no 'tools'")
+        return self
+
+    @model_validator(mode="after")
+    def _one_decision(self) -> Self:
+        if self.plan is None and self.build is not None:
+            raise ValueError("'build' is the build that made a 'plan', and there is none")
+        if isinstance(self.plan, PlanRequest) and (self.model or self.execution != ExecutionRequest()):
+            raise ValueError("a 'plan' says it all: write 'model' and 'execution' into it")
+        if isinstance(self.plan, ExecutionPlan) and (said := self._decided_twice()):
+            raise ValueError(f"the 'plan' is whole: leave out execution.{said}")
+        return self
+
+    def _decided_twice(self) -> str | None:
+        told = Reasoning(enabled=self.execution.reasoning.enabled)
+        rest = ExecutionRequest(chat_date=self.execution.chat_date, reasoning=told)
+        return next((name for name, value in self.execution if value != getattr(rest, name)), None)
 
 
 _PASSED_ON = tuple(

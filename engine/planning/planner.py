@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import cast
 
 from engine.artifact.artifact import ModelArtifact
+from engine.artifact.footprint import check_memory
 from engine.config import EngineConfig
 from engine.host.changed_file import changed_file
 from engine.host.machine import Machine
+from engine.identity.build import current_build
 from engine.models.registry import ModelRegistry
 from engine.planned_execution import PlannedExecution
-from engine.planning.prompt import PreparedPrompt
+from engine.planning.given_plan import answered_request, of_the_plan, prepare_given, require_plan, spelled_out
+from engine.planning.prompt import PreparedPrompt, prepare_prompt
 from engine.planning.resolve import (
     CheckedRequest,
     choose_backend,
@@ -22,7 +25,8 @@ from engine.planning.resolve import (
     resolve_plan,
 )
 from engine.planning.sampling_rules import breaker_token_ids
-from protocol.plan import ExecutionPlan, Quantization, RunRequest
+from protocol.errors import InvalidPlan, RequestRefused
+from protocol.plan import ExecutionPlan, ModelRef, Quantization, RunRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,46 @@ class Planner:
             artifact.grammars.compile(planned.plan.grammar)
         return planned
 
+    def prepare(self, request: RunRequest) -> PlannedExecution:
+        """The plan of a request with its prompt: its own, decided here, or the whole plan that it holds.
+
+        Raises what :meth:`check`, :meth:`ModelRegistry.resolve`, :func:`prepare_prompt` and :meth:`plan` raise; and
+        for a whole plan InvalidPlan, whose ``field`` cannot be honoured.
+        """
+        request = spelled_out(request)
+        if isinstance(request.plan, ExecutionPlan):
+            return self._take(request.plan, request)
+        checked = self.check(request)
+        artifact = self.registry.resolve(request.model)
+        return self.plan(checked, artifact, prepare_prompt(request, artifact))
+
+    def _take(self, plan: ExecutionPlan, request: RunRequest) -> PlannedExecution:
+        _require_build(request.build)
+        try:
+            asked = answered_request(plan, request)
+            checked = self.check(asked)
+            artifact = self._artifact_of(plan.model_ref, request.named_model)
+            prompt = prepare_given(plan, asked, artifact)
+            planned = self.plan(checked, artifact, prompt)
+            check_memory(planned.estimate, self.config.memory_mb)
+        except RequestRefused as error:
+            raise of_the_plan(error) from None
+        require_plan(plan, planned.plan)
+        return planned
+
+    def _artifact_of(self, wanted: ModelRef, name: str) -> ModelArtifact:
+        """The plan's model, whatever it is called here. Raises InvalidPlan: it is another."""
+        artifact = self.registry.resolve(name)
+        if artifact.content_hash != wanted.content_hash:
+            raise InvalidPlan(
+                f"the plan is of a model with the hash {wanted.content_hash}, and {artifact.name} has "
+                f"{artifact.content_hash}",
+                field="plan.model_ref.content_hash",
+                given=wanted.content_hash,
+                here=artifact.content_hash,
+            )
+        return artifact
+
     def plan_again(self, plan: ExecutionPlan, prompt_token_ids: tuple[int, ...]) -> PlannedExecution:
         """A plan made earlier, for the same prompt.
 
@@ -67,3 +111,15 @@ class Planner:
         if artifact.content_hash != plan.model_ref.content_hash:
             raise changed_file(plan.model_ref.path, "since the plan was made")
         return planned_execution(plan, artifact.facts(plan.quantization), prompt_token_ids)
+
+
+def _require_build(wanted: str | None) -> None:
+    here = current_build().id
+    if wanted not in (None, here):
+        raise InvalidPlan(
+            f"the plan was made by the build {wanted}, and this engine is {here}: leave out build to let this one "
+            "carry it out",
+            field="build",
+            given=wanted,
+            here=here,
+        )

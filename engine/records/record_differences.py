@@ -32,7 +32,7 @@ _CONSEQUENCES = {
 
 def differences(a: ExecutionRecord, b: ExecutionRecord) -> tuple[Difference, ...]:
     """Everything but results: the plan's fields in order, then prompt, hardware, engine version and arithmetic."""
-    found = [*_differing(_plan_fields(a), _plan_fields(b))]
+    found = [*plan_differences(a.plan, b.plan)]
     if a.prompt_token_ids != b.prompt_token_ids:
         parting = first_difference(a.prompt_token_ids, b.prompt_token_ids)
         found.append(
@@ -45,6 +45,11 @@ def differences(a: ExecutionRecord, b: ExecutionRecord) -> tuple[Difference, ...
     if compare_builds(a, b).arithmetic is False:
         found += _differing({"build.arithmetic": _arithmetic(a)}, {"build.arithmetic": _arithmetic(b)})
     return tuple(found)
+
+
+def plan_differences(a: ExecutionPlan, b: ExecutionPlan) -> tuple[Difference, ...]:
+    """The fields in which two plans decide otherwise, in order; where the model was found is none of them."""
+    return tuple(_differing(_plan_fields(a), _plan_fields(b)))
 
 
 def compare_builds(a: ExecutionRecord, b: ExecutionRecord) -> BuildAgreement:
@@ -104,8 +109,8 @@ def _within(field: str, fields: tuple[str, ...]) -> bool:
     return any(field == one or field.startswith(f"{one}.") for one in fields)
 
 
-def _plan_fields(record: ExecutionRecord) -> dict[str, Any]:
-    fields = dict(_flat(record.plan.model_dump(mode="json")))
+def _plan_fields(plan: ExecutionPlan) -> dict[str, Any]:
+    fields = dict(_flat(plan.model_dump(mode="json")))
     return {name: value for name, value in fields.items() if name not in _WHERE_FOUND}
 
 

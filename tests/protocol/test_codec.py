@@ -207,7 +207,11 @@ def test_the_products_own_request_is_a_run() -> None:
     ("content", "field", "reason"),
     [
         (VALID_RUN | {"request": {"model": "tiny"}}, "request", "exactly one of"),
-        (VALID_RUN | {"request": {"prompt": "x"}}, "request.model", "Field required"),
+        (
+            VALID_RUN | {"request": {"prompt": "x"}},
+            "request.model",
+            "Value error, give a model, or a plan that names one",
+        ),
         (VALID_RUN | {"extra": 1}, "extra", "Extra inputs"),
         (run_with(quantisation="native"), "request.execution.quantisation", "Extra inputs"),
         (run_with(limits={"max_tokens": -1}), "request.execution.limits.max_tokens", "greater than or equal to 1"),

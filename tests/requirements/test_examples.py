@@ -164,7 +164,6 @@ def test_example_plan_has_each_of_its_decisions_in_the_plan_of_a_request(client:
     assert {name: made[name] for name in execution if name != "limits"} | {"limits": {"max_watts": 25}} == execution
 
 
-@pytest.mark.xfail(strict=True, reason="a plan is not an input yet: a request is model, prompt and execution")
 @pytest.mark.parametrize("plan", [PLAN, FILLED_PLAN], ids=["conceptual", "filled"])
 def test_example_plan_is_accepted_as_a_request_for_a_plan(plan: dict[str, Any], engine: Path, tmp_path: Path) -> None:
     shapes = (plan, {"plan": plan}, {"plan": plan, "prompt": "Olá mundo"})

@@ -11,6 +11,7 @@ import click
 from engine_ctl.grammar_options import GRAMMAR_FLAGS, chosen_grammar
 from engine_ctl.json_source import read_json
 from engine_ctl.options import Model, model_option
+from engine_ctl.plan_source import planned_request
 from engine_ctl.sampling_options import SAMPLING_FLAGS, sampling_content
 from engine_ctl.text_source import STDIN, read_text
 
@@ -40,6 +41,11 @@ _LIMITS = ("max_tokens", "max_watts", "on_max_watts", "max_joules", "deadline_ms
 
 _REQUEST_FLAG = click.option(
     "--request", metavar="FILE", help="Read the whole request as JSON instead of these flags; - is standard input."
+)
+_PLAN_FLAG = click.option(
+    "--plan",
+    metavar="FILE",
+    help="Execute exactly the plan in a file, such as `plan --json` prints, or refuse; - is standard input.",
 )
 _INPUT_FLAGS = (
     click.option("--prompt", help="Text to answer; - is standard input."),
@@ -114,7 +120,7 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
         click.UsageError: there is no model or not exactly one prompt, it cannot be read, a flag comes without its
             ``--chat``, beside ``--request``, or is not of its form.
     """
-    flags = (_REQUEST_FLAG, model_option(required=False), *_INPUT_FLAGS, *_FLAGS)
+    flags = (_REQUEST_FLAG, _PLAN_FLAG, model_option(required=False), *_INPUT_FLAGS, *_FLAGS)
     return _with_flags(command, "request", flags, run_request)
 
 
@@ -150,8 +156,10 @@ def run_request(flags: Content) -> Content:
     path = flags.pop("request")
     if path is not None:
         return _whole_request(path, flags)
+    if (plan := flags.pop("plan")) is not None:
+        return planned_request(plan, _request(flags), _input(flags))
     if flags["model"] is None:
-        raise click.UsageError("Give a --model, or a whole --request.")
+        raise click.UsageError("Give a --model, a --plan, or a whole --request.")
     return {**_request(flags), **_input(flags)}
 
 

@@ -14,6 +14,7 @@ from protocol.dialects.event_stream import COMMENTS, MEDIA_TYPES, StreamForm
 from protocol.dialects.fault import HttpFault
 from protocol.errors import EngineError
 from protocol.message import StreamRequest
+from protocol.plan import RunRequest
 from protocol.requests import AskedMessage, Subscribe
 from protocol.schema import SCHEMA_NAMES, published_schema
 
@@ -53,7 +54,7 @@ async def _stream(call: Call, message: StreamRequest[Any, Any], form: StreamForm
 def _model_of(message: AskedMessage) -> str | None:
     """The model that a message names, if it names one."""
     inner = getattr(message, "request", message)
-    model = getattr(inner, "model", None)
+    model = inner.named_model if isinstance(inner, RunRequest) else getattr(inner, "model", None)
     return model if isinstance(model, str) else None
 
 

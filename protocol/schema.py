@@ -17,6 +17,7 @@ from protocol.plan import ExecutionPlan, RunRequest
 from protocol.record import ExecutionRecord
 from protocol.record_entry import Entry
 from protocol.requests import TaggedClientMessage
+from protocol.search_space import annotated
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PUBLISHED: dict[str, Any] = {
@@ -35,6 +36,8 @@ SCHEMA_NAMES = tuple(_PUBLISHED)
 def make_schema(name: str) -> str:
     """The schema of one of ``SCHEMA_NAMES``, made from the types, as the text of its file. Raises KeyError."""
     schema = TypeAdapter(_PUBLISHED[name]).json_schema()
+    if name == "plan":
+        schema = annotated(schema)
     return json.dumps({"$schema": _DIALECT, **schema}, indent=1, sort_keys=True) + "\n"
 
 

@@ -16,6 +16,7 @@ from protocol.blocking import BlockingClient
 from protocol.events import EndedEvent
 from protocol.record_entry import FinishedEntry
 from protocol.requests import PROTOCOL_VERSION, CompareExecutions, GetExecution, Hello, Status, Subscribe
+from protocol.schema import published_schema
 from tests.engine.compared_records import refused
 from tests.requirements.execution import make_request, run, run_for, told
 from tests.requirements.test_examples import RUN_REQUEST, exchange
@@ -124,6 +125,31 @@ def test_weos_experimental_variations_are_controlled_and_recorded(client: Blocki
     assert {each["field"] for each in compared["differences"]} == set(fields.split(","))
     # Left out, the field that differs is named by the refusal.
     assert "batch.prefill_chunk" in engine_ctl(*arguments).stderr
+
+
+def other_values(told: dict[str, Any], capabilities: tuple[str, ...]) -> list[Any]:
+    """What the annotation of a field offers: all named values that can be had here, or the ends of its range."""
+    values = told.get("values", [told.get("minimum", 1), told.get("maximum", 1)])
+    kind = told.get("capability")
+    return [value for value in values if kind is None or f"{kind}:{value}" in capabilities]
+
+
+def test_weos_experimental_space_is_told_by_the_engine_and_true(client: BlockingClient) -> None:
+    """A client that knows nothing but the schema of plans varies every field that decides speed or bits."""
+    schema = published_schema("plan")
+    nodes = [schema, *schema["$defs"].values()]
+    told = [node["x-search"] for part in nodes for node in part["properties"].values() if "x-search" in node]
+    baseline = run(client)
+    for field in (each for each in told if each["effect"] in ("speed", "bits")):
+        *groups, name = field["request_field"].split(".")[1:]
+        records = []
+        for value in other_values(field, client.welcome.capabilities):
+            changed: dict[str, Any] = {name: value}
+            for group in reversed(groups):
+                changed = {group: changed}
+            records.append(run(client, **changed))
+        same = {record.logits_digest == baseline.logits_digest for record in records}
+        assert same == {True} if field["effect"] == "speed" else False in same, field
 
 
 def test_weos_optimizer_stays_within_its_limits(client: BlockingClient) -> None:

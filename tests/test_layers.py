@@ -31,7 +31,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 EXCEPTIONS: dict[str, frozenset[str]] = {
     "actors.http.app": frozenset({"starlette"}),
     "actors.http.call": frozenset({"starlette"}),
-    "actors.http.gateway": frozenset({"hypercorn", "starlette"}),
+    "actors.http.http1_stream": frozenset({"h11"}),
+    "actors.http.http_connection": frozenset({"h11", "starlette"}),
+    "actors.http.http_exchange": frozenset({"h11", "starlette"}),
     "actors.http.wire": frozenset({"starlette"}),
     "actors.message_codec": frozenset({"msgpack"}),
     "engine.fetch.hub.session": frozenset({"huggingface_hub"}),

@@ -33,7 +33,7 @@ def refusal(peer: HttpPeer, path: str, headers: Mapping[str, str], rules: HttpRu
             return HttpFault(403, "foreign_host", "Host names another machine; on this port it must be a loopback name")
     origin = headers.get("origin")
     if origin is not None and not _is_welcome(origin, headers.get("host", ""), rules):
-        return HttpFault(403, "foreign_origin", f"pages of {_clipped(origin)} may not speak to this engine")
+        return HttpFault(403, "foreign_origin", f"pages of {clipped(origin)} may not speak to this engine")
     # A browser asks before it sends the secret, and without it.
     if peer.kind == "tcp" and rules.secret is not None and path not in PUBLIC and not _is_preflight(headers):
         presented = _presented(headers)
@@ -79,5 +79,6 @@ def _presented(headers: Mapping[str, str]) -> bytes | None:
     return None if key is None else key.strip().encode("latin-1")
 
 
-def _clipped(text: str) -> str:
+def clipped(text: str) -> str:
+    """What a client sent, short enough to be repeated to it."""
     return text if len(text) <= 80 else text[:77] + "..."

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from actors.http.access import refusal
+from actors.http.access import clipped, refusal
 from actors.http.call import Endpoint
 from actors.http.engine_link import EngineLink
 from actors.http.http_connection import HttpConnection
@@ -44,9 +44,6 @@ class AccessMiddleware:
         self._inner = inner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await send({"type": "websocket.close"})
-            return
         headers = Headers(scope=scope)
         connection = cast("HttpConnection", scope["connection"])
         answer_headers = _answer_headers(headers.get("origin"), self._rules.origins)
@@ -74,7 +71,7 @@ async def _tell_exception(request: Request, error: HTTPException) -> Response:
         error.status_code, _CODES.get(error.status_code, "http_error"), _reason(request, error.status_code)
     )
     return Response(
-        to_json(error_content(dialect_of(request.url.path), fault)),
+        to_json(error_content(dialect_of(request.scope["path"]), fault)),
         status_code=fault.status,
         headers={**(error.headers or {}), **request.scope.get("answer_headers", {})},
         media_type="application/json",
@@ -82,9 +79,10 @@ async def _tell_exception(request: Request, error: HTTPException) -> Response:
 
 
 def _reason(request: Request, status: int) -> str:
+    path = clipped(request.scope["path"])
     reasons: Mapping[int, str] = {
-        404: f"there is no {request.url.path} here; GET / says what there is",
-        405: f"{request.url.path} does not take {request.method}",
+        404: f"there is no {path} here; GET / says what there is",
+        405: f"{path} does not take {clipped(request.method)}",
     }
     return reasons.get(status, "the request cannot be answered")
 

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from actors.faults import HTTP_GATEWAY
 from actors.http.access import may_manage, may_name_paths
 from actors.http.engine_link import EngineLink
+from actors.http.fault_raised import FaultRaised
 from actors.http.http_connection import HttpConnection
 from actors.http.wire import Wire
 from protocol.client import Client
@@ -22,14 +23,6 @@ from protocol.dialects.shape import Told, parse_json, to_json
 from protocol.errors import EngineError, InternalError
 
 JSON = "application/json"
-
-
-class FaultRaised(Exception):  # noqa: N818  named as what it carries
-    """A fault to answer with, where none of the engine's errors says it."""
-
-    def __init__(self, fault: HttpFault) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +36,14 @@ class Call:
     wire: Wire
 
     @property
+    def path(self) -> str:
+        """What it asks for."""
+        return str(self.request.scope["path"])
+
+    @property
     def dialect(self) -> Dialect:
         """The dialect in which its errors are told."""
-        return dialect_of(self.request.url.path)
+        return dialect_of(self.path)
 
     def content(self) -> dict[str, Any]:
         """The body's JSON object; an empty body is an empty one. Raises InvalidRequest."""
@@ -79,7 +77,7 @@ class Call:
         """Raises FaultRaised where the client may not change what others use."""
         if not may_manage(self.connection.peer, self.link.rules):
             reason = "needs the engine's Unix socket of HTTP, or --http-allow-manage"
-            raise FaultRaised(HttpFault(403, "not_a_manager", f"{self.request.url.path} {reason}"))
+            raise FaultRaised(HttpFault(403, "not_a_manager", f"{self.path} {reason}"))
 
     async def reply(
         self, answer: Told | Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
@@ -116,6 +114,7 @@ class Endpoint:
         wire = Wire(send, scope.get("answer_headers", {}))
         request = Request(scope)
         try:
+            self._check_head(request.headers)
             body = await self._read_body(receive)
         except FaultRaised as refused:
             await Call(request, b"", self._link, connection, wire).reply_fault(refused.fault)
@@ -139,6 +138,19 @@ class Endpoint:
             self._link.tell_fault(HTTP_GATEWAY, error, "answered")
             await call.reply_fault(fault_of(InternalError("the gateway failed; the engine's stderr says where")))
 
+    def _check_head(self, headers: Mapping[str, str]) -> None:
+        """Raises FaultRaised where the body need not be waited for."""
+        encoding = headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            reason = f"Content-Encoding {encoding[:40]!r}: send the body as it is"
+            raise FaultRaised(HttpFault(415, "body_encoded", reason, {"field": "body"}))
+        if int(headers.get("content-length", "0")) > self._link.limits.max_body_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> FaultRaised:
+        reason = f"the body has more than {self._link.limits.max_body_bytes} bytes"
+        return FaultRaised(HttpFault(413, "body_too_large", reason, {"field": "body"}))
+
     async def _read_body(self, receive: Receive) -> bytes | None:
         """The whole body, or ``None`` where its client left. Raises FaultRaised."""
         limits = self._link.limits
@@ -152,8 +164,7 @@ class Endpoint:
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > limits.max_body_bytes:
-                    reason = f"the body has more than {limits.max_body_bytes} bytes"
-                    raise FaultRaised(HttpFault(413, "body_too_large", reason, {"field": "body"}))
+                    raise self._too_large()
                 if not message.get("more_body", False):
                     return b"".join(parts)
         raise FaultRaised(HttpFault(408, "body_too_slow", f"the body did not arrive within {limits.body_s:g} s"))

@@ -12,7 +12,8 @@ import os
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -20,19 +21,19 @@ from actors.base import RestartableActor
 from actors.faults import HTTP_GATEWAY, TellFault
 from actors.http.access import HttpPeer
 from actors.http.engine_link import EngineLink
-from actors.http.http_connection import HttpConnection, PatientStream
 from actors.http.limits import HttpLimits
 from actors.http.options import HttpOptions, TcpAddress
 from actors.http.peer import peer_uid
 from actors.unix_socket import SocketTransport, UnixSocket
+from protocol.dialects.fault import HttpFault
 from protocol.errors import InvalidRequest
 from protocol.transport import ByteTransport
 
 if TYPE_CHECKING:
-    from hypercorn.config import Config
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from actors.http.http_connection import HttpConnection
 
 _BACKLOG = 128
+_CROWDED = HttpFault(503, "overloaded", "as many connections as there may be are being answered")
 
 
 class HttpGateway(RestartableActor):
@@ -94,45 +95,49 @@ class HttpGateway(RestartableActor):
             for connection in tuple(self._connections):
                 await connection.wait_rested()
         for connection in tuple(self._connections):
-            connection.hang_up()
+            connection.scope.cancel()
 
     async def _serve(self) -> None:
-        serve_connection = await trio.to_thread.run_sync(partial(_load, self._link))
+        make_connection = await trio.to_thread.run_sync(partial(_load, self._link))
         listeners = []
         if self._unix is not None:
             listeners.append(self._unix.listener())
         if self._tcp is not None:
             listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(self._tcp.dup())))
         with self._listening:
-            await trio.serve_listeners(
-                partial(self._welcome, serve_connection), listeners, handler_nursery=self.nursery
-            )
+            await trio.serve_listeners(partial(self._answer, make_connection), listeners, handler_nursery=self.nursery)
         await trio.sleep_forever()  # until what is being answered has ended too
 
-    async def _welcome(self, serve_connection: ServeConnection, stream: trio.SocketStream) -> None:
-        connection = HttpConnection(_http_peer(stream), stream)
-        if not self._make_room() or (connection.peer.kind == "unix" and not connection.peer.is_owner):
+    async def _answer(self, make_connection: MakeConnection, stream: trio.SocketStream) -> None:
+        peer = _http_peer(stream)
+        if peer.kind == "unix" and not peer.is_owner:
             await trio.aclose_forcefully(stream)
             return
-        self._connections[connection] = None
+        connection = make_connection(peer, stream)
         try:
-            with connection.scope:
-                await serve_connection(connection, PatientStream(stream, self._limits))
-        except Exception as error:  # hypercorn does not catch all that a client can make it raise: others stay served
+            if self._make_room():
+                self._connections[connection] = None
+                await connection.serve()
+            else:
+                await connection.refuse(_CROWDED)
+        except Exception as error:  # one client's connection is no reason to end everyone's
             self._link.tell_fault(HTTP_GATEWAY, error, "answered")
         finally:
-            del self._connections[connection]
+            self._connections.pop(connection, None)
             await trio.aclose_forcefully(stream)
 
     def _make_room(self) -> bool:
-        """Whether there is room for one more; the longest wait without a whole request may have to end for it."""
+        """Whether there is room for one more. A connection may have to end for it: see ``max_connections``."""
         if len(self._connections) < self._limits.max_connections:
             return True
-        waiting = next((one for one in self._connections if not one.engaged and not one.scope.cancel_called), None)
-        if waiting is None:
-            return False
-        waiting.scope.cancel()
-        return True
+        left = [one for one in self._connections if not one.scope.cancel_called]
+        waiting = next((one for one in left if not one.engaged), None)
+        stalled = [(one.stalled_since, one) for one in left if one.stalled_since is not None]
+        if waiting is None and stalled:
+            waiting = min(stalled, key=itemgetter(0))[1]
+        if waiting is not None:
+            waiting.scope.cancel()
+        return waiting is not None
 
     def _places(self) -> list[str]:
         places = [] if self._unix is None else [f"unix:{self._unix.path}"]
@@ -142,45 +147,15 @@ class HttpGateway(RestartableActor):
         return places
 
 
-ServeConnection = Callable[[HttpConnection, PatientStream], Any]
+MakeConnection = Callable[[HttpPeer, trio.SocketStream], "HttpConnection"]
 
 
-def _load(link: EngineLink) -> ServeConnection:
-    """What serves a connection. Blocking: it imports Starlette and hypercorn."""
-    from hypercorn.app_wrappers import ASGIWrapper  # noqa: PLC0415
-    from hypercorn.trio.tcp_server import TCPServer  # noqa: PLC0415
-    from hypercorn.trio.worker_context import WorkerContext  # noqa: PLC0415
-
+def _load(link: EngineLink) -> MakeConnection:
+    """What makes a connection of a stream. Blocking: it imports Starlette and h11."""
     from actors.http.app import make_app  # noqa: PLC0415
+    from actors.http.http_connection import HttpConnection  # noqa: PLC0415
 
-    app = make_app(link)
-    config = _config(link.limits)
-
-    async def serve_connection(connection: HttpConnection, stream: PatientStream) -> None:
-        wrapped = ASGIWrapper(_with_connection(app, connection))
-        # It says TLS and means whatever has a stream's methods; a plain one is told by its lack of a handshake.
-        await TCPServer(wrapped, config, WorkerContext(None), {}, cast("Any", stream)).run()
-
-    return serve_connection
-
-
-def _with_connection(app: ASGIApp, connection: HttpConnection) -> Any:
-    async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, "connection": connection}, receive, send)
-
-    return with_connection
-
-
-def _config(limits: HttpLimits) -> Config:
-    from hypercorn.config import Config  # noqa: PLC0415
-
-    config = Config()
-    config.accesslog = config.errorlog = None
-    config.include_server_header = False
-    config.keep_alive_timeout = limits.header_s
-    config.h11_max_incomplete_size = limits.max_header_bytes
-    config.h2_max_header_list_size = limits.max_header_bytes
-    return config
+    return partial(HttpConnection, make_app(link), link.limits)
 
 
 def _http_peer(stream: trio.SocketStream) -> HttpPeer:

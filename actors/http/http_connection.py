@@ -1,85 +1,106 @@
-"""One client's connection: hypercorn reads and writes HTTP, behind a stream that waits for nobody without end."""
+"""One client's connection: its requests, one after another, each answered by the application."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 
+import h11
 import trio
+from starlette.types import ASGIApp
 
 from actors.http.access import HttpPeer
+from actors.http.fault_raised import FaultRaised
+from actors.http.http1_stream import ClientLost, Http1Stream
+from actors.http.http_exchange import HttpExchange
 from actors.http.limits import HttpLimits
+from protocol.dialects.fault import HttpFault, error_content
+from protocol.dialects.shape import to_json
 
-_PIECE_BYTES = 65_536
-"""What is written at a time: a client that reads slowly is not one that does not read."""
 
-
-@dataclass(eq=False)
 class HttpConnection:
-    """A connection, from its being accepted to its end."""
+    """A connection, from its being accepted to its end. Scopes of its requests have it as ``connection``."""
 
-    peer: HttpPeer
-    stream: trio.SocketStream
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    """Cancelled, the connection ends."""
-    engaged: int = 0
-    """Requests that arrived whole and are not answered yet. Without one, it may have to make room for others."""
-    _rested: trio.Event = field(default_factory=trio.Event)
+    def __init__(self, app: ASGIApp, limits: HttpLimits, peer: HttpPeer, stream: trio.SocketStream) -> None:
+        self.peer = peer
+        self.scope = trio.CancelScope()
+        """Cancelled, the connection ends."""
+        self.engaged = False
+        """A request arrived whole and is not answered yet. Without one, it may have to make room for others."""
+        self._app = app
+        self._limits = limits
+        self._stream = Http1Stream(stream, limits)
+        self._rested = trio.Event()
+
+    @property
+    def stalled_since(self) -> float | None:
+        """When its client began to take nothing of its answer; ``None`` where it takes what it is sent."""
+        since = self._stream.writing_since
+        return None if since is None or trio.current_time() - since < self._limits.patience_s else since
 
     @contextmanager
     def engagement(self) -> Iterator[None]:
-        """One request more, for as long as the block."""
-        self.engaged += 1
+        """A request is being answered, for as long as the block."""
+        self.engaged = True
         try:
             yield
         finally:
-            self.engaged -= 1
-            if not self.engaged:
-                self._rested.set()
-                self._rested = trio.Event()
-
-    def hang_up(self) -> None:
-        """Fail what is being read or written: hypercorn shields its writing from being cancelled."""
-        self.stream.socket.close()
+            self.engaged = False
+            self._rested.set()
+            self._rested = trio.Event()
 
     async def wait_rested(self) -> None:
-        """Until every request that arrived is answered."""
+        """Until the request that arrived is answered."""
         if self.engaged:
             await self._rested.wait()
 
+    async def serve(self) -> None:
+        """Answer requests until either end closes, or ``scope`` is cancelled."""
+        with self.scope:
+            try:
+                while await self._answer_next():
+                    self._stream.http.start_next_cycle()
+            except FaultRaised as refused:
+                await self.refuse(refused.fault)
+                await self._stream.linger()
 
-class PatientStream:
-    """A connected socket as hypercorn wants one. Writes fail when the client takes nothing for ``write_s``."""
+    async def refuse(self, fault: HttpFault) -> None:
+        """Answer with a fault what the application cannot be asked."""
+        body = to_json(error_content("openai", fault))
+        headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
+        if self._stream.http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            response = h11.Response(status_code=fault.status, headers=headers)
+            with suppress(ClientLost):
+                await self._stream.send(response, h11.Data(data=body), h11.EndOfMessage())
 
-    def __init__(self, stream: trio.SocketStream, limits: HttpLimits) -> None:
-        self._stream = stream
-        self._limits = limits
-        self.socket = stream.socket
+    async def _answer_next(self) -> bool:
+        """Whether the connection can be used once more. Raises FaultRaised: what came was no request."""
+        event: object = None
+        with trio.move_on_after(self._limits.header_s):
+            try:
+                event = await self._stream.next_event()
+            except h11.RemoteProtocolError as error:
+                if self._stream.left:
+                    return False
+                raise FaultRaised(HttpFault(error.error_status_hint, "bad_http", f"no HTTP/1.1: {error}")) from error
+        if not isinstance(event, h11.Request):
+            return False
+        exchange = HttpExchange(self, self._stream, event, self._limits)
+        await self._app(exchange.scope, exchange.receive, exchange.send)
+        return await self._has_ended_well()
 
-    async def send_all(self, data: bytes) -> None:
-        """Raises trio.BrokenResourceError, trio.ClosedResourceError."""
-        view = memoryview(data)
-        while view:
-            sent = 0
-            with trio.move_on_after(self._limits.write_s):
-                try:
-                    sent = await self.socket.send(view[:_PIECE_BYTES])
-                except OSError as error:
-                    raise trio.BrokenResourceError(str(error)) from error
-            if not sent:
-                await self._stream.aclose()
-                raise trio.BrokenResourceError(f"the client took nothing for {self._limits.write_s:g} s")
-            view = view[sent:]
-
-    async def receive_some(self, max_bytes: int) -> bytes:
-        """What has arrived, ``max_bytes`` at most; nothing at the end."""
-        return bytes(await self._stream.receive_some(max_bytes))
-
-    async def send_eof(self) -> None:
-        """Send no more."""
-        await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        """Close the socket."""
-        await self._stream.aclose()
+    async def _has_ended_well(self) -> bool:
+        """Whether the answer is whole, and the request too, if perhaps in vain."""
+        http = self._stream.http
+        if http.our_state is h11.DONE:
+            with trio.move_on_after(self._limits.linger_s):
+                while http.their_state is h11.SEND_BODY:
+                    try:
+                        await self._stream.next_event()
+                    except h11.RemoteProtocolError:
+                        break
+        if http.our_state is h11.DONE and http.their_state is h11.DONE:
+            return not self._stream.left
+        if http.their_state is not h11.MUST_CLOSE:
+            await self._stream.linger()
+        return False

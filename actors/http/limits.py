@@ -10,8 +10,11 @@ class HttpLimits:
     """Bounds of connections, requests and answers."""
 
     max_connections: int = 512
-    """Beyond it the connection that has waited longest without a request is closed: slow clients lock nobody out."""
+    """Beyond it the connection that has waited longest without a request is closed, or else the one whose client has
+    taken nothing of its answer for longest: slow clients lock nobody out."""
     max_header_bytes: int = 32_768
+    max_ahead_bytes: int = 65_536
+    """Kept of the requests that a client sends before the last one is answered."""
     max_body_bytes: int = 16 * 2**20
     """The same as a frame of the socket may have."""
     header_s: float = 15.0
@@ -22,5 +25,7 @@ class HttpLimits:
     """A client that takes nothing of its answer for so long has gone."""
     patience_s: float = 1.0
     """A stream's headers are sent after it though nothing has been answered; then a comment as often."""
+    linger_s: float = 2.0
+    """A client whose body is refused may go on sending for so long, so that it comes to read why."""
     leave_s: float = 1.0
     """What is being answered when the engine stops has so long to be written."""

@@ -61,10 +61,7 @@ class Wire:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def _send_last(self, body: bytes) -> None:
-        # The server closes the connection in this very call where the client asked for that, and takes its end for the
-        # client's leaving: whoever watches for that would cancel the closing.
-        with trio.CancelScope(shield=True):
-            await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _keep_alive(self, media_type: str, comment: bytes, every_s: float) -> None:
         while True:

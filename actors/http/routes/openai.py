@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from actors.http.call import Call, FaultRaised
+from actors.http.call import Call
+from actors.http.fault_raised import FaultRaised
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import embedded, execution_headers, outcomes_of, stream_answer
 from protocol.dialects.fault import HttpFault

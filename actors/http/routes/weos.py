@@ -6,7 +6,8 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from actors.http.call import Call, FaultRaised
+from actors.http.call import Call
+from actors.http.fault_raised import FaultRaised
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import execution_headers
 from protocol.dialects import weos

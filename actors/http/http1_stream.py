@@ -1,0 +1,90 @@
+"""HTTP/1.1's events over a connected socket: h11 reads and writes the bytes, and nothing waits without end."""
+
+from __future__ import annotations
+
+import select
+
+import h11
+import trio
+
+from actors.http.limits import HttpLimits
+
+_PIECE_BYTES = 65_536
+"""What is read or written at a time: a client that reads slowly is not one that does not read."""
+
+
+class Http1Stream:
+    """The server's end of a connection. Reading is one task's at a time, and so is writing."""
+
+    def __init__(self, stream: trio.SocketStream, limits: HttpLimits) -> None:
+        self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.max_header_bytes)
+        self.left = False
+        """The client sends nothing any more, which is all that can be seen of its leaving."""
+        self.writing_since: float | None = None
+        """The client has taken nothing of what is sent since then; ``None``: nothing is being sent."""
+        self._stream = stream
+        self._limits = limits
+
+    async def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """What comes next; NEED_DATA never does.
+
+        Raises:
+            h11.RemoteProtocolError: the client does not speak HTTP, or left in the middle (see ``left``).
+        """
+        while (event := self.http.next_event()) is h11.NEED_DATA:
+            self.http.receive_data(await self._receive())
+        return event
+
+    async def wait_left(self) -> None:
+        """Until the client leaves. What it sends meanwhile, its next requests, is kept up to a bound."""
+        while not self.left and len(self.http.trailing_data[0]) < self._limits.max_ahead_bytes:
+            self.http.receive_data(await self._receive())
+        # More is not read, and so its end not seen, until what came is answered.
+        while not self.left:
+            await trio.sleep(self._limits.patience_s)
+            self.left = _has_hung_up(self._stream.socket)
+
+    async def send(self, *events: h11.Event) -> None:
+        """Send events together. Where the client takes nothing for ``write_s``, or is gone, raises ClientLost."""
+        view = memoryview(b"".join(self.http.send(event) or b"" for event in events))
+        while view:
+            self.writing_since = trio.current_time()
+            sent = 0
+            with trio.move_on_after(self._limits.write_s):
+                try:
+                    sent = await self._stream.socket.send(view[:_PIECE_BYTES])
+                except OSError as error:
+                    raise ClientLost from error
+                finally:
+                    self.writing_since = None
+            if not sent:
+                raise ClientLost
+            view = view[sent:]
+
+    async def linger(self) -> None:
+        """Say that nothing more is sent, and let the client read what was before its own bytes cut it short."""
+        with trio.move_on_after(self._limits.linger_s):
+            try:
+                await self._stream.send_eof()
+            except trio.BrokenResourceError:
+                return
+            while not self.left:
+                await self._receive()
+
+    async def _receive(self) -> bytes:
+        try:
+            data = bytes(await self._stream.receive_some(_PIECE_BYTES))
+        except trio.BrokenResourceError:
+            data = b""
+        self.left = not data
+        return data
+
+
+class ClientLost(Exception):  # noqa: N818  no error: clients leave
+    """The client takes nothing any more."""
+
+
+def _has_hung_up(socket: trio.socket.SocketType) -> bool:
+    poll = select.poll()
+    poll.register(socket.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))

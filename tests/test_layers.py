@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     ),
     "actors": frozenset({"actors", "protocol", "engine", "trio"}),
     "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich", "prompt_toolkit"}),
+    "weos_agents": frozenset({"weos_agents", "protocol", "click", "rich", "pydantic", "numpy"}),
 }
 EXCEPTIONS: dict[str, frozenset[str]] = {
     "actors.http.app": frozenset({"starlette"}),
@@ -47,6 +48,7 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "engine_ctl.commands.doctor": frozenset({"engine"}),
     "engine_ctl.commands.energy_setup": frozenset({"engine"}),
     "engine_ctl.commands.energy_sources": frozenset({"engine"}),
+    "weos_agents.statistics.bootstrap": frozenset({"scipy"}),
 }
 """Modules that may import more than their package."""
 
@@ -96,7 +98,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 def modules() -> Iterator[tuple[str, Path]]:
     for package in ("protocol", "engine", "actors"):
         yield from named(package, ROOT / package)
-    yield from named("engine_ctl", ROOT / "tools" / "engine_ctl")
+    for package in ("engine_ctl", "weos_agents"):
+        yield from named(package, ROOT / "tools" / package)
 
 
 def named(package: str, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -58,7 +58,7 @@ def test_weights_are_loaded_for_what_their_key_holds_and_nothing_else() -> None:
 def test_a_range_is_what_requests_may_have(name: str) -> None:
     told = RANGES[name]
     field = told["request_field"]
-    lowest = told.get("minimum", told.get("above"))
+    lowest: Any = told.get("minimum", told.get("above"))
     for value in (told.get("minimum"), told.get("maximum")):
         assert value is None or request_with(field, value)
     outside = [lowest if "above" in told else lowest - 1]

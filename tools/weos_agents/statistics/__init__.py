@@ -1,0 +1,1 @@
+"""What pairs of figures prove. Pure: numbers go in, bounds come out."""

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup develop run test test-fast test-frames test-pythons test-models lint schemas requirements format bench bench-peers \
+.PHONY: help setup develop run test test-fast test-frames test-pythons test-models test-clients lint schemas requirements format bench bench-peers \
     sanitize fuzz fuzz-models peers clean
 
 PYTHON ?= python3
@@ -79,6 +79,24 @@ test-pythons: ## the suite on the oldest Python that is supported, and on the ne
 # The models' folder: see tests marked `models`.
 test-models: develop ## tests that need gigabytes, in ENGINE_TEST_MODELS
 	ENGINE_TEST_MODELS="$${ENGINE_TEST_MODELS:?name the folder that holds the models}" $(BIN)/python -m pytest -q -m models
+
+# Clients made by others, each in the version that it was tried in. They have an environment of their own, where their
+# dependencies cannot come between the engine and its own; where npm is missing, the tests of its packages are skipped.
+CLIENTS := build/clients-venv
+
+$(CLIENTS)/.installed: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip --quiet --disable-pip-version-check install --requirement $<
+	touch $@
+
+build/clients-npm/.installed: tests/clients/npm/package.json
+	mkdir -p build/clients-npm
+	cp $< build/clients-npm/
+	if command -v npm >/dev/null; then npm install --prefix build/clients-npm --silent --no-audit --no-fund; fi
+	touch $@
+
+test-clients: setup $(CLIENTS)/.installed build/clients-npm/.installed ## clients made by others against the engine's HTTP
+	$(CLIENTS)/bin/python -m pytest -q tests/clients $(ARGUMENTS)
 
 lint: develop ## every check that is no test: ruff, mypy, clang-format, clang-tidy
 	$(BIN)/ruff check .

@@ -111,6 +111,7 @@ class Execution:
             execution_id=self.execution_id,
             plan=self.plan,
             plan_fingerprint=self.planned.fingerprint,
+            prompt_tokens=self.prompt_tokens,
         )
 
     def begin_record(self) -> BeginRecord:

@@ -59,6 +59,8 @@ class Accepted(InterimAnswer):
     execution_id: str
     plan: ExecutionPlan
     plan_fingerprint: str
+    prompt_tokens: int
+    """Those that the prefix cache may turn out to hold among them."""
 
 
 class Progress(StageProgress, InterimAnswer):

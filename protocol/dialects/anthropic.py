@@ -1,7 +1,7 @@
 """Anthropic's ``/v1/messages``: blocks in, blocks out.
 
-Defaults: temperature 1, seed 0. Prompt tokens are known with the plan's work done: a stream's first event says 0, the
-last but one says how many they were.
+Defaults: temperature 1, seed 0. A stream's first event counts the whole prompt; how much of it the prefix cache held is
+known at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.dialects import weos
 from protocol.dialects.event_stream import sse
 from protocol.dialects.fault import HttpFault, error_content
-from protocol.dialects.generation import Generation, present, run_request, tool_choice
+from protocol.dialects.generation import Generation, json_grammar, present, run_request, tool_choice
 from protocol.dialects.openai.account import EnergyUsage, energy_usage, require_whole
 from protocol.dialects.outcome import Outcome, Pieces
 from protocol.dialects.shape import Asked, Told, to_json
@@ -55,6 +55,12 @@ class Tool(Asked):
     input_schema: dict[str, Any] = Field(default_factory=dict)
 
 
+class OutputConfig(Asked):
+    """What the answer must be like."""
+
+    format: dict[str, Any] | None = None
+
+
 class MessagesRequest(Generation):
     """The body of ``/v1/messages``."""
 
@@ -67,6 +73,14 @@ class MessagesRequest(Generation):
     tools: tuple[dict[str, Any], ...] | None = None
     tool_choice: dict[str, Any] | None = None
     thinking: dict[str, Any] | None = None
+    output_config: OutputConfig | None = None
+    output_format: dict[str, Any] | None = None
+    """The same as ``output_config.format``, by its earlier name."""
+
+    @property
+    def form(self) -> dict[str, Any] | None:
+        """What the answer must follow, whichever field has it."""
+        return self.output_format if self.output_config is None else self.output_config.format
 
 
 class TextBlock(Told):
@@ -99,7 +113,8 @@ class AnthropicUsage(Told):
 
     input_tokens: int
     cache_creation_input_tokens: int
-    cache_read_input_tokens: int
+    cache_read_input_tokens: int | None
+    """``None``: not known yet; ``input_tokens`` are all then."""
     output_tokens: int
     energy: EnergyUsage | None = None
 
@@ -144,12 +159,22 @@ def to_run_request(asked: MessagesRequest, model: str, *, counted: bool = False)
         execution["reasoning"] = present(
             {"enabled": asked.thinking.get("type") != "disabled", "max_tokens": asked.thinking.get("budget_tokens")}
         )
+    if asked.form is not None:
+        execution["grammar"] = _grammar(asked.form)
     source: dict[str, Any] = {"messages": messages}
     if tools:
         choice = asked.tool_choice or {}
         source |= {"tools": tools, "tool_choice": tool_choice(asked.tool_choice)}
         source["parallel_tool_calls"] = False if choice.get("disable_parallel_tool_use") else None
     return run_request(model, present(source), execution, asked.execution)
+
+
+def _grammar(form: dict[str, Any]) -> dict[str, str]:
+    field = "output_config.format"
+    if form.get("type") != "json_schema":
+        reason = f"{field}: no type {str(form.get('type'))[:40]!r}; there is json_schema"
+        raise InvalidRequest(reason, field=field, reason=reason)
+    return json_grammar(form.get("schema"), field)
 
 
 def _messages(message: AnthropicMessage) -> list[dict[str, Any]]:
@@ -301,8 +326,11 @@ class MessagesStream:
         return b""
 
     def _begin(self, accepted: Accepted) -> bytes:
-        none_yet = AnthropicUsage(
-            input_tokens=0, cache_creation_input_tokens=0, cache_read_input_tokens=0, output_tokens=0
+        read = AnthropicUsage(
+            input_tokens=accepted.prompt_tokens,
+            cache_creation_input_tokens=0,
+            cache_read_input_tokens=None,
+            output_tokens=0,
         )
         message = MessageAnswer(
             id=f"msg_{accepted.execution_id}",
@@ -310,7 +338,7 @@ class MessagesStream:
             content=(),
             stop_reason=None,
             stop_sequence=None,
-            usage=none_yet,
+            usage=read,
         )
         return _event("message_start", message=message.content_json()) + _event("ping")
 

@@ -94,12 +94,10 @@ def tool_choice(choice: Any) -> Any:
             raise InvalidRequest(reason, field="tool_choice", reason=reason)
 
 
-def json_grammar(schema: Any) -> dict[str, str]:
-    """The grammar that holds an answer to a JSON Schema. Raises InvalidRequest where there is none."""
+def json_grammar(schema: Any, field: str = "response_format") -> dict[str, str]:
+    """The grammar that holds an answer to the JSON Schema in a field. Raises InvalidRequest where there is none."""
     if not isinstance(schema, dict | bool):
-        raise InvalidRequest(
-            "response_format asks for a JSON Schema and gives none", field="response_format", reason="no schema"
-        )
+        raise InvalidRequest(f"{field} asks for a JSON Schema and gives none", field=field, reason="no schema")
     return {"kind": "json_schema", "source": json.dumps(schema, ensure_ascii=False)}
 
 

@@ -81,7 +81,9 @@ def make_messages(record: ExecutionRecord) -> tuple[ActorMessage, ...]:
                 ),
                 Addressed(
                     connection_id=2,
-                    message=Accepted(request_id=2, execution_id="e2", plan=PLAN, plan_fingerprint=PLAN.fingerprint),
+                    message=Accepted(
+                        request_id=2, execution_id="e2", plan=PLAN, plan_fingerprint=PLAN.fingerprint, prompt_tokens=3
+                    ),
                 ),
                 Addressed(
                     connection_id=3, message=Failed(request_id=None, code="x", message="y", params={"field": "z"})

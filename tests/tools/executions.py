@@ -89,7 +89,13 @@ def make_record(**changes: Any) -> ExecutionRecord:
 
 def accepted(request_id: int) -> Accepted:
     plan = make_plan()
-    return Accepted(request_id=request_id, execution_id=EXECUTION_ID, plan=plan, plan_fingerprint=plan.fingerprint)
+    return Accepted(
+        request_id=request_id,
+        execution_id=EXECUTION_ID,
+        plan=plan,
+        plan_fingerprint=plan.fingerprint,
+        prompt_tokens=2,
+    )
 
 
 def tokens(request_id: int, token_id: int, text: str) -> Tokens:

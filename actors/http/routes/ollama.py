@@ -20,14 +20,9 @@ from protocol.requests import ListModels, ModelInfo, PullModel, RemoveModel, Sta
 
 async def _generate(kind: type[generation.OllamaChatRequest | generation.GenerateRequest], call: Call) -> None:
     asked = read(kind, call.content())
-    model = call.model(asked.model)
+    runs = (generation.to_run_request(asked, call.model(asked.model)),)
     created_at = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
     async with call.client() as client:
-        if generation.is_load(asked):
-            described = await client.ask(ModelInfo(model=model))
-            await call.reply(generation.loaded(described.name, created_at))
-            return
-        runs = (generation.to_run_request(asked, model),)
         if asked.stream:
             await stream_answer(call, client, runs, generation.LineStream(asked, created_at), "ndjson")
         else:

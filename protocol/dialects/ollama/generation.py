@@ -55,6 +55,8 @@ class OllamaRequest(Asked):
     stream: bool = True
     think: bool | str | None = None
     format: str | dict[str, Any] | None = None
+    keep_alive: int | float | str | None = None
+    """Not heeded: models stay in memory until others need it."""
     options: Options = Field(default_factory=Options)
     execution: dict[str, Any] = Field(default_factory=dict)
     include_execution: bool = False
@@ -126,18 +128,15 @@ class AnswerLine(Told):
 
 
 def is_load(asked: OllamaChatRequest | GenerateRequest) -> bool:
-    """Whether there is nothing to answer: such a request asks whether the model is here."""
+    """Whether there is nothing to answer: such a request has the model loaded."""
     return not asked.messages if isinstance(asked, OllamaChatRequest) else not asked.prompt
 
 
-def loaded(model: str, created_at: str) -> AnswerLine:
-    """The answer to a request without input. Weights are loaded by the first execution."""
-    message = LineMessage(role="assistant", content="")
-    return AnswerLine(model=model, created_at=created_at, message=message, response="", done=True, done_reason="load")
-
-
 def to_run_request(asked: OllamaChatRequest | GenerateRequest, model: str) -> RunRequest:
-    """Raises InvalidRequest."""
+    """One without input reads a single token: weights are loaded by executions alone. Raises InvalidRequest."""
+    if is_load(asked):
+        _require_load(asked)
+        return run_request(model, {"prompt_token_ids": [0]}, {"limits": {"max_tokens": 1}}, asked.execution)
     options = asked.options
     limit = DEFAULT_MAX_TOKENS if options.num_predict is None or options.num_predict < 0 else options.num_predict
     execution = options.execution_content(temperature=DEFAULT_TEMPERATURE, max_tokens=limit)
@@ -149,6 +148,14 @@ def to_run_request(asked: OllamaChatRequest | GenerateRequest, model: str) -> Ru
     if asked.think is not None:
         execution["reasoning"] = {"enabled": bool(asked.think)}
     return run_request(model, _source(asked), execution, asked.execution)
+
+
+def _require_load(asked: OllamaChatRequest | GenerateRequest) -> None:
+    """Without input, a time of 0 asks for the contrary. Raises InvalidRequest for it."""
+    kept = asked.keep_alive
+    if kept is not None and str(kept).rstrip("smh").strip("0.") == "":
+        reason = "keep_alive: models stay in memory until others need it; none can be unloaded by hand"
+        raise InvalidRequest(reason, field="keep_alive", reason=reason)
 
 
 def _grammar(form: str | dict[str, Any]) -> dict[str, str]:
@@ -192,6 +199,11 @@ class Writer:
     def __init__(self, asked: OllamaChatRequest | GenerateRequest) -> None:
         self._asked = asked
 
+    @property
+    def loads(self) -> bool:
+        """What the model writes is no answer: it was to be loaded."""
+        return is_load(self._asked)
+
     def part(self, model: str, created_at: str, text: str, thinking: str) -> AnswerLine:
         """A line in the middle of a stream."""
         return AnswerLine(model=model, created_at=created_at, **self._text(text, thinking), done=False)
@@ -201,14 +213,14 @@ class Writer:
         require_whole(record)
         metrics: ExecutionMetrics = record.metrics
         own: dict[str, Any] = {"weos": weos.account(record)} if self._asked.include_execution else {}
+        own |= {"total_duration": _nanoseconds(metrics.wall_ms), "load_duration": _nanoseconds(metrics.load_ms)}
+        common: dict[str, Any] = {"model": record.model, "created_at": created_at, "done": True}
+        if self.loads:
+            return AnswerLine(**common, **self._text("", ""), done_reason="load", **own)
         return AnswerLine(
-            model=record.model,
-            created_at=created_at,
+            **common,
             **self._text(text, thinking, record.tool_calls),
-            done=True,
             done_reason="length" if finish_reason(record, record.plan) == "length" else "stop",
-            total_duration=_nanoseconds(metrics.wall_ms),
-            load_duration=_nanoseconds(metrics.load_ms),
             prompt_eval_count=metrics.prompt_tokens,
             prompt_eval_duration=_nanoseconds(metrics.prefill_ms),
             eval_count=metrics.tokens_total,
@@ -259,7 +271,7 @@ class LineStream:
             case Progress():
                 return b""
             case Tokens():
-                if not (message.text or message.reasoning):
+                if self._writer.loads or not (message.text or message.reasoning):
                     return b""
                 return _line(self._writer.part(self._model, self._created_at, message.text, message.reasoning))
             case Finished(record=record):

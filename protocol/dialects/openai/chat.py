@@ -64,6 +64,8 @@ class ChatRequest(Generation):
     """In GBNF, as llama-server takes it."""
     tools: tuple[dict[str, Any], ...] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    functions: Any = None
+    function_call: Any = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     """``none`` turns thinking off; other words leave it to the model."""
@@ -73,6 +75,10 @@ class ChatRequest(Generation):
 
 def to_run_request(asked: ChatRequest, model: str) -> RunRequest:
     """Raises InvalidRequest."""
+    for field in ("functions", "function_call"):
+        if getattr(asked, field) is not None:
+            reason = f"{field}: long superseded by tools and tool_choice, which are here"
+            raise InvalidRequest(reason, field=field, reason=reason)
     if not asked.messages:
         raise InvalidRequest("messages: give one at least", field="messages", reason="missing")
     limit = asked.max_completion_tokens if asked.max_completion_tokens is not None else asked.max_tokens

@@ -66,6 +66,9 @@ class ResponsesRequest(Generation):
     stream: bool = False
     previous_response_id: str | None = None
     conversation: str | dict[str, Any] | None = None
+    background: bool | None = None
+    prompt: dict[str, Any] | None = None
+    """A template that OpenAI's servers keep."""
 
 
 class ResponsesUsage(Told):
@@ -115,8 +118,8 @@ class Response(Told):
 
 def to_run_request(asked: ResponsesRequest, model: str) -> RunRequest:
     """Raises InvalidRequest."""
-    for field in ("previous_response_id", "conversation"):
-        if getattr(asked, field) is not None:
+    for field in ("previous_response_id", "conversation", "background", "prompt"):
+        if getattr(asked, field):
             reason = f"{field}: nothing is kept between executions; send the whole conversation as input"
             raise InvalidRequest(reason, field=field, reason=reason)
     messages = _messages(asked)

@@ -26,7 +26,9 @@ def plan(n: int = 1, logprobs: int | None = None) -> ExecutionPlan:
 
 def accepted(n: int = 1, logprobs: int | None = None) -> Accepted:
     planned = plan(n, logprobs)
-    return Accepted(request_id=0, execution_id="exec-1", plan=planned, plan_fingerprint=planned.fingerprint)
+    return Accepted(
+        request_id=0, execution_id="exec-1", plan=planned, plan_fingerprint=planned.fingerprint, prompt_tokens=3
+    )
 
 
 def tokens(text: str, choice: int = 0, logprobs: tuple[DrawnLogprobs, ...] = ()) -> Tokens:

@@ -57,6 +57,21 @@ def test_calls_and_their_results_become_messages_of_their_own() -> None:
     assert request.messages[1].tool_calls[0].function.arguments == {"city": "Rome"}
 
 
+@pytest.mark.parametrize("field", ["output_config", "output_format"])
+def test_a_schema_holds_the_answer(field: str) -> None:
+    form = {"type": "json_schema", "schema": {"type": "object"}}
+    given = {"format": form} if field == "output_config" else form
+    grammar = to_run_request(asked(**{field: given}), "tiny").execution.grammar
+    assert grammar is not None
+    assert json.loads(grammar.source) == {"type": "object"}
+
+
+@pytest.mark.parametrize("form", [{"type": "json_schema"}, {"type": "xml"}, {}])
+def test_a_form_that_nothing_could_hold_the_answer_to_is_refused(form: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest, match=r"output_config\.format"):
+        to_run_request(asked(output_config={"format": form}), "tiny")
+
+
 def test_tools_with_a_schema_are_functions_and_the_servers_own_are_skipped() -> None:
     tools = [{"name": "now", "input_schema": {"type": "object"}}, {"type": "web_search_20250305", "name": "web_search"}]
     request = to_run_request(asked(tools=tools), "tiny")

@@ -18,7 +18,6 @@ from protocol.dialects.ollama.generation import (
     OllamaChatRequest,
     from_outcome,
     is_load,
-    loaded,
     to_run_request,
 )
 from protocol.dialects.shape import read
@@ -84,11 +83,25 @@ def test_what_is_not_supported_is_refused_and_not_left_out(asked: OllamaChatRequ
         requested(asked)
 
 
-def test_a_request_without_input_asks_whether_the_model_is_here() -> None:
-    assert is_load(chat(messages=[]))
-    assert is_load(generate(prompt=""))
-    assert not is_load(chat())
-    assert loaded("tiny", NOW).done_reason == "load"
+@pytest.mark.parametrize("asked", [chat(messages=[]), generate(prompt=""), generate(prompt="", keep_alive="5m")])
+def test_a_request_without_input_loads_the_model_and_answers_nothing(
+    asked: OllamaChatRequest | GenerateRequest,
+) -> None:
+    assert is_load(asked)
+    assert requested(asked).execution.limits.max_tokens == 1
+    whole = json.loads(from_outcome(asked, outcome("x"), NOW).json_bytes())
+    stream = LineStream(asked, NOW)
+    sent = b"".join(stream.feed(0, one, {}) for one in (accepted(), tokens("x"), finished("x")))
+    assert json.loads(sent) == whole
+    assert (whole["done_reason"], whole.get("response", whole.get("message", {}).get("content"))) == ("load", "")
+    assert "eval_count" not in whole
+
+
+@pytest.mark.parametrize("none", [0, "0", "0s", 0.0, "0m"])
+def test_a_model_cannot_be_unloaded_by_hand(none: object) -> None:
+    with pytest.raises(InvalidRequest, match="keep_alive"):
+        requested(generate(prompt="", keep_alive=none))
+    assert not is_load(generate(keep_alive=none))
 
 
 def test_lines_end_with_counts_and_durations() -> None:

@@ -137,7 +137,11 @@ def test_a_form_that_nothing_could_hold_the_answer_to_is_refused(response_format
 
 
 @pytest.mark.parametrize(
-    "fields", [{"messages": []}, {"temperature": "warm"}, {"logit_bias": {"cat": 1}}, {"logit_bias": {"9" * 5000: 1}}]
+    "fields",
+    [
+        *({"messages": []}, {"temperature": "warm"}, {"logit_bias": {"cat": 1}}, {"logit_bias": {"9" * 5000: 1}}),
+        *({"functions": [{"name": "now"}]}, {"function_call": "auto"}),
+    ],
 )
 def test_what_makes_no_sense_is_refused_by_its_field(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest) as refused:

@@ -49,7 +49,15 @@ def test_flat_functions_become_tools_and_other_kinds_are_skipped() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"input": []}, {"input": [{"type": "x"}]}],
+    [
+        *(
+            {"previous_response_id": "resp_1"},
+            {"conversation": "conv_1"},
+            {"background": True},
+            {"prompt": {"id": "p"}},
+        ),
+        *({"input": []}, {"input": [{"type": "x"}]}),
+    ],
 )
 def test_hidden_state_and_unknown_items_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest) as refused:

@@ -22,6 +22,7 @@ from tests.protocol.dialects.sse_reader import read_events
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 HELLO = [{"role": "user", "content": "Weather?"}]
+OLLAMA_CHAT = read(ollama.OllamaChatRequest, {"messages": HELLO})
 CALL = MadeCall(id="call12345", name="weather", arguments='{"city":"Rome"}')
 PARTS = (
     ToolCallDelta(index=0, id="call12345", name="weather"),
@@ -159,7 +160,7 @@ def test_anthropics_budget_of_thinking_is_the_plans() -> None:
 
 
 def test_ollamas_calls_come_whole_with_objects_for_arguments() -> None:
-    stream = ollama.LineStream(ollama.OllamaChatRequest(), "now")
+    stream = ollama.LineStream(OLLAMA_CHAT, "now")
     lines = b"".join(stream.feed(0, one, {}) for one in (*STREAMED, ENDED)).splitlines()
     thought, last = map(json.loads, lines)
     assert thought["message"]["thinking"] == "Hm."
@@ -168,5 +169,5 @@ def test_ollamas_calls_come_whole_with_objects_for_arguments() -> None:
 
 def test_a_call_that_was_cut_has_no_arguments_where_they_must_be_an_object() -> None:
     cut = outcome("", stop="max_tokens", tool_calls=(CALL.model_copy(update={"arguments": '{"ci'}),))
-    told = ollama.from_outcome(ollama.OllamaChatRequest(), cut, "now")
+    told = ollama.from_outcome(OLLAMA_CHAT, cut, "now")
     assert told.message.tool_calls[0].function.arguments == {}

@@ -49,7 +49,8 @@ def test_an_agent_calls_a_tool_and_goes_on_with_its_result(engine: HttpEngine, k
 
     async def use(model: Any) -> Any:
         settings = agents.ModelSettings(tool_choice="required", parallel_tool_calls=False, max_tokens=200)
-        agent = agents.Agent(name="Clerk", model=model, tools=[agents.function_tool(get_weather)], model_settings=settings)
+        tools = [agents.function_tool(get_weather)]
+        agent = agents.Agent(name="Clerk", model=model, tools=tools, model_settings=settings)
         return await agents.Runner.run(agent, "Hello", max_turns=3)
 
     result = run(engine, kind, use)

@@ -49,6 +49,9 @@ class PlanField(Value):
     """The plan of a request that leaves the field out has the most that this machine allows."""
     capability: str | None = None
     """Only such values can be had here as ``Welcome.capabilities`` names, as ``CAPABILITY:VALUE``."""
+    depends_on_traffic: bool | None = None
+    """What it changes shows beside or behind other executions: an experiment that repeats inputs, one execution at a
+    time, tells nothing of it, or too much."""
     note: str | None = None
 
 
@@ -60,7 +63,6 @@ def _fixed(note: str) -> PlanField:
     return PlanField(effect="fixed", note=note)
 
 
-_SEVERAL: Final = "shows where several executions run at once"
 _ANSWER_GROUPS: Final = ("sampling",)
 """Groups whose fields all say how tokens are drawn, under the same names in a request."""
 _FIELDS: Final[dict[str, PlanField]] = {
@@ -72,15 +74,15 @@ _FIELDS: Final[dict[str, PlanField]] = {
     "kv_cache": _set("kv_cache", "bits", capability="kv_cache"),
     "threads": _set("threads", "speed", scale="linear", maximum_is_default=True),
     "spin_us": _set("spin_us", "speed", scale="log"),
-    "batch.max_sequences": _set("max_sequences", "speed", scale="log", note=_SEVERAL),
+    "batch.max_sequences": _set("max_sequences", "speed", scale="log", depends_on_traffic=True),
     "batch.prefill_chunk": _set("prefill_chunk", "speed", scale="log"),
-    "batch.prefill_beside_decode": _set("prefill_beside_decode", "speed", scale="log", note=_SEVERAL),
+    "batch.prefill_beside_decode": _set("prefill_beside_decode", "speed", scale="log", depends_on_traffic=True),
     "batch.context_length": _set(
         "context_length",
         "limit",
         note="memory; where a model has angles of its own for long contexts, also the bits beyond its original context",
     ),
-    "prefix_cache": _set("prefix_cache", "speed", note="shows where prompts begin alike"),
+    "prefix_cache": _set("prefix_cache", "speed", depends_on_traffic=True),
     "scheduler_policy": _set("scheduler_policy", "order"),
     "priority": _set("priority", "order", scale="linear"),
     "nominal_watts": _set("nominal_watts", "order", scale="log"),

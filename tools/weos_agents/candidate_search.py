@@ -1,0 +1,80 @@
+"""Which candidate to try next: Optuna's tree-structured Parzen estimator, asked and told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+
+from protocol.value import Value
+from weos_agents.search_fields import SearchField
+
+_STARTUP = 8
+"""Candidates drawn at random before the estimator is trusted."""
+_ATTEMPTS = 32
+"""Draws to find a candidate that was not tried yet."""
+
+
+class Candidate(Value):
+    """A change of the baseline."""
+
+    changes: dict[str, Any]
+    """Fields of a request, dotted, and their values: those that differ from the baseline's."""
+    plan_changes: dict[str, Any]
+    """The same by the plan's names."""
+    same_bits: bool
+    """Whether it gives the same answers, bit by bit."""
+
+
+class CandidateSearch:
+    """A search over fields; ``usual`` are the baseline's values by the plan's names. Equal seeds, equal candidates."""
+
+    def __init__(self, fields: Sequence[SearchField], usual: Mapping[str, Any], seed: int) -> None:
+        """Nothing is tried yet."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=_STARTUP)
+        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        self._fields = fields
+        self._usual = usual
+        self._asked: dict[str, optuna.Trial] = {}
+
+    def ask(self) -> Candidate | None:
+        """A candidate that was not asked for before; ``None``: none could be found."""
+        for _ in range(_ATTEMPTS):
+            trial = self._study.ask()
+            candidate = self._candidate(trial)
+            key = _key(candidate)
+            if candidate.changes and key not in self._asked:
+                self._asked[key] = trial
+                return candidate
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return None
+
+    def tell(self, candidate: Candidate, gain: float | None, worse: Mapping[str, float]) -> None:
+        """What came of it. ``gain``: ``None`` where it was refused. ``worse``: over 0 breaks a guardrail."""
+        trial = self._asked[_key(candidate)]
+        if gain is None:
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            return
+        for name, value in worse.items():
+            trial.set_constraint(name, value)
+        self._study.tell(trial, gain)
+
+    def _candidate(self, trial: optuna.Trial) -> Candidate:
+        """Values are chosen by their place in the order, so that what lies side by side is like each other."""
+        changed = []
+        for field in self._fields:
+            value = field.values[trial.suggest_int(field.name, 0, len(field.values) - 1)]
+            if value != self._usual[field.name]:
+                changed.append((field, value))
+        return Candidate(
+            changes={field.request_field: value for field, value in changed},
+            plan_changes={field.name: value for field, value in changed},
+            same_bits=all(field.same_bits for field, _ in changed),
+        )
+
+
+def _key(candidate: Candidate) -> str:
+    return json.dumps(candidate.changes, sort_keys=True)

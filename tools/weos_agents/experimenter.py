@@ -1,0 +1,153 @@
+"""The agent that experiments: it tries candidates within a budget, and applies nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any, Final
+
+from protocol.errors import EngineError
+from protocol.value import Value
+from weos_agents.budget import Budget
+from weos_agents.evidence import Evidence, Pair
+from weos_agents.gate import GateRules, Verdict, judge
+from weos_agents.laboratory import Changes, Laboratory
+from weos_agents.sample import MORE_IS_BETTER, Metric
+from weos_agents.statistics.symmetric_bets import upper_bound
+from weos_agents.workload import WorkloadLine
+
+_HOPELESS: Final = -0.03
+"""The gain, in log units, that three pairs in a row stay below for a trial to be given up."""
+_FEW: Final = 3
+
+
+class Trial(Value):
+    """A candidate that was tried on the inputs for choosing."""
+
+    changes: dict[str, Any]
+    """By the plan's names; empty: the baseline against itself."""
+    same_bits: bool
+    evidence: Evidence | None
+    """``None``: the engine refused it."""
+    refusal: str = ""
+    gain: float | None
+    """The median, as a part; ``None``: no pair counts."""
+    worse: dict[str, float]
+    """Of each guardrail, how much worse the median is, less the margin: over 0 is a breach."""
+
+    @property
+    def promising(self) -> bool:
+        """Whether it is worth a proof."""
+        return self.gain is not None and self.gain > 0 and all(value <= 0 for value in self.worse.values())
+
+
+class Confirmation(Value):
+    """A candidate that had to prove itself on the other inputs."""
+
+    changes: dict[str, Any]
+    evidence: Evidence
+    verdict: Verdict
+    alpha: float
+    """How often a plan without the gain may pass, in this attempt."""
+
+
+class Experimenter:
+    """Runs declared experiments against a baseline in a laboratory."""
+
+    def __init__(self, laboratory: Laboratory, rules: GateRules, budget: Budget) -> None:
+        """``rules`` say which figures count."""
+        self._laboratory = laboratory
+        self.rules = rules
+        self._budget = budget
+
+    def measure_noise(self, inputs: Sequence[WorkloadLine], pairs: int) -> Evidence:
+        """The baseline against itself: how far runs of one plan lie apart here. Raises EngineError."""
+        return self._laboratory.experiment({}, {}, inputs, pairs, self._over)
+
+    def screen(
+        self, changes: Changes, named: Mapping[str, Any], inputs: Sequence[WorkloadLine], pairs: int, *, same_bits: bool
+    ) -> Trial:
+        """A short experiment, given up where it is hopeless. ``named``: the changes by the plan's names."""
+        try:
+            evidence = self._laboratory.experiment({}, changes, inputs, pairs, self._hopeless)
+        except EngineError as refused:
+            told = f"{refused.code}: {refused.message}"
+            return Trial(changes=dict(named), same_bits=same_bits, evidence=None, refusal=told, gain=None, worse={})
+        gains = self._gains(evidence)
+        return Trial(
+            changes=dict(named),
+            same_bits=same_bits,
+            evidence=evidence,
+            gain=math.expm1(median(gains)) if gains else None,
+            worse=self._worse(evidence),
+        )
+
+    def confirm(
+        self,
+        changes: Changes,
+        named: Mapping[str, Any],
+        inputs: Sequence[WorkloadLine],
+        pairs: int,
+        *,
+        chosen_on: frozenset[str],
+        alpha: float,
+    ) -> Confirmation:
+        """Pairs until the gate opens, cannot open any more, or ``pairs`` are whole. Raises EngineError."""
+        rules = self.rules.model_copy(update={"alpha": alpha})
+
+        def enough(found: Evidence) -> bool:
+            if self.over():
+                return True
+            ceiling = upper_bound(self._gains(found), alpha)
+            if ceiling is not None and ceiling < math.log1p(rules.gain):
+                return True
+            # The quality of another arithmetic is told at the end.
+            checks = judge(found, rules, chosen_on=chosen_on).checks
+            return all(check.passed for check in checks if check.rule != "answers")
+
+        evidence = self._laboratory.experiment({}, changes, inputs, pairs, enough)
+        verdict = judge(evidence, rules, chosen_on=chosen_on)
+        return Confirmation(changes=dict(named), evidence=evidence, verdict=verdict, alpha=alpha)
+
+    def figure(self, evidence: Evidence, metric: Metric) -> float | None:
+        """The median of the candidate's figure over the pairs that count."""
+        figures = [pair.candidate.figure(metric) for pair in self._counting(evidence)]
+        known = [figure for figure in figures if figure is not None]
+        return median(known) if known else None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the budget began."""
+        return self._budget.elapsed
+
+    def over(self, part: float = 1.0) -> bool:
+        """Whether the first ``part`` of the budget is used up."""
+        return self._budget.used_up(self._laboratory.joules_used(), part)
+
+    def _over(self, found: Evidence) -> bool:
+        return self.over()
+
+    def _hopeless(self, found: Evidence) -> bool:
+        gains = self._gains(found)
+        return self.over() or (len(gains) >= _FEW and max(gains) < _HOPELESS)
+
+    def _counting(self, evidence: Evidence) -> tuple[Pair, ...]:
+        return evidence.undisturbed(unknown_counts=self.rules.unknown_load_counts)
+
+    def _gains(self, evidence: Evidence) -> list[float]:
+        sign = 1.0 if self.rules.kpi in MORE_IS_BETTER else -1.0
+        return [
+            sign * ratio for pair in self._counting(evidence) if (ratio := pair.log_ratio(self.rules.kpi)) is not None
+        ]
+
+    def _worse(self, evidence: Evidence) -> dict[str, float]:
+        """Medians, for a search to go by; what they prove is the gate's business."""
+        found = {}
+        for guardrail in self.rules.guardrails:
+            sign = -1.0 if guardrail.metric in MORE_IS_BETTER else 1.0
+            ratios = [pair.log_ratio(guardrail.metric) for pair in self._counting(evidence)]
+            known = [sign * ratio for ratio in ratios if ratio is not None]
+            if known:
+                found[guardrail.name] = math.expm1(median(known)) - guardrail.margin
+        return found

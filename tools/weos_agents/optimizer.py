@@ -1,0 +1,204 @@
+"""The agent that optimizes: it searches on some inputs, proves on others, and proposes what the gate lets through.
+
+It stays within its budget, and what it proposes is a plan with the evidence for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import Any, Final
+
+from protocol.value import Value
+from weos_agents.candidate_search import CandidateSearch
+from weos_agents.evidence import Evidence
+from weos_agents.experimenter import Confirmation, Experimenter, Trial
+from weos_agents.laboratory import Laboratory, ResolvedPlan
+from weos_agents.sample import OF_ENERGY, Metric
+from weos_agents.search_fields import SearchField
+from weos_agents.workload import Workload
+
+SEARCH_PART: Final = 0.6
+"""Of the budget; the rest is for proofs."""
+_NOISE_PAIRS: Final = 6
+_ATTEMPTS: Final = 3
+"""Candidates that may try to prove themselves."""
+
+
+class OptimizerOptions(Value):
+    """How thoroughly to search."""
+
+    screen_pairs: int = 6
+    confirm_pairs: int = 60
+    most_trials: int = 200
+    seed: int = 0
+
+
+class Decision(Value):
+    """What the agent did, and why."""
+
+    at_s: float
+    """Since it began."""
+    what: str
+
+
+class Optimization(Value):
+    """All that was tried, and what came of it."""
+
+    kpi: Metric
+    kpi_note: str
+    """Why it is another than was asked for; empty: it is not."""
+    fields: tuple[SearchField, ...]
+    baseline: ResolvedPlan
+    noise: Evidence
+    """The baseline against itself."""
+    trials: tuple[Trial, ...]
+    confirmations: tuple[Confirmation, ...]
+    decisions: tuple[Decision, ...]
+    chosen: int | None
+    """The confirmation whose plan is proposed; ``None``: the baseline stays."""
+    candidate: ResolvedPlan | None
+    """The plan proposed."""
+    seconds: float
+    joules: float | None
+
+
+class Optimizer:
+    """One search for one workload."""
+
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        experimenter: Experimenter,
+        workload: Workload,
+        fields: Sequence[SearchField],
+        options: OptimizerOptions,
+    ) -> None:
+        """``experimenter``: with the rules of the gate, and the budget."""
+        self._laboratory = laboratory
+        self._experimenter = experimenter
+        self._workload = workload
+        self._fields = tuple(fields)
+        self._options = options
+        self._decisions: list[Decision] = []
+        self._trials: list[Trial] = []
+        self._requests: list[dict[str, Any]] = []
+        """The changes of each trial, by a request's names."""
+
+    def run(self) -> Optimization:
+        """Search, prove, and tell. Raises EngineError: the baseline itself was refused, or the engine is gone."""
+        baseline = self._laboratory.resolve({})
+        noise = self._experimenter.measure_noise(self._workload.choosing, _NOISE_PAIRS)
+        note = self._settle_kpi(noise)
+        self._decide(f"the baseline is {baseline.fingerprint[:19]}; runs of it lie {_spread(noise, self._kpi)} apart")
+        self._search(baseline)
+        confirmations, chosen = self._prove()
+        candidate = None
+        if chosen is not None:
+            candidate = self._laboratory.resolve(self._requests_of(confirmations[chosen]))
+        return Optimization(
+            kpi=self._kpi,
+            kpi_note=note,
+            fields=self._fields,
+            baseline=baseline,
+            noise=noise,
+            trials=tuple(self._trials),
+            confirmations=tuple(confirmations),
+            decisions=tuple(self._decisions),
+            chosen=chosen,
+            candidate=candidate,
+            seconds=self._experimenter.elapsed,
+            joules=self._laboratory.joules_used(),
+        )
+
+    @property
+    def _kpi(self) -> Metric:
+        return self._experimenter.rules.kpi
+
+    def _settle_kpi(self, noise: Evidence) -> str:
+        """Energy that is not measured is no goal: tokens per second take its place."""
+        if self._kpi not in OF_ENERGY or any(pair.log_ratio(self._kpi) is not None for pair in noise.pairs):
+            return ""
+        kinds = sorted({sample.energy_kind for pair in noise.pairs for sample in (pair.baseline, pair.candidate)})
+        note = f"energy is {' and '.join(kinds)} here, not measured, so that tokens per second are the goal"
+        self._experimenter.rules = self._experimenter.rules.model_copy(update={"kpi": "tokens_per_sec"})
+        self._decide(note)
+        return note
+
+    def _search(self, baseline: ResolvedPlan) -> None:
+        usual = {field.name: _at(baseline.content, field.name) for field in self._fields}
+        search = CandidateSearch(self._fields, usual, self._options.seed)
+        while len(self._trials) < self._options.most_trials and not self._experimenter.over(SEARCH_PART):
+            candidate = search.ask()
+            if candidate is None:
+                self._decide("there is nothing left to try")
+                return
+            trial = self._experimenter.screen(
+                candidate.changes,
+                candidate.plan_changes,
+                self._workload.choosing,
+                self._options.screen_pairs,
+                same_bits=candidate.same_bits,
+            )
+            search.tell(candidate, None if trial.gain is None else math.log1p(trial.gain), trial.worse)
+            self._trials.append(trial)
+            self._requests.append(candidate.changes)
+            self._decide(f"tried {_named(trial.changes)}: {_told(trial)}")
+
+    def _prove(self) -> tuple[list[Confirmation], int | None]:
+        """The most promising first. Each attempt may err half as often as the one before it, so that all of them
+        together err as often as the rules allow."""
+        promising = sorted((trial for trial in self._trials if trial.promising), key=lambda one: -(one.gain or 0.0))
+        confirmations: list[Confirmation] = []
+        chosen_on = frozenset(name for trial in self._trials if trial.evidence for name in trial.evidence.inputs)
+        for attempt, trial in enumerate(promising[:_ATTEMPTS], 1):
+            if self._experimenter.over():
+                self._decide("the budget is used up")
+                break
+            made = self._experimenter.confirm(
+                self._requests[self._trials.index(trial)],
+                trial.changes,
+                self._workload.confirming,
+                self._options.confirm_pairs,
+                chosen_on=chosen_on,
+                alpha=self._experimenter.rules.alpha / 2**attempt,
+            )
+            confirmations.append(made)
+            if made.verdict.open:
+                self._decide(f"proved {_named(trial.changes)}")
+                return confirmations, len(confirmations) - 1
+            self._decide(f"rejected {_named(trial.changes)}: {'; '.join(made.verdict.reasons)}")
+        self._decide("the baseline stays")
+        return confirmations, None
+
+    def _requests_of(self, confirmation: Confirmation) -> dict[str, Any]:
+        place = next(number for number, trial in enumerate(self._trials) if trial.changes == confirmation.changes)
+        return self._requests[place]
+
+    def _decide(self, what: str) -> None:
+        self._decisions.append(Decision(at_s=self._experimenter.elapsed, what=what))
+
+
+def _at(content: dict[str, Any], name: str) -> Any:
+    value: Any = content
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+def _named(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in changes.items())
+
+
+def _told(trial: Trial) -> str:
+    if trial.gain is None:
+        return trial.refusal or "no pair counts"
+    broken = [name for name, value in trial.worse.items() if value > 0]
+    return f"{trial.gain:+.1%}" + (f", but worse in {', '.join(broken)}" if broken else "")
+
+
+def _spread(noise: Evidence, kpi: Metric) -> str:
+    """The median distance of two runs of one plan."""
+    ratios = [abs(ratio) for pair in noise.pairs if (ratio := pair.log_ratio(kpi)) is not None]
+    return f"{math.expm1(median(ratios)):.1%}" if ratios else "an unknown distance"

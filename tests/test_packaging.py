@@ -1,7 +1,10 @@
-"""The files for the service manager and the device manager say what the engine says."""
+"""The files for the service manager and the device manager say what the engine says; a wheel holds what it needs."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import zipfile
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from engine.energy.sources.permissions import PERMISSIONS, Permission
 from engine_ctl.main import main
 from protocol.address import HTTP_SOCKET_NAME, default_socket_path
 
-PACKAGING = Path(__file__).parents[1] / "packaging"
+ROOT = Path(__file__).parents[1]
+PACKAGING = ROOT / "packaging"
 
 
 def unit(name: str) -> ConfigParser:
@@ -68,3 +72,13 @@ def test_the_socket_of_http_is_beside_it_and_belongs_to_the_same_service(monkeyp
     assert http["ListenStream"].replace("%t", "/run/user/1000") == str(path)
     assert (http["FileDescriptorName"], http["Service"]) == (PASSED_HTTP_NAME, "engine.service")
     assert (http["SocketMode"], http["DirectoryMode"]) == ("0600", "0700")
+
+
+def test_a_wheel_holds_what_is_beside_the_modules(tmp_path: Path) -> None:
+    # All but the extension, whose building takes minutes.
+    build = "import sys; from scikit_build_core.build import *; build_wheel(sys.argv[1], {'wheel.cmake': 'false'})"
+    subprocess.run([sys.executable, "-c", build, tmp_path], cwd=ROOT, check=True, capture_output=True)  # noqa: S603  our own
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        held = {name for name in wheel.namelist() if not name.endswith(".py") and ".dist-info/" not in name}
+    schemas = {f"protocol/schemas/{path.name}" for path in (ROOT / "protocol" / "schemas").iterdir()}
+    assert held == {"actors/http/page.html", "engine/_core.pyi"} | schemas

@@ -11,8 +11,9 @@ from typing import Literal
 from actors.http.options import HttpRules
 from protocol.dialects.fault import HttpFault
 
-PUBLIC = frozenset({"/health", "/v1/health", "/models", "/v1/models"})
-"""What is answered without the secret: that the engine lives, and the names of its models, as other servers do."""
+PUBLIC = frozenset({"/", "/health", "/v1/health", "/models", "/v1/models"})
+"""What is answered without the secret: what there is to ask for, which the page that asks for the secret is a part of;
+that the engine lives, and the names of its models, as other servers do."""
 
 
 @dataclass(frozen=True, slots=True)

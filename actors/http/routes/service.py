@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.http.call import Call
+from actors.http.page import MEDIA_TYPE, Page, accepts_page
 from actors.http.routes.route import HttpRoute
 from engine.identity.build import current_build
 from engine.identity.version import ENGINE_VERSION
@@ -10,6 +11,8 @@ from protocol.dialects.openapi import openapi
 from protocol.requests import Metrics, Status
 
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+_PAGE = Page.read()
+_BY_ACCEPT = {"vary": "accept"}
 _DIALECTS = {
     "weos": "/v1/weos/run",
     "openai": "/v1/chat/completions",
@@ -21,11 +24,15 @@ _DIALECTS = {
 
 
 async def about(call: Call) -> None:
-    """Name the engine and every route."""
+    """Show browsers the page; to programs, name the engine and every route."""
+    if accepts_page(call.request.headers.get("accept", "")):
+        await call.wire.reply(_PAGE.body, MEDIA_TYPE, headers=_PAGE.headers | _BY_ACCEPT)
+        return
     from actors.http.routes import ROUTES  # noqa: PLC0415  this is one of them
 
     routes = [{"method": one.method, "path": one.path, "does": one.summary} for one in ROUTES]
-    await call.reply({"engine": "weos-engine", "engine_version": ENGINE_VERSION, "start": _DIALECTS, "routes": routes})
+    told = {"engine": "weos-engine", "engine_version": ENGINE_VERSION, "start": _DIALECTS, "routes": routes}
+    await call.reply(told, headers=_BY_ACCEPT)
 
 
 async def health(call: Call) -> None:
@@ -57,7 +64,7 @@ async def described(call: Call) -> None:
 
 ROUTES = (
     HttpRoute("GET", "/openapi.json", described, "this API, as an OpenAPI document"),
-    HttpRoute("GET", "/", about, "what is here"),
+    HttpRoute("GET", "/", about, "what is here; to browsers, a page to use it by"),
     HttpRoute("GET", "/health", health, "whether the engine answers"),
     HttpRoute("GET", "/v1/health", health, "the same"),
     HttpRoute("GET", "/version", version, "version and build"),

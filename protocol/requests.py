@@ -5,9 +5,9 @@ Every request carries a ``request_id`` of the client's choice, unique among thos
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field
 
 from protocol.answers import (
     Accepted,
@@ -248,16 +248,9 @@ class CompareExecutions(Request[Compared]):
     type: Literal["CompareExecutions"] = "CompareExecutions"
     a: str
     b: str
-    differing: tuple[str, ...] | None = None
+    differing: tuple[str, ...] | None = Field(default=None, validation_alias=AliasChoices("differing", "experiment"))
     """Dotted fields of the plan that may differ, such as ``quantization``; ``None`` is a repeat. An earlier name of
     this field, ``experiment``, is understood too."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _earlier_name(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "experiment" in given and "differing" not in given:
-            return {("differing" if name == "experiment" else name): value for name, value in given.items()}
-        return given
 
 
 class VerifyRecords(Request[RecordsVerified]):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from protocol.dialects.shape import parse_json
 from protocol.dialects.weos import ROUTES, Route, account, answer, error_frame, frame, stream_form, to_message
 from protocol.errors import InvalidRequest, UnknownModel
-from protocol.requests import AskedMessage, Hello, ListExecutions, Run, Subscribe, Unsubscribe
+from protocol.requests import AskedMessage, CompareExecutions, Hello, ListExecutions, Run, Subscribe, Unsubscribe
 from tests.protocol.dialects.messages_factory import finished, record, tokens
 from tests.protocol.dialects.sse_reader import SseReader
 
@@ -70,6 +70,12 @@ def test_fields_come_from_path_query_and_body() -> None:
     observed = to_message(route("/events"), {}, {}, {"kinds": "accepted,ended", "after": "0"})
     assert isinstance(observed, Subscribe)
     assert (observed.wanted.kinds, observed.after) == (("accepted", "ended"), 0)
+
+
+@pytest.mark.parametrize("name", ["differing", "experiment"])
+def test_the_fields_that_may_differ_are_an_array_under_either_name(name: str) -> None:
+    message = to_message(route("/compare"), {"a": "e1", "b": "e2", name: ["quantization"]}, {}, {})
+    assert message == CompareExecutions(request_id=0, a="e1", b="e2", differing=("quantization",))
 
 
 @pytest.mark.parametrize(

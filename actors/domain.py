@@ -153,6 +153,7 @@ class EngineDomain:
             build=self.build,
             estimate=planned.estimate,
             prediction=self._predict(planned.plan),
+            prompt=planned.prompt,
         )
 
     def _predict(self, plan: ExecutionPlan) -> Prediction:
@@ -181,7 +182,8 @@ class EngineDomain:
     def _detokenize(self, request: Detokenize) -> Text:
         tokenizer = self._registry.resolve(request.model).tokenizer
         pieces = tuple(tokenizer.piece(token_id) for token_id in request.token_ids)
-        return Text(text=tokenizer.decode(request.token_ids), pieces=pieces)
+        decode = tokenizer.spelled if request.control_tokens else tokenizer.decode
+        return Text(text=decode(request.token_ids), pieces=pieces)
 
     def _list_cached(self, request: ListCached) -> CachedWeightsList:
         with self._typed_cache_errors():

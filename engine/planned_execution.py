@@ -18,3 +18,5 @@ class PlannedExecution:
     prompt_token_ids: tuple[int, ...]
     estimate: PlanEstimate
     """What it asks of the machine."""
+    prompt: str | None = None
+    """The text that was tokenized; ``None``: token ids were given."""

@@ -117,6 +117,9 @@ class Planned(Answer):
     """That made the plan; ``None`` from an engine that does not tell."""
     estimate: PlanEstimate
     prediction: Prediction
+    prompt: str | None = None
+    """The text that is tokenized, messages as their template renders them; ``None``: token ids were given, or an engine
+    of before does not tell."""
 
 
 class Done(Answer):

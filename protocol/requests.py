@@ -141,6 +141,8 @@ class Detokenize(Request[Text]):
     type: Literal["Detokenize"] = "Detokenize"
     model: str
     token_ids: tuple[int, ...]
+    control_tokens: bool = False
+    """Write control tokens by their names; else they print nothing."""
 
 
 class Quantize(StreamRequest[Progress, Quantized]):

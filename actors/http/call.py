@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,7 +19,7 @@ from actors.http.http_connection import HttpConnection
 from actors.http.wire import Wire
 from protocol.client import Client
 from protocol.dialects.fault import Dialect, HttpFault, dialect_of, error_content, fault_of
-from protocol.dialects.shape import Told, parse_json, to_json
+from protocol.dialects.shape import Told, merged, parse_json, to_json
 from protocol.errors import EngineError, InternalError
 
 JSON = "application/json"
@@ -46,7 +46,14 @@ class Call:
         return dialect_of(self.path)
 
     def content(self) -> dict[str, Any]:
-        """The body's JSON object; an empty body is an empty one. Raises InvalidRequest."""
+        """The body's JSON object, with what clients ask for that say nothing else. Raises InvalidRequest."""
+        defaults, own = self.link.rules.defaults, self.own_content()
+        return merged(
+            defaults, {name: value for name, value in own.items() if value is not None or name not in defaults}
+        )
+
+    def own_content(self) -> dict[str, Any]:
+        """The body's JSON object alone; an empty body is an empty one. Raises InvalidRequest."""
         return parse_json(self.body)
 
     def client(self) -> AbstractAsyncContextManager[Client]:
@@ -80,7 +87,10 @@ class Call:
             raise FaultRaised(HttpFault(403, "not_a_manager", f"{self.path} {reason}"))
 
     async def reply(
-        self, answer: Told | Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+        self,
+        answer: Told | Mapping[str, Any] | Sequence[Any],
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Answer in one piece."""
         body = answer.json_bytes() if isinstance(answer, Told) else to_json(answer)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import Self
 
 from actors.unix_socket import UnixSocket
+from protocol.dialects.shape import parse_json
 from protocol.errors import InvalidRequest
 
 MIN_SECRET_BYTES = 16
@@ -56,6 +59,8 @@ class HttpRules:
     """Web pages' origins that may speak to the engine from a browser."""
     default_model: str | None = None
     """Answers where a request names no model, or one that is unknown."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the dialects' requests that count where a request has none of its own."""
     allow_paths: bool = False
     """Over TCP with a secret, models may be named by their paths."""
     allow_manage: bool = False
@@ -90,6 +95,16 @@ def read_secret(path: Path) -> bytes:
     if len(secret) < MIN_SECRET_BYTES:
         raise _refusal(f"{path} holds a secret of {len(secret)} bytes; it needs {MIN_SECRET_BYTES} at least")
     return secret
+
+
+def read_defaults(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises InvalidRequest."""
+    try:
+        return parse_json(path.read_bytes())
+    except OSError as error:
+        raise _refusal(f"{path} cannot be read: {error.strerror}") from error
+    except InvalidRequest as error:
+        raise _refusal(f"{path}: {error.message}") from error
 
 
 def _refusal(reason: str) -> InvalidRequest:

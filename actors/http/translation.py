@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -20,7 +20,9 @@ from protocol.errors import EngineError, UnknownModel
 from protocol.message import Answer
 from protocol.operation_answers import Embedded
 from protocol.plan import RunRequest
-from protocol.requests import Detokenize, Embed
+from protocol.requests import Detokenize, Embed, Plan
+
+Answered = TypeVar("Answered")
 
 
 class Translation(Protocol):
@@ -69,14 +71,33 @@ async def follow(client: Client, run: RunRequest, default_model: str | None) -> 
             yield message
 
 
-async def embedded(client: Client, request: EmbeddingRequest, default_model: str | None) -> Embedded:
-    """Vectors; of the default model where the one that is named is not known."""
+async def answered(call: Call, model: str, ask: Callable[[str], Awaitable[Answered]]) -> Answered:
+    """What is asked about a model; about the default one where that is not known."""
+    default_model = call.link.rules.default_model
     try:
-        return await client.ask(Embed(request=request))
+        return await ask(model)
     except UnknownModel:
-        if default_model is None or request.model == default_model:
+        if default_model is None or model == default_model:
             raise
-        return await client.ask(Embed(request=request.model_copy(update={"model": default_model})))
+        return await ask(default_model)
+
+
+async def planned(call: Call, client: Client, run: RunRequest) -> Planned:
+    """The plan of a run; see :func:`answered`."""
+
+    async def ask(model: str) -> Planned:
+        return await client.ask(Plan(request=run.model_copy(update={"model": model})))
+
+    return await answered(call, run.model, ask)
+
+
+async def embedded(call: Call, client: Client, request: EmbeddingRequest) -> Embedded:
+    """Vectors; see :func:`answered`."""
+
+    async def ask(model: str) -> Embedded:
+        return await client.ask(Embed(request=request.model_copy(update={"model": model})))
+
+    return await answered(call, request.model, ask)
 
 
 class TokenPieces:

@@ -79,6 +79,7 @@ class MetricTotals:
         self._prompt_tokens: Counter[Labels] = Counter()
         self._cached_prompt_tokens: Counter[Labels] = Counter()
         self._tokens: Counter[Labels] = Counter()
+        self._longest = 0
         self._failures: Counter[Labels] = Counter()
         self._joules: dict[Labels, float] = {}
         self._without_joules: Counter[Labels] = Counter()
@@ -93,6 +94,8 @@ class MetricTotals:
         self._prompt_tokens[labels] += metrics.prompt_tokens
         self._cached_prompt_tokens[labels] += metrics.cached_prompt_tokens or 0
         self._tokens[labels] += metrics.tokens_total
+        answers = (len(choice.token_ids) for choice in (record, *record.other_choices))
+        self._longest = max(self._longest, len(record.prompt_token_ids) + max(answers))
         for phase in _PHASES:
             milliseconds = phase.milliseconds(metrics)
             if milliseconds is not None:
@@ -122,6 +125,12 @@ class MetricTotals:
                 "engine_cached_prompt_tokens_total", "Of those, found in the prefix cache.", self._cached_prompt_tokens
             ),
             _counter("engine_generated_tokens_total", "Tokens that they generated.", self._tokens),
+            MetricFamily(
+                name="engine_sequence_tokens_max",
+                kind="gauge",
+                help="Most tokens of prompt and answer together that one sequence came to.",
+                samples=(Sample(labels={}, value=self._longest),),
+            ),
             *(self._histogram_family(phase.name, phase.help) for phase in _PHASES),
             self._histogram_family(*_GAPS),
             _counter(

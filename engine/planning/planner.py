@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from engine.artifact.artifact import ModelArtifact
@@ -55,7 +55,7 @@ class Planner:
         planned = resolve_plan(checked, facts, prompt, self.config, breakers)
         if planned.plan.grammar is not None:
             artifact.grammars.compile(planned.plan.grammar)
-        return planned
+        return replace(planned, prompt=prompt.text)
 
     def prepare(self, request: RunRequest) -> PlannedExecution:
         """The plan of a request with its prompt: its own, decided here, or the whole plan that it holds.

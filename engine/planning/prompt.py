@@ -28,6 +28,8 @@ class PreparedPrompt:
     """Holds calls that must be made."""
     stop_strings: tuple[str, ...] = ()
     """Beside the request's own."""
+    text: str | None = None
+    """What was tokenized; ``None``: token ids were given."""
 
     @property
     def plan_fields(self) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def prepare_prompt(request: RunRequest, artifact: ModelArtifact) -> PreparedProm
         return PreparedPrompt(request.prompt_token_ids, "raw")
     text = request.prompt or ""
     _require_room(text, artifact)
-    return PreparedPrompt(tuple(artifact.tokenizer.encode(text)) or _beginning(artifact), "raw")
+    return PreparedPrompt(tuple(artifact.tokenizer.encode(text)) or _beginning(artifact), "raw", text=text)
 
 
 def _prepare_chat(request: RunRequest, artifact: ModelArtifact) -> PreparedPrompt:
@@ -79,7 +81,9 @@ def _prepare_chat(request: RunRequest, artifact: ModelArtifact) -> PreparedPromp
     _require_room(chat.text, artifact)
     token_ids = chat.token_ids(artifact.tokenizer) or _beginning(artifact)
     return PreparedPrompt(
-        token_ids, prompt_format, chat.tools, chat.reasoning, chat.spelled_tokens, chat.call_grammar, chat.stop_strings
+        *(token_ids, prompt_format, chat.tools, chat.reasoning, chat.spelled_tokens, chat.call_grammar),
+        stop_strings=chat.stop_strings,
+        text=chat.text,
     )
 
 

@@ -122,6 +122,12 @@ class Tokenizer:
         self.require_ids(token_ids)
         return self.vocabulary.detokenize(token_ids)
 
+    def spelled(self, token_ids: Sequence[int]) -> str:
+        """The text of the ids, control tokens by their names. Raises InvalidRequest as ``decode``."""
+        self.require_ids(token_ids)
+        pieces = (self.vocabulary.piece(one) or self._tokens[one].encode() for one in token_ids)
+        return b"".join(pieces).decode("utf-8", "replace")
+
     def piece(self, token_id: int) -> str:
         """What a token prints by itself; its name where it prints nothing. Raises InvalidRequest as ``decode``."""
         self.require_ids((token_id,))

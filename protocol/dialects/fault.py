@@ -28,7 +28,7 @@ from protocol.errors import (
     UnknownModel,
 )
 
-Dialect = Literal["weos", "openai", "anthropic", "ollama"]
+Dialect = Literal["weos", "openai", "llama_server", "anthropic", "ollama"]
 
 _STATUSES: tuple[tuple[tuple[type[EngineError], ...], int], ...] = (
     ((NotPermitted,), 403),
@@ -43,6 +43,7 @@ _STATUSES: tuple[tuple[tuple[type[EngineError], ...], int], ...] = (
 _OPENAI_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error"} | {
     404: "not_found_error",
     413: "invalid_request_error",
+    501: "not_supported_error",
 }
 _ANTHROPIC_TYPES = _OPENAI_TYPES | {413: "request_too_large", 503: "overloaded_error"}
 
@@ -81,7 +82,7 @@ def dialect_of(path: str) -> Dialect:
         return "anthropic"
     if path.startswith("/v1/weos") or path in _OWN:
         return "weos"
-    return "openai"
+    return "openai" if path.startswith("/v1/") else "llama_server"
 
 
 _OWN = frozenset({"/", "/health", "/version", "/metrics", "/openapi.json"})
@@ -98,9 +99,23 @@ def error_content(dialect: Dialect, fault: HttpFault) -> dict[str, Any]:
             kind = _ANTHROPIC_TYPES.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
             return {"type": "error", "error": {"type": kind, "message": fault.message}}
         case "openai":
-            kind = _OPENAI_TYPES.get(fault.status, "server_error" if fault.status >= 500 else "invalid_request_error")
-            code = "context_length_exceeded" if fault.code == PromptTooLong.code else fault.code
-            return {"error": {"message": fault.message, "type": kind, "param": _param(fault), "code": code}}
+            return {"error": _openai_error(fault)}
+        case "llama_server":
+            return {"error": _openai_error(fault) | _too_long(fault)}
+
+
+def _openai_error(fault: HttpFault) -> dict[str, Any]:
+    kind = _OPENAI_TYPES.get(fault.status, "server_error" if fault.status >= 500 else "invalid_request_error")
+    code = "context_length_exceeded" if fault.code == PromptTooLong.code else fault.code
+    return {"message": fault.message, "type": kind, "param": _param(fault), "code": code}
+
+
+def _too_long(fault: HttpFault) -> dict[str, Any]:
+    """Fields by which llama-server's clients know a prompt that is too long; none of any other error."""
+    if fault.code != PromptTooLong.code:
+        return {}
+    numbers = {"n_prompt_tokens": fault.params.get("prompt_tokens"), "n_ctx": fault.params.get("context_length")}
+    return {"type": "exceed_context_size_error", **numbers}
 
 
 _OWN_PARTS = ("execution.", "sampling.", "limits.")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from protocol.codec import invalid_request
-from protocol.dialects.shape import Asked, to_json
+from protocol.dialects.shape import Asked, merged, to_json
 from protocol.errors import InvalidRequest
 from protocol.plan import RunRequest
 
@@ -65,7 +65,7 @@ def run_request(model: str, source: Mapping[str, Any], execution: dict[str, Any]
     Raises:
         InvalidRequest: a value is out of range, or ``own`` has fields that there are not.
     """
-    content = {"model": model, **source, "execution": _merged(execution, own)}
+    content = {"model": model, **source, "execution": merged(execution, own)}
     try:
         return RunRequest.model_validate_json(to_json(content))
     except ValidationError as error:
@@ -99,14 +99,6 @@ def json_grammar(schema: Any, field: str = "response_format") -> dict[str, str]:
     if not isinstance(schema, dict | bool):
         raise InvalidRequest(f"{field} asks for a JSON Schema and gives none", field=field, reason="no schema")
     return {"kind": "json_schema", "source": json.dumps(schema, ensure_ascii=False)}
-
-
-def _merged(execution: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(execution)
-    for name, value in own.items():
-        before = merged.get(name)
-        merged[name] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _bias(token: str, bias: float) -> dict[str, float | int]:

@@ -30,7 +30,7 @@ class Told(BaseModel):
 
     def json_bytes(self) -> bytes:
         """The answer as it is sent."""
-        return self.model_dump_json(exclude_unset=True).encode()
+        return self.model_dump_json(exclude_unset=True, by_alias=True).encode()
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -54,6 +54,15 @@ def read(kind: type[Read], content: Mapping[str, Any]) -> Read:
         return kind.model_validate(content)
     except ValidationError as error:
         raise invalid_request(error) from error
+
+
+def merged(content: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The content with what is said of its own instead; objects in both are merged likewise."""
+    both = dict(content)
+    for name, value in own.items():
+        before = both.get(name)
+        both[name] = merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return both
 
 
 def to_json(content: Any) -> bytes:

@@ -224,7 +224,7 @@ class FakeDomain:
         if request.execution.backend not in (None, "reference"):
             allowed = ["reference"]
             raise UnsupportedBackend(f"no backend {request.execution.backend!r}", allowed=allowed)
-        token_ids = tuple(ord(character) for character in request.prompt or "")
+        token_ids = request.prompt_token_ids or tuple(map(ord, request.prompt or ""))
         return make_planned(make_plan(request, self.energy_source), token_ids)
 
     def plan(self, request: Plan) -> Planned:
@@ -234,6 +234,7 @@ class FakeDomain:
             plan_fingerprint=planned.fingerprint,
             estimate=planned.estimate,
             prediction=Prediction(executions=0, reason="nothing is known"),
+            prompt=request.request.prompt,
         )
 
     def list_models(self, request: ListModels) -> ModelList:
@@ -294,7 +295,7 @@ class FakeDomain:
         return Text(text="".join(pieces), pieces=pieces)
 
     def _find(self, model: str) -> None:
-        if not model.startswith("tiny"):
+        if not model.startswith(("tiny", "/models/tiny")):
             raise UnknownModel(f"there is no model {model!r}", model=model)
 
 

@@ -203,7 +203,7 @@ def test_plan_shows_every_decision(start_engine: StartEngine, socket_path: Path)
     assert shown["plan.limits.max_watts"] == "-"
     assert shown["estimate.kv_cache_bytes"] == "20"
     as_json = json.loads(engine_ctl(*arguments, "--json").stdout)
-    assert set(as_json) == {"plan", "plan_fingerprint", "estimate", "prediction"}
+    assert set(as_json) == {"plan", "plan_fingerprint", "build", "estimate", "prediction", "prompt"}
     assert as_json["plan"] == make_plan().model_dump(mode="json")
 
 

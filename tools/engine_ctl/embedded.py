@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory, gettempdir
 
 import trio
 
-from actors.http.options import HttpOptions, HttpRules, TcpAddress, read_secret
+from actors.http.options import HttpOptions, HttpRules, TcpAddress, read_defaults, read_secret
 from actors.system import System, open_system
 from engine.bench.throughput import Throughput, measure_throughput
 from engine.bench.work import decode, decode_side_by_side, prefill
@@ -53,6 +53,7 @@ def http_options(
     address: str | None,
     token_file: Path | None,
     default_model: str | None,
+    defaults: Path | None,
     origins: tuple[str, ...],
     allow_paths: bool,
     allow_manage: bool,
@@ -70,6 +71,7 @@ def http_options(
         secret=None if token_file is None else read_secret(token_file),
         origins=frozenset(origins),
         default_model=default_model,
+        defaults={} if defaults is None else read_defaults(defaults),
         allow_paths=allow_paths,
         allow_manage=allow_manage,
     )

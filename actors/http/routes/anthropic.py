@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from actors.http.call import Call
 from actors.http.routes.route import HttpRoute
-from actors.http.translation import execution_headers, outcomes_of, stream_answer
+from actors.http.translation import execution_headers, outcomes_of, planned, stream_answer
 from protocol.dialects import anthropic
 from protocol.dialects.shape import read
-from protocol.requests import Plan
 
 
 async def _messages(call: Call) -> None:
@@ -25,8 +24,8 @@ async def _count_tokens(call: Call) -> None:
     asked = read(anthropic.MessagesRequest, call.content())
     run = anthropic.to_run_request(asked, call.model(asked.model), counted=True)
     async with call.client() as client:
-        planned = await client.ask(Plan(request=run))
-    await call.reply({"input_tokens": planned.estimate.prompt_tokens}, headers=execution_headers(planned))
+        plan = await planned(call, client, run)
+    await call.reply({"input_tokens": plan.estimate.prompt_tokens}, headers=execution_headers(plan))
 
 
 ROUTES = (

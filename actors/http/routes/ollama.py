@@ -8,7 +8,7 @@ from functools import partial
 
 from actors.http.call import Call
 from actors.http.routes.route import HttpRoute
-from actors.http.translation import embedded, execution_headers, outcomes_of, stream_answer
+from actors.http.translation import answered, embedded, execution_headers, outcomes_of, stream_answer
 from engine.identity.version import ENGINE_VERSION
 from protocol.dialects.event_stream import MEDIA_TYPES
 from protocol.dialects.fault import error_content, fault_of
@@ -44,14 +44,15 @@ async def _ps(call: Call) -> None:
 async def _show(call: Call) -> None:
     model = call.model(read(models.NamedModel, call.content()).chosen)
     async with call.client() as client:
-        await call.reply(models.described(await client.ask(ModelInfo(model=model))))
+        described = await answered(call, model, lambda known: client.ask(ModelInfo(model=known)))
+    await call.reply(models.described(described))
 
 
 async def _embed(older: bool, call: Call) -> None:
     asked = read(models.EmbedRequest, call.content())
     request = models.to_embedding_request(asked, call.model(asked.model))
     async with call.client() as client:
-        answer = await embedded(client, request, call.link.rules.default_model)
+        answer = await embedded(call, client, request)
     await call.reply(models.from_embedded(answer, older=older))
 
 

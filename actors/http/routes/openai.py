@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from actors.http.call import Call
 from actors.http.fault_raised import FaultRaised
 from actors.http.routes.route import HttpRoute
-from actors.http.translation import embedded, execution_headers, outcomes_of, stream_answer
+from actors.http.translation import embedded, execution_headers, outcomes_of, planned, stream_answer
+from protocol.client import Client
 from protocol.dialects.fault import HttpFault
+from protocol.dialects.llama_server.completion_answer import completion
 from protocol.dialects.openai import chat, chat_answer, completions, embeddings, models, responses
 from protocol.dialects.shape import read
 from protocol.errors import UnknownModel
-from protocol.requests import ListModels, Plan, Status
+from protocol.plan import RunRequest
+from protocol.record import ExecutionRecord
+from protocol.requests import Detokenize, ListModels, Status
 
 
 async def _chat(call: Call) -> None:
@@ -24,7 +29,17 @@ async def _chat(call: Call) -> None:
         else:
             (outcome,) = await outcomes_of(client, runs, call.link.rules.default_model)
             answer = chat.from_outcome(asked, outcome, int(time.time()))
+            if asked.verbose:
+                answer = answer.model_copy(update={"verbose": await _verbose(client, outcome.record)})
             await call.reply(answer, headers=execution_headers(outcome.accepted))
+
+
+async def _verbose(client: Client, record: ExecutionRecord) -> dict[str, Any]:
+    """llama-server's own account of a conversation's answer: the prompt above all."""
+    model, prompt = record.plan.model_ref.path, record.prompt_token_ids
+    spelled = await client.ask(Detokenize(model=model, token_ids=prompt, control_tokens=True))
+    told = completion(record, record, 0, spelled.text, stream=False)
+    return told | {"content": record.result, "tokens": record.token_ids}
 
 
 async def _completions(call: Call) -> None:
@@ -53,20 +68,28 @@ async def _responses(call: Call) -> None:
             await call.reply(answer, headers=execution_headers(outcome.accepted))
 
 
-async def _input_tokens(call: Call) -> None:
+async def _chat_tokens(call: Call) -> None:
+    asked = read(chat.ChatRequest, call.content())
+    await _reply_tokens(call, chat.to_run_request(asked, call.model(asked.model)))
+
+
+async def _response_tokens(call: Call) -> None:
     asked = read(responses.ResponsesRequest, call.content())
-    run = responses.to_run_request(asked, call.model(asked.model))
+    await _reply_tokens(call, responses.to_run_request(asked, call.model(asked.model)))
+
+
+async def _reply_tokens(call: Call, run: RunRequest) -> None:
     async with call.client() as client:
-        planned = await client.ask(Plan(request=run))
-    counted = {"object": "response.input_tokens", "input_tokens": planned.estimate.prompt_tokens}
-    await call.reply(counted, headers=execution_headers(planned))
+        plan = await planned(call, client, run)
+    counted = {"object": "response.input_tokens", "input_tokens": plan.estimate.prompt_tokens}
+    await call.reply(counted, headers=execution_headers(plan))
 
 
 async def _embeddings(call: Call) -> None:
     asked = read(embeddings.EmbeddingsRequest, call.content())
     request = embeddings.to_embedding_request(asked, call.model(asked.model))
     async with call.client() as client:
-        answer = await embedded(client, request, call.link.rules.default_model)
+        answer = await embedded(call, client, request)
     await call.reply(embeddings.from_embedded(asked, answer))
 
 
@@ -88,15 +111,15 @@ async def _listed(call: Call) -> models.ModelsAnswer:
 
 
 def _routes(prefix: str) -> tuple[HttpRoute, ...]:
-    """With and without ``/v1``: clients are configured with either."""
+    """With and without ``/v1``: clients are configured with either. ``/completions`` alone is llama-server's."""
     return (
         HttpRoute(
             *("POST", prefix + "/chat/completions", _chat, "the next message of a conversation"),
             *(chat.ChatRequest, chat_answer.ChatCompletion),
         ),
         HttpRoute(
-            *("POST", prefix + "/completions", _completions, "texts or token ids continued"),
-            *(completions.CompletionRequest, completions.Completion),
+            *("POST", prefix + "/chat/completions/input_tokens", _chat_tokens, "how many tokens a message would read"),
+            chat.ChatRequest,
         ),
         HttpRoute(
             *("POST", prefix + "/embeddings", _embeddings, "vectors of texts"),
@@ -107,7 +130,7 @@ def _routes(prefix: str) -> tuple[HttpRoute, ...]:
             *(responses.ResponsesRequest, responses.Response),
         ),
         HttpRoute(
-            *("POST", prefix + "/responses/input_tokens", _input_tokens, "how many tokens a response would read"),
+            *("POST", prefix + "/responses/input_tokens", _response_tokens, "how many tokens a response would read"),
             responses.ResponsesRequest,
         ),
         HttpRoute("GET", prefix + "/models", _models, "the models here", answers=models.ModelsAnswer),
@@ -115,4 +138,11 @@ def _routes(prefix: str) -> tuple[HttpRoute, ...]:
     )
 
 
-ROUTES = (*_routes("/v1"), *_routes(""))
+ROUTES = (
+    HttpRoute(
+        *("POST", "/v1/completions", _completions, "texts or token ids continued"),
+        *(completions.CompletionRequest, completions.Completion),
+    ),
+    *_routes("/v1"),
+    *_routes(""),
+)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from actors.http.call import Call
 from actors.http.page import MEDIA_TYPE, Page, accepts_page
 from actors.http.routes.route import HttpRoute
 from engine.identity.build import current_build
 from engine.identity.version import ENGINE_VERSION
+from engine.metrics.exposition import exposition
+from protocol.dialects.llama_server.figures import llama_families
 from protocol.dialects.openapi import openapi
 from protocol.requests import Metrics, Status
 
@@ -49,10 +53,13 @@ async def version(call: Call) -> None:
 
 
 async def metrics(call: Call) -> None:
-    """Tell the engine's figures in Prometheus' text format."""
+    """Tell the engine's figures in Prometheus' text format, by llama-server's names too."""
     async with call.client() as client:
         report = await client.ask(Metrics())
-    await call.wire.reply(report.exposition.encode(), _EXPOSITION)
+        status = await client.ask(Status())
+    text = report.exposition + exposition(llama_families(report.families))
+    started = {"process-start-time-unix": str(round(time.time() - status.uptime_s))}
+    await call.wire.reply(text.encode(), _EXPOSITION, headers=started)
 
 
 async def described(call: Call) -> None:

@@ -24,7 +24,7 @@ async def _handle(route: weos.Route, call: Call) -> None:
     if route.manages:
         call.require_manager()
     request = call.request
-    message = weos.to_message(route, call.content(), request.path_params, dict(request.query_params))
+    message = weos.to_message(route, call.own_content(), request.path_params, dict(request.query_params))
     if (model := _model_of(message)) is not None:
         call.require_model(model)
     form = weos.stream_form(request.headers.get("accept", ""))

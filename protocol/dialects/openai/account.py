@@ -90,7 +90,7 @@ def energy_usage(records: Sequence[ExecutionRecord]) -> EnergyUsage:
 def fingerprint(build: Build | None, plan_fingerprint: str) -> str:
     """Build and plan: the same again, with the same request, means the same bits."""
     made = "unknown" if build is None or build.id is None else build.id[:12]
-    return f"{made}-{plan_fingerprint.removeprefix('sha256:')[:16]}"
+    return f"b{made}-{plan_fingerprint.removeprefix('sha256:')[:16]}"
 
 
 def finish_reason(choice: ChoiceRecord, plan: ExecutionPlan) -> FinishReason:

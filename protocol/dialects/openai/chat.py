@@ -14,6 +14,7 @@ from protocol.dialects import weos
 from protocol.dialects.event_stream import DONE, sse
 from protocol.dialects.fault import HttpFault, error_content
 from protocol.dialects.generation import Generation, json_grammar, present, run_request, tool_choice
+from protocol.dialects.llama_server.timings import timings
 from protocol.dialects.openai.account import FinishReason, fingerprint, finish_reason, require_whole, usage
 from protocol.dialects.openai.chat_answer import (
     AnswerMessage,
@@ -71,6 +72,11 @@ class ChatRequest(Generation):
     """``none`` turns thinking off; other words leave it to the model."""
     chat_template_kwargs: dict[str, Any] | None = None
     """Variables of the template; ``enable_thinking`` is the only one that counts."""
+    continue_final_message: bool = False
+    timings_per_token: bool = False
+    """Tell what the execution took in the last chunk of a stream, as llama-server does in each."""
+    verbose: bool = False
+    """Add llama-server's own account, ``__verbose``, to an answer in one piece."""
 
 
 def to_run_request(asked: ChatRequest, model: str) -> RunRequest:
@@ -81,6 +87,9 @@ def to_run_request(asked: ChatRequest, model: str) -> RunRequest:
             raise InvalidRequest(reason, field=field, reason=reason)
     if not asked.messages:
         raise InvalidRequest("messages: give one at least", field="messages", reason="missing")
+    if asked.continue_final_message:
+        reason = "continue_final_message: answers begin anew; send the whole text as a prompt instead"
+        raise InvalidRequest(reason, field="continue_final_message", reason=reason)
     limit = asked.max_completion_tokens if asked.max_completion_tokens is not None else asked.max_tokens
     execution = asked.execution_content(
         temperature=DEFAULT_TEMPERATURE, max_tokens=DEFAULT_MAX_TOKENS if limit is None or limit < 0 else limit
@@ -237,7 +246,7 @@ class ChatStream:
             "model": accepted.plan.model_ref.name,
             "system_fingerprint": fingerprint(self._build, accepted.plan_fingerprint),
         }
-        first = Delta(role="assistant", content="")
+        first = Delta(role="assistant", content=None)
         return b"".join(self._chunk(choice, first) for choice in range(accepted.plan.n))
 
     def _tokens(self, message: Tokens, pieces: Pieces) -> bytes:
@@ -262,6 +271,8 @@ class ChatStream:
         content: dict[str, Any] = {}
         if options is not None and options.include_usage:
             content["usage"] = usage([record])
+        if self._asked.timings_per_token:
+            content["timings"] = timings(record)
         if self._asked.include_execution:
             content["weos"] = weos.account(record)
         if not content:

@@ -76,13 +76,16 @@ class ChatCompletion(Told):
     usage: OpenAiUsage
     weos: dict[str, Any] = Field(default_factory=dict)
     """The engine's own account, with ``include_execution`` alone."""
+    verbose: dict[str, Any] = Field(default_factory=dict, serialization_alias="__verbose")
+    """llama-server's own account, with ``verbose`` alone."""
 
 
 class Delta(Told):
     """What a chunk adds to a choice."""
 
     role: Literal["assistant"] = "assistant"
-    content: str = ""
+    content: str | None = ""
+    """``null`` with the role."""
     reasoning_content: str = ""
     tool_calls: tuple[ToldCall, ...] = ()
 
@@ -106,4 +109,6 @@ class ChatChunk(Told):
     system_fingerprint: str
     choices: tuple[ChunkChoice, ...]
     usage: OpenAiUsage | None = None
+    timings: dict[str, float | None] = Field(default_factory=dict)
+    """In the last chunk, with ``timings_per_token`` alone."""
     weos: dict[str, Any] = Field(default_factory=dict)

@@ -91,7 +91,7 @@ async def test_a_conversation_is_answered_in_one_piece_or_in_chunks() -> None:
         unprefixed = await client.post("/chat/completions", content=json.dumps(HELLO), headers={"Content-Type": "a/b"})
     assert whole.json()["choices"][0]["message"]["content"] == "Hello"
     told = read_events(chunks.content)[:-1]
-    assert "".join(one["choices"][0]["delta"].get("content", "") for one in told) == "Hello"
+    assert "".join(one["choices"][0]["delta"].get("content") or "" for one in told) == "Hello"
     assert told[0]["system_fingerprint"] == whole.json()["system_fingerprint"]
     assert unprefixed.json()["choices"][0]["message"]["content"] == "Hello"
 
@@ -189,9 +189,99 @@ async def test_models_are_shown_pulled_and_deleted_as_ollamas_clients_ask() -> N
 
 async def test_the_small_routes_of_llama_server_speak_of_the_default_model() -> None:
     async with stage(rules=HttpRules(default_model="tiny")) as served, served.client() as client:
-        ids = await client.post("/tokenize", json={"content": "né"})
-        pieces = await client.post("/tokenize", json={"content": "né", "with_pieces": True})
-        text = await client.post("/detokenize", json={"tokens": ids.json()["tokens"]})
-    assert ids.json() == {"tokens": [0x6E, 0xE9]}
-    assert pieces.json()["tokens"][1] == {"id": 0xE9, "piece": "é"}
-    assert text.json() == {"content": "né"}
+        for model in ({}, {"model": "gpt-4"}):
+            ids = await client.post("/tokenize", json={"content": "né", **model})
+            pieces = await client.post("/tokenize", json={"content": "né", "with_pieces": True, **model})
+            text = await client.post("/detokenize", json={"tokens": ids.json()["tokens"], **model})
+            assert ids.json() == {"tokens": [0x6E, 0xE9]}
+            assert pieces.json()["tokens"][1] == {"id": 0xE9, "piece": "é"}
+            assert text.json() == {"content": "né"}
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/apply-template", HELLO),
+        ("/chat/completions/input_tokens", HELLO),
+        ("/v1/chat/completions/input_tokens", HELLO),
+        ("/v1/messages/count_tokens", HELLO),
+        ("/v1/responses/input_tokens", {"input": "Hello"}),
+        ("/api/show", {}),
+        ("/api/generate", {}),
+        ("/completion", {"prompt": "Hello"}),
+    ],
+)
+async def test_the_default_model_answers_what_is_asked_about_others(path: str, content: dict[str, object]) -> None:
+    async with stage(rules=HttpRules(default_model="tiny")) as served, served.client() as client:
+        answer = await client.post(path, json={**content, "model": "gpt-4"})
+    assert answer.status_code == 200
+    async with stage() as served, served.client() as client:
+        refused = await client.post(path, json={**content, "model": "gpt-4"})
+        unnamed = await client.post(path, json={**content, "model": None})
+    assert (refused.status_code, unnamed.status_code) == (404, 404)
+
+
+async def test_a_completion_in_llama_servers_shape() -> None:
+    async with stage() as served, served.client() as client:
+        asked = {"model": "tiny", "prompt": [97, "né"], "ignore_eos": True}
+        whole = (await client.post("/completion", json=asked)).json()
+        several = (await client.post("/completions", json={**asked, "prompt": ["a", "b"]})).json()
+        streamed = await client.post("/completion", json={**asked, "stream": True})
+        refused = await client.post("/completion", json={**asked, "model": 7})
+    assert (whole["content"], whole["prompt"], whole["tokens_evaluated"]) == ("Hello", "ané", 3)
+    assert whole["generation_settings"]["logit_bias"] == [{"token": 2, "bias": None}]
+    assert [one["content"] for one in several] == ["Hello", "Hello"]
+    assert "".join(one["content"] for one in read_events(streamed.content)) == "Hello"
+    assert refused.status_code == 400
+
+
+async def test_slots_are_busy_while_executions_run() -> None:
+    rules = HttpRules(default_model="tiny", defaults={"execution": {"max_sequences": 1}})
+    async with stage(FakeBackend(), rules=rules) as served, served.client() as client:
+        idle = await client.get("/slots?fail_on_no_slot=1")
+        async with client.stream("POST", "/v1/chat/completions", json={**HELLO, "stream": True}) as answer:
+            busy = await client.get("/slots")
+            none_free = await client.get("/slots?fail_on_no_slot=1")
+            assert answer.status_code == 200
+    assert [slot["is_processing"] for slot in idle.json()] == [False]
+    assert [slot["is_processing"] for slot in busy.json()] == [True]
+    assert (none_free.status_code, none_free.headers["retry-after"]) == (503, "1")
+
+
+async def test_defaults_count_where_a_request_says_nothing() -> None:
+    rules = HttpRules(default_model="tiny", defaults={"seed": 7, "n_predict": 5, "execution": {"max_sequences": 3}})
+    async with stage(rules=rules) as served, served.client() as client:
+        told = (await client.get("/props")).json()
+        asked = {"prompt": "a", "seed": 8, "n_predict": None}
+        own = (await client.post("/completion", json=asked)).json()["generation_settings"]
+        plan = await client.post("/v1/weos/plan", json=RUN)
+    params = told["default_generation_settings"]["params"]
+    assert (params["seed"], params["n_predict"], told["total_slots"]) == (7, 5, 3)
+    assert (own["seed"], own["n_predict"]) == (8, 5)
+    assert plan.json()["plan"]["sampling"]["seed"] == 0
+
+
+async def test_figures_are_told_by_llama_servers_names_too() -> None:
+    async with stage() as served, served.client() as client:
+        await client.post("/v1/chat/completions", json=HELLO)
+        answer = await client.get("/metrics")
+    assert "llamacpp:tokens_predicted_total 2" in answer.text
+    assert int(answer.headers["process-start-time-unix"]) > 0
+
+
+async def test_a_chat_tells_llama_servers_own_account_where_that_is_asked_for() -> None:
+    async with stage() as served, served.client() as client:
+        whole = (await client.post("/chat/completions", json={**HELLO, "verbose": True})).json()
+        silent = (await client.post("/chat/completions", json=HELLO)).json()
+        chunks = await client.post("/chat/completions", json={**HELLO, "stream": True, "timings_per_token": True})
+    assert whole["__verbose"]["content"] == "Hello"
+    assert "__verbose" not in silent
+    assert read_events(chunks.content)[-2]["timings"]["predicted_n"] == 2
+
+
+@pytest.mark.parametrize("path", ["/infill", "/rerank", "/v1/rerank", "/slots/0?action=save", "/lora-adapters"])
+async def test_what_the_engine_has_no_like_of_is_501_by_name(path: str) -> None:
+    async with stage() as served, served.client() as client:
+        answer = await client.post(path, json={})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (501, "not_supported_error")
+    assert path.partition("?")[0] in answer.json()["error"]["message"]

@@ -16,7 +16,7 @@ from tests.actors.fake_domain import make_plan
 BUILD = Build(id="b" * 32, arithmetic="a" * 32, compiler="none", flags="")
 NOTHING_MEASURES = EnergyReport(kind="unavailable", source="none", reason="no meter")
 CREATED = 1_800_000_000
-FINGERPRINT = "bbbbbbbbbbbb"
+FINGERPRINT = "bbbbbbbbbbbbb"
 """How an answer's fingerprint begins: the build's."""
 
 

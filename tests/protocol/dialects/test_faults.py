@@ -48,7 +48,8 @@ def test_every_error_has_its_status(code: str) -> None:
     ("path", "dialect"),
     [
         ("/v1/chat/completions", "openai"),
-        ("/nowhere", "openai"),
+        ("/nowhere", "llama_server"),
+        ("/v1/nowhere", "openai"),
         ("/v1/messages", "anthropic"),
         ("/v1/messages/count_tokens", "anthropic"),
         ("/api/chat", "ollama"),

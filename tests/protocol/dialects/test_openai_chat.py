@@ -197,7 +197,7 @@ def test_an_execution_that_failed_is_no_answer() -> None:
 def test_chunks_begin_with_the_role_and_end_with_an_empty_delta() -> None:
     role, text, end, done = streamed(asked(), accepted(), tokens("Hi"), finished("Hi", stop="max_tokens"))
     assert [chunk["choices"][0]["delta"] for chunk in (role, text, end)] == [
-        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": None},
         {"content": "Hi"},
         {},
     ]

@@ -48,6 +48,12 @@ from engine_ctl.options import socket_option, tdp_watts_option
 )
 @click.option("--http-default-model", metavar="MODEL", help="Answers HTTP requests for no model or an unknown one.")
 @click.option(
+    "--http-defaults",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="JSON of fields that count where an HTTP request has none of its own, such as "
+    '{"execution": {"context_length": 8192}}.',
+)
+@click.option(
     "--http-origin",
     "http_origins",
     multiple=True,
@@ -70,6 +76,7 @@ def command(
     http_address: str | None,
     http_token_file: Path | None,
     http_default_model: str | None,
+    http_defaults: Path | None,
     http_origins: tuple[str, ...],
     http_allow_paths: bool,
     http_allow_manage: bool,
@@ -89,6 +96,7 @@ def command(
         address=http_address,
         token_file=http_token_file,
         default_model=http_default_model,
+        defaults=http_defaults,
         origins=http_origins,
         allow_paths=http_allow_paths,
         allow_manage=http_allow_manage,

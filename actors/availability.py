@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from actors.faults import ENERGY_SAMPLER, EXECUTOR
 from protocol.errors import BackendUnavailable, EnergyUnavailable, Overloaded
+from protocol.experiment_messages import Experiment
 from protocol.plan import ExecutionPlan
 from protocol.requests import AskedMessage, Calibrate, Embed, Evaluate, Replay, Run
 
@@ -20,7 +21,7 @@ def refuse_unavailable(message: AskedMessage, failed: Mapping[str, str], executi
         Overloaded: it needs a quiet machine, and ``executions`` are in progress.
     """
     reason = failed.get(EXECUTOR)
-    if reason is not None and isinstance(message, Run | Replay | Evaluate | Embed):
+    if reason is not None and isinstance(message, Run | Replay | Experiment | Evaluate | Embed):
         raise BackendUnavailable(f"the backend failed ({reason}); start the engine again", reason=reason)
     if executions and isinstance(message, Calibrate):
         raise Overloaded(

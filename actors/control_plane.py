@@ -10,22 +10,22 @@ Fails when  an actor below tells of an execution that it cannot know; what a wor
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
 import trio
 from typing_extensions import assert_never
 
-from actors.availability import refuse_unavailable, require_watch
+from actors.availability import refuse_unavailable
 from actors.base import Actor, Inbox
-from actors.deadlines import Deadlines
 from actors.domain_requests import DomainRequests
 from actors.execution import Execution
 from actors.execution_progress import Collaborators, ExecutionProgress
+from actors.execution_queue import ExecutionQueue, new_execution_id
 from actors.executions import Executions
+from actors.experiments import ExperimentsInProgress
 from actors.jobs import Jobs
 from actors.limits import ServiceLimits
 from actors.live_energy import LivePower
@@ -37,11 +37,9 @@ from actors.messages import (
     Drain,
     Drained,
     EnergyRequest,
-    Enqueue,
     RecorderRequest,
     SchedulerRequest,
     ToApiServer,
-    Withdraw,
 )
 from actors.metrics_report import Snapshot, report_metrics
 from actors.observers import Observers
@@ -52,17 +50,17 @@ from engine.host.machine import peak_resident_bytes
 from engine.host.process_usage import read_process_usage
 from engine.metrics.metric_totals import MetricTotals
 from engine.planned_execution import PlannedExecution
-from protocol.answers import AnswerMessage, Done, MetricsReport, StatusReport
+from protocol.answers import AnswerMessage, Done, EngineMessage, MetricsReport, StatusReport
 from protocol.errors import (
     EngineError,
     Overloaded,
     ShuttingDown,
     UnknownExecution,
 )
+from protocol.experiment_messages import Experiment
 from protocol.live_energy import PowerReport
 from protocol.message import Request
 from protocol.panic import panics_contained
-from protocol.record import StopReason
 from protocol.requests import (
     Cancel,
     Energy,
@@ -72,6 +70,7 @@ from protocol.requests import (
     Run,
     Shutdown,
     Status,
+    StopExperiment,
     Subscribe,
     Unsubscribe,
 )
@@ -110,10 +109,10 @@ class ControlPlane(Actor):
         self._api_server = api_server
         self._totals = MetricTotals()
         self._replies = ReplySender(api_server, self._totals.add_failure)
-        self._scheduler = scheduler
         self._services = services
         self._limits = limits
         self._executions = Executions()
+        self._queue = ExecutionQueue(self._executions, scheduler, services.faults, lambda: self.nursery)
         self._observers = Observers()
         self._workers = trio.CapacityLimiter(limits.workers)
         self._domain_requests = DomainRequests(
@@ -121,7 +120,11 @@ class ControlPlane(Actor):
         )
         self._live_power = LivePower(energy_sampler, services.energy, self._executions, self._observers, self._replies)
         self._jobs = Jobs(self._replies.answer, self._stop_if_drained, self._services.faults.tell)
-        self._deadlines = Deadlines()
+        self._experiments = ExperimentsInProgress(
+            *(services.domain, self._workers, self._domain_requests, self._replies),
+            *(self._queue, self._executions, limits.stop_s),
+        )
+        self._experimenting = Jobs(self._replies.answer, self._stop_if_drained, self._services.faults.tell)
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
         self._drain = trio.CancelScope()
@@ -129,7 +132,7 @@ class ControlPlane(Actor):
             *(energy_sampler, recorder, self._replies, self._observers, services),
             *(self._domain_requests, self._jobs, self._live_power, self._totals),
         )
-        self._progress = ExecutionProgress(self._executions, parts, self._withdraw_soon, self._on_concluded)
+        self._progress = ExecutionProgress(self._executions, parts, self._queue.withdraw_soon, self._on_concluded)
         self._handlers = self._make_handlers()
         self._began_ns = time.monotonic_ns()
 
@@ -167,6 +170,8 @@ class ControlPlane(Actor):
                 _on(RemoveModel, self._in_job(requests.remove_model)),
                 _on(Run, self._in_job(self._run)),
                 _on(Replay, self._in_job(self._replay)),
+                _on(Experiment, self._in_job(self._experiments.carry_out, self._experimenting)),
+                _on(StopExperiment, self._on_stop_experiment),
                 *((kind, self._in_job(requests.answer)) for kind in domain.answers),
                 *((kind, self._in_job(requests.operate)) for kind in domain.operations),
                 *((kind, self._in_job(requests.download)) for kind in domain.downloads),
@@ -183,21 +188,28 @@ class ControlPlane(Actor):
             if answer is not None:
                 await self._replies.answer(request.connection_id, message.request_id, answer)
 
-    def _in_job(self, handler: Callable[[RequestT, ClientRequest], Awaitable[AnswerMessage | None]]) -> Handler:
-        """A handler that has another's work done as a job, unless the engine is stopping or has all it can hold."""
+    def _in_job(
+        self, handler: Callable[[RequestT, ClientRequest], Awaitable[AnswerMessage | None]], jobs: Jobs | None = None
+    ) -> Handler:
+        """A handler that has another's work done as a job, unless the engine is stopping or has all it can hold.
+
+        ``jobs``: those of experiments, which are not counted as work beside their own executions.
+        """
 
         async def begin(message: RequestT, request: ClientRequest) -> None:
             if self._stopping:
                 raise ShuttingDown("the engine is stopping")
             refuse_unavailable(request.message, self._services.faults.failed, len(self._executions))
-            if len(self._executions) + len(self._jobs) >= self._limits.max_executions:
+            if len(self._executions) + len(self._jobs) + len(self._experimenting) >= self._limits.max_executions:
                 raise Overloaded(f"{self._limits.max_executions} requests are in progress", retry_after_ms=_RETRY_MS)
-            self._begin(request, partial(handler, message, request))
+            self._begin(request, partial(handler, message, request), jobs)
 
         return begin
 
-    def _begin(self, request: ClientRequest, work: Callable[[], Awaitable[AnswerMessage | None]]) -> None:
-        self._jobs.begin(self.nursery, request.connection_id, request.message.request_id, work)
+    def _begin(
+        self, request: ClientRequest, work: Callable[[], Awaitable[AnswerMessage | None]], jobs: Jobs | None = None
+    ) -> None:
+        (jobs or self._jobs).begin(self.nursery, request.connection_id, request.message.request_id, work)
 
     async def _on_status(self, message: Status, request: ClientRequest) -> StatusReport:
         return report_status(
@@ -245,7 +257,11 @@ class ControlPlane(Actor):
             raise UnknownExecution(
                 f"no execution {message.execution_id!r} is in progress", execution_id=message.execution_id
             )
-        await self._withdraw([execution], "cancelled")
+        await self._queue.withdraw([execution], "cancelled")
+        return Done()
+
+    async def _on_stop_experiment(self, message: StopExperiment, request: ClientRequest) -> Done:
+        self._experiments.stop(message.experiment_id)
         return Done()
 
     async def _run(self, message: Run, request: ClientRequest) -> None:
@@ -258,41 +274,16 @@ class ControlPlane(Actor):
         """Freeze the plan in a worker thread, then queue the execution."""
         work = panics_contained(decide)
         planned = await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True)
-        require_watch(planned.plan, self._services.faults.failed)
         # Nothing may be queued for a client that went, or an engine that began to stop, just now.
         await trio.lowlevel.checkpoint_if_cancelled()
-        await self._enqueue(
-            Execution(
-                execution_id=f"exec-{secrets.token_hex(8)}",
-                connection_id=request.connection_id,
-                request_id=request.message.request_id,
-                received_ns=request.received_ns,
-                planned=planned,
-                queued_ns=time.monotonic_ns(),
-            )
-        )
-
-    async def _enqueue(self, execution: Execution) -> None:
-        self._executions.add(execution)
-        enqueue = Enqueue(
-            candidate=execution.candidate(),
-            planned=execution.planned,
-            connection_id=execution.connection_id,
-            request_id=execution.request_id,
-        )
-        on_deadline = partial(self._withdraw, [execution], "deadline")
-        self._deadlines.begin(self.nursery, execution.execution_id, execution.deadline_ns, on_deadline)
-        try:
-            await self._scheduler.put(enqueue)
-        except trio.Cancelled:
-            self._deadlines.end(execution.execution_id)
-            self._executions.remove(execution)
-            raise
+        asked = (request.connection_id, request.message.request_id, request.received_ns)
+        await self._queue.begin(planned, new_execution_id(), *asked)
 
     async def _abandon(self, request: Abandon) -> None:
         self._jobs.cancel(request.connection_id, request.request_ids)
+        self._experimenting.cancel(request.connection_id, request.request_ids)
         self._observers.unsubscribe(request.connection_id, request.request_ids)
-        await self._withdraw(
+        await self._queue.withdraw(
             [
                 execution
                 for execution in self._executions
@@ -301,42 +292,34 @@ class ControlPlane(Actor):
             "client_gone",
         )
 
-    async def _withdraw(self, executions: Iterable[Execution], reason: StopReason) -> None:
-        for execution in executions:
-            if execution.stop_asked is None:
-                execution.stop_asked = reason
-                await self._scheduler.put(Withdraw(execution_id=execution.execution_id))
-
     async def _stop(self, drain_s: float) -> None:
         """Told again, it can only come sooner."""
         self._drain.deadline = min(self._drain.deadline, trio.current_time() + drain_s)
         if not self._stopping:
             self._stopping = True
             self._jobs.cancel_all()
+            self._experimenting.cancel_all()
             self.nursery.start_soon(self._stop_at_last)
-            await self._withdraw([one for one in self._executions if one.state == "queued"], "shutdown")
+            await self._queue.withdraw([one for one in self._executions if one.state == "queued"], "shutdown")
         await self._stop_if_drained()
 
     async def _stop_at_last(self) -> None:
         """What will not end does not hold it up: its client hears ``shutting_down`` from its connection."""
         with self._drain:
             await trio.sleep_forever()
-        await self._withdraw(list(self._executions), "shutdown")
+        await self._queue.withdraw(list(self._executions), "shutdown")
         await trio.sleep(self._limits.stop_s)
         await self._tell_drained()
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
-    async def _on_concluded(self, execution: Execution) -> None:
-        self._deadlines.end(execution.execution_id)
+    async def _on_concluded(self, execution: Execution, reply: EngineMessage) -> None:
+        self._queue.conclude(execution)
+        self._experiments.conclude(execution.execution_id, reply)
         await self._stop_if_drained()
 
-    def _withdraw_soon(self, execution: Execution, reason: StopReason) -> None:
-        """In a task of its own: who serves the events from below never waits for the scheduler."""
-        self.nursery.start_soon(self._withdraw, [execution], reason)
-
     async def _stop_if_drained(self) -> None:
-        if self._stopping and not self._executions and not self._jobs:
+        if self._stopping and not self._executions and not self._jobs and not self._experimenting:
             await self._tell_drained()
 
     async def _tell_drained(self) -> None:

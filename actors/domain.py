@@ -10,6 +10,8 @@ from typing import Any
 from actors.ports import Table, on
 from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import EnergyLadder
+from engine.experiments.declaration import open_experiment
+from engine.experiments.open_experiment import OpenExperiment
 from engine.identity.build import current_build
 from engine.models.model_description import describe_model
 from engine.models.model_headers import ModelHeaders
@@ -43,6 +45,7 @@ from protocol.answers import (
 )
 from protocol.build import Build
 from protocol.errors import CacheUnavailable, InvalidRequest, NotPermitted, RecordStoreUnavailable, RecordStoreUnusable
+from protocol.experiment_messages import Experiment
 from protocol.message import Request
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
@@ -144,6 +147,10 @@ class EngineDomain:
         """A recorded execution's plan and prompt. Raises what the store and :meth:`Planner.plan_again` raise."""
         record = self._records.store.get(execution_id).decode_execution().record
         return self._planner.plan_again(record.plan, record.prompt_token_ids)
+
+    def open_experiment(self, asked: Experiment) -> OpenExperiment:
+        """Declare an experiment. Raises what :func:`declaration.open_experiment` raises."""
+        return open_experiment(asked, self._planner, self._records.store)
 
     def _plan(self, request: Plan) -> Planned:
         planned = self.prepare(request.request)

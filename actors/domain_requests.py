@@ -11,7 +11,7 @@ import trio
 from actors.executions import Executions
 from actors.limits import ServiceLimits
 from actors.messages import ClientRequest
-from actors.operations import carry_out
+from actors.operations import Tell, carry_out
 from actors.ports import Domain
 from protocol.answers import AnswerMessage, ModelRemoved, Progress
 from protocol.message import Request
@@ -59,9 +59,13 @@ class DomainRequests:
 
     async def operate(self, message: Request[Any], request: ClientRequest) -> AnswerMessage:
         """Carry out what keeps the machine busy, one at a time."""
+        return await self.carry_out(message, partial(self._tell, request))
+
+    async def carry_out(self, message: Request[Any], tell: Tell) -> AnswerMessage:
+        """The same, telling elsewhere how far it has come."""
         async with self._operations:
             self._executions.disturb()
-            return await carry_out(self._domain.operations[type(message)](message), partial(self._tell, request))
+            return await carry_out(self._domain.operations[type(message)](message), tell)
 
     async def download(self, message: Request[Any], request: ClientRequest) -> AnswerMessage:
         """Carry out what may wait for the network, a few at a time."""

@@ -47,7 +47,8 @@ from engine.host.process_usage import read_process_usage
 from engine.metrics.metric_totals import MetricTotals
 from protocol.answers import EngineMessage
 from protocol.codec import failed
-from protocol.errors import Overloaded, error_from_wire
+from protocol.error_codes import error_from_wire
+from protocol.errors import Overloaded
 from protocol.events import EventBody, PreparingEvent, TokensEvent
 from protocol.record import ExecutionRecord, StopReason
 
@@ -77,9 +78,9 @@ class ExecutionProgress:
         executions: Executions,
         parts: Collaborators,
         withdraw_soon: Callable[[Execution, StopReason], None],
-        concluded: Callable[[Execution], Awaitable[None]],
+        concluded: Callable[[Execution, EngineMessage], Awaitable[None]],
     ) -> None:
-        """``concluded`` is awaited when an execution is no more, and its client has heard."""
+        """``concluded`` is awaited when an execution is no more, with what its client has heard."""
         self._executions = executions
         self._parts = parts
         self._withdraw_soon = withdraw_soon
@@ -215,7 +216,7 @@ class ExecutionProgress:
     async def _conclude(self, execution: Execution, reply: EngineMessage) -> None:
         self._executions.remove(execution)
         await self._parts.replies.reply(execution.connection_id, reply)
-        await self._concluded(execution)
+        await self._concluded(execution, reply)
 
     async def _tell(self, execution: Execution, body: EventBody) -> None:
         """Tell the observers."""

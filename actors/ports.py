@@ -10,10 +10,12 @@ from typing import Any, Protocol, TypeVar
 from actors.faults import Faults
 from engine.backend import BackendStatistics
 from engine.energy.sources.source import EnergyReading
+from engine.experiments.open_experiment import OpenExperiment
 from engine.operation import Operation
 from engine.planned_execution import PlannedExecution
 from protocol.answers import AnswerMessage, ModelRemoved
 from protocol.build import Build
+from protocol.experiment_messages import Experiment
 from protocol.live_energy import PowerReport
 from protocol.message import Request
 from protocol.metrics import EnergyReport
@@ -55,6 +57,9 @@ class Domain(Protocol):
 
     def recorded(self, execution_id: str) -> PlannedExecution:
         """What a recorded execution ran, to be run again."""
+
+    def open_experiment(self, asked: Experiment) -> OpenExperiment:
+        """Declare an experiment, and what takes it through its schedule."""
 
     @property
     def answers(self) -> Table[AnswerMessage]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.experiment import ExperimentPlace
 from protocol.plan import ExecutionPlan
 from protocol.summaries import PlanEstimate
 
@@ -20,3 +21,5 @@ class PlannedExecution:
     """What it asks of the machine."""
     prompt: str | None = None
     """The text that was tokenized; ``None``: token ids were given."""
+    experiment: ExperimentPlace | None = None
+    """Where it belongs in the experiment that it is run for."""

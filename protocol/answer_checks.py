@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TypeVar, cast, get_args
 
 from protocol.answers import Accepted, EngineMessage, Failed, Finished, Progress, Tokens
-from protocol.errors import BadFrame, EngineError, error_from_wire
+from protocol.error_codes import error_from_wire
+from protocol.errors import BadFrame, EngineError
 from protocol.message import InterimAnswer
 
 Reply = TypeVar("Reply")

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from protocol.build import Build
 from protocol.events import EventBody
+from protocol.experiment_messages import ToldOfExperiments
 from protocol.live_energy import PowerReport, RunningEnergy
 from protocol.logprobs import DrawnLogprobs
 from protocol.message import Answer, InterimAnswer, RequestId
@@ -304,6 +305,7 @@ AnswerMessage = (
     | CachedWeightsList
     | CachedWeightsRemoved
     | CachedWeightsVerified
+    | ToldOfExperiments
 )
 """Every message that answers a request, ``Failed`` apart."""
 EngineMessage = Welcome | Failed | AnswerMessage

@@ -21,6 +21,7 @@ EngineError
 │   ├── OutOfMemoryBudget      out_of_memory_budget       the run would not fit the memory limit
 │   ├── EnergyUnavailable      energy_unavailable         no source of joules works here, or not now
 │   ├── UnknownExecution       unknown_execution          no such execution
+│   ├── UnknownEntry           unknown_entry              no such experiment, proposal or named plan in the records
 │   ├── UnknownCacheEntry      unknown_cache_entry        no weights of that name in the cache
 │   ├── CacheEntryInUse        cache_entry_in_use         a running engine has loaded these weights
 │   ├── CacheUnavailable       cache_unavailable          the directory of derived weights cannot be read or written
@@ -29,6 +30,7 @@ EngineError
 │   ├── DiskFull               disk_full                  no room on the disk for a model
 │   ├── ModelInUse             model_in_use               executions need the model, or its weights are in use
 │   ├── IncomparableExecutions incomparable_executions    two executions differ in more than a comparison allows
+│   ├── EvidenceRefused        evidence_refused           evidence does not bear what a proposal says of it
 │   ├── NotPermitted           not_permitted              the operator of the engine has not permitted it
 │   ├── RecordUnreadable       record_unreadable          another version of the engine wrote the record
 │   ├── RecordStoreUnusable    record_store_unusable      the file holds no records, damaged ones, or a newer engine's
@@ -185,6 +187,12 @@ class UnknownExecution(RequestRefused):
     code = "unknown_execution"
 
 
+class UnknownEntry(RequestRefused):
+    """There is no such experiment, proposal or named plan; ``kind`` says which."""
+
+    code = "unknown_entry"
+
+
 class UnknownCacheEntry(RequestRefused):
     """There are no derived weights of this name."""
 
@@ -231,6 +239,12 @@ class IncomparableExecutions(RequestRefused):
     """The executions differ in more than may differ."""
 
     code = "incomparable_executions"
+
+
+class EvidenceRefused(RequestRefused):
+    """The evidence of a proposal does not bear it; ``reasons`` says why."""
+
+    code = "evidence_refused"
 
 
 class NotPermitted(RequestRefused):
@@ -339,19 +353,3 @@ class InternalError(EngineError):
     """The engine failed by a fault of its own."""
 
     code = "internal_error"
-
-
-def _leaves(cls: type[EngineError]) -> list[type[EngineError]]:
-    children = cls.__subclasses__()
-    return [leaf for child in children for leaf in _leaves(child)] if children else [cls]
-
-
-ERRORS_BY_CODE: dict[str, type[EngineError]] = {leaf.code: leaf for leaf in _leaves(EngineError)}
-
-
-def error_from_wire(code: str, message: str, params: Params) -> EngineError:
-    """The error a ``Failed`` message stands for; an unknown code becomes :class:`InternalError`."""
-    cls = ERRORS_BY_CODE.get(code, InternalError)
-    error = cls(message)
-    error.params = dict(params)
-    return error

@@ -252,11 +252,6 @@ class PlanRequest(ExecutionRequest):
         return self
 
     @property
-    def named_model(self) -> str:
-        """The name or path that is given."""
-        return self.model or self.model_ref or ""
-
-    @property
     def execution(self) -> ExecutionRequest:
         """What is said of the execution, and nothing else."""
         said = self.model_fields_set & ExecutionRequest.model_fields.keys()
@@ -272,6 +267,11 @@ GivenPlan = Annotated[
     Annotated[ExecutionPlan, Tag("whole")] | Annotated[PlanRequest, Tag("open")], Discriminator(_form)
 ]
 """A whole plan, which says its ``schema_version``, or a request for one."""
+
+
+def named_by(plan: GivenPlan) -> str:
+    """The name or path by which a plan names its model."""
+    return plan.model_ref.name if isinstance(plan, ExecutionPlan) else plan.model or plan.model_ref or ""
 
 
 class RunRequest(Value):
@@ -305,9 +305,7 @@ class RunRequest(Value):
     @property
     def named_model(self) -> str:
         """The name or path by which the model is to be found: the request's own, else the plan's."""
-        if self.model or self.plan is None:
-            return self.model
-        return self.plan.model_ref.name if isinstance(self.plan, ExecutionPlan) else self.plan.named_model
+        return self.model if self.model or self.plan is None else named_by(self.plan)
 
     @field_validator("model")
     @classmethod

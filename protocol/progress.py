@@ -6,7 +6,7 @@ from typing import Literal
 
 from protocol.value import Value
 
-ProgressUnit = Literal["bytes", "windows", "tokens", "seconds"]
+ProgressUnit = Literal["bytes", "windows", "tokens", "seconds", "executions"]
 
 
 class StageProgress(Value):

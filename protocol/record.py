@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from protocol.build import Build
+from protocol.experiment import ExperimentPlace
 from protocol.logprobs import DrawnLogprobs
 from protocol.metrics import ExecutionMetrics
 from protocol.plan import BackendName, ExecutionPlan, Quantization
@@ -98,6 +99,8 @@ class ExecutionRecord(ChoiceRecord):
     backend: BackendName = Field(default_factory=lambda given: given["plan"].backend)
     quantization: Quantization = Field(default_factory=lambda given: given["plan"].quantization)
     plan_fingerprint: str
+    experiment: ExperimentPlace | None = None
+    """Where it belongs in the experiment that it was run for."""
     other_choices: tuple[ChoiceRecord, ...] = ()
     """The second and on, where the plan's ``n`` is more than 1."""
     prompt_token_ids: tuple[int, ...]

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from protocol.build import Build
+from protocol.experiment import ExperimentDeclaration, ExperimentPlace, ExperimentRecord, KeptEvaluation
 from protocol.plan import ExecutionPlan, QuantizationName
 from protocol.record import ExecutionRecord, StopReason
 from protocol.value import Value
@@ -46,6 +47,8 @@ class InterruptedExecution(Value):
     plan: ExecutionPlan
     plan_fingerprint: str
     prompt_token_ids: tuple[int, ...]
+    experiment: ExperimentPlace | None = None
+    """The same as in a record."""
     stop_reason: Literal["interrupted"] = "interrupted"
 
 
@@ -103,7 +106,47 @@ class PrunedEntry(Value):
     those does not say."""
 
 
-Entry = Annotated[FinishedEntry | InterruptedEntry | PrunedEntry, Field(discriminator="kind")]
+class OwnerProcess(Value):
+    """The process that runs something: what makes it another than any before or after it."""
+
+    boot_id: str
+    pid_namespace: str
+    pid: int
+    started_ticks: int
+
+
+class ExperimentDeclaredEntry(Value):
+    """An experiment before its first execution."""
+
+    kind: Literal["experiment_declared"] = "experiment_declared"
+    sequence: Sequence
+    recorded_at: Timestamp
+    owner: OwnerProcess
+    declaration: ExperimentDeclaration
+
+
+class ExperimentEntry(Value):
+    """What came of an experiment."""
+
+    kind: Literal["experiment"] = "experiment"
+    sequence: Sequence
+    recorded_at: Timestamp
+    experiment: ExperimentRecord
+
+
+class EvaluationEntry(Value):
+    """How well an arithmetic predicts a text, kept so that no experiment measures it twice."""
+
+    kind: Literal["evaluation"] = "evaluation"
+    sequence: Sequence
+    recorded_at: Timestamp
+    evaluation: KeptEvaluation
+
+
+Entry = Annotated[
+    FinishedEntry | InterruptedEntry | PrunedEntry | ExperimentDeclaredEntry | ExperimentEntry | EvaluationEntry,
+    Field(discriminator="kind"),
+]
 ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry, config=ConfigDict(defer_build=True))
 
 

@@ -33,6 +33,7 @@ from protocol.answers import (
 from protocol.embedding import EmbeddingRequest
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
+from protocol.experiment_messages import AskedOfExperiments
 from protocol.message import Request, RequestId, StreamRequest
 from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantized
 from protocol.plan import EnergySourceName, PositiveInt, QuantizationName, RunRequest
@@ -72,6 +73,13 @@ class Cancel(Request[Done]):
 
     type: Literal["Cancel"] = "Cancel"
     execution_id: str
+
+
+class StopExperiment(Request[Done]):
+    """End an experiment, one's own or another client's, with what it has measured. Answered by ``Done``."""
+
+    type: Literal["StopExperiment"] = "StopExperiment"
+    experiment_id: str
 
 
 class Status(Request[StatusReport]):
@@ -327,6 +335,8 @@ AskedMessage = (
     | Subscribe
     | Unsubscribe
     | Shutdown
+    | StopExperiment
+    | AskedOfExperiments
 )
 """Every client message but ``Hello``."""
 ClientMessage = Hello | AskedMessage

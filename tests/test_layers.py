@@ -73,6 +73,7 @@ ENGINE_ORDER = (
     "planning",
     "cpu",
     "operations",
+    "experiments",
 )
 """The packages of ``engine``; each may import those before it."""
 

@@ -94,6 +94,16 @@ class ModelRegistry:
             return self.directory.model_at(path)
         raise self._unknown(name_or_path)
 
+    def has_hash(self, path: str, content_hash: str) -> bool:
+        """Whether this is a model's file that was hashed before, to this hash. It is not read: a stranger who names a
+        path learns nothing of the file there."""
+        try:
+            return (
+                path.startswith("/") and self.hashes.known(*self.directory.model_at(Path(path)).parts) == content_hash
+            )
+        except (OSError, ValueError, InvalidModel):
+            return False
+
     def forget(self, path: Path) -> None:
         """Close a file that is to go."""
         with self._open_lock:

@@ -75,7 +75,7 @@ class Planner:
         try:
             asked = answered_request(plan, request)
             checked = self.check(asked)
-            artifact = self._artifact_of(plan.model_ref, request.named_model)
+            artifact = self._artifact_of(plan.model_ref, request.model)
             prompt = prepare_given(plan, asked, artifact)
             planned = self.plan(checked, artifact, prompt)
             check_memory(planned.estimate, self.config.memory_mb)
@@ -85,8 +85,12 @@ class Planner:
         return planned
 
     def _artifact_of(self, wanted: ModelRef, name: str) -> ModelArtifact:
-        """The plan's model, whatever it is called here. Raises InvalidPlan: it is another."""
-        artifact = self.registry.resolve(name)
+        """The plan's model by the name that is given, else where it was found, else by the plan's name of it.
+
+        Raises InvalidPlan: it is another.
+        """
+        found = wanted.path if self.registry.has_hash(wanted.path, wanted.content_hash) else wanted.name
+        artifact = self.registry.resolve(name or found)
         if artifact.content_hash != wanted.content_hash:
             raise InvalidPlan(
                 f"the plan is of a model with the hash {wanted.content_hash}, and {artifact.name} has "

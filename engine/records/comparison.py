@@ -65,6 +65,7 @@ _METRICS = (
     _Metric("joules_per_token", "lower", POWER_TOLERANCE, is_energy=True),
     _Metric("joules_total", "lower", POWER_TOLERANCE, is_energy=True, grows_with_tokens=True),
 )
+_BY_NAME = {metric.name: metric for metric in _METRICS}
 _HELD_TO_TOLERANCE = ("tokens_per_sec", "watts_avg")
 
 
@@ -112,6 +113,19 @@ def compare_variant(a: ExecutionRecord, b: ExecutionRecord, fields: tuple[str, .
         output=compare_output(a, b),
         ratios=tuple(_ratio(metric, a, b) for metric in _METRICS),
     )
+
+
+def paired_ratio(name: str, a: ExecutionRecord, b: ExecutionRecord) -> tuple[float | None, str | None]:
+    """B's figure by A's, where the plans are all that sets them apart; or ``None``, and why.
+
+    ``name`` is a metric's. Executions that shared the CPU are told apart by who pairs them. Raises KeyError.
+    """
+    metric = _BY_NAME[name]
+    ratio, reason = _quotient(metric, a, b)
+    reason = reason or _different_hits(a, b) or (_different_lengths(a, b) if metric.grows_with_tokens else None)
+    if reason is None and ratio == 0:
+        reason = f"B: {name} is 0"
+    return (None, reason) if reason else (ratio, None)
 
 
 def compare_output(a: ExecutionRecord, b: ExecutionRecord) -> OutputAgreement:

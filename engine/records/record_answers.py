@@ -7,10 +7,12 @@ from typing import Any
 
 from engine.identity.version import ENGINE_VERSION
 from engine.records.comparison import compare_repeat, compare_variant
+from engine.records.experiment_entries import get_experiment, list_experiments
 from engine.records.prediction import MOST_RECORDS, predict
 from engine.records.record_store import RecordStore
 from protocol.answers import AnswerMessage
 from protocol.errors import InvalidRequest, RecordUnreadable
+from protocol.experiment_messages import ExperimentList, Experiments, ExperimentShown, GetExperiment
 from protocol.message import Request
 from protocol.plan import ExecutionPlan
 from protocol.prediction import Prediction
@@ -48,6 +50,17 @@ def _verify(request: VerifyRecords, store: RecordStore) -> RecordsVerified:
     return RecordsVerified(report=store.verify_chain(request.witness))
 
 
+def _list_experiments(request: Experiments, store: RecordStore) -> ExperimentList:
+    return ExperimentList(experiments=list_experiments(store, request.limit))
+
+
+def _get_experiment(request: GetExperiment, store: RecordStore) -> ExperimentShown:
+    declared, end, end_hash = get_experiment(store, request.experiment_id)
+    return ExperimentShown(
+        declaration=declared.declaration, experiment=None if end is None else end.experiment, hash=end_hash
+    )
+
+
 def prune_records(request: PruneRecords, store: RecordStore) -> RecordsPruned:
     """Remove what the request names, whoever asks. Blocking. Raises what :meth:`RecordStore.prune` raises."""
     return RecordsPruned(executions=store.prune(moment_of(request.recorded_before)))
@@ -58,6 +71,8 @@ RECORD_ANSWERS: dict[type[Request[Any]], Callable[[Any, RecordStore], AnswerMess
     GetExecution: _get,
     CompareExecutions: _compare,
     VerifyRecords: _verify,
+    Experiments: _list_experiments,
+    GetExperiment: _get_experiment,
 }
 """What answers each request that reads records. Blocking. They raise what the store and comparing raise."""
 

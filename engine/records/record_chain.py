@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -35,7 +35,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class EntryColumns:
-    """What the store searches by; all of it is in the content as well. Of a pruning most is ``None``."""
+    """What the store searches by; all of it is in the content as well. What is no execution has no more than its kind
+    and its subject."""
 
     kind: str
     recorded_at: str
@@ -43,6 +44,16 @@ class EntryColumns:
     model: str | None
     quantization: str | None
     stop_reason: str | None
+    subject: str | None = None
+    """What an entry is about that is no execution: the id of an experiment, for example."""
+
+
+SUBJECTS: Final[Mapping[str, tuple[str, str]]] = {
+    "experiment_declared": ("declaration", "experiment_id"),
+    "experiment": ("experiment", "experiment_id"),
+    "evaluation": ("evaluation", "key"),
+}
+"""Where the content of an entry that is no execution names its subject, by its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +77,9 @@ class StoredEntry:
     def decode_execution(self) -> FinishedEntry | InterruptedEntry:
         """Raises RecordUnreadable."""
         entry = self.decode()
-        if isinstance(entry, PrunedEntry):
-            raise self._unreadable("it holds no execution")
-        return entry
+        if isinstance(entry, FinishedEntry | InterruptedEntry):
+            return entry
+        raise self._unreadable("it holds no execution")
 
     def summary(self) -> ExecutionSummary:
         """What every version's entries have in common. Raises RecordUnreadable."""
@@ -137,6 +148,10 @@ def columns_of(content: dict[str, Any]) -> EntryColumns:
     """Raises KeyError, TypeError for a content that is no entry's."""
     if content["kind"] == "pruned":
         return EntryColumns("pruned", content["recorded_at"], None, None, None, None)
+    if content["kind"] in SUBJECTS:
+        part, name = SUBJECTS[content["kind"]]
+        subject = storable(content[part][name])
+        return EntryColumns(content["kind"], content["recorded_at"], None, None, None, None, subject)
     record = content["record"]
     return EntryColumns(
         kind=content["kind"],

@@ -16,7 +16,7 @@ from engine.records.sqlite_codes import SqliteCode, code_of
 from protocol.errors import EngineError, InternalError, RecordStoreUnavailable, RecordStoreUnusable
 
 APPLICATION_ID = 0x57654F53
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_S = 10.0
 """How long to wait for other processes, each of which holds the lock for a few milliseconds."""
 _BUSY_PAUSE_S = 0.01
@@ -41,8 +41,10 @@ CREATE TABLE entries (
     stop_reason TEXT,
     previous TEXT NOT NULL,
     hash TEXT NOT NULL,
-    content TEXT NOT NULL
+    content TEXT NOT NULL,
+    subject TEXT
 );
+CREATE INDEX entries_by_subject ON entries (kind, subject, sequence) WHERE subject IS NOT NULL;
 CREATE TABLE unfinished (
     execution_id TEXT PRIMARY KEY,
     started_at TEXT NOT NULL,
@@ -60,6 +62,10 @@ BEGIN SELECT RAISE(ABORT, 'entries stay until they are pruned'); END;
 CREATE TRIGGER entries_are_appended BEFORE INSERT ON entries
 WHEN NEW.sequence IS NOT (SELECT head_sequence + 1 FROM chain)
 BEGIN SELECT RAISE(ABORT, 'entries are appended'); END;
+"""
+_FROM_SCHEMA_1 = """
+ALTER TABLE entries ADD COLUMN subject TEXT;
+CREATE INDEX entries_by_subject ON entries (kind, subject, sequence) WHERE subject IS NOT NULL;
 """
 
 
@@ -143,6 +149,10 @@ class RecordDatabase:
             with self.writing(durable=True) as connection:
                 if self._is_new():  # and not made by another process meanwhile
                     self._create(connection)
+        if self._pragma("user_version") < SCHEMA_VERSION:
+            with self.writing(durable=True) as connection:
+                if self._pragma("user_version") == 1:  # and not brought up to date by another process meanwhile
+                    self._bring_up_to_date(connection)
 
     def _is_new_at_once(self) -> bool:
         """Looks at one state of the file: another process may be making it."""
@@ -164,7 +174,7 @@ class RecordDatabase:
         if schema_version > SCHEMA_VERSION:
             message = f"{self.path} was written by a newer engine (schema {schema_version}, known: {SCHEMA_VERSION})"
             raise self._unusable("newer_schema", message)
-        if schema_version < SCHEMA_VERSION:
+        if schema_version < 1:
             raise self.damaged(f"schema {schema_version}")
         return False
 
@@ -193,6 +203,12 @@ class RecordDatabase:
         start = start_of(store_id)
         connection.execute("INSERT INTO chain VALUES (1, ?, 0, ?, 0, ?)", (store_id, start.hash, start.hash))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
+        """Entries stay as they are: those of schema 1 have no subject."""
+        for statement in _statements(_FROM_SCHEMA_1):
+            connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -21,15 +21,8 @@ from engine.host.process_identity import ProcessIdentity, current_process, is_ru
 from engine.identity.build import current_build
 from engine.identity.version import ENGINE_VERSION
 from engine.planned_execution import PlannedExecution
-from engine.records.record_chain import (
-    ChainCheck,
-    EntryColumns,
-    StoredEntry,
-    canonical_json,
-    removed_before,
-    seal,
-    storable,
-)
+from engine.records.open_chain import ENTRIES, OpenChain, entry_of
+from engine.records.record_chain import ChainCheck, StoredEntry, canonical_json, removed_before, storable
 from engine.records.record_database import RecordDatabase
 from protocol.errors import InternalError, InvalidRequest, RecordUnreadable, UnknownExecution
 from protocol.record import ExecutionRecord
@@ -47,16 +40,7 @@ _EXPORT_PAGE = 64
 """Entries held in memory while all are read."""
 _ANY = RecordFilter()
 _NEWEST = 2**63 - 1
-_ENTRIES = (
-    "SELECT sequence, previous, hash, content, kind, recorded_at, execution_id, model, quantization, stop_reason "
-    "FROM entries "
-)
-_APPEND = (
-    "INSERT INTO entries "
-    "(sequence, previous, hash, content, kind, recorded_at, execution_id, model, quantization, stop_reason) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_PAGE = _ENTRIES + (
+_PAGE = ENTRIES + (
     "WHERE execution_id IS NOT NULL AND sequence < :before "
     "AND (:model IS NULL OR model = :model) AND (:quantization IS NULL OR quantization = :quantization) "
     "AND (:stop_reason IS NULL OR stop_reason = :stop_reason) "
@@ -74,7 +58,7 @@ _UNFINISHED = (
 _REMOVED = (
     "SELECT count(execution_id), min(sequence), min(recorded_at), max(recorded_at) FROM entries WHERE sequence <= ?"
 )
-_PRUNINGS = _ENTRIES + "WHERE kind = 'pruned' ORDER BY sequence"
+_PRUNINGS = ENTRIES + "WHERE kind = 'pruned' ORDER BY sequence"
 _LAST_BEFORE = (
     "SELECT sequence, hash FROM entries WHERE execution_id IS NOT NULL "
     "AND sequence < coalesce((SELECT min(sequence) FROM entries WHERE recorded_at >= ?), 9223372036854775807) "
@@ -141,6 +125,7 @@ class RecordStore:
             plan=planned.plan,
             plan_fingerprint=planned.fingerprint,
             prompt_token_ids=planned.prompt_token_ids,
+            experiment=planned.experiment,
         )
         content = canonical_json(unfinished.model_dump(mode="json"))
         owner = self._owner
@@ -164,7 +149,7 @@ class RecordStore:
         with self._database.writing(durable=True) as connection:
             _require_no_entry(connection, record.execution_id)
             started_at = _take_mark(connection, record.execution_id)
-            return self._append(connection, kind="finished", started_at=started_at, record=content)
+            return self._open(connection).append(kind="finished", started_at=started_at, record=content)
 
     def recover(self) -> tuple[StoredEntry, ...]:
         """Seal an ``interrupted`` entry for every unfinished execution whose process has ended."""
@@ -195,9 +180,8 @@ class RecordStore:
                 return 0
             connection.execute("PRAGMA secure_delete = ON")
             count, first, oldest, newest = connection.execute(_REMOVED, last[:1]).fetchone()
-            earlier = removed_before(map(_entry, connection.execute(_PRUNINGS).fetchall()))
-            self._append(
-                connection,
+            earlier = removed_before(map(entry_of, connection.execute(_PRUNINGS).fetchall()))
+            self._open(connection).append(
                 kind="pruned",
                 first_sequence=first,
                 through_sequence=last[0],
@@ -214,23 +198,12 @@ class RecordStore:
         self._database.truncate_log()
         return int(count)
 
-    def _append(self, connection: sqlite3.Connection, **content: Any) -> StoredEntry:
-        """Under the write lock: between reading the head and moving it there is no other writer."""
-        head = self._chain(connection)[2]
-        entry = seal(head, {**content, "recorded_at": timestamp(self._now())})
-        connection.execute(
-            _APPEND,
-            (entry.sequence, entry.previous, entry.hash, entry.content, *asdict(entry.columns).values()),
-        )
-        connection.execute("UPDATE chain SET head_sequence = ?, head_hash = ?", (entry.sequence, entry.hash))
-        return entry
-
     def _interrupted(self, connection: sqlite3.Connection, content: str, execution_id: str) -> StoredEntry:
         """What was written is sealed as it is: it may be another version's."""
         try:
             record = json.loads(content)
             started_at = _take_mark(connection, execution_id)
-            return self._append(connection, kind="interrupted", started_at=started_at, record=record)
+            return self._open(connection).append(kind="interrupted", started_at=started_at, record=record)
         except (ValueError, TypeError, KeyError) as error:
             raise self._database.damaged(f"the mark of {execution_id}: {error}") from error
 
@@ -240,11 +213,11 @@ class RecordStore:
         """Raises UnknownExecution; ``params["unfinished"]`` says whether it has begun."""
         with self._database.reading() as connection:
             begun = _has_begun(connection, execution_id)  # first: it may finish in between
-            row = connection.execute(_ENTRIES + "WHERE execution_id = ?", (storable(execution_id),)).fetchone()
+            row = connection.execute(ENTRIES + "WHERE execution_id = ?", (storable(execution_id),)).fetchone()
         if row is None:
             state = "has not finished" if begun else "is not in the records"
             raise UnknownExecution(f"{execution_id!r} {state}", execution_id=execution_id, unfinished=begun)
-        return _entry(row)
+        return entry_of(row)
 
     def page(
         self, wanted: RecordFilter = _ANY, *, limit: int = 50, before: int | None = None
@@ -263,7 +236,7 @@ class RecordStore:
         }
         with self._database.reading() as connection:
             rows = connection.execute(_PAGE, values).fetchall()
-        return tuple(_entry(row) for row in rows)
+        return tuple(entry_of(row) for row in rows)
 
     def iterate(self, wanted: RecordFilter = _ANY) -> Iterator[StoredEntry]:
         """Every execution, the newest first, a few at a time in memory. What is recorded meanwhile is left out."""
@@ -291,7 +264,7 @@ class RecordStore:
     def head(self) -> ChainPosition:
         """Where the chain ends now: written down elsewhere, it is a witness for :meth:`verify_chain`."""
         with self._database.reading() as connection:
-            return self._chain(connection)[2]
+            return self._open(connection).ends()[2]
 
     def verify_chain(self, witness: ChainPosition | None = None) -> ChainReport:
         """Read the whole chain, as it is at this moment, and tell the first place where it is broken.
@@ -299,20 +272,24 @@ class RecordStore:
         ``witness``: a head that was written down earlier, which the chain must still hold.
         """
         with self._database.snapshot() as connection:
-            store_id, anchor, head = self._chain(connection)
-            rows = connection.execute(_ENTRIES + "ORDER BY sequence")
-            return ChainCheck(store_id, anchor, witness).report(map(_entry, rows), head)
+            store_id, anchor, head = self._open(connection).ends()
+            rows = connection.execute(ENTRIES + "ORDER BY sequence")
+            return ChainCheck(store_id, anchor, witness).report(map(entry_of, rows), head)
 
-    def _chain(self, connection: sqlite3.Connection) -> tuple[str, ChainPosition, ChainPosition]:
-        """The store's name, where its chain starts and where it ends."""
-        query = "SELECT store_id, anchor_sequence, anchor_hash, head_sequence, head_hash FROM chain"
-        row = connection.execute(query).fetchone()
-        try:
-            store_id, anchor_sequence, anchor_hash, head_sequence, head_hash = row
-            anchor = ChainPosition(sequence=anchor_sequence, hash=anchor_hash)
-            return str(store_id), anchor, ChainPosition(sequence=head_sequence, hash=head_hash)
-        except (TypeError, ValueError) as error:
-            raise self._database.damaged("it does not say where its chain starts and ends") from error
+    @contextmanager
+    def transaction(self) -> Iterator[OpenChain]:
+        """The chain under the write lock: what is appended within survives the loss of power, all of it or nothing."""
+        with self._database.writing(durable=True) as connection:
+            yield self._open(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[OpenChain]:
+        """The chain to read; each question sees it as it is then."""
+        with self._database.reading() as connection:
+            yield self._open(connection)
+
+    def _open(self, connection: sqlite3.Connection) -> OpenChain:
+        return OpenChain(connection, self._database, self._now)
 
     def _identity(self, row: tuple[Any, ...]) -> ProcessIdentity:
         boot_id, pid_namespace, pid, started_ticks = row
@@ -338,10 +315,3 @@ def _take_mark(connection: sqlite3.Connection, execution_id: str) -> str | None:
     row = connection.execute("SELECT started_at FROM unfinished WHERE execution_id = ?", key).fetchone()
     connection.execute("DELETE FROM unfinished WHERE execution_id = ?", key)
     return None if row is None else str(row[0])
-
-
-def _entry(row: tuple[Any, ...]) -> StoredEntry:
-    sequence, *texts = row[:4]
-    # SQLite keeps any type in any column; what is no text is as wrong as a wrong text.
-    previous, entry_hash, content = (text if isinstance(text, str) else repr(text) for text in texts)
-    return StoredEntry(sequence, previous, entry_hash, content, EntryColumns(*row[4:]))

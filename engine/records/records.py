@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from engine.planned_execution import PlannedExecution
+from engine.records.experiment_entries import recover_experiments
 from engine.records.record_store import RecordStore
 from protocol.errors import RecordStoreUnavailable, RecordStoreUnusable
 from protocol.record import ExecutionRecord
@@ -24,6 +25,7 @@ class Records:
         try:
             self._store = RecordStore(self.path)
             self._store.recover()
+            recover_experiments(self._store)
         except (RecordStoreUnavailable, RecordStoreUnusable) as error:
             self._failure = error
 

@@ -24,6 +24,7 @@ from protocol.errors import (
     RecordStoreUnusable,
     RequestRefused,
     UnknownCacheEntry,
+    UnknownEntry,
     UnknownExecution,
     UnknownModel,
 )
@@ -32,7 +33,7 @@ Dialect = Literal["weos", "openai", "llama_server", "anthropic", "ollama"]
 
 _STATUSES: tuple[tuple[tuple[type[EngineError], ...], int], ...] = (
     ((NotPermitted,), 403),
-    ((UnknownModel, UnknownExecution, UnknownCacheEntry), 404),
+    ((UnknownModel, UnknownExecution, UnknownEntry, UnknownCacheEntry), 404),
     ((AmbiguousModel, CacheEntryInUse, ModelInUse, IncomparableExecutions, ExecutionCancelled), 409),
     ((DownloadFailed,), 502),
     ((CacheUnavailable, RecordStoreUnavailable, RecordStoreUnusable, GrammarUnavailable, EngineUnavailable), 503),

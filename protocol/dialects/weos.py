@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from protocol import requests
+from protocol import experiment_messages, requests
 from protocol.answers import Finished
 from protocol.codec import invalid_request
 from protocol.dialects.event_stream import StreamForm, sse
@@ -62,6 +62,10 @@ ROUTES = (
     Route("POST", "/executions/{execution_id}/replay", requests.Replay),
     Route("POST", "/compare", requests.CompareExecutions),
     Route("GET", "/events", requests.Subscribe),
+    Route("POST", "/experiments", experiment_messages.Experiment),
+    Route("GET", "/experiments", experiment_messages.Experiments),
+    Route("GET", "/experiments/{experiment_id}", experiment_messages.GetExperiment),
+    Route("POST", "/experiments/{experiment_id}/stop", requests.StopExperiment),
     Route("GET", "/models", requests.ListModels),
     Route("POST", "/models/info", requests.ModelInfo),
     Route("POST", "/models/pull", requests.PullModel, manages=True),

@@ -11,6 +11,7 @@ from typing import Any, cast
 from actors.ports import Table, on
 from engine.energy.sources.source import EnergyReading
 from engine.energy.window import OTHER_WORK
+from engine.experiments.open_experiment import OpenExperiment
 from engine.operation import Operation
 from engine.planned_execution import PlannedExecution
 from protocol.answers import (
@@ -27,6 +28,7 @@ from protocol.answers import (
 from protocol.build import Build
 from protocol.embedding import EmbeddedText
 from protocol.errors import ExecutionCancelled, ModelInUse, UnknownModel, UnsupportedBackend
+from protocol.experiment_messages import Experiment
 from protocol.live_energy import PowerReport
 from protocol.message import Request
 from protocol.metrics import EnergyReport
@@ -262,6 +264,9 @@ class FakeDomain:
     def recorded(self, execution_id: str) -> PlannedExecution:
         """Every execution is known, and ran this."""
         return self.prepare(RunRequest(model="tiny", prompt=execution_id))
+
+    def open_experiment(self, asked: Experiment) -> OpenExperiment:
+        raise UnknownModel(f"no model of {asked.baseline!r} is experimented with here")
 
     def begin_operation(self, request: Request[Any]) -> Operation[AnswerMessage]:
         self.operations_begun.append(FakeOperation(request))

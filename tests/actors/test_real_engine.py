@@ -32,9 +32,11 @@ from protocol.errors import (
 )
 from protocol.evaluation import EvaluationRequest
 from protocol.events import TokensEvent
+from protocol.experiment import WorkloadInput
+from protocol.experiment_messages import Experiment, GetExperiment
 from protocol.grammar import Grammar, GrammarKind
 from protocol.message import Request
-from protocol.plan import ExecutionRequest, Limits, RunRequest, Stop
+from protocol.plan import ExecutionRequest, Limits, PlanRequest, RunRequest, Stop
 from protocol.plan import Stream as TokenStream
 from protocol.record import ExecutionRecord
 from protocol.record_entry import timestamp_now
@@ -57,6 +59,7 @@ from protocol.requests import (
     Run,
     Shutdown,
     Status,
+    StopExperiment,
     Subscribe,
     Tokenize,
     Unsubscribe,
@@ -120,6 +123,12 @@ MADE: dict[type[Request[Any]], Request[Any]] = {
     CompareExecutions: CompareExecutions(a="none", b="none"),
     PruneRecords: PruneRecords(recorded_before=timestamp_now()),
     Unsubscribe: Unsubscribe(subscription=0),
+    Experiment: Experiment(
+        baseline=PlanRequest(model="none"),
+        candidates=(PlanRequest(model="none"),),
+        workload=(WorkloadInput(prompt="x"),),
+    ),
+    **{kind: kind(experiment_id="none") for kind in (GetExperiment, StopExperiment)},
 }
 """Requests with fields that must be given, as short as they can be."""
 

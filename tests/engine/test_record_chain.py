@@ -108,7 +108,7 @@ def test_an_inserted_copy_shows(store: RecordStore, path: Path) -> None:
     with tampering(path) as connection:
         connection.execute(
             "INSERT INTO entries SELECT 6, kind, recorded_at, 'f', model, quantization, stop_reason, previous, hash, "
-            "content FROM entries WHERE sequence = 5"
+            "content, subject FROM entries WHERE sequence = 5"
         )
     assert found(store) == (6, "link")
 
@@ -157,7 +157,7 @@ def test_a_sealed_text_that_is_no_entry_shows(store: RecordStore, path: Path) ->
         for content in ("[]", "{", "{}", pruned, '{"kind":"finished","recorded_at":"","record":5}'):
             sealed = entry_hash(previous, content)
             connection.execute(
-                "INSERT OR REPLACE INTO entries VALUES (6, 'finished', '', NULL, NULL, NULL, NULL, ?, ?, ?)",
+                "INSERT OR REPLACE INTO entries VALUES (6, 'finished', '', NULL, NULL, NULL, NULL, ?, ?, ?, NULL)",
                 (previous, sealed, content),
             )
             connection.execute("UPDATE chain SET head_sequence = 6, head_hash = ?", (sealed,))

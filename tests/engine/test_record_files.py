@@ -85,10 +85,25 @@ def test_a_newer_engines_store_is_refused_and_left_alone(path: Path) -> None:
     with open_store(path) as store:
         run(store, "one")
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     with pytest.raises(RecordStoreUnusable, match="newer engine") as refused:
         open_store(path)
     assert refused.value.params["reason"] == "newer_schema"
+
+
+def test_an_earlier_engines_store_is_brought_up_to_date_and_keeps_its_chain(path: Path) -> None:
+    with open_store(path) as store:
+        run(store, "one")
+        head = store.head()
+    with closing(sqlite3.connect(path)) as connection:  # as schema 1 was
+        connection.execute("DROP INDEX entries_by_subject")
+        connection.execute("ALTER TABLE entries DROP COLUMN subject")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    with open_store(path) as store:
+        run(store, "two")
+        assert store.verify_chain(head).fault is None
+        assert [entry.columns.execution_id for entry in store.page()] == ["two", "one"]
 
 
 def test_a_damaged_store_is_told(path: Path) -> None:

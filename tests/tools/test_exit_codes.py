@@ -10,7 +10,8 @@ import pytest
 
 from engine_ctl.exit_codes import EXIT_CODES, EXIT_CODES_HELP, STOP_REASON_EXIT_CODES
 from engine_ctl.failure import error_line
-from protocol.errors import ERRORS_BY_CODE, UnknownModel
+from protocol.error_codes import ERRORS_BY_CODE
+from protocol.errors import UnknownModel
 from protocol.record import StopReason
 from tests.tools.command_line import engine_ctl
 from tests.tools.conftest import StartEngine

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from types import FrameType
+from contextlib import ExitStack
 
 from typing_extensions import assert_never
 
+from engine_ctl.interrupts import interrupt_posts
 from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.blocking import BlockingClient
@@ -65,7 +64,8 @@ def follow(
         for message in messages:
             match message:
                 case Accepted():
-                    accepted.enter_context(_interrupt_cancels(client, message.execution_id))
+                    cancel = Cancel(execution_id=message.execution_id)
+                    accepted.enter_context(interrupt_posts(client, cancel))
                 case Tokens():
                     if message.choice == 0 and message.reasoning:
                         show_thought(message.reasoning)
@@ -78,20 +78,3 @@ def follow(
                 case _:
                     assert_never(message)
     raise BadFrame("the engine ended the execution without its record")
-
-
-@contextmanager
-def _interrupt_cancels(client: BlockingClient, execution_id: str) -> Iterator[None]:
-    def cancel(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        client.post(Cancel(execution_id=execution_id))
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:  # a script's background job, which its terminal's Ctrl-C is not meant for
-        yield
-        return
-    signal.signal(signal.SIGINT, cancel)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

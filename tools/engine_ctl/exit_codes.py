@@ -23,6 +23,8 @@ EXIT_CODES: dict[str, int] = {
     "cache_entry_in_use": 3,
     "model_in_use": 3,
     "unknown_execution": 3,
+    "unknown_entry": 3,
+    "evidence_refused": 3,
     "unsupported_backend": 3,
     "unsupported_quantization": 3,
     "incomparable_executions": 3,
@@ -77,7 +79,7 @@ Exit codes:
   1    internal error, or a problem that doctor found
   2    wrong usage
   3    request refused: invalid_request, invalid_plan, invalid_template, prompt_too_long,
-       unknown_execution, unknown_cache_entry, cache_entry_in_use, model_in_use,
+       unknown_execution, unknown_entry, evidence_refused, unknown_cache_entry, cache_entry_in_use, model_in_use,
        unsupported_backend, unsupported_quantization, incomparable_executions, record_unreadable, invalid_grammar,
        grammar_too_large, grammar_too_deep, grammar_too_complex, grammar_timeout, not_permitted
   4    model: unknown_model, ambiguous_model, invalid_model, unsupported_model, download_failed, non_finite_result

@@ -27,6 +27,7 @@ COMMANDS = (
     "eval",
     "embed",
     "executions",
+    "experiments",
     "schema",
     "watch",
     "bench",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,12 +15,11 @@ Content = dict[str, Any]
 def planned_request(path: str, said: Content, given: Content) -> Content:
     """The Run Request of the plan in a file: ``given`` is its input, ``said`` what flags say besides.
 
-    A model's path is the one of the plan where that is a file here. Raises click.BadParameter: the file holds no plan.
+    Raises click.BadParameter: the file holds no plan.
     """
     content = read_plan(path)
-    found = _found_at(content["plan"])
     beside = {name: value for name, value in said.items() if value is not None}
-    return {**({} if found is None else {"model": found}), **content, **beside, **given}
+    return {**content, **beside, **given}
 
 
 def read_plan(path: str) -> Content:
@@ -41,9 +39,3 @@ def read_plan(path: str) -> Content:
 
 def _is_text(plan: Content, name: str) -> bool:
     return isinstance(plan.get(name), str)
-
-
-def _found_at(plan: Content) -> str | None:
-    found = plan.get("model_ref")
-    path = found.get("path") if isinstance(found, dict) else None
-    return path if isinstance(path, str) and Path(path).is_file() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -14,8 +15,9 @@ from protocol.dialects import weos
 from protocol.dialects.event_stream import COMMENTS, MEDIA_TYPES, StreamForm
 from protocol.dialects.fault import HttpFault
 from protocol.errors import EngineError
+from protocol.experiment_messages import Experiment
 from protocol.message import StreamRequest
-from protocol.plan import RunRequest
+from protocol.plan import RunRequest, named_by
 from protocol.requests import AskedMessage, Subscribe
 from protocol.schema import SCHEMA_NAMES, published_schema
 
@@ -25,7 +27,7 @@ async def _handle(route: weos.Route, call: Call) -> None:
         call.require_manager()
     request = call.request
     message = weos.to_message(route, call.own_content(), request.path_params, dict(request.query_params))
-    if (model := _model_of(message)) is not None:
+    for model in _models_of(message):
         call.require_model(model)
     form = weos.stream_form(request.headers.get("accept", ""))
     if isinstance(message, Subscribe):
@@ -52,11 +54,15 @@ async def _stream(call: Call, message: StreamRequest[Any, Any], form: StreamForm
             await wire.write(weos.error_frame(form, error))
 
 
-def _model_of(message: AskedMessage) -> str | None:
-    """The model that a message names, if it names one."""
+def _models_of(message: AskedMessage) -> Iterator[str]:
+    """The models that a message names."""
+    if isinstance(message, Experiment):
+        yield from (named_by(plan) for plan in message.given_plans)
+        return
     inner = getattr(message, "request", message)
     model = inner.named_model if isinstance(inner, RunRequest) else getattr(inner, "model", None)
-    return model if isinstance(model, str) else None
+    if isinstance(model, str):
+        yield model
 
 
 async def _schema(call: Call) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from protocol.dialects.fault import HttpFault, dialect_of, error_content, fault_of
-from protocol.errors import ERRORS_BY_CODE, Overloaded, PromptTooLong, UnknownModel
+from protocol.error_codes import ERRORS_BY_CODE
+from protocol.errors import Overloaded, PromptTooLong, UnknownModel
 
 NOT_400 = {
     "not_permitted": 403,
     "unknown_model": 404,
     "unknown_execution": 404,
+    "unknown_entry": 404,
     "unknown_cache_entry": 404,
     "ambiguous_model": 409,
     "cache_entry_in_use": 409,

@@ -1,0 +1,1 @@
+"""Experiments: declared, carried out by the actors, and told in plain figures."""

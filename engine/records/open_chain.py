@@ -1,0 +1,70 @@
+"""The chain of entries within one transaction: read, and appended to under the write lock."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from engine.records.record_chain import EntryColumns, StoredEntry, seal, storable
+from engine.records.record_database import RecordDatabase
+from protocol.record_entry import ChainPosition, timestamp
+
+ENTRIES = (
+    "SELECT sequence, previous, hash, content, kind, recorded_at, execution_id, model, quantization, stop_reason, "
+    "subject FROM entries "
+)
+_APPEND = (
+    "INSERT INTO entries "
+    "(sequence, previous, hash, content, kind, recorded_at, execution_id, model, quantization, stop_reason, subject) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ABOUT = ENTRIES + "WHERE kind = ? AND subject = ? ORDER BY sequence"
+_NEWEST = ENTRIES + "WHERE kind = ? AND subject IS NOT NULL ORDER BY sequence DESC LIMIT ?"
+
+
+class OpenChain:
+    """A view of the chain that lasts as long as its transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, database: RecordDatabase, now: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._database = database
+        self._now = now
+
+    def ends(self) -> tuple[str, ChainPosition, ChainPosition]:
+        """The store's name, where its chain starts and where it ends."""
+        query = "SELECT store_id, anchor_sequence, anchor_hash, head_sequence, head_hash FROM chain"
+        row = self._connection.execute(query).fetchone()
+        try:
+            store_id, anchor_sequence, anchor_hash, head_sequence, head_hash = row
+            anchor = ChainPosition(sequence=anchor_sequence, hash=anchor_hash)
+            return str(store_id), anchor, ChainPosition(sequence=head_sequence, hash=head_hash)
+        except (TypeError, ValueError) as error:
+            raise self._database.damaged("it does not say where its chain starts and ends") from error
+
+    def append(self, **content: Any) -> StoredEntry:
+        """Under the write lock: between reading the head and moving it there is no other writer."""
+        head = self.ends()[2]
+        entry = seal(head, {**content, "recorded_at": timestamp(self._now())})
+        row = (entry.sequence, entry.previous, entry.hash, entry.content, *asdict(entry.columns).values())
+        self._connection.execute(_APPEND, row)
+        self._connection.execute("UPDATE chain SET head_sequence = ?, head_hash = ?", (entry.sequence, entry.hash))
+        return entry
+
+    def about(self, kind: str, subject: str) -> tuple[StoredEntry, ...]:
+        """The entries of a kind about a subject, the oldest first."""
+        return tuple(map(entry_of, self._connection.execute(_ABOUT, (kind, storable(subject))).fetchall()))
+
+    def newest(self, kind: str, limit: int) -> tuple[StoredEntry, ...]:
+        """The entries of a kind that has subjects, the newest first."""
+        return tuple(map(entry_of, self._connection.execute(_NEWEST, (kind, limit)).fetchall()))
+
+
+def entry_of(row: tuple[Any, ...]) -> StoredEntry:
+    """The entry in a row of :data:`ENTRIES`."""
+    sequence, *texts = row[:4]
+    # SQLite keeps any type in any column; what is no text is as wrong as a wrong text.
+    previous, entry_hash, content = (text if isinstance(text, str) else repr(text) for text in texts)
+    return StoredEntry(sequence, previous, entry_hash, content, EntryColumns(*row[4:]))

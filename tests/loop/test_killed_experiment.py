@@ -1,0 +1,40 @@
+"""An engine that is killed in the middle of an experiment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from protocol.blocking import BlockingClient
+from protocol.errors import EngineError
+from protocol.experiment_messages import ExperimentDeclared, GetExperiment, PairMeasured
+from protocol.requests import VerifyRecords
+from tests.loop.test_experiments import make_experiment
+from tests.requirements.llama import DECLARED, environment
+from tests.tools.command_line import serving
+
+
+@pytest.mark.parametrize("after_pairs", [0, 2])
+def test_a_killed_engines_experiment_is_interrupted_and_nothing_of_it_is_counted(
+    after_pairs: int, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    socket = tmp_path_factory.mktemp("s") / "e.sock"
+    variables = os.environ | environment(home) | DECLARED
+    with serving(socket, env=variables) as process, BlockingClient.connect(socket, timeout=60) as client:
+        replies = client.follow(make_experiment(pairs=500))
+        declared = next(replies)
+        assert isinstance(declared, ExperimentDeclared)
+        while after_pairs:
+            after_pairs -= isinstance(next(replies), PairMeasured)
+        process.kill()
+        with pytest.raises(EngineError):
+            list(replies)
+    with serving(socket, env=variables), BlockingClient.connect(socket, timeout=60) as client:
+        shown = client.ask(GetExperiment(experiment_id=declared.declaration.experiment_id))
+        assert shown.experiment is not None
+        assert shown.experiment.ended == "interrupted"
+        assert (shown.experiment.pairs, shown.experiment.arms, shown.experiment.executions) == ((), (), ())
+        assert shown.declaration == declared.declaration
+        assert client.ask(VerifyRecords()).report.fault is None

@@ -82,6 +82,7 @@ test-models: develop ## tests that need gigabytes, in ENGINE_TEST_MODELS
 
 # Clients made by others, each in the version that it was tried in. They have an environment of their own, where their
 # dependencies cannot come between the engine and its own; where npm is missing, the tests of its packages are skipped.
+# What they warn of is not ours to mend. ARGUMENTS are pytest's.
 CLIENTS := build/clients-venv
 
 $(CLIENTS)/.installed: tests/clients/requirements.txt
@@ -96,7 +97,7 @@ build/clients-npm/.installed: tests/clients/npm/package.json
 	touch $@
 
 test-clients: setup $(CLIENTS)/.installed build/clients-npm/.installed ## clients made by others against the engine's HTTP
-	$(CLIENTS)/bin/python -m pytest -q tests/clients $(ARGUMENTS)
+	$(CLIENTS)/bin/python -m pytest -q -W default tests/clients $(ARGUMENTS)
 
 lint: develop ## every check that is no test: ruff, mypy, clang-format, clang-tidy
 	$(BIN)/ruff check .

@@ -30,7 +30,7 @@ class Told(BaseModel):
 
     def json_bytes(self) -> bytes:
         """The answer as it is sent."""
-        return self.model_dump_json(exclude_unset=True, by_alias=True).encode()
+        return _on_one_line(self.model_dump_json(exclude_unset=True, by_alias=True))
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -67,4 +67,12 @@ def merged(content: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
 
 def to_json(content: Any) -> bytes:
     """JSON on one line, in UTF-8."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return _on_one_line(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
+
+
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+"""What JSON leaves as it is, and clients that cut a stream into lines by Unicode's rules take for the end of one."""
+
+
+def _on_one_line(text: str) -> bytes:
+    return text.translate(_LINE_ENDS).encode()

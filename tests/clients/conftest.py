@@ -13,11 +13,6 @@ from tests.clients.http_engine import HERMES, TINY, HttpEngine, serving_http
 from tests.support.gguf_factory import write_tiny_model
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """What the packages of others warn of is no error of ours. Called for the tests below this folder."""
-    item.add_marker(pytest.mark.filterwarnings("default"))
-
-
 @pytest.fixture(scope="session")
 def engine(own_records: None) -> Iterator[HttpEngine]:
     """Knows the model ``tiny`` alone."""

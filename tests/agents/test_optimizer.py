@@ -23,7 +23,8 @@ from tests.agents.simulated_laboratory import (
     WORKLOAD,
     SimulatedLaboratory,
 )
-from weos_agents.optimizer import Optimization, Optimizer, OptimizerOptions
+from weos_agents.optimization import Optimization
+from weos_agents.optimizer import Optimizer, OptimizerOptions
 
 SPEED_FIELDS = (THREADS, CHUNK)
 

@@ -158,9 +158,10 @@ def test_weos_optimizer_stays_within_its_limits(client: BlockingClient) -> None:
     assert record.plan.limits.max_joules == 3.0
 
 
-@pytest.mark.xfail(strict=True, reason="the agents are not built yet; what they need of the engine is tested here")
 @pytest.mark.parametrize("agent", ["observer", "experimenter", "optimizer"])
 def test_weos_optimizer_comes_with_the_engine(agent: str) -> None:
+    if agent == "optimizer":
+        pytest.importorskip("optuna", reason="optuna is not installed")
     assert import_module(f"weos_agents.{agent}")
 
 

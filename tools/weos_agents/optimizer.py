@@ -6,7 +6,7 @@ It stays within its budget, and what it proposes is a plan with the evidence for
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from weos_agents.candidate_search import CandidateSearch
 from weos_agents.evidence import Evidence
 from weos_agents.experimenter import Confirmation, Experimenter, Trial
 from weos_agents.laboratory import Laboratory, ResolvedPlan
+from weos_agents.optimization import Decision, Optimization
 from weos_agents.sample import OF_ENERGY, Metric
 from weos_agents.search_fields import SearchField
 from weos_agents.workload import Workload
@@ -35,35 +36,6 @@ class OptimizerOptions(Value):
     seed: int = 0
 
 
-class Decision(Value):
-    """What the agent did, and why."""
-
-    at_s: float
-    """Since it began."""
-    what: str
-
-
-class Optimization(Value):
-    """All that was tried, and what came of it."""
-
-    kpi: Metric
-    kpi_note: str
-    """Why it is another than was asked for; empty: it is not."""
-    fields: tuple[SearchField, ...]
-    baseline: ResolvedPlan
-    noise: Evidence
-    """The baseline against itself."""
-    trials: tuple[Trial, ...]
-    confirmations: tuple[Confirmation, ...]
-    decisions: tuple[Decision, ...]
-    chosen: int | None
-    """The confirmation whose plan is proposed; ``None``: the baseline stays."""
-    candidate: ResolvedPlan | None
-    """The plan proposed."""
-    seconds: float
-    joules: float | None
-
-
 class Optimizer:
     """One search for one workload."""
 
@@ -74,8 +46,10 @@ class Optimizer:
         workload: Workload,
         fields: Sequence[SearchField],
         options: OptimizerOptions,
+        tell: Callable[[Decision], object] = lambda decision: None,
     ) -> None:
-        """``experimenter``: with the rules of the gate, and the budget."""
+        """``experimenter``: with the rules of the gate, and the budget. ``tell`` is told every decision at once."""
+        self._tell = tell
         self._laboratory = laboratory
         self._experimenter = experimenter
         self._workload = workload
@@ -177,7 +151,9 @@ class Optimizer:
         return self._requests[place]
 
     def _decide(self, what: str) -> None:
-        self._decisions.append(Decision(at_s=self._experimenter.elapsed, what=what))
+        decision = Decision(at_s=self._experimenter.elapsed, what=what)
+        self._decisions.append(decision)
+        self._tell(decision)
 
 
 def _at(content: dict[str, Any], name: str) -> Any:

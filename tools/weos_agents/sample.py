@@ -6,6 +6,7 @@ import hashlib
 import math
 from typing import Final, Literal
 
+from protocol.metrics import ExecutionMetrics
 from protocol.record import ExecutionRecord
 from protocol.value import Value
 
@@ -59,7 +60,7 @@ class Sample(Value):
     energy_kind: str
     others_cpu_share: float | None
     contended: bool | None
-    """Whether other processes spoilt its figures; ``None``: too short a run to tell."""
+    """Whether other processes, or other executions of the engine, spoilt its figures; ``None``: not known."""
 
     @classmethod
     def of(cls, record: ExecutionRecord) -> Sample:
@@ -82,7 +83,7 @@ class Sample(Value):
             figures={metric: getattr(record.metrics, metric) for metric in METRICS},
             energy_kind=energy.kind,
             others_cpu_share=energy.others_cpu_share,
-            contended=energy.contended,
+            contended=_contended(record.metrics),
         )
 
     def figure(self, metric: Metric) -> float | None:
@@ -91,6 +92,13 @@ class Sample(Value):
         if value is None or not math.isfinite(value) or value <= 0:
             return None
         return None if metric in OF_ENERGY and self.energy_kind != "measured" else value
+
+
+def _contended(metrics: ExecutionMetrics) -> bool | None:
+    share = metrics.cpu.share
+    if metrics.energy.contended or (share is not None and share < 1):
+        return True
+    return None if share is None else metrics.energy.contended
 
 
 def digest_of(*token_ids: tuple[int, ...]) -> str:

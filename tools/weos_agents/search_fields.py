@@ -57,6 +57,11 @@ def search_fields(
     return tuple(found)
 
 
+def bit_fields(schema: Mapping[str, Any]) -> frozenset[str]:
+    """The fields of a request that change arithmetic."""
+    return frozenset(told["request_field"] for _, told in _annotated(schema, schema, "") if told["effect"] == "bits")
+
+
 def chosen_fields(fields: tuple[SearchField, ...], names: Collection[str]) -> tuple[SearchField, ...]:
     """Those of these names. Raises InvalidRequest: there is none of a name."""
     if unknown := sorted(set(names) - {field.name for field in fields}):

@@ -8,7 +8,7 @@ from protocol.value import Value
 from weos_agents.evidence import Evidence
 from weos_agents.experimenter import Confirmation, Trial
 from weos_agents.gate import GateRules
-from weos_agents.optimizer import Optimization
+from weos_agents.optimization import Optimization
 
 Rows = list[tuple[str, ...]]
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from weos_agents.observer import Observed
-from weos_agents.report.observation_page import COLUMNS, figure_row
+from weos_agents.report.observation_rows import COLUMNS, figure_row
 from weos_agents.report.optimization_report import (
     OptimizationReport,
     change_rows,

@@ -1,0 +1,165 @@
+"""The agents as programs, beside an engine that runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from protocol.blocking import BlockingClient
+from protocol.experiment_messages import Experiments
+from protocol.plan import RunRequest
+from protocol.requests import Shutdown
+from tests.support.gguf_factory import write_tiny_model
+from tests.tools.command_line import serving
+from weos_agents.main import COMMANDS, main
+
+PROGRAM = (sys.executable, "-c", "from weos_agents.main import main; main(prog_name='weos-agents')")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("MODELS", "CACHE", "DATA"):
+        monkeypatch.setenv(f"ENGINE_{name}_DIR", str(tmp_path / name.lower()))
+    monkeypatch.delenv("ENGINE_SOCKET", raising=False)
+    return write_tiny_model(tmp_path / "tiny.gguf", n_embd=256, n_ff=512, tensor_type="F16")
+
+
+@pytest.fixture
+def socket(tiny: Path) -> Iterator[Path]:
+    """Of a running engine."""
+    # pytest's own folders have long names; a Unix socket's path may hold 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="engine-") as folder:
+        path = Path(folder) / "engine.sock"
+        with serving(path):
+            yield path
+
+
+def weos_agents(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments, prog_name="weos-agents")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def run(client: BlockingClient, model: Path, prompt: str) -> None:
+    request: dict[str, Any] = {"model": str(model), "prompt": prompt, "execution": {"limits": {"max_tokens": 4}}}
+    for _ in client.run(RunRequest.model_validate(request)):
+        pass
+
+
+def test_every_command_says_what_it_does() -> None:
+    for name in COMMANDS:
+        result = weos_agents(name, "--help")
+        assert result.exit_code == 0
+        assert "--json" in result.stdout or "--report" in result.stdout
+
+
+def test_an_error_is_a_line() -> None:
+    result = weos_agents("observe", "--socket", "/none/engine.sock")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error[engine_unreachable]: ")
+
+
+def test_an_observer_sees_what_other_clients_run(socket: Path, tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    page = tmp_path / "page.html"
+    arguments = ("observe", "--json", "--html", str(page), "--socket", str(socket))
+    with subprocess.Popen(  # noqa: S603  our own program
+        [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as observer:
+        assert observer.stderr is not None
+        assert observer.stdout is not None
+        assert observer.stderr.readline() == "observing\n"
+        with BlockingClient.connect(socket, timeout=60) as client:
+            for number in range(3):
+                run(client, tiny, f"input {number}")
+            client.ask(Shutdown())
+        report = json.loads(observer.stdout.read().splitlines()[-1])
+    assert observer.returncode == 0
+    assert sum(plan["executions"] for plan in report["plans"]) == 3
+    assert {plan["model"] for plan in report["plans"]} == {"tiny"}
+    assert "Tokens per second of the latest executions" in page.read_text()
+
+
+def test_an_observer_ends_when_its_time_is_over(socket: Path) -> None:
+    result = weos_agents("observe", "--json", "--seconds", "0.01", "--socket", str(socket))
+    assert (result.exit_code, json.loads(result.stdout)["plans"]) == (0, [])
+
+
+def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="optuna is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    result = weos_agents("report", str(tmp_path))
+    assert result.exit_code == 1
+    assert "holds no report" in result.stderr
+
+
+@pytest.fixture
+def workload(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"Once upon a time {number}"}) + "\n" for number in range(8)))
+    return path
+
+
+def test_an_experiment_is_declared_run_and_recorded_by_the_engine(socket: Path, tiny: Path, workload: Path) -> None:
+    arguments = (str(tiny), "--workload", str(workload), "--max-tokens", "4", "--pairs", "8", "--unknown-load-counts")
+    result = weos_agents("experiment", *arguments, "--change", "execution.threads=1", "--json", "--socket", str(socket))
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["evidence"]["same_arithmetic"] is True
+    assert [check for check in found["verdict"]["checks"] if check["rule"] in ("evidence", "answers", "held_out")] == [
+        {"rule": "evidence", "passed": True, "found": "the records give what the experiment claims"},
+        {"rule": "answers", "passed": True, "found": "every bit of every answer is the baseline's"},
+        {"rule": "held_out", "passed": True, "found": "no input that proves it served the choice"},
+    ]
+    with BlockingClient.connect(socket, timeout=60) as client:
+        (summary,) = client.ask(Experiments()).experiments
+    assert (summary.agent, summary.pairs) == ("weos-agents", len(found["evidence"]["pairs"]))
+
+
+def test_another_arithmetic_is_judged_by_its_quality(socket: Path, tiny: Path, workload: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The quick brown fox jumps over the lazy dog. " * 40)
+    arguments = (str(tiny), "--workload", str(workload), "--max-tokens", "4", "--pairs", "6", "--unknown-load-counts")
+    change = ("--change", "execution.quantization=q8_0", "--json", "--socket", str(socket))
+    judged = json.loads(weos_agents("experiment", *arguments, "--quality-text", str(text), *change).stdout)
+    assert judged["evidence"]["same_arithmetic"] is False
+    assert 0 <= judged["evidence"]["quality"]["divergence_mean"] < 1
+    unknown = weos_agents("experiment", *arguments, *change)
+    assert json.loads(unknown.stdout)["evidence"]["quality"] is None
+
+
+def test_an_optimizer_writes_a_report_of_what_it_tried(
+    socket: Path, tiny: Path, workload: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna", reason="optuna is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    folder = tmp_path / "report"
+    arguments = (str(tiny), "--workload", str(workload), "--max-tokens", "4", "--fields", "threads,batch.prefill_chunk")
+    limits = ("--minutes", "0.1", "--unknown-load-counts", "--report", str(folder), "--socket", str(socket))
+    result = weos_agents("optimize", *arguments, *limits)
+    assert result.exit_code == 0, result.output
+    assert "the baseline is sha256:" in result.stderr
+    report = json.loads((folder / "report.json").read_text())
+    assert {name for trial in report["optimization"]["trials"] for name in trial["changes"]} <= {
+        "threads",
+        "batch.prefill_chunk",
+    }
+    assert report["optimization"]["trials"]
+    assert weos_agents("report", str(folder)).stdout.endswith(f"written: {folder / 'report.html'}\n")
+
+
+def test_wrong_changes_are_wrong_usage(socket: Path, tiny: Path, workload: Path) -> None:
+    arguments = (str(tiny), "--workload", str(workload), "--socket", str(socket))
+    assert weos_agents("experiment", *arguments, "--change", "threads=1").exit_code == 2
+    refused = weos_agents("experiment", *arguments, "--change", "execution.threads=4096")
+    assert refused.exit_code == 1
+    assert "error[invalid_request]: threads is 4096" in refused.stderr

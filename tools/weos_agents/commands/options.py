@@ -1,0 +1,76 @@
+"""Options that more than one command takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+OVER_0 = click.FloatRange(min=0, min_open=True)
+"""A number over 0."""
+
+
+def socket_option(command: Command) -> Command:
+    """Add ``--socket``."""
+    return click.option(
+        "--socket",
+        type=click.Path(path_type=Path),
+        envvar="ENGINE_SOCKET",
+        show_envvar=True,
+        help="The engine's Unix socket. [default: $XDG_RUNTIME_DIR/engine/engine.sock]",
+    )(command)
+
+
+def workload_options(command: Command) -> Command:
+    """Add what an experiment is about: the model, the workload, the length of answers and a text for quality."""
+    options = (
+        click.argument("model"),
+        click.option(
+            "--workload",
+            "workload_file",
+            required=True,
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Inputs, a JSON object a line: `prompt`, or `messages`.",
+        ),
+        click.option("--max-tokens", type=click.IntRange(min=1), default=64, show_default=True, help="Of each answer."),
+        click.option(
+            "--quality-text",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="A text on which plans of another arithmetic must predict as the baseline does. Without it no such "
+            "plan can be proved.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def gate_options(command: Command) -> Command:
+    """Add what a plan must show."""
+    options = (
+        click.option(
+            "--kpi",
+            type=click.Choice(("tokens_per_sec", "tokens_per_joule")),
+            default="tokens_per_sec",
+            show_default=True,
+            help="What is to get better. Where energy is not measured, tokens per second take its place.",
+        ),
+        click.option(
+            "--gain",
+            type=click.FloatRange(0.0, 1.0),
+            default=0.02,
+            show_default=True,
+            help="The least gain that is worth a change.",
+        ),
+        click.option(
+            "--unknown-load-counts",
+            is_flag=True,
+            help="Count pairs too short to tell whether other processes disturbed them.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -15,12 +15,13 @@ from protocol.client import Client
 from protocol.dialects.event_stream import COMMENTS, MEDIA_TYPES, StreamForm
 from protocol.dialects.fault import HttpFault, fault_of
 from protocol.dialects.outcome import Outcome, Pieces
+from protocol.dialects.prompt_parts import IdsOfTexts, UntokenizedText
 from protocol.embedding import EmbeddingRequest
 from protocol.errors import EngineError, UnknownModel
 from protocol.message import Answer
 from protocol.operation_answers import Embedded
 from protocol.plan import RunRequest
-from protocol.requests import Detokenize, Embed, Plan
+from protocol.requests import Detokenize, Embed, Plan, Tokenize
 
 Answered = TypeVar("Answered")
 
@@ -98,6 +99,16 @@ async def embedded(call: Call, client: Client, request: EmbeddingRequest) -> Emb
         return await client.ask(Embed(request=request.model_copy(update={"model": model})))
 
     return await answered(call, request.model, ask)
+
+
+async def token_ids(client: Client, texts: tuple[UntokenizedText, ...], model: str) -> IdsOfTexts:
+    """The token ids of texts; what spells a control token is one, as in llama-server's prompts."""
+    return {
+        one: (
+            await client.ask(Tokenize(model=model, text=one.text, add_special=one.begins, parse_special=True))
+        ).token_ids
+        for one in texts
+    }
 
 
 class TokenPieces:

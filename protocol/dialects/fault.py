@@ -71,8 +71,8 @@ def fault_of(error: EngineError) -> HttpFault:
     return HttpFault(status, error.code, message, error.params)
 
 
-_TOO_LONG = " (the prompt exceeds the available context size; context window exceeded)"
-"""Both phrases by which clients know the error."""
+_TOO_LONG = " (too large: the prompt exceeds the available context size; context window exceeded)"
+"""Phrases by which clients know the error."""
 
 
 def dialect_of(path: str) -> Dialect:

@@ -124,7 +124,7 @@ def make_embedded(request: Embed, dimension: int = 2) -> Embedded:
         pooling_from="default" if asked.pooling is None else "request",
         normalized=asked.normalize,
         dimension=dimension,
-        texts=tuple(EmbeddedText(vector=vector, tokens=len(text)) for text in asked.texts or ()),
+        texts=tuple(EmbeddedText(vector=vector, tokens=len(text)) for text in asked.texts or asked.token_ids or ()),
         digest="sha256:0",
         duration_s=0.1,
         energy=EnergyReport(kind="unavailable", source="none", reason="nothing measures"),

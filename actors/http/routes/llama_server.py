@@ -8,31 +8,20 @@ from typing import Literal
 from actors.http.call import Call, Handler
 from actors.http.fault_raised import FaultRaised
 from actors.http.routes.route import HttpRoute
-from actors.http.translation import answered, execution_headers, outcomes_of, planned, stream_answer
+from actors.http.translation import answered, execution_headers, outcomes_of, planned, stream_answer, token_ids
 from protocol.answers import Planned
 from protocol.client import Client
 from protocol.dialects.fault import HttpFault
 from protocol.dialects.llama_server import completion, completion_answer, properties, tokens
 from protocol.dialects.openai import chat
-from protocol.dialects.prompt_parts import IdsOfTexts, UntokenizedText
 from protocol.dialects.shape import read
 from protocol.errors import InvalidRequest
 from protocol.plan import RunRequest
-from protocol.requests import Detokenize, ModelInfo, Plan, Status, Tokenize
+from protocol.requests import Detokenize, ModelInfo, Plan, Status
 
 _RANKING = ("/rerank", "/reranking", "/v1/rerank", "/v1/reranking")
 _AnyPrompt = partial(RunRequest, prompt_token_ids=(0,))
 """For what a plan says whatever its prompt is."""
-
-
-async def token_ids(client: Client, texts: tuple[UntokenizedText, ...], model: str) -> IdsOfTexts:
-    """The token ids of texts; what spells a control token is one, as in llama-server's prompts."""
-    return {
-        one: (
-            await client.ask(Tokenize(model=model, text=one.text, add_special=one.begins, parse_special=True))
-        ).token_ids
-        for one in texts
-    }
 
 
 async def _completion(call: Call) -> None:

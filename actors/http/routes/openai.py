@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from actors.http.call import Call
 from actors.http.fault_raised import FaultRaised
 from actors.http.routes.route import HttpRoute
-from actors.http.translation import embedded, execution_headers, outcomes_of, planned, stream_answer
+from actors.http.translation import (
+    answered,
+    embedded,
+    execution_headers,
+    outcomes_of,
+    planned,
+    stream_answer,
+    token_ids,
+)
 from protocol.client import Client
 from protocol.dialects.fault import HttpFault
 from protocol.dialects.llama_server.completion_answer import completion
 from protocol.dialects.openai import chat, chat_answer, completions, embeddings, models, responses
+from protocol.dialects.prompt_parts import texts_of, token_ids_of
 from protocol.dialects.shape import read
 from protocol.errors import UnknownModel
 from protocol.plan import RunRequest
@@ -86,10 +96,15 @@ async def _reply_tokens(call: Call, run: RunRequest) -> None:
 
 
 async def _embeddings(call: Call) -> None:
-    asked = read(embeddings.EmbeddingsRequest, call.content())
-    request = embeddings.to_embedding_request(asked, call.model(asked.model))
+    content = call.content()
+    mixed = embeddings.mixed_input(content)
     async with call.client() as client:
-        answer = await embedded(call, client, request)
+        if mixed is not None:
+            named = read(embeddings.EmbeddingsRequest, {**content, "input": None})
+            ids = await answered(call, call.model(named.model), partial(token_ids, client, texts_of(mixed)))
+            content["input"] = [token_ids_of(parts, ids) for parts in mixed]
+        asked = read(embeddings.EmbeddingsRequest, content)
+        answer = await embedded(call, client, embeddings.to_embedding_request(asked, call.model(asked.model)))
     await call.reply(embeddings.from_embedded(asked, answer))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from protocol.codec import invalid_request
+from protocol.dialects.prompt_parts import PromptParts, read_prompts
 from protocol.dialects.shape import Asked, Told, to_json
 from protocol.embedding import EmbeddingRequest
 from protocol.errors import InvalidRequest
@@ -18,6 +20,9 @@ class EmbeddingsRequest(Asked):
 
     model: str | None = None
     input: str | tuple[str, ...] | tuple[int, ...] | tuple[tuple[int, ...], ...] | None = None
+    """Texts and token ids mixed, as llama-server takes them, are tokenized first: :func:`mixed_input`."""
+    pooling: str | None = None
+    """The engine's own: ``mean``, ``cls`` or ``last``."""
     encoding_format: str | None = None
     dimensions: int | None = None
 
@@ -47,6 +52,28 @@ class EmbeddingsAnswer(Told):
     usage: EmbeddingsUsage
 
 
+def mixed_input(content: Mapping[str, Any]) -> tuple[PromptParts, ...] | None:
+    """Inputs whose texts are to be tokenized; ``None``: they are as OpenAI's clients send them.
+
+    Raises:
+        InvalidRequest: one is neither text nor token ids.
+    """
+    given = content.get("input")
+    if isinstance(given, dict) or (isinstance(given, list) and not _is_plain(given)):
+        return read_prompts(given, "input")
+    return None
+
+
+def _is_plain(given: list[Any]) -> bool:
+    """Whether all inputs are texts, or all token ids."""
+    kinds = {type(one) for one in given}
+    return kinds <= {str} or kinds <= {int} or all(isinstance(one, list) and _is_ids(one) for one in given)
+
+
+def _is_ids(one: list[Any]) -> bool:
+    return {type(part) for part in one} == {int}
+
+
 def to_embedding_request(asked: EmbeddingsRequest, model: str) -> EmbeddingRequest:
     """Raises InvalidRequest."""
     if asked.encoding_format not in {None, "float", "base64"}:
@@ -56,7 +83,9 @@ def to_embedding_request(asked: EmbeddingsRequest, model: str) -> EmbeddingReque
         reason = "dimensions: vectors are as long as the model makes them"
         raise InvalidRequest(reason, field="dimensions", reason=reason)
     try:
-        return EmbeddingRequest.model_validate_json(to_json({"model": model, **_source(asked)}))
+        return EmbeddingRequest.model_validate_json(
+            to_json({"model": model, "pooling": asked.pooling, **_source(asked)})
+        )
     except ValidationError as error:
         raise invalid_request(error) from error
 

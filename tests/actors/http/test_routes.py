@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import trio
 
 from actors.http.options import HttpRules
 from tests.actors.engine_factory import until
@@ -233,6 +234,26 @@ async def test_a_completion_in_llama_servers_shape() -> None:
     assert [one["content"] for one in several] == ["Hello", "Hello"]
     assert "".join(one["content"] for one in read_events(streamed.content)) == "Hello"
     assert refused.status_code == 400
+
+
+async def test_texts_and_token_ids_may_be_mixed_in_what_vectors_are_made_of() -> None:
+    domain = FakeDomain()
+
+    async def end() -> None:
+        await until(lambda: bool(domain.operations_begun))
+        domain.operations_begun[0].may_end.set()
+
+    async with (
+        stage(domain=domain, rules=HttpRules(default_model="tiny")) as served,
+        served.client() as client,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(end)
+        asked = {"model": "gpt-4", "input": ["né", [7, "é", 8], {"content": [{"type": "text", "text": "n"}]}]}
+        answer = await client.post("/v1/embeddings", json=asked)
+        refused = await client.post("/v1/embeddings", json={"input": {"content": [{"type": "image_url"}]}})
+    assert answer.json()["usage"]["prompt_tokens"] == 6
+    assert refused.json()["error"]["param"] == "input"
 
 
 async def test_slots_are_busy_while_executions_run() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from protocol.answers import ModelList, StatusReport
-from protocol.dialects.openai.embeddings import EmbeddingsRequest, from_embedded, to_embedding_request
+from protocol.dialects.openai.embeddings import EmbeddingsRequest, from_embedded, mixed_input, to_embedding_request
 from protocol.dialects.openai.models import find_model, from_models
 from protocol.dialects.shape import read
 from protocol.embedding import EmbeddedText
@@ -44,6 +44,30 @@ def test_inputs_are_texts_or_token_ids(given: object, texts: object, token_ids: 
 def test_what_cannot_be_embedded_so_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match=next(iter(fields))):
         to_embedding_request(asked(**fields), "tiny")
+
+
+@pytest.mark.parametrize(
+    ("given", "prompts"),
+    [
+        ("a", None),
+        (["a", "b"], None),
+        ([1, 2], None),
+        ([[1], [2, 3]], None),
+        ([], None),
+        ([1, "a"], ((1, "a"),)),
+        (["a", [1]], (("a",), (1,))),
+        ([[1, "a"], [2]], ((1, "a"), (2,))),
+        ({"prompt_string": "a"}, (("a",),)),
+    ],
+)
+def test_inputs_that_are_mixed_are_tokenized_first(given: object, prompts: object) -> None:
+    assert mixed_input({"input": given}) == prompts
+
+
+def test_the_engines_own_pooling_may_be_named() -> None:
+    assert to_embedding_request(asked(pooling="last"), "tiny").pooling == "last"
+    with pytest.raises(InvalidRequest, match="pooling"):
+        to_embedding_request(asked(pooling="none"), "tiny")
 
 
 def test_vectors_come_as_numbers_or_as_their_bytes() -> None:

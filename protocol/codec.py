@@ -21,8 +21,9 @@ _ENGINE_TYPES: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in get_ar
 _MAX_REPORTED = 5
 """Faults named in one error: enough to mend a request, too few to echo a hostile one."""
 
-_TOKENS_BEGIN = b"\xa4type\xa6Tokens"
-"""Where an engine writes it first: behind the byte that begins the map."""
+_TOKENS_TYPE = b"\xa4type\xa6Tokens"
+_TOKENS_BEGIN = 48
+"""The bytes in which an engine has written it: first, or behind the request's id."""
 
 
 class _PlainTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="Tokens"):
@@ -55,7 +56,7 @@ def decode_client(payload: bytes) -> ClientMessage:
 
 def decode_engine(payload: bytes) -> EngineMessage:
     """The engine's message in a frame. Raises BadFrame, UnknownMessage, InvalidRequest."""
-    if payload.startswith(_TOKENS_BEGIN, 1) and (tokens := _decode_tokens(payload)) is not None:
+    if payload.find(_TOKENS_TYPE, 1, _TOKENS_BEGIN) > 0 and (tokens := _decode_tokens(payload)) is not None:
         return tokens
     content = unpack(payload, MAX_ANSWER_PARTS)
     return _message(content, _ENGINE_TYPES)  # type: ignore[return-value]  # the table holds that union only

@@ -18,7 +18,7 @@ class Wire:
         self._send = send
         self._headers = dict(headers)
         """Headers of every answer, such as those that a browser asks for."""
-        self._writing = trio.Lock()
+        self._writing = _EagerLock()
         self._spoken_at = trio.current_time()
         self.begun = False
         """The status is sent: what goes wrong now must be told in the stream."""
@@ -49,6 +49,8 @@ class Wire:
 
     async def begin_stream(self, media_type: str, headers: Headers | None = None) -> None:
         """Send the headers of a stream. No effect once they are sent."""
+        if self.begun:
+            return
         async with self._writing:
             await self._begin_stream(media_type, headers or {})
 
@@ -84,3 +86,19 @@ class Wire:
         told = {"content-type": media_type, **headers, **self._headers}
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+class _EagerLock:
+    """A lock whose taking needs no turn of the event loop where it is free: a stream has hundreds of parts a second."""
+
+    def __init__(self) -> None:
+        self._lock = trio.Lock()
+
+    async def __aenter__(self) -> None:
+        try:
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()

@@ -169,6 +169,13 @@ def test_tokens_are_the_same_whether_their_tag_comes_first_or_last(
     assert decode_engine(msgpack.packb(content)) == Tokens.model_validate(fields | {"token_ids": tuple(token_ids)})
 
 
+def test_tokens_that_an_engine_writes_are_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = unvalidated(Tokens)(request_id=2**63 - 1, execution_id="exec-1", token_ids=(1,), text="a")
+    first = {"type": "Tokens", **tokens.__dict__}
+    monkeypatch.setattr("protocol.codec.unpack", pytest.fail)
+    assert decode_engine(encode(tokens)) == decode_engine(msgpack.packb(first)) == tokens
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [

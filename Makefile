@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup develop run test test-fast test-frames test-pythons test-models test-clients lint schemas requirements format bench bench-peers \
-    sanitize fuzz fuzz-models peers clean
+    sanitize fuzz fuzz-http fuzz-models peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -137,6 +137,10 @@ sanitize: develop ## the core's tests under the sanitizers: a build for each
 #   ENGINE_FUZZ_SECONDS=90 tools/sanitize.sh address,undefined -s tests/fuzz
 fuzz: develop ## damaged input for every parser, ten minutes
 	ENGINE_FUZZ_SECONDS="$${ENGINE_FUZZ_SECONDS:-85}" $(BIN)/python -m pytest -q -s tests/fuzz
+
+# Examples for each route and phase: ARGUMENTS=3 takes minutes.
+fuzz-http: develop ## requests made of the OpenAPI document, against a real engine
+	tools/fuzz_http.sh $(ARGUMENTS)
 
 # Minutes; also ENGINE_FUZZ_SEED, and ENGINE_FUZZ_FOLDER for the latest.
 fuzz-models: develop ## 10,000 damaged models, loaded and run

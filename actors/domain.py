@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -26,6 +27,8 @@ from engine.operations.model_removal import ModelRemoval
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.planning.resolve import capabilities, choose_backend
+from engine.proposals.proposal_answers import ProposalAnswers
+from engine.records.named_plan_entries import named_plan
 from engine.records.record_answers import RECORD_ANSWERS, predict_from, prune_records
 from engine.records.record_store import RecordStore
 from engine.records.records import Records
@@ -47,6 +50,7 @@ from protocol.build import Build
 from protocol.errors import CacheUnavailable, InvalidRequest, NotPermitted, RecordStoreUnavailable, RecordStoreUnusable
 from protocol.experiment_messages import Experiment
 from protocol.message import Request
+from protocol.named_plan import NamedPlanUse
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.prediction import Prediction
 from protocol.record import Hardware
@@ -88,6 +92,7 @@ class EngineDomain:
         self._records = records
         self._energy = energy
         self._best_backend = choose_backend(None, planner.machine)
+        self._proposals = ProposalAnswers(planner, records)
         self._headers = ModelHeaders(planner.config, self._best_backend)
         self.answers = self._make_answers()
         self.operations: Table[Operation[AnswerMessage]] = dict(
@@ -115,6 +120,7 @@ class EngineDomain:
                 on(VerifyCached, self._verify_cached),
                 on(ClearPrefixCache, self._clear_prefix_cache),
                 on(PruneRecords, self._prune_records),
+                *self._proposals.table.items(),
                 *((kind, partial(self._answer_about_records, answer)) for kind, answer in RECORD_ANSWERS.items()),
             )
         )
@@ -140,8 +146,14 @@ class EngineDomain:
         return capabilities(self._machine, self._planner.energy, self._planner.config)
 
     def prepare(self, request: RunRequest) -> PlannedExecution:
-        """Plan a request. Raises what :meth:`Planner.prepare` raises."""
-        return self._planner.prepare(request)
+        """Plan a request. Raises UnknownEntry: no plan is behind its name; and what :meth:`Planner.prepare` raises."""
+        if request.plan_name is None:
+            return self._planner.prepare(request)
+        with self._records.store.reading() as chain:
+            named = named_plan(chain, request.plan_name)
+        asked = request.model_copy(update={"plan_name": None, "plan": named.plan})
+        use = NamedPlanUse(name=named.name, version=named.version, plan_fingerprint=named.plan_fingerprint)
+        return dataclasses.replace(self._planner.prepare(asked), named_plan=use)
 
     def recorded(self, execution_id: str) -> PlannedExecution:
         """A recorded execution's plan and prompt. Raises what the store and :meth:`Planner.plan_again` raise."""

@@ -291,6 +291,7 @@ class Execution:
             quantization=self.plan.quantization,
             plan=self.plan,
             plan_fingerprint=self.planned.fingerprint,
+            named_plan=self.planned.named_plan,
             experiment=self.planned.experiment,
             prompt_token_ids=self.planned.prompt_token_ids,
             error=self.error,

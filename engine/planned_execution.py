@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.experiment import ExperimentPlace
+from protocol.named_plan import NamedPlanUse
 from protocol.plan import ExecutionPlan
 from protocol.summaries import PlanEstimate
 
@@ -21,5 +22,7 @@ class PlannedExecution:
     """What it asks of the machine."""
     prompt: str | None = None
     """The text that was tokenized; ``None``: token ids were given."""
+    named_plan: NamedPlanUse | None = None
+    """The named plan that it was asked for by."""
     experiment: ExperimentPlace | None = None
     """Where it belongs in the experiment that it is run for."""

@@ -20,6 +20,7 @@ from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantize
 from protocol.plan import ExecutionPlan
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
+from protocol.proposal_messages import ToldOfProposals
 from protocol.record import ExecutionRecord
 from protocol.record_answers import Compared, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
 from protocol.record_entry import Timestamp
@@ -306,6 +307,7 @@ AnswerMessage = (
     | CachedWeightsRemoved
     | CachedWeightsVerified
     | ToldOfExperiments
+    | ToldOfProposals
 )
 """Every message that answers a request, ``Failed`` apart."""
 EngineMessage = Welcome | Failed | AnswerMessage

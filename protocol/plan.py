@@ -50,6 +50,8 @@ PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 ModelName = Annotated[str, Field(min_length=1, max_length=4096)]
 """A name that the engine knows, or a path."""
+PlanName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""A named plan's: small letters, digits, ``-``, ``_`` and dots."""
 StopString = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -282,9 +284,13 @@ class RunRequest(Value):
     template is told and no plan says: ``chat_date`` and ``reasoning.enabled``.
     """
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["model"]}, {"required": ["plan"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [name]} for name in ("model", "plan", "plan_name")]}
+    )
 
     plan: GivenPlan | None = None
+    plan_name: PlanName | None = None
+    """Run by the plan behind this name: a whole one, as if it were given."""
     build: str | None = None
     """The ``id`` of the build that made the plan: another build refuses it. Left out, any build may carry it out."""
     model: Annotated[str, Field(max_length=4096, validate_default=True)] = ""
@@ -310,7 +316,7 @@ class RunRequest(Value):
     @field_validator("model")
     @classmethod
     def _named(cls, model: str, info: ValidationInfo) -> str:
-        if not model and "plan" in info.data and info.data["plan"] is None:
+        if not model and info.data.get("plan", model) is None and info.data.get("plan_name", model) is None:
             raise ValueError("give a model, or a plan that names one")
         return model
 
@@ -328,10 +334,13 @@ class RunRequest(Value):
     def _one_decision(self) -> Self:
         if self.plan is None and self.build is not None:
             raise ValueError("'build' is the build that made a 'plan', and there is none")
+        if self.plan is not None and self.plan_name is not None:
+            raise ValueError("give a 'plan' or a 'plan_name'")
         if isinstance(self.plan, PlanRequest) and (self.model or self.execution != ExecutionRequest()):
             raise ValueError("a 'plan' says it all: write 'model' and 'execution' into it")
-        if isinstance(self.plan, ExecutionPlan) and (said := self._decided_twice()):
-            raise ValueError(f"the 'plan' is whole: leave out execution.{said}")
+        whole = self.plan_name is not None or isinstance(self.plan, ExecutionPlan)
+        if whole and (said := self._decided_twice()):
+            raise ValueError(f"the plan is whole: leave out execution.{said}")
         return self
 
     def _decided_twice(self) -> str | None:

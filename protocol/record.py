@@ -11,6 +11,7 @@ from protocol.build import Build
 from protocol.experiment import ExperimentPlace
 from protocol.logprobs import DrawnLogprobs
 from protocol.metrics import ExecutionMetrics
+from protocol.named_plan import NamedPlanUse
 from protocol.plan import BackendName, ExecutionPlan, Quantization
 from protocol.tool_calls import MadeCall
 from protocol.value import Value
@@ -99,6 +100,8 @@ class ExecutionRecord(ChoiceRecord):
     backend: BackendName = Field(default_factory=lambda given: given["plan"].backend)
     quantization: Quantization = Field(default_factory=lambda given: given["plan"].quantization)
     plan_fingerprint: str
+    named_plan: NamedPlanUse | None = None
+    """The named plan that it was asked for by."""
     experiment: ExperimentPlace | None = None
     """Where it belongs in the experiment that it was run for."""
     other_choices: tuple[ChoiceRecord, ...] = ()

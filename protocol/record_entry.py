@@ -10,7 +10,9 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from protocol.build import Build
 from protocol.experiment import ExperimentDeclaration, ExperimentPlace, ExperimentRecord, KeptEvaluation
+from protocol.named_plan import NamedPlan, NamedPlanUse
 from protocol.plan import ExecutionPlan, QuantizationName
+from protocol.proposal import Proposal, ProposalMove
 from protocol.record import ExecutionRecord, StopReason
 from protocol.value import Value
 
@@ -47,8 +49,9 @@ class InterruptedExecution(Value):
     plan: ExecutionPlan
     plan_fingerprint: str
     prompt_token_ids: tuple[int, ...]
+    named_plan: NamedPlanUse | None = None
     experiment: ExperimentPlace | None = None
-    """The same as in a record."""
+    """These two are the same as in a record."""
     stop_reason: Literal["interrupted"] = "interrupted"
 
 
@@ -143,8 +146,43 @@ class EvaluationEntry(Value):
     evaluation: KeptEvaluation
 
 
+class ProposalEntry(Value):
+    """A proposal, as it was filed."""
+
+    kind: Literal["proposal"] = "proposal"
+    sequence: Sequence
+    recorded_at: Timestamp
+    proposal: Proposal
+
+
+class ProposalMoveEntry(Value):
+    """A step of a proposal."""
+
+    kind: Literal["proposal_move"] = "proposal_move"
+    sequence: Sequence
+    recorded_at: Timestamp
+    move: ProposalMove
+
+
+class NamedPlanEntry(Value):
+    """A version of a named plan. A pruning writes the newest anew before it removes it, so that none is lost."""
+
+    kind: Literal["named_plan"] = "named_plan"
+    sequence: Sequence
+    recorded_at: Timestamp
+    named_plan: NamedPlan
+
+
 Entry = Annotated[
-    FinishedEntry | InterruptedEntry | PrunedEntry | ExperimentDeclaredEntry | ExperimentEntry | EvaluationEntry,
+    FinishedEntry
+    | InterruptedEntry
+    | PrunedEntry
+    | ExperimentDeclaredEntry
+    | ExperimentEntry
+    | EvaluationEntry
+    | ProposalEntry
+    | ProposalMoveEntry
+    | NamedPlanEntry,
     Field(discriminator="kind"),
 ]
 ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry, config=ConfigDict(defer_build=True))

@@ -37,6 +37,7 @@ from protocol.experiment_messages import AskedOfExperiments
 from protocol.message import Request, RequestId, StreamRequest
 from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantized
 from protocol.plan import EnergySourceName, PositiveInt, QuantizationName, RunRequest
+from protocol.proposal_messages import AskedOfProposals
 from protocol.record_answers import Compared, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
 from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
 from protocol.value import Value
@@ -337,6 +338,7 @@ AskedMessage = (
     | Shutdown
     | StopExperiment
     | AskedOfExperiments
+    | AskedOfProposals
 )
 """Every client message but ``Hello``."""
 ClientMessage = Hello | AskedMessage

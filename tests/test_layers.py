@@ -74,6 +74,7 @@ ENGINE_ORDER = (
     "cpu",
     "operations",
     "experiments",
+    "proposals",
 )
 """The packages of ``engine``; each may import those before it."""
 

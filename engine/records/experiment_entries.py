@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TypeVar
 
 from engine.host.process_identity import ProcessIdentity, current_process, is_running
 from engine.records.open_chain import OpenChain
@@ -18,9 +17,7 @@ from protocol.experiment import (
     KeptEvaluation,
 )
 from protocol.record_entry import EvaluationEntry, ExperimentDeclaredEntry, ExperimentEntry
-from protocol.value import Value
 
-EntryT = TypeVar("EntryT", bound=Value)
 _MOST_KEPT = 10_000
 INTERRUPTED = "the engine's process ended; nothing of it is counted"
 
@@ -92,16 +89,16 @@ def get_experiment(
         ended = chain.about("experiment", experiment_id)
     if not declared:
         raise UnknownEntry(f"no experiment {experiment_id!r} is in the records", kind="experiment", id=experiment_id)
-    end = _read(ended[-1], ExperimentEntry) if ended else None
-    return _read(declared[-1], ExperimentDeclaredEntry), end, ended[-1].hash if ended else None
+    end = ended[-1].decode_as(ExperimentEntry) if ended else None
+    return declared[-1].decode_as(ExperimentDeclaredEntry), end, ended[-1].hash if ended else None
 
 
 def list_experiments(store: RecordStore, limit: int) -> tuple[ExperimentSummary, ...]:
     """The newest first. Blocking. Raises what :func:`get_experiment` raises."""
     with store.reading() as chain:
-        declared = [_read(entry, ExperimentDeclaredEntry) for entry in chain.newest("experiment_declared", limit)]
+        declared = [entry.decode_as(ExperimentDeclaredEntry) for entry in chain.newest("experiment_declared", limit)]
         ends = [chain.about("experiment", one.declaration.experiment_id) for one in declared]
-    ended = [_read(end[-1], ExperimentEntry).experiment if end else None for end in ends]
+    ended = [end[-1].decode_as(ExperimentEntry).experiment if end else None for end in ends]
     return tuple(_summary(entry, end) for entry, end in zip(declared, ended, strict=True))
 
 
@@ -109,7 +106,7 @@ def kept_evaluation(store: RecordStore, key: str) -> ArmEvaluation | None:
     """What was measured before, if it was. Blocking. Raises what the store raises."""
     with store.reading() as chain:
         kept = chain.about("evaluation", key)
-    return _read(kept[-1], EvaluationEntry).evaluation.evaluation if kept else None
+    return kept[-1].decode_as(EvaluationEntry).evaluation.evaluation if kept else None
 
 
 def keep_evaluation(store: RecordStore, kept: KeptEvaluation) -> None:
@@ -124,19 +121,12 @@ def _abandoned(chain: OpenChain) -> list[ExperimentDeclaredEntry]:
         if stored.columns.subject is None or chain.about("experiment", stored.columns.subject):
             continue
         try:
-            entry = _read(stored, ExperimentDeclaredEntry)
+            entry = stored.decode_as(ExperimentDeclaredEntry)
         except RecordUnreadable:
             continue
         if not is_running(ProcessIdentity(**dict(entry.owner))):
             found.append(entry)
     return found
-
-
-def _read(stored: StoredEntry, kind: type[EntryT]) -> EntryT:
-    entry = stored.decode()
-    if not isinstance(entry, kind):
-        raise RecordUnreadable(f"entry {stored.sequence} is no {kind.__name__}", sequence=stored.sequence)
-    return entry
 
 
 def _summary(declared: ExperimentDeclaredEntry, end: ExperimentRecord | None) -> ExperimentSummary:

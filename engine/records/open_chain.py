@@ -22,6 +22,9 @@ _APPEND = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ABOUT = ENTRIES + "WHERE kind = ? AND subject = ? ORDER BY sequence"
+_CURRENT = ENTRIES + "WHERE kind = ? AND sequence IN (%s) ORDER BY subject" % (  # noqa: S608, UP031  constants alone
+    "SELECT max(sequence) FROM entries AS others WHERE others.kind = entries.kind GROUP BY others.subject"
+)
 _NEWEST = ENTRIES + "WHERE kind = ? AND subject IS NOT NULL ORDER BY sequence DESC LIMIT ?"
 
 
@@ -60,6 +63,10 @@ class OpenChain:
     def newest(self, kind: str, limit: int) -> tuple[StoredEntry, ...]:
         """The entries of a kind that has subjects, the newest first."""
         return tuple(map(entry_of, self._connection.execute(_NEWEST, (kind, limit)).fetchall()))
+
+    def current(self, kind: str) -> tuple[StoredEntry, ...]:
+        """The newest entry of a kind about each subject, by subject."""
+        return tuple(map(entry_of, self._connection.execute(_CURRENT, (kind,)).fetchall()))
 
 
 def entry_of(row: tuple[Any, ...]) -> StoredEntry:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -29,7 +29,9 @@ from protocol.record_entry import (
     InterruptedEntry,
     PrunedEntry,
 )
+from protocol.value import Value
 
+EntryT = TypeVar("EntryT", bound=Value)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -52,6 +54,9 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = {
     "experiment_declared": ("declaration", "experiment_id"),
     "experiment": ("experiment", "experiment_id"),
     "evaluation": ("evaluation", "key"),
+    "proposal": ("proposal", "proposal_id"),
+    "proposal_move": ("move", "proposal_id"),
+    "named_plan": ("named_plan", "name"),
 }
 """Where the content of an entry that is no execution names its subject, by its kind."""
 
@@ -80,6 +85,13 @@ class StoredEntry:
         if isinstance(entry, FinishedEntry | InterruptedEntry):
             return entry
         raise self._unreadable("it holds no execution")
+
+    def decode_as(self, kind: type[EntryT]) -> EntryT:
+        """Raises RecordUnreadable: it is no such entry, or see :meth:`decode`."""
+        entry = self.decode()
+        if not isinstance(entry, kind):
+            raise self._unreadable(f"it is no {kind.__name__}")
+        return entry
 
     def summary(self) -> ExecutionSummary:
         """What every version's entries have in common. Raises RecordUnreadable."""

@@ -21,6 +21,7 @@ from engine.host.process_identity import ProcessIdentity, current_process, is_ru
 from engine.identity.build import current_build
 from engine.identity.version import ENGINE_VERSION
 from engine.planned_execution import PlannedExecution
+from engine.records.named_plan_entries import carry_named_plans
 from engine.records.open_chain import ENTRIES, OpenChain, entry_of
 from engine.records.record_chain import ChainCheck, StoredEntry, canonical_json, removed_before, storable
 from engine.records.record_database import RecordDatabase
@@ -125,6 +126,7 @@ class RecordStore:
             plan=planned.plan,
             plan_fingerprint=planned.fingerprint,
             prompt_token_ids=planned.prompt_token_ids,
+            named_plan=planned.named_plan,
             experiment=planned.experiment,
         )
         content = canonical_json(unfinished.model_dump(mode="json"))
@@ -164,7 +166,8 @@ class RecordStore:
     def prune(self, recorded_before: datetime) -> int:
         """Remove the oldest entries, up to the first recorded at ``recorded_before`` or later; how many executions.
 
-        An entry in the chain says what was removed, and the chain starts behind it from then on.
+        An entry in the chain says what was removed, and the chain starts behind it from then on. The newest version of
+        every named plan stays, written anew where it was among them.
 
         Raises:
             InvalidRequest: the moment has not come, so that what is yet to be recorded would be named.
@@ -191,6 +194,7 @@ class RecordStore:
                 executions_removed=count,
                 executions_removed_total=None if earlier is None else earlier + count,
             )
+            carry_named_plans(self._open(connection), last[0])
             connection.execute("UPDATE chain SET anchor_sequence = ?, anchor_hash = ?", last)
             connection.execute("DELETE FROM entries WHERE sequence <= ?", last[:1])
             for _ in range(connection.execute("PRAGMA freelist_count").fetchone()[0]):

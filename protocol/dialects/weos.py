@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from protocol import experiment_messages, requests
+from protocol import experiment_messages, proposal_messages, requests
 from protocol.answers import Finished
 from protocol.codec import invalid_request
 from protocol.dialects.event_stream import StreamForm, sse
@@ -66,6 +66,14 @@ ROUTES = (
     Route("GET", "/experiments", experiment_messages.Experiments),
     Route("GET", "/experiments/{experiment_id}", experiment_messages.GetExperiment),
     Route("POST", "/experiments/{experiment_id}/stop", requests.StopExperiment),
+    Route("POST", "/proposals", proposal_messages.Propose),
+    Route("GET", "/proposals", proposal_messages.Proposals),
+    Route("GET", "/proposals/{proposal_id}", proposal_messages.GetProposal),
+    Route("POST", "/proposals/{proposal_id}/move", proposal_messages.MoveProposal),
+    Route("GET", "/plans", proposal_messages.NamedPlans),
+    Route("GET", "/plans/{name}", proposal_messages.GetNamedPlan),
+    Route("POST", "/plans/{name}/apply", proposal_messages.ApplyPlan, manages=True),
+    Route("POST", "/plans/{name}/roll-back", proposal_messages.RollBackPlan, manages=True),
     Route("GET", "/models", requests.ListModels),
     Route("POST", "/models/info", requests.ModelInfo),
     Route("POST", "/models/pull", requests.PullModel, manages=True),

@@ -55,7 +55,7 @@ def test_a_message_arrives_as_it_was_sent(codec: MessageCodec[ActorMessage], mes
         (["Abandon", 1, {"1": 2}], "is no array"),
         (["Deliver", [[1, {"type": "Nothing"}]]], "no message of the protocol"),
         (["Deliver", [[1, {"type": "Done", "request_id": -1}]]], "request_id"),
-        (["BeginRecord", "e1", [{}, "", [], {}], "2030"], "ExecutionPlan"),
+        (["BeginRecord", "e1", [{}, "", [], {}, None, None, None], "2030"], "ExecutionPlan"),
         (["StartFailed", "e1", "x", "y", []], "is no map"),
     ],
 )

@@ -38,6 +38,7 @@ from protocol.grammar import Grammar, GrammarKind
 from protocol.message import Request
 from protocol.plan import ExecutionRequest, Limits, PlanRequest, RunRequest, Stop
 from protocol.plan import Stream as TokenStream
+from protocol.proposal_messages import ApplyPlan, GetNamedPlan, GetProposal, MoveProposal, Propose, RollBackPlan
 from protocol.record import ExecutionRecord
 from protocol.record_entry import timestamp_now
 from protocol.requests import (
@@ -66,6 +67,7 @@ from protocol.requests import (
 )
 from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, collect, record_of, until
+from tests.actors.fake_domain import make_plan
 from tests.engine.backend_bench import Bench
 from tests.support.gguf_factory import write_tiny_model
 
@@ -129,6 +131,11 @@ MADE: dict[type[Request[Any]], Request[Any]] = {
         workload=(WorkloadInput(prompt="x"),),
     ),
     **{kind: kind(experiment_id="none") for kind in (GetExperiment, StopExperiment)},
+    Propose: Propose(plan=make_plan(RunRequest(model="none", prompt="x")), evidence=("none",), kpi="tokens_per_sec"),
+    GetProposal: GetProposal(proposal_id="none"),
+    MoveProposal: MoveProposal(proposal_id="none", state="rejected"),
+    ApplyPlan: ApplyPlan(name="none", proposal="none"),
+    **{kind: kind(name="none") for kind in (RollBackPlan, GetNamedPlan)},
 }
 """Requests with fields that must be given, as short as they can be."""
 

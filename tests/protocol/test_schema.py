@@ -28,7 +28,7 @@ def test_an_unknown_name_has_no_schema() -> None:
 def test_schemas_are_as_closed_as_the_types() -> None:
     request = published_schema("request")
     assert request["additionalProperties"] is False
-    assert request["anyOf"] == [{"required": ["model"]}, {"required": ["plan"]}]
+    assert request["anyOf"] == [{"required": [name]} for name in ("model", "plan", "plan_name")]
     assert request["$defs"]["Limits"]["properties"]["max_tokens"]["minimum"] == 1
 
 

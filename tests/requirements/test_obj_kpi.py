@@ -106,7 +106,6 @@ def test_obj_04_test_another_plan_beside_the_first(client: BlockingClient, engin
     assert "tokens_per_watt" in {ratio["metric"] for ratio in compared["variant"]["ratios"]}
 
 
-@pytest.mark.xfail(strict=True, reason="proposals are not built yet: agents can run and compare plans, not file them")
 def test_obj_04_propose_a_plan_with_its_evidence(client: BlockingClient, engine: Path) -> None:
     a, b = (run(client, threads=threads) for threads in (1, None))
     plan = b.plan.model_dump(mode="json")

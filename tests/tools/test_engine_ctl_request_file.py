@@ -151,7 +151,7 @@ def test_a_request_that_breaks_the_schema_is_refused_as_by_the_engine(content: d
 def test_without_it_a_model_is_required() -> None:
     result = engine_ctl("run", "--prompt", "a")
     assert result.exit_code == 2
-    assert "Give a --model, a --plan, or a whole --request." in result.stderr
+    assert "Give a --model, a --plan, a --plan-name, or a whole --request." in result.stderr
 
 
 @pytest.mark.parametrize("flag", ["--messages", "--tools"])

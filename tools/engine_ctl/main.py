@@ -28,6 +28,8 @@ COMMANDS = (
     "embed",
     "executions",
     "experiments",
+    "proposals",
+    "plans",
     "schema",
     "watch",
     "bench",

@@ -12,14 +12,9 @@ from engine_ctl.options import Model
 Content = dict[str, Any]
 
 
-def planned_request(path: str, said: Content, given: Content) -> Content:
-    """The Run Request of the plan in a file: ``given`` is its input, ``said`` what flags say besides.
-
-    Raises click.BadParameter: the file holds no plan.
-    """
-    content = read_plan(path)
-    beside = {name: value for name, value in said.items() if value is not None}
-    return {**content, **beside, **given}
+def planned_request(plan: Content, said: Content, given: Content) -> Content:
+    """The Run Request of a plan: ``given`` is its input, ``said`` what flags say besides."""
+    return {**plan, **{name: value for name, value in said.items() if value is not None}, **given}
 
 
 def read_plan(path: str) -> Content:

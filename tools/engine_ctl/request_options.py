@@ -11,7 +11,7 @@ import click
 from engine_ctl.grammar_options import GRAMMAR_FLAGS, chosen_grammar
 from engine_ctl.json_source import read_json
 from engine_ctl.options import Model, model_option
-from engine_ctl.plan_source import planned_request
+from engine_ctl.plan_source import planned_request, read_plan
 from engine_ctl.sampling_options import SAMPLING_FLAGS, sampling_content
 from engine_ctl.text_source import STDIN, read_text
 
@@ -47,6 +47,7 @@ _PLAN_FLAG = click.option(
     metavar="FILE",
     help="Execute exactly the plan in a file, such as `plan --json` prints, or refuse; - is standard input.",
 )
+_PLAN_NAME_FLAG = click.option("--plan-name", help="Execute the plan behind a name; `plans ls` lists them.")
 _INPUT_FLAGS = (
     click.option("--prompt", help="Text to answer; - is standard input."),
     click.option("--prompt-file", metavar="FILE", help="Read the prompt from a file; - is standard input."),
@@ -120,7 +121,7 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
         click.UsageError: there is no model or not exactly one prompt, it cannot be read, a flag comes without its
             ``--chat``, beside ``--request``, or is not of its form.
     """
-    flags = (_REQUEST_FLAG, _PLAN_FLAG, model_option(required=False), *_INPUT_FLAGS, *_FLAGS)
+    flags = (_REQUEST_FLAG, _PLAN_FLAG, _PLAN_NAME_FLAG, model_option(required=False), *_INPUT_FLAGS, *_FLAGS)
     return _with_flags(command, "request", flags, run_request)
 
 
@@ -156,10 +157,15 @@ def run_request(flags: Content) -> Content:
     path = flags.pop("request")
     if path is not None:
         return _whole_request(path, flags)
-    if (plan := flags.pop("plan")) is not None:
-        return planned_request(plan, _request(flags), _input(flags))
+    plan, plan_name = flags.pop("plan"), flags.pop("plan_name")
+    if plan is not None and plan_name is not None:
+        raise click.UsageError("Give a --plan or a --plan-name.")
+    if plan is not None:
+        return planned_request(read_plan(plan), _request(flags), _input(flags))
+    if plan_name is not None:
+        return planned_request({"plan_name": plan_name}, _request(flags), _input(flags))
     if flags["model"] is None:
-        raise click.UsageError("Give a --model, a --plan, or a whole --request.")
+        raise click.UsageError("Give a --model, a --plan, a --plan-name, or a whole --request.")
     return {**_request(flags), **_input(flags)}
 
 

@@ -102,16 +102,13 @@ def show(experiment_id: str, socket: Path | None, as_json: bool) -> None:
 def _read(spec: str) -> Experiment:
     """Raises click.BadParameter, InvalidRequest: the file holds no experiment."""
     from engine_ctl.json_source import read_json
-    from protocol.codec import client_message
+    from engine_ctl.message_source import read_message
     from protocol.experiment_messages import Experiment
 
     content = read_json(spec, "SPEC.json")
     if not isinstance(content, dict):
         raise click.BadParameter(f"{spec} does not hold a JSON object", param_hint="SPEC.json")
-    message = client_message({**content, "type": "Experiment", "request_id": 0})
-    if not isinstance(message, Experiment):
-        raise TypeError(f"an Experiment became {message.type}")
-    return message
+    return read_message(content, Experiment)
 
 
 def _follow(client: BlockingClient, asked: Experiment, *, quiet: bool) -> Experimented:

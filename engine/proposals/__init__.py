@@ -1,0 +1,1 @@
+"""Proposals: evidence checked, plans put behind names."""

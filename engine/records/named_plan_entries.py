@@ -1,0 +1,69 @@
+"""Named plans in the chain of records: the newest version behind each name, and all before it."""
+
+from __future__ import annotations
+
+from engine.records.open_chain import OpenChain
+from engine.records.record_chain import StoredEntry
+from protocol.errors import InvalidRequest, UnknownEntry
+from protocol.named_plan import NamedPlan, NamedPlanVersion
+from protocol.record_entry import NamedPlanEntry
+
+_KIND = "named_plan"
+
+
+def named_plan(chain: OpenChain, name: str) -> NamedPlan:
+    """The newest version behind a name. Raises UnknownEntry, RecordUnreadable."""
+    return plan_history(chain, name)[0].named_plan
+
+
+def plan_history(chain: OpenChain, name: str) -> tuple[NamedPlanVersion, ...]:
+    """Every version behind a name, the newest first. Raises UnknownEntry, RecordUnreadable."""
+    versions = {version.named_plan.version: version for version in map(version_of, chain.about(_KIND, name))}
+    if not versions:
+        raise UnknownEntry(f"no plan is behind the name {name!r}", kind=_KIND, id=name)
+    return tuple(versions[number] for number in sorted(versions, reverse=True))
+
+
+def current_plans(chain: OpenChain) -> tuple[NamedPlanVersion, ...]:
+    """The newest version behind every name, by name. Raises RecordUnreadable."""
+    return tuple(map(version_of, chain.current(_KIND)))
+
+
+def append_version(chain: OpenChain, plan: NamedPlan) -> StoredEntry:
+    """Put a version behind its name, within a transaction."""
+    return chain.append(kind=_KIND, named_plan=plan.model_dump(mode="json"))
+
+
+def next_version(chain: OpenChain, name: str) -> int:
+    """The number of the version to come, within a transaction. Raises RecordUnreadable."""
+    newest = chain.about(_KIND, name)
+    return version_of(newest[-1]).named_plan.version + 1 if newest else 1
+
+
+def earlier_version(chain: OpenChain, name: str, version: int | None) -> NamedPlan:
+    """The version to roll back to; ``None``: the one before the newest. Raises UnknownEntry, InvalidRequest."""
+    newest, *earlier = plan_history(chain, name)
+    found = [one.named_plan for one in earlier if version in (None, one.named_plan.version)]
+    if found:
+        return found[0]
+    kept = [one.named_plan.version for one in earlier]
+    wanted = "an earlier version" if version is None else f"the version {version}"
+    raise InvalidRequest(
+        f"{name} is at version {newest.named_plan.version}, and {wanted} is not there to go back to",
+        field="version",
+        value=version,
+        allowed=kept,
+    )
+
+
+def carry_named_plans(chain: OpenChain, through_sequence: int) -> None:
+    """Write the newest version of every name anew that a pruning up to ``through_sequence`` would remove."""
+    for entry in chain.current(_KIND):
+        if entry.sequence <= through_sequence:
+            append_version(chain, version_of(entry).named_plan)
+
+
+def version_of(entry: StoredEntry) -> NamedPlanVersion:
+    """The version in an entry. Raises RecordUnreadable."""
+    decoded = entry.decode_as(NamedPlanEntry)
+    return NamedPlanVersion(sequence=decoded.sequence, recorded_at=decoded.recorded_at, named_plan=decoded.named_plan)

@@ -11,7 +11,7 @@ from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.build import Build
 from protocol.dialects import weos
-from protocol.dialects.event_stream import DONE, sse
+from protocol.dialects.event_stream import DONE, TextEvent, sse
 from protocol.dialects.fault import HttpFault, error_content
 from protocol.dialects.generation import Generation, json_grammar, present, run_request, tool_choice
 from protocol.dialects.llama_server.timings import timings
@@ -217,6 +217,8 @@ class ChatStream:
         self._created = created
         self._stamp: dict[str, Any] = {}
         """What every chunk has."""
+        self._texts: dict[int, TextEvent] = {}
+        """The event of a text, by choice."""
 
     def feed(self, index: int, message: RunMessage, pieces: Pieces) -> bytes:
         """The events that a message becomes; often none. ``index`` is 0: a conversation is one execution."""
@@ -250,11 +252,18 @@ class ChatStream:
         return b"".join(self._chunk(choice, first) for choice in range(accepted.plan.n))
 
     def _tokens(self, message: Tokens, pieces: Pieces) -> bytes:
+        if not (self._asked.logprobs or message.reasoning or message.tool_calls):
+            return self._text(message.choice, message.text) if message.text else b""
         logprobs = choice_logprobs(message.logprobs, pieces) if self._asked.logprobs else None
         delta = delta_of(message)
         if delta is None and not (logprobs and logprobs.content):
             return b""
         return self._chunk(message.choice, delta or Delta(content=""), logprobs)
+
+    def _text(self, choice: int, text: str) -> bytes:
+        if (event := self._texts.get(choice)) is None:
+            event = self._texts[choice] = TextEvent(lambda text: self._chunk(choice, Delta(content=text)))
+        return event.with_text(text)
 
     def _finish(self, record: ExecutionRecord) -> bytes:
         require_whole(record)

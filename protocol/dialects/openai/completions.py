@@ -7,6 +7,7 @@ each, the choices of the first prompt come first.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
@@ -15,7 +16,7 @@ from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.build import Build
 from protocol.dialects import weos
-from protocol.dialects.event_stream import DONE, sse
+from protocol.dialects.event_stream import DONE, TextEvent, sse
 from protocol.dialects.fault import HttpFault, error_content
 from protocol.dialects.generation import Generation, run_request
 from protocol.dialects.openai.account import FinishReason, OpenAiUsage, fingerprint, finish_reason, require_whole, usage
@@ -183,6 +184,8 @@ class CompletionStream:
         self._records: list[ExecutionRecord] = []
         self._offsets: dict[int, int] = {}
         """Characters sent so far, by choice."""
+        self._texts: dict[int, TextEvent] = {}
+        """The event of a text, by choice."""
 
     def feed(self, index: int, message: RunMessage, pieces: Pieces) -> bytes:
         """The events that a message becomes; often none."""
@@ -231,12 +234,17 @@ class CompletionStream:
 
     def _tokens(self, index: int, message: Tokens, pieces: Pieces) -> bytes:
         choice = index * self._n + message.choice
-        logprobs = None
-        if self._asked.logprobs is not None and message.logprobs:
-            offset = self._offsets.get(choice, 0)
-            logprobs = completion_logprobs(message.logprobs, pieces, offset)
-            self._offsets[choice] = offset + sum(len(piece) for piece in logprobs.tokens)
-        return self._chunk(choice, message.text, logprobs) if message.text or logprobs else b""
+        if self._asked.logprobs is None or not message.logprobs:
+            return self._text(choice, message.text) if message.text else b""
+        offset = self._offsets.get(choice, 0)
+        logprobs = completion_logprobs(message.logprobs, pieces, offset)
+        self._offsets[choice] = offset + sum(len(piece) for piece in logprobs.tokens)
+        return self._chunk(choice, message.text, logprobs)
+
+    def _text(self, choice: int, text: str) -> bytes:
+        if (event := self._texts.get(choice)) is None:
+            event = self._texts[choice] = TextEvent(partial(self._chunk, choice))
+        return event.with_text(text)
 
     def _chunk(
         self, index: int, text: str, logprobs: CompletionLogprobs | None = None, finish: FinishReason | None = None

@@ -24,6 +24,9 @@ def test_an_experiment_runs_from_a_file_and_is_listed_and_shown(engine: Path, tm
     assert (done["experiment"]["ended"], len(done["experiment"]["pairs"])) == ("complete", 2)
     assert told("experiments", "ls", "--limit", "1", *flags)["experiments"][0]["experiment_id"] == name
     assert told("experiments", "show", name, *flags)["experiment"] == done["experiment"]
+    first = done["experiment"]["executions"][0]["execution_id"]
+    shown = engine_ctl("executions", "show", first, *flags).stdout
+    assert f"of {name}: arm 0, input 0, warming up" in shown
 
 
 def test_a_person_reads_what_differed_and_by_how_much(engine: Path, tmp_path: Path) -> None:

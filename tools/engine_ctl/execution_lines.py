@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from engine_ctl.call_lines import call_lines
 from engine_ctl.energy_figure import ENERGY_METRICS, energy_lines, marked
 from engine_ctl.metrics_table import limit_lines, usage_lines
@@ -14,7 +16,14 @@ from protocol.comparison import (
     ToleranceVerdict,
     VariantComparison,
 )
-from protocol.record_entry import ExecutionSummary, FinishedEntry, InterruptedEntry, PrunedEntry
+from protocol.record import ExecutionRecord
+from protocol.record_entry import (
+    ExecutionSummary,
+    FinishedEntry,
+    InterruptedEntry,
+    InterruptedExecution,
+    PrunedEntry,
+)
 
 
 def summary_line(summary: ExecutionSummary) -> str:
@@ -35,6 +44,7 @@ def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
         f"engine {entry.record.engine_version}, {_build(entry.record.build)}, plan {entry.record.plan_fingerprint}",
         f"{plan.model_ref.name} · {plan.quantization} · {plan.backend} · {plan.threads} threads",
         f"stopped: {entry.record.stop_reason}",
+        *_occasion_lines(entry.record),
     ]
     if isinstance(entry, InterruptedEntry):
         return [*told, "the engine ended before it did: nothing more is known"]
@@ -47,6 +57,14 @@ def entry_lines(entry: FinishedEntry | InterruptedEntry) -> list[str]:
     ]
     told += [f"  {line}" for line in (*usage_lines(record.metrics), *energy_lines(energy), *limit_lines(record))]
     return [*told, f"digest {record.logits_digest or 'none'}", "", record.result, *call_lines(record)]
+
+
+def _occasion_lines(record: ExecutionRecord | InterruptedExecution) -> Iterator[str]:
+    if (named := record.named_plan) is not None:
+        yield f"by the named plan {named.name}, version {named.version}"
+    if (place := record.experiment) is not None:
+        pair = "warming up" if place.pair is None else f"pair {place.pair}"
+        yield f"of {place.experiment_id}: arm {place.arm}, input {place.input}, {pair}"
 
 
 def pruning_line(pruning: PrunedEntry) -> str:

@@ -18,7 +18,7 @@ from protocol.events import AcceptedEvent, EndedEvent, EventKind
 from protocol.metrics import ExecutionMetrics
 from protocol.value import Fraction, Value
 from weos_agents.sample import ENDED_BY_ITSELF
-from weos_agents.statistics.symmetric_bets import lower_bound, upper_bound
+from weos_agents.statistics.symmetric_bets import log_e_value
 
 KINDS: Final[tuple[EventKind, ...]] = ("accepted", "ended")
 """What it needs to be told."""
@@ -157,7 +157,7 @@ class Observer:
 
     def _look(self, plan: _Plan, at: str) -> tuple[Finding, ...]:
         found = {"drift": _drift(plan, self._options), "contention": _contention(plan, self._options)}
-        found |= {"breach": _breach(_figures(plan), self._options)}
+        found |= {"breach": _breach(plan, self._options)}
         new = tuple(
             Finding.model_validate(
                 {"at": at, "kind": kind, "model": plan.model, "plan": plan.fingerprint, "found": told}
@@ -185,9 +185,9 @@ def _drift(plan: _Plan, options: ObserverOptions) -> str | None:
     usual = median(plan.usual)
     speeds = [one.tokens_per_sec for one in plan.latest if one.tokens_per_sec and not one.energy.contended]
     changes = [math.log(speed / usual) for speed in speeds[-options.window // 2 :]]
-    allowed = math.log1p(options.drift)
-    low, high = lower_bound(changes, _ALPHA), upper_bound(changes, _ALPHA)
-    if (high is None or high > -allowed) and (low is None or low < allowed):
+    allowed, needed = math.log1p(options.drift), -math.log(_ALPHA)
+    slower = log_e_value([-change for change in changes], allowed) >= needed
+    if not slower and log_e_value(changes, allowed) < needed:
         return None
     return f"tokens per second were {usual:.1f} at first, and are {median(speeds[-options.window // 2 :]):.1f} now"
 
@@ -199,7 +199,10 @@ def _contention(plan: _Plan, options: ObserverOptions) -> str | None:
     return f"other processes disturbed {disturbed} of the latest {len(plan.latest)} executions"
 
 
-def _breach(figures: PlanFigures, options: ObserverOptions) -> str | None:
+def _breach(plan: _Plan, options: ObserverOptions) -> str | None:
+    if options.ttft_p95_ms is None and options.latency_p95_ms is None:
+        return None
+    figures = _figures(plan)
     promised = (
         ("time to first token", figures.ttft_p95_ms, options.ttft_p95_ms),
         ("time between tokens", figures.latency_p95_ms, options.latency_p95_ms),

@@ -14,12 +14,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from protocol.blocking import BlockingClient
+from protocol.errors import EngineError
 from protocol.experiment_messages import Experiments
 from protocol.plan import RunRequest
+from protocol.proposal_messages import GetNamedPlan
 from protocol.requests import Shutdown
 from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import serving
+from weos_agents.commands.session import Session
 from weos_agents.main import COMMANDS, main
+from weos_agents.shelf import EngineShelf
 
 PROGRAM = (sys.executable, "-c", "from weos_agents.main import main; main(prog_name='weos-agents')")
 
@@ -163,3 +167,28 @@ def test_wrong_changes_are_wrong_usage(socket: Path, tiny: Path, workload: Path)
     refused = weos_agents("experiment", *arguments, "--change", "execution.threads=4096")
     assert refused.exit_code == 1
     assert "error[invalid_request]: threads is 4096" in refused.stderr
+
+
+def test_the_engine_keeps_what_is_proposed_applied_and_rolled_back(socket: Path, tiny: Path, workload: Path) -> None:
+    """The gate apart: what the engine checks by itself, on experiments that it ran."""
+    with BlockingClient.connect(socket, timeout=60) as client:
+        session = Session(client, str(tiny), workload, 16, None)
+        laboratory, shelf = session.laboratory, EngineShelf(client)
+        rules = session.rules("tokens_per_sec", 0.02, unknown_load_counts=True)
+        changes = {"execution.threads": 1}
+        plans = [laboratory.resolve(one) for one in ({}, changes)]
+        inputs = session.workload.choosing
+        experiments = [laboratory.experiment({}, one, inputs, 6, lambda found: False) for one in ({}, changes)]
+        for plan, evidence in zip(plans, experiments, strict=True):
+            proposal = shelf.propose(plan, evidence, rules, "for a test")
+            shelf.validate(proposal, "for a test")
+            shelf.apply("chat-default", proposal, "for a test")
+        assert shelf.versions("chat-default") == 2
+        assert shelf.roll_back("chat-default", "for a test") == 3
+        newest, _, first = client.ask(GetNamedPlan(name="chat-default")).versions
+        assert newest.named_plan.plan_fingerprint == first.named_plan.plan_fingerprint == plans[0].fingerprint
+        false = experiments[1].model_copy(update={"medians": {"tokens_per_sec": 9.0}})
+        with pytest.raises(EngineError, match="tokens_per_sec"):
+            shelf.propose(plans[1], false, rules, "a false claim")
+        with pytest.raises(EngineError, match="did not run this plan"):
+            shelf.propose(plans[1], experiments[0], rules, "of another plan")

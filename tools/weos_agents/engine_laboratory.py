@@ -22,10 +22,10 @@ from protocol.record_entry import FinishedEntry
 from protocol.requests import GetExecution, Plan, StopExperiment
 from weos_agents.evidence import Evidence, Pair, Quality
 from weos_agents.laboratory import Changes, Enough, ResolvedPlan
-from weos_agents.sample import METRICS, Sample
+from weos_agents.sample import METRICS, Metric, Sample
+from weos_agents.shelf import AGENT
 from weos_agents.workload import Workload, WorkloadLine
 
-AGENT: Final = "weos-agents"
 _CONTEXT: Final = "execution.context_length"
 
 
@@ -102,9 +102,8 @@ class EngineLaboratory:
                         stopped = True
                 case Experimented():
                     complete = message.experiment.ended == "complete"
-                    return found.model_copy(
-                        update={"complete": complete, "quality": _quality(message.experiment, self._quality_text)}
-                    )
+                    told = {"quality": _quality(message.experiment), "medians": _medians(message.experiment)}
+                    return found.model_copy(update={"complete": complete, **told})
                 case _:
                     assert_never(message)
         raise InternalError("the experiment had no end")
@@ -144,7 +143,12 @@ def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _quality(record: ExperimentRecord, text: str | None) -> Quality | None:
+def _medians(record: ExperimentRecord) -> dict[Metric, float]:
+    ratios = {figure.metric: figure.median_ratio for figure in record.arms[0].figures}
+    return {metric: ratio for metric in METRICS if (ratio := ratios.get(metric)) is not None}
+
+
+def _quality(record: ExperimentRecord) -> Quality | None:
     """How the candidate's arithmetic predicts, beside the baseline's; ``None``: that was not evaluated."""
     evaluation = record.evaluations[1] if len(record.evaluations) > 1 else None
     if evaluation is None or evaluation.quality.against_base is None:

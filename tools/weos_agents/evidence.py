@@ -71,6 +71,8 @@ class Evidence(Value):
     """Whether both plans compute the same bits, as the engine's search space says of the fields that differ."""
     pairs: tuple[Pair, ...]
     quality: Quality | None = None
+    medians: dict[Metric, float] = Field(default_factory=dict)
+    """The median ratios, candidate by baseline, that the engine computed of the pairs that it counts."""
 
     @property
     def inputs(self) -> frozenset[str]:

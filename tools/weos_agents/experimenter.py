@@ -26,7 +26,9 @@ class Trial(Value):
     """A candidate that was tried on the inputs for choosing."""
 
     changes: dict[str, Any]
-    """By the plan's names; empty: the baseline against itself."""
+    """By the plan's names."""
+    asked: dict[str, Any]
+    """The same by a request's."""
     same_bits: bool
     evidence: Evidence | None
     """``None``: the engine refused it."""
@@ -46,6 +48,7 @@ class Confirmation(Value):
     """A candidate that had to prove itself on the other inputs."""
 
     changes: dict[str, Any]
+    asked: dict[str, Any]
     evidence: Evidence
     verdict: Verdict
     alpha: float
@@ -73,10 +76,19 @@ class Experimenter:
             evidence = self._laboratory.experiment({}, changes, inputs, pairs, self._hopeless)
         except EngineError as refused:
             told = f"{refused.code}: {refused.message}"
-            return Trial(changes=dict(named), same_bits=same_bits, evidence=None, refusal=told, gain=None, worse={})
+            return Trial(
+                changes=dict(named),
+                asked=dict(changes),
+                same_bits=same_bits,
+                evidence=None,
+                refusal=told,
+                gain=None,
+                worse={},
+            )
         gains = self._gains(evidence)
         return Trial(
             changes=dict(named),
+            asked=dict(changes),
             same_bits=same_bits,
             evidence=evidence,
             gain=math.expm1(median(gains)) if gains else None,
@@ -108,7 +120,7 @@ class Experimenter:
 
         evidence = self._laboratory.experiment({}, changes, inputs, pairs, enough)
         verdict = judge(evidence, rules, chosen_on=chosen_on)
-        return Confirmation(changes=dict(named), evidence=evidence, verdict=verdict, alpha=alpha)
+        return Confirmation(changes=dict(named), asked=dict(changes), evidence=evidence, verdict=verdict, alpha=alpha)
 
     def figure(self, evidence: Evidence, metric: Metric) -> float | None:
         """The median of the candidate's figure over the pairs that count."""

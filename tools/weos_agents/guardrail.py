@@ -53,7 +53,7 @@ def judge_guardrail(guardrail: Guardrail, pairs: Sequence[Pair], alpha: float) -
     metric = guardrail.metric
     if metric in OF_ENERGY and all(pair.log_ratio(metric) is None for pair in pairs):
         return _verdict(guardrail, None, None, "energy was not measured, so that it is not judged")
-    found = _worsenings(guardrail, pairs)
+    found = worsenings(guardrail, pairs)
     if found is None:
         return _verdict(guardrail, False, None, "the figure is not known of every execution")
     bound = upper_bound(found, alpha)
@@ -65,7 +65,7 @@ def judge_guardrail(guardrail: Guardrail, pairs: Sequence[Pair], alpha: float) -
     return _verdict(guardrail, held, worse, told)
 
 
-def _worsenings(guardrail: Guardrail, pairs: Sequence[Pair]) -> list[float] | None:
+def worsenings(guardrail: Guardrail, pairs: Sequence[Pair]) -> list[float] | None:
     """How much worse the candidate is, in log units, in each comparison; ``None``: a figure is not known."""
     sign = -1.0 if guardrail.metric in MORE_IS_BETTER else 1.0
     size = PERCENTILE_BLOCK if guardrail.of_percentiles else 1

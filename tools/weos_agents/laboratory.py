@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -21,6 +22,11 @@ class ResolvedPlan(Value):
     fingerprint: str
     content: dict[str, Any]
     """In its JSON form."""
+
+    @property
+    def json_text(self) -> str:
+        """The content as text."""
+        return json.dumps(self.content)
 
 
 class Laboratory(Protocol):

@@ -37,3 +37,8 @@ class Optimization(Value):
     """The plan proposed."""
     seconds: float
     joules: float | None
+
+    @property
+    def proof(self) -> Confirmation | None:
+        """Of the plan that is proposed."""
+        return None if self.chosen is None else self.confirmations[self.chosen]

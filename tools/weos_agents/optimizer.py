@@ -57,8 +57,6 @@ class Optimizer:
         self._options = options
         self._decisions: list[Decision] = []
         self._trials: list[Trial] = []
-        self._requests: list[dict[str, Any]] = []
-        """The changes of each trial, by a request's names."""
 
     def run(self) -> Optimization:
         """Search, prove, and tell. Raises EngineError: the baseline itself was refused, or the engine is gone."""
@@ -70,7 +68,7 @@ class Optimizer:
         confirmations, chosen = self._prove()
         candidate = None
         if chosen is not None:
-            candidate = self._laboratory.resolve(self._requests_of(confirmations[chosen]))
+            candidate = self._laboratory.resolve(confirmations[chosen].asked)
         return Optimization(
             kpi=self._kpi,
             kpi_note=note,
@@ -117,7 +115,6 @@ class Optimizer:
             )
             search.tell(candidate, None if trial.gain is None else math.log1p(trial.gain), trial.worse)
             self._trials.append(trial)
-            self._requests.append(candidate.changes)
             self._decide(f"tried {_named(trial.changes)}: {_told(trial)}")
 
     def _prove(self) -> tuple[list[Confirmation], int | None]:
@@ -131,7 +128,7 @@ class Optimizer:
                 self._decide("the budget is used up")
                 break
             made = self._experimenter.confirm(
-                self._requests[self._trials.index(trial)],
+                trial.asked,
                 trial.changes,
                 self._workload.confirming,
                 self._options.confirm_pairs,
@@ -145,10 +142,6 @@ class Optimizer:
             self._decide(f"rejected {_named(trial.changes)}: {'; '.join(made.verdict.reasons)}")
         self._decide("the baseline stays")
         return confirmations, None
-
-    def _requests_of(self, confirmation: Confirmation) -> dict[str, Any]:
-        place = next(number for number, trial in enumerate(self._trials) if trial.changes == confirmation.changes)
-        return self._requests[place]
 
     def _decide(self, what: str) -> None:
         decision = Decision(at_s=self._experimenter.elapsed, what=what)

@@ -27,6 +27,10 @@ from weos_agents.report.terminal import optimization_view
 @click.option(
     "--report", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write."
 )
+@click.option(
+    "--apply", "name", metavar="NAME", help="Put the plan behind this name, watch it, and roll it back on a breach."
+)
+@click.option("--watch-pairs", type=click.IntRange(min=0), default=20, show_default=True, help="After it was applied.")
 @socket_option
 def command(
     *,
@@ -42,17 +46,21 @@ def command(
     fields: str | None,
     seed: int,
     folder: Path,
+    name: str | None,
+    watch_pairs: int,
     socket: Path | None,
 ) -> None:
     """Search for a plan of MODEL that is better for a workload, prove it on inputs that had no part in the search, and
-    write a report. Nothing is applied.
+    write a report. What is proved is proposed to the engine; it is applied only with --apply.
     """
+    from weos_agents.applying import Applying
     from weos_agents.budget import Budget
     from weos_agents.experimenter import Experimenter
     from weos_agents.optimizer import Optimizer, OptimizerOptions
     from weos_agents.report.folder import write_report
-    from weos_agents.report.optimization_report import OptimizationReport
+    from weos_agents.report.optimization_report import OptimizationReport, headline
     from weos_agents.search_fields import chosen_fields
+    from weos_agents.shelf import EngineShelf
 
     with BlockingClient.connect(socket) as client:
         session = Session(client, model, workload_file, max_tokens, quality_text)
@@ -61,10 +69,21 @@ def command(
         varied = session.fields if fields is None else chosen_fields(session.fields, fields.split(","))
         options = OptimizerOptions(seed=seed)
         found = Optimizer(session.laboratory, experimenter, session.workload, varied, options, _tell).run()
-    report = OptimizationReport(model=model, workload=workload_file.name, rules=rules, optimization=found)
+        report = OptimizationReport(model=model, workload=workload_file.name, rules=rules, optimization=found)
+        if report.proof is not None:
+            applying = Applying(EngineShelf(client), session.laboratory, experimenter.rules, _say)
+            applied = applying.file(found, headline(report))
+            if name is not None:
+                inputs = (*session.workload.choosing, *session.workload.confirming)
+                applied = applying.apply(applied, found, name, inputs, watch_pairs)
+            report = report.model_copy(update={"applied": applied})
     path = write_report(folder, report)
     Console().print(optimization_view(report))
     click.echo(f"written: {path}")
+
+
+def _say(told: str) -> None:
+    click.echo(told, err=True)
 
 
 def _tell(decision: Decision) -> None:

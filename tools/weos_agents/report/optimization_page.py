@@ -10,6 +10,7 @@ from weos_agents.report.optimization_report import (
     decision_rows,
     guardrail_rows,
     headline,
+    outcome,
     setting_rows,
     sureness,
     trial_rows,
@@ -31,7 +32,7 @@ def pictures(report: OptimizationReport) -> dict[str, bytes]:
 
 def optimization_page(report: OptimizationReport, made: dict[str, bytes]) -> str:
     """The page with those pictures."""
-    parts = [page.paragraph(headline(report), "said")]
+    parts = [page.paragraph(headline(report), "said"), page.paragraph(outcome(report))]
     if report.optimization.kpi_note:
         parts.append(page.paragraph(f"Note: {report.optimization.kpi_note}.", "note"))
     if changes := change_rows(report):

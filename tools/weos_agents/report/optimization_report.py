@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from protocol.value import Value
+from weos_agents.applying import Applied
 from weos_agents.evidence import Evidence
 from weos_agents.experimenter import Confirmation, Trial
 from weos_agents.gate import GateRules
@@ -20,16 +21,13 @@ class OptimizationReport(Value):
     workload: str
     rules: GateRules
     optimization: Optimization
-    proposal: str | None = None
-    """The proposal's id; ``None``: nothing was proposed."""
-    applied_as: str | None = None
-    """The name that the plan is applied under; ``None``: it was not applied."""
+    applied: Applied | None = None
+    """What became of the plan; ``None``: nothing was proposed."""
 
     @property
     def proof(self) -> Confirmation | None:
         """Of the plan that is proposed."""
-        found = self.optimization
-        return None if found.chosen is None else found.confirmations[found.chosen]
+        return self.optimization.proof
 
 
 def headline(report: OptimizationReport) -> str:
@@ -113,11 +111,24 @@ def setting_rows(report: OptimizationReport) -> Rows:
     rows.append(("plan before", found.baseline.fingerprint))
     if found.candidate is not None:
         rows.append(("plan proposed", found.candidate.fingerprint))
-    if report.proposal is not None:
-        rows.append(("proposal", report.proposal))
-    if report.applied_as is not None:
-        rows.append(("applied as", report.applied_as))
+    if report.applied is not None:
+        rows.append(("proposal", report.applied.proposal))
     return rows
+
+
+def outcome(report: OptimizationReport) -> str:
+    """What became of the plan, in a sentence."""
+    applied = report.applied
+    if applied is None:
+        return "Nothing was proposed."
+    if applied.name is None:
+        return f"It is proposed and validated ({applied.proposal}), and not applied."
+    told = f"It was applied as {applied.name}, version {applied.version}."
+    if applied.watched is not None:
+        told += f" Over {len(applied.watched.pairs)} pairs after that: {applied.breach or 'nothing against it'}."
+    if applied.rolled_back is not None:
+        told += f" It was rolled back: version {applied.rolled_back} has the plan before."
+    return told
 
 
 def _trial_row(trial: Trial) -> tuple[str, ...]:

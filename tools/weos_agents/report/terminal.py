@@ -16,6 +16,7 @@ from weos_agents.report.optimization_report import (
     cost,
     guardrail_rows,
     headline,
+    outcome,
     sureness,
 )
 
@@ -35,6 +36,7 @@ def optimization_view(report: OptimizationReport) -> Group:
         *(Text(told) for told in sureness(report)),
         *((_table(("guardrail", "", ""), kept),) if (kept := guardrail_rows(report)) else ()),
         Text(cost(report)),
+        Text(outcome(report)),
     )
 
 

@@ -3,8 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup develop run test test-fast test-frames test-pythons test-models test-clients lint schemas requirements format bench bench-peers \
-    sanitize fuzz fuzz-http fuzz-models peers clean
+.PHONY: help setup develop run test test-fast test-frames test-pythons test-models test-clients test-vllm lint schemas \
+    requirements format bench bench-peers sanitize fuzz fuzz-http fuzz-models peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -98,6 +98,22 @@ build/clients-npm/.installed: tests/clients/npm/package.json
 
 test-clients: setup $(CLIENTS)/.installed build/clients-npm/.installed ## clients made by others against the engine's HTTP
 	$(CLIENTS)/bin/python -m pytest -q -W default tests/clients $(ARGUMENTS)
+
+# vLLM's tests of its promise that batches change no bit, which are fetched and not kept here. ENGINE_VLLM_MODEL: another
+# model than SmolLM2, by its name or path. The model that the tests themselves name is the only one that one of them takes.
+VLLM := build/vllm-tests
+VLLM_SOURCE := https://raw.githubusercontent.com/vllm-project/vllm
+
+$(VLLM)/test_online_batch_invariance.py: VLLM_COMMIT := 088f7e54b76c0d1d7b3ec8f7039076c66b68468b
+$(VLLM)/utils.py: VLLM_COMMIT := 1205fb9415833e4f26586f9eabc6559adb887aaf
+$(VLLM)/test_online_batch_invariance.py $(VLLM)/utils.py:
+	mkdir -p $(VLLM)
+	curl --fail --silent --show-error --output $@ $(VLLM_SOURCE)/$(VLLM_COMMIT)/tests/v1/determinism/$(@F)
+
+test-vllm: setup $(CLIENTS)/.installed $(VLLM)/test_online_batch_invariance.py $(VLLM)/utils.py ## vLLM's tests of batches
+	cd $(VLLM) && PYTHONPATH=$(CURDIR) VLLM_TEST_MODEL=Qwen/Qwen3.5-0.8B \
+	    ENGINE_VLLM_MODEL="$${ENGINE_VLLM_MODEL:-smollm2-135m-instruct}" \
+	    $(CURDIR)/$(CLIENTS)/bin/python -m pytest -q -c /dev/null --rootdir . -p tests.clients.vllm_server $(ARGUMENTS)
 
 lint: develop ## every check that is no test: ruff, mypy, clang-format, clang-tidy
 	$(BIN)/ruff check .

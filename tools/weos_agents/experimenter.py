@@ -104,13 +104,17 @@ class Experimenter:
         *,
         chosen_on: frozenset[str],
         alpha: float,
+        stops_early: bool = True,
     ) -> Confirmation:
-        """Pairs until the gate opens, cannot open any more, or ``pairs`` are whole. Raises EngineError."""
+        """Pairs until the gate opens or cannot open any more, if it ``stops_early``, or ``pairs`` are whole.
+
+        Raises EngineError.
+        """
         rules = self.rules.model_copy(update={"alpha": alpha})
 
         def enough(found: Evidence) -> bool:
-            if self.over():
-                return True
+            if self.over() or not stops_early:
+                return self.over()
             ceiling = upper_bound(self._gains(found), alpha)
             if ceiling is not None and ceiling < math.log1p(rules.gain):
                 return True

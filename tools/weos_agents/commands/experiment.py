@@ -32,6 +32,7 @@ from weos_agents.gate import Verdict
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="The most."
 )
+@click.option("--whole", is_flag=True, help="Run all pairs, though it be decided sooner.")
 @click.option("--json", "as_json", is_flag=True, help="Print the evidence and the verdict as JSON.")
 @socket_option
 def command(
@@ -46,12 +47,13 @@ def command(
     changes: tuple[str, ...],
     pairs: int,
     minutes: float,
+    whole: bool,
     as_json: bool,
     socket: Path | None,
 ) -> None:
     """Run MODEL's own plan and a candidate in interleaved pairs, and say whether the candidate is proved better.
 
-    The experiment ends as soon as that is decided.
+    The experiment ends as soon as that is decided. Half of the workload serves, the half that optimize proves on.
     """
     varied = dict(_change(one) for one in changes)
     with BlockingClient.connect(socket) as client:
@@ -59,7 +61,9 @@ def command(
         rules = session.rules(kpi, gain, unknown_load_counts=unknown_load_counts)
         experimenter = Experimenter(session.laboratory, rules, Budget.starting(minutes * 60, time.monotonic))
         inputs = session.workload.confirming
-        found = experimenter.confirm(varied, varied, inputs, pairs, chosen_on=frozenset(), alpha=rules.alpha)
+        found = experimenter.confirm(
+            varied, varied, inputs, pairs, chosen_on=frozenset(), alpha=rules.alpha, stops_early=not whole
+        )
     if as_json:
         click.echo(found.model_dump_json())
     else:

@@ -347,15 +347,3 @@ class RunRequest(Value):
         told = Reasoning(enabled=self.execution.reasoning.enabled)
         rest = ExecutionRequest(chat_date=self.execution.chat_date, reasoning=told)
         return next((name for name, value in self.execution if value != getattr(rest, name)), None)
-
-
-_PASSED_ON = tuple(
-    name
-    for name, field in ExecutionRequest.model_fields.items()
-    if name in ExecutionPlan.model_fields and ExecutionPlan.model_fields[name].annotation == field.annotation
-)
-
-
-def passed_on(execution: ExecutionRequest) -> dict[str, Any]:
-    """The fields that a plan takes as they are: those that have one type in a request and in a plan."""
-    return {name: getattr(execution, name) for name in _PASSED_ON}

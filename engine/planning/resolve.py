@@ -24,6 +24,7 @@ from protocol.errors import (
     UnsupportedBackend,
     UnsupportedQuantization,
 )
+from protocol.passed_on import passed_on
 from protocol.plan import (
     PLAN_SCHEMA_VERSION,
     QUANTIZATIONS,
@@ -40,7 +41,6 @@ from protocol.plan import (
     RunRequest,
     SchedulerPolicy,
     Stop,
-    passed_on,
 )
 
 BACKENDS: Final[tuple[BackendName, ...]] = get_args(BackendName)

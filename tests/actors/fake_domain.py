@@ -33,6 +33,7 @@ from protocol.live_energy import PowerReport
 from protocol.message import Request
 from protocol.metrics import EnergyReport
 from protocol.operation_answers import Embedded, Quantized
+from protocol.passed_on import passed_on
 from protocol.plan import (
     PLAN_SCHEMA_VERSION,
     Batch,
@@ -42,7 +43,6 @@ from protocol.plan import (
     PlanStop,
     RunRequest,
     SchedulerPolicy,
-    passed_on,
 )
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress

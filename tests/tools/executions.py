@@ -10,7 +10,8 @@ from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, To
 from protocol.errors import EngineError
 from protocol.message import Request
 from protocol.metrics import CpuReport, EnergyReport, ExecutionMetrics, MemoryReport
-from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, ExecutionRequest, ModelRef, PlanStop, passed_on
+from protocol.passed_on import passed_on
+from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, ExecutionRequest, ModelRef, PlanStop
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
 from protocol.requests import ClientMessage, Run
 from protocol.sampling import PlanSampling

@@ -333,6 +333,7 @@ def ended_event(record: ExecutionRecord) -> EndedEvent:
         model=record.model,
         backend=record.backend,
         quantization=record.quantization,
+        plan_fingerprint=record.plan_fingerprint,
         metrics=record.metrics,
         logits_digest=record.logits_digest,
     )

@@ -75,6 +75,8 @@ class EndedEvent(Value):
     """What the metrics are of, as in the record; so ``backend`` and ``quantization``."""
     backend: BackendName
     quantization: Quantization
+    plan_fingerprint: str = ""
+    """Of its plan, for those who are told no other event. Empty where the engine does not tell."""
     metrics: ExecutionMetrics
     logits_digest: str
 

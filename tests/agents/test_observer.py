@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from protocol.answers import Event
-from protocol.events import AcceptedEvent, EndedEvent
+from protocol.events import EndedEvent
 from protocol.metrics import EnergyReport
 from tests.tools.executions import make_metrics, make_plan
 from weos_agents.observer import Finding, Observer, ObserverOptions
@@ -17,12 +17,14 @@ PLAN = make_plan()
 AT = "2030-01-01T00:00:00.000000Z"
 
 
-def accepted(number: int, fingerprint: str = "sha256:plan") -> Event:
-    body = AcceptedEvent(plan=PLAN, plan_fingerprint=fingerprint, prompt_tokens=3)
-    return Event(sequence=2 * number, at=AT, execution_id=f"exec-{number}", model="tiny", body=body)
-
-
-def ended(number: int, stop_reason: str = "max_tokens", *, contended: bool = False, **figures: Any) -> Event:
+def ended(
+    number: int,
+    stop_reason: str = "max_tokens",
+    *,
+    plan: str = "sha256:plan",
+    contended: bool = False,
+    **figures: Any,
+) -> Event:
     energy = EnergyReport(kind="unavailable", source="none", contended=contended)
     body = EndedEvent(
         stop_reason=stop_reason,  # type: ignore[arg-type]
@@ -30,6 +32,7 @@ def ended(number: int, stop_reason: str = "max_tokens", *, contended: bool = Fal
         model="tiny",
         backend=PLAN.backend,
         quantization=PLAN.quantization,
+        plan_fingerprint=plan,
         metrics=make_metrics(energy=energy, **figures),
         logits_digest="",
     )
@@ -39,7 +42,6 @@ def ended(number: int, stop_reason: str = "max_tokens", *, contended: bool = Fal
 def watch(observer: Observer, speeds: Iterable[float], start: int = 0, **figures: Any) -> list[Finding]:
     found: list[Finding] = []
     for number, speed in enumerate(speeds, start):
-        observer.take(accepted(number))
         found += observer.take(ended(number, tokens_per_sec=speed, **figures))
     return found
 
@@ -47,8 +49,7 @@ def watch(observer: Observer, speeds: Iterable[float], start: int = 0, **figures
 def test_figures_are_of_each_model_and_plan() -> None:
     observer = Observer()
     for number, fingerprint in enumerate(["sha256:a", "sha256:b", "sha256:b"]):
-        observer.take(accepted(number, fingerprint))
-        observer.take(ended(number, tokens_per_sec=10.0 * (number + 1), ttft_ms=5.0 + number))
+        observer.take(ended(number, plan=fingerprint, tokens_per_sec=10.0 * (number + 1), ttft_ms=5.0 + number))
     first, second = observer.report().plans
     assert (first.plan, first.executions, first.tokens_per_sec) == ("sha256:a", 1, 10.0)
     assert (second.plan, second.executions, second.ttft_p50_ms, second.ttft_p95_ms) == ("sha256:b", 2, 6.0, 7.0)
@@ -56,15 +57,8 @@ def test_figures_are_of_each_model_and_plan() -> None:
     assert second.tokens_per_joule is None, "nothing measured energy"
 
 
-def test_an_execution_that_was_accepted_before_has_an_unknown_plan() -> None:
-    observer = Observer()
-    observer.take(ended(1))
-    assert observer.report().plans[0].plan == "unknown"
-
-
 def test_executions_that_were_ended_count_as_failed_and_in_no_figure() -> None:
     observer = Observer()
-    observer.take(accepted(1))
     observer.take(ended(1, "error", tokens_per_sec=1.0))
     (plan,) = observer.report().plans
     assert (plan.executions, plan.failed, plan.window, plan.tokens_per_sec) == (1, 1, 0, None)
@@ -108,12 +102,8 @@ def test_a_broken_promise_is_told() -> None:
 
 def test_memory_does_not_grow_with_what_has_run() -> None:
     observer = Observer(ObserverOptions(window=32))
-    for number in range(10_000):
-        observer.take(accepted(number, f"sha256:{number}"))
-        if number % 2:
-            observer.take(ended(number))
-    report = observer.report()
-    assert len(report.plans) == 256
-    assert len(observer._open) <= 4096
+    for number in range(5_000):
+        observer.take(ended(number, plan=f"sha256:{number}"))
+    assert [plan.plan for plan in observer.report().plans] == [f"sha256:{number}" for number in range(4744, 5000)]
     watch(observer, [100.0] * 100)
     assert observer.report().plans[-1].window == 32

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from protocol.errors import InvalidRequest
-from tests.agents.test_observer import accepted, ended
+from tests.agents.test_observer import ended
 from weos_agents.gate import GateRules
 from weos_agents.observer import Observer
 
@@ -97,7 +97,6 @@ def test_the_best_tradeoffs_are_those_that_no_other_beats_in_both() -> None:
 def test_an_observation_has_its_page_and_its_view() -> None:
     observer = Observer()
     for number in range(30):
-        observer.take(accepted(number))
         observer.take(ended(number, tokens_per_sec=100.0, contended=True))
     page = observation_page(observer.report())
     assert balanced(page)

@@ -9,29 +9,26 @@ import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from protocol.answers import Event
-from protocol.events import AcceptedEvent, EndedEvent, EventKind
+from protocol.events import EndedEvent, EventKind
 from protocol.metrics import ExecutionMetrics
 from protocol.value import Fraction, Value
 from weos_agents.sample import ENDED_BY_ITSELF
 from weos_agents.statistics.symmetric_bets import log_e_value
 
-KINDS: Final[tuple[EventKind, ...]] = ("accepted", "ended")
+KINDS: Final[tuple[EventKind, ...]] = ("ended",)
 """What it needs to be told."""
 _MOST_PLANS: Final = 256
-_MOST_OPEN: Final = 4096
 _MOST_FINDINGS: Final = 1000
 _REFERENCE: Final = 20
 """Undisturbed executions of a plan that say how fast it usually is."""
-_LOOK_EVERY: Final = 10
+_LOOK_EVERY: Final = 20
 _ALPHA: Final = 0.001
 """How often a window without a drift may be called one."""
-Key = TypeVar("Key")
-Kept = TypeVar("Kept")
 
 
 class ObserverOptions(Value):
@@ -63,7 +60,7 @@ class PlanFigures(Value):
 
     model: str
     plan: str
-    """The fingerprint; ``unknown`` where the execution was accepted before the observer came."""
+    """The fingerprint."""
     quantization: str
     backend: str
     executions: int
@@ -116,15 +113,11 @@ class Observer:
     def __init__(self, options: ObserverOptions | None = None) -> None:
         """Nothing has been seen."""
         self._options = options or ObserverOptions()
-        self._open: OrderedDict[str, str] = OrderedDict()
-        """Fingerprints of plans, by executions that have not ended."""
         self._plans: OrderedDict[tuple[str, str], _Plan] = OrderedDict()
         self._findings: deque[Finding] = deque(maxlen=_MOST_FINDINGS)
 
     def take(self, event: Event) -> tuple[Finding, ...]:
         """What the event makes worth a look, for the first time."""
-        if isinstance(event.body, AcceptedEvent):
-            _put(self._open, event.execution_id, event.body.plan_fingerprint, _MOST_OPEN)
         if not isinstance(event.body, EndedEvent):
             return ()
         plan = self._plan_of(event, event.body)
@@ -146,13 +139,16 @@ class Observer:
         return Observed(plans=plans, findings=tuple(self._findings))
 
     def _plan_of(self, event: Event, ended: EndedEvent) -> _Plan:
-        fingerprint = self._open.pop(event.execution_id, "unknown")
-        key = (event.model, fingerprint)
+        """The plan, as the one seen last; that seen longest ago makes room."""
+        key = (event.model, ended.plan_fingerprint)
         plan = self._plans.get(key)
         if plan is None:
             latest: deque[ExecutionMetrics] = deque(maxlen=self._options.window)
-            plan = _Plan(event.model, fingerprint, ended.quantization, ended.backend, latest)
-        _put(self._plans, key, plan, _MOST_PLANS)
+            plan = _Plan(event.model, ended.plan_fingerprint, ended.quantization, ended.backend, latest)
+        self._plans[key] = plan
+        self._plans.move_to_end(key)
+        if len(self._plans) > _MOST_PLANS:
+            self._plans.popitem(last=False)
         return plan
 
     def _look(self, plan: _Plan, at: str) -> tuple[Finding, ...]:
@@ -168,14 +164,6 @@ class Observer:
         plan.told = {kind for kind, told in found.items() if told is not None}
         self._findings.extend(new)
         return new
-
-
-def _put(places: OrderedDict[Key, Kept], key: Key, kept: Kept, most: int) -> None:
-    """At the end; what was put first makes room."""
-    places[key] = kept
-    places.move_to_end(key)
-    while len(places) > most:
-        places.popitem(last=False)
 
 
 def _drift(plan: _Plan, options: ObserverOptions) -> str | None:

@@ -124,7 +124,7 @@ class ControlPlane(Actor):
             *(services.domain, self._workers, self._domain_requests, self._replies),
             *(self._queue, self._executions, limits.stop_s),
         )
-        self._experimenting = Jobs(self._replies.answer, self._stop_if_drained, self._services.faults.tell)
+        self._experiment_jobs = Jobs(self._replies.answer, self._stop_if_drained, self._services.faults.tell)
         self._shutdowns: list[ClientRequest] = []
         self._stopping = False
         self._drain = trio.CancelScope()
@@ -170,7 +170,7 @@ class ControlPlane(Actor):
                 _on(RemoveModel, self._in_job(requests.remove_model)),
                 _on(Run, self._in_job(self._run)),
                 _on(Replay, self._in_job(self._replay)),
-                _on(Experiment, self._in_job(self._experiments.carry_out, self._experimenting)),
+                _on(Experiment, self._in_job(self._experiments.carry_out, self._experiment_jobs)),
                 _on(StopExperiment, self._on_stop_experiment),
                 *((kind, self._in_job(requests.answer)) for kind in domain.answers),
                 *((kind, self._in_job(requests.operate)) for kind in domain.operations),
@@ -200,7 +200,7 @@ class ControlPlane(Actor):
             if self._stopping:
                 raise ShuttingDown("the engine is stopping")
             refuse_unavailable(request.message, self._services.faults.failed, len(self._executions))
-            if len(self._executions) + len(self._jobs) + len(self._experimenting) >= self._limits.max_executions:
+            if len(self._executions) + len(self._jobs) + len(self._experiment_jobs) >= self._limits.max_executions:
                 raise Overloaded(f"{self._limits.max_executions} requests are in progress", retry_after_ms=_RETRY_MS)
             self._begin(request, partial(handler, message, request), jobs)
 
@@ -281,7 +281,7 @@ class ControlPlane(Actor):
 
     async def _abandon(self, request: Abandon) -> None:
         self._jobs.cancel(request.connection_id, request.request_ids)
-        self._experimenting.cancel(request.connection_id, request.request_ids)
+        self._experiment_jobs.cancel(request.connection_id, request.request_ids)
         self._observers.unsubscribe(request.connection_id, request.request_ids)
         await self._queue.withdraw(
             [
@@ -298,7 +298,7 @@ class ControlPlane(Actor):
         if not self._stopping:
             self._stopping = True
             self._jobs.cancel_all()
-            self._experimenting.cancel_all()
+            self._experiment_jobs.cancel_all()
             self.nursery.start_soon(self._stop_at_last)
             await self._queue.withdraw([one for one in self._executions if one.state == "queued"], "shutdown")
         await self._stop_if_drained()
@@ -319,7 +319,7 @@ class ControlPlane(Actor):
         await self._stop_if_drained()
 
     async def _stop_if_drained(self) -> None:
-        if self._stopping and not self._executions and not self._jobs and not self._experimenting:
+        if self._stopping and not self._executions and not self._jobs and not self._experiment_jobs:
             await self._tell_drained()
 
     async def _tell_drained(self) -> None:

@@ -35,8 +35,8 @@ def declare_experiment(store: RecordStore, declaration: ExperimentDeclaration) -
 def end_experiment(store: RecordStore, experiment: ExperimentRecord) -> StoredEntry:
     """Seal what came of it, once. Blocking. Raises what the store raises."""
     with store.transaction() as chain:
-        ended = chain.about("experiment", experiment.experiment_id)
-        return ended[-1] if ended else chain.append(kind="experiment", experiment=experiment.model_dump(mode="json"))
+        ended = chain.last("experiment", experiment.experiment_id)
+        return ended or chain.append(kind="experiment", experiment=experiment.model_dump(mode="json"))
 
 
 def recover_experiments(store: RecordStore) -> None:
@@ -85,28 +85,28 @@ def get_experiment(
         RecordUnreadable: another version wrote it.
     """
     with store.reading() as chain:
-        declared = chain.about("experiment_declared", experiment_id)
-        ended = chain.about("experiment", experiment_id)
-    if not declared:
+        declared = chain.last("experiment_declared", experiment_id)
+        ended = chain.last("experiment", experiment_id)
+    if declared is None:
         raise UnknownEntry(f"no experiment {experiment_id!r} is in the records", kind="experiment", id=experiment_id)
-    end = ended[-1].decode_as(ExperimentEntry) if ended else None
-    return declared[-1].decode_as(ExperimentDeclaredEntry), end, ended[-1].hash if ended else None
+    end = None if ended is None else ended.decode_as(ExperimentEntry)
+    return declared.decode_as(ExperimentDeclaredEntry), end, None if ended is None else ended.hash
 
 
 def list_experiments(store: RecordStore, limit: int) -> tuple[ExperimentSummary, ...]:
     """The newest first. Blocking. Raises what :func:`get_experiment` raises."""
     with store.reading() as chain:
         declared = [entry.decode_as(ExperimentDeclaredEntry) for entry in chain.newest("experiment_declared", limit)]
-        ends = [chain.about("experiment", one.declaration.experiment_id) for one in declared]
-    ended = [end[-1].decode_as(ExperimentEntry).experiment if end else None for end in ends]
+        ends = [chain.last("experiment", one.declaration.experiment_id) for one in declared]
+    ended = [None if end is None else end.decode_as(ExperimentEntry).experiment for end in ends]
     return tuple(_summary(entry, end) for entry, end in zip(declared, ended, strict=True))
 
 
 def kept_evaluation(store: RecordStore, key: str) -> ArmEvaluation | None:
     """What was measured before, if it was. Blocking. Raises what the store raises."""
     with store.reading() as chain:
-        kept = chain.about("evaluation", key)
-    return kept[-1].decode_as(EvaluationEntry).evaluation.evaluation if kept else None
+        kept = chain.last("evaluation", key)
+    return None if kept is None else kept.decode_as(EvaluationEntry).evaluation.evaluation
 
 
 def keep_evaluation(store: RecordStore, kept: KeptEvaluation) -> None:
@@ -118,7 +118,7 @@ def keep_evaluation(store: RecordStore, kept: KeptEvaluation) -> None:
 def _abandoned(chain: OpenChain) -> list[ExperimentDeclaredEntry]:
     found = []
     for stored in chain.newest("experiment_declared", _MOST_KEPT):
-        if stored.columns.subject is None or chain.about("experiment", stored.columns.subject):
+        if stored.columns.subject is None or chain.last("experiment", stored.columns.subject):
             continue
         try:
             entry = stored.decode_as(ExperimentDeclaredEntry)

@@ -13,14 +13,17 @@ _KIND = "named_plan"
 
 def named_plan(chain: OpenChain, name: str) -> NamedPlan:
     """The newest version behind a name. Raises UnknownEntry, RecordUnreadable."""
-    return plan_history(chain, name)[0].named_plan
+    newest = chain.last(_KIND, name)
+    if newest is None:
+        raise _unknown(name)
+    return version_of(newest).named_plan
 
 
 def plan_history(chain: OpenChain, name: str) -> tuple[NamedPlanVersion, ...]:
     """Every version behind a name, the newest first. Raises UnknownEntry, RecordUnreadable."""
     versions = {version.named_plan.version: version for version in map(version_of, chain.about(_KIND, name))}
     if not versions:
-        raise UnknownEntry(f"no plan is behind the name {name!r}", kind=_KIND, id=name)
+        raise _unknown(name)
     return tuple(versions[number] for number in sorted(versions, reverse=True))
 
 
@@ -36,8 +39,8 @@ def append_version(chain: OpenChain, plan: NamedPlan) -> StoredEntry:
 
 def next_version(chain: OpenChain, name: str) -> int:
     """The number of the version to come, within a transaction. Raises RecordUnreadable."""
-    newest = chain.about(_KIND, name)
-    return version_of(newest[-1]).named_plan.version + 1 if newest else 1
+    newest = chain.last(_KIND, name)
+    return 1 if newest is None else version_of(newest).named_plan.version + 1
 
 
 def earlier_version(chain: OpenChain, name: str, version: int | None) -> NamedPlan:
@@ -67,3 +70,7 @@ def version_of(entry: StoredEntry) -> NamedPlanVersion:
     """The version in an entry. Raises RecordUnreadable."""
     decoded = entry.decode_as(NamedPlanEntry)
     return NamedPlanVersion(sequence=decoded.sequence, recorded_at=decoded.recorded_at, named_plan=decoded.named_plan)
+
+
+def _unknown(name: str) -> UnknownEntry:
+    return UnknownEntry(f"no plan is behind the name {name!r}", kind=_KIND, id=name)

@@ -22,8 +22,11 @@ _APPEND = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ABOUT = ENTRIES + "WHERE kind = ? AND subject = ? ORDER BY sequence"
-_CURRENT = ENTRIES + "WHERE kind = ? AND sequence IN (%s) ORDER BY subject" % (  # noqa: S608, UP031  constants alone
-    "SELECT max(sequence) FROM entries AS others WHERE others.kind = entries.kind GROUP BY others.subject"
+_LAST = ENTRIES + "WHERE kind = ? AND subject = ? ORDER BY sequence DESC LIMIT 1"
+_OF_KIND = "kind = :kind AND subject IS NOT NULL"
+_CURRENT = ENTRIES + (  # noqa: S608  constants alone
+    f"WHERE {_OF_KIND} AND sequence IN "
+    f"(SELECT max(sequence) FROM entries WHERE {_OF_KIND} GROUP BY subject) ORDER BY subject"
 )
 _NEWEST = ENTRIES + "WHERE kind = ? AND subject IS NOT NULL ORDER BY sequence DESC LIMIT ?"
 
@@ -60,13 +63,18 @@ class OpenChain:
         """The entries of a kind about a subject, the oldest first."""
         return tuple(map(entry_of, self._connection.execute(_ABOUT, (kind, storable(subject))).fetchall()))
 
+    def last(self, kind: str, subject: str) -> StoredEntry | None:
+        """The newest entry of a kind about a subject, if there is one."""
+        row = self._connection.execute(_LAST, (kind, storable(subject))).fetchone()
+        return None if row is None else entry_of(row)
+
     def newest(self, kind: str, limit: int) -> tuple[StoredEntry, ...]:
         """The entries of a kind that has subjects, the newest first."""
         return tuple(map(entry_of, self._connection.execute(_NEWEST, (kind, limit)).fetchall()))
 
     def current(self, kind: str) -> tuple[StoredEntry, ...]:
         """The newest entry of a kind about each subject, by subject."""
-        return tuple(map(entry_of, self._connection.execute(_CURRENT, (kind,)).fetchall()))
+        return tuple(map(entry_of, self._connection.execute(_CURRENT, {"kind": kind}).fetchall()))
 
 
 def entry_of(row: tuple[Any, ...]) -> StoredEntry:

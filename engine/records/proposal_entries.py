@@ -45,10 +45,10 @@ def append_move(chain: OpenChain, move: ProposalMove) -> StoredEntry:
 
 def proposal_status(chain: OpenChain, proposal_id: str) -> ProposalStatus:
     """Where a proposal stands. Raises UnknownEntry, RecordUnreadable."""
-    filed = chain.about("proposal", proposal_id)
-    if not filed:
+    filed = chain.last("proposal", proposal_id)
+    if filed is None:
         raise UnknownEntry(f"no proposal {proposal_id!r} is in the records", kind="proposal", id=proposal_id)
-    return _status(chain, filed[-1])
+    return _status(chain, filed)
 
 
 def proposals(chain: OpenChain, state: ProposalState | None, limit: int) -> tuple[ProposalStatus, ...]:

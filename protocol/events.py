@@ -76,7 +76,7 @@ class EndedEvent(Value):
     backend: BackendName
     quantization: Quantization
     plan_fingerprint: str = ""
-    """Of its plan, for those who are told no other event. Empty where the engine does not tell."""
+    """Its plan's, for those who are told no other event. Empty where the engine does not tell."""
     metrics: ExecutionMetrics
     logits_digest: str
 

@@ -23,11 +23,11 @@ _APPEND = (
 )
 _ABOUT = ENTRIES + "WHERE kind = ? AND subject = ? ORDER BY sequence"
 _LAST = ENTRIES + "WHERE kind = ? AND subject = ? ORDER BY sequence DESC LIMIT 1"
-_OF_KIND = "kind = :kind AND subject IS NOT NULL"
-_CURRENT = ENTRIES + (  # noqa: S608  constants alone
-    f"WHERE {_OF_KIND} AND sequence IN "
-    f"(SELECT max(sequence) FROM entries WHERE {_OF_KIND} GROUP BY subject) ORDER BY subject"
+_LAST_OF_EACH = (
+    "WHERE kind = :kind AND subject IS NOT NULL AND sequence IN (SELECT max(sequence) FROM entries "
+    "WHERE kind = :kind AND subject IS NOT NULL GROUP BY subject) ORDER BY subject"
 )
+_CURRENT = ENTRIES + _LAST_OF_EACH
 _NEWEST = ENTRIES + "WHERE kind = ? AND subject IS NOT NULL ORDER BY sequence DESC LIMIT ?"
 
 

@@ -52,9 +52,11 @@ class HttpGateway(RestartableActor):
     ) -> None:
         self._limits = limits or HttpLimits()
         self._link = EngineLink(connect, options.rules, self._limits, tell_fault)
-        self._tcp = None if options.tcp is None else _listen(options.tcp)
+        self._tcp: list[socket.socket] = []
         self._unix = options.passed
         try:
+            for address in options.tcp:
+                self._tcp.append(_listen(address))
             if options.passed is None and options.socket_path is not None:
                 self._unix = UnixSocket.open(options.socket_path)
         except InvalidRequest:
@@ -85,8 +87,8 @@ class HttpGateway(RestartableActor):
         """Listen no more, and remove the Unix socket's path."""
         if self._unix is not None:
             self._unix.close()
-        if self._tcp is not None:
-            self._tcp.close()
+        for listening in self._tcp:
+            listening.close()
 
     async def finish(self) -> None:
         """Take no more connections, and wait for what is being answered, ``leave_s`` at most; then hang up."""
@@ -102,8 +104,7 @@ class HttpGateway(RestartableActor):
         listeners = []
         if self._unix is not None:
             listeners.append(self._unix.listener())
-        if self._tcp is not None:
-            listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(self._tcp.dup())))
+        listeners += [trio.SocketListener(trio.socket.from_stdlib_socket(one.dup())) for one in self._tcp]
         with self._listening:
             await trio.serve_listeners(partial(self._answer, make_connection), listeners, handler_nursery=self.nursery)
         await trio.sleep_forever()  # until what is being answered has ended too
@@ -141,8 +142,8 @@ class HttpGateway(RestartableActor):
 
     def _places(self) -> list[str]:
         places = [] if self._unix is None else [f"unix:{self._unix.path}"]
-        if self._tcp is not None:
-            host, port = self._tcp.getsockname()[:2]
+        for listening in self._tcp:
+            host, port = listening.getsockname()[:2]
             places.append(f"http://{TcpAddress(host, port)}")
         return places
 

@@ -72,15 +72,18 @@ class HttpOptions:
     """Where HTTP is served, and by which rules."""
 
     socket_path: Path | None
-    tcp: TcpAddress | None = None
+    tcp: tuple[TcpAddress, ...] = ()
     rules: HttpRules = HttpRules()
     passed: UnixSocket | None = None
     """A listening socket that a service manager made: served instead of one at ``socket_path``."""
 
     def __post_init__(self) -> None:
         """Raises InvalidRequest where others than this machine could come in without a secret."""
-        if self.tcp is not None and not self.tcp.is_loopback and self.rules.secret is None:
-            raise _refusal(f"{self.tcp} can be reached from elsewhere: give --http-token-file, or listen on 127.0.0.1")
+        for address in self.tcp:
+            if not address.is_loopback and self.rules.secret is None:
+                raise _refusal(
+                    f"{address} can be reached from elsewhere: give --http-token-file, or listen on 127.0.0.1"
+                )
 
 
 def read_secret(path: Path) -> bytes:

@@ -84,7 +84,7 @@ class Wire:
     async def _begin(self, status: int, media_type: str, headers: Headers) -> None:
         self.begun = True
         told = {"content-type": media_type, **headers, **self._headers}
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
 

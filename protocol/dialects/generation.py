@@ -72,6 +72,11 @@ def run_request(model: str, source: Mapping[str, Any], execution: dict[str, Any]
         raise invalid_request(error) from error
 
 
+def without_bounds(run: RunRequest) -> RunRequest:
+    """The run for whoever asks of its prompt alone: the model's own context length is the only one that counts."""
+    return run.model_copy(update={"execution": run.execution.model_copy(update={"context_length": None})})
+
+
 def tool_choice(choice: Any) -> Any:
     """A choice of tools as the engine has it: a word, or the name of the one that must be called.
 

@@ -198,6 +198,7 @@ class FakeDomain:
     def __post_init__(self) -> None:
         self.may_prepare = threading.Event()
         self.may_prepare.set()
+        self.prepared: list[RunRequest] = []
         self.preparing = threading.Event()
 
         self.answers: Table[AnswerMessage] = dict(
@@ -220,6 +221,7 @@ class FakeDomain:
         return Hardware(cpu_model="Fake CPU", kernel_path=kernel_path, threads=threads)
 
     def prepare(self, request: RunRequest) -> PlannedExecution:
+        self.prepared.append(request)
         self.preparing.set()
         self.may_prepare.wait()
         self._find(request.model)

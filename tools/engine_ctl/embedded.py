@@ -50,7 +50,7 @@ def http_options(
     *,
     beside: Path | None,
     socket: str | None,
-    address: str | None,
+    addresses: tuple[str, ...],
     token_file: Path | None,
     default_model: str | None,
     defaults: Path | None,
@@ -64,8 +64,8 @@ def http_options(
         InvalidRequest: an address or a secret that cannot be used.
     """
     path = (beside or default_socket_path()).with_name(HTTP_SOCKET_NAME) if socket is None else Path(socket)
-    tcp = None if address is None else TcpAddress.parse(address)
-    if socket == "off" and tcp is None:
+    tcp = tuple(map(TcpAddress.parse, addresses))
+    if socket == "off" and not tcp:
         return None
     rules = HttpRules(
         secret=None if token_file is None else read_secret(token_file),

@@ -6,6 +6,7 @@ from actors.http.call import Call
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import execution_headers, outcomes_of, planned, stream_answer
 from protocol.dialects import anthropic
+from protocol.dialects.generation import without_bounds
 from protocol.dialects.shape import read
 
 
@@ -24,7 +25,7 @@ async def _count_tokens(call: Call) -> None:
     asked = read(anthropic.MessagesRequest, call.content())
     run = anthropic.to_run_request(asked, call.model(asked.model), counted=True)
     async with call.client() as client:
-        plan = await planned(call, client, run)
+        plan = await planned(call, client, without_bounds(run))
     await call.reply({"input_tokens": plan.estimate.prompt_tokens}, headers=execution_headers(plan))
 
 

@@ -12,6 +12,7 @@ from actors.http.translation import answered, execution_headers, outcomes_of, pl
 from protocol.answers import Planned
 from protocol.client import Client
 from protocol.dialects.fault import HttpFault
+from protocol.dialects.generation import without_bounds
 from protocol.dialects.llama_server import completion, completion_answer, properties, tokens
 from protocol.dialects.openai import chat
 from protocol.dialects.shape import read
@@ -74,8 +75,9 @@ async def _detokenize(call: Call) -> None:
 
 async def _apply_template(call: Call) -> None:
     asked = read(chat.ChatRequest, call.content())
+    run = chat.to_run_request(asked, call.model(asked.model))
     async with call.client() as client:
-        plan = await planned(call, client, chat.to_run_request(asked, call.model(asked.model)))
+        plan = await planned(call, client, without_bounds(run))
     await call.reply({"prompt": plan.prompt}, headers=execution_headers(plan))
 
 

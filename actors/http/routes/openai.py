@@ -20,6 +20,7 @@ from actors.http.translation import (
 )
 from protocol.client import Client
 from protocol.dialects.fault import HttpFault
+from protocol.dialects.generation import without_bounds
 from protocol.dialects.llama_server.completion_answer import completion
 from protocol.dialects.openai import chat, chat_answer, completions, embeddings, models, responses
 from protocol.dialects.prompt_parts import texts_of, token_ids_of
@@ -90,7 +91,7 @@ async def _response_tokens(call: Call) -> None:
 
 async def _reply_tokens(call: Call, run: RunRequest) -> None:
     async with call.client() as client:
-        plan = await planned(call, client, run)
+        plan = await planned(call, client, without_bounds(run))
     counted = {"object": "response.input_tokens", "input_tokens": plan.estimate.prompt_tokens}
     await call.reply(counted, headers=execution_headers(plan))
 

@@ -58,7 +58,7 @@ async def metrics(call: Call) -> None:
         report = await client.ask(Metrics())
         status = await client.ask(Status())
     text = report.exposition + exposition(llama_families(report.families))
-    started = {"process-start-time-unix": str(round(time.time() - status.uptime_s))}
+    started = {"Process-Start-Time-Unix": str(round(time.time() - status.uptime_s))}
     await call.wire.reply(text.encode(), _EXPOSITION, headers=started)
 
 

@@ -116,7 +116,6 @@ def to_run_requests(asked: LlamaCompletionRequest, model: str) -> tuple[RunReque
         execution["n"] = asked.n_cmpl
     if asked.n_probs:
         execution["logprobs"] = asked.n_probs
-        execution["stream"] = {"flush_ms": 0}  # its clients expect an event for each token
     if (grammar := grammar_of(None, asked.json_schema, asked.grammar)) is not None:
         execution["grammar"] = grammar
     return tuple(run_request(model, _source(prompt), execution, asked.execution) for prompt in asked.prompt)

@@ -124,7 +124,9 @@ class LlamaCompletionStream:
             case Progress():
                 return b""
             case Tokens():
-                return sse(to_json(self._part(index * self._n + message.choice, message, pieces)))
+                return b"".join(
+                    sse(to_json(part)) for part in self._parts(index * self._n + message.choice, message, pieces)
+                )
             case Finished(record=record):
                 require_whole(record)
                 choices = enumerate((record, *record.other_choices))
@@ -141,19 +143,27 @@ class LlamaCompletionStream:
         """Nothing: the last event of each answer ends it."""
         return b""
 
-    def _part(self, index: int, message: Tokens, pieces: Pieces) -> dict[str, Any]:
-        self._tokens[index] = self._tokens.get(index, 0) + len(message.token_ids)
-        part = {
+    def _parts(self, index: int, message: Tokens, pieces: Pieces) -> list[dict[str, Any]]:
+        """One part; with probabilities one for each token, of which the last has the text that became certain."""
+        if not self._asked.n_probs:
+            return [self._part(index, message.text, message.token_ids)]
+        last = len(message.token_ids) - 1
+        return [
+            self._part(index, message.text if at == last else "", (token_id,))
+            | {"completion_probabilities": _probabilities(message.logprobs[at : at + 1], pieces)}
+            for at, token_id in enumerate(message.token_ids)
+        ]
+
+    def _part(self, index: int, text: str, token_ids: tuple[int, ...]) -> dict[str, Any]:
+        self._tokens[index] = self._tokens.get(index, 0) + len(token_ids)
+        return {
             "index": index,
-            "content": message.text,
-            "tokens": message.token_ids,
+            "content": text,
+            "tokens": token_ids,
             "stop": False,
             "id_slot": _NO_SLOT,
             "tokens_predicted": self._tokens[index],
         }
-        if self._asked.n_probs:
-            part["completion_probabilities"] = _probabilities(message.logprobs, pieces)
-        return part
 
     def _end(self, record: ExecutionRecord, choice: ChoiceRecord, index: int, prompt: str) -> dict[str, Any]:
         return _chosen(completion(record, choice, index, prompt, stream=True), self._asked.response_fields)

@@ -79,14 +79,14 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """The system with a fake backend, which says ``Hello`` unless the test brings one that says something else."""
     backend = backend or FakeBackend(answer=("Hel", "lo"))
-    address = TcpAddress("127.0.0.1", 0) if tcp else None
+    addresses = (TcpAddress("127.0.0.1", 0), TcpAddress("127.0.0.2", 0)) if tcp else ()
     # A socket's path must be short; folders of pytest's own are not.
     with tempfile.TemporaryDirectory(prefix="engine-") as folder:
         unix = Path(folder) / "engine-http.sock"
         system = System(
             *(backend, domain or FakeDomain(), FakeEnergy(), FakeRecords(), ServiceLimits()),
-            http=HttpOptions(unix, address, rules or HttpRules()),
+            http=HttpOptions(unix, addresses, rules or HttpRules()),
         )
-        port = int(system.http_places[-1].rpartition(":")[2]) if tcp else None
+        port = int(system.http_places[1].rpartition(":")[2]) if tcp else None
         async with running(system):
             yield Stage(system, backend, unix, port)

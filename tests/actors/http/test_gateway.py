@@ -64,6 +64,12 @@ async def test_a_connection_ends_with_its_answer_where_the_client_asks_for_that(
     assert answer.endswith(b"0\r\n\r\n") is stream
 
 
+async def test_every_address_is_listened_to() -> None:
+    async with stage(tcp=True) as served, httpx.AsyncClient(trust_env=False) as client:
+        answers = [await client.get(f"{place}/health") for place in served.system.http_places[1:]]
+    assert [answer.status_code for answer in answers] == [200, 200]
+
+
 async def test_programs_of_the_engines_user_come_in_over_tcp_whatever_they_show() -> None:
     async with stage(tcp=True) as served, served.tcp_client() as client:
         answer = await client.get("/health", headers={"Authorization": "Bearer anything"})
@@ -334,5 +340,7 @@ async def test_a_schema_of_a_tool_may_nest_deeply() -> None:
 
 def test_an_address_that_others_reach_needs_a_secret() -> None:
     with pytest.raises(InvalidRequest, match="http-token-file"):
-        HttpOptions(None, TcpAddress.parse("0.0.0.0:80"))
-    assert HttpOptions(None, TcpAddress.parse("0.0.0.0:80"), HttpRules(secret=SECRET))
+        HttpOptions(None, (TcpAddress.parse("127.0.0.1:80"), TcpAddress.parse("0.0.0.0:80")))
+    assert HttpOptions(
+        None, (TcpAddress.parse("127.0.0.1:80"), TcpAddress.parse("0.0.0.0:80")), HttpRules(secret=SECRET)
+    )

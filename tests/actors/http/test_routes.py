@@ -306,3 +306,13 @@ async def test_what_the_engine_has_no_like_of_is_501_by_name(path: str) -> None:
         answer = await client.post(path, json={})
     assert (answer.status_code, answer.json()["error"]["type"]) == (501, "not_supported_error")
     assert path.partition("?")[0] in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/apply-template", "/chat/completions/input_tokens", "/v1/messages/count_tokens"])
+async def test_what_is_not_run_need_not_fit_the_context_of_a_run(path: str) -> None:
+    rules = HttpRules(default_model="tiny", defaults={"execution": {"context_length": 1}})
+    domain = FakeDomain()
+    async with stage(domain=domain, rules=rules) as served, served.client() as client:
+        answer = await client.post(path, json=HELLO)
+    assert answer.status_code == 200
+    assert [request.execution.context_length for request in domain.prepared] == [None]

@@ -151,9 +151,8 @@ def test_what_the_engine_lacks_is_refused(fields: dict[str, Any]) -> None:
         requested(**fields)
 
 
-def test_probabilities_of_a_stream_come_token_by_token() -> None:
-    execution = requested(n_probs=3, stream=True)
-    assert (execution.logprobs, execution.stream.flush_ms) == (3, 0)
+def test_probabilities_are_those_before_any_sampler() -> None:
+    assert requested(n_probs=3).logprobs == 3
 
 
 def answer(outcomes: list[Outcome], **fields: Any) -> Any:
@@ -211,6 +210,14 @@ def test_a_stream_ends_with_all_that_is_told() -> None:
     assert second["tokens_predicted"] == 2
     assert (last["content"], last["stop"], last["stop_type"], last["prompt"]) == ("", True, "limit", "Once")
     assert last["generation_settings"]["stream"] is True
+
+
+def test_a_stream_with_probabilities_has_an_event_for_each_token() -> None:
+    both = (drawn(7, -0.5, t8=-1.0), drawn(8, -0.25, t7=-2.0))
+    stream = LlamaCompletionStream(asked(stream=True, n_probs=1), ["Once"])
+    first, second = read_events(stream.feed(0, tokens("Hi", logprobs=both), {7: "H", 8: "i"}))
+    assert [(one["content"], one["tokens"]) for one in (first, second)] == [("", [7]), ("Hi", [8])]
+    assert [[p["id"] for p in one["completion_probabilities"]] for one in (first, second)] == [[7], [8]]
 
 
 def timed(n: int, **changed: Any) -> ExecutionRecord:

@@ -36,10 +36,11 @@ from engine_ctl.options import socket_option, tdp_watts_option
 )
 @click.option(
     "--http",
-    "http_address",
+    "http_addresses",
+    multiple=True,
     metavar="HOST:PORT",
     help="Serve HTTP over TCP too. On a loopback address for programs of this user; elsewhere only with "
-    "--http-token-file. Port 0 takes a free one, which is printed.",
+    "--http-token-file. Port 0 takes a free one, which is printed. May be repeated.",
 )
 @click.option(
     "--http-token-file",
@@ -73,7 +74,7 @@ def command(
     energy_source: str | None,
     tdp_watts: float | None,
     http_socket: str | None,
-    http_address: str | None,
+    http_addresses: tuple[str, ...],
     http_token_file: Path | None,
     http_default_model: str | None,
     http_defaults: Path | None,
@@ -93,7 +94,7 @@ def command(
     http = http_options(
         beside=socket,
         socket=http_socket,
-        address=http_address,
+        addresses=http_addresses,
         token_file=http_token_file,
         default_model=http_default_model,
         defaults=http_defaults,

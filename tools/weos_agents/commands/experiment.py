@@ -53,14 +53,14 @@ def command(
 ) -> None:
     """Run MODEL's own plan and a candidate in interleaved pairs, and say whether the candidate is proved better.
 
-    The experiment ends as soon as that is decided. Half of the workload serves, the half that optimize proves on.
+    The experiment ends as soon as that is decided. All of the workload serves: the candidate was not chosen on it.
     """
     varied = dict(_change(one) for one in changes)
     with BlockingClient.connect(socket) as client:
         session = Session(client, model, workload_file, max_tokens, quality_text)
         rules = session.rules(kpi, gain, unknown_load_counts=unknown_load_counts)
         experimenter = Experimenter(session.laboratory, rules, Budget.starting(minutes * 60, time.monotonic))
-        inputs = session.workload.confirming
+        inputs = (*session.workload.choosing, *session.workload.confirming)
         found = experimenter.confirm(
             varied, varied, inputs, pairs, chosen_on=frozenset(), alpha=rules.alpha, stops_early=not whole
         )

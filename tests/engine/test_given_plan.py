@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,3 +56,29 @@ def test_a_file_by_another_name_is_the_same_model(planner: Planner, tmp_path: Pa
     taken = planner.prepare(RunRequest(plan=plan, model="copy", prompt="once"))
     assert taken.fingerprint == plan.fingerprint
     assert taken.plan.model_ref.name == "copy"
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [
+        {"sampling": {"temperature": 0.7, "min_p": 0.1, "order": ["min_p", "temperature"], "seed": 9}},
+        {"sampling": {"temperature": 1.0, "mirostat_tau": 5.0}},
+        {"sampling": {"dry_multiplier": 0.8, "dry_breakers": ["a"]}},
+        {"limits": {"max_tokens": 3, "deadline_ms": 5000, "memory_mb": 900}, "stop": {"eos": False}},
+        {"logprobs": True},
+        {"logprobs": 4},
+        {"grammar": {"kind": "json_schema", "source": '{"enum": [1.5, "é"], "x-guidance": {}}'}},
+        {"grammar": {"kind": "lark", "source": 'start: "a" | /b+/'}},
+        {"grammar": {"kind": "gbnf", "source": 'root ::= "a" | "b"'}},
+        {"grammar": {"kind": "regex", "source": "a|b"}},
+        {"priority": -3, "nominal_watts": 7.5, "prefill_beside_decode": 3, "scheduler_policy": "latency"},
+    ],
+    ids=str,
+)
+def test_whatever_a_request_asked_for_its_plan_comes_back_as_it_was(
+    execution: dict[str, Any], planner: Planner
+) -> None:
+    asked = RunRequest.model_validate_json(json.dumps({"model": "tiny", "prompt": "once", "execution": execution}))
+    plan = planner.prepare(asked).plan
+    sent = RunRequest.model_validate_json(json.dumps({"plan": json.loads(plan.model_dump_json()), "prompt": "once"}))
+    assert planner.prepare(sent).plan == plan

@@ -173,6 +173,10 @@ MUTATIONS: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
         lambda e: changed_pair(e, 4, "candidate", execution_id=e.pairs[2].candidate.execution_id),
         "counted twice",
     ),
+    "failed": (
+        lambda e: e.model_copy(update={"failure": "failed: no memory"}),
+        "the experiment failed: failed: no memory",
+    ),
     "no turns": (unpaired, "did not take turns"),
     "cut short": (lambda e: changed_pair(e, 4, "candidate", stop_reason="cancelled"), "ended from outside"),
     "no figure": (lambda e: changed_pair(e, 4, "candidate", figures={"tokens_per_sec": None}), "is not known"),

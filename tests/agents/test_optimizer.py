@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from protocol.errors import InvalidRequest
+from protocol.errors import EngineUnreachable, InvalidRequest
 from weos_agents.budget import Budget
 from weos_agents.experimenter import Experimenter
 from weos_agents.gate import GateRules
@@ -159,6 +159,7 @@ def test_hopeless_candidates_are_given_up_early() -> None:
         (['{"model": "m"}'], "no prompt and no messages"),
         (['{"prompt": "a", "model": "m"}'], "has model"),
         (["[]"], "no prompt"),
+        (['{"prompt": "a"}', '{"messages": []}'], "mixes inputs"),
     ],
 )
 def test_a_workload_that_proves_nothing_is_refused(lines: list[str], told: str) -> None:
@@ -169,3 +170,25 @@ def test_a_workload_that_proves_nothing_is_refused(lines: list[str], told: str) 
 def test_a_workload_is_halved_by_its_contents_alone() -> None:
     lines = [f'{{"prompt": "{number}"}}' for number in range(9)]
     assert Workload.of(lines) == Workload.of([*lines[::-1], lines[0], " "])
+
+
+def test_an_engine_that_is_gone_ends_the_search_and_is_no_refusal() -> None:
+    class GoneLaboratory(SimulatedLaboratory):
+        def experiment(self, *arguments: Any) -> Any:
+            if self.experiments:
+                raise EngineUnreachable("the engine hung up")
+            return super().experiment(*arguments)
+
+    with pytest.raises(EngineUnreachable):
+        optimize(GoneLaboratory(more_threads_are_slower))
+
+
+def test_an_experiment_that_fails_is_no_gain() -> None:
+    class FailingLaboratory(SimulatedLaboratory):
+        def experiment(self, baseline: Any, candidate: Any, *rest: Any) -> Any:
+            found = super().experiment(baseline, candidate, *rest)
+            return found.model_copy(update={"failure": "failed: no memory"}) if candidate else found
+
+    found = optimize(FailingLaboratory(more_threads_are_slower))
+    assert found.chosen is None
+    assert {trial.refusal for trial in found.trials if trial.evidence} == {"failed: no memory"}

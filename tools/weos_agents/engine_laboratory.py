@@ -98,12 +98,14 @@ class EngineLaboratory:
                 case PairMeasured():
                     found = found.model_copy(update={"pairs": (*found.pairs, self._pair(message.pair))})
                     if not stopped and enough(found):
-                        self._client.ask(StopExperiment(experiment_id=message.experiment_id))
+                        # Not awaited: the experiment may have ended by itself meanwhile, and refuse it.
+                        self._client.post(StopExperiment(experiment_id=message.experiment_id))
                         stopped = True
                 case Experimented():
-                    complete = message.experiment.ended == "complete"
+                    ended, reason = message.experiment.ended, message.experiment.reason
+                    failure = "" if ended in ("complete", "stopped") else f"{ended}: {reason}"
                     told = {"quality": _quality(message.experiment), "medians": _medians(message.experiment)}
-                    return found.model_copy(update={"complete": complete, **told})
+                    return found.model_copy(update={"complete": ended == "complete", "failure": failure, **told})
                 case _:
                     assert_never(message)
         raise InternalError("the experiment had no end")

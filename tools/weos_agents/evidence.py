@@ -67,6 +67,8 @@ class Evidence(Value):
     pairs_declared: int
     complete: bool
     """``False``: it was stopped, and has fewer pairs than declared."""
+    failure: str = ""
+    """Why it ended otherwise than complete or stopped; empty: it did not."""
     same_arithmetic: bool
     """Whether both plans compute the same bits, as the engine's search space says of the fields that differ."""
     pairs: tuple[Pair, ...]
@@ -100,6 +102,8 @@ def faults_of(evidence: Evidence, kpi: Metric, plan: str | None = None) -> tuple
 def _of_the_whole(evidence: Evidence, plan: str | None) -> Iterator[str]:
     if plan is not None and evidence.candidate_plan != plan:
         yield f"it is about the plan {evidence.candidate_plan}, not {plan}"
+    if evidence.failure:
+        yield f"the experiment failed: {evidence.failure}"
     if evidence.complete and len(evidence.pairs) != evidence.pairs_declared:
         yield f"{evidence.pairs_declared} pairs were declared and {len(evidence.pairs)} are there"
     if len(evidence.pairs) > evidence.pairs_declared:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
-from protocol.errors import EngineError
+from protocol.errors import RequestRefused
 from protocol.value import Value
 from weos_agents.budget import Budget
 from weos_agents.evidence import Evidence, Pair
@@ -71,10 +71,13 @@ class Experimenter:
     def screen(
         self, changes: Changes, named: Mapping[str, Any], inputs: Sequence[WorkloadLine], pairs: int, *, same_bits: bool
     ) -> Trial:
-        """A short experiment, given up where it is hopeless. ``named``: the changes by the plan's names."""
+        """A short experiment, given up where it is hopeless. ``named``: the changes by the plan's names.
+
+        Raises EngineError: the engine is busy or gone. A plan that it refuses is a trial too.
+        """
         try:
             evidence = self._laboratory.experiment({}, changes, inputs, pairs, self._hopeless)
-        except EngineError as refused:
+        except RequestRefused as refused:
             told = f"{refused.code}: {refused.message}"
             return Trial(
                 changes=dict(named),
@@ -85,12 +88,13 @@ class Experimenter:
                 gain=None,
                 worse={},
             )
-        gains = self._gains(evidence)
+        gains = [] if evidence.failure else self._gains(evidence)
         return Trial(
             changes=dict(named),
             asked=dict(changes),
             same_bits=same_bits,
             evidence=evidence,
+            refusal=evidence.failure,
             gain=math.expm1(median(gains)) if gains else None,
             worse=self._worse(evidence),
         )

@@ -44,6 +44,11 @@ class Workload(Value):
     def of(cls, lines: Iterable[str]) -> Workload:
         """Inputs that are there several times count once. Raises InvalidRequest: not JSON, no input, or too few."""
         inputs = {_line(number, line) for number, line in enumerate(lines, 1) if line.strip()}
+        if len({tuple(sorted(line.fields)) for line in inputs}) > 1:
+            raise InvalidRequest(
+                "the workload mixes inputs that one plan cannot answer: give prompts, messages, or messages with tools",
+                field="workload",
+            )
         ordered = sorted(inputs, key=lambda line: hashlib.sha256(line.content.encode()).digest())
         halves = ordered[::2], ordered[1::2]
         if min(map(len, halves)) < _LEAST:

@@ -24,10 +24,16 @@ def socket_option(command: Command) -> Command:
     )(command)
 
 
+def _absolute(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A file from here by its full path, since the engine may run elsewhere; a name as it is."""
+    path = Path(value).expanduser()
+    return str(path.absolute()) if path.is_file() else value
+
+
 def workload_options(command: Command) -> Command:
     """Add what an experiment is about: the model, the workload, the length of answers and a text for quality."""
     options = (
-        click.argument("model"),
+        click.argument("model", callback=_absolute),
         click.option(
             "--workload",
             "workload_file",

@@ -1,15 +1,27 @@
-"""Runs an actor that others can do without for a moment, and again when it fails, as often as its bound allows."""
+"""Runs an actor that others can do without for a moment, and again when it fails, as its policy says."""
 
 from __future__ import annotations
 
 import traceback
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
 from actors.base import RestartableActor
 from actors.faults import Faults, summary
+
+
+class RestartPolicy(Protocol):
+    """When an actor that failed is started again."""
+
+    @property
+    def within_s(self) -> float:
+        """Restarts that are older do not count."""
+
+    def pause_s(self, restarts: int) -> float | None:
+        """How long to wait after so many restarts; ``None``: it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +31,44 @@ class RestartLimit:
     restarts: int = 3
     within_s: float = 600.0
 
+    def pause_s(self, restarts: int) -> float | None:
+        """See :class:`RestartPolicy`."""
+        return 0.0 if restarts < self.restarts else None
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPauses:
+    """An actor is started at once for the first time, then after pauses that double, and never given up.
+
+    For one that a client may make fail, which must not end it for all others.
+    """
+
+    first_s: float = 1.0
+    longest_s: float = 60.0
+    within_s: float = 600.0
+
+    def pause_s(self, restarts: int) -> float | None:
+        """See :class:`RestartPolicy`."""
+        return min(self.first_s * 2 ** (restarts - 1), self.longest_s) if restarts else 0.0
+
 
 _LIMIT = RestartLimit()
 
 
 class Supervisor:
-    """Runs an actor, and starts it again when it fails, within a limit."""
+    """Runs an actor, and starts it again when it fails, as its policy says."""
 
-    def __init__(self, name: str, actor: RestartableActor, faults: Faults, limit: RestartLimit = _LIMIT) -> None:
+    def __init__(self, name: str, actor: RestartableActor, faults: Faults, policy: RestartPolicy = _LIMIT) -> None:
         self._name = name
         self._actor = actor
         self._faults = faults
-        self._limit = limit
-        self._restarts: deque[float] = deque(maxlen=limit.restarts)
+        self._policy = policy
+        self._restarts: deque[float] = deque()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. An actor that fails even while it does no more than refuse raises."""
         failure = await self._run_once(task_status)
-        while not self._exhausted():
-            self._restarts.append(trio.current_time())
+        while (pause_s := self._pause_s()) is not None:
             try:
                 self._actor.recover(summary(failure))
             except Exception as error:
@@ -46,6 +77,8 @@ class Supervisor:
                 failure.__dict__.setdefault("__notes__", []).append(f"It could not be started again:\n{trace}")
                 break
             self._faults.tell(self._name, failure, "restarted")
+            await trio.sleep(pause_s)
+            self._restarts.append(trio.current_time())
             failure = await self._run_once(trio.TASK_STATUS_IGNORED)
         self._faults.tell(self._name, failure, "failed")
         self._actor.give_up(summary(failure))
@@ -58,7 +91,7 @@ class Supervisor:
             return failure
         raise AssertionError(f"the {self._name} ended of itself")
 
-    def _exhausted(self) -> bool:
-        if len(self._restarts) < self._limit.restarts:
-            return False
-        return trio.current_time() - self._restarts[0] < self._limit.within_s
+    def _pause_s(self) -> float | None:
+        while self._restarts and trio.current_time() - self._restarts[0] >= self._policy.within_s:
+            self._restarts.popleft()
+        return self._policy.pause_s(len(self._restarts))

@@ -27,7 +27,7 @@ from actors.messages import Drain
 from actors.ports import Domain, EnergySources, RecordWriter, Services
 from actors.recorder import Recorder
 from actors.scheduler import Scheduler, SchedulerStatistics
-from actors.supervisor import Supervisor
+from actors.supervisor import RestartPauses, Supervisor
 from actors.unix_socket import PASSED_HTTP_NAME, UnixSocket
 from engine.backend import Backend
 from engine.config import EngineConfig
@@ -140,7 +140,7 @@ class System:
                 nursery.start_soon(self._run_api_server, nursery.cancel_scope, task_status)
                 if self._gateway is not None:
                     # It needs its modules first; the api server, whose client it is, runs long before it has them.
-                    nursery.start_soon(Supervisor(HTTP_GATEWAY, self._gateway, self._faults).run)
+                    nursery.start_soon(Supervisor(HTTP_GATEWAY, self._gateway, self._faults, RestartPauses()).run)
         finally:
             if self._gateway is not None:
                 self._gateway.release()

@@ -21,6 +21,7 @@ from engine.backend import (
 )
 from engine.planned_execution import PlannedExecution
 from protocol.errors import EngineError, ExecutionCancelled
+from protocol.logprobs import DrawnLogprobs, TokenLogprob
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 from protocol.record import WeightsReport
@@ -105,6 +106,8 @@ class FakeBackend:
         self._pending: dict[tuple[int, int], SequenceEvents] = {}
         self._open: dict[int, set[int]] = {}
         """Choices that have not ended, by sequence."""
+        self._alternatives: dict[int, int | None] = {}
+        """Tokens beside the one drawn whose log probabilities are given, by sequence; ``None``: of no token."""
         self._begun: set[int] = set()
         self._next_token = 100
 
@@ -137,9 +140,12 @@ class FakeBackend:
         self.prefill_shares[sequence_id] = prefill_share
         self.live.add(sequence_id)
         self._open[sequence_id] = set(range(plan.n))
+        self._alternatives[sequence_id] = plan.logprobs
         if self.answer is not None:
             told = self.answer[: plan.limits.max_tokens]
-            self.emit(sequence_id, *told, stop="eos" if len(told) < plan.limits.max_tokens else "max_tokens")
+            stop: BackendStopReason = "eos" if len(told) < plan.limits.max_tokens else "max_tokens"
+            for choice in range(plan.n):
+                self.emit(sequence_id, *told, choice=choice, stop=stop)
 
     def emit(
         self,
@@ -160,6 +166,7 @@ class FakeBackend:
             before,
             token_ids=before.token_ids + new_ids,
             token_times_ns=before.token_times_ns + tuple(time.monotonic_ns() for _ in texts),
+            logprobs=before.logprobs + _logprobs(new_ids, self._alternatives.get(sequence_id)),
             text=before.text + "".join(texts),
             stop_reason=stop,
             error=error,
@@ -222,3 +229,17 @@ class FakeBackend:
             self.closed = True
             self.may_load.set()
             os.close(self.event_fd)
+
+
+def _logprobs(token_ids: Sequence[int], alternatives: int | None) -> tuple[DrawnLogprobs, ...]:
+    """The token drawn is the likeliest, and those with higher ids come next."""
+    if alternatives is None:
+        return ()
+    return tuple(
+        DrawnLogprobs(
+            token_id=drawn,
+            logprob=-1.0,
+            top=tuple(TokenLogprob(token_id=drawn + rank, logprob=-1.0 - rank) for rank in range(alternatives)),
+        )
+        for drawn in token_ids
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 from actors.http.call import Call
 from actors.http.page import MEDIA_TYPE, Page, accepts_page
@@ -11,12 +12,15 @@ from engine.identity.build import current_build
 from engine.identity.version import ENGINE_VERSION
 from engine.metrics.exposition import exposition
 from protocol.dialects.llama_server.figures import llama_families
+from protocol.answers import StatusReport
 from protocol.dialects.openapi import openapi
 from protocol.requests import Metrics, Status
+from protocol.summaries import Fault
 
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 _PAGE = Page.read()
 _BY_ACCEPT = {"vary": "accept"}
+_LATELY_S = 600.0
 _DIALECTS = {
     "weos": "/v1/weos/run",
     "openai": "/v1/chat/completions",
@@ -40,10 +44,23 @@ async def about(call: Call) -> None:
 
 
 async def health(call: Call) -> None:
-    """Answer where the engine does."""
+    """Answer where the engine does; ``degraded``: a part of it is out of order for good."""
     async with call.client() as client:
         status = await client.ask(Status())
-    await call.reply({"status": "ok", "engine_version": status.engine_version, "failed": status.failed})
+    await call.reply(
+        {
+            "status": "degraded" if status.failed else "ok",
+            "engine_version": status.engine_version,
+            "failed": status.failed,
+            "restarted": Counter(one.where for one in restarts_lately(status)),
+        }
+    )
+
+
+def restarts_lately(status: StatusReport) -> tuple[Fault, ...]:
+    """Failures of the last ten minutes that a part of the engine was started again after."""
+    since_s = status.uptime_s - _LATELY_S
+    return tuple(one for one in status.faults if one.consequence == "restarted" and one.uptime_s >= since_s)
 
 
 async def version(call: Call) -> None:

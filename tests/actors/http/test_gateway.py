@@ -12,6 +12,7 @@ from actors.http.gateway import HttpGateway
 from actors.http.http_connection import HttpConnection
 from actors.http.limits import HttpLimits
 from actors.http.options import HttpOptions, HttpRules, TcpAddress
+from actors.supervisor import RestartPauses
 from protocol.dialects.openai.completions import MAX_PROMPTS
 from protocol.errors import InvalidRequest
 from tests.actors.engine_factory import until
@@ -278,18 +279,22 @@ async def test_a_fault_of_the_gateways_own_is_one_clients_and_is_told(monkeypatc
     assert [(one["where"], one["consequence"]) for one in status["faults"]] == [("http gateway", "answered")]
 
 
-async def test_a_gateway_that_fails_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    serve, failures = HttpGateway._serve, [RuntimeError("out of luck")]
+async def test_a_gateway_that_fails_is_started_again_however_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve, failures = HttpGateway._serve, [RuntimeError("out of luck")] * 6
 
-    async def fail_once(gateway: HttpGateway) -> None:
+    async def fail_often(gateway: HttpGateway) -> None:
         if failures:
             raise failures.pop()
         await serve(gateway)
 
-    monkeypatch.setattr(HttpGateway, "_serve", fail_once)
+    monkeypatch.setattr(HttpGateway, "_serve", fail_often)
+    monkeypatch.setattr("actors.system.RestartPauses", lambda: RestartPauses(first_s=0.01))
     async with stage() as served, served.client() as client:
+        health = (await client.get("/health")).json()
         status = (await client.get("/v1/weos/status")).json()
-    assert [(one["where"], one["consequence"]) for one in status["faults"]] == [("http gateway", "restarted")]
+    assert {(one["where"], one["consequence"]) for one in status["faults"]} == {("http gateway", "restarted")}
+    assert status["failed"] == {}
+    assert (health["status"], health["restarted"]) == ("ok", {"http gateway": 6})
 
 
 async def test_a_client_that_reads_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

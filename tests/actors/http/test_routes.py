@@ -109,6 +109,18 @@ async def test_several_prompts_run_side_by_side() -> None:
     assert read_events(streamed.content)[-1] == "[DONE]"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_every_choice_has_its_log_probabilities(stream: bool) -> None:
+    asked = {"model": "tiny", "prompt": "abc", "n": 2, "logprobs": 1, "max_tokens": 8, "stream": stream}
+    async with stage() as served, served.client() as client:
+        answer = await client.post("/v1/completions", json=asked)
+    chunks = [event for event in read_events(answer.content) if event != "[DONE]"] if stream else [answer.json()]
+    told: dict[int, list[str]] = {0: [], 1: []}
+    for choice in (choice for chunk in chunks for choice in chunk["choices"] if choice["logprobs"]):
+        told[choice["index"]] += choice["logprobs"]["tokens"]
+    assert told == {0: ["d", "e"], 1: ["f", "g"]}  # of tokens 100 to 103
+
+
 async def test_the_default_model_answers_for_those_that_are_unknown() -> None:
     async with stage(rules=HttpRules(default_model="tiny")) as served, served.client() as client:
         for model in (None, "gpt-4"):

@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from engine.grammar.schema_references import value_at
+
 _END: Final = -(2.0**63)
 _LEAST: Final = -(2**63) + 1024
 """The next double above the end."""
@@ -78,7 +80,7 @@ def _children(pointer: str, node: dict[str, Any], root: Any) -> Iterator[_Part]:
     """What is compiled for itself, whatever the node's other keywords say."""
     keywords = node.keys() - _ANNOTATIONS
     if keywords == {"$ref"}:
-        yield node["$ref"], _at(node["$ref"], root)
+        yield node["$ref"], value_at(node["$ref"], root)
     for name in _ALTERNATIVES:
         if keywords == {name} and isinstance(node[name], list):
             yield from ((f"{pointer}/{name}/{index}", option) for index, option in enumerate(node[name]))
@@ -89,16 +91,6 @@ def _children(pointer: str, node: dict[str, Any], root: Any) -> Iterator[_Part]:
         yield from ((f"{pointer}/properties/{name}", value) for name, value in properties.items())
     if _allows(node, "array"):
         yield f"{pointer}/items", node.get("items")
-
-
-def _at(pointer: Any, root: Any) -> Any:
-    """``None`` where nothing is."""
-    if not isinstance(pointer, str) or not pointer.startswith("#"):
-        return None
-    found = root
-    for name in pointer[1:].split("/")[1:]:
-        found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
-    return found
 
 
 def _value(node: dict[str, Any]) -> str:

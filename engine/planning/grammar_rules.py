@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from engine.grammar.grammars import require_library
 from engine.grammar.schema_bounds import inexact_integer, unbearable_range
+from engine.grammar.schema_references import endless_reference
 from protocol.errors import GrammarTooDeep, GrammarTooLarge, InvalidGrammar, InvalidPlan
 from protocol.grammar import Grammar, GrammarKind, PlanGrammar
 from protocol.plan import ExecutionRequest
@@ -63,7 +64,7 @@ def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
     """The plan's part of a grammar that has been checked.
 
     Raises:
-        InvalidGrammar: it is no JSON, or no GBNF, or has a range of integers that cannot be held.
+        InvalidGrammar: it is no JSON, or no GBNF, or a schema of what cannot be held (:func:`canonical_schema`).
         GrammarTooLarge: as Lark a GBNF grammar is beyond the limit.
         GrammarUnavailable: GBNF, and the library that converts it is not there.
     """
@@ -138,9 +139,9 @@ def _parsed_schema(source: str) -> Any:
 def canonical_schema(schema: Any, field: str = _FIELD) -> str:
     """A schema's JSON without white space, and with the white space of answers written out.
 
-    Raises InvalidGrammar about ``field``: it holds integers that cannot be held exactly.
+    Raises InvalidGrammar about ``field``: integers in it cannot be held exactly, or a reference leads back to itself.
     """
-    if unbearable := unbearable_range(schema) or inexact_integer(schema):
+    if unbearable := unbearable_range(schema) or inexact_integer(schema) or endless_reference(schema):
         raise _invalid("json_schema", unbearable, field)
     if isinstance(schema, dict):
         schema = {"x-guidance": _WHITE_SPACE, **schema}

@@ -26,7 +26,8 @@ def check_tools(request: RunRequest) -> None:
     """Refuse what can be refused before a model is opened.
 
     Raises:
-        InvalidRequest: an unknown format; or a call that must be made, of a tool that is not there or has no name.
+        InvalidRequest: an unknown format; tools that could not be told apart, or be called with an object; or a call
+            that must be made, of a tool that is not there.
         InvalidPlan: a call that must be made, beside a grammar or without an end.
     """
     execution = request.execution
@@ -37,11 +38,9 @@ def check_tools(request: RunRequest) -> None:
             value=execution.tool_format,
             allowed=list(TOOL_FORMATS),
         )
+    names = _check_offered(offered_tools(request))
     if request.tool_choice in ("auto", "none"):
         return
-    names = [tool_name(tool) for tool in request.tools or ()]
-    if "" in names:
-        raise InvalidRequest(f"tool {names.index('')} has no name to call it by", field=f"tools.{names.index('')}")
     choice = request.tool_choice
     if isinstance(choice, NamedTool) and choice.name not in names:
         raise InvalidRequest(
@@ -54,6 +53,29 @@ def check_tools(request: RunRequest) -> None:
         raise InvalidPlan("a call is asked for, and a grammar that the answer must follow", field="execution.grammar")
     if not execution.stop.eos:
         raise InvalidPlan("stop.eos is off, and calls that are asked for need it", field="execution.stop.eos")
+
+
+def _check_offered(tools: Sequence[JsonObject]) -> list[str]:
+    """Their names. Raises InvalidRequest."""
+    names: list[str] = []
+    for index, tool in enumerate(tools):
+        name, parameters = tool_name(tool), tool_parameters(tool)
+        if not name:
+            raise InvalidRequest(f"tool {index} has no name to call it by", field=f"tools.{index}")
+        if name in names:
+            first = names.index(name)
+            raise InvalidRequest(f"tools {first} and {index} have the same name, {name!r}", field=f"tools.{index}")
+        if not (parameters is None or (isinstance(parameters, dict) and _takes_object(parameters))):
+            raise InvalidRequest(
+                f"the parameters of tool {index} are no JSON Schema of an object", field=f"tools.{index}.parameters"
+            )
+        names.append(name)
+    return names
+
+
+def _takes_object(schema: dict[str, Any]) -> bool:
+    kinds = schema.get("type", "object")
+    return "object" in kinds if isinstance(kinds, list) else kinds == "object"
 
 
 def plan_tools(request: RunRequest, template: str, place: TemplatePlace) -> PlanTools | None:
@@ -126,9 +148,14 @@ class _Literals:
         return " ".join(f"<[{self._ids[term]}]>" if term in self._ids else json.dumps(term) for term in terms if term)
 
 
-def _schema(tool: JsonObject, index: int) -> str:
+def tool_parameters(tool: JsonObject) -> Any:
+    """The schema of its arguments; ``None`` where it has none."""
     function = _function(tool)
-    schema = function.get("parameters", function.get("input_schema"))
+    return function.get("parameters", function.get("input_schema"))
+
+
+def _schema(tool: JsonObject, index: int) -> str:
+    schema = tool_parameters(tool)
     if schema is None:
         schema = {"properties": {}, "additionalProperties": False}
     if isinstance(schema, dict) and "type" not in schema:

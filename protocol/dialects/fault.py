@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from protocol.errors import (
     AmbiguousModel,
+    BadFrame,
     CacheEntryInUse,
     CacheFull,
     CacheUnavailable,
@@ -15,6 +16,7 @@ from protocol.errors import (
     EngineError,
     EngineUnavailable,
     ExecutionCancelled,
+    FrameTooLarge,
     GrammarUnavailable,
     IncomparableExecutions,
     ModelInUse,
@@ -38,7 +40,8 @@ _STATUSES: tuple[tuple[tuple[type[EngineError], ...], int], ...] = (
     ((DownloadFailed,), 502),
     ((CacheUnavailable, RecordStoreUnavailable, RecordStoreUnusable, GrammarUnavailable, EngineUnavailable), 503),
     ((CacheFull, DiskFull), 507),
-    ((RequestRefused,), 400),
+    ((FrameTooLarge,), 413),
+    ((RequestRefused, BadFrame), 400),
 )
 """The first row that an error belongs to counts; any other is 500."""
 _OPENAI_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error"} | {
@@ -67,7 +70,11 @@ class HttpFault:
 def fault_of(error: EngineError) -> HttpFault:
     """The fault that tells an engine's error."""
     status = next((status for kinds, status in _STATUSES if isinstance(error, kinds)), 500)
-    message = f"{error.message}{_TOO_LONG}" if isinstance(error, PromptTooLong) else error.message
+    message = error.message
+    if isinstance(error, PromptTooLong):
+        message = f"{message}{_TOO_LONG}"
+    elif isinstance(error, BadFrame | FrameTooLarge):
+        message = f"the request is more than a message to the engine may be: {message}"
     return HttpFault(status, error.code, message, error.params)
 
 

@@ -161,6 +161,13 @@ def test_markers_that_are_control_tokens_are_spelled_and_held_as_tokens(tmp_path
     artifact.grammars.compile(prepared.call_grammar)
 
 
+def test_a_schema_that_no_value_follows_is_named(tmp_path: Path) -> None:
+    loop = {"properties": {"a": {"$ref": "#/$defs/x"}}, "required": ["a"], "$defs": {"x": {"$ref": "#/$defs/x"}}}
+    tool: JsonObject = {"function": {"name": "f", "parameters": loop}}
+    with pytest.raises(InvalidGrammar, match="leads back to itself"):
+        prepare_prompt(make_request(HELLO, (tool,), "required"), make_artifact(tmp_path))
+
+
 def test_a_schema_that_cannot_be_held_exactly_is_named(tmp_path: Path) -> None:
     tool: JsonObject = {"function": {"name": "f", "parameters": {"properties": {"n": {"const": 2**53 + 1}}}}}
     with pytest.raises(InvalidGrammar, match=r"const 9007199254740993 at #/properties/n") as refusal:
@@ -174,6 +181,11 @@ def test_a_schema_that_cannot_be_held_exactly_is_named(tmp_path: Path) -> None:
         ({"tool_format": "morse"}, InvalidRequest, "execution.tool_format"),
         ({"choice": NamedTool(name="other")}, InvalidRequest, "tool_choice.name"),
         ({"choice": "required", "tools": ({},)}, InvalidRequest, "tools.0"),
+        ({"tools": ({"type": "web_search"},)}, InvalidRequest, "tools.0"),
+        ({"tools": (*WEATHER, *WEATHER)}, InvalidRequest, "tools.1"),
+        ({"tools": ({"name": "f", "parameters": []},)}, InvalidRequest, "tools.0.parameters"),
+        ({"tools": ({"name": "f", "parameters": {"type": "integer"}},)}, InvalidRequest, "tools.0.parameters"),
+        ({"tools": ({"name": "f", "input_schema": True},)}, InvalidRequest, "tools.0.parameters"),
         ({"choice": "required", "grammar": Grammar(kind="regex", source="a")}, InvalidPlan, "execution.grammar"),
         ({"choice": "required", "stop": Stop(eos=False)}, InvalidPlan, "execution.stop.eos"),
     ],
@@ -182,6 +194,11 @@ def test_what_cannot_be_is_refused_before_a_model_is_opened(options: Any, error:
     with pytest.raises(error) as refusal:
         check_tools(make_request(**{"tools": WEATHER, **options}))
     assert refusal.value.params["field"] == field
+
+
+@pytest.mark.parametrize("parameters", [None, {}, {"properties": {}}, {"type": ["object", "null"]}])
+def test_a_tool_may_leave_open_what_it_takes(parameters: Any) -> None:
+    check_tools(make_request(HELLO, ({"name": "f", "parameters": parameters},)))
 
 
 # --- thinking -------------------------------------------------------------------------------------------------------

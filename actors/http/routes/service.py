@@ -11,8 +11,8 @@ from actors.http.routes.route import HttpRoute
 from engine.identity.build import current_build
 from engine.identity.version import ENGINE_VERSION
 from engine.metrics.exposition import exposition
-from protocol.dialects.llama_server.figures import llama_families
 from protocol.answers import StatusReport
+from protocol.dialects.llama_server.figures import llama_families
 from protocol.dialects.openapi import openapi
 from protocol.requests import Metrics, Status
 from protocol.summaries import Fault

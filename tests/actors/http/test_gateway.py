@@ -343,6 +343,18 @@ async def test_a_schema_of_a_tool_may_nest_deeply() -> None:
     assert answer.status_code == 200
 
 
+async def test_a_request_too_deep_to_be_passed_on_is_its_clients_fault() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(40):
+        schema = {"properties": {"a": schema}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    async with stage() as served, served.client() as client:
+        answer = await client.post("/v1/chat/completions", json={**HELLO, "tools": [tool]})
+        assert answer.status_code == 400
+        assert "nests deeper than 64 levels" in answer.json()["error"]["message"]
+        assert (await client.post("/v1/chat/completions", json=HELLO)).status_code == 200
+
+
 def test_an_address_that_others_reach_needs_a_secret() -> None:
     with pytest.raises(InvalidRequest, match="http-token-file"):
         HttpOptions(None, (TcpAddress.parse("127.0.0.1:80"), TcpAddress.parse("0.0.0.0:80")))

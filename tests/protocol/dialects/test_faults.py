@@ -33,9 +33,9 @@ NOT_400 = {
     "disk_full": 507,
     "non_finite_result": 500,
     "internal_error": 500,
-    # A connection in this process cannot break the protocol but by a fault of the engine's.
-    "bad_frame": 500,
-    "frame_too_large": 500,
+    # A connection in this process breaks the protocol by what it was asked to pass on, or by a fault of the engine's.
+    "bad_frame": 400,
+    "frame_too_large": 413,
     "unknown_message": 500,
     "unsupported_protocol": 500,
 }

@@ -24,6 +24,7 @@ from tests.tools.command_line import serving
 from weos_agents.commands.session import Session
 from weos_agents.main import COMMANDS, main
 from weos_agents.shelf import EngineShelf
+from weos_agents.workload import Workload
 
 PROGRAM = (sys.executable, "-c", "from weos_agents.main import main; main(prog_name='weos-agents')")
 
@@ -63,7 +64,7 @@ def test_every_command_says_what_it_does() -> None:
     for name in COMMANDS:
         result = weos_agents(name, "--help")
         assert result.exit_code == 0
-        assert "--json" in result.stdout or "--report" in result.stdout
+        assert "--socket" in result.stdout or "FOLDER" in result.stdout
 
 
 def test_an_error_is_a_line() -> None:
@@ -192,3 +193,20 @@ def test_the_engine_keeps_what_is_proposed_applied_and_rolled_back(socket: Path,
             shelf.propose(plans[1], false, rules, "a false claim")
         with pytest.raises(EngineError, match="did not run this plan"):
             shelf.propose(plans[1], experiments[0], rules, "of another plan")
+
+
+def test_recorded_prompts_become_a_workload_where_their_people_consent(
+    socket: Path, tiny: Path, tmp_path: Path
+) -> None:
+    with BlockingClient.connect(socket, timeout=60) as client:
+        for prompt in ("a", "b", "a", "c", "d"):
+            run(client, tiny, prompt)
+    path = tmp_path / "recorded.jsonl"
+    asked = ("workload", "tiny", "--socket", str(socket), "-o", str(path))
+    assert weos_agents(*asked).exit_code == 2
+    assert not path.exists()
+    assert weos_agents(*asked, "--consent").exit_code == 0
+    assert len(path.read_text().splitlines()) == 4
+    assert Workload.read(path)
+    two = weos_agents("workload", "tiny", "--consent", "--latest", "2", "--socket", str(socket))
+    assert len(two.stdout.splitlines()) == 2

@@ -8,7 +8,7 @@ import click
 
 from protocol.errors import EngineError
 
-COMMANDS = ("observe", "experiment", "optimize", "report")
+COMMANDS = ("observe", "workload", "experiment", "optimize", "report")
 _FAILED = 1
 _INTERRUPTED = 130
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -71,8 +71,17 @@ def _operation(one: DescribedRoute, references: References) -> dict[str, Any]:
         content["parameters"] = parameters
     if one.asks is not None:
         schema = references[one.asks, "validation"]
-        content["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        needed = not _is_valid({}, one.asks)
+        content["requestBody"] = {"required": needed, "content": {"application/json": {"schema": schema}}}
     return content
+
+
+def _is_valid(content: dict[str, Any], shape: Shape) -> bool:
+    try:
+        shape.model_validate(content)
+    except ValidationError:
+        return False
+    return True
 
 
 def _success(one: DescribedRoute, references: References) -> dict[str, Any]:

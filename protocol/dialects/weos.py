@@ -7,11 +7,12 @@ A message's fields are the body's, the query's and the path's together; answers 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
 from protocol import experiment_messages, proposal_messages, requests
 from protocol.answers import Finished
@@ -42,9 +43,14 @@ class Route:
 
     @property
     def body(self) -> type[BaseModel] | None:
-        """The shape of the body, where a type of its own says it."""
-        inner = self.kind.model_fields.get("request") if self.form == "request" else None
-        return None if inner is None else cast("type[BaseModel]", inner.annotation)
+        """The shape of the body; ``None``: there is none."""
+        if self.form == "request":
+            return cast("type[BaseModel]", self.kind.model_fields["request"].annotation)
+        beside = {"type", "request_id", *re.findall(r"{(\w+)}", self.path)}
+        fields: dict[str, Any] = {
+            name: (field.annotation, field) for name, field in self.kind.model_fields.items() if name not in beside
+        }
+        return create_model(f"{self.kind.__name__}Body", __base__=Value, **fields) if self.method == "POST" else None
 
 
 ROUTES = (

@@ -46,3 +46,21 @@ async def test_it_is_served_and_answers_are_what_it_says() -> None:
     assert made == document()
     assert list(validator(asked).iter_errors(HELLO)) == []
     assert list(validator(schema).iter_errors(answer)) == []
+
+
+def test_bodies_of_the_engines_own_messages_are_described_without_what_the_path_says() -> None:
+    paths = document()["paths"]
+
+    def body(path: str) -> Draft202012Validator:
+        return validator(paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"])
+
+    plan = {"model": "tiny", "threads": 1}
+    experiment = {"baseline": plan, "candidates": [plan], "workload": [{"prompt": "x"}]}
+    body("/v1/weos/experiments").validate(experiment)
+    assert not body("/v1/weos/experiments").is_valid({**experiment, "pairs": 0})
+    body("/v1/weos/proposals/{proposal_id}/move").validate({"state": "validated"})
+    assert not body("/v1/weos/proposals/{proposal_id}/move").is_valid({"state": "applied"})
+    assert not body("/v1/weos/proposals/{proposal_id}/move").is_valid({"state": "rejected", "proposal_id": "x"})
+    body("/v1/weos/shutdown").validate({})
+    needed = {path: paths[f"/v1/weos/{path}"]["post"]["requestBody"]["required"] for path in ("run", "shutdown")}
+    assert needed == {"run": True, "shutdown": False}

@@ -189,8 +189,9 @@ def _message(message: OllamaMessage) -> dict[str, Any]:
     )
 
 
-def _nanoseconds(milliseconds: float | None) -> int | None:
-    return None if milliseconds is None else round(milliseconds * 1e6)
+def _durations(**milliseconds: float | None) -> dict[str, int]:
+    """In nanoseconds. One that is not known is left out, since clients reckon with those that are there."""
+    return {f"{name}_duration": round(value * 1e6) for name, value in milliseconds.items() if value is not None}
 
 
 class Writer:
@@ -213,7 +214,7 @@ class Writer:
         require_whole(record)
         metrics: ExecutionMetrics = record.metrics
         own: dict[str, Any] = {"weos": weos.account(record)} if self._asked.include_execution else {}
-        own |= {"total_duration": _nanoseconds(metrics.wall_ms), "load_duration": _nanoseconds(metrics.load_ms)}
+        own |= _durations(total=metrics.wall_ms, load=metrics.load_ms)
         common: dict[str, Any] = {"model": record.model, "created_at": created_at, "done": True}
         if self.loads:
             return AnswerLine(**common, **self._text("", ""), done_reason="load", **own)
@@ -222,10 +223,9 @@ class Writer:
             **self._text(text, thinking, record.tool_calls),
             done_reason="length" if finish_reason(record, record.plan) == "length" else "stop",
             prompt_eval_count=metrics.prompt_tokens,
-            prompt_eval_duration=_nanoseconds(metrics.prefill_ms),
             eval_count=metrics.tokens_total,
-            eval_duration=_nanoseconds(metrics.decode_ms),
             energy=energy_usage([record]),
+            **_durations(prompt_eval=metrics.prefill_ms, eval=metrics.decode_ms),
             **own,
         )
 

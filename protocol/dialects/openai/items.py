@@ -32,6 +32,23 @@ class OutputMessage(Told):
     content: tuple[OutputText, ...]
 
 
+class ReasoningText(Told):
+    """A part of what the model thought."""
+
+    type: Literal["reasoning_text"] = "reasoning_text"
+    text: str
+
+
+class OutputReasoning(Told):
+    """What the model thought before."""
+
+    type: Literal["reasoning"] = "reasoning"
+    id: str
+    summary: tuple[()] = ()
+    status: ItemStatus
+    content: tuple[ReasoningText, ...]
+
+
 class OutputCall(Told):
     """A call that the model made."""
 
@@ -43,17 +60,17 @@ class OutputCall(Told):
     status: ItemStatus
 
 
-OutputItem = OutputMessage | OutputCall
+OutputItem = OutputMessage | OutputReasoning | OutputCall
 
 
 class ResponseItems:
-    """Items as they grow: one of text, and one of each call, in the order in which they begin."""
+    """Items as they grow: one of thinking, one of text, and one of each call, in the order in which they begin."""
 
     def __init__(self, execution_id: str) -> None:
         self._execution_id = execution_id
         self._items: list[OutputItem] = []
-        self._message: int | None = None
-        """Where the text is among the items."""
+        self._texts: dict[type[OutputMessage | OutputReasoning], int] = {}
+        """Where the text and the thinking are among the items."""
         self._calls: dict[int, int] = {}
         """Where each call is."""
         self._late: list[ItemEvent] = []
@@ -61,16 +78,11 @@ class ResponseItems:
 
     def write(self, text: str) -> list[ItemEvent]:
         """Add to the text. No event for nothing."""
-        if not text:
-            return []
-        events = [] if self._message is not None else self._begin_message()
-        place = self._message or 0
-        message = self._items[place]
-        assert isinstance(message, OutputMessage)  # noqa: S101  it was put there by _begin_message
-        whole = OutputText(text=message.content[0].text + text)
-        self._items[place] = message.model_copy(update={"content": (whole,)})
-        delta = {**self._place(place), "content_index": 0, "delta": text, "logprobs": []}
-        return [*events, ("response.output_text.delta", delta)]
+        return self._write(OutputMessage, text)
+
+    def think(self, text: str) -> list[ItemEvent]:
+        """Add to the thinking. No event for nothing."""
+        return self._write(OutputReasoning, text)
 
     def call(self, delta: ToolCallDelta) -> list[ItemEvent]:
         """Add to a call, which begins with its id."""
@@ -87,7 +99,7 @@ class ResponseItems:
     def end(self, record: ExecutionRecord) -> tuple[OutputItem, ...]:
         """The items when the execution has ended; a message at least, if an empty one."""
         if not self._items:
-            self._late = self._begin_message()
+            self._late = self._begin_text(OutputMessage)
         whole = record.stop_reason in {"eos", "stop_string"}
         status = "completed" if whole else "incomplete"
         self._items = [item.model_copy(update={"status": status}) for item in self._items]
@@ -99,23 +111,41 @@ class ResponseItems:
         for place, item in enumerate(self._items):
             told = item.model_dump(mode="json")
             at = self._place(place)
-            if isinstance(item, OutputMessage):
+            if isinstance(item, OutputCall):
+                events.append(("response.function_call_arguments.done", {**at, "arguments": item.arguments}))
+            else:
                 part = told["content"][0]
                 done = {**at, "content_index": 0}
-                events.append(("response.output_text.done", {**done, "text": part["text"], "logprobs": []}))
+                events.append((f"response.{part['type']}.done", {**done, "text": part["text"], **_own(part["type"])}))
                 events.append(("response.content_part.done", {**done, "part": part}))
-            else:
-                events.append(("response.function_call_arguments.done", {**at, "arguments": item.arguments}))
             events.append(("response.output_item.done", {"output_index": place, "item": told}))
         return events
 
-    def _begin_message(self) -> list[ItemEvent]:
-        self._message = place = len(self._items)
-        empty = OutputText(text="")
-        message = OutputMessage(id=f"msg_{self._execution_id}", status="in_progress", content=(empty,))
-        self._items.append(message)
-        added = message.model_dump(mode="json") | {"content": []}
-        part = {**self._place(place), "content_index": 0, "part": empty.model_dump(mode="json")}
+    def _write(self, kind: type[OutputMessage | OutputReasoning], text: str) -> list[ItemEvent]:
+        if not text:
+            return []
+        events = [] if kind in self._texts else self._begin_text(kind)
+        place = self._texts[kind]
+        item = self._items[place]
+        assert not isinstance(item, OutputCall)  # noqa: S101  it was put there by _begin_text
+        part = item.content[0]
+        whole = part.model_copy(update={"text": part.text + text})
+        self._items[place] = item.model_copy(update={"content": (whole,)})
+        delta = {**self._place(place), "content_index": 0, "delta": text, **_own(part.type)}
+        return [*events, (f"response.{part.type}.delta", delta)]
+
+    def _begin_text(self, kind: type[OutputMessage | OutputReasoning]) -> list[ItemEvent]:
+        self._texts[kind] = place = len(self._items)
+        item: OutputMessage | OutputReasoning
+        if kind is OutputMessage:
+            empty = OutputText(text="")
+            item = OutputMessage(id=f"msg_{self._execution_id}", status="in_progress", content=(empty,))
+        else:
+            thought = ReasoningText(text="")
+            item = OutputReasoning(id=f"rs_{self._execution_id}", status="in_progress", content=(thought,))
+        self._items.append(item)
+        added = item.model_dump(mode="json") | {"content": []}
+        part = {**self._place(place), "content_index": 0, "part": item.content[0].model_dump(mode="json")}
         return [
             ("response.output_item.added", {"output_index": place, "item": added}),
             ("response.content_part.added", part),
@@ -135,3 +165,8 @@ class ResponseItems:
 
     def _place(self, place: int) -> dict[str, Any]:
         return {"item_id": self._items[place].id, "output_index": place}
+
+
+def _own(part_type: str) -> dict[str, Any]:
+    """What events of answers have and those of thinking have not."""
+    return {"logprobs": []} if part_type == "output_text" else {}

@@ -52,6 +52,13 @@ class TextOptions(Asked):
     format: dict[str, Any] | None = None
 
 
+class ReasoningOptions(Asked):
+    """How long the model is to think."""
+
+    effort: str | None = None
+    """``none`` turns thinking off; other words leave it to the model."""
+
+
 class ResponsesRequest(Generation):
     """The body of ``/v1/responses``."""
 
@@ -63,6 +70,7 @@ class ResponsesRequest(Generation):
     tools: tuple[dict[str, Any], ...] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    reasoning: ReasoningOptions | None = None
     stream: bool = False
     previous_response_id: str | None = None
     conversation: str | dict[str, Any] | None = None
@@ -95,11 +103,11 @@ class Response(Told):
     max_output_tokens: int | None = None
     model: str
     output: tuple[OutputItem, ...] = ()
-    parallel_tool_calls: bool = True
+    parallel_tool_calls: bool
     previous_response_id: None = None
     temperature: float
     top_p: float
-    tool_choice: str = "auto"
+    tool_choice: str | dict[str, Any]
     tools: tuple[dict[str, Any], ...] = ()
     metadata: dict[str, str] = Field(default_factory=dict)
     system_fingerprint: str
@@ -132,6 +140,8 @@ def to_run_request(asked: ResponsesRequest, model: str) -> RunRequest:
     grammar = grammar_of(None if asked.text is None else asked.text.format, None, None)
     if grammar is not None:
         execution["grammar"] = grammar
+    if asked.reasoning is not None and asked.reasoning.effort == "none":
+        execution["reasoning"] = {"enabled": False}
     source: dict[str, Any] = {"messages": [message_content(one) for one in messages], "tools": _tools(asked)}
     if source["tools"]:
         source |= {"tool_choice": tool_choice(asked.tool_choice), "parallel_tool_calls": asked.parallel_tool_calls}
@@ -180,6 +190,7 @@ def _tools(asked: ResponsesRequest) -> list[dict[str, Any]] | None:
 def from_outcome(asked: ResponsesRequest, outcome: Outcome, created: int) -> Response:
     """The answer in one piece. Raises InternalError where the execution failed on its way."""
     items = ResponseItems(outcome.record.execution_id)
+    items.think(outcome.record.reasoning)
     items.write(outcome.record.result)
     for index, call in enumerate(outcome.record.tool_calls):
         items.call(ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments))
@@ -209,11 +220,17 @@ def _response(asked: ResponsesRequest, record: ExecutionRecord, created: int, it
         output=tuple(items),
         temperature=record.plan.sampling.temperature,
         top_p=record.plan.sampling.top_p,
-        tools=asked.tools or (),
+        **_tool_fields(asked),
         system_fingerprint=fingerprint(record.build, record.plan_fingerprint),
         usage=usage,
         weos=weos.account(record) if asked.include_execution else None,
     )
+
+
+def _tool_fields(asked: ResponsesRequest) -> dict[str, Any]:
+    """What was asked of tools, which a response repeats."""
+    parallel = asked.parallel_tool_calls is not False
+    return {"tools": asked.tools or (), "tool_choice": asked.tool_choice or "auto", "parallel_tool_calls": parallel}
 
 
 class ResponsesStream:
@@ -234,7 +251,7 @@ class ResponsesStream:
             case Progress():
                 return b""
             case Tokens():
-                events = self._items.write(message.text)
+                events = self._items.think(message.reasoning) + self._items.write(message.text)
                 for delta in message.tool_calls:
                     events += self._items.call(delta)
                 return self._told(events)
@@ -262,7 +279,7 @@ class ResponsesStream:
             model=plan.model_ref.name,
             temperature=plan.sampling.temperature,
             top_p=plan.sampling.top_p,
-            tools=self._asked.tools or (),
+            **_tool_fields(self._asked),
             system_fingerprint=fingerprint(self._build, accepted.plan_fingerprint),
         ).content()
         return self._event("response.created", response=response) + self._event(

@@ -117,7 +117,8 @@ def test_lines_end_with_counts_and_durations() -> None:
         "done": False,
     }
     assert (last["done"], last["done_reason"], last["message"]["content"]) == (True, "length", "")
-    assert (last["total_duration"], last["prompt_eval_duration"], last["eval_duration"]) == (2_500_000, 1_000_000, None)
+    assert (last["total_duration"], last["prompt_eval_duration"]) == (2_500_000, 1_000_000)
+    assert "eval_duration" not in last
     assert (last["prompt_eval_count"], last["eval_count"]) == (3, 2)
     assert last["energy"]["reason"] == "no meter"
 

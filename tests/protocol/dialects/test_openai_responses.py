@@ -81,6 +81,14 @@ def test_an_answer_is_a_message_with_its_usage() -> None:
     assert "weos" not in told
 
 
+def test_a_response_repeats_what_was_asked_of_tools_and_thinking_can_be_turned_off() -> None:
+    tools = [{"type": "function", "name": "now", "parameters": {}}]
+    request = asked(tools=tools, tool_choice="required", parallel_tool_calls=False, reasoning={"effort": "none"})
+    told = from_outcome(request, outcome("Hi"), CREATED)
+    assert (told.tool_choice, told.parallel_tool_calls, told.tools) == ("required", False, tuple(tools))
+    assert to_run_request(request, "tiny").execution.reasoning.enabled is False
+
+
 def test_an_answer_that_a_limit_ended_is_incomplete() -> None:
     told = from_outcome(asked(), outcome("Hi", stop="max_tokens"), CREATED)
     assert (told.status, told.incomplete_details) == ("incomplete", {"reason": "max_output_tokens"})

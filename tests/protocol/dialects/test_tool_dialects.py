@@ -114,23 +114,30 @@ def test_a_calls_name_comes_once_and_every_part_has_its_index() -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
-def test_a_responses_call_is_an_item_with_its_whole_life() -> None:
+def test_a_responses_thinking_and_call_are_items_with_their_whole_lives() -> None:
     stream = responses.ResponsesStream(responses.ResponsesRequest(), BUILD, CREATED)
     events = read_events(b"".join(stream.feed(0, one, {}) for one in (*STREAMED, ENDED)))
     assert [one["type"] for one in events] == [
         "response.created",
         "response.in_progress",
         "response.output_item.added",
+        "response.content_part.added",
+        "response.reasoning_text.delta",
+        "response.output_item.added",
         "response.function_call_arguments.delta",
         "response.function_call_arguments.delta",
+        "response.reasoning_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
         "response.function_call_arguments.done",
         "response.output_item.done",
         "response.completed",
     ]
-    (item,) = events[-1]["response"]["output"]
+    thought, item = events[-1]["response"]["output"]
+    assert (thought["type"], thought["content"]) == ("reasoning", [{"type": "reasoning_text", "text": "Hm."}])
     assert (item["call_id"], item["arguments"], item["status"]) == ("call12345", '{"city":"Rome"}', "completed")
     whole = responses.from_outcome(responses.ResponsesRequest(), called(), CREATED)
-    assert json.loads(whole.json_bytes())["output"] == [item]
+    assert json.loads(whole.json_bytes())["output"] == [thought, item]
 
 
 def test_anthropics_thinking_and_calls_are_blocks_one_after_the_other() -> None:

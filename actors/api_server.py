@@ -71,6 +71,8 @@ class ApiServer(Actor):
         )
         self._allowed_uids = frozenset({0, os.geteuid()})
         self._connections: dict[int, Connection] = {}
+        self._counted = 0
+        """Connections that count towards their bound."""
         self._connection_ids = count(1)
         self._listening = trio.CancelScope()
         self._draining = False
@@ -87,9 +89,12 @@ class ApiServer(Actor):
         if self._unix_socket is not None:
             self._unix_socket.close()
 
-    def attach(self, transport: EagerTransport) -> None:
-        """Serve a client at the other end of a transport."""
-        self.nursery.start_soon(self._serve_client, transport)
+    def attach(self, transport: EagerTransport, *, counted: bool = True) -> None:
+        """Serve a client at the other end of a transport.
+
+        It counts towards the bound of connections, unless it is one of a server with a bound of its own.
+        """
+        self.nursery.start_soon(self._serve_client, transport, None, counted)
 
     def statistics(self) -> ApiServerStatistics:
         """The sums over all connections."""
@@ -150,11 +155,13 @@ class ApiServer(Actor):
         else:
             await transport.aclose()
 
-    async def _serve_client(self, transport: EagerTransport, client_socket: ClientSocket | None = None) -> None:
+    async def _serve_client(
+        self, transport: EagerTransport, client_socket: ClientSocket | None, counted: bool = True
+    ) -> None:
         if self._draining:
             await self._turn_away(transport, ShuttingDown("the engine is stopping"))
             return
-        if len(self._connections) >= self._limits.max_connections:
+        if counted and self._counted >= self._limits.max_connections:
             message = f"{self._limits.max_connections} clients are connected already"
             await self._turn_away(transport, Overloaded(message, retry_after_ms=_RETRY_MS))
             return
@@ -163,10 +170,12 @@ class ApiServer(Actor):
             connection_id, transport, self._control_plane, self._welcome, self._limits, client_socket
         )
         self._connections[connection_id] = connection
+        self._counted += counted
         try:
             await connection.serve()
         finally:
             del self._connections[connection_id]
+            self._counted -= counted
             self._end_if_drained()
 
     async def _turn_away(self, transport: EagerTransport, error: EngineError) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ class System:
 
     def _open_gateway(self, http: HttpOptions, unix_socket: UnixSocket | None) -> HttpGateway:
         try:
-            return HttpGateway(http, self.connect, self._faults.tell)
+            return HttpGateway(http, partial(self.connect, counted=False), self._faults.tell)
         except InvalidRequest:
             if unix_socket is not None:
                 unix_socket.close()
@@ -167,10 +168,13 @@ class System:
         await self._inboxes.control_plane.put(Drain(drain_s=drain_s))
         await self._ended.wait()
 
-    def connect(self) -> ByteTransport:
-        """The client's end of a connection in this process: the protocol, and no socket. While the system runs."""
+    def connect(self, *, counted: bool = True) -> ByteTransport:
+        """The client's end of a connection in this process: the protocol, and no socket. While the system runs.
+
+        ``counted``: towards the bound of connections.
+        """
         ours, theirs = loopback_pair()
-        self._api_server.attach(ours)
+        self._api_server.attach(ours, counted=counted)
         return theirs
 
     def client(self) -> AbstractAsyncContextManager[Client]:

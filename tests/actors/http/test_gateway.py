@@ -12,9 +12,11 @@ from actors.http.gateway import HttpGateway
 from actors.http.http_connection import HttpConnection
 from actors.http.limits import HttpLimits
 from actors.http.options import HttpOptions, HttpRules, TcpAddress
+from actors.limits import ServiceLimits
 from actors.supervisor import RestartPauses
 from protocol.dialects.openai.completions import MAX_PROMPTS
 from protocol.errors import InvalidRequest
+from protocol.requests import Status
 from tests.actors.engine_factory import until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain
@@ -204,6 +206,45 @@ async def test_slow_clients_lock_nobody_out() -> None:
         for connection in waiting:
             await connection.aclose()
     assert answer.status_code == 200
+
+
+async def test_streams_that_nobody_reads_lock_nobody_out() -> None:
+    async with stage(FakeBackend()) as served:
+        unread = [await served.connect() for _ in range(ServiceLimits().max_connections + 1)]
+        for connection in unread:
+            await connection.send_all(post("/v1/completions", silent()))
+        await until(lambda: served.system.statistics().api_server.in_flight == len(unread))
+        async with served.client() as client:
+            assert (await client.get("/health")).status_code == 200
+        async with served.system.client() as own:
+            assert len((await own.ask(Status())).executions) == len(unread)
+        for connection in unread:
+            await connection.aclose()
+
+
+async def test_the_connection_that_has_stalled_longest_makes_room_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.http.gateway.HttpLimits", lambda: HttpLimits(max_connections=2, patience_s=0.1))
+    backend = FakeBackend()
+    async with stage(backend) as served:
+        stalled, read = await served.connect(), await served.connect()
+        await stalled.send_all(post("/v1/completions", {**silent(), "max_tokens": 10_000}))
+        await until(lambda: bool(backend.live))
+        (sequence,) = backend.live
+        await read.send_all(post("/v1/completions", silent()))
+        await until(lambda: len(backend.live) == 2)
+        async with served.client() as client:
+            for _ in range(6):  # more than a socket takes
+                await until(lambda: not backend.pending)
+                backend.emit(sequence, "x" * 60_000)
+            statuses = {503}
+            with trio.fail_after(10):
+                while statuses == {503}:
+                    await trio.sleep(0.1)
+                    statuses = {(await client.get("/version")).status_code}
+            assert statuses == {200}
+            await until(lambda: backend.cancelled == [sequence])
+        await stalled.aclose()
+        await read.aclose()
 
 
 async def test_a_body_beyond_its_bound_is_refused_before_it_has_arrived() -> None:

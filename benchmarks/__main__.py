@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import (
     actor_messages,
     digest,
+    http,
     kernels,
     limits,
     memory,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "memory": memory.measure,
     "overhead": overhead.measure,
     "message_cost": message_cost.measure,
+    "http": http.measure,
     "actor_messages": actor_messages.measure,
     "startup": startup.measure,
     "prefix_cache": prefix_cache.measure,

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from protocol.address import HTTP_SOCKET_NAME
+
 CLI = str(Path(sys.executable).with_name("engine-ctl"))
 
 
 @dataclass(frozen=True, slots=True)
 class ServedEngine:
     socket: Path
+    http_socket: Path
     data_dir: Path
     process: subprocess.Popen[bytes]
 
@@ -35,17 +38,18 @@ def served_from(folder: Path, variables: Mapping[str, str] | None = None) -> Ite
 
     ``variables``: of its environment, beside this process's.
     """
-    socket, data_dir = folder / "engine.sock", folder / "data"
+    socket, http_socket, data_dir = folder / "engine.sock", folder / HTTP_SOCKET_NAME, folder / "data"
     environment = {**os.environ, "ENGINE_DATA_DIR": str(data_dir), **(variables or {})}
     command = [CLI, "serve", "--socket", str(socket)]
     socket.unlink(missing_ok=True)
+    http_socket.unlink(missing_ok=True)
     engine = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     try:
-        while not socket.exists():
+        while not (socket.exists() and http_socket.exists()):
             if engine.poll() is not None:
                 raise RuntimeError(f"engine-ctl serve ended with {engine.returncode}")
             time.sleep(0.01)
-        yield ServedEngine(socket, data_dir, engine)
+        yield ServedEngine(socket, http_socket, data_dir, engine)
     finally:
         engine.terminate()
         engine.wait()

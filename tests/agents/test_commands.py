@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineError
@@ -19,39 +15,11 @@ from protocol.experiment_messages import Experiments
 from protocol.plan import RunRequest
 from protocol.proposal_messages import GetNamedPlan
 from protocol.requests import Shutdown
-from tests.support.gguf_factory import write_tiny_model
-from tests.tools.command_line import serving
+from tests.agents.command_line import PROGRAM, weos_agents
 from weos_agents.commands.session import Session
-from weos_agents.main import COMMANDS, main
+from weos_agents.main import COMMANDS
 from weos_agents.shelf import EngineShelf
 from weos_agents.workload import Workload
-
-PROGRAM = (sys.executable, "-c", "from weos_agents.main import main; main(prog_name='weos-agents')")
-
-
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("MODELS", "CACHE", "DATA"):
-        monkeypatch.setenv(f"ENGINE_{name}_DIR", str(tmp_path / name.lower()))
-    monkeypatch.delenv("ENGINE_SOCKET", raising=False)
-    return write_tiny_model(tmp_path / "tiny.gguf", n_embd=256, n_ff=512, tensor_type="F16")
-
-
-@pytest.fixture
-def socket(tiny: Path) -> Iterator[Path]:
-    """Of a running engine."""
-    # pytest's own folders have long names; a Unix socket's path may hold 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="engine-") as folder:
-        path = Path(folder) / "engine.sock"
-        with serving(path):
-            yield path
-
-
-def weos_agents(*arguments: str) -> Result:
-    result = CliRunner().invoke(main, arguments, prog_name="weos-agents")
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def run(client: BlockingClient, model: Path, prompt: str) -> None:
@@ -105,13 +73,6 @@ def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
     result = weos_agents("report", str(tmp_path))
     assert result.exit_code == 1
     assert "holds no report" in result.stderr
-
-
-@pytest.fixture
-def workload(tmp_path: Path) -> Path:
-    path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"Once upon a time {number}"}) + "\n" for number in range(8)))
-    return path
 
 
 def test_an_experiment_is_declared_run_and_recorded_by_the_engine(socket: Path, tiny: Path, workload: Path) -> None:

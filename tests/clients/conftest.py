@@ -9,18 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.http_engine import HERMES, TINY, HttpEngine, serving_http
+from tests.clients.http_engine import HERMES, THINKER, THINKING, TINY, HttpEngine, serving_http
 from tests.support.gguf_factory import write_tiny_model
 
 
 @pytest.fixture(scope="session")
 def engine(own_records: None) -> Iterator[HttpEngine]:
-    """Knows the model ``tiny`` alone."""
+    """Knows the two models alone."""
     # A socket's path must be short; folders of pytest's own are not.
     with tempfile.TemporaryDirectory(prefix="engine-") as name:
         folder = Path(name)
         (folder / "models").mkdir()
-        write_tiny_model(folder / "models" / f"{TINY}.gguf", context_length=8192, chat_template=HERMES)
+        tiny, thinker = (folder / "models" / f"{name}.gguf" for name in (TINY, THINKER))
+        write_tiny_model(tiny, context_length=8192, chat_template=HERMES)
+        write_tiny_model(thinker, context_length=8192, chat_template=THINKING, more_controls=("<think>", "</think>"))
         places = {"ENGINE_MODELS_DIR": str(folder / "models"), "ENGINE_CACHE_DIR": str(folder / "cache")}
         with serving_http(folder, env={**os.environ, **places}) as engine:
             yield engine

@@ -12,6 +12,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 TINY = "tiny"
 """A model of random weights, which says what a grammar has it say."""
+THINKER = "thinker"
+"""One that thinks first, for as long as it is let."""
 
 HERMES = (
     "{% if tools %}<|im_start|>system\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}"
@@ -23,6 +25,10 @@ HERMES = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 """A template with a place for tools, calls and their results."""
+THINKING = HERMES.removesuffix("{% endif %}") + (
+    "<think>\n{% if enable_thinking is defined and not enable_thinking %}\n</think>\n\n{% endif %}{% endif %}"
+)
+"""The same, opening what the model thinks."""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,8 @@ class TinyModel:
     """None: as ``tensor_type``. The head's too where it is tied."""
     head_type: str | None = None
     vocabulary: VocabularyKind = "bpe"
+    more_controls: tuple[str, ...] = ()
+    """Control tokens of a ``bpe`` vocabulary beside its own three."""
     pre: str | None = "smollm"
     chat_template: str | None = CHATML
     tool_template: str | None = None
@@ -71,7 +73,7 @@ def new_gguf(path: Path, architecture: str) -> Iterator[gguf.GGUFWriter]:
 def write_tiny_model(path: Path, **options: object) -> Path:
     """Write ``TinyModel(**options)`` to ``path``; equal options give equal bytes."""
     model = TinyModel(**options)  # type: ignore[arg-type]
-    vocabulary = tiny_bpe() if model.vocabulary == "bpe" else tiny_spm()
+    vocabulary = tiny_bpe(model.more_controls) if model.vocabulary == "bpe" else tiny_spm()
     with new_gguf(path, model.architecture) as writer:
         _add_hyper_parameters(writer, model, vocabulary)
         add_vocabulary(writer, vocabulary, model.pre)

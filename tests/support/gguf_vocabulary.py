@@ -41,7 +41,8 @@ def byte_alphabet() -> tuple[str, ...]:
     return tuple(chr(byte) if byte in printable else chr(next(moved)) for byte in range(256))
 
 
-def tiny_bpe() -> TinyVocabulary:
+def tiny_bpe(more_controls: tuple[str, ...] = ()) -> TinyVocabulary:
+    """``more_controls`` are behind all others, whose ids stay the same."""
     alphabet = byte_alphabet()
     controls = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     merges: dict[str, str] = {}
@@ -53,7 +54,8 @@ def tiny_bpe() -> TinyVocabulary:
             left += right
     tokens = (*controls, *alphabet, *merges)
     types = (_CONTROL,) * len(controls) + (_NORMAL,) * (len(tokens) - len(controls))
-    return TinyVocabulary("bpe", tokens, types, (), tuple(merges.values()))
+    types += (_CONTROL,) * len(more_controls)
+    return TinyVocabulary("bpe", (*tokens, *more_controls), types, (), tuple(merges.values()))
 
 
 def tiny_spm() -> TinyVocabulary:

@@ -42,6 +42,15 @@ for (const [api, model] of Object.entries(models)) {
   });
 }
 
+test("thinking is told apart from the answer", async () => {
+  const grammar = { kind: "gbnf", source: 'root ::= "Hello, wörld."' };
+  const execution = { reasoning: { max_tokens: 8 }, grammar };
+  const asked = { model: compatible.chatModel("thinker"), prompt, providerOptions: { engine: { execution } } };
+  const { reasoningText, text } = await generateText(asked);
+  assert.ok(reasoningText.length > 0);
+  assert.equal(text, "Hello, wörld.");
+});
+
 test("vectors of texts", async () => {
   const { embeddings } = await embedMany({ model: compatible.embeddingModel("tiny"), values: ["Hello", "world"] });
   assert.deepEqual(embeddings.map((one) => one.length), [64, 64]);

@@ -26,11 +26,11 @@ test("a prompt is answered in a form", async () => {
 
 test("a request without input loads the model", async () => {
   assert.equal((await client.generate({ model, prompt: "" })).done_reason, "load");
-  assert.deepEqual((await client.ps()).models.map((one) => one.model), [model]);
+  assert.ok((await client.ps()).models.some((one) => one.model === model));
 });
 
 test("models are listed and shown", async () => {
-  assert.deepEqual((await client.list()).models.map((one) => one.name), [model]);
+  assert.ok((await client.list()).models.some((one) => one.name === model));
   assert.equal((await client.show({ model })).details.family, "llama");
 });
 

@@ -70,7 +70,7 @@ test("vectors come as base64 and are unpacked", async () => {
 });
 
 test("models are listed", async () => {
-  assert.deepEqual((await client.models.list()).data.map((one) => one.id), [model]);
+  assert.ok((await client.models.list()).data.some((one) => one.id === model));
 });
 
 test("what is not here is the exception that the package has for it", async () => {

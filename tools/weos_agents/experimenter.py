@@ -12,7 +12,7 @@ from protocol.value import Value
 from weos_agents.budget import Budget
 from weos_agents.evidence import Evidence, Pair
 from weos_agents.gate import GateRules, Verdict, judge
-from weos_agents.laboratory import Changes, Laboratory
+from weos_agents.laboratory import Changes, Enough, Laboratory
 from weos_agents.sample import MORE_IS_BETTER, Metric
 from weos_agents.statistics.symmetric_bets import upper_bound
 from weos_agents.workload import WorkloadLine
@@ -20,6 +20,8 @@ from weos_agents.workload import WorkloadLine
 _HOPELESS: Final = -0.03
 """The gain, in log units, that three pairs in a row stay below for a trial to be given up."""
 _FEW: Final = 3
+_REPEATED: Final = 2
+"""How many times the pairs wanted are made at most, to have as many that nothing disturbed."""
 
 
 class Trial(Value):
@@ -66,17 +68,17 @@ class Experimenter:
 
     def measure_noise(self, inputs: Sequence[WorkloadLine], pairs: int) -> Evidence:
         """The baseline against itself: how far runs of one plan lie apart here. Raises EngineError."""
-        return self._laboratory.experiment({}, {}, inputs, pairs, self._over)
+        return self._laboratory.experiment({}, {}, inputs, _REPEATED * pairs, self._enough(pairs))
 
     def screen(
         self, changes: Changes, named: Mapping[str, Any], inputs: Sequence[WorkloadLine], pairs: int, *, same_bits: bool
     ) -> Trial:
-        """A short experiment, given up where it is hopeless. ``named``: the changes by the plan's names.
+        """A short experiment of ``pairs`` that count, given up where it is hopeless. ``named``: by the plan's names.
 
         Raises EngineError: the engine is busy or gone. A plan that it refuses is a trial too.
         """
         try:
-            evidence = self._laboratory.experiment({}, changes, inputs, pairs, self._hopeless)
+            evidence = self._laboratory.experiment({}, changes, inputs, _REPEATED * pairs, self._enough(pairs))
         except RequestRefused as refused:
             told = f"{refused.code}: {refused.message}"
             return Trial(
@@ -145,12 +147,15 @@ class Experimenter:
         """Whether the first ``part`` of the budget is used up."""
         return self._budget.used_up(self._laboratory.joules_used(), part)
 
-    def _over(self, found: Evidence) -> bool:
-        return self.over()
+    def _enough(self, pairs: int) -> Enough:
+        """Until so many pairs count, or their gains are hopeless: disturbed ones are made again."""
 
-    def _hopeless(self, found: Evidence) -> bool:
-        gains = self._gains(found)
-        return self.over() or (len(gains) >= _FEW and max(gains) < _HOPELESS)
+        def enough(found: Evidence) -> bool:
+            gains = self._gains(found)
+            hopeless = len(gains) >= _FEW and max(gains) < _HOPELESS
+            return self.over() or hopeless or len(gains) >= pairs
+
+        return enough
 
     def _counting(self, evidence: Evidence) -> tuple[Pair, ...]:
         return evidence.undisturbed(unknown_counts=self.rules.unknown_load_counts)

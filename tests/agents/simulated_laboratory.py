@@ -43,12 +43,14 @@ Speed = Callable[[dict[str, Any]], dict[Metric, float]]
 class SimulatedLaboratory:
     """Its clock is ``seconds``."""
 
-    def __init__(self, speed: Speed, *, spread: float = 0.01, energy_kind: str = "measured", busy: float = 0.0) -> None:
+    def __init__(
+        self, speed: Speed, *, spread: float = 0.01, energy_kind: str = "measured", busy: float = 0.0, seed: int = 3
+    ) -> None:
         self._speed = speed
         self._spread = spread
         self._energy_kind = energy_kind
         self._busy = busy
-        self._random = np.random.default_rng(3)
+        self._random = np.random.default_rng(seed)
         self._executions = 0
         self.seconds = 0.0
         self.experiments: list[tuple[dict[str, Any], int]] = []

@@ -192,3 +192,16 @@ def test_an_experiment_that_fails_is_no_gain() -> None:
     found = optimize(FailingLaboratory(more_threads_are_slower))
     assert found.chosen is None
     assert {trial.refusal for trial in found.trials if trial.evidence} == {"failed: no memory"}
+
+
+def test_a_whole_search_for_what_is_not_there_finds_it_in_one_of_twenty_at_most() -> None:
+    """Every candidate is the baseline's equal; the gate wants no more than a gain over 0, and three may try."""
+    chosen = 0
+    for seed in range(20):
+        laboratory = SimulatedLaboratory(lambda values: {}, spread=0.03, seed=seed)
+        experimenter = Experimenter(
+            laboratory, GateRules(gain=0.0, guardrails=()), Budget.starting(1e6, laboratory.now)
+        )
+        options = OptimizerOptions(seed=seed, most_trials=8, confirm_pairs=40)
+        chosen += Optimizer(laboratory, experimenter, WORKLOAD, SPEED_FIELDS, options).run().chosen is not None
+    assert chosen <= 1

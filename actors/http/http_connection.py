@@ -86,7 +86,8 @@ class HttpConnection:
         if not isinstance(event, h11.Request):
             return False
         exchange = HttpExchange(self, self._stream, event, self._limits)
-        await self._app(exchange.scope, exchange.receive, exchange.send)
+        with exchange.answering:
+            await self._app(exchange.scope, exchange.receive, exchange.send)
         return await self._has_ended_well()
 
     async def _has_ended_well(self) -> bool:

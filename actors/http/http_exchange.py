@@ -35,7 +35,10 @@ class HttpExchange:
         self.scope = _scope(request, target, connection)
         self._connection = connection
         self._stream = stream
-        self._has_body = request.method != b"HEAD"
+        self.answering = trio.CancelScope()
+        """The application's work on it; cancelled, nothing more is wanted of it."""
+        self._is_head = request.method == b"HEAD"
+        self._has_body = True
         self._received = False
 
     async def receive(self) -> Message:
@@ -64,8 +67,14 @@ class HttpExchange:
             http = self._stream.http
             if http.they_are_waiting_for_100_continue or http.their_state is h11.ERROR:
                 headers.append((b"connection", b"close"))  # where the next request begins, nobody can tell
-            self._has_body = self._has_body and message["status"] not in _BODILESS
-            await self._send(h11.Response(status_code=message["status"], headers=headers))
+            response = h11.Response(status_code=message["status"], headers=headers)
+            if self._is_head:
+                await self._send(response, h11.EndOfMessage())
+                self.answering.cancel()  # a stream's body might never end
+                await trio.sleep_forever()
+            else:
+                self._has_body = message["status"] not in _BODILESS
+                await self._send(response)
             return
         body = message.get("body", b"")
         events: list[h11.Event] = [h11.Data(data=body)] if body and self._has_body else []

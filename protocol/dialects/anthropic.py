@@ -19,7 +19,7 @@ from protocol.dialects.fault import HttpFault, error_content
 from protocol.dialects.generation import Generation, json_grammar, present, run_request, tool_choice
 from protocol.dialects.openai.account import EnergyUsage, energy_usage, require_whole
 from protocol.dialects.outcome import Outcome, Pieces
-from protocol.dialects.shape import Asked, Told, to_json
+from protocol.dialects.shape import Asked, Told, read, to_json
 from protocol.errors import InvalidRequest
 from protocol.plan import RunRequest
 from protocol.record import ExecutionRecord
@@ -207,7 +207,7 @@ def _text(content: str | tuple[Block, ...]) -> str:
 
 
 def _tool(content: dict[str, Any]) -> dict[str, Any]:
-    tool = Tool.model_validate(content)
+    tool = read(Tool, content)
     function = {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
     return {"type": "function", "function": present(function)}
 

@@ -133,3 +133,8 @@ def test_a_streams_events_come_in_their_order() -> None:
 def test_a_stream_that_fails_says_so() -> None:
     (told,) = read_events(MessagesStream(asked()).fail(HttpFault(503, "shutting_down", "stopping")))
     assert told == {"type": "error", "error": {"type": "overloaded_error", "message": "stopping"}}
+
+
+def test_a_tool_without_a_name_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="name"):
+        to_run_request(asked(tools=[{"name": None, "input_schema": {}}]), "tiny")

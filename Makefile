@@ -152,7 +152,7 @@ sanitize: develop ## the core's tests under the sanitizers: a build for each
 # Seconds for each parser, and the seed: ENGINE_FUZZ_SECONDS, ENGINE_FUZZ_SEED. In the sanitizers' tree:
 #   ENGINE_FUZZ_SECONDS=90 tools/sanitize.sh address,undefined -s tests/fuzz
 fuzz: develop ## damaged input for every parser, ten minutes
-	ENGINE_FUZZ_SECONDS="$${ENGINE_FUZZ_SECONDS:-85}" $(BIN)/python -m pytest -q -s tests/fuzz
+	ENGINE_FUZZ_SECONDS="$${ENGINE_FUZZ_SECONDS:-85}" ENGINE_FUZZ_SCHEMAS="$${ENGINE_FUZZ_SCHEMAS:-2000}" $(BIN)/python -m pytest -q -s tests/fuzz
 
 # Examples for each route and phase: ARGUMENTS=3 takes minutes.
 fuzz-http: develop ## requests made of the OpenAPI document, against a real engine

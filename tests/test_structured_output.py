@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -34,6 +35,30 @@ def request(seed: int) -> RunRequest:
     )
     messages = (ChatMessage(role="user", content=f"Write one example of JSON for this schema: {schema}"),)
     return RunRequest(model=str(smollm2()), messages=messages, execution=execution)
+
+
+CAT: dict[str, Any] = {
+    "type": "object", "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer"}},
+    "required": ["name", "age"], "additionalProperties": False,
+}  # fmt: skip
+"""The first example of the documentation."""
+
+
+def asked(schema: dict[str, Any], prompt: str) -> RunRequest:
+    execution = ExecutionRequest(
+        grammar=Grammar(kind="json_schema", source=json.dumps(schema)), limits=Limits(max_tokens=100)
+    )
+    return RunRequest(model=str(smollm2()), messages=(ChatMessage(role="user", content=prompt),), execution=execution)
+
+
+@pytest.mark.parametrize(("schema", "prompt"), [(CAT, "Invent a cat."), ({}, "x"), ({}, "Invent a cat.")])
+async def test_examples_end_in_json(schema: dict[str, Any], prompt: str, tmp_path: Path) -> None:
+    config = EngineConfig(tmp_path, tmp_path / "cache", tmp_path, powercap_root=tmp_path / "no-powercap")
+    system = open_system(config)
+    async with running(system), system.client() as client:
+        record = await record_of(client, asked(schema, prompt))
+    assert record.stop_reason == "eos"
+    jsonschema.validate(json.loads(record.result), schema)
 
 
 async def together(client: Client) -> dict[int, ExecutionRecord]:

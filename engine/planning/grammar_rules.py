@@ -7,11 +7,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, Literal
 
 from engine.grammar.grammars import require_library
-from engine.grammar.schema_bounds import inexact_integer, unbearable_range
-from engine.grammar.schema_references import endless_reference
+from engine.grammar.schema_grammar import schema_grammar
+from engine.grammar.schema_numbers import SchemaError
 from protocol.errors import GrammarTooDeep, GrammarTooLarge, InvalidGrammar, InvalidPlan
 from protocol.grammar import Grammar, GrammarKind, PlanGrammar
 from protocol.plan import ExecutionRequest
@@ -21,8 +21,6 @@ MAX_BYTES: Final = 65_536
 MAX_DEPTH: Final = 64
 """Limit of nested brackets. Parsers go down as deep as these do."""
 _FIELD: Final = "execution.grammar.source"
-_WHITE_SPACE: Final = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
-"""The white space of JSON on one line. With any white space allowed a small model may write nothing else."""
 _REGEX: Final = r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
 _STRING: Final = r'"(?:\\.|[^"\\])*"'
 _BRACKETS: Final[Mapping[GrammarKind, re.Pattern[str]]] = {
@@ -64,16 +62,16 @@ def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
     """The plan's part of a grammar that has been checked.
 
     Raises:
-        InvalidGrammar: it is no JSON, or no GBNF, or a schema of what cannot be held (:func:`canonical_schema`).
-        GrammarTooLarge: as Lark a GBNF grammar is beyond the limit.
+        InvalidGrammar: it is no JSON, or no GBNF, or has integers that cannot be held exactly.
+        GrammarTooLarge: as Lark a grammar is beyond the limit.
         GrammarUnavailable: GBNF, and the library that converts it is not there.
     """
     if grammar is None:
         return None
     source_hash = "sha256:" + hashlib.sha256(grammar.source.encode()).hexdigest()
     if grammar.kind == "json_schema":
-        text = canonical_schema(_parsed_schema(grammar.source))
-        return PlanGrammar(kind="json_schema", source_hash=source_hash, language="json_schema", text=text)
+        language, text = _read_schema(grammar.source)
+        return PlanGrammar(kind="json_schema", source_hash=source_hash, language=language, text=text)
     if grammar.kind == "gbnf":
         text = _as_lark(grammar.source)
         _check_size(text)
@@ -129,23 +127,17 @@ def _check_size(text: str, field: str = _FIELD) -> None:
         )
 
 
-def _parsed_schema(source: str) -> Any:
+def _read_schema(source: str) -> tuple[Literal["json_schema", "lark"], str]:
     try:
-        return json.loads(source, parse_constant=_refuse_constant, parse_float=_finite)
+        schema = json.loads(source, parse_constant=_refuse_constant, parse_float=_finite)
     except ValueError as error:
         raise _invalid("json_schema", f"it is no JSON: {error}") from error
-
-
-def canonical_schema(schema: Any, field: str = _FIELD) -> str:
-    """A schema's JSON without white space, and with the white space of answers written out.
-
-    Raises InvalidGrammar about ``field``: integers in it cannot be held exactly, or a reference leads back to itself.
-    """
-    if unbearable := unbearable_range(schema) or inexact_integer(schema) or endless_reference(schema):
-        raise _invalid("json_schema", unbearable, field)
-    if isinstance(schema, dict):
-        schema = {"x-guidance": _WHITE_SPACE, **schema}
-    return json.dumps(schema, separators=(",", ":"))
+    try:
+        language, text = schema_grammar(schema)
+    except SchemaError as error:
+        raise _invalid("json_schema", str(error)) from error
+    _check_size(text)
+    return language, text
 
 
 def _refuse_constant(name: str) -> None:
@@ -169,5 +161,5 @@ def _as_lark(source: str) -> str:
         raise _invalid("gbnf", str(error)) from error
 
 
-def _invalid(kind: GrammarKind, reason: str, field: str = _FIELD) -> InvalidGrammar:
-    return InvalidGrammar(f"the grammar cannot be used: {reason}", field=field, kind=kind, reason=reason)
+def _invalid(kind: GrammarKind, reason: str) -> InvalidGrammar:
+    return InvalidGrammar(f"the grammar cannot be used: {reason}", field=_FIELD, kind=kind, reason=reason)

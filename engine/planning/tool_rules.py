@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from engine.planning.grammar_rules import canonical_schema, hold_lark
+from engine.grammar.schema_grammar import lark_rules
+from engine.grammar.schema_numbers import SchemaError
+from engine.planning.grammar_rules import hold_lark
 from engine.text.answer.call_formats import CALL_FORMATS, CallFormat, format_of_template
 from engine.text.chat import TemplatePlace
 from protocol.chat import JsonObject
-from protocol.errors import InvalidPlan, InvalidRequest
+from protocol.errors import InvalidGrammar, InvalidPlan, InvalidRequest
 from protocol.grammar import PlanGrammar
 from protocol.plan import RunRequest
 from protocol.tool_calls import TOOL_FORMATS, NamedTool, PlanTools, ToolFormat
@@ -125,7 +127,7 @@ def plan_call_grammar(
     ]
     for index, tool in callable_:
         rules.append(f"call_{index}: {written(calls.call(tool_name(tool)))} arguments_{index} {written(calls.after)}")
-        rules.append(f"arguments_{index}: %json {_schema(tool, index)}")
+        rules += _argument_rules(tool, index)
     return hold_lark("\n".join(rules), "tools")
 
 
@@ -154,13 +156,21 @@ def tool_parameters(tool: JsonObject) -> Any:
     return function.get("parameters", function.get("input_schema"))
 
 
-def _schema(tool: JsonObject, index: int) -> str:
+def _argument_rules(tool: JsonObject, index: int) -> list[str]:
     schema = tool_parameters(tool)
     if schema is None:
         schema = {"properties": {}, "additionalProperties": False}
     if isinstance(schema, dict) and "type" not in schema:
         schema = {"type": "object", **schema}
-    return canonical_schema(schema, f"tools.{index}.function.parameters")
+    try:
+        return lark_rules(schema, f"arguments_{index}")
+    except SchemaError as error:
+        raise InvalidGrammar(
+            f"the grammar cannot be used: {error}",
+            field=f"tools.{index}.function.parameters",
+            kind="json_schema",
+            reason=str(error),
+        ) from error
 
 
 def _function(tool: JsonObject) -> dict[str, Any]:

@@ -392,25 +392,19 @@ async def test_a_grammar_is_refused_before_anything_runs(model: Path, tmp_path: 
         assert (await client.ask(Status())).models_loaded == ()
 
 
-BELOW_I64 = '{"type": "integer", "minimum": -1e19, "maximum": -1e19}'
-CRASHING: list[tuple[GrammarKind, str, str]] = [
-    ("json_schema", BELOW_I64, r"maximum -1e\+19 at # is beyond what can be held"),
-    ("json_schema", f'{{"allOf": [{BELOW_I64}]}}', "crashes the grammar library"),
-    ("lark", f"start: %json {BELOW_I64}", "crashes the grammar library"),
-]
+CRASHING = 'start: %json {"type": "integer", "minimum": -1e19, "maximum": -1e19}'
 
 
-@pytest.mark.parametrize(("kind", "source", "reason"), CRASHING)
 async def test_a_grammar_that_crashes_its_library_ends_its_own_execution_and_no_other(
-    kind: GrammarKind, source: str, reason: str, model: Path, tmp_path: Path
+    model: Path, tmp_path: Path
 ) -> None:
     async with real_client(tmp_path) as client, trio.open_nursery() as nursery:
         expected = await record_of(client, request(model, max_tokens=400))
         stream = Stream()
         nursery.start_soon(stream.follow, client, request(model, max_tokens=400))
         for _ in range(2):
-            with pytest.raises(InvalidGrammar, match=reason):
-                await record_of(client, constrained(model, kind, source))
+            with pytest.raises(InvalidGrammar, match="crashes the grammar library"):
+                await record_of(client, constrained(model, "lark", CRASHING))
         await stream.ended.wait()
         assert (stream.record.result, stream.record.logits_digest) == (expected.result, expected.logits_digest)
         assert (await record_of(client, constrained(model, "regex", "abc"))).result == "abc"

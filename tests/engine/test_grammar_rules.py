@@ -87,11 +87,11 @@ def test_a_schema_keeps_its_order_and_says_how_answers_are_spaced() -> None:
     assert plan.language == "json_schema"
     written = json.loads(plan.text)
     assert written.pop("x-guidance") == {
-        "item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False
+        "item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False, "json_allowed_escapes": 'nrbtf\\"'
     }  # fmt: skip
     assert list(written["properties"]) == ["b", "a"]
     assert plan.text.isascii()
-    assert planned("json_schema", "true").text == "true"
+    assert planned("json_schema", "false").text == "false"
 
 
 def test_a_schema_may_choose_the_spacing_itself() -> None:

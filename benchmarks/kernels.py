@@ -10,7 +10,7 @@ import numpy.typing as npt
 from benchmarks.limits import bandwidth, integer_peak
 from benchmarks.support.report import Figure
 from benchmarks.support.setting import Setting
-from engine import _core
+from engine import _core_tests
 from engine.bench.throughput import INTEGER_INSTRUCTIONS
 from tests.csrc.blocks import FLOAT_TYPES, TENSOR_TYPES, random_weights
 
@@ -34,7 +34,7 @@ def measure(setting: Setting) -> list[Figure]:
 
 def _vector(setting: Setting, backend: str, type_name: str, tile: npt.NDArray[np.uint8]) -> Iterator[Figure]:
     weights = tile.tobytes() * (VECTOR_BYTES // tile.nbytes)
-    seconds = _core.kernels.time_multiply(backend, type_name, weights, COLUMNS, 1, setting.threads, _SECONDS)
+    seconds = _core_tests.time_multiply(backend, type_name, weights, COLUMNS, 1, setting.threads, _SECONDS)
     rates = [len(weights) / each for each in seconds]
     name = f"{type_name} x 1 row, {backend}, {setting.threads} threads"
     yield Figure(name, "GB/s", [rate / 1e9 for rate in rates])
@@ -44,7 +44,7 @@ def _vector(setting: Setting, backend: str, type_name: str, tile: npt.NDArray[np
 
 def _matrix(setting: Setting, backend: str, type_name: str, tile: npt.NDArray[np.uint8]) -> Iterator[Figure]:
     weights = tile.tobytes() * (MATRIX_ROWS // len(tile))
-    seconds = _core.kernels.time_multiply(backend, type_name, weights, COLUMNS, TOKENS, setting.threads, _SECONDS)
+    seconds = _core_tests.time_multiply(backend, type_name, weights, COLUMNS, TOKENS, setting.threads, _SECONDS)
     rates = [MATRIX_ROWS * COLUMNS * TOKENS / each for each in seconds]
     name = f"{type_name} x {TOKENS} rows, {backend}, {setting.threads} threads"
     yield Figure(name, "GMAC/s", [rate / 1e9 for rate in rates])

@@ -15,8 +15,8 @@ _SECONDS = 0.5
 def measure(setting: Setting) -> list[Figure]:
     """Measure each limit with one thread, and with a plan's default number of threads."""
     counts = sorted({1, setting.threads})
-    probes = _core.machine_probes
-    instructions = [name for name, lacking in probes.integer_peaks().items() if not lacking]
+    tables = _core.kernel_tables()
+    instructions = [name for table, name in throughput.INTEGER_INSTRUCTIONS.items() if not tables[table]]
     return [_bandwidth(threads) for threads in counts] + [
         _integer_peak(name, threads) for name in instructions for threads in counts
     ]

@@ -212,20 +212,6 @@ class ModelQuantization:
     def cancel(self) -> None:
         """From any thread. run() raises as soon as each of its threads has finished its piece, some milliseconds."""
 
-def target_types(
-    recipe: str,
-    *,
-    architecture: str,
-    layers: int,
-    experts: int,
-    heads: int,
-    kv_heads: int,
-    tensors: Sequence[tuple[str, str, Sequence[int]]],
-) -> list[str]:
-    """The type each of ``tensors``, (name, type, shape), would get in such a model. Raises UnsupportedModelError,
-    ValueError.
-    """
-
 @final
 class TextEmbedding:
     """A vector for each text, [dimension]: hidden states after the final norm, pooled and, with ``normalize``, divided
@@ -336,28 +322,6 @@ class SequenceEvents:
     busy_ns: int  # with stop_reason: the time of all steps of the loop from its first to its last; compute_ns if alone
     kv_cache_bytes: int  # with stop_reason: the most that the choices of its sequence have held together so far
     operation_ns: dict[str, int] | None  # with stop_reason, if asked for and computed: parts of compute_ns
-
-@final
-class EventBuffer:
-    """Events on their way from the run loop to its reader. The run loop has one of its own; this one is for tests."""
-
-    def __init__(self) -> None: ...
-    @property
-    def event_fd(self) -> int:
-        """Readable while something is due. Reset by drain()."""
-    def add(
-        self,
-        sequence_id: int,
-        choice: int,
-        text: str,
-        patience_ms: int,
-        token_ids: Sequence[int] = (),
-        ends: bool = False,
-    ) -> None:
-        """Due at the next announce() if the last drain() was ``patience_ms`` ago, else by itself when it is."""
-    def hasten(self, sequence_id: int) -> None: ...
-    def announce(self) -> None: ...
-    def drain(self) -> list[SequenceEvents]: ...
 
 @final
 class GroupSettings:
@@ -497,10 +461,7 @@ class StreamWriter:
     tokens that it did not send, else after 100 ms.
     """
 
-    @overload
     def __init__(self, run_loop: RunLoop) -> None: ...
-    @overload
-    def __init__(self, events: EventBuffer) -> None: ...
     @property
     def event_fd(self) -> int:
         """Readable while events wait. Reset by drain()."""
@@ -543,40 +504,6 @@ class Grammar:
     """
 
     def __init__(self, vocabulary: GrammarVocabulary, language: str, source: str, *, patience_ms: int) -> None: ...
-
-@final
-class GrammarMatcher:
-    """Where in a grammar a text is: at its beginning. For one thread at a time."""
-
-    def __init__(self, grammar: Grammar) -> None: ...
-    def allowed(self) -> list[int]:
-        """The tokens that may come next, ascending. Raises GrammarError: none can, or the library's limits."""
-    def accept(self, token_id: int) -> None:
-        """Go on behind a token that ends nothing. Raises GrammarError: it is not allowed."""
-    @property
-    def finished(self) -> bool:
-        """The text is complete and nothing may follow."""
-
-@final
-class Utf8Stream:
-    """Bytes that arrive in pieces, as well-formed UTF-8: U+FFFD for each maximal ill-formed part."""
-
-    def __init__(self) -> None: ...
-    def append(self, bytes: bytes) -> str: ...  # noqa: A002
-    def finish(self) -> str: ...
-
-@final
-class StopMatcher:
-    """Lets text through up to the first stop string; holds back an end that may yet become one.
-
-    Raises ValueError for an empty stop string.
-    """
-
-    def __init__(self, stops: Sequence[str]) -> None: ...
-    def append(self, text: str) -> str: ...
-    @property
-    def matched(self) -> bool: ...
-    def finish(self) -> str: ...
 
 @final
 class SamplingOptions:
@@ -639,29 +566,6 @@ def file_digest(path: str) -> str:
 MAX_DECODE_ROWS: int
 """Rows that the run loop's buffers hold beside those of a prefill chunk."""
 
-class StepCandidate:
-    """What the step planner knows of a sequence."""
-
-    def __init__(
-        self,
-        *,
-        prefilling: bool,
-        paused: bool = False,
-        waiting: int,
-        prefill_rank: int,
-        prefill_share: int,
-        prefill_beside_decode: int,
-    ) -> None: ...
-
-def plan_step(candidates: Sequence[StepCandidate], decode_rows: int, prefill_chunk: int) -> list[int]:
-    """Tokens of each candidate to compute in the next step."""
-
-def row_cost(model: Model, first_position: int, rows: int, wants_logits: bool) -> float:
-    """Multiply-accumulates by which consecutive rows of a sequence share the time of a step with others' rows."""
-
-def divide(amount: int, weights: Sequence[float]) -> list[int]:
-    """Whole parts in proportion to weights that are not all 0; they add up to the amount."""
-
 def activation_row_bytes(file: GgufFile) -> int:
     """Memory that the buffers of a step take for one of its rows. Raises GgufError, UnsupportedModelError."""
 
@@ -683,7 +587,7 @@ def masked_cpu_features() -> list[str]:
     """Those that the processor has and ENGINE_CPU_FEATURES keeps this process from using."""
 
 class kernels:  # noqa: N801  a submodule
-    """Single kernels on arrays, for tests against their scalar twins and for benchmarks. Raise ValueError."""
+    """Single kernels on arrays, of which the digest of the arithmetic is made. Raise ValueError."""
 
     @staticmethod
     def multiply(
@@ -694,13 +598,6 @@ class kernels:  # noqa: N801  a submodule
         x: npt.NDArray[np.float32],
     ) -> npt.NDArray[np.float32]:
         """``weights``: rows as in a file; ``x``: [tokens, columns]. Returns [tokens, rows]."""
-    @staticmethod
-    def through_panel(
-        type: str,  # noqa: A002
-        weights: bytes,
-        rows: int,
-    ) -> bytes:
-        """``weights``, rows as in a file, packed for the tables that pack and unpacked again."""
     @staticmethod
     def rms_norm(
         table: str, x: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], epsilon: float
@@ -775,13 +672,6 @@ class kernels:  # noqa: N801  a submodule
     ) -> npt.NDArray[np.float32]:
         """The weights' numbers, flat: [elements]."""
     @staticmethod
-    def merge_split(
-        table: str,
-        split: tuple[npt.NDArray[np.float32], float, float],
-        total: tuple[npt.NDArray[np.float32], float, float],
-    ) -> tuple[npt.NDArray[np.float32], float, float]:
-        """The total with the split added to it: each is sums [head_dim], the maximum and the denominator."""
-    @staticmethod
     def sum_exponentials(table: str, logits: npt.NDArray[np.float32], maximum: float) -> float:
         """Sum of w = exp(logit - maximum) over ``logits`` [n]. NaN where one is not finite."""
     @staticmethod
@@ -792,20 +682,6 @@ class kernels:  # noqa: N801  a submodule
     @staticmethod
     def natural_logarithm(x: float) -> float:
         """The natural logarithm of a positive normal number."""
-    @staticmethod
-    def digest(values: npt.NDArray[np.float32]) -> str:
-        """32 hexadecimal digits for the bits of ``values`` [n], as one thread makes them."""
-    @staticmethod
-    def time_multiply(
-        table: str,
-        type: str,  # noqa: A002
-        weights: bytes,
-        columns: int,
-        tokens: int,
-        threads: int,
-        seconds: float,
-    ) -> list[float]:
-        """Seconds of each pass over all of ``weights`` (rows as in a file), for about ``seconds``; at least three."""
 
 class machine_probes:  # noqa: N801  a submodule
     """What this machine can do at most. Without the GIL, for about ``seconds``. Raise ValueError."""
@@ -813,9 +689,6 @@ class machine_probes:  # noqa: N801  a submodule
     @staticmethod
     def read_bandwidth(bytes: int, threads: int, seconds: float) -> list[float]:  # noqa: A002
         """Bytes a second of each pass over so many bytes of memory, together."""
-    @staticmethod
-    def integer_peaks() -> dict[str, str]:
-        """Every instruction there is a probe of: "" where this machine can run it, else the reason why not."""
     @staticmethod
     def integer_instructions() -> dict[str, str]:
         """What each kernel table that has one multiplies 8-bit integers with."""

@@ -93,6 +93,7 @@ CSRC_ORDER = (
     "runtime/loop",
     "runtime/stream",
     "bindings",
+    "bindings/tests",
 )
 """The folders of ``csrc`` with those inside them; each may include from those before it."""
 INSTRUCTION_SETS = ("avx2", "avx_vnni", "avx512")
@@ -202,6 +203,11 @@ def test_policies_see_plans_and_nothing_that_runs(name: str, path: Path) -> None
 @each_module()
 def test_only_the_engine_touches_the_extension(name: str, path: Path) -> None:
     assert name.startswith("engine.") or "engine._core" not in imports(path)
+
+
+@each_module()
+def test_what_the_core_has_for_tests_is_for_tests(name: str, path: Path) -> None:
+    assert "engine._core_tests" not in imports(path)
 
 
 @each_module("engine_ctl")

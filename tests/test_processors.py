@@ -22,11 +22,6 @@ NEEDS = {
     "reference": set[str](),
 }
 """Every backend, the best first."""
-PEAKS = {
-    "vpmaddubsw ymm, vpaddw ymm": "cpu_avx2",
-    "vpdpbusd ymm": "cpu_avx_vnni",
-    "vpdpbusd zmm": "cpu_avx512",
-}
 PRESENT = {name for name, reason in _core.cpu_features().items() if not reason} | set(_core.masked_cpu_features())
 
 
@@ -57,9 +52,7 @@ def test_only_features_that_the_mask_names_are_used(mask: str, here: Outcome, fo
     assert {name for name, reason in outcome.features.items() if not reason} == usable
     backends = [name for name, needed in NEEDS.items() if needed <= usable]
     assert outcome.backend == outcome.record["hardware"]["kernel_path"] == backends[0]
-    assert {name for name, reason in outcome.integer_peaks.items() if not reason} == {
-        instruction for instruction, backend in PEAKS.items() if backend in backends
-    }
+    assert [name for name, reason in outcome.kernel_tables.items() if not reason] == backends
     masked = PRESENT - usable
     hardware = outcome.record["hardware"]
     assert (set(hardware["cpu_features"]), set(hardware["masked_cpu_features"])) == (usable, masked)

@@ -16,7 +16,7 @@ packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 version=$("$python" -c 'import tomli; print(tomli.load(open("pyproject.toml", "rb"))["project"]["version"])')
 
 PATH=$PWD/.venv/bin:$PATH cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-    -DSKBUILD_PROJECT_VERSION="$version" -DENGINE_SANITIZE="$sanitizers" -DPython_EXECUTABLE="$python" \
+    -DSKBUILD_PROJECT_VERSION="$version" -DENGINE_TESTS=ON -DENGINE_SANITIZE="$sanitizers" -DPython_EXECUTABLE="$python" \
     -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" >/dev/null
 "$python" -m cmake --build "$build"
 
@@ -25,7 +25,7 @@ tree=$build/tree
 rm -rf "$tree"
 mkdir -p "$tree"
 cp -r pyproject.toml engine protocol tests "$tree"
-cp "$build"/_core.*.so "$tree/engine/"
+cp "$build"/_core*.so "$tree/engine/"
 
 if [[ $sanitizers == thread ]]; then
     runtime=$(g++ -print-file-name=libtsan.so)

@@ -10,7 +10,7 @@ from actors.policies.admission import decide
 from actors.policies.candidate import Candidate, Cost
 from benchmarks.support.arrivals import Arrival
 from benchmarks.support.outcomes import Outcome
-from engine import _core
+from engine import _core, _core_tests
 from engine.batch_key import BatchKey, WeightsKey
 from engine.planning.resolve import prefill_beside_decode
 from protocol.plan import SchedulerPolicy
@@ -163,7 +163,7 @@ class SimulatedMachine:
 
     def _plan_step(self) -> list[int]:
         candidates = [
-            _core.StepCandidate(
+            _core_tests.StepCandidate(
                 prefilling=one.prefilling,
                 waiting=one.waiting,
                 prefill_rank=one.prefill_rank,
@@ -172,7 +172,7 @@ class SimulatedMachine:
             )
             for one in self._running
         ]
-        return _core.plan_step(candidates, _core.MAX_DECODE_ROWS, _BATCH_KEY.prefill_chunk)
+        return _core_tests.plan_step(candidates, _core.MAX_DECODE_ROWS, _BATCH_KEY.prefill_chunk)
 
     def _outcome(self, one: _Sequence) -> Outcome:
         arrival = self._arrivals[one.index]

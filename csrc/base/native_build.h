@@ -4,7 +4,7 @@
 
 namespace engine {
 
-// What the extension was compiled from, and how. Defined in a unit that the build writes: cmake/native_build.cmake.
+// What the extension was compiled from, and how. Defined in a unit that the build writes: csrc/native_build.cmake.
 struct NativeBuild {
   std::string_view sources;   // SHA-256 of their names and contents, hexadecimal
   std::string_view compiler;  // name and version

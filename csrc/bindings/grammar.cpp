@@ -33,16 +33,6 @@ std::shared_ptr<Grammar> compile(const std::shared_ptr<GrammarVocabulary>& vocab
       Grammar::compile(vocabulary, std::move(language), std::move(source), std::chrono::milliseconds(patience_ms)));
 }
 
-std::vector<std::int32_t> allowed_tokens(GrammarMatcher& matcher) {
-  matcher.find_allowed(matcher.allowed().size() * 32);
-  std::vector<std::int32_t> tokens;
-  for (std::size_t i = 0; i < matcher.allowed().size() * 32; ++i) {
-    const auto token = static_cast<std::int32_t>(i);
-    if (runtime::is_allowed(matcher.allowed(), token)) tokens.push_back(token);
-  }
-  return tokens;
-}
-
 }  // namespace
 
 void register_grammar(py::module_& m) {
@@ -56,12 +46,6 @@ void register_grammar(py::module_& m) {
   py::class_<Grammar, std::shared_ptr<Grammar>>(m, "Grammar")
       .def(py::init(&compile), py::arg("vocabulary").none(false), py::arg("language"), py::arg("source"), py::kw_only(),
            py::arg("patience_ms"), Release());
-  py::class_<GrammarMatcher>(m, "GrammarMatcher")
-      .def(py::init([](const std::shared_ptr<Grammar>& grammar) { return std::make_unique<GrammarMatcher>(grammar); }),
-           py::arg("grammar").none(false), Release())
-      .def("allowed", &allowed_tokens, Release())
-      .def("accept", &GrammarMatcher::accept, py::arg("token_id"), Release())
-      .def_property_readonly("finished", &GrammarMatcher::finished);
 }
 
 }  // namespace engine::bindings

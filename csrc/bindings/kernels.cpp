@@ -4,21 +4,16 @@
 
 #include <algorithm>
 #include <limits>
-#include <stdexcept>
-#include <tuple>
 #include <vector>
 
-#include "base/digest.h"
 #include "base/float_environment.h"
 #include "base/logarithm.h"
+#include "bindings/arguments.h"
 #include "bindings/register.h"
-#include "kernels/gemm/panel.h"
-#include "kernels/gemm/panel_row.h"
-#include "kernels/kernel_table.h"
 #include "model/forward/activation_buffer.h"
 #include "model/kv_cache.h"
 
-// Single kernels on arrays, for tests against their scalar twins and for benchmarks.
+// Single kernels on arrays: what the digest of the arithmetic is made of.
 namespace engine::bindings {
 namespace {
 
@@ -26,28 +21,16 @@ namespace py = pybind11;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Halves = py::array_t<std::uint16_t, py::array::c_style | py::array::forcecast>;
 
-void require(bool holds, const char* what) {
-  if (!holds) throw std::invalid_argument(what);
-}
-
 std::size_t size_of(const py::array& array) { return static_cast<std::size_t>(array.size()); }
 
 // weights: the rows' bytes as in a file, x: [tokens, columns]; returns [tokens, rows].
 Floats multiply(const std::string& table_name, const std::string& type_name, const py::bytes& weights, std::size_t rows,
                 const Floats& x) {
   const kernels::KernelTable& table = usable_kernel_table(table_name);
-  const std::string_view bytes = weights;
   require(x.ndim() == 2 && x.size() > 0, "x is not [tokens, columns]");
   const auto tokens = static_cast<std::size_t>(x.shape(0));
-  kernels::Matrix matrix;
-  matrix.type = tensor_type(type_name);
-  matrix.rows = rows;
-  matrix.columns = static_cast<std::size_t>(x.shape(1));
-  matrix.raw = {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()};
-  const gguf::TypeTraits& traits = gguf::type_traits(matrix.type);
-  require(rows > 0 && matrix.columns % traits.block_elements == 0 &&
-              bytes.size() == rows * (matrix.columns / traits.block_elements) * traits.block_bytes,
-          "weights of another size");
+  kernels::Matrix matrix = matrix_of(type_name, weights, static_cast<std::size_t>(x.shape(1)));
+  require(matrix.rows == rows, "weights of another size");
   AlignedBuffer packed(table.packed_bytes(matrix));
   matrix.packed = packed.bytes();
   table.pack(matrix, 0, matrix.groups());
@@ -61,24 +44,6 @@ Floats multiply(const std::string& table_name, const std::string& type_name, con
   table.multiply(matrix, input.view(matrix.columns, matrix.activation_format()), tokens, 0, matrix.groups(),
                  out.mutable_data(), rows, scratch.as<std::byte>());
   return out;
-}
-
-// weights: the rows' bytes as in a file; the same bytes, out of a panel that they were packed into.
-py::bytes through_panel(const std::string& type_name, const py::bytes& weights, std::size_t rows) {
-  const std::string_view bytes = weights;
-  kernels::Matrix matrix;
-  matrix.type = tensor_type(type_name);
-  matrix.rows = rows;
-  const gguf::TypeTraits& traits = gguf::type_traits(matrix.type);
-  require(rows > 0 && bytes.size() % (rows * traits.block_bytes) == 0, "weights are not whole rows");
-  matrix.columns = bytes.size() / rows / traits.block_bytes * traits.block_elements;
-  matrix.raw = {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()};
-  AlignedBuffer packed(kernels::panel_bytes(matrix));
-  matrix.packed = packed.bytes();
-  kernels::pack_panels(matrix, 0, matrix.groups());
-  std::vector<std::byte> out(bytes.size());
-  for (std::size_t r = 0; r < rows; ++r) kernels::unpack_panel_row(matrix, r, out.data() + r * matrix.row_bytes());
-  return {reinterpret_cast<const char*>(out.data()), out.size()};
 }
 
 Floats rms_norm(const std::string& table_name, const Floats& x, const Floats& weight, float epsilon) {
@@ -242,20 +207,6 @@ py::tuple attend(const std::string& table_name, const std::string& kv_cache, con
   return py::make_tuple(out, maxima, denominators);
 }
 
-// (sums, maximum, denominator) of a total that a split was added to; both are given as such, sums [head_dim].
-py::tuple merge_split(const std::string& table_name, const std::tuple<Floats, float, float>& split,
-                      const std::tuple<Floats, float, float>& total) {
-  const auto& [split_sums, split_maximum, split_denominator] = split;
-  const auto& [total_sums, total_maximum, total_denominator] = total;
-  require(split_sums.size() == total_sums.size(), "split and total differ in size");
-  Floats out(std::vector<py::ssize_t>{total_sums.size()}, total_sums.data());
-  kernels::SoftmaxState state{total_maximum, total_denominator};
-  const InferenceFloatEnvironment environment;
-  usable_kernel_table(table_name)
-      .merge_split({split_maximum, split_denominator}, split_sums.data(), size_of(out), state, out.mutable_data());
-  return py::make_tuple(out, state.maximum, state.denominator);
-}
-
 double sum_exponentials(const std::string& table_name, const Floats& logits, float maximum) {
   const InferenceFloatEnvironment environment;
   return usable_kernel_table(table_name).sum_exponentials(logits.data(), maximum, size_of(logits));
@@ -272,30 +223,10 @@ py::tuple compare_logits(const std::string& table_name, const Floats& logits, co
 
 }  // namespace
 
-kernels::KvType kv_type(std::string_view name) {
-  const auto type = kernels::kv_type_named(name);
-  if (!type) throw std::invalid_argument("no KV cache type is named '" + std::string(name) + "'");
-  return *type;
-}
-
-gguf::TensorType tensor_type(const std::string& name) {
-  for (const gguf::TypeTraits& traits : gguf::kTensorTypes) {
-    if (traits.name == name) return traits.type;
-  }
-  throw std::invalid_argument("tensor type '" + name + "'");
-}
-
-const kernels::KernelTable& usable_kernel_table(const std::string& name) {
-  const kernels::KernelTable* table = kernels::find_kernel_table(name);
-  if (table == nullptr || !table->unavailable().empty()) throw std::invalid_argument("kernel table '" + name + "'");
-  return *table;
-}
-
 void register_kernels(py::module_& m) {
   py::module_ kernels = m.def_submodule("kernels");
   kernels.def("multiply", &multiply, py::arg("table"), py::arg("type"), py::arg("weights"), py::arg("rows"),
               py::arg("x"));
-  kernels.def("through_panel", &through_panel, py::arg("type"), py::arg("weights"), py::arg("rows"));
   kernels.def("rms_norm", &rms_norm, py::arg("table"), py::arg("x"), py::arg("weight"), py::arg("epsilon"));
   kernels.def("quantize", &quantize, py::arg("table"), py::arg("x"), py::arg("block"));
   kernels.def("rotate", &rotate, py::arg("table"), py::arg("heads"), py::arg("head_dim"), py::arg("cosines"),
@@ -309,15 +240,10 @@ void register_kernels(py::module_& m) {
   kernels.def("attend", &attend, py::arg("table"), py::arg("kv_cache"), py::arg("queries"), py::arg("keys"),
               py::arg("values"), py::arg("visible"), py::arg("scale"), py::arg("soft_cap") = 0.0F,
               py::arg("hidden") = std::vector<std::size_t>{});
-  kernels.def("merge_split", &merge_split, py::arg("table"), py::arg("split"), py::arg("total"));
   kernels.def("sum_exponentials", &sum_exponentials, py::arg("table"), py::arg("logits"), py::arg("maximum"));
   kernels.def("compare_logits", &compare_logits, py::arg("table"), py::arg("logits"), py::arg("others"),
               py::arg("maximum"));
   kernels.def("natural_logarithm", &natural_logarithm, py::arg("x"));
-  kernels.def(
-      "digest", [](const Floats& values) { return digest_of(values.data(), size_of(values)).hexadecimal(); },
-      py::arg("values"));
-  register_multiply_timing(kernels);
   register_row_quantizers(kernels);
 }
 

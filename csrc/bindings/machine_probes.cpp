@@ -12,8 +12,8 @@
 
 #include "base/aligned_buffer.h"
 #include "base/thread_team.h"
+#include "bindings/arguments.h"
 #include "bindings/register.h"
-#include "kernels/kernel_table.h"
 
 // What this machine can do at most: the limits that benchmarks hold the kernels against.
 namespace engine::bindings {
@@ -26,10 +26,6 @@ constexpr std::size_t kReadBytes = 512;  // read by one turn of the innermost lo
 constexpr std::chrono::microseconds kSpin{200};
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-void require(bool holds, const char* what) {
-  if (!holds) throw std::invalid_argument(what);
-}
 
 // Adds up whole units of kReadBytes; the sum is what forces the reads.
 void read_units(const AlignedBuffer& buffer, Range units) {
@@ -135,14 +131,6 @@ class Load {
   std::atomic<bool> cancelled_{false};
 };
 
-py::dict integer_peaks() {
-  py::dict reasons;
-  for (const kernels::KernelTable* table : kernels::kernel_tables()) {
-    if (table->peak.run != nullptr) reasons[py::str(std::string(table->peak.instruction))] = table->unavailable();
-  }
-  return reasons;
-}
-
 py::dict integer_instructions() {
   py::dict instructions;
   for (const kernels::KernelTable* table : kernels::kernel_tables()) {
@@ -157,7 +145,6 @@ py::dict integer_instructions() {
 void register_machine_probes(py::module_& m) {
   py::module_ probes = m.def_submodule("machine_probes");
   probes.def("read_bandwidth", &read_bandwidth, py::arg("bytes"), py::arg("threads"), py::arg("seconds"));
-  probes.def("integer_peaks", &integer_peaks);
   probes.def("integer_instructions", &integer_instructions);
   probes.def("integer_peak", &integer_peak, py::arg("instruction"), py::arg("threads"), py::arg("seconds"));
   using WithoutGil = py::call_guard<py::gil_scoped_release>;

@@ -12,8 +12,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "bindings/arguments.h"
 #include "bindings/register.h"
-#include "kernels/kernel_table.h"
 #include "model/forward/forward_pass.h"
 #include "model/forward/non_finite.h"
 #include "model/jobs/evaluation.h"

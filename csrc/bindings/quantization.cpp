@@ -9,59 +9,20 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "base/float_environment.h"
+#include "bindings/arguments.h"
 #include "bindings/register.h"
 #include "gguf/file.h"
-#include "kernels/kernel_table.h"
 #include "quant/model_quantization.h"
-#include "quant/recipe.h"
 
 namespace engine::bindings {
 namespace {
 
 namespace py = pybind11;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
-using Dimensions = std::vector<std::uint64_t>;
 using quant::ModelQuantization;
-
-quant::Recipe recipe_named(const std::string& name) {
-  const auto recipe = quant::find_recipe(name);
-  if (!recipe) throw std::invalid_argument("no recipe is named '" + name + "'");
-  return *recipe;
-}
-
-py::str type_name(gguf::TensorType type) { return text(gguf::type_traits(type).name); }
-
-// tensors: (name, type, shape as TensorInfo has it).
-std::vector<py::str> target_types(const std::string& recipe, const std::string& architecture, std::size_t layers,
-                                  std::size_t experts, std::size_t heads, std::size_t kv_heads,
-                                  const std::vector<std::tuple<std::string, std::string, Dimensions>>& named) {
-  std::vector<Dimensions> dimensions;
-  for (const auto& [name, type, shape] : named) {
-    if (shape.empty()) throw std::invalid_argument("tensor '" + name + "' has no dimensions");
-    dimensions.emplace_back(shape.rbegin(), shape.rend());
-  }
-  std::vector<quant::RecipeTensor> tensors;
-  tensors.reserve(named.size());
-  for (std::size_t i = 0; i < named.size(); ++i) {
-    tensors.push_back({std::get<0>(named[i]), tensor_type(std::get<1>(named[i])), dimensions[i]});
-  }
-  std::vector<std::size_t> order(tensors.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::ranges::sort(
-      order, [&](std::size_t a, std::size_t b) { return quant::recipe_precedes(tensors[a].name, tensors[b].name); });
-  std::vector<quant::RecipeTensor> ordered;
-  ordered.reserve(tensors.size());
-  for (const std::size_t i : order) ordered.push_back(tensors[i]);
-  const auto types =
-      quant::target_types(recipe_named(recipe), {architecture, layers, experts, heads, kv_heads}, ordered);
-  std::vector<py::str> names(tensors.size());
-  for (std::size_t i = 0; i < order.size(); ++i) names[order[i]] = type_name(types[i]);
-  return names;
-}
 
 std::unique_ptr<ModelQuantization> make_quantization(std::shared_ptr<gguf::File> file, const std::string& recipe,
                                                      const std::optional<std::map<std::string, Floats>>& importance,
@@ -81,7 +42,7 @@ std::unique_ptr<ModelQuantization> make_quantization(std::shared_ptr<gguf::File>
 py::dict tensor_types(const ModelQuantization& quantization) {
   py::dict types;
   for (const ModelQuantization::Target& target : quantization.targets()) {
-    types[text(target.source->name)] = type_name(target.type);
+    types[text(target.source->name)] = text(gguf::type_traits(target.type).name);
   }
   return types;
 }
@@ -127,8 +88,6 @@ Floats dequantize(const std::string& table_name, const std::string& type_named, 
 }  // namespace
 
 void register_quantization(py::module_& m) {
-  m.def("target_types", &target_types, py::arg("recipe"), py::kw_only(), py::arg("architecture"), py::arg("layers"),
-        py::arg("experts"), py::arg("heads"), py::arg("kv_heads"), py::arg("tensors"));
   py::class_<quant::QuantizationProgress>(m, "QuantizationProgress")
       .def_readonly("bytes_done", &quant::QuantizationProgress::bytes_done)
       .def_readonly("bytes_total", &quant::QuantizationProgress::bytes_total)

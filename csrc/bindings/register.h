@@ -2,32 +2,18 @@
 
 #include <pybind11/pybind11.h>
 
-#include <string>
 #include <string_view>
-
-#include "gguf/tensor_type.h"
-#include "kernels/attention/kv_block.h"
-
-namespace engine::kernels {
-struct KernelTable;
-}
 
 namespace engine::bindings {
 
 // Names and texts come from files: bytes that are not UTF-8 are shown as U+FFFD.
 pybind11::object text(std::string_view bytes);
-// Throws std::invalid_argument for an unknown name.
-kernels::KvType kv_type(std::string_view name);
-gguf::TensorType tensor_type(const std::string& name);
-// Throws std::invalid_argument for an unknown table, and one that cannot run here.
-const kernels::KernelTable& usable_kernel_table(const std::string& name);
 
 void register_gguf(pybind11::module_& m);
 void register_grammar(pybind11::module_& m);  // before runtime
 void register_kernels(pybind11::module_& m);
 void register_machine_probes(pybind11::module_& m);
 void register_model(pybind11::module_& m);
-void register_multiply_timing(pybind11::module_& m);  // the submodule `kernels`
 void register_quantization(pybind11::module_& m);
 void register_row_quantizers(pybind11::module_& m);  // the submodule `kernels`
 void register_runtime(pybind11::module_& m);         // after sampling

@@ -4,15 +4,13 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
 
+#include "bindings/arguments.h"
 #include "bindings/register.h"
-#include "runtime/loop/compute_share.h"
 #include "runtime/loop/run_loop.h"
-#include "runtime/loop/step_planner.h"
 
 namespace engine::bindings {
 namespace {
@@ -22,7 +20,6 @@ using runtime::GroupSettings;
 using runtime::RunLoop;
 using runtime::SequenceEvents;
 using runtime::SequenceOptions;
-using runtime::StepCandidate;
 
 // A group's buffers hold this many rows, so their sizes must stay far from overflowing.
 constexpr std::size_t kMaxPrefillChunk = 65536;
@@ -59,17 +56,6 @@ std::size_t sent_characters(const SequenceEvents& events) {
 py::object stop_reason(const SequenceEvents& events) {
   const auto name = runtime::stop_reason_name(events.stop);
   return name.empty() ? py::object(py::none()) : py::object(py::str(name.data(), name.size()));
-}
-
-std::vector<std::int64_t> divide(std::int64_t amount, const std::vector<double>& weights) {
-  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
-  std::vector<std::int64_t> parts;
-  double before = 0.0;
-  for (const double weight : weights) {
-    parts.push_back(runtime::Share{before / total, (before + weight) / total}.of(amount));
-    before += weight;
-  }
-  return parts;
 }
 
 // For each token, in order: its own log probability, and those of the likeliest tokens.
@@ -162,32 +148,6 @@ void register_options(py::module_& m) {
 
 void register_runtime(py::module_& m) {
   register_options(m);
-  py::class_<runtime::Utf8Stream>(m, "Utf8Stream")
-      .def(py::init<>())
-      .def("append", [](runtime::Utf8Stream& stream, const py::bytes& bytes) { return stream.append(bytes); })
-      .def("finish", &runtime::Utf8Stream::finish);
-  py::class_<runtime::StopMatcher>(m, "StopMatcher")
-      .def(py::init<std::vector<std::string>>(), py::arg("stops"))
-      .def("append", &runtime::StopMatcher::append)
-      .def_property_readonly("matched", &runtime::StopMatcher::matched)
-      .def("finish", &runtime::StopMatcher::finish);
-  py::class_<StepCandidate>(m, "StepCandidate")
-      .def(py::init<bool, bool, std::size_t, std::int64_t, std::size_t, std::size_t>(), py::kw_only(),
-           py::arg("prefilling"), py::arg("paused") = false, py::arg("waiting"), py::arg("prefill_rank"),
-           py::arg("prefill_share"), py::arg("prefill_beside_decode"));
-  m.def(
-      "plan_step",
-      [](const std::vector<StepCandidate>& candidates, std::size_t decode_rows, std::size_t prefill_chunk) {
-        return runtime::plan_step(candidates, decode_rows, prefill_chunk);
-      },
-      py::arg("candidates"), py::arg("decode_rows"), py::arg("prefill_chunk"));
-  m.def(
-      "row_cost",
-      [](const model::Model& model, std::size_t first_position, std::size_t rows, bool wants_logits) {
-        return runtime::RowCost(model).of(first_position, rows, wants_logits);
-      },
-      py::arg("model"), py::arg("first_position"), py::arg("rows"), py::arg("wants_logits"));
-  m.def("divide", &divide, py::arg("amount"), py::arg("weights"));
   m.attr("MAX_DECODE_ROWS") = runtime::kMaxDecodeRows;
 
   py::class_<SequenceEvents>(m, "SequenceEvents")
@@ -209,25 +169,6 @@ void register_runtime(py::module_& m) {
       .def_readonly("kv_cache_bytes", &SequenceEvents::kv_cache_bytes)
       .def_readonly("busy_ns", &SequenceEvents::busy_ns)
       .def_property_readonly("operation_ns", &operation_ns);
-
-  py::class_<runtime::EventBuffer>(m, "EventBuffer")
-      .def(py::init<>())
-      .def_property_readonly("event_fd", &runtime::EventBuffer::descriptor)
-      .def(
-          "add",
-          [](runtime::EventBuffer& buffer, std::uint64_t sequence_id, std::uint32_t choice, const std::string& text,
-             std::int64_t patience_ms, const std::vector<std::int32_t>& token_ids, bool ends) {
-            buffer.add(sequence_id, choice, patience_ms * 1'000'000, [&](SequenceEvents& events) {
-              events.text += text;
-              events.token_ids.insert(events.token_ids.end(), token_ids.begin(), token_ids.end());
-              if (ends) events.stop = runtime::StopReason::Cancelled;
-            });
-          },
-          py::arg("sequence_id"), py::arg("choice"), py::arg("text"), py::arg("patience_ms"),
-          py::arg("token_ids") = std::vector<std::int32_t>{}, py::arg("ends") = false)
-      .def("hasten", &runtime::EventBuffer::hasten, py::arg("sequence_id"))
-      .def("announce", &runtime::EventBuffer::announce)
-      .def("drain", &runtime::EventBuffer::drain);
 
   // The GIL is released wherever the loop's lock is taken or its thread awaited; the loop itself never asks for it.
   using Release = py::call_guard<py::gil_scoped_release>;

@@ -16,7 +16,6 @@ namespace {
 
 namespace py = pybind11;
 using runtime::ClientSocket;
-using runtime::EventBuffer;
 using runtime::RunLoop;
 using runtime::StreamWriter;
 
@@ -38,7 +37,6 @@ void register_stream(py::module_& m) {
   py::class_<StreamWriter>(m, "StreamWriter")
       .def(py::init([](RunLoop& loop) { return std::make_unique<StreamWriter>(loop.events()); }), py::arg("run_loop"),
            py::keep_alive<1, 2>())
-      .def(py::init<EventBuffer&>(), py::arg("events"), py::keep_alive<1, 2>())
       .def_property_readonly("event_fd", [](StreamWriter& writer) { return writer.events().descriptor(); })
       .def(
           "open",

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/arguments.h"
 #include "bindings/register.h"
 
 namespace engine::bindings {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import _core
+from engine import _core_tests
 from protocol.metrics import OperationTimes
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.loop_bench import LoopBench
@@ -85,7 +85,7 @@ def test_who_never_computed_has_nothing(bench: LoopBench) -> None:
 @given(st.integers(0, 2**53 - 1), st.lists(st.floats(0.0, 1e15), min_size=1, max_size=300))
 def test_parts_are_whole_proportional_and_complete(amount: int, weights: list[float]) -> None:
     weights[-1] += 1.0
-    parts = _core.divide(amount, weights)
+    parts = _core_tests.divide(amount, weights)
     assert sum(parts) == amount
     for part, weight in zip(parts, weights, strict=True):
         assert part >= 0
@@ -116,10 +116,10 @@ def test_rows_cost_what_they_multiply() -> None:
     )
     matrices = layers * (4 * embedding**2 + 3 * embedding * feed_forward)
     scores = 2 * layers * embedding
-    assert _core.row_cost(model, 0, 1, False) == matrices + scores
-    assert _core.row_cost(model, 9, 1, False) == matrices + 10 * scores
-    assert _core.row_cost(model, 9, 3, False) == 3 * matrices + (10 + 11 + 12) * scores
-    head = _core.row_cost(model, 0, 1, True) - _core.row_cost(model, 0, 1, False)
+    assert _core_tests.row_cost(model, 0, 1, False) == matrices + scores
+    assert _core_tests.row_cost(model, 9, 1, False) == matrices + 10 * scores
+    assert _core_tests.row_cost(model, 9, 3, False) == 3 * matrices + (10 + 11 + 12) * scores
+    head = _core_tests.row_cost(model, 0, 1, True) - _core_tests.row_cost(model, 0, 1, False)
     assert head == model.vocab_size * embedding > vocabulary
 
 

@@ -8,19 +8,19 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import _core
+from engine import _core_tests
 
 LONG_MS = 3_600_000
 SHORT_MS = 20
 PATIENCE_S = 60.0
 
 
-def readable(buffer: _core.EventBuffer, within_s: float = 0.0) -> bool:
+def readable(buffer: _core_tests.EventBuffer, within_s: float = 0.0) -> bool:
     return bool(select.select([buffer.event_fd], [], [], within_s)[0])
 
 
-def buffer_just_drained() -> _core.EventBuffer:
-    buffer = _core.EventBuffer()
+def buffer_just_drained() -> _core_tests.EventBuffer:
+    buffer = _core_tests.EventBuffer()
     buffer.drain()
     return buffer
 
@@ -34,7 +34,7 @@ def test_what_may_not_wait_is_told_when_the_step_is_announced() -> None:
 
 
 def test_what_follows_a_long_silence_is_told_when_the_step_is_announced() -> None:
-    buffer = _core.EventBuffer()  # nothing was ever drained
+    buffer = _core_tests.EventBuffer()  # nothing was ever drained
     buffer.add(1, 0, "a", LONG_MS)
     assert not readable(buffer)
     buffer.announce()
@@ -59,7 +59,7 @@ def test_what_waits_is_told_though_nobody_announces_it() -> None:
 
 
 def test_what_a_long_step_makes_is_told_before_it_announces_anything() -> None:
-    buffer = _core.EventBuffer()
+    buffer = _core_tests.EventBuffer()
     buffer.add(1, 0, "a", SHORT_MS)
     assert readable(buffer, PATIENCE_S)
 
@@ -108,7 +108,7 @@ DEEDS = st.one_of(
 
 @given(st.lists(DEEDS, max_size=40))
 def test_no_order_of_events_loses_or_doubles_text(deeds: list[tuple[object, ...]]) -> None:
-    buffer = _core.EventBuffer()
+    buffer = _core_tests.EventBuffer()
     added: dict[tuple[int, int], str] = defaultdict(str)
     drained: dict[tuple[int, int], str] = defaultdict(str)
 

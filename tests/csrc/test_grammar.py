@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from engine import _core
+from engine import _core, _core_tests
 from engine.grammar.grammars import require_library
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.loop_bench import EMPTY, LoopBench
@@ -44,8 +44,8 @@ def compiled(source: str, language: str = "regex", end_tokens: tuple[int, ...] =
     return _core.Grammar(grammar_vocabulary(end_tokens), language, source, patience_ms=10_000)
 
 
-def matcher(source: str, language: str = "regex", end_tokens: tuple[int, ...] = (END,)) -> _core.GrammarMatcher:
-    return _core.GrammarMatcher(compiled(source, language, end_tokens))
+def matcher(source: str, language: str = "regex", end_tokens: tuple[int, ...] = (END,)) -> _core_tests.GrammarMatcher:
+    return _core_tests.GrammarMatcher(compiled(source, language, end_tokens))
 
 
 def pieces() -> list[str]:
@@ -55,7 +55,7 @@ def pieces() -> list[str]:
 def test_a_vocabulary_of_pieces_alone_allows_what_its_files_does() -> None:
     given = _core.Vocabulary([tiny_vocabulary().piece(token) for token in range(len(tiny_vocabulary()))])
     tokens = _core.GrammarVocabulary(require_library(), given, (END,))
-    walk = _core.GrammarMatcher(_core.Grammar(tokens, "regex", ALTERNATIVES, patience_ms=10_000))
+    walk = _core_tests.GrammarMatcher(_core.Grammar(tokens, "regex", ALTERNATIVES, patience_ms=10_000))
     assert walk.allowed() == matcher(ALTERNATIVES).allowed()
 
 
@@ -97,10 +97,10 @@ def test_every_end_token_is_allowed_where_a_text_may_end_and_no_other_control_to
 
 def test_a_token_that_is_not_allowed_is_refused_and_the_grammar_stays_usable() -> None:
     grammar = compiled("ab")
-    walk = _core.GrammarMatcher(grammar)
+    walk = _core_tests.GrammarMatcher(grammar)
     with pytest.raises(_core.GrammarError):
         walk.accept(pieces().index("b"))
-    assert _core.GrammarMatcher(grammar).allowed() == [pieces().index("a")]
+    assert _core_tests.GrammarMatcher(grammar).allowed() == [pieces().index("a")]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from engine import _core
+from engine import _core, _core_tests
 from tests.csrc.blocks import TENSOR_TYPES, random_weights
 
-INSTRUCTIONS = _core.machine_probes.integer_peaks()
-RUNNABLE = [name for name, lacking in INSTRUCTIONS.items() if not lacking]
+INSTRUCTIONS = _core.machine_probes.integer_instructions()
+RUNNABLE = [name for table, name in INSTRUCTIONS.items() if not _core.kernel_tables()[table]]
 
 
 def test_reading_memory_gives_a_sample_for_each_pass() -> None:
@@ -33,7 +33,7 @@ def test_an_integer_instruction_has_a_peak(instruction: str) -> None:
 
 
 def test_an_instruction_this_machine_lacks_is_refused() -> None:
-    for instruction in {"fmul", *INSTRUCTIONS} - set(RUNNABLE):
+    for instruction in {"fmul", *INSTRUCTIONS.values()} - set(RUNNABLE):
         with pytest.raises(ValueError, match="cannot run here"):
             _core.machine_probes.integer_peak(instruction, threads=1, seconds=0.01)
 
@@ -41,7 +41,7 @@ def test_an_instruction_this_machine_lacks_is_refused() -> None:
 @pytest.mark.parametrize("type_name", TENSOR_TYPES)
 def test_a_multiplication_is_timed_at_least_three_times(type_name: str) -> None:
     weights = random_weights(np.random.default_rng(0), type_name, 32, 256).tobytes()
-    seconds = _core.kernels.time_multiply("reference", type_name, weights, 256, 2, 2, 0.0)
+    seconds = _core_tests.time_multiply("reference", type_name, weights, 256, 2, 2, 0.0)
     assert len(seconds) == 3
     assert min(seconds) > 0
 
@@ -49,13 +49,13 @@ def test_a_multiplication_is_timed_at_least_three_times(type_name: str) -> None:
 @pytest.mark.parametrize(("size", "columns", "tokens"), [(0, 32, 1), (33, 32, 1), (36, 32, 0), (36, 31, 1), (36, 0, 1)])
 def test_a_matrix_that_is_not_whole_is_refused(size: int, columns: int, tokens: int) -> None:
     with pytest.raises(ValueError, match="not whole rows"):
-        _core.kernels.time_multiply("reference", "Q4_0", bytes(size), columns, tokens, 1, 0.0)
+        _core_tests.time_multiply("reference", "Q4_0", bytes(size), columns, tokens, 1, 0.0)
 
 
 def test_the_digest_tells_bits_apart_that_compare_equal() -> None:
     zeros = np.zeros(9, np.float32)
-    assert _core.kernels.digest(zeros) == _core.kernels.digest(zeros.copy())
-    assert _core.kernels.digest(zeros) != _core.kernels.digest(-zeros)
+    assert _core_tests.digest(zeros) == _core_tests.digest(zeros.copy())
+    assert _core_tests.digest(zeros) != _core_tests.digest(-zeros)
 
 
 @pytest.mark.parametrize("instruction", [None, *RUNNABLE])

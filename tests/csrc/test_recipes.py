@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from engine import _core
+from engine import _core, _core_tests
 
 EMBEDDING = "token_embd.weight"
 
@@ -24,12 +24,10 @@ class Shape:
     tensor_type: str = "F16"
 
     def types(self, recipe: str) -> dict[str, str]:
-        tensors = list(self._tensors())
-        found = _core.target_types(
+        return _core_tests.target_types(
             recipe, architecture=self.architecture, layers=self.layers, experts=self.experts, heads=self.heads,
-            kv_heads=self.kv_heads, tensors=tensors,
+            kv_heads=self.kv_heads, tensors=self._tensors(),
         )  # fmt: skip
-        return {name: type_name for (name, _, _), type_name in zip(tensors, found, strict=True)}
 
     def _tensors(self) -> list[tuple[str, str, list[int]]]:
         tensors = [(EMBEDDING, self.tensor_type, [1000, self.embedding])]
@@ -145,7 +143,7 @@ def test_layers_are_counted_as_numbers() -> None:
 
 def test_an_expert_of_no_layer_is_refused() -> None:
     with pytest.raises(_core.UnsupportedModelError, match="of none of the model's 2 layers"):
-        _core.target_types(
+        _core_tests.target_types(
             "q4_k_m", architecture="llama", layers=2, experts=8, heads=8, kv_heads=8,
             tensors=[("blk.2.ffn_down_exps.weight", "F16", [8, 64, 256])],
         )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import _core
+from engine import _core_tests
 from tests.csrc.loop_bench import LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_prompt, tiny_vocabulary
 
@@ -17,26 +17,26 @@ pytestmark = pytest.mark.slow
 UNBOUNDED = 1 << 20
 
 
-def prompt(waiting: int, rank: int = 0, share: int = UNBOUNDED) -> _core.StepCandidate:
-    return _core.StepCandidate(
+def prompt(waiting: int, rank: int = 0, share: int = UNBOUNDED) -> _core_tests.StepCandidate:
+    return _core_tests.StepCandidate(
         prefilling=True, waiting=waiting, prefill_rank=rank, prefill_share=share, prefill_beside_decode=1
     )
 
 
-def decoding(beside: int = UNBOUNDED) -> _core.StepCandidate:
-    return _core.StepCandidate(
+def decoding(beside: int = UNBOUNDED) -> _core_tests.StepCandidate:
+    return _core_tests.StepCandidate(
         prefilling=False, waiting=1, prefill_rank=0, prefill_share=1, prefill_beside_decode=beside
     )
 
 
-def paused(prefilling: bool = False) -> _core.StepCandidate:
-    return _core.StepCandidate(
+def paused(prefilling: bool = False) -> _core_tests.StepCandidate:
+    return _core_tests.StepCandidate(
         prefilling=prefilling, paused=True, waiting=1, prefill_rank=-(2**62), prefill_share=1, prefill_beside_decode=1
     )
 
 
-def plan(*candidates: _core.StepCandidate, decode_rows: int = 8, prefill_chunk: int = 100) -> list[int]:
-    return _core.plan_step(candidates, decode_rows, prefill_chunk)
+def plan(*candidates: _core_tests.StepCandidate, decode_rows: int = 8, prefill_chunk: int = 100) -> list[int]:
+    return _core_tests.plan_step(candidates, decode_rows, prefill_chunk)
 
 
 def test_every_decoding_sequence_gets_its_token_and_prompts_share_a_chunk() -> None:

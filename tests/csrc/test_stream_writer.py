@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import _core
+from engine import _core, _core_tests
 from protocol.answers import Tokens
 from protocol.codec import decode_engine, encode
 from protocol.framing import FrameDecoder, encode_frame
@@ -30,14 +30,14 @@ class Desk:
 
     ours: socket.socket
     theirs: socket.socket
-    events: _core.EventBuffer = field(default_factory=_core.EventBuffer)
+    events: _core_tests.EventBuffer = field(default_factory=_core_tests.EventBuffer)
     decoder: FrameDecoder = field(default_factory=FrameDecoder)
     received: list[Tokens] = field(default_factory=list)
     outbox: bytes = b""
 
     def __post_init__(self) -> None:
         self.client = _core.ClientSocket(self.ours.fileno())
-        self.writer = _core.StreamWriter(self.events)
+        self.writer = _core_tests.stream_writer(self.events)
         self.writer.open(SEQUENCE, self.client, request_id=REQUEST_ID, execution_id=EXECUTION, choices=1)
 
     def say(self, text: str, token_ids: tuple[int, ...] = (), *, ends: bool = False) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import _core
+from engine import _core, _core_tests
 from tests.csrc import gguf_bytes as g
 from tests.support.gguf_factory import write_tiny_model
 from tests.support.gguf_vocabulary import byte_alphabet, tiny_bpe, tiny_spm
@@ -34,19 +34,19 @@ def split(content: bytes, cuts: Sequence[int]) -> list[bytes]:
 @given(any_bytes, st.lists(st.integers(0, 64), max_size=8))
 @settings(max_examples=1000, deadline=None)
 def test_bytes_split_anywhere_decode_as_a_whole(content: bytes, cuts: list[int]) -> None:
-    stream = _core.Utf8Stream()
+    stream = _core_tests.Utf8Stream()
     text = "".join(stream.append(part) for part in split(content, cuts)) + stream.finish()
     assert text == content.decode("utf-8", errors="replace")
 
 
 def test_a_character_comes_with_its_last_byte() -> None:
-    stream = _core.Utf8Stream()
+    stream = _core_tests.Utf8Stream()
     assert [stream.append(bytes([byte])) for byte in "é🙂".encode()] == ["", "é", "", "", "", "🙂"]
     assert stream.finish() == ""
 
 
 def test_an_ill_formed_part_is_given_up_at_the_first_byte_that_cannot_continue_it() -> None:
-    stream = _core.Utf8Stream()
+    stream = _core_tests.Utf8Stream()
     assert stream.append(b"\xe2\x82") == ""
     assert stream.append(b"a") == "\ufffda"
     assert stream.append(b"\xf0\x9f") == ""
@@ -74,7 +74,7 @@ few_letters = st.text(alphabet="abé🙂", max_size=6)
 @given(st.lists(few_letters, max_size=12), st.lists(few_letters.filter(bool), max_size=3))
 @settings(max_examples=1000, deadline=None)
 def test_text_passes_up_to_the_first_stop_string(parts: list[str], stops: list[str]) -> None:
-    matcher = _core.StopMatcher(stops)
+    matcher = _core_tests.StopMatcher(stops)
     passed = ""
     for part in parts:
         passed += matcher.append(part)
@@ -87,7 +87,7 @@ def test_text_passes_up_to_the_first_stop_string(parts: list[str], stops: list[s
 @given(st.lists(few_letters, max_size=12), st.lists(few_letters.filter(bool), max_size=3))
 @settings(max_examples=300, deadline=None)
 def test_only_what_may_become_a_stop_string_is_held_back(parts: list[str], stops: list[str]) -> None:
-    matcher = _core.StopMatcher(stops)
+    matcher = _core_tests.StopMatcher(stops)
     passed = ""
     for count, part in enumerate(parts, 1):
         passed += matcher.append(part)
@@ -100,7 +100,7 @@ def test_only_what_may_become_a_stop_string_is_held_back(parts: list[str], stops
 
 
 def test_nothing_comes_after_a_match() -> None:
-    matcher = _core.StopMatcher(["stop"])
+    matcher = _core_tests.StopMatcher(["stop"])
     assert matcher.append("go st") == "go "
     assert matcher.append("op and more") == ""
     assert matcher.matched
@@ -110,7 +110,7 @@ def test_nothing_comes_after_a_match() -> None:
 
 def test_an_empty_stop_string_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
-        _core.StopMatcher(["stop", ""])
+        _core_tests.StopMatcher(["stop", ""])
 
 
 # --- vocabularies ----------------------------------------------------------------------------------------------------

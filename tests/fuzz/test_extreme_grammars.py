@@ -11,7 +11,7 @@ import random
 import time
 from collections import Counter
 
-from engine import _core
+from engine import _core, _core_tests
 from engine.grammar.grammars import Grammars
 from engine.planning.grammar_rules import check_grammar, plan_grammar
 from protocol.errors import RequestRefused
@@ -35,7 +35,7 @@ def try_grammar(grammar: Grammar, compiler: Grammars, draw: random.Random) -> st
         check_grammar(ExecutionRequest(grammar=grammar))
         plan = plan_grammar(grammar)
         assert plan is not None
-        matcher = _core.GrammarMatcher(compiler.compile(plan))
+        matcher = _core_tests.GrammarMatcher(compiler.compile(plan))
     except RequestRefused as refusal:
         return refusal.code
     try:
@@ -45,7 +45,7 @@ def try_grammar(grammar: Grammar, compiler: Grammars, draw: random.Random) -> st
     return "followed"
 
 
-def follow(matcher: _core.GrammarMatcher, draw: random.Random) -> None:
+def follow(matcher: _core_tests.GrammarMatcher, draw: random.Random) -> None:
     for _ in range(_TOKENS):
         tokens = [token for token in matcher.allowed() if token != END]
         if not tokens:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 _PROGRAM = """
 import json, sys
 from engine import _core
-print(json.dumps([_core.cpu_features(), _core.machine_probes.integer_peaks()]), flush=True)
+print(json.dumps([_core.cpu_features(), _core.kernel_tables()]), flush=True)
 from tests.tools.command_line import engine_ctl
 for arguments in json.loads(sys.argv[1]):
     result = engine_ctl(*arguments)
@@ -28,7 +28,7 @@ for arguments in json.loads(sys.argv[1]):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     features: dict[str, str]
-    integer_peaks: dict[str, str]
+    kernel_tables: dict[str, str]
     backends: dict[str, str]
     """The check of that name in ``doctor``."""
     backend: str
@@ -51,13 +51,13 @@ def outcome_on_processor(folder: Path, emulator: Sequence[str] = (), features: s
     commands = (("doctor", *common), ("plan", *request, *common), ("run", *request, *common))
     result = run_here(folder, [*emulator, sys.executable, "-c", _PROGRAM, json.dumps(commands)], features)
     assert result.returncode == 0, result.stderr
-    (usable, peaks), doctor, plan, run = (json.loads(line) for line in result.stdout.splitlines())
+    (usable, tables), doctor, plan, run = (json.loads(line) for line in result.stdout.splitlines())
     for exit_code, output, errors in (doctor, plan, run):
         assert exit_code == 0, output + errors
     checks = {check["name"]: check for check in json.loads(doctor[1])["checks"]}
     record = json.loads(run[1])
     assert record["plan"] == json.loads(plan[1])["plan"]
-    return Outcome(usable, peaks, checks["backends"], record["plan"]["backend"], record, run[2])
+    return Outcome(usable, tables, checks["backends"], record["plan"]["backend"], record, run[2])
 
 
 def run_here(folder: Path, command: Sequence[str], features: str) -> subprocess.CompletedProcess[str]:

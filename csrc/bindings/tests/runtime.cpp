@@ -1,0 +1,111 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "bindings/tests/register.h"
+#include "runtime/grammar/grammar.h"
+#include "runtime/loop/compute_share.h"
+#include "runtime/loop/event_buffer.h"
+#include "runtime/loop/step_planner.h"
+#include "runtime/stream/stream_writer.h"
+#include "text/stop_matcher.h"
+#include "text/utf8.h"
+
+// Parts of the run loop, each by itself.
+namespace engine::bindings::tests {
+namespace {
+
+namespace py = pybind11;
+using runtime::EventBuffer;
+using runtime::Grammar;
+using runtime::GrammarMatcher;
+using runtime::SequenceEvents;
+using runtime::StepCandidate;
+using runtime::StopMatcher;
+using runtime::Utf8Stream;
+
+std::vector<std::int32_t> allowed_tokens(GrammarMatcher& matcher) {
+  matcher.find_allowed(matcher.allowed().size() * 32);
+  std::vector<std::int32_t> tokens;
+  for (std::size_t i = 0; i < matcher.allowed().size() * 32; ++i) {
+    const auto token = static_cast<std::int32_t>(i);
+    if (runtime::is_allowed(matcher.allowed(), token)) tokens.push_back(token);
+  }
+  return tokens;
+}
+
+std::vector<std::int64_t> divide(std::int64_t amount, const std::vector<double>& weights) {
+  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+  std::vector<std::int64_t> parts;
+  double before = 0.0;
+  for (const double weight : weights) {
+    parts.push_back(runtime::Share{before / total, (before + weight) / total}.of(amount));
+    before += weight;
+  }
+  return parts;
+}
+
+}  // namespace
+
+void register_runtime(py::module_& m) {
+  using Release = py::call_guard<py::gil_scoped_release>;
+  py::class_<GrammarMatcher>(m, "GrammarMatcher")
+      .def(py::init([](const std::shared_ptr<Grammar>& grammar) { return std::make_unique<GrammarMatcher>(grammar); }),
+           py::arg("grammar").none(false), Release())
+      .def("allowed", &allowed_tokens, Release())
+      .def("accept", &GrammarMatcher::accept, py::arg("token_id"), Release())
+      .def_property_readonly("finished", &GrammarMatcher::finished);
+  py::class_<Utf8Stream>(m, "Utf8Stream")
+      .def(py::init<>())
+      .def("append", [](Utf8Stream& stream, const py::bytes& bytes) { return stream.append(bytes); })
+      .def("finish", &Utf8Stream::finish);
+  py::class_<StopMatcher>(m, "StopMatcher")
+      .def(py::init<std::vector<std::string>>(), py::arg("stops"))
+      .def("append", &StopMatcher::append)
+      .def_property_readonly("matched", &StopMatcher::matched)
+      .def("finish", &StopMatcher::finish);
+  py::class_<StepCandidate>(m, "StepCandidate")
+      .def(py::init<bool, bool, std::size_t, std::int64_t, std::size_t, std::size_t>(), py::kw_only(),
+           py::arg("prefilling"), py::arg("paused") = false, py::arg("waiting"), py::arg("prefill_rank"),
+           py::arg("prefill_share"), py::arg("prefill_beside_decode"));
+  m.def(
+      "plan_step",
+      [](const std::vector<StepCandidate>& candidates, std::size_t decode_rows, std::size_t prefill_chunk) {
+        return runtime::plan_step(candidates, decode_rows, prefill_chunk);
+      },
+      py::arg("candidates"), py::arg("decode_rows"), py::arg("prefill_chunk"));
+  m.def(
+      "row_cost",
+      [](const model::Model& model, std::size_t first_position, std::size_t rows, bool wants_logits) {
+        return runtime::RowCost(model).of(first_position, rows, wants_logits);
+      },
+      py::arg("model"), py::arg("first_position"), py::arg("rows"), py::arg("wants_logits"));
+  m.def("divide", &divide, py::arg("amount"), py::arg("weights"));
+  py::class_<EventBuffer>(m, "EventBuffer")
+      .def(py::init<>())
+      .def_property_readonly("event_fd", &EventBuffer::descriptor)
+      .def(
+          "add",
+          [](EventBuffer& buffer, std::uint64_t sequence_id, std::uint32_t choice, const std::string& text,
+             std::int64_t patience_ms, const std::vector<std::int32_t>& token_ids, bool ends) {
+            buffer.add(sequence_id, choice, patience_ms * 1'000'000, [&](SequenceEvents& events) {
+              events.text += text;
+              events.token_ids.insert(events.token_ids.end(), token_ids.begin(), token_ids.end());
+              if (ends) events.stop = runtime::StopReason::Cancelled;
+            });
+          },
+          py::arg("sequence_id"), py::arg("choice"), py::arg("text"), py::arg("patience_ms"),
+          py::arg("token_ids") = std::vector<std::int32_t>{}, py::arg("ends") = false)
+      .def("hasten", &EventBuffer::hasten, py::arg("sequence_id"))
+      .def("announce", &EventBuffer::announce)
+      .def("drain", &EventBuffer::drain);
+  m.def(
+      "stream_writer", [](EventBuffer& events) { return std::make_unique<runtime::StreamWriter>(events); },
+      py::arg("events"), py::keep_alive<0, 1>());
+}
+
+}  // namespace engine::bindings::tests

@@ -1,0 +1,133 @@
+"""What tests and benchmarks alone call of the core: csrc/bindings/tests/. A wheel does not have it."""
+
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from engine._core import Grammar, Model, SequenceEvents, StreamWriter
+
+def target_types(
+    recipe: str,
+    *,
+    architecture: str,
+    layers: int,
+    experts: int,
+    heads: int,
+    kv_heads: int,
+    tensors: Sequence[tuple[str, str, Sequence[int]]],
+) -> dict[str, str]:
+    """The type each of ``tensors``, (name, type, shape), would get in such a model, by name. Raises
+    UnsupportedModelError, ValueError.
+    """
+
+@final
+class EventBuffer:
+    """Events on their way from the run loop to its reader. The run loop has one of its own."""
+
+    def __init__(self) -> None: ...
+    @property
+    def event_fd(self) -> int:
+        """Readable while something is due. Reset by drain()."""
+    def add(
+        self,
+        sequence_id: int,
+        choice: int,
+        text: str,
+        patience_ms: int,
+        token_ids: Sequence[int] = (),
+        ends: bool = False,
+    ) -> None:
+        """Due at the next announce() if the last drain() was ``patience_ms`` ago, else by itself when it is."""
+    def hasten(self, sequence_id: int) -> None: ...
+    def announce(self) -> None: ...
+    def drain(self) -> list[SequenceEvents]: ...
+
+def stream_writer(events: EventBuffer) -> StreamWriter:
+    """A writer that reads these events."""
+
+@final
+class GrammarMatcher:
+    """Where in a grammar a text is: at its beginning. For one thread at a time."""
+
+    def __init__(self, grammar: Grammar) -> None: ...
+    def allowed(self) -> list[int]:
+        """The tokens that may come next, ascending. Raises GrammarError: none can, or the library's limits."""
+    def accept(self, token_id: int) -> None:
+        """Go on behind a token that ends nothing. Raises GrammarError: it is not allowed."""
+    @property
+    def finished(self) -> bool:
+        """The text is complete and nothing may follow."""
+
+@final
+class Utf8Stream:
+    """Bytes that arrive in pieces, as well-formed UTF-8: U+FFFD for each maximal ill-formed part."""
+
+    def __init__(self) -> None: ...
+    def append(self, bytes: bytes) -> str: ...  # noqa: A002
+    def finish(self) -> str: ...
+
+@final
+class StopMatcher:
+    """Lets text through up to the first stop string; holds back an end that may yet become one.
+
+    Raises ValueError for an empty stop string.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None: ...
+    def append(self, text: str) -> str: ...
+    @property
+    def matched(self) -> bool: ...
+    def finish(self) -> str: ...
+
+class StepCandidate:
+    """What the step planner knows of a sequence."""
+
+    def __init__(
+        self,
+        *,
+        prefilling: bool,
+        paused: bool = False,
+        waiting: int,
+        prefill_rank: int,
+        prefill_share: int,
+        prefill_beside_decode: int,
+    ) -> None: ...
+
+def plan_step(candidates: Sequence[StepCandidate], decode_rows: int, prefill_chunk: int) -> list[int]:
+    """Tokens of each candidate to compute in the next step."""
+
+def row_cost(model: Model, first_position: int, rows: int, wants_logits: bool) -> float:
+    """Multiply-accumulates by which consecutive rows of a sequence share the time of a step with others' rows."""
+
+def divide(amount: int, weights: Sequence[float]) -> list[int]:
+    """Whole parts in proportion to weights that are not all 0; they add up to the amount."""
+
+def through_panel(
+    type: str,  # noqa: A002
+    weights: bytes,
+    columns: int,
+) -> bytes:
+    """``weights``, rows as in a file, packed for the tables that pack and unpacked again."""
+
+def merge_split(
+    table: str,
+    split: tuple[npt.NDArray[np.float32], float, float],
+    total: tuple[npt.NDArray[np.float32], float, float],
+) -> tuple[npt.NDArray[np.float32], float, float]:
+    """The total with the split added to it: each is sums [head_dim], the maximum and the denominator."""
+
+def digest(values: npt.NDArray[np.float32]) -> str:
+    """32 hexadecimal digits for the bits of ``values`` [n], as one thread makes them."""
+
+def time_multiply(
+    table: str,
+    type: str,  # noqa: A002
+    weights: bytes,
+    columns: int,
+    tokens: int,
+    threads: int,
+    seconds: float,
+) -> list[float]:
+    """Seconds of each pass over all of ``weights`` (rows as in a file), for about ``seconds``; at least three."""

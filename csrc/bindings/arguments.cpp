@@ -43,7 +43,7 @@ kernels::Matrix matrix_of(std::string_view type, std::string_view rows, std::siz
   const std::size_t row_bytes = matrix.row_bytes();
   require(columns > 0 && columns % gguf::type_traits(matrix.type).block_elements == 0 && !rows.empty() &&
               rows.size() % row_bytes == 0,
-          "weights are not whole rows");
+          "weights of a size that is not whole rows");
   matrix.rows = rows.size() / row_bytes;
   return matrix;
 }

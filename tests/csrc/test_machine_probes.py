@@ -48,7 +48,7 @@ def test_a_multiplication_is_timed_at_least_three_times(type_name: str) -> None:
 
 @pytest.mark.parametrize(("size", "columns", "tokens"), [(0, 32, 1), (33, 32, 1), (36, 32, 0), (36, 31, 1), (36, 0, 1)])
 def test_a_matrix_that_is_not_whole_is_refused(size: int, columns: int, tokens: int) -> None:
-    with pytest.raises(ValueError, match="not whole rows"):
+    with pytest.raises(ValueError, match=r"not whole rows|no tokens"):
         _core_tests.time_multiply("reference", "Q4_0", bytes(size), columns, tokens, 1, 0.0)
 
 

@@ -1,6 +1,7 @@
 #include "runtime/loop/step_planner.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace engine::runtime {
 
@@ -23,7 +24,7 @@ std::vector<std::size_t> plan_step(std::span<const StepCandidate> candidates, st
     decodes = true;
     prefill_left = std::min(prefill_left, candidate.prefill_beside_decode);
   }
-  std::ranges::stable_sort(prompts, {}, [&](std::size_t i) { return candidates[i].prefill_rank; });
+  std::ranges::sort(prompts, {}, [&](std::size_t i) { return std::pair(candidates[i].prefill_rank, i); });
   for (const std::size_t i : prompts) {
     tokens[i] = std::min(prefill_left, candidates[i].waiting);
     if (decodes) tokens[i] = std::min(tokens[i], candidates[i].prefill_share);

@@ -270,7 +270,9 @@ class Multiplication {
   void multiply_packed(std::size_t token_rows, std::size_t strip, std::size_t strip_end) const {
     constexpr std::size_t kStrips = gguf::kTraits<kType>.is_float() ? kFloatChains : kStripsPerGroup;
     for (; strip + kStrips <= strip_end; strip += kStrips) multiply_tokens<Source, kStrips>(token_rows, strip);
-    for (; strip < strip_end; ++strip) multiply_tokens<Source, 1>(token_rows, strip);
+    if constexpr (kStripsPerGroup % kStrips != 0) {
+      for (; strip < strip_end; ++strip) multiply_tokens<Source, 1>(token_rows, strip);
+    }
   }
 
   template <typename Source, std::size_t kStrips>
@@ -307,7 +309,9 @@ class Multiplication {
       for (; s + Simd::kTileStrips <= end; s += Simd::kTileStrips) {
         multiply_strips(make_sources<Simd::kTileStrips>(s, source_of), token_rows, s);
       }
-      for (; s < end; ++s) multiply_strips(make_sources<1>(s, source_of), token_rows, s);
+      if constexpr (kStripsPerGroup % Simd::kTileStrips != 0) {
+        for (; s < end; ++s) multiply_strips(make_sources<1>(s, source_of), token_rows, s);
+      }
     }
   }
 

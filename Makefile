@@ -3,8 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup develop run test test-fast test-frames test-pythons test-models test-clients test-vllm lint schemas \
-    requirements format bench bench-peers sanitize fuzz fuzz-http fuzz-models peers clean
+.PHONY: help setup develop run test test-fast test-frames test-clang test-pythons test-models test-clients test-vllm lint \
+    schemas requirements format bench bench-peers sanitize fuzz fuzz-http fuzz-models peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -66,6 +66,9 @@ test-fast: develop ## the parts' own tests, within a minute
 
 test-frames: develop ## the actors' tests once more, with msgpack instead of objects between actors
 	ENGINE_TEST_FRAMES=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal tests/actors
+
+test-clang: develop ## the bits of a build with clang: determinism, golden data, the digest of the arithmetic
+	tools/test_preset.sh clang -n $(WORKERS) --dist worksteal
 
 # Each Python has a build and an environment of its own; TESTS names a part of the suite.
 PYTHONS ?= python3.10 python3.13
@@ -146,11 +149,11 @@ bench-peers: develop peers ## the benchmarks beside llama.cpp and openvino-genai
 	ENGINE_TEST_MODELS="$${ENGINE_TEST_MODELS:?name the folder that holds the models}" $(BIN)/python -m benchmarks.peers $(ARGUMENTS)
 
 sanitize: develop ## the core's tests under the sanitizers: a build for each
-	tools/sanitize.sh address,undefined
-	tools/sanitize.sh thread
+	tools/test_preset.sh address
+	tools/test_preset.sh thread
 
 # Seconds for each parser, and the seed: ENGINE_FUZZ_SECONDS, ENGINE_FUZZ_SEED. In the sanitizers' tree:
-#   ENGINE_FUZZ_SECONDS=90 tools/sanitize.sh address,undefined -s tests/fuzz
+#   ENGINE_FUZZ_SECONDS=90 tools/test_preset.sh address -s tests/fuzz
 fuzz: develop ## damaged input for every parser, ten minutes
 	ENGINE_FUZZ_SECONDS="$${ENGINE_FUZZ_SECONDS:-85}" ENGINE_FUZZ_SCHEMAS="$${ENGINE_FUZZ_SCHEMAS:-2000}" $(BIN)/python -m pytest -q -s tests/fuzz
 

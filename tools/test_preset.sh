@@ -1,24 +1,22 @@
 #!/usr/bin/env bash
-# Builds the extension with a sanitizer, apart from the installed one, and runs the core's tests on it.
+# Builds the extension by a preset, apart from the installed one, and runs tests on it.
 #
-#   tools/sanitize.sh address,undefined [pytest arguments]
-#   tools/sanitize.sh thread [pytest arguments]
+#   tools/test_preset.sh clang|address|thread [pytest arguments]
 #
-# Wants a set-up .venv (make develop). Without arguments the thread sanitizer runs what has threads, the others all.
+# Wants a set-up .venv (make develop). Unless tests are named: with clang those that hold bits, with the thread sanitizer
+# those of what has threads, with the address sanitizer all of the core's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sanitizers=${1:?name the sanitizers: address,undefined or thread}
+preset=${1:?name the preset: clang, address or thread}
 shift
 python=$PWD/.venv/bin/python
-build=$PWD/build/sanitize/${sanitizers//,/-}
+build=$PWD/build/$preset
 packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-version=$("$python" -c 'import tomli; print(tomli.load(open("pyproject.toml", "rb"))["project"]["version"])')
 
-PATH=$PWD/.venv/bin:$PATH cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-    -DSKBUILD_PROJECT_VERSION="$version" -DENGINE_TESTS=ON -DENGINE_SANITIZE="$sanitizers" -DPython_EXECUTABLE="$python" \
-    -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" >/dev/null
-"$python" -m cmake --build "$build"
+PATH=$PWD/.venv/bin:$PATH
+cmake --preset "$preset" >/dev/null
+cmake --build --preset "$preset"
 
 # A tree of its own, where the package finds this extension. Without `site`, Python does not see the editable install.
 tree=$build/tree
@@ -27,16 +25,28 @@ mkdir -p "$tree"
 cp -r pyproject.toml engine protocol tests "$tree"
 cp "$build"/_core*.so "$tree/engine/"
 
-if [[ $sanitizers == thread ]]; then
+runtime=
+case $preset in
+clang)
+    tests=(tests/engine/test_arithmetic.py tests/test_golden_tiny.py tests/test_golden_architectures.py
+        tests/csrc/test_determinism.py tests/csrc/test_architecture_determinism.py)
+    ;;
+thread)
     runtime=$(g++ -print-file-name=libtsan.so)
     determinism=tests/csrc/test_determinism.py
     tests=(tests/csrc/test_run_loop.py "$determinism"::test_company_changes_nothing "$determinism"::test_other_shapes)
-else
+    ;;
+address)
     # The C++ library must be there before the first exception is thrown through the runtime.
     runtime="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)"
     tests=(tests/csrc)
-fi
-[[ $# -gt 0 ]] || set -- "${tests[@]}"
+    ;;
+*)
+    echo "no tests are chosen for the preset $preset" >&2
+    exit 2
+    ;;
+esac
+[[ " $*" == *" tests"* ]] || set -- "$@" "${tests[@]}"
 
 cd "$tree"
 # Python itself never gives back all it takes. One test limits the address space, which a sanitizer needs whole.

@@ -7,7 +7,7 @@ import random
 from functools import cache
 from typing import Any
 
-from engine import _core
+from engine import _core, _core_tests
 from engine.grammar.grammars import Grammars, require_library
 from protocol.grammar import PlanGrammar
 
@@ -34,14 +34,14 @@ def compiled(grammar: PlanGrammar) -> _core.Grammar:
     return _core.Grammar(_tokens(), grammar.language, grammar.text, patience_ms=_PATIENCE_MS)
 
 
-def complete(matcher: _core.GrammarMatcher) -> bool:
+def complete(matcher: _core_tests.GrammarMatcher) -> bool:
     """Whether the text may end here."""
     return matcher.finished or END in matcher.allowed()
 
 
 def accepts(grammar: _core.Grammar, text: str) -> bool:
     """Whether the whole text is one that the grammar allows."""
-    matcher = _core.GrammarMatcher(grammar)
+    matcher = _core_tests.GrammarMatcher(grammar)
     for byte in text.encode():
         if matcher.finished or byte not in matcher.allowed():
             return False
@@ -54,7 +54,7 @@ def random_text(grammar: _core.Grammar, draw: random.Random, most_bytes: int) ->
 
     Raises GrammarError: no byte can follow.
     """
-    matcher, text = _core.GrammarMatcher(grammar), bytearray()
+    matcher, text = _core_tests.GrammarMatcher(grammar), bytearray()
     while len(text) < most_bytes:
         if matcher.finished:
             return bytes(text)

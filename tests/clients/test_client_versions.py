@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 def test_the_documentation_names_every_client_in_its_version() -> None:
     page = (REPOSITORY / "docs/http.md").read_text()
-    pinned = re.findall(r"^([\w-]+)(?:\[[\w,]+\])?==(\S+)$", (FOLDER / "requirements.txt").read_text(), re.MULTILINE)
+    pinned = re.findall(r"^([\w-]+)(?:\[[\w,]+\])?==([\d.]+)", (FOLDER / "requirements.txt").read_text(), re.MULTILINE)
     packages = json.loads((FOLDER / "npm/package.json").read_text())["dependencies"]
     npm = [(f"npm's `{name}`", packages[name]) for name in ("ai", "ollama", "openai")]
     assert len(pinned) == 8

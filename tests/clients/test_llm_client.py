@@ -31,7 +31,7 @@ def environment(engine: HttpEngine, tmp_path: Path) -> dict[str, str]:
 
 def llm(environment: dict[str, str], *arguments: str) -> str:
     command = [sys.executable, "-m", "llm", "-m", TINY, "-o", "max_tokens", "200", *arguments]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603
     assert result.returncode == 0, result.stderr
     return result.stdout
 

@@ -30,7 +30,7 @@ def test_a_package_of_npm(path: Path, engine: HttpEngine, tmp_path: Path) -> Non
         env={**os.environ, "ENGINE_URL": engine.url},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr

@@ -168,6 +168,17 @@ def test_what_is_refused_is_the_exception_that_the_package_has_for_it(client: An
     assert wrong.value.param == "temperature"
 
 
+def test_a_stream_that_is_closed_ends_its_execution(engine: HttpEngine, client: Any) -> None:
+    with chat(client, stream=True, max_tokens=8000, extra_body={"ignore_eos": True}) as stream:
+        execution_id = next(stream).id.removeprefix("chatcmpl-")
+    with (
+        httpx2.Client(base_url=engine.url, timeout=60) as watcher,
+        watcher.stream("GET", "/v1/weos/events", params={"kinds": "ended", "after": 0}) as events,
+    ):
+        ended = next(line for line in events.iter_lines() if line.startswith("data:") and execution_id in line)
+    assert json.loads(ended.removeprefix("data:"))["body"]["stop_reason"] == "cancelled"
+
+
 def test_the_unix_socket_is_as_good(engine: HttpEngine) -> None:
     transport = httpx2.HTTPTransport(uds=str(engine.unix))
     with openai.OpenAI(

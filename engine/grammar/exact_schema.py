@@ -20,6 +20,9 @@ _OBJECT: Final = (
     *("patternProperties", "minProperties", "maxProperties"),
 )
 _TYPES: Final = ("null", "boolean", "string", "array", "object", "number")
+_MOST_PARTS: Final = 50
+_MOST_LEFT: Final = 1 << 20
+"""Characters that are left to the library, before the limit of grammars is looked at."""
 _KEY: Final = r'/"([^"\\\x00-\x1F\x7F]|\\[nrbtf\\"])*"/'
 _ITEM: Final = '", "'
 _COLON: Final = '": "'
@@ -31,14 +34,17 @@ def schema_rules(schema: Any, name: str, json_options: Mapping[str, Any]) -> lis
 
     Raises SchemaError.
     """
-    return _Rules(schema, name, json_options).lines
+    try:
+        return _Rules(schema, name, json_options).lines
+    except RecursionError as error:
+        raise SchemaError("its references are too many, one behind another") from error
 
 
 class _Rules:
     def __init__(self, root: Any, name: str, json_options: Mapping[str, Any]) -> None:
         self._root, self._name, self._json_options = root, name, json_options
         self._referred: dict[str, str] = {}
-        self._written = 0
+        self._written = self._left = 0
         self.lines: list[str] = []
         start = self._value(root, "#")
         if start is None:
@@ -109,6 +115,8 @@ class _Rules:
             keywords = part.keys() - ANNOTATIONS if isinstance(part, dict) else set()
             if part is False or keywords & {"const", "enum", "anyOf", "oneOf", *_ARRAY, *_OBJECT}:
                 raise self._refusal("they are", where)
+            if len(flat) > _MOST_PARTS:
+                raise SchemaError(f"more than {_MOST_PARTS} schemas are to hold together at {where}")
             flat += self._all_of(part, where) if keywords & {"$ref", "allOf"} else [part] if keywords else []
         if own.keys() - ANNOTATIONS & {"const", "enum", "anyOf", "oneOf", *_ARRAY, *_OBJECT}:
             raise self._refusal("they are", pointer)
@@ -269,6 +277,9 @@ class _Rules:
             written["$defs"] = definitions
         name = self._new("json")
         text = json.dumps({"x-guidance": self._json_options, **written}, separators=(",", ":"))
+        self._left += len(text)
+        if self._left > _MOST_LEFT:
+            raise SchemaError("its definitions are too large for integers beyond 2^53 beside them")
         self.lines.append(f"{name}: %json {text}")
         return name
 

@@ -12,6 +12,8 @@ from typing import Final
 
 MOST_MULTIPLES: Final = 1000
 """Multiples up to this count are written one by one."""
+_BLOCK: Final = 20
+"""Digits that are told apart without nesting."""
 _WHOLE: Final = "(0|[1-9][0-9]*)"
 _FRACTION: Final = r"(\.[0-9]+)?"
 _EXPONENT: Final = "([eE][+-]?[0-9]+)?"
@@ -188,22 +190,25 @@ def _whole_at_least(number: int) -> str:
     if number <= 0:
         return _WHOLE
     digits = str(number)
-    options = [digits, f"[1-9][0-9]{{{len(digits)},}}"]
-    for place, digit in enumerate(digits):
-        if digit != "9":
-            options.append(f"{digits[:place]}[{int(digit) + 1}-9][0-9]{{{len(digits) - place - 1}}}")
-    return "|".join(options)
+    return f"{_as_long(digits, up=True)}|[1-9][0-9]{{{len(digits)},}}"
 
 
 def _whole_at_most(number: int) -> str:
     digits = str(number)
-    options = [digits]
-    if len(digits) > 1:
-        options += ["0", f"[1-9][0-9]{{0,{len(digits) - 2}}}"]
-    for place, digit in enumerate(digits):
-        least = 1 if place == 0 and len(digits) > 1 else 0
-        if int(digit) > least:
-            options.append(f"{digits[:place]}[{least}-{int(digit) - 1}][0-9]{{{len(digits) - place - 1}}}")
+    if len(digits) == 1:
+        return f"[0-{digits}]"
+    return f"{_as_long(digits, up=False, least=1)}|0|[1-9][0-9]{{0,{len(digits) - 2}}}"
+
+
+def _as_long(digits: str, *, up: bool, least: int = 0) -> str:
+    """As many digits, from these on or up to these; the first is ``least`` at least. What it takes grows with their
+    number, and the nesting with a part of it."""
+    head, rest = digits[:_BLOCK], digits[_BLOCK:]
+    options = [f"{head}({_as_long(rest, up=up)})" if rest else head]
+    for place, digit in enumerate(head):
+        low, high = (int(digit) + 1, 9) if up else (0 if place else least, int(digit) - 1)
+        if low <= high:
+            options.append(f"{head[:place]}[{low}-{high}][0-9]{{{len(digits) - place - 1}}}")
     return "|".join(options)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.planning.grammar_rules import plan_grammar
-from protocol.errors import InvalidGrammar
+from protocol.errors import GrammarTooLarge, InvalidGrammar
 from protocol.grammar import Grammar, PlanGrammar
 from tests.engine.byte_grammar import accepts, compiled, random_answers
 
@@ -146,3 +146,30 @@ def test_an_integer_without_bounds_is_one_that_all_readers_hold() -> None:
     assert accepts(beyond, "9" * 60)
     both = compiled(planned({"allOf": [{"type": "integer"}, {"minimum": 2**53}]}))
     assert accepts(both, "9" * 60)
+
+
+def test_the_largest_double_is_a_bound() -> None:
+    grammar = compiled(
+        planned({"type": "number", "minimum": -1.7976931348623157e308, "maximum": 1.7976931348623157e308})
+    )
+    largest = int("17976931348623157" + "0" * 292)
+    for value, inside in ((largest, True), (largest + 1, False), (-largest, True), (-largest - 1, False), (0, True)):
+        assert accepts(grammar, str(value)) == inside
+
+
+SHARED = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}, {"$ref": f"#/$defs/d{i + 1}"}]} for i in range(40)}
+CHAIN = {f"d{i}": {"$ref": f"#/$defs/d{i + 1}"} for i in range(1500)}
+HOSTILE = [
+    {"$ref": "#/$defs/d0", "$defs": {**SHARED, "d40": INT64}},
+    {"$ref": "#/$defs/d0", "$defs": {**CHAIN, "d1500": INT64}},
+    {"properties": {f"p{i}": INT64 for i in range(300)}, "additionalProperties": {"$ref": "#/$defs/d"},
+     "$defs": {"d": {"type": "array", "items": {"enum": ["x" * 30_000]}}}},
+    {"prefixItems": [{"$ref": "#/$defs/d"}] * 200, "items": INT64, "$defs": {"d": {"enum": ["x" * 30_000]}}},
+    {"type": "integer", "minimum": 10**4000, "multipleOf": 10**4000, "maximum": 10**4003},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", HOSTILE, ids=range(len(HOSTILE)))
+def test_what_is_made_to_be_expensive_is_refused(schema: Any) -> None:
+    with pytest.raises((InvalidGrammar, GrammarTooLarge)):
+        planned(schema)

@@ -146,7 +146,7 @@ class MeasuredPair(Value):
 
 
 class PairedFigure(Value):
-    """One metric of a candidate over its pairs, those left out that are known to have been disturbed."""
+    """One metric of a candidate over its pairs. Those that are known to have been disturbed count for memory alone."""
 
     metric: ExperimentMetric
     pairs: int

@@ -17,8 +17,9 @@ CONFIDENCE = 0.95
 
 
 def paired_figure(metric: ExperimentMetric, pairs: Sequence[MeasuredPair]) -> PairedFigure:
-    """The figure of one candidate's pairs. Those that are known to have been disturbed count for nothing."""
-    counted = [pair for pair in pairs if pair.undisturbed is not False]
+    """The figure of one candidate's pairs. Those that are known to have been disturbed count for memory alone, which is
+    an execution's own whoever has the CPU."""
+    counted = [pair for pair in pairs if pair.undisturbed is not False or metric == "memory_peak_mb"]
     ratios = sorted(ratio for pair in counted if (ratio := pair.log_ratios.get(metric)) is not None)
     if not ratios:
         return PairedFigure(

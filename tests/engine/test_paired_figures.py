@@ -91,6 +91,11 @@ def test_disturbed_pairs_count_for_nothing() -> None:
     assert figure.median_log_ratio == pytest.approx(0.2)
 
 
+def test_memory_is_the_executions_own_whoever_has_the_cpu() -> None:
+    pair = make_pair(0, 0.1, undisturbed=False).model_copy(update={"log_ratios": {"memory_peak_mb": 0.25}})
+    assert paired_figure("memory_peak_mb", [pair]).median_log_ratio == 0.25
+
+
 @pytest.mark.parametrize(
     ("pairs", "reason"),
     [

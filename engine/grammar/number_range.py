@@ -201,8 +201,8 @@ def _whole_at_most(number: int) -> str:
 
 
 def _as_long(digits: str, *, up: bool, least: int = 0) -> str:
-    """As many digits, from these on or up to these; the first is ``least`` at least. What it takes grows with their
-    number, and the nesting with a part of it."""
+    """Digits, as many as these, from these on or up to these; the first is ``least`` at least. What it takes grows with
+    their number, and the nesting with a part of it."""
     head, rest = digits[:_BLOCK], digits[_BLOCK:]
     options = [f"{head}({_as_long(rest, up=up)})" if rest else head]
     for place, digit in enumerate(head):

@@ -261,7 +261,7 @@ class ControlPlane(Actor):
         return Done()
 
     async def _on_stop_experiment(self, message: StopExperiment, request: ClientRequest) -> Done:
-        self._experiments.stop(message.experiment_id)
+        self._experiments.stop(message)
         return Done()
 
     async def _run(self, message: Run, request: ClientRequest) -> None:

@@ -30,12 +30,12 @@ from protocol.operation_answers import Evaluated
 from protocol.panic import panics_contained
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord
+from protocol.requests import StopExperiment
 
 Result = TypeVar("Result")
 NOBODY = 0
 """No connection's id: of executions that the engine begins for an experiment."""
 
-STOPPED = "an agent stopped it"
 GONE = "its client went, or the engine began to stop"
 
 
@@ -45,6 +45,14 @@ class _Awaited:
 
     concluded: trio.Event = field(default_factory=trio.Event)
     reply: EngineMessage | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """An experiment that an agent may stop."""
+
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    why_stopped: str = ""
 
 
 class ExperimentsInProgress:
@@ -70,7 +78,7 @@ class ExperimentsInProgress:
         self._stop_s = stop_s
         self._turn = trio.Lock()
         self._awaited: dict[str, _Awaited] = {}
-        self._scopes: dict[str, trio.CancelScope] = {}
+        self._running: dict[str, _Running] = {}
 
     async def carry_out(self, message: Experiment, request: ClientRequest) -> Experimented:
         """Declare the experiment, run its schedule and seal what came of it, however it ends.
@@ -91,12 +99,15 @@ class ExperimentsInProgress:
                     answer = await self._end(opened, ended, reason)
             return answer
 
-    def stop(self, experiment_id: str) -> None:
+    def stop(self, message: StopExperiment) -> None:
         """End an experiment that runs. Raises UnknownEntry: none of this id does."""
-        scope = self._scopes.get(experiment_id)
-        if scope is None:
-            raise UnknownEntry(f"no experiment {experiment_id!r} is running", kind="experiment", id=experiment_id)
-        scope.cancel()
+        name = message.experiment_id
+        running = self._running.get(name)
+        if running is None:
+            raise UnknownEntry(f"no experiment {name!r} is running", kind="experiment", id=name)
+        said = f": {message.reason}" if message.reason else ""
+        running.why_stopped = f"{message.agent or 'an agent'} stopped it{said}"
+        running.scope.cancel()
 
     def conclude(self, execution_id: str, reply: EngineMessage) -> None:
         """An execution is over; it may be one that an experiment waits for."""
@@ -107,18 +118,18 @@ class ExperimentsInProgress:
 
     async def _run(self, opened: OpenExperiment, request: ClientRequest) -> tuple[ExperimentEnd, str]:
         declared = ExperimentDeclared(declaration=opened.declaration, sequence=opened.sequence)
-        scope = self._scopes[opened.experiment_id] = trio.CancelScope()
+        running = self._running[opened.experiment_id] = _Running()
         try:
-            with scope:
+            with running.scope:
                 await self._tell(request, declared)
                 await self._evaluate(opened, request)
                 await self._run_schedule(opened, request)
         except EngineError as error:
             return "failed", error.message
         else:
-            return ("stopped", STOPPED) if scope.cancelled_caught else ("complete", "")
+            return ("stopped", running.why_stopped) if running.scope.cancelled_caught else ("complete", "")
         finally:
-            del self._scopes[opened.experiment_id]
+            del self._running[opened.experiment_id]
 
     async def _run_schedule(self, opened: OpenExperiment, request: ClientRequest) -> None:
         schedule = opened.declaration.schedule
@@ -142,7 +153,8 @@ class ExperimentsInProgress:
                 with trio.CancelScope(deadline=trio.current_time() + self._stop_s, shield=True):
                     await self._queue.withdraw([execution], "cancelled")
                     await awaited.concluded.wait()
-                    opened.take(run, _record_of(awaited.reply))
+            if isinstance(awaited.reply, Finished):
+                opened.take(run, awaited.reply.record)
             raise
         finally:
             del self._awaited[execution_id]

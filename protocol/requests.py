@@ -33,6 +33,7 @@ from protocol.answers import (
 from protocol.embedding import EmbeddingRequest
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
+from protocol.experiment import AgentName, Note
 from protocol.experiment_messages import AskedOfExperiments
 from protocol.message import Request, RequestId, StreamRequest
 from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantized
@@ -81,6 +82,9 @@ class StopExperiment(Request[Done]):
 
     type: Literal["StopExperiment"] = "StopExperiment"
     experiment_id: str
+    agent: AgentName = ""
+    reason: Note = ""
+    """Kept, with the agent, as why it ended."""
 
 
 class Status(Request[StatusReport]):

@@ -121,12 +121,13 @@ def test_an_agent_stops_an_experiment_and_keeps_its_whole_pairs(client: Blocking
     with BlockingClient.connect(engine, timeout=60) as agent:
         for reply in replies:
             if isinstance(reply, PairMeasured):
-                agent.ask(StopExperiment(experiment_id=reply.experiment_id))
+                stop = StopExperiment(experiment_id=reply.experiment_id, agent="tester", reason="enough is known")
+                agent.ask(stop)
                 break
         done = list(replies)[-1]
         assert isinstance(done, Experimented)
         record = done.experiment
-        assert (record.ended, record.reason) == ("stopped", "an agent stopped it")
+        assert (record.ended, record.reason) == ("stopped", "tester stopped it: enough is known")
         assert 1 <= len(record.pairs) < 500
         assert all(pair.pair is not None for pair in record.pairs)
         assert record.arms[0].pairs == len(record.pairs)

@@ -124,7 +124,8 @@ def _follow(client: BlockingClient, asked: Experiment, *, quiet: bool) -> Experi
         for message in client.follow(asked):
             match message:
                 case ExperimentDeclared():
-                    stop = StopExperiment(experiment_id=message.declaration.experiment_id)
+                    name = message.declaration.experiment_id
+                    stop = StopExperiment(experiment_id=name, agent=asked.agent, reason="Ctrl-C")
                     declared.enter_context(interrupt_posts(client, stop))
                 case ExperimentProgress():
                     bar.show(message)

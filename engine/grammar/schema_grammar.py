@@ -18,7 +18,7 @@ _SPACING: Final = {"item_separator": ", ", "key_separator": ": ", "whitespace_fl
 _ESCAPES: Final = {"json_allowed_escapes": 'nrbtf\\"'}
 """Without ``u`` each character has one spelling: ``"\\u0061"`` would be a second ``"a"``, which the library takes for
 an additional property beside it."""
-_CONTROL: Final = re.compile(r"[\x00-\x07\x0b\x0e-\x1f]|\\[xucPp0]")
+_CONTROL: Final = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]|\\[xucPp0]")
 """What only ``u`` can spell, and what of a pattern may stand for it."""
 _ANY: Final = r"""
 start: any

@@ -16,7 +16,7 @@ from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.dialects import weos
 from protocol.dialects.event_stream import sse
 from protocol.dialects.fault import HttpFault, error_content
-from protocol.dialects.generation import Generation, json_grammar, present, run_request, tool_choice
+from protocol.dialects.generation import Generation, json_grammar, of_one_answer, present, run_request, tool_choice
 from protocol.dialects.openai.account import EnergyUsage, energy_usage, require_whole
 from protocol.dialects.outcome import Outcome, Pieces
 from protocol.dialects.shape import Asked, Told, read, to_json
@@ -166,7 +166,7 @@ def to_run_request(asked: MessagesRequest, model: str, *, counted: bool = False)
         choice = asked.tool_choice or {}
         source |= {"tools": tools, "tool_choice": tool_choice(asked.tool_choice)}
         source["parallel_tool_calls"] = False if choice.get("disable_parallel_tool_use") else None
-    return run_request(model, present(source), execution, asked.execution)
+    return of_one_answer(run_request(model, present(source), execution, asked.execution))
 
 
 def _grammar(form: dict[str, Any]) -> dict[str, str]:

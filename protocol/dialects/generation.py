@@ -77,6 +77,14 @@ def without_bounds(run: RunRequest) -> RunRequest:
     return run.model_copy(update={"execution": run.execution.model_copy(update={"context_length": None})})
 
 
+def of_one_answer(run: RunRequest) -> RunRequest:
+    """The request, for a route that has no place for a second answer. Raises InvalidRequest where it draws several."""
+    if run.execution.n > 1:
+        reason = "n: this route answers once"
+        raise InvalidRequest(reason, field="n", reason=reason)
+    return run
+
+
 def tool_choice(choice: Any) -> Any:
     """A choice of tools as the engine has it: a word, or the name of the one that must be called.
 

@@ -64,6 +64,14 @@ def test_tools_are_told_of_and_their_results_read(client: Any) -> None:
     assert answer.prompt_eval_count > asked.prompt_eval_count > 200
 
 
+def test_log_probabilities_come_with_their_tokens(client: Any) -> None:
+    whole = client.generate(model=TINY, prompt="Hello", options=SHORT, logprobs=True, top_logprobs=2)
+    lines = client.chat(model=TINY, messages=HELLO, options=SHORT, logprobs=True, stream=True)
+    assert len(whole.logprobs) == whole.eval_count
+    assert all(len(one.top_logprobs) == 2 for one in whole.logprobs)
+    assert sum(len(line.logprobs or ()) for line in lines) > 0
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request_without_input_loads_the_model(client: Any, stream: bool) -> None:
     for answer in (

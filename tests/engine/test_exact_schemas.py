@@ -129,6 +129,11 @@ def test_a_property_has_one_spelling() -> None:
     assert accepts(compiled(planned({"const": "\u0001"})), r'"\u0001"')
 
 
+def test_every_character_of_a_constant_is_written() -> None:
+    for character in map(chr, [*range(0x180), 0x2028, 0x2029, 0xFEFF, 0xFFFD, 0x1F600]):
+        assert random_answers(compiled(planned({"const": character})), 1) == [character], ascii(character)
+
+
 @pytest.mark.parametrize("schema", [{}, True, {"title": "x"}])
 def test_any_value_is_allowed_and_its_numbers_end(schema: Any) -> None:
     grammar = compiled(planned(schema))

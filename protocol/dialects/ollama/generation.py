@@ -14,12 +14,15 @@ from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.dialects import weos
 from protocol.dialects.fault import HttpFault, error_content
-from protocol.dialects.generation import Generation, json_grammar, present, run_request
+from protocol.dialects.generation import Generation, json_grammar, of_one_answer, present, run_request
 from protocol.dialects.openai.account import EnergyUsage, energy_usage, finish_reason, require_whole
+from protocol.dialects.openai.chat import choice_logprobs
+from protocol.dialects.openai.chat_answer import TokenLogprobs
 from protocol.dialects.openai.messages import AskedCall, OpenAiMessage, message_content
 from protocol.dialects.outcome import Outcome, Pieces
 from protocol.dialects.shape import Asked, Told, to_json
 from protocol.errors import InvalidRequest
+from protocol.logprobs import DrawnLogprobs
 from protocol.metrics import ExecutionMetrics
 from protocol.plan import RunRequest
 from protocol.record import ExecutionRecord
@@ -55,6 +58,8 @@ class OllamaRequest(Asked):
     stream: bool = True
     think: bool | str | None = None
     format: str | dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
     keep_alive: int | float | str | None = None
     """Not heeded: models stay in memory until others need it."""
     options: Options = Field(default_factory=Options)
@@ -114,6 +119,8 @@ class AnswerLine(Told):
     """A generate's; other requests have none."""
     thinking: str = ""
     """The same."""
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """Log probabilities of the line's tokens, where they were asked for."""
     done: bool
     done_reason: Literal["stop", "length", "load"] = "stop"
     total_duration: int | None = None
@@ -147,7 +154,9 @@ def to_run_request(asked: OllamaChatRequest | GenerateRequest, model: str) -> Ru
         execution["grammar"] = _grammar(asked.format)
     if asked.think is not None:
         execution["reasoning"] = {"enabled": bool(asked.think)}
-    return run_request(model, _source(asked), execution, asked.execution)
+    if asked.logprobs:
+        execution["logprobs"] = asked.top_logprobs or 0
+    return of_one_answer(run_request(model, _source(asked), execution, asked.execution))
 
 
 def _require_load(asked: OllamaChatRequest | GenerateRequest) -> None:
@@ -205,15 +214,28 @@ class Writer:
         """What the model writes is no answer: it was to be loaded."""
         return is_load(self._asked)
 
-    def part(self, model: str, created_at: str, text: str, thinking: str) -> AnswerLine:
-        """A line in the middle of a stream."""
-        return AnswerLine(model=model, created_at=created_at, **self._text(text, thinking), done=False)
+    def part(self, model: str, created_at: str, message: Tokens, pieces: Pieces) -> AnswerLine | None:
+        """A line in the middle of a stream; ``None``: a message has nothing for one."""
+        logprobs = self._logprobs(message.logprobs, pieces)
+        if self.loads or not (message.text or message.reasoning or logprobs):
+            return None
+        text = self._text(message.text, message.reasoning)
+        return AnswerLine(model=model, created_at=created_at, **text, **logprobs, done=False)
 
-    def last(self, record: ExecutionRecord, created_at: str, text: str = "", thinking: str = "") -> AnswerLine:
-        """Raises InternalError where the execution failed on its way."""
+    def whole(self, outcome: Outcome, created_at: str) -> AnswerLine:
+        """The answer in one piece. Raises InternalError where the execution failed on its way."""
+        record = outcome.record
+        logprobs = self._logprobs(outcome.logprobs(0), outcome.pieces)
+        return self.last(record, created_at, record.result, record.reasoning, **logprobs)
+
+    def last(
+        self, record: ExecutionRecord, created_at: str, text: str = "", thinking: str = "", **own: Any
+    ) -> AnswerLine:
+        """Raises InternalError where the execution failed on its way. ``own``: further fields."""
         require_whole(record)
         metrics: ExecutionMetrics = record.metrics
-        own: dict[str, Any] = {"weos": weos.account(record)} if self._asked.include_execution else {}
+        if self._asked.include_execution:
+            own["weos"] = weos.account(record)
         own |= _durations(total=metrics.wall_ms, load=metrics.load_ms)
         common: dict[str, Any] = {"model": record.model, "created_at": created_at, "done": True}
         if self.loads:
@@ -228,6 +250,10 @@ class Writer:
             **_durations(prompt_eval=metrics.prefill_ms, eval=metrics.decode_ms),
             **own,
         )
+
+    def _logprobs(self, drawn: tuple[DrawnLogprobs, ...], pieces: Pieces) -> dict[str, Any]:
+        wanted = self._asked.logprobs and drawn and not self.loads
+        return {"logprobs": choice_logprobs(drawn, pieces).content} if wanted else {}
 
     def _text(self, text: str, thinking: str, calls: tuple[MadeCall, ...] = ()) -> dict[str, Any]:
         own: dict[str, Any] = {"thinking": thinking} if thinking else {}
@@ -250,8 +276,7 @@ def _call(call: MadeCall) -> LineCall:
 
 def from_outcome(asked: OllamaChatRequest | GenerateRequest, outcome: Outcome, created_at: str) -> AnswerLine:
     """The answer in one piece. Raises InternalError where the execution failed on its way."""
-    record = outcome.record
-    return Writer(asked).last(record, created_at, record.result, record.reasoning)
+    return Writer(asked).whole(outcome, created_at)
 
 
 class LineStream:
@@ -271,9 +296,8 @@ class LineStream:
             case Progress():
                 return b""
             case Tokens():
-                if self._writer.loads or not (message.text or message.reasoning):
-                    return b""
-                return _line(self._writer.part(self._model, self._created_at, message.text, message.reasoning))
+                part = self._writer.part(self._model, self._created_at, message, pieces)
+                return b"" if part is None else _line(part)
             case Finished(record=record):
                 return _line(self._writer.last(record, self._created_at))
 

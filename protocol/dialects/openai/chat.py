@@ -42,6 +42,14 @@ DEFAULT_TEMPERATURE = 1.0
 DEFAULT_MAX_TOKENS = 2048
 
 
+_REFUSED = {
+    "functions": "long superseded by tools, which are here",
+    "function_call": "long superseded by tool_choice, which is here",
+    "audio": "the models here write text",
+}
+"""Fields that would change the answer, and why they cannot."""
+
+
 class StreamOptions(Asked):
     """What a stream is to tell beside its text."""
 
@@ -67,6 +75,7 @@ class ChatRequest(Generation):
     tool_choice: str | dict[str, Any] | None = None
     functions: Any = None
     function_call: Any = None
+    audio: Any = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     """``none`` turns thinking off; other words leave it to the model."""
@@ -81,9 +90,9 @@ class ChatRequest(Generation):
 
 def to_run_request(asked: ChatRequest, model: str) -> RunRequest:
     """Raises InvalidRequest."""
-    for field in ("functions", "function_call"):
+    for field, why in _REFUSED.items():
         if getattr(asked, field) is not None:
-            reason = f"{field}: long superseded by tools and tool_choice, which are here"
+            reason = f"{field}: {why}"
             raise InvalidRequest(reason, field=field, reason=reason)
     if not asked.messages:
         raise InvalidRequest("messages: give one at least", field="messages", reason="missing")

@@ -16,7 +16,7 @@ from protocol.build import Build
 from protocol.dialects import weos
 from protocol.dialects.event_stream import sse
 from protocol.dialects.fault import HttpFault, error_content
-from protocol.dialects.generation import Generation, present, run_request, tool_choice
+from protocol.dialects.generation import Generation, of_one_answer, present, run_request, tool_choice
 from protocol.dialects.openai.account import (
     EnergyUsage,
     energy_usage,
@@ -145,7 +145,7 @@ def to_run_request(asked: ResponsesRequest, model: str) -> RunRequest:
     source: dict[str, Any] = {"messages": [message_content(one) for one in messages], "tools": _tools(asked)}
     if source["tools"]:
         source |= {"tool_choice": tool_choice(asked.tool_choice), "parallel_tool_calls": asked.parallel_tool_calls}
-    return run_request(model, present(source), execution, asked.execution)
+    return of_one_answer(run_request(model, present(source), execution, asked.execution))
 
 
 def _messages(asked: ResponsesRequest) -> list[OpenAiMessage]:

@@ -72,6 +72,11 @@ def test_a_form_that_nothing_could_hold_the_answer_to_is_refused(form: dict[str,
         to_run_request(asked(output_config={"format": form}), "tiny")
 
 
+def test_a_second_answer_has_no_place() -> None:
+    with pytest.raises(InvalidRequest, match="answers once"):
+        to_run_request(asked(execution={"n": 2}), "tiny")
+
+
 def test_tools_with_a_schema_are_functions_and_the_servers_own_are_skipped() -> None:
     tools = [{"name": "now", "input_schema": {"type": "object"}}, {"type": "web_search_20250305", "name": "web_search"}]
     request = to_run_request(asked(tools=tools), "tiny")

@@ -27,7 +27,7 @@ from protocol.plan import RunRequest
 from protocol.requests import Embed
 from protocol.summaries import ModelSummary, PrefixCacheReport, ResidentModel, TensorSummary
 from tests.actors.fake_domain import make_embedded
-from tests.protocol.dialects.messages_factory import accepted, finished, metrics, outcome, tokens
+from tests.protocol.dialects.messages_factory import accepted, drawn, finished, metrics, outcome, tokens
 
 NOW = "2026-01-31T00:00:00Z"
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -75,6 +75,7 @@ def test_a_format_holds_the_answer(form: object) -> None:
         generate(template="x"),
         generate(images=["x"]),
         chat(format="xml"),
+        chat(options={"n": 2}),
         chat(messages=[{"role": "user", "content": "", "images": ["x"]}]),
     ],
 )
@@ -121,6 +122,18 @@ def test_lines_end_with_counts_and_durations() -> None:
     assert "eval_duration" not in last
     assert (last["prompt_eval_count"], last["eval_count"]) == (3, 2)
     assert last["energy"]["reason"] == "no meter"
+
+
+def test_log_probabilities_come_with_the_lines_of_their_tokens() -> None:
+    asked = chat(logprobs=True, top_logprobs=1)
+    told = tokens("Hi", logprobs=(drawn(7, -0.5, t8=-1.0),))
+    stream = LineStream(asked, NOW)
+    sent = b"".join(stream.feed(0, one, {7: "Hi", 8: "Ho"}) for one in (accepted(), told, finished("Hi")))
+    part, last = map(json.loads, sent.splitlines())
+    assert requested(asked).execution.logprobs == 1
+    (one,) = part["logprobs"]
+    assert (one["token"], one["logprob"], one["top_logprobs"][0]["token"]) == ("Hi", -0.5, "Ho")
+    assert "logprobs" not in last
 
 
 def test_a_generate_answers_with_a_response() -> None:

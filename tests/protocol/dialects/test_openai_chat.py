@@ -140,7 +140,7 @@ def test_a_form_that_nothing_could_hold_the_answer_to_is_refused(response_format
     "fields",
     [
         *({"messages": []}, {"temperature": "warm"}, {"logit_bias": {"cat": 1}}, {"logit_bias": {"9" * 5000: 1}}),
-        *({"functions": [{"name": "now"}]}, {"function_call": "auto"}),
+        *({"functions": [{"name": "now"}]}, {"function_call": "auto"}, {"audio": {"voice": "x"}}),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_its_field(fields: dict[str, Any]) -> None:

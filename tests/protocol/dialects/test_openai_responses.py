@@ -56,7 +56,7 @@ def test_flat_functions_become_tools_and_other_kinds_are_skipped() -> None:
             {"background": True},
             {"prompt": {"id": "p"}},
         ),
-        *({"input": []}, {"input": [{"type": "x"}]}),
+        *({"input": []}, {"input": [{"type": "x"}]}, {"n": 2}),
     ],
 )
 def test_hidden_state_and_unknown_items_are_refused(fields: dict[str, Any]) -> None:

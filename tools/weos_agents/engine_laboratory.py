@@ -99,7 +99,9 @@ class EngineLaboratory:
                     found = found.model_copy(update={"pairs": (*found.pairs, self._pair(message.pair))})
                     if not stopped and enough(found):
                         # Not awaited: the experiment may have ended by itself meanwhile, and refuse it.
-                        self._client.post(StopExperiment(experiment_id=message.experiment_id))
+                        self._client.post(
+                            StopExperiment(experiment_id=message.experiment_id, agent=AGENT, reason="its pairs suffice")
+                        )
                         stopped = True
                 case Experimented():
                     ended, reason = message.experiment.ended, message.experiment.reason

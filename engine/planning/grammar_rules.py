@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from engine.grammar.grammars import require_library
+from engine.grammar.gbnf import GbnfError
+from engine.grammar.gbnf_lark import gbnf_to_lark
 from engine.grammar.schema_grammar import schema_grammar
 from engine.grammar.schema_numbers import SchemaError
 from protocol.errors import GrammarTooDeep, GrammarTooLarge, InvalidGrammar, InvalidPlan
@@ -64,7 +65,6 @@ def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
     Raises:
         InvalidGrammar: it is no JSON, or no GBNF, or has integers that cannot be held exactly.
         GrammarTooLarge: as Lark a grammar is beyond the limit.
-        GrammarUnavailable: GBNF, and the library that converts it is not there.
     """
     if grammar is None:
         return None
@@ -152,12 +152,9 @@ def _finite(digits: str) -> float:
 
 
 def _as_lark(source: str) -> str:
-    require_library()
-    from llguidance.gbnf_to_lark import gbnf_to_lark  # noqa: PLC0415  loads the library, for GBNF alone
-
     try:
         return gbnf_to_lark(source)
-    except Exception as error:  # it raises the base class too
+    except GbnfError as error:
         raise _invalid("gbnf", str(error)) from error
 
 

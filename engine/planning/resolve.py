@@ -76,7 +76,7 @@ def resolve_plan(
     """The plan of a request. ``breaker_token_ids`` are its DRY breakers in the model's vocabulary.
 
     Raises:
-        InvalidGrammar, GrammarTooLarge, GrammarUnavailable: see :func:`plan_grammar`.
+        InvalidGrammar, GrammarTooLarge: see :func:`plan_grammar`.
         InvalidRequest: a bias of a token that the model does not have.
         PromptTooLong: the prompt leaves no room in the context.
         InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.

@@ -20,12 +20,11 @@ from protocol.dialects.generation import Generation, json_grammar, of_one_answer
 from protocol.dialects.openai.account import EnergyUsage, energy_usage, require_whole
 from protocol.dialects.outcome import Outcome, Pieces
 from protocol.dialects.shape import Asked, Told, read, to_json
-from protocol.errors import InvalidRequest
+from protocol.errors import InvalidPlan, InvalidRequest
 from protocol.plan import RunRequest
 from protocol.record import ExecutionRecord
 
 DEFAULT_TEMPERATURE = 1.0
-_SKIPPED = frozenset({"thinking", "redacted_thinking"})
 
 
 class Block(Asked):
@@ -33,6 +32,7 @@ class Block(Asked):
 
     type: str
     text: str | None = None
+    thinking: str | None = None
     id: str | None = None
     name: str | None = None
     input: dict[str, Any] | None = None
@@ -169,6 +169,17 @@ def to_run_request(asked: MessagesRequest, model: str, *, counted: bool = False)
     return of_one_answer(run_request(model, present(source), execution, asked.execution))
 
 
+def bounds_thinking(error: InvalidPlan) -> bool:
+    """Whether a plan failed for its bound on thinking alone: the model shows none, or nothing can end it."""
+    return error.params.get("field") == "execution.reasoning.max_tokens"
+
+
+def without_budget(run: RunRequest) -> RunRequest:
+    """The run for a model whose thinking cannot be bounded."""
+    reasoning = run.execution.reasoning.model_copy(update={"max_tokens": None})
+    return run.model_copy(update={"execution": run.execution.model_copy(update={"reasoning": reasoning})})
+
+
 def _grammar(form: dict[str, Any]) -> dict[str, str]:
     field = "output_config.format"
     if form.get("type") != "json_schema":
@@ -181,18 +192,22 @@ def _messages(message: AnthropicMessage) -> list[dict[str, Any]]:
     """A message; results of tools in it become messages of their own, before what else it says."""
     if isinstance(message.content, str):
         return [{"role": message.role, "content": message.content}]
-    results, calls, texts = [], [], []
+    results, calls, texts, thoughts = [], [], [], []
     for block in message.content:
         if block.type == "tool_result":
             content = "" if block.content is None else _text(block.content)
             results.append(present({"role": "tool", "tool_call_id": block.tool_use_id, "content": content}))
         elif block.type == "tool_use":
             calls.append(present({"id": block.id, "function": {"name": block.name, "arguments": block.input or {}}}))
-        elif block.type not in _SKIPPED:
+        elif block.type == "thinking":
+            thoughts.append(block.thinking or "")
+        elif block.type != "redacted_thinking":  # of another model's, which nobody can read
             texts.append(block)
     if not texts and not calls and results:
         return results
     own = {"role": message.role, "content": _text(tuple(texts)), "tool_calls": calls or None}
+    if message.role == "assistant":
+        own["reasoning_content"] = "".join(thoughts) or None
     return [*results, present(own)]
 
 

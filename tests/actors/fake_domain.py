@@ -27,7 +27,7 @@ from protocol.answers import (
 )
 from protocol.build import Build
 from protocol.embedding import EmbeddedText
-from protocol.errors import ExecutionCancelled, ModelInUse, UnknownModel, UnsupportedBackend
+from protocol.errors import ExecutionCancelled, InvalidPlan, ModelInUse, UnknownModel, UnsupportedBackend
 from protocol.experiment_messages import Experiment
 from protocol.live_energy import PowerReport
 from protocol.message import Request
@@ -228,6 +228,8 @@ class FakeDomain:
         if request.execution.backend not in (None, "reference"):
             allowed = ["reference"]
             raise UnsupportedBackend(f"no backend {request.execution.backend!r}", allowed=allowed)
+        if request.execution.reasoning.max_tokens is not None:
+            raise InvalidPlan("thinking cannot be bounded", field="execution.reasoning.max_tokens")
         token_ids = request.prompt_token_ids or tuple(map(ord, request.prompt or ""))
         return make_planned(make_plan(request, self.energy_source), token_ids)
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from actors.http.call import Call
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import execution_headers, outcomes_of, planned, stream_answer
+from protocol.client import Client
 from protocol.dialects import anthropic
 from protocol.dialects.generation import without_bounds
 from protocol.dialects.shape import read
+from protocol.errors import InvalidPlan
+from protocol.plan import RunRequest
 
 
 async def _messages(call: Call) -> None:
     asked = read(anthropic.MessagesRequest, call.content())
-    runs = (anthropic.to_run_request(asked, call.model(asked.model)),)
+    run = anthropic.to_run_request(asked, call.model(asked.model))
     async with call.client() as client:
+        runs = (await _with_budget(call, client, run),)
         if asked.stream:
             await stream_answer(call, client, runs, anthropic.MessagesStream(asked))
         else:
@@ -21,11 +25,23 @@ async def _messages(call: Call) -> None:
             await call.reply(anthropic.from_outcome(asked, outcome), headers=execution_headers(outcome.accepted))
 
 
+async def _with_budget(call: Call, client: Client, run: RunRequest) -> RunRequest:
+    """The run with its bound on thinking where the model's thinking can be bounded: clients send one to every model."""
+    if run.execution.reasoning.max_tokens is not None:
+        try:
+            await planned(call, client, run)
+        except InvalidPlan as error:
+            if not anthropic.bounds_thinking(error):
+                raise
+            return anthropic.without_budget(run)
+    return run
+
+
 async def _count_tokens(call: Call) -> None:
     asked = read(anthropic.MessagesRequest, call.content())
     run = anthropic.to_run_request(asked, call.model(asked.model), counted=True)
     async with call.client() as client:
-        plan = await planned(call, client, without_bounds(run))
+        plan = await planned(call, client, without_bounds(anthropic.without_budget(run)))
     await call.reply({"input_tokens": plan.estimate.prompt_tokens}, headers=execution_headers(plan))
 
 

@@ -46,6 +46,7 @@ class OllamaMessage(Asked):
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
+    thinking: str | None = None
     images: tuple[str, ...] | None = None
     tool_calls: tuple[AskedCall, ...] | None = None
     tool_name: str | None = None
@@ -194,7 +195,13 @@ def _message(message: OllamaMessage) -> dict[str, Any]:
         raise InvalidRequest(reason, field="messages", reason=reason)
     name = message.tool_name if message.role == "tool" else None
     return message_content(
-        OpenAiMessage(role=message.role, content=message.content, tool_calls=message.tool_calls, name=name)
+        OpenAiMessage(
+            role=message.role,
+            content=message.content,
+            tool_calls=message.tool_calls,
+            name=name,
+            reasoning_content=message.thinking or None if message.role == "assistant" else None,
+        )
     )
 
 

@@ -365,3 +365,12 @@ async def test_what_is_not_run_need_not_fit_the_context_of_a_run(path: str) -> N
         answer = await client.post(path, json=HELLO)
     assert answer.status_code == 200
     assert [request.execution.context_length for request in domain.prepared] == [None]
+
+
+async def test_a_bound_on_thinking_is_left_out_where_nothing_can_be_bounded() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 64}
+    async with stage() as served, served.client() as client:
+        answer = await client.post("/v1/messages", json={**HELLO, "max_tokens": 8, "thinking": thinking})
+        counted = await client.post("/v1/messages/count_tokens", json={**HELLO, "thinking": thinking})
+        refused = await client.post("/v1/weos/plan", json={**RUN, "execution": {"reasoning": {"max_tokens": 64}}})
+    assert (answer.status_code, counted.status_code, refused.status_code) == (200, 200, 400)

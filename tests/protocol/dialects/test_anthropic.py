@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from protocol.dialects.anthropic import MessagesRequest, MessagesStream, from_outcome, to_run_request
+from protocol.dialects.anthropic import MessagesRequest, MessagesStream, from_outcome, to_run_request, without_budget
 from protocol.dialects.fault import HttpFault
 from protocol.dialects.shape import read
 from protocol.errors import InvalidRequest
@@ -55,6 +55,14 @@ def test_calls_and_their_results_become_messages_of_their_own() -> None:
         ("tool", "sunny"),
     ]
     assert request.messages[1].tool_calls[0].function.arguments == {"city": "Rome"}
+    assert [one.reasoning_content for one in request.messages] == [None, "Hm.", None, None, None]
+
+
+def test_a_bound_on_thinking_can_be_left_out() -> None:
+    request = to_run_request(asked(thinking={"type": "enabled", "budget_tokens": 64}), "tiny")
+    assert request.execution.reasoning.max_tokens == 64
+    unbounded = without_budget(request).execution.reasoning
+    assert (unbounded.enabled, unbounded.max_tokens) == (True, None)
 
 
 @pytest.mark.parametrize("field", ["output_config", "output_format"])

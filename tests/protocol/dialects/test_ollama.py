@@ -55,6 +55,12 @@ def test_options_and_the_dialects_defaults_are_in_the_request() -> None:
     assert (asked.context_length, asked.stop.strings, asked.sampling.seed) == (128, (".",), 2**63 - 1)
 
 
+def test_what_was_thought_before_goes_with_its_message() -> None:
+    messages = [*HELLO, {"role": "assistant", "content": "Hi", "thinking": "Hm."}, {**HELLO[0], "thinking": "x"}]
+    told = requested(chat(messages=messages)).messages or ()
+    assert [one.reasoning_content for one in told] == [None, "Hm.", None]
+
+
 def test_a_prompt_goes_through_the_template_unless_it_is_raw() -> None:
     templated = requested(generate(system="Be brief."))
     assert [(one.role, one.content) for one in templated.messages or ()] == [("system", "Be brief."), ("user", "Hello")]

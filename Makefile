@@ -3,8 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup develop run test test-fast test-frames test-clang test-pythons test-models test-clients test-vllm lint \
-    schemas requirements format bench bench-peers sanitize fuzz fuzz-http fuzz-models peers clean
+.PHONY: help setup develop run test test-fast test-frames test-clang test-pythons test-models test-clients test-llama-server \
+    test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-http fuzz-models peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -117,6 +117,11 @@ test-vllm: setup $(CLIENTS)/.installed $(VLLM)/test_online_batch_invariance.py $
 	cd $(VLLM) && PYTHONPATH=$(CURDIR) VLLM_TEST_MODEL=Qwen/Qwen3.5-0.8B \
 	    ENGINE_VLLM_MODEL="$${ENGINE_VLLM_MODEL:-smollm2-135m-instruct}" \
 	    $(CURDIR)/$(CLIENTS)/bin/python -m pytest -q -c /dev/null --rootdir . -p tests.clients.vllm_server $(ARGUMENTS)
+
+# llama-server's tests, unchanged. ARGUMENTS are pytest's: make test-llama-server ARGUMENTS="unit/test_completion.py -k stream"
+test-llama-server: develop ## llama-server's own tests against the engine's HTTP; minutes
+	tools/peers.sh server-tests
+	$(BIN)/python -m tests.peers.llama_server $(ARGUMENTS)
 
 lint: develop ## every check that is no test: ruff, mypy, clang-format, clang-tidy
 	$(BIN)/ruff check .

@@ -4,9 +4,10 @@
 #                 binding and, in build/bin, llama.cpp's own programs (llama-bench, llama-perplexity, ...) on the same
 #                 libraries. About five minutes each on two cores.
 #   openvino      openvino-genai, from its wheels.
+#   server-tests  llama-server's own tests, out of the same source package, with what they import.
 # A peer already built with the same version and flags is left alone.
 #
-# usage: tools/peers.sh [avx2|avx512|openvino]...      (all when none is named)
+# usage: tools/peers.sh [avx2|avx512|openvino|server-tests]...      (the first three when none is named)
 set -euo pipefail
 
 llama_version=0.3.36
@@ -64,6 +65,23 @@ build_openvino() {
     echo "$recipe" >"$directory/recipe"
 }
 
+fetch_server_tests() {
+    local recipe="llama-cpp-python $llama_version, tools/server/tests and models/templates" directory
+    begin server-tests "$recipe" || return 0
+    local pip=("$directory/bin/pip" --quiet --disable-pip-version-check)
+    local within="llama_cpp_python-$llama_version/vendor/llama.cpp"
+    "${pip[@]}" install scikit-build-core pathspec
+    "${pip[@]}" download --no-deps --no-build-isolation --no-binary llama-cpp-python --dest "$directory" \
+        "llama-cpp-python==$llama_version"
+    tar -xzf "$directory"/llama_cpp_python-*.tar.gz -C "$directory" --strip-components=3 \
+        "$within/tools/server/tests" "$within/models/templates"
+    rm "$directory"/llama_cpp_python-*.tar.gz
+    # The versions that its requirements name are of their own interpreter's age.
+    "${pip[@]}" install pytest requests openai wget filelock
+    echo "peer server-tests: $directory/tools/server/tests"
+    echo "$recipe" >"$directory/recipe"
+}
+
 mkdir -p "$root"
 [[ $# -gt 0 ]] || set -- avx2 avx512 openvino
 for peer in "$@"; do
@@ -71,6 +89,7 @@ for peer in "$@"; do
     avx2) build_llama avx2 "$avx2" ;;
     avx512) build_llama avx512 "$avx512" ;;
     openvino) build_openvino ;;
-    *) echo "unknown peer '$peer': avx2, avx512 or openvino" >&2 && exit 2 ;;
+    server-tests) fetch_server_tests ;;
+    *) echo "unknown peer '$peer': avx2, avx512, openvino or server-tests" >&2 && exit 2 ;;
     esac
 done

@@ -68,7 +68,7 @@ test-frames: develop ## the actors' tests once more, with msgpack instead of obj
 	ENGINE_TEST_FRAMES=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal tests/actors
 
 test-clang: develop ## the bits of a build with clang: determinism, golden data, the digest of the arithmetic
-	tools/test_preset.sh clang -n $(WORKERS) --dist worksteal
+	tools/test_preset.sh clang --dist worksteal --tx "$(WORKERS)*popen//python=$(CURDIR)/$(BIN)/python -S"
 
 # Each Python has a build and an environment of its own; TESTS names a part of the suite.
 PYTHONS ?= python3.10 python3.13

@@ -26,6 +26,15 @@ def own_records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def extension_of_the_tree() -> None:
+    """Tests of a preset's build load that build, in every process."""
+    if tree := os.environ.get("ENGINE_TEST_TREE"):
+        from engine import _core  # noqa: PLC0415  tests without the engine's packages have no tree
+
+        assert Path(_core.__file__).is_relative_to(tree)
+
+
 @pytest.fixture(scope="session")
 def smollm2_path() -> Path:
     """SmolLM2-135M-Instruct Q4_1, the model that ``make run`` pulls."""

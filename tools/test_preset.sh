@@ -18,7 +18,8 @@ PATH=$PWD/.venv/bin:$PATH
 cmake --preset "$preset" >/dev/null
 cmake --build --preset "$preset"
 
-# A tree of its own, where the package finds this extension. Without `site`, Python does not see the editable install.
+# A tree of its own, where the package finds this extension. Without `site`, Python does not see the editable install;
+# processes of pytest-xdist need the option too: --tx "2*popen//python=$PWD/.venv/bin/python -S".
 tree=$build/tree
 rm -rf "$tree"
 mkdir -p "$tree"
@@ -50,7 +51,7 @@ esac
 
 cd "$tree"
 # Python itself never gives back all it takes. One test limits the address space, which a sanitizer needs whole.
-PYTHONPATH=$packages LD_PRELOAD=$runtime \
+PYTHONPATH=$packages LD_PRELOAD=$runtime ENGINE_TEST_TREE=$tree \
     ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1 \
     UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
     "$python" -S -m pytest -p no:cacheprovider -q -k "not system_refuses" "$@"

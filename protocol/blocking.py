@@ -15,7 +15,7 @@ from typing_extensions import Self
 from protocol.address import default_socket_path
 from protocol.answer_checks import RunMessage, error_of, expect, is_last, unexpected
 from protocol.answers import EngineMessage, Failed, Welcome
-from protocol.codec import decode_engine, encode
+from protocol.codec import decode_engine, encode_request
 from protocol.errors import EngineUnreachable
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.message import AnswerT, InterimAnswer, InterimT, Request, StreamRequest
@@ -129,7 +129,7 @@ class BlockingClient:
 
     def _send(self, message: Hello | Request[Any]) -> None:
         try:
-            self._stream.sendall(encode_frame(encode(message)))
+            self._stream.sendall(encode_frame(encode_request(message)))
         except OSError as error:
             raise EngineUnreachable(f"the engine hung up: {error}") from error
 

@@ -15,7 +15,7 @@ from protocol.address import default_socket_path
 from protocol.answer_checks import Reply, RunMessage, expect, is_last, unexpected
 from protocol.answers import Accepted, EngineMessage, Welcome
 from protocol.arrivals import Arrivals
-from protocol.codec import decode_engine, encode
+from protocol.codec import decode_engine, encode_request
 from protocol.errors import EngineError, EngineUnreachable
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.message import Answer, AnswerT, InterimAnswer, InterimT, Request, StreamRequest
@@ -169,7 +169,7 @@ class Client:
     async def _send(self, message: Hello | Request[Any]) -> None:
         try:
             async with self._sending:
-                await self._transport.send(encode_frame(encode(message)))
+                await self._transport.send(encode_frame(encode_request(message)))
         except TransportClosed:
             raise self._ending from None
 

@@ -49,6 +49,37 @@ def encode(message: Value) -> bytes:
     return packed
 
 
+def encode_request(message: Value) -> bytes:
+    """A client's message as a msgpack map. Raises InvalidRequest: a text is no Unicode; nothing takes its place."""
+    try:
+        packed: bytes = msgpack.packb(message.__dict__, default=_packable)
+    except UnicodeEncodeError as error:
+        code, field = ord(error.object[error.start]), _field_of(message, error.object)
+        raise InvalidRequest(
+            f"{field or 'the text'} is no Unicode: U+{code:04X} at character {error.start} is half of a pair, or "
+            "stands for a byte that is no UTF-8",
+            field=field,
+            offset=error.start,
+        ) from error
+    return packed
+
+
+def _field_of(message: Value, text: str) -> str:
+    """Dotted path of the first field that holds just this text; empty where none does."""
+    ahead: list[tuple[str, Any]] = [("", message)]
+    while ahead:
+        path, value = ahead.pop()
+        if value is text or value == text:
+            return path
+        if isinstance(value, BaseModel):
+            value = value.__dict__
+        items = (
+            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+        )
+        ahead += reversed([(f"{path}.{name}".lstrip("."), each) for name, each in items])
+    return ""
+
+
 def decode_client(payload: bytes) -> ClientMessage:
     """The client's message in a frame. Raises BadFrame, UnknownMessage, InvalidRequest."""
     return client_message(unpack(payload))

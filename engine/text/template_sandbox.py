@@ -15,6 +15,8 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, nodes, pass_context
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
@@ -78,6 +80,17 @@ BUDGET: ContextVar[Budget] = ContextVar("BUDGET")
 """Set around each rendering."""
 
 
+class _Generation(Extension):
+    """``{% generation %}``, by which templates for training mark what the model says; its inside is a scope."""
+
+    tags = {"generation"}  # noqa: RUF012  as the base class has it
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        inside = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(inside, lineno=line)
+
+
 class BudgetedEnvironment(ImmutableSandboxedEnvironment):
     """Compiles templates whose every step is charged to :data:`BUDGET`."""
 
@@ -85,7 +98,7 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         # The options, extensions and globals of the reference renderer, which chat templates are written for.
-        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation])
         self.globals = {name: self.globals[name] for name in ("range", "dict", "namespace")}
         self.globals["raise_exception"] = _raise_exception
         self.filters = {name: self.filters[name] for name in _FILTERS}

@@ -43,6 +43,21 @@ def test_renders_as_plain_jinja2_does(template: str) -> None:
     assert rendering(template, MESSAGES, "<s>", "</s>") == reference_rendering(template, MESSAGES, "<s>", "</s>")
 
 
+GENERATION = """
+{%- for message in messages %}{% set said = 'no' %}
+    {%- if message.role == 'assistant' %}{% generation %}{% set said = 'yes' %}{{ message.content }}{% endgeneration %}
+    {%- endif %}[{{ said }}]
+{%- endfor %}"""
+
+
+def test_what_a_template_marks_for_training_is_rendered_as_it_is() -> None:
+    messages = [ChatMessage(role="user", content="Hi"), ChatMessage(role="assistant", content="Yo")]
+    assert rendering(GENERATION, messages, "", "") == "[no]Yo[no]"
+    with pytest.raises(InvalidTemplate, match="it does too much"):
+        rendering("{% generation %}{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+                  "{% endgeneration %}", messages, "", "")  # fmt: skip
+
+
 def test_chatml_ends_where_the_answer_begins() -> None:
     rendered = rendering(CHATML, MESSAGES[1:2], "", "")
     assert rendered == "<|im_start|>user\n  Hi\n there <|im_end|>\n<|im_start|>assistant\n"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from protocol.answers import EngineMessage, Event, Failed, Finished, ModelDescription, Tokens
 from protocol.chat import ChatMessage
-from protocol.codec import client_message, decode_client, decode_engine, encode, failed, request_id_of
+from protocol.codec import client_message, decode_client, decode_engine, encode, encode_request, failed, request_id_of
 from protocol.errors import BadFrame, InvalidRequest, Overloaded, ProtocolViolation, UnknownMessage
 from protocol.evaluation import EvaluationRequest
 from protocol.events import TokensEvent
@@ -302,3 +302,24 @@ def test_one_wrong_byte_in_a_run_is_never_more_than_a_typed_refusal(position: in
         decode_client(bytes(payload))
     except (BadFrame, UnknownMessage, InvalidRequest):
         return
+
+
+@pytest.mark.parametrize(
+    ("request_", "field", "offset"),
+    [
+        (RunRequest(model="tiny", prompt="h\udcff"), "request.prompt", 1),
+        (RunRequest(model="tiny", messages=(ChatMessage(role="user", content="A\ud800B"),)),
+         "request.messages.0.content", 1),
+    ],
+)  # fmt: skip
+def test_a_request_whose_text_is_no_unicode_is_refused_with_its_place(
+    request_: RunRequest, field: str, offset: int
+) -> None:
+    with pytest.raises(InvalidRequest, match="is no Unicode") as refused:
+        encode_request(Run(request=request_))
+    assert (refused.value.params["field"], refused.value.params["offset"]) == (field, offset)
+
+
+def test_a_request_of_any_unicode_is_sent_as_it_is() -> None:
+    run = Run(request_id=7, request=RunRequest(model="tiny", prompt="é😀\0\ufffd"))
+    assert decode_client(encode_request(run)) == run

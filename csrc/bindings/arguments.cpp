@@ -5,10 +5,6 @@
 
 namespace engine::bindings {
 
-void require(bool holds, const char* what) {
-  if (!holds) throw std::invalid_argument(what);
-}
-
 kernels::KvType kv_type(std::string_view name) {
   const auto type = kernels::kv_type_named(name);
   if (!type) throw std::invalid_argument("no KV cache type is named '" + std::string(name) + "'");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -13,7 +14,11 @@
 // What arguments from Python stand for. All throw std::invalid_argument.
 namespace engine::bindings {
 
-void require(bool holds, const char* what);
+// Inline, so that what looks for faults sees what holds behind it.
+inline void require(bool holds, const char* what) {
+  if (!holds) throw std::invalid_argument(what);
+}
+
 kernels::KvType kv_type(std::string_view name);
 gguf::TensorType tensor_type(std::string_view name);
 // Also throws for a table that cannot run here.

@@ -12,6 +12,9 @@ import pytest
 from tests.clients.http_engine import HERMES, THINKER, THINKING, TINY, HttpEngine, serving_http
 from tests.support.gguf_factory import write_tiny_model
 
+# LiteLLM fetches what models cost when it is imported, unless it is told not to.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
 
 @pytest.fixture(scope="session")
 def engine(own_records: None) -> Iterator[HttpEngine]:

@@ -37,8 +37,7 @@ def proxy(engine: HttpEngine, tmp_path_factory: pytest.TempPathFactory) -> Itera
         port = free.getsockname()[1]
     command = Path(sys.executable).with_name("litellm")
     arguments = [str(command), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
-    # It starts with a key alone, and without the map it would fetch prices.
-    environment = {**os.environ, "LITELLM_MASTER_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    environment = {**os.environ, "LITELLM_MASTER_KEY": KEY}  # it does not start without one
     log = folder / "log"
     with (
         log.open("w") as told,

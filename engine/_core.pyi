@@ -509,7 +509,8 @@ class Grammar:
 class SamplingOptions:
     """What samplers do, in which order. ``dry_breakers`` are token ids, ``logit_bias`` biases by token id.
 
-    Raises ValueError for an unknown sampler. What is out of range, or cannot be together, is refused where it is used.
+    Raises ValueError for an unknown sampler, AttributeError for an unknown option. What is out of range, or cannot be
+    together, is refused where it is used.
     """
 
     def __init__(

@@ -101,8 +101,8 @@ def plan_step(candidates: Sequence[StepCandidate], decode_rows: int, prefill_chu
 def row_cost(model: Model, first_position: int, rows: int, wants_logits: bool) -> float:
     """Multiply-accumulates by which consecutive rows of a sequence share the time of a step with others' rows."""
 
-def divide(amount: int, weights: Sequence[float]) -> list[int]:
-    """Whole parts in proportion to weights that are not all 0; they add up to the amount."""
+def share(begin: float, end: float, amount: int) -> int:
+    """The part of an amount between two points of it, 0 to 1. Parts side by side add up to the amount."""
 
 def through_panel(
     type: str,  # noqa: A002

@@ -99,19 +99,12 @@ Halves half_from_float(const std::string& table_name, const Floats& x) {
   return out;
 }
 
-Floats silu_multiply(const std::string& table_name, const Floats& gate, const Floats& up) {
+template <auto kKernel>
+Floats multiply_gate(const std::string& table_name, const Floats& gate, const Floats& up) {
   require(gate.size() == up.size(), "gate and up differ in size");
   Floats out(std::vector<py::ssize_t>{gate.size()}, gate.data());
   const InferenceFloatEnvironment environment;
-  usable_kernel_table(table_name).silu_multiply(out.mutable_data(), up.data(), static_cast<std::size_t>(gate.size()));
-  return out;
-}
-
-Floats gelu_multiply(const std::string& table_name, const Floats& gate, const Floats& up) {
-  require(gate.size() == up.size(), "gate and up differ in size");
-  Floats out(std::vector<py::ssize_t>{gate.size()}, gate.data());
-  const InferenceFloatEnvironment environment;
-  usable_kernel_table(table_name).gelu_multiply(out.mutable_data(), up.data(), size_of(gate));
+  (usable_kernel_table(table_name).*kKernel)(out.mutable_data(), up.data(), size_of(gate));
   return out;
 }
 
@@ -224,27 +217,29 @@ py::tuple compare_logits(const std::string& table_name, const Floats& logits, co
 }  // namespace
 
 void register_kernels(py::module_& m) {
-  py::module_ kernels = m.def_submodule("kernels");
-  kernels.def("multiply", &multiply, py::arg("table"), py::arg("type"), py::arg("weights"), py::arg("rows"),
-              py::arg("x"));
-  kernels.def("rms_norm", &rms_norm, py::arg("table"), py::arg("x"), py::arg("weight"), py::arg("epsilon"));
-  kernels.def("quantize", &quantize, py::arg("table"), py::arg("x"), py::arg("block"));
-  kernels.def("rotate", &rotate, py::arg("table"), py::arg("heads"), py::arg("head_dim"), py::arg("cosines"),
-              py::arg("sines"), py::arg("halves"));
-  kernels.def("half_from_float", &half_from_float, py::arg("table"), py::arg("x"));
-  kernels.def("silu_multiply", &silu_multiply, py::arg("table"), py::arg("gate"), py::arg("up"));
-  kernels.def("gelu_multiply", &gelu_multiply, py::arg("table"), py::arg("gate"), py::arg("up"));
-  kernels.def("soft_cap", &soft_cap, py::arg("table"), py::arg("x"), py::arg("cap"));
-  kernels.def("softmax", &softmax, py::arg("table"), py::arg("x"));
-  kernels.def("quantize_kv", &quantize_kv, py::arg("table"), py::arg("x"));
-  kernels.def("attend", &attend, py::arg("table"), py::arg("kv_cache"), py::arg("queries"), py::arg("keys"),
-              py::arg("values"), py::arg("visible"), py::arg("scale"), py::arg("soft_cap") = 0.0F,
-              py::arg("hidden") = std::vector<std::size_t>{});
-  kernels.def("sum_exponentials", &sum_exponentials, py::arg("table"), py::arg("logits"), py::arg("maximum"));
-  kernels.def("compare_logits", &compare_logits, py::arg("table"), py::arg("logits"), py::arg("others"),
-              py::arg("maximum"));
-  kernels.def("natural_logarithm", &natural_logarithm, py::arg("x"));
-  register_row_quantizers(kernels);
+  py::module_ submodule = m.def_submodule("kernels");
+  submodule.def("multiply", &multiply, py::arg("table"), py::arg("type"), py::arg("weights"), py::arg("rows"),
+                py::arg("x"));
+  submodule.def("rms_norm", &rms_norm, py::arg("table"), py::arg("x"), py::arg("weight"), py::arg("epsilon"));
+  submodule.def("quantize", &quantize, py::arg("table"), py::arg("x"), py::arg("block"));
+  submodule.def("rotate", &rotate, py::arg("table"), py::arg("heads"), py::arg("head_dim"), py::arg("cosines"),
+                py::arg("sines"), py::arg("halves"));
+  submodule.def("half_from_float", &half_from_float, py::arg("table"), py::arg("x"));
+  submodule.def("silu_multiply", &multiply_gate<&kernels::KernelTable::silu_multiply>, py::arg("table"),
+                py::arg("gate"), py::arg("up"));
+  submodule.def("gelu_multiply", &multiply_gate<&kernels::KernelTable::gelu_multiply>, py::arg("table"),
+                py::arg("gate"), py::arg("up"));
+  submodule.def("soft_cap", &soft_cap, py::arg("table"), py::arg("x"), py::arg("cap"));
+  submodule.def("softmax", &softmax, py::arg("table"), py::arg("x"));
+  submodule.def("quantize_kv", &quantize_kv, py::arg("table"), py::arg("x"));
+  submodule.def("attend", &attend, py::arg("table"), py::arg("kv_cache"), py::arg("queries"), py::arg("keys"),
+                py::arg("values"), py::arg("visible"), py::arg("scale"), py::arg("soft_cap") = 0.0F,
+                py::arg("hidden") = std::vector<std::size_t>{});
+  submodule.def("sum_exponentials", &sum_exponentials, py::arg("table"), py::arg("logits"), py::arg("maximum"));
+  submodule.def("compare_logits", &compare_logits, py::arg("table"), py::arg("logits"), py::arg("others"),
+                py::arg("maximum"));
+  submodule.def("natural_logarithm", &natural_logarithm, py::arg("x"));
+  register_row_quantizers(submodule);
 }
 
 }  // namespace engine::bindings

@@ -27,6 +27,11 @@ constexpr std::chrono::microseconds kSpin{200};
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+// Pages that were never written are all the same one.
+void write_units(AlignedBuffer& buffer, Range units) {
+  std::fill_n(buffer.as<std::uint64_t>(units.begin * kReadBytes), (units.end - units.begin) * kReadBytes / 8, 1);
+}
+
 // Adds up whole units of kReadBytes; the sum is what forces the reads.
 void read_units(const AlignedBuffer& buffer, Range units) {
   constexpr std::size_t kLanes = 16;
@@ -47,11 +52,7 @@ std::vector<double> read_bandwidth(std::size_t bytes, unsigned threads, double s
   require(units >= threads && seconds > 0, "bytes or seconds is too small");
   AlignedBuffer buffer(units * kReadBytes);
   ThreadTeam team(threads, kSpin);
-  // Pages that were never written are all the same one.
-  team.run([&](unsigned member) {
-    const Range mine = member_range(units, member, threads);
-    std::fill_n(buffer.as<std::uint64_t>(mine.begin * kReadBytes), (mine.end - mine.begin) * kReadBytes / 8, 1);
-  });
+  team.run([&](unsigned member) { write_units(buffer, member_range(units, member, threads)); });
   std::vector<double> samples;
   const Clock::time_point began = Clock::now();
   while (samples.empty() || seconds_since(began) < seconds) {
@@ -98,10 +99,7 @@ class Load {
         buffer_(peak_ == nullptr ? kBufferBytes : 0),
         team_(threads, kSpin) {
     if (peak_ == nullptr) {
-      team_.run([&](unsigned member) {
-        const Range mine = units_of(member);
-        std::fill_n(buffer_.as<std::uint64_t>(mine.begin * kReadBytes), (mine.end - mine.begin) * kReadBytes / 8, 1);
-      });
+      team_.run([&](unsigned member) { write_units(buffer_, units_of(member)); });
     }
   }
 

@@ -4,9 +4,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -43,9 +40,7 @@ py::list logits(const Model& model, const std::vector<std::vector<std::int32_t>>
   py::list arrays;
   const std::size_t vocabulary = model.shape().vocabulary;
   for (const std::vector<float>& result : results) {
-    py::array_t<float> array({result.size() / vocabulary, vocabulary});
-    std::copy(result.begin(), result.end(), array.mutable_data());
-    arrays.append(array);
+    arrays.append(py::array_t<float>({result.size() / vocabulary, vocabulary}, result.data()));
   }
   return arrays;
 }

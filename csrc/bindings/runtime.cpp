@@ -114,12 +114,7 @@ void register_options(py::module_& m) {
                        bool opened) { return runtime::ThinkingOptions{begin, end, limit, opened}; }),
            py::kw_only(), py::arg("begin"), py::arg("end"), py::arg("limit"), py::arg("opened"));
   py::class_<SequenceOptions>(m, "SequenceOptions")
-      .def(py::init([](const py::kwargs& fields) {
-        SequenceOptions options;
-        const py::object self = py::cast(&options, py::return_value_policy::reference);
-        for (const auto& [name, value] : fields) py::setattr(self, name, value);
-        return options;
-      }))
+      .def(py::init(&options_of<SequenceOptions>))
       .def_readwrite("context_length", &SequenceOptions::context_length)
       .def_readwrite("max_tokens", &SequenceOptions::max_tokens)
       .def_property("kv_cache", nullptr,

@@ -20,45 +20,11 @@ namespace py = pybind11;
 using runtime::Mirostat;
 using runtime::SamplingOptions;
 
-SamplingOptions sampling_options(const std::vector<std::string>& order, float temperature, std::int32_t top_k,
-                                 float top_p, float min_p, float typical_p, float repeat_penalty,
-                                 float presence_penalty, float frequency_penalty, std::size_t repeat_last_n,
-                                 float dry_multiplier, float dry_base, std::size_t dry_allowed_length,
-                                 std::size_t dry_last_n, std::vector<std::int32_t> dry_breakers, float xtc_probability,
-                                 float xtc_threshold, float mirostat_tau, float mirostat_eta,
-                                 const std::map<std::int32_t, float>& logit_bias, std::uint64_t seed) {
-  SamplingOptions options{
-      .order = {},
-      .temperature = temperature,
-      .top_k = top_k,
-      .top_p = top_p,
-      .min_p = min_p,
-      .typical_p = typical_p,
-      .repeat_penalty = repeat_penalty,
-      .presence_penalty = presence_penalty,
-      .frequency_penalty = frequency_penalty,
-      .repeat_last_n = repeat_last_n,
-      .dry_multiplier = dry_multiplier,
-      .dry_base = dry_base,
-      .dry_allowed_length = dry_allowed_length,
-      .dry_last_n = dry_last_n,
-      .dry_breakers = std::move(dry_breakers),
-      .xtc_probability = xtc_probability,
-      .xtc_threshold = xtc_threshold,
-      .mirostat_tau = mirostat_tau,
-      .mirostat_eta = mirostat_eta,
-      .bias_tokens = {},
-      .biases = {},
-      .seed = seed,
-      .choice = 0,
-  };
-  for (const std::string& name : order) options.order.push_back(runtime::sampler_kind(name));
-  std::ranges::sort(options.dry_breakers);
-  for (const auto& [token, bias] : logit_bias) {
+void set_biases(SamplingOptions& options, const std::map<std::int32_t, float>& biases) {
+  for (const auto& [token, bias] : biases) {
     options.bias_tokens.push_back(token);
     options.biases.push_back(bias);
   }
-  return options;
 }
 
 // What the run loop keeps for a sequence from draw to draw, and a sampler of its own.
@@ -89,14 +55,36 @@ struct SamplingRun {
 
 void register_sampling(py::module_& m) {
   py::class_<SamplingOptions>(m, "SamplingOptions")
-      .def(py::init(&sampling_options), py::kw_only(), py::arg("order") = std::vector<std::string>{"temperature"},
-           py::arg("temperature") = 0.0F, py::arg("top_k") = 0, py::arg("top_p") = 1.0F, py::arg("min_p") = 0.0F,
-           py::arg("typical_p") = 1.0F, py::arg("repeat_penalty") = 1.0F, py::arg("presence_penalty") = 0.0F,
-           py::arg("frequency_penalty") = 0.0F, py::arg("repeat_last_n") = 64, py::arg("dry_multiplier") = 0.0F,
-           py::arg("dry_base") = 1.75F, py::arg("dry_allowed_length") = 2, py::arg("dry_last_n") = 65536,
-           py::arg("dry_breakers") = std::vector<std::int32_t>{}, py::arg("xtc_probability") = 0.0F,
-           py::arg("xtc_threshold") = 0.1F, py::arg("mirostat_tau") = 0.0F, py::arg("mirostat_eta") = 0.1F,
-           py::arg("logit_bias") = std::map<std::int32_t, float>{}, py::arg("seed") = 0);
+      .def(py::init(&options_of<SamplingOptions>))
+      .def_property("order", nullptr,
+                    [](SamplingOptions& options, const std::vector<std::string>& names) {
+                      options.order.clear();
+                      for (const std::string& name : names) options.order.push_back(runtime::sampler_kind(name));
+                    })
+      .def_property("dry_breakers", nullptr,
+                    [](SamplingOptions& options, std::vector<std::int32_t> tokens) {
+                      std::ranges::sort(tokens);
+                      options.dry_breakers = std::move(tokens);
+                    })
+      .def_property("logit_bias", nullptr, &set_biases)
+      .def_readwrite("temperature", &SamplingOptions::temperature)
+      .def_readwrite("top_k", &SamplingOptions::top_k)
+      .def_readwrite("top_p", &SamplingOptions::top_p)
+      .def_readwrite("min_p", &SamplingOptions::min_p)
+      .def_readwrite("typical_p", &SamplingOptions::typical_p)
+      .def_readwrite("repeat_penalty", &SamplingOptions::repeat_penalty)
+      .def_readwrite("presence_penalty", &SamplingOptions::presence_penalty)
+      .def_readwrite("frequency_penalty", &SamplingOptions::frequency_penalty)
+      .def_readwrite("repeat_last_n", &SamplingOptions::repeat_last_n)
+      .def_readwrite("dry_multiplier", &SamplingOptions::dry_multiplier)
+      .def_readwrite("dry_base", &SamplingOptions::dry_base)
+      .def_readwrite("dry_allowed_length", &SamplingOptions::dry_allowed_length)
+      .def_readwrite("dry_last_n", &SamplingOptions::dry_last_n)
+      .def_readwrite("xtc_probability", &SamplingOptions::xtc_probability)
+      .def_readwrite("xtc_threshold", &SamplingOptions::xtc_threshold)
+      .def_readwrite("mirostat_tau", &SamplingOptions::mirostat_tau)
+      .def_readwrite("mirostat_eta", &SamplingOptions::mirostat_eta)
+      .def_readwrite("seed", &SamplingOptions::seed);
   py::class_<SamplingRun>(m, "SamplingRun")
       .def(py::init<const SamplingOptions&, std::uint32_t>(), py::arg("options"), py::arg("choice") = 0)
       .def("sample", &SamplingRun::sample, py::arg("logits"), py::arg("history"), py::arg("position"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,7 +87,8 @@ def test_who_never_computed_has_nothing(bench: LoopBench) -> None:
 @given(st.integers(0, 2**53 - 1), st.lists(st.floats(0.0, 1e15), min_size=1, max_size=300))
 def test_parts_are_whole_proportional_and_complete(amount: int, weights: list[float]) -> None:
     weights[-1] += 1.0
-    parts = _core_tests.divide(amount, weights)
+    points = [0.0, *accumulate(weights)]
+    parts = [_core_tests.share(begin / points[-1], end / points[-1], amount) for begin, end in pairwise(points)]
     assert sum(parts) == amount
     for part, weight in zip(parts, weights, strict=True):
         assert part >= 0

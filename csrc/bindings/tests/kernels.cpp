@@ -12,7 +12,7 @@
 #include "base/float_environment.h"
 #include "base/thread_team.h"
 #include "bindings/arguments.h"
-#include "bindings/tests/register.h"
+#include "bindings/register.h"
 #include "kernels/gemm/panel.h"
 #include "kernels/gemm/panel_row.h"
 #include "model/forward/activation_buffer.h"

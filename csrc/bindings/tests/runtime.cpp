@@ -2,11 +2,10 @@
 #include <pybind11/stl.h>
 
 #include <memory>
-#include <numeric>
 #include <string>
 #include <vector>
 
-#include "bindings/tests/register.h"
+#include "bindings/register.h"
 #include "runtime/grammar/grammar.h"
 #include "runtime/loop/compute_share.h"
 #include "runtime/loop/event_buffer.h"
@@ -36,17 +35,6 @@ std::vector<std::int32_t> allowed_tokens(GrammarMatcher& matcher) {
     if (runtime::is_allowed(matcher.allowed(), token)) tokens.push_back(token);
   }
   return tokens;
-}
-
-std::vector<std::int64_t> divide(std::int64_t amount, const std::vector<double>& weights) {
-  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
-  std::vector<std::int64_t> parts;
-  double before = 0.0;
-  for (const double weight : weights) {
-    parts.push_back(runtime::Share{before / total, (before + weight) / total}.of(amount));
-    before += weight;
-  }
-  return parts;
 }
 
 }  // namespace
@@ -84,7 +72,9 @@ void register_runtime(py::module_& m) {
         return runtime::RowCost(model).of(first_position, rows, wants_logits);
       },
       py::arg("model"), py::arg("first_position"), py::arg("rows"), py::arg("wants_logits"));
-  m.def("divide", &divide, py::arg("amount"), py::arg("weights"));
+  m.def(
+      "share", [](double begin, double end, std::int64_t amount) { return runtime::Share{begin, end}.of(amount); },
+      py::arg("begin"), py::arg("end"), py::arg("amount"));
   py::class_<EventBuffer>(m, "EventBuffer")
       .def(py::init<>())
       .def_property_readonly("event_fd", &EventBuffer::descriptor)

@@ -1,6 +1,7 @@
 #include "runtime/loop/run_loop.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 #include "base/float_environment.h"

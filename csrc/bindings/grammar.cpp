@@ -16,7 +16,6 @@ namespace {
 namespace py = pybind11;
 using runtime::Grammar;
 using runtime::GrammarLibrary;
-using runtime::GrammarMatcher;
 using runtime::GrammarVocabulary;
 using runtime::Vocabulary;
 

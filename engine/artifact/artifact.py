@@ -103,8 +103,20 @@ class ModelArtifact:
         """Blocking the first time. Raises InvalidModel, UnsupportedModel."""
         with self._tokenizer_lock:
             if self._tokenizer is None:
-                self._tokenizer = Tokenizer(self.gguf)
+                tokenizer = Tokenizer(self.gguf)
+                self._check_rows(len(tokenizer.vocabulary))
+                self._tokenizer = tokenizer
             return self._tokenizer
+
+    def _check_rows(self, tokens: int) -> None:
+        """A file without weights may have a vocabulary all the same."""
+        rows = next((tensor.shape[0] for tensor in self.tensors if tensor.name == "token_embd.weight"), tokens)
+        if rows != tokens:
+            raise InvalidModel(
+                f"{self.name} contradicts itself: tensor 'token_embd.weight' has {rows} rows, and the vocabulary "
+                f"{tokens} tokens",
+                model=self.name,
+            )
 
     @property
     def grammars(self) -> Grammars:

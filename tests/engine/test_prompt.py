@@ -11,7 +11,7 @@ from engine.config import EngineConfig
 from engine.models.registry import ModelRegistry
 from engine.planning.prompt import prepare_prompt
 from protocol.chat import ChatMessage, JsonObject
-from protocol.errors import InvalidRequest, InvalidTemplate, PromptTooLong
+from protocol.errors import InvalidModel, InvalidRequest, InvalidTemplate, PromptTooLong
 from protocol.plan import ExecutionRequest, RunRequest
 from tests.support.gguf_factory import write_tiny_model
 
@@ -32,6 +32,14 @@ def make_request(
     return RunRequest(
         model="tiny", prompt=prompt, messages=messages, tools=tools, execution=ExecutionRequest(**execution)
     )
+
+
+@pytest.mark.parametrize("more_rows", [64, -1])
+def test_rows_that_are_no_tokens_are_named_before_anything_runs(more_rows: int, tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.gguf", more_rows=more_rows)
+    artifact = ModelRegistry(EngineConfig(tmp_path, tmp_path / "cache", tmp_path)).resolve(str(path))
+    with pytest.raises(InvalidModel, match=r"'token_embd.weight' has \d+ rows, and the vocabulary \d+ tokens"):
+        prepare_prompt(make_request("a"), artifact)
 
 
 def test_a_prompt_is_plain_text(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ class TinyModel:
     vocabulary: VocabularyKind = "bpe"
     more_controls: tuple[str, ...] = ()
     """Control tokens of a ``bpe`` vocabulary beside its own three."""
+    more_rows: int = 0
+    """Of the embedding, than tokens."""
     pre: str | None = "smollm"
     chat_template: str | None = CHATML
     tool_template: str | None = None
@@ -82,7 +84,7 @@ def write_tiny_model(path: Path, **options: object) -> Path:
         if model.tool_template is not None:
             writer.add_string("tokenizer.chat_template.tool_use", model.tool_template)
         if model.weights:
-            _Weights(writer, model).add(len(vocabulary))
+            _Weights(writer, model).add(len(vocabulary) + model.more_rows)
     return path
 
 

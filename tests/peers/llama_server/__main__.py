@@ -42,7 +42,7 @@ def run_tests(words: list[str]) -> list[Report]:
         }
         command = [str(PEER / "bin" / "python"), "-m", "pytest", "-q", "--tb=short", "-p", "outcomes"]
         suite = PEER / "tools" / "server" / "tests"
-        subprocess.run([*command, *(words or ["unit"])], cwd=suite, env=environment, check=False)  # noqa: S603
+        subprocess.run([*command, *(words or ["-m", "not slow", "unit"])], cwd=suite, env=environment, check=False)  # noqa: S603
         return [Report(**json.loads(line)) for line in reports.read_text().splitlines()]
 
 

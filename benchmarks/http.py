@@ -144,7 +144,8 @@ async def _rate(runs: list[Callable[[], Awaitable[int]]]) -> float:
 
     async def run_one(run: Callable[[], Awaitable[int]]) -> None:
         nonlocal tokens
-        tokens += await run()
+        made = await run()
+        tokens += made  # not in one line, which would read the sum before it waits
 
     began = time.monotonic_ns()
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Every error a client can meet, as one tree with stable codes.
+"""Every error a client can meet, as one tree with stable codes. Longer than other files, so that the tree is whole.
 
 EngineError
 ├── RequestRefused             the request cannot be carried out as asked; nothing was allocated

@@ -112,7 +112,7 @@ class Experiment(StreamRequest[ExperimentDeclared | ExperimentProgress | PairMea
         return self
 
     @property
-    def given_plans(self) -> tuple[GivenPlan, ...]:
+    def plan_inputs(self) -> tuple[GivenPlan, ...]:
         """The plan of each arm: the baseline is 0, the first candidate 1."""
         return (self.baseline, *self.candidates)
 

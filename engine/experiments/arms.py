@@ -17,7 +17,7 @@ def arm_plans(asked: Experiment, planner: Planner) -> tuple[ExecutionPlan, ...]:
         What :meth:`Planner.prepare` raises, its ``params["arm"]`` and ``params["input"]`` naming the plan, from 0 the
         baseline, and the input.
     """
-    plans = tuple(_arm_plan(number, given, asked, planner) for number, given in enumerate(asked.given_plans))
+    plans = tuple(_arm_plan(number, given, asked, planner) for number, given in enumerate(asked.plan_inputs))
     for number, plan in enumerate(plans):
         if plan.model_ref.content_hash != plans[0].model_ref.content_hash:
             raise InvalidRequest(

@@ -14,7 +14,7 @@ from engine.host.machine import Machine
 from engine.identity.build import current_build
 from engine.models.registry import ModelRegistry
 from engine.planned_execution import PlannedExecution
-from engine.planning.given_plan import answered_request, of_the_plan, prepare_given, require_plan, spelled_out
+from engine.planning.plan_input import answered_request, of_the_plan, prepare_given, require_plan, spelled_out
 from engine.planning.prompt import PreparedPrompt, prepare_prompt
 from engine.planning.resolve import (
     CheckedRequest,

@@ -6,7 +6,8 @@ from actors.http.call import Call
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import execution_headers, outcomes_of, planned, stream_answer
 from protocol.client import Client
-from protocol.dialects import anthropic
+from protocol.dialects.anthropic import messages
+from protocol.dialects.anthropic.stream import MessagesStream
 from protocol.dialects.generation import without_bounds
 from protocol.dialects.shape import read
 from protocol.errors import InvalidPlan
@@ -14,15 +15,15 @@ from protocol.plan import RunRequest
 
 
 async def _messages(call: Call) -> None:
-    asked = read(anthropic.MessagesRequest, call.content())
-    run = anthropic.to_run_request(asked, call.model(asked.model))
+    asked = read(messages.MessagesRequest, call.content())
+    run = messages.to_run_request(asked, call.model(asked.model))
     async with call.client() as client:
         runs = (await _with_budget(call, client, run),)
         if asked.stream:
-            await stream_answer(call, client, runs, anthropic.MessagesStream(asked))
+            await stream_answer(call, client, runs, MessagesStream(asked))
         else:
             (outcome,) = await outcomes_of(client, runs, call.link.rules.default_model)
-            await call.reply(anthropic.from_outcome(asked, outcome), headers=execution_headers(outcome.accepted))
+            await call.reply(messages.from_outcome(asked, outcome), headers=execution_headers(outcome.accepted))
 
 
 async def _with_budget(call: Call, client: Client, run: RunRequest) -> RunRequest:
@@ -31,27 +32,27 @@ async def _with_budget(call: Call, client: Client, run: RunRequest) -> RunReques
         try:
             await planned(call, client, run)
         except InvalidPlan as error:
-            if not anthropic.bounds_thinking(error):
+            if not messages.bounds_thinking(error):
                 raise
-            return anthropic.without_budget(run)
+            return messages.without_budget(run)
     return run
 
 
 async def _count_tokens(call: Call) -> None:
-    asked = read(anthropic.MessagesRequest, call.content())
-    run = anthropic.to_run_request(asked, call.model(asked.model), counted=True)
+    asked = read(messages.MessagesRequest, call.content())
+    run = messages.to_run_request(asked, call.model(asked.model), counted=True)
     async with call.client() as client:
-        plan = await planned(call, client, without_bounds(anthropic.without_budget(run)))
+        plan = await planned(call, client, without_bounds(messages.without_budget(run)))
     await call.reply({"input_tokens": plan.estimate.prompt_tokens}, headers=execution_headers(plan))
 
 
 ROUTES = (
     HttpRoute(
         *("POST", "/v1/messages", _messages, "the next message of a conversation, in blocks"),
-        *(anthropic.MessagesRequest, anthropic.MessageAnswer),
+        *(messages.MessagesRequest, messages.MessageAnswer),
     ),
     HttpRoute(
         *("POST", "/v1/messages/count_tokens", _count_tokens, "how many tokens a message would read"),
-        anthropic.MessagesRequest,
+        messages.MessagesRequest,
     ),
 )

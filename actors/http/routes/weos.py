@@ -57,7 +57,7 @@ async def _stream(call: Call, message: StreamRequest[Any, Any], form: StreamForm
 def _models_of(message: AskedMessage) -> Iterator[str]:
     """The models that a message names."""
     if isinstance(message, Experiment):
-        yield from (named_by(plan) for plan in message.given_plans)
+        yield from (named_by(plan) for plan in message.plan_inputs)
         return
     inner = getattr(message, "request", message)
     model = inner.named_model if isinstance(inner, RunRequest) else getattr(inner, "model", None)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from protocol.dialects.anthropic import MessagesRequest, MessagesStream, from_outcome, to_run_request, without_budget
+from protocol.dialects.anthropic.messages import MessagesRequest, from_outcome, to_run_request, without_budget
+from protocol.dialects.anthropic.stream import MessagesStream
 from protocol.dialects.fault import HttpFault
 from protocol.dialects.shape import read
 from protocol.errors import InvalidRequest

@@ -9,7 +9,8 @@ import pytest
 
 from protocol.answer_checks import RunMessage
 from protocol.answers import Tokens
-from protocol.dialects import anthropic
+from protocol.dialects.anthropic import messages as anthropic
+from protocol.dialects.anthropic.stream import MessagesStream
 from protocol.dialects.generation import tool_choice
 from protocol.dialects.ollama import generation as ollama
 from protocol.dialects.openai import chat, responses
@@ -141,7 +142,7 @@ def test_a_responses_thinking_and_call_are_items_with_their_whole_lives() -> Non
 
 
 def test_anthropics_thinking_and_calls_are_blocks_one_after_the_other() -> None:
-    stream = anthropic.MessagesStream(anthropic.MessagesRequest())
+    stream = MessagesStream(anthropic.MessagesRequest())
     events = read_events(b"".join(stream.feed(0, one, {}) for one in (*STREAMED, ENDED)))
     assert [(one["type"], one.get("index")) for one in events[2:-2]] == [
         ("content_block_start", 0),

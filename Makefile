@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup develop run test test-fast test-frames test-clang test-pythons test-models test-clients test-llama-server \
+.PHONY: FORCE help setup develop run test test-fast test-frames test-clang test-pythons test-models test-clients test-llama-server \
     test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-http fuzz-models peers clean
 
 PYTHON ?= python3
@@ -15,6 +15,7 @@ WORKERS ?= $(shell count=$$(nproc); echo $$((count < 8 ? count : 8)))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h')
 CORE_FILES := $(shell find csrc -type f)
+PACKAGES := engine actors protocol tools
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +37,12 @@ $(VENV)/.dependencies: $(VENV)/.created pyproject.toml
 	    | $(PIP) install --requirement /dev/stdin
 	touch $@
 
-$(VENV)/.package: $(VENV)/.dependencies CMakeLists.txt $(CORE_FILES)
+# An editable install knows modules by their names when it is made: one that is new or moved asks for another.
+$(VENV)/.modules: $(VENV)/.created FORCE
+	@find $(PACKAGES) -name '*.py' | sort >$@.new
+	@if cmp --silent $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(VENV)/.package: $(VENV)/.dependencies $(VENV)/.modules CMakeLists.txt $(CORE_FILES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-deps --no-build-isolation \
 	    --config-settings=cmake.define.ENGINE_WERROR=$(ENGINE_WERROR) --editable .
 	touch $@

@@ -85,7 +85,7 @@ async def record_of(client: Client, request: RunRequest) -> ExecutionRecord:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what another thread or task brings about."""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not condition():  # noqa: ASYNC110  a thread cannot set a trio event
             await trio.sleep(0.001)
 

@@ -33,7 +33,7 @@ def post(path: str, content: Any) -> bytes:
 async def receive_until(connection: trio.SocketStream, wanted: bytes) -> bytes:
     """What arrives, up to what is waited for and perhaps beyond."""
     received = b""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while wanted not in received:
             part = await connection.receive_some()
             assert part, f"{wanted!r} never came: {received!r}"
@@ -51,10 +51,10 @@ class Stage:
     def client(self) -> httpx.AsyncClient:
         """A client of the Unix socket."""
         transport = httpx.AsyncHTTPTransport(uds=str(self.unix))
-        return httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=10, trust_env=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=60, trust_env=False)
 
     def tcp_client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False)
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
 
     async def connect(self) -> trio.SocketStream:
         """A bare connection to the Unix socket."""

@@ -41,5 +41,5 @@ def test_all_else_is_left_alone(pattern: str) -> None:
 def test_the_texts_are_those_that_match(pattern: str) -> None:
     texts = finite_texts(f"^{pattern}$", 20)
     if texts is not None:
-        short = {"".join(letters) for length in range(4) for letters in product("ab|?", repeat=length)}
+        short = {"".join(letters) for length in range(4) for letters in product("ab|()?[]", repeat=length)}
         assert {text for text in texts if len(text) < 4} == {text for text in short if re.fullmatch(pattern, text)}

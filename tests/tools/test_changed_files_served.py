@@ -196,7 +196,7 @@ def test_a_change_while_a_model_is_quantized_is_the_error_of_that_execution(
     with BlockingClient.connect(engine, timeout=120) as client:
         for seed in range(30):
             path.unlink(missing_ok=True)
-            write_tiny_model(path, n_layer=6, n_embd=512, n_ff=4096, tensor_type="F16", seed=seed)
+            write_tiny_model(path, n_layer=6 + seed // 2, n_embd=512, n_ff=4096, tensor_type="F16", seed=seed)
             cached_before = names_of_cached(tmp_path)
             messages = client.run(request(path, quantization="q4_k_m"))
             seen = [next(messages)]

@@ -41,7 +41,7 @@ def short_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def socket(tiny: Path, short_folder: Path) -> Iterator[Path]:
-    """Of a running engine."""
+    """The socket of a running engine."""
     path = short_folder / "engine.sock"
     with serving(path):
         yield path

@@ -59,7 +59,7 @@ def test_the_median_ratio_and_its_interval() -> None:
     figure = paired_figure(METRIC, [make_pair(number, value / 100) for number, value in enumerate(range(-3, 6))])
     assert figure.median_log_ratio == 0.01
     assert figure.median_ratio == pytest.approx(math.exp(0.01))
-    # Of nine values the second smallest and the second largest: 1 - 2 (1 + 9) / 512.
+    # The second smallest and the second largest of nine values: 1 - 2 (1 + 9) / 512.
     assert figure.interval == pytest.approx((math.exp(-0.02), math.exp(0.04)))
     assert figure.confidence == pytest.approx(1 - 20 / 512)
 

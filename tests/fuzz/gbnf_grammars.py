@@ -86,7 +86,7 @@ def texts_of(grammar: str, draw: random.Random, count: int) -> list[str]:
 
 
 def candidate_texts(grammar: str, seed: int) -> list[str]:
-    """Of few letters, and some that the engine finds."""
+    """Texts of few letters, and some that the engine finds."""
     draw = random.Random(seed)
     short = ["", *_LETTERS, *("".join(draw.choices(_LETTERS, k=draw.randint(2, 4))) for _ in range(10))]
     try:

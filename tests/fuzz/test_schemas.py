@@ -48,7 +48,7 @@ def held(schema: Any, compiler: Grammars) -> _core.Grammar | RequestRefused:
 
 
 def decimal(text: str | bytes) -> Any:
-    """As doubles 0.6 is no multiple of 0.1."""
+    """Numbers are decimals: in doubles 0.6 is no multiple of 0.1."""
     return json.loads(text, parse_float=_decimal_number)
 
 

@@ -29,7 +29,7 @@ PROMPTS = ("Olá mundo", "Explique inferência eficiente", "Bom dia")
 
 
 def make_experiment(*candidates: dict[str, Any], **fields: Any) -> Experiment:
-    """Of plans that are left open; ``fields``: of the message. Each candidate says in what it differs."""
+    """An experiment with open plans; ``fields``: of the message. Each candidate says in what it differs."""
     plan = {"model": NAME, "limits": {"max_tokens": 6}, "stop": {"eos": False}, **fields.pop("plan", {})}
     content = {
         "request_id": 0,

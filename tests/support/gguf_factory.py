@@ -48,7 +48,7 @@ class TinyModel:
     more_controls: tuple[str, ...] = ()
     """Control tokens of a ``bpe`` vocabulary beside its own three."""
     more_rows: int = 0
-    """Of the embedding, than tokens."""
+    """Rows of the embedding beyond the tokens."""
     pre: str | None = "smollm"
     chat_template: str | None = CHATML
     tool_template: str | None = None

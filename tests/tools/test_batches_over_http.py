@@ -24,7 +24,7 @@ LONG = [65 + at % 50 for at in range(1500)]
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """Of an engine with a model of some weight: steps of a lighter one end before they could be shared."""
+    """A client of an engine whose model has some weight: steps of a lighter one end before they could be shared."""
     options = {"n_layer": 4, "n_embd": 256, "n_head": 8, "n_head_kv": 4, "n_ff": 512, "context_length": 2048}
     with tempfile.TemporaryDirectory(prefix="engine-") as name:
         folder = Path(name)

@@ -99,7 +99,7 @@ class Applying:
         return bool(breach_of(so_far, self._rules))
 
     def _keep_baseline(self, found: Optimization, name: str) -> None:
-        """As the first version, so that there is something to go back to."""
+        """Make the baseline the first version, so that there is something to go back to."""
         try:
             note = "the engine's own plan, to go back to"
             proposal = self._shelf.propose(found.baseline, found.noise, self._rules, note)

@@ -28,7 +28,7 @@ class Trial(Value):
     """A candidate that was tried on the inputs for choosing."""
 
     changes: dict[str, Any]
-    """By the plan's names."""
+    """Values by the plan's names."""
     asked: dict[str, Any]
     """The same by a request's."""
     same_bits: bool
@@ -38,7 +38,7 @@ class Trial(Value):
     gain: float | None
     """The median, as a part; ``None``: no pair counts."""
     worse: dict[str, float]
-    """Of each guardrail, how much worse the median is, less the margin: over 0 is a breach."""
+    """For each guardrail, how much worse the median is, less the margin: over 0 is a breach."""
 
     @property
     def promising(self) -> bool:

@@ -25,7 +25,7 @@ class Guardrail(Value):
 
     @property
     def name(self) -> str:
-        """As reports call it."""
+        """The name that reports use."""
         return f"{self.metric} p95" if self.of_percentiles else self.metric
 
 
@@ -44,7 +44,7 @@ class GuardrailVerdict(Value):
     held: bool | None
     """``None``: it does not apply, since nothing measures the figure here."""
     worse_at_most: float | None
-    """By which part the figure is worse at most, with the gate's confidence; below 0 it is better."""
+    """The share by which the figure is worse at most, with the gate's confidence; below 0 it is better."""
     reason: str
 
 

@@ -64,18 +64,18 @@ class PlanFigures(Value):
     quantization: str
     backend: str
     executions: int
-    """Of all that ended, however long ago."""
+    """All that ended, however long ago."""
     failed: int
-    """Of those, ended from outside or by an error."""
+    """Those that ended from outside or by an error."""
     window: int
     tokens_per_sec: float | None
     """The median; so the next."""
     tokens_per_joule: float | None
-    """Of executions whose energy was measured."""
+    """Tokens per joule of executions whose energy was measured."""
     ttft_p50_ms: float | None
     ttft_p95_ms: float | None
     latency_p95_ms: float | None
-    """Of the executions' own 95th percentiles, the 95th."""
+    """The 95th percentile of the executions' own."""
     memory_peak_mb: float | None
     """The largest."""
     disturbed: int
@@ -232,5 +232,5 @@ def _known(figures: list[float | None]) -> list[float]:
 
 
 def _percentile(figures: list[float], part: float) -> float | None:
-    """By nearest rank."""
+    """The percentile, by nearest rank."""
     return sorted(figures)[max(0, math.ceil(part * len(figures)) - 1)] if figures else None

@@ -40,5 +40,5 @@ class Optimization(Value):
 
     @property
     def proof(self) -> Confirmation | None:
-        """Of the plan that is proposed."""
+        """The proof of the plan that is proposed."""
         return None if self.chosen is None else self.confirmations[self.chosen]

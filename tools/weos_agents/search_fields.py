@@ -22,7 +22,7 @@ class SearchField(Value):
     name: str
     """Dotted, as the plan has it."""
     request_field: str
-    """As a request has it."""
+    """The field's path in a request."""
     same_bits: bool
     """Whether every value gives the same answers, bit by bit."""
     cost: str

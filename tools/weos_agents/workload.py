@@ -24,7 +24,7 @@ class WorkloadLine(Value):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Of the request."""
+        """The request's fields."""
         fields: dict[str, Any] = json.loads(self.content)
         return fields
 

@@ -19,7 +19,7 @@ namespace {
 using namespace engine;
 using Named = std::tuple<std::string, std::string, std::vector<std::uint64_t>>;  // name, type, shape as TensorInfo's
 
-// By name, of tensors in any order.
+// Target types by name; tensors may come in any order.
 std::map<std::string, std::string_view> target_types(const std::string& recipe, const std::string& architecture,
                                                      std::size_t layers, std::size_t experts, std::size_t heads,
                                                      std::size_t kv_heads, std::vector<Named> named) {

@@ -19,7 +19,7 @@ from weos_agents.report.plots import pairs_picture, trials_picture
 
 
 def pictures(report: OptimizationReport) -> dict[str, bytes]:
-    """By the names of their files."""
+    """Pictures by the names of their files."""
     found = report.optimization
     proof = report.proof or (found.confirmations[-1] if found.confirmations else None)
     made = {

@@ -26,7 +26,7 @@ class OptimizationReport(Value):
 
     @property
     def proof(self) -> Confirmation | None:
-        """Of the plan that is proposed."""
+        """The proof of the plan that is proposed."""
         return self.optimization.proof
 
 

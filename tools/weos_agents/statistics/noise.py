@@ -13,13 +13,13 @@ class Noise:
     """How far runs of one plan lie apart, in log units."""
 
     spread: float = 0.03
-    """Of a single run, as a standard deviation without outliers."""
+    """Noise of a single run, as a standard deviation without outliers."""
     drift: float = 0.02
-    """Of what both runs of a pair share: a step of the machine's mood from pair to pair."""
+    """Noise that both runs of a pair share: a step of the machine's mood from pair to pair."""
     outliers: float = 0.05
     """The part of runs that something held up."""
     outlier_size: float = 0.5
-    """By how much at most."""
+    """The largest disturbance."""
 
 
 def paired_log_ratios(random: np.random.Generator, pairs: int, noise: Noise, gain: float = 0.0) -> list[float]:

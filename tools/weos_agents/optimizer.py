@@ -21,7 +21,7 @@ from weos_agents.search_fields import SearchField
 from weos_agents.workload import Workload
 
 SEARCH_PART: Final = 0.6
-"""Of the budget; the rest is for proofs."""
+"""Share of the budget that is for searching; the rest is for proofs."""
 _NOISE_PAIRS: Final = 6
 _ATTEMPTS: Final = 3
 """Candidates that may try to prove themselves."""

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCALES: Final = (0.005, 0.01, 0.02, 0.04, 0.08)
-"""Of bets, in the unit of the differences: for log ratios from half a percent on."""
+"""Scales of bets, in the unit of the differences: for log ratios from half a percent on."""
 STAKE: Final = 0.8
 """The most that is bet on one difference, so that an outlier leaves a fifth of the capital."""
 _ACCURACY: Final = 1e-6

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
+
+from typing_extensions import assert_never
 
 _NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _SPACE: Final = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
@@ -73,6 +76,23 @@ class Repetition:
 
 Expression = Characters | Token | Reference | Sequence | Alternatives | Repetition
 ANY: Final = Characters((), negated=True)
+
+
+def leaves(expression: Expression) -> Iterator[Characters | Token | Reference]:
+    """The parts that have no parts, in no order."""
+    ahead: list[Expression] = [expression]
+    while ahead:
+        match ahead.pop():
+            case Characters() | Token() | Reference() as leaf:
+                yield leaf
+            case Sequence(parts):
+                ahead += parts
+            case Alternatives(options):
+                ahead += options
+            case Repetition(part):
+                ahead.append(part)
+            case never:
+                assert_never(never)
 
 
 def read_gbnf(source: str) -> dict[str, Expression]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from engine.grammar.gbnf import Alternatives, Characters, Expression, Repetition, Sequence
+from engine.grammar.gbnf import Characters, Expression, leaves
 
 _LAST = 0x10FFFF
 _SURROGATES = (0xD800, 0xDFFF)
@@ -16,7 +16,7 @@ class Alphabet:
     def __init__(self, expressions: Iterable[Expression]) -> None:
         cuts = {0, _SURROGATES[0], _SURROGATES[1] + 1, _LAST + 1}
         for expression in expressions:
-            for characters in _classes(expression):
+            for characters in (leaf for leaf in leaves(expression) if isinstance(leaf, Characters)):
                 cuts |= {end for low, high in characters.ranges if low <= high for end in (low, min(high, _LAST) + 1)}
         self._starts = sorted(cut for cut in cuts if cut <= _LAST + 1)
         self._bits = {start: bit for bit, start in enumerate(self._starts)}
@@ -33,19 +33,3 @@ class Alphabet:
 
     def _between(self, low: int, high: int) -> int:
         return (1 << self._bits[high + 1]) - (1 << self._bits[low])
-
-
-def _classes(expression: Expression) -> Iterator[Characters]:
-    ahead = [expression]
-    while ahead:
-        match ahead.pop():
-            case Characters() as characters:
-                yield characters
-            case Sequence(parts):
-                ahead += parts
-            case Alternatives(options):
-                ahead += options
-            case Repetition(part):
-                ahead.append(part)
-            case _:
-                pass

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from engine.grammar.gbnf import Alternatives, Characters, Expression, GbnfError, Reference, Repetition, Sequence, Token
+from engine.grammar.gbnf import (
+    Alternatives,
+    Characters,
+    Expression,
+    GbnfError,
+    Reference,
+    Repetition,
+    Sequence,
+    Token,
+    leaves,
+)
 from engine.grammar.gbnf_alphabet import Alphabet
 
 EMPTY: Final = Sequence(())
@@ -59,19 +69,7 @@ def _ended(expression: Expression, ending: set[str], alphabet: Alphabet) -> Expr
 
 def references(expression: Expression) -> Iterator[str]:
     """Names of the rules that it refers to."""
-    ahead = [expression]
-    while ahead:
-        match ahead.pop():
-            case Reference(name):
-                yield name
-            case Sequence(parts):
-                ahead += parts
-            case Alternatives(options):
-                ahead += options
-            case Repetition(part):
-                ahead.append(part)
-            case _:
-                pass
+    return (leaf.name for leaf in leaves(expression) if isinstance(leaf, Reference))
 
 
 def regular_rules(rules: Mapping[str, Expression]) -> set[str]:

@@ -30,7 +30,7 @@ _TEMPLATES = {"chatml": CHATML, "llama3": LLAMA3, "command-r": COMMAND_R}
 SAMPLING: dict[str, Any] = {"top_k": 40, "top_p": 0.95, "min_p": 0.05}
 """What llama-server draws by on all of its routes where neither command line nor request says otherwise."""
 CONTEXT_LENGTH = 8192
-"""Context of a server, in tokens: the longest that a test asks for. Vectors are made of as much as the model was trained for."""
+"""Tokens of context: the most that a test asks for. Vectors are made of as much as the model was trained for."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,20 @@ FileIdentity identity_of(const struct stat& status) {
           .changed_ns = nanoseconds(status.st_ctim)};
 }
 
+void require_regular(const struct stat& status, const std::string& path) {
+  if (!S_ISREG(status.st_mode)) throw MalformedFile(path + " is not a regular file");
+}
+
+// Looked at before it is opened, since some devices do things when they are. Without O_NONBLOCK a named pipe that took
+// the file's place would keep us waiting for a writer.
+int open_regular(const std::string& path) {
+  struct stat status{};
+  if (stat(path.c_str(), &status) == 0) require_regular(status, path);
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), path);
+  return fd;
+}
+
 }  // namespace
 
 std::string FileIdentity::text() const {
@@ -38,13 +52,10 @@ std::string FileIdentity::text() const {
   return text.append(":").append(std::to_string(changed_ns));
 }
 
-// Without O_NONBLOCK a named pipe would keep us waiting for a writer.
-SourceFile::SourceFile(const std::string& path)
-    : path_(path), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-  if (fd_ < 0) throw std::system_error(errno, std::generic_category(), path);
+SourceFile::SourceFile(const std::string& path) : path_(path), fd_(open_regular(path)) {
   try {
     const struct stat status = status_of(fd_, path_);
-    if (!S_ISREG(status.st_mode)) throw MalformedFile(path + " is not a regular file");
+    require_regular(status, path_);
     if (status.st_size == 0) throw MalformedFile("the file is empty");
     identity_ = identity_of(status);
   } catch (...) {

@@ -21,7 +21,8 @@ class TargetFile {
   std::string name_;
 };
 
-// A new file, removed again unless kept.
+// A new file, under its name only once it is whole: until it is kept it lies beside its place, as NAME.*.part, which is
+// all that a killed process leaves.
 class NewFile {
  public:
   // Throws std::system_error: EEXIST where something of that name is there.
@@ -31,13 +32,13 @@ class NewFile {
   NewFile& operator=(const NewFile&) = delete;
 
   int fd() const { return fd_; }
-  // The file is complete, and stays. Throws std::system_error.
+  // The file is complete: it takes its name, once its bytes are on the disk. Throws std::system_error, as above too.
   void keep();
 
  private:
   std::string path_;
+  std::string part_;  // where it lies; empty once it is kept
   int fd_;
-  bool kept_ = false;
 };
 
 }  // namespace engine::quant

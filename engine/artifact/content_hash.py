@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.host.changed_file import changed_file
 from engine.host.file_memory import FileMemory, file_identity, outwait_tick, state_of
+from engine.host.regular_file import opened_regular
 
 _CHUNK_BYTES = 1 << 20
 
@@ -62,11 +63,13 @@ def _hash(paths: tuple[Path, ...]) -> tuple[str, str]:
     digest = hashlib.sha256()
     states = []
     for path in paths:
-        with path.open("rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
+        with opened_regular(path) as descriptor:
+            status = os.fstat(descriptor)
             states.append(state_of(status))
             outwait_tick(status)
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            while chunk := file.read(_CHUNK_BYTES):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            left = status.st_size  # one that grows meanwhile would have no end
+            while left and (chunk := os.read(descriptor, min(left, _CHUNK_BYTES))):
                 digest.update(chunk)
+                left -= len(chunk)
     return f"sha256:{digest.hexdigest()}", "+".join(states)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from engine.host.regular_file import read_regular
+from engine.host.whole_file import write_whole
 from protocol.calibration import EnergyCalibration
 from protocol.errors import RecordStoreUnavailable
 from protocol.record_entry import moment_of
@@ -18,6 +19,7 @@ STALE_AFTER_S = 30 * 24 * 3600.0
 _FOLDER = "energy"
 _CPUS = Path("/sys/devices/system/cpu")
 _DAY_S = 24 * 3600.0
+_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +89,10 @@ class Calibrations:
             RecordStoreUnavailable: the data directory cannot be written.
         """
         path = self._folder / f"{calibration.source}.json"
-        part = path.with_suffix(f".{os.getpid()}.part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_text(calibration.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            part.replace(path)
+            write_whole(path, f"{calibration.model_dump_json(indent=1)}\n".encode())
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             raise RecordStoreUnavailable(f"{path} cannot be written: {error}", path=str(path)) from error
         self.machine = replace(self.machine, governors=calibration.governors)
         self._by_source = {**self._by_source, calibration.source: calibration}
@@ -103,7 +101,7 @@ class Calibrations:
     def _load(self) -> Iterable[EnergyCalibration]:
         for path in sorted(self._folder.glob("*.json")):
             try:
-                found = EnergyCalibration.model_validate_json(path.read_bytes())
+                found = EnergyCalibration.model_validate_json(read_regular(path, _MAX_BYTES)[0])
                 moment_of(found.measured_at)
             except (OSError, ValueError) as error:
                 self.unusable[path.name] = f"{path} holds no calibration: {str(error).splitlines()[0]}"

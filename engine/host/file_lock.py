@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.host.regular_file import NotRegularError, open_regular
+
 
 def is_still_at(descriptor: int, path: Path) -> bool:
     """Whether the open file is the one of that name, and not one that was renamed or removed meanwhile."""
@@ -19,10 +21,12 @@ def is_still_at(descriptor: int, path: Path) -> bool:
 
 @contextmanager
 def locked_exclusively(path: Path) -> Iterator[bool]:
-    """Whether no other process has the file locked; held until the end. A file that is not there is free."""
+    """Whether no other process has the file locked; held until the end. What is not there, or no regular
+    file, is free. Raises OSError.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        descriptor = open_regular(path)
+    except (FileNotFoundError, NotRegularError):
         yield True
         return
     try:

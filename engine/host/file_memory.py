@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
+from engine.host.regular_file import read_regular
+from engine.host.whole_file import write_whole
+
 _CLOCK_TICK_NS: Final = 20_000_000
 """Times of change advance with the kernel's tick, 10 ms at most: of two writes within one the second shows nothing."""
+_MAX_BYTES: Final = 64 << 20
+"""A line a file takes 150 bytes."""
 
 
 class FileMemory:
@@ -32,8 +36,8 @@ class FileMemory:
     def read(self) -> dict[str, Any]:
         """Everything, by identity."""
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = json.loads(read_regular(self._path, _MAX_BYTES)[0])
+        except (OSError, ValueError, RecursionError):
             return {}
         return content if isinstance(content, dict) else {}
 
@@ -45,9 +49,7 @@ class FileMemory:
     def _write(self, known: dict[str, Any]) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as file:
-                json.dump(known, file, indent=1)
-            Path(file.name).replace(self._path)
+            write_whole(self._path, json.dumps(known, indent=1).encode(), 0o600)
         except OSError:
             return
 

@@ -9,8 +9,6 @@ where it came from.
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import _core
-from engine.host.file_memory import state_of
+from engine.host.file_memory import file_identity, state_of
+from engine.host.regular_file import read_regular
 
 Floats = npt.NDArray[np.float32]
 
@@ -64,19 +63,10 @@ def read_importance(path: Path) -> ImportanceMatrix:
 
 def _read(path: Path) -> tuple[bytes, str]:
     """The content, and the state of the file that it is of."""
-    # Without O_NONBLOCK a named pipe would keep us waiting for a writer.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-        before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise ImportanceError(f"{path} is not a regular file")
-        if before.st_size > MAX_FILE_BYTES:
-            raise ImportanceError(
-                f"{path} is {before.st_size} bytes long; an importance matrix has at most {MAX_FILE_BYTES}"
-            )
-        content = file.read(before.st_size)
-        if state_of(os.fstat(file.fileno())) != state_of(before):
-            raise _changed(path)
-    return content, state_of(before)
+    content, status = read_regular(path, MAX_FILE_BYTES)
+    if len(content) != status.st_size or file_identity(path) != state_of(status):
+        raise _changed(path)
+    return content, state_of(status)
 
 
 def _changed(path: Path) -> ImportanceError:

@@ -14,13 +14,14 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import Self
 
@@ -29,7 +30,12 @@ from engine.config import EngineConfig
 from engine.host.disk import FULL_DISK
 from engine.host.file_lock import is_still_at, locked_exclusively
 from engine.host.file_memory import file_identity, state_of
+from engine.host.regular_file import open_regular, read_regular
 from protocol.errors import CacheEntryInUse, CacheFull, UnknownCacheEntry
+
+_NAME: Final = re.compile(r"[0-9a-f]{32}")
+"""What :attr:`DerivedWeightsKey.name` gives; a request's name of any other form becomes no path."""
+_MAX_MANIFEST_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +173,7 @@ class WeightsCache:
     def _open(self, name: str) -> CachedWeights | None:
         while True:
             try:
-                descriptor = os.open(self._weights(name), os.O_RDONLY | os.O_CLOEXEC)
+                descriptor = open_regular(self._weights(name))
             except FileNotFoundError:
                 return None
             fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -293,8 +299,8 @@ class WeightsCache:
 
     def _read_manifest(self, name: str) -> dict[str, Any] | None:
         """None where there is none that this code wrote."""
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            manifest = json.loads(self._manifest(name).read_text(encoding="utf-8"))
+        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+            manifest = json.loads(read_regular(self._manifest(name), _MAX_MANIFEST_BYTES)[0])
             fields = {"key": dict, "model": str, "size_bytes": int, "digest": str}
             whole = all(isinstance(manifest[field], kind) for field, kind in fields.items())
             if whole and DerivedWeightsKey(**manifest["key"]).name == name:
@@ -302,7 +308,7 @@ class WeightsCache:
         return None
 
     def _require(self, name: str) -> None:
-        if self._read_manifest(name) is None:
+        if _NAME.fullmatch(name) is None or self._read_manifest(name) is None:
             raise UnknownCacheEntry(f"no weights {name!r} in {self.directory}", name=name)
 
     def _weights(self, name: str) -> Path:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import resource
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -149,6 +152,26 @@ def test_a_running_quantization_is_seen_and_cancelled_from_another_thread(tmp_pa
     assert not target.exists()
 
 
+_KILLED = """
+import os, signal, sys, threading
+from tests.csrc.quantizing import quantization
+
+made = quantization(sys.argv[1])
+threading.Thread(target=made.run, args=(sys.argv[2],), daemon=True).start()
+while made.progress().bytes_done == 0:
+    pass
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_quantization_that_is_killed_leaves_nothing_under_its_name(tmp_path: Path, target: Path) -> None:
+    source = write_wide_model(tmp_path / "large.gguf", WideModel(layers=12, rows=512))
+    killed = subprocess.run([sys.executable, "-c", _KILLED, source, target], check=False)  # noqa: S603  this program
+    assert killed.returncode == -signal.SIGKILL
+    assert not target.exists()
+    assert [path.suffix for path in tmp_path.iterdir() if path != source] == [".part"]
+
+
 def test_a_quantization_runs_once(source: Path, target: Path) -> None:
     made = quantization(source)
     made.run(str(target))
@@ -161,6 +184,15 @@ def test_what_is_there_is_not_overwritten(source: Path) -> None:
     with pytest.raises(FileExistsError):
         quantization(source).run(str(source))
     assert source.read_bytes() == before
+
+
+def test_what_came_meanwhile_is_not_overwritten(source: Path, target: Path) -> None:
+    made = quantization(source)
+    target.symlink_to("nowhere")
+    with pytest.raises(FileExistsError):
+        made.run(str(target))
+    assert target.is_symlink()
+    assert {path.name for path in target.parent.iterdir()} == {source.name, target.name}
 
 
 def test_a_folder_that_is_not_there_is_an_os_error(source: Path, tmp_path: Path) -> None:

@@ -90,3 +90,17 @@ def test_a_file_that_changes_while_it_is_hashed_has_no_hash(
     with pytest.raises((InvalidModel, FileNotFoundError)):
         hashes.of(path)
     assert not path.exists() or hashes.known(path) is None
+
+
+def test_a_memory_nested_200_000_deep_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    memory = tmp_path / "hashes.json"
+    memory.write_text("[" * 200_000)
+    model = tmp_path / "model"
+    model.write_bytes(b"abc")
+    assert ContentHashes(memory).of(model) == f"sha256:{hashlib.sha256(b'abc').hexdigest()}"
+
+
+def test_a_pipe_is_not_hashed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        ContentHashes(tmp_path / "hashes.json").of(tmp_path / "pipe")

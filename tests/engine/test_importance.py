@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,10 +126,22 @@ def test_a_torn_gguf_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_beyond_all_bounds_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importance, "MAX_FILE_BYTES", 8)
-    with pytest.raises(ImportanceError, match="at most 8"):
+    with pytest.raises(OSError, match="8 are read at most"):
         read_importance(write(tmp_path / "matrix.dat", binary_importance(QUERY)))
 
 
 def test_an_absent_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_importance(tmp_path / "absent.dat")
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/tty", "/proc/self/fd"])
+def test_what_has_no_end_is_not_read(path: str) -> None:
+    with pytest.raises(OSError, match="not a regular file"):
+        read_importance(Path(path))
+
+
+def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        read_importance(tmp_path / "pipe")

@@ -204,3 +204,33 @@ def test_finding_marks_the_time_of_use(cache: WeightsCache) -> None:
     assert weights is not None
     weights.close()
     assert path.with_suffix(".json").stat().st_mtime >= begun - 1
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/etc/passwd", "", "A" * 32, "0" * 33, "0" * 31 + "/"])
+def test_what_is_no_name_becomes_no_path(cache: WeightsCache, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def touched(*_: object) -> None:
+        raise AssertionError("it became a path")
+
+    monkeypatch.setattr(WeightsCache, "_manifest", touched)
+    for ask in (cache.verify, cache.remove):
+        with pytest.raises(UnknownCacheEntry):
+            ask(name)
+
+
+def test_a_pipe_in_place_of_weights_or_their_manifest_keeps_nobody_waiting(cache: WeightsCache) -> None:
+    weights, of_manifest = store(cache, key("q8_0")), store(cache, key("q6_k"))
+    weights.unlink()
+    os.mkfifo(weights)
+    manifest = of_manifest.with_suffix(".json")
+    manifest.unlink()
+    os.mkfifo(manifest)
+    assert cache.verify(key("q8_0").name)
+    assert recipes(cache) == ["q8_0"]
+    cache.remove(key("q8_0").name)
+    with pytest.raises(UnknownCacheEntry):
+        cache.verify(key("q6_k").name)
+
+
+def test_a_manifest_nested_200_000_deep_is_none(cache: WeightsCache) -> None:
+    store(cache, key()).with_suffix(".json").write_text("[" * 200_000)
+    assert cache.entries() == ()

@@ -3,12 +3,13 @@
 The payload is scanned first, without allocating: binary and extension types are refused, the container sizes it claims
 may not add up to more elements than it has bytes, and the scan ends where strings, containers or elements pass their
 caps. What a hostile frame costs is bounded by the caps, not by its size. Only then is it unpacked, and its depth and
-keys checked.
+keys checked. Both go piece by piece, so that a thread that does this lets others have their turns.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -17,15 +18,33 @@ from protocol.errors import BadFrame
 
 MAX_DEPTH = 64
 """The deepest message of the protocol nests 6 levels of its own; the schemas of tools nest a dozen and more in it."""
-MAX_MAP_ENTRIES = 65_536
 MAX_ARRAY_ELEMENTS = 2**20
-"""Eight times the longest context in use (131,072 tokens)."""
-MAX_ELEMENTS = 2 * MAX_ARRAY_ELEMENTS
-"""In all containers of a frame together."""
-MAX_REQUEST_PARTS = 65_536
-"""Strings and containers of a request: a conversation of 1,024 messages has about ten for each. One takes 1 us."""
-MAX_ANSWER_PARTS = MAX_ELEMENTS
-"""Most parts of an engine's answer, which may hold a text for each token of a long context."""
+"""Elements of an answer's array: eight times the longest context in use (131,072 tokens)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBounds:
+    """What a frame may hold."""
+
+    map_entries: int
+    """In one map."""
+    array_elements: int
+    """In one array."""
+    elements: int
+    """In all containers together."""
+    parts: int
+    """Strings and containers. One takes 1 us."""
+
+
+REQUEST_BOUNDS = FrameBounds(map_entries=1024, array_elements=2**18, elements=2**18 + 2**16, parts=65_536)
+"""A prompt's tokens, twice the longest context; a conversation of 1,024 messages has about ten parts for each. The
+largest map is that of a message's fields, or of a tool's parameters."""
+ANSWER_BOUNDS = FrameBounds(
+    map_entries=65_536, array_elements=MAX_ARRAY_ELEMENTS, elements=2 * MAX_ARRAY_ELEMENTS, parts=2 * MAX_ARRAY_ELEMENTS
+)
+"""An engine's answer may hold a text for each token of a long context."""
+_PIECE_BYTES = 16_384
+"""Unpacked at a time: a millisecond at most, in which no other thread has its turn."""
 
 # A run of numbers, booleans and nil; bounded, as the matcher remembers each of its elements. (Python 3.10 has no
 # possessive repeats, which would need no memory.)
@@ -37,21 +56,15 @@ _CONTAINER_PREFIX = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 """(bytes of the length, elements for each unit of it)"""
 
 
-def unpack(payload: bytes, max_parts: int = MAX_REQUEST_PARTS) -> dict[str, Any]:
-    """The map in ``payload``; arrays come as tuples. ``max_parts`` caps its strings and containers.
+def unpack(payload: bytes, bounds: FrameBounds = REQUEST_BOUNDS) -> dict[str, Any]:
+    """The map in ``payload``; arrays come as tuples.
 
     Raises:
-        BadFrame: not msgpack, not one map, a duplicate key, binary or extension types, or beyond the caps.
+        BadFrame: not msgpack, not one map, a duplicate key, binary or extension types, or beyond the bounds.
     """
-    _scan(payload, max_parts)
+    _scan(payload, bounds)
     try:
-        content = msgpack.unpackb(
-            payload,
-            use_list=False,
-            object_pairs_hook=_unique,
-            max_map_len=MAX_MAP_ENTRIES,
-            max_array_len=MAX_ARRAY_ELEMENTS,
-        )
+        content = _unpacked(payload, bounds)
     except BadFrame:
         raise
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
@@ -62,7 +75,28 @@ def unpack(payload: bytes, max_parts: int = MAX_REQUEST_PARTS) -> dict[str, Any]
     return content
 
 
-def _scan(payload: bytes, max_parts: int) -> None:
+def _unpacked(payload: bytes, bounds: FrameBounds) -> Any:
+    """Raises what the library raises, for all but a map that is not whole: BadFrame."""
+    unpacker = msgpack.Unpacker(
+        use_list=False,
+        object_pairs_hook=_unique,
+        max_map_len=bounds.map_entries,
+        max_array_len=bounds.array_elements,
+        max_buffer_size=len(payload),
+    )
+    for start in range(0, len(payload), _PIECE_BYTES):
+        unpacker.feed(payload[start : start + _PIECE_BYTES])
+        try:
+            content = unpacker.unpack()
+        except msgpack.OutOfData:
+            continue
+        if unpacker.tell() != len(payload):
+            raise BadFrame("the frame is not msgpack within bounds: more follows its map")
+        return content
+    raise BadFrame("the frame is not msgpack within bounds: it ends inside its map")
+
+
+def _scan(payload: bytes, bounds: FrameBounds) -> None:
     elements = parts = position = 0
     while (position := _scalars_end(payload, position)) < len(payload):
         position, claimed = _next_part(payload, position)
@@ -70,10 +104,10 @@ def _scan(payload: bytes, max_parts: int) -> None:
         elements += claimed
         if elements > len(payload):
             raise BadFrame("the frame claims more elements than it has bytes")
-        if elements > MAX_ELEMENTS:
-            raise BadFrame(f"the frame holds more than {MAX_ELEMENTS} elements")
-        if parts > max_parts:
-            raise BadFrame(f"the frame holds more than {max_parts} strings and containers")
+        if elements > bounds.elements:
+            raise BadFrame(f"the frame holds more than {bounds.elements} elements")
+        if parts > bounds.parts:
+            raise BadFrame(f"the frame holds more than {bounds.parts} strings and containers")
 
 
 def _scalars_end(payload: bytes, position: int) -> int:

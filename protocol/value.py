@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, ParamSpec, TypeVar, cast
+from typing import Annotated, Any, ParamSpec, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 Fields = ParamSpec("Fields")
 NonNegative = Annotated[float, Field(ge=0)]
@@ -23,6 +24,25 @@ class Value(BaseModel):
         defer_build=True,
         protected_namespaces=(),
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A schema by which the first wrong element of a sequence is told and no other: a stranger may send 100,000."""
+        schema = handler(source)
+        _fail_fast(schema, cls)
+        return schema
+
+
+def _fail_fast(schema: Any, owner: type[Value]) -> None:
+    """In the parts of the owner's schema but those of other values, which have been here already."""
+    if isinstance(schema, list):
+        for each in schema:
+            _fail_fast(each, owner)
+    elif isinstance(schema, dict) and schema.get("cls", owner) is owner:
+        if schema.get("type") in ("tuple", "list"):
+            schema["fail_fast"] = True
+        for each in schema.values():
+            _fail_fast(each, owner)
 
 
 Made = TypeVar("Made", bound=Value)

@@ -323,3 +323,18 @@ def test_a_request_whose_text_is_no_unicode_is_refused_with_its_place(
 def test_a_request_of_any_unicode_is_sent_as_it_is() -> None:
     run = Run(request_id=7, request=RunRequest(model="tiny", prompt="é😀\0\ufffd"))
     assert decode_client(encode_request(run)) == run
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"type": "Detokenize", "request_id": 1, "model": "m", "token_ids": ["a"] * 60_000},
+        {"type": "Run", "request_id": 1, "request": {"model": "m", "messages": [{}] * 1000}},
+        {"type": "VerifyCached", "request_id": 1, "names": [1] * 200_000},
+    ],
+)
+def test_of_a_sequence_the_first_wrong_element_is_told_and_no_other(content: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=r"\.0") as refused:
+        decode_client(msgpack.packb(content))
+    assert ".1:" not in refused.value.message
+    assert "more" not in refused.value.message

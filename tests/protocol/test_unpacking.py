@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from protocol import unpacking
 from protocol.errors import BadFrame
 from protocol.unpacking import (
-    MAX_ANSWER_PARTS,
-    MAX_ARRAY_ELEMENTS,
+    ANSWER_BOUNDS,
     MAX_DEPTH,
-    MAX_ELEMENTS,
-    MAX_REQUEST_PARTS,
+    REQUEST_BOUNDS,
     unpack,
 )
 
@@ -84,9 +82,18 @@ def test_nesting_is_capped() -> None:
 
 
 def test_array_sizes_are_capped() -> None:
-    assert len(unpack(packed({"a": [1] * MAX_ARRAY_ELEMENTS}))["a"]) == MAX_ARRAY_ELEMENTS
-    with pytest.raises(BadFrame):
-        unpack(packed({"a": [1] * (MAX_ARRAY_ELEMENTS + 1)}))
+    for bounds in (REQUEST_BOUNDS, ANSWER_BOUNDS):
+        most = bounds.array_elements
+        assert len(unpack(packed({"a": [1] * most}), bounds)["a"]) == most
+        with pytest.raises(BadFrame):
+            unpack(packed({"a": [1] * (most + 1)}), bounds)
+
+
+def test_map_sizes_are_capped() -> None:
+    entries = {f"{number}": 1 for number in range(REQUEST_BOUNDS.map_entries)}
+    assert unpack(packed(entries)) == entries
+    with pytest.raises(BadFrame, match="exceeds max_map_len"):
+        unpack(packed(entries | {"one more": 1}))
 
 
 FRAME_BYTES = 16 * 2**20
@@ -95,7 +102,7 @@ KEY = b"\x81\xa1a"
 
 def arrays_of(element: bytes) -> bytes:
     """A frame of the largest size, full of one element, in arrays of the largest size."""
-    array = b"\xdd" + MAX_ARRAY_ELEMENTS.to_bytes(4, "big") + element * MAX_ARRAY_ELEMENTS
+    array = b"\xdd" + (2**20).to_bytes(4, "big") + element * 2**20
     return KEY + b"\xdd" + (16).to_bytes(4, "big") + array * 16
 
 
@@ -125,19 +132,19 @@ def test_a_hostile_frame_costs_what_the_caps_allow_and_not_what_its_size_would(
         raise AssertionError("it was unpacked")
 
     monkeypatch.setattr(unpacking, "_next_part", counted)
-    monkeypatch.setattr(msgpack, "unpackb", refused)
+    monkeypatch.setattr(msgpack, "Unpacker", refused)
     with pytest.raises(BadFrame, match="the frame holds more than"):
         unpack(hostile)
-    assert looks <= MAX_REQUEST_PARTS + 1
+    assert looks <= REQUEST_BOUNDS.parts + 1
 
 
 def test_elements_are_capped_in_all_arrays_together() -> None:
-    with pytest.raises(BadFrame, match=f"more than {MAX_ELEMENTS} elements"):
+    with pytest.raises(BadFrame, match=f"more than {REQUEST_BOUNDS.elements} elements"):
         unpack(arrays_of(b"\x01"))
 
 
 def test_an_answer_may_hold_a_text_for_each_token_of_a_long_context() -> None:
     pieces = packed({"pieces": ["a"] * 131_072})
-    assert len(unpack(pieces, MAX_ANSWER_PARTS)["pieces"]) == 131_072
+    assert len(unpack(pieces, ANSWER_BOUNDS)["pieces"]) == 131_072
     with pytest.raises(BadFrame, match="strings and containers"):
         unpack(pieces)

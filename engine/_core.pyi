@@ -314,7 +314,7 @@ class SequenceEvents:
     text: str  # text that has become certain
     sent_tokens: int  # so many of the first tokens are with the client already
     sent_characters: int  # and so many of the text's
-    stop_reason: str | None  # eos, stop_string, max_tokens, context_full, cancelled, error
+    stop_reason: str | None  # eos, stop_string, stop_token, max_tokens, context_full, cancelled, error
     error: str  # with stop_reason "error"
     non_finite: NonFinitePlace | None  # where that is the error
     logits_digest: str  # with stop_reason: 32 hexadecimal digits
@@ -371,6 +371,8 @@ class SequenceOptions:
         choices: int = 1,
         eos_token_ids: Sequence[int] = (),
         stop_strings: Sequence[str] = (),
+        stop_string_token_ids: Sequence[int] = (),
+        stop_token_ids: Sequence[int] = (),
         flush_ms: int = 0,
         prefill_rank: int = 0,
         prefill_share: int = ...,

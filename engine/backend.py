@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the check-up, which reads energy sources by this module, wo
 MAX_PREFILL_SHARE = 65536
 """No bound: beyond any prefill chunk."""
 
-BackendStopReason = Literal["eos", "stop_string", "max_tokens", "context_full", "cancelled", "error"]
+BackendStopReason = Literal["eos", "stop_string", "stop_token", "max_tokens", "context_full", "cancelled", "error"]
 
 
 Key = TypeVar("Key")

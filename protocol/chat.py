@@ -36,20 +36,21 @@ def _from_json(value: Any) -> Any:
         raise ValueError(f"the arguments are no JSON: {error}") from error
 
 
-def _text(value: Any) -> Any:
-    """Content as one text: none is empty, and parts of text are lines."""
-    if value is None:
-        return ""
+def _content(value: Any) -> Any:
+    """Parts of text, by whichever name of theirs; all else is left as it is."""
     if not isinstance(value, list | tuple):
         return value
-    texts = []
+    parts = []
     for index, part in enumerate(value):
+        if isinstance(part, TextPart):
+            parts.append(part)
+            continue
         kind = part.get("type") if isinstance(part, dict) else None
         text = part.get("text") if isinstance(part, dict) else None
         if kind not in ("text", "input_text", "output_text") or not isinstance(text, str):
             raise ValueError(f"part {index} is {kind or part!r}; this engine reads parts of type 'text' alone")
-        texts.append(text)
-    return "\n".join(texts)
+        parts.append(TextPart(text=text))
+    return tuple(parts)
 
 
 def _calls(value: Any) -> Any:
@@ -57,6 +58,13 @@ def _calls(value: Any) -> Any:
     if value is None:
         return ()
     return tuple(value) if isinstance(value, list) else value
+
+
+class TextPart(Value):
+    """A part of a message's content."""
+
+    type: Literal["text"] = "text"
+    text: str
 
 
 class FunctionCall(Value):
@@ -80,8 +88,8 @@ class ChatMessage(Value):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     """``developer`` is ``system`` where the template has no such role."""
-    content: Annotated[str, BeforeValidator(_text)] = ""
-    """A text, ``null`` for none, or an array of ``{"type": "text", "text": ...}``, which become its lines. Only an
+    content: Annotated[str | tuple[TextPart, ...] | None, BeforeValidator(_content)] = None
+    """A text, ``null`` for none, or parts of text: a template that reads none is given them as lines. Only an
     ``assistant`` may leave it out."""
     reasoning_content: str | None = None
     """What an ``assistant`` thought before."""
@@ -91,6 +99,13 @@ class ChatMessage(Value):
     """Calls that an ``assistant`` made."""
     tool_call_id: str | None = None
     """The call that a ``tool`` answers."""
+
+    @property
+    def text(self) -> str:
+        """The content as one text, parts being its lines."""
+        if self.content is None or isinstance(self.content, str):
+            return self.content or ""
+        return "\n".join(part.text for part in self.content)
 
     @model_validator(mode="after")
     def _fields_of_its_role(self) -> Self:

@@ -81,10 +81,12 @@ class Limits(Value):
 
 
 class Stop(Value):
-    """``eos`` ends at the model's own end tokens; ``strings`` end at the first that appears, which is not emitted."""
+    """``eos`` ends at the model's own end tokens; ``strings`` and ``token_ids`` end at the first that appears, which is
+    not emitted. A string that spells a control token is also that token."""
 
     eos: bool = True
     strings: Annotated[tuple[StopString, ...], Field(max_length=16)] = ()
+    token_ids: Annotated[tuple[TokenId, ...], Field(max_length=128)] = ()
 
 
 class Stream(Value):
@@ -169,6 +171,8 @@ class PlanStop(Stop):
 
     eos_token_ids: tuple[int, ...]
     """The ids that ``eos`` stands for in this model; empty where ``eos`` is off."""
+    string_token_ids: tuple[int, ...] = ()
+    """The control tokens that ``strings`` spell, in their order."""
 
 
 class Batch(Value):

@@ -19,6 +19,7 @@ from protocol.value import Value
 StopReason = Literal[
     "eos",
     "stop_string",
+    "stop_token",
     "max_tokens",
     "max_watts",
     "max_joules",

@@ -124,6 +124,8 @@ void register_options(py::module_& m) {
       .def_readwrite("choices", &SequenceOptions::choices)
       .def_readwrite("eos_token_ids", &SequenceOptions::end_tokens)
       .def_readwrite("stop_strings", &SequenceOptions::stop_strings)
+      .def_readwrite("stop_string_token_ids", &SequenceOptions::stop_string_tokens)
+      .def_readwrite("stop_token_ids", &SequenceOptions::stop_tokens)
       .def_property("flush_ms", nullptr,
                     [](SequenceOptions& options, std::int64_t ms) { options.flush_ns = ms * 1'000'000; })
       .def_readwrite("prefill_rank", &SequenceOptions::prefill_rank)

@@ -158,6 +158,8 @@ class CpuBackend:
             choices=plan.n,
             eos_token_ids=plan.stop.eos_token_ids,
             stop_strings=plan.stop.strings,
+            stop_string_token_ids=plan.stop.string_token_ids,
+            stop_token_ids=plan.stop.token_ids,
             flush_ms=plan.stream.flush_ms,
             prefill_rank=prefill_rank,
             prefill_share=prefill_share,

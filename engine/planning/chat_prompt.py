@@ -41,8 +41,7 @@ class ChatPrompt:
 
     def token_ids(self, tokenizer: Tokenizer) -> tuple[int, ...]:
         """The prompt's tokens, BOS among them where the vocabulary asks for it."""
-        begun = bool(tokenizer.bos_text) and self.marked.startswith(tokenizer.bos_text)
-        return tuple(tokenizer.encode(self.marked, add_special=not begun, parse_special=True, mark=self.mark))
+        return tuple(tokenizer.encode_sequence(self.marked, self.mark))
 
 
 def prepare_chat(request: RunRequest, tokenizer: Tokenizer, template: str) -> ChatPrompt:
@@ -88,6 +87,7 @@ def _rendered(
     settings = ChatSettings(
         bos_token=tokenizer.bos_text,
         eos_token=tokenizer.eos_text,
+        special_tokens=tokenizer.special_texts,
         day=request.execution.chat_date,
         enable_thinking=request.execution.reasoning.enabled,
         literal=str if mark is None else lambda text: tokenizer.literal(text, mark),

@@ -37,7 +37,7 @@ def answered_request(plan: ExecutionPlan, request: RunRequest) -> RunRequest:
             **taken,
             **dict(plan.batch),
             "sampling": Sampling(**{name: getattr(plan.sampling, name) for name in Sampling.model_fields}),
-            "stop": Stop(eos=plan.stop.eos, strings=plan.stop.strings),
+            "stop": Stop(**{name: getattr(plan.stop, name) for name in Stop.model_fields}),
             "grammar": _grammar(plan, request),
             "reasoning": Reasoning(),
             "message_control_tokens": plan.message_control_tokens and request.prompt is None,

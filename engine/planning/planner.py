@@ -25,6 +25,7 @@ from engine.planning.resolve import (
     resolve_plan,
 )
 from engine.planning.sampling_rules import breaker_token_ids
+from engine.planning.stop_rules import string_token_ids
 from protocol.errors import InvalidPlan, RequestRefused
 from protocol.plan import ExecutionPlan, ModelRef, Quantization, RunRequest
 
@@ -52,7 +53,8 @@ class Planner:
         execution = checked.request.execution
         facts = artifact.facts(cast("Quantization", execution.quantization))
         breakers = breaker_token_ids(execution.sampling, artifact.tokenizer)
-        planned = resolve_plan(checked, facts, prompt, self.config, breakers)
+        stops = string_token_ids((*execution.stop.strings, *prompt.stop_strings), artifact.tokenizer)
+        planned = resolve_plan(checked, facts, prompt, self.config, breakers, stops)
         if planned.plan.grammar is not None:
             artifact.grammars.compile(planned.plan.grammar)
         return replace(planned, prompt=prompt.text)

@@ -39,11 +39,12 @@ class PreparedPrompt:
 
 
 def prepare_prompt(request: RunRequest, artifact: ModelArtifact) -> PreparedPrompt:
-    """Tokenize a ``prompt`` as plain text, or ``messages`` as a chat template renders them; take token ids as they are.
+    """Tokenize a ``prompt`` as it is, or ``messages`` as a chat template renders them; take token ids as they are.
 
-    A ``prompt`` cannot spell control tokens, and neither can messages and tools unless the request lets them; a
-    template can. The model's BOS rule applies to both, except that a template which already begins with BOS gets no
-    second one. An empty prompt becomes the one token that begins a text. Blocking: the first use builds the tokenizer.
+    A ``prompt`` is all that the model is given, so it can spell control tokens, as a template can; messages and tools
+    cannot unless the request lets them. The model's BOS rule applies to both, except that a text which already begins
+    with BOS gets no second one. An empty prompt becomes the one token that begins a text. Blocking: the first use
+    builds the tokenizer.
 
     Raises:
         InvalidRequest: an empty prompt and no BOS token to begin with, token ids that the vocabulary does not have, or
@@ -70,7 +71,8 @@ def prepare_prompt(request: RunRequest, artifact: ModelArtifact) -> PreparedProm
         return PreparedPrompt(request.prompt_token_ids, "raw")
     text = request.prompt or ""
     _require_room(text, artifact)
-    return PreparedPrompt(tuple(artifact.tokenizer.encode(text)) or _beginning(artifact), "raw", text=text)
+    token_ids = tuple(artifact.tokenizer.encode_sequence(text))
+    return PreparedPrompt(token_ids or _beginning(artifact), "raw", text=text)
 
 
 def _prepare_chat(request: RunRequest, artifact: ModelArtifact) -> PreparedPrompt:

@@ -16,6 +16,7 @@ from engine.planning.energy_rules import decide_energy_source
 from engine.planning.grammar_rules import check_grammar, plan_grammar
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.sampling_rules import check_sampling, logprob_count, plan_sampling
+from engine.planning.stop_rules import plan_stop
 from engine.planning.tool_rules import check_tools
 from protocol.errors import (
     InvalidPlan,
@@ -35,12 +36,10 @@ from protocol.plan import (
     ExecutionRequest,
     KvCacheType,
     Limits,
-    PlanStop,
     PrefixCache,
     Quantization,
     RunRequest,
     SchedulerPolicy,
-    Stop,
 )
 
 BACKENDS: Final[tuple[BackendName, ...]] = get_args(BackendName)
@@ -72,12 +71,14 @@ def resolve_plan(
     prompt: PreparedPrompt,
     config: EngineConfig,
     breaker_token_ids: tuple[int, ...] = (),
+    string_token_ids: tuple[int, ...] = (),
 ) -> PlannedExecution:
-    """The plan of a request. ``breaker_token_ids`` are its DRY breakers in the model's vocabulary.
+    """The plan of a request. ``breaker_token_ids`` are its DRY breakers in the model's vocabulary, and
+    ``string_token_ids`` the control tokens that its stop strings spell.
 
     Raises:
         InvalidGrammar, GrammarTooLarge: see :func:`plan_grammar`.
-        InvalidRequest: a bias of a token that the model does not have.
+        InvalidRequest: a bias of a token that the model does not have, or a stop at one.
         PromptTooLong: the prompt leaves no room in the context.
         InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.
         OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
@@ -97,7 +98,7 @@ def resolve_plan(
         sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
         logprobs=logprob_count(execution.logprobs),
         grammar=prompt.call_grammar or plan_grammar(execution.grammar),
-        stop=_stop(execution.stop, model, prompt.stop_strings),
+        stop=plan_stop(execution.stop, model, prompt.stop_strings, string_token_ids),
         energy_source=checked.energy_source,
         **passed_on(execution),
         **prompt.plan_fields,
@@ -226,11 +227,6 @@ def _with_memory_limit(execution: ExecutionRequest, memory_mb: int | None) -> Ex
     """With the engine's own limit where the request has none."""
     limits = execution.limits.model_copy(update={"memory_mb": execution.limits.memory_mb or memory_mb})
     return execution.model_copy(update={"limits": limits})
-
-
-def _stop(stop: Stop, model: ModelFacts, more: tuple[str, ...]) -> PlanStop:
-    eos_token_ids = model.eos_token_ids if stop.eos else ()
-    return PlanStop(eos=stop.eos, strings=(*stop.strings, *more), eos_token_ids=eos_token_ids)
 
 
 def _kv_cache(execution: ExecutionRequest, model: ModelFacts) -> KvCacheType:

@@ -26,6 +26,7 @@ _CONSEQUENCES = {
     "sampling.dry_multiplier": ("sampling.dry_breaker_token_ids",),
     "sampling.dry_breakers": ("sampling.dry_breaker_token_ids",),
     "stop.eos": ("stop.eos_token_ids",),
+    "stop.strings": ("stop.string_token_ids",),
 }
 """Fields that another one settles: to name that one is to name them."""
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from functools import lru_cache, partial
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Template, TemplateError, nodes
 
-from engine.text.template_sandbox import BUDGET, Budget, BudgetedEnvironment
+from engine.text.template_budget import BUDGET, Budget
+from engine.text.template_sandbox import BudgetedEnvironment
 from protocol.chat import ChatMessage, JsonObject
 from protocol.errors import InvalidTemplate
 
@@ -31,6 +32,8 @@ class _Compiled:
     template: Template
     variables: frozenset[str]
     """What it reads by name."""
+    reads_parts: bool
+    """Whether it goes through a message's content, part by part."""
     names: frozenset[str]
     """These, attributes and string constants."""
 
@@ -46,6 +49,8 @@ class ChatSettings:
     """``None``: the template's own default."""
     literal: Callable[[str], str] = str
     """Marks text of the conversation that spells control tokens, as :meth:`Tokenizer.literal` does."""
+    special_tokens: Mapping[str, str] = field(default_factory=dict)
+    """Texts of more special tokens, by the names that templates have for them."""
     mark: str = ""
     """What ``literal`` marks with, one character; empty where it marks nothing."""
 
@@ -76,8 +81,9 @@ def render_chat(
 
     The same input gives the same text on any day: ``strftime_now`` tells of ``settings.day``, and is undefined without
     one; most templates that would tell the date then fall back to a fixed one or to none. Files, imports and Python's
-    internals are out of reach, and time, memory and output are bounded. Arguments of calls are objects and, where a
-    template cannot use those, JSON.
+    internals are out of reach, and time, memory and output are bounded. Arguments of calls are objects, content that a
+    message lacks is absent, and parts of content are parts; where a template cannot use those, they are JSON, an empty
+    text and lines.
 
     Raises:
         InvalidTemplate: it is malformed, refuses these messages, would leave out ``tools`` or calls of them, or does
@@ -85,23 +91,41 @@ def render_chat(
     """
     compiled = _readable(template)
     _require_place(compiled, messages, tools)
-    said = [_variables(message, settings.literal) for message in messages]
     offered = None if not tools else [marked(tool, settings.literal) for tool in tools]
-    try:
-        return _render(compiled, said, offered, settings)
-    except InvalidTemplate:
-        if not any(message.tool_calls for message in messages):
-            raise
-        for each in said:
-            for call in each.get("tool_calls", ()):
-                call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
-        with suppress(InvalidTemplate):
+    refusal: InvalidTemplate | None = None
+    for form in _forms(compiled, messages):
+        said = [_variables(message, form, settings.literal) for message in messages]
+        try:
             return _render(compiled, said, offered, settings)
-        raise
+        except InvalidTemplate as error:
+            refusal = refusal or error
+    assert refusal is not None  # noqa: S101  there is a form
+    raise refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a template sees what not every template can use."""
+
+    whole_content: bool
+    """Content is always there, as one text."""
+    json_arguments: bool
+
+
+def _forms(compiled: _Compiled, messages: Sequence[ChatMessage]) -> Iterator[_Form]:
+    """The reference renderer's first."""
+    lacking = any(message.content is None for message in messages)
+    parts = any(isinstance(message.content, tuple) for message in messages)
+    called = any(message.tool_calls for message in messages)
+    as_given = (False,) if compiled.reads_parts or not parts else ()
+    for whole_content in (*as_given, *((True,) if lacking or parts else ())):
+        for json_arguments in (False, True) if called else (False,):
+            yield _Form(whole_content, json_arguments)
 
 
 def _render(compiled: _Compiled, said: list[dict[str, Any]], tools: list[Any] | None, settings: ChatSettings) -> str:
     variables: dict[str, Any] = {"messages": said, "tools": tools, "xml_tools": tools, "documents": None}
+    variables |= settings.special_tokens
     variables |= {"add_generation_prompt": True, "bos_token": settings.bos_token, "eos_token": settings.eos_token}
     if settings.day is not None:
         variables["strftime_now"] = partial(_formatted, settings.day)
@@ -118,8 +142,10 @@ def _render(compiled: _Compiled, said: list[dict[str, Any]], tools: list[Any] | 
         raise _failure(error, settings) from error
     finally:
         BUDGET.reset(token)
-    # JSON in ASCII alone escapes a mark, as any such character.
-    return rendered.replace(json.dumps(settings.mark)[1:-1], settings.mark) if settings.mark else rendered
+    # JSON in ASCII alone escapes a mark, as any such character; so do Python's own form and an address.
+    for escaped in (json.dumps(settings.mark)[1:-1], repr(settings.mark)[1:-1], quote(settings.mark)):
+        rendered = rendered.replace(escaped, settings.mark) if settings.mark else rendered
+    return rendered
 
 
 def _failure(error: Exception, settings: ChatSettings) -> InvalidTemplate:
@@ -158,10 +184,18 @@ def _formatted(day: date, form: str) -> str:
     return datetime.combine(day, time()).strftime(form)
 
 
-def _variables(message: ChatMessage, literal: Callable[[str], str]) -> dict[str, Any]:
+def _variables(message: ChatMessage, form: _Form, literal: Callable[[str], str]) -> dict[str, Any]:
     """What the template sees: a field that was left out is not there, as templates test for it."""
     left_out = {"role"} if message.tool_calls else {"role", "tool_calls"}
-    return {"role": message.role, **marked(message.model_dump(exclude=left_out, exclude_none=True), literal)}
+    told = message.model_dump(exclude=left_out, exclude_none=True)
+    if form.whole_content:
+        told["content"] = message.text
+    if form.json_arguments:
+        for call in told.get("tool_calls", ()):
+            call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+    if message.reasoning_content is not None:
+        told["thinking"] = message.reasoning_content  # some templates have this name for it
+    return {"role": message.role, **marked(told, literal)}
 
 
 def _require_place(compiled: _Compiled, messages: Sequence[ChatMessage], tools: Sequence[JsonObject] | None) -> None:
@@ -195,4 +229,22 @@ def _compiled(template: str) -> _Compiled:
     variables = frozenset(node.name for node in parsed.find_all(nodes.Name))
     names = variables | {node.attr for node in parsed.find_all(nodes.Getattr)}
     names |= {node.value for node in parsed.find_all(nodes.Const) if isinstance(node.value, str)}
-    return _Compiled(environment.from_string(parsed), variables, names)
+    return _Compiled(environment.from_string(parsed), variables, _reads_parts(parsed), names)
+
+
+def _reads_parts(parsed: nodes.Template) -> bool:
+    for loop in parsed.find_all(nodes.For):
+        values = [loop.iter, *loop.iter.find_all(nodes.Expr)]
+        if any(_names_content(value) for value in values):
+            return True
+    return False
+
+
+def _names_content(value: nodes.Node) -> bool:
+    match value:
+        case nodes.Name(name="content") | nodes.Getattr(attr="content"):
+            return True
+        case nodes.Getitem(arg=nodes.Const(value="content")):
+            return True
+        case _:
+            return False

@@ -41,7 +41,7 @@ def as_user(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
     system, *others = messages
     for index, message in enumerate(others):
         if message.role == "user":
-            others[index] = _changed(message, content=f"{system.content}\n\n{message.content}")
+            others[index] = _changed(message, content=f"{system.text}\n\n{message.text}")
             return tuple(others)
     return (_changed(system, role="user"), *others)
 
@@ -51,7 +51,7 @@ def _developers_as_system(messages: list[ChatMessage]) -> list[ChatMessage]:
     opening = list(takewhile(lambda each: each.role == "system", said))
     if len(opening) < 2:
         return said
-    first = _changed(opening[0], content="\n\n".join(each.content for each in opening))
+    first = _changed(opening[0], content="\n\n".join(each.text for each in opening))
     return [first, *said[len(opening) :]]
 
 
@@ -59,13 +59,13 @@ def _call_as_text(message: ChatMessage, names: Mapping[str | None, str]) -> Chat
     """``names``: of the tools called, by the calls' ids."""
     if message.role == "tool":
         name = message.name or names.get(message.tool_call_id)
-        result = {"result": message.content} if name is None else {"tool": name, "result": message.content}
+        result = {"result": message.text} if name is None else {"tool": name, "result": message.text}
         return ChatMessage(role="user", content=json.dumps(result, ensure_ascii=False))
     if not message.tool_calls:
         return message
     calls = [{"name": call.function.name, "arguments": call.function.arguments} for call in message.tool_calls]
     written = "; ".join(json.dumps(call, ensure_ascii=False) for call in calls)
-    content = f"{message.content}\n{written}" if message.content else written
+    content = f"{message.text}\n{written}" if message.text else written
     return _changed(message, content=content, tool_calls=())
 
 
@@ -73,7 +73,7 @@ def _instructed(messages: list[ChatMessage], tools: Sequence[JsonObject]) -> lis
     listed = "\n".join(json.dumps(tool.get("function", tool), ensure_ascii=False) for tool in tools)
     instruction = _INSTRUCTION.format(tools=listed)
     if messages[0].role == "system":
-        content = f"{messages[0].content}\n\n{instruction}" if messages[0].content else instruction
+        content = f"{messages[0].text}\n\n{instruction}" if messages[0].text else instruction
         return [_changed(messages[0], content=content), *messages[1:]]
     return [ChatMessage(role="system", content=instruction), *messages]
 

@@ -2,82 +2,28 @@
 
 Jinja2's own sandbox keeps a template from the interpreter's internals, not from eating time and memory. So the parsed
 template is rewritten before it is compiled: every operation and every iteration is charged to a budget, by what it
-made, and the few operations that make much out of little ask the budget first. Filters and methods that pad, format
-or repeat are not there at all.
+made, and the operations that make much out of little ask the budget first.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError, nodes, pass_context
+from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-_CPU_SECONDS = 0.5
-_UNITS = 1 << 25
-"""One unit is one character or one element made."""
-_OPERATION_UNITS = 32
-_INPUT_ALLOWANCE = 16
-"""Units more for each character of the messages: a template may well trim, compare and join them."""
-_LARGEST_INTEGER_BITS = 128
-_WIDEST_INDENT = 16
+from engine.text.template_budget import BUDGET
+from engine.text.template_filters import FILTERS, charge_braces, charge_join, charge_percent, charge_replace
 
-_FILTERS = (
-    "abs", "capitalize", "d", "default", "dictsort", "e", "escape", "first", "float", "int", "items", "join",
-    "last", "length", "count", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse",
-    "safe", "select", "selectattr", "sort", "string", "title", "trim", "unique", "upper",
-)  # fmt: skip
-_STRING_METHODS = frozenset(
-    {
-        "capitalize", "count", "endswith", "find", "index", "isalnum", "isalpha", "isdigit", "islower", "isspace",
-        "isupper", "join", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind",
-        "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "title", "upper",
-    }
-)  # fmt: skip
-
-
-class Budget:
-    """What one rendering may still do."""
-
-    def __init__(self, input_characters: int) -> None:
-        self._units = _UNITS + _INPUT_ALLOWANCE * input_characters
-        self._deadline = time.thread_time() + _CPU_SECONDS
-
-    def charge(self, units: int) -> None:
-        """Raises TemplateError where the budget does not hold that much."""
-        self._units -= units + _OPERATION_UNITS
-        if self._units < 0 or time.thread_time() > self._deadline:
-            raise TemplateError("it does too much: its output, memory or time is over the limit")
-
-    def charge_value(self, value: object) -> None:
-        """Charge all that printing ``value`` could make: a list that holds one list twice counts it twice."""
-        pending = [value]
-        while pending:
-            match pending.pop():
-                case str() | bytes() as text:
-                    self.charge(len(text))
-                case list() | tuple() as items:
-                    self.charge(len(items))
-                    pending += items
-                case dict() as mapping:
-                    self.charge(len(mapping))
-                    pending += [*mapping.keys(), *mapping.values()]
-                case int() as number if number.bit_length() > _LARGEST_INTEGER_BITS:
-                    raise TemplateError("it computes with numbers of absurd size")
-                case _:
-                    self.charge(0)
-
-
-BUDGET: ContextVar[Budget] = ContextVar("BUDGET")
-"""Set around each rendering."""
+_LARGEST_EXPONENT = 128
+_PADDING = frozenset({"center", "ljust", "rjust", "zfill"})
+_REFUSED_METHODS = frozenset({"encode", "expandtabs", "maketrans", "to_bytes", "translate"})
+"""What makes bytes, or more than it could be charged for."""
 
 
 class _Generation(Extension):
@@ -99,44 +45,53 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         # The options, extensions and globals of the reference renderer, which chat templates are written for.
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation])
-        self.globals = {name: self.globals[name] for name in ("range", "dict", "namespace")}
-        self.globals["raise_exception"] = _raise_exception
-        self.filters = {name: self.filters[name] for name in _FILTERS}
-        self.filters |= {"charged": _charged, "iterated": _iterated, "concatenated": _concatenated, "tojson": _to_json}
-        self.filters |= {"join": _guarded_join, "replace": _guarded_replace}
+        self.globals |= {"raise_exception": _raise_exception, "lipsum": _lipsum}
+        self.filters = dict(FILTERS)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         template: nodes.Template = _Charging().visit(super()._parse(source, name, filename))
         return template
 
-    def wrap_str_format(self, value: Any) -> None:
-        """``str.format`` stays what it is, and so is refused as any method not named above: it can pad without end."""
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """``str.format`` as the sandbox has it, within the budget; ``None`` for any other method."""
+        wrapped = super().wrap_str_format(value)
+        if wrapped is None:
+            return None
+        form = value.__self__
+
+        def formatted(*args: Any, **kwargs: Any) -> str:
+            charge_braces(form, (*args, *kwargs.values()))
+            return wrapped(*args, **kwargs)
+
+        return formatted
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Whether a template may read an attribute; see jinja2's sandbox."""
-        if isinstance(obj, str):
-            return attr in _STRING_METHODS
-        return not isinstance(obj, bytes | int | float) and super().is_safe_attribute(obj, attr, value)
+        if isinstance(obj, str | int | float) and attr in _REFUSED_METHODS:
+            return False
+        return not isinstance(obj, bytes) and super().is_safe_attribute(obj, attr, value)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function for a template, within its budget."""
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
         if isinstance(owner, str) and name == "replace" and len(args) > 1:
-            _charge_replace(owner, *args[:2])
+            charge_replace(owner, *args[:2])
         if isinstance(owner, str) and name == "join" and args:
-            args = (_charge_join(owner, args[0]), *args[1:])
+            args = (charge_join(owner, args[0]), *args[1:])
+        if isinstance(owner, str) and name in _PADDING and args:
+            BUDGET.get().charge(max(args[0], 0))
         return super().call(context, obj, *args, **kwargs)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Apply an operator for a template, within its budget."""
         match operator, left, right:
             case "%", str(), _:
-                raise TemplateError("formatting with % is not available in chat templates")
+                charge_percent(left, right)
             case "*", str() | list() | tuple(), int():
                 BUDGET.get().charge(len(left) * max(right, 0))
             case "*", int(), str() | list() | tuple():
                 BUDGET.get().charge(len(right) * max(left, 0))
-            case "**", _, int() | float() if abs(right) > _LARGEST_INTEGER_BITS:
+            case "**", _, int() | float() if abs(right) > _LARGEST_EXPONENT:
                 raise TemplateError("it computes with numbers of absurd size")
         return super().call_binop(context, operator, left, right)
 
@@ -193,64 +148,9 @@ def _wrapped(node: nodes.Node, name: str) -> nodes.Filter:
     return wrapped.set_lineno(node.lineno or 1)  # type: ignore[return-value]
 
 
-@pass_context
-def _charged(_: Context, value: Any) -> Any:
-    BUDGET.get().charge_value(value)
-    return value
-
-
-@pass_context
-def _iterated(_: Context, values: Iterable[Any]) -> Iterator[Any]:
-    budget = BUDGET.get()
-    for value in values:
-        budget.charge(0)
-        yield value
-
-
-@pass_context
-def _concatenated(_: Context, values: list[Any]) -> str:
-    BUDGET.get().charge_value(values)
-    return "".join(map(str, values))
-
-
-@pass_context
-def _guarded_join(_: Context, values: Iterable[Any], separator: str = "", attribute: str | None = None) -> str:
-    if attribute is not None:
-        raise TemplateError("join by attribute is not available in chat templates; use map first")
-    return str(separator).join(map(str, _charge_join(str(separator), values)))
-
-
-@pass_context
-def _guarded_replace(_: Context, text: Any, old: str, new: str) -> str:
-    _charge_replace(str(text), old, new)
-    return str(text).replace(old, new)
-
-
-def _charge_join(separator: str, values: Iterable[Any]) -> list[Any]:
-    items = list(values)
-    BUDGET.get().charge(len(separator) * len(items))
-    BUDGET.get().charge_value(items)
-    return items
-
-
-def _charge_replace(text: str, old: str, new: str) -> None:
-    BUDGET.get().charge(len(text) + text.count(old) * len(new))
-
-
-@pass_context
-def _to_json(
-    _: Context,
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    BUDGET.get().charge_value(value)
-    if not (indent is None or (isinstance(indent, int) and 0 <= indent <= _WIDEST_INDENT)):
-        raise TemplateError(f"tojson can indent by 0 to {_WIDEST_INDENT}")
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
 def _raise_exception(message: str) -> NoReturn:
     raise TemplateError(message)
+
+
+def _lipsum(*_: object, **__: object) -> NoReturn:
+    raise TemplateError("lipsum is not available in chat templates: the same request gives the same text")

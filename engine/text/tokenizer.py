@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from engine import _core
@@ -14,6 +15,13 @@ from engine.text.spm import SPACE, SpmEncoder
 from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
 
 _KEYS = "tokenizer.ggml."
+_NAMES_IN_TEMPLATES = {
+    "unk_token": "unknown",
+    "sep_token": "seperator",  # as the key is spelt
+    "pad_token": "padding",
+    "mask_token": "mask",
+    "cls_token": "cls",
+}
 _ABSENT_KINDS = {"bert": "WPM", "t5": "UGM", "rwkv": "RWKV"}
 
 
@@ -49,6 +57,7 @@ class Tokenizer:
         )
         """Every token that ends a generation, ascending."""
         self._eos_token_id = eos_token_id
+        self._named_ids = _named_ids(metadata, len(self._tokens))
         self._add_space = metadata.boolean(_KEYS + "add_space_prefix", True) and self._spm
         self._add_bos = _adds_bos(metadata, self._spm, pre_tokenizer)
         self._add_eos = metadata.boolean(_KEYS + "add_eos_token", False)
@@ -72,6 +81,11 @@ class Tokenizer:
     def eos_text(self) -> str:
         """The text of the EOS token; empty without one."""
         return "" if self._eos_token_id is None else self._tokens[self._eos_token_id]
+
+    @property
+    def special_texts(self) -> dict[str, str]:
+        """The texts of the special tokens beside BOS and EOS, by the names that chat templates have for them."""
+        return {name: self._tokens[token_id] for name, token_id in self._named_ids.items()}
 
     def encode(
         self, text: str, add_special: bool = True, parse_special: bool = False, mark: str | None = None
@@ -98,6 +112,14 @@ class Tokenizer:
         if add_special and self._add_eos and self._eos_token_id is not None:
             found.append(self._eos_token_id)
         return found
+
+    def encode_sequence(self, text: str, mark: str | None = None) -> list[int]:
+        """The ids of all that a model is given: control tokens where the text spells them, and BOS no second time.
+
+        ``mark`` and errors as in :meth:`encode`.
+        """
+        begun = bool(self.bos_text) and text.startswith(self.bos_text)
+        return self.encode(text, add_special=not begun, parse_special=True, mark=mark)
 
     def _encode_text(self, text: str, after_special: bool) -> list[int]:
         if not self._spm:
@@ -233,6 +255,16 @@ def _token_id(metadata: Metadata, name: str, vocab_size: int, default: int | Non
     if key in metadata:
         return metadata.token_id(key, vocab_size)
     return default if default is not None and default < vocab_size else None
+
+
+def _named_ids(metadata: Metadata, vocab_size: int) -> dict[str, int]:
+    """Ids by the names in chat templates."""
+    named: dict[str, int] = {}
+    for name, key in _NAMES_IN_TEMPLATES.items():
+        with suppress(InvalidModel):  # few templates read them, and none can read a token that there is not
+            token_id = metadata.token_id(f"{_KEYS}{key}_token_id", vocab_size)
+            named |= {} if token_id is None else {name: token_id}
+    return named
 
 
 def _vocabulary(gguf: _core.GgufFile) -> _core.Vocabulary:

@@ -31,6 +31,7 @@ class Generation(Asked):
     frequency_penalty: float | None = None
     seed: int | None = None
     stop: str | tuple[str, ...] | None = None
+    stop_token_ids: tuple[int, ...] | None = None
     n: int | None = None
     logit_bias: dict[str, float] | None = None
     ignore_eos: bool = False
@@ -50,7 +51,7 @@ class Generation(Asked):
         content: dict[str, Any] = {"sampling": present(sampling), "limits": {"max_tokens": max_tokens}}
         if self.n is not None:
             content["n"] = self.n
-        stop = {"strings": _stop_strings(self.stop), "eos": not self.ignore_eos}
+        stop = {"strings": _stop_strings(self.stop), "eos": not self.ignore_eos, "token_ids": self.stop_token_ids or ()}
         return content | {"stop": stop}
 
 

@@ -106,6 +106,8 @@ class LoopBench:
         choices: int = 1,
         eos: Sequence[int] = (),
         stops: Sequence[str] = (),
+        stop_string_token_ids: Sequence[int] = (),
+        stop_token_ids: Sequence[int] = (),
         flush_ms: int = 0,
         prefill_rank: int = 0,
         prefill_share: int = 65536,
@@ -122,7 +124,8 @@ class LoopBench:
         options = _core.SequenceOptions(
             kv_cache=kv_cache, context_length=context_length, max_tokens=max_tokens,
             sampling=_core.SamplingOptions(order=SAMPLERS, seed=seed, **sampling), logprobs=logprobs, choices=choices,
-            eos_token_ids=eos, stop_strings=stops, flush_ms=flush_ms, prefill_rank=prefill_rank,
+            eos_token_ids=eos, stop_strings=stops, stop_string_token_ids=stop_string_token_ids,
+            stop_token_ids=stop_token_ids, flush_ms=flush_ms, prefill_rank=prefill_rank,
             prefill_share=prefill_share, prefill_beside_decode=prefill_beside_decode, prefix_cache=prefix_cache,
             op_times=op_times, grammar=grammar, thinking=thinking, spelled=spelled or {},
         )  # fmt: skip

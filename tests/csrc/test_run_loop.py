@@ -111,6 +111,26 @@ def test_an_end_token_ends_it_and_is_not_text(bench: LoopBench, model: _core.Mod
     assert story.text == tiny_vocabulary().detokenize(free.token_ids[:place])
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"), [("stop_token_ids", "stop_token"), ("stop_string_token_ids", "stop_string")]
+)
+def test_a_token_to_stop_at_ends_it_and_is_not_text(
+    option: str, reason: str, bench: LoopBench, model: _core.Model
+) -> None:
+    free = bench.run(model, tiny_prompt(5), max_tokens=40, temperature=1.0)
+    stop = next(token for token in free.token_ids[3:] if free.token_ids.index(token) >= 3)
+    place = free.token_ids.index(stop)
+    held = free.text[-3:] + "and more"
+    story = bench.run(
+        model, tiny_prompt(5), max_tokens=40, temperature=1.0, eos=[9999], stops=[held], **{option: [9998, stop]}
+    )
+    assert story.stop_reasons == [reason]
+    assert story.token_ids == free.token_ids[: place + 1]
+    assert story.text == tiny_vocabulary().detokenize(free.token_ids[:place])
+    both = bench.run(model, tiny_prompt(5), max_tokens=40, temperature=1.0, eos=[stop], **{option: [stop]})
+    assert both.stop_reasons == ["eos"]
+
+
 def test_a_stop_string_over_two_tokens_ends_it(bench: LoopBench, model: _core.Model) -> None:
     options = {"max_tokens": 100, "temperature": 1.0, "seed": 3}
     free = bench.run(model, tiny_prompt(5), **options)

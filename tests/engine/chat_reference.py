@@ -87,7 +87,9 @@ def reference_rendering(
 
 def _plain(message: ChatMessage) -> dict[str, Any]:
     """Only the fields that were given."""
-    plain: dict[str, Any] = {"role": message.role, "content": message.content}
+    plain: dict[str, Any] = {"role": message.role}
+    if message.content is not None:
+        plain["content"] = message.content if isinstance(message.content, str) else message.model_dump()["content"]
     if message.name is not None:
         plain["name"] = message.name
     if message.tool_calls:
@@ -104,8 +106,10 @@ def _plain(message: ChatMessage) -> dict[str, Any]:
     return plain
 
 
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+def _to_json(
+    value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _raise_exception(message: str) -> NoReturn:

@@ -3,7 +3,9 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from jinja2.filters import FILTERS as DEFAULT_FILTERS
 
+from engine.text.template_filters import FILTERS
 from protocol.chat import ChatMessage
 from protocol.errors import InvalidTemplate
 from tests.engine.chat_reference import WEATHER, WEATHER_TALK, reference_rendering, rendering
@@ -58,6 +60,43 @@ def test_what_a_template_marks_for_training_is_rendered_as_it_is() -> None:
                   "{% endgeneration %}", messages, "", "")  # fmt: skip
 
 
+EVERY_FILTER = """
+{{- [1, 2, 3] | batch(2, 'x') | list }}{{ [1, 2, 3, 4] | slice(3, 0) | list }}{{ 'a' | center(9) ~ '|' }}
+{{- "a\nb" | indent }}{{ "a\nb" | indent('> ', first=true) }}{{ '%s has %03d' | format('it', 7) }}
+{{- '%-5s|%5.1f' % ('a', 2.25) }}{{ '{} {x!r:>6}'.format(1, x='b') }}{{ '{a}'.format_map({'a': 2}) }}
+{{- messages | groupby('role') | list | length }}{{ messages | map(attribute='role') | join('-') }}
+{{- messages | join(', ', attribute='role') }}{{ 2.567 | round(1) }}{{ 2.1 | round(0, 'ceil') }}{{ 7 | round }}
+{{- [1, 2.5] | sum }}{{ [{'n': 2}, {'n': 3}] | sum('n', 10) }}{{ [[1], [2]] | sum(start=[]) }}
+{{- 'one two three' | truncate(9) }}{{ 'a b' | urlencode }}{{ {'a': 'b c'} | urlencode }}{{ 'a b c' | wordcount }}
+{{- 'one two three' | wordwrap(7) }}{{ '<b>x</b> y' | striptags }}{{ 'see http://a.example' | urlize }}
+{{- {'id': 'x', 'y': none} | xmlattr }}{{ 123456 | filesizeformat }}{{ '<' | forceescape }}{{ [{'a': 1}] | pprint }}
+{{- messages[0] | attr('role') }}{{ 'aXbX' | replace('X', 'y', 1) }}{{ 'a-b' | replace('-', '+') }}{{ -3 | abs }}
+{{- 'x'.ljust(4, '.') }}{{ 'x'.rjust(4) }}{{ '7'.zfill(3) }}{{ 'aBc'.swapcase() }}{{ 'ß'.casefold() }}
+{{- 'abc'.rindex('b') }}{{ 'a1'.isalnum() }}{{ 2.0.is_integer() }}{{ (5).bit_length() }}{{ 2 ** 70 }}
+{%- set turns = cycler('odd', 'even') %}{{ turns.next() }}{{ turns.next() }}{{ turns.current }}
+{%- set comma = joiner('; ') %}{{ comma() }}a{{ comma() }}b{{ {'b': 1, 'a': 2} | dictsort }}
+{{- {'a': [1, {'b': 2}]} | tojson(indent='\t') }}{{ {'a': 'é'} | tojson(true, none, [',', ':'], true) }}
+{{- [3, 1] | sort(reverse=true) }}{{ ['a', 'A'] | unique | list }}{{ 'a' in 'abc' }}{{ 3 is divisibleby 3 }}
+{{- 'x' is filter }}{{ 'tojson' is filter }}{{ 'odd' is test }}{{ '3.5' | float }}{{ '0x1f' | int(0, 16) }}
+{{- messages | map('attr', 'role') | list }}{{ range(3) | reverse | list }}{{ 'a b' | title }}{{ none | default('d') }}
+{{- messages | selectattr('content', 'string') | map(attribute='content') | map('length') | list | max }}
+{{- messages | rejectattr('role', 'in', ['user']) | list | length }}{{ dict(a=1).items() | list }}
+{{- {'a': 1} | items | list }}
+"""
+
+
+def test_every_filter_test_and_global_of_jinja2_is_there() -> None:
+    names = set(FILTERS) - {"charged", "iterated", "concatenated"}
+    assert names == set(DEFAULT_FILTERS)
+    assert rendering(EVERY_FILTER, MESSAGES, "", "") == reference_rendering(EVERY_FILTER, MESSAGES, "", "")
+
+
+@pytest.mark.parametrize("call", ["messages | random", "lipsum()"])
+def test_what_would_be_another_text_each_time_is_refused(call: str) -> None:
+    with pytest.raises(InvalidTemplate, match="the same request gives the same text"):
+        rendering("{{ " + call + " }}", MESSAGES, "", "")
+
+
 def test_chatml_ends_where_the_answer_begins() -> None:
     rendered = rendering(CHATML, MESSAGES[1:2], "", "")
     assert rendered == "<|im_start|>user\n  Hi\n there <|im_end|>\n<|im_start|>assistant\n"
@@ -66,6 +105,33 @@ def test_chatml_ends_where_the_answer_begins() -> None:
 def test_a_template_can_refuse_messages_in_its_own_words() -> None:
     with pytest.raises(InvalidTemplate, match="roles must alternate"):
         rendering("{{ raise_exception('roles must alternate') }}", MESSAGES, "", "")
+
+
+CALLED = ChatMessage(role="assistant", tool_calls=WEATHER_TALK[1].tool_calls)
+IN_PARTS = ChatMessage.model_validate(
+    {"role": "user", "content": [{"type": "text", "text": " a "}, {"type": "input_text", "text": "b"}]}
+)
+
+
+def test_content_that_is_not_there_is_absent_and_empty_where_a_template_fails_on_that() -> None:
+    tells = "{{ messages[0].content is defined }}{{ messages[0].tool_calls | length }}"
+    assert rendering(tells, [CALLED], "", "") == "False1"
+    assert rendering("{{ messages[0].content + '.' }}{# tool_calls #}{{ 'tool_calls' }}", [CALLED]) == ".tool_calls"
+
+
+def test_parts_of_content_are_parts_where_a_template_goes_through_them_and_lines_elsewhere() -> None:
+    goes_through = (
+        "{% for message in messages %}{% if message.content is string %}{{ message.content }}{% else %}"
+        "{% for part in message['content'] %}[{{ part.type }}:{{ part.text|trim }}]{% endfor %}{% endif %}{% endfor %}"
+    )
+    assert rendering(goes_through, [IN_PARTS]) == "[text:a][text:b]"
+    assert rendering(goes_through, [IN_PARTS]) == reference_rendering(goes_through, [IN_PARTS], "", "")
+    assert rendering("{{ messages[0].content }}", [IN_PARTS]) == " a \nb"
+
+
+def test_thinking_has_both_of_the_names_that_templates_have_for_it() -> None:
+    thought = ChatMessage(role="assistant", content="a", reasoning_content="b")
+    assert rendering("{{ messages[0].thinking }}{{ messages[0].reasoning_content }}", [thought]) == "bb"
 
 
 TOOLS_AND_CALLS = """
@@ -132,12 +198,31 @@ HOSTILE = {
     "doubling by the method": DOUBLING % "ns.s.replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaaa')",
     "join": "{% set s = 'a' * 100000 %}{{ range(99999) | join(s) }}",
     "join by the method": "{% set s = 'a' * 100000 %}{{ s.join(['b'] * 99999) }}",
-    "huge power": "{{ 10 ** 10 ** 10 }}",
+    "huge power": "{{ 10 ** 10 ** 10 ** 100 }}",
     "squaring": "{% set ns = namespace(x=3) %}{% for i in range(60) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
     "padding": "{{ 'a'.center(1000000000) }}",
     "padding by filter": "{{ 'a' | center(1000000000) }}",
     "padding by percent": "{{ '%1000000000d' % 1 }}",
     "padding by format": "{{ '{:>1000000000}'.format(1) }}",
+    "padding by percent of a name": "{{ '%(a)1000000000d' % {'a': 1} }}",
+    "padding by a width that is a value": "{{ '%*d' % (1000000000, 1) }}",
+    "padding by format of a width": "{{ '{:{w}}'.format(1, w=1000000000) }}",
+    "padding by the filter": "{{ '%1000000000d' | format(1) }}",
+    "padding of batches": "{{ [1] | batch(1000000000, 'x') | list }}",
+    "padding of slices": "{{ [1] | slice(1000000000) | list }}",
+    "padding by zeros": "{{ 'a'.zfill(1000000000) }}",
+    "internals by format": "{{ '{0.__class__.__mro__}'.format(1) }}",
+    "rounding": "{{ 1 | round(1000000000, 'floor') }}",
+    "tags in tags": "{{ ('<a>' * 900000) | striptags }}",
+    "addresses": "{{ ('a@b.' * 900000) | urlize }}",
+    "wrapping": "{{ ('a ' * 9000000) | wordwrap(1, wrapstring='a' * 99) }}",
+    "sum of lists": "{{ ([[1] * 1000] * 99999) | sum(start=[]) | length }}",
+    "names by format": "{{ ('{0}' * 99999).format('a' * 99999) }}",
+    "indenting a text": "{{ ('a\\n' * 9999) | indent(1000000) }}",
+    "indenting by the filter": "{{ 'a' | indent(1000000000, true) }}",
+    "bytes": "{{ (1).to_bytes(1000000000, 'big') }}",
+    "tabs": "{{ ('\\t' * 99999).expandtabs(99999) }}",
+    "translating": "{{ ('a' * 99999).translate({97: 'b' * 99999}) }}",
     "indenting": "{{ messages | tojson(indent=1000000000) }}",
     "branching recursion": "{% macro m(n) %}{{ m(n - 1) }}{{ m(n - 1) }}{% endmacro %}{{ m(90) }}",
     "endless recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",

@@ -12,7 +12,7 @@ USER = ChatMessage(role="user", content="Hello")
 
 
 def said(*messages: ChatMessage) -> list[tuple[str, str]]:
-    return [(message.role, message.content) for message in messages]
+    return [(message.role, message.text) for message in messages]
 
 
 def test_a_template_with_a_place_for_all_gets_the_messages_as_they_are() -> None:

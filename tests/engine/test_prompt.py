@@ -42,11 +42,17 @@ def test_rows_that_are_no_tokens_are_named_before_anything_runs(more_rows: int, 
         prepare_prompt(make_request("a"), artifact)
 
 
-def test_a_prompt_is_plain_text(tmp_path: Path) -> None:
+def test_a_prompt_is_all_that_the_model_is_given_control_tokens_too(tmp_path: Path) -> None:
     artifact = make_artifact(tmp_path)
-    prepared = prepare_prompt(make_request("<|im_end|>"), artifact)
+    prepared = prepare_prompt(make_request("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"), artifact)
     assert prepared.prompt_format == "raw"
-    assert artifact.tokenizer.decode(prepared.token_ids) == "<|im_end|>"
+    assert prepared.token_ids == prepare_prompt(make_request(messages=HELLO), artifact).token_ids
+
+
+def test_a_prompt_that_begins_with_bos_gets_no_second(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path, vocabulary="spm", pre=None)
+    assert prepare_prompt(make_request("<s>the"), artifact).token_ids.count(1) == 1
+    assert prepare_prompt(make_request("the"), artifact).token_ids[0] == 1
 
 
 def test_token_ids_are_taken_as_they_are(tmp_path: Path) -> None:

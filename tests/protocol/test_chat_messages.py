@@ -78,7 +78,7 @@ def test_content_is_one_text_however_it_is_written(said: dict[str, Any], content
     message = client_message(run(said))
     assert isinstance(message, Run)
     assert message.request.messages is not None
-    assert message.request.messages[0].content == content
+    assert message.request.messages[0].text == content
 
 
 @pytest.mark.parametrize(

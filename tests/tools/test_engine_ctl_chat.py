@@ -173,7 +173,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(
 
 def test_a_refused_turn_is_told_and_was_never_said(chat: Chat, start_engine: StartEngine) -> None:
     def refuses_long_ones(message: ClientMessage) -> Sequence[EngineMessage]:
-        if isinstance(message, Run) and message.request.messages and len(message.request.messages[-1].content) > 9:
+        if isinstance(message, Run) and message.request.messages and len(message.request.messages[-1].text) > 9:
             return [Failed(request_id=message.request_id, code="prompt_too_long", message="too long", params={})]
         return answers(message)
 

@@ -13,7 +13,7 @@ from engine_ctl.execution import follow
 from protocol.answers import Done, EngineMessage, Finished
 from protocol.blocking import BlockingClient
 from protocol.errors import EnergyUnavailable
-from protocol.plan import Limits, RunRequest
+from protocol.plan import Limits, RunRequest, Stop
 from protocol.progress import StageProgress
 from protocol.record import ChoiceRecord
 from protocol.requests import Cancel, ClientMessage, Run
@@ -109,6 +109,8 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
         "END",
         "--stop",
         "\n",
+        "--stop-token",
+        "17",
     )
     chat = ["--chat", "--system", "Be brief.", "--prompt", "Why?"]
     engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", *sampling, *others, *chat)
@@ -120,7 +122,7 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
     assert (asked.execution.kv_cache, asked.execution.prefix_cache) == ("q8_0", "on")
     assert (asked.execution.scheduler_policy, asked.execution.priority) == ("latency", -3)
     assert asked.execution.limits == Limits(max_tokens=9)
-    assert asked.execution.stop.strings == ("END", "\n")
+    assert asked.execution.stop == Stop(strings=("END", "\n"), token_ids=(17,))
     assert asked.messages is not None
     assert [(each.role, each.content) for each in asked.messages] == [("system", "Be brief."), ("user", "Why?")]
 

@@ -62,6 +62,7 @@ EXIT_CODES: dict[str, int] = {
 STOP_REASON_EXIT_CODES: dict[str, int] = {
     "eos": 0,
     "stop_string": 0,
+    "stop_token": 0,
     "max_tokens": 0,
     "max_watts": 0,
     "max_joules": 0,

@@ -97,6 +97,7 @@ _FLAGS = (
     click.option("--logprobs", type=int, help="Record log probabilities of each token and of this many alternatives."),
     click.option("-n", "--choices", "n", type=int, help="Number of answers to draw.  [default: 1]"),
     click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before this text; repeatable."),
+    click.option("--stop-token", multiple=True, type=int, help="End the answer at this token id; repeatable."),
     *GRAMMAR_FLAGS,
     click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]"),
     click.option(
@@ -211,8 +212,9 @@ def _request(flags: Content) -> Content:
     reasoning = {"enabled": flags["thinking"], "max_tokens": flags["thinking_tokens"]}
     if reasoning := {name: value for name, value in reasoning.items() if value is not None}:
         execution["reasoning"] = reasoning
-    if flags["stop"]:
-        execution["stop"] = {"strings": tuple(flags["stop"])}
+    stop = {"strings": tuple(flags["stop"]), "token_ids": tuple(flags["stop_token"])}
+    if stop := {name: value for name, value in stop.items() if value}:
+        execution["stop"] = stop
     request: Content = {"model": flags["model"]}
     return {**request, "execution": execution} if execution else request
 

@@ -28,7 +28,7 @@ METRICS: Final[tuple[Metric, ...]] = (
 MORE_IS_BETTER: Final = frozenset[Metric]({"tokens_per_sec", "decode_tokens_per_sec", "tokens_per_watt"})
 OF_ENERGY: Final = frozenset[Metric]({"tokens_per_watt", "joules_per_token"})
 """Known only where energy was measured; a model of it ranks nothing."""
-ENDED_BY_ITSELF: Final = frozenset({"eos", "stop_string", "max_tokens", "context_full"})
+ENDED_BY_ITSELF: Final = frozenset({"eos", "stop_string", "stop_token", "max_tokens", "context_full"})
 """Stop reasons of executions that were not ended from outside."""
 
 

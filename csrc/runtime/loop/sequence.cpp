@@ -1,9 +1,17 @@
 #include "runtime/loop/sequence.h"
 
 #include <algorithm>
+#include <span>
 #include <stdexcept>
 
 namespace engine::runtime {
+namespace {
+
+bool contains(std::span<const std::int32_t> tokens, std::int32_t token) {
+  return std::ranges::find(tokens, token) != tokens.end();
+}
+
+}  // namespace
 
 std::string_view stop_reason_name(StopReason reason) {
   switch (reason) {
@@ -13,6 +21,8 @@ std::string_view stop_reason_name(StopReason reason) {
       return "eos";
     case StopReason::StopString:
       return "stop_string";
+    case StopReason::StopToken:
+      return "stop_token";
     case StopReason::MaxTokens:
       return "max_tokens";
     case StopReason::ContextFull:
@@ -108,22 +118,28 @@ std::string_view Sequence::piece(std::int32_t token) const {
 
 Sequence::Effect Sequence::take_effect() {
   const std::int32_t token = tokens_.back();
-  StopReason stop = stop_after(token);
-  std::string text;
-  if (!is_end(token)) {
-    text = stops_.append(utf8_.append(piece(token)));
-    if (stops_.matched()) stop = StopReason::StopString;
+  if (const StopReason stop = stop_at(token); stop != StopReason::None) return {finish_text(), stop};
+  StopReason stop = stop_after_text();
+  std::string text = stops_.append(utf8_.append(piece(token)));
+  if (stops_.matched()) {
+    stop = StopReason::StopString;
+  } else if (stop != StopReason::None) {
+    text += finish_text();
   }
-  if (stop != StopReason::None && stop != StopReason::StopString) text += finish_text();
   return {std::move(text), stop};
 }
 
-bool Sequence::is_end(std::int32_t token) const {
-  return std::ranges::find(options_.end_tokens, token) != options_.end_tokens.end();
+bool Sequence::is_end(std::int32_t token) const { return contains(options_.end_tokens, token); }
+
+StopReason Sequence::stop_at(std::int32_t token) const {
+  if (is_end(token)) return StopReason::EndOfSequence;
+  if (contains(options_.stop_string_tokens, token)) return StopReason::StopString;
+  if (contains(options_.stop_tokens, token)) return StopReason::StopToken;
+  return StopReason::None;
 }
 
-StopReason Sequence::stop_after(std::int32_t token) const {
-  if (is_end(token) || (matcher_ && constrained() && matcher_->finished())) return StopReason::EndOfSequence;
+StopReason Sequence::stop_after_text() const {
+  if (matcher_ && constrained() && matcher_->finished()) return StopReason::EndOfSequence;
   if (tokens_.size() - prompt_size_ >= options_.max_tokens) return StopReason::MaxTokens;
   if (tokens_.size() >= options_.context_length) return StopReason::ContextFull;
   return StopReason::None;

@@ -22,7 +22,7 @@
 
 namespace engine::runtime {
 
-enum class StopReason { None, EndOfSequence, StopString, MaxTokens, ContextFull, Cancelled, Error };
+enum class StopReason { None, EndOfSequence, StopString, StopToken, MaxTokens, ContextFull, Cancelled, Error };
 // The protocol's name; empty for None.
 std::string_view stop_reason_name(StopReason reason);
 
@@ -37,6 +37,8 @@ struct SequenceOptions {
   std::map<std::int32_t, std::string> spelled;  // what tokens print in place of what the vocabulary says
   std::vector<std::int32_t> end_tokens;
   std::vector<std::string> stop_strings;
+  std::vector<std::int32_t> stop_string_tokens;  // the control tokens that stop strings spell
+  std::vector<std::int32_t> stop_tokens;
   std::int64_t flush_ns = 0;      // how long a token may wait to be published with later ones
   std::int64_t prefill_rank = 0;  // the waiting prompt of the lowest rank in its group goes first
   // The most tokens of its prompt in a step in which others decode, and of all prompts in one in which it decodes.
@@ -102,11 +104,13 @@ class Sequence {
  private:
   Sequence(const Sequence&) = default;
   bool is_end(std::int32_t token) const;
+  // Why the token itself ends the sequence, without a text of its own; None where it does not.
+  StopReason stop_at(std::int32_t token) const;
   // Whether the next token must follow the grammar.
   bool constrained() const { return matcher_ && !(thinking_ && thinking_->inside()); }
   std::int32_t choose(std::span<const float> logits, std::int32_t largest, Sampler& sampler);
   std::string_view piece(std::int32_t token) const;
-  StopReason stop_after(std::int32_t token) const;
+  StopReason stop_after_text() const;
 
   std::uint64_t id_;
   SequenceOptions options_;

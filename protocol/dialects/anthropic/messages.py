@@ -259,7 +259,7 @@ def stop_of(asked: MessagesRequest, record: ExecutionRecord) -> tuple[str, str |
         return "stop_sequence", asked.stop_sequences[0] if len(asked.stop_sequences) == 1 else None
     if record.stop_reason == "eos" and record.tool_calls:
         return "tool_use", None
-    return ("end_turn" if record.stop_reason == "eos" else "max_tokens"), None
+    return ("end_turn" if record.stop_reason in ("eos", "stop_token") else "max_tokens"), None
 
 
 def usage_of(record: ExecutionRecord) -> AnthropicUsage:

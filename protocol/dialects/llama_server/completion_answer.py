@@ -60,7 +60,7 @@ def completion(
         "prompt": prompt,
         "has_new_line": "\n" in choice.result,
         "truncated": choice.stop_reason == "context_full",
-        "stop_type": {"eos": "eos", "stop_string": "word"}.get(choice.stop_reason, "limit"),
+        "stop_type": {"eos": "eos", "stop_string": "word", "stop_token": "eos"}.get(choice.stop_reason, "limit"),
         "stopping_word": _stopping_word(record, choice),
         "tokens_cached": record.metrics.cached_prompt_tokens,
         "timings": timings(record),

@@ -98,7 +98,7 @@ def finish_reason(choice: ChoiceRecord, plan: ExecutionPlan) -> FinishReason:
 
     Calls end with ``tool_calls``, but where the request named the one tool that had to be called.
     """
-    if choice.stop_reason not in {"eos", "stop_string"}:
+    if choice.stop_reason not in {"eos", "stop_string", "stop_token"}:
         return "length"
     named = plan.tools is not None and isinstance(plan.tools.choice, NamedTool)
     return "tool_calls" if choice.tool_calls and not named else "stop"

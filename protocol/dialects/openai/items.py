@@ -100,7 +100,7 @@ class ResponseItems:
         """The items when the execution has ended; a message at least, if an empty one."""
         if not self._items:
             self._late = self._begin_text(OutputMessage)
-        whole = record.stop_reason in {"eos", "stop_string"}
+        whole = record.stop_reason in {"eos", "stop_string", "stop_token"}
         status = "completed" if whole else "incomplete"
         self._items = [item.model_copy(update={"status": status}) for item in self._items]
         return tuple(self._items)

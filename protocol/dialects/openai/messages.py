@@ -49,7 +49,9 @@ def message_content(message: OpenAiMessage) -> dict[str, Any]:
     """A message as a field of a Run Request. Raises InvalidRequest for what is no text."""
     role = "tool" if message.role == "function" else message.role
     calls = None if not message.tool_calls else [_call(call) for call in message.tool_calls]
-    content: dict[str, Any] = {"role": role, "content": text_of(message.content), "name": message.name}
+    absent = message.content is None and role == "assistant"  # which templates tell from an empty text
+    said = None if absent else text_of(message.content)
+    content: dict[str, Any] = {"role": role, "content": said, "name": message.name}
     own = {"tool_calls": calls, "tool_call_id": message.tool_call_id, "reasoning_content": message.reasoning_content}
     return present(content | own)
 

@@ -23,7 +23,7 @@ def asked(**fields: Any) -> MessagesRequest:
 
 
 def messages_of(**fields: Any) -> list[tuple[str, str]]:
-    return [(one.role, one.content) for one in to_run_request(asked(**fields), "tiny").messages or ()]
+    return [(one.role, one.text) for one in to_run_request(asked(**fields), "tiny").messages or ()]
 
 
 def test_the_system_comes_first_as_a_text_or_as_blocks() -> None:

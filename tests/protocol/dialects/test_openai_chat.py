@@ -86,7 +86,7 @@ def test_fields_of_other_servers_are_ignored_and_unknown_fields_of_ours_refused(
 def test_content_may_be_empty_in_every_way(content: object) -> None:
     request = requested(messages=[{"role": "assistant", "content": content}, *HELLO])
     assert request.messages is not None
-    assert request.messages[0].content == ""
+    assert request.messages[0].text == ""
 
 
 def test_parts_of_text_are_joined_and_parts_of_anything_else_refused() -> None:

@@ -20,7 +20,7 @@ def asked(**fields: Any) -> ResponsesRequest:
 
 
 def messages_of(**fields: Any) -> list[tuple[str, str]]:
-    return [(one.role, one.content) for one in to_run_request(asked(**fields), "tiny").messages or ()]
+    return [(one.role, one.text) for one in to_run_request(asked(**fields), "tiny").messages or ()]
 
 
 def test_instructions_come_first_and_a_text_is_the_users() -> None:

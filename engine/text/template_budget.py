@@ -1,0 +1,53 @@
+"""What one rendering of a chat template may take, and what its steps cost."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+
+from jinja2 import TemplateError
+
+_CPU_SECONDS = 0.5
+_UNITS = 1 << 25
+"""One unit is one character or one element made."""
+_OPERATION_UNITS = 32
+_INPUT_ALLOWANCE = 16
+"""Units more for each character of the messages: a template may well trim, compare and join them."""
+_LARGEST_INTEGER_BITS = 4096
+"""Bits of a number that is made or printed; arguments of calls may well hold some beyond 64."""
+
+
+class Budget:
+    """What one rendering may still do."""
+
+    def __init__(self, input_characters: int) -> None:
+        self._units = _UNITS + _INPUT_ALLOWANCE * input_characters
+        self._deadline = time.thread_time() + _CPU_SECONDS
+
+    def charge(self, units: int) -> None:
+        """Raises TemplateError where the budget does not hold that much."""
+        self._units -= units + _OPERATION_UNITS
+        if self._units < 0 or time.thread_time() > self._deadline:
+            raise TemplateError("it does too much: its output, memory or time is over the limit")
+
+    def charge_value(self, value: object) -> None:
+        """Charge all that printing ``value`` could make: a list that holds one list twice counts it twice."""
+        pending = [value]
+        while pending:
+            match pending.pop():
+                case str() | bytes() as text:
+                    self.charge(len(text))
+                case list() | tuple() as items:
+                    self.charge(len(items))
+                    pending += items
+                case dict() as mapping:
+                    self.charge(len(mapping))
+                    pending += [*mapping.keys(), *mapping.values()]
+                case int() as number if number.bit_length() > _LARGEST_INTEGER_BITS:
+                    raise TemplateError("it computes with numbers of absurd size")
+                case _:
+                    self.charge(0)
+
+
+BUDGET: ContextVar[Budget] = ContextVar("BUDGET")
+"""Set around each rendering."""

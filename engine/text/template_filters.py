@@ -1,0 +1,220 @@
+"""Filters of chat templates that make much out of little, charged before they do; all others are Jinja2's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from string import Formatter
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError, pass_context
+from jinja2.filters import FILTERS as _PLAIN
+from jinja2.runtime import Context
+
+from engine.text.template_budget import BUDGET
+
+_WIDEST_INDENT = 16
+_LARGEST_PRECISION = 300
+"""Digits of a rounded number: doubles have no more before the point."""
+_PERCENT = re.compile(r"%(?:\([^)]*\))?[#0\- +]*(\*|\d+)?(?:\.(\*|\d+))?")
+
+
+def charge_percent(form: str, values: Any) -> None:
+    """Charge what ``form % values`` may make."""
+    _charge_fields(found.groups() for found in _PERCENT.finditer(form))
+    held = values if isinstance(values, tuple) else (values,)
+    BUDGET.get().charge_value([held] * (1 + form.count("%")))
+
+
+def charge_braces(form: str, values: tuple[Any, ...]) -> None:
+    """Charge what ``form.format(*values)`` may make."""
+    specifications = [found or "" for _, _, found, _ in Formatter().parse(form)]
+    _charge_fields(("*" if "{" in found else "", *re.findall(r"\d+", found)) for found in specifications)
+    BUDGET.get().charge_value([values] * (1 + len(specifications)))
+
+
+def _charge_fields(fields: Iterable[Iterable[str | None]]) -> None:
+    for width in filter(None, chain.from_iterable(fields)):
+        if width == "*":
+            raise TemplateError("a width that is another value is not available in chat templates")
+        BUDGET.get().charge(int(width[:12]))
+
+
+def charge_join(separator: str, values: Iterable[Any]) -> list[Any]:
+    """The values that are joined, charged."""
+    items = list(values)
+    BUDGET.get().charge(len(separator) * len(items))
+    BUDGET.get().charge_value(items)
+    return items
+
+
+def charge_replace(text: str, old: str, new: str) -> None:
+    """Charge a text in which one thing takes the place of another."""
+    BUDGET.get().charge(len(text) + text.count(old) * len(new))
+
+
+@pass_context
+def _charged(_: Context, value: Any) -> Any:
+    BUDGET.get().charge_value(value)
+    return value
+
+
+@pass_context
+def _iterated(_: Context, values: Iterable[Any]) -> Iterator[Any]:
+    budget = BUDGET.get()
+    for value in values:
+        budget.charge(0)
+        yield value
+
+
+@pass_context
+def _concatenated(_: Context, values: list[Any]) -> str:
+    BUDGET.get().charge_value(values)
+    return "".join(map(str, values))
+
+
+@pass_context
+def _join(context: Context, values: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
+    if attribute is not None:
+        values = context.environment.call_filter("map", values, kwargs={"attribute": attribute}, context=context)
+    return str(d).join(map(str, charge_join(str(d), values)))
+
+
+@pass_context
+def _replace(_: Context, s: Any, old: str, new: str, count: int | None = None) -> str:
+    charge_replace(str(s), str(old), str(new))
+    return str(s).replace(str(old), str(new), -1 if count is None else count)
+
+
+@pass_context
+def _center(_: Context, value: Any, width: int = 80) -> str:
+    BUDGET.get().charge(max(width, 0))
+    return str(value).center(width)
+
+
+@pass_context
+def _indent(_: Context, s: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> Any:
+    indention = len(width) if isinstance(width, str) else max(width, 0)
+    BUDGET.get().charge(indention * (2 + len(str(s).splitlines())))
+    return _PLAIN["indent"](s, width, first, blank)
+
+
+@pass_context
+def _format(_: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+    charge_percent(str(value), args or tuple(kwargs.values()))
+    return _PLAIN["format"](value, *args, **kwargs)
+
+
+@pass_context
+def _batch(_: Context, value: Iterable[Any], linecount: int, fill_with: Any = None) -> Any:
+    BUDGET.get().charge(linecount)
+    return _PLAIN["batch"](value, linecount, fill_with)
+
+
+@pass_context
+def _slice(_: Context, value: Iterable[Any], slices: int, fill_with: Any = None) -> Iterator[list[Any]]:
+    items = charge_join("", value)
+    BUDGET.get().charge(slices)
+    size, longer = divmod(len(items), slices)
+    begin = 0
+    for number in range(slices):
+        end = begin + size + (number < longer)
+        filled = [fill_with] if fill_with is not None and number >= longer else []
+        yield items[begin:end] + filled
+        begin = end
+
+
+@pass_context
+def _round(_: Context, value: float, precision: int = 0, method: str = "common") -> float:
+    if abs(precision) > _LARGEST_PRECISION:
+        raise TemplateError(f"round takes at most {_LARGEST_PRECISION} digits")
+    return _PLAIN["round"](value, precision, method)  # type: ignore[no-any-return]
+
+
+@pass_context
+def _sum(context: Context, iterable: Iterable[Any], attribute: str | int | None = None, start: Any = 0) -> Any:
+    if attribute is not None:
+        iterable = context.environment.call_filter("map", iterable, kwargs={"attribute": attribute}, context=context)
+    budget = BUDGET.get()
+    for item in iterable:
+        start = start + item
+        budget.charge_value(start)
+    return start
+
+
+@pass_context
+def _pprint(_: Context, value: Any) -> Any:
+    BUDGET.get().charge_value(value)
+    return _PLAIN["pprint"](value)
+
+
+@pass_context
+def _striptags(_: Context, value: Any) -> Any:
+    text = str(value)
+    BUDGET.get().charge(len(text) * (1 + text.count("<") // 16))  # the text is copied for each tag
+    return _PLAIN["striptags"](value)
+
+
+@pass_context
+def _urlize(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+    BUDGET.get().charge(len(str(value)) ** 2 // 64)  # its expressions may look at each character for each
+    return _PLAIN["urlize"](context.eval_ctx, str(value), *args, **kwargs)
+
+
+@pass_context
+def _wordwrap(
+    context: Context,
+    s: Any,
+    width: int = 79,
+    break_long_words: bool = True,
+    wrapstring: str | None = None,
+    break_on_hyphens: bool = True,
+) -> Any:
+    BUDGET.get().charge(len(str(s)) * (8 + len(wrapstring or "")))
+    return _PLAIN["wordwrap"](context.environment, str(s), width, break_long_words, wrapstring, break_on_hyphens)
+
+
+@pass_context
+def _to_json(
+    _: Context,
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    BUDGET.get().charge_value(value)
+    if indent is not None and not 0 <= (len(indent) if isinstance(indent, str) else indent) <= _WIDEST_INDENT:
+        raise TemplateError(f"tojson can indent by 0 to {_WIDEST_INDENT}")
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+@pass_context
+def _random(_: Context, *__: Any) -> NoReturn:
+    raise TemplateError("random is not available in chat templates: the same request gives the same text")
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    **_PLAIN,
+    "batch": _batch,
+    "center": _center,
+    "charged": _charged,
+    "concatenated": _concatenated,
+    "format": _format,
+    "indent": _indent,
+    "iterated": _iterated,
+    "join": _join,
+    "pprint": _pprint,
+    "random": _random,
+    "replace": _replace,
+    "round": _round,
+    "slice": _slice,
+    "striptags": _striptags,
+    "sum": _sum,
+    "tojson": _to_json,
+    "urlize": _urlize,
+    "wordwrap": _wordwrap,
+}
+"""All of Jinja2's by name, and three that a rewritten template is charged by."""

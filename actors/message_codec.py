@@ -167,7 +167,7 @@ _SCALARS: Final[dict[Any, tuple[type, ...]]] = {
 
 def _packable(value: object) -> object:
     if isinstance(value, Value):
-        return value.__dict__
+        return value.wire_fields()
     if isinstance(value, date):  # a datetime is one
         return value.isoformat()
     if dataclasses.is_dataclass(value):

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 from pydantic_core import from_json
 from typing_extensions import Self
 
-from protocol.value import Value
+from protocol.value import JSON_DEPTH, Value
+
+_WIRE_INTEGERS = range(-(2**63), 2**64)
+"""What msgpack can hold."""
 
 
-def _with_lists(value: Any) -> Any:
+def _json_value(value: Any, depth: int = 0) -> Any:
     """The wire's arrays come as tuples; JSON knows lists alone."""
+    if depth > JSON_DEPTH:
+        raise ValueError(f"it nests deeper than {JSON_DEPTH} levels")
     match value:
         case dict():
-            return {key: _with_lists(each) for key, each in value.items()}
+            return {key: _json_value(each, depth + 1) for key, each in value.items()}
         case list() | tuple():
-            return [_with_lists(each) for each in value]
+            return [_json_value(each, depth + 1) for each in value]
         case _:
             return value
 
 
-JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_with_lists)]
-"""Passed on to templates as it is, its keys in their order."""
+def _json_object(value: Any) -> Any:
+    return _json_value(from_json(value, allow_inf_nan=False) if isinstance(value, str) else value)
+
+
+JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_json_object)]
+"""Passed on to templates as it is, its keys in their order. An object, or its JSON, by which integers travel that
+msgpack cannot hold."""
+
+
+def wire_object(value: JsonObject) -> JsonObject | str:
+    """The object as msgpack can hold it: its JSON where it has integers of more than 64 bits."""
+    ahead: list[Any] = [value]
+    while ahead:
+        match ahead.pop():
+            case dict() as container:
+                ahead += container.values()
+            case list() as container:
+                ahead += container
+            case int() as number if number not in _WIRE_INTEGERS:
+                return json.dumps(value, ensure_ascii=False)
+    return value
 
 
 def _from_json(value: Any) -> Any:
@@ -73,6 +98,10 @@ class FunctionCall(Value):
     name: Annotated[str, Field(min_length=1)]
     arguments: Annotated[JsonObject, BeforeValidator(_from_json)] = Field(default_factory=dict)
     """Values by parameter: an object, as templates expect, or its JSON."""
+
+    def wire_fields(self) -> dict[str, Any]:
+        """See :meth:`Value.wire_fields`."""
+        return {**self.__dict__, "arguments": wire_object(self.arguments)}
 
 
 class ToolCall(Value):

@@ -52,7 +52,7 @@ def encode(message: Value) -> bytes:
 def encode_request(message: Value) -> bytes:
     """A client's message as a msgpack map. Raises InvalidRequest: a text is no Unicode; nothing takes its place."""
     try:
-        packed: bytes = msgpack.packb(message.__dict__, default=_packable)
+        packed: bytes = msgpack.packb(message.__dict__, default=_packable_request)
     except UnicodeEncodeError as error:
         code, field = ord(error.object[error.start]), _field_of(message, error.object)
         raise InvalidRequest(
@@ -136,7 +136,14 @@ def _decode_tokens(payload: bytes) -> Tokens | None:
 
 def _packable(value: object) -> object:
     # A model's fields as they are: pydantic's own serializer would first copy the whole message.
-    return value.__dict__ if isinstance(value, Value) else str(value)
+    return value.wire_fields() if isinstance(value, Value) else str(value)
+
+
+def _packable_request(value: object) -> object:
+    if isinstance(value, int):
+        reason = "an integer of more than 64 bits has no place here"
+        raise InvalidRequest(f"{reason}: {str(value)[:40]}", reason=reason)
+    return _packable(value)
 
 
 def _message(content: dict[str, Any], types: dict[str, type[BaseModel]]) -> BaseModel:

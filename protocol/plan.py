@@ -24,7 +24,7 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from protocol.chat import ChatMessage, JsonObject
+from protocol.chat import ChatMessage, JsonObject, wire_object
 from protocol.grammar import Grammar, PlanGrammar
 from protocol.reasoning import PlanReasoning, Reasoning
 from protocol.sampling import LogprobCount, PlanSampling, Sampling, TokenId
@@ -311,6 +311,11 @@ class RunRequest(Value):
     parallel_tool_calls: bool = True
     """Whether an answer may hold more than one call."""
     execution: ExecutionRequest = ExecutionRequest()
+
+    def wire_fields(self) -> dict[str, Any]:
+        """See :meth:`Value.wire_fields`."""
+        tools = self.tools if self.tools is None else tuple(wire_object(tool) for tool in self.tools)
+        return {**self.__dict__, "tools": tools}
 
     @property
     def named_model(self) -> str:

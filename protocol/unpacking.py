@@ -15,9 +15,10 @@ from typing import Any
 import msgpack
 
 from protocol.errors import BadFrame
+from protocol.value import JSON_DEPTH
 
-MAX_DEPTH = 64
-"""The deepest message of the protocol nests 6 levels of its own; the schemas of tools nest a dozen and more in it."""
+MAX_DEPTH = JSON_DEPTH + 8
+"""The deepest message of the protocol nests 6 levels of its own around what a client nests in it."""
 MAX_ARRAY_ELEMENTS = 2**20
 """Elements of an answer's array: eight times the longest context in use (131,072 tokens)."""
 

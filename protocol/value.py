@@ -10,6 +10,8 @@ from pydantic_core import CoreSchema
 
 Fields = ParamSpec("Fields")
 NonNegative = Annotated[float, Field(ge=0)]
+JSON_DEPTH = 64
+"""Levels of containers that a JSON value of a client's own may nest."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -24,6 +26,10 @@ class Value(BaseModel):
         defer_build=True,
         protected_namespaces=(),
     )
+
+    def wire_fields(self) -> dict[str, Any]:
+        """The fields as msgpack can hold them."""
+        return self.__dict__
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

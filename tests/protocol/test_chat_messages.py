@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from protocol.chat import ChatMessage
-from protocol.codec import client_message, decode_client, encode
+from protocol.codec import client_message, decode_client, encode, encode_request
 from protocol.errors import InvalidRequest
+from protocol.plan import RunRequest
 from protocol.requests import Run
 
 CALL = {"id": "1", "function": {"name": "f", "arguments": {"none": None, "list": ({"a": 1.5}, "b")}}}
@@ -97,3 +98,37 @@ def test_calls_may_come_as_json() -> None:
     said = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {"a": [1]}}}]}
     message = ChatMessage.model_validate_json(json.dumps(said))
     assert message.tool_calls[0].function.arguments == {"a": [1]}
+
+
+def over_the_wire(request: dict[str, Any]) -> RunRequest:
+    message = decode_client(
+        encode_request(Run(request_id=1, request=RunRequest.model_validate_json(json.dumps(request))))
+    )
+    assert isinstance(message, Run)
+    return message.request
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**300])
+def test_integers_of_any_size_stay_numbers(number: int) -> None:
+    said = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"x": [number, 1.0]}}}]}
+    request = over_the_wire({"model": "tiny", "messages": [said], "tools": [{"maximum": {"is": number}}]})
+    assert request.messages is not None
+    assert request.messages[0].tool_calls[0].function.arguments == {"x": [number, 1.0]}
+    assert request.tools == ({"maximum": {"is": number}},)
+
+
+def nested(levels: int) -> Any:
+    value: Any = "string"
+    for _ in range(levels):
+        value = {"items": value}
+    return value
+
+
+def test_tools_nest_64_levels_deep_and_are_refused_beyond_that_by_name() -> None:
+    said = [{"role": "user", "content": "a"}]
+    call = [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": nested(64)}}]}]
+    assert over_the_wire({"model": "tiny", "messages": said, "tools": [nested(64)]}).tools == (nested(64),)
+    assert over_the_wire({"model": "tiny", "messages": call}).messages is not None
+    with pytest.raises(InvalidRequest, match="deeper than 64 levels") as refused:
+        client_message(run(*said, tools=(nested(65),)))
+    assert refused.value.params["field"] == "request.tools.0"

@@ -77,7 +77,7 @@ def test_what_is_not_a_plain_map_is_refused_with_its_reason(payload: bytes, reas
 
 def test_nesting_is_capped() -> None:
     assert unpack(nested(MAX_DEPTH - 1))
-    with pytest.raises(BadFrame, match="nests deeper than 64 levels"):
+    with pytest.raises(BadFrame, match="nests deeper than 72 levels"):
         unpack(nested(MAX_DEPTH))
 
 

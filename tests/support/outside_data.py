@@ -26,3 +26,11 @@ def llama_cpp_models() -> Path:
     if not found:
         pytest.skip(f"no llama.cpp in {peers_folder()}; make peers fetches it")
     return found[-1]
+
+
+def input_read_wrongly(name: str) -> Path:
+    """An input that was once read wrongly, from ``ENGINE_TEST_CASES``. Skips where it is absent."""
+    folder = Path(os.environ.get("ENGINE_TEST_CASES") or _DEFAULT.parent / "cases")
+    if not (folder / name).is_file():
+        pytest.skip(f"{folder / name} is not there; ENGINE_TEST_CASES says where such inputs are")
+    return folder / name

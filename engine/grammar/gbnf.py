@@ -95,12 +95,13 @@ def leaves(expression: Expression) -> Iterator[Characters | Token | Reference]:
                 assert_never(never)
 
 
-def read_gbnf(source: str) -> dict[str, Expression]:
-    """The rules by name; ``root`` is among them, and all that they refer to.
+def read_gbnf(source: str) -> tuple[dict[str, Expression], str]:
+    """The rules by name, ``root`` among them and all that they refer to; and where ``root`` is.
 
     Raises GbnfError.
     """
-    return _Reader(source).rules()
+    reader = _Reader(source)
+    return reader.rules(), reader.root_place
 
 
 class _Reader:
@@ -108,12 +109,15 @@ class _Reader:
         self._source = source
         self._position = 0
         self._first_use: dict[str, int] = {}
+        self.root_place = ""
 
     def rules(self) -> dict[str, Expression]:
         rules: dict[str, Expression] = {}
         self._skip(lines=True)
         while self._position < len(self._source):
+            place = self._place(self._position)
             name = self._name("the name of a rule")
+            self.root_place = place if name == "root" else self.root_place
             self._skip(lines=False)
             if not self._source.startswith("::=", self._position):
                 raise self._expected("::=")

@@ -30,7 +30,7 @@ _LAST: Final = 0x10FFFF
 def gbnf_to_lark(source: str) -> str:
     """Raises GbnfError."""
     try:
-        return _Writer(with_endings(read_gbnf(source))).text()
+        return _Writer(with_endings(*read_gbnf(source))).text()
     except RecursionError as error:
         raise GbnfError("its rules are too many, one behind another") from error
 

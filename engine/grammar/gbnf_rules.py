@@ -22,7 +22,7 @@ EMPTY: Final = Sequence(())
 """No text."""
 
 
-def with_endings(rules: Mapping[str, Expression]) -> dict[str, Expression]:
+def with_endings(rules: Mapping[str, Expression], root_place: str) -> dict[str, Expression]:
     """Without what no text can come to the end of, from ``root`` on. Raises GbnfError."""
     alphabet = Alphabet(rules.values())
     ordered = _dependencies_first(rules)
@@ -34,7 +34,7 @@ def with_endings(rules: Mapping[str, Expression]) -> dict[str, Expression]:
             if name not in ending and _ended(rules[name], ending, alphabet) is not None:
                 ending.add(name)
     if "root" not in ending:
-        raise GbnfError("no text of the rule root comes to an end")
+        raise GbnfError(f"no text of the rule root comes to an end, {root_place}")
     ended: dict[str, Expression] = {}
     ahead = ["root"]
     while ahead:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from engine.grammar.gbnf import GbnfError
 from engine.grammar.gbnf_lark import gbnf_to_lark
+from engine.grammar.lark_endings import endless_rule
 from engine.grammar.schema_grammar import schema_grammar
 from engine.grammar.schema_numbers import SchemaError
 from protocol.errors import GrammarTooDeep, GrammarTooLarge, InvalidGrammar, InvalidPlan
@@ -63,7 +64,7 @@ def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
     """The plan's part of a grammar that has been checked.
 
     Raises:
-        InvalidGrammar: it is no JSON, or no GBNF, or has integers that cannot be held exactly.
+        InvalidGrammar: it is no JSON, or no GBNF, has integers that cannot be held exactly, or rules that never end.
         GrammarTooLarge: as Lark a grammar is beyond the limit.
     """
     if grammar is None:
@@ -76,6 +77,8 @@ def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
         text = _as_lark(grammar.source)
         _check_size(text)
         return PlanGrammar(kind="gbnf", source_hash=source_hash, language="lark", text=text)
+    if grammar.kind == "lark" and (endless := endless_rule(grammar.source)):
+        raise _invalid("lark", endless)
     return PlanGrammar(kind=grammar.kind, source_hash=source_hash, language=grammar.kind, text=grammar.source)
 
 

@@ -23,7 +23,7 @@ from engine.operations.embedding import Embedding
 from engine.operations.energy.machine_calibration import MachineCalibration
 from engine.operations.evaluation import Evaluation
 from engine.operations.file_quantization import FileQuantization
-from engine.operations.model_removal import ModelRemoval
+from engine.operations.model_removal import ModelRemoval, weights_in_use
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.planning.resolve import capabilities, choose_backend
@@ -71,6 +71,7 @@ from protocol.requests import (
     RemoveCached,
     RemoveModel,
     Tokenize,
+    UnloadModel,
     VerifyCached,
 )
 from protocol.summaries import CachedWeightsEntry
@@ -119,6 +120,7 @@ class EngineDomain:
                 on(RemoveCached, self._remove_cached),
                 on(VerifyCached, self._verify_cached),
                 on(ClearPrefixCache, self._clear_prefix_cache),
+                on(UnloadModel, self._unload_model),
                 on(PruneRecords, self._prune_records),
                 *self._proposals.table.items(),
                 *((kind, partial(self._answer_about_records, answer)) for kind, answer in RECORD_ANSWERS.items()),
@@ -227,6 +229,12 @@ class EngineDomain:
 
     def _clear_prefix_cache(self, request: ClearPrefixCache) -> Done:
         self.backend.clear_prefix_cache()
+        return Done()
+
+    def _unload_model(self, request: UnloadModel) -> Done:
+        model = self._registry.resolve(request.model)
+        if not self.backend.let_weights_go(model.path):
+            raise weights_in_use(model.name)
         return Done()
 
     def _answer_about_records(

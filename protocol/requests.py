@@ -138,6 +138,14 @@ class RemoveModel(Request[ModelRemoved]):
     """Say what would go, and remove nothing."""
 
 
+class UnloadModel(Request[Done]):
+    """Free the memory that a model's weights take, in every quantization; the next execution loads them anew. Answered
+    by ``Done``, also where none are in memory. Refused with ``model_in_use`` while something uses them."""
+
+    type: Literal["UnloadModel"] = "UnloadModel"
+    model: str
+
+
 class Tokenize(Request[TokenIds]):
     """Answered by ``TokenIds``. ``parse_special``: text that spells a control token becomes that token."""
 
@@ -321,6 +329,7 @@ AskedMessage = (
     | ModelInfo
     | PullModel
     | RemoveModel
+    | UnloadModel
     | Tokenize
     | Detokenize
     | Quantize

@@ -56,7 +56,7 @@ class ModelRemoval:
                 executions=list(needing),
             )
         if weights.uses_weights(self.model.path):
-            raise self._weights_in_use()
+            raise weights_in_use(self.model.name)
         self.files = tuple(file for file in (*self.model.parts, *self.model.partials) if file.is_file())
         self.freed_bytes = sum(map(_freed, self.files))
         self.derived = self._derived(cache)
@@ -72,16 +72,11 @@ class ModelRemoval:
             if not all(locks.enter_context(locked_exclusively(partial)) for partial in self.model.partials):
                 raise ModelInUse(f"{self.model.name} is being fetched", model=self.model.name)
             if not self._weights.let_weights_go(self.model.path):
-                raise self._weights_in_use()
+                raise weights_in_use(self.model.name)
             self._registry.forget(self.model.path)
             for file in self.files:  # the first part first: without it there is no model
                 file.unlink(missing_ok=True)
         self._remove_empty_directories()
-
-    def _weights_in_use(self) -> ModelInUse:
-        return ModelInUse(
-            f"the weights of {self.model.name} are in use; wait for what uses them", model=self.model.name
-        )
 
     def _find(self, name: str) -> ModelFile:
         directory = self._registry.directory
@@ -112,6 +107,11 @@ class ModelRemoval:
             directory.rmdir()
             directory = directory.parent
         sync_directory(directory)
+
+
+def weights_in_use(model: str) -> ModelInUse:
+    """The error of a model whose weights cannot leave memory."""
+    return ModelInUse(f"the weights of {model} are in use; wait for what uses them", model=model)
 
 
 def _freed(path: Path) -> int:

@@ -84,6 +84,7 @@ ROUTES = (
     Route("POST", "/models/info", requests.ModelInfo),
     Route("POST", "/models/pull", requests.PullModel, manages=True),
     Route("POST", "/models/remove", requests.RemoveModel, manages=True),
+    Route("POST", "/models/unload", requests.UnloadModel, manages=True),
     Route("POST", "/tokenize", requests.Tokenize),
     Route("POST", "/detokenize", requests.Detokenize),
     Route("POST", "/embed", requests.Embed, "request"),

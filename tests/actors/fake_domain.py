@@ -63,6 +63,7 @@ from protocol.requests import (
     Quantize,
     RemoveModel,
     Tokenize,
+    UnloadModel,
 )
 from protocol.sampling import PlanSampling
 from protocol.summaries import ModelSummary, PlanEstimate
@@ -194,6 +195,7 @@ class FakeDomain:
     removed: list[str] = field(default_factory=list)
     operations_begun: list[FakeOperation] = field(default_factory=list)
     prefix_cache_clears: int = 0
+    unloaded: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.may_prepare = threading.Event()
@@ -209,6 +211,7 @@ class FakeDomain:
                 on(Tokenize, self.tokenize),
                 on(Detokenize, self.detokenize),
                 on(ClearPrefixCache, self.clear_prefix_cache),
+                on(UnloadModel, self.unload_model),
                 on(ListCached, lambda _: CachedWeightsList(directory="/cache", limit_bytes=1000, entries=())),
                 on(PruneRecords, lambda _: RecordsPruned(executions=0)),
             )
@@ -263,6 +266,11 @@ class FakeDomain:
 
     def clear_prefix_cache(self, request: ClearPrefixCache) -> Done:
         self.prefix_cache_clears += 1
+        return Done()
+
+    def unload_model(self, request: UnloadModel) -> Done:
+        self._find(request.model)
+        self.unloaded.append(request.model)
         return Done()
 
     def recorded(self, execution_id: str) -> PlannedExecution:

@@ -63,6 +63,7 @@ from protocol.requests import (
     StopExperiment,
     Subscribe,
     Tokenize,
+    UnloadModel,
     Unsubscribe,
 )
 from protocol.sampling import Sampling
@@ -114,7 +115,7 @@ async def test_the_same_answer_with_and_without_a_socket(model: Path, tmp_path: 
 
 
 MADE: dict[type[Request[Any]], Request[Any]] = {
-    **{kind: kind(model="none") for kind in (ModelInfo, PullModel, RemoveModel)},
+    **{kind: kind(model="none") for kind in (ModelInfo, PullModel, RemoveModel, UnloadModel)},
     **{kind: kind(execution_id="none") for kind in (Cancel, Replay, GetExecution)},
     **{kind: kind(request=RunRequest(model="none", prompt="x")) for kind in (Run, Plan)},
     Evaluate: Evaluate(request=EvaluationRequest(model="none", text="x")),
@@ -313,6 +314,17 @@ async def test_a_prefix_is_shown_in_the_record_and_the_status_until_it_is_cleare
         status = await client.ask(Status())
         assert (status.memory_bytes["prefix_cache"], status.prefix_cache.blocks) == (0, 0)
         assert (await record_of(client, cached)).metrics.cached_prompt_tokens == 0
+
+
+async def test_weights_that_nothing_uses_leave_memory_when_asked_to(model: Path, tmp_path: Path) -> None:
+    async with real_client(tmp_path) as client:
+        await client.ask(UnloadModel(model=str(model)))
+        first = await record_of(client, request(model))
+        assert [one.model for one in (await client.ask(Status())).models_loaded] == [first.model]
+        await client.ask(UnloadModel(model=str(model)))
+        assert (await client.ask(Status())).models_loaded == ()
+        again = await record_of(client, request(model))
+        assert again.logits_digest == first.logits_digest
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from protocol.requests import (
     Shutdown,
     Status,
     Tokenize,
+    UnloadModel,
 )
 from protocol.summaries import (
     ExecutionStatus,
@@ -77,8 +78,8 @@ def answers(message: ClientMessage) -> Sequence[EngineMessage]:
     match message:
         case Status(request_id=request_id):
             return [status_report(request_id)]
-        case Cancel(request_id=request_id) | ClearPrefixCache(request_id=request_id) | Shutdown(request_id=request_id):
-            return [Done(request_id=request_id)]
+        case Cancel() | ClearPrefixCache() | UnloadModel() | Shutdown():
+            return [Done(request_id=message.request_id)]
         case Plan(request_id=request_id):
             plan = make_plan()
             estimate = PlanEstimate(
@@ -154,13 +155,23 @@ def test_prefixes_are_cleared_by_a_command(start_engine: StartEngine, socket_pat
     assert len(engine.requests(ClearPrefixCache)) == 1
 
 
+def test_a_model_is_unloaded_by_a_command(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers)
+    result = engine_ctl("models", "unload", "tiny", "--socket", str(socket_path), "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"unloaded": "tiny"})
+    assert [one.model for one in engine.requests(UnloadModel)] == ["tiny"]
+
+
 def test_status_in_json(start_engine: StartEngine, socket_path: Path) -> None:
     start_engine(answers)
     shown = json.loads(engine_ctl("status", "--socket", str(socket_path), "--json").stdout)
     assert shown == status_report(0).model_dump(mode="json", exclude={"type", "request_id"})
 
 
-@pytest.mark.parametrize("command", [("status",), ("cancel", EXECUTION_ID), ("cache", "clear-prefixes"), ("shutdown",)])
+@pytest.mark.parametrize(
+    "command",
+    [("status",), ("cancel", EXECUTION_ID), ("cache", "clear-prefixes"), ("models", "unload", "x"), ("shutdown",)],
+)
 def test_commands_about_an_engine_need_one(command: tuple[str, ...], socket_path: Path) -> None:
     result = engine_ctl(*command, "--socket", str(socket_path))
     assert result.exit_code == 5

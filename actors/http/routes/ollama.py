@@ -15,13 +15,16 @@ from protocol.dialects.fault import error_content, fault_of
 from protocol.dialects.ollama import generation, models
 from protocol.dialects.shape import read, to_json
 from protocol.errors import EngineError
-from protocol.requests import ListModels, ModelInfo, PullModel, RemoveModel, Status
+from protocol.requests import ListModels, ModelInfo, PullModel, RemoveModel, Status, UnloadModel
 
 
 async def _generate(kind: type[generation.OllamaChatRequest | generation.GenerateRequest], call: Call) -> None:
     asked = read(kind, call.content())
+    if generation.is_unload(asked):
+        await _unload(asked, call)
+        return
     runs = (generation.to_run_request(asked, call.model(asked.model)),)
-    created_at = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+    created_at = _now()
     async with call.client() as client:
         if asked.stream:
             await stream_answer(call, client, runs, generation.LineStream(asked, created_at), "ndjson")
@@ -29,6 +32,18 @@ async def _generate(kind: type[generation.OllamaChatRequest | generation.Generat
             (outcome,) = await outcomes_of(client, runs, call.link.rules.default_model)
             answer = generation.from_outcome(asked, outcome, created_at)
             await call.reply(answer, headers=execution_headers(outcome.accepted))
+
+
+async def _unload(asked: generation.OllamaChatRequest | generation.GenerateRequest, call: Call) -> None:
+    call.require_manager()
+    model = call.model(asked.model)
+    async with call.client() as client:
+        await answered(call, model, lambda known: client.ask(UnloadModel(model=known)))
+    await call.reply(generation.unloaded(asked, model, _now()))
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 async def _tags(call: Call) -> None:

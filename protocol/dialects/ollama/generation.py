@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.dialects import weos
+from protocol.dialects.event_stream import TextEvent
 from protocol.dialects.fault import HttpFault, error_content
 from protocol.dialects.generation import Generation, json_grammar, of_one_answer, present, run_request
 from protocol.dialects.openai.account import EnergyUsage, energy_usage, finish_reason, require_whole
@@ -62,7 +63,7 @@ class OllamaRequest(Asked):
     logprobs: bool | None = None
     top_logprobs: int | None = None
     keep_alive: int | float | str | None = None
-    """Not heeded: models stay in memory until others need it."""
+    """0 without input unloads the model. Else it is not heeded: models stay in memory until others need it."""
     options: Options = Field(default_factory=Options)
     execution: dict[str, Any] = Field(default_factory=dict)
     include_execution: bool = False
@@ -123,7 +124,7 @@ class AnswerLine(Told):
     logprobs: tuple[TokenLogprobs, ...] = ()
     """Log probabilities of the line's tokens, where they were asked for."""
     done: bool
-    done_reason: Literal["stop", "length", "load"] = "stop"
+    done_reason: Literal["stop", "length", "load", "unload"] = "stop"
     total_duration: int | None = None
     load_duration: int | None = None
     prompt_eval_count: int | None = None
@@ -136,14 +137,24 @@ class AnswerLine(Told):
 
 
 def is_load(asked: OllamaChatRequest | GenerateRequest) -> bool:
-    """Whether there is nothing to answer: such a request has the model loaded."""
+    """Whether there is nothing to answer: such a request has the model loaded, or unloaded."""
     return not asked.messages if isinstance(asked, OllamaChatRequest) else not asked.prompt
+
+
+def is_unload(asked: OllamaChatRequest | GenerateRequest) -> bool:
+    """Whether it has the model unloaded: a time of 0, and nothing to answer."""
+    kept = asked.keep_alive
+    return is_load(asked) and kept is not None and str(kept).rstrip("smh").strip("0.") == ""
+
+
+def unloaded(asked: OllamaChatRequest | GenerateRequest, model: str, created_at: str) -> AnswerLine:
+    """The answer once it is."""
+    return Writer(asked).unloaded(model, created_at)
 
 
 def to_run_request(asked: OllamaChatRequest | GenerateRequest, model: str) -> RunRequest:
     """One without input reads a single token: weights are loaded by executions alone. Raises InvalidRequest."""
     if is_load(asked):
-        _require_load(asked)
         return run_request(model, {"prompt_token_ids": [0]}, {"limits": {"max_tokens": 1}}, asked.execution)
     options = asked.options
     limit = DEFAULT_MAX_TOKENS if options.num_predict is None or options.num_predict < 0 else options.num_predict
@@ -158,14 +169,6 @@ def to_run_request(asked: OllamaChatRequest | GenerateRequest, model: str) -> Ru
     if asked.logprobs:
         execution["logprobs"] = asked.top_logprobs or 0
     return of_one_answer(run_request(model, _source(asked), execution, asked.execution))
-
-
-def _require_load(asked: OllamaChatRequest | GenerateRequest) -> None:
-    """Without input, a time of 0 asks for the contrary. Raises InvalidRequest for it."""
-    kept = asked.keep_alive
-    if kept is not None and str(kept).rstrip("smh").strip("0.") == "":
-        reason = "keep_alive: models stay in memory until others need it; none can be unloaded by hand"
-        raise InvalidRequest(reason, field="keep_alive", reason=reason)
 
 
 def _grammar(form: str | dict[str, Any]) -> dict[str, str]:
@@ -229,6 +232,16 @@ class Writer:
         text = self._text(message.text, message.reasoning)
         return AnswerLine(model=model, created_at=created_at, **text, **logprobs, done=False)
 
+    def text_event(self, model: str, created_at: str) -> TextEvent | None:
+        """The line of a text alone; ``None``: lines have more than that."""
+        if self.loads or self._asked.logprobs:
+            return None
+
+        def line(text: str) -> bytes:
+            return _line(AnswerLine(model=model, created_at=created_at, **self._text(text, ""), done=False))
+
+        return TextEvent(line)
+
     def whole(self, outcome: Outcome, created_at: str) -> AnswerLine:
         """The answer in one piece. Raises InternalError where the execution failed on its way."""
         record = outcome.record
@@ -257,6 +270,10 @@ class Writer:
             **_durations(prompt_eval=metrics.prefill_ms, eval=metrics.decode_ms),
             **own,
         )
+
+    def unloaded(self, model: str, created_at: str) -> AnswerLine:
+        """The only line of a request that has the model unloaded."""
+        return AnswerLine(model=model, created_at=created_at, done=True, **self._text("", ""), done_reason="unload")
 
     def _logprobs(self, drawn: tuple[DrawnLogprobs, ...], pieces: Pieces) -> dict[str, Any]:
         wanted = self._asked.logprobs and drawn and not self.loads
@@ -307,6 +324,11 @@ class LineStream:
                 return b"" if part is None else _line(part)
             case Finished(record=record):
                 return _line(self._writer.last(record, self._created_at))
+
+    def texts(self, index: int) -> tuple[TextEvent, ...]:
+        """What further texts become; empty: each needs :meth:`feed`."""
+        event = self._writer.text_event(self._model, self._created_at)
+        return () if event is None else (event,)
 
     def fail(self, fault: HttpFault) -> bytes:
         """The line that ends a stream which cannot be finished."""

@@ -227,12 +227,15 @@ async def test_models_are_shown_pulled_and_deleted_as_ollamas_clients_ask() -> N
         version = await client.get("/api/version")
         running = await client.get("/api/ps")
         empty = await client.post("/api/generate", json={"model": "tiny"})
+        unloaded = await client.post("/api/generate", json={"model": "tiny", "keep_alive": 0})
         deleted = await client.request("DELETE", "/api/delete", json={"model": "tiny"})
     assert [one["name"] for one in tags.json()["models"]] == ["tiny"]
     assert shown.json()["details"]["family"] == "llama"
     assert version.json()["version"].count(".") == 2
     assert running.json() == {"models": []}
     assert empty.json()["done_reason"] == "load"
+    assert unloaded.json()["done_reason"] == "unload"
+    assert domain.unloaded == ["tiny"]
     assert deleted.status_code == 200
     assert domain.removed == ["tiny"]
 

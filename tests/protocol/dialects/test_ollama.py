@@ -18,7 +18,9 @@ from protocol.dialects.ollama.generation import (
     OllamaChatRequest,
     from_outcome,
     is_load,
+    is_unload,
     to_run_request,
+    unloaded,
 )
 from protocol.dialects.shape import read
 from protocol.embedding import EmbeddedText
@@ -105,10 +107,14 @@ def test_a_request_without_input_loads_the_model_and_answers_nothing(
 
 
 @pytest.mark.parametrize("none", [0, "0", "0s", 0.0, "0m"])
-def test_a_model_cannot_be_unloaded_by_hand(none: object) -> None:
-    with pytest.raises(InvalidRequest, match="keep_alive"):
-        requested(generate(prompt="", keep_alive=none))
-    assert not is_load(generate(keep_alive=none))
+def test_a_time_of_nothing_and_no_input_unload_the_model(none: object) -> None:
+    asked = generate(prompt="", keep_alive=none)
+    assert is_unload(asked)
+    assert is_unload(chat(messages=[], keep_alive=none))
+    told = json.loads(unloaded(asked, "tiny", NOW).json_bytes())
+    assert (told["response"], told["done"], told["done_reason"]) == ("", True, "unload")
+    assert not is_unload(generate(keep_alive=none))
+    assert not is_unload(generate(prompt="", keep_alive="10m"))
 
 
 def test_lines_end_with_counts_and_durations() -> None:

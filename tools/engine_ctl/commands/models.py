@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,23 @@ def rm(ctx: click.Context, model: str, yes: bool, dry_run: bool, socket: Path | 
         size = sum(entry.size_bytes for entry in removed.derived)
         names = " ".join(entry.name for entry in removed.derived)
         click.echo(f"weights derived from it stay, {size / 10**6:,.1f} MB: engine-ctl cache rm {names}", err=True)
+
+
+@command.command(name="unload")
+@click.argument("model", type=Model())
+@socket_option
+@json_option
+def unload(model: str, socket: Path | None, as_json: bool) -> None:
+    """Free the memory that a model's weights take in the running engine. Refused while something uses them."""
+    from protocol.blocking import BlockingClient
+    from protocol.requests import UnloadModel
+
+    with BlockingClient.connect(socket) as client:
+        client.ask(UnloadModel(model=model))
+    if as_json:
+        click.echo(json.dumps({"unloaded": model}))
+    else:
+        click.echo(f"unloaded {model}", err=True)
 
 
 def _confirmed(preview: ModelRemoved) -> bool:

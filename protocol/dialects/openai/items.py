@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from protocol.dialects.openai.chat_answer import TokenLogprobs
 from protocol.dialects.shape import Told
 from protocol.record import ExecutionRecord
 from protocol.tool_calls import ToolCallDelta
@@ -19,7 +20,8 @@ class OutputText(Told):
     type: Literal["output_text"] = "output_text"
     text: str
     annotations: tuple[()] = ()
-    logprobs: tuple[()] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """Log probabilities of every token beside thinking and calls, where they were asked for."""
 
 
 class OutputMessage(Told):
@@ -73,16 +75,27 @@ class ResponseItems:
         """Where the text and the thinking are among the items."""
         self._calls: dict[int, int] = {}
         """Where each call is."""
+        self._logprobs: tuple[TokenLogprobs, ...] = ()
+        """Log probabilities of tokens whose text is still to be written."""
         self._late: list[ItemEvent] = []
         """The beginning of a message that nothing was written to."""
 
-    def write(self, text: str) -> list[ItemEvent]:
-        """Add to the text. No event for nothing."""
-        return self._write(OutputMessage, text)
+    def write(self, text: str, *logprobs: tuple[TokenLogprobs, ...]) -> list[ItemEvent]:
+        """Add to the text, with log probabilities of its tokens. No event for nothing."""
+        self._logprobs = sum(logprobs, self._logprobs)
+        if not text:
+            return []
+        events, place = self._into(OutputMessage, text)
+        told = self._take_logprobs(place)
+        delta = {**self._place(place), "content_index": 0, "delta": text, "logprobs": told}
+        return [*events, ("response.output_text.delta", delta)]
 
     def think(self, text: str) -> list[ItemEvent]:
         """Add to the thinking. No event for nothing."""
-        return self._write(OutputReasoning, text)
+        if not text:
+            return []
+        events, place = self._into(OutputReasoning, text)
+        return [*events, ("response.reasoning_text.delta", {**self._place(place), "content_index": 0, "delta": text})]
 
     def call(self, delta: ToolCallDelta) -> list[ItemEvent]:
         """Add to a call, which begins with its id."""
@@ -100,6 +113,8 @@ class ResponseItems:
         """The items when the execution has ended; a message at least, if an empty one."""
         if not self._items:
             self._late = self._begin_text(OutputMessage)
+        if (message := self._texts.get(OutputMessage)) is not None:
+            self._take_logprobs(message)
         whole = record.stop_reason in {"eos", "stop_string", "stop_token"}
         status = "completed" if whole else "incomplete"
         self._items = [item.model_copy(update={"status": status}) for item in self._items]
@@ -116,14 +131,14 @@ class ResponseItems:
             else:
                 part = told["content"][0]
                 done = {**at, "content_index": 0}
-                events.append((f"response.{part['type']}.done", {**done, "text": part["text"], **_own(part["type"])}))
+                own = {"logprobs": part["logprobs"]} if "logprobs" in part else {}
+                events.append((f"response.{part['type']}.done", {**done, "text": part["text"], **own}))
                 events.append(("response.content_part.done", {**done, "part": part}))
             events.append(("response.output_item.done", {"output_index": place, "item": told}))
         return events
 
-    def _write(self, kind: type[OutputMessage | OutputReasoning], text: str) -> list[ItemEvent]:
-        if not text:
-            return []
+    def _into(self, kind: type[OutputMessage | OutputReasoning], text: str) -> tuple[list[ItemEvent], int]:
+        """Add to the item of a kind: the events that begin it, if it is new, and where it is."""
         events = [] if kind in self._texts else self._begin_text(kind)
         place = self._texts[kind]
         item = self._items[place]
@@ -131,8 +146,17 @@ class ResponseItems:
         part = item.content[0]
         whole = part.model_copy(update={"text": part.text + text})
         self._items[place] = item.model_copy(update={"content": (whole,)})
-        delta = {**self._place(place), "content_index": 0, "delta": text, **_own(part.type)}
-        return [*events, (f"response.{part.type}.delta", delta)]
+        return events, place
+
+    def _take_logprobs(self, place: int) -> list[dict[str, Any]]:
+        """Give the message those that wait for it."""
+        item, waiting = self._items[place], self._logprobs
+        if waiting and isinstance(item, OutputMessage):
+            part = item.content[0]
+            part = part.model_copy(update={"logprobs": part.logprobs + waiting})
+            self._items[place] = item.model_copy(update={"content": (part,)})
+            self._logprobs = ()
+        return [one.model_dump(mode="json") for one in waiting]
 
     def _begin_text(self, kind: type[OutputMessage | OutputReasoning]) -> list[ItemEvent]:
         self._texts[kind] = place = len(self._items)
@@ -165,8 +189,3 @@ class ResponseItems:
 
     def _place(self, place: int) -> dict[str, Any]:
         return {"item_id": self._items[place].id, "output_index": place}
-
-
-def _own(part_type: str) -> dict[str, Any]:
-    """What events of answers have and those of thinking have not."""
-    return {"logprobs": []} if part_type == "output_text" else {}

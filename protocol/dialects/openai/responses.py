@@ -14,7 +14,7 @@ from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.build import Build
 from protocol.dialects import weos
-from protocol.dialects.event_stream import sse
+from protocol.dialects.event_stream import TextEvent, sse
 from protocol.dialects.fault import HttpFault, error_content
 from protocol.dialects.generation import Generation, of_one_answer, present, run_request, tool_choice
 from protocol.dialects.openai.account import (
@@ -25,7 +25,8 @@ from protocol.dialects.openai.account import (
     reasoning_tokens,
     require_whole,
 )
-from protocol.dialects.openai.chat import DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE, grammar_of
+from protocol.dialects.openai.chat import DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE, choice_logprobs, grammar_of
+from protocol.dialects.openai.chat_answer import TokenLogprobs
 from protocol.dialects.openai.items import ItemEvent, OutputItem, ResponseItems
 from protocol.dialects.openai.messages import (
     AskedCall,
@@ -70,13 +71,24 @@ class ResponsesRequest(Generation):
     tools: tuple[dict[str, Any], ...] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    top_logprobs: int | None = None
+    include: tuple[str, ...] | None = None
+    """``message.output_text.logprobs`` asks for log probabilities; there is nothing else to add here."""
     reasoning: ReasoningOptions | None = None
     stream: bool = False
     previous_response_id: str | None = None
     conversation: str | dict[str, Any] | None = None
     background: bool | None = None
+    metadata: dict[str, str] | None = None
+    """The client's own notes, which the response repeats."""
     prompt: dict[str, Any] | None = None
     """A template that OpenAI's servers keep."""
+
+    @property
+    def logprobs(self) -> int | None:
+        """How many alternatives of each token are wanted; ``None``: no log probabilities."""
+        wanted = "message.output_text.logprobs" in (self.include or ())
+        return 0 if self.top_logprobs is None and wanted else self.top_logprobs
 
 
 class ResponsesUsage(Told):
@@ -140,6 +152,8 @@ def to_run_request(asked: ResponsesRequest, model: str) -> RunRequest:
     grammar = grammar_of(None if asked.text is None else asked.text.format, None, None)
     if grammar is not None:
         execution["grammar"] = grammar
+    if asked.logprobs is not None:
+        execution["logprobs"] = asked.logprobs
     if asked.reasoning is not None and asked.reasoning.effort == "none":
         execution["reasoning"] = {"enabled": False}
     source: dict[str, Any] = {"messages": [message_content(one) for one in messages], "tools": _tools(asked)}
@@ -191,7 +205,7 @@ def from_outcome(asked: ResponsesRequest, outcome: Outcome, created: int) -> Res
     """The answer in one piece. Raises InternalError where the execution failed on its way."""
     items = ResponseItems(outcome.record.execution_id)
     items.think(outcome.record.reasoning)
-    items.write(outcome.record.result)
+    items.write(outcome.record.result, *(_logprobs(asked, one, outcome.pieces) for one in outcome.tokens))
     for index, call in enumerate(outcome.record.tool_calls):
         items.call(ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments))
     return _response(asked, outcome.record, created, items.end(outcome.record))
@@ -214,23 +228,34 @@ def _response(asked: ResponsesRequest, record: ExecutionRecord, created: int, it
         created_at=created,
         status="completed" if whole else "incomplete",
         incomplete_details=None if whole else {"reason": "max_output_tokens"},
-        instructions=asked.instructions,
         max_output_tokens=record.plan.limits.max_tokens,
         model=record.model,
         output=tuple(items),
         temperature=record.plan.sampling.temperature,
         top_p=record.plan.sampling.top_p,
-        **_tool_fields(asked),
+        **_repeated(asked),
         system_fingerprint=fingerprint(record.build, record.plan_fingerprint),
         usage=usage,
         weos=weos.account(record) if asked.include_execution else None,
     )
 
 
-def _tool_fields(asked: ResponsesRequest) -> dict[str, Any]:
-    """What was asked of tools, which a response repeats."""
-    parallel = asked.parallel_tool_calls is not False
-    return {"tools": asked.tools or (), "tool_choice": asked.tool_choice or "auto", "parallel_tool_calls": parallel}
+def _logprobs(asked: ResponsesRequest, message: Tokens, pieces: Pieces) -> tuple[TokenLogprobs, ...]:
+    """Those of a message's tokens; none of thinking and calls, which have no place for them."""
+    if asked.logprobs is None or message.reasoning or message.tool_calls:
+        return ()
+    return choice_logprobs(message.logprobs, pieces).content
+
+
+def _repeated(asked: ResponsesRequest) -> dict[str, Any]:
+    """What a response repeats of its request."""
+    return {
+        "instructions": asked.instructions,
+        "tools": asked.tools or (),
+        "tool_choice": asked.tool_choice or "auto",
+        "parallel_tool_calls": asked.parallel_tool_calls is not False,
+        "metadata": asked.metadata or {},
+    }
 
 
 class ResponsesStream:
@@ -251,12 +276,17 @@ class ResponsesStream:
             case Progress():
                 return b""
             case Tokens():
-                events = self._items.think(message.reasoning) + self._items.write(message.text)
+                events = self._items.think(message.reasoning)
+                events += self._items.write(message.text, _logprobs(self._asked, message, pieces))
                 for delta in message.tool_calls:
                     events += self._items.call(delta)
                 return self._told(events)
             case Finished(record=record):
                 return self._finish(record)
+
+    def texts(self, index: int) -> tuple[TextEvent, ...]:
+        """None: every event has a number of its own."""
+        return ()
 
     def fail(self, fault: HttpFault) -> bytes:
         """The event that ends a stream which cannot be finished."""
@@ -274,12 +304,11 @@ class ResponsesStream:
             id=f"resp_{accepted.execution_id}",
             created_at=self._created,
             status="in_progress",
-            instructions=self._asked.instructions,
             max_output_tokens=plan.limits.max_tokens,
             model=plan.model_ref.name,
             temperature=plan.sampling.temperature,
             top_p=plan.sampling.top_p,
-            **_tool_fields(self._asked),
+            **_repeated(self._asked),
             system_fingerprint=fingerprint(self._build, accepted.plan_fingerprint),
         ).content()
         return self._event("response.created", response=response) + self._event(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ from protocol.dialects.fault import HttpFault
 from protocol.dialects.openai.responses import ResponsesRequest, ResponsesStream, from_outcome, to_run_request
 from protocol.dialects.shape import read
 from protocol.errors import InvalidRequest
-from tests.protocol.dialects.messages_factory import BUILD, CREATED, accepted, finished, outcome, tokens
+from tests.protocol.dialects.messages_factory import BUILD, CREATED, accepted, drawn, finished, outcome, tokens
 from tests.protocol.dialects.sse_reader import read_events
 
 
@@ -113,6 +114,39 @@ def test_a_stream_tells_the_whole_life_of_its_item_in_numbered_events() -> None:
     assert [one["sequence_number"] for one in events] == list(range(10))
     assert "".join(one.get("delta", "") for one in events) == events[6]["text"] == "Hi"
     assert events[-1]["response"]["output"][0] == events[8]["item"]
+
+
+@pytest.mark.parametrize("fields", [{"top_logprobs": 0}, {"include": ["message.output_text.logprobs"]}])
+def test_log_probabilities_are_asked_for_by_either_field(fields: dict[str, Any]) -> None:
+    assert to_run_request(asked(**fields), "tiny").execution.logprobs == 0
+    assert to_run_request(asked(include=["reasoning.encrypted_content"]), "tiny").execution.logprobs is None
+
+
+LOGPROBS = (drawn(7, -0.5, t8=-1.0), drawn(8, -0.25))
+PIECES = {7: "H", 8: "i"}
+
+
+def test_log_probabilities_stand_with_the_text_in_one_piece() -> None:
+    told = outcome("Hi")
+    told = dataclasses.replace(told, tokens=(tokens("Hi", logprobs=LOGPROBS),), pieces=PIECES)
+    (item,) = json.loads(from_outcome(asked(top_logprobs=1), told, CREATED).json_bytes())["output"]
+    other = {"token": "i", "logprob": -1.0, "bytes": [105]}
+    assert item["content"][0]["logprobs"] == [
+        {"token": "H", "logprob": -0.5, "bytes": [72], "top_logprobs": [other]},
+        {"token": "i", "logprob": -0.25, "bytes": [105], "top_logprobs": []},
+    ]
+
+
+def test_log_probabilities_go_with_the_delta_that_has_their_text_and_all_stand_in_the_end() -> None:
+    stream = ResponsesStream(asked(top_logprobs=1), BUILD, CREATED)
+    held, last = LOGPROBS
+    messages = (accepted(), tokens("", logprobs=(held,)), tokens("Hi", logprobs=(last,)), finished("Hi"))
+    events = read_events(b"".join(stream.feed(0, one, PIECES) for one in messages))
+    (delta,) = (one for one in events if one["type"] == "response.output_text.delta")
+    (done,) = (one for one in events if one["type"] == "response.output_text.done")
+    assert [one["logprob"] for one in delta["logprobs"]] == [-0.5, -0.25]
+    assert delta["logprobs"] == done["logprobs"]
+    assert events[-1]["response"]["output"][0]["content"][0]["logprobs"] == done["logprobs"]
 
 
 def test_a_stream_that_fails_says_so() -> None:

@@ -71,6 +71,8 @@ class ApiServer(Actor):
         )
         self._allowed_uids = frozenset({0, os.geteuid()})
         self._connections: dict[int, Connection] = {}
+        self._client_sockets: dict[int, ClientSocket] = {}
+        """Where tokens of a connection may be written: to its own transport, or to an HTTP client behind it."""
         self._counted = 0
         """Connections that count towards their bound."""
         self._connection_ids = count(1)
@@ -89,12 +91,15 @@ class ApiServer(Actor):
         if self._unix_socket is not None:
             self._unix_socket.close()
 
-    def attach(self, transport: EagerTransport, *, counted: bool = True) -> None:
+    def attach(
+        self, transport: EagerTransport, *, counted: bool = True, client_socket: ClientSocket | None = None
+    ) -> None:
         """Serve a client at the other end of a transport.
 
         It counts towards the bound of connections, unless it is one of a server with a bound of its own.
+        ``client_socket``: of whom it passes tokens on to, which may be written there instead once it opens their lines.
         """
-        self.nursery.start_soon(self._serve_client, transport, None, counted)
+        self.nursery.start_soon(self._serve_client, transport, None, client_socket, counted)
 
     def statistics(self) -> ApiServerStatistics:
         """The sums over all connections."""
@@ -107,8 +112,7 @@ class ApiServer(Actor):
 
     def client_socket(self, connection_id: int) -> ClientSocket | None:
         """Where a connection's tokens may be written; ``None`` where there is no socket, or no such connection."""
-        connection = self._connections.get(connection_id)
-        return None if connection is None else connection.client_socket
+        return self._client_sockets.get(connection_id)
 
     async def _on_event(self, event: Deliver | Drained) -> None:
         match event:
@@ -151,12 +155,16 @@ class ApiServer(Actor):
     async def _on_stream(self, stream: trio.SocketStream) -> None:
         transport = SocketTransport(stream)
         if transport.peer.uid in self._allowed_uids:
-            await self._serve_client(transport, transport.client_socket)
+            await self._serve_client(transport, transport.client_socket, transport.client_socket)
         else:
             await transport.aclose()
 
     async def _serve_client(
-        self, transport: EagerTransport, client_socket: ClientSocket | None, counted: bool = True
+        self,
+        transport: EagerTransport,
+        own: ClientSocket | None,
+        client_socket: ClientSocket | None,
+        counted: bool = True,
     ) -> None:
         if self._draining:
             await self._turn_away(transport, ShuttingDown("the engine is stopping"))
@@ -166,15 +174,16 @@ class ApiServer(Actor):
             await self._turn_away(transport, Overloaded(message, retry_after_ms=_RETRY_MS))
             return
         connection_id = next(self._connection_ids)
-        connection = Connection(
-            connection_id, transport, self._control_plane, self._welcome, self._limits, client_socket
-        )
+        connection = Connection(connection_id, transport, self._control_plane, self._welcome, self._limits, own)
         self._connections[connection_id] = connection
+        if client_socket is not None:
+            self._client_sockets[connection_id] = client_socket
         self._counted += counted
         try:
             await connection.serve()
         finally:
             del self._connections[connection_id]
+            self._client_sockets.pop(connection_id, None)
             self._counted -= counted
             self._end_if_drained()
 

@@ -68,7 +68,7 @@ class Connection:
         self._control_plane = control_plane
         self._welcome = welcome
         self._limits = limits
-        self.client_socket = client_socket
+        self._client_socket = client_socket
         self._greeted = False
         self._in_flight: set[int] = set()
         self._outbox: list[bytes] = []
@@ -126,9 +126,9 @@ class Connection:
             if isinstance(message, Tokens):
                 streamed.append(message.execution_id)
         self._queue(b"".join(frames))
-        if self.client_socket is not None:
+        if self._client_socket is not None:
             for execution_id in streamed:
-                self.client_socket.mark_posted(execution_id)
+                self._client_socket.mark_posted(execution_id)
 
     def _is_awaited(self, message: EngineMessage) -> bool:
         """Whether the client waits for the message; the last reply to a request ends its waiting."""
@@ -161,13 +161,13 @@ class Connection:
         for request_id in sorted(self._in_flight):
             self._queue(encode_frame(encode(failed(request_id, error))))
         self._in_flight.clear()
-        if self.client_socket is not None:
-            self.client_socket.give_up()
+        if self._client_socket is not None:
+            self._client_socket.give_up()
 
     def _queue(self, frame: bytes) -> None:
         # Nearly always the reader keeps up, and then the frame is gone before the writer's task would have its turn.
         if not self._outbox_bytes:
-            frame = frame[self._transport.send_nowait(frame) :]
+            frame = self._transport.send_nowait(frame)
         if not frame:
             return
         self._outbox.append(frame)
@@ -199,8 +199,8 @@ class Connection:
                 self._sending = False
                 self._outbox_bytes -= len(data)
                 if not self._outbox_bytes:
-                    if self.client_socket is not None:
-                        self.client_socket.release()
+                    if self._client_socket is not None:
+                        self._client_socket.release()
                     self._outbox_emptied.set()
                     self._outbox_emptied = trio.Event()
         except TransportClosed:

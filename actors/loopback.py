@@ -24,13 +24,13 @@ class LoopbackTransport:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise TransportClosed from error
 
-    def send_nowait(self, data: bytes) -> int:
-        """Send all of it or, where the peer does not keep up or is gone, nothing; how many bytes were sent."""
+    def send_nowait(self, data: bytes) -> bytes:
+        """Send all of it or, where the peer does not keep up or is gone, nothing; what is left."""
         try:
             self._outgoing.send_nowait(data)
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
-            return 0
-        return len(data)
+            return data
+        return b""
 
     async def receive(self) -> bytes:
         """The next bytes. Raises TransportClosed at the end."""

@@ -34,6 +34,7 @@ from engine.backend import Backend
 from engine.config import EngineConfig
 from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import open_ladder
+from engine.host.client_socket import ClientSocket
 from engine.host.machine import probe_machine
 from engine.models.registry import ModelRegistry
 from engine.planning.planner import Planner
@@ -168,13 +169,13 @@ class System:
         await self._inboxes.control_plane.put(Drain(drain_s=drain_s))
         await self._ended.wait()
 
-    def connect(self, *, counted: bool = True) -> ByteTransport:
+    def connect(self, client_socket: ClientSocket | None = None, *, counted: bool = True) -> ByteTransport:
         """The client's end of a connection in this process: the protocol, and no socket. While the system runs.
 
-        ``counted``: towards the bound of connections.
+        ``client_socket``: of whom that client passes tokens on to. ``counted``: towards the bound of connections.
         """
         ours, theirs = loopback_pair()
-        self._api_server.attach(ours, counted=counted)
+        self._api_server.attach(ours, counted=counted, client_socket=client_socket)
         return theirs
 
     def client(self) -> AbstractAsyncContextManager[Client]:

@@ -131,8 +131,8 @@ class SocketTransport:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise TransportClosed from error
 
-    def send_nowait(self, data: bytes) -> int:
-        """Send as much as the peer takes at once; how many bytes that was."""
+    def send_nowait(self, data: bytes) -> bytes:
+        """Send as much as the peer takes at once; what is left."""
         return self.client_socket.send(data)
 
     async def receive(self) -> bytes:

@@ -434,22 +434,32 @@ class RunLoop:
 
 @final
 class ClientSocket:
-    """A client's connected Unix stream socket, which the event loop and a StreamWriter write.
+    """A client's connected stream socket, which the event loop and a StreamWriter write.
 
     Frames leave whole, and those of one execution in order: the writer sends an execution's tokens itself only while
     its line is open, once all that went to the event loop is posted. The descriptor stays the caller's.
     """
 
-    def __init__(self, descriptor: int) -> None: ...
-    def send(self, data: bytes) -> int:
-        """Send as much as the peer takes at once; how many bytes that was, 0 also where it is gone.
+    def __init__(self, descriptor: int, *, chunks: bool = False) -> None:
+        """``chunks``: the writer sends chunks of the body of an HTTP answer, and no messages of the protocol."""
+    @property
+    def writes(self) -> int:
+        """How often the writer has sent something."""
+    def send(self, data: bytes) -> bytes:
+        """Send as much as the peer takes at once; what is left to be sent, all of it also where it is gone.
 
-        Unless that is all, the writer sends nothing before release().
+        That may begin with the rest of a chunk of the writer's. Unless it is empty, the writer sends nothing before
+        release().
         """
     def release(self) -> None:
-        """Everything that send() did not take has been sent."""
+        """Everything that send() left has been sent."""
     def mark_posted(self, execution_id: str) -> None:
         """One message of the tokens that the writer had passed on unsent has been sent, or stands in line to be."""
+    def tell_texts(self, execution_id: str, texts: Sequence[tuple[bytes, bytes]]) -> None:
+        """What stands before and behind the text of each choice, as JSON, in the chunks of an execution that was begun.
+
+        A line of chunks opens no sooner. No effect once the execution has ended.
+        """
     def give_up(self) -> None:
         """Close the lines of all executions for good."""
     def close(self) -> None:

@@ -21,8 +21,8 @@ class ByteTransport(Protocol):
 class EagerTransport(ByteTransport, Protocol):
     """A transport that can also try to send without a turn of the event loop."""
 
-    def send_nowait(self, data: bytes) -> int:
-        """Send as much as the peer takes at once; how many bytes that was. 0 also where the peer is gone."""
+    def send_nowait(self, data: bytes) -> bytes:
+        """Send as much as the peer takes at once; what is left. That is all of it also where the peer is gone."""
 
 
 class TransportClosed(Exception):  # noqa: N818  named as what happened; a connection's ordinary end is no error

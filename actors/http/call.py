@@ -16,7 +16,9 @@ from actors.http.access import may_manage, may_name_paths
 from actors.http.engine_link import EngineLink
 from actors.http.fault_raised import FaultRaised
 from actors.http.http_connection import HttpConnection
+from actors.http.text_line import TextLine
 from actors.http.wire import Wire
+from protocol.answers import Accepted
 from protocol.client import Client
 from protocol.dialects.fault import Dialect, HttpFault, dialect_of, error_content, fault_of
 from protocol.dialects.shape import Told, merged, parse_json, to_json
@@ -58,7 +60,16 @@ class Call:
 
     def client(self) -> AbstractAsyncContextManager[Client]:
         """A client of the engine for this request alone."""
-        return self.link.client()
+        return self.link.client(self.connection.client_socket)
+
+    def text_line(self, accepted: Accepted) -> TextLine | None:
+        """The line of an execution whose answer is streamed; ``None`` where the client takes no chunks."""
+        chunked = self.request.scope["http_version"] == "1.1"
+        return TextLine(self.connection.client_socket, accepted) if chunked else None
+
+    def close_text_lines(self) -> None:
+        """Nothing is written past the gateway any more, which is about to end the answer."""
+        self.connection.client_socket.give_up()
 
     def stream(self, media_type: str, comment: bytes) -> AbstractAsyncContextManager[Wire]:
         """See :meth:`Wire.stream`."""
@@ -121,7 +132,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = cast("HttpConnection", scope["connection"])
-        wire = Wire(send, scope.get("answer_headers", {}))
+        wire = Wire(send, scope.get("answer_headers", {}), connection.client_socket)
         request = Request(scope)
         try:
             self._check_head(request.headers)

@@ -25,6 +25,7 @@ from actors.http.limits import HttpLimits
 from actors.http.options import HttpOptions, TcpAddress
 from actors.http.peer import peer_uid
 from actors.unix_socket import SocketTransport, UnixSocket
+from engine.host.client_socket import ClientSocket
 from protocol.dialects.fault import HttpFault
 from protocol.errors import InvalidRequest
 from protocol.transport import ByteTransport
@@ -46,7 +47,7 @@ class HttpGateway(RestartableActor):
     def __init__(
         self,
         options: HttpOptions,
-        connect: Callable[[], ByteTransport],
+        connect: Callable[[ClientSocket], ByteTransport],
         tell_fault: TellFault,
         limits: HttpLimits | None = None,
     ) -> None:
@@ -125,6 +126,7 @@ class HttpGateway(RestartableActor):
             self._link.tell_fault(HTTP_GATEWAY, error, "answered")
         finally:
             self._connections.pop(connection, None)
+            connection.client_socket.close()  # no one else writes to a descriptor that may soon be another's
             await trio.aclose_forcefully(stream)
 
     def _make_room(self) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import select
 
 import h11
 import trio
 
 from actors.http.limits import HttpLimits
+from engine.host.client_socket import ClientSocket
 
 _PIECE_BYTES = 65_536
 """What is read or written at a time: a client that reads slowly is not one that does not read."""
@@ -17,13 +17,14 @@ _PIECE_BYTES = 65_536
 class Http1Stream:
     """The server's end of a connection. Reading is one task's at a time, and so is writing."""
 
-    def __init__(self, stream: trio.SocketStream, limits: HttpLimits) -> None:
+    def __init__(self, stream: trio.SocketStream, client_socket: ClientSocket, limits: HttpLimits) -> None:
         self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.max_header_bytes)
         self.left = False
         """The client sends nothing any more, which is all that can be seen of its leaving."""
         self.writing_since: float | None = None
         """The client has taken nothing of what is sent since then; ``None``: nothing is being sent."""
         self._stream = stream
+        self._client_socket = client_socket
         self._limits = limits
 
     async def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
@@ -48,18 +49,10 @@ class Http1Stream:
     async def send(self, *events: h11.Event) -> None:
         """Send events together. Where the client takes nothing for ``write_s``, or is gone, raises ClientLost."""
         data = b"".join(self.http.send(event) or b"" for event in events)
-        sent = self._send_at_once(data)
-        if sent < len(data):
-            await self._send_patiently(memoryview(data)[sent:])
-
-    def _send_at_once(self, data: bytes) -> int:
-        """Send what the socket takes without a turn of the event loop: a stream has hundreds of parts a second."""
-        try:
-            return os.write(self._stream.socket.fileno(), data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise ClientLost from error
+        # What the socket takes goes without a turn of the event loop: a stream has hundreds of parts a second.
+        if left := self._client_socket.send(data):
+            await self._send_patiently(memoryview(left))
+            self._client_socket.release()
 
     async def _send_patiently(self, view: memoryview) -> None:
         while view:

@@ -14,6 +14,7 @@ from actors.http.fault_raised import FaultRaised
 from actors.http.http1_stream import ClientLost, Http1Stream
 from actors.http.http_exchange import HttpExchange
 from actors.http.limits import HttpLimits
+from engine.host.client_socket import ClientSocket
 from protocol.dialects.fault import HttpFault, error_content
 from protocol.dialects.shape import to_json
 
@@ -29,7 +30,9 @@ class HttpConnection:
         """A request arrived whole and is not answered yet. Without one, it may have to make room for others."""
         self._app = app
         self._limits = limits
-        self._stream = Http1Stream(stream, limits)
+        self.client_socket = ClientSocket(stream.socket.fileno(), chunks=True)
+        """Where the core may write texts of the answer."""
+        self._stream = Http1Stream(stream, self.client_socket, limits)
         self._rested = trio.Event()
 
     @property

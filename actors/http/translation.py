@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Protocol, TypeVar
 
 import trio
 
 from actors.http.call import Call
+from actors.http.text_line import TextLine
 from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Planned, Tokens
 from protocol.client import Client
-from protocol.dialects.event_stream import COMMENTS, MEDIA_TYPES, StreamForm
+from protocol.dialects.event_stream import COMMENTS, MEDIA_TYPES, StreamForm, TextEvent
 from protocol.dialects.fault import HttpFault, fault_of
 from protocol.dialects.outcome import Outcome, Pieces
 from protocol.dialects.prompt_parts import IdsOfTexts, UntokenizedText
@@ -31,6 +33,13 @@ class Translation(Protocol):
 
     def feed(self, index: int, message: RunMessage, pieces: Pieces) -> bytes:
         """The bytes that a message becomes."""
+
+    def texts(self, index: int) -> Sequence[TextEvent]:
+        """What further texts of an execution become, choice by choice; empty: each needs :meth:`feed`.
+
+        Asked for once tokens were fed. Texts of plans without tools, thinking and log probabilities may then go past
+        :meth:`feed`.
+        """
 
     def fail(self, fault: HttpFault) -> bytes:
         """The bytes that end a stream which cannot be finished."""
@@ -155,20 +164,25 @@ async def stream_answer(
 
         async def run_one(index: int) -> None:
             pieces: TokenPieces | None = None
+            line: TextLine | None = None
             async with aclosing(follow(client, runs[index], call.link.rules.default_model)) as messages:
                 async for message in messages:
                     if isinstance(message, Accepted):
                         pieces = TokenPieces(client, message.plan.model_ref.path)
+                        line = call.text_line(message)
                         await wire.begin_stream(media_type, execution_headers(message))
                     if isinstance(message, Tokens) and pieces is not None:
                         await pieces.learn(message)
                     await wire.write(translation.feed(index, message, {} if pieces is None else pieces.known))
+                    if isinstance(message, Tokens) and line is not None:
+                        line.passed_on(partial(translation.texts, index))
 
         try:
             await _side_by_side(run_one, len(runs))
         except EngineError as error:
             if not wire.begun:
                 raise
+            call.close_text_lines()
             await wire.write(translation.fail(fault_of(error)))
         else:
             await wire.write(translation.end())

@@ -8,14 +8,19 @@ from contextlib import asynccontextmanager
 import trio
 from starlette.types import Send
 
+from engine.host.client_socket import ClientSocket
+
 Headers = Mapping[str, str]
 
 
 class Wire:
     """Writes one answer. Its methods may be called from several tasks."""
 
-    def __init__(self, send: Send, headers: Headers) -> None:
+    def __init__(self, send: Send, headers: Headers, client_socket: ClientSocket | None = None) -> None:
+        """``client_socket``: where the core may write parts of a stream beside it."""
         self._send = send
+        self._client_socket = client_socket
+        self._writes_seen = 0
         self._headers = dict(headers)
         """Headers of every answer, such as those that a browser asks for."""
         self._writing = _EagerLock()
@@ -69,12 +74,20 @@ class Wire:
         while True:
             await trio.sleep_until(self._spoken_at + every_s)
             async with self._writing:
-                if trio.current_time() < self._spoken_at + every_s:
+                if trio.current_time() < self._spoken_at + every_s or self._core_has_spoken():
                     continue
                 self._spoken_at = trio.current_time()
                 await self._begin_stream(media_type, {})
                 if comment:
                     await self._send({"type": "http.response.body", "body": comment, "more_body": True})
+
+    def _core_has_spoken(self) -> bool:
+        """Since this was last asked; then the time of silence begins anew."""
+        writes = 0 if self._client_socket is None else self._client_socket.writes
+        spoken = writes != self._writes_seen
+        if spoken:
+            self._writes_seen, self._spoken_at = writes, trio.current_time()
+        return spoken
 
     async def _begin_stream(self, media_type: str, headers: Headers) -> None:
         if not self.begun:

@@ -4,12 +4,15 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "bindings/register.h"
 #include "runtime/loop/run_loop.h"
 #include "runtime/stream/client_socket.h"
 #include "runtime/stream/stream_writer.h"
-#include "runtime/stream/tokens_frame.h"
+#include "runtime/stream/text_event.h"
 
 namespace engine::bindings {
 namespace {
@@ -18,18 +21,35 @@ namespace py = pybind11;
 using runtime::ClientSocket;
 using runtime::RunLoop;
 using runtime::StreamWriter;
+using runtime::TextEvent;
 
 }  // namespace
 
 void register_stream(py::module_& m) {
   // Its lock is held for no longer than one write that does not wait: the GIL is kept.
   py::class_<ClientSocket, std::shared_ptr<ClientSocket>>(m, "ClientSocket")
-      .def(py::init<int>(), py::arg("descriptor"))
+      .def(py::init([](int descriptor, bool chunks) {
+             using Form = ClientSocket::Form;
+             return std::make_shared<ClientSocket>(descriptor, chunks ? Form::Chunks : Form::Messages);
+           }),
+           py::arg("descriptor"), py::kw_only(), py::arg("chunks") = false)
+      .def_property_readonly("writes", &ClientSocket::writes)
       .def(
-          "send", [](ClientSocket& socket, const py::bytes& data) { return socket.send(std::string_view(data)); },
+          "send",
+          [](ClientSocket& socket, const py::bytes& data) { return py::bytes(socket.send(std::string_view(data))); },
           py::arg("data"))
       .def("release", &ClientSocket::release)
       .def("mark_posted", &ClientSocket::mark_posted, py::arg("execution_id"))
+      .def(
+          "tell_texts",
+          [](ClientSocket& socket, const std::string& execution_id,
+             const std::vector<std::pair<std::string, std::string>>& texts) {
+            std::vector<TextEvent> events;
+            events.reserve(texts.size());
+            for (const auto& [before, behind] : texts) events.push_back({before, behind});
+            socket.tell_texts(execution_id, std::move(events));
+          },
+          py::arg("execution_id"), py::arg("texts"))
       .def("give_up", &ClientSocket::give_up)
       .def("close", &ClientSocket::close);
 

@@ -32,8 +32,9 @@ class TextEvent:
 
     def __init__(self, make: Callable[[str], bytes]) -> None:
         """``make`` gives the whole event for a text, which is in it once."""
-        self._before, self._behind = make(_MARK).split(to_json(_MARK))
+        self.before, self.behind = make(_MARK).split(to_json(_MARK))
+        """What stands on either side of the text, which is JSON between them."""
 
     def with_text(self, text: str) -> bytes:
         """The event for a text."""
-        return self._before + to_json(text) + self._behind
+        return self.before + to_json(text) + self.behind

@@ -3,7 +3,10 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
+
+#include "runtime/stream/tokens_frame.h"
 
 namespace engine::runtime {
 namespace {
@@ -23,15 +26,17 @@ std::size_t whole_bytes(int descriptor) {
 
 }  // namespace
 
-ClientSocket::ClientSocket(int descriptor) : descriptor_(descriptor), whole_bytes_(whole_bytes(descriptor)) {}
+ClientSocket::ClientSocket(int descriptor, Form form)
+    : descriptor_(descriptor), form_(form), whole_bytes_(whole_bytes(descriptor)) {}
 
-std::size_t ClientSocket::send(std::string_view data) {
+std::string ClientSocket::send(std::string_view data) {
   const std::scoped_lock lock(mutex_);
-  if (descriptor_ < 0) return 0;
-  const auto sent = ::send(descriptor_, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  const std::size_t taken = sent < 0 ? 0 : static_cast<std::size_t>(sent);
-  held_ = taken < data.size();
-  return taken;
+  std::string left = std::exchange(rest_, {});
+  if (!left.empty()) data = left.append(data);
+  const auto sent = descriptor_ < 0 ? -1 : ::send(descriptor_, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  data.remove_prefix(sent < 0 ? 0 : static_cast<std::size_t>(sent));
+  held_ = !data.empty();
+  return std::string(data);
 }
 
 void ClientSocket::release() {
@@ -44,7 +49,12 @@ void ClientSocket::mark_posted(const std::string& execution_id) {
   Line* line = find(execution_id);
   if (line == nullptr || line->unsent == 0) return;
   --line->unsent;
-  if (line->unsent == 0) line->open = true;
+  if (line->unsent == 0) line->open = form_ == Form::Messages || !line->texts.empty();
+}
+
+void ClientSocket::tell_texts(const std::string& execution_id, std::vector<TextEvent> texts) {
+  const std::scoped_lock lock(mutex_);
+  if (Line* line = find(execution_id); line != nullptr) line->texts = std::move(texts);
 }
 
 void ClientSocket::give_up() {
@@ -68,45 +78,50 @@ void ClientSocket::end(const std::string& execution_id) {
   lines_.erase(execution_id);
 }
 
-void ClientSocket::send_tokens(std::span<Frame> frames) {
+void ClientSocket::send_tokens(std::span<Sending> sendings) {
   const std::scoped_lock lock(mutex_);
-  std::vector<Frame*> together;
+  std::vector<Frame> together;
   std::size_t bytes = 0;
-  for (Frame& frame : frames) {
+  for (Sending& sending : sendings) {
+    Line* line = find(sending.execution_id);
+    if (line == nullptr || !line->open) continue;
+    Frame frame{&sending, frame_of(*line, sending)};
     if (bytes + frame.bytes.size() > whole_bytes_) {
       send_together(together);
       together.clear();
       bytes = 0;
     }
-    Line* line = find(frame.execution_id);
-    if (line == nullptr || !line->open) continue;
-    if (held_ || frame.bytes.size() > whole_bytes_) {
-      line->open = false;
-      continue;
-    }
-    together.push_back(&frame);
+    if (held_ || !rest_.empty() || frame.bytes.size() > whole_bytes_) line->open = false;
+    if (!line->open) continue;  // also where the frames before could not be sent
     bytes += frame.bytes.size();
+    together.push_back(std::move(frame));
   }
   send_together(together);
 }
 
-void ClientSocket::send_together(std::span<Frame* const> frames) {
+std::string ClientSocket::frame_of(const Line& line, const Sending& sending) const {
+  const SequenceEvents& events = *sending.events;
+  if (form_ == Form::Messages) return tokens_frame(sending.request_id, sending.execution_id, events);
+  // Tokens whose text is not certain yet are nothing to such a client.
+  return events.text.empty() ? std::string() : text_chunk(line.texts.at(events.choice), events.text);
+}
+
+void ClientSocket::send_together(std::span<const Frame> frames) {
   std::string data;
-  for (const Frame* frame : frames) {
-    // Frames that could not be sent before have closed the line.
-    if (find(frame->execution_id)->open) data += frame->bytes;
+  for (const Frame& frame : frames) data += frame.bytes;
+  bool taken = true;
+  if (!data.empty()) {
+    const auto sent = ::send(descriptor_, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    taken = sent >= 0;
+    if (taken) {
+      rest_ = data.substr(static_cast<std::size_t>(sent));
+      ++writes_;
+    }
   }
-  if (data.empty()) return;
-  const auto sent = ::send(descriptor_, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  const bool whole = sent == static_cast<ssize_t>(data.size());
-  // Half a frame could not be mended from here: rather no connection than a wrong one. See whole_bytes().
-  if (sent >= 0 && !whole) ::shutdown(descriptor_, SHUT_RDWR);
-  for (Frame* frame : frames) {
-    Line& line = *find(frame->execution_id);
-    frame->sent = line.open && whole;
+  for (const Frame& frame : frames) {
+    frame.sending->sent = taken;
+    if (!taken || !rest_.empty()) find(frame.sending->execution_id)->open = false;
   }
-  if (whole) return;
-  for (const Frame* frame : frames) find(frame->execution_id)->open = false;
 }
 
 void ClientSocket::count_unsent(const std::string& execution_id) {

@@ -12,8 +12,6 @@
 #include <iterator>
 #include <system_error>
 
-#include "runtime/stream/tokens_frame.h"
-
 namespace engine::runtime {
 namespace {
 
@@ -112,7 +110,7 @@ void StreamWriter::forward() {
 std::vector<bool> StreamWriter::write(const std::vector<SequenceEvents>& drained) {
   struct Batch {
     ClientSocket* socket;
-    std::vector<ClientSocket::Frame> frames;
+    std::vector<ClientSocket::Sending> sendings;
     std::vector<std::size_t> places;  // in `drained`
   };
   std::vector<bool> sent(drained.size());
@@ -125,12 +123,12 @@ std::vector<bool> StreamWriter::write(const std::vector<SequenceEvents>& drained
     ClientSocket* socket = stream.socket.get();
     auto batch = std::ranges::find(batches, socket, &Batch::socket);
     if (batch == batches.end()) batch = batches.insert(batch, {socket, {}, {}});
-    batch->frames.push_back({stream.execution_id, tokens_frame(stream.request_id, stream.execution_id, drained[i])});
+    batch->sendings.push_back({stream.execution_id, stream.request_id, &drained[i]});
     batch->places.push_back(i);
   }
   for (Batch& batch : batches) {
-    batch.socket->send_tokens(batch.frames);
-    for (std::size_t i = 0; i < batch.frames.size(); ++i) sent[batch.places[i]] = batch.frames[i].sent;
+    batch.socket->send_tokens(batch.sendings);
+    for (std::size_t i = 0; i < batch.sendings.size(); ++i) sent[batch.places[i]] = batch.sendings[i].sent;
   }
   return sent;
 }

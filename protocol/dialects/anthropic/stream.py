@@ -11,7 +11,7 @@ from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
 from protocol.dialects import weos
 from protocol.dialects.anthropic.messages import AnthropicUsage, MessageAnswer, MessagesRequest, stop_of, usage_of
-from protocol.dialects.event_stream import sse
+from protocol.dialects.event_stream import TextEvent, sse
 from protocol.dialects.fault import HttpFault, error_content
 from protocol.dialects.openai.account import require_whole
 from protocol.dialects.outcome import Pieces
@@ -70,6 +70,12 @@ class MessagesStream:
 
     def _delta(self, delta: dict[str, Any]) -> bytes:
         return _event("content_block_delta", index=self._index, delta=delta)
+
+    def texts(self, index: int) -> tuple[TextEvent, ...]:
+        """What further texts become, once a block of text is open; empty: each needs :meth:`feed`."""
+        if self._open != "text":
+            return ()
+        return (TextEvent(lambda text: self._delta({"type": "text_delta", "text": text})),)
 
     def fail(self, fault: HttpFault) -> bytes:
         """The event that ends a stream which cannot be finished."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from protocol.answer_checks import RunMessage
 from protocol.answers import Accepted, Finished, Progress, Tokens
-from protocol.dialects.event_stream import sse
+from protocol.dialects.event_stream import TextEvent, sse
 from protocol.dialects.fault import HttpFault, error_content
 from protocol.dialects.llama_server.completion import LlamaCompletionRequest
 from protocol.dialects.llama_server.settings import generation_settings
@@ -134,6 +134,10 @@ class LlamaCompletionStream:
                     sse(to_json(self._end(record, choice, index * self._n + at, self._prompts[index])))
                     for at, choice in choices
                 )
+
+    def texts(self, index: int) -> tuple[TextEvent, ...]:
+        """None: every event counts the tokens before it."""
+        return ()
 
     def fail(self, fault: HttpFault) -> bytes:
         """The event that ends a stream which cannot be finished."""

@@ -226,6 +226,7 @@ class ChatStream:
         self._created = created
         self._stamp: dict[str, Any] = {}
         """What every chunk has."""
+        self._n = 1
         self._texts: dict[int, TextEvent] = {}
         """The event of a text, by choice."""
 
@@ -240,6 +241,10 @@ class ChatStream:
                 return self._tokens(message, pieces)
             case Finished(record=record):
                 return self._finish(record)
+
+    def texts(self, index: int) -> tuple[TextEvent, ...]:
+        """What further texts become, choice by choice; empty: each needs :meth:`feed`."""
+        return () if self._asked.logprobs else tuple(map(self._event, range(self._n)))
 
     def fail(self, fault: HttpFault) -> bytes:
         """The event that ends a stream which cannot be finished."""
@@ -257,22 +262,23 @@ class ChatStream:
             "model": accepted.plan.model_ref.name,
             "system_fingerprint": fingerprint(self._build, accepted.plan_fingerprint),
         }
+        self._n = accepted.plan.n
         first = Delta(role="assistant", content=None)
-        return b"".join(self._chunk(choice, first) for choice in range(accepted.plan.n))
+        return b"".join(self._chunk(choice, first) for choice in range(self._n))
 
     def _tokens(self, message: Tokens, pieces: Pieces) -> bytes:
         if not (self._asked.logprobs or message.reasoning or message.tool_calls):
-            return self._text(message.choice, message.text) if message.text else b""
+            return self._event(message.choice).with_text(message.text) if message.text else b""
         logprobs = choice_logprobs(message.logprobs, pieces) if self._asked.logprobs else None
         delta = delta_of(message)
         if delta is None and not (logprobs and logprobs.content):
             return b""
         return self._chunk(message.choice, delta or Delta(content=""), logprobs)
 
-    def _text(self, choice: int, text: str) -> bytes:
+    def _event(self, choice: int) -> TextEvent:
         if (event := self._texts.get(choice)) is None:
             event = self._texts[choice] = TextEvent(lambda text: self._chunk(choice, Delta(content=text)))
-        return event.with_text(text)
+        return event
 
     def _finish(self, record: ExecutionRecord) -> bytes:
         require_whole(record)

@@ -205,6 +205,12 @@ class CompletionStream:
                     for at, choice in choices
                 )
 
+    def texts(self, index: int) -> tuple[TextEvent, ...]:
+        """What further texts of a prompt's answer become, choice by choice; empty: each needs :meth:`feed`."""
+        if self._asked.logprobs is not None:
+            return ()
+        return tuple(self._event(index * self._n + at) for at in range(self._n))
+
     def fail(self, fault: HttpFault) -> bytes:
         """The event that ends a stream which cannot be finished."""
         return sse(to_json(error_content("openai", fault)))
@@ -235,16 +241,16 @@ class CompletionStream:
     def _tokens(self, index: int, message: Tokens, pieces: Pieces) -> bytes:
         choice = index * self._n + message.choice
         if self._asked.logprobs is None or not message.logprobs:
-            return self._text(choice, message.text) if message.text else b""
+            return self._event(choice).with_text(message.text) if message.text else b""
         offset = self._offsets.get(choice, 0)
         logprobs = completion_logprobs(message.logprobs, pieces, offset)
         self._offsets[choice] = offset + sum(len(piece) for piece in logprobs.tokens)
         return self._chunk(choice, message.text, logprobs)
 
-    def _text(self, choice: int, text: str) -> bytes:
+    def _event(self, choice: int) -> TextEvent:
         if (event := self._texts.get(choice)) is None:
             event = self._texts[choice] = TextEvent(partial(self._chunk, choice))
-        return event.with_text(text)
+        return event
 
     def _chunk(
         self, index: int, text: str, logprobs: CompletionLogprobs | None = None, finish: FinishReason | None = None

@@ -260,9 +260,10 @@ class TextEvaluation:
     window - 1 - window // 2 a window. Tokens beyond the last whole window are left out. The bits depend neither on
     ``threads`` nor on the kernel table.
 
-    ``bos``: takes the place of each window's first token. Raises ValueError (a text shorter than one window; a window
-    of less than 8 tokens, or beyond a model's context; a token that is not in the vocabulary; vocabularies that differ;
-    no threads; a KV cache type that is unknown or does not fit the heads).
+    ``bos``: takes the place of each window's first token. ``base_kv_cache``: the base's; ``None``: ``kv_cache`` too.
+    Raises ValueError (a text shorter than one window; a window of less than 8 tokens, or beyond a model's context; a
+    token that is not in the vocabulary; vocabularies that differ; no threads; a KV cache type that is unknown or does
+    not fit the heads).
     """
 
     def __init__(
@@ -275,6 +276,7 @@ class TextEvaluation:
         threads: int,
         bos: int | None,
         kv_cache: str = "f16",
+        base_kv_cache: str | None = None,
     ) -> None: ...
     def run(self) -> None:
         """Without the GIL; once. Memory: for each model half a window's rows, of logits [window // 2, vocab_size] too.

@@ -40,7 +40,10 @@ class EvaluationRequest(PrefillRequest):
 
     text: Annotated[str, Field(min_length=1)]
     against: QuantizationName | None = None
-    """Another quantization of the model: how far the predictions depart from its."""
+    """A quantization of the model: how far the predictions depart from its. Where only ``against_kv_cache`` is
+    there, the request's own."""
+    against_kv_cache: str | None = None
+    """The type of KV cache of what the predictions are compared with; the default is the request's own."""
     window: Annotated[int, Field(ge=8, le=512)] | None = None
     """Tokens; the default is the customary 512, or a shorter context's length."""
     max_windows: PositiveInt | None = None

@@ -168,13 +168,16 @@ class ArmEvaluation(Value):
     quantization: Quantization
     kv_cache: KvCacheType
     against: Quantization | None
-    """The baseline's quantization, where it is another; both with this arm's KV cache."""
+    """The baseline's quantization, where this or the KV cache's type differs; ``None``: nothing is compared."""
     text_digest: str
     window: int
     windows: int
     cached: bool
     """It was measured before, of the same model, arithmetic and text."""
     quality: TextQuality
+    against_kv_cache: KvCacheType | None = None
+    """The type of the baseline's KV cache, where something is compared. ``None`` beside an ``against``: the record is
+    of a build that compared quantizations alone, with this arm's cache on both sides."""
 
 
 class KeptEvaluation(Value):
@@ -203,6 +206,9 @@ class ArmResult(Value):
     same_output: bool | None
     """Whether every pair had equal tokens and bits; ``None``: there is no whole pair."""
     figures: tuple[PairedFigure, ...]
+    """Taken over the pairs that are not known to have been disturbed."""
+    unknown: int = 0
+    """Pairs in ``figures`` that were too short to tell whether they were disturbed."""
 
 
 class ExperimentRecord(Value):

@@ -36,13 +36,15 @@ void register_text_evaluation(py::module_& m) {
   py::class_<TextEvaluation>(m, "TextEvaluation")
       .def(py::init([](std::shared_ptr<Model> model, std::shared_ptr<Model> base, std::vector<std::int32_t> tokens,
                        std::size_t window, unsigned threads, std::optional<std::int32_t> bos,
-                       const std::string& kv_cache) {
+                       const std::string& kv_cache, const std::optional<std::string>& base_kv_cache) {
              return std::make_unique<TextEvaluation>(
                  std::move(model), std::move(base), std::move(tokens),
-                 model::TextEvaluationOptions{window, threads, bos, kv_type(kv_cache)});
+                 model::TextEvaluationOptions{window, threads, bos, kv_type(kv_cache),
+                                              kv_type(base_kv_cache.value_or(kv_cache))});
            }),
            py::arg("model").none(false), py::arg("base").none(true), py::arg("tokens"), py::kw_only(),
-           py::arg("window") = 512, py::arg("threads"), py::arg("bos"), py::arg("kv_cache") = "f16")
+           py::arg("window") = 512, py::arg("threads"), py::arg("bos"), py::arg("kv_cache") = "f16",
+           py::arg("base_kv_cache") = py::none())
       .def("run", &TextEvaluation::run, Release())
       .def("cancel", &TextEvaluation::cancel)
       .def("progress",

@@ -9,12 +9,13 @@ from protocol.build import Build
 from protocol.evaluation import EvaluationRequest
 from protocol.experiment import ArmEvaluation, ExperimentText
 from protocol.operation_answers import Evaluated
-from protocol.plan import ExecutionPlan, Quantization
+from protocol.plan import ExecutionPlan, KvCacheType, Quantization
 from protocol.requests import Evaluate
 
 
 def evaluation_request(plan: ExecutionPlan, baseline: ExecutionPlan, text: ExperimentText) -> Evaluate:
-    """What measures the plan's quantization and KV cache, beside the baseline's quantization where that is another."""
+    """What measures the plan's quantization and KV cache, beside the baseline's where one of the two is another."""
+    quantization, kv_cache = _against(plan, baseline)
     return Evaluate(
         request=EvaluationRequest(
             model=plan.model_ref.path,
@@ -25,7 +26,8 @@ def evaluation_request(plan: ExecutionPlan, baseline: ExecutionPlan, text: Exper
             text=text.text,
             window=text.window,
             max_windows=text.max_windows,
-            against=_against(plan, baseline),
+            against=quantization,
+            against_kv_cache=kv_cache,
         )
     )
 
@@ -35,7 +37,7 @@ def evaluation_key(plan: ExecutionPlan, baseline: ExecutionPlan, text: Experimen
     know what it computes."""
     if build.arithmetic is None:
         return None
-    arithmetic = (build.arithmetic, plan.quantization, plan.kv_cache, _against(plan, baseline))
+    arithmetic = (build.arithmetic, plan.quantization, plan.kv_cache, *_against(plan, baseline))
     read = (text_digest(text), text.window, text.max_windows)
     content = json.dumps([plan.model_ref.content_hash, *arithmetic, *read], separators=(",", ":"))
     return "sha256:" + hashlib.sha256(content.encode()).hexdigest()
@@ -47,6 +49,7 @@ def arm_evaluation(evaluated: Evaluated, text: ExperimentText) -> ArmEvaluation:
         quantization=evaluated.plan.quantization,
         kv_cache=evaluated.plan.kv_cache,
         against=None if evaluated.against is None else evaluated.against.quantization,
+        against_kv_cache=None if evaluated.against is None else evaluated.against.kv_cache,
         text_digest=text_digest(text),
         window=evaluated.window,
         windows=evaluated.windows,
@@ -60,5 +63,6 @@ def text_digest(text: ExperimentText) -> str:
     return "sha256:" + hashlib.sha256(text.text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _against(plan: ExecutionPlan, baseline: ExecutionPlan) -> Quantization | None:
-    return None if plan.quantization == baseline.quantization else baseline.quantization
+def _against(plan: ExecutionPlan, baseline: ExecutionPlan) -> tuple[Quantization, KvCacheType] | tuple[None, None]:
+    theirs = (baseline.quantization, baseline.kv_cache)
+    return (None, None) if (plan.quantization, plan.kv_cache) == theirs else theirs

@@ -157,6 +157,7 @@ class OpenExperiment:
             differences=plan_differences(declaration.plans[0], declaration.plans[arm]),
             pairs=len(pairs),
             disturbed=sum(pair.undisturbed is False for pair in pairs),
+            unknown=sum(pair.undisturbed is None for pair in pairs),
             same_output=all(pair.same_output for pair in pairs) if pairs else None,
             figures=tuple(paired_figure(metric, pairs) for metric in declaration.metrics),
         )

@@ -42,18 +42,20 @@ class Evaluation(ModelOperation):
             ExecutionCancelled: see :meth:`cancel`.
         """
         request = self._request
-        self.planner.check(_as_run(request, request.quantization, CUSTOMARY_WINDOW))
+        self.planner.check(_as_run(request, CUSTOMARY_WINDOW))
         artifact = self.planner.registry.resolve(request.model)
         window = request.window or min(CUSTOMARY_WINDOW, artifact.context_length)
-        planned = self._plan(artifact, request.quantization, window)
-        against = None if request.against is None else self._plan(artifact, request.against, window)
+        planned = self._plan(artifact, request, window)
+        other = _base(request)
+        against = None if other is None else self._plan(artifact, other, window)
         tokens = _tokens(artifact, request.text, window)
         read = tokens if request.max_windows is None else tokens[: request.max_windows * window]
         with ExitStack() as held:
             model = self._load_reserved(planned, held)
             base = None if against is None else self._load_reserved(against, held)
             began = time.monotonic()
-            evaluation = self._evaluate(planned.plan, artifact, (model, base), read)
+            base_kv_cache = None if against is None else against.plan.kv_cache
+            evaluation = self._evaluate(planned.plan, artifact, (model, base), read, base_kv_cache)
             duration_s = time.monotonic() - began
         try:
             quality = text_quality(evaluation)
@@ -69,9 +71,9 @@ class Evaluation(ModelOperation):
             quality=quality,
         )
 
-    def _plan(self, artifact: ModelArtifact, quantization: str, window: int) -> PlannedExecution:
+    def _plan(self, artifact: ModelArtifact, request: EvaluationRequest, window: int) -> PlannedExecution:
         whole_window = PreparedPrompt((0,) * (window - 1), "raw")
-        checked = self.planner.check(_as_run(self._request, quantization, window))
+        checked = self.planner.check(_as_run(request, window))
         return self.planner.plan(checked, artifact, whole_window)
 
     def _load_reserved(self, planned: PlannedExecution, held: ExitStack) -> CpuLoadedModel:
@@ -86,6 +88,7 @@ class Evaluation(ModelOperation):
         artifact: ModelArtifact,
         models: tuple[CpuLoadedModel, CpuLoadedModel | None],
         tokens: list[int],
+        base_kv_cache: str | None,
     ) -> _core.TextEvaluation:
         model, base = models
         tokenizer = artifact.tokenizer
@@ -97,15 +100,27 @@ class Evaluation(ModelOperation):
             threads=plan.threads,
             bos=tokenizer.bos_token_id if tokenizer.adds_bos else None,
             kv_cache=plan.kv_cache,
+            base_kv_cache=base_kv_cache,
         )
         self.compute(evaluation, artifact.name, "evaluating", "windows")
         return evaluation
 
 
-def _as_run(request: EvaluationRequest, quantization: str, window: int) -> RunRequest:
+def _base(request: EvaluationRequest) -> EvaluationRequest | None:
+    """What reads the text for the comparison; ``None``: nothing is compared."""
+    if request.against is None and request.against_kv_cache is None:
+        return None
+    other = {
+        "quantization": request.against or request.quantization,
+        "kv_cache": request.against_kv_cache or request.kv_cache,
+    }
+    return request.model_copy(update=other)
+
+
+def _as_run(request: EvaluationRequest, window: int) -> RunRequest:
     return as_run(
         request,
-        quantization,
+        request.quantization,
         context_length=window,
         max_sequences=min(_MAX_LOGIT_ROWS, window),
         prefill_chunk=max(1, window // 2),

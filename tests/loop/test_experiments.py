@@ -169,9 +169,22 @@ def test_an_evaluation_is_made_once_for_each_arithmetic(client: BlockingClient) 
     assert (base.quantization, four_bits.quantization, four_bits.against) == ("native", "q4_k_m", "native")
     assert four_bits.quality.against_base is not None
     assert base.quality == threads.quality
+    assert (four_bits.against_kv_cache, threads.against, base.quality.against_base) == ("f16", None, None)
     again = client.ask(make_experiment({"quantization": "q4_k_m"}, pairs=1, evaluation=text)).experiment
     assert [each.cached for each in again.evaluations] == [True, True]
     assert again.evaluations[1].quality == four_bits.quality
+
+
+def test_the_type_of_the_kv_cache_alone_is_another_arithmetic(client: BlockingClient) -> None:
+    text = {"text": "Era uma vez um modelo pequeno. " * 30, "window": 16, "max_windows": 4}
+    candidates = ({"kv_cache": "q8_0"}, {"kv_cache": "q8_0", "quantization": "q4_k_m"})
+    base, cache, both = client.ask(make_experiment(*candidates, pairs=1, evaluation=text)).experiment.evaluations
+    assert base.quality.against_base is None
+    assert (cache.kv_cache, cache.against, cache.against_kv_cache) == ("q8_0", "native", "f16")
+    for one in (cache, both):
+        assert one.quality.against_base is not None
+        assert one.quality.against_base.base_perplexity == base.quality.perplexity
+        assert one.quality.against_base.divergence_mean > 0
 
 
 def test_an_experiment_has_one_model(client: BlockingClient, home: Path) -> None:

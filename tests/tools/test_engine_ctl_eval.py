@@ -74,6 +74,20 @@ def test_the_kv_cache_is_part_of_what_is_measured(tmp_path: Path, tiny: Path) ->
     assert evaluate(tiny, "--kv-cache", "f32", exit_code=3)["error"]["code"] == "invalid_request"
 
 
+def test_two_types_of_kv_cache_are_compared(tmp_path: Path, tiny: Path) -> None:
+    wide = write_tiny_model(tmp_path / "wide.gguf", n_head=2, n_head_kv=1)
+    shown = evaluate(wide, "--kv-cache", "q8_0", "--against-kv-cache", "f16")
+    against = shown["quality"]["against_base"]
+    assert (shown["plan"]["kv_cache"], shown["against"]["kv_cache"]) == ("q8_0", "f16")
+    assert against["base_perplexity"] == evaluate(wide)["quality"]["perplexity"]
+    assert against["divergence_mean"] > 0
+    alike = evaluate(wide, "--kv-cache", "q8_0", "--against-kv-cache", "q8_0")["quality"]["against_base"]
+    assert (alike["divergence_mean"], alike["same_best"]) == (0, 1)
+    text = ("--text", str(tiny.parent / "text"), "--kv-cache", "q8_0", "--against-kv-cache", "f16")
+    assert "of native, f16 cache" in engine_ctl("eval", str(wide), *text).stdout
+    assert evaluate(tiny, "--against-kv-cache", "f32", exit_code=3)["error"]["code"] == "invalid_request"
+
+
 def test_a_person_is_shown_one_fact_a_line(tiny: Path) -> None:
     flags = ("--text", str(tiny.parent / "text"), "--quant", "q8_0", "--against", "native")
     shown = engine_ctl("eval", str(tiny), *flags).stdout.splitlines()

@@ -52,7 +52,8 @@ def _arm_lines(arm: ArmResult) -> Iterator[str]:
     yield f"candidate {arm.arm}: {arm.plan_fingerprint}"
     for difference in arm.differences:
         yield f"  {difference.field}: {difference.a} -> {difference.b}"
-    yield f"  {outputs[arm.same_output]}; {arm.pairs} pairs, {arm.disturbed} of them disturbed"
+    unknown = f", {arm.unknown} too short to tell" if arm.unknown else ""
+    yield f"  {outputs[arm.same_output]}; {arm.pairs} pairs, {arm.disturbed} of them disturbed{unknown}"
     for figure in arm.figures:
         yield f"  {_figure_line(figure)}"
 
@@ -72,7 +73,9 @@ def _evaluation_line(number: int, evaluation: ArmEvaluation) -> str:
     line = f"arm {number}: {evaluation.quantization}, {evaluation.kv_cache}: perplexity {quality.perplexity:.4f}"
     if quality.against_base is not None:
         against = quality.against_base
+        cache = evaluation.against_kv_cache or evaluation.kv_cache
         line += (
-            f"; from {evaluation.against}: divergence {against.divergence_mean:.6f}, same best {against.same_best:.2%}"
+            f"; from {evaluation.against}, {cache}: divergence {against.divergence_mean:.6f}, "
+            f"same best {against.same_best:.2%}"
         )
     return f"{line}{' (measured before)' if evaluation.cached else ''}"

@@ -96,16 +96,16 @@ TextEvaluation::TextEvaluation(std::shared_ptr<const Model> model, std::shared_p
   if (options_.window < kMinWindow) {
     throw std::invalid_argument("a window must have at least " + std::to_string(kMinWindow) + " tokens");
   }
-  check(*model_);
-  if (base_) check(*base_);
+  check(*model_, options_.kv_type);
+  if (base_) check(*base_, options_.base_kv_type);
   if (base_ && !same_vocabulary(*model_, *base_)) {
     throw std::invalid_argument("the model and its base have different vocabularies");
   }
   check_tokens();
 }
 
-void TextEvaluation::check(const Model& model) const {
-  const KvCache fits(model.shape(), options_.kv_type, options_.window);  // refused here, before anything runs
+void TextEvaluation::check(const Model& model, kernels::KvType kv_type) const {
+  const KvCache fits(model.shape(), kv_type, options_.window);  // refused here, before anything runs
   if (options_.window <= model.shape().context_length) return;
   throw std::invalid_argument("a window of " + std::to_string(options_.window) + " tokens is beyond the model's " +
                               "context of " + std::to_string(model.shape().context_length));
@@ -134,7 +134,7 @@ void TextEvaluation::run() {
   ThreadTeam team(options_.threads, kSpin);
   Reader model(*model_, team, half(), options_.kv_type);
   std::optional<Reader> base;
-  if (base_) base.emplace(*base_, team, half(), options_.kv_type);
+  if (base_) base.emplace(*base_, team, half(), options_.base_kv_type);
   const std::size_t positions = windows_total_ * positions_of_window();
   scores_.nll.resize(positions);
   for (std::vector<double>* against_base : {&scores_.base_nll, &scores_.divergence}) {

@@ -18,6 +18,7 @@ struct TextEvaluationOptions {
   unsigned threads;
   std::optional<std::int32_t> bos;  // takes the place of each window's first token
   kernels::KvType kv_type;
+  kernels::KvType base_kv_type;
 };
 
 // How well a model predicts a text, and where there is a base, how far it departs from that: consecutive windows of
@@ -60,7 +61,7 @@ class TextEvaluation {
  private:
   class Reader;
 
-  void check(const Model& model) const;
+  void check(const Model& model, kernels::KvType kv_type) const;
   void check_tokens() const;
   // Positions of a window that predict its second half: all but the last, whose next token is another window's.
   std::size_t positions_of_window() const { return options_.window - half() - 1; }

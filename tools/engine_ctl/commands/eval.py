@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     "--backend", help="Kernels to compute with; all give the same figures.  [default: the best this machine has]"
 )
 @click.option("--kv-cache", default="f16", help="Type of keys and values: f16, q8_0.  [default: f16]")
+@click.option(
+    "--against-kv-cache", help="Type of keys and values to compare the predictions with.  [default: the same]"
+)
 @click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]")
 @click.option("--window", type=click.IntRange(8, 512), help="Tokens in a window.  [default: 512, or the context]")
 @click.option("--max-windows", type=click.IntRange(min=1), help="Stop after this many windows.")
@@ -36,16 +39,17 @@ def command(
     against: str | None,
     backend: str | None,
     kv_cache: str,
+    against_kv_cache: str | None,
     threads: int | None,
     window: int | None,
     max_windows: int | None,
     socket: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure how well MODEL predicts a text, and how far two quantizations of it differ.
+    """Measure how well MODEL predicts a text, and how far two quantizations, or types of KV cache, differ.
 
     The text is read window by window, each from an empty context, and the second half of each is scored: perplexity,
-    and with --against the Kullback-Leibler divergence of every prediction.
+    and with --against or --against-kv-cache the Kullback-Leibler divergence of every prediction.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.execution import parse_evaluation
@@ -60,6 +64,7 @@ def command(
             "against": against,
             "backend": backend,
             "kv_cache": kv_cache,
+            "against_kv_cache": against_kv_cache,
             "threads": threads,
             "window": window,
             "max_windows": max_windows,
@@ -85,9 +90,11 @@ def lines(evaluated: Evaluated) -> list[str]:
     against = quality.against_base
     if against is None or evaluated.against is None:
         return told
+    base, cache = evaluated.against.quantization, evaluated.against.kv_cache
+    whose = base if cache == plan.kv_cache else f"{base}, {cache} cache"
     return [
         *told,
-        f"of {evaluated.against.quantization:14} {against.base_perplexity:.4f} ± {against.base_perplexity_error:.4f}",
+        f"of {whose:14} {against.base_perplexity:.4f} ± {against.base_perplexity_error:.4f}",
         f"ln of the ratio   {against.log_perplexity_difference:+.5f} ± {against.log_perplexity_difference_error:.5f}",
         f"KL divergence     {against.divergence_mean:.6f} ± {against.divergence_error:.6f} nats on average",
         f"  median, p90, p99, p99.9, largest  {against.divergence_p50:.6f} {against.divergence_p90:.6f} "

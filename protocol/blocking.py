@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections import deque
 from collections.abc import Iterator
@@ -103,6 +104,11 @@ class BlockingClient:
     def post(self, request: AskedMessage) -> None:
         """Send a request and await no answer. A signal handler may call it while :meth:`follow` is iterated."""
         self._send(request.numbered(next(self._request_ids)))
+
+    def has_arrived(self) -> bool:
+        """Whether something has come that was not taken yet, so that the next message may be there without a wait."""
+        kept = self._frames or any(self._arrived.values())
+        return bool(kept) or bool(select.select([self._stream], [], [], 0.0)[0])
 
     def _begin(self, request: Request[Any]) -> int:
         request_id = next(self._request_ids)

@@ -13,7 +13,7 @@ from protocol.answers import EngineMessage, Failed, Tokens
 from protocol.errors import EngineError, InvalidRequest, UnknownMessage
 from protocol.panic import PanicError, panics_contained
 from protocol.requests import ClientMessage
-from protocol.unpacking import ANSWER_BOUNDS, MAX_ARRAY_ELEMENTS, unpack
+from protocol.unpacking import MAX_ARRAY_ELEMENTS, unpack, unpack_answer
 from protocol.value import Value, unvalidated
 
 _CLIENT_TYPES: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in get_args(ClientMessage)}
@@ -89,7 +89,7 @@ def decode_engine(payload: bytes) -> EngineMessage:
     """The engine's message in a frame. Raises BadFrame, UnknownMessage, InvalidRequest."""
     if payload.find(_TOKENS_TYPE, 1, _TOKENS_BEGIN) > 0 and (tokens := _decode_tokens(payload)) is not None:
         return tokens
-    content = unpack(payload, ANSWER_BOUNDS)
+    content = unpack_answer(payload)
     return _message(content, _ENGINE_TYPES)  # type: ignore[return-value]  # the table holds that union only
 
 

@@ -9,6 +9,7 @@ keys checked. Both go piece by piece, so that a thread that does this lets other
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,7 @@ ANSWER_BOUNDS = FrameBounds(
     map_entries=65_536, array_elements=MAX_ARRAY_ELEMENTS, elements=2 * MAX_ARRAY_ELEMENTS, parts=2 * MAX_ARRAY_ELEMENTS
 )
 """An engine's answer may hold a text for each token of a long context."""
+_SMALL_BYTES = 4096
 _PIECE_BYTES = 16_384
 """Unpacked at a time: a millisecond at most, in which no other thread has its turn."""
 
@@ -64,6 +66,25 @@ def unpack(payload: bytes, bounds: FrameBounds = REQUEST_BOUNDS) -> dict[str, An
         BadFrame: not msgpack, not one map, a duplicate key, binary or extension types, or beyond the bounds.
     """
     _scan(payload, bounds)
+    return _content(payload, bounds)
+
+
+def unpack_answer(payload: bytes) -> dict[str, Any]:
+    """:func:`unpack` an engine's answer. Most are small, and are not scanned first, which takes most of the time: what
+    one can claim, a container of as many elements as it has bytes on each of the library's 1,024 levels, is 32 MB for a
+    moment. The types of its values are left to who reads it.
+
+    Raises BadFrame.
+    """
+    size = len(payload)
+    if size <= _SMALL_BYTES:
+        with suppress(BadFrame):
+            return _content(payload, FrameBounds(map_entries=size, array_elements=size, elements=size, parts=size))
+    return unpack(payload, ANSWER_BOUNDS)  # a small one that is wrong too: it says in what
+
+
+def _content(payload: bytes, bounds: FrameBounds) -> dict[str, Any]:
+    """Raises BadFrame, for all that a scan does not see."""
     try:
         content = _unpacked(payload, bounds)
     except BadFrame:

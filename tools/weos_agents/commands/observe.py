@@ -21,7 +21,8 @@ from weos_agents.commands.options import socket_option
 from weos_agents.observer import KINDS, Observer, ObserverOptions
 from weos_agents.report.terminal import observation_view
 
-_REFRESH_S = 0.5
+_PAUSE_S = 0.5
+"""How long events are left to gather: to be woken for each of them costs several times what it takes to count it."""
 
 
 @click.command(name="observe")
@@ -66,7 +67,7 @@ def _show(observer: Observer, events: Iterator[Event]) -> None:
     with Live(console=Console(), auto_refresh=False) as live:
         for event in events:
             observer.take(event)
-            if time.monotonic() - shown_at >= _REFRESH_S:
+            if time.monotonic() - shown_at >= _PAUSE_S:
                 live.update(observation_view(observer.report()), refresh=True)
                 shown_at = time.monotonic()
         live.update(observation_view(observer.report()), refresh=True)
@@ -78,7 +79,11 @@ def _events(client: BlockingClient, seconds: float | None) -> Iterator[Event]:
     begun = next(messages)
     click.echo("observing", err=True)
     with _ended_by_signals(client, begun.request_id, seconds):
-        yield from (message for message in messages if isinstance(message, Event))
+        for message in messages:
+            if isinstance(message, Event):
+                yield message
+                if not client.has_arrived():
+                    time.sleep(_PAUSE_S)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,14 @@ from engine.identity.version import ENGINE_VERSION
 from protocol.answers import Event, Failed
 from protocol.blocking import BlockingClient
 from protocol.events import EndedEvent
+from protocol.experiment_messages import Experiments
 from protocol.record_entry import FinishedEntry
 from protocol.requests import PROTOCOL_VERSION, CompareExecutions, GetExecution, Hello, Status, Subscribe
 from protocol.schema import published_schema
+from tests.agents.command_line import weos_agents
 from tests.engine.compared_records import refused
 from tests.requirements.execution import make_request, run, run_for, told
+from tests.requirements.llama import NAME
 from tests.requirements.test_examples import RUN_REQUEST, exchange
 from tests.test_layers import ROOT, imports, modules
 from tests.tools.command_line import engine_ctl
@@ -157,11 +159,23 @@ def test_weos_optimizer_stays_within_its_limits(client: BlockingClient) -> None:
     assert record.plan.limits.max_joules == 3.0
 
 
-@pytest.mark.parametrize("agent", ["observer", "experimenter", "optimizer"])
-def test_weos_optimizer_comes_with_the_engine(agent: str) -> None:
-    if agent == "optimizer":
-        pytest.importorskip("optuna", reason="optuna is not installed")
-    assert import_module(f"weos_agents.{agent}")
+def test_weos_optimizer_comes_with_the_engine(client: BlockingClient, engine: Path, tmp_path: Path) -> None:
+    """It searches, proves and reports over the engine's socket; all that it tried is in the engine's records."""
+    pytest.importorskip("optuna", reason="optuna is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    workload = tmp_path / "prompts.jsonl"
+    workload.write_text("".join(json.dumps({"prompt": f"Olá mundo {number}"}) + "\n" for number in range(8)))
+    known = {one.experiment_id for one in client.ask(Experiments(limit=1000)).experiments}
+    asked = ("optimize", NAME, "--workload", str(workload), "--max-tokens", "6", "--fields", "threads")
+    limits = ("--minutes", "0.05", "--unknown-load-counts", "--socket", str(engine))
+    result = weos_agents(*asked, *limits, "--report", str(tmp_path / "report"))
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))["optimization"]
+    tried = [found["noise"], *(trial["evidence"] for trial in found["trials"])]
+    kept = {one.experiment_id: one for one in client.ask(Experiments(limit=1000)).experiments}
+    assert {one["experiment"] for one in tried} <= kept.keys() - known
+    assert all(kept[one["experiment"]].agent == "weos-agents" for one in tried)
+    assert {name for trial in found["trials"] for name in trial["changes"]} == {"threads"}
 
 
 def test_weos_version_is_one_and_in_every_account(client: BlockingClient, engine: Path) -> None:

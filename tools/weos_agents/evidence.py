@@ -46,6 +46,12 @@ class Pair(Value):
         return (a.answer, a.logits_digest) == (b.answer, b.logits_digest)
 
 
+TOO_SHORT: Final = (
+    "executions of less than half a second are too short to tell whether other processes disturbed them: have longer "
+    "answers (--max-tokens), or count them all the same (--unknown-load-counts)"
+)
+
+
 class Quality(Value):
     """How far the candidate's arithmetic predicts otherwise than the baseline's, on a named text."""
 
@@ -85,6 +91,11 @@ class Evidence(Value):
     def same_answers(self) -> bool:
         """Whether every pair had equal tokens and bits."""
         return all(pair.same_answer for pair in self.pairs)
+
+    @property
+    def too_short(self) -> int:
+        """How many pairs were too short to tell whether other processes disturbed them."""
+        return sum(pair.disturbed is None for pair in self.pairs)
 
     def undisturbed(self, *, unknown_counts: bool) -> tuple[Pair, ...]:
         """The pairs that count; those of which it is not known only where ``unknown_counts``."""

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from protocol.value import Fraction, Value
-from weos_agents.evidence import Evidence, faults_of
+from weos_agents.evidence import TOO_SHORT, Evidence, faults_of
 from weos_agents.guardrail import DEFAULT_GUARDRAILS, Guardrail, GuardrailVerdict, judge_guardrail
 from weos_agents.sample import MORE_IS_BETTER, Metric
 from weos_agents.statistics.symmetric_bets import lower_bound
@@ -65,6 +65,8 @@ class Verdict(Value):
     """That count."""
     disturbed: int
     """That were left out, since other processes disturbed them or that is not known."""
+    too_short: int = 0
+    """Of those, how many were too short to tell."""
     gain: float | None
     """The median, as a part: 0.05 is five percent better."""
     gain_at_least: float | None
@@ -84,6 +86,7 @@ def judge(evidence: Evidence, rules: GateRules, *, chosen_on: frozenset[str], pl
     ``chosen_on``: the inputs on which the plan was chosen.
     """
     pairs = evidence.undisturbed(unknown_counts=rules.unknown_load_counts)
+    too_short = 0 if rules.unknown_load_counts else evidence.too_short
     sign = 1.0 if rules.kpi in MORE_IS_BETTER else -1.0
     gains = [sign * ratio for pair in pairs if (ratio := pair.log_ratio(rules.kpi)) is not None]
     bound = lower_bound(gains, rules.alpha)
@@ -92,7 +95,7 @@ def judge(evidence: Evidence, rules: GateRules, *, chosen_on: frozenset[str], pl
         *_evidence_checks(evidence, rules, plan),
         _answers_check(evidence, rules.quality),
         _held_out_check(evidence, chosen_on),
-        _gain_check(bound, rules, len(gains)),
+        _gain_check(bound, rules, len(gains), too_short),
         *(_guardrail_check(verdict) for verdict in guardrails),
     )
     return Verdict(
@@ -100,6 +103,7 @@ def judge(evidence: Evidence, rules: GateRules, *, chosen_on: frozenset[str], pl
         kpi=rules.kpi,
         pairs=len(pairs),
         disturbed=len(evidence.pairs) - len(pairs),
+        too_short=too_short,
         gain=math.expm1(sorted(gains)[len(gains) // 2]) if gains else None,
         gain_at_least=None if bound is None else math.expm1(bound),
         guardrails=guardrails,
@@ -136,9 +140,10 @@ def _held_out_check(evidence: Evidence, chosen_on: frozenset[str]) -> Check:
     return Check(rule="held_out", passed=not shared, found=found)
 
 
-def _gain_check(bound: float | None, rules: GateRules, pairs: int) -> Check:
+def _gain_check(bound: float | None, rules: GateRules, pairs: int, too_short: int) -> Check:
     if bound is None:
-        return Check(rule="gain", passed=False, found=f"{pairs} undisturbed pairs are too few to tell")
+        why = f"; {too_short} more do not count: {TOO_SHORT}" if too_short else ""
+        return Check(rule="gain", passed=False, found=f"{pairs} undisturbed pairs are too few to tell{why}")
     gain = math.expm1(bound)
     found = f"{rules.kpi} better by at least {gain:+.1%}, wanted {rules.gain:.0%} (confidence {1 - rules.alpha:.0%})"
     return Check(rule="gain", passed=gain >= rules.gain, found=found)

@@ -61,7 +61,7 @@ def sureness(report: OptimizationReport) -> list[str]:
     verdict = proof.verdict
     told.append(
         f"{verdict.pairs} interleaved pairs count; {verdict.disturbed} were left out, since other processes disturbed "
-        "them or that is not known."
+        f"them{f' or they were too short to tell ({verdict.too_short})' if verdict.too_short else ''}."
     )
     told += [f"{check.found[0].upper()}{check.found[1:]}." for check in verdict.checks if check.rule != "guardrail"]
     told.append(

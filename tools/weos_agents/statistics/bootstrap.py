@@ -1,4 +1,8 @@
-"""The bound of a number of pairs that was fixed beforehand, by resampling: to compare the other bounds with."""
+"""The bound of a number of pairs that was fixed beforehand, by resampling: to compare the other bounds with.
+
+It is the percentile method of ``scipy.stats.bootstrap``, one-sided. Its confidence is approximate, and holds for one
+look alone: of few pairs it errs more often than it says.
+"""
 
 from __future__ import annotations
 

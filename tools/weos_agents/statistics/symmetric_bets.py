@@ -10,11 +10,16 @@ a nonnegative martingale where the differences are symmetric about ``m``, and a 
 below. By Ville's inequality it ever reaches ``1 / alpha`` with probability ``alpha`` at most, and so does the mean over
 several ``s``, which saves choosing one. The bound is the largest ``m`` that the capital has refuted.
 
-Sources: symmetric differences and signs given magnitudes, B. Efron, "Student's t-test under symmetry conditions", JASA
-64 (1969); the exponential martingale for symmetric differences, V. H. de la Pena, Annals of Probability 27 (1999); that
-martingales of this form, ``1 +`` an odd function, are the admissible ones, A. Ramdas, J. Ruf, M. Larsson, W. Koolen,
-"Admissible anytime-valid sequential inference must rely on nonnegative martingales" (2020), on symmetric
-distributions.
+A plan that is slower whenever it is first does not spoil that. Pairs take turns, so that such an effect has another
+sign every time, and (1 + a)(1 - a) is below 1: over two pairs the capital can only fall by it.
+
+Sources: A. Ramdas, P. Grünwald, V. Vovk, G. Shafer, "Game-theoretic statistics and safe anytime-valid inference"
+(arXiv:2210.01948), of capital as a test martingale and Ville's inequality; V. Vovk, R. Wang, "Nonparametric e-tests of
+symmetry" (arXiv:2208.08925), and A. Ramdas, J. Ruf, M. Larsson, W. Koolen, "Admissible anytime-valid sequential
+inference must rely on nonnegative martingales" (arXiv:2009.03167), of evidence against symmetry; R. Johari,
+L. Pekelis, D. J. Walsh, "Always valid inference: bringing sequential analysis to A/B testing" (arXiv:1512.04922),
+of experiments that are looked at as they run. The bounded bet ``k tanh(x / s)`` is this module's own: it is fair since
+it is odd.
 """
 
 from __future__ import annotations

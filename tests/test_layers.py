@@ -49,6 +49,7 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "engine_ctl.commands.energy_setup": frozenset({"engine"}),
     "engine_ctl.commands.energy_sources": frozenset({"engine"}),
     "weos_agents.candidate_search": frozenset({"optuna"}),
+    "weos_agents.fleet.fleet_trials": frozenset({"distributed"}),
     "weos_agents.report.plots": frozenset({"matplotlib"}),
     "weos_agents.statistics.bootstrap": frozenset({"scipy"}),
 }

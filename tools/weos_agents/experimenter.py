@@ -39,6 +39,8 @@ class Trial(Value):
     """The median, as a part; ``None``: no pair counts."""
     worse: dict[str, float]
     """For each guardrail, how much worse the median is, less the margin: over 0 is a breach."""
+    tried_on: str = ""
+    """The fleet's worker; empty: the engine that proves."""
 
     @property
     def promising(self) -> bool:
@@ -142,6 +144,11 @@ class Experimenter:
     def elapsed(self) -> float:
         """Seconds since the budget began."""
         return self._budget.elapsed
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the budget's end; not below 0."""
+        return max(0.0, self._budget.left())
 
     def over(self, part: float = 1.0) -> bool:
         """Whether the first ``part`` of the budget is used up."""

@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any, Final
 
+from protocol.errors import InvalidRequest
 from protocol.value import Value
 from weos_agents.candidate_search import CandidateSearch
-from weos_agents.evidence import Evidence
+from weos_agents.evidence import TOO_SHORT, Evidence
 from weos_agents.experimenter import Confirmation, Experimenter, Trial
 from weos_agents.laboratory import Laboratory, ResolvedPlan
 from weos_agents.optimization import Decision, Optimization
 from weos_agents.sample import OF_ENERGY, Metric
 from weos_agents.search_fields import SearchField
+from weos_agents.trial_runner import LocalTrials, TrialRunner, TrialTask
 from weos_agents.workload import Workload
 
 SEARCH_PART: Final = 0.6
@@ -47,21 +49,30 @@ class Optimizer:
         fields: Sequence[SearchField],
         options: OptimizerOptions,
         tell: Callable[[Decision], object] = lambda decision: None,
+        trial_runner: TrialRunner | None = None,
     ) -> None:
-        """``experimenter``: with the rules of the gate, and the budget. ``tell`` is told every decision at once."""
+        """``experimenter``: with the rules of the gate, and the budget. ``tell`` is told every decision at once.
+        ``trial_runner``: where candidates are tried; ``None``: in the laboratory that proves them, one by one.
+        """
         self._tell = tell
         self._laboratory = laboratory
         self._experimenter = experimenter
         self._workload = workload
+        self._trial_runner = trial_runner or LocalTrials(experimenter, workload.choosing)
         self._fields = tuple(fields)
         self._options = options
         self._decisions: list[Decision] = []
         self._trials: list[Trial] = []
 
     def run(self) -> Optimization:
-        """Search, prove, and tell. Raises EngineError: the baseline itself was refused, or the engine is gone."""
+        """Search, prove, and tell.
+
+        Raises EngineError: the baseline itself was refused, its executions are too short to count, the engine is gone.
+        """
         baseline = self._laboratory.resolve({})
         noise = self._experimenter.measure_noise(self._workload.choosing, _NOISE_PAIRS)
+        if noise.pairs and noise.too_short == len(noise.pairs) and not self._experimenter.rules.unknown_load_counts:
+            raise InvalidRequest(f"this workload proves nothing: {TOO_SHORT}", field="workload")
         note = self._settle_kpi(noise)
         self._decide(f"the baseline is {baseline.fingerprint[:19]}; runs of it lie {_spread(noise, self._kpi)} apart")
         self._search(baseline)
@@ -81,12 +92,16 @@ class Optimizer:
             chosen=chosen,
             candidate=candidate,
             seconds=self._experimenter.elapsed,
-            joules=self._laboratory.joules_used(),
+            joules=self._joules(),
         )
 
     @property
     def _kpi(self) -> Metric:
         return self._experimenter.rules.kpi
+
+    def _joules(self) -> float | None:
+        here, elsewhere = self._laboratory.joules_used(), self._trial_runner.joules_elsewhere()
+        return None if here is None or elsewhere is None else here + elsewhere
 
     def _settle_kpi(self, noise: Evidence) -> str:
         """Energy that is not measured is no goal: tokens per second take its place."""
@@ -102,20 +117,17 @@ class Optimizer:
         usual = {field.name: _at(baseline.content, field.name) for field in self._fields}
         search = CandidateSearch(self._fields, usual, self._options.seed)
         while len(self._trials) < self._options.most_trials and not self._experimenter.over(SEARCH_PART):
-            candidate = search.ask()
-            if candidate is None:
+            asked = (search.ask() for _ in range(self._trial_runner.width))
+            candidates = [candidate for candidate in asked if candidate is not None]
+            if not candidates:
                 self._decide("there is nothing left to try")
                 return
-            trial = self._experimenter.screen(
-                candidate.changes,
-                candidate.plan_changes,
-                self._workload.choosing,
-                self._options.screen_pairs,
-                same_bits=candidate.same_bits,
-            )
-            search.tell(candidate, None if trial.gain is None else math.log1p(trial.gain), trial.worse)
-            self._trials.append(trial)
-            self._decide(f"tried {_named(trial.changes)}: {_told(trial)}")
+            pairs = self._options.screen_pairs
+            tasks = [TrialTask(**dict(candidate), pairs=pairs) for candidate in candidates]
+            for candidate, trial in zip(candidates, self._trial_runner.run(tasks), strict=True):
+                search.tell(candidate, None if trial.gain is None else math.log1p(trial.gain), trial.worse)
+                self._trials.append(trial)
+                self._decide(f"tried {_named(trial.changes)}: {_told(trial)}")
 
     def _prove(self) -> tuple[list[Confirmation], int | None]:
         """The most promising first. Each attempt may err half as often as the one before it, so that all of them

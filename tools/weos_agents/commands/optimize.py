@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -14,6 +17,10 @@ from weos_agents.commands.session import Session
 from weos_agents.optimization import Decision
 from weos_agents.report.terminal import optimization_view
 
+if TYPE_CHECKING:
+    from weos_agents.experimenter import Experimenter
+    from weos_agents.trial_runner import TrialRunner
+
 
 @click.command(name="optimize")
 @workload_options
@@ -23,6 +30,9 @@ from weos_agents.report.terminal import optimization_view
 )
 @click.option("--joules", type=OVER_0, help="The most to use, where that is measured.")
 @click.option("--fields", help="Fields of the plan to vary, comma-separated.  [default: all that decide speed]")
+@click.option(
+    "--fleet", metavar="ADDRESS", help="Try candidates on the workers of this Dask scheduler; proofs stay here."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the search.")
 @click.option(
     "--report", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write."
@@ -44,6 +54,7 @@ def command(
     minutes: float,
     joules: float | None,
     fields: str | None,
+    fleet: str | None,
     seed: int,
     folder: Path,
     name: str | None,
@@ -62,13 +73,18 @@ def command(
     from weos_agents.search_fields import chosen_fields
     from weos_agents.shelf import EngineShelf
 
-    with BlockingClient.connect(socket) as client:
+    if fleet is not None and joules is not None:
+        raise click.UsageError("--joules bounds one engine; it cannot be given with --fleet")
+    with BlockingClient.connect(socket) as client, ExitStack() as held:
         session = Session(client, model, workload_file, max_tokens, quality_text)
         rules = session.rules(kpi, gain, unknown_load_counts=unknown_load_counts)
         experimenter = Experimenter(session.laboratory, rules, Budget.starting(minutes * 60, time.monotonic, joules))
         varied = session.fields if fields is None else chosen_fields(session.fields, fields.split(","))
         options = OptimizerOptions(seed=seed)
-        found = Optimizer(session.laboratory, experimenter, session.workload, varied, options, _tell).run()
+        elsewhere = None if fleet is None else held.enter_context(_fleet(fleet, session, experimenter))
+        found = Optimizer(
+            session.laboratory, experimenter, session.workload, varied, options, _tell, trial_runner=elsewhere
+        ).run()
         report = OptimizationReport(model=model, workload=workload_file.name, rules=rules, optimization=found)
         if report.proof is not None:
             applying = Applying(EngineShelf(client), session.laboratory, experimenter.rules, _say)
@@ -80,6 +96,16 @@ def command(
     path = write_report(folder, report)
     Console().print(optimization_view(report))
     click.echo(f"written: {path}")
+
+
+@contextmanager
+def _fleet(address: str, session: Session, experimenter: Experimenter) -> Iterator[TrialRunner]:
+    from weos_agents.fleet.fleet_member import membership
+    from weos_agents.fleet.fleet_trials import FleetTrials, connected
+
+    own = membership(session.job, session.client)
+    with connected(address) as client:
+        yield FleetTrials(client, session.job, own, experimenter, _say)
 
 
 def _say(told: str) -> None:

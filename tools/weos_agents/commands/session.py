@@ -7,6 +7,7 @@ from pathlib import Path
 from protocol.blocking import BlockingClient
 from protocol.schema import published_schema
 from weos_agents.engine_laboratory import EngineLaboratory
+from weos_agents.fleet.fleet_member import FleetJob
 from weos_agents.gate import GateRules
 from weos_agents.search_fields import SearchField, bit_fields, search_fields
 from weos_agents.workload import Workload
@@ -20,14 +21,12 @@ class Session:
     ) -> None:
         """Raises EngineError: the workload, or the model, is refused."""
         schema = published_schema("plan")
+        self.client = client
         self.workload = Workload.read(workload_file)
+        text = None if quality_text is None else quality_text.read_text(encoding="utf-8")
+        self.job = FleetJob(model=model, workload=self.workload, max_tokens=max_tokens, quality_text=text)
         self.laboratory = EngineLaboratory(
-            client,
-            model,
-            self.workload,
-            max_tokens=max_tokens,
-            bits=bit_fields(schema),
-            quality_text=None if quality_text is None else quality_text.read_text(encoding="utf-8"),
+            client, model, self.workload, max_tokens=max_tokens, bits=bit_fields(schema), quality_text=text
         )
         self.fields: tuple[SearchField, ...] = search_fields(
             schema,

@@ -1,0 +1,1 @@
+"""Trials on many machines, by Dask: a worker beside each engine."""

@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def main() -> None:
     print(f"{len(ratios)} undisturbed pairs of {len(evidence.pairs)}; spread {spread:.2%}")
     print("gain   " + "".join(f"{pairs:>9} pairs" for pairs in LOOKS) + "   half by   bootstrap at 20")
     for gain in GAINS:
-        print(row(ratios, gain))
+        print(row(power(ratios, gain)))
 
 
 def known(evidence: Evidence, metric: Metric) -> list[float]:
@@ -50,17 +51,32 @@ def known(evidence: Evidence, metric: Metric) -> list[float]:
     return [ratio for pair in pairs if (ratio := pair.log_ratio(metric)) is not None]
 
 
-def row(ratios: Sequence[float], gain: float) -> str:
-    """How many of the experiments have seen the gain after so many pairs."""
+class Power(NamedTuple):
+    """How many of the experiments have seen a gain."""
+
+    gain: float
+    seen: tuple[float, ...]
+    """The part of them, after as many pairs as :data:`LOOKS` says."""
+    half_by: int | None
+    """After how many pairs half of them have; ``None``: never."""
+    bootstrap_at_20: float
+
+
+def power(ratios: Sequence[float], gain: float) -> Power:
     random = np.random.default_rng(20_300_101)
     drawn = [random.choice(ratios, max(LOOKS)) * random.choice((-1.0, 1.0), max(LOOKS)) for _ in range(EXPERIMENTS)]
     runs = [[float(ratio) + math.log1p(gain) for ratio in one] for one in drawn]
     needed = [first_proof(run) for run in runs]
-    seen = [sum(pairs <= look for pairs in needed) / EXPERIMENTS for look in LOOKS]
     half = median(needed)
     fixed = sum(bootstrap_lower_bound(run[:20], ALPHA, 1) > 0 for run in runs[:_BOOTSTRAPPED]) / _BOOTSTRAPPED
-    told = "-" if math.isinf(half) else f"{half:.0f}"
-    return f"{gain:4.0%}   " + "".join(f"{part:>14.1%} " for part in seen) + f"{told:>9}   {fixed:>13.1%}"
+    seen = tuple(sum(pairs <= look for pairs in needed) / EXPERIMENTS for look in LOOKS)
+    return Power(gain, seen, None if math.isinf(half) else math.ceil(half), fixed)
+
+
+def row(found: Power) -> str:
+    told = "-" if found.half_by is None else str(found.half_by)
+    seen = "".join(f"{part:>14.1%} " for part in found.seen)
+    return f"{found.gain:4.0%}   {seen}{told:>9}   {found.bootstrap_at_20:>13.1%}"
 
 
 def first_proof(run: list[float]) -> float:

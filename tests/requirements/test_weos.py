@@ -166,8 +166,8 @@ def test_weos_optimizer_comes_with_the_engine(client: BlockingClient, engine: Pa
     workload = tmp_path / "prompts.jsonl"
     workload.write_text("".join(json.dumps({"prompt": f"Olá mundo {number}"}) + "\n" for number in range(8)))
     known = {one.experiment_id for one in client.ask(Experiments(limit=1000)).experiments}
-    asked = ("optimize", NAME, "--workload", str(workload), "--max-tokens", "6", "--fields", "threads")
-    limits = ("--minutes", "0.05", "--unknown-load-counts", "--socket", str(engine))
+    asked = ("optimize", NAME, "--workload", str(workload), "--max-tokens", "6", "--fields", "batch.prefill_chunk")
+    limits = ("--minutes", "0.5", "--unknown-load-counts", "--socket", str(engine))
     result = weos_agents(*asked, *limits, "--report", str(tmp_path / "report"))
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))["optimization"]
@@ -175,7 +175,7 @@ def test_weos_optimizer_comes_with_the_engine(client: BlockingClient, engine: Pa
     kept = {one.experiment_id: one for one in client.ask(Experiments(limit=1000)).experiments}
     assert {one["experiment"] for one in tried} <= kept.keys() - known
     assert all(kept[one["experiment"]].agent == "weos-agents" for one in tried)
-    assert {name for trial in found["trials"] for name in trial["changes"]} == {"threads"}
+    assert {name for trial in found["trials"] for name in trial["changes"]} == {"batch.prefill_chunk"}
 
 
 def test_weos_version_is_one_and_in_every_account(client: BlockingClient, engine: Path) -> None:

@@ -13,14 +13,18 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from operator import itemgetter
+from typing import Literal
 
 import trio
 from typing_extensions import assert_never
 
 from actors.base import Actor, Inbox
 from actors.connection import Connection
+from actors.entrance import make_entrance
 from actors.limits import ServiceLimits
 from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
+from actors.policies.requester import ENGINE, Requester
 from actors.unix_socket import SocketTransport, UnixSocket
 from engine.host.client_socket import ClientSocket
 from engine.identity.version import ENGINE_VERSION
@@ -44,6 +48,8 @@ class ApiServerStatistics:
     """Requests of all connections without their last reply."""
     outbox_bytes: int
     """Replies of all connections that no transport has taken yet."""
+    waiting_bytes: int
+    """Frames of requests without their last reply, and of those that are being received."""
 
 
 class ApiServer(Actor):
@@ -67,14 +73,15 @@ class ApiServer(Actor):
             build=build,
             protocol_version=PROTOCOL_VERSION,
             capabilities=capabilities,
-            limits={"max_frame_bytes": limits.max_frame_bytes, "max_in_flight": limits.max_in_flight},
+            limits={"max_frame_bytes": limits.max_request_bytes, "max_in_flight": limits.max_in_flight},
         )
         self._allowed_uids = frozenset({0, os.geteuid()})
         self._connections: dict[int, Connection] = {}
         self._client_sockets: dict[int, ClientSocket] = {}
         """Where tokens of a connection may be written: to its own transport, or to an HTTP client behind it."""
-        self._counted = 0
-        """Connections that count towards their bound."""
+        self._entrance = make_entrance(limits)
+        self._counted: set[Connection] = set()
+        """Connections that count towards their bound, and have not been told to go."""
         self._connection_ids = count(1)
         self._listening = trio.CancelScope()
         self._draining = False
@@ -92,14 +99,19 @@ class ApiServer(Actor):
             self._unix_socket.close()
 
     def attach(
-        self, transport: EagerTransport, *, counted: bool = True, client_socket: ClientSocket | None = None
+        self,
+        transport: EagerTransport,
+        requester: Requester | None,
+        client_socket: ClientSocket | None,
+        *,
+        counted: bool = True,
     ) -> None:
-        """Serve a client at the other end of a transport.
+        """Serve a client at the other end of a transport; without a ``requester`` it has a share of its own.
 
         It counts towards the bound of connections, unless it is one of a server with a bound of its own.
         ``client_socket``: of whom it passes tokens on to, which may be written there instead once it opens their lines.
         """
-        self.nursery.start_soon(self._serve_client, transport, None, client_socket, counted)
+        self.nursery.start_soon(self._serve_client, transport, None, client_socket, requester, counted)
 
     def statistics(self) -> ApiServerStatistics:
         """The sums over all connections."""
@@ -108,6 +120,7 @@ class ApiServer(Actor):
             connections=len(each),
             in_flight=sum(one.in_flight for one in each),
             outbox_bytes=sum(one.outbox_bytes for one in each),
+            waiting_bytes=self._entrance.room.waiting_bytes,
         )
 
     def client_socket(self, connection_id: int) -> ClientSocket | None:
@@ -154,8 +167,9 @@ class ApiServer(Actor):
 
     async def _on_stream(self, stream: trio.SocketStream) -> None:
         transport = SocketTransport(stream)
-        if transport.peer.uid in self._allowed_uids:
-            await self._serve_client(transport, transport.client_socket, transport.client_socket)
+        peer = transport.peer
+        if peer.uid in self._allowed_uids:
+            await self._serve_client(transport, transport.client_socket, transport.client_socket, peer.requester)
         else:
             await transport.aclose()
 
@@ -164,28 +178,55 @@ class ApiServer(Actor):
         transport: EagerTransport,
         own: ClientSocket | None,
         client_socket: ClientSocket | None,
+        requester: Requester | None,
         counted: bool = True,
     ) -> None:
         if self._draining:
             await self._turn_away(transport, ShuttingDown("the engine is stopping"))
             return
-        if counted and self._counted >= self._limits.max_connections:
+        place = self._make_room() if counted else "common"
+        if place is None:
             message = f"{self._limits.max_connections} clients are connected already"
             await self._turn_away(transport, Overloaded(message, retry_after_ms=_RETRY_MS))
             return
         connection_id = next(self._connection_ids)
-        connection = Connection(connection_id, transport, self._control_plane, self._welcome, self._limits, own)
+        connection = Connection(
+            connection_id,
+            transport,
+            self._control_plane,
+            self._welcome,
+            own,
+            requester or Requester(user=ENGINE.user, client=f"connection:{connection_id}"),
+            self._entrance,
+            for_operator=place == "operator",
+        )
         self._connections[connection_id] = connection
         if client_socket is not None:
             self._client_sockets[connection_id] = client_socket
-        self._counted += counted
+        if counted:
+            self._counted.add(connection)
         try:
             await connection.serve()
         finally:
             del self._connections[connection_id]
             self._client_sockets.pop(connection_id, None)
-            self._counted -= counted
+            self._counted.discard(connection)
             self._end_if_drained()
+
+    def _make_room(self) -> Literal["common", "operator"] | None:
+        """What place there is for one more: a common one, if need be that of the connection that has been idle for
+        longest; else one of those that are kept for the operator."""
+        if len(self._counted) < self._limits.max_connections:
+            return "common"
+        idle = [(since, one) for one in self._counted if (since := one.idle_since) is not None]
+        if idle:
+            _, missed_least = min(idle, key=itemgetter(0))
+            self._counted.discard(missed_least)
+            message = "this connection was idle, and makes room for another client; connect again"
+            missed_least.finish(Overloaded(message, retry_after_ms=_RETRY_MS))
+            return "common" if len(self._counted) < self._limits.max_connections else "operator"
+        room = self._limits.max_connections + self._limits.operator_connections
+        return "operator" if len(self._counted) < room else None
 
     async def _turn_away(self, transport: EagerTransport, error: EngineError) -> None:
         with trio.move_on_after(self._limits.flush_s), suppress(TransportClosed):

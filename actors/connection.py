@@ -7,19 +7,20 @@ with ``slow_consumer`` and given up; the connection lives on. Whatever ends a co
 from __future__ import annotations
 
 import math
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
 
 from actors.base import Inbox
-from actors.limits import ServiceLimits
+from actors.entrance import OPERATOR_MESSAGES, Entrance
+from actors.frame_reader import FrameReader, Received
 from actors.messages import Abandon, ClientRequest, ControlRequest
+from actors.policies.requester import Requester
 from engine.host.client_socket import ClientSocket
 from protocol.answer_checks import is_last
 from protocol.answers import EngineMessage, Tokens, Welcome
-from protocol.codec import client_message, encode, failed, request_id_of
+from protocol.codec import encode, failed
 from protocol.errors import (
     BadFrame,
     EngineError,
@@ -31,11 +32,10 @@ from protocol.errors import (
     SlowConsumer,
     UnsupportedProtocol,
 )
-from protocol.framing import FrameDecoder, encode_frame
+from protocol.framing import encode_frame
 from protocol.message import UNNUMBERED
 from protocol.requests import PROTOCOL_VERSION, ClientMessage, Hello
 from protocol.transport import EagerTransport, TransportClosed
-from protocol.unpacking import unpack
 
 _RETRY_MS = 100
 
@@ -59,18 +59,29 @@ class Connection:
         transport: EagerTransport,
         control_plane: Inbox[ControlRequest],
         welcome: Welcome,
-        limits: ServiceLimits,
         client_socket: ClientSocket | None,
+        requester: Requester,
+        entrance: Entrance,
+        *,
+        for_operator: bool,
     ) -> None:
-        """``client_socket``: the transport's, where tokens are written to it beside this connection."""
+        """``client_socket``: the transport's, where tokens are written to it beside this connection. ``for_operator``:
+        it is one of those kept for when all others are busy, and takes what an operator needs alone."""
         self._connection_id = connection_id
+        self._requester = requester
+        self._entrance = entrance
+        self._room = entrance.room
+        self._limits = entrance.limits
+        self._reader = FrameReader(transport, requester, entrance)
+        self._for_operator = for_operator
         self._transport = transport
         self._control_plane = control_plane
         self._welcome = welcome
-        self._limits = limits
         self._client_socket = client_socket
         self._greeted = False
-        self._in_flight: set[int] = set()
+        self._in_flight: dict[int, int | None] = {}
+        """With the bytes of its frame, where it takes room."""
+        self._idle_since = trio.current_time()
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
         self._outbox_filled = trio.Event()
@@ -96,13 +107,25 @@ class Connection:
             if trio.current_effective_deadline() == -math.inf:
                 await self._answer_at_last()
             abandoned = tuple(self._in_flight)
-            self._in_flight.clear()
+            self._forget(abandoned)
+            self._reader.close()
             await self._transport.aclose()
             if abandoned:
                 await self._abandon(abandoned)
 
-    def finish(self) -> None:
-        """Read no more requests, answer those in flight with ``shutting_down``, and hang up once all is sent."""
+    @property
+    def idle_since(self) -> tuple[bool, float] | None:
+        """Since when it waits for nothing and nothing waits for it, after whether it has said ``Hello``: the least of
+        these is missed least. ``None``: it is busy."""
+        return None if self._in_flight or self._outbox_bytes else (self._greeted, self._idle_since)
+
+    def finish(self, farewell: EngineError | None = None) -> None:
+        """Read no more requests, answer those in flight with ``shutting_down``, and hang up once all is sent.
+
+        Without any in flight, ``farewell`` is told.
+        """
+        if farewell is not None:
+            self.post(failed(None, farewell))
         self._reading.cancel()
 
     def post(self, *messages: EngineMessage) -> None:
@@ -138,8 +161,16 @@ class Connection:
         if request_id not in self._in_flight:
             return False
         if is_last(message):
-            self._in_flight.discard(request_id)
+            self._forget((request_id,))
         return True
+
+    def _forget(self, request_ids: tuple[int, ...]) -> None:
+        """These requests are answered, or will not be."""
+        for request_id in request_ids:
+            size = self._in_flight.pop(request_id)
+            if size is not None:
+                self._room.give_back(self._requester, size)
+        self._idle_since = trio.current_time()
 
     def _frame(self, message: EngineMessage) -> bytes:
         try:
@@ -160,7 +191,7 @@ class Connection:
     def _fail_in_flight(self, error: EngineError) -> None:
         for request_id in sorted(self._in_flight):
             self._queue(encode_frame(encode(failed(request_id, error))))
-        self._in_flight.clear()
+        self._forget(tuple(self._in_flight))
         if self._client_socket is not None:
             self._client_socket.give_up()
 
@@ -220,70 +251,65 @@ class Connection:
     # --- in -----------------------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        decoder = FrameDecoder(self._limits.max_frame_bytes)
-        deadline = math.inf
         try:
             while True:
-                frames = decoder.feed(await self._receive(deadline))
-                received_ns = time.monotonic_ns()
-                for frame in frames:
-                    await self._on_frame(frame, received_ns)
-                if not decoder.partial:
-                    deadline = math.inf
-                elif frames or deadline == math.inf:
-                    deadline = trio.current_time() + self._limits.partial_frame_s
+                await self._on_received(await self._reader.next())
         except TransportClosed:
             self._nursery.cancel_scope.cancel()
-        except ProtocolViolation as violation:
-            self.post(failed(None, violation))
+        except (ProtocolViolation, Overloaded) as error:
+            self.post(failed(None, error))
 
-    async def _receive(self, deadline: float) -> bytes:
-        with trio.CancelScope(deadline=deadline):
-            return await self._transport.receive()
-        raise BadFrame(f"a frame was not completed within {self._limits.partial_frame_s:g} s")
-
-    async def _on_frame(self, frame: bytes, received_ns: int) -> None:
-        content = unpack(frame)
+    async def _on_received(self, received: Received) -> None:
+        request = None
         try:
-            message = client_message(content)
-        except InvalidRequest as error:
-            self._refuse(request_id_of(content), error)
-        else:
-            await self._on_message(message, received_ns)
+            if isinstance(received.message, InvalidRequest):
+                self._refuse(received.request_id, received.message)
+            else:
+                request = self._request(received.message, received)
+        finally:
+            if request is None and received.held:
+                self._room.give_back_bytes(self._requester, received.held)
+        if request is not None:
+            await self._control_plane.put(request)
         # Refusals are not in flight: a client that reads none of them is not read from either.
         if self._outbox_bytes > self._limits.outbox_bytes:
             await self._wait_outbox_empty()
 
-    def _refuse(self, request_id: int | None, error: InvalidRequest) -> None:
+    def _refuse(self, request_id: int | None, error: EngineError) -> None:
         if not self._greeted:
             raise UnsupportedProtocol(f"the first message must be a valid Hello: {error.message}")
         if request_id is None:
             raise BadFrame(error.message, **error.params) from error
-        self._claim(request_id)
+        self._require_new(request_id)
+        self._in_flight[request_id] = None
         self.post(failed(request_id, error))
 
-    async def _on_message(self, message: ClientMessage, received_ns: int) -> None:
+    def _request(self, message: ClientMessage, received: Received) -> ClientRequest | None:
+        """What the control plane is asked; ``None`` where that is nothing. The room that was held is the request's."""
         if isinstance(message, Hello) or not self._greeted:
             self._greet(message)
-            return
+            return None
         if message.request_id == UNNUMBERED:
             raise BadFrame(f"a {message.type} came without its request_id", field="request_id")
-        overloaded = len(self._in_flight) >= self._limits.max_in_flight
-        self._claim(message.request_id)
-        if overloaded:
-            error = Overloaded(
-                f"{self._limits.max_in_flight} requests are in flight on this connection", retry_after_ms=_RETRY_MS
-            )
-            self.post(failed(message.request_id, error))
-            return
-        await self._control_plane.put(
-            ClientRequest(connection_id=self._connection_id, received_ns=received_ns, message=message)
+        self._require_new(message.request_id)
+        crowded = self._entrance.why_crowded(message, len(self._in_flight), for_operator=self._for_operator)
+        takes_room = received.held > 0 or not isinstance(message, OPERATOR_MESSAGES)
+        if crowded is None and takes_room and not self._room.take(self._requester, received.size - received.held):
+            crowded = "too many requests wait to be answered, or too many bytes of them, and this client has its share"
+        if crowded is not None:
+            self._refuse(message.request_id, Overloaded(crowded, retry_after_ms=_RETRY_MS))
+            return None
+        self._in_flight[message.request_id] = received.size if takes_room else None
+        return ClientRequest(
+            connection_id=self._connection_id,
+            requester=self._requester,
+            received_ns=received.received_ns,
+            message=message,
         )
 
-    def _claim(self, request_id: int) -> None:
+    def _require_new(self, request_id: int) -> None:
         if request_id in self._in_flight:
             raise BadFrame(f"request_id {request_id} is in flight already", request_id=request_id)
-        self._in_flight.add(request_id)
 
     def _greet(self, message: ClientMessage) -> None:
         if not isinstance(message, Hello):
@@ -296,4 +322,6 @@ class Connection:
                 protocol_version=PROTOCOL_VERSION,
             )
         self._greeted = True
+        self._reader.greeted()
+        self._idle_since = trio.current_time()
         self.post(self._welcome)

@@ -23,7 +23,7 @@ from actors.base import Actor, Inbox
 from actors.domain_requests import DomainRequests
 from actors.execution import Execution
 from actors.execution_progress import Collaborators, ExecutionProgress
-from actors.execution_queue import ExecutionQueue, new_execution_id
+from actors.execution_queue import ExecutionQueue, ExecutionRequester, new_execution_id
 from actors.executions import Executions
 from actors.experiments import ExperimentsInProgress
 from actors.jobs import Jobs
@@ -46,6 +46,7 @@ from actors.observers import Observers
 from actors.ports import Services
 from actors.reply_sender import ReplySender
 from actors.status import report_status
+from actors.workers import Workers
 from engine.host.machine import peak_resident_bytes
 from engine.host.process_usage import read_process_usage
 from engine.metrics.metric_totals import MetricTotals
@@ -60,7 +61,6 @@ from protocol.errors import (
 from protocol.experiment_messages import Experiment
 from protocol.live_energy import PowerReport
 from protocol.message import Request
-from protocol.panic import panics_contained
 from protocol.requests import (
     Cancel,
     Energy,
@@ -114,7 +114,7 @@ class ControlPlane(Actor):
         self._executions = Executions()
         self._queue = ExecutionQueue(self._executions, scheduler, services.faults, lambda: self.nursery)
         self._observers = Observers()
-        self._workers = trio.CapacityLimiter(limits.workers)
+        self._workers = Workers(limits.workers)
         self._domain_requests = DomainRequests(
             services.domain, self._workers, limits, self._replies.reply, self._executions
         )
@@ -272,12 +272,13 @@ class ControlPlane(Actor):
 
     async def _prepare(self, request: ClientRequest, decide: Callable[[], PlannedExecution]) -> None:
         """Freeze the plan in a worker thread, then queue the execution."""
-        work = panics_contained(decide)
-        planned = await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True)
+        planned = await self._workers.run(request.requester, decide)
         # Nothing may be queued for a client that went, or an engine that began to stop, just now.
         await trio.lowlevel.checkpoint_if_cancelled()
-        asked = (request.connection_id, request.message.request_id, request.received_ns)
-        await self._queue.begin(planned, new_execution_id(), *asked)
+        asked = ExecutionRequester(
+            request.connection_id, request.message.request_id, request.requester, request.received_ns
+        )
+        await self._queue.begin(planned, new_execution_id(), asked)
 
     async def _abandon(self, request: Abandon) -> None:
         self._jobs.cancel(request.connection_id, request.request_ids)

@@ -10,6 +10,7 @@ from actors.answer_text import NOTHING, answer_text
 from actors.choice import Choice
 from actors.messages import BeginRecord, Moment, ReadEnergy, Started
 from actors.policies.candidate import Candidate, Cost, candidate_of
+from actors.policies.requester import Requester
 from engine.artifact.non_finite import non_finite_result
 from engine.backend import BackendStopReason, ComputeTime, NonFinitePlace, SequenceEvents
 from engine.energy.limit_watch import unjudged
@@ -46,6 +47,7 @@ class Execution:
     execution_id: str
     connection_id: int
     request_id: int
+    requester: Requester
     received_ns: int
     planned: PlannedExecution
     queued_ns: int
@@ -102,7 +104,7 @@ class Execution:
             weights_bytes=estimate.weights_bytes,
             kv_cache_bytes=estimate.kv_cache_bytes,
         )
-        return candidate_of(self.execution_id, self.plan, self.prompt_tokens, cost, self.queued_ns)
+        return candidate_of(self.execution_id, self.requester, self.plan, self.prompt_tokens, cost, self.queued_ns)
 
     def accepted(self) -> Accepted:
         """The reply that tells its client its id and plan."""

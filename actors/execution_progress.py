@@ -108,7 +108,10 @@ class ExecutionProgress:
                 await self._parts.replies.reply(execution.connection_id, execution.accepted())
                 await self._tell(execution, execution.accepted_event())
             case QueueFull():
-                full = Overloaded(f"{event.queued} executions are queued", retry_after_ms=event.retry_after_ms)
+                full = Overloaded(
+                    f"{event.queued} executions are queued, and this client has {event.own} in the engine",
+                    retry_after_ms=event.retry_after_ms,
+                )
                 await self._conclude(execution, failed(execution.request_id, full))
             case Admitted():
                 execution.admit(event.admitted_ns)

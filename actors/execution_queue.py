@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -19,6 +20,7 @@ from actors.execution import Execution
 from actors.executions import Executions
 from actors.faults import Faults
 from actors.messages import Enqueue, SchedulerRequest, Withdraw
+from actors.policies.requester import Requester
 from engine.planned_execution import PlannedExecution
 from protocol.record import StopReason
 
@@ -26,6 +28,16 @@ from protocol.record import StopReason
 def new_execution_id() -> str:
     """An id that no other execution has."""
     return f"exec-{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRequester:
+    """Who asked for an execution, and when."""
+
+    connection_id: int
+    request_id: int
+    requester: Requester
+    received_ns: int
 
 
 class ExecutionQueue:
@@ -45,16 +57,15 @@ class ExecutionQueue:
         self._nursery = nursery
         self._deadlines = Deadlines()
 
-    async def begin(
-        self, planned: PlannedExecution, execution_id: str, connection_id: int, request_id: int, received_ns: int
-    ) -> None:
+    async def begin(self, planned: PlannedExecution, execution_id: str, asked: ExecutionRequester) -> None:
         """Queue an execution. Raises EnergyUnavailable: see :func:`require_watch`."""
         require_watch(planned.plan, self._faults.failed)
         execution = Execution(
             execution_id=execution_id,
-            connection_id=connection_id,
-            request_id=request_id,
-            received_ns=received_ns,
+            connection_id=asked.connection_id,
+            request_id=asked.request_id,
+            requester=asked.requester,
+            received_ns=asked.received_ns,
             planned=planned,
             queued_ns=time.monotonic_ns(),
         )

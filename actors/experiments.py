@@ -15,11 +15,13 @@ from typing import TypeVar
 import trio
 
 from actors.domain_requests import DomainRequests
-from actors.execution_queue import ExecutionQueue, new_execution_id
+from actors.execution_queue import ExecutionQueue, ExecutionRequester, new_execution_id
 from actors.executions import Executions
 from actors.messages import ClientRequest
+from actors.policies.requester import ENGINE
 from actors.ports import Domain
 from actors.reply_sender import ReplySender
+from actors.workers import Workers
 from engine.experiments.open_experiment import OpenExperiment
 from protocol.answers import AnswerMessage, EngineMessage, Failed, Finished
 from protocol.error_codes import error_from_wire
@@ -27,7 +29,6 @@ from protocol.errors import EngineError, InternalError, RecordStoreUnavailable, 
 from protocol.experiment import ExperimentEnd, ScheduledRun
 from protocol.experiment_messages import Experiment, ExperimentDeclared, Experimented, ExperimentProgress, PairMeasured
 from protocol.operation_answers import Evaluated
-from protocol.panic import panics_contained
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord
 from protocol.requests import StopExperiment
@@ -61,7 +62,7 @@ class ExperimentsInProgress:
     def __init__(
         self,
         domain: Domain,
-        workers: trio.CapacityLimiter,
+        workers: Workers,
         requests: DomainRequests,
         replies: ReplySender,
         queue: ExecutionQueue,
@@ -146,7 +147,7 @@ class ExperimentsInProgress:
         execution_id = new_execution_id()
         awaited = self._awaited[execution_id] = _Awaited()
         try:
-            await self._queue.begin(planned, execution_id, NOBODY, 0, time.monotonic_ns())
+            await self._queue.begin(planned, execution_id, ExecutionRequester(NOBODY, 0, ENGINE, time.monotonic_ns()))
             await awaited.concluded.wait()
         except trio.Cancelled:
             if (execution := self._executions.find(execution_id)) is not None:
@@ -165,7 +166,7 @@ class ExperimentsInProgress:
             await self._tell(request, ExperimentProgress(**dict(progress)))
 
         while (wanted := await self._in_thread(opened.wanted_evaluation)) is not None:
-            answer = await self._requests.carry_out(wanted, tell)
+            answer = await self._requests.carry_out(wanted, ENGINE, tell)
             if not isinstance(answer, Evaluated):
                 raise InternalError(f"an evaluation was answered with a {type(answer).__name__}")
             await self._in_thread(partial(opened.take_evaluation, answer))
@@ -178,7 +179,7 @@ class ExperimentsInProgress:
         await self._replies.reply(request.connection_id, message.numbered(request.message.request_id))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        return await trio.to_thread.run_sync(panics_contained(work), limiter=self._workers)
+        return await self._workers.run(ENGINE, work, abandon=False)
 
 
 def _record_of(reply: EngineMessage | None) -> ExecutionRecord:

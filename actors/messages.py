@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from actors.policies.candidate import Candidate
+from actors.policies.requester import Requester
 from engine.backend import SequenceEvents
 from engine.energy.live import LiveSample
 from engine.energy.sources.source import EnergyReading
@@ -57,6 +58,7 @@ class ClientRequest:
     """A request as it came from a connection."""
 
     connection_id: int
+    requester: Requester
     received_ns: int
     """``time.monotonic_ns`` when the frame was whole."""
     message: AskedMessage
@@ -91,10 +93,12 @@ class Queued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFull:
-    """The queue is full, and the execution was not taken."""
+    """The queue is full, or its client's share of it, and the execution was not taken."""
 
     execution_id: str
     queued: int
+    own: int
+    """Executions of the same client, running ones too."""
     retry_after_ms: int
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 from typing_extensions import assert_never
@@ -33,6 +33,8 @@ from actors.messages import (
 )
 from actors.policies.admission import Admission, decide
 from actors.policies.candidate import Candidate
+from actors.policies.requester import Requester
+from actors.policies.shares import Shares
 
 _DURATIONS = 32
 """Finished executions whose mean duration tells how soon a full queue moves."""
@@ -64,7 +66,7 @@ class Scheduler(Actor):
         self._below = below
         self._control_plane = control_plane
         self._executor = executor
-        self._max_queued = max_queued
+        self._room = Shares(max_queued)
         self._queued: dict[str, Enqueue] = {}
         self._admitted: dict[str, Candidate] = {}
         self._admitted_ns: dict[str, int] = {}
@@ -91,22 +93,40 @@ class Scheduler(Actor):
                 assert_never(request)
 
     async def _enqueue(self, request: Enqueue) -> None:
-        execution_id = request.candidate.execution_id
-        if len(self._queued) >= self._max_queued:
-            full = QueueFull(execution_id=execution_id, queued=len(self._queued), retry_after_ms=self._retry_after_ms())
+        execution_id, requester = request.candidate.execution_id, request.candidate.requester
+        if not self._room.take(requester):
+            full = QueueFull(
+                execution_id=execution_id,
+                queued=len(self._queued),
+                own=self._own(requester),
+                retry_after_ms=self._retry_after_ms(),
+            )
             await self._control_plane.put(full)
             return
         # Told before it can be admitted, so that nothing about it can reach the control plane any earlier.
         await self._control_plane.put(Queued(execution_id=execution_id))
-        self._queued[execution_id] = request
+        candidate = request.candidate.model_copy(update={"ahead": self._own(requester)})
+        self._queued[execution_id] = replace(request, candidate=candidate)
         self._changed.set()
 
     async def _withdraw(self, execution_id: str) -> None:
-        if self._queued.pop(execution_id, None) is not None:
+        if self._leave(execution_id) is not None:
             self._changed.set()
             await self._control_plane.put(Withdrawn(execution_id=execution_id))
         elif execution_id in self._admitted:
             await self._executor.put(Halt(execution_id=execution_id))
+
+    def _own(self, requester: Requester) -> int:
+        """Executions of a client, queued and admitted."""
+        queued = sum(other.candidate.requester == requester for other in self._queued.values())
+        return queued + sum(other.requester == requester for other in self._admitted.values())
+
+    def _leave(self, execution_id: str) -> Enqueue | None:
+        """What was queued of that id, and is no longer."""
+        request = self._queued.pop(execution_id, None)
+        if request is not None:
+            self._room.give_back(request.candidate.requester)
+        return request
 
     async def _on_slot_freed(self, event: SlotFreed) -> None:
         """Wakes the dispatch instead of sending: who serves the inbox from below never waits for one below."""
@@ -136,7 +156,7 @@ class Scheduler(Actor):
         execution_id = admission.execution_id
         now_ns = time.monotonic_ns()
         await self._control_plane.put(Admitted(execution_id=execution_id, admitted_ns=now_ns))
-        request = self._queued.pop(execution_id, None)
+        request = self._leave(execution_id)
         if request is None:
             return  # withdrawn while the control plane was told
         self._admitted[execution_id] = request.candidate

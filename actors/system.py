@@ -25,6 +25,7 @@ from actors.inboxes import make_inboxes
 from actors.limits import ServiceLimits
 from actors.loopback import loopback_pair
 from actors.messages import Drain
+from actors.policies.requester import Requester
 from actors.ports import Domain, EnergySources, RecordWriter, Services
 from actors.recorder import Recorder
 from actors.scheduler import Scheduler, SchedulerStatistics
@@ -169,13 +170,20 @@ class System:
         await self._inboxes.control_plane.put(Drain(drain_s=drain_s))
         await self._ended.wait()
 
-    def connect(self, client_socket: ClientSocket | None = None, *, counted: bool = True) -> ByteTransport:
+    def connect(
+        self,
+        requester: Requester | None = None,
+        client_socket: ClientSocket | None = None,
+        *,
+        counted: bool = True,
+    ) -> ByteTransport:
         """The client's end of a connection in this process: the protocol, and no socket. While the system runs.
 
-        ``client_socket``: of whom that client passes tokens on to. ``counted``: towards the bound of connections.
+        ``requester``: on whose behalf; without one it has a share of its own. ``client_socket``: of whom that client
+        passes tokens on to. ``counted``: towards the bound of connections.
         """
         ours, theirs = loopback_pair()
-        self._api_server.attach(ours, counted=counted, client_socket=client_socket)
+        self._api_server.attach(ours, requester, client_socket, counted=counted)
         return theirs
 
     def client(self) -> AbstractAsyncContextManager[Client]:

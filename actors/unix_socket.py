@@ -18,6 +18,7 @@ from pathlib import Path
 import trio
 from typing_extensions import Self
 
+from actors.policies.requester import Requester
 from engine.host.client_socket import ClientSocket
 from protocol.errors import InvalidRequest
 from protocol.transport import TransportClosed
@@ -38,6 +39,11 @@ class Peer:
     pid: int
     uid: int
     gid: int
+
+    @property
+    def requester(self) -> Requester:
+        """The program, whatever the number of its connections."""
+        return Requester(user=f"uid:{self.uid}", client=f"pid:{self.pid}")
 
 
 class UnixSocket:

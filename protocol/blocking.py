@@ -18,7 +18,7 @@ from protocol.answer_checks import RunMessage, error_of, expect, is_last, unexpe
 from protocol.answers import EngineMessage, Failed, Welcome
 from protocol.codec import decode_engine, encode_request
 from protocol.errors import EngineUnreachable
-from protocol.framing import FrameDecoder, encode_frame
+from protocol.framing import MAX_REQUEST_BYTES, FrameDecoder, encode_frame
 from protocol.message import AnswerT, InterimAnswer, InterimT, Request, StreamRequest
 from protocol.plan import RunRequest
 from protocol.requests import PROTOCOL_VERSION, AskedMessage, Hello, Run
@@ -135,7 +135,7 @@ class BlockingClient:
 
     def _send(self, message: Hello | Request[Any]) -> None:
         try:
-            self._stream.sendall(encode_frame(encode_request(message)))
+            self._stream.sendall(encode_frame(encode_request(message), MAX_REQUEST_BYTES))
         except OSError as error:
             raise EngineUnreachable(f"the engine hung up: {error}") from error
 

@@ -17,7 +17,7 @@ from protocol.answers import Accepted, EngineMessage, Welcome
 from protocol.arrivals import Arrivals
 from protocol.codec import decode_engine, encode_request
 from protocol.errors import EngineError, EngineUnreachable
-from protocol.framing import FrameDecoder, encode_frame
+from protocol.framing import MAX_REQUEST_BYTES, FrameDecoder, encode_frame
 from protocol.message import Answer, AnswerT, InterimAnswer, InterimT, Request, StreamRequest
 from protocol.plan import RunRequest
 from protocol.requests import PROTOCOL_VERSION, AskedMessage, Cancel, Hello, Run, Subscribe, Unsubscribe
@@ -169,7 +169,7 @@ class Client:
     async def _send(self, message: Hello | Request[Any]) -> None:
         try:
             async with self._sending:
-                await self._transport.send(encode_frame(encode_request(message)))
+                await self._transport.send(encode_frame(encode_request(message), MAX_REQUEST_BYTES))
         except TransportClosed:
             raise self._ending from None
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from protocol.errors import FrameTooLarge
 
 MAX_FRAME_BYTES = 16 * 2**20
-"""Holds a prompt of any context length there is, and bounds what one peer can make the other hold."""
+"""Bytes of an answer; it bounds what one peer can make the other hold."""
+MAX_REQUEST_BYTES = 4 * 2**20
+"""Bytes of a request: 32 for each token of the longest context in use. A text of that length is copied, encoded and
+searched in milliseconds, for which nothing else may run."""
 
 _PREFIX_BYTES = 4
 
@@ -27,6 +30,13 @@ class FrameDecoder:
     def partial(self) -> bool:
         """A frame has begun and not ended."""
         return bool(self._buffer)
+
+    @property
+    def begun_bytes(self) -> int:
+        """The length that the frame says to have that has begun; 0 where none has, or has not said it yet."""
+        if len(self._buffer) < _PREFIX_BYTES:
+            return 0
+        return int.from_bytes(self._buffer[:_PREFIX_BYTES], "big")
 
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads that ``data`` completes, in order.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from actors.http.options import HttpRules
+from actors.policies.requester import UNKNOWN, Requester
 from protocol.dialects.fault import HttpFault
 
 PUBLIC = frozenset({"/", "/health", "/v1/health", "/models", "/v1/models"})
@@ -23,6 +24,8 @@ class HttpPeer:
     kind: Literal["unix", "tcp"]
     is_owner: bool
     """The kernel says that the client runs as the engine's own user."""
+    requester: Requester = UNKNOWN
+    """The share of the engine that its requests take."""
 
 
 def refusal(peer: HttpPeer, path: str, headers: Mapping[str, str], rules: HttpRules) -> HttpFault | None:

@@ -60,7 +60,7 @@ class Call:
 
     def client(self) -> AbstractAsyncContextManager[Client]:
         """A client of the engine for this request alone."""
-        return self.link.client(self.connection.client_socket)
+        return self.link.client(self.connection.peer.requester, self.connection.client_socket)
 
     def text_line(self, accepted: Accepted) -> TextLine | None:
         """The line of an execution whose answer is streamed; ``None`` where the client takes no chunks."""

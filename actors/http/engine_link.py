@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from actors.faults import TellFault
 from actors.http.limits import HttpLimits
 from actors.http.options import HttpRules
+from actors.policies.requester import Requester
 from engine.host.client_socket import ClientSocket
 from protocol.client import Client, open_client
 from protocol.transport import ByteTransport
@@ -18,12 +19,12 @@ from protocol.transport import ByteTransport
 class EngineLink:
     """What every request needs to be answered."""
 
-    connect: Callable[[ClientSocket], ByteTransport]
+    connect: Callable[[Requester, ClientSocket], ByteTransport]
     """A connection for the sake of a client of HTTP, to whose socket its tokens may be written."""
     rules: HttpRules
     limits: HttpLimits
     tell_fault: TellFault
 
-    def client(self, client_socket: ClientSocket) -> AbstractAsyncContextManager[Client]:
+    def client(self, requester: Requester, client_socket: ClientSocket) -> AbstractAsyncContextManager[Client]:
         """A client for one request. One of several would be held up by the slowest of those who share it."""
-        return open_client(self.connect(client_socket))
+        return open_client(self.connect(requester, client_socket))

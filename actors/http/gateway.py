@@ -24,6 +24,7 @@ from actors.http.engine_link import EngineLink
 from actors.http.limits import HttpLimits
 from actors.http.options import HttpOptions, TcpAddress
 from actors.http.peer import peer_uid
+from actors.policies.requester import Requester
 from actors.unix_socket import SocketTransport, UnixSocket
 from engine.host.client_socket import ClientSocket
 from protocol.dialects.fault import HttpFault
@@ -47,7 +48,7 @@ class HttpGateway(RestartableActor):
     def __init__(
         self,
         options: HttpOptions,
-        connect: Callable[[ClientSocket], ByteTransport],
+        connect: Callable[[Requester, ClientSocket], ByteTransport],
         tell_fault: TellFault,
         limits: HttpLimits | None = None,
     ) -> None:
@@ -163,12 +164,15 @@ def _load(link: EngineLink) -> MakeConnection:
 
 def _http_peer(stream: trio.SocketStream) -> HttpPeer:
     if stream.socket.family == socket.AF_UNIX:
-        return HttpPeer("unix", SocketTransport(stream).peer.uid in {0, os.geteuid()})
+        peer = SocketTransport(stream).peer
+        return HttpPeer("unix", peer.uid in {0, os.geteuid()}, peer.requester)
     try:
-        uid = peer_uid(stream.socket.getpeername()[:2], stream.socket.getsockname()[:2])
+        host, port = stream.socket.getpeername()[:2]
+        uid = peer_uid((host, port), stream.socket.getsockname()[:2])
     except OSError:
-        uid = None  # it has gone already
-    return HttpPeer("tcp", uid == os.geteuid())
+        return HttpPeer("tcp", is_owner=False)  # it has gone already
+    user = f"host:{host}" if uid is None else f"uid:{uid}"
+    return HttpPeer("tcp", uid == os.geteuid(), Requester(user=user, client=f"port:{port}"))
 
 
 def _listen(address: TcpAddress) -> socket.socket:

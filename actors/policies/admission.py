@@ -8,6 +8,7 @@ from typing_extensions import assert_never
 
 from actors.policies.candidate import Candidate
 from actors.policies.due_time import GATHER_MS, due_ns, prefill_ms
+from actors.policies.turns import in_turn
 from engine.batch_key import BatchKey
 from protocol.value import Value
 
@@ -43,11 +44,12 @@ def decide(now_ns: int, queued: Sequence[Candidate], running: Iterable[Candidate
 
     A batch never exceeds the smallest ``max_sequences`` of its members. An execution that does not fit holds back
     those due after it. One that waits by its own policy's choice holds back nobody, and waits until it is due at most.
-    ``queued`` is in order of arrival, which decides between equal due times.
+    ``queued`` is in order of arrival, which decides between equal due times. Where several clients wait, what each had
+    already counts too (:mod:`actors.policies.turns`).
     """
     batches = _Batches(queued, running)
     due = {one.execution_id: due_ns(one) for one in queued}
-    waiting = sorted(queued, key=lambda one: due[one.execution_id])
+    waiting = in_turn(queued, due)
     admitted: list[Admission] = []
     while (candidate := _next(now_ns, waiting, due, batches)) is not None:
         waiting.remove(candidate)

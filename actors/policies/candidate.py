@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.policies.requester import Requester
 from engine.batch_key import BatchKey
 from protocol.plan import ExecutionPlan, SchedulerPolicy
 from protocol.value import Value
@@ -22,6 +23,10 @@ class Candidate(Value):
     """An execution's features that policies decide by."""
 
     execution_id: str
+    requester: Requester
+    """Executions equal in it share what is one client's due."""
+    ahead: int = 0
+    """Executions that the client had in the engine when this one came."""
     batch_key: BatchKey
     """Executions equal in it form a group: they may share a batch."""
     policy: SchedulerPolicy
@@ -39,10 +44,13 @@ class Candidate(Value):
     queued_ns: int
 
 
-def candidate_of(execution_id: str, plan: ExecutionPlan, prompt_tokens: int, cost: Cost, queued_ns: int) -> Candidate:
+def candidate_of(
+    execution_id: str, requester: Requester, plan: ExecutionPlan, prompt_tokens: int, cost: Cost, queued_ns: int
+) -> Candidate:
     """What the scheduler decides on: the plan, its estimates and when it was queued, nothing of other executions."""
     return Candidate(
         execution_id=execution_id,
+        requester=requester,
         batch_key=BatchKey.of(plan),
         policy=plan.scheduler_policy,
         priority=plan.priority,

@@ -37,6 +37,11 @@ def due_ns(candidate: Candidate) -> int:
     return candidate.queued_ns + round(1e6 * (delay_ms - PRIORITY_MS * candidate.priority))
 
 
+def latest_due_ns(candidate: Candidate) -> int:
+    """When it would be due with the longest delay there is."""
+    return candidate.queued_ns + round(1e6 * (MAX_DELAY_MS - PRIORITY_MS * candidate.priority))
+
+
 def prefill_ms(candidate: Candidate) -> float:
     """Machine time of the prompt."""
     return candidate.cost.prefill_macs / _MACS_A_MS

@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from actors.policies.admission import decide
 from actors.policies.candidate import Candidate, Cost
+from actors.policies.requester import ENGINE
 from benchmarks.support.arrivals import Arrival
 from benchmarks.support.outcomes import Outcome
 from engine import _core, _core_tests
@@ -119,7 +120,8 @@ class SimulatedMachine:
     def _candidate(self, index: int, policy: SchedulerPolicy, max_sequences: int) -> Candidate:
         arrival = self._arrivals[index]
         return Candidate(
-            execution_id=str(index), batch_key=_BATCH_KEY, policy=policy, priority=0, max_sequences=max_sequences,
+            execution_id=str(index), requester=ENGINE, batch_key=_BATCH_KEY, policy=policy, priority=0,
+            max_sequences=max_sequences,
             prompt_tokens=arrival.prompt_tokens, max_tokens=arrival.max_tokens, cost=self._model.cost(arrival),
             nominal_watts=WATTS, queued_ns=round(arrival.at_ms * _MS),
         )  # fmt: skip

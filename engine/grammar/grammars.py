@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ COMPILE_MS: Final = 2000
 _PACKAGE: Final = "llguidance"
 _KEPT: Final = 16
 _REASON_CHARACTERS: Final = 400
+_BACKTRACE: Final = re.compile(r"\s*\bstack backtrace:", re.IGNORECASE)
+"""Where a complaint goes on with what is for the library's authors."""
 _LIMIT_WORDS: Final = ("too big (limit", "schema too large", "increase limits.", "parser error: ", "lexer error: ")
 """How the library words that a grammar exceeds what it may take."""
 
@@ -162,7 +165,8 @@ def _unavailable(reason: str) -> GrammarUnavailable:
 def _refusal(
     grammar: PlanGrammar, told: str, kind: type[InvalidGrammar] | type[GrammarTooComplex] | None = None
 ) -> InvalidGrammar | GrammarTooComplex:
-    reason = told if len(told) <= _REASON_CHARACTERS else told[:_REASON_CHARACTERS] + " …"
+    reason = _BACKTRACE.split(told)[0]
+    reason = reason if len(reason) <= _REASON_CHARACTERS else reason[:_REASON_CHARACTERS] + " …"
     if kind is None:
         kind = GrammarTooComplex if any(words in told.lower() for words in _LIMIT_WORDS) else InvalidGrammar
     return kind(f"the grammar cannot be used: {reason}", field="execution.grammar", kind=grammar.kind, reason=reason)

@@ -7,13 +7,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from engine.grammar.gbnf import GbnfError
 from engine.grammar.gbnf_lark import gbnf_to_lark
 from engine.grammar.lark_endings import endless_rule
 from engine.grammar.schema_grammar import schema_grammar
 from engine.grammar.schema_numbers import SchemaError
+from engine.grammar.schema_walk import subschemas
 from protocol.errors import GrammarTooDeep, GrammarTooLarge, InvalidGrammar, InvalidPlan
 from protocol.grammar import Grammar, GrammarKind, PlanGrammar
 from protocol.plan import ExecutionRequest
@@ -58,6 +59,8 @@ def check_grammar(execution: ExecutionRequest) -> None:
     except UnicodeEncodeError as error:
         raise _invalid(grammar.kind, f"it is no Unicode: {error.reason} at {error.start}") from error
     _check_depth(grammar.kind, grammar.source)
+    if grammar.kind == "regex":
+        _check_escapes(grammar.kind, grammar.source)
 
 
 def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
@@ -119,6 +122,26 @@ def _check_depth(kind: GrammarKind, source: str, field: str = _FIELD) -> None:
         )
 
 
+def _check_escapes(kind: GrammarKind, pattern: str) -> None:
+    """The library would take what stands behind the expression in its own text for what is escaped."""
+    if (len(pattern) - len(pattern.rstrip("\\"))) % 2:
+        raise _invalid(kind, f"the regular expression …{pattern[-40:]!r} ends inside an escape")
+
+
+def _check_patterns(schema: Any) -> None:
+    """The same, of all expressions in a schema."""
+    if isinstance(schema, dict):
+        for pattern in (schema.get("pattern"), *_keys(schema.get("patternProperties"))):
+            if isinstance(pattern, str):
+                _check_escapes("json_schema", pattern)
+        for _, each in subschemas(schema):
+            _check_patterns(each)
+
+
+def _keys(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, dict) else ()
+
+
 def _check_size(text: str, field: str = _FIELD) -> None:
     size = len(text.encode())
     if size > MAX_BYTES:
@@ -135,6 +158,7 @@ def _read_schema(source: str) -> tuple[Literal["json_schema", "lark"], str]:
         schema = json.loads(source, parse_constant=_refuse_constant, parse_float=_finite)
     except ValueError as error:
         raise _invalid("json_schema", f"it is no JSON: {error}") from error
+    _check_patterns(schema)
     try:
         language, text = schema_grammar(schema)
     except SchemaError as error:

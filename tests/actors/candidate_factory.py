@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.policies.candidate import Candidate, Cost
+from actors.policies.requester import Requester
 from engine.batch_key import BatchKey, WeightsKey
 from protocol.plan import SchedulerPolicy
 
@@ -23,9 +24,13 @@ def make_candidate(
     max_tokens: int = 1,
     nominal_watts: float = 20.0,
     queued_ms: int = 0,
+    client: str = "one",
+    ahead: int = 0,
 ) -> Candidate:
     return Candidate(
         execution_id=name,
+        requester=Requester(user="uid:1000", client=client),
+        ahead=ahead,
         batch_key=BatchKey(
             weights=WeightsKey(content_hash=model, quantization="native", backend="reference"),
             threads=1,

@@ -38,6 +38,7 @@ from actors.messages import (
     Withdraw,
     Withdrawn,
 )
+from actors.policies.requester import ENGINE
 from engine.backend import ComputeTime, ComputeTimes, NonFinitePlace, SequenceEvents
 from engine.energy.live import LiveSample
 from engine.energy.sources.cpu_time import CpuTimes
@@ -92,12 +93,16 @@ def make_messages(record: ExecutionRecord) -> tuple[ActorMessage, ...]:
             )
         ),
         Drained(),
-        ClientRequest(connection_id=1, received_ns=2, message=Run(request_id=1, request=make_request("abc"))),
-        ClientRequest(connection_id=1, received_ns=2, message=Cancel(request_id=2, execution_id="e1")),
+        ClientRequest(
+            connection_id=1, requester=ENGINE, received_ns=2, message=Run(request_id=1, request=make_request("abc"))
+        ),
+        ClientRequest(
+            connection_id=1, requester=ENGINE, received_ns=2, message=Cancel(request_id=2, execution_id="e1")
+        ),
         Abandon(connection_id=1, request_ids=(1, 2)),
         Drain(drain_s=10),
         Queued(execution_id="e1"),
-        QueueFull(execution_id="e1", queued=256, retry_after_ms=1000),
+        QueueFull(execution_id="e1", queued=256, own=64, retry_after_ms=1000),
         Admitted(execution_id="e1", admitted_ns=1),
         Withdrawn(execution_id="e1"),
         Preparing(execution_id="e1", progress=StageProgress(stage="quantizing", done=1, total=None)),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from actors.policies.admission import Decision, decide
 from actors.policies.candidate import Candidate, Cost, candidate_of
 from actors.policies.due_time import AGING_BOUND_MS, MAX_DELAY_MS
+from actors.policies.requester import ENGINE
 from protocol.plan import SchedulerPolicy
 from tests.actors.candidate_factory import MS, make_candidate
 from tests.actors.engine_factory import make_request
@@ -228,9 +229,9 @@ def test_alone_on_an_idle_machine_nobody_waits_longer_than_a_policy_may_delay(ca
 def test_the_metadata_of_a_plan() -> None:
     plan = make_plan(make_request(max_tokens=9, max_sequences=3))
     cost = Cost(prefill_macs=7, weights_bytes=8, kv_cache_bytes=9)
-    candidate = candidate_of("exec-1", plan, 5, cost, queued_ns=11)
+    candidate = candidate_of("exec-1", ENGINE, plan, 5, cost, queued_ns=11)
     assert (candidate.max_sequences, candidate.max_tokens, candidate.prompt_tokens) == (3, 9, 5)
     assert (candidate.policy, candidate.priority, candidate.cost, candidate.queued_ns) == ("default", 0, cost, 11)
-    assert candidate.batch_key == candidate_of("exec-2", plan, 6, cost, queued_ns=12).batch_key
+    assert candidate.batch_key == candidate_of("exec-2", ENGINE, plan, 6, cost, queued_ns=12).batch_key
     other = make_plan(make_request(max_tokens=9, model="tiny2"))
-    assert candidate.batch_key != candidate_of("exec-3", other, 5, cost, queued_ns=11).batch_key
+    assert candidate.batch_key != candidate_of("exec-3", ENGINE, other, 5, cost, queued_ns=11).batch_key

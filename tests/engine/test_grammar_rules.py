@@ -133,3 +133,22 @@ def test_a_plan_holds_the_grammar_and_its_fingerprint_depends_on_it() -> None:
     assert plan.grammar.source_hash.startswith("sha256:")
     other = make_plan(make_request(grammar={"kind": "regex", "source": "a|c"}))
     assert len({plan.fingerprint, other.fingerprint, make_plan().fingerprint}) == 3
+
+
+@pytest.mark.parametrize("pattern", ["\\", "a\\", "\\\\\\", "[a]\\"])
+def test_an_expression_that_ends_inside_an_escape_is_refused(pattern: str) -> None:
+    with pytest.raises(InvalidGrammar, match="ends inside an escape"):
+        check_grammar(asked("regex", pattern))
+    schemas: tuple[object, ...] = (
+        {"type": "string", "pattern": pattern},
+        {"properties": {"a": {"items": {"pattern": pattern}}}},
+        {"patternProperties": {pattern: {}}},
+    )
+    for schema in schemas:
+        with pytest.raises(InvalidGrammar, match="ends inside an escape"):
+            planned("json_schema", json.dumps(schema))
+
+
+def test_an_expression_may_end_with_an_escaped_backslash() -> None:
+    check_grammar(asked("regex", "a\\\\"))
+    planned("json_schema", json.dumps({"type": "string", "pattern": "a\\\\"}))

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.grammar import grammars
+from engine.grammar.grammar_sandbox import GrammarSandbox
 from engine.grammar.grammars import Grammars, require_library
+from engine.grammar.trial_process import Verdict
 from engine.planning.grammar_rules import check_grammar, plan_grammar
 from protocol.errors import (
     EngineError,
@@ -22,6 +24,7 @@ from protocol.errors import (
 from protocol.grammar import Grammar, GrammarKind, PlanGrammar
 from protocol.plan import ExecutionRequest
 from tests.csrc.tiny_models import tiny_vocabulary
+from tests.engine.byte_grammar import byte_grammars
 
 END = 2
 LARGE = json.dumps({"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(2200)}})
@@ -150,3 +153,11 @@ def test_a_file_that_is_not_the_library_is_refused(
 def test_a_vocabulary_without_its_end_token_is_a_fault_of_the_engine() -> None:
     with pytest.raises(InternalError, match="vocabulary"):
         Grammars(tiny_vocabulary(), [10**6]).compile(plan_of("regex", "a"))
+
+
+def test_a_complaint_has_no_backtrace_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "no such rule\n\nStack backtrace:\n   0: anyhow::error::<impl anyhow::Error>::msg\n   1: llg_new_matcher"
+    monkeypatch.setattr(GrammarSandbox, "try_out", lambda *_: Verdict("refused", told))
+    with pytest.raises(InvalidGrammar) as refused:
+        byte_grammars().compile(PlanGrammar(kind="lark", source_hash="", language="lark", text="start: a"))
+    assert refused.value.params["reason"] == "no such rule"

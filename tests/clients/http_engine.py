@@ -37,6 +37,7 @@ class HttpEngine:
 
     url: str
     unix: Path
+    process: subprocess.Popen[str]
 
     @property
     def v1(self) -> str:
@@ -56,7 +57,7 @@ def serving_http(folder: Path, *flags: str, env: Mapping[str, str] | None = None
     arguments = [engine_ctl(), "serve", "--socket", str(socket), "--http", "127.0.0.1:0", *flags]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=env) as process:  # noqa: S603  our own
         try:
-            yield HttpEngine(_address(process), socket.with_name("engine-http.sock"))
+            yield HttpEngine(_address(process), socket.with_name("engine-http.sock"), process)
         finally:
             process.terminate()
             process.wait(60)

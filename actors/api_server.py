@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -61,20 +62,15 @@ class ApiServer(Actor):
         control_plane: Inbox[ControlRequest],
         unix_socket: UnixSocket | None,
         build: Build,
-        capabilities: tuple[str, ...],
+        capabilities: Callable[[], tuple[str, ...]],
         limits: ServiceLimits,
     ) -> None:
         self._below = below
         self._control_plane = control_plane
         self._unix_socket = unix_socket
         self._limits = limits
-        self._welcome = Welcome(
-            engine_version=ENGINE_VERSION,
-            build=build,
-            protocol_version=PROTOCOL_VERSION,
-            capabilities=capabilities,
-            limits={"max_frame_bytes": limits.max_request_bytes, "max_in_flight": limits.max_in_flight},
-        )
+        self._build = build
+        self._capabilities = capabilities
         self._allowed_uids = frozenset({0, os.geteuid()})
         self._connections: dict[int, Connection] = {}
         self._client_sockets: dict[int, ClientSocket] = {}
@@ -173,6 +169,17 @@ class ApiServer(Actor):
         else:
             await transport.aclose()
 
+    def _make_welcome(self) -> Welcome:
+        """Not once for all: what the process gave up is known when it has."""
+        limits = self._limits
+        return Welcome(
+            engine_version=ENGINE_VERSION,
+            build=self._build,
+            protocol_version=PROTOCOL_VERSION,
+            capabilities=self._capabilities(),
+            limits={"max_frame_bytes": limits.max_request_bytes, "max_in_flight": limits.max_in_flight},
+        )
+
     async def _serve_client(
         self,
         transport: EagerTransport,
@@ -194,7 +201,7 @@ class ApiServer(Actor):
             connection_id,
             transport,
             self._control_plane,
-            self._welcome,
+            self._make_welcome(),
             own,
             requester or Requester(user=ENGINE.user, client=f"connection:{connection_id}"),
             self._entrance,

@@ -74,6 +74,7 @@ from protocol.requests import (
     UnloadModel,
     VerifyCached,
 )
+from protocol.sandbox import Sandbox
 from protocol.summaries import CachedWeightsEntry
 from protocol.unpacking import MAX_ARRAY_ELEMENTS
 
@@ -90,6 +91,7 @@ class EngineDomain:
         self._cache = cache
         self.backend = backend
         """The executor's of the moment."""
+        self.sandbox = Sandbox(reason="this process serves no others")
         self._records = records
         self._energy = energy
         self._best_backend = choose_backend(None, planner.machine)
@@ -145,7 +147,10 @@ class EngineDomain:
     @property
     def capabilities(self) -> tuple[str, ...]:
         """What this engine offers, as ``kind:name``."""
-        return capabilities(self._machine, self._planner.energy, self._planner.config)
+        return (
+            *capabilities(self._machine, self._planner.energy, self._planner.config),
+            *(f"sandbox:{wall}" for wall in self.sandbox.in_force),
+        )
 
     def prepare(self, request: RunRequest) -> PlannedExecution:
         """Plan a request. Raises UnknownEntry: no plan is behind its name; and what :meth:`Planner.prepare` raises."""

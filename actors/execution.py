@@ -30,6 +30,7 @@ from protocol.metrics import EnergyReport, MemoryReport
 from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
 from protocol.record import ExecutionRecord, Hardware, StopReason, UnjudgedLimit, WeightsReport
+from protocol.sandbox import Sandbox
 from protocol.summaries import ExecutionStatus
 from protocol.value import unvalidated
 
@@ -274,7 +275,7 @@ class Execution:
         return Finished(request_id=self.request_id, record=record, unrecorded=unrecorded)
 
     def record(
-        self, build: Build, hardware: Hardware, cpus: int | None, energy: EnergyReport, made_ns: int
+        self, build: Build, hardware: Hardware, sandbox: Sandbox, cpus: int | None, energy: EnergyReport, made_ns: int
     ) -> ExecutionRecord:
         """``cpus``: online CPUs; ``made_ns``: now. Raises ValueError before the execution has ended."""
         if self.stop_reason is None:
@@ -287,6 +288,7 @@ class Execution:
             engine_version=ENGINE_VERSION,
             build=build,
             hardware=hardware,
+            sandbox=sandbox,
             weights=self.weights,
             model=self.plan.model_ref.name,
             backend=self.plan.backend,

@@ -203,9 +203,9 @@ class ExecutionProgress:
         if report.reason == OTHER_WORK:
             report = report.model_copy(update={"reason": execution.why_no_share})
         energy = with_active_interval(report, start, end, execution.active_ns)
-        hardware = self._parts.services.domain.hardware(execution.kernel_path, execution.plan.threads)
-        build = self._parts.services.domain.build
-        record = execution.record(build, hardware, os.cpu_count(), energy, time.monotonic_ns())
+        domain = self._parts.services.domain
+        hardware = domain.hardware(execution.kernel_path, execution.plan.threads)
+        record = execution.record(domain.build, hardware, domain.sandbox, os.cpu_count(), energy, time.monotonic_ns())
         self._ended[execution.execution_id] = record
         self._parts.totals.add(record, *execution.token_times_ns)
         self._parts.recorder.put_nowait(FinishRecord(record=record))

@@ -22,6 +22,7 @@ from protocol.metrics import EnergyReport
 from protocol.plan import EnergySourceName, RunRequest
 from protocol.record import ExecutionRecord, Hardware
 from protocol.requests import RemoveModel
+from protocol.sandbox import Sandbox
 
 RequestT = TypeVar("RequestT", bound=Request[Any])
 Result = TypeVar("Result")
@@ -44,6 +45,10 @@ class Domain(Protocol):
     @property
     def build(self) -> Build:
         """The value that ``Welcome`` and records hold."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """What this process has given up."""
 
     def hardware(self, kernel_path: str, threads: int) -> Hardware:
         """What a record says of this machine and of what of it an execution used. Never blocks."""

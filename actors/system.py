@@ -40,6 +40,7 @@ from engine.host.machine import probe_machine
 from engine.models.registry import ModelRegistry
 from engine.planning.planner import Planner
 from engine.records.records import Records
+from engine.sandbox.enclosure import Enclosure, open_enclosure
 from engine.weights.weights_cache import WeightsCache
 from protocol.client import Client, open_client
 from protocol.errors import InternalError, InvalidRequest
@@ -96,7 +97,12 @@ class System:
         self.socket_path = None if unix_socket is None else unix_socket.path
         self._faults = faults = Faults()
         self._api_server = ApiServer(
-            inboxes.api_server_below, inboxes.control_plane, unix_socket, domain.build, domain.capabilities, limits
+            inboxes.api_server_below,
+            inboxes.control_plane,
+            unix_socket,
+            domain.build,
+            lambda: domain.capabilities,
+            limits,
         )
         self._executor = Executor(
             inboxes.executor,
@@ -228,19 +234,22 @@ def open_system(
     *,
     activated: bool = False,
     http: HttpOptions | None = None,
+    enclosure: Enclosure | None = None,
 ) -> System:
     """The real engine on this machine. Blocking, up to a tenth of a second: probes the machine and its energy source.
 
-    ``activated``: where a service manager passed listening sockets to this process, serve there.
+    ``activated``: where a service manager passed listening sockets to this process, serve there. ``enclosure``: the
+    walls that this process has entered, which close behind it once its sockets listen.
 
     Raises:
         InvalidRequest: as :class:`System`.
         EnergyUnavailable: the configuration declares an energy source that does not work here.
     """
     machine = probe_machine()
-    energy = open_ladder(config)
+    enclosure = enclosure or open_enclosure("this process serves itself")
+    energy = open_ladder(config, run_meter=enclosure.run_meter)
     energy.require_declared()
-    registry, cache = ModelRegistry(config), WeightsCache.of(config)
+    registry, cache = ModelRegistry(config, enclosure.fetch), WeightsCache.of(config)
     records = Records(config.data_dir)
 
     def open_backend() -> CpuBackend:
@@ -262,7 +271,7 @@ def open_system(
         passed = UnixSocket.passed(os.environ) if activated else None
         if activated and http is not None:
             http = replace(http, passed=UnixSocket.passed(os.environ, PASSED_HTTP_NAME))
-        return System(
+        system = System(
             *(backend, domain, energy, records, limits, socket_path),
             unix_socket=passed,
             http=http,
@@ -272,3 +281,5 @@ def open_system(
         backend.close()
         records.close()
         raise
+    domain.sandbox = enclosure.close_behind()
+    return system

@@ -590,6 +590,16 @@ def native_build() -> dict[str, str]:
 def kernel_tables() -> dict[str, str]:
     """Every kernel table: "" where this machine can run it, else the reason why not."""
 
+def set_file_broker(socket: int) -> None:
+    """The socket of a broker that opens files for this process (:mod:`engine.sandbox.broker`); -1: there is none."""
+
+def open_to_read(path: bytes) -> int:
+    """A descriptor of the file, which the broker opens where this process may not. Does not wait for a pipe's writer.
+    Raises OSError."""
+
+def name_new(path: bytes, name: bytes) -> None:
+    """Give a file another name in its folder, which nothing has. Raises OSError."""
+
 def cpu_model() -> str: ...
 def cpu_features() -> dict[str, str]:
     """avx2, avx_vnni, avx512_vnni, amx_int8: "" where this process may use it, else the reason why not.

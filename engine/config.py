@@ -68,6 +68,8 @@ class EngineConfig:
     limit; ``None`` is no limit."""
     allow_prune: bool = False
     """Whether clients may remove records."""
+    models_only: bool = False
+    """Whether requests name models by their names alone, and no files."""
     prefix_cache_mb: int = DEFAULT_PREFIX_CACHE_MB
     """Most MB (10^6 bytes) of KV cache kept for later executions with the same prompt: part of ``memory_mb``, given
     back where others need it."""

@@ -13,6 +13,7 @@ from protocol.logprobs import DrawnLogprobs
 from protocol.metrics import ExecutionMetrics
 from protocol.named_plan import NamedPlanUse
 from protocol.plan import BackendName, ExecutionPlan, Quantization
+from protocol.sandbox import Sandbox
 from protocol.tool_calls import MadeCall
 from protocol.value import Value
 
@@ -93,6 +94,8 @@ class ExecutionRecord(ChoiceRecord):
     build: Build | None = None
     """``None`` in records from before builds were told apart."""
     hardware: Hardware
+    sandbox: Sandbox | None = None
+    """What the engine's process had given up; ``None`` in records from before it gave up anything."""
     weights: WeightsReport
     plan: ExecutionPlan
     model: str = Field(default_factory=lambda given: given["plan"].model_ref.name)

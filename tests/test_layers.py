@@ -45,6 +45,7 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "protocol.unix_transport": frozenset({"anyio"}),
     "engine_ctl.version": frozenset({"engine"}),
     "engine_ctl.embedded": frozenset({"actors", "engine", "trio"}),
+    "engine_ctl.engine_options": frozenset({"actors", "engine"}),
     "engine_ctl.commands.doctor": frozenset({"engine"}),
     "engine_ctl.commands.energy_setup": frozenset({"engine"}),
     "engine_ctl.commands.energy_sources": frozenset({"engine"}),
@@ -76,6 +77,7 @@ ENGINE_ORDER = (
     "operations",
     "experiments",
     "proposals",
+    "sandbox",
 )
 """The packages of ``engine``; each may import those before it."""
 

@@ -5,6 +5,7 @@
 
 #include "base/cancelled.h"
 #include "base/cpu_features.h"
+#include "base/file_broker.h"
 #include "base/native_build.h"
 #include "bindings/register.h"
 #include "gguf/error.h"
@@ -82,6 +83,9 @@ PYBIND11_MODULE(_core, m) {
     build["flags"] = engine::kNativeBuild.flags;
     return build;
   });
+  m.def("set_file_broker", &engine::set_file_broker, py::arg("socket"));
+  m.def("name_new", &engine::name_new, py::arg("path"), py::arg("name"));
+  m.def("open_to_read", &engine::open_to_read, py::arg("path"), py::call_guard<py::gil_scoped_release>());
   m.def("cpu_model", &engine::cpu_model);
   m.def("cpu_features", [] {
     py::dict reasons;

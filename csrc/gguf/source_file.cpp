@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "base/file_broker.h"
 #include "gguf/error.h"
 
 namespace engine::gguf {
@@ -32,14 +33,11 @@ void require_regular(const struct stat& status, const std::string& path) {
   if (!S_ISREG(status.st_mode)) throw MalformedFile(path + " is not a regular file");
 }
 
-// Looked at before it is opened, since some devices do things when they are. Without O_NONBLOCK a named pipe that took
-// the file's place would keep us waiting for a writer.
+// Looked at before it is opened, since some devices do things when they are.
 int open_regular(const std::string& path) {
   struct stat status{};
   if (stat(path.c_str(), &status) == 0) require_regular(status, path);
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), path);
-  return fd;
+  return open_to_read(path);
 }
 
 }  // namespace

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from engine.doctor.doctor_facts import Facts, FolderFacts, SocketFacts
 from engine.energy.source_state import SourceState
+from engine.host.landlock import SCOPES_VERSION
 from protocol.build import Build
+from protocol.sandbox import Wall
 
 GIB = 2**30
 LITTLE_DISK = 5 * GIB
@@ -41,6 +43,7 @@ def examine(facts: Facts) -> tuple[Check, ...]:
         check_socket("socket", facts.socket, facts.user),
         check_socket("http socket", facts.http_socket, facts.user),
         check_engine(facts.socket, facts.engine_version, facts.build),
+        check_sandbox(facts),
         *check_folders(facts),
     )
 
@@ -209,6 +212,36 @@ def check_engine(socket: SocketFacts, own_version: str, own_build: Build | None)
         remedy = "look at the engine's stderr, or its journal; where it hangs, end its process"
         return Check("engine", "problem", socket.failure, remedy)
     return Check("engine", "ok", "none runs; commands start one of their own")
+
+
+def check_sandbox(facts: Facts) -> Check:
+    """The engine's process has given up what it does not need; where none runs, the kernel lets it."""
+    lacking = _lacking_walls(facts)
+    walls = facts.socket.engine_walls
+    if walls is None:
+        found = f"Landlock {facts.landlock_version}, filters of system calls" if not lacking else "; ".join(lacking)
+        return Check("sandbox", "warning" if lacking else "ok", found, _NEWER_KERNEL if lacking else "")
+    missing = [wall for wall in get_args(Wall) if wall not in walls]
+    given_up = f"the engine gave up: {', '.join(walls) or 'nothing'}"
+    if not missing:
+        return Check("sandbox", "ok", given_up)
+    why = "; ".join(lacking) or "it was started with --no-sandbox"
+    remedy = _NEWER_KERNEL if lacking else "start it without --no-sandbox"
+    return Check("sandbox", "warning", f"{given_up}; still open: {', '.join(missing)} ({why})", remedy)
+
+
+_NEWER_KERNEL = "run a kernel of version 6.12 or later, with landlock among its security modules (lsm=) and seccomp"
+
+
+def _lacking_walls(facts: Facts) -> list[str]:
+    lacking = []
+    if facts.landlock_version == 0:
+        lacking.append("the kernel has no Landlock, or it is switched off")
+    elif facts.landlock_version < SCOPES_VERSION:
+        lacking.append(f"the kernel's Landlock {facts.landlock_version} leaves other processes open")
+    if not facts.system_call_filters:
+        lacking.append("the kernel has no filters of system calls")
+    return lacking
 
 
 def check_folders(facts: Facts) -> tuple[Check, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from engine.energy.ladder import open_ladder
 from engine.energy.source_state import SourceState
+from engine.host import landlock
 from engine.host.cgroup import cpu_quota, memory_limit
 from engine.identity.version import ENGINE_VERSION
 from protocol.address import HTTP_SOCKET_NAME
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _CPUS = Path("/sys/devices/system/cpu")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+_SECCOMP = Path("/proc/sys/kernel/seccomp")
+_WALL = "sandbox:"
 _CONNECT_S = 2.0
 """A live engine says its Welcome within milliseconds."""
 
@@ -66,6 +69,8 @@ class SocketFacts:
     """The version of the engine that answers there."""
     engine_build: Build | None
     """The same; ``None`` too where it does not tell."""
+    engine_walls: tuple[str, ...] | None
+    """What its process has given up: see :data:`protocol.sandbox.Wall`. ``None`` where none answers."""
     failure: str
     """Why none does."""
 
@@ -103,6 +108,10 @@ class Facts:
     """The least limit of the control groups."""
     huge_pages: str | None
     """``always``, ``madvise`` or ``never``; ``None`` where the kernel does not tell."""
+    landlock_version: int
+    """0 where the kernel has none."""
+    system_call_filters: bool
+    """Whether the kernel has them."""
     energy: tuple[SourceState, ...]
     """Every source of joules, the best first."""
     energy_declared: str
@@ -148,6 +157,8 @@ def probe_facts(socket: Path) -> Facts:
         available_bytes=available,
         memory_limit_bytes=memory_limit(),
         huge_pages=_chosen(_text(_HUGE_PAGES)),
+        landlock_version=landlock.version(),
+        system_call_filters=_status(_SECCOMP) is not None,
         energy=() if ladder is None else ladder.states(),
         energy_declared="" if ladder is None else ladder.declaration,
         energy_undeclarable="" if ladder is None else ladder.why_not_declared,
@@ -226,8 +237,13 @@ def _socket(path: Path, *, greeted: bool) -> SocketFacts:
         directory_owner=None if directory is None else directory.st_uid,
         engine_version=None if welcome is None else welcome.engine_version,
         engine_build=None if welcome is None else welcome.build,
+        engine_walls=None if welcome is None else _walls(welcome.capabilities),
         failure=failure,
     )
+
+
+def _walls(capabilities: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.removeprefix(_WALL) for name in capabilities if name.startswith(_WALL))
 
 
 def _greet(path: Path) -> tuple[Welcome | None, str]:

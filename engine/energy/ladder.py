@@ -193,8 +193,13 @@ class EnergyLadder:
         return self._failed.get(source, "no such source was looked for")
 
 
-def open_ladder(config: EngineConfig, pause: Callable[[float], None] = time.sleep) -> EnergyLadder:
-    """Every source that works, each tested by seeing it move, with pauses in between.
+def open_ladder(
+    config: EngineConfig,
+    pause: Callable[[float], None] = time.sleep,
+    run_meter: Callable[[Sequence[str]], str] | None = None,
+) -> EnergyLadder:
+    """Every source that works, each tested by seeing it move, with pauses in between. ``run_meter``: see
+    :class:`MeterSource`.
 
     Blocking, up to a tenth of a second for each that is there, and for as long as the command of a meter takes, two
     seconds at most. What is not there takes no time.
@@ -204,7 +209,9 @@ def open_ladder(config: EngineConfig, pause: Callable[[float], None] = time.slee
         "perf": lambda: PerfSource(config.power_pmu_root, config.cpus_root, pause, psys=psys),
         "rapl": lambda: RaplSource(config.powercap_root, pause, psys=psys),
         "hwmon": lambda: HwmonSource(config.hwmon_root, pause, psys=psys),
-        "meter": lambda: MeterSource(config.meter_file, config.meter_command, config.meter_update_ms, pause),
+        "meter": lambda: MeterSource(
+            config.meter_file, config.meter_command, config.meter_update_ms, pause, run=run_meter
+        ),
     }
     calibrations = _open_calibrations(config)
     openings["model"] = lambda: _open_model(config, calibrations)

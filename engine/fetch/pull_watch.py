@@ -42,6 +42,11 @@ class PullWatch:
         if self._cancelled.is_set():
             raise ExecutionCancelled("the pull was cancelled; the incomplete file is kept for the next one")
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was told to cancel."""
+        return self._cancelled.is_set()
+
     def pause(self, seconds: float) -> None:
         """Wait, unless it is cancelled. Raises ExecutionCancelled."""
         self._cancelled.wait(seconds)

@@ -26,6 +26,7 @@ from typing import Final
 import msgpack
 
 from engine import _core
+from engine.host import landlock, system_calls
 
 _SOCKET: Final = 0
 _READ_BYTES: Final = 1 << 20
@@ -41,6 +42,7 @@ def main(lifeline: int) -> None:
     tokens = _core.GrammarVocabulary(_core.GrammarLibrary(library), _core.Vocabulary(pieces), eos_token_ids)
     del pieces  # more memory than what was made of them
     _limit_memory(memory_bytes)
+    _give_up_the_rest()
     _answer("")
     for language, source, patience_ms in messages:
         _limit_time(patience_ms / 1e3 + _GRACE_S)
@@ -68,6 +70,14 @@ def _end_with(lifeline: int) -> None:
     except BlockingIOError:
         return
     sys.exit("the parent has ended")
+
+
+def _give_up_the_rest() -> None:
+    """All files, the network, other processes: a grammar needs none. What the kernel lacks of it ``doctor`` tells."""
+    if landlock.version():
+        landlock.restrict({})
+    landlock.forbid_new_privileges()
+    system_calls.refuse(network=False)
 
 
 def _limit_memory(memory_bytes: int) -> None:

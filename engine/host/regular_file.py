@@ -11,9 +11,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
-
-_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 class NotRegularError(OSError):
@@ -22,9 +19,11 @@ class NotRegularError(OSError):
 
 def open_regular(path: Path) -> int:
     """A descriptor for reading, which the caller closes. Raises OSError, and so NotRegularError."""
+    from engine import _core  # noqa: PLC0415  a check-up must get as far as telling that it cannot be loaded
+
     # Looked at before it is opened, for the sake of devices, and after, since it may be another by then.
     _require_regular(path.stat(), path)
-    descriptor = os.open(path, _FLAGS)
+    descriptor = _core.open_to_read(os.fsencode(path))
     try:
         _require_regular(os.fstat(descriptor), path)
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -10,15 +11,15 @@ from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.content_hash import ContentHashes
 from engine.config import EngineConfig
-from engine.fetch.catalogue import CATALOGUE, CatalogueEntry, entry_named
-from engine.fetch.download import download_model
+from engine.fetch.catalogue import CATALOGUE, entry_named
+from engine.fetch.fetch import Fetch, fetch_model
 from engine.fetch.hub.reference import HubReference, is_reference
 from engine.fetch.pull_watch import PullWatch
 from engine.host.changed_file import changed_file
 from engine.host.file_memory import file_identity, outwait_tick
 from engine.models.models_directory import ModelFile, ModelsDirectory
 from engine.operation import turn
-from protocol.errors import InvalidModel, OutOfMemoryBudget, UnknownModel, UnsupportedModel
+from protocol.errors import InvalidModel, NotPermitted, OutOfMemoryBudget, UnknownModel, UnsupportedModel
 
 _MAX_OPEN = 16
 """Artifacts kept open, the least recently used dropped first: a tokenizer may take a hundred megabytes."""
@@ -27,12 +28,15 @@ _MAX_OPEN = 16
 class ModelRegistry:
     """Every model a request can name. Methods block; call them in a worker thread. Thread-safe."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, fetch: Fetch | None = None) -> None:
+        """``fetch``: brings models from elsewhere; this process does it itself if left out."""
         self.directory = ModelsDirectory(config.models_dir)
         self.hashes = ContentHashes(config.cache_dir / "content-hashes.json")
+        self._models_only = config.models_only
         self._open: OrderedDict[Path, ModelArtifact] = OrderedDict()
         self._open_lock = Lock()
         self._pull_lock = Lock()
+        self._fetch = fetch or partial(fetch_model, models_dir=config.models_dir, hashes=self.hashes)
 
     def resolve(self, name_or_path: str) -> ModelArtifact:
         """The artifact of a name that :meth:`find` knows. A file is parsed once for as long as it does not change.
@@ -73,6 +77,7 @@ class ModelRegistry:
             UnknownModel: nothing of that name, or not pulled yet.
             AmbiguousModel: several models of that short name.
             InvalidRequest: it begins with ``hf:``, and the hub can have no such name.
+            NotPermitted: a path, where the engine takes names alone.
             OSError: the path cannot be looked at.
         """
         entry = entry_named(name_or_path)
@@ -86,6 +91,10 @@ class ModelRegistry:
                 return model
         if is_reference(name_or_path):
             raise _not_pulled(HubReference.parse(name_or_path).name)
+        if self._models_only:
+            if "/" in name_or_path:
+                self.require_paths("model", name_or_path)
+            raise self._unknown(name_or_path)
         try:
             path = Path(name_or_path).expanduser().absolute()
         except RuntimeError as error:  # "~somebody" who is no user here
@@ -93,6 +102,16 @@ class ModelRegistry:
         if path.is_file():
             return self.directory.model_at(path)
         raise self._unknown(name_or_path)
+
+    def require_paths(self, field: str, path: str) -> None:
+        """Raises NotPermitted: requests may name no files here."""
+        if self._models_only:
+            raise NotPermitted(
+                f"{field} is {path!r}; this engine takes no files from requests (serve --models-only): `engine-ctl "
+                "models ls` shows the names it takes",
+                permission="paths",
+                field=field,
+            )
 
     def has_hash(self, path: str, content_hash: str) -> bool:
         """Whether this is a model's file that was hashed before, to this hash. It is not read: a stranger who names a
@@ -119,30 +138,9 @@ class ModelRegistry:
             DiskFull: there is no room for it.
             ExecutionCancelled: the watch was told to cancel.
         """
-        entry = entry_named(name)
-        if entry is None and not is_reference(name):
-            known = [entry.name for entry in CATALOGUE]
-            raise UnknownModel(
-                f"no model {name!r} to pull; the catalogue has {', '.join(known)}, and models on the hub are named "
-                "hf:OWNER/REPO[/FILE.gguf]",
-                known=known,
-            )
         with turn(self._pull_lock, watch.check):
-            path = self._pull_from_hub(name, watch) if entry is None else self._pull_entry(entry, watch)
+            path = self._fetch(name, watch)
         return self.resolve(str(path))
-
-    def _pull_entry(self, entry: CatalogueEntry, watch: PullWatch) -> Path:
-        path = self.directory.path / entry.file_name
-        if not path.is_file() or self.hashes.of(path) != f"sha256:{entry.sha256}":
-            self.hashes.of(download_model(entry, self.directory.path, watch))
-        return path
-
-    def _pull_from_hub(self, name: str, watch: PullWatch) -> Path:
-        reference = HubReference.parse(name)
-        # The hub's library takes half a second to import, and most engines never pull.
-        from engine.fetch.hub.pull import HubPull  # noqa: PLC0415
-
-        return HubPull(reference, self.directory.path, self.hashes, watch).run()
 
     def _parse(self, path: Path) -> ModelArtifact:
         model = self.directory.model_at(path)
@@ -156,7 +154,7 @@ class ModelRegistry:
         return UnknownModel(
             f"no model {name!r}: it is neither a file nor a known name. Known: {', '.join(known)}; "
             "`engine-ctl models ls` shows which are installed, `engine-ctl models pull NAME` fetches one, "
-            "and any path to a GGUF file works",
+            + ("paths are not taken here" if self._models_only else "and any path to a GGUF file works"),
             model=name,
             known=known,
         )

@@ -37,6 +37,7 @@ class FileQuantization:
                 number; the recipe cannot be applied.
             InvalidRequest: no such recipe; the output is no absolute path, or something is there; the importance matrix
                 cannot be read, or does not fit the model; more threads than there are CPUs.
+            NotPermitted: the engine takes no files from requests.
             UnsupportedBackend: not one that this machine can run.
             CacheFull: the file cannot be written.
             ExecutionCancelled: after :meth:`cancel`.
@@ -49,7 +50,7 @@ class FileQuantization:
                 value=request.recipe,
                 allowed=list(RECIPES),
             )
-        output = _absolute("output", request.output)
+        output = self._path("output", request.output)
         artifact = self._registry.resolve(request.model)
         quantization = self._prepare(artifact)
         self._watch.follow(quantization)
@@ -68,11 +69,22 @@ class FileQuantization:
         """See :meth:`Operation.cancel`."""
         self._watch.cancel()
 
+    def _path(self, field: str, given: str) -> Path:
+        self._registry.require_paths(field, given)
+        path = Path(given)
+        if not path.is_absolute():
+            raise InvalidRequest(
+                f"{field} is {given!r}; the engine needs an absolute path: it has a working directory of its own",
+                field=field,
+                value=given,
+            )
+        return path
+
     def _prepare(self, artifact: ModelArtifact) -> _core.ModelQuantization:
         request = self._request
         importance = request.importance
         try:
-            values = None if importance is None else read_importance(_absolute("importance", importance)).values
+            values = None if importance is None else read_importance(self._path("importance", importance)).values
             with quantization_errors(artifact.name):
                 return _core.ModelQuantization(
                     artifact.gguf,
@@ -85,17 +97,6 @@ class FileQuantization:
             raise InvalidRequest(
                 f"importance {importance}: {error}", field="importance", value=str(importance)
             ) from error
-
-
-def _absolute(field: str, given: str) -> Path:
-    path = Path(given)
-    if not path.is_absolute():
-        raise InvalidRequest(
-            f"{field} is {given!r}; the engine needs an absolute path: it has a working directory of its own",
-            field=field,
-            value=given,
-        )
-    return path
 
 
 def _write(quantization: _core.ModelQuantization, model: str, output: Path) -> None:

@@ -66,6 +66,7 @@ from protocol.requests import (
     UnloadModel,
 )
 from protocol.sampling import PlanSampling
+from protocol.sandbox import Sandbox
 from protocol.summaries import ModelSummary, PlanEstimate
 
 
@@ -219,6 +220,8 @@ class FakeDomain:
         kinds = (Quantize, Evaluate, Embed, Calibrate)
         self.operations: Table[Operation[AnswerMessage]] = dict.fromkeys(kinds, self.begin_operation)
         self.downloads: Table[Operation[AnswerMessage]] = dict((on(PullModel, self.begin_pull),))
+
+    sandbox = Sandbox(reason="a fake")
 
     def hardware(self, kernel_path: str, threads: int) -> Hardware:
         return Hardware(cpu_model="Fake CPU", kernel_path=kernel_path, threads=threads)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 from engine.doctor.doctor import GIB
 from engine.doctor.doctor_facts import Facts, FolderFacts, SocketFacts
 from engine.energy.source_state import SourceState
 from protocol.build import Build
+from protocol.sandbox import Wall
 
 USER = 1000
 BUILD = Build(id="0" * 32, arithmetic="1" * 32, compiler="GNU 12.2.0", flags="-O3")
@@ -24,6 +26,7 @@ def make_socket(**changes: object) -> SocketFacts:
         directory_owner=USER,
         engine_version="1.2.3",
         engine_build=BUILD,
+        engine_walls=get_args(Wall),
         failure="",
     )
     return replace(socket, **changes)  # type: ignore[arg-type]
@@ -56,6 +59,8 @@ def make_facts(**changes: object) -> Facts:
         available_bytes=20 * GIB,
         memory_limit_bytes=None,
         huge_pages="madvise",
+        landlock_version=6,
+        system_call_filters=True,
         energy=(SourceState("rapl", "measured", ("package-0",), 1.0, 60.0),),
         energy_declared="",
         energy_undeclarable="",

@@ -29,8 +29,20 @@ MODEL = SourceState(
     "model", "modelled", ("cpus",), notes=("a formula, for plans that name it; its joules rank nothing",)
 )
 OTHER_BUILD = BUILD.model_copy(update={"id": "2" * 32})
-REFUSED = {"kind": "socket", "engine_version": None, "failure": "no engine answers: Connection refused"}
-ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None, "failure": "No such file"}
+REFUSED = {
+    "kind": "socket",
+    "engine_version": None,
+    "engine_walls": None,
+    "failure": "no engine answers: Connection refused",
+}
+ABSENT = {
+    "kind": "absent",
+    "mode": None,
+    "owner": None,
+    "engine_version": None,
+    "engine_walls": None,
+    "failure": "No such file",
+}
 
 
 @pytest.mark.parametrize(
@@ -77,10 +89,26 @@ ABSENT = {"kind": "absent", "mode": None, "owner": None, "engine_version": None,
         ("engine", {"socket": make_socket(engine_build=None)}, "warning", "unknown build", "engine-ctl shutdown"),
         (
             "engine",
-            {"socket": make_socket(engine_version=None, failure="timed out")},
+            {"socket": make_socket(engine_version=None, engine_walls=None, failure="timed out")},
             "problem",
             "timed out",
             "journal",
+        ),
+        ("sandbox", {"socket": make_socket(engine_walls=())}, "warning", "gave up: nothing", "--no-sandbox"),
+        (
+            "sandbox",
+            {"socket": make_socket(engine_walls=("files", "network", "system_calls")), "landlock_version": 4},
+            "warning",
+            "still open: processes (the kernel's Landlock 4",
+            "6.12",
+        ),
+        ("sandbox", {"socket": make_socket(**ABSENT), "landlock_version": 0}, "warning", "no Landlock", "lsm="),
+        (
+            "sandbox",
+            {"socket": make_socket(**ABSENT), "system_call_filters": False},
+            "warning",
+            "no filters",
+            "seccomp",
         ),
         ("models", {"models": make_folder(is_directory=False)}, "problem", "no directory", "ENGINE_MODELS_DIR"),
         ("models", {"models": make_folder(usable=False)}, "problem", "may not write", "ENGINE_MODELS_DIR"),
@@ -119,6 +147,7 @@ def test_what_is_not_well_is_found_and_can_be_mended(
         ("socket", {"socket": make_socket(directory_kind="absent", directory_mode=None, **ABSENT)}, "not there yet"),
         ("engine", {"socket": make_socket(**ABSENT)}, "none runs"),
         ("engine", {"socket": make_socket(**REFUSED)}, "left behind"),
+        ("sandbox", {"socket": make_socket(**ABSENT)}, "Landlock 6"),
         ("models", {"models": make_folder(exists=False, is_directory=False, nearest="/home")}, "not there yet"),
         ("models", {"models": make_folder(free_bytes=None)}, "unknown"),
         ("weights cache", {"cache": make_folder(used_bytes=20 * GIB, free_bytes=GIB)}, "20.0 GiB of 20.0 GiB"),

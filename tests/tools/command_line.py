@@ -16,7 +16,12 @@ PROGRAM = (sys.executable, "-c", "from engine_ctl.main import main; main(prog_na
 
 
 def engine_ctl(*arguments: str, stdin: str | bytes | None = None) -> Result:
-    """Run a command to its end, in this process; an error that escapes it is raised here."""
+    """Run a command to its end, in this process; an error that escapes it is raised here.
+
+    ``serve`` does without its sandbox, which this process would not leave again.
+    """
+    if arguments[:1] == ("serve",):
+        arguments = ("serve", "--no-sandbox", *arguments[1:])
     result = CliRunner().invoke(main, arguments, input=stdin, prog_name="engine-ctl")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

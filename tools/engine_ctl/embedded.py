@@ -7,98 +7,59 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 import trio
 
-from actors.http.options import HttpOptions, HttpRules, TcpAddress, read_defaults, read_secret
+from actors.http.options import HttpOptions
 from actors.system import System, open_system
 from engine.bench.throughput import Throughput, measure_throughput
 from engine.bench.work import decode, decode_side_by_side, prefill
-from engine.config import EngineConfig, declared_source, declared_watts, default_config
+from engine.config import EngineConfig
 from engine.host.service_notify import ServiceNotifier
-from protocol.address import HTTP_SOCKET_NAME, MAX_SOCKET_PATH_BYTES, default_socket_path
+from engine.sandbox.enclosure import Enclosure
+from engine_ctl.engine_options import configured
+from protocol.address import MAX_SOCKET_PATH_BYTES
 from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.requests import Plan, Shutdown
 
-__all__ = ["Throughput", "bench", "configured", "embedded_engine", "http_options", "serve"]
-
-
-def configured(
-    models_dir: Path | None, energy_source: str | None, tdp_watts: float | None, *, allow_prune: bool
-) -> EngineConfig:
-    """The configuration from the environment, with what flags say instead of it.
-
-    Raises:
-        InvalidRequest: a flag or a variable makes no sense.
-    """
-    config = replace(default_config(), allow_prune=allow_prune)
-    if models_dir is not None:
-        config = replace(config, models_dir=models_dir.absolute())
-    if energy_source is not None:
-        config = replace(config, energy_source=declared_source("--energy-source", energy_source))
-    if tdp_watts is not None:
-        config = replace(config, tdp_watts=declared_watts("--tdp-watts", tdp_watts))
-    return config
-
-
-def http_options(
-    *,
-    beside: Path | None,
-    socket: str | None,
-    addresses: tuple[str, ...],
-    token_file: Path | None,
-    default_model: str | None,
-    defaults: Path | None,
-    origins: tuple[str, ...],
-    allow_paths: bool,
-    allow_manage: bool,
-) -> HttpOptions | None:
-    """Where HTTP is served; ``None``: nowhere. ``socket``: a path, ``off``, or ``None`` for one beside the engine's.
-
-    Raises:
-        InvalidRequest: an address or a secret that cannot be used.
-    """
-    path = (beside or default_socket_path()).with_name(HTTP_SOCKET_NAME) if socket is None else Path(socket)
-    tcp = tuple(map(TcpAddress.parse, addresses))
-    if socket == "off" and not tcp:
-        return None
-    rules = HttpRules(
-        secret=None if token_file is None else read_secret(token_file),
-        origins=frozenset(origins),
-        default_model=default_model,
-        defaults={} if defaults is None else read_defaults(defaults),
-        allow_paths=allow_paths,
-        allow_manage=allow_manage,
-    )
-    return HttpOptions(None if socket == "off" else path.absolute(), tcp, rules)
+__all__ = ["Throughput", "bench", "embedded_engine", "serve"]
 
 
 def serve(
-    config: EngineConfig, socket: Path | None, drain_s: float, note: Callable[[str], None], http: HttpOptions | None
+    config: EngineConfig,
+    socket: Path,
+    drain_s: float,
+    note: Callable[[str], None],
+    http: HttpOptions | None,
+    enclosure: Enclosure,
 ) -> None:
     """Run an engine until SIGTERM, SIGINT or a client's ``Shutdown``; ``note`` gets a line when it listens or stops.
 
-    It serves at a socket that a service manager passed, else at ``socket``. What runs at the first signal may finish
-    within ``drain_s``; a second signal ends it.
+    The process is within the ``enclosure``. It serves at a socket that a service manager passed, else at ``socket``.
+    What runs at the first signal may finish within ``drain_s``; a second signal ends it.
 
     Raises:
         InvalidRequest: the socket cannot be put there, or what was passed is none.
         EnergyUnavailable: the energy source that ``config`` declares does not work here.
     """
-    trio.run(_serve, config, socket or default_socket_path(), drain_s, note, http)
+    trio.run(_serve, config, socket, drain_s, note, http, enclosure)
 
 
 async def _serve(
-    config: EngineConfig, socket: Path, drain_s: float, note: Callable[[str], None], http: HttpOptions | None
+    config: EngineConfig,
+    socket: Path,
+    drain_s: float,
+    note: Callable[[str], None],
+    http: HttpOptions | None,
+    enclosure: Enclosure,
 ) -> None:
     service = _Service(ServiceNotifier.of(os.environ), note)
     with trio.open_signal_receiver(*_stop_signals()) as signals:
-        system = open_system(config, socket_path=socket, activated=True, http=http)
+        system = open_system(config, socket_path=socket, activated=True, http=http, enclosure=enclosure)
         async with trio.open_nursery() as watching:
             watching.start_soon(_stop_on_signal, system, signals, drain_s, service)
             async with trio.open_nursery() as running:

@@ -45,8 +45,10 @@ class MeterSource(CountedSource):
         pause: Callable[[float], None] = time.sleep,
         *,
         clock: Callable[[], int] = time.monotonic_ns,
+        run: Callable[[Sequence[str]], str] | None = None,
     ) -> None:
-        """Read it once; one that moves often enough is seen to move as well. ``command``: a program and its arguments.
+        """Read it once; one that moves often enough is seen to move as well. ``command``: a program and its arguments,
+        which ``run``, or this process, has print.
 
         Raises:
             SourceError: none is named, or it cannot be read, tells no joules, or stands still.
@@ -57,7 +59,7 @@ class MeterSource(CountedSource):
 
         def read_uj() -> int:
             began_ns = clock()
-            text = _print(command) if file is None else _content(file)
+            text = (run or run_command)(command) if file is None else _content(file)
             self._slowest_ms = max(self._slowest_ms, (clock() - began_ns) / 1e6)
             return _microjoules(text)
 
@@ -92,7 +94,7 @@ def _content(path: Path) -> str:
         return file.read(_MOST_CHARACTERS)
 
 
-def _print(command: Sequence[str]) -> str:
+def run_command(command: Sequence[str]) -> str:
     """What the command printed. Blocking, up to two seconds. Raises OSError."""
     process = subprocess.Popen(  # noqa: S603  the user's own choice
         command,

@@ -42,6 +42,8 @@ _CAPABILITY = """\
 # energy of the CPU packages among them. A user's own service manager has no capability to give: the service would fail
 # to start (218/CAPABILITIES). There the udev rule or the sysctl serves.
 [Service]
+PrivateUsers=no
+CapabilityBoundingSet=CAP_PERFMON
 AmbientCapabilities=CAP_PERFMON
 """
 

@@ -11,7 +11,9 @@ import tempfile
 from pathlib import Path
 
 from actors.http.options import MIN_SECRET_BYTES
-from engine_ctl.embedded import configured, http_options, serve
+from engine.sandbox.enclosure import open_enclosure
+from engine_ctl.embedded import serve
+from engine_ctl.engine_options import configured, http_options
 from tests.peers.llama_server.flags import ServerFlags, read_flags
 from tests.support.gguf_factory import write_tiny_model
 
@@ -43,7 +45,8 @@ def serve_in_place(flags: ServerFlags, folder: Path) -> None:
         allow_paths=False,
         allow_manage=False,
     )
-    serve(configured(models, "none", None, allow_prune=False), folder / "engine.sock", 0.0, print, http)
+    config = configured(models, "none", None, allow_prune=False)
+    serve(config, folder / "engine.sock", 0.0, print, http, open_enclosure("llama-server's tests"))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from engine_ctl.options import socket_option, tdp_watts_option
+from protocol.address import default_socket_path
 
 
 @click.command(name="serve")
@@ -66,6 +67,15 @@ from engine_ctl.options import socket_option, tdp_watts_option
     "--http-allow-manage", is_flag=True, help="Let HTTP clients over TCP pull and remove models, and stop the engine."
 )
 @click.option("--allow-prune", is_flag=True, help="Let clients remove old records; the chain says what was removed.")
+@click.option("--models-only", is_flag=True, help="Refuse requests that name a file: models go by their names alone.")
+@click.option(
+    "--no-sandbox",
+    "sandbox",
+    is_flag=True,
+    default=True,
+    flag_value=False,
+    help="Keep files, network and system calls that the engine does not need. Records say so.",
+)
 def command(
     *,
     socket: Path | None,
@@ -82,6 +92,8 @@ def command(
     http_allow_paths: bool,
     http_allow_manage: bool,
     allow_prune: bool,
+    models_only: bool,
+    sandbox: bool,
 ) -> None:
     """Run the engine in the foreground.
 
@@ -89,7 +101,7 @@ def command(
     work, answers queued requests, gives running executions time to finish, and exits with 0; a second signal skips the
     wait. A service manager may pass the sockets (LISTEN_FDS) and is notified of readiness (NOTIFY_SOCKET).
     """
-    from engine_ctl.embedded import configured, http_options, serve
+    from engine_ctl.engine_options import configured, enclosed, http_options
 
     http = http_options(
         beside=socket,
@@ -102,8 +114,12 @@ def command(
         allow_paths=http_allow_paths,
         allow_manage=http_allow_manage,
     )
-    config = configured(models_dir, energy_source, tdp_watts, allow_prune=allow_prune)
-    serve(config, socket, drain_s, _note, http)
+    config = configured(models_dir, energy_source, tdp_watts, allow_prune=allow_prune, models_only=models_only)
+    path = (socket or default_socket_path()).absolute()
+    enclosure = enclosed(config, path, http, sandbox=sandbox)
+    from engine_ctl.embedded import serve  # starts threads, which would stay outside the walls
+
+    serve(config, path, drain_s, _note, http, enclosure)
 
 
 def _note(line: str) -> None:

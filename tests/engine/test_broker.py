@@ -1,0 +1,154 @@
+"""The broker opens for the engine what a request names, and nothing that a request has no business with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.engine.walled_program import told_by
+from tests.support.ended_process import has_ended
+
+_WITH_BROKER = """
+    import json
+    from engine import _core
+    from engine.host import landlock
+    from engine.sandbox.broker import start_broker
+    folder = Path(sys.argv[1])
+
+    def echo(talk):
+        talk.sendall(talk.recv(100).upper())
+
+    def fail(talk):
+        raise RuntimeError("the task failed")
+
+    broker = start_broker({"echo": echo, "fail": fail})
+    _core.set_file_broker(broker.files.fileno())
+
+    def read(path):
+        with os.fdopen(_core.open_to_read(os.fsencode(path))) as file:
+            return file.read()
+    """
+
+
+def test_a_file_outside_the_walls_is_read_through_the_broker(tmp_path: Path) -> None:
+    for name, content in {"model": "GGUF", "imatrix.bin": "matrix", "matrix.dat": "matrix", "key": "secret"}.items():
+        (tmp_path / name).write_text(content)
+
+    told = told_by(
+        _WITH_BROKER
+        + """
+    landlock.restrict({Path("/proc"): landlock.Access.READ})
+    tell("alone", (folder / "model").read_text)
+    tell("asked", lambda: read(folder / "model"))
+    tell("absent", lambda: read(folder / "absent"))
+    tell("imatrix", lambda: read(folder / "imatrix.bin"))
+    tell("matrix", lambda: read(folder / "matrix.dat"))
+    tell("key", lambda: read(folder / "key"))
+    print("content", read(folder / "model"))
+    """,
+        tmp_path,
+    )
+
+    assert told == {
+        "alone": "EACCES",
+        "asked": "done",
+        "absent": "ENOENT",
+        "imatrix": "done",
+        "matrix": "done",
+        "key": "EACCES",
+        "content": "GGUF",
+    }
+
+
+def test_only_regular_files_of_users_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/proc/self/environ")
+
+    told = told_by(
+        _WITH_BROKER
+        + """
+    landlock.restrict({})
+    tell("folder", lambda: read(folder))
+    tell("pipe", lambda: read(folder / "pipe"))
+    tell("device", lambda: read("/dev/zero"))
+    tell("kernel", lambda: read("/proc/self/environ"))
+    tell("through-a-link", lambda: read(folder / "link"))
+    tell("setting", lambda: read("/sys/kernel/mm/transparent_hugepage/enabled"))
+    """,
+        tmp_path,
+    )
+
+    assert set(told.values()) <= {"EACCES", "EISDIR", "ENOENT"}
+    assert len(told) == 6
+
+
+def test_a_new_file_gets_its_name_and_displaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+
+    told = told_by(
+        _WITH_BROKER
+        + """
+    def ask(letter, *paths):
+        broker.files.send(letter + b"\\0".join(map(os.fsencode, paths)))
+        content, descriptors, _, _ = socket.recv_fds(broker.files, 4, 1)
+        error = int.from_bytes(content, sys.byteorder)
+        if error:
+            raise OSError(error, "")
+        for descriptor in descriptors:
+            os.write(descriptor, b"new")
+
+    landlock.restrict({})
+    for part in ("a.part", "b.part", "c.part", "left.part"):
+        tell("make-" + part, lambda: ask(b"w", folder / part))
+    tell("name", lambda: ask(b"n", folder / "a.part", folder / "a"))
+    tell("displace", lambda: ask(b"n", folder / "b.part", folder / "mine"))
+    tell("elsewhere", lambda: ask(b"n", folder / "b.part", folder.parent / "b"))
+    tell("remove", lambda: ask(b"d", folder / "c.part"))
+    tell("rename-mine", lambda: ask(b"n", folder / "mine", folder / "yours"))
+    tell("remove-mine", lambda: ask(b"d", folder / "mine"))
+    tell("overwrite-mine", lambda: ask(b"w", folder / "mine"))
+    print("broker", broker.pid)
+    """,
+        tmp_path,
+    )
+
+    assert has_ended(Path("/proc") / told.pop("broker"))
+    made = {f"make-{part}.part": "done" for part in ("a", "b", "c", "left")}
+    assert told == made | {
+        "name": "done",
+        "displace": "EEXIST",
+        "elsewhere": "EACCES",
+        "remove": "done",
+        "rename-mine": "EACCES",
+        "remove-mine": "EACCES",
+        "overwrite-mine": "EEXIST",
+    }
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "new", "mine": "mine"}
+
+
+def test_tasks_run_outside_and_one_that_fails_takes_none_with_it(tmp_path: Path) -> None:
+    told = told_by(
+        _WITH_BROKER
+        + """
+    def ask(name):
+        with broker.run_task(name) as talk:
+            try:
+                talk.sendall(b"hello")
+                return talk.recv(100).decode() or "nothing"
+            except ConnectionError:
+                return "nothing"
+
+    landlock.restrict({})
+    for round, name in enumerate(("fail", "echo", "unknown", "echo")):
+        print(round, ask(name))
+    """,
+        tmp_path,
+    )
+
+    assert told == {"0": "nothing", "1": "HELLO", "2": "nothing", "3": "HELLO"}
+
+
+def test_the_broker_ends_with_the_engine(tmp_path: Path) -> None:
+    told = told_by(_WITH_BROKER + "\n    print('pid', broker.pid)", tmp_path)
+
+    assert has_ended(Path("/proc") / told["pid"])

@@ -68,6 +68,7 @@ from protocol.requests import (
 from protocol.sampling import PlanSampling
 from protocol.sandbox import Sandbox
 from protocol.summaries import ModelSummary, PlanEstimate
+from protocol.tool_calls import PlanTools
 
 
 def make_plan(request: RunRequest, energy_source: EnergySourceName = "none") -> ExecutionPlan:
@@ -95,10 +96,18 @@ def make_plan(request: RunRequest, energy_source: EnergySourceName = "none") -> 
         sampling=PlanSampling(**dict(execution.sampling), dry_breaker_token_ids=()),
         logprobs=int(execution.logprobs) if execution.logprobs is not None else None,
         grammar=None,
+        tools=make_plan_tools(request),
         stop=PlanStop(eos_token_ids=(2,)),
         energy_source=energy_source,
         **passed_on(execution),
     )
+
+
+def make_plan_tools(request: RunRequest) -> PlanTools | None:
+    if not request.tools:
+        return None
+    names = tuple(str(tool["function"]["name"]) for tool in request.tools)  # type: ignore[call-overload,index]
+    return PlanTools(format="hermes", choice="auto", parallel=True, names=names, instruction=False)
 
 
 def make_planned(plan: ExecutionPlan, prompt_token_ids: tuple[int, ...]) -> PlannedExecution:

@@ -21,6 +21,7 @@ from tests.actors.fake_domain import FakeDomain, FakeEnergy
 from tests.actors.fake_records import FakeRecords
 
 SECRET = b"a secret of many bytes"
+RUN = {"model": "tiny", "prompt": "abc", "execution": {"limits": {"max_tokens": 8}}}
 HELLO = {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}]}
 
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 import trio
 
-from actors.http.limits import HttpLimits
 from actors.http.options import HttpRules
 from tests.actors.engine_factory import until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain
-from tests.actors.http.http_stage import HELLO, post, receive_until, stage
+from tests.actors.http.http_stage import HELLO, RUN, receive_until, stage
 from tests.protocol.dialects.sse_reader import read_events
-
-RUN = {"model": "tiny", "prompt": "abc", "execution": {"limits": {"max_tokens": 8}}}
 
 
 async def test_a_run_is_answered_with_the_documents_account() -> None:
@@ -134,54 +130,6 @@ async def test_without_a_default_model_one_has_to_be_named() -> None:
     async with stage() as served, served.client() as client:
         answer = await client.post("/v1/chat/completions", json={**HELLO, "model": None})
     assert (answer.status_code, answer.json()["error"]["param"]) == (404, "model")
-
-
-STREAMS: dict[str, dict[str, Any]] = {
-    "/v1/chat/completions": {**HELLO, "stream": True},
-    "/v1/completions": {"model": "tiny", "prompt": "abc", "stream": True},
-    "/v1/responses": {"model": "tiny", "input": "abc", "stream": True},
-    "/v1/messages": {**HELLO, "max_tokens": 8, "stream": True},
-    "/completion": {"model": "tiny", "prompt": "abc", "stream": True},
-    "/api/chat": HELLO,
-    "/api/generate": {"model": "tiny", "prompt": "abc"},
-    "/v1/weos/run": RUN,
-}
-"""A request of each dialect that is answered by a stream."""
-
-
-@pytest.mark.parametrize("path", STREAMS)
-async def test_an_execution_that_fails_on_its_way_ends_its_stream_with_an_error(path: str) -> None:
-    accept = {"Accept": "text/event-stream"}
-    async with (
-        stage(FakeBackend()) as served,
-        served.client() as client,
-        client.stream("POST", path, json=STREAMS[path], headers=accept) as answer,
-    ):
-        await until(lambda: bool(served.backend.live))
-        (sequence,) = served.backend.live
-        served.backend.emit(sequence, "Hel", stop="error", error="out of luck")
-        stream = b"".join([part async for part in answer.aiter_bytes()])
-    assert answer.status_code == 200
-    if path.startswith("/api/"):
-        assert json.loads(stream.splitlines()[-1]) == {"error": "out of luck"}
-    else:
-        assert "out of luck" in json.dumps(read_events(stream)[-1])
-    assert b"Hel" in stream
-    assert b"[DONE]" not in stream
-
-
-@pytest.mark.parametrize("path", [one for one in STREAMS if not one.startswith("/api/")])
-async def test_a_silent_stream_is_kept_alive_whatever_its_dialect(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.http.gateway.HttpLimits", lambda: HttpLimits(patience_s=0.1))
-    async with stage(FakeBackend()) as served, await served.connect() as connection:
-        accept = b"Accept: text/event-stream\r\nHost:"
-        await connection.send_all(post(path, STREAMS[path]).replace(b"Host:", accept))
-        received = await receive_until(connection, b": waiting\n\n")
-        assert received.startswith(b"HTTP/1.1 200")
-        await until(lambda: bool(served.backend.live))
-        (sequence,) = served.backend.live
-        served.backend.emit(sequence, "Hel")
-        await receive_until(connection, b": waiting\n\n")
 
 
 async def test_models_are_listed_and_found() -> None:

@@ -35,20 +35,20 @@ class Value(BaseModel):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A schema by which the first wrong element of a sequence is told and no other: a stranger may send 100,000."""
         schema = handler(source)
-        _fail_fast(schema, cls)
+        fail_fast(schema, cls)
         return schema
 
 
-def _fail_fast(schema: Any, owner: type[Value]) -> None:
-    """In the parts of the owner's schema but those of other values, which have been here already."""
+def fail_fast(schema: Any, owner: type[BaseModel]) -> None:
+    """Let sequences end at their first wrong element, but for those of other models, which have been here already."""
     if isinstance(schema, list):
         for each in schema:
-            _fail_fast(each, owner)
+            fail_fast(each, owner)
     elif isinstance(schema, dict) and schema.get("cls", owner) is owner:
         if schema.get("type") in ("tuple", "list"):
             schema["fail_fast"] = True
         for each in schema.values():
-            _fail_fast(each, owner)
+            fail_fast(each, owner)
 
 
 Made = TypeVar("Made", bound=Value)

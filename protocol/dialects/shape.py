@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, from_json
 
 from protocol.codec import invalid_request
 from protocol.errors import InvalidRequest
+from protocol.unpacking import REQUEST_BOUNDS
+from protocol.value import fail_fast
 
 Read = TypeVar("Read", bound=BaseModel)
 
@@ -21,6 +24,13 @@ class Asked(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True, protected_namespaces=()
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A schema by which the first wrong element of a sequence is told and no other, as in the engine's values."""
+        schema = handler(source)
+        fail_fast(schema, cls)
+        return schema
 
 
 class Told(BaseModel):
@@ -37,8 +47,9 @@ def parse_json(body: bytes) -> dict[str, Any]:
     """The object that a body holds, whatever its Content-Type says.
 
     Raises:
-        InvalidRequest: it is no JSON, nested too deeply, or no object.
+        InvalidRequest: it is no JSON, nested too deeply, of more values than a request may hold, or no object.
     """
+    _require_bounded(body)
     try:
         content = from_json(body or b"{}", allow_inf_nan=False)
     except ValueError as error:
@@ -46,6 +57,27 @@ def parse_json(body: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InvalidRequest("the body must be a JSON object", field="body", reason="not an object")
     return content
+
+
+_ESCAPE = re.compile(rb"(?s:\\.)")
+_STRING = re.compile(rb'"[^"]*"')
+
+
+def _require_bounded(body: bytes) -> None:
+    """As much as a frame of the socket may hold, whatever the size: each value takes far more than its bytes."""
+    bounds = REQUEST_BOUNDS
+    elements, parts = _values(body)
+    if elements > bounds.elements or parts > bounds.parts:  # texts may look like many values
+        elements, parts = _values(_STRING.sub(b'""', _ESCAPE.sub(b"", body)))
+    if elements > bounds.elements or parts > bounds.parts:
+        reason = f"more than {bounds.elements} values, or than {bounds.parts} strings, arrays and objects among them"
+        raise InvalidRequest(f"the body holds {reason}", field="body", reason=reason)
+
+
+def _values(body: bytes) -> tuple[int, int]:
+    """How many values JSON holds, and how many of them are strings or containers, names included; perhaps fewer."""
+    parts = body.count(b'"') // 2 + body.count(b"[") + body.count(b"{")
+    return body.count(b",") + body.count(b":"), parts
 
 
 def read(kind: type[Read], content: Mapping[str, Any]) -> Read:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from protocol.dialects.shape import Told, to_json
+from protocol.dialects.openai.completions import CompletionRequest
+from protocol.dialects.shape import Told, parse_json, read, to_json
+from protocol.errors import InvalidRequest
+from protocol.unpacking import REQUEST_BOUNDS
 
 
 class Said(Told):
@@ -20,3 +24,24 @@ def test_an_answer_is_one_line_also_by_the_rules_of_unicode(text: str) -> None:
     for sent in (to_json({"text": text}), Said(text=text).json_bytes()):
         assert len(sent.decode().splitlines()) == 1
         assert json.loads(sent) == {"text": text}
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [[5] * (REQUEST_BOUNDS.elements + 2), [""] * (REQUEST_BOUNDS.parts + 1), [{}] * (REQUEST_BOUNDS.parts + 1)],
+)
+def test_a_body_of_too_many_values_is_refused_before_it_is_read(prompt: list[object]) -> None:
+    with pytest.raises(InvalidRequest, match="the body holds more than"):
+        parse_json(to_json({"prompt": prompt}))
+
+
+def test_a_text_is_one_value_whatever_it_spells() -> None:
+    text = '[{",": "\\"}], ' * REQUEST_BOUNDS.parts
+    assert parse_json(to_json({"prompt": text})) == {"prompt": text}
+    assert parse_json(to_json({"prompt": [5] * 200_000}))["prompt"] == [5] * 200_000
+
+
+def test_of_many_wrong_elements_the_first_is_told() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read(CompletionRequest, {"prompt": [None] * 1000})
+    assert len(refused.value.message) < 1000

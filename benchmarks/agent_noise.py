@@ -29,7 +29,8 @@ from weos_agents.evidence import Evidence
 from weos_agents.experimenter import Experimenter
 from weos_agents.gate import GateRules, Verdict
 
-QUESTIONS = tuple(f"Write a short story about a traveller who has {number} coins." for number in range(2, 18))
+BEGINNINGS = tuple(f"The history of the number {number} begins" for number in range(2, 18))
+"""The models go on with these for as long as they may: an answer that ends at once is too short to count."""
 MOST_OPENED = 0.05
 
 
@@ -65,7 +66,7 @@ def run_of(evidence: Evidence, verdict: Verdict) -> Run:
 def measure(arguments: argparse.Namespace, folder: Path) -> list[Run]:
     """As many experiments as the time allows."""
     workload = folder / "workload.jsonl"
-    workload.write_text("".join(json.dumps({"prompt": question}) + "\n" for question in QUESTIONS))
+    workload.write_text("".join(json.dumps({"prompt": beginning}) + "\n" for beginning in BEGINNINGS))
     ends = time.monotonic() + arguments.minutes * 60
     found: list[Run] = []
     with served_from(folder) as engine, BlockingClient.connect(engine.socket) as client:
@@ -113,7 +114,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--experiments", type=int, default=40)
     parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--tokens", type=int, default=160, help="of each answer; half a second of them at the least")
+    parser.add_argument("--tokens", type=int, default=320, help="of each answer; half a second of them at the least")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     disturbance = Disturbance()

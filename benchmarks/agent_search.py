@@ -45,10 +45,13 @@ class Kind:
 
 
 def workloads() -> dict[str, Kind]:
+    """Prompts that the models go on with: an answer that ends at once is too short to count."""
     text = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in sorted(DOCUMENTS.glob("*.md")))
     parts = [text[start : start + _LONG_CHARACTERS] for start in range(0, len(text), _LONG_CHARACTERS)][:INPUTS]
     places = ("Lisbon", "Porto", "Oslo", "Rome", "Paris", "Vienna", "Athens", "Madrid")
-    questions = [f"What should I see in {place}{when}?" for place in places for when in ("", " in winter")]
+    guides = [
+        f"What I saw in {place}{when}, day by day: on the first" for place in places for when in ("", " in winter")
+    ]
     orders = [
         f"Order {number}: {number % 7 + 1} boxes of tea and {number % 5 + 2} of coffee for {place}, "
         f"{number % 28 + 1} May, paid with {20 * number} euros.\n"
@@ -56,9 +59,9 @@ def workloads() -> dict[str, Kind]:
         for number, place in enumerate(places * 2, 1)
     ]
     return {
-        "chat": Kind(tuple({"prompt": f"Question: {one}\nAnswer:"} for one in questions), 160),
-        "extraction": Kind(tuple({"prompt": one} for one in orders), 96),
-        "long": Kind(tuple({"prompt": f"{part}\nIn short, this is about"} for part in parts), 24),
+        "chat": Kind(tuple({"prompt": one} for one in guides), 320),
+        "extraction": Kind(tuple({"prompt": one} for one in orders), 256),
+        "long": Kind(tuple({"prompt": f"{part}\nIn short, this is about"} for part in parts), 48),
     }
 
 

@@ -82,9 +82,9 @@ def test_an_experiment_is_declared_run_and_recorded_by_the_engine(socket: Path, 
     found = json.loads(result.stdout)
     assert found["evidence"]["same_arithmetic"] is True
     assert [check for check in found["verdict"]["checks"] if check["rule"] in ("evidence", "answers", "held_out")] == [
-        {"rule": "evidence", "passed": True, "found": "the records give what the experiment claims"},
+        {"rule": "evidence", "passed": True, "found": "every figure was computed again from the records, and agrees"},
         {"rule": "answers", "passed": True, "found": "every bit of every answer is the baseline's"},
-        {"rule": "held_out", "passed": True, "found": "no input that proves it served the choice"},
+        {"rule": "held_out", "passed": True, "found": "no input that proves it was used to choose it"},
     ]
     with BlockingClient.connect(socket, timeout=60) as client:
         (summary,) = client.ask(Experiments()).experiments

@@ -56,7 +56,15 @@ def test_a_report_says_what_is_changed_by_how_much_how_sure_and_at_what_cost(
     assert "were left out, since other processes disturbed them" in text
     assert re.search(r"[\d.]+ minutes, \d+ executions in \d+ experiments; [\d,]+ joules", text)
     assert "refused" in text
-    for heading in ("What is changed", "How sure it is", "Guardrails", "What it cost to find out", "What was decided"):
+    assert re.search(r"tokens per second +100 +12\d +\+2\d\.\d%", re.sub(r"\s+", " ", text))
+    for heading in (
+        "What is changed",
+        "By how much",
+        "How sure it is",
+        "Guardrails",
+        "What it cost to find out",
+        "What was decided",
+    ):
         assert heading in text
 
 
@@ -79,7 +87,7 @@ def test_a_report_is_read_again_as_it_was_written(better: OptimizationReport, tm
 def test_the_terminal_tells_the_same(better: OptimizationReport) -> None:
     text = shown(optimization_view(better))
     assert headline(better)[:60] in text
-    assert "ttft_ms p95" in text
+    assert "time to the first token, 95th percentile" in text
 
 
 def test_where_nothing_is_better_the_report_says_so(tmp_path: Path) -> None:

@@ -114,7 +114,9 @@ def judge(evidence: Evidence, rules: GateRules, *, chosen_on: frozenset[str], pl
 def _evidence_checks(evidence: Evidence, rules: GateRules, plan: str | None) -> tuple[Check, ...]:
     faults = faults_of(evidence, rules.kpi, plan)
     if not faults:
-        return (Check(rule="evidence", passed=True, found="the records give what the experiment claims"),)
+        return (
+            Check(rule="evidence", passed=True, found="every figure was computed again from the records, and agrees"),
+        )
     return tuple(Check(rule="evidence", passed=False, found=fault) for fault in faults)
 
 
@@ -136,7 +138,7 @@ def _answers_check(evidence: Evidence, bound: QualityBound) -> Check:
 
 def _held_out_check(evidence: Evidence, chosen_on: frozenset[str]) -> Check:
     shared = len(evidence.inputs & chosen_on)
-    found = f"{shared} inputs served the choice too" if shared else "no input that proves it served the choice"
+    found = f"{shared} inputs were used to choose it too" if shared else "no input that proves it was used to choose it"
     return Check(rule="held_out", passed=not shared, found=found)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from protocol.value import Value
@@ -10,6 +13,8 @@ from weos_agents.evidence import Evidence
 from weos_agents.experimenter import Confirmation, Trial
 from weos_agents.gate import GateRules
 from weos_agents.optimization import Optimization
+from weos_agents.report.figure_words import WORDS, amount, called, in_words
+from weos_agents.sample import Metric, Sample
 
 Rows = list[tuple[str, ...]]
 
@@ -30,18 +35,41 @@ class OptimizationReport(Value):
         return self.optimization.proof
 
 
+def title(report: OptimizationReport) -> str:
+    """What the report is about."""
+    return f"{'No better plan' if report.proof is None else 'A better plan'} for {report.model}"
+
+
 def headline(report: OptimizationReport) -> str:
-    """The outcome in a sentence."""
+    """The outcome in a sentence or two."""
     proof, kpi = report.proof, report.optimization.kpi
     if proof is None:
-        return f"No plan was proved better than the engine's own for {report.model}: it stays as it is."
+        told = f"No plan was proved better than the engine's own for {report.model}: it stays as it is."
+        return f"{told} {_why_not(report)}"
     verdict = proof.verdict
     changes = ", ".join(f"{name} = {value}" for name, value in proof.changes.items())
     usual, least = (_part(value).lstrip("+") for value in (verdict.gain, verdict.gain_at_least))
     return (
-        f"With {changes}, {report.model} makes {usual} more {_words(kpi)}: at least {least} more, with a confidence of "
-        f"{1 - report.rules.alpha:.0%}, on inputs that had no part in the choice."
+        f"With {changes}, {report.model} makes {usual} more {called(kpi)}: at least {least} more, with a confidence of "
+        f"{1 - report.rules.alpha:.0%}, on inputs that had no part in the choice. {_answers(proof)}"
     )
+
+
+def figure_rows(report: OptimizationReport) -> Rows:
+    """Figure, its median before, after, and by how much it changed; over the pairs that count of the proof."""
+    proof = report.proof
+    if proof is None:
+        return []
+    pairs = proof.evidence.undisturbed(unknown_counts=report.rules.unknown_load_counts)
+    rows: Rows = []
+    for metric in WORDS:
+        ratios = [ratio for pair in pairs if (ratio := pair.log_ratio(metric)) is not None]
+        if ratios:
+            before = _median([pair.baseline for pair in pairs], metric)
+            after = _median([pair.candidate for pair in pairs], metric)
+            change = _part(math.expm1(median(ratios)))
+            rows.append((called(metric), amount(metric, before), amount(metric, after), change))
+    return rows
 
 
 def change_rows(report: OptimizationReport) -> Rows:
@@ -63,22 +91,23 @@ def sureness(report: OptimizationReport) -> list[str]:
         f"{verdict.pairs} interleaved pairs count; {verdict.disturbed} were left out, since other processes disturbed "
         f"them{f' or they were too short to tell ({verdict.too_short})' if verdict.too_short else ''}."
     )
-    told += [f"{check.found[0].upper()}{check.found[1:]}." for check in verdict.checks if check.rule != "guardrail"]
+    told += [_sentence(check.found) for check in verdict.checks if check.rule not in ("guardrail", "gain")]
     told.append(
-        f"This was attempt {len(report.optimization.confirmations)} to prove a plan: alone it may err in "
-        f"{proof.alpha:.1%} of cases, and all attempts together in {report.rules.alpha:.0%}. The bound holds however "
-        "often one looks at it and whenever one stops."
+        f"The gain is at least {_part(verdict.gain_at_least)}, and {report.rules.gain:.0%} was wanted. This was "
+        f"attempt {len(report.optimization.confirmations)} to prove a plan: it errs in {proof.alpha:.1%} of cases at "
+        f"most, so that all attempts together err in {report.rules.alpha:.0%}. That holds however often one looks, and "
+        "whenever one stops."
     )
     return told
 
 
 def guardrail_rows(report: OptimizationReport) -> Rows:
-    """Figure, verdict, reason."""
+    """Figure, verdict, reason; of the last attempt where none was proved."""
     proof = report.proof or (report.optimization.confirmations[-1] if report.optimization.confirmations else None)
     if proof is None:
         return []
     words = {True: "holds", False: "broken", None: "not judged"}
-    return [(one.guardrail.name, words[one.held], one.reason) for one in proof.verdict.guardrails]
+    return [(in_words(one.guardrail.name), words[one.held], one.reason) for one in proof.verdict.guardrails]
 
 
 def cost(report: OptimizationReport) -> str:
@@ -98,14 +127,14 @@ def trial_rows(report: OptimizationReport) -> Rows:
 
 def decision_rows(report: OptimizationReport) -> Rows:
     """When, and what."""
-    return [(f"{one.at_s / 60:.1f} min", one.what) for one in report.optimization.decisions]
+    return [(f"{one.at_s / 60:.1f} min", in_words(one.what)) for one in report.optimization.decisions]
 
 
 def setting_rows(report: OptimizationReport) -> Rows:
     """What it holds for."""
     found = report.optimization
     setting = found.noise.pairs[0].baseline.setting if found.noise.pairs else None
-    rows: Rows = [("model", report.model), ("workload", report.workload), ("goal", _words(found.kpi))]
+    rows: Rows = [("model", report.model), ("workload", report.workload), ("goal", called(found.kpi))]
     if setting is not None:
         rows += [("processor", setting.cpu_model), ("engine", f"{setting.engine_version}, build {setting.build}")]
     rows.append(("plan before", found.baseline.fingerprint))
@@ -122,7 +151,10 @@ def outcome(report: OptimizationReport) -> str:
     if applied is None:
         return "Nothing was proposed."
     if applied.name is None:
-        return f"It is proposed and validated ({applied.proposal}), and not applied."
+        return (
+            "It is proposed and validated, and not applied; that is done by: engine-ctl proposals apply "
+            f"{applied.proposal} --name NAME"
+        )
     told = f"It was applied as {applied.name}, version {applied.version}."
     if applied.watched is not None:
         told += f" Over {len(applied.watched.pairs)} pairs after that: {applied.breach or 'nothing against it'}."
@@ -137,10 +169,13 @@ def _trial_row(trial: Trial) -> tuple[str, ...]:
         return (changes, "refused", trial.refusal, "0")
     name, value = max(trial.worse.items(), key=lambda item: item[1], default=("", 0.0))
     nearest = (
-        f"{name}: {'beyond its margin by' if value > 0 else 'within its margin by'} {abs(value):.0%}" if name else ""
+        f"{in_words(name)}: {'beyond its margin by' if value > 0 else 'within its margin by'} {abs(value):.0%}"
+        if name
+        else ""
     )
     answers = "" if trial.same_bits else " (other answers)"
-    return (changes + answers, _part(trial.gain), nearest, str(len(trial.evidence.pairs)))
+    where = f" (on {trial.tried_on})" if trial.tried_on else ""
+    return (changes + answers + where, _part(trial.gain), nearest, str(len(trial.evidence.pairs)))
 
 
 def _noise(noise: Evidence, report: OptimizationReport) -> str:
@@ -162,8 +197,42 @@ def _part(value: float | None) -> str:
     return "unknown" if value is None else f"{value:+.1%}"
 
 
-def _words(kpi: str) -> str:
-    return {"tokens_per_watt": "tokens per joule"}.get(kpi, kpi.replace("_per_sec", " per second").replace("_", " "))
+def _answers(proof: Confirmation) -> str:
+    """Whether its answers are the same."""
+    if proof.evidence.same_answers:
+        return "Its answers are the same, to the bit."
+    quality = proof.evidence.quality
+    if quality is None:
+        return "Its answers differ."
+    return (
+        f"Its answers differ: on the text given it predicts the same token at {quality.same_best:.1%} of positions, "
+        f"and its mean divergence is {quality.divergence_mean:.4f} nats."
+    )
+
+
+def _why_not(report: OptimizationReport) -> str:
+    """What came closest, and why it was not enough."""
+    found = report.optimization
+    if not found.confirmations:
+        tried = [trial for trial in found.trials if trial.gain is not None]
+        return (
+            f"None of {len(found.trials)} candidates was worth a proof."
+            if tried
+            else "No candidate could be measured: see what was decided."
+        )
+    last = found.confirmations[-1]
+    changes = ", ".join(f"{name} = {value}" for name, value in last.changes.items())
+    return in_words(f"What came closest was {changes}: {'; '.join(last.verdict.reasons)}.")
+
+
+def _median(samples: Sequence[Sample], metric: Metric) -> float | None:
+    known = [figure for sample in samples if (figure := sample.figure(metric)) is not None]
+    return median(known) if known else None
+
+
+def _sentence(text: str) -> str:
+    told = in_words(text)
+    return f"{told[0].upper()}{told[1:]}."
 
 
 def _at(content: dict[str, Any], name: str) -> Any:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from weos_agents.experimenter import Confirmation, Trial
 from weos_agents.observer import PlanFigures
+from weos_agents.report.figure_words import called
 from weos_agents.sample import MORE_IS_BETTER, Metric
 
 _BLUE: Final = "#1f6feb"
@@ -38,7 +39,7 @@ def pairs_picture(confirmation: Confirmation, wanted: float) -> bytes:
     if verdict.gain_at_least is not None:
         proved = f"proved: at least {verdict.gain_at_least:+.1%}"
         axes.axhline(100 * verdict.gain_at_least, color=_GREEN, linestyle="--", label=proved)
-    return _png(figure, axes, "pair, in order of time", f"{verdict.kpi}: better by, %")
+    return _png(figure, axes, "pair, in order of time", f"{called(verdict.kpi)}: better by, %")
 
 
 def trials_picture(trials: Sequence[Trial], kpi: Metric, chosen: dict[str, object] | None) -> bytes:
@@ -61,7 +62,8 @@ def trials_picture(trials: Sequence[Trial], kpi: Metric, chosen: dict[str, objec
         if trial.changes == chosen:
             axes.scatter([x], [y], facecolors="none", edgecolors=_GREEN, s=120, linewidths=2, label="chosen")
     axes.axvline(0.0, color=_RED, linestyle=":", label="guardrails: right of this is too bad")
-    return _png(figure, axes, "nearest guardrail: beyond its margin by, %", f"{kpi}: better by, %")
+    across = "guardrail nearest to its limit: beyond it by, % (below 0: within)"
+    return _png(figure, axes, across, f"{called(kpi)}: better by, %")
 
 
 def front_of(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

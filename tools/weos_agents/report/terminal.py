@@ -14,6 +14,7 @@ from weos_agents.report.optimization_report import (
     OptimizationReport,
     change_rows,
     cost,
+    figure_rows,
     guardrail_rows,
     headline,
     outcome,
@@ -33,8 +34,9 @@ def optimization_view(report: OptimizationReport) -> Group:
         Text(headline(report), style="bold"),
         *((Text(report.optimization.kpi_note),) if report.optimization.kpi_note else ()),
         *((_table(("changed", "before", "after"), rows),) if (rows := change_rows(report)) else ()),
+        *((_table(("figure", "before", "after", "change"), figures),) if (figures := figure_rows(report)) else ()),
         *(Text(told) for told in sureness(report)),
-        *((_table(("guardrail", "", ""), kept),) if (kept := guardrail_rows(report)) else ()),
+        *((_table(("guardrail", "verdict", "why"), kept),) if (kept := guardrail_rows(report)) else ()),
         Text(cost(report)),
         Text(outcome(report)),
     )

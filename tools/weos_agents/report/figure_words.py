@@ -1,0 +1,39 @@
+"""Figures as a reader knows them: what they are called, and their units. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from weos_agents.sample import Metric
+
+WORDS: Final[dict[Metric, tuple[str, str]]] = {
+    "tokens_per_sec": ("tokens per second", ""),
+    "decode_tokens_per_sec": ("tokens per second behind the first", ""),
+    "tokens_per_watt": ("tokens per joule", ""),
+    "ttft_ms": ("time to the first token", " ms"),
+    "latency_p50_ms": ("time between tokens, median", " ms"),
+    "latency_p95_ms": ("time between tokens, 95th percentile", " ms"),
+    "memory_peak_mb": ("memory", " MB"),
+    "joules_per_token": ("joules per token", " J"),
+}
+"""Each with its unit, which follows a number."""
+
+
+def called(metric: Metric) -> str:
+    """What a reader calls the figure."""
+    return WORDS[metric][0]
+
+
+def in_words(text: str) -> str:
+    """The same text, with figures as a reader calls them."""
+    for metric, (words, _) in sorted(WORDS.items(), key=lambda one: -len(one[0])):
+        text = text.replace(f"{metric} p95", f"{words}, 95th percentile").replace(metric, words)
+    return text
+
+
+def amount(metric: Metric, value: float | None) -> str:
+    """A number with its unit: three digits that count."""
+    if value is None:
+        return "unknown"
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:,.{digits}f}{WORDS[metric][1]}"

@@ -65,7 +65,7 @@ class TensorInfo:
 @final
 class GgufFile:
     """What stands before the tensors of a GGUF v2/v3, in memory. The file is read when this is made and then no more.
-    Raises OSError, GgufError, ChangedFileError, UnsupportedModelError, MemoryError."""
+    Raises OSError, GgufError, ChangedFileError, MemoryError."""
 
     def __init__(self, path: str) -> None: ...
     @property
@@ -92,6 +92,8 @@ class GgufFile:
         Strings that are not UTF-8 come with U+FFFD in place of the bad bytes."""
     def array_info(self, key: str) -> tuple[str, int] | None:
         """(element type, length) of an array key; None for any other."""
+    def foreign_tensors(self) -> list[tuple[str, int, tuple[int, ...]]]:
+        """Name, type id and shape of those of types this engine does not compute with; they are not in ``tensors``."""
     def tensors(self) -> list[TensorInfo]: ...
 
 @final

@@ -105,11 +105,9 @@ Digest digest_of_file(const std::string& path) {
   return digest.digest();
 }
 
-py::tuple shape(const gguf::TensorInfo& tensor) {
-  py::tuple shape(tensor.dimensions.size());
-  for (std::size_t i = 0; i < tensor.dimensions.size(); ++i) {
-    shape[i] = tensor.dimensions[tensor.dimensions.size() - 1 - i];
-  }
+py::tuple shape(std::span<const std::uint64_t> dimensions) {
+  py::tuple shape(dimensions.size());
+  for (std::size_t i = 0; i < dimensions.size(); ++i) shape[i] = dimensions[dimensions.size() - 1 - i];
   return shape;
 }
 
@@ -117,7 +115,7 @@ void register_file(py::module_& m) {
   py::class_<gguf::TensorInfo>(m, "TensorInfo")
       .def_property_readonly("name", [](const gguf::TensorInfo& t) { return text(t.name); })
       .def_property_readonly("type", [](const gguf::TensorInfo& t) { return text(gguf::type_traits(t.type).name); })
-      .def_property_readonly("shape", shape)
+      .def_property_readonly("shape", [](const gguf::TensorInfo& t) { return shape(t.dimensions); })
       .def_readonly("size_bytes", &gguf::TensorInfo::size_bytes);
 
   py::class_<gguf::File, std::shared_ptr<gguf::File>>(m, "GgufFile")
@@ -141,6 +139,14 @@ void register_file(py::module_& m) {
              return value == nullptr ? py::none() : value_object(*value);
            })
       .def("array_info", &array_info)
+      .def("foreign_tensors",
+           [](const gguf::File& file) {
+             py::list tensors;
+             for (const gguf::ForeignTensor& tensor : file.foreign_tensors()) {
+               tensors.append(py::make_tuple(text(tensor.name), tensor.type_id, shape(tensor.dimensions)));
+             }
+             return tensors;
+           })
       .def("tensors", [](const py::object& self) {
         // Each description points into the header, so each keeps the file.
         py::list tensors;

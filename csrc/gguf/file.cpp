@@ -288,12 +288,19 @@ void File::open_other_parts(std::uint64_t count) {
       tensors_.push_back(tensor);
       tensors_.back().part = number;
     }
+    const auto& foreign = part.foreign_tensors_;
+    foreign_tensors_.insert(foreign_tensors_.end(), foreign.begin(), foreign.end());
   }
-  const std::uint64_t wanted = unsigned_integer("split.tensors.count").value_or(tensors_.size());
-  if (wanted != tensors_.size()) {
-    throw MalformedFile("the parts have " + std::to_string(tensors_.size()) + " tensors together, not " +
-                        std::to_string(wanted));
+  const std::size_t found = tensors_.size() + foreign_tensors_.size();
+  if (const std::uint64_t wanted = unsigned_integer("split.tensors.count").value_or(found); wanted != found) {
+    throw MalformedFile("the parts have " + std::to_string(found) + " tensors together, not " + std::to_string(wanted));
   }
+}
+
+void File::require_own_types() const {
+  if (foreign_tensors_.empty()) return;
+  const ForeignTensor& first = foreign_tensors_.front();
+  throw UnsupportedModel("tensor " + quoted(first.name) + " has the unsupported type " + std::to_string(first.type_id));
 }
 
 std::size_t File::size() const {
@@ -355,12 +362,13 @@ void File::read_tensors(Reader& reader, std::uint64_t count) {
       tensor.dimensions.push_back(reader.scalar<std::uint64_t>(what));
     }
     const auto type_id = reader.scalar<std::uint32_t>(what);
+    tensor.offset = reader.scalar<std::uint64_t>(what);
     const TypeTraits* traits = find_type_traits(type_id);
     if (traits == nullptr) {
-      throw UnsupportedModel(what + " has the unsupported type " + std::to_string(type_id));
+      foreign_tensors_.push_back({tensor.name, type_id, std::move(tensor.dimensions)});
+      continue;
     }
     tensor.type = traits->type;
-    tensor.offset = reader.scalar<std::uint64_t>(what);
     if (!tensor_index_.emplace(tensor.name, tensors_.size()).second) {
       throw MalformedFile(what + " appears twice");
     }

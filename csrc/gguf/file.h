@@ -62,14 +62,20 @@ struct TensorInfo {
   std::size_t rows() const;
 };
 
+// A tensor of a type that this engine does not compute with.
+struct ForeignTensor {
+  std::string_view name;
+  std::uint32_t type_id;
+  std::vector<std::uint64_t> dimensions;  // the contiguous dimension first
+};
+
 // A GGUF v2 or v3 file: what stands before its tensors, in memory. Nothing of it reads the file again or holds it open.
 // Every count, size, offset and type is checked against the file before it is used.
 // A model may be split into several files, NAME-00001-of-00003.gguf and so on: opened by the first, which has the keys,
 // they are one.
 class File {
  public:
-  // Throws std::system_error, MalformedFile (also for another part than the first), ChangedFile, UnsupportedModel (a
-  // tensor type this engine does not know), std::bad_alloc.
+  // Throws std::system_error, MalformedFile (also for another part than the first), ChangedFile, std::bad_alloc.
   explicit File(const std::string& path);
 
   const std::string& path() const { return path_; }
@@ -83,6 +89,10 @@ class File {
   std::size_t size() const;
   std::span<const std::string_view> keys() const { return keys_; }
   std::span<const TensorInfo> tensors() const { return tensors_; }
+  // Those that are no part of tensors(): a file of such weights still has keys and a vocabulary.
+  std::span<const ForeignTensor> foreign_tensors() const { return foreign_tensors_; }
+  // Throws UnsupportedModel: there are foreign tensors.
+  void require_own_types() const;
   // [keys] Each key with its value, as they lie in the file.
   std::span<const std::span<const std::byte>> pairs() const { return pairs_; }
   // What tensors begin at a multiple of.
@@ -126,6 +136,7 @@ class File {
   std::vector<std::span<const std::byte>> pairs_;
   std::unordered_map<std::string_view, Value> values_;
   std::vector<TensorInfo> tensors_;
+  std::vector<ForeignTensor> foreign_tensors_;
   std::unordered_map<std::string_view, std::size_t> tensor_index_;
   std::vector<std::unique_ptr<const File>> other_parts_;
 };

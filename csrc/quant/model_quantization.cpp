@@ -160,6 +160,7 @@ ModelQuantization::ModelQuantization(std::shared_ptr<const gguf::File> file, Rec
 }
 
 void ModelQuantization::plan_targets(Recipe recipe) {
+  file_->require_own_types();
   for (const TensorInfo& tensor : file_->tensors()) targets_.push_back({&tensor, tensor.type, 0, 0});
   std::ranges::sort(targets_, [](const Target& left, const Target& right) {
     return recipe_precedes(left.source->name, right.source->name);

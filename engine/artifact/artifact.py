@@ -13,6 +13,7 @@ from typing import Any
 
 from engine import _core
 from engine.artifact.content_hash import ContentHashes
+from engine.artifact.file_kind import require_model, require_types, type_name
 from engine.artifact.quantization_errors import quantization_errors
 from engine.grammar.grammars import Grammars
 from engine.host.changed_file import changed_file
@@ -103,6 +104,8 @@ class ModelArtifact:
         """Blocking the first time. Raises InvalidModel, UnsupportedModel."""
         with self._tokenizer_lock:
             if self._tokenizer is None:
+                if "tokenizer.ggml.model" not in self.metadata:
+                    require_model(self.name, self.metadata)
                 tokenizer = Tokenizer(self.gguf)
                 self._check_rows(len(tokenizer.vocabulary))
                 self._tokenizer = tokenizer
@@ -135,7 +138,8 @@ class ModelArtifact:
     @property
     def stored_types(self) -> tuple[str, ...]:
         """The tensor types in the file, sorted."""
-        return tuple(sorted({tensor.type for tensor in self.tensors}))
+        foreign = {type_name(type_id) for _, type_id, _ in self.gguf.foreign_tensors()}
+        return tuple(sorted(foreign | {tensor.type for tensor in self.tensors}))
 
     def derived(self, quantization: Quantization) -> DerivedFile:
         """What the file becomes. Raises InvalidModel, UnsupportedModel."""
@@ -173,7 +177,8 @@ class ModelArtifact:
     @property
     def parameters_total(self) -> int:
         """The number of all weights."""
-        return sum(math.prod(tensor.shape) for tensor in self.tensors)
+        shapes = [tensor.shape for tensor in self.tensors] + [shape for _, _, shape in self.gguf.foreign_tensors()]
+        return sum(map(math.prod, shapes))
 
     @cached_property
     def macs_per_prompt_token(self) -> int:
@@ -286,7 +291,9 @@ class ModelArtifact:
         return tuple(sorted(changed.difference(_UNQUANTIZED_TYPES)))
 
     def require_runnable(self) -> None:
-        """Raises UnsupportedModel: no weights, or an architecture this engine lacks."""
+        """Raises UnsupportedModel: no model, no weights, some in a type this engine lacks, or such an architecture."""
+        require_model(self.name, self.metadata)
+        require_types(self.name, self.gguf)
         details: dict[str, Any] = {"model": self.name, "architecture": self.architecture}
         if not self.tensors:
             raise UnsupportedModel(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from engine.grammar.gbnf import (
@@ -25,10 +26,14 @@ from engine.grammar.gbnf_rules import EMPTY, with_endings
 from engine.grammar.gbnf_terminals import Terminals
 
 _LAST: Final = 0x10FFFF
+_KEPT: Final = 64
+"""Texts; each has 65,536 bytes at most."""
 
 
+@lru_cache(_KEPT)
 def gbnf_to_lark(source: str) -> str:
-    """Raises GbnfError."""
+    """The same in Lark; those read last are kept, since finding what a lexer would read otherwise takes tens of
+    milliseconds and clients send a grammar again with every request. Raises GbnfError."""
     try:
         return _Writer(with_endings(*read_gbnf(source))).text()
     except RecursionError as error:

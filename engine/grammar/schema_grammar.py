@@ -20,6 +20,7 @@ _ESCAPES: Final = {"json_allowed_escapes": 'nrbtf\\"'}
 an additional property beside it."""
 _CONTROL: Final = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]|\\[xucPp0]")
 """What only ``u`` can spell, and what of a pattern may stand for it."""
+_SAID: Final = ("title", "description", "$comment")
 _ANY: Final = r"""
 start: any
 any: "null" | "true" | "false" | NUMBER | STRING | array | object
@@ -73,16 +74,20 @@ def _options(schema: Any) -> dict[str, Any]:
     return _SPACING if any(_CONTROL.search(text) for text in _texts(schema)) else {**_SPACING, **_ESCAPES}
 
 
-def _texts(value: Any) -> Iterator[str]:
-    ahead = [value]
+def _texts(schema: Any) -> Iterator[str]:
+    """All that answers may have to spell; what is only said about them is left out."""
+    ahead = [(schema, False)]
     while ahead:
-        one = ahead.pop()
+        one, literal = ahead.pop()
         if isinstance(one, str):
             yield one
         elif isinstance(one, list):
-            ahead += one
+            ahead += ((each, literal) for each in one)
         elif isinstance(one, dict):
-            ahead += [*one.keys(), *one.values()]
+            for key, each in one.items():
+                if literal or key not in _SAID or not isinstance(each, str):
+                    yield key
+                    ahead.append((each, literal or key in ("const", "enum")))
 
 
 def _prepared(schema: Any) -> Any:

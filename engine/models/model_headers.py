@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.content_hash import ContentHashes
+from engine.artifact.file_kind import type_name
 from engine.artifact.footprint import default_activation_bytes
 from engine.config import EngineConfig
 from engine.host.file_memory import FileMemory, file_identity
-from engine.models.models_directory import ModelFile
+from engine.models.models_directory import ModelFile, shown
 from protocol.errors import RequestRefused, UnsupportedModel
 from protocol.plan import BackendName
 from protocol.summaries import ModelHeader
@@ -40,6 +41,9 @@ class ModelHeaders:
         """The headers, by the path of each model's first file."""
         known, found, headers = self._memory.read(), {}, {}
         for model in models:
+            if shown(model.path) != str(model.path):
+                headers[model.path] = ModelHeader(reason="its file name is no UTF-8: rename it")
+                continue
             identity = _identity(model)
             header = self._remembered(known.get(identity)) if identity else None
             if header is None:
@@ -76,7 +80,7 @@ class ModelHeaders:
         header = ModelHeader(
             architecture=artifact.architecture,
             parameters=artifact.parameters_total,
-            tensor_types=dict(sorted(Counter(tensor.type for tensor in artifact.tensors).items())),
+            tensor_types=dict(sorted(_types(artifact).items())),
             licence=licence if isinstance(licence, str) and licence else None,
         )
         try:
@@ -98,6 +102,11 @@ class ModelHeaders:
             "weights_bytes": weights_bytes,
             "memory_bytes": weights_bytes + kv_bytes + buffers,
         }
+
+
+def _types(artifact: ModelArtifact) -> Counter[str]:
+    foreign = [type_name(type_id) for _, type_id, _ in artifact.gguf.foreign_tensors()]
+    return Counter([*(tensor.type for tensor in artifact.tensors), *foreign])
 
 
 def _identity(model: ModelFile) -> str:

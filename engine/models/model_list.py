@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.fetch.catalogue import CATALOGUE, CatalogueEntry
 from engine.fetch.hub.partial_file import whole_size
 from engine.models.model_headers import ModelHeaders
-from engine.models.models_directory import ModelFile, ModelsDirectory
+from engine.models.models_directory import ModelFile, ModelsDirectory, shown
 from protocol.summaries import ModelHeader, ModelSummary
 
 
@@ -33,7 +33,7 @@ def _installed(model: ModelFile, header: ModelHeader) -> ModelSummary:
     return ModelSummary(
         **dict(header),
         name=model.name,
-        path=str(model.path),
+        path=shown(model.path),
         size_bytes=sum(map(_size, model.parts)),
         installed=True,
         source=model.source,

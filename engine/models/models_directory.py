@@ -21,6 +21,11 @@ from protocol.errors import AmbiguousModel
 from protocol.summaries import ModelSource
 
 
+def shown(name: str | Path) -> str:
+    """A file's name as text; bytes of it that are no UTF-8 as escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFile:
     """One model, whole or not, by its first file."""
@@ -73,12 +78,12 @@ class ModelsDirectory:
     def model_at(self, path: Path) -> ModelFile:
         """The model that a file, anywhere, stands for."""
         if path.is_relative_to(self.path / DIRECTORY):
-            return ModelFile(name_of(path.relative_to(self.path)), path, "hub")
+            return ModelFile(shown(name_of(path.relative_to(self.path))), path, "hub")
         entry = entry_of_file(path.name)
         if entry is not None:
             return ModelFile(entry.name, path, "catalogue")
         part = split_file(path.name)
-        return ModelFile(path.stem if part is None else part.stem, path, "file")
+        return ModelFile(shown(path.stem if part is None else part.stem), path, "file")
 
     def find(self, name: str, among: Iterable[ModelFile] | None = None) -> ModelFile | None:
         """The model of that name, in any case: its own, a short one if no other has it, or its repository's if that has

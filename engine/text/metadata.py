@@ -72,6 +72,12 @@ class Metadata:
             raise InvalidModel(f"{self._gguf.path}: {key} has {len(value)} entries, not {length}", key=key)
         return value
 
+    def numbers(self, key: str, length: int) -> list[int] | list[float]:
+        """An array of numbers, whole or not."""
+        value = self._gguf.get(key)
+        whole = isinstance(value, list) and isinstance(next(iter(value), 0.0), int)
+        return self.array(key, int if whole else float, length)
+
     def __contains__(self, key: str) -> bool:
         return key in self._gguf
 

@@ -247,7 +247,15 @@ def _strips_after_special(metadata: Metadata) -> bool:
 
 
 def _spm_encoder(metadata: Metadata, tokens: list[str], path: str) -> SpmEncoder:
-    return SpmEncoder(_ids(tokens, path), metadata.array(_KEYS + "scores", float, len(tokens)))
+    return SpmEncoder(_ids(tokens, path), _scores(metadata, len(tokens)))
+
+
+def _scores(metadata: Metadata, vocab_size: int) -> list[float]:
+    """Scores of all tokens. Where the file has none they are equal, as in llama.cpp: the leftmost pair merges first."""
+    key = _KEYS + "scores"
+    if key not in metadata:
+        return [0.0] * vocab_size
+    return [float(score) for score in metadata.numbers(key, vocab_size)]
 
 
 def _token_id(metadata: Metadata, name: str, vocab_size: int, default: int | None) -> int | None:

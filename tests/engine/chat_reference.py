@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from engine.text.chat import ChatSettings, render_chat
@@ -68,7 +70,7 @@ def reference_rendering(
 ) -> str:
     """Raises whatever the template makes Jinja2 raise."""
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
     )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise_exception
@@ -85,11 +87,29 @@ def reference_rendering(
     )
 
 
+class _Generation(Extension):
+    """Marks what the model says, as Transformers has it."""
+
+    tags = {"generation"}  # noqa: RUF012  as the base class has it
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        inside = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.CallBlock(self.call_method("_said"), [], [], inside).set_lineno(line)
+
+    def _said(self, caller: Callable[[], str]) -> str:
+        return caller()
+
+
 def _plain(message: ChatMessage) -> dict[str, Any]:
     """Only the fields that were given."""
     plain: dict[str, Any] = {"role": message.role}
     if message.content is not None:
-        plain["content"] = message.content if isinstance(message.content, str) else message.model_dump()["content"]
+        plain["content"] = message.content
+        if not isinstance(message.content, str):
+            plain["content"] = [part.model_dump() for part in message.content]
+    if message.reasoning_content is not None:
+        plain["reasoning_content"] = plain["thinking"] = message.reasoning_content
     if message.name is not None:
         plain["name"] = message.name
     if message.tool_calls:

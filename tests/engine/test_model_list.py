@@ -104,7 +104,20 @@ def test_what_cannot_be_run_says_why(tmp_path: Path, models: Path) -> None:
     found = listed(tmp_path)
     assert (found["other"].architecture, found["other"].memory_bytes) == ("bert", None)
     assert "'bert'" in found["other"].reason
-    assert "unsupported type 16" in found["iq2_xxs"].reason
+    assert "IQ2_XXS (1 tensors), such as 'blk.0.attn_k.weight'" in found["iq2_xxs"].reason
+    assert found["iq2_xxs"].tensor_types == {"F32": 10, "IQ2_XXS": 1}
+
+
+@pytest.mark.parametrize("name", [b"a\xff.gguf", b"\xfe\xff.GGUF", b"hf\xe4.part"])
+def test_an_odd_name_hides_no_other_model(name: bytes, tmp_path: Path, models: Path) -> None:
+    write_tiny_model(models / "tiny.gguf")
+    (models / os.fsdecode(name)).write_bytes((models / "tiny.gguf").read_bytes())
+    found = listed(tmp_path)
+    assert found["tiny"].memory_bytes is not None
+    odd = [model for model in found.values() if "no UTF-8" in (model.reason or "")]
+    assert len(odd) == (not name.endswith(b".part"))
+    for model in found.values():
+        assert (model.name + model.path).isprintable()  # surrogates are not
 
 
 def test_a_file_that_did_not_change_is_not_opened_again(

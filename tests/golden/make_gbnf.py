@@ -1,6 +1,6 @@
 """Golden data of GBNF: what llama.cpp makes of random grammars and of its own.
 
-    peer tests/golden/make_gbnf.py
+    .venv/bin/python tests/golden/make_gbnf.py
 
 Compiles llama.cpp's grammars, from the sources that ``make peers`` keeps, beside ``tests/golden/gbnf_peer.cpp``. Prints
 how the grammars that come with llama.cpp compare, which are no part of this repository.
@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.support.llama_cpp import peers_folder  # noqa: E402
 from tests.fuzz.gbnf_grammars import candidate_texts, random_gbnf, texts_of  # noqa: E402
 
 GRAMMARS = 500
@@ -59,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--llama", type=Path, help="llama.cpp's sources")
     given = parser.parse_args().llama
-    found = sorted(Path(sys.prefix).glob("llama_cpp_python-*/vendor/llama.cpp"))
+    found = sorted(peers_folder().glob("avx2/llama_cpp_python-*/vendor/llama.cpp"))
     with tempfile.TemporaryDirectory() as folder:
         peer = Peer(given or found[-1], Path(folder))
         data = []

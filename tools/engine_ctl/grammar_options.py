@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from engine_ctl.text_source import read_text
+from engine_ctl.text_source import read_document
 
 _KINDS = {".gbnf": "gbnf", ".lark": "lark"}
 
@@ -34,7 +34,7 @@ def chosen_grammar(flags: dict[str, Any]) -> dict[str, str] | None:
         raise click.UsageError("Give at most one of --json-schema, --regex and --grammar.")
     if schema is not None:
         is_text = schema.lstrip().startswith("{")
-        return {"kind": "json_schema", "source": schema if is_text else read_text(schema)}
+        return {"kind": "json_schema", "source": schema if is_text else read_document(schema)}
     if regex is not None:
         return {"kind": "regex", "source": regex}
     if path is None:
@@ -42,4 +42,4 @@ def chosen_grammar(flags: dict[str, Any]) -> dict[str, str] | None:
     kind = _KINDS.get(Path(path).suffix.lower())
     if kind is None:
         raise click.BadParameter(f"{path} must end in .lark or .gbnf, to say what it holds")
-    return {"kind": kind, "source": read_text(path)}
+    return {"kind": kind, "source": read_document(path)}

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from engine_ctl.text_source import read_text
+from engine_ctl.text_source import read_document
 
 
 def read_json(path: str, flag: str) -> Any:
@@ -18,7 +18,7 @@ def read_json(path: str, flag: str) -> Any:
             have (NaN, Infinity), or is nested too deep. ``flag`` is named as the one to blame.
     """
     try:
-        return _with_tuples(json.loads(read_text(path), object_pairs_hook=_unique, parse_constant=_refuse_constant))
+        return _with_tuples(json.loads(read_document(path), object_pairs_hook=_unique, parse_constant=_refuse_constant))
     except RecursionError as error:
         raise click.BadParameter(f"{path} is nested too deep", param_hint=flag) from error
     except ValueError as error:

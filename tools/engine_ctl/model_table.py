@@ -16,9 +16,14 @@ _RIGHT = ("parameters", "size", "memory")
 
 def model_lines(models: Iterable[ModelSummary]) -> list[str]:
     """A line of headings, then one for each model."""
-    rows = [_HEADINGS, *map(_row, models)]
+    rows = [_HEADINGS, *(tuple(map(_printable, _row(model))) for model in models)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [_line(row, widths) for row in rows]
+
+
+def _printable(cell: str) -> str:
+    """What a terminal would obey, as escapes: names come from files."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in cell)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

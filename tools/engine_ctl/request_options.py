@@ -13,7 +13,7 @@ from engine_ctl.json_source import read_json
 from engine_ctl.options import Model, model_option
 from engine_ctl.plan_source import planned_request, read_plan
 from engine_ctl.sampling_options import SAMPLING_FLAGS, sampling_content
-from engine_ctl.text_source import STDIN, read_text
+from engine_ctl.text_source import STDIN, read_document
 
 Content = dict[str, Any]
 
@@ -252,5 +252,5 @@ def _prompt(prompt: str | None, prompt_file: str | None) -> str:
     if (prompt is None) == (prompt_file is None):
         raise click.UsageError("Give exactly one of --prompt and --prompt-file.")
     if prompt_file is not None:
-        return read_text(prompt_file)
-    return read_text(STDIN) if prompt == STDIN else str(prompt)
+        return read_document(prompt_file)
+    return read_document(STDIN) if prompt == STDIN else str(prompt)

@@ -22,4 +22,11 @@ def read_text(path: str) -> str:
     except OSError as error:
         raise click.BadParameter(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise click.BadParameter(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
+        utf16 = error.object.startswith((b"\xff\xfe", b"\xfe\xff"))
+        remedy = "; it begins as UTF-16 does, which iconv -f UTF-16 -t UTF-8 converts" if utf16 else ""
+        raise click.BadParameter(f"{path} is not UTF-8: {error.reason} at byte {error.start}{remedy}") from error
+
+
+def read_document(path: str) -> str:
+    """A text as :func:`read_text` has it, without the byte order mark that editors put before it."""
+    return read_text(path).removeprefix("\ufeff")

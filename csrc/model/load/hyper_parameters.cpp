@@ -79,6 +79,7 @@ HyperParameters read_hyper_parameters(const gguf::File& file) {
   h.context_length = keys.size("context_length");
   h.norm_epsilon = static_cast<float>(keys.positive_number("attention.layer_norm_rms_epsilon"));
   read_attention(keys, h);
+  file.require_own_types();
   const gguf::TensorInfo* embedding = file.find_tensor("token_embd.weight");
   if (embedding == nullptr) throw gguf::MalformedFile("tensor 'token_embd.weight' is missing: the file has no weights");
   h.vocabulary = embedding->rows();

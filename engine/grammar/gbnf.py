@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ _SPACED_COUNTS: Final = r"\{{{0}(?P<least>[0-9]+){0}(?P<more>,{0}(?P<most>[0-9]*
 _COUNTS: Final = re.compile(_SPACED_COUNTS.format(_SPACE.pattern))
 _COUNTS_ON_LINES: Final = re.compile(_SPACED_COUNTS.format(_SPACE_AND_LINES.pattern))
 _TOKEN: Final = re.compile(r"!?<(?:\[(?P<id>[0-9]+)\]|[^>\[][^>]*)>")
+_NAMED_TOKEN: Final = re.compile(r"(?=(<[^>\[][^>]{0,255}>))")
 _ESCAPES: Final = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[", "]": "]", "-": "-"}
 _HEX: Final = {"x": 2, "u": 4, "U": 8}
 _MOST_TIMES: Final = 2000
@@ -38,7 +39,7 @@ class Characters:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token by its id; negated, any other."""
+    """A token; negated, any other."""
 
     token_id: int
     negated: bool
@@ -95,18 +96,24 @@ def leaves(expression: Expression) -> Iterator[Characters | Token | Reference]:
                 assert_never(never)
 
 
-def read_gbnf(source: str) -> tuple[dict[str, Expression], str]:
+def token_names(source: str) -> set[str]:
+    """All that could be tokens by name, such as ``<think>``; some may be text."""
+    return {found[1] for found in _NAMED_TOKEN.finditer(source)}
+
+
+def read_gbnf(source: str, token_ids: Mapping[str, int]) -> tuple[dict[str, Expression], str]:
     """The rules by name, ``root`` among them and all that they refer to; and where ``root`` is.
 
-    Raises GbnfError.
+    ``token_ids`` are those of the tokens that have names. Raises GbnfError.
     """
-    reader = _Reader(source)
+    reader = _Reader(source, token_ids)
     return reader.rules(), reader.root_place
 
 
 class _Reader:
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, token_ids: Mapping[str, int]) -> None:
         self._source = source
+        self._token_ids = token_ids
         self._position = 0
         self._first_use: dict[str, int] = {}
         self.root_place = ""
@@ -252,10 +259,12 @@ class _Reader:
         found = _TOKEN.match(self._source, self._position)
         if found is None:
             raise self._expected("a token, such as <[17]>")
-        if found["id"] is None:
-            raise self._error("tokens are named by their ids, such as <[17]>")
+        name = found[0].removeprefix("!")
+        token_id = self._token_ids.get(name) if found["id"] is None else int(found["id"])
+        if token_id is None:
+            raise self._error(f"{name} is no single token of the model; tokens may also be named by ids, as <[17]>")
         self._position = found.end()
-        return Token(int(found["id"]), found[0].startswith("!"))
+        return Token(token_id, found[0].startswith("!"))
 
     def _repeated(self, part: Expression, nested: bool) -> Expression:
         simple = {"*": (0, None), "+": (1, None), "?": (0, 1)}

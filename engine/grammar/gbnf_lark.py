@@ -31,11 +31,12 @@ _KEPT: Final = 64
 
 
 @lru_cache(_KEPT)
-def gbnf_to_lark(source: str) -> str:
+def gbnf_to_lark(source: str, token_ids: tuple[tuple[str, int], ...] = ()) -> str:
     """The same in Lark; those read last are kept, since finding what a lexer would read otherwise takes tens of
-    milliseconds and clients send a grammar again with every request. Raises GbnfError."""
+    milliseconds and clients send a grammar again with every request. ``token_ids`` are of tokens by
+    their names. Raises GbnfError."""
     try:
-        return _Writer(with_endings(*read_gbnf(source))).text()
+        return _Writer(with_endings(*read_gbnf(source, dict(token_ids)))).text()
     except RecursionError as error:
         raise GbnfError("its rules are too many, one behind another") from error
 

@@ -6,10 +6,10 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-from engine.grammar.gbnf import GbnfError
+from engine.grammar.gbnf import GbnfError, token_names
 from engine.grammar.gbnf_lark import gbnf_to_lark
 from engine.grammar.lark_endings import endless_rule
 from engine.grammar.schema_grammar import schema_grammar
@@ -63,8 +63,8 @@ def check_grammar(execution: ExecutionRequest) -> None:
         _check_escapes(grammar.kind, grammar.source)
 
 
-def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
-    """The plan's part of a grammar that has been checked.
+def plan_grammar(grammar: Grammar | None, token_id: Callable[[str], int | None] = lambda _: None) -> PlanGrammar | None:
+    """The plan's part of a grammar that has been checked. ``token_id``: the only token of a text.
 
     Raises:
         InvalidGrammar: it is no JSON, or no GBNF, has integers that cannot be held exactly, or rules that never end.
@@ -77,7 +77,7 @@ def plan_grammar(grammar: Grammar | None) -> PlanGrammar | None:
         language, text = _read_schema(grammar.source)
         return PlanGrammar(kind="json_schema", source_hash=source_hash, language=language, text=text)
     if grammar.kind == "gbnf":
-        text = _as_lark(grammar.source)
+        text = _as_lark(grammar.source, token_id)
         _check_size(text)
         return PlanGrammar(kind="gbnf", source_hash=source_hash, language="lark", text=text)
     if grammar.kind == "lark" and (endless := endless_rule(grammar.source)):
@@ -178,9 +178,10 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _as_lark(source: str) -> str:
+def _as_lark(source: str, token_id: Callable[[str], int | None]) -> str:
+    named = ((name, token_id(name)) for name in sorted(token_names(source)))
     try:
-        return gbnf_to_lark(source)
+        return gbnf_to_lark(source, tuple((name, found) for name, found in named if found is not None))
     except GbnfError as error:
         raise _invalid("gbnf", str(error)) from error
 

@@ -54,7 +54,7 @@ class Planner:
         facts = artifact.facts(cast("Quantization", execution.quantization))
         breakers = breaker_token_ids(execution.sampling, artifact.tokenizer)
         stops = string_token_ids((*execution.stop.strings, *prompt.stop_strings), artifact.tokenizer)
-        planned = resolve_plan(checked, facts, prompt, self.config, breakers, stops)
+        planned = resolve_plan(checked, facts, prompt, self.config, breakers, stops, artifact.tokenizer.single)
         if planned.plan.grammar is not None:
             artifact.grammars.compile(planned.plan.grammar)
         return replace(planned, prompt=prompt.text)

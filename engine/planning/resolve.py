@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast, get_args
 
@@ -72,9 +72,10 @@ def resolve_plan(
     config: EngineConfig,
     breaker_token_ids: tuple[int, ...] = (),
     string_token_ids: tuple[int, ...] = (),
+    token_id: Callable[[str], int | None] = lambda _: None,
 ) -> PlannedExecution:
     """The plan of a request. ``breaker_token_ids`` are its DRY breakers in the model's vocabulary, and
-    ``string_token_ids`` the control tokens that its stop strings spell.
+    ``string_token_ids`` the control tokens that its stop strings spell; ``token_id`` finds the only token of a text.
 
     Raises:
         InvalidGrammar, GrammarTooLarge: see :func:`plan_grammar`.
@@ -97,7 +98,7 @@ def resolve_plan(
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
         logprobs=logprob_count(execution.logprobs),
-        grammar=prompt.call_grammar or plan_grammar(execution.grammar),
+        grammar=prompt.call_grammar or plan_grammar(execution.grammar, token_id),
         stop=plan_stop(execution.stop, model, prompt.stop_strings, string_token_ids),
         energy_source=checked.energy_source,
         **passed_on(execution),

@@ -135,6 +135,11 @@ class Tokenizer:
         """The control token that a text is; ``None`` where it is none."""
         return self._special.control_id(text)
 
+    def single(self, text: str) -> int | None:
+        """The one token that a text is, control tokens among them; ``None`` where it is several."""
+        found = self.encode(text, add_special=False, parse_special=True)
+        return found[0] if len(found) == 1 else None
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of the ids; control tokens print nothing, ill-formed UTF-8 becomes U+FFFD.
 

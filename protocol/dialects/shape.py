@@ -64,7 +64,7 @@ _STRING = re.compile(rb'"[^"]*"')
 
 
 def _require_bounded(body: bytes) -> None:
-    """As much as a frame of the socket may hold, whatever the size: each value takes far more than its bytes."""
+    """The most that a frame of the socket may hold, whatever the size: each value takes far more than its bytes."""
     bounds = REQUEST_BOUNDS
     elements, parts = _values(body)
     if elements > bounds.elements or parts > bounds.parts:  # texts may look like many values

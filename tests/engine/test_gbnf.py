@@ -71,7 +71,7 @@ def test_grammars_hold_what_they_say(source: str, inside: list[str], outside: li
         ('root ::= "a" "b" )', "the end of the rule's line is expected, and there is '\\)', line 1, column 18"),
         ('root ::= "\\ud83d"', r"U\+D83D is no character, line 1, column 11"),
         ("root ::= under_score", "the end of the rule's line is expected, and there is '_score', line 1, column 15"),
-        ("root ::= <think>", r"tokens are named by their ids, such as <\[17\]>, line 1, column 10"),
+        ("root ::= <think>", r"<think> is no single token of the model; .* as <\[17\]>, line 1, column 10"),
         ('root ::= "a" root', "no text of the rule root comes to an end"),
     ],
 )
@@ -106,3 +106,12 @@ def test_what_is_made_to_be_expensive_is_compiled_or_refused(source: str) -> Non
         grammars.compile(planned(source))
     except (InvalidGrammar, GrammarTooLarge) as refused:
         assert len(str(refused)) < 600  # noqa: PT017  one of two outcomes
+
+
+def test_a_token_may_be_named_as_the_model_has_it() -> None:
+    grammar = Grammar(kind="gbnf", source='root ::= <think> [^<]* !<|end|> "<a>"')
+    plan = plan_grammar(grammar, {"<think>": 97, "<|end|>": 98}.get)
+    assert plan is not None
+    named = plan_grammar(Grammar(kind="gbnf", source='root ::= <[97]> [^<]* !<[98]> "<a>"'))
+    assert named is not None
+    assert plan.text == named.text

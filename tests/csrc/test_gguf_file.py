@@ -221,10 +221,11 @@ def test_a_tensor_that_appears_twice(path: Path) -> None:
 
 
 @pytest.mark.parametrize("type_id", [4, 5, 9, 15, 16, 31, 99, 2**32 - 1])
-def test_an_unknown_tensor_type_is_unsupported(path: Path, type_id: int) -> None:
-    file = g.GgufBytes([], [g.Tensor("odd one", (256,), type_id, bytes(1024))]).write(path)
-    with pytest.raises(_core.UnsupportedModelError, match=f"'odd one'.*{type_id}"):
-        _core.GgufFile(str(file))
+def test_a_tensor_of_an_unknown_type_is_foreign(path: Path, type_id: int) -> None:
+    written = g.GgufBytes([], [g.Tensor("odd one", (256, 2), type_id, bytes(1024)), PLAIN_TENSOR]).write(path)
+    file = _core.GgufFile(str(written))
+    assert file.foreign_tensors() == [("odd one", type_id, (2, 256))]
+    assert [tensor.name for tensor in file.tensors()] == [PLAIN_TENSOR.name]
 
 
 # --- truncation ------------------------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ def test_what_a_client_sets_is_in_the_request() -> None:
     assert (sampling.temperature, sampling.top_p, sampling.seed, sampling.presence_penalty) == (0.5, 0.9, 7, 1.0)
     assert sampling.logit_bias == (LogitBias(token_id=12, bias=-100.0),)
     assert (execution.stop.strings, execution.limits.max_tokens, execution.n) == (("\n",), 5, 2)
+    assert requested(stop_token_ids=[7, 9]).execution.stop.token_ids == (7, 9)
+    assert from_outcome(asked(), outcome("Hi", stop="stop_token"), CREATED).choices[0].finish_reason == "stop"
 
 
 def test_the_newer_name_of_the_limit_counts_before_the_older() -> None:

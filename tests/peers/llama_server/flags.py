@@ -30,7 +30,7 @@ _TEMPLATES = {"chatml": CHATML, "llama3": LLAMA3, "command-r": COMMAND_R}
 SAMPLING: dict[str, Any] = {"top_k": 40, "top_p": 0.95, "min_p": 0.05}
 """What llama-server draws by on all of its routes where neither command line nor request says otherwise."""
 CONTEXT_LENGTH = 8192
-"""Tokens of context: the most that a test asks for. Vectors are made of as much as the model was trained for."""
+"""Tokens of context, where a test asks for no more. Vectors are made of as much as the model was trained for."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,15 @@ def read_flags(arguments: Sequence[str]) -> ServerFlags:
         alias=(given.alias or "tiny").split(",")[0],
         secret=given.api_key,
         chat_template=_template(given.chat_template, given.chat_template_file),
-        context_length=given.ctx_size if given.embedding and given.ctx_size else CONTEXT_LENGTH,
+        context_length=_context_length(given),
         defaults=_defaults(given),
     )
+
+
+def _context_length(given: argparse.Namespace) -> int:
+    if given.embedding and given.ctx_size:
+        return int(given.ctx_size)
+    return max(CONTEXT_LENGTH, given.ctx_size or 0)
 
 
 def _template(name: str | None, file: Path | None) -> str:

@@ -214,6 +214,8 @@ HOSTILE = {
     "internals by format": "{{ '{0.__class__.__mro__}'.format(1) }}",
     "rounding": "{{ 1 | round(1000000000, 'floor') }}",
     "tags in tags": "{{ ('<a>' * 900000) | striptags }}",
+    "printing": "{{ ('a ' * 4000000) | pprint }}",
+    "addresses of others": "{{ {'a': 'é' * 10000000} | urlencode }}",
     "addresses": "{{ ('a@b.' * 900000) | urlize }}",
     "wrapping": "{{ ('a ' * 9000000) | wordwrap(1, wrapstring='a' * 99) }}",
     "sum of lists": "{{ ([[1] * 1000] * 99999) | sum(start=[]) | length }}",

@@ -22,12 +22,13 @@ from typing_extensions import assert_never
 
 from actors.base import Actor, Inbox
 from actors.connection import Connection
-from actors.entrance import make_entrance
+from actors.entrance import log_refusal, make_entrance
 from actors.limits import ServiceLimits
 from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
 from actors.policies.requester import ENGINE, Requester
 from actors.unix_socket import SocketTransport, UnixSocket
 from engine.host.client_socket import ClientSocket
+from engine.host.event_log import log_event
 from engine.identity.version import ENGINE_VERSION
 from protocol.answers import EngineMessage, Welcome
 from protocol.build import Build
@@ -64,7 +65,9 @@ class ApiServer(Actor):
         build: Build,
         capabilities: Callable[[], tuple[str, ...]],
         limits: ServiceLimits,
+        count_failure: Callable[[str], None],
     ) -> None:
+        """``count_failure`` is called with the code of each error that it answers with by itself."""
         self._below = below
         self._control_plane = control_plane
         self._unix_socket = unix_socket
@@ -75,7 +78,7 @@ class ApiServer(Actor):
         self._connections: dict[int, Connection] = {}
         self._client_sockets: dict[int, ClientSocket] = {}
         """Where tokens of a connection may be written: to its own transport, or to an HTTP client behind it."""
-        self._entrance = make_entrance(limits)
+        self._entrance = make_entrance(limits, count_failure)
         self._counted: set[Connection] = set()
         """Connections that count towards their bound, and have not been told to go."""
         self._connection_ids = count(1)
@@ -194,7 +197,10 @@ class ApiServer(Actor):
         place = self._make_room() if counted else "common"
         if place is None:
             message = f"{self._limits.max_connections} clients are connected already"
-            await self._turn_away(transport, Overloaded(message, retry_after_ms=_RETRY_MS))
+            error = Overloaded(message, retry_after_ms=_RETRY_MS)
+            self._entrance.count_failure(error.code)
+            log_refusal(failed(None, error), requester or ENGINE, None)
+            await self._turn_away(transport, error)
             return
         connection_id = next(self._connection_ids)
         connection = Connection(
@@ -230,6 +236,7 @@ class ApiServer(Actor):
             _, missed_least = min(idle, key=itemgetter(0))
             self._counted.discard(missed_least)
             message = "this connection was idle, and makes room for another client; connect again"
+            log_event("warning", "connection_evicted", connection=missed_least.connection_id)
             missed_least.finish(Overloaded(message, retry_after_ms=_RETRY_MS))
             return "common" if len(self._counted) < self._limits.max_connections else "operator"
         room = self._limits.max_connections + self._limits.operator_connections

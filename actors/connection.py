@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import trio
 
 from actors.base import Inbox
-from actors.entrance import OPERATOR_MESSAGES, Entrance
+from actors.entrance import OPERATOR_MESSAGES, Entrance, log_refusal
 from actors.frame_reader import FrameReader, Received
 from actors.messages import Abandon, ClientRequest, ControlRequest
 from actors.policies.requester import Requester
 from engine.host.client_socket import ClientSocket
 from protocol.answer_checks import is_last
-from protocol.answers import EngineMessage, Tokens, Welcome
+from protocol.answers import EngineMessage, Failed, Tokens, Welcome
 from protocol.codec import encode, failed
 from protocol.errors import (
     BadFrame,
@@ -67,7 +67,7 @@ class Connection:
     ) -> None:
         """``client_socket``: the transport's, where tokens are written to it beside this connection. ``for_operator``:
         it is one of those kept for when all others are busy, and takes what an operator needs alone."""
-        self._connection_id = connection_id
+        self.connection_id = connection_id
         self._requester = requester
         self._entrance = entrance
         self._room = entrance.room
@@ -136,6 +136,8 @@ class Connection:
         for message in messages:
             if not self._is_awaited(message):
                 continue
+            if isinstance(message, Failed):
+                log_refusal(message, self._requester, self.connection_id)
             frame = self._frame(message)
             if len(frame) > room:
                 self._queue(b"".join(frames))
@@ -190,7 +192,10 @@ class Connection:
 
     def _fail_in_flight(self, error: EngineError) -> None:
         for request_id in sorted(self._in_flight):
-            self._queue(encode_frame(encode(failed(request_id, error))))
+            message = failed(request_id, error)
+            self._entrance.count_failure(error.code)
+            log_refusal(message, self._requester, self.connection_id)
+            self._queue(encode_frame(encode(message)))
         self._forget(tuple(self._in_flight))
         if self._client_socket is not None:
             self._client_socket.give_up()
@@ -206,7 +211,7 @@ class Connection:
         self._outbox_filled.set()
 
     async def _abandon(self, request_ids: tuple[int, ...]) -> None:
-        await self._control_plane.put(Abandon(connection_id=self._connection_id, request_ids=request_ids))
+        await self._control_plane.put(Abandon(connection_id=self.connection_id, request_ids=request_ids))
 
     async def _answer_at_last(self) -> None:
         """Answer what is in flight while the engine goes down: no other actor will."""
@@ -257,6 +262,7 @@ class Connection:
         except TransportClosed:
             self._nursery.cancel_scope.cancel()
         except (ProtocolViolation, Overloaded) as error:
+            self._entrance.count_failure(error.code)
             self.post(failed(None, error))
 
     async def _on_received(self, received: Received) -> None:
@@ -282,6 +288,7 @@ class Connection:
             raise BadFrame(error.message, **error.params) from error
         self._require_new(request_id)
         self._in_flight[request_id] = None
+        self._entrance.count_failure(error.code)
         self.post(failed(request_id, error))
 
     def _request(self, message: ClientMessage, received: Received) -> ClientRequest | None:
@@ -301,7 +308,7 @@ class Connection:
             return None
         self._in_flight[message.request_id] = received.size if takes_room else None
         return ClientRequest(
-            connection_id=self._connection_id,
+            connection_id=self.connection_id,
             requester=self._requester,
             received_ns=received.received_ns,
             message=message,

@@ -49,7 +49,6 @@ from actors.status import report_status
 from actors.workers import Workers
 from engine.host.machine import peak_resident_bytes
 from engine.host.process_usage import read_process_usage
-from engine.metrics.metric_totals import MetricTotals
 from engine.planned_execution import PlannedExecution
 from protocol.answers import AnswerMessage, Done, EngineMessage, MetricsReport, StatusReport
 from protocol.errors import (
@@ -107,7 +106,7 @@ class ControlPlane(Actor):
         self._above = above
         self._below = below
         self._api_server = api_server
-        self._totals = MetricTotals()
+        self._totals = services.totals
         self._replies = ReplySender(api_server, self._totals.add_failure)
         self._services = services
         self._limits = limits

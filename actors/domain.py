@@ -13,6 +13,7 @@ from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import EnergyLadder
 from engine.experiments.declaration import open_experiment
 from engine.experiments.open_experiment import OpenExperiment
+from engine.host.event_log import log_event
 from engine.identity.build import current_build
 from engine.models.model_description import describe_model
 from engine.models.model_headers import ModelHeaders
@@ -254,7 +255,9 @@ class EngineDomain:
                 "from the records' own file with `engine-ctl executions prune --direct`",
                 permission="allow_prune",
             )
-        return prune_records(request, self._records.store)
+        pruned = prune_records(request, self._records.store)
+        log_event("warning", "pruned", recorded_before=request.recorded_before, executions=pruned.executions)
+        return pruned
 
     def remove_model(self, request: RemoveModel, executions: Mapping[str, Collection[str]]) -> ModelRemoved:
         """Remove a model, or with ``dry_run`` say what would go. Raises ModelInUse, UnknownModel, CacheUnavailable."""

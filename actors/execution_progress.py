@@ -43,6 +43,7 @@ from actors.observers import Observers
 from actors.ports import Services
 from actors.reply_sender import ReplySender
 from engine.energy.window import OTHER_WORK, with_active_interval
+from engine.host.event_log import log_event
 from engine.host.process_usage import read_process_usage
 from engine.metrics.metric_totals import MetricTotals
 from protocol.answers import EngineMessage
@@ -106,6 +107,7 @@ class ExecutionProgress:
             case Queued():
                 self._parts.recorder.put_nowait(execution.begin_record())
                 await self._parts.replies.reply(execution.connection_id, execution.accepted())
+                _log_accepted(execution)
                 await self._tell(execution, execution.accepted_event())
             case QueueFull():
                 full = Overloaded(
@@ -122,6 +124,7 @@ class ExecutionProgress:
                 await self._tell(execution, PreparingEvent(progress=event.progress))
             case Started():
                 execution.start(event)
+                log_event("info", "started", execution_id=execution.execution_id, kernel_path=execution.kernel_path)
                 execution.disturbed = self._parts.domain_requests.operating
                 await self._tell(execution, execution.started_event())
             case StartFailed():
@@ -213,6 +216,7 @@ class ExecutionProgress:
     async def _on_recorded(self, execution: Execution, event: Recorded) -> None:
         record = self._ended.pop(execution.execution_id)
         await self._tell(execution, ended_event(record))
+        _log_ended(record, event.problem)
         self.finished_total += 1
         await self._conclude(execution, execution.last_reply(record, event.problem))
 
@@ -224,3 +228,29 @@ class ExecutionProgress:
     async def _tell(self, execution: Execution, body: EventBody) -> None:
         """Tell the observers."""
         await self._parts.replies.deliver(self._parts.observers.tell_of(execution, body))
+
+
+def _log_accepted(execution: Execution) -> None:
+    log_event(
+        "info",
+        "accepted",
+        execution_id=execution.execution_id,
+        connection=execution.connection_id,
+        request_id=execution.request_id,
+        user=execution.requester.user,
+        client=execution.requester.client,
+        model=execution.plan.model_ref.name,
+        prompt_tokens=execution.prompt_tokens,
+    )
+
+
+def _log_ended(record: ExecutionRecord, unrecorded: str) -> None:
+    log_event(
+        "warning" if unrecorded or record.stop_reason == "error" else "info",
+        "ended",
+        execution_id=record.execution_id,
+        stop_reason=record.stop_reason,
+        tokens=record.metrics.tokens_total,
+        latency_ms=record.metrics.latency_total_ms,
+        unrecorded=unrecorded or None,
+    )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from exceptiongroup import BaseExceptionGroup
 
+from engine.host.event_log import is_logging, log_event
 from protocol.summaries import Fault, FaultConsequence
 
 _KEPT = 16
@@ -49,7 +50,11 @@ class Faults:
         self._latest.append(fault)
         if consequence == "failed":
             self._failed[where] = fault.error
-        sys.stderr.write(f"fault in {where}, consequence: {consequence}\n{''.join(traceback.format_exception(error))}")
+        trace = "".join(traceback.format_exception(error))
+        if is_logging():
+            log_event("error", "fault", where=where, error=fault.error, consequence=consequence, traceback=trace)
+            return
+        sys.stderr.write(f"fault in {where}, consequence: {consequence}\n{trace}")
         sys.stderr.flush()
 
 

@@ -11,6 +11,7 @@ from actors.faults import Faults
 from engine.backend import BackendStatistics
 from engine.energy.sources.source import EnergyReading
 from engine.experiments.open_experiment import OpenExperiment
+from engine.metrics.metric_totals import MetricTotals
 from engine.operation import Operation
 from engine.planned_execution import PlannedExecution
 from protocol.answers import AnswerMessage, ModelRemoved
@@ -150,3 +151,4 @@ class Services:
     energy: EnergySources
     backend_statistics: Callable[[], BackendStatistics]
     faults: Faults
+    totals: MetricTotals

@@ -37,6 +37,7 @@ from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import open_ladder
 from engine.host.client_socket import ClientSocket
 from engine.host.machine import probe_machine
+from engine.metrics.metric_totals import MetricTotals
 from engine.models.registry import ModelRegistry
 from engine.planning.planner import Planner
 from engine.records.records import Records
@@ -96,6 +97,7 @@ class System:
             unix_socket = UnixSocket.open(socket_path)
         self.socket_path = None if unix_socket is None else unix_socket.path
         self._faults = faults = Faults()
+        totals = MetricTotals()
         self._api_server = ApiServer(
             inboxes.api_server_below,
             inboxes.control_plane,
@@ -103,6 +105,7 @@ class System:
             domain.build,
             lambda: domain.capabilities,
             limits,
+            totals.add_failure,
         )
         self._executor = Executor(
             inboxes.executor,
@@ -120,7 +123,7 @@ class System:
             inboxes.scheduler,
             inboxes.energy_sampler,
             inboxes.recorder,
-            Services(domain, energy, self._executor.statistics, faults),
+            Services(domain, energy, self._executor.statistics, faults, totals),
             limits,
         )
         self._scheduler = Scheduler(

@@ -175,7 +175,8 @@ def _meter_command() -> tuple[str, ...]:
     try:
         return tuple(shlex.split(given))
     except ValueError as error:
-        raise _refused(_METER_COMMAND, given, f"give a program and its arguments ({error})") from error
+        # It may hold a password, and is not repeated.
+        raise _refused(_METER_COMMAND, "…", f"give a program and its arguments ({error})") from error
 
 
 def _refused(variable: str, given: str, wanted: str) -> InvalidRequest:

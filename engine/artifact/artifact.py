@@ -17,6 +17,7 @@ from engine.artifact.file_kind import require_model, require_types, type_name
 from engine.artifact.quantization_errors import quantization_errors
 from engine.grammar.grammars import Grammars
 from engine.host.changed_file import changed_file
+from engine.host.descriptors import FULL_TABLES, no_descriptors
 from engine.text.metadata import Metadata
 from engine.text.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, UnsupportedModel
@@ -92,6 +93,8 @@ class ModelArtifact:
         except FileNotFoundError as error:
             raise changed_file(self.name) from error
         except OSError as error:
+            if error.errno in FULL_TABLES:
+                raise no_descriptors(self.name) from error
             raise InvalidModel(f"{self.name} cannot be read: {error}", model=self.name) from error
 
     @cached_property

@@ -13,6 +13,7 @@ from engine.batch_key import WeightsKey
 from engine.cpu.loaded_model import CpuLoadedModel
 from engine.cpu.model_memory import ModelMemory
 from engine.host.changed_file import changed_file
+from engine.host.descriptors import FULL_TABLES, no_descriptors
 from engine.models.registry import ModelRegistry
 from engine.operation import turn
 from engine.planned_execution import PlannedExecution
@@ -23,12 +24,15 @@ from protocol.errors import (
     ExecutionCancelled,
     InvalidModel,
     OutOfMemoryBudget,
+    Overloaded,
     UnknownModel,
     UnsupportedModel,
 )
 from protocol.progress import StageProgress
 
 _REFUSED_RESOURCES: Final = (errno.EAGAIN, errno.ENOMEM)
+_EXHAUSTED: Final = "exhausted"
+"""The ``reason`` of what the system refuses, and may grant once idle models have gone."""
 
 
 class ModelLoad:
@@ -112,6 +116,10 @@ class ModelLoad:
             return self._load(artifact)
         except CachedWeightsChangedError:
             pass  # another process made them anew, or they are damaged: they are looked up again
+        except (OutOfMemoryBudget, Overloaded) as error:
+            if error.params.get("reason") != _EXHAUSTED:
+                raise
+            self._memory.keep_idle(0)  # theirs are there to be had
         try:
             return self._load(artifact)
         except CachedWeightsChangedError as error:
@@ -153,9 +161,7 @@ class ModelLoad:
         try:
             return _core.Model.load(weights.open(), self._plan.backend, self._plan.threads, self._control)
         except OSError as error:
-            if error.errno in _REFUSED_RESOURCES:
-                raise OutOfMemoryBudget(f"the system refuses threads to load {path}: {error}", path=path) from error
-            raise InvalidModel(f"{path} cannot be loaded: {error}", path=path) from error
+            raise _refusal(path, error) from error
         except _core.ChangedFileError as error:
             if weights.held is not None:
                 raise CachedWeightsChangedError(path) from error
@@ -171,7 +177,17 @@ class ModelLoad:
         except _core.CancelledError as error:
             raise ExecutionCancelled("the load was cancelled") from error
         except MemoryError as error:
-            raise OutOfMemoryBudget(f"no memory left for the weights of {path}", path=path) from error
+            raise OutOfMemoryBudget(
+                f"no memory left for the weights of {path}", path=path, reason=_EXHAUSTED
+            ) from error
+
+
+def _refusal(path: str, error: OSError) -> InvalidModel | OutOfMemoryBudget | Overloaded:
+    if error.errno in FULL_TABLES:
+        return no_descriptors(path, _EXHAUSTED)
+    if error.errno in _REFUSED_RESOURCES:
+        return OutOfMemoryBudget(f"the system refuses threads to load {path}: {error}", path=path, reason=_EXHAUSTED)
+    return InvalidModel(f"{path} cannot be loaded: {error}", path=path)
 
 
 def _sentence(needed: str) -> str:

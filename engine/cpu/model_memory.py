@@ -17,9 +17,12 @@ from typing import Protocol
 from engine.artifact.footprint import describe_memory
 from engine.batch_key import WeightsKey
 from engine.cpu.loaded_model import CpuLoadedModel
+from engine.host.event_log import log_event
 from protocol.errors import OutOfMemoryBudget
 from protocol.summaries import PlanEstimate, ResidentModel
 
+MAX_IDLE = 16
+"""Models kept though nothing uses them: however small, each has a file, maps and threads of its own."""
 _MB = 10**6
 
 
@@ -91,9 +94,23 @@ class ModelMemory:
             return resident.model
 
     def add(self, model: CpuLoadedModel) -> None:
-        """A model that is not here yet; held once."""
+        """A model that is not here yet; held once. Idle ones beyond :data:`MAX_IDLE` go. May block for a step."""
         with self._lock:
             self._residents[model.key] = _Resident(model, users=1, used=next(self._uses))
+        self.keep_idle(MAX_IDLE)
+
+    def keep_idle(self, most: int) -> None:
+        """Evict idle weights, the ones used longest ago first, until so many are left. May block for a step of the run
+        loop."""
+        with self._lock:
+            idle = sum(resident.users == 0 for resident in self._residents.values())
+            evicted = [self._take_idle() for _ in range(idle - most)]
+        for model in evicted:
+            if model is not None:
+                _free(model)
+        if evicted:
+            del evicted, model
+            self._loop.trim()
 
     def release(self, model: CpuLoadedModel) -> None:
         """Give up a model that was held; it stays until its memory is needed."""
@@ -249,5 +266,6 @@ def _missing(bound: tuple[int, int]) -> int:
 
 
 def _free(model: CpuLoadedModel) -> None:
+    log_event("info", "model_evicted", model=model.name, weights_bytes=model.weights_bytes)
     if model.cached is not None:
         model.cached.close()

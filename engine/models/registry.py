@@ -16,6 +16,7 @@ from engine.fetch.fetch import Fetch, fetch_model
 from engine.fetch.hub.reference import HubReference, is_reference
 from engine.fetch.pull_watch import PullWatch
 from engine.host.changed_file import changed_file
+from engine.host.descriptors import FULL_TABLES, no_descriptors
 from engine.host.file_memory import file_identity, outwait_tick
 from engine.models.models_directory import ModelFile, ModelsDirectory
 from engine.operation import turn
@@ -46,6 +47,7 @@ class ModelRegistry:
             InvalidModel: a file, and not a well-formed GGUF, or one that changes at this moment.
             UnsupportedModel: a GGUF with a tensor of a type this engine lacks.
             OutOfMemoryBudget: no room for its header.
+            Overloaded: the engine has as many files open as it may.
         """
         try:
             path = self.find(name_or_path).path
@@ -58,6 +60,8 @@ class ModelRegistry:
                 while len(self._open) > _MAX_OPEN:
                     self._open.popitem(last=False)
         except OSError as error:
+            if error.errno in FULL_TABLES:
+                raise no_descriptors(name_or_path) from error
             raise InvalidModel(f"{name_or_path} cannot be read: {error}", model=name_or_path) from error
         except _core.ChangedFileError as error:
             raise changed_file(name_or_path) from error

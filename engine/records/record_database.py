@@ -17,8 +17,10 @@ from protocol.errors import EngineError, InternalError, RecordStoreUnavailable, 
 
 APPLICATION_ID = 0x57654F53
 SCHEMA_VERSION = 2
-_BUSY_S = 10.0
-"""How long to wait for other processes, each of which holds the lock for a few milliseconds."""
+_BUSY_S = 5.0
+"""How long a record waits for other processes, each of which holds the lock for a few milliseconds, or to prune."""
+_SOON_S = 1.0
+"""How long one waits who can go on without: to open the file, or to mark a beginning."""
 _BUSY_PAUSE_S = 0.01
 
 # The triggers stand against mistakes; against intent stands the chain.
@@ -110,6 +112,7 @@ class RecordDatabase:
         a ``durable`` one, and all before it, survive the loss of power too."""
         with self._lock, self._faults_are_typed():
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._connection.execute(f"PRAGMA busy_timeout = {round(1e3 * (_BUSY_S if durable else _SOON_S))}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -183,7 +186,7 @@ class RecordDatabase:
 
     def _log_ahead(self) -> None:
         """Readers and a writer at once. Changing to it fails at once where another process does the same."""
-        deadline = time.monotonic() + _BUSY_S
+        deadline = time.monotonic() + _SOON_S
         while True:
             try:
                 mode = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -267,7 +270,7 @@ def _make_file(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_SOON_S, isolation_level=None, check_same_thread=False)
     connection.text_factory = _text
     # A file from elsewhere may hold triggers and views that call functions.
     connection.execute("PRAGMA trusted_schema = OFF")

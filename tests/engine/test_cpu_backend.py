@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import select
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,12 +14,14 @@ import pytest
 from engine.artifact.footprint import estimate
 from engine.backend import Backend, LoadedModel, SequenceEvents
 from engine.cpu.cpu_backend import CpuBackend
+from engine.cpu.model_memory import MAX_IDLE
 from protocol.errors import (
     ExecutionCancelled,
     InternalError,
     InvalidModel,
     InvalidPlan,
     OutOfMemoryBudget,
+    Overloaded,
     UnsupportedModel,
 )
 from protocol.plan import ExecutionPlan
@@ -296,3 +299,40 @@ def test_another_backends_model_is_refused(bench: Bench, tiny: Path) -> None:
 def test_closing_twice_is_closing_once(bench: Bench) -> None:
     bench.backend.close()
     bench.backend.close()
+
+
+def threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def test_idle_groups_and_their_threads_are_bounded_in_number(bench: Bench, tiny: Path) -> None:
+    plan, token_ids = bench.prepare(tiny)
+    seen = []
+    for number in range(1, 25):
+        own = plan.model_copy(update={"threads": 3, "batch": plan.batch.model_copy(update={"prefill_chunk": number})})
+        bench.submit(number, own, token_ids)
+        bench.finish(number)
+        seen.append(threads())
+    assert max(seen[10:]) <= max(seen[:10]), seen
+
+
+def test_idle_models_are_bounded_in_number(bench: Bench, tmp_path: Path) -> None:
+    for number in range(MAX_IDLE + 4):
+        path = write_tiny_model(tmp_path / f"{number}.gguf")
+        with path.open("ab") as file:
+            file.write(bytes([number]))  # another model, by its hash
+        bench.run(path, number + 1)
+    names = [model.model for model in bench.backend.statistics().models if not model.in_use]
+    assert names[-1] == str(MAX_IDLE + 3)
+    assert len(names) <= MAX_IDLE + 1
+
+
+def test_without_descriptors_the_engine_is_overloaded_and_the_model_is_not_to_blame(bench: Bench, tiny: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(Overloaded, match="as many files open as it may"):
+            bench.registry.resolve(str(tiny))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert bench.registry.resolve(str(tiny))

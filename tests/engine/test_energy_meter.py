@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.config import default_config
 from engine.energy.sources import meter
 from engine.energy.sources.meter import MeterSource
 from engine.energy.sources.source import SourceError
 from engine.energy.window import energy_report
+from protocol.errors import InvalidRequest
 from tests.support.virtual_clock import VirtualClock
 
 
@@ -242,3 +244,16 @@ def test_a_command_that_fails_later_poisons_its_window(tmp_path: Path) -> None:
     reading = source.read()
     assert (reading.package_uj, reading.epoch) == (None, 1)
     assert "ended with 1" in reading.error
+
+
+def test_arguments_of_a_command_which_may_be_secret_are_told_nowhere() -> None:
+    with pytest.raises(SourceError) as refused:
+        MeterSource(None, ("sh", "-c", "echo wrong password $1 >&2; exit 3", "sh", "hunter22"), 1000)
+    assert str(refused.value).startswith("sh: it ended with 3: wrong password …;")
+
+
+def test_a_command_that_cannot_be_read_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE_ENERGY_METER_COMMAND", "meter --password 'hunter22")
+    with pytest.raises(InvalidRequest) as refused:
+        default_config()
+    assert "hunter22" not in f"{refused.value} {refused.value.params}"

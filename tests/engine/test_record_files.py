@@ -18,6 +18,7 @@ import pytest
 
 from engine.records.record_database import RecordDatabase
 from engine.records.record_store import RecordStore
+from engine.records.records import FILE_NAME, Records
 from protocol.errors import RecordStoreUnavailable, RecordStoreUnusable
 from tests.engine.record_factory import begin, open_store, run, tampering
 from tests.tools.executions import make_record
@@ -190,7 +191,7 @@ def test_a_full_disk_loses_only_what_did_not_fit(store: RecordStore, path: Path)
 
 
 def test_a_store_that_stays_locked_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.records.record_database._BUSY_S", 0.05)
+    monkeypatch.setattr("engine.records.record_database._SOON_S", 0.05)
     with open_store(path) as store, closing(sqlite3.connect(path)) as other:
         run(store, "one")
         other.execute("BEGIN IMMEDIATE")
@@ -211,3 +212,22 @@ def test_a_full_file_is_told_by_its_name(path: Path) -> None:
         connection.execute("UPDATE chain SET store_id = ?", ("x" * 100_000,))
     assert refused.value.params["reason"] == "disk_full"
     database.close()
+
+
+def test_a_store_that_is_locked_at_the_start_is_used_once_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.records.record_database._SOON_S", 0.05)
+    Records(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        records = Records(tmp_path)
+        with pytest.raises(RecordStoreUnavailable) as refused:
+            records.finish(make_record())
+        assert refused.value.params["reason"] == "busy"
+    records.finish(make_record())
+    assert len(records.store.page()) == 1
+    records.close()
+    with pytest.raises(RecordStoreUnavailable, match="has been closed"):
+        records.finish(make_record(execution_id="two"))

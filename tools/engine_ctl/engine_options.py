@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from actors.http.options import HttpOptions, HttpRules, TcpAddress, read_defaults, read_secret
 from engine.config import EngineConfig, declared_source, declared_watts, default_config
+from engine.host.event_log import LogForm, LogLevel, begin_logging
 from engine.sandbox.enclosure import Enclosure, enclose, open_enclosure
 from protocol.address import HTTP_SOCKET_NAME, default_socket_path
 from protocol.errors import InternalError
@@ -83,3 +85,9 @@ def enclosed(config: EngineConfig, socket: Path, http: HttpOptions | None, *, sa
         return enclose(config, sockets)
     except OSError as error:
         raise InternalError(f"the sandbox cannot be set up: {error}; serve --no-sandbox does without") from error
+
+
+def log_events(level: str, form: str, *, client_text: bool) -> None:
+    """Log events on standard error from now on, unless ``level`` is ``off``."""
+    if level != "off":
+        begin_logging(cast("LogLevel", level), cast("LogForm", form), client_text=client_text)

@@ -1,6 +1,7 @@
 #include "runtime/loop/run_loop.h"
 
 #include <algorithm>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 
@@ -149,15 +150,35 @@ void RunLoop::place(Submission submission) {
   const std::uint64_t id = submission.sequence->id();
   const std::uint32_t choices = submission.sequence->options().choices;
   try {
-    auto group = std::ranges::find(groups_, submission.settings, [](const Group& g) { return g.settings(); });
-    if (group == groups_.end()) {
-      group = groups_.emplace(groups_.end(), std::move(submission.settings), prefix_cache_, counted_.busy_ns);
-    }
-    group->add(std::move(submission.sequence));
+    group_with(submission.settings).add(std::move(submission.sequence));
   } catch (const std::exception& failure) {
     submission.sequence.reset();
     refuse(id, choices, StopReason::Error, failure.what());
   }
+}
+
+Group& RunLoop::group_with(const GroupSettings& settings) {
+  const auto found = std::ranges::find(groups_, settings, [](const Group& g) { return g.settings(); });
+  if (found != groups_.end()) {
+    groups_.splice(groups_.end(), groups_, found);
+    return groups_.back();
+  }
+  keep_idle_groups(kMaxIdleGroups - 1);
+  try {
+    return groups_.emplace_back(settings, prefix_cache_, counted_.busy_ns);
+  } catch (const std::system_error&) {  // no more threads: those of idle groups are there to be had
+    keep_idle_groups(0);
+    return groups_.emplace_back(settings, prefix_cache_, counted_.busy_ns);
+  }
+}
+
+void RunLoop::keep_idle_groups(std::size_t most) {
+  auto idle = static_cast<std::size_t>(std::ranges::count_if(groups_, [](const Group& g) { return g.idle(); }));
+  groups_.remove_if([&](const Group& group) {
+    const bool goes = group.idle() && idle > most;
+    idle -= goes ? 1 : 0;
+    return goes;
+  });
 }
 
 void RunLoop::carry_out(const Pause& pause) {

@@ -34,6 +34,9 @@ struct ComputeTimes {
   std::vector<SequenceTime> sequences;  // those that are here and took part in one
 };
 
+// Groups kept though nothing runs in them.
+inline constexpr std::size_t kMaxIdleGroups = 8;
+
 // The token loop, on a thread of its own: prepare input, compute, draw, check for a stop, turn into text, tell.
 // Commands come through a queue, events leave through a buffer; neither side waits for a step.
 class RunLoop {
@@ -89,6 +92,10 @@ class RunLoop {
   void shrink_prefix_cache(std::size_t drop_bytes, bool clear);
   // Called with the lock.
   bool has_commands() const;
+  // The group of these settings, made if need be; the last in the list. Throws std::bad_alloc, std::system_error.
+  Group& group_with(const GroupSettings& settings);
+  // Lets idle groups go, those used longest ago first, until so many are left: each has threads and buffers.
+  void keep_idle_groups(std::size_t most);
   // A group outlives its sequences so that the next one finds it ready, until groups alone hold its model.
   void drop_unused_groups();
   // Ends a sequence that never came into a group.

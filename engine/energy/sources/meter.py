@@ -24,6 +24,7 @@ from engine.energy.sources.source import SourceError
 COMMAND_S = 2.0
 """A command that takes longer is ended: its number would be of no moment in particular."""
 _MOST_CHARACTERS = 100
+_SHORTEST_SECRET = 4
 _JOULES = re.compile(r"(\d{1,30}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,2})?)\s*(J|uJ|Wh|kWh)?")
 _MICROJOULES = {"J": 10**6, "uJ": 1, "Wh": 3600 * 10**6, "kWh": 3600 * 10**9}
 _MOVES_IN_A_TEST = 4
@@ -64,7 +65,8 @@ class MeterSource(CountedSource):
             return _microjoules(text)
 
         counter = Counter("meter", read_uj, update_ms=update_ms, highest_watts=PLATFORM_WATTS)
-        where = " ".join(command) if file is None else str(file)
+        # The arguments may hold a password, and where the meter is named goes into records.
+        where = command[0] if file is None else str(file)
         _require_joules(counter, where, clock())
         if file is not None and _MOVES_IN_A_TEST * update_ms / 1e3 <= LONGEST_S:
             require_movement(watch([counter], update_ms, clock, pause), where)
@@ -111,8 +113,16 @@ def run_command(command: Sequence[str]) -> str:
             raise TimeoutError(f"it took longer than {COMMAND_S:g} s") from None
     if process.returncode != 0:
         told = complaint.decode("utf-8", "replace").strip().partition("\n")[0]
-        raise OSError(f"it ended with {process.returncode}: {told[:_MOST_CHARACTERS]}")
+        raise OSError(f"it ended with {process.returncode}: {_without(command[1:], told)[:_MOST_CHARACTERS]}")
     return printed[:_MOST_CHARACTERS].decode("ascii", "replace")
+
+
+def _without(arguments: Sequence[str], text: str) -> str:
+    """The text with the arguments left out that it repeats."""
+    for argument in sorted(arguments, key=len, reverse=True):
+        if len(argument) >= _SHORTEST_SECRET:
+            text = text.replace(argument, "…")
+    return text
 
 
 def _microjoules(text: str) -> int:

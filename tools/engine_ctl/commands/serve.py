@@ -66,6 +66,24 @@ from protocol.address import default_socket_path
 @click.option(
     "--http-allow-manage", is_flag=True, help="Let HTTP clients over TCP pull and remove models, and stop the engine."
 )
+@click.option(
+    "--log-level",
+    type=click.Choice(["off", "error", "warning", "info", "debug"]),
+    default="warning",
+    show_default=True,
+    help="Log events of this level and above on stderr, a line for each: faults are errors, refusals warnings, what "
+    "begins and ends info.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of these lines; in text they begin with their priority where a journal takes them.",
+)
+@click.option(
+    "--log-client-text", is_flag=True, help="Log what clients wrote too, where an error's message repeats it."
+)
 @click.option("--allow-prune", is_flag=True, help="Let clients remove old records; the chain says what was removed.")
 @click.option("--models-only", is_flag=True, help="Refuse requests that name a file: models go by their names alone.")
 @click.option(
@@ -91,6 +109,9 @@ def command(
     http_origins: tuple[str, ...],
     http_allow_paths: bool,
     http_allow_manage: bool,
+    log_level: str,
+    log_format: str,
+    log_client_text: bool,
     allow_prune: bool,
     models_only: bool,
     sandbox: bool,
@@ -101,8 +122,9 @@ def command(
     work, answers queued requests, gives running executions time to finish, and exits with 0; a second signal skips the
     wait. A service manager may pass the sockets (LISTEN_FDS) and is notified of readiness (NOTIFY_SOCKET).
     """
-    from engine_ctl.engine_options import configured, enclosed, http_options
+    from engine_ctl.engine_options import configured, enclosed, http_options, log_events
 
+    log_events(log_level, log_format, client_text=log_client_text)
     http = http_options(
         beside=socket,
         socket=http_socket,

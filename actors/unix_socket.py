@@ -25,7 +25,8 @@ from protocol.transport import TransportClosed
 
 _BACKLOG = 128
 """Clients that may connect while the engine is busy; a short one refuses them."""
-_RECEIVE_BYTES = 65_536
+_RECEIVE_BYTES = 16_384
+"""Cut into frames at once: full of the smallest ones they take milliseconds."""
 _FIRST_PASSED = 3
 PASSED_NAME = "engine"
 PASSED_HTTP_NAME = "engine-http"

@@ -17,6 +17,7 @@ from actors.system import System, open_system
 from engine.bench.throughput import Throughput, measure_throughput
 from engine.bench.work import decode, decode_side_by_side, prefill
 from engine.config import EngineConfig
+from engine.host.interpreter import keep_pauses_short
 from engine.host.service_notify import ServiceNotifier
 from engine.sandbox.enclosure import Enclosure
 from engine_ctl.engine_options import configured
@@ -64,6 +65,7 @@ async def _serve(
             watching.start_soon(_stop_on_signal, system, signals, drain_s, service)
             async with trio.open_nursery() as running:
                 await running.start(system.run)
+                keep_pauses_short()
                 service.ready(f"listening on {system.socket_path}")
                 for place in system.http_places:
                     note(f"HTTP on {place}")

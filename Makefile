@@ -135,9 +135,8 @@ lint: develop ## every check that is no test: ruff, mypy, clang-format, clang-ti
 	$(BIN)/mypy
 	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	@# clang refuses flags that only GCC knows.
-	@mkdir -p build/tidy
-	@sed 's/-fno-tree-[a-z]*//g' "$$(ls -t build/cp*/compile_commands.json | head -n 1)" \
-	    >build/tidy/compile_commands.json
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset tidy >/dev/null
+	@sed -i 's/-fno-tree-[a-z]*//g' build/tidy/compile_commands.json
 	$(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -hide-progress \
 	    -extra-arg=-Wno-unknown-warning-option -p build/tidy $(CURDIR)/csrc
 

@@ -54,6 +54,9 @@ class ThreadTeam {
   std::vector<std::thread> threads_;
 };
 
+// For teams of one job that ends: how long a member waits at a barrier before it sleeps.
+inline constexpr std::chrono::microseconds kJobSpin{50};
+
 // The part of [0, count) that belongs to one member: contiguous, fixed for given numbers.
 struct Range {
   std::size_t begin;

@@ -2,7 +2,6 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <optional>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/memory_units.h"
 #include "base/thread_team.h"
 #include "bindings/arguments.h"
 #include "bindings/register.h"
@@ -22,35 +22,16 @@ namespace {
 namespace py = pybind11;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kReadBytes = 512;  // read by one turn of the innermost loop
 constexpr std::chrono::microseconds kSpin{200};
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// Pages that were never written are all the same one.
-void write_units(AlignedBuffer& buffer, Range units) {
-  std::fill_n(buffer.as<std::uint64_t>(units.begin * kReadBytes), (units.end - units.begin) * kReadBytes / 8, 1);
-}
-
-// Adds up whole units of kReadBytes; the sum is what forces the reads.
-void read_units(const AlignedBuffer& buffer, Range units) {
-  constexpr std::size_t kLanes = 16;
-  std::array<std::uint64_t, kLanes> sums{};
-  for (std::size_t unit = units.begin; unit < units.end; ++unit) {
-    const auto* words = buffer.as<std::uint64_t>(unit * kReadBytes);
-    for (std::size_t i = 0; i < kReadBytes / sizeof(std::uint64_t); i += kLanes) {
-      for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += words[i + lane];
-    }
-  }
-  __asm__ volatile("" : : "m"(sums));
-}
-
 // Bytes a second, a sample for each pass of all threads over the buffer.
 std::vector<double> read_bandwidth(std::size_t bytes, unsigned threads, double seconds) {
   const py::gil_scoped_release release;
-  const std::size_t units = bytes / kReadBytes;
+  const std::size_t units = bytes / kReadUnit;
   require(units >= threads && seconds > 0, "bytes or seconds is too small");
-  AlignedBuffer buffer(units * kReadBytes);
+  AlignedBuffer buffer(units * kReadUnit);
   ThreadTeam team(threads, kSpin);
   team.run([&](unsigned member) { write_units(buffer, member_range(units, member, threads)); });
   std::vector<double> samples;
@@ -58,7 +39,7 @@ std::vector<double> read_bandwidth(std::size_t bytes, unsigned threads, double s
   while (samples.empty() || seconds_since(began) < seconds) {
     const Clock::time_point start = Clock::now();
     team.run([&](unsigned member) { read_units(buffer, member_range(units, member, threads)); });
-    samples.push_back(static_cast<double>(units * kReadBytes) / seconds_since(start));
+    samples.push_back(static_cast<double>(units * kReadUnit) / seconds_since(start));
   }
   return samples;
 }
@@ -121,7 +102,7 @@ class Load {
  private:
   static constexpr std::size_t kBufferBytes = std::size_t{256} << 20;  // beyond most caches
 
-  Range units_of(unsigned member) const { return member_range(kBufferBytes / kReadBytes, member, team_.size()); }
+  Range units_of(unsigned member) const { return member_range(kBufferBytes / kReadUnit, member, team_.size()); }
 
   const kernels::IntegerPeak* peak_;  // none: reads the buffer
   AlignedBuffer buffer_;

@@ -6,7 +6,6 @@
 namespace engine::gguf {
 namespace {
 
-constexpr std::string_view kMagic = "GGUF";
 constexpr std::uint32_t kVersion = 3;
 
 template <typename T>
@@ -44,7 +43,7 @@ void Header::add_tensor(std::string_view name, TensorType type, std::span<const 
 }
 
 std::string Header::bytes(std::uint64_t alignment) const {
-  std::string out(kMagic);
+  std::string out("GGUF");
   append(out, kVersion);
   append(out, tensor_count_);
   append(out, pair_count_);

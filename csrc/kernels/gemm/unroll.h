@@ -2,17 +2,23 @@
 
 #include <cstddef>
 #include <type_traits>
-#include <utility>
 
 namespace engine::kernels {
 
 // Calls body(integral_constant<size_t, i>) for i in [0, kCount), each call written out. Arrays indexed by these
-// constants stay in registers, which those of a loop's variable do not.
+// constants stay in registers, which those of a loop's variable do not. Plain calls rather than a fold expression:
+// every level that is inlined is copied whole, which took a seventh of the time to compile a product.
 template <std::size_t kCount, typename Body>
 [[gnu::always_inline]] inline void unroll(Body&& body) {
-  [&]<std::size_t... kI>(std::index_sequence<kI...>) __attribute__((always_inline)) {
-    (body(std::integral_constant<std::size_t, kI>()), ...);
-  }(std::make_index_sequence<kCount>());
+  static_assert(kCount <= 8);
+  if constexpr (kCount > 0) body(std::integral_constant<std::size_t, 0>());
+  if constexpr (kCount > 1) body(std::integral_constant<std::size_t, 1>());
+  if constexpr (kCount > 2) body(std::integral_constant<std::size_t, 2>());
+  if constexpr (kCount > 3) body(std::integral_constant<std::size_t, 3>());
+  if constexpr (kCount > 4) body(std::integral_constant<std::size_t, 4>());
+  if constexpr (kCount > 5) body(std::integral_constant<std::size_t, 5>());
+  if constexpr (kCount > 6) body(std::integral_constant<std::size_t, 6>());
+  if constexpr (kCount > 7) body(std::integral_constant<std::size_t, 7>());
 }
 
 }  // namespace engine::kernels

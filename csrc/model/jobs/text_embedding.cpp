@@ -1,7 +1,6 @@
 #include "model/jobs/text_embedding.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -14,8 +13,6 @@
 
 namespace engine::model {
 namespace {
-
-constexpr std::chrono::microseconds kSpin{50};
 
 std::size_t count_tokens(const std::vector<std::vector<std::int32_t>>& texts) {
   std::size_t count = 0;
@@ -64,7 +61,7 @@ void TextEmbedding::check() const {
 
 void TextEmbedding::run() {
   if (started_.exchange(true)) throw std::logic_error("a text embedding runs once");
-  ThreadTeam team(options_.threads, kSpin);
+  ThreadTeam team(options_.threads, kJobSpin);
   ForwardPass pass(*model_, team, std::min(options_.step_tokens, tokens_total_));
   vectors_.resize(texts_.size() * dimension());
   Place next{0, 0};

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -18,8 +17,6 @@
 
 namespace engine::model {
 namespace {
-
-constexpr std::chrono::microseconds kSpin{50};
 
 bool same_vocabulary(const Model& a, const Model& b) {
   if (a.shape().vocabulary != b.shape().vocabulary) return false;
@@ -131,7 +128,7 @@ std::vector<std::int32_t> TextEvaluation::window_tokens(std::size_t window) cons
 
 void TextEvaluation::run() {
   if (started_.exchange(true)) throw std::logic_error("a text evaluation runs once");
-  ThreadTeam team(options_.threads, kSpin);
+  ThreadTeam team(options_.threads, kJobSpin);
   Reader model(*model_, team, half(), options_.kv_type);
   std::optional<Reader> base;
   if (base_) base.emplace(*base_, team, half(), options_.base_kv_type);

@@ -32,6 +32,8 @@ DOCUMENTS = Path(__file__).parents[1] / "docs"
 MODELS = ("smollm2-135m-instruct", "gemma-3-270m-it")
 KPIS = {"time": "tokens_per_sec", "joules": "tokens_per_joule"}
 INPUTS = 16
+FIELDS = "threads,batch.prefill_chunk,spin_us,quantization,kv_cache"
+"""What is varied: not the backend, whose scalar reference takes a minute for an answer and most of a short search."""
 _LONG_CHARACTERS = 2400
 _QUALITY_CHARACTERS = 12_000
 
@@ -102,7 +104,16 @@ def searched(search: Search, arguments: argparse.Namespace, folder: Path) -> dic
             str(kind.max_tokens),
         ]
         command += ["--kpi", KPIS[search.kpi], "--minutes", str(arguments.minutes), "--report", report]
-        command += ["--quality-text", quality, "--seed", str(arguments.seed), "--socket", engine.socket]
+        command += [
+            "--fields",
+            arguments.fields,
+            "--quality-text",
+            quality,
+            "--seed",
+            str(arguments.seed),
+            "--socket",
+            engine.socket,
+        ]
         ended = subprocess.run(command, stdout=sys.stderr, check=False)
         took, others = time.monotonic() - began, disturbance.share()
     if ended.returncode:
@@ -157,6 +168,7 @@ def main() -> None:
     parser.add_argument("--workload", action="append", choices=list(workloads()))
     parser.add_argument("--kpi", action="append", choices=list(KPIS))
     parser.add_argument("--minutes", type=float, default=6.0, help="of each search")
+    parser.add_argument("--fields", default=FIELDS, help="of the plan, to vary")
     parser.add_argument("--idle-watts", type=float, default=10.0)
     parser.add_argument("--core-watts", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=0)

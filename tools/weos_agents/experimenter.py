@@ -20,6 +20,8 @@ from weos_agents.workload import WorkloadLine
 _HOPELESS: Final = -0.03
 """The gain, in log units, that three pairs in a row stay below for a trial to be given up."""
 _FEW: Final = 3
+_LOST: Final = -0.7
+"""The gain, half the speed, at which one pair is enough to give a trial up."""
 _REPEATED: Final = 2
 """How many times the pairs wanted are made at most, to have as many that nothing disturbed."""
 
@@ -159,8 +161,8 @@ class Experimenter:
 
         def enough(found: Evidence) -> bool:
             gains = self._gains(found)
-            hopeless = len(gains) >= _FEW and max(gains) < _HOPELESS
-            return self.over() or hopeless or len(gains) >= pairs
+            hopeless = (len(gains) >= _FEW and max(gains) < _HOPELESS) or (gains and max(gains) < _LOST)
+            return self.over() or bool(hopeless) or len(gains) >= pairs
 
         return enough
 

@@ -213,6 +213,8 @@ def _answers(proof: Confirmation) -> str:
 def _why_not(report: OptimizationReport) -> str:
     """What came closest, and why it was not enough."""
     found = report.optimization
+    if not found.trials:
+        return "There was no time to try a candidate, or none that could be varied."
     if not found.confirmations:
         tried = [trial for trial in found.trials if trial.gain is not None]
         return (

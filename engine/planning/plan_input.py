@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from engine.artifact.artifact import ModelArtifact
 from engine.planning.grammar_rules import plan_grammar
 from engine.planning.prompt import PreparedPrompt, prepare_prompt
@@ -30,9 +32,21 @@ def spelled_out(request: RunRequest) -> RunRequest:
 
 
 def answered_request(plan: ExecutionPlan, request: RunRequest) -> RunRequest:
-    """The request, with the input of this one, that the plan answers."""
+    """The request, with the input of this one, that the plan answers. Raises InvalidPlan for what none could ask."""
+    try:
+        execution = _execution(plan, request)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(("plan", *map(str, first["loc"])))
+        raise InvalidPlan(f"{field}: {first['msg']}", field=field) from error
+    tools = _tool_fields(plan, request) if request.tools else {}
+    own = {"plan": None, "build": None, "model": request.named_model, "execution": execution}
+    return RunRequest(**{**dict(request), **tools, **own})
+
+
+def _execution(plan: ExecutionPlan, request: RunRequest) -> ExecutionRequest:
     taken = {name: getattr(plan, name) for name in ExecutionRequest.model_fields if name in ExecutionPlan.model_fields}
-    execution = ExecutionRequest(
+    return ExecutionRequest(
         **{
             **taken,
             **dict(plan.batch),
@@ -44,9 +58,6 @@ def answered_request(plan: ExecutionPlan, request: RunRequest) -> RunRequest:
             **(_chat_fields(plan, request) if request.messages else {}),
         }
     )
-    tools = _tool_fields(plan, request) if request.tools else {}
-    own = {"plan": None, "build": None, "model": request.named_model, "execution": execution}
-    return RunRequest(**{**dict(request), **tools, **own})
 
 
 def prepare_given(plan: ExecutionPlan, request: RunRequest, artifact: ModelArtifact) -> PreparedPrompt:

@@ -121,7 +121,7 @@ _ABSENT: tuple[tuple[Literal["GET", "POST"], str, str], ...] = (
     ("GET", "/lora-adapters", "adapters are not run"),
     ("POST", "/lora-adapters", "adapters are not run"),
     ("POST", "/models/load", "a model is loaded by its first execution"),
-    ("POST", "/models/unload", "idle models go when their room is needed"),
+    ("POST", "/models/unload", "ask /v1/weos/models/unload"),
     ("GET", "/cors-proxy", "this engine fetches nothing for others"),
     ("POST", "/v1/audio/transcriptions", "models here read text"),
     ("GET", "/tools", "tools are the client's to run"),
@@ -137,6 +137,6 @@ ROUTES = (
     HttpRoute("POST", "/detokenize", _detokenize, "the text of token ids", tokens.DetokenizeRequest),
     HttpRoute("POST", "/apply-template", _apply_template, "messages as the model is given them", chat.ChatRequest),
     HttpRoute("GET", "/props", _properties, "the model, and what a completion runs by that names nothing"),
-    HttpRoute("GET", "/slots", _slots, "what runs, and what more may"),
-    *(HttpRoute(method, path, _absent(reason), f"not here: {reason}") for method, path, reason in _ABSENT),
+    HttpRoute("GET", "/slots", _slots, "what runs, and what more may", answers=properties.Slots),
+    *(HttpRoute(method, path, _absent(reason), f"not here: {reason}", absent=True) for method, path, reason in _ABSENT),
 )

@@ -23,6 +23,8 @@ class HttpRoute:
     """The shape of its body; ``None``: it takes none, or the whole message's of the engine's own."""
     answers: Shape | None = None
     """The shape of its answer in one piece; ``None``: no model has it."""
+    absent: bool = False
+    """It says why it is not here, and does nothing else: no part of the OpenAPI document."""
 
     @property
     def operation(self) -> DescribedRoute:

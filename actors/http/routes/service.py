@@ -83,7 +83,7 @@ async def described(call: Call) -> None:
     """Describe every route as OpenAPI."""
     from actors.http.routes import ROUTES  # noqa: PLC0415  this is one of them
 
-    await call.reply(openapi((one.operation for one in ROUTES), ENGINE_VERSION))
+    await call.reply(openapi((one.operation for one in ROUTES if not one.absent), ENGINE_VERSION))
 
 
 ROUTES = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
+from pydantic import RootModel
+
 from protocol.answers import ModelDescription, Planned, StatusReport
 from protocol.dialects.llama_server.settings import generation_settings
 
@@ -26,6 +28,10 @@ def properties(planned: Planned, model: ModelDescription, status: StatusReport) 
         "build_info": f"weos-engine {status.engine_version}",
         "is_sleeping": False,
     }
+
+
+class Slots(RootModel[tuple[dict[str, Any], ...]]):
+    """The answer of ``/slots``."""
 
 
 def slots(planned: Planned, status: StatusReport) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from tests.actors.http.http_stage import HELLO, stage
 
 
 def document() -> dict[str, Any]:
-    return openapi((one.operation for one in ROUTES), "0.1.0")
+    return openapi((one.operation for one in ROUTES if not one.absent), "0.1.0")
 
 
 def validator(reference: dict[str, Any]) -> Draft202012Validator:
@@ -21,7 +21,7 @@ def validator(reference: dict[str, Any]) -> Draft202012Validator:
 
 def test_every_route_is_in_it_and_every_reference_leads_somewhere() -> None:
     made = document()
-    assert sum(len(methods) for methods in made["paths"].values()) == len(ROUTES)
+    assert sum(len(methods) for methods in made["paths"].values()) == sum(not one.absent for one in ROUTES)
     schemas = made["components"]["schemas"]
     for name, schema in schemas.items():
         Draft202012Validator.check_schema(schema)

@@ -10,6 +10,10 @@ from jinja2 import TemplateError
 _CPU_SECONDS = 0.5
 _UNITS = 1 << 25
 """One unit is one character or one element made."""
+_PLACE_UNITS = 8
+"""Units of a place in a list."""
+ELEMENT_UNITS = 64
+"""Units of a value of its own in a list: a string takes 50 bytes beside its characters."""
 _OPERATION_UNITS = 32
 _INPUT_ALLOWANCE = 16
 """Units more for each character of the messages: a template may well trim, compare and join them."""
@@ -38,10 +42,10 @@ class Budget:
                 case str() | bytes() as text:
                     self.charge(len(text))
                 case list() | tuple() as items:
-                    self.charge(len(items))
+                    self.charge(_PLACE_UNITS * len(items))
                     pending += items
                 case dict() as mapping:
-                    self.charge(len(mapping))
+                    self.charge(ELEMENT_UNITS * len(mapping))
                     pending += [*mapping.keys(), *mapping.values()]
                 case int() as number if number.bit_length() > _LARGEST_INTEGER_BITS:
                     raise TemplateError("it computes with numbers of absurd size")

@@ -13,9 +13,14 @@ from jinja2 import TemplateError, pass_context
 from jinja2.filters import FILTERS as _PLAIN
 from jinja2.runtime import Context
 
-from engine.text.template_budget import BUDGET
+from engine.text.template_budget import BUDGET, ELEMENT_UNITS
 
 _WIDEST_INDENT = 16
+_LONGEST_SEPARATOR = 16
+_LONGEST_ESCAPE = 5
+"""Characters that HTML makes of one."""
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_WORD = re.compile(r"\S+")
 _SLOW = 8
 """How much more a character takes where Python looks at each."""
 _LARGEST_PRECISION = 300
@@ -46,9 +51,31 @@ def _charge_fields(fields: Iterable[Iterable[str | None]]) -> None:
 
 def charge_join(separator: str, values: Iterable[Any]) -> list[Any]:
     """The values that are joined, charged."""
-    items = list(values)
+    items = _items(values)
     BUDGET.get().charge(len(separator) * len(items))
     BUDGET.get().charge_value(items)
+    return items
+
+
+def charge_split(text: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Charge the parts that ``split``, ``rsplit`` or ``splitlines`` make of a text."""
+    separator = kwargs.get("sep", args[0] if args and method != "splitlines" else None)
+    if isinstance(separator, str) and separator:
+        parts = text.count(separator)
+    elif method == "splitlines":
+        parts = sum(text.count(each) for each in _LINE_ENDS)
+    else:
+        parts = sum(1 for _ in _WORD.finditer(text))
+    BUDGET.get().charge(ELEMENT_UNITS * (parts + 1))
+
+
+def _items(values: Iterable[Any]) -> list[Any]:
+    """Each is charged when it is made: a text has one for each of its characters."""
+    budget = BUDGET.get()
+    items = []
+    for value in values:
+        budget.charge(ELEMENT_UNITS)
+        items.append(value)
     return items
 
 
@@ -193,10 +220,36 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    BUDGET.get().charge_value(value)
     if indent is not None and not 0 <= (len(indent) if isinstance(indent, str) else indent) <= _WIDEST_INDENT:
         raise TemplateError(f"tojson can indent by 0 to {_WIDEST_INDENT}")
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    if separators is not None and any(len(each) > _LONGEST_SEPARATOR for each in separators):
+        raise TemplateError(f"tojson takes separators of at most {_LONGEST_SEPARATOR} characters")
+    budget = BUDGET.get()
+    budget.charge_value(value)
+    # Piece by piece, each charged: escapes, separators and indents make more text than there was.
+    encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    pieces: list[str] = []
+    for piece in encoder.iterencode(value):
+        budget.charge(len(piece))
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+@pass_context
+def _list(_: Context, value: Iterable[Any]) -> list[Any]:
+    return _items(value)
+
+
+@pass_context
+def _sort(context: Context, value: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+    in_order: list[Any] = _PLAIN["sort"](context.environment, _items(value), *args, **kwargs)
+    return in_order
+
+
+@pass_context
+def _escape(_: Context, value: Any) -> Any:
+    BUDGET.get().charge(_LONGEST_ESCAPE * len(str(value)))
+    return _PLAIN["escape"](value)
 
 
 @pass_context
@@ -210,15 +263,19 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "center": _center,
     "charged": _charged,
     "concatenated": _concatenated,
+    "e": _escape,
+    "escape": _escape,
     "format": _format,
     "indent": _indent,
     "iterated": _iterated,
     "join": _join,
+    "list": _list,
     "pprint": _pprint,
     "random": _random,
     "replace": _replace,
     "round": _round,
     "slice": _slice,
+    "sort": _sort,
     "striptags": _striptags,
     "sum": _sum,
     "tojson": _to_json,

@@ -18,10 +18,18 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from engine.text.template_budget import BUDGET
-from engine.text.template_filters import FILTERS, charge_braces, charge_join, charge_percent, charge_replace
+from engine.text.template_filters import (
+    FILTERS,
+    charge_braces,
+    charge_join,
+    charge_percent,
+    charge_replace,
+    charge_split,
+)
 
 _LARGEST_EXPONENT = 128
 _PADDING = frozenset({"center", "ljust", "rjust", "zfill"})
+_SPLITTING = frozenset({"split", "rsplit", "splitlines"})
 _REFUSED_METHODS = frozenset({"encode", "expandtabs", "maketrans", "to_bytes", "translate"})
 """What makes bytes, or more than it could be charged for."""
 
@@ -78,6 +86,8 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
             charge_replace(owner, *args[:2])
         if isinstance(owner, str) and name == "join" and args:
             args = (charge_join(owner, args[0]), *args[1:])
+        if isinstance(owner, str) and name in _SPLITTING:
+            charge_split(owner, name, args, kwargs)
         if isinstance(owner, str) and name in _PADDING and args:
             BUDGET.get().charge(max(args[0], 0))
         return super().call(context, obj, *args, **kwargs)

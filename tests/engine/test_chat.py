@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from datetime import date
 
 import pytest
@@ -242,6 +243,17 @@ HOSTILE = {
     "undefined": "{{ nothing.at.all }}",
     "oversized": "a" * 70_000,
     "many small parts": "{{a}}" * 13_000,
+    "separators": "{% set s = 'a' * 1000000 %}{{ (range(2000) | list) | tojson(separators=(s, s)) }}",
+    "many short separators": "{{ ([0] * 2000000) | tojson(separators=(',' * 16, ':')) }}",
+    "ascii of a text": "{{ ('\U0001f600' * 4000000) | tojson(ensure_ascii=true) }}",
+    "escapes": "{{ ('&' * 8000000) | escape }}",
+    "a list of characters": "{{ (('\U0001f600' * 4000000) | list) | length }}",
+    "sorted characters": "{{ (('\U0001f600' * 4000000) | sort) | length }}",
+    "joined characters": "{{ ('\U0001f600' * 4000000) | join }}",
+    "words": "{{ ('a ' * 4000000).split() | length }}",
+    "words by a separator": "{{ ('ab' * 4000000).rsplit('b') | length }}",
+    "lines": "{{ ('a\n' * 4000000).splitlines() | length }}",
+    "places of a list": "{{ ([none] * 8000000) | length }}",
     "tools again and again": "{% for i in range(99999) %}{{ messages | tojson }}{% endfor %}",
 }
 
@@ -251,6 +263,16 @@ def test_a_hostile_template_is_refused_and_harms_nothing(name: str) -> None:
     with pytest.raises(InvalidTemplate):
         rendering(HOSTILE[name], MESSAGES, "", "")
     assert rendering(CHATML, MESSAGES, "", "") == reference_rendering(CHATML, MESSAGES, "", "")
+
+
+def test_a_hostile_template_takes_little_memory() -> None:
+    tracemalloc.start()
+    for name in ("separators", "ascii of a text", "a list of characters", "sorted characters", "words", "lines"):
+        with pytest.raises(InvalidTemplate):
+            rendering(HOSTILE[name], MESSAGES, "", "")
+    _, highest = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert highest < 200_000_000
 
 
 def test_a_long_conversation_is_no_hostility() -> None:

@@ -290,6 +290,8 @@ class PruneRecords(Request[RecordsPruned]):
 
     type: Literal["PruneRecords"] = "PruneRecords"
     recorded_before: Timestamp
+    dry_run: bool = False
+    """Count what would go, and remove nothing: needs no permission."""
 
 
 class Subscribe(StreamRequest[Subscribed | Event, Done]):

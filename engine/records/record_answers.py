@@ -63,7 +63,8 @@ def _get_experiment(request: GetExperiment, store: RecordStore) -> ExperimentSho
 
 def prune_records(request: PruneRecords, store: RecordStore) -> RecordsPruned:
     """Remove what the request names, whoever asks. Blocking. Raises what :meth:`RecordStore.prune` raises."""
-    return RecordsPruned(executions=store.prune(moment_of(request.recorded_before)))
+    remove = store.prunable if request.dry_run else store.prune
+    return RecordsPruned(executions=remove(moment_of(request.recorded_before)))
 
 
 RECORD_ANSWERS: dict[type[Request[Any]], Callable[[Any, RecordStore], AnswerMessage]] = {

@@ -163,6 +163,12 @@ class RecordStore:
             ended = [mark for mark in marks if not self._owner_is_running(self._identity(mark[:4]))]
             return tuple(self._interrupted(connection, content, execution_id) for *_, content, execution_id, _ in ended)
 
+    def prunable(self, recorded_before: datetime) -> int:
+        """How many executions :meth:`prune` would remove."""
+        with self._database.reading() as connection:
+            last = connection.execute(_LAST_BEFORE, (timestamp(recorded_before),)).fetchone()
+            return 0 if last is None else int(connection.execute(_REMOVED, last[:1]).fetchone()[0])
+
     def prune(self, recorded_before: datetime) -> int:
         """Remove the oldest entries, up to the first recorded at ``recorded_before`` or later; how many executions.
 

@@ -130,7 +130,9 @@ def test_old_ones_are_pruned_and_the_chain_stays_whole(tiny: Path) -> None:
     assert told("executions", "prune", "--before", "2001-01-01") == {"executions": 0}
     refused = told("executions", "prune", "--before", "2999-01-01T00:00:00Z", exit_code=3)["error"]
     assert (refused["code"], refused["params"]["field"]) == ("invalid_request", "recorded_before")
-    assert told("executions", "prune", "--before", timestamp_now()) == {"executions": 1}
+    assert told("executions", "prune", "--before", timestamp_now(), "--dry-run") == {"executions": 1}
+    assert len(told("executions", "ls")["executions"]) == 1
+    assert told("executions", "prune", "--before", timestamp_now(), "--yes") == {"executions": 1}
     assert told("executions", "ls")["executions"] == []
     report = told("executions", "verify", "--chain")
     assert report["fault"] is None

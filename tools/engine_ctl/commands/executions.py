@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -169,20 +170,27 @@ def export(form: str, output: Any, socket: Path | None, **wanted: str | None) ->
 @click.option(
     "--direct", is_flag=True, help="Remove them from the records' own file, whatever the engine that listens permits."
 )
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Count what would be removed, and remove nothing.")
 @socket_option
 @json_option
-def prune(before: str, *, direct: bool, socket: Path | None, as_json: bool) -> None:
+def prune(before: str, *, direct: bool, yes: bool, dry_run: bool, socket: Path | None, as_json: bool) -> None:
     """Remove the oldest executions. The chain records the removal and continues from there.
 
-    An engine that listens removes them only if it was started with --allow-prune.
+    On a terminal it asks first. An engine that listens removes them only if it was started with --allow-prune.
     """
     from engine_ctl.connection import connect_or_embed, embed
     from protocol.requests import PruneRecords
 
     moment = _moment("before", before)
     with embed() if direct else connect_or_embed(socket) as client:
-        pruned = client.ask(PruneRecords(recorded_before=moment))
-    click.echo(json.dumps({"executions": pruned.executions}) if as_json else f"removed {pruned.executions}")
+        pruned = client.ask(PruneRecords(recorded_before=moment, dry_run=True))
+        if not dry_run:
+            if not yes and sys.stdin.isatty():
+                click.confirm(f"Remove {pruned.executions} executions recorded before {moment}?", abort=True, err=True)
+            pruned = client.ask(PruneRecords(recorded_before=moment))
+    done = "would be removed" if dry_run else "removed"
+    click.echo(json.dumps({"executions": pruned.executions}) if as_json else f"{pruned.executions} {done}")
 
 
 def _compare(client: BlockingClient, a: str, b: str, differing: tuple[str, ...] | None) -> Compared:

@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: FORCE help setup develop run test test-fast test-frames test-clang test-pythons test-models test-clients test-llama-server \
-    test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-http fuzz-models peers clean
+    test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-guided fuzz-http fuzz-models peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 # Processes that run tests side by side: one for each CPU that this one may use. Each may hold a gigabyte.
 WORKERS ?= $(shell count=$$(nproc); echo $$((count < 8 ? count : 8)))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h')
+CXX_FILES := $(shell find csrc tests/fuzz/native -name '*.cpp' -o -name '*.h')
 CORE_FILES := $(shell find csrc -type f)
 PACKAGES := engine actors protocol tools
 
@@ -166,6 +166,10 @@ sanitize: develop ## the core's tests under the sanitizers: a build for each
 #   ENGINE_FUZZ_SECONDS=90 tools/test_preset.sh address -s tests/fuzz
 fuzz: develop ## damaged input for every parser, ten minutes
 	ENGINE_FUZZ_SECONDS="$${ENGINE_FUZZ_SECONDS:-85}" ENGINE_FUZZ_SCHEMAS="$${ENGINE_FUZZ_SCHEMAS:-2000}" $(BIN)/python -m pytest -q -s tests/fuzz
+
+# ARGUMENTS: how many inputs for each, and which: make fuzz-guided ARGUMENTS='1000000 gguf "chat template"'
+fuzz-guided: develop ## the parsers by coverage: libFuzzer under sanitizers, atheris
+	tools/fuzz_guided.sh $(ARGUMENTS)
 
 # Examples for each route and phase: ARGUMENTS=3 takes minutes.
 fuzz-http: develop ## requests made of the OpenAPI document, against a real engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,21 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+from pydantic import ValidationError
 
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.content_hash import ContentHashes
+from engine.planning.grammar_rules import plan_grammar
 from engine.text.tokenizer import Tokenizer
 from engine.weights.importance import ImportanceError, read_importance
 from protocol.chat import ChatMessage
 from protocol.codec import decode_client, decode_engine
+from protocol.dialects.openai.chat import ChatRequest, to_run_request
+from protocol.dialects.shape import parse_json, read
 from protocol.errors import InvalidRequest, InvalidTemplate, ProtocolViolation, RequestRefused
 from protocol.framing import FrameDecoder, encode_frame
+from protocol.grammar import Grammar, GrammarKind
+from protocol.record_entry import ENTRY, FinishedEntry
 from tests.csrc import gguf_bytes as g
 from tests.csrc.test_split_files import SplitModel
 from tests.engine.chat_reference import rendering
 from tests.support.gguf_factory import CHATML
 from tests.support.importance_files import binary_importance
+from tests.tools.executions import make_record
 
 _TEXT = "Hello, a b ab é中\n\n<|im_end|> <bos> \u2581"
 
@@ -160,6 +168,58 @@ def _read_importance(content: bytes, folder: Path) -> None:
     read_importance(path)
 
 
+def _grammars(folder: Path) -> list[bytes]:
+    return [
+        b'root ::= "{" ws (pair ("," pair)*)? "}"\npair ::= [a-z]+ ":" [0-9]{1,3}\nws ::= [ \\t\\n]*\n',
+        'root ::= "\\u00e9" | [^\\x00-\\x1F] "é"? # a comment\n'.encode(),
+    ]
+
+
+def _read_grammar(kind: GrammarKind) -> Callable[[bytes, Path], None]:
+    def read_grammar(content: bytes, folder: Path) -> None:
+        plan_grammar(Grammar(kind=kind, source=content.decode(errors="replace")))
+
+    return read_grammar
+
+
+def _schemas(folder: Path) -> list[bytes]:
+    schemas: list[dict[str, Any]] = [
+        {
+            "type": "object",
+            "properties": {"a": {"$ref": "#/$defs/d"}, "b": {"enum": [1, "x"]}},
+            "patternProperties": {"^c": {"type": "null"}},
+            "required": ["a"],
+            "$defs": {"d": {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {}, "maxItems": 3}]}},
+        },
+        {"type": "array", "prefixItems": [{"type": "integer", "minimum": -(2**64), "exclusiveMaximum": 2**70}]},
+        {"type": "string", "pattern": "^[a-f]{2,}$"},
+    ]
+    return [json.dumps(schema).encode() for schema in schemas]
+
+
+def _entries(folder: Path) -> list[bytes]:
+    moment = "2026-01-31T12:00:00.000000Z"
+    finished = FinishedEntry(sequence=1, started_at=None, recorded_at=moment, record=make_record())
+    return [ENTRY.dump_json(finished)]
+
+
+def _read_entry(content: bytes, folder: Path) -> None:
+    ENTRY.validate_json(content)
+
+
+def _bodies(folder: Path) -> list[bytes]:
+    said = {"role": "user", "content": [{"type": "text", "text": "é"}]}
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    called = {"messages": [said, {"role": "assistant", "tool_calls": [call]}], "tools": [tool], "temperature": 0.5}
+    held = {"messages": [said], "response_format": {"type": "json_object"}, "stop": ["a"], "n": 2}
+    return [json.dumps({"model": "m", **body}).encode() for body in (called, held)]
+
+
+def _read_body(content: bytes, folder: Path) -> None:
+    to_run_request(read(ChatRequest, parse_json(content)), "m")
+
+
 _FILE_REFUSALS = (
     RequestRefused,
     _core.GgufError,
@@ -178,6 +238,10 @@ PARSERS: dict[str, Parser] = {
     "frames": Parser(
         lambda _: [b"".join(map(encode_frame, (b"abc", b"", b"x" * 300)))], _read_frames, (ProtocolViolation,)
     ),
+    "grammar": Parser(_grammars, _read_grammar("gbnf"), (RequestRefused,)),
+    "schema": Parser(_schemas, _read_grammar("json_schema"), (RequestRefused,)),
+    "record entry": Parser(_entries, _read_entry, (ValidationError,)),
+    "body": Parser(_bodies, _read_body, (InvalidRequest,)),
     "importance matrix": Parser(
         lambda _: [binary_importance((b"a.weight", 3, [1.0, 2.0]), (b"b.weight", 3, [0.0] * 9))],
         _read_importance,

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Coverage-guided fuzzing: inputs that reach new code become examples. Stops at the first input that is neither read nor
+# refused, and leaves it in build/fuzz-findings.
+#
+#   tools/fuzz_guided.sh RUNS [NAME...]
+#
+# NAME is a program of tests/fuzz/native (gguf, split, model, text; libFuzzer under the address and undefined behaviour
+# sanitizers) or a parser of tests/fuzz/parsers.py ("chat template"; atheris); all where none is named. Without RUNS of
+# each, 100,000. What is found is kept in build/fuzz-corpus. Wants a set-up .venv (make develop) and clang.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+runs=${1:-100000}
+shift || true
+natives=(gguf split model text)
+parsers=("chat template" message frames "importance matrix" grammar schema "record entry" body)
+[[ $# -gt 0 ]] || set -- "${natives[@]}" "${parsers[@]}"
+
+python=$PWD/.venv/bin/python
+corpus=$PWD/build/fuzz-corpus
+findings=$PWD/build/fuzz-findings
+mkdir -p "$findings"
+"$python" -m tests.fuzz.native_examples "$corpus"
+flags=(-runs="$runs" -artifact_prefix="$findings/" -rss_limit_mb=4096 -timeout=20 -print_final_stats=1 -verbosity=0)
+"$python" -c 'import atheris' 2>/dev/null || "$python" -m pip install --quiet 'atheris==3.0.0'
+
+for name in "$@"; do
+    echo "== $name"
+    if [[ " ${natives[*]} " == *" $name "* ]]; then
+        PATH=$PWD/.venv/bin:$PATH cmake --preset fuzz >/dev/null
+        PATH=$PWD/.venv/bin:$PATH cmake --build --preset fuzz >/dev/null
+        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=allocator_may_return_null=1 \
+            "build/fuzz/fuzz_$name" "${flags[@]}" "$corpus/$name"
+    else
+        "$python" -m tests.fuzz.guided "$name" "$corpus/${name// /-}" "${flags[@]}"
+    fi
+done

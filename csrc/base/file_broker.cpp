@@ -55,7 +55,8 @@ int receive(int socket, const std::string& path) {
   }
   if (received != sizeof error) refuse(EPIPE, path);  // the broker has ended
   if (error == ENOEXEC) {
-    refuse(EACCES, path + ": neither a GGUF nor an importance matrix (*.dat, *imatrix*); the sandbox opens nothing else");
+    refuse(EACCES,
+           path + ": neither a GGUF nor an importance matrix (*.dat, *imatrix*); the sandbox opens nothing else");
   }
   if (error != 0) refuse(error, path);
   const cmsghdr* first = CMSG_FIRSTHDR(&message);

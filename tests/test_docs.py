@@ -88,6 +88,11 @@ def test_index_lists_every_page_once() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_no_page_holds_an_unfinished_merge(page: Path) -> None:
+    assert [line for line in page.read_text().splitlines() if re.match(r"(<{7}|={7}|>{7})(\s|$)", line)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_links_lead_somewhere(page: Path) -> None:
     broken = []
     for target in LINK.findall(prose_of(page)):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from engine.grammar.number_range import NumberRange, NumberRangeError
 from engine.grammar.schema_numbers import NUMERIC, SchemaError, fraction_of, is_large, is_number, number_range
+from engine.grammar.schema_shape import require_shapes
 from engine.grammar.schema_walk import ANNOTATIONS, DEFINITIONS, Node, at, subschemas, with_subschemas
 
 _ARRAY: Final = ("items", "prefixItems", "minItems", "maxItems", "additionalItems")
@@ -44,8 +45,10 @@ class _Rules:
     def __init__(self, root: Any, name: str, json_options: Mapping[str, Any]) -> None:
         self._root, self._name, self._json_options = root, name, json_options
         self._referred: dict[str, str] = {}
+        self._reached: set[str] = set()
         self._written = self._left = 0
         self.lines: list[str] = []
+        require_shapes(root, "#")
         start = self._value(root, "#")
         if start is None:
             raise SchemaError("it allows nothing")
@@ -87,9 +90,13 @@ class _Rules:
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise SchemaError(f"$ref {reference} at {pointer} is no part of this schema")
         try:
-            return at(reference, self._root)
+            found = at(reference, self._root)
         except (LookupError, TypeError) as error:
             raise SchemaError(f"$ref {reference} at {pointer} leads nowhere") from error
+        if reference not in self._reached:
+            require_shapes(found, reference)
+            self._reached.add(reference)
+        return found
 
     def _reference(self, reference: Any, pointer: str) -> str | None:
         target = self._at(reference, pointer)
@@ -127,8 +134,6 @@ class _Rules:
         if node.keys() - ANNOTATIONS - {"const", "enum", "type", *NUMERIC}:
             raise self._refusal("const and enum are", pointer)
         values = node["enum"] if "enum" in node else [node["const"]]
-        if not isinstance(values, list):
-            raise SchemaError(f"enum at {pointer} is no list")
         if "const" in node:
             values = [value for value in values if _same(value, node["const"])]
         span, types = number_range(node, pointer), _types(node)
@@ -140,7 +145,7 @@ class _Rules:
         return f"({' | '.join(texts)})" if texts else None
 
     def _alternatives(self, node: Node, keyword: str, pointer: str) -> str | None:
-        if node.keys() - ANNOTATIONS != {keyword} or not isinstance(node[keyword], list):
+        if node.keys() - ANNOTATIONS != {keyword}:
             raise self._refusal(f"{keyword} is", pointer)
         if keyword == "oneOf":
             kinds = [kind for each in node[keyword] for kind in _types(each if isinstance(each, dict) else {})]
@@ -221,8 +226,6 @@ class _Rules:
             raise self._refusal("patternProperties, minProperties and maxProperties are", pointer)
         properties, additional = dict(node.get("properties", {})), node.get("additionalProperties", True)
         required = node.get("required", [])
-        if not isinstance(required, list):
-            raise SchemaError(f"required at {pointer} is no list")
         properties |= {name: additional for name in required if name not in properties}
         members: list[tuple[str, bool]] = []
         for name, each in properties.items():

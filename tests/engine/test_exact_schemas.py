@@ -95,22 +95,23 @@ def test_what_cannot_be_held_exactly_is_named_with_its_place(schema: Any, words:
     assert refused.value.params["field"] == "execution.grammar.source"
 
 
-@pytest.mark.parametrize(
-    ("keyword", "value"),
-    [
-        *(("type", value) for value in (16, [[]], {"a": 1}, None)),
-        *(("enum", value) for value in (1, "ab", {"a": 1})),
-        *(("required", value) for value in ("ab", [[]], 7)),
-        *(("properties", value) for value in (5, "ab", {"a": 7}, [])),
-        *((keyword, value) for keyword in ("allOf", "anyOf", "oneOf", "prefixItems") for value in (16, "ab", [1])),
-        *(("items", value) for value in (16, "ab", [None])),
-        *(("additionalProperties", value) for value in (16, "ab", [])),
-        *(("$ref", value) for value in (16, [], "#/examples")),
-        *(("minItems", value) for value in ("1", -1, 1.5)),
-    ],
-)
+WRONG: dict[str, tuple[Any, ...]] = {
+    "type": (16, [[]], {"a": 1}, None),
+    "enum": (1, "ab", {"a": 1}),
+    "required": ("ab", [[]], 7),
+    "properties": (5, "ab", {"a": 7}, []),
+    **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), (16, "ab", [1])),
+    "items": (16, "ab", [None]),
+    "additionalProperties": (16, "ab", []),
+    "$ref": (16, [], "#/examples"),
+    "minItems": ("1", -1, 1.5),
+}
+
+
+@pytest.mark.parametrize(("keyword", "value"), [(keyword, value) for keyword in WRONG for value in WRONG[keyword]])
 def test_a_keyword_that_holds_something_else_is_refused_by_its_place(keyword: str, value: Any) -> None:
-    schema = {"examples": 3, "type": "array", "prefixItems": [{"const": 2**60}, {"minimum": 2**60, keyword: value}]}
+    large: dict[str, Any] = {"minimum": 2**60, keyword: value}
+    schema: dict[str, Any] = {"examples": 3, "type": "array", "prefixItems": [{"const": 2**60}, large]}
     if keyword in ("prefixItems", "minItems"):
         schema[keyword] = value if keyword == "minItems" else [{"const": 2**60, keyword: value}]
 

@@ -8,9 +8,11 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, get_args
 
+import httpx
 import pytest
 import trio
 
+from actors.http.options import HttpOptions
 from actors.system import open_system, running
 from engine.backend import SequenceEvents
 from engine.config import EngineConfig
@@ -26,6 +28,7 @@ from protocol.errors import (
     InternalError,
     InvalidGrammar,
     InvalidModel,
+    ModelInUse,
     PromptTooLong,
     UnknownModel,
     UnsupportedBackend,
@@ -79,7 +82,9 @@ def model(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def real_client(tmp_path: Path, socket_path: Path | None = None) -> AsyncIterator[Client]:
+async def real_client(
+    tmp_path: Path, socket_path: Path | None = None, http: HttpOptions | None = None
+) -> AsyncIterator[Client]:
     nothing = tmp_path / "nothing"
     config = EngineConfig(
         models_dir=tmp_path,
@@ -89,7 +94,7 @@ async def real_client(tmp_path: Path, socket_path: Path | None = None) -> AsyncI
         power_pmu_root=nothing,
         hwmon_root=nothing,
     )
-    system = open_system(config, socket_path=socket_path)
+    system = open_system(config, socket_path=socket_path, http=http)
     async with running(system), system.client() if socket_path is None else connect(socket_path) as client:
         yield client
 
@@ -282,12 +287,16 @@ async def test_two_clients_at_once_get_what_each_would_get_alone(model: Path, tm
             assert stream.record.logits_digest == expected.logits_digest
 
 
-async def test_a_cancel_ends_a_long_answer_and_frees_its_kv_cache(tmp_path: Path) -> None:
+def long_request(tmp_path: Path) -> RunRequest:
     slow = write_tiny_model(tmp_path / "slow.gguf", n_layer=8, n_embd=256, n_ff=1024, context_length=8192)
     execution = ExecutionRequest(backend="reference", threads=1, limits=Limits(max_tokens=8000), stop=Stop(eos=False))
+    return RunRequest(model=str(slow), prompt="Hello", execution=execution)
+
+
+async def test_a_cancel_ends_a_long_answer_and_frees_its_kv_cache(tmp_path: Path) -> None:
     async with real_client(tmp_path) as client, trio.open_nursery() as nursery:
         stream = Stream()
-        nursery.start_soon(stream.follow, client, RunRequest(model=str(slow), prompt="Hello", execution=execution))
+        nursery.start_soon(stream.follow, client, long_request(tmp_path))
         await until(lambda: any(message.type == "Tokens" for message in stream.messages))
         assert (await client.ask(Status())).memory_bytes["kv_cache"] > 0
         await client.ask(Cancel(execution_id=stream.execution_id))
@@ -325,6 +334,32 @@ async def test_weights_that_nothing_uses_leave_memory_when_asked_to(model: Path,
         assert (await client.ask(Status())).models_loaded == ()
         again = await record_of(client, request(model))
         assert again.logits_digest == first.logits_digest
+
+
+async def test_weights_that_an_execution_needs_stay_and_it_goes_on(tmp_path: Path) -> None:
+    run, door = long_request(tmp_path), tmp_path / "http.sock"
+    unload = {"model": run.model, "keep_alive": 0}
+    async with (
+        real_client(tmp_path, tmp_path / "engine.sock", http=HttpOptions(door)) as client,
+        httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(door)), base_url="http://engine") as web,
+        trio.open_nursery() as nursery,
+    ):
+        stream = Stream()
+        nursery.start_soon(stream.follow, client, run)
+        await until(lambda: any(message.type == "Tokens" for message in stream.messages))
+        with pytest.raises(ModelInUse):
+            await client.ask(UnloadModel(model=run.model))
+        answers = [await web.post(path, json=unload) for path in ("/api/generate", "/api/chat")]
+        answers.append(await web.post("/v1/weos/models/unload", json={"model": run.model}))
+        assert [answer.status_code for answer in answers] == [409, 409, 409]
+        assert answers[-1].json()["error"]["code"] == "model_in_use"
+        told = len(stream.messages)
+        await until(lambda: len(stream.messages) > told)
+        await client.ask(Cancel(execution_id=stream.execution_id))
+        await stream.ended.wait()
+        assert stream.record.stop_reason == "cancelled"
+        assert (await web.post("/api/generate", json=unload)).json()["done_reason"] == "unload"
+        assert (await client.ask(Status())).models_loaded == ()
 
 
 @pytest.fixture

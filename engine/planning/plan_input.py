@@ -6,7 +6,7 @@ A whole plan is not trusted: the request that it answers is planned anew, and ev
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -18,12 +18,13 @@ from engine.records.record_differences import plan_differences
 from engine.text.chat_formats import OWN_FORMAT
 from protocol.errors import InvalidPlan, RequestRefused
 from protocol.grammar import Grammar
-from protocol.plan import ExecutionPlan, ExecutionRequest, PlanRequest, RunRequest, Stop
+from protocol.plan import Batch, ExecutionPlan, ExecutionRequest, PlanRequest, RunRequest, Stop
 from protocol.reasoning import Reasoning
 from protocol.sampling import Sampling
+from protocol.value import Value
 
 
-def spelled_out(request: RunRequest) -> RunRequest:
+def expand_plan_request(request: RunRequest) -> RunRequest:
     """The same request without a plan that is left open: what that says becomes the request's own."""
     if not isinstance(request.plan, PlanRequest):
         return request
@@ -31,14 +32,14 @@ def spelled_out(request: RunRequest) -> RunRequest:
     return RunRequest(**{**dict(request), **said})
 
 
-def answered_request(plan: ExecutionPlan, request: RunRequest) -> RunRequest:
+def request_for_plan(plan: ExecutionPlan, request: RunRequest) -> RunRequest:
     """The request, with the input of this one, that the plan answers. Raises InvalidPlan for what none could ask."""
     try:
         execution = _execution(plan, request)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(("plan", *map(str, first["loc"])))
-        raise InvalidPlan(f"{field}: {first['msg']}", field=field) from error
+        fault = error.errors()[-1]  # of a union's types the last is the one with a range
+        field = _plan_field(tuple(map(str, fault["loc"])), plan)
+        raise InvalidPlan(f"{field}: {fault['msg']}", field=field) from error
     tools = _tool_fields(plan, request) if request.tools else {}
     own = {"plan": None, "build": None, "model": request.named_model, "execution": execution}
     return RunRequest(**{**dict(request), **tools, **own})
@@ -50,8 +51,8 @@ def _execution(plan: ExecutionPlan, request: RunRequest) -> ExecutionRequest:
         **{
             **taken,
             **dict(plan.batch),
-            "sampling": Sampling(**{name: getattr(plan.sampling, name) for name in Sampling.model_fields}),
-            "stop": Stop(**{name: getattr(plan.stop, name) for name in Stop.model_fields}),
+            "sampling": {name: getattr(plan.sampling, name) for name in Sampling.model_fields},
+            "stop": {name: getattr(plan.stop, name) for name in Stop.model_fields},
             "grammar": _grammar(plan, request),
             "reasoning": Reasoning(),
             "message_control_tokens": plan.message_control_tokens and request.prompt is None,
@@ -60,8 +61,8 @@ def _execution(plan: ExecutionPlan, request: RunRequest) -> ExecutionRequest:
     )
 
 
-def prepare_given(plan: ExecutionPlan, request: RunRequest, artifact: ModelArtifact) -> PreparedPrompt:
-    """The prompt of a request that :func:`answered_request` made, read as the plan says.
+def prepare_prompt_for_plan(plan: ExecutionPlan, request: RunRequest, artifact: ModelArtifact) -> PreparedPrompt:
+    """The prompt of a request that :func:`request_for_plan` made, read as the plan says.
 
     Raises:
         InvalidPlan: the plan is of another kind of input, or holds what does not fit the model's vocabulary.
@@ -94,14 +95,23 @@ def require_plan(given: ExecutionPlan, decided: ExecutionPlan) -> None:
         )
 
 
-def of_the_plan(error: RequestRefused) -> RequestRefused:
-    """The refusal of a request that a plan answers, about the plan's own field."""
+def refusal_of_plan(error: RequestRefused, plan: ExecutionPlan) -> RequestRefused:
+    """The refusal of a request that the plan answers, about the plan's own field."""
     field = error.params.get("field")
-    if isinstance(field, str):
-        place = field.removeprefix("execution.")
-        place = f"batch.{place}" if place in ("context_length", "max_sequences", "prefill_chunk") else place
-        error.params["field"] = f"plan.{place}" if field.startswith("execution.") else field
+    if isinstance(field, str) and field.startswith("execution."):
+        error.params["field"] = _plan_field(tuple(field.split(".")[1:]), plan)
     return error
+
+
+def _plan_field(request_field: tuple[str, ...], plan: ExecutionPlan) -> str:
+    """The plan's field for one of a request, without what names a type or an item in it."""
+    names, holder = ["plan"], cast("object", plan)
+    for name in ("batch", *request_field) if request_field[0] in Batch.model_fields else request_field:
+        if not isinstance(holder, Value):
+            break
+        names.append(name)
+        holder = getattr(holder, name, None)
+    return ".".join(names)
 
 
 def _grammar(plan: ExecutionPlan, request: RunRequest) -> Grammar | None:

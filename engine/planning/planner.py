@@ -14,7 +14,13 @@ from engine.host.machine import Machine
 from engine.identity.build import current_build
 from engine.models.registry import ModelRegistry
 from engine.planned_execution import PlannedExecution
-from engine.planning.plan_input import answered_request, of_the_plan, prepare_given, require_plan, spelled_out
+from engine.planning.plan_input import (
+    expand_plan_request,
+    prepare_prompt_for_plan,
+    refusal_of_plan,
+    request_for_plan,
+    require_plan,
+)
 from engine.planning.prompt import PreparedPrompt, prepare_prompt
 from engine.planning.resolve import (
     CheckedRequest,
@@ -65,7 +71,7 @@ class Planner:
         Raises what :meth:`check`, :meth:`ModelRegistry.resolve`, :func:`prepare_prompt` and :meth:`plan` raise; and
         for a whole plan InvalidPlan, whose ``field`` cannot be honoured.
         """
-        request = spelled_out(request)
+        request = expand_plan_request(request)
         if isinstance(request.plan, ExecutionPlan):
             return self._take(request.plan, request)
         checked = self.check(request)
@@ -75,14 +81,14 @@ class Planner:
     def _take(self, plan: ExecutionPlan, request: RunRequest) -> PlannedExecution:
         _require_build(request.build)
         try:
-            asked = answered_request(plan, request)
+            asked = request_for_plan(plan, request)
             checked = self.check(asked)
             artifact = self._artifact_of(plan.model_ref, request.model)
-            prompt = prepare_given(plan, asked, artifact)
+            prompt = prepare_prompt_for_plan(plan, asked, artifact)
             planned = self.plan(checked, artifact, prompt)
             check_memory(planned.estimate, self.config.memory_mb)
         except RequestRefused as error:
-            raise of_the_plan(error) from None
+            raise refusal_of_plan(error, plan) from None
         require_plan(plan, planned.plan)
         return planned
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from engine.planning.planner import Planner
-from protocol.errors import InvalidPlan, OutOfMemoryBudget, UnsupportedBackend
+from protocol.errors import InvalidPlan, OutOfMemoryBudget, RequestRefused, UnsupportedBackend
 from protocol.plan import RunRequest
 from tests.engine.operation_stage import OperationStage
 from tests.support.gguf_factory import write_tiny_model
@@ -82,3 +84,57 @@ def test_whatever_a_request_asked_for_its_plan_comes_back_as_it_was(
     plan = planner.prepare(asked).plan
     sent = RunRequest.model_validate_json(json.dumps({"plan": json.loads(plan.model_dump_json()), "prompt": "once"}))
     assert planner.prepare(sent).plan == plan
+
+
+def with_each_number_as(content: Any, number: int) -> Iterator[Any]:
+    """Copies of what JSON holds, each with another one of its numbers replaced."""
+    if isinstance(content, dict | list):
+        for place, part in content.items() if isinstance(content, dict) else enumerate(content):
+            for changed in with_each_number_as(part, number):
+                copy = content.copy()
+                copy[place] = changed
+                yield copy
+    elif isinstance(content, int | float) and not isinstance(content, bool):
+        yield number
+
+
+def with_all_numbers_as(content: Any, number: int) -> Any:
+    """What JSON holds, with every number replaced."""
+    match content:
+        case dict():
+            return {name: with_all_numbers_as(part, number) for name, part in content.items()}
+        case list():
+            return [with_all_numbers_as(part, number) for part in content]
+        case int() | float() if not isinstance(content, bool):
+            return number
+        case _:
+            return content
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**31, 2**63 - 1])
+def test_a_plan_with_other_numbers_is_carried_out_or_refused(number: int, planner: Planner) -> None:
+    """Its types let pass what no request could have asked for."""
+    execution = {"grammar": {"kind": "regex", "source": "a|b"}, "logprobs": 1, "limits": {"deadline_ms": 5000}}
+    asked = RunRequest.model_validate_json(json.dumps({"model": "tiny", "prompt": "once", "execution": execution}))
+    content = json.loads(planner.prepare(asked).plan.model_dump_json())
+    refused: set[str] = set()
+    for changed in (with_all_numbers_as(content, number), *with_each_number_as(content, number)):
+        try:
+            given = RunRequest.model_validate_json(json.dumps({"plan": changed, "prompt": "once"}))
+        except ValidationError:
+            continue
+        try:
+            assert planner.prepare(given).plan == given.plan
+        except RequestRefused as error:
+            refused.add(error.params["field"])
+    assert {"plan.threads", "plan.batch.context_length", "plan.nominal_watts", "plan.n"} <= refused
+    assert [field for field in refused if not has_place(content, field)] == []
+
+
+def has_place(content: dict[str, Any], field: str) -> bool:
+    held: Any = {"plan": content}
+    for name in field.split("."):
+        if name not in held:
+            return False
+        held = held[name]
+    return True

@@ -83,6 +83,19 @@ def test_inputs_that_no_single_plan_answers_are_refused_by_their_number(web: htt
     assert (error["params"]["arm"], error["params"]["field"]) == (0, "plan.prompt_format")
 
 
+def test_a_plan_that_no_request_could_have_is_refused_wherever_plans_are_taken(web: httpx.Client) -> None:
+    plan = told(web.post("/plan", json={"plan": PLAN, "prompt": "Olá mundo"}))["plan"]
+    plan |= {"threads": 0, "n": 0, "batch": dict.fromkeys(plan["batch"], 0)}
+    asked = {"plan": plan, "prompt": "Olá mundo"}
+    answers = [web.post(path, json=asked) for path in ("/plan", "/run")]
+    answers.append(web.post("/experiments", json=one_kind_of_input(baseline=plan)))
+    answers.append(web.post("/experiments", json=one_kind_of_input(candidates=[plan])))
+    assert [answer.status_code for answer in answers] == [400] * 4
+    assert {answer.json()["error"]["code"] for answer in answers} == {"invalid_plan"}
+    assert [answer.json()["error"]["params"].get("arm") for answer in answers] == [None, None, 0, 1]
+    assert all(answer.json()["error"]["params"]["field"].startswith("plan.") for answer in answers)
+
+
 def test_an_experiment_is_stopped_by_its_id(web: httpx.Client, engine: Path) -> None:
     headers = {"accept": "application/x-ndjson"}
     lines: list[dict[str, Any]] = []

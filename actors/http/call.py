@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from actors.faults import HTTP_GATEWAY
 from actors.http.access import may_manage, may_name_paths
 from actors.http.engine_link import EngineLink
-from actors.http.fault_raised import FaultRaised
 from actors.http.http_connection import HttpConnection
+from actors.http.http_error import HttpError
 from actors.http.text_line import TextLine
 from actors.http.wire import Wire
 from protocol.answers import Accepted
@@ -76,26 +76,26 @@ class Call:
         return self.wire.stream(media_type, comment, self.link.limits.patience_s)
 
     def model(self, name: str | None) -> str:
-        """The model that a request names, or the default one. Raises FaultRaised."""
+        """The model that a request names, or the default one. Raises HttpError."""
         chosen = name or self.link.rules.default_model
         if not chosen:
             reason = "no model was named, and the engine has no default one (serve --http-default-model)"
-            raise FaultRaised(HttpFault(404, "unknown_model", reason, {"field": "model"}))
+            raise HttpError(HttpFault(404, "unknown_model", reason, {"field": "model"}))
         if name:
             self.require_model(name)
         return chosen
 
     def require_model(self, name: str) -> None:
-        """Raises FaultRaised where the client may not name models so."""
+        """Raises HttpError where the client may not name models so."""
         if _is_path(name) and not may_name_paths(self.connection.peer, self.link.rules):
             reason = "models are named by their paths with serve --http-allow-paths alone"
-            raise FaultRaised(HttpFault(403, "path_refused", reason, {"field": "model"}))
+            raise HttpError(HttpFault(403, "path_refused", reason, {"field": "model"}))
 
     def require_manager(self) -> None:
-        """Raises FaultRaised where the client may not change what others use."""
+        """Raises HttpError where the client may not change what others use."""
         if not may_manage(self.connection.peer, self.link.rules):
             reason = "needs the engine's Unix socket of HTTP, or --http-allow-manage"
-            raise FaultRaised(HttpFault(403, "not_a_manager", f"{self.path} {reason}"))
+            raise HttpError(HttpFault(403, "not_a_manager", f"{self.path} {reason}"))
 
     async def reply(
         self,
@@ -137,7 +137,7 @@ class Endpoint:
         try:
             self._check_head(request.headers)
             body = await self._read_body(receive)
-        except FaultRaised as refused:
+        except HttpError as refused:
             await Call(request, b"", self._link, connection, wire).reply_fault(refused.fault)
             return
         if body is None:
@@ -151,7 +151,7 @@ class Endpoint:
     async def _answer(self, call: Call) -> None:
         try:
             await self._handle(call)
-        except FaultRaised as refused:
+        except HttpError as refused:
             await call.reply_fault(refused.fault)
         except EngineError as error:
             await call.reply_fault(fault_of(error))
@@ -160,20 +160,20 @@ class Endpoint:
             await call.reply_fault(fault_of(InternalError("the gateway failed; the engine's stderr says where")))
 
     def _check_head(self, headers: Mapping[str, str]) -> None:
-        """Raises FaultRaised where the body need not be waited for."""
+        """Raises HttpError where the body need not be waited for."""
         encoding = headers.get("content-encoding", "identity")
         if encoding != "identity":
             reason = f"Content-Encoding {encoding[:40]!r}: send the body as it is"
-            raise FaultRaised(HttpFault(415, "body_encoded", reason, {"field": "body"}))
+            raise HttpError(HttpFault(415, "body_encoded", reason, {"field": "body"}))
         if int(headers.get("content-length", "0")) > self._link.limits.max_body_bytes:
             raise self._too_large()
 
-    def _too_large(self) -> FaultRaised:
+    def _too_large(self) -> HttpError:
         reason = f"the body has more than {self._link.limits.max_body_bytes} bytes"
-        return FaultRaised(HttpFault(413, "body_too_large", reason, {"field": "body"}))
+        return HttpError(HttpFault(413, "body_too_large", reason, {"field": "body"}))
 
     async def _read_body(self, receive: Receive) -> bytes | None:
-        """The whole body, or ``None`` where its client left. Raises FaultRaised."""
+        """The whole body, or ``None`` where its client left. Raises HttpError."""
         limits = self._link.limits
         parts: list[bytes] = []
         size = 0
@@ -188,7 +188,7 @@ class Endpoint:
                     raise self._too_large()
                 if not message.get("more_body", False):
                     return b"".join(parts)
-        raise FaultRaised(HttpFault(408, "body_too_slow", f"the body did not arrive within {limits.body_s:g} s"))
+        raise HttpError(HttpFault(408, "body_too_slow", f"the body did not arrive within {limits.body_s:g} s"))
 
 
 async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:

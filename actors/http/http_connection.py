@@ -10,8 +10,8 @@ import trio
 from starlette.types import ASGIApp
 
 from actors.http.access import HttpPeer
-from actors.http.fault_raised import FaultRaised
 from actors.http.http1_stream import ClientLost, Http1Stream
+from actors.http.http_error import HttpError
 from actors.http.http_exchange import HttpExchange
 from actors.http.limits import HttpLimits
 from engine.host.client_socket import ClientSocket
@@ -63,7 +63,7 @@ class HttpConnection:
             try:
                 while await self._answer_next():
                     self._stream.http.start_next_cycle()
-            except FaultRaised as refused:
+            except HttpError as refused:
                 await self.refuse(refused.fault)
                 await self._stream.linger()
 
@@ -77,7 +77,7 @@ class HttpConnection:
                 await self._stream.send(response, h11.Data(data=body), h11.EndOfMessage())
 
     async def _answer_next(self) -> bool:
-        """Whether the connection can be used once more. Raises FaultRaised: what came was no request."""
+        """Whether the connection can be used once more. Raises HttpError: what came was no request."""
         event: object = None
         with trio.move_on_after(self._limits.header_s):
             try:
@@ -85,7 +85,7 @@ class HttpConnection:
             except h11.RemoteProtocolError as error:
                 if self._stream.left:
                     return False
-                raise FaultRaised(HttpFault(error.error_status_hint, "bad_http", f"no HTTP/1.1: {error}")) from error
+                raise HttpError(HttpFault(error.error_status_hint, "bad_http", f"no HTTP/1.1: {error}")) from error
         if not isinstance(event, h11.Request):
             return False
         exchange = HttpExchange(self, self._stream, event, self._limits)

@@ -9,8 +9,8 @@ import h11
 import trio
 from starlette.types import Message, Scope
 
-from actors.http.fault_raised import FaultRaised
 from actors.http.http1_stream import ClientLost, Http1Stream
+from actors.http.http_error import HttpError
 from actors.http.limits import HttpLimits
 from actors.http.request_target import RequestTarget
 from protocol.dialects.fault import HttpFault
@@ -22,7 +22,7 @@ _BODILESS = frozenset({204, 304})
 
 
 class HttpExchange:
-    """One request. Raises FaultRaised where it is none that an application could be asked."""
+    """One request. Raises HttpError where it is none that an application could be asked."""
 
     def __init__(
         self, connection: HttpConnection, stream: Http1Stream, request: h11.Request, limits: HttpLimits
@@ -31,7 +31,7 @@ class HttpExchange:
         try:
             target = RequestTarget.parse(request.target)
         except ValueError as error:
-            raise FaultRaised(HttpFault(400, "bad_target", str(error))) from error
+            raise HttpError(HttpFault(400, "bad_target", str(error))) from error
         self.scope = _scope(request, target, connection)
         self._connection = connection
         self._stream = stream
@@ -42,7 +42,7 @@ class HttpExchange:
         self._received = False
 
     async def receive(self) -> Message:
-        """The next part of the body; behind the last one, that the client has left. Raises FaultRaised."""
+        """The next part of the body; behind the last one, that the client has left. Raises HttpError."""
         gone = {"type": "http.disconnect"}
         if self._received:
             await self._stream.wait_left()
@@ -54,7 +54,7 @@ class HttpExchange:
         except h11.RemoteProtocolError as error:
             if self._stream.left:
                 return gone
-            raise FaultRaised(HttpFault(400, "bad_http", f"the body is no HTTP/1.1: {error}")) from error
+            raise HttpError(HttpFault(400, "bad_http", f"the body is no HTTP/1.1: {error}")) from error
         if isinstance(event, h11.Data):
             return {"type": "http.request", "body": bytes(event.data), "more_body": True}
         self._received = True
@@ -94,17 +94,15 @@ class HttpExchange:
 def _require_plain(request: h11.Request, limits: HttpLimits) -> None:
     if not request.http_version.startswith(b"1."):
         reason = f"HTTP/{request.http_version.decode()} is not spoken here, but HTTP/1.1"
-        raise FaultRaised(HttpFault(505, "wrong_version", reason))
+        raise HttpError(HttpFault(505, "wrong_version", reason))
     # h11 bounds what it keeps of a head that is not whole; one that comes at once may be larger.
     if sum(len(name) + len(value) for name, value in request.headers) > limits.max_header_bytes:
-        raise FaultRaised(
-            HttpFault(431, "header_too_large", f"the header has more than {limits.max_header_bytes} bytes")
-        )
+        raise HttpError(HttpFault(431, "header_too_large", f"the header has more than {limits.max_header_bytes} bytes"))
     names = {name for name, _ in request.headers}
     if {b"content-length", b"transfer-encoding"} <= names:
         # Two servers could read two different requests.
         reason = "Content-Length and Transfer-Encoding: the body can have one of them"
-        raise FaultRaised(HttpFault(400, "bad_http", reason))
+        raise HttpError(HttpFault(400, "bad_http", reason))
 
 
 def _scope(request: h11.Request, target: RequestTarget, connection: HttpConnection) -> Scope:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal
 
 from actors.http.call import Call, Handler
-from actors.http.fault_raised import FaultRaised
+from actors.http.http_error import HttpError
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import answered, execution_headers, outcomes_of, planned, stream_answer, token_ids
 from protocol.answers import Planned
@@ -94,7 +94,7 @@ async def _slots(call: Call) -> None:
         plan = await _default_plan(call, client)
         told = properties.slots(plan, await client.ask(Status()))
     if call.request.query_params.get("fail_on_no_slot") == "1" and all(slot["is_processing"] for slot in told):
-        raise FaultRaised(HttpFault(503, "no_free_slot", "as many executions run as may at a time"))
+        raise HttpError(HttpFault(503, "no_free_slot", "as many executions run as may at a time"))
     await call.reply(told)
 
 
@@ -107,7 +107,7 @@ async def _default_plan(call: Call, client: Client) -> Planned:
 
 def _absent(reason: str) -> Handler:
     async def refuse(call: Call) -> None:
-        raise FaultRaised(HttpFault(501, "not_supported", f"{call.request.url.path}: {reason}"))
+        raise HttpError(HttpFault(501, "not_supported", f"{call.request.url.path}: {reason}"))
 
     return refuse
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from actors.http.call import Call
-from actors.http.fault_raised import FaultRaised
+from actors.http.http_error import HttpError
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import (
     answered,
@@ -117,7 +117,7 @@ async def _model(call: Call) -> None:
     name = call.request.path_params["name"]
     found = models.find_model(await _listed(call), name)
     if found is None:
-        raise FaultRaised(HttpFault(404, UnknownModel.code, f"there is no model {name[:80]!r}", {"field": "model"}))
+        raise HttpError(HttpFault(404, UnknownModel.code, f"there is no model {name[:80]!r}", {"field": "model"}))
     await call.reply(found)
 
 

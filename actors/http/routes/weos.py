@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from actors.http.call import Call
-from actors.http.fault_raised import FaultRaised
+from actors.http.http_error import HttpError
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import execution_headers
 from protocol.dialects import weos
@@ -69,7 +69,7 @@ async def _schema(call: Call) -> None:
     name = call.request.path_params["name"]
     if name not in SCHEMA_NAMES:
         known = ", ".join(SCHEMA_NAMES)
-        raise FaultRaised(HttpFault(404, "unknown_schema", f"no schema {name!r}; there is {known}", {"known": known}))
+        raise HttpError(HttpFault(404, "unknown_schema", f"no schema {name!r}; there is {known}", {"known": known}))
     await call.reply(published_schema(name))
 
 

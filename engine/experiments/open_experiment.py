@@ -14,7 +14,7 @@ from engine.experiments.paired_figures import paired_figure
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.records.comparison import compare_output, paired_ratio
-from engine.records.experiment_entries import end_experiment, keep_evaluation, kept_evaluation
+from engine.records.experiment_entries import end_experiment, experiment_record, keep_evaluation, kept_evaluation
 from engine.records.record_chain import StoredEntry
 from engine.records.record_differences import plan_differences
 from engine.records.record_store import RecordStore
@@ -127,20 +127,11 @@ class OpenExperiment:
     def end(self, ended: ExperimentEnd, reason: str = "") -> tuple[ExperimentRecord, StoredEntry]:
         """Seal what has come of it into the chain. Raises what the store raises."""
         declaration = self.declaration
-        record = ExperimentRecord(
-            experiment_id=self.experiment_id,
-            declared_at=self.sequence,
-            ended=ended,
-            reason=reason,
-            agent=declaration.agent,
-            note=declaration.note,
-            engine_version=declaration.engine_version,
-            build=declaration.build,
-            cpu_model=declaration.cpu_model,
-            plans=declaration.plans,
-            plan_fingerprints=declaration.plan_fingerprints,
-            workload_digest=declaration.workload_digest,
-            pairs_declared=declaration.pairs,
+        record = experiment_record(
+            declaration,
+            self.sequence,
+            ended,
+            reason,
             executions=tuple(self.executions),
             pairs=tuple(self.pairs),
             arms=tuple(self._result(arm) for arm in range(1, len(declaration.plans))),

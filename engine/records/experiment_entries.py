@@ -11,15 +11,19 @@ from engine.records.record_store import RecordStore
 from protocol.errors import RecordUnreadable, UnknownEntry
 from protocol.experiment import (
     ArmEvaluation,
+    ArmResult,
     ExperimentDeclaration,
+    ExperimentEnd,
+    ExperimentExecution,
     ExperimentRecord,
     ExperimentSummary,
     KeptEvaluation,
+    MeasuredPair,
 )
 from protocol.record_entry import EvaluationEntry, ExperimentDeclaredEntry, ExperimentEntry
 
 _MOST_KEPT = 10_000
-INTERRUPTED = "the engine's process ended; nothing of it is counted"
+_INTERRUPTED = "the engine's process ended; nothing of it is counted"
 
 
 def declare_experiment(store: RecordStore, declaration: ExperimentDeclaration) -> StoredEntry:
@@ -49,17 +53,27 @@ def recover_experiments(store: RecordStore) -> None:
             return
     with store.transaction() as chain:
         for entry in _abandoned(chain):
-            record = interrupted_experiment(entry.declaration, entry.sequence)
+            record = experiment_record(entry.declaration, entry.sequence, "interrupted", _INTERRUPTED)
             chain.append(kind="experiment", experiment=record.model_dump(mode="json"))
 
 
-def interrupted_experiment(declaration: ExperimentDeclaration, sequence: int) -> ExperimentRecord:
-    """What is known of one whose process ended."""
+def experiment_record(
+    declaration: ExperimentDeclaration,
+    sequence: int,
+    ended: ExperimentEnd,
+    reason: str,
+    *,
+    executions: tuple[ExperimentExecution, ...] = (),
+    pairs: tuple[MeasuredPair, ...] = (),
+    arms: tuple[ArmResult, ...] = (),
+    evaluations: tuple[ArmEvaluation, ...] = (),
+) -> ExperimentRecord:
+    """What came of a declared experiment. ``sequence``: the declaration's, in the chain."""
     return ExperimentRecord(
         experiment_id=declaration.experiment_id,
         declared_at=sequence,
-        ended="interrupted",
-        reason=INTERRUPTED,
+        ended=ended,
+        reason=reason,
         agent=declaration.agent,
         note=declaration.note,
         engine_version=declaration.engine_version,
@@ -69,9 +83,10 @@ def interrupted_experiment(declaration: ExperimentDeclaration, sequence: int) ->
         plan_fingerprints=declaration.plan_fingerprints,
         workload_digest=declaration.workload_digest,
         pairs_declared=declaration.pairs,
-        executions=(),
-        pairs=(),
-        arms=(),
+        executions=executions,
+        pairs=pairs,
+        arms=arms,
+        evaluations=evaluations,
     )
 
 

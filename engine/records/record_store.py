@@ -37,8 +37,7 @@ from protocol.record_entry import (
 )
 
 MAX_PAGE = 1000
-_EXPORT_PAGE = 64
-"""Entries held in memory while all are read."""
+"""Entries of one page: what is held in memory."""
 _ANY = RecordFilter()
 _NEWEST = 2**63 - 1
 _PAGE = ENTRIES + (
@@ -247,13 +246,6 @@ class RecordStore:
         with self._database.reading() as connection:
             rows = connection.execute(_PAGE, values).fetchall()
         return tuple(entry_of(row) for row in rows)
-
-    def iterate(self, wanted: RecordFilter = _ANY) -> Iterator[StoredEntry]:
-        """Every execution, the newest first, a few at a time in memory. What is recorded meanwhile is left out."""
-        before: int | None = None
-        while entries := self.page(wanted, limit=_EXPORT_PAGE, before=before):
-            yield from entries
-            before = entries[-1].sequence
 
     def unfinished(self) -> tuple[UnfinishedExecution, ...]:
         """What has begun and has no entry yet, in the order of beginning. Raises RecordUnreadable."""

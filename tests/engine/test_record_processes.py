@@ -115,7 +115,7 @@ def path(tmp_path: Path) -> Path:
 
 def recorded(store: RecordStore) -> dict[str, str]:
     """Execution ids and how they stopped."""
-    summaries = [entry.summary() for entry in store.iterate()]
+    summaries = [entry.summary() for entry in store.page(limit=1000)]
     assert len({summary.execution_id for summary in summaries}) == len(summaries)
     return {summary.execution_id: summary.stop_reason for summary in summaries}
 
@@ -166,7 +166,7 @@ def test_processes_write_to_one_new_store_at_the_same_time(path: Path) -> None:
         assert set(recorded(store)) == {f"writer{w}-{n}" for w in range(3) for n in range(40)}
         report = store.verify_chain()
         assert (report.fault, report.entries, report.head.sequence) == (None, 120, 120)
-        places = {entry.columns.execution_id: entry.sequence for entry in store.iterate()}
+        places = {entry.columns.execution_id: entry.sequence for entry in store.page(limit=1000)}
         for w in range(3):
             order = [places[f"writer{w}-{n}"] for n in range(40)]
             assert order == sorted(order)

@@ -35,9 +35,14 @@ until address=$(grep --only-matching --max-count=1 'http://127.0.0.1:[0-9]*' "$f
     sleep 0.05
 done
 
-# Left out: shutdown ends what is tested; pull asks the internet.
+# Left out: shutdown ends what is tested; pull asks the internet. 501 is the answer of routes of other servers that are
+# not here, which a method that the document does not have may find.
+cat >"$folder/schemathesis.toml" <<'END'
+[checks]
+not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "501"]
+END
 status=0
-"$fuzzer/bin/schemathesis" run "$address/openapi.json" --max-examples "$examples" --continue-on-failure \
+"$fuzzer/bin/schemathesis" --config-file "$folder/schemathesis.toml" run "$address/openapi.json" --max-examples "$examples" --continue-on-failure \
     --checks not_a_server_error,response_schema_conformance,status_code_conformance \
     --exclude-path-regex '/(shutdown|pull)$' --generation-database none --request-timeout 60 "$@" || status=$?
 kill -0 "$engine" || { cat "$folder/log" >&2; exit 1; }

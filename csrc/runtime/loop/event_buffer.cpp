@@ -4,6 +4,18 @@
 
 namespace engine::runtime {
 
+void SequenceEvents::end_as(SequenceEvents& last) {
+  text += last.text;
+  stop = last.stop;
+  error = std::move(last.error);
+  non_finite = last.non_finite;
+  logits_digest = std::move(last.logits_digest);
+  compute_ns = last.compute_ns;
+  busy_ns = last.busy_ns;
+  operation_ns = last.operation_ns;
+  kv_cache_bytes = last.kv_cache_bytes;
+}
+
 void EventBuffer::expect(std::int64_t patience_ns, std::int64_t now_ns) {
   const std::int64_t due_ns = drained_ns_ + patience_ns;
   if (due_ns > now_ns) {

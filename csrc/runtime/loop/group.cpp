@@ -336,17 +336,7 @@ void Group::keep_prefix(Sequence& sequence) {
 
 void Group::tell_ends(EventBuffer& events) {
   for (SequenceEvents& last : ends_) {
-    events.add(last.sequence_id, last.choice, 0, [&](SequenceEvents& e) {
-      e.text += last.text;
-      e.stop = last.stop;
-      e.error = std::move(last.error);
-      e.non_finite = last.non_finite;
-      e.logits_digest = std::move(last.logits_digest);
-      e.compute_ns = last.compute_ns;
-      e.busy_ns = last.busy_ns;
-      e.operation_ns = last.operation_ns;
-      e.kv_cache_bytes = last.kv_cache_bytes;
-    });
+    events.add(last.sequence_id, last.choice, 0, [&](SequenceEvents& e) { e.end_as(last); });
   }
   ends_.clear();
 }

@@ -47,16 +47,11 @@ void merge(SequenceEvents& earlier, SequenceEvents later, bool sent) {
   append(earlier.token_ids, later.token_ids);
   append(earlier.token_times_ns, later.token_times_ns);
   append(earlier.logprobs, later.logprobs);
-  earlier.text += later.text;
-  if (later.stop == StopReason::None) return;
-  earlier.stop = later.stop;
-  earlier.error = std::move(later.error);
-  earlier.non_finite = later.non_finite;
-  earlier.logits_digest = std::move(later.logits_digest);
-  earlier.compute_ns = later.compute_ns;
-  earlier.busy_ns = later.busy_ns;
-  earlier.operation_ns = later.operation_ns;
-  earlier.kv_cache_bytes = later.kv_cache_bytes;
+  if (later.stop == StopReason::None) {
+    earlier.text += later.text;
+  } else {
+    earlier.end_as(later);
+  }
 }
 
 }  // namespace

@@ -36,9 +36,6 @@ from engine.records.records import Records
 from engine.weights.weights_cache import CacheEntry, WeightsCache
 from protocol.answers import (
     AnswerMessage,
-    CachedWeightsList,
-    CachedWeightsRemoved,
-    CachedWeightsVerified,
     Done,
     ModelDescription,
     ModelList,
@@ -48,6 +45,14 @@ from protocol.answers import (
     TokenIds,
 )
 from protocol.build import Build
+from protocol.cached_weights_messages import (
+    CachedWeightsList,
+    CachedWeightsRemoved,
+    CachedWeightsVerified,
+    ListCached,
+    RemoveCached,
+    VerifyCached,
+)
 from protocol.errors import CacheUnavailable, InvalidRequest, NotPermitted, RecordStoreUnavailable, RecordStoreUnusable
 from protocol.experiment_messages import Experiment
 from protocol.message import Request
@@ -62,18 +67,15 @@ from protocol.requests import (
     Detokenize,
     Embed,
     Evaluate,
-    ListCached,
     ListModels,
     ModelInfo,
     Plan,
     PruneRecords,
     PullModel,
     Quantize,
-    RemoveCached,
     RemoveModel,
     Tokenize,
     UnloadModel,
-    VerifyCached,
 )
 from protocol.sandbox import Sandbox
 from protocol.summaries import CachedWeightsEntry

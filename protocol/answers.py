@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from protocol.build import Build
+from protocol.cached_weights_messages import ToldOfCachedWeights
 from protocol.events import EventBody
 from protocol.experiment_messages import ToldOfExperiments
 from protocol.live_energy import PowerReport, RunningEnergy
@@ -252,31 +253,6 @@ class Event(InterimAnswer):
     body: EventBody
 
 
-class CachedWeightsList(Answer):
-    """The derived weights in the cache."""
-
-    type: Literal["CachedWeightsList"] = "CachedWeightsList"
-    directory: str
-    limit_bytes: int
-    entries: tuple[CachedWeightsEntry, ...]
-    """The one used last first."""
-
-
-class CachedWeightsRemoved(Answer):
-    """The derived weights removed."""
-
-    type: Literal["CachedWeightsRemoved"] = "CachedWeightsRemoved"
-    names: tuple[str, ...]
-
-
-class CachedWeightsVerified(Answer):
-    """The derived weights compared with their digests."""
-
-    type: Literal["CachedWeightsVerified"] = "CachedWeightsVerified"
-    damages: dict[str, str]
-    """What is wrong with each, by name; empty where nothing is."""
-
-
 AnswerMessage = (
     Accepted
     | Progress
@@ -303,9 +279,7 @@ AnswerMessage = (
     | RecordsPruned
     | Subscribed
     | Event
-    | CachedWeightsList
-    | CachedWeightsRemoved
-    | CachedWeightsVerified
+    | ToldOfCachedWeights
     | ToldOfExperiments
     | ToldOfProposals
 )

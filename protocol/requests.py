@@ -11,9 +11,6 @@ from pydantic import AliasChoices, Field
 
 from protocol.answers import (
     Accepted,
-    CachedWeightsList,
-    CachedWeightsRemoved,
-    CachedWeightsVerified,
     Done,
     Event,
     Finished,
@@ -30,6 +27,7 @@ from protocol.answers import (
     TokenIds,
     Tokens,
 )
+from protocol.cached_weights_messages import AskedOfCachedWeights
 from protocol.embedding import EmbeddingRequest
 from protocol.evaluation import EvaluationRequest
 from protocol.events import EventFilter
@@ -211,27 +209,6 @@ class Calibrate(StreamRequest[Progress, Calibrated]):
     """Whether to measure loads, and fit the curve of a model to them; else idle power alone."""
 
 
-class ListCached(Request[CachedWeightsList]):
-    """Answered by ``CachedWeightsList``."""
-
-    type: Literal["ListCached"] = "ListCached"
-
-
-class RemoveCached(Request[CachedWeightsRemoved]):
-    """Remove derived weights, or with no names all that no engine uses. Answered by ``CachedWeightsRemoved``."""
-
-    type: Literal["RemoveCached"] = "RemoveCached"
-    names: tuple[str, ...] = ()
-
-
-class VerifyCached(Request[CachedWeightsVerified]):
-    """Compare derived weights, or with no names all of them, with their digests. Answered by
-    ``CachedWeightsVerified``."""
-
-    type: Literal["VerifyCached"] = "VerifyCached"
-    names: tuple[str, ...] = ()
-
-
 class ClearPrefixCache(Request[Done]):
     """Forget what was computed of prompts: later executions begin anew. Answered by ``Done``."""
 
@@ -338,9 +315,7 @@ AskedMessage = (
     | Evaluate
     | Embed
     | Calibrate
-    | ListCached
-    | RemoveCached
-    | VerifyCached
+    | AskedOfCachedWeights
     | ClearPrefixCache
     | Replay
     | ListExecutions

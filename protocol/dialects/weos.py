@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
-from protocol import experiment_messages, proposal_messages, requests
+from protocol import cached_weights_messages, experiment_messages, proposal_messages, requests
 from protocol.answers import Finished
 from protocol.codec import invalid_request
 from protocol.dialects.event_stream import StreamForm, sse
@@ -90,9 +90,9 @@ ROUTES = (
     Route("POST", "/embed", requests.Embed, "request"),
     Route("POST", "/evaluate", requests.Evaluate, "request"),
     Route("POST", "/quantize", requests.Quantize, manages=True),
-    Route("GET", "/cache", requests.ListCached),
-    Route("POST", "/cache/remove", requests.RemoveCached, manages=True),
-    Route("POST", "/cache/verify", requests.VerifyCached),
+    Route("GET", "/cache", cached_weights_messages.ListCached),
+    Route("POST", "/cache/remove", cached_weights_messages.RemoveCached, manages=True),
+    Route("POST", "/cache/verify", cached_weights_messages.VerifyCached),
     Route("POST", "/prefix-cache/clear", requests.ClearPrefixCache, manages=True),
     Route("POST", "/shutdown", requests.Shutdown, manages=True),
 )

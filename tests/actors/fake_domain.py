@@ -16,7 +16,6 @@ from engine.operation import Operation
 from engine.planned_execution import PlannedExecution
 from protocol.answers import (
     AnswerMessage,
-    CachedWeightsList,
     Done,
     ModelDescription,
     ModelList,
@@ -26,6 +25,7 @@ from protocol.answers import (
     TokenIds,
 )
 from protocol.build import Build
+from protocol.cached_weights_messages import CachedWeightsList, ListCached
 from protocol.embedding import EmbeddedText
 from protocol.errors import ExecutionCancelled, InvalidPlan, ModelInUse, UnknownModel, UnsupportedBackend
 from protocol.experiment_messages import Experiment
@@ -54,7 +54,6 @@ from protocol.requests import (
     Detokenize,
     Embed,
     Evaluate,
-    ListCached,
     ListModels,
     ModelInfo,
     Plan,

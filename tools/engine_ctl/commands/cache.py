@@ -26,7 +26,7 @@ def command() -> None:
 def path(socket: Path | None) -> None:
     """Print the directory."""
     from engine_ctl.connection import connect_or_embed
-    from protocol.requests import ListCached
+    from protocol.cached_weights_messages import ListCached
 
     with connect_or_embed(socket) as client:
         click.echo(client.ask(ListCached()).directory)
@@ -38,7 +38,7 @@ def path(socket: Path | None) -> None:
 def ls(socket: Path | None, as_json: bool) -> None:
     """List the cached weights, most recently used first."""
     from engine_ctl.connection import connect_or_embed
-    from protocol.requests import ListCached
+    from protocol.cached_weights_messages import ListCached
 
     with connect_or_embed(socket) as client:
         listed = client.ask(ListCached())
@@ -65,7 +65,7 @@ def _line(entry: CachedWeightsEntry) -> str:
 def rm(names: tuple[str, ...], everything: bool, socket: Path | None, as_json: bool) -> None:
     """Remove weights by name, or all with --all. Weights in use are never removed."""
     from engine_ctl.connection import connect_or_embed
-    from protocol.requests import RemoveCached
+    from protocol.cached_weights_messages import RemoveCached
 
     if everything == bool(names):
         raise click.UsageError("give either names or --all")
@@ -85,7 +85,7 @@ def rm(names: tuple[str, ...], everything: bool, socket: Path | None, as_json: b
 def verify(ctx: click.Context, names: tuple[str, ...], socket: Path | None, as_json: bool) -> None:
     """Check the named weights, or all, against the digests taken when they were made."""
     from engine_ctl.connection import connect_or_embed
-    from protocol.requests import VerifyCached
+    from protocol.cached_weights_messages import VerifyCached
 
     with connect_or_embed(socket) as client:
         verified = client.ask(VerifyCached(names=names))

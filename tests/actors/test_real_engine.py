@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, get_args
 
-import httpx
 import pytest
 import trio
 
-from actors.http.options import HttpOptions
-from actors.system import open_system, running
 from engine.backend import SequenceEvents
-from engine.config import EngineConfig
 from engine.cpu.cpu_backend import CpuBackend
 from protocol.answers import Accepted, EngineMessage, Event, Finished, Subscribed, Tokens
 from protocol.chat import ChatMessage
-from protocol.client import Client, connect
 from protocol.embedding import EmbeddingRequest
 from protocol.errors import (
     EngineError,
     EngineUnreachable,
-    GrammarTooDeep,
     InternalError,
-    InvalidGrammar,
     InvalidModel,
-    ModelInUse,
     PromptTooLong,
     UnknownModel,
     UnsupportedBackend,
@@ -37,9 +27,8 @@ from protocol.evaluation import EvaluationRequest
 from protocol.events import TokensEvent
 from protocol.experiment import WorkloadInput
 from protocol.experiment_messages import Experiment, GetExperiment
-from protocol.grammar import Grammar, GrammarKind
 from protocol.message import Request
-from protocol.plan import ExecutionRequest, Limits, PlanRequest, RunRequest, Stop
+from protocol.plan import PlanRequest, RunRequest, Stop
 from protocol.plan import Stream as TokenStream
 from protocol.proposal_messages import ApplyPlan, GetNamedPlan, GetProposal, MoveProposal, Propose, RollBackPlan
 from protocol.record import ExecutionRecord
@@ -47,7 +36,6 @@ from protocol.record_entry import timestamp_now
 from protocol.requests import (
     AskedMessage,
     Cancel,
-    ClearPrefixCache,
     CompareExecutions,
     Detokenize,
     Embed,
@@ -72,6 +60,7 @@ from protocol.requests import (
 from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, collect, record_of, until
 from tests.actors.fake_domain import make_plan
+from tests.actors.real_engine import real_client, request
 from tests.engine.backend_bench import Bench
 from tests.support.gguf_factory import write_tiny_model
 
@@ -79,29 +68,6 @@ from tests.support.gguf_factory import write_tiny_model
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return write_tiny_model(tmp_path / "tiny.gguf")
-
-
-@asynccontextmanager
-async def real_client(
-    tmp_path: Path, socket_path: Path | None = None, http: HttpOptions | None = None
-) -> AsyncIterator[Client]:
-    nothing = tmp_path / "nothing"
-    config = EngineConfig(
-        models_dir=tmp_path,
-        cache_dir=tmp_path / "cache",
-        data_dir=tmp_path,
-        powercap_root=nothing,
-        power_pmu_root=nothing,
-        hwmon_root=nothing,
-    )
-    system = open_system(config, socket_path=socket_path, http=http)
-    async with running(system), system.client() if socket_path is None else connect(socket_path) as client:
-        yield client
-
-
-def request(model: Path, prompt: str = "Hello", max_tokens: int = 8, backend: str = "reference") -> RunRequest:
-    execution = ExecutionRequest(backend=backend, threads=1, limits=Limits(max_tokens=max_tokens))
-    return RunRequest(model=str(model), prompt=prompt, execution=execution)
 
 
 async def test_the_same_answer_with_and_without_a_socket(model: Path, tmp_path: Path) -> None:
@@ -287,81 +253,6 @@ async def test_two_clients_at_once_get_what_each_would_get_alone(model: Path, tm
             assert stream.record.logits_digest == expected.logits_digest
 
 
-def long_request(tmp_path: Path) -> RunRequest:
-    slow = write_tiny_model(tmp_path / "slow.gguf", n_layer=8, n_embd=256, n_ff=1024, context_length=8192)
-    execution = ExecutionRequest(backend="reference", threads=1, limits=Limits(max_tokens=8000), stop=Stop(eos=False))
-    return RunRequest(model=str(slow), prompt="Hello", execution=execution)
-
-
-async def test_a_cancel_ends_a_long_answer_and_frees_its_kv_cache(tmp_path: Path) -> None:
-    async with real_client(tmp_path) as client, trio.open_nursery() as nursery:
-        stream = Stream()
-        nursery.start_soon(stream.follow, client, long_request(tmp_path))
-        await until(lambda: any(message.type == "Tokens" for message in stream.messages))
-        assert (await client.ask(Status())).memory_bytes["kv_cache"] > 0
-        await client.ask(Cancel(execution_id=stream.execution_id))
-        await stream.ended.wait()
-        assert stream.record.stop_reason == "cancelled"
-        assert 0 < stream.record.metrics.tokens_total < 8000
-        assert (await client.ask(Status())).memory_bytes["kv_cache"] == 0
-
-
-async def test_a_prefix_is_shown_in_the_record_and_the_status_until_it_is_cleared(model: Path, tmp_path: Path) -> None:
-    long = request(model, prompt="a long prompt, over and over " * 8)
-    cached = long.model_copy(update={"execution": long.execution.model_copy(update={"prefix_cache": "on"})})
-    async with real_client(tmp_path) as client:
-        cold = await record_of(client, long)
-        assert (await client.ask(Status())).prefix_cache.blocks == 0
-        miss, hit = [await record_of(client, cached) for _ in range(2)]
-        whole = (len(hit.prompt_token_ids) - 1) // 64 * 64
-        assert [record.metrics.cached_prompt_tokens for record in (cold, miss, hit)] == [0, 0, whole]
-        assert {record.logits_digest for record in (cold, miss, hit)} == {cold.logits_digest}
-        assert {record.result for record in (cold, miss, hit)} == {cold.result}
-        status = await client.ask(Status())
-        assert status.memory_bytes["prefix_cache"] == status.prefix_cache.size_bytes > 0
-        await client.ask(ClearPrefixCache())
-        status = await client.ask(Status())
-        assert (status.memory_bytes["prefix_cache"], status.prefix_cache.blocks) == (0, 0)
-        assert (await record_of(client, cached)).metrics.cached_prompt_tokens == 0
-
-
-async def test_weights_that_nothing_uses_leave_memory_when_asked_to(model: Path, tmp_path: Path) -> None:
-    async with real_client(tmp_path) as client:
-        await client.ask(UnloadModel(model=str(model)))
-        first = await record_of(client, request(model))
-        assert [one.model for one in (await client.ask(Status())).models_loaded] == [first.model]
-        await client.ask(UnloadModel(model=str(model)))
-        assert (await client.ask(Status())).models_loaded == ()
-        again = await record_of(client, request(model))
-        assert again.logits_digest == first.logits_digest
-
-
-async def test_weights_that_an_execution_needs_stay_and_it_goes_on(tmp_path: Path) -> None:
-    run, door = long_request(tmp_path), tmp_path / "http.sock"
-    unload = {"model": run.model, "keep_alive": 0}
-    async with (
-        real_client(tmp_path, tmp_path / "engine.sock", http=HttpOptions(door)) as client,
-        httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(door)), base_url="http://engine") as web,
-        trio.open_nursery() as nursery,
-    ):
-        stream = Stream()
-        nursery.start_soon(stream.follow, client, run)
-        await until(lambda: any(message.type == "Tokens" for message in stream.messages))
-        with pytest.raises(ModelInUse):
-            await client.ask(UnloadModel(model=run.model))
-        answers = [await web.post(path, json=unload) for path in ("/api/generate", "/api/chat")]
-        answers.append(await web.post("/v1/weos/models/unload", json={"model": run.model}))
-        assert [answer.status_code for answer in answers] == [409, 409, 409]
-        assert answers[-1].json()["error"]["code"] == "model_in_use"
-        told = len(stream.messages)
-        await until(lambda: len(stream.messages) > told)
-        await client.ask(Cancel(execution_id=stream.execution_id))
-        await stream.ended.wait()
-        assert stream.record.stop_reason == "cancelled"
-        assert (await web.post("/api/generate", json=unload)).json()["done_reason"] == "unload"
-        assert (await client.ask(Status())).models_loaded == ()
-
-
 @pytest.fixture
 def torn(model: Path, tmp_path: Path) -> Path:
     path = tmp_path / "torn.gguf"
@@ -380,78 +271,3 @@ async def test_refusals_are_typed_and_the_engine_serves_on(model: Path, torn: Pa
         with pytest.raises(PromptTooLong):
             await record_of(client, request(model, prompt="word " * 1000))
         assert (await record_of(client, request(model))).token_ids
-
-
-def constrained(model: Path, kind: GrammarKind, source: str, seed: int = 0) -> RunRequest:
-    asked = request(model, max_tokens=60)
-    changes = {"grammar": Grammar(kind=kind, source=source), "sampling": Sampling(temperature=1.0, seed=seed)}
-    return asked.model_copy(update={"execution": asked.execution.model_copy(update=changes)})
-
-
-PROPERTIES = '"properties": {"a": {"enum": ["x", "y"]}, "b": {"type": "boolean"}}, "required": ["a", "b"]'
-SCHEMA = f'{{"type": "object", {PROPERTIES}, "additionalProperties": false}}'
-GRAMMARS: list[tuple[GrammarKind, str, str]] = [
-    ("json_schema", SCHEMA, r'\{"a": "[xy]", "b": (true|false)\}'),
-    ("regex", "[a-c]{3}( d)?", "[a-c]{3}( d)?"),
-    ("lark", 'start: "x" y+\ny: "y" | "z"{2}', "x(y|zz)+"),
-    ("gbnf", 'root ::= ("ab" | [0-9])+ end\nend ::= "."', r"(ab|[0-9])+\."),
-]
-
-
-@pytest.mark.parametrize(("kind", "source", "matches"), GRAMMARS)
-async def test_an_answer_follows_its_grammar_and_is_the_same_when_replayed(
-    kind: GrammarKind, source: str, matches: str, model: Path, tmp_path: Path
-) -> None:
-    async with real_client(tmp_path) as client:
-        answers = [await record_of(client, constrained(model, kind, source, seed)) for seed in range(4)]
-    for record in answers:
-        assert record.plan.grammar is not None
-        assert record.plan.grammar.kind == kind
-        assert record.stop_reason in {"eos", "max_tokens"}
-        assert record.stop_reason == "max_tokens" or re.fullmatch(matches, record.result)
-    assert any(record.stop_reason == "eos" for record in answers)
-    async with real_client(tmp_path) as client:  # another engine, that has compiled nothing yet
-        messages = [message async for message in client.follow(Replay(execution_id=answers[0].execution_id))]
-    assert isinstance(messages[-1], Finished)
-    again = messages[-1].record
-    assert (again.token_ids, again.logits_digest) == (answers[0].token_ids, answers[0].logits_digest)
-
-
-async def test_who_waits_for_the_same_weights_keeps_to_a_grammar_of_its_own(model: Path, tmp_path: Path) -> None:
-    records: dict[str, ExecutionRecord] = {}
-
-    async def ask(client: Client, word: str) -> None:
-        records[word] = await record_of(client, constrained(model, "regex", word))
-
-    words = [f"{letter}{number}" for letter in "abcd" for number in range(6)]
-    async with real_client(tmp_path) as client, trio.open_nursery() as nursery:
-        for word in words:
-            nursery.start_soon(ask, client, word)
-    assert {word: record.result for word, record in records.items()} == {word: word for word in words}
-
-
-async def test_a_grammar_is_refused_before_anything_runs(model: Path, tmp_path: Path) -> None:
-    async with real_client(tmp_path) as client:
-        with pytest.raises(InvalidGrammar):
-            await client.ask(Plan(request=constrained(model, "regex", "(")))
-        with pytest.raises(GrammarTooDeep):
-            await record_of(client, constrained(model, "regex", "(" * 100))
-        assert (await client.ask(Status())).models_loaded == ()
-
-
-CRASHING = 'start: %json {"type": "integer", "minimum": -1e19, "maximum": -1e19}'
-
-
-async def test_a_grammar_that_crashes_its_library_ends_its_own_execution_and_no_other(
-    model: Path, tmp_path: Path
-) -> None:
-    async with real_client(tmp_path) as client, trio.open_nursery() as nursery:
-        expected = await record_of(client, request(model, max_tokens=400))
-        stream = Stream()
-        nursery.start_soon(stream.follow, client, request(model, max_tokens=400))
-        for _ in range(2):
-            with pytest.raises(InvalidGrammar, match="crashes the grammar library"):
-                await record_of(client, constrained(model, "lark", CRASHING))
-        await stream.ended.wait()
-        assert (stream.record.result, stream.record.logits_digest) == (expected.result, expected.logits_digest)
-        assert (await record_of(client, constrained(model, "regex", "abc"))).result == "abc"

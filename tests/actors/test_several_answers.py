@@ -19,7 +19,7 @@ from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, collect, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_records import FakeRecords
-from tests.actors.test_real_engine import real_client
+from tests.actors.real_engine import real_client
 from tests.support.gguf_factory import write_tiny_model
 
 

@@ -23,7 +23,7 @@ from protocol.requests import Replay
 from protocol.sampling import Sampling
 from protocol.tool_calls import MadeCall, NamedTool, ToolCallDelta
 from tests.actors.engine_factory import collect
-from tests.actors.test_real_engine import real_client
+from tests.actors.real_engine import real_client
 from tests.support.gguf_factory import write_tiny_model
 
 SCHEMA: dict[str, Any] = {

@@ -21,7 +21,7 @@ from protocol.requests import Cancel, Shutdown
 from protocol.sampling import Sampling
 from tests.actors.engine_factory import Stream, make_request, make_system, until
 from tests.actors.fake_backend import FakeBackend
-from tests.actors.test_real_engine import real_client
+from tests.actors.real_engine import real_client
 from tests.support.gguf_factory import write_tiny_model
 
 FOREVER = 1_000_000

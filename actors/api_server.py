@@ -196,11 +196,7 @@ class ApiServer(Actor):
             return
         place = self._make_room() if counted else "common"
         if place is None:
-            message = f"{self._limits.max_connections} clients are connected already"
-            error = Overloaded(message, retry_after_ms=_RETRY_MS)
-            self._entrance.count_failure(error.code)
-            log_refusal(failed(None, error), requester or ENGINE, None)
-            await self._turn_away(transport, error)
+            await self._turn_away(transport, self._refuse_room(requester or ENGINE))
             return
         connection_id = next(self._connection_ids)
         connection = Connection(
@@ -225,6 +221,14 @@ class ApiServer(Actor):
             self._client_sockets.pop(connection_id, None)
             self._counted.discard(connection)
             self._end_if_drained()
+
+    def _refuse_room(self, requester: Requester) -> Overloaded:
+        """Counted and logged."""
+        message = f"{self._limits.max_connections} clients are connected already"
+        error = Overloaded(message, retry_after_ms=_RETRY_MS)
+        self._entrance.count_failure(error.code)
+        log_refusal(failed(None, error), requester, None)
+        return error
 
     def _make_room(self) -> Literal["common", "operator"] | None:
         """What place there is for one more: a common one, if need be that of the connection that has been idle for

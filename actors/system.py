@@ -78,7 +78,7 @@ class System:
         InvalidRequest: the socket cannot be put at ``socket_path``.
     """
 
-    def __init__(  # noqa: PLR0913  the parts of an engine, each of which a test may replace
+    def __init__(  # noqa: PLR0913  the parts of an engine, each of which a test may replace; long: wires every actor
         self,
         backend: Backend,
         domain: Domain,
@@ -255,19 +255,11 @@ def open_system(
     registry, cache = ModelRegistry(config, enclosure.fetch), WeightsCache.of(config)
     records = Records(config.data_dir)
 
-    def open_backend() -> CpuBackend:
-        return CpuBackend(
-            registry,
-            cache,
-            memory_limit_bytes=None if config.memory_mb is None else config.memory_mb * 10**6,
-            prefix_cache_bytes=config.prefix_cache_mb * 10**6,
-        )
-
     def replace_backend() -> CpuBackend:
-        domain.backend = open_backend()
+        domain.backend = _open_backend(config, registry, cache)
         return domain.backend
 
-    backend = open_backend()
+    backend = _open_backend(config, registry, cache)
     domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, backend, records, energy)
     limits = replace(limits, max_queued=config.max_queued)
     try:
@@ -286,3 +278,12 @@ def open_system(
         raise
     domain.sandbox = enclosure.close_behind()
     return system
+
+
+def _open_backend(config: EngineConfig, registry: ModelRegistry, cache: WeightsCache) -> CpuBackend:
+    return CpuBackend(
+        registry,
+        cache,
+        memory_limit_bytes=None if config.memory_mb is None else config.memory_mb * 10**6,
+        prefix_cache_bytes=config.prefix_cache_mb * 10**6,
+    )

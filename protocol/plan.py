@@ -2,6 +2,8 @@
 
 A request may leave fields out; a plan never does. ``plan_fingerprint`` is the SHA-256 of the plan's canonical JSON
 (sorted keys, no white space), which holds the model's content hash and leaves out the name and path it was found under.
+
+One file, so that what a request may leave out and what a plan then holds are read side by side.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ from weos_agents.optimization import Decision
 from weos_agents.report.terminal import optimization_view
 
 if TYPE_CHECKING:
+    from weos_agents.applying import Applied
     from weos_agents.experimenter import Experimenter
+    from weos_agents.report.optimization_report import OptimizationReport
     from weos_agents.trial_runner import TrialRunner
 
 
@@ -64,14 +66,12 @@ def command(
     """Search for a plan of MODEL that is better for a workload, prove it on inputs that had no part in the search, and
     write a report. What is proved is proposed to the engine; it is applied only with --apply.
     """
-    from weos_agents.applying import Applying
     from weos_agents.budget import Budget
     from weos_agents.experimenter import Experimenter
     from weos_agents.optimizer import Optimizer, OptimizerOptions
     from weos_agents.report.folder import write_report
-    from weos_agents.report.optimization_report import OptimizationReport, headline
+    from weos_agents.report.optimization_report import OptimizationReport
     from weos_agents.search_fields import chosen_fields
-    from weos_agents.shelf import EngineShelf
 
     if fleet is not None and joules is not None:
         raise click.UsageError("--joules bounds one engine; it cannot be given with --fleet")
@@ -87,15 +87,24 @@ def command(
         ).run()
         report = OptimizationReport(model=model, workload=workload_file.name, rules=rules, optimization=found)
         if report.proof is not None:
-            applying = Applying(EngineShelf(client), session.laboratory, experimenter.rules, _say)
-            applied = applying.file(found, headline(report))
-            if name is not None:
-                inputs = (*session.workload.choosing, *session.workload.confirming)
-                applied = applying.apply(applied, found, name, inputs, watch_pairs)
-            report = report.model_copy(update={"applied": applied})
+            report = report.model_copy(update={"applied": _file(report, session, name, watch_pairs)})
     path = write_report(folder, report)
     Console().print(optimization_view(report))
     click.echo(f"written: {path}")
+
+
+def _file(report: OptimizationReport, session: Session, name: str | None, watch_pairs: int) -> Applied:
+    """What became of the plan that is proved: proposed, and under a name applied and watched."""
+    from weos_agents.applying import Applying
+    from weos_agents.report.optimization_report import headline
+    from weos_agents.shelf import EngineShelf
+
+    applying = Applying(EngineShelf(session.client), session.laboratory, report.rules, _say)
+    applied = applying.file(report.optimization, headline(report))
+    if name is None:
+        return applied
+    inputs = (*session.workload.choosing, *session.workload.confirming)
+    return applying.apply(applied, report.optimization, name, inputs, watch_pairs)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ EngineError
 │   ├── DiskFull               disk_full                  no room on the disk for a model
 │   ├── ModelInUse             model_in_use               executions need the model, or its weights are in use
 │   ├── IncomparableExecutions incomparable_executions    two executions differ in more than a comparison allows
-│   ├── EvidenceRefused        evidence_refused           evidence does not bear what a proposal says of it
+│   ├── EvidenceRefused        evidence_refused           evidence does not support what a proposal says of it
 │   ├── NotPermitted           not_permitted              the operator of the engine has not permitted it
 │   ├── RecordUnreadable       record_unreadable          another version of the engine wrote the record
 │   ├── RecordStoreUnusable    record_store_unusable      the file holds no records, damaged ones, or a newer engine's
@@ -242,7 +242,7 @@ class IncomparableExecutions(RequestRefused):
 
 
 class EvidenceRefused(RequestRefused):
-    """The evidence of a proposal does not bear it; ``reasons`` says why."""
+    """The evidence of a proposal does not support it; ``reasons`` says why."""
 
     code = "evidence_refused"
 

@@ -65,8 +65,8 @@ class Propose(Request[Proposed]):
 
     The engine checks what can be checked, and refuses with ``evidence_refused`` evidence that is not in the records,
     did not run this plan, or is of another model, machine or build than can be compared here; an experiment that does
-    not bear the KPI, since energy was not measured or every pair was disturbed; and claims that are not its figures.
-    Executions may be named too: they bear no claim, and a proposal that rests on them alone cannot be validated.
+    not support the KPI, since energy was not measured or every pair was disturbed; and claims that are not its figures.
+    Executions may be named too: they support no claim, and a proposal that rests on them alone cannot be validated.
     """
 
     type: Literal["Propose"] = "Propose"
@@ -99,7 +99,7 @@ class MoveProposal(Request[ProposalShown]):
     """Validate, reject or withdraw a proposal. Answered by ``ProposalShown``.
 
     A proposal is proposed, then validated, then applied by ``ApplyPlan``; until then it may be rejected or withdrawn.
-    It is validated only where an experiment bears it on this machine and build.
+    It is validated only where an experiment supports it on this machine and build.
     """
 
     type: Literal["MoveProposal"] = "MoveProposal"

@@ -1,4 +1,4 @@
-"""What can be checked of a proposal's evidence: that it is there, ran the plan, and bears what is said of it. Pure."""
+"""What can be checked of a proposal's evidence: that it exists, ran the plan, and supports the claims. Pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check_claims(
     for claim in claims:
         asked = [one for one in experiments if claim.evidence in ("", one.experiment_id)]
         problems = [_why_not_claimed(_arm(one, plan), claim) for one in asked]
-        problem = "no experiment bears it: executions were not run in a declared order" if not asked else ""
+        problem = "no experiment supports it: executions were not run in a declared order" if not asked else ""
         if problems and all(problems):
             problem = "; ".join(problems)
         checks.append(_check(claim.evidence or (asked[0].experiment_id if asked else ""), "claims", problem))

@@ -101,10 +101,10 @@ class ProposalAnswers:
             return ProposalShown(status=proposal_status(chain, request.proposal_id))
 
     def _move(self, request: MoveProposal) -> ProposalShown:
-        """Raises EvidenceRefused: it is to be validated, and no experiment bears it here."""
+        """Raises EvidenceRefused: it is to be validated, and no experiment supports it here."""
         if request.state == "validated":
             with self._records.store.reading() as chain:
-                self._require_borne(proposal_status(chain, request.proposal_id).proposal)
+                self._require_supported(proposal_status(chain, request.proposal_id).proposal)
         move = ProposalMove(
             proposal_id=request.proposal_id, state=request.state, agent=request.agent, reason=request.reason
         )
@@ -116,7 +116,7 @@ class ProposalAnswers:
         """The move and the version are one transaction. Raises what planning raises: it cannot be carried out here."""
         with self._records.store.reading() as chain:
             proposal = proposal_status(chain, request.proposal).proposal
-        self._require_borne(proposal)
+        self._require_supported(proposal)
         self._require_runnable(proposal.plan)
         reason = request.reason or f"applied as {request.name}"
         move = ProposalMove(proposal_id=request.proposal, state="applied", agent=request.agent, reason=reason)
@@ -151,12 +151,12 @@ class ProposalAnswers:
         with self._records.store.reading() as chain:
             return NamedPlanShown(versions=plan_history(chain, request.name))
 
-    def _require_borne(self, proposal: Proposal) -> None:
+    def _require_supported(self, proposal: Proposal) -> None:
         checks = self._checks(proposal.plan, proposal.evidence, proposal.kpi, proposal.claims)
         _require(checks)
         if not any(check.check == "kpi" for check in checks):
             raise EvidenceRefused(
-                f"{proposal.proposal_id} rests on executions alone, which bear no figure of {proposal.kpi}: propose "
+                f"{proposal.proposal_id} rests on executions alone, which support no figure of {proposal.kpi}: propose "
                 "the plan anew with an experiment",
                 reasons=["no experiment"],
             )
@@ -203,7 +203,7 @@ def _require(checks: Sequence[EvidenceCheck]) -> None:
     if refused:
         reasons = [f"{check.evidence}: {check.reason}" for check in refused]
         raise EvidenceRefused(
-            f"the evidence does not bear the proposal: {'; '.join(reasons)}",
+            f"the evidence does not support the proposal: {'; '.join(reasons)}",
             reasons=reasons,
             checks=[check.model_dump(mode="json") for check in checks],
         )

@@ -1,6 +1,6 @@
 """Judging two execution records: as a repeat, by tolerances, or as a variant, by ratios. Pure.
 
-Neither takes part for a figure that does not bear it: energy counts where it was measured on an execution of its own,
+Neither judges a figure that cannot be compared: energy counts where it was measured on an execution of its own,
 on a machine that did nothing else; and a run that had to share the CPU is called neither better nor worse.
 """
 

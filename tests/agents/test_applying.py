@@ -32,7 +32,7 @@ class FakeShelf:
 
     def propose(self, plan: ResolvedPlan, evidence: Evidence, rules: GateRules, note: str) -> str:
         if self.refuses_baselines and evidence.baseline_plan == evidence.candidate_plan:
-            raise InvalidRequest("the evidence bears no figure")
+            raise InvalidRequest("the evidence supports no figure")
         assert evidence.candidate_plan == plan.fingerprint
         name = f"proposal-{len(self.plans)}"
         self.plans[name] = plan.fingerprint

@@ -1,4 +1,4 @@
-"""Evidence that was made elsewhere, or came to nothing, bears no proposal."""
+"""Evidence that was made elsewhere, or came to nothing, supports no proposal."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_executions_alone_bear_no_claim_and_cannot_be_validated(client: Blocking
     a, b = run(client), run(client, threads=1)
     asked = Propose(plan=b.plan, evidence=(a.execution_id, b.execution_id), kpi="tokens_per_sec")
     claims = (Claim(metric="tokens_per_sec", median_ratio=1.0),)
-    with pytest.raises(EvidenceRefused, match="no experiment bears it"):
+    with pytest.raises(EvidenceRefused, match="no experiment supports it"):
         client.ask(asked.model_copy(update={"claims": claims}))
     filed = client.ask(asked).status.proposal
     with pytest.raises(EvidenceRefused, match="executions alone"):

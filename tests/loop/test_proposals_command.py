@@ -15,7 +15,7 @@ from tests.tools.command_line import engine_ctl
 
 @pytest.fixture
 def evidence(client: BlockingClient, tmp_path: Path) -> tuple[str, str]:
-    """A file with a plan, and the experiment that bears it."""
+    """A file with a plan, and the experiment that supports it."""
     experiment = client.ask(make_experiment({"threads": 1}, pairs=1)).experiment
     path = tmp_path / "PLAN.json"
     path.write_text(experiment.plans[1].model_dump_json(), encoding="utf-8")
@@ -67,7 +67,7 @@ def test_a_person_reads_what_became_of_a_proposal(evidence: tuple[str, str], eng
 @pytest.mark.parametrize(
     ("flag", "code"), [(("--claim", "tokens_per_sec=9"), 3), (("--claim", "nothing"), 2), (("--guardrail", "x=1"), 3)]
 )
-def test_what_is_not_borne_or_not_understood_is_refused(
+def test_what_is_not_supported_or_not_understood_is_refused(
     flag: tuple[str, str], code: int, evidence: tuple[str, str], engine: Path
 ) -> None:
     plan, experiment = evidence

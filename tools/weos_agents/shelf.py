@@ -21,7 +21,7 @@ class Shelf(Protocol):
     """Every method may raise an EngineError; each step names its reason."""
 
     def propose(self, plan: ResolvedPlan, evidence: Evidence, rules: GateRules, note: str) -> str:
-        """File a plan with the experiment that bears it; the proposal's id."""
+        """File a plan with the experiment that supports it; the proposal's id."""
 
     def validate(self, proposal: str, reason: str) -> None:
         """Say that the gate opened for it."""

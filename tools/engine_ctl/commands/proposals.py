@@ -40,7 +40,7 @@ def agent_options(function: Command) -> Command:
 @socket_option
 @json_option
 def add(plan: str, socket: Path | None, as_json: bool, **said: Any) -> None:
-    """File a proposal. Evidence that does not bear it is refused, with the reasons."""
+    """File a proposal. Evidence that does not support it is refused, with the reasons."""
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.proposal_lines import proposal_lines
 
@@ -96,7 +96,7 @@ def show(proposal_id: str, socket: Path | None, as_json: bool) -> None:
 @socket_option
 @json_option
 def validate(proposal_id: str, agent: str, reason: str, socket: Path | None, as_json: bool) -> None:
-    """Say that a proposal holds. Its experiment must bear it on this machine and build."""
+    """Say that a proposal holds. Its experiment must support it on this machine and build."""
     _move(proposal_id, "validated", agent, reason, socket, as_json)
 
 

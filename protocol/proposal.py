@@ -43,7 +43,7 @@ class EvidenceCheck(Value):
     evidence: str
     """The id it is about."""
     check: Literal["exists", "ended", "covers", "comparable", "kpi", "claims"]
-    """``covers``: it ran the plan; ``comparable``: with this model, machine and build; ``kpi``: it has a figure of it."""
+    """``covers``: it ran the plan; ``comparable``: with this model, machine and build; ``kpi``: it measured the KPI."""
     holds: bool
     reason: str = ""
     """Why it does not hold."""

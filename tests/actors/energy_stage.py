@@ -25,7 +25,7 @@ from actors.messages import (
 from engine.backend import ComputeTimes
 from engine.energy.sources.source import EnergyReading
 from protocol.plan import Limits
-from tests.actors.fake_domain import FakeEnergy
+from tests.actors.fake_energy import FakeEnergy
 from tests.actors.message_form import CODEC
 
 

@@ -20,7 +20,8 @@ from protocol.errors import EngineError
 from protocol.plan import ExecutionRequest, Limits, RunRequest
 from protocol.record import ExecutionRecord
 from tests.actors.fake_backend import FakeBackend
-from tests.actors.fake_domain import FakeDomain, FakeEnergy
+from tests.actors.fake_domain import FakeDomain
+from tests.actors.fake_energy import FakeEnergy
 from tests.actors.fake_records import FakeRecords
 from tests.actors.message_form import CODEC
 

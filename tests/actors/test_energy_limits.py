@@ -16,7 +16,8 @@ from protocol.requests import Cancel
 from tests.actors.energy_stage import EnergyStage, begin_stage
 from tests.actors.engine_factory import Stream, make_request, make_system, until
 from tests.actors.fake_backend import FakeBackend
-from tests.actors.fake_domain import FakeDomain, FakeEnergy
+from tests.actors.fake_domain import FakeDomain
+from tests.actors.fake_energy import FakeEnergy
 
 
 @pytest.fixture

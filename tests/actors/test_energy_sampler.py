@@ -14,7 +14,8 @@ from protocol.requests import Status
 from tests.actors.energy_stage import EnergyStage, begin_stage
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
-from tests.actors.fake_domain import FakeDomain, make_meter
+from tests.actors.fake_domain import FakeDomain
+from tests.actors.fake_energy import make_meter
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from protocol.requests import Energy, Metrics, Quantize
 from tests.actors.energy_stage import EnergyStage, begin_stage
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, until
 from tests.actors.fake_backend import FakeBackend
-from tests.actors.fake_domain import FakeDomain, FakeEnergy, make_meter
+from tests.actors.fake_domain import FakeDomain
+from tests.actors.fake_energy import FakeEnergy, make_meter
 from tests.actors.message_form import CODEC
 from tests.actors.test_metrics_report import values
 from tests.actors.test_observers import Observer

@@ -21,7 +21,8 @@ from protocol.plan import ExecutionRequest, RunRequest
 from protocol.requests import Metrics, ModelInfo
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import KV_BYTES, FakeBackend
-from tests.actors.fake_domain import FakeDomain, make_meter
+from tests.actors.fake_domain import FakeDomain
+from tests.actors.fake_energy import make_meter
 
 
 def values(report: MetricsReport, name: str) -> dict[tuple[str, ...], float]:

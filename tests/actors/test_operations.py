@@ -19,7 +19,8 @@ from protocol.progress import StageProgress
 from protocol.requests import Calibrate, Quantize, Status
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, until
 from tests.actors.fake_backend import FakeBackend
-from tests.actors.fake_domain import FakeDomain, FakeOperation, make_meter
+from tests.actors.fake_domain import FakeDomain, FakeOperation
+from tests.actors.fake_energy import make_meter
 
 
 def quantize(client: Client) -> AsyncGenerator[Progress | Quantized, None]:

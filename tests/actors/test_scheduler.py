@@ -11,7 +11,8 @@ from protocol.metrics import EnergyReport
 from protocol.requests import Cancel
 from tests.actors.engine_factory import Stream, make_client, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
-from tests.actors.fake_domain import FakeDomain, FakeEnergy
+from tests.actors.fake_domain import FakeDomain
+from tests.actors.fake_energy import FakeEnergy
 
 LONG, SHORT = "a long prompt " * 100, "short"
 LATE = LONG * 300

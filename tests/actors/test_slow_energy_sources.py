@@ -28,7 +28,7 @@ from engine.backend import ComputeTimes
 from engine.energy.sources.source import EnergyReading
 from protocol.plan import EnergySourceName, Limits
 from tests.actors.engine_factory import until
-from tests.actors.fake_domain import FakeEnergy
+from tests.actors.fake_energy import FakeEnergy
 from tests.actors.message_form import CODEC
 
 

@@ -25,7 +25,8 @@ from protocol.record import ExecutionRecord
 from protocol.requests import Detokenize, ListModels, Status, Tokenize
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend, FakeModel
-from tests.actors.fake_domain import FakeDomain, FakeEnergy, make_meter
+from tests.actors.fake_domain import FakeDomain
+from tests.actors.fake_energy import FakeEnergy, make_meter
 from tests.actors.fake_records import FakeRecords
 
 

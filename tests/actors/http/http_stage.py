@@ -17,7 +17,8 @@ from actors.http.options import HttpOptions, HttpRules, TcpAddress
 from actors.limits import ServiceLimits
 from actors.system import System, running
 from tests.actors.fake_backend import FakeBackend
-from tests.actors.fake_domain import FakeDomain, FakeEnergy
+from tests.actors.fake_domain import FakeDomain
+from tests.actors.fake_energy import FakeEnergy
 from tests.actors.fake_records import FakeRecords
 
 SECRET = b"a secret of many bytes"

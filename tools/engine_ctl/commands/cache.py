@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine_ctl.answer_output import answer_json
 from engine_ctl.exit_codes import EXIT_CODES
 from engine_ctl.options import json_option, socket_option
 
@@ -43,7 +44,7 @@ def ls(socket: Path | None, as_json: bool) -> None:
     with connect_or_embed(socket) as client:
         listed = client.ask(ListCached())
     if as_json:
-        click.echo(listed.model_dump_json(exclude={"type", "request_id"}))
+        click.echo(answer_json(listed))
         return
     for entry in listed.entries:
         click.echo(_line(entry))
@@ -72,7 +73,7 @@ def rm(names: tuple[str, ...], everything: bool, socket: Path | None, as_json: b
     with connect_or_embed(socket) as client:
         removed = client.ask(RemoveCached(names=names))
     if as_json:
-        click.echo(removed.model_dump_json(exclude={"type", "request_id"}))
+        click.echo(answer_json(removed))
     else:
         click.echo(f"removed {len(removed.names)}")
 
@@ -90,7 +91,7 @@ def verify(ctx: click.Context, names: tuple[str, ...], socket: Path | None, as_j
     with connect_or_embed(socket) as client:
         verified = client.ask(VerifyCached(names=names))
     if as_json:
-        click.echo(verified.model_dump_json(exclude={"type", "request_id"}))
+        click.echo(answer_json(verified))
     else:
         for name, damage in verified.damages.items():
             click.echo(f"{name}  {damage or 'whole'}")

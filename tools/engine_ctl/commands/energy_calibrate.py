@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine_ctl.answer_output import show_answer
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
@@ -42,11 +43,7 @@ def calibrate(
     request = Calibrate(source=source, quiet_s=quiet_s, load_s=load_s, loads=not idle_only)
     with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
         calibrated = bar.ask(client, request)
-    if as_json:
-        click.echo(calibrated.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for line in lines(calibrated):
-        click.echo(line)
+    show_answer(calibrated, lines(calibrated), as_json=as_json)
 
 
 def lines(calibrated: Calibrated) -> list[str]:

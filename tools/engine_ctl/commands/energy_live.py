@@ -8,8 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from engine_ctl.answer_output import show_answer
 from engine_ctl.live_energy_lines import live_lines
 from engine_ctl.watt_chart import chart
 
@@ -75,8 +74,4 @@ def _each_second(client: BlockingClient, source: EnergySourceName | None) -> Ite
 
 
 def _print(live: LiveEnergy, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(live.model_dump_json(exclude={"type", "request_id"}))
-    else:
-        for line in live_lines(live):
-            click.echo(line)
+    show_answer(live, live_lines(live), as_json=as_json)

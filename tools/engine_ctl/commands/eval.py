@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine_ctl.answer_output import show_answer
 from engine_ctl.options import Model, json_option, socket_option
 from engine_ctl.text_source import read_text
 
@@ -72,11 +73,7 @@ def command(
     )
     with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
         evaluated = bar.ask(client, Evaluate(request=request))
-    if as_json:
-        click.echo(evaluated.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for line in lines(evaluated):
-        click.echo(line)
+    show_answer(evaluated, lines(evaluated), as_json=as_json)
 
 
 def lines(evaluated: Evaluated) -> list[str]:

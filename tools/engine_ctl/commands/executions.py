@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from engine_ctl.answer_output import answer_json, show_answer
 from engine_ctl.exit_codes import NOT_THE_SAME
 from engine_ctl.options import json_option, socket_option
 
@@ -55,11 +56,7 @@ def ls(limit: int, socket: Path | None, as_json: bool, **wanted: str | None) -> 
     chosen = _filter(wanted)
     with connect_or_embed(socket) as client:
         listed = client.ask(ListExecutions(wanted=chosen, limit=limit))
-    if as_json:
-        click.echo(listed.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for summary in listed.executions:
-        click.echo(summary_line(summary))
+    show_answer(listed, map(summary_line, listed.executions), as_json=as_json)
 
 
 @command.command(name="show")
@@ -74,11 +71,7 @@ def show(execution_id: str, socket: Path | None, as_json: bool) -> None:
 
     with connect_or_embed(socket) as client:
         told = client.ask(GetExecution(execution_id=execution_id))
-    if as_json:
-        click.echo(told.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for line in entry_lines(told.entry):
-        click.echo(line)
+    show_answer(told, entry_lines(told.entry), as_json=as_json)
 
 
 @command.command(name="compare")
@@ -234,7 +227,7 @@ def _show_comparison(compared: Compared, as_json: bool) -> None:
     from engine_ctl.execution_lines import repeat_lines, variant_lines
 
     if as_json:
-        click.echo(compared.model_dump_json(exclude={"type", "request_id"}))
+        click.echo(answer_json(compared))
     elif compared.repeat is not None:
         click.echo("\n".join(repeat_lines(compared.repeat)))
     elif compared.variant is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine_ctl.answer_output import answer_json, show_answer
 from engine_ctl.exit_codes import INTERNAL_ERROR, INTERRUPTED
 from engine_ctl.options import json_option, socket_option, tdp_watts_option
 
@@ -48,11 +49,7 @@ def run(ctx: click.Context, spec: str, tdp_watts: float | None, socket: Path | N
     asked = _read(spec)
     with connect_or_embed(socket, tdp_watts) as client:
         done = _follow(client, asked, quiet=as_json)
-    if as_json:
-        click.echo(done.model_dump_json(exclude={"type", "request_id"}))
-    else:
-        for line in experiment_lines(done.experiment):
-            click.echo(line)
+    show_answer(done, experiment_lines(done.experiment), as_json=as_json)
     ctx.exit(_EXIT_CODES[done.experiment.ended])
 
 
@@ -68,11 +65,7 @@ def ls(limit: int, socket: Path | None, as_json: bool) -> None:
 
     with connect_or_embed(socket) as client:
         listed = client.ask(Experiments(limit=limit))
-    if as_json:
-        click.echo(listed.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for summary in listed.experiments:
-        click.echo(experiment_line(summary))
+    show_answer(listed, map(experiment_line, listed.experiments), as_json=as_json)
 
 
 @command.command(name="show")
@@ -88,7 +81,7 @@ def show(experiment_id: str, socket: Path | None, as_json: bool) -> None:
     with connect_or_embed(socket) as client:
         shown = client.ask(GetExperiment(experiment_id=experiment_id))
     if as_json:
-        click.echo(shown.model_dump_json(exclude={"type", "request_id"}))
+        click.echo(answer_json(shown))
         return
     if shown.experiment is None:
         click.echo(f"{experiment_id}: running, {len(shown.declaration.schedule)} executions declared")

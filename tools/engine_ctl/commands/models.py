@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine_ctl.answer_output import answer_json, show_answer
 from engine_ctl.exit_codes import INTERRUPTED
 from engine_ctl.options import Model, json_option, socket_option
 
@@ -85,7 +86,7 @@ def rm(ctx: click.Context, model: str, yes: bool, dry_run: bool, socket: Path | 
             ctx.exit(INTERRUPTED)
         removed = client.ask(RemoveModel(model=model, dry_run=dry_run))
     if as_json:
-        click.echo(removed.model_dump_json(exclude={"type", "request_id"}))
+        click.echo(answer_json(removed))
         return
     verb = "would remove" if dry_run else "removed"
     click.echo(f"{verb} {removed.name}: {len(removed.paths)} files, {removed.freed_bytes / 10**6:,.1f} MB")
@@ -133,11 +134,7 @@ def inspect(model: str, tensors: bool, socket: Path | None, as_json: bool) -> No
 
     with connect_or_embed(socket) as client:
         description = client.ask(ModelInfo(model=model))
-    if as_json:
-        click.echo(description.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for line in lines(description, tensors):
-        click.echo(line)
+    show_answer(description, lines(description, tensors), as_json=as_json)
 
 
 def lines(description: ModelDescription, tensors: bool) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from engine_ctl.answer_output import answer_json
 from engine_ctl.options import json_option, socket_option, tdp_watts_option
 from engine_ctl.request_options import request_options
 
@@ -30,7 +31,7 @@ def command(request: dict[str, Any], tdp_watts: float | None, socket: Path | Non
     with connect_or_embed(socket, tdp_watts) as client:
         planned = client.ask(Plan(request=parsed))
     if as_json:
-        click.echo(planned.model_dump_json(exclude={"type", "request_id"}))
+        click.echo(answer_json(planned))
         return
     content = planned.model_dump(mode="json", exclude={"type", "request_id"})
     rows = list(flattened(content))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from engine_ctl.answer_output import answer_json, show_answer
 from engine_ctl.commands.proposals import agent_options
 from engine_ctl.options import json_option, socket_option
 
@@ -26,11 +27,7 @@ def ls(socket: Path | None, as_json: bool) -> None:
 
     with connect_or_embed(socket) as client:
         listed = client.ask(NamedPlans())
-    if as_json:
-        click.echo(listed.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for version in listed.plans:
-        click.echo(plan_line(version))
+    show_answer(listed, map(plan_line, listed.plans), as_json=as_json)
 
 
 @command.command(name="show")
@@ -64,11 +61,7 @@ def history(name: str, socket: Path | None, as_json: bool) -> None:
 
     with connect_or_embed(socket) as client:
         shown = client.ask(GetNamedPlan(name=name))
-    if as_json:
-        click.echo(shown.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for version in shown.versions:
-        click.echo(plan_line(version))
+    show_answer(shown, map(plan_line, shown.versions), as_json=as_json)
 
 
 @command.command(name="roll-back")
@@ -85,4 +78,4 @@ def roll_back(name: str, version: int | None, agent: str, reason: str, socket: P
 
     with connect_or_embed(socket) as client:
         applied = client.ask(RollBackPlan(name=name, version=version, agent=agent, reason=reason))
-    click.echo(applied.model_dump_json(exclude={"type", "request_id"}) if as_json else plan_line(applied.version))
+    click.echo(answer_json(applied) if as_json else plan_line(applied.version))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from engine_ctl.answer_output import answer_json, show_answer
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
@@ -47,11 +48,7 @@ def add(plan: str, socket: Path | None, as_json: bool, **said: Any) -> None:
     asked = _propose(plan, said)
     with connect_or_embed(socket) as client:
         proposed = client.ask(asked)
-    if as_json:
-        click.echo(proposed.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for line in proposal_lines(proposed.status):
-        click.echo(line)
+    show_answer(proposed, proposal_lines(proposed.status), as_json=as_json)
 
 
 @command.command(name="ls")
@@ -69,11 +66,7 @@ def ls(state: str | None, limit: int, socket: Path | None, as_json: bool) -> Non
     asked = read_message({"state": state, "limit": limit}, Proposals)
     with connect_or_embed(socket) as client:
         listed = client.ask(asked)
-    if as_json:
-        click.echo(listed.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for status in listed.proposals:
-        click.echo(proposal_line(status))
+    show_answer(listed, map(proposal_line, listed.proposals), as_json=as_json)
 
 
 @command.command(name="show")
@@ -137,7 +130,7 @@ def apply(proposal_id: str, name: str, agent: str, reason: str, socket: Path | N
     asked = read_message(said, ApplyPlan)
     with connect_or_embed(socket) as client:
         applied = client.ask(asked)
-    click.echo(applied.model_dump_json(exclude={"type", "request_id"}) if as_json else plan_line(applied.version))
+    click.echo(answer_json(applied) if as_json else plan_line(applied.version))
 
 
 def _move(proposal_id: str, state: MovedState, agent: str, reason: str, socket: Path | None, as_json: bool) -> None:
@@ -153,11 +146,7 @@ def _move(proposal_id: str, state: MovedState, agent: str, reason: str, socket: 
 def _show(shown: ProposalShown, as_json: bool) -> None:
     from engine_ctl.proposal_lines import proposal_lines
 
-    if as_json:
-        click.echo(shown.model_dump_json(exclude={"type", "request_id"}))
-        return
-    for line in proposal_lines(shown.status):
-        click.echo(line)
+    show_answer(shown, proposal_lines(shown.status), as_json=as_json)
 
 
 def _propose(plan: str, said: dict[str, Any]) -> Propose:

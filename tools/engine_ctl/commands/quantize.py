@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from engine_ctl.answer_output import answer_json
 from engine_ctl.options import Model, json_option, socket_option
 
 
@@ -56,6 +57,6 @@ def command(
     with connect_or_embed(socket) as client, ProgressBar(quiet=as_json) as bar:
         made = bar.ask(client, request)
     if as_json:
-        click.echo(made.model_dump_json(exclude={"type", "request_id"}))
+        click.echo(answer_json(made))
     else:
         click.echo(f"{made.path}: {made.size_bytes / 10**6:,.1f} MB, {made.tensor_types}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine_ctl.answer_output import show_answer
 from engine_ctl.model_table import megabytes
 from engine_ctl.options import json_option, socket_option
 
@@ -24,11 +25,7 @@ def command(socket: Path | None, as_json: bool) -> None:
 
     with BlockingClient.connect(socket) as client:
         report = client.ask(Status())
-    if as_json:
-        click.echo(report.model_dump_json(exclude={"type", "request_id"}))
-    else:
-        for line in lines(report):
-            click.echo(line)
+    show_answer(report, lines(report), as_json=as_json)
 
 
 def lines(report: StatusReport) -> list[str]:

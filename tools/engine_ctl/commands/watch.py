@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from typing_extensions import assert_never
 
+from engine_ctl.answer_output import answer_json
 from engine_ctl.live_energy_lines import joules_of, so_far
 from engine_ctl.options import json_option, socket_option
 
@@ -54,7 +55,7 @@ def command(
     with BlockingClient.connect(socket) as client:
         for message in client.follow(Subscribe(wanted=wanted, after=after)):
             if isinstance(message, Event):
-                click.echo(message.model_dump_json(exclude={"type", "request_id"}) if as_json else line(message))
+                click.echo(answer_json(message) if as_json else line(message))
             elif isinstance(message, Subscribed) and message.missed:
                 click.echo(f"{message.missed} earlier events are not kept any more", err=True)
 

@@ -3,8 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: FORCE help setup develop run test test-fast test-frames test-clang test-pythons test-models test-clients test-llama-server \
-    test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-guided fuzz-http fuzz-models peers clean
+.PHONY: FORCE help setup develop run test test-fast test-frames test-clang test-compilers test-pythons test-models test-clients \
+    test-llama-server test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-guided fuzz-http fuzz-models peers clean
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -75,6 +75,15 @@ test-frames: develop ## the actors' tests once more, with msgpack instead of obj
 
 test-clang: develop ## the bits of a build with clang: determinism, golden data, the digest of the arithmetic
 	tools/test_preset.sh clang --dist worksteal --tx "$(WORKERS)*popen//python=$(CURDIR)/$(BIN)/python -S"
+
+# Each compiler has a build of its own, in build/compilers; those that are not installed are named and passed over.
+COMPILERS ?= g++-11 g++-13 g++-14 clang++-15 clang++-16 clang++-19
+
+test-compilers: develop ## the bits of a build with each other compiler that is installed
+	for compiler in $(COMPILERS); do \
+	    if command -v "$$compiler" >/dev/null; then echo "$$compiler:"; tools/test_preset.sh "$$compiler"; \
+	    else echo "$$compiler is not installed"; fi; \
+	done
 
 # Each Python has a build and an environment of its own; TESTS names a part of the suite.
 PYTHONS ?= python3.10 python3.13

@@ -74,6 +74,7 @@ PLANNED = make_planned(PLAN, (1, 2, 3))
 
 
 def make_messages(record: ExecutionRecord) -> tuple[ActorMessage, ...]:
+    """One of every kind that actors send each other; long, since all stand here."""
     return (
         Deliver(
             replies=(

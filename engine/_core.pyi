@@ -557,11 +557,14 @@ class SamplingOptions:
 
 @final
 class SamplingRun:
-    """The draws of one choice of a sequence, as the run loop makes them."""
+    """The draws of one choice of a sequence, as the run loop makes them: the same by every kernel table.
 
-    def __init__(self, options: SamplingOptions, choice: int = 0) -> None: ...
-    def sample(self, logits: Sequence[float], history: Sequence[int], position: int) -> int:
-        """The token drawn for this position. Raises ValueError."""
+    Raises ValueError for a table that is unknown or cannot run here.
+    """
+
+    def __init__(self, options: SamplingOptions, choice: int = 0, kernel_table: str = "reference") -> None: ...
+    def sample(self, logits: Sequence[float] | npt.NDArray[np.float32], history: Sequence[int], position: int) -> int:
+        """The token drawn for this position. Raises ValueError, also where a logit is not finite."""
     @property
     def mirostat_bound(self) -> float:
         """In bits: the most that the next token may surprise."""

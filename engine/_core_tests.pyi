@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from engine._core import Grammar, Model, SequenceEvents, StreamWriter
+from engine._core import Grammar, Model, SamplingOptions, SequenceEvents, StreamWriter
 
 def target_types(
     recipe: str,
@@ -131,3 +131,39 @@ def time_multiply(
     seconds: float,
 ) -> list[float]:
     """Seconds of each pass over all of ``weights`` (rows as in a file), for about ``seconds``; at least three."""
+
+def weigh(
+    table: str, logits: npt.NDArray[np.float32]
+) -> tuple[float, float, npt.NDArray[np.float32], int, int, npt.NDArray[np.uint64], int]:
+    """Least and largest logit, the largest of each block, the sum of weights twice, each weight, the sum of distances.
+
+    See csrc/kernels/candidates.h. Raises ValueError: no logits.
+    """
+
+def typicality(table: str, logits: npt.NDArray[np.float32], largest: float, mean: float) -> npt.NDArray[np.float32]: ...
+def scale(
+    table: str, logits: npt.NDArray[np.float32], largest: float, temperature: float
+) -> npt.NDArray[np.float32]: ...
+def bucket(table: str, keys: npt.NDArray[np.float32], high: float, factor: float) -> npt.NDArray[np.uint16]: ...
+def keep(
+    table: str,
+    keys: npt.NDArray[np.float32],
+    logits: npt.NDArray[np.float32],
+    tokens: npt.NDArray[np.int32],
+    begin: int,
+    low: float,
+    high: float,
+    above: bool,
+    in_place: bool,
+) -> tuple[list[float], list[int]]:
+    """Logits and tokens of the candidates from ``begin`` on whose key is from ``low``, or ``above`` it, to below
+    ``high``; without ``tokens`` their places. ``in_place`` lets them be written over those that are read."""
+
+def time_draws(
+    table: str,
+    options: SamplingOptions,
+    logits: npt.NDArray[np.float32],
+    history: Sequence[int],
+    draws: int,
+) -> list[float]:
+    """Seconds of each of some draws, at successive positions."""

@@ -32,6 +32,7 @@ void register_text_embedding(pybind11::module_& m);
 void register_text_evaluation(pybind11::module_& m);
 
 namespace tests {
+void register_candidates(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);
 void register_runtime(pybind11::module_& m);
 }  // namespace tests

@@ -1,14 +1,18 @@
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/float_environment.h"
+#include "bindings/arguments.h"
 #include "bindings/register.h"
 #include "runtime/sampling/log_probabilities.h"
 #include "runtime/sampling/sampler.h"
@@ -17,6 +21,7 @@ namespace engine::bindings {
 namespace {
 
 namespace py = pybind11;
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using runtime::Mirostat;
 using runtime::SamplingOptions;
 
@@ -29,13 +34,16 @@ void set_biases(SamplingOptions& options, const std::map<std::int32_t, float>& b
 
 // What the run loop keeps for a sequence from draw to draw, and a sampler of its own.
 struct SamplingRun {
-  explicit SamplingRun(const SamplingOptions& request, std::uint32_t choice) : options(request), mirostat(request) {
+  SamplingRun(const SamplingOptions& request, std::uint32_t choice, const std::string& kernel_table)
+      : options(request), mirostat(request), sampler(usable_kernel_table(kernel_table)) {
     options.choice = choice;
   }
 
-  std::int32_t sample(const std::vector<float>& logits, const std::vector<std::int32_t>& history,
-                      std::uint64_t position) {
-    if (logits.empty()) throw std::invalid_argument("no logits");
+  std::int32_t sample(const Floats& array, const std::vector<std::int32_t>& history, std::uint64_t position) {
+    const std::span<const float> logits(array.data(), static_cast<std::size_t>(array.size()));
+    require(!logits.empty(), "no logits");
+    require(std::ranges::all_of(logits, [](float logit) { return std::isfinite(logit); }),
+            "logits that are not finite");
     for (const std::int32_t token : history) {
       if (token < 0 || static_cast<std::size_t>(token) >= logits.size()) {
         throw std::invalid_argument("token " + std::to_string(token) + " has no logit");
@@ -86,7 +94,8 @@ void register_sampling(py::module_& m) {
       .def_readwrite("mirostat_eta", &SamplingOptions::mirostat_eta)
       .def_readwrite("seed", &SamplingOptions::seed);
   py::class_<SamplingRun>(m, "SamplingRun")
-      .def(py::init<const SamplingOptions&, std::uint32_t>(), py::arg("options"), py::arg("choice") = 0)
+      .def(py::init<const SamplingOptions&, std::uint32_t, const std::string&>(), py::arg("options"),
+           py::arg("choice") = 0, py::arg("kernel_table") = "reference")
       .def("sample", &SamplingRun::sample, py::arg("logits"), py::arg("history"), py::arg("position"))
       .def_property_readonly("mirostat_bound", [](const SamplingRun& run) { return run.mirostat.bound(); });
 }

@@ -52,6 +52,7 @@ constexpr KernelTable kReference{
     .softmax = reference::softmax,
     .sum_exponentials = reference::sum_exponentials,
     .compare_logits = reference::compare_logits,
+    .candidates = &reference::kCandidates,
     .quantize_rows = quant::quantize_rows,
     .dequantize = quant::dequantize_row,
 };
@@ -78,6 +79,7 @@ constexpr KernelTable kAvx2{
     .softmax = avx2::softmax,
     .sum_exponentials = avx2::sum_exponentials,
     .compare_logits = avx2::compare_logits,
+    .candidates = &avx2::kCandidates,
     .quantize_rows = avx2::quantize_rows,
     .dequantize = avx2::dequantize,
 };
@@ -99,6 +101,7 @@ constexpr KernelTable kAvx512 = [] {
   table.peak = {"vpdpbusd zmm", avx512::multiply_bytes};
   table.attend_f16 = avx512::attend_f16;
   table.attend_q8_0 = avx512::attend_q8_0;
+  table.candidates = &avx512::kCandidates;
   table.quantize_rows = avx512::quantize_rows;
   return table;
 }();

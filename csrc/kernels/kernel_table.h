@@ -15,6 +15,8 @@
 // gives the formulas. The reference table states them in scalar code.
 namespace engine::kernels {
 
+struct CandidateKernels;
+
 // Where one row's quantized form goes; the fields are those of Activations.
 struct QuantizedRow {
   std::int8_t* codes;
@@ -88,6 +90,8 @@ struct KernelTable {
   // not finite.
   double (*sum_exponentials)(const float* logits, float maximum, std::size_t n);
   LogitComparison (*compare_logits)(const float* logits, const float* others, float maximum, std::size_t n);
+
+  const CandidateKernels* candidates;
 
   // Conversions from a model's weights to another model's. Unlike all above they keep subnormals; see KeptSubnormals.
   quant::QuantizeRows quantize_rows;

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import select
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from typing_extensions import Self
@@ -16,13 +17,14 @@ from engine.artifact.non_finite import non_finite_result
 from engine.bench.work import Work
 from protocol.errors import EngineError, InternalError
 from protocol.plan import ExecutionRequest
+from protocol.sampling import SAMPLERS
 
 _DEFAULTS = ExecutionRequest()
 _PATIENCE_S = 600.0
 
 
 class MeasuredLoop:
-    """One model on one backend, with the settings that a plan has by default; greedy, past any end of sequence."""
+    """One model on one backend, with the settings that a plan has by default; past any end of sequence."""
 
     def __init__(
         self, path: Path, backend: str, threads: int, kv_cache: str = "f16", *, op_times: bool = False
@@ -51,8 +53,10 @@ class MeasuredLoop:
         """End the run loop."""
         self._loop.close()
 
-    def rate(self, work: Work) -> float:
+    def rate(self, work: Work, samplings: Sequence[Mapping[str, Any]] = ({},)) -> float:
         """Tokens a second, the median of the work's repetitions.
+
+        ``samplings`` are fields of ``_core.SamplingOptions``, which sequences take in turn; without any it is greedy.
 
         Raises:
             ValueError: the model's context is too short for the work.
@@ -61,21 +65,21 @@ class MeasuredLoop:
         """
         if max(work.prompt, 1) + work.generated + 1 > self.model.context_length:
             raise ValueError(f"{work.name} does not fit a context of {self.model.context_length}")
-        return statistics.median(self._rate(work) for _ in range(work.repetitions))
+        return statistics.median(self._rate(work, samplings) for _ in range(work.repetitions))
 
-    def _rate(self, work: Work) -> float:
-        start_ns, times = self._run(work)
+    def _rate(self, work: Work, samplings: Sequence[Mapping[str, Any]]) -> float:
+        start_ns, times = self._run(work, samplings)
         if work.is_prefill:
             return work.prompt / ((times[0][0] - start_ns) / 1e9)
         return decode_rate(times)
 
-    def _run(self, work: Work) -> tuple[int, list[list[int]]]:
+    def _run(self, work: Work, samplings: Sequence[Mapping[str, Any]]) -> tuple[int, list[list[int]]]:
         """When the first prefill began, and when each sequence had its tokens, in ns."""
         times: dict[int, list[int]] = {}
-        for _ in range(work.sequences):
+        for number in range(work.sequences):
             self._submitted += 1
             times[self._submitted] = []
-            self._submit(self._submitted, work)
+            self._submit(self._submitted, work, samplings[number % len(samplings)])
         starts: list[int] = []
         ended = 0
         failure: EngineError | None = None
@@ -102,7 +106,7 @@ class MeasuredLoop:
             return InternalError(f"{self._name}: {events.error}", model=self._name)
         return non_finite_result(self._name, events.error, events.non_finite)
 
-    def _submit(self, sequence_id: int, work: Work) -> None:
+    def _submit(self, sequence_id: int, work: Work, sampling: Mapping[str, Any]) -> None:
         prompt = self._tokens.integers(self.model.vocab_size, size=max(work.prompt, 1)).tolist()
         settings = _core.GroupSettings(
             self.model,
@@ -114,6 +118,7 @@ class MeasuredLoop:
             kv_cache=self._kv_cache,
             context_length=len(prompt) + work.generated + 1,
             max_tokens=work.generated + 1,
+            sampling=_core.SamplingOptions(**{"order": SAMPLERS, "seed": sequence_id, **sampling}),
             flush_ms=3_600_000,
             op_times=self._op_times,
         )

@@ -42,6 +42,8 @@ _ROWS, _COLUMNS = 19, 256
 _FINITE = (0xBF, 0xDF)
 """Masks that keep any two bytes, read as a half, from being infinite or NaN, each by another bit of the exponent."""
 _HEAD = 64
+_MANY = 10_000
+"""Candidates, more than are divided one by one."""
 _BEYOND_ONE_SPLIT = 513
 """Keys that attention merges from two splits."""
 
@@ -67,7 +69,7 @@ def results(table: str) -> Iterator[tuple[str, bytes]]:
     yield from _vectors(table)
     yield from _attention(table)
     yield from _models(table)
-    yield "sampler", _bits(_drawn())
+    yield "sampler", _bits(_drawn(table), _drawn_of_many(table))
 
 
 def _bits(*arrays: npt.ArrayLike) -> bytes:
@@ -153,7 +155,7 @@ def _models(table: str) -> Iterator[tuple[str, bytes]]:
         yield f"embedding {pooling}", _bits(embedding.vectors)
 
 
-def _drawn() -> npt.NDArray[np.int64]:
+def _drawn(table: str) -> npt.NDArray[np.int64]:
     """Tokens that every sampler and penalty draws."""
     logits = (fixed_floats(12, VOCABULARY) * np.float32(6)).tolist()
     history = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 1, 4]
@@ -174,8 +176,22 @@ def _drawn() -> npt.NDArray[np.int64]:
             order=("logit_bias", "temperature", "mirostat"), temperature=1.0, mirostat_tau=4.0, logit_bias={2: 1.5}
         ),
     ]
-    runs = [_core.SamplingRun(one, choice) for choice, one in enumerate(options)]
+    runs = [_core.SamplingRun(one, choice, table) for choice, one in enumerate(options)]
     return np.array([run.sample(logits, history, position) for position in range(16) for run in runs])
+
+
+def _drawn_of_many(table: str) -> npt.NDArray[np.int64]:
+    """Tokens drawn from a vocabulary so large that no list of it is made: peaked, and flat."""
+    options = (
+        _core.SamplingOptions(order=("temperature",), temperature=0.8),
+        _core.SamplingOptions(order=("top_k", "top_p", "min_p"), temperature=1.0, top_k=40, top_p=0.95, min_p=0.05),
+        _core.SamplingOptions(order=("typical_p", "top_p"), temperature=1.0, typical_p=0.9, top_p=0.99),
+        _core.SamplingOptions(order=("top_k", "temperature"), top_k=_MANY // 2, temperature=1.5),
+    )
+    logits = fixed_floats(13, _MANY)
+    runs = [_core.SamplingRun(one, choice, table) for choice, one in enumerate(options)]
+    rows = [logits * np.float32(spread) for spread in (2, 30)]
+    return np.array([run.sample(row, [], position) for position in range(3) for run in runs for row in rows])
 
 
 def _activations(seed: int, rows: int) -> Floats:

@@ -105,10 +105,16 @@ def test_dry_is_bounded() -> None:
 
 def test_greedy_takes_the_largest_and_of_equals_the_lowest_id() -> None:
     assert draw([0.0, 3.0, 1.0, 3.0, 3.0], GREEDY) == 1
-    assert draw([-math.inf, -5.0, -5.0], GREEDY) == 1
+    assert draw([-3.4e38, -5.0, -5.0], GREEDY) == 1
     assert draw([0.0, -0.0], GREEDY) == 0
     assert draw([-0.0, 0.0], GREEDY) == 0
     assert draw([7.0], GREEDY) == 0
+
+
+@pytest.mark.parametrize("logit", [math.nan, math.inf, -math.inf])
+def test_logits_that_are_no_numbers_are_refused(logit: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        draw([0.0, logit], GREEDY)
 
 
 def test_top_k_of_equals_keeps_the_lowest_ids() -> None:

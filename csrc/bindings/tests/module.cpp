@@ -46,6 +46,7 @@ PYBIND11_MODULE(_core_tests, m) {
   py::module_::import("engine._core");  // whose types and exceptions are used here
   m.def("target_types", &target_types, py::arg("recipe"), py::kw_only(), py::arg("architecture"), py::arg("layers"),
         py::arg("experts"), py::arg("heads"), py::arg("kv_heads"), py::arg("tensors"));
+  bindings::tests::register_candidates(m);
   bindings::tests::register_kernels(m);
   bindings::tests::register_runtime(m);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/candidates.h"
 #include "kernels/kernel_table.h"
 
 // AVX2, FMA and F16C kernels.
@@ -30,5 +31,7 @@ void merge_split(const SoftmaxState& split, const float* split_output, std::size
 
 double sum_exponentials(const float* logits, float maximum, std::size_t n);
 LogitComparison compare_logits(const float* logits, const float* others, float maximum, std::size_t n);
+
+extern const CandidateKernels kCandidates;
 
 }  // namespace engine::kernels::avx2

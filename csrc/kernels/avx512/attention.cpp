@@ -4,6 +4,7 @@
 
 #include "kernels/avx2/lanes.h"
 #include "kernels/avx512/kernels.h"
+#include "kernels/avx512/lanes.h"
 
 namespace engine::kernels::avx512 {
 namespace {
@@ -31,19 +32,7 @@ struct Lanes {
   static Lanes divide(const Lanes& a, const Lanes& b) { return {_mm512_div_ps(a.all, b.all)}; }
   static Lanes fused(const Lanes& a, const Lanes& b, const Lanes& c) { return {_mm512_fmadd_ps(a.all, b.all, c.all)}; }
   static Lanes maximum(const Lanes& a, const Lanes& b) { return {_mm512_max_ps(a.all, b.all)}; }
-  static Lanes exponential(const Lanes& x) {
-    using namespace kernels::exponential;
-    const __mmask16 underflow = _mm512_cmp_ps_mask(x.all, _mm512_set1_ps(kLow), _CMP_LT_OQ);
-    const __m512 clamped = _mm512_min_ps(_mm512_set1_ps(kHigh), x.all);  // in this order NaN stays
-    const __m512 shifted = _mm512_fmadd_ps(clamped, _mm512_set1_ps(kLog2E), _mm512_set1_ps(kExponentRound));
-    const __m512 n = _mm512_sub_ps(shifted, _mm512_set1_ps(kExponentRound));
-    const __m512 high = _mm512_fmadd_ps(n, _mm512_set1_ps(-kLn2High), clamped);
-    const __m512 b = _mm512_fmadd_ps(n, _mm512_set1_ps(-kLn2Low), high);
-    __m512 p = _mm512_set1_ps(kC6);
-    for (const float c : {kC5, kC4, kC3, kC2, 1.0F, 1.0F}) p = _mm512_fmadd_ps(p, b, _mm512_set1_ps(c));
-    const __m512 power = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
-    return {_mm512_maskz_mul_ps(_knot_mask16(underflow), p, power)};
-  }
+  static Lanes exponential(const Lanes& x) { return {avx512::exponential(x.all)}; }
   static float largest(const Lanes& x) { return _mm512_reduce_max_ps(x.all); }
   static float tree_sum(const Lanes& x) {
     return avx2::tree_sum(_mm512_castps512_ps256(x.all), _mm512_extractf32x8_ps(x.all, 1));

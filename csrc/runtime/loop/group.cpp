@@ -4,6 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "base/first_failure.h"
+#include "base/float_environment.h"
 #include "base/steady_time.h"
 #include "runtime/loop/step_planner.h"
 
@@ -16,6 +18,7 @@ Group::Group(GroupSettings settings, PrefixCache& prefix_cache, std::int64_t& bu
       prefix_cache_(prefix_cache),
       team_(settings_.threads, settings_.spin),
       pass_(*settings_.model, team_, settings_.prefill_chunk + kMaxDecodeRows),
+      samplers_(settings_.threads, Sampler(settings_.model->kernels())),
       row_cost_(*settings_.model),
       busy_ns_(busy_ns) {}
 
@@ -213,6 +216,7 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
   }
   events.announce();
   if (segments.empty() || !pass_.run(segments, abort, timed_ ? &clock_ : nullptr)) return {};
+  std::vector<Drawing> drawings;
   std::size_t row = 0;
   std::size_t logit_row = 0;
   const std::size_t planned = sequences_.size();
@@ -228,17 +232,21 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
       member.sequence->mark_computed(member.tokens);
     }
     if (!complete) continue;
-    if (!non_finite) advance_choices(i, logit_row, events);
+    if (!non_finite) add_drawings(i, logit_row, drawings);
     ++logit_row;
   }
+  draw(drawings);
+  for (Drawing& drawing : drawings) take_in(drawing, events);
   return counts;
 }
 
-void Group::advance_choices(std::size_t member, std::size_t logit_row, EventBuffer& events) {
+void Group::add_drawings(std::size_t member, std::size_t logit_row, std::vector<Drawing>& drawings) {
   const std::size_t first_forked = sequences_.size();
   fork_choices(member);
-  if (!sequences_[member].last) advance(sequences_[member], logit_row, events);
-  for (std::size_t j = first_forked; j < sequences_.size(); ++j) advance(sequences_[j], logit_row, events);
+  if (!sequences_[member].last) drawings.push_back({.member = member, .logit_row = logit_row});
+  for (std::size_t j = first_forked; j < sequences_.size(); ++j) {
+    drawings.push_back({.member = j, .logit_row = logit_row});
+  }
 }
 
 void Group::fork_choices(std::size_t member) {
@@ -273,41 +281,72 @@ void Group::announce_start(Member& member, EventBuffer& events) {
   });
 }
 
-void Group::advance(Member& member, std::size_t logit_row, EventBuffer& events) {
+void Group::draw(std::vector<Drawing>& drawings) {
+  charge(Operation::Other);
+  const auto takes_time = [this](const Drawing& drawing) {
+    return !sequences_[drawing.member].sequence->takes_largest();
+  };
+  model::OperationClock* clock = timed_ ? &clock_ : nullptr;
+  if (team_.size() == 1 || std::ranges::count_if(drawings, takes_time) < 2) {
+    for (Drawing& drawing : drawings) draw(drawing, samplers_[0], clock);
+    return;
+  }
+  std::atomic<std::size_t> next = 0;
+  FirstFailure failure;
+  team_.run([&](unsigned member) {
+    const InferenceFloatEnvironment environment;
+    try {
+      for (std::size_t i = next.fetch_add(1); i < drawings.size(); i = next.fetch_add(1)) {
+        draw(drawings[i], samplers_[member], member == 0 ? clock : nullptr);
+      }
+    } catch (...) {
+      failure.keep();
+    }
+  });
+  charge(Operation::Wait);
+  failure.rethrow();
+}
+
+void Group::draw(Drawing& drawing, Sampler& sampler, model::OperationClock* clock) {
+  const auto charge_to = [clock](Operation operation) {
+    if (clock != nullptr) clock->charge(operation);
+  };
+  Sequence& sequence = *sequences_[drawing.member].sequence;
+  const std::span<const float> logits = pass_.logits(drawing.logit_row);
+  const std::int32_t largest = pass_.best_token(drawing.logit_row);
+  const bool constrained = sequence.options().grammar != nullptr;
+  const std::optional<std::size_t> likeliest = sequence.options().logprobs;
   try {
-    add_token(member, logit_row, events);
+    if (constrained) {
+      sequence.constrain(logits.size());
+      charge_to(Operation::Grammar);
+    }
+    drawing.token = sequence.draw(logits, largest, pass_.digest(drawing.logit_row), sampler);
+    if (likeliest) drawing.log_probabilities = sampler.log_probabilities(logits, drawing.token, largest, *likeliest);
+    charge_to(Operation::Sampling);
+    if (constrained) {
+      sequence.follow_grammar();
+      charge_to(Operation::Grammar);
+    }
   } catch (const GrammarError& failure) {
-    end(member, StopReason::Error, std::string("the grammar cannot be followed: ") + failure.what());
+    drawing.failure = failure.what();
   }
 }
 
-void Group::add_token(Member& member, std::size_t logit_row, EventBuffer& events) {
-  charge(Operation::Other);
+void Group::take_in(Drawing& drawing, EventBuffer& events) {
+  Member& member = sequences_[drawing.member];
+  if (!drawing.failure.empty()) {
+    return end(member, StopReason::Error, "the grammar cannot be followed: " + drawing.failure);
+  }
   Sequence& sequence = *member.sequence;
-  const std::span<const float> logits = pass_.logits(logit_row);
-  const bool constrained = sequence.options().grammar != nullptr;
-  if (constrained) {
-    sequence.constrain(logits.size());
-    charge(Operation::Grammar);
-  }
-  const std::int32_t largest = pass_.best_token(logit_row);
-  const std::int32_t token = sequence.draw(logits, largest, pass_.digest(logit_row), sampler_);
-  const std::optional<std::size_t> likeliest = sequence.options().logprobs;
-  std::optional<TokenLogProbabilities> logprobs;
-  if (likeliest) logprobs = log_probabilities(settings_.model->kernels(), logits, token, largest, *likeliest);
-  charge(Operation::Sampling);
-  if (constrained) {
-    sequence.follow_grammar();
-    charge(Operation::Grammar);
-  }
   const Sequence::Effect effect = sequence.take_effect();
   charge(Operation::Detokenize);
   const std::int64_t now = steady_ns();
   const std::int64_t patience_ns = std::exchange(member.produced, true) ? sequence.options().flush_ns : 0;
   events.add(sequence.id(), sequence.choice(), patience_ns, [&](SequenceEvents& e) {
-    e.token_ids.push_back(token);
+    e.token_ids.push_back(drawing.token);
     e.token_times_ns.push_back(now);
-    if (logprobs) e.logprobs.push_back(std::move(*logprobs));
+    if (drawing.log_probabilities) e.logprobs.push_back(std::move(*drawing.log_probabilities));
     e.text += effect.text;
   });
   if (effect.stop != StopReason::None) end(member, effect.stop, "");

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/thread_team.h"
@@ -96,6 +97,15 @@ class Group {
     std::optional<SequenceEvents> last;                 // once it has ended
   };
 
+  // A token of a member to be drawn from a row of logits, and what came of it.
+  struct Drawing {
+    std::size_t member;
+    std::size_t logit_row;
+    std::int32_t token = 0;
+    std::optional<TokenLogProbabilities> log_probabilities = std::nullopt;
+    std::string failure = "";  // why its grammar cannot be followed; empty where it can
+  };
+
   // Whether the member stands for what the choices of its request share: the first that is left of them.
   bool holds_prompt(std::vector<Member>::const_iterator member) const;
   void plan();
@@ -107,13 +117,16 @@ class Group {
   void account(std::int64_t began_ns);
   StepCounts run(const std::atomic<bool>& abort, EventBuffer& events);
   void announce_start(Member& member, EventBuffer& events);
-  // Lets a member, and behind the prompt the other choices of its request, draw a token from a row of logits.
-  void advance_choices(std::size_t member, std::size_t logit_row, EventBuffer& events);
+  // Adds what a member, and behind the prompt the other choices of its request, are to draw from a row of logits.
+  void add_drawings(std::size_t member, std::size_t logit_row, std::vector<Drawing>& drawings);
   // Behind the prompt, forks the other choices of a request off the first: adds them to the sequences.
   void fork_choices(std::size_t member);
-  // Ends a member whose grammar cannot be followed.
-  void advance(Member& member, std::size_t logit_row, EventBuffer& events);
-  void add_token(Member& member, std::size_t logit_row, EventBuffer& events);
+  // Draws all tokens; where more than one takes time, all members of the team do.
+  void draw(std::vector<Drawing>& drawings);
+  // Draws one token, and notes where its grammar cannot be followed. Members of the team may each be at one.
+  void draw(Drawing& drawing, Sampler& sampler, model::OperationClock* clock);
+  // Turns a token drawn into text and an event; ends the sequence where it or its grammar does.
+  void take_in(Drawing& drawing, EventBuffer& events);
   void end(Member& member, StopReason reason, std::string error,
            const std::optional<model::NonFinitePlace>& non_finite = {});
   void keep_prefix(Sequence& sequence);
@@ -125,7 +138,7 @@ class Group {
   PrefixCache& prefix_cache_;
   ThreadTeam team_;
   model::ForwardPass pass_;
-  Sampler sampler_;
+  std::vector<Sampler> samplers_;  // one for each member of the team
   RowCost row_cost_;
   std::int64_t& busy_ns_;  // the loop's
   model::OperationClock clock_;

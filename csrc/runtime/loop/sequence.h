@@ -83,6 +83,8 @@ class Sequence {
   std::vector<std::int32_t> next_tokens(std::size_t count) const;
   void mark_computed(std::size_t count) { computed_ += count; }
 
+  // Whether a draw takes the token of the largest logit and does nothing else that takes time.
+  bool takes_largest() const { return options_.sampling.takes_largest() && !options_.grammar && !options_.logprobs; }
   // Finds, before each draw with a grammar, which of the vocabulary's first `tokens` it allows next. Throws
   // GrammarError.
   void constrain(std::size_t tokens);

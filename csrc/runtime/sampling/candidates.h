@@ -8,12 +8,16 @@
 #include <span>
 #include <vector>
 
+#include "kernels/candidates.h"
+#include "kernels/kernel_table.h"
+#include "runtime/sampling/running_sum.h"
+#include "runtime/sampling/token_numbers.h"
+
 namespace engine::runtime {
 
 struct Candidate {
   float logit;
   std::int32_t token;
-  float weight;
 };
 
 // Whether `a` is the likelier one; of equals that of the lower token id.
@@ -21,94 +25,89 @@ inline bool precedes(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
 }
 
-// The tokens that may yet be drawn: what samplers change, and drop from. Never empty once gathered; keeps its memory.
+// The tokens that may yet be drawn: what samplers change, and drop from. Never empty once gathered. They stay in the
+// order of their ids, and are the row of logits itself until something is changed or dropped. Keeps its memory.
 class Candidates {
  public:
+  explicit Candidates(const kernels::KernelTable& kernels);
+
   // Every token of the vocabulary, or those `allowed`, a bit each from the lowest of the first word on, of which at
-  // least one is set; an empty span allows all. Each logit is finite or minus infinity.
+  // least one is set; an empty span allows all. Logits are finite, and stay where they are until the next call.
   void gather(std::span<const float> logits, std::span<const std::uint32_t> allowed = {});
 
-  std::span<const Candidate> list() const { return list_; }
+  std::size_t size() const { return logits_.size(); }
+  Candidate at(std::size_t place) const { return {logits_[place], token(place)}; }
   float largest();
-  // Sets weights to exp(logit - largest) and returns their sum, added in the candidates' order.
-  double weigh();
-  // Sets weights to whatever.
-  template <typename Weight>
-  void set_weights(Weight weight) {
-    for (Candidate& candidate : list_) candidate.weight = weight(candidate);
-  }
+  // The sum of exp(logit - largest).
+  double sum_exponentials();
 
-  // Lets `change(logit, i)` set the logit of tokens[i] where it is a candidate. Tokens are ascending, each once. A
-  // logit that would be infinite is the largest float, or the lowest: the difference of two is then a number.
+  // Lets `change(logit, number)` set the logits of those candidates that have a number. A logit that would be infinite
+  // is the largest float, or the lowest: the difference of two is then a number.
   template <typename Change>
-  void change_logits(std::span<const std::int32_t> tokens, Change change) {
-    const auto change_one = [&](Candidate& candidate, std::size_t i) {
+  void change_logits(const TokenNumbers& numbers, Change change) {
+    const auto change_one = [&](float& logit, std::int32_t number) {
       constexpr float kLargest = std::numeric_limits<float>::max();
-      change(candidate.logit, i);
-      candidate.logit = std::clamp(candidate.logit, -kLargest, kLargest);
+      change(logit, number);
+      logit = std::clamp(logit, -kLargest, kLargest);
     };
+    own();
     if (whole_) {
-      for (std::size_t i = 0; i < tokens.size(); ++i) change_one(list_[static_cast<std::size_t>(tokens[i])], i);
+      for (const std::int32_t token : numbers.tokens()) {
+        change_one(values_[static_cast<std::size_t>(token)], numbers.of(token));
+      }
     } else {
-      for (Candidate& candidate : list_) {
-        const auto found = std::ranges::lower_bound(tokens, candidate.token);
-        if (found == tokens.end() || *found != candidate.token) continue;
-        change_one(candidate, static_cast<std::size_t>(found - tokens.begin()));
+      for (std::size_t i = 0; i < size(); ++i) {
+        if (const std::int32_t number = numbers.of(tokens_[i]); number > 0) change_one(values_[i], number);
       }
     }
-    sorted_ = 0;
     largest_.reset();
   }
   // What each logit lies below the largest, divided by the temperature, above 0.
   void scale(float temperature);
 
   void keep_likeliest(std::size_t count);
-  // Goes from the likeliest on, and keeps those up to the first that `is_last`.
-  template <typename IsLast>
-  void keep_likeliest_until(IsLast is_last) {
-    sorted_ = keep_until(precedes, sorted_, is_last);
-  }
-  // The same in another order: from the first that `before` puts before all others.
-  template <typename Before, typename IsLast>
-  void keep_ranked_until(Before before, IsLast is_last) {
-    keep_until(before, 0, is_last);
-    sorted_ = 0;
-    largest_.reset();
-  }
-  // Not all of them.
-  template <typename Drop>
-  void drop_if(Drop drop) {
-    sorted_ -= static_cast<std::size_t>(std::count_if(list_.begin(), at(sorted_), drop));
-    std::erase_if(list_, drop);
-    whole_ = false;
-    largest_.reset();
-  }
+  // Goes from the likeliest on, and keeps those up to the one with which they have this share of the sum.
+  void keep_share(double share);
+  // The same, from the one on whose distance to the largest is the nearest to the mean.
+  void keep_typical_share(double share);
+  // Keeps those whose logit lies no further below the largest, and the largest.
+  void keep_within(double distance);
+  // Drops those whose logit lies no further below the largest, but for the least likely of these.
+  void drop_within(double distance);
+
+  // The candidate at which the running sum exceeds `fraction` / 2^53 of the whole: likeliest first where the likeliest
+  // or a share of them were kept, else by token id. May drop others.
+  Candidate draw(std::uint64_t fraction);
 
  private:
-  static constexpr std::size_t kFirstSorted = 256;
+  std::int32_t token(std::size_t place) const { return whole_ ? static_cast<std::int32_t>(place) : tokens_[place]; }
+  const std::int32_t* tokens() const { return whole_ ? nullptr : tokens_.data(); }
+  RunningSum::Weights weights() { return {logits_, largest()}; }
+  // Moves the logits into memory that may be changed.
+  void own();
+  void reserve(std::size_t count);
+  void reserve_others();
+  // The first `count` in that memory are the candidates now.
+  void hold(std::size_t count);
+  // Keeps those of the range behind those that are kept already; returns how many there are then.
+  std::size_t keep_range(std::span<const float> keys, std::size_t begin, std::size_t end,
+                         const kernels::Interval& interval, std::size_t kept);
+  // Keeps those with a larger key, and those with an equal one up to this place.
+  void cut(std::span<const float> keys, std::size_t last);
+  // Drops candidates that a running sum, likeliest first, does not need to come so far, where they are most of all.
+  // Returns how far that is: of what there was before.
+  Part narrow(const Part& part);
 
-  std::vector<Candidate>::iterator at(std::size_t index) { return list_.begin() + static_cast<std::ptrdiff_t>(index); }
-
-  // Sorts as much as it looks at, `sorted` at the front already are; returns how many are then.
-  template <typename Before, typename IsLast>
-  std::size_t keep_until(Before before, std::size_t sorted, IsLast is_last) {
-    whole_ = false;
-    for (std::size_t i = 0; i < list_.size(); ++i) {
-      if (i >= sorted) {
-        const std::size_t next = std::min(list_.size(), std::max(kFirstSorted, 2 * sorted));
-        std::partial_sort(at(sorted), at(next), list_.end(), before);
-        sorted = next;
-      }
-      if (!is_last(list_[i])) continue;
-      list_.resize(i + 1);
-      return i + 1;
-    }
-    return sorted;
-  }
-
-  std::vector<Candidate> list_;
+  const kernels::CandidateKernels* kernels_;
+  RunningSum running_sum_;
+  std::span<const float> logits_;  // of the row, or the first of values_
+  std::vector<float> values_;
+  std::vector<std::int32_t> tokens_;  // ascending; unused while whole_
+  std::vector<float> other_values_;   // scratch
+  std::vector<std::int32_t> other_tokens_;
+  std::vector<float> keys_;
   bool whole_ = false;            // candidate i is token i
-  std::size_t sorted_ = 0;        // how many at the front are in order and precede all others
+  bool likeliest_first_ = false;  // a draw is
   std::optional<float> largest_;  // logit, where it is known
 };
 

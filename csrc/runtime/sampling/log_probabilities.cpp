@@ -1,7 +1,6 @@
 #include "runtime/sampling/log_probabilities.h"
 
 #include <algorithm>
-#include <functional>
 
 #include "base/logarithm.h"
 #include "kernels/kernel_table.h"
@@ -9,29 +8,30 @@
 namespace engine::runtime {
 namespace {
 
-// Tokens in ascending order: of equals the first stays before those that come later.
-std::vector<std::int32_t> likeliest(std::span<const float> logits, std::size_t count) {
-  std::vector<std::int32_t> best;
-  const auto logit = [&](std::int32_t token) { return logits[static_cast<std::size_t>(token)]; };
-  for (std::int32_t token = 0; count > 0 && token < static_cast<std::int32_t>(logits.size()); ++token) {
-    if (best.size() == count && logit(token) <= logit(best.back())) continue;
-    if (best.size() == count) best.pop_back();
-    best.insert(std::ranges::upper_bound(best, logit(token), std::greater<>(), logit), token);
-  }
+// In order, of equals the lower token id first.
+std::vector<Candidate> likeliest(std::span<const float> logits, std::size_t count, Candidates& candidates) {
+  std::vector<Candidate> best;
+  if (count == 0) return best;
+  candidates.gather(logits);
+  candidates.keep_likeliest(count);
+  for (std::size_t i = 0; i < candidates.size(); ++i) best.push_back(candidates.at(i));
+  std::ranges::sort(best, precedes);
   return best;
 }
 
 }  // namespace
 
 TokenLogProbabilities log_probabilities(const kernels::KernelTable& kernels, std::span<const float> logits,
-                                        std::int32_t drawn, std::int32_t largest, std::size_t count) {
+                                        std::int32_t drawn, std::int32_t largest, std::size_t count,
+                                        Candidates& scratch) {
   const float most = logits[static_cast<std::size_t>(largest)];
   const double log_sum = natural_logarithm(kernels.sum_exponentials(logits.data(), most, logits.size()));
   const auto value = [&](std::int32_t token) {
     return (static_cast<double>(logits[static_cast<std::size_t>(token)]) - static_cast<double>(most)) - log_sum;
   };
   TokenLogProbabilities result{.drawn = value(drawn), .likeliest = {}};
-  for (const std::int32_t token : likeliest(logits, count)) result.likeliest.push_back({token, value(token)});
+  for (const Candidate& one : likeliest(logits, count, scratch))
+    result.likeliest.push_back({one.token, value(one.token)});
   return result;
 }
 

@@ -5,9 +5,7 @@
 #include <span>
 #include <vector>
 
-namespace engine::kernels {
-struct KernelTable;
-}
+#include "runtime/sampling/candidates.h"
 
 namespace engine::runtime {
 
@@ -25,6 +23,7 @@ struct TokenLogProbabilities {
 // Log probabilities by a model's own logits, all finite, before any sampler: logit - largest - ln(sum of exp(logit -
 // largest)).
 TokenLogProbabilities log_probabilities(const kernels::KernelTable& kernels, std::span<const float> logits,
-                                        std::int32_t drawn, std::int32_t largest, std::size_t count);
+                                        std::int32_t drawn, std::int32_t largest, std::size_t count,
+                                        Candidates& scratch);
 
 }  // namespace engine::runtime

@@ -11,16 +11,14 @@ constexpr double kBitsPerNat = 0x1.71547652b82fep+0;  // 1 / ln 2
 }  // namespace
 
 void Mirostat::keep_expected(Candidates& candidates) {
-  log_total_ = natural_logarithm(candidates.weigh());
+  log_total_ = natural_logarithm(candidates.sum_exponentials());
   largest_ = candidates.largest();
-  candidates.drop_if(
-      [&](const Candidate& candidate) { return candidate.logit < largest_ && surprise(candidate) > bound_; });
+  candidates.keep_within(bound_ / kBitsPerNat - log_total_);
 }
 
-void Mirostat::observe(const Candidate& drawn) { bound_ -= rate_ * (surprise(drawn) - target_); }
-
-double Mirostat::surprise(const Candidate& candidate) const {
-  return (log_total_ - (static_cast<double>(candidate.logit) - static_cast<double>(largest_))) * kBitsPerNat;
+void Mirostat::observe(const Candidate& drawn) {
+  const double below = static_cast<double>(largest_) - static_cast<double>(drawn.logit);
+  bound_ -= rate_ * ((log_total_ + below) * kBitsPerNat - target_);
 }
 
 }  // namespace engine::runtime

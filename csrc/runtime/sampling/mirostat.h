@@ -22,8 +22,6 @@ class Mirostat {
   void observe(const Candidate& drawn);
 
  private:
-  double surprise(const Candidate& candidate) const;
-
   double bound_;
   double target_;
   double rate_;

@@ -22,13 +22,12 @@ inline std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
 // What a random number is for: each has its own.
 enum class Draw : std::uint32_t { Token = 0, Xtc = 1 };
 
-// Uniform in [0, 1) with 53 bits, for one position of one choice of a request.
-inline double uniform(std::uint64_t seed, std::uint64_t position, Draw draw, std::uint32_t choice) {
+// Uniform from 0 to below 2^53, for one position of one choice of a request.
+inline std::uint64_t random_fraction(std::uint64_t seed, std::uint64_t position, Draw draw, std::uint32_t choice) {
   const auto words = philox({static_cast<std::uint32_t>(position), static_cast<std::uint32_t>(position >> 32),
                              static_cast<std::uint32_t>(draw), choice},
                             {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
-  const std::uint64_t bits = (std::uint64_t{words[0]} << 32) | words[1];
-  return static_cast<double>(bits >> 11) * 0x1p-53;
+  return ((std::uint64_t{words[0]} << 32) | words[1]) >> 11;
 }
 
 }  // namespace engine::runtime

@@ -1,6 +1,5 @@
 #include "runtime/sampling/sampler.h"
 
-#include "runtime/sampling/logit_penalties.h"
 #include "runtime/sampling/random.h"
 #include "runtime/sampling/truncations.h"
 
@@ -21,27 +20,27 @@ std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std:
                              std::span<const std::int32_t> history, std::uint64_t position,
                              const SamplingOptions& options, Mirostat& mirostat) {
   candidates_.gather(logits, allowed);
+  penalties_.begin(history, logits.size());
   for (const SamplerKind kind : options.order) {
-    if (options.active(kind)) apply(kind, history, position, options, mirostat);
+    if (options.active(kind)) apply(kind, position, options, mirostat);
   }
-  const Candidate& drawn = draw(position, options);
+  const Candidate drawn = candidates_.draw(random_fraction(options.seed, position, Draw::Token, options.choice));
   if (options.active(SamplerKind::Mirostat)) mirostat.observe(drawn);
   return drawn.token;
 }
 
-void Sampler::apply(SamplerKind kind, std::span<const std::int32_t> history, std::uint64_t position,
-                    const SamplingOptions& options, Mirostat& mirostat) {
+void Sampler::apply(SamplerKind kind, std::uint64_t position, const SamplingOptions& options, Mirostat& mirostat) {
   switch (kind) {
     case SamplerKind::LogitBias:
-      return add_bias(candidates_, options);
+      return penalties_.add_bias(candidates_, options);
     case SamplerKind::RepeatPenalty:
-      return penalize_repeats(candidates_, history, options);
+      return penalties_.penalize_repeats(candidates_, options);
     case SamplerKind::PresencePenalty:
-      return penalize_presence(candidates_, history, options);
+      return penalties_.penalize_presence(candidates_, options);
     case SamplerKind::FrequencyPenalty:
-      return penalize_frequency(candidates_, history, options);
+      return penalties_.penalize_frequency(candidates_, options);
     case SamplerKind::Dry:
-      return penalize_repetitions(candidates_, history, options);
+      return penalties_.penalize_repetitions(candidates_, options);
     case SamplerKind::TopK:
       return keep_top_k(candidates_, options);
     case SamplerKind::TypicalP:
@@ -57,16 +56,6 @@ void Sampler::apply(SamplerKind kind, std::span<const std::int32_t> history, std
     case SamplerKind::Mirostat:
       return mirostat.keep_expected(candidates_);
   }
-}
-
-const Candidate& Sampler::draw(std::uint64_t position, const SamplingOptions& options) {
-  const double threshold = uniform(options.seed, position, Draw::Token, options.choice) * candidates_.weigh();
-  double sum = 0.0;
-  for (const Candidate& candidate : candidates_.list()) {
-    sum += candidate.weight;
-    if (sum > threshold) return candidate;
-  }
-  return candidates_.list().back();
 }
 
 }  // namespace engine::runtime

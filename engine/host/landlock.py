@@ -54,6 +54,7 @@ class Access(IntFlag):
     READ = READ_FILE | READ_DIR
     RUN = READ | EXECUTE
     WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | REFER | TRUNCATE
+    ALL = (1 << 16) - 1
 
 
 _OF_FILES: Final = Access.EXECUTE | Access.WRITE_FILE | Access.READ_FILE | Access.TRUNCATE | Access.IOCTL_DEVICE
@@ -106,7 +107,7 @@ def each(paths: Iterable[Path], access: Access) -> dict[Path, Access]:
 
 
 def _known(version_here: int) -> Access:
-    handled = ~Access(0)
+    handled = Access.ALL
     for since, access in _LATER:
         if version_here < since:
             handled &= ~access

@@ -223,7 +223,7 @@ CHAIN = chain_of(4)
 HEAD = ChainPosition(sequence=4, hash=CHAIN[-1].hash)
 
 
-@given(entry=st.integers(0, 3), position=st.integers(0), replacement=st.characters())
+@given(entry=st.integers(0, 3), position=st.integers(0), replacement=st.characters(codec="utf-8"))
 def test_any_character_changed_in_any_entry_shows_there(entry: int, position: int, replacement: str) -> None:
     old = CHAIN[entry]
     at = position % len(old.content)

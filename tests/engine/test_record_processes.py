@@ -28,7 +28,15 @@ WRITER = """
     from datetime import datetime, timezone
     from pathlib import Path
     from engine.records.record_store import RecordStore
+    from protocol.errors import RecordStoreUnavailable
     from tests.tools.executions import make_planned, make_record
+
+    def until_free(write):
+        while True:
+            try:
+                return write()
+            except RecordStoreUnavailable:  # the others were faster for as long as a writer waits
+                continue
 
     def write(name, count):
         with RecordStore(Path(sys.argv[1])) as store:
@@ -38,9 +46,9 @@ WRITER = """
                 signal.pause()
             for n in range(count):
                 execution_id = f"{name}-{n}"
-                store.begin(execution_id, make_planned(), datetime.now(timezone.utc))
+                until_free(lambda: store.begin(execution_id, make_planned(), datetime.now(timezone.utc)))
                 os.write(1, f"begun {execution_id}\\n".encode())
-                store.finish(make_record(execution_id=execution_id, result="x" * (n % 7 * 3000)))
+                until_free(lambda: store.finish(make_record(execution_id=execution_id, result="x" * (n % 7 * 3000))))
                 os.write(1, f"finished {execution_id}\\n".encode())
 
     for line in sys.stdin:

@@ -291,6 +291,7 @@ changes = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(changes=changes)
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_header_is_refused_or_harmless(path: Path, changes: list[tuple[int, bytes]]) -> None:

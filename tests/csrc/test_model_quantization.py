@@ -26,6 +26,8 @@ from tests.support.architecture_models import ALL_CASES, write_architecture_mode
 from tests.support.gguf_factory import new_gguf, write_tiny_model
 from tests.support.quantized_models import WideModel, write_wide_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:

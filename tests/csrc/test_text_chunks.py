@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import h11
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,6 +127,7 @@ def connected(family: socket.AddressFamily, buffer_bytes: int | None) -> tuple[s
     return ours, theirs
 
 
+@pytest.mark.slow
 @given(text=st.text(min_size=1, max_size=300), choice=st.integers(0, 1))
 @settings(max_examples=200, deadline=None)
 def test_a_text_becomes_the_event_that_its_dialect_makes_of_it(text: str, choice: int) -> None:

@@ -265,6 +265,7 @@ def test_a_hostile_template_is_refused_and_harms_nothing(name: str) -> None:
     assert rendering(CHATML, MESSAGES, "", "") == reference_rendering(CHATML, MESSAGES, "", "")
 
 
+@pytest.mark.slow
 def test_a_hostile_template_takes_little_memory() -> None:
     tracemalloc.start()
     for name in ("separators", "ascii of a text", "a list of characters", "sorted characters", "words", "lines"):

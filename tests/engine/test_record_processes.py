@@ -20,6 +20,7 @@ from engine.host.process_identity import current_process, is_running
 from engine.records.record_store import RecordStore
 from tests.engine.record_factory import begin
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 KILLS = 10
 # Forks one child a line it reads, so that many can be killed without each loading Python anew.

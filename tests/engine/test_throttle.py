@@ -88,6 +88,7 @@ def test_the_average_comes_close_to_the_limit_and_stays(max_watts: float) -> Non
     assert max(settled) - min(settled) <= 2.0
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     max_watts=st.floats(18.0, 60.0),

@@ -17,6 +17,7 @@ from tests.support.outside_data import llama_cpp_models
 AGREED: list[dict[str, Any]] = json.loads(
     (Path(tokenizer_agreement.__file__).parent / "results" / "tokenizers.json").read_text(encoding="utf-8")
 )
+pytestmark = pytest.mark.slow
 FAMILIES = {family.name: family for family in families()}
 
 each_family = pytest.mark.parametrize("agreed", AGREED, ids=[agreed["family"] for agreed in AGREED])

@@ -36,6 +36,7 @@ def nested(depth: int) -> bytes:
     return packed({"a": value})
 
 
+@pytest.mark.slow
 @given(content=st.dictionaries(st.text(), VALUES, max_size=8))
 def test_every_plain_map_comes_back_with_tuples_for_arrays(content: dict[str, Any]) -> None:
     assert unpack(packed(content)) == content

@@ -118,14 +118,15 @@ def test_what_the_report_names_is_what_was_read(machine: Machine) -> None:
 
 
 def test_a_tree_that_may_not_be_entered_is_a_reason(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    is_dir = Path.is_dir
+    is_dir, iterdir = Path.is_dir, Path.iterdir
 
-    def refuse(path: Path) -> bool:
+    def entered(path: Path) -> Path:
         if machine.folder in path.parents:
             raise PermissionError(13, "Permission denied", str(path))
-        return is_dir(path)
+        return path
 
-    monkeypatch.setattr(Path, "is_dir", refuse)
+    monkeypatch.setattr(Path, "is_dir", lambda path: is_dir(entered(path)))
+    monkeypatch.setattr(Path, "iterdir", lambda path: iterdir(entered(path)))
     states = measuring(machine.open("rapl", "hwmon"))
     assert all("Permission denied" in states[name].reason for name in ("perf", "rapl", "hwmon"))
 

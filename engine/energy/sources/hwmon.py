@@ -78,7 +78,7 @@ class HwmonSource(CountedSource):
 
 def _sockets(root: Path) -> list[_Socket]:
     """Those of the better driver, in their order."""
-    folders = {_text(folder / "name"): folder for folder in sorted(root.glob("hwmon*")) if (folder / "name").is_file()}
+    folders = {_text(folder / "name"): folder for folder in _devices(root) if (folder / "name").is_file()}
     folder = next((folders[driver] for driver in _DRIVERS if driver in folders), None)
     if folder is None:
         raise SourceError(
@@ -92,6 +92,14 @@ def _sockets(root: Path) -> list[_Socket]:
     if not found:
         raise SourceError(f"{folder} labels no counter of a whole socket")
     return [found[number] for number in sorted(found)]
+
+
+def _devices(root: Path) -> list[Path]:
+    """Listed, since a glob tells no one that it may not look (from Python 3.13 on). Raises OSError."""
+    try:
+        return sorted(folder for folder in root.iterdir() if folder.name.startswith("hwmon"))
+    except FileNotFoundError:
+        return []
 
 
 def _require_permission(sockets: list[_Socket]) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from actors.http.routes import ROUTES
+from engine.identity.version import ENGINE_VERSION
 from protocol.dialects.openapi import openapi
 from tests.actors.http.http_stage import HELLO, stage
 
 
 def document() -> dict[str, Any]:
-    return openapi((one.operation for one in ROUTES if not one.absent), "0.1.0")
+    return openapi((one.operation for one in ROUTES if not one.absent), ENGINE_VERSION)
 
 
 def validator(reference: dict[str, Any]) -> Draft202012Validator:

@@ -107,7 +107,7 @@ def falsehoods() -> dict[str, str]:
 
 
 def contended_counts() -> int:
-    """Of twelve pairs that other processes disturbed, how many count."""
+    """Count how many of twelve pairs that other processes disturbed are taken as evidence."""
     whole = make_evidence(np.random.default_rng(SEED), 12, {"tokens_per_sec": 0.2})
     for number in range(12):
         whole = changed_pair(whole, number, "candidate", contended=True)

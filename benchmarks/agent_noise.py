@@ -64,7 +64,7 @@ def run_of(evidence: Evidence, verdict: Verdict) -> Run:
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> list[Run]:
-    """As many experiments as the time allows."""
+    """Run experiments until the time is over."""
     workload = folder / "workload.jsonl"
     workload.write_text("".join(json.dumps({"prompt": beginning}) + "\n" for beginning in BEGINNINGS))
     ends = time.monotonic() + arguments.minutes * 60

@@ -75,7 +75,7 @@ class Observation:
     memory_mb: tuple[float, ...]
     """Sampled once a second, after its start."""
     growth_mb: float
-    """Of a straight line through the samples, over half an hour."""
+    """Slope of a straight line through the samples, times half an hour."""
     engine_growth_mb: float
 
 

@@ -78,7 +78,7 @@ def _hostile(loop: MeasuredLoop, backend: str) -> Iterator[Figure]:
 
 
 def _shares(loop: MeasuredLoop, work: Work, kinds: Mapping[str, Sequence[Sampling]]) -> dict[str, list[float]]:
-    """Of each round's greedy speed, the mean of before and after, so that a machine that slows down cancels out."""
+    """Ratio to each round's greedy speed, the mean of before and after: a machine that slows down cancels out."""
     shares: dict[str, list[float]] = {name: [] for name in kinds}
     loop.rate(work)
     greedy = loop.rate(work)

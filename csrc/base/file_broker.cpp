@@ -56,7 +56,7 @@ int receive(int socket, const std::string& path) {
   if (received != sizeof error) refuse(EPIPE, path);  // the broker has ended
   if (error == ENOEXEC) {
     refuse(EACCES,
-           path + ": neither a GGUF nor an importance matrix (*.dat, *imatrix*); the sandbox opens nothing else");
+           path + ": outside its folders the engine's sandbox reads models and importance matrices, and writes *.gguf");
   }
   if (error != 0) refuse(error, path);
   const cmsghdr* first = CMSG_FIRSTHDR(&message);

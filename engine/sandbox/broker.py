@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import resource
 import selectors
 import signal
@@ -42,6 +43,12 @@ _FIRST_DESCRIPTOR: Final = 100
 _NEW_FILE_MODE: Final = 0o666
 """Less the process's mask."""
 _GGUF: Final = b"GGUF"
+_NEW_MODEL: Final = re.compile(r"\.gguf\.\d+\.part\Z", re.IGNORECASE)
+"""What the core calls a file that is to become a model."""
+_BEGINNING_BYTES: Final = 512
+_COUNTS: Final = struct.Struct("<ii")
+_MOST_ENTRIES: Final = 1 << 20
+_OF_WEIGHTS: Final = b".weight"
 _KERNEL_TREES: Final = (Path("/proc"), Path("/sys"), Path("/dev"))
 
 
@@ -140,11 +147,11 @@ def _carry_out(letter: bytes, paths: tuple[Path, ...], made: set[Path]) -> int |
     match letter, paths:
         case b"r", (path,):
             return open_to_read(path)
-        case b"w", (path,):
+        case b"w", (path,) if _NEW_MODEL.search(path.name):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _NEW_FILE_MODE)
             made.add(path)
             return descriptor
-        case b"n", (path, name) if path in made and path.parent == name.parent:
+        case b"n", (path, name) if path in made and path.parent == name.parent and _is_model(path, name):
             _core.name_new(os.fsencode(path), os.fsencode(name))
             made.discard(path)
             return None
@@ -152,7 +159,15 @@ def _carry_out(letter: bytes, paths: tuple[Path, ...], made: set[Path]) -> int |
             path.unlink()
             made.discard(path)
             return None
+        case b"w" | b"n", _:
+            raise OSError(errno.ENOEXEC, "not a model")
     raise OSError(errno.EACCES, "not a file that was made here")
+
+
+def _is_model(path: Path, name: Path) -> bool:
+    """Whether it holds a model and will be called one: a new file of another kind may be run by whoever finds it."""
+    with path.open("rb") as file:
+        return name.suffix.lower() == ".gguf" and file.read(len(_GGUF)) == _GGUF
 
 
 def open_to_read(path: Path) -> int:
@@ -162,11 +177,21 @@ def open_to_read(path: Path) -> int:
     shared = status.st_uid == os.geteuid() or status.st_mode & stat.S_IROTH
     error = errno.EACCES
     if stat.S_ISREG(status.st_mode) and shared and status.st_dev not in _kernel_devices():
-        if os.pread(descriptor, len(_GGUF), 0) == _GGUF or path.suffix == ".dat" or "imatrix" in path.name:
+        beginning = os.pread(descriptor, _BEGINNING_BYTES, 0)
+        if beginning.startswith(_GGUF) or _is_old_matrix(beginning):
             return descriptor
         error = errno.ENOEXEC
     os.close(descriptor)
     raise OSError(error, "neither a user's regular file nor one that everybody may read, or not of the engine's kind")
+
+
+def _is_old_matrix(beginning: bytes) -> bool:
+    """Whether it begins as an importance matrix of the older form: a count, a length, and the name of a tensor."""
+    if len(beginning) < _COUNTS.size:
+        return False
+    entries, length = _COUNTS.unpack_from(beginning)
+    name = beginning[_COUNTS.size : _COUNTS.size + length]
+    return 0 < entries <= _MOST_ENTRIES and len(name) == length > 0 and name.isascii() and name.endswith(_OF_WEIGHTS)
 
 
 def _kernel_devices() -> set[int]:

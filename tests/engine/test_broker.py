@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tests.engine.walled_program import told_by
 from tests.support.ended_process import has_ended
+from tests.support.importance_files import binary_importance
 
+MATRIX = binary_importance((b"blk.0.ffn_up.weight", 3, [1.0, 2.0]))
 _WITH_BROKER = """
     import json
     from engine import _core
@@ -25,14 +27,14 @@ _WITH_BROKER = """
     _core.set_file_broker(broker.files.fileno())
 
     def read(path):
-        with os.fdopen(_core.open_to_read(os.fsencode(path))) as file:
+        with os.fdopen(_core.open_to_read(os.fsencode(path)), errors="replace") as file:
             return file.read()
     """
 
 
 def test_a_file_outside_the_walls_is_read_through_the_broker(tmp_path: Path) -> None:
-    for name, content in {"model": "GGUF", "imatrix.bin": "matrix", "matrix.dat": "matrix", "key": "secret"}.items():
-        (tmp_path / name).write_text(content)
+    for name, content in {"model": b"GGUF", "matrix": MATRIX, "wallet.dat": b"secret", "key": b"secret"}.items():
+        (tmp_path / name).write_bytes(content)
 
     told = told_by(
         _WITH_BROKER
@@ -41,8 +43,8 @@ def test_a_file_outside_the_walls_is_read_through_the_broker(tmp_path: Path) -> 
     tell("alone", (folder / "model").read_text)
     tell("asked", lambda: read(folder / "model"))
     tell("absent", lambda: read(folder / "absent"))
-    tell("imatrix", lambda: read(folder / "imatrix.bin"))
-    tell("matrix", lambda: read(folder / "matrix.dat"))
+    tell("matrix", lambda: read(folder / "matrix"))
+    tell("wallet", lambda: read(folder / "wallet.dat"))
     tell("key", lambda: read(folder / "key"))
     print("content", read(folder / "model"))
     """,
@@ -53,8 +55,8 @@ def test_a_file_outside_the_walls_is_read_through_the_broker(tmp_path: Path) -> 
         "alone": "EACCES",
         "asked": "done",
         "absent": "ENOENT",
-        "imatrix": "done",
         "matrix": "done",
+        "wallet": "EACCES",
         "key": "EACCES",
         "content": "GGUF",
     }
@@ -83,7 +85,7 @@ def test_only_regular_files_of_users_are_opened(tmp_path: Path) -> None:
 
 
 def test_a_new_file_gets_its_name_and_displaces_nothing(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "mine.gguf").write_text("mine")
 
     told = told_by(
         _WITH_BROKER
@@ -95,35 +97,38 @@ def test_a_new_file_gets_its_name_and_displaces_nothing(tmp_path: Path) -> None:
         if error:
             raise OSError(error, "")
         for descriptor in descriptors:
-            os.write(descriptor, b"new")
+            os.write(descriptor, b"GGUF")
 
     landlock.restrict({})
-    for part in ("a.part", "b.part", "c.part", "left.part"):
+    for part in ("a.gguf.1.part", "b.gguf.2.part", "c.gguf.3.part", "left.gguf.4.part", ".profile"):
         tell("make-" + part, lambda: ask(b"w", folder / part))
-    tell("name", lambda: ask(b"n", folder / "a.part", folder / "a"))
-    tell("displace", lambda: ask(b"n", folder / "b.part", folder / "mine"))
-    tell("elsewhere", lambda: ask(b"n", folder / "b.part", folder.parent / "b"))
-    tell("remove", lambda: ask(b"d", folder / "c.part"))
-    tell("rename-mine", lambda: ask(b"n", folder / "mine", folder / "yours"))
-    tell("remove-mine", lambda: ask(b"d", folder / "mine"))
-    tell("overwrite-mine", lambda: ask(b"w", folder / "mine"))
+    tell("name", lambda: ask(b"n", folder / "a.gguf.1.part", folder / "a.gguf"))
+    tell("displace", lambda: ask(b"n", folder / "b.gguf.2.part", folder / "mine.gguf"))
+    tell("elsewhere", lambda: ask(b"n", folder / "b.gguf.2.part", folder.parent / "b.gguf"))
+    tell("rename-to-a-script", lambda: ask(b"n", folder / "b.gguf.2.part", folder / ".profile"))
+    tell("remove", lambda: ask(b"d", folder / "c.gguf.3.part"))
+    tell("rename-mine", lambda: ask(b"n", folder / "mine.gguf", folder / "yours.gguf"))
+    tell("remove-mine", lambda: ask(b"d", folder / "mine.gguf"))
+    tell("overwrite-mine", lambda: ask(b"w", folder / "mine.gguf"))
     print("broker", broker.pid)
     """,
         tmp_path,
     )
 
     assert has_ended(Path("/proc") / told.pop("broker"))
-    made = {f"make-{part}.part": "done" for part in ("a", "b", "c", "left")}
+    made = {f"make-{part}.part": "done" for part in ("a.gguf.1", "b.gguf.2", "c.gguf.3", "left.gguf.4")}
     assert told == made | {
         "name": "done",
         "displace": "EEXIST",
-        "elsewhere": "EACCES",
+        "elsewhere": "ENOEXEC",
+        "make-.profile": "ENOEXEC",
+        "rename-to-a-script": "ENOEXEC",
         "remove": "done",
-        "rename-mine": "EACCES",
+        "rename-mine": "ENOEXEC",
         "remove-mine": "EACCES",
-        "overwrite-mine": "EEXIST",
+        "overwrite-mine": "ENOEXEC",
     }
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "new", "mine": "mine"}
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.gguf": "GGUF", "mine.gguf": "mine"}
 
 
 def test_tasks_run_outside_and_one_that_fails_takes_none_with_it(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -32,9 +32,9 @@ class ScratchFile {
  private:
   static const std::string& folder() {
     static const std::string made = [] {
-      std::string pattern = "/dev/shm/engine-fuzz-XXXXXX";
-      if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no folder in memory can be made");
-      return pattern;
+      std::string path = "/dev/shm/engine-fuzz-" + std::to_string(getpid());
+      if (mkdir(path.c_str(), 0700) != 0) throw std::runtime_error("no folder in memory can be made");
+      return path;
     }();
     return made;
   }

@@ -16,7 +16,7 @@ class HttpLimits:
     max_ahead_bytes: int = 65_536
     """Kept of the requests that a client sends before the last one is answered."""
     max_body_bytes: int = 16 * 2**20
-    """The same as a frame of the socket may have."""
+    """More than a message of the engine may have: JSON writes the same in more bytes."""
     header_s: float = 15.0
     """A connection without a whole request is closed after it, new or kept alive."""
     body_s: float = 30.0

@@ -61,8 +61,8 @@ def workloads() -> dict[str, Kind]:
         for number, place in enumerate(places * 2, 1)
     ]
     return {
-        "chat": Kind(tuple({"prompt": one} for one in guides), 320),
-        "extraction": Kind(tuple({"prompt": one} for one in orders), 256),
+        "chat": Kind(tuple({"prompt": one} for one in guides), 128),
+        "extraction": Kind(tuple({"prompt": one} for one in orders), 112),
         "long": Kind(tuple({"prompt": f"{part}\nIn short, this is about"} for part in parts), 48),
     }
 

@@ -49,6 +49,11 @@ def optimize(
     return Optimizer(laboratory, experimenter, WORKLOAD, fields, OptimizerOptions(seed=seed)).run()
 
 
+def test_a_search_begins_with_one_change_at_a_time() -> None:
+    found = optimize(SimulatedLaboratory(more_threads_are_slower))
+    assert [trial.changes for trial in found.trials[:2]] == [{"threads": 4}, {"batch.prefill_chunk": 64}]
+
+
 def test_a_better_plan_is_found_and_proved_on_other_inputs() -> None:
     found = optimize(SimulatedLaboratory(more_threads_are_slower))
     assert found.chosen is not None

@@ -1,4 +1,4 @@
-"""A client of the engine's HTTP socket that costs little: one connection, server-sent events, their JSON read."""
+"""A client of HTTP servers that costs little: one connection, server-sent events, their JSON read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,12 @@ class HttpClient:
 
 
 @asynccontextmanager
-async def http_client(socket: Path) -> AsyncIterator[HttpClient]:
-    """A client of the HTTP socket at a path."""
-    async with await trio.open_unix_socket(str(socket)) as stream:
+async def http_client(address: Path | str) -> AsyncIterator[HttpClient]:
+    """A client of the HTTP socket at a path, or of ``HOST:PORT``."""
+    if isinstance(address, Path):
+        stream = await trio.open_unix_socket(str(address))
+    else:
+        host, port = address.split(":")
+        stream = await trio.open_tcp_stream(host, int(port))
+    async with stream:
         yield HttpClient(stream)

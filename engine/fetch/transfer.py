@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from engine.fetch.hub.partial_file import PartialFile
+from engine.fetch.partial_file import PartialFile
 from engine.fetch.pull_watch import PullWatch
+from engine.fetch.read_ahead import CONNECTIONS, RANGE_BYTES, RangesRefusedError, Read, read_ahead
 from protocol.errors import DownloadFailed
-
-Pieces = Generator[tuple[int, bytes], None, None]
-"""Consecutive pieces of a file, each with its position."""
 
 _RETRIES = 4
 """Without a byte in between."""
@@ -26,20 +24,20 @@ class InterruptedTransferError(Exception):
 
 
 class Transfer:
-    """Blocking."""
+    """Blocking; for one file."""
 
-    def __init__(self, watch: PullWatch, first_pause_s: float = 1.0) -> None:
-        """``first_pause_s``: before the first retry; each pause is twice the one before."""
+    def __init__(self, watch: PullWatch, first_pause_s: float = 1.0, range_bytes: int = RANGE_BYTES) -> None:
+        """``first_pause_s``: before the first retry; each pause is twice the one before. ``range_bytes``: what one of
+        several connections is asked for; a file that gives none of them two ranges comes over one connection."""
         self._watch = watch
         self._first_pause_s = first_pause_s
+        self._range_bytes = range_bytes
+        self._ranges_refused = False
 
-    def fetch(
-        self, partial: PartialFile, read: Callable[[int], Pieces], tell: Callable[[], None], senseless: DownloadFailed
-    ) -> None:
+    def fetch(self, partial: PartialFile, read: Read, tell: Callable[[], None], senseless: DownloadFailed) -> None:
         """What is missing of a file whose part that is there has been checked, up to the checksum of the whole.
 
-        ``read`` begins where it is told to, or at 0 where the sender will have it so. ``tell`` is called as it goes on,
-        and ``senseless`` raised where other bytes come than those that were asked for.
+        ``tell`` is called as it goes on, and ``senseless`` raised where other bytes come than were asked for.
 
         Raises:
             DownloadFailed: what ``read`` tells of, or the checksum is wrong, and the part has been removed.
@@ -49,7 +47,9 @@ class Transfer:
         while not partial.is_complete:
             before = partial.size_bytes
             try:
-                _receive(partial, read, tell, senseless)
+                self._receive(partial, read, tell, senseless)
+            except RangesRefusedError:
+                self._ranges_refused = True
             except InterruptedTransferError as interruption:
                 if partial.size_bytes > before:
                     pauses = self._pauses()
@@ -62,19 +62,20 @@ class Transfer:
     def _pauses(self) -> Iterator[float]:
         return (self._first_pause_s * 2**retry for retry in range(_RETRIES))
 
-
-def _receive(
-    partial: PartialFile, read: Callable[[int], Pieces], tell: Callable[[], None], senseless: DownloadFailed
-) -> None:
-    """Write what one connection brings."""
-    tell()
-    with closing(read(partial.size_bytes)) as pieces:
-        for position, piece in pieces:
-            if position == 0 and partial.size_bytes:
-                partial.restart()
-            if position != partial.size_bytes or position + len(piece) > partial.file.size_bytes:
-                raise senseless
-            partial.append(piece)
-            tell()
-    if not partial.is_complete:
-        raise InterruptedTransferError(senseless)
+    def _receive(self, partial: PartialFile, read: Read, tell: Callable[[], None], senseless: DownloadFailed) -> None:
+        """Write what comes until a connection ends."""
+        tell()
+        first, end = partial.size_bytes, partial.file.size_bytes
+        several = not self._ranges_refused and end - first >= 2 * CONNECTIONS * self._range_bytes
+        with closing(
+            read_ahead(read, first, end, range_bytes=self._range_bytes) if several else read(first, None)
+        ) as pieces:
+            for position, piece in pieces:
+                if position == 0 and partial.size_bytes:
+                    partial.restart()
+                if position != partial.size_bytes or position + len(piece) > end:
+                    raise senseless
+                partial.append(piece)
+                tell()
+        if not partial.is_complete:
+            raise InterruptedTransferError(senseless)

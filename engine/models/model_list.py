@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.fetch.catalogue import CATALOGUE, CatalogueEntry
-from engine.fetch.hub.partial_file import whole_size
+from engine.fetch.hub.known_models import KNOWN_MODELS, KnownModel
+from engine.fetch.hub.reference import HubReference
+from engine.fetch.partial_file import whole_size
 from engine.models.model_headers import ModelHeaders
-from engine.models.models_directory import ModelFile, ModelsDirectory, shown
+from engine.models.models_directory import ModelFile, ModelsDirectory, is_meant, shown
 from protocol.summaries import ModelHeader, ModelSummary
 
 
 def list_models(directory: ModelsDirectory, headers: ModelHeaders) -> tuple[ModelSummary, ...]:
-    """The catalogue's, pulled or not, then others in the models directory, the hub's last. Reads headers alone."""
+    """The catalogue's, pulled or not, then others in the models directory, those pulled from elsewhere last, and of the
+    well-known ones those that are not here. Reads headers alone."""
     here, unfinished = directory.models(), directory.unfinished()
     read = headers.of(here)
     # A copy of a catalogue model may lie elsewhere below; the catalogue's own is the one it pulls.
@@ -25,7 +28,9 @@ def list_models(directory: ModelsDirectory, headers: ModelHeaders) -> tuple[Mode
         for entry in CATALOGUE
     ]
     others = [_installed(model, read[model.path]) for model in here if model.source != "catalogue"]
-    return (*catalogue, *others, *(_unfinished(model) for model in unfinished if model.source != "catalogue"))
+    coming = [_unfinished(model) for model in unfinished if model.source != "catalogue"]
+    missing = [_missing(model) for model in KNOWN_MODELS if not _is_here(model, here)]
+    return (*catalogue, *others, *coming, *missing)
 
 
 def _installed(model: ModelFile, header: ModelHeader) -> ModelSummary:
@@ -69,6 +74,25 @@ def _not_pulled(entry: CatalogueEntry, unfinished: Iterable[ModelFile]) -> Model
         licence=entry.licence,
         arrived_bytes=sum(map(_size, partials)) if partials else None,
         reason="not all of it has arrived" if partials else "not pulled",
+    )
+
+
+def _is_here(known: KnownModel, here: Iterable[ModelFile]) -> bool:
+    reference = HubReference.parse(known.reference)
+    return any(is_meant(model, reference) for model in here)
+
+
+def _missing(model: KnownModel) -> ModelSummary:
+    return ModelSummary(
+        name=model.name,
+        path="",
+        size_bytes=model.size_bytes,
+        installed=False,
+        source="hub",
+        architecture=model.architecture,
+        parameters=model.parameters,
+        licence=model.licence,
+        reason="not pulled",
     )
 
 

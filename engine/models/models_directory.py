@@ -2,6 +2,8 @@
 
     MODELS/NAME.gguf                               called NAME, or by the catalogue's name
     MODELS/hf/OWNER/REPO[@REVISION]/FILE.gguf      called hf:OWNER/REPO[@REVISION]/FILE.gguf
+    MODELS/ollama/NAMESPACE/NAME/TAG.gguf          called ollama:[NAMESPACE/]NAME:TAG
+    MODELS/web/https/HOST/PATH/FILE.gguf           called https://HOST/PATH/FILE.gguf
 
 Of a model in several files the first stands for all.
 """
@@ -10,15 +12,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from engine.artifact.split_files import is_later_part, part_paths, parts_of, split_file
 from engine.fetch.catalogue import entry_of_file
-from engine.fetch.hub.partial_file import partial_files, target_of
-from engine.fetch.hub.reference import DIRECTORY, HubReference, is_reference, name_of
+from engine.fetch.hub.reference import HubReference
+from engine.fetch.partial_file import partial_files, target_of
+from engine.fetch.reference import DIRECTORIES, name_at, parse_reference
 from protocol.errors import AmbiguousModel
 from protocol.summaries import ModelSource
+
+PULLED: Final[tuple[ModelSource, ...]] = ("hub", "ollama", "web")
+"""Where models come from that lie in folders of their own, by names that say where from."""
 
 
 def shown(name: str | Path) -> str:
@@ -52,7 +59,11 @@ class ModelFile:
         return tuple(partial for part in self.parts for partial in partial_files(part))
 
     def goes_by(self, name: str) -> bool:
-        """A short name, in lower case: the file's, with or without its ending or its number."""
+        """A short name, in lower case: the file's, with or without its ending or its number; in Ollama's registry, what
+        Ollama itself calls it."""
+        if self.source == "ollama":
+            name_there = self.name.lower().removeprefix("ollama:")
+            return name in {name_there, name_there.removesuffix(":latest")}
         path = self.path
         part = split_file(path.name)
         return name in {path.name.lower(), path.stem.lower(), (path.stem if part is None else part.stem).lower()}
@@ -67,7 +78,7 @@ class ModelsDirectory:
     def models(self) -> tuple[ModelFile, ...]:
         """Those whose first file is here, by name."""
         found = [path for path in self._files() if path.suffix != ".part" and not is_later_part(path.name)]
-        return tuple(sorted(map(self.model_at, found), key=lambda model: (model.source == "hub", model.name)))
+        return tuple(sorted(map(self.model_at, found), key=lambda model: (model.source in PULLED, model.name)))
 
     def unfinished(self) -> tuple[ModelFile, ...]:
         """Those of which something has arrived and the first file is not here yet."""
@@ -77,8 +88,10 @@ class ModelsDirectory:
 
     def model_at(self, path: Path) -> ModelFile:
         """The model that a file, anywhere, stands for."""
-        if path.is_relative_to(self.path / DIRECTORY):
-            return ModelFile(shown(name_of(path.relative_to(self.path))), path, "hub")
+        pulled = name_at(path.relative_to(self.path)) if path.is_relative_to(self.path) else None
+        if pulled is not None:
+            source, name = pulled
+            return ModelFile(shown(name), path, source)
         entry = entry_of_file(path.name)
         if entry is not None:
             return ModelFile(entry.name, path, "catalogue")
@@ -91,15 +104,17 @@ class ModelsDirectory:
 
         Raises:
             AmbiguousModel: several go by that name.
-            InvalidRequest: a name of the hub that it cannot have.
+            InvalidRequest: a reference that can mean nothing.
         """
         models = self.models() if among is None else tuple(among)
-        wanted = (HubReference.parse(name).name if is_reference(name) else name).lower()
+        reference = parse_reference(name)
+        wanted = name.lower()
+        named = wanted if reference is None else reference.name.lower()
         ways = (
-            [model for model in models if model.name.lower() == wanted],
-            [model for model in models if model.source != "hub" and model.goes_by(wanted)],
-            [model for model in models if model.source == "hub" and model.goes_by(wanted)],
-            [model for model in models if is_reference(wanted) and model.name.lower().startswith(f"{wanted}/")],
+            [model for model in models if model.name.lower() == named],
+            [model for model in models if model.source not in PULLED and model.goes_by(wanted)],
+            [model for model in models if model.source in PULLED and model.goes_by(wanted)],
+            [model for model in models if isinstance(reference, HubReference) and is_meant(model, reference)],
         )
         matches = next((matches for matches in ways if matches), [])
         if len(matches) > 1:
@@ -112,8 +127,15 @@ class ModelsDirectory:
         own = next(os.walk(self.path), (str(self.path), [], []))
         found = [
             Path(directory, name)
-            for directory, _, names in (own, *os.walk(self.path / DIRECTORY))
+            for directory, _, names in (own, *(found for one in DIRECTORIES for found in os.walk(self.path / one)))
             for name in names
             if name.lower().endswith((".gguf", ".part"))
         ]
         return [path for path in found if path.is_file()]
+
+
+def is_meant(model: ModelFile, reference: HubReference) -> bool:
+    """Whether the model lies in the repository, and is one that the reference may mean."""
+    repository = replace(reference, file=None, label=None).name.lower()
+    within = model.name[len(repository) + 1 :]
+    return model.name.lower().startswith(f"{repository}/") and reference.means(within)

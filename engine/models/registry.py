@@ -1,4 +1,4 @@
-"""Finds models by name or path, and fetches those of the catalogue and of the hub."""
+"""Finds models by name or path, and fetches those of the catalogue and from elsewhere."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from engine.artifact.content_hash import ContentHashes
 from engine.config import EngineConfig
 from engine.fetch.catalogue import CATALOGUE, entry_named
 from engine.fetch.fetch import Fetch, fetch_model
-from engine.fetch.hub.reference import HubReference, is_reference
+from engine.fetch.hub.known_models import known_model
 from engine.fetch.pull_watch import PullWatch
+from engine.fetch.reference import parse_reference
 from engine.host.changed_file import changed_file
 from engine.host.descriptors import FULL_TABLES, no_descriptors
 from engine.host.file_memory import file_identity, outwait_tick
@@ -74,13 +75,13 @@ class ModelRegistry:
         return artifact
 
     def find(self, name_or_path: str) -> ModelFile:
-        """The model of a name (the catalogue's, a file's in the models directory with or without ``.gguf``, one of the
-        hub) or of a path. Names match in any case.
+        """The model of a name (the catalogue's, a file's in the models directory with or without ``.gguf``, a
+        reference) or of a path. Names match in any case.
 
         Raises:
             UnknownModel: nothing of that name, or not pulled yet.
             AmbiguousModel: several models of that short name.
-            InvalidRequest: it begins with ``hf:``, and the hub can have no such name.
+            InvalidRequest: it begins as a reference does, and can mean nothing.
             NotPermitted: a path, where the engine takes names alone.
             OSError: the path cannot be looked at.
         """
@@ -93,8 +94,9 @@ class ModelRegistry:
             model = self.directory.find(name_or_path)
             if model is not None:
                 return model
-        if is_reference(name_or_path):
-            raise _not_pulled(HubReference.parse(name_or_path).name)
+        reference = parse_reference(name_or_path)
+        if reference is not None:
+            raise _not_pulled(name_or_path if known_model(name_or_path) else reference.name)
         if self._models_only:
             if "/" in name_or_path:
                 self.require_paths("model", name_or_path)
@@ -133,11 +135,11 @@ class ModelRegistry:
             self._open.pop(path, None)
 
     def pull(self, name: str, watch: PullWatch) -> ModelArtifact:
-        """Fetch a model of the catalogue or the hub, unless it is here already and whole.
+        """Fetch a model of the catalogue or of a reference, unless it is here already and whole.
 
         Raises:
-            UnknownModel: neither has it.
-            AmbiguousModel, InvalidRequest: a name of the hub that means no single model.
+            UnknownModel: nobody has it.
+            AmbiguousModel, InvalidRequest: a reference that means no single model.
             DownloadFailed: it could not be fetched, checked or stored.
             DiskFull: there is no room for it.
             ExecutionCancelled: the watch was told to cancel.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.artifact.content_hash import ContentHashes
-from engine.fetch.hub.pull import HubPull
+from engine.fetch.fetch import fetch_reference
 from engine.fetch.hub.reference import HubReference
 from engine.fetch.pull_watch import PullWatch
 from tests.engine.hub_server import HubServer, Repository
@@ -37,9 +37,13 @@ class HubStage:
     def pull(self, text: str = "hf:owner/repo", watch: PullWatch | None = None) -> Path:
         hashes = ContentHashes(self.directory / "cache" / "content-hashes.json")
         self.models_dir.mkdir(exist_ok=True)
-        return HubPull(
-            HubReference.parse(text), self.models_dir, hashes, watch or self.watch, first_pause_s=0.001
-        ).run()
+        return fetch_reference(
+            HubReference.parse(text),
+            watch or self.watch,
+            models_dir=self.models_dir,
+            hashes=hashes,
+            first_pause_s=0.001,
+        )
 
     def files(self) -> dict[str, int]:
         """Sizes of everything in the models directory, by path in it."""

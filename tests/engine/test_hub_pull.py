@@ -8,7 +8,8 @@ import pytest
 
 from engine.artifact.content_hash import ContentHashes
 from engine.fetch.pull_watch import PullWatch
-from protocol.errors import DownloadFailed, ExecutionCancelled
+from engine.models.models_directory import ModelsDirectory
+from protocol.errors import AmbiguousModel, DownloadFailed, ExecutionCancelled, UnknownModel
 from tests.engine.hub_server import COMMIT
 from tests.engine.hub_stage import CONTENT, HubStage, in_background
 
@@ -54,6 +55,26 @@ def test_a_file_is_named_in_a_folder_of_the_repository(stage: HubStage) -> None:
     stage.offer(files={"a.gguf": b"a", "q4/b.gguf": CONTENT})
     assert stage.pull("hf:owner/repo/q4/b.gguf") == stage.models_dir / "hf/owner/repo/q4/b.gguf"
     assert list(stage.files()) == ["hf/owner/repo/q4/b.gguf"]
+
+
+def test_a_quantization_is_named_in_place_of_its_file(stage: HubStage) -> None:
+    names = ("tiny-Q4_K_M.gguf", "tiny-Q4_K_S.gguf", "tiny-q8_0.gguf", "mmproj-tiny-q8_0.gguf", "BF16/tiny.gguf")
+    stage.offer(files=dict.fromkeys(names, CONTENT))
+    for label, name in (("Q4_K_M", names[0]), ("q4_k_s", names[1]), ("Q8_0", names[2]), ("bf16", names[4])):
+        place = stage.pull(f"hf:owner/repo:{label}")
+        assert place == stage.models_dir / "hf/owner/repo" / name
+        found = ModelsDirectory(stage.models_dir).find(f"hf:owner/repo:{label}")
+        assert found is not None
+        assert found.path == place
+    with pytest.raises(UnknownModel, match=r"no model in Q4_K\. It has"):
+        stage.pull("hf:owner/repo:Q4_K")
+
+
+def test_a_quantization_that_several_files_have_needs_a_name(stage: HubStage) -> None:
+    stage.offer(files={"a-Q8_0.gguf": b"a", "b-Q8_0.gguf": b"b", "a-Q4_0.gguf": b"c"})
+    with pytest.raises(AmbiguousModel) as raised:
+        stage.pull("hf:owner/repo:Q8_0")
+    assert raised.value.params["files"] == {"a-Q8_0.gguf": 1, "b-Q8_0.gguf": 1}
 
 
 def test_revisions_are_asked_for_and_lie_apart(stage: HubStage) -> None:

@@ -23,6 +23,9 @@ from protocol.errors import InvalidRequest
         ("hf:owner/repo/model.gguf@v1", HubReference("owner", "repo", "v1", "model.gguf")),
         ("hf:owner/repo@refs/pr/1", HubReference("owner", "repo", "refs/pr/1")),
         ("hf:owner/repo@refs%2Fpr%2F1/m.gguf", HubReference("owner", "repo", "refs/pr/1", "m.gguf")),
+        ("hf:owner/repo:Q4_K_M", HubReference("owner", "repo", None, None, "Q4_K_M")),
+        ("hf:owner/repo@v1:q8_0", HubReference("owner", "repo", "v1", None, "q8_0")),
+        ("hf:owner/repo:IQ2_XXS@v1", HubReference("owner", "repo", "v1", None, "IQ2_XXS")),
         ("hf:The_Owner/repo-1.5B_v0.1-GGUF", HubReference("The_Owner", "repo-1.5B_v0.1-GGUF")),
     ],
 )
@@ -43,6 +46,10 @@ def test_a_reference_is_read(text: str, expected: HubReference) -> None:
         "hf:owner/repo@",
         "hf:owner/repo@v1/model.gguf@v2",
         "hf:owner/repo@v1@v2",
+        "hf:owner/repo:",
+        "hf:owner/repo:Q4-K",
+        "hf:owner/repo:Q4_K_M/model.gguf",
+        "hf:owner/repo:.*",
         "hf:../repo/model.gguf",
         "hf:owner/../model.gguf",
         "hf:owner/..",
@@ -68,7 +75,15 @@ def test_what_is_no_reference_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hf:o/r/m.gguf", "hf:o/r/sub/m.gguf", "hf:o/r@v1/m.gguf", "hf:o/r@refs%2Fpr%2F1/m.gguf", "hf:o/r@v1"]
+    "text",
+    [
+        "hf:o/r/m.gguf",
+        "hf:o/r/sub/m.gguf",
+        "hf:o/r@v1/m.gguf",
+        "hf:o/r@refs%2Fpr%2F1/m.gguf",
+        "hf:o/r@v1",
+        "hf:o/r:Q8_0",
+    ],
 )
 def test_name_and_place_follow_from_each_other(text: str) -> None:
     reference = HubReference.parse(text)

@@ -13,6 +13,8 @@ from engine.artifact.footprint import default_activation_bytes
 from engine.artifact.split_files import part_paths
 from engine.config import EngineConfig
 from engine.fetch.catalogue import CATALOGUE
+from engine.fetch.hub.known_models import KNOWN_MODELS
+from engine.fetch.hub.reference import HubReference
 from engine.models.model_headers import ModelHeaders
 from engine.models.model_list import list_models
 from engine.models.registry import ModelRegistry
@@ -27,11 +29,17 @@ def make_config(directory: Path) -> EngineConfig:
     return EngineConfig(directory / "models", directory / "cache", directory)
 
 
-def listed(directory: Path) -> dict[str, ModelSummary]:
+def everything_listed(directory: Path) -> dict[str, ModelSummary]:
     config = make_config(directory)
     models = list_models(ModelRegistry(config).directory, ModelHeaders(config, "reference"))
     assert len({model.name for model in models}) == len(models)
     return {model.name: model for model in models}
+
+
+def listed(directory: Path) -> dict[str, ModelSummary]:
+    """Without the well-known ones of the hub that are not here."""
+    known = {model.name for model in KNOWN_MODELS}
+    return {name: model for name, model in everything_listed(directory).items() if name not in known}
 
 
 @pytest.fixture
@@ -46,6 +54,26 @@ def test_the_catalogue_comes_first_and_then_what_is_here(tmp_path: Path, models:
     assert (catalogued.licence, catalogued.memory_bytes, catalogued.reason) == ("apache-2.0", None, "not pulled")
     assert (mine.name, mine.installed, mine.path) == ("Tiny-Llama", True, str(path))
     assert (mine.source, mine.size_bytes) == ("file", path.stat().st_size)
+
+
+def test_a_well_known_model_is_offered_until_it_is_here(tmp_path: Path, models: Path) -> None:
+    known = KNOWN_MODELS[0]
+    offered = everything_listed(tmp_path)[known.name]
+    assert (offered.installed, offered.source, offered.reason) == (False, "hub", "not pulled")
+    assert (offered.size_bytes, offered.licence) == (known.size_bytes, known.licence)
+    reference = HubReference.parse(known.reference)
+    directory = models / reference.directory
+    directory.mkdir(parents=True)
+    path = write_tiny_model(directory / f"model-{reference.label}.gguf")
+    found = everything_listed(tmp_path)
+    assert known.name not in found
+    assert found[f"hf:{reference.repository_id}/{path.name}"].installed
+    assert ModelRegistry(make_config(tmp_path)).find(known.name.upper()).path == path
+
+
+def test_a_file_of_ones_own_may_have_a_well_known_name(tmp_path: Path, models: Path) -> None:
+    path = write_tiny_model(models / f"{KNOWN_MODELS[0].name}.gguf")
+    assert ModelRegistry(make_config(tmp_path)).find(KNOWN_MODELS[0].name).path == path
 
 
 def test_a_header_tells_what_the_file_holds_and_takes(tmp_path: Path, models: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from engine.config import EngineConfig
 from engine.fetch.catalogue import CATALOGUE, CatalogueEntry
 from engine.fetch.download import download_model
-from engine.fetch.hub.partial_file import partial_files
+from engine.fetch.partial_file import partial_files
 from engine.fetch.pull_watch import PullWatch
 from engine.models.model_headers import ModelHeaders
 from engine.models.model_list import list_models
@@ -200,7 +200,7 @@ def test_what_has_arrived_is_listed_and_can_be_removed(
         pull(entry, tmp_path, StoppingWatch(100_000))
     config = EngineConfig(tmp_path / "models", tmp_path / "cache", tmp_path)
     registry = ModelRegistry(config)
-    (listed,) = list_models(registry.directory, ModelHeaders(config, "reference"))
+    listed, *_ = list_models(registry.directory, ModelHeaders(config, "reference"))
     assert (listed.name, listed.installed, listed.reason) == (entry.name, False, "not all of it has arrived")
     assert listed.arrived_bytes == arrived(entry, tmp_path)
     removal = ModelRemoval(entry.name, registry, WeightsCache.of(config), Weights(), {})

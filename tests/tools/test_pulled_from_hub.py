@@ -56,7 +56,7 @@ def test_a_model_is_pulled_listed_run_and_removed(serving: BlockingClient, socke
     place = tmp_path / "models" / "hf" / "owner" / "tiny-GGUF" / "tiny.gguf"
     assert (pulled.exit_code, pulled.stdout, pulled.stderr) == (0, f"{place}\n", f"its name is {NAME}\n")
     listed = json.loads(ctl("models", "ls", "--json").stdout)["models"]
-    (mine,) = [model for model in listed if model["source"] == "hub"]
+    (mine,) = [model for model in listed if model["source"] == "hub" and model["installed"]]
     assert (mine["name"], mine["installed"], mine["architecture"]) == (NAME, True, "llama")
     assert ctl("models", "rm", NAME, "--yes").exit_code == 0
     assert not place.exists()

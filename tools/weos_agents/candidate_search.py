@@ -78,8 +78,8 @@ class CandidateSearch:
 
 
 def _single_changes(fields: Sequence[SearchField], usual: Mapping[str, Any]) -> Iterator[dict[str, int]]:
-    """The places of values that lie beside the baseline's, one field at a time: a short search learns more from what each
-    change does alone than from a few draws that change everything at once."""
+    """The places of values beside the baseline's, one field at a time: a short search learns more from what each change
+    does alone than from a few draws that change everything at once."""
     places = {field.name: field.values.index(usual[field.name]) for field in fields}
     for step in (-1, 1):
         for field in fields:

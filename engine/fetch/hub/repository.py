@@ -7,21 +7,11 @@ from dataclasses import dataclass, replace
 
 from engine.artifact.split_files import parts_of
 from engine.fetch.hub.reference import HubReference
+from engine.fetch.remote_file import RemoteFile
 from protocol.errors import AmbiguousModel, DownloadFailed, UnknownModel
 
 _SHOWN_FILES = 50
 """In an error: more are no help, and repositories may hold thousands."""
-
-
-@dataclass(frozen=True, slots=True)
-class HubFile:
-    """A file of a repository, at one revision."""
-
-    path: str
-    """In the repository."""
-    size_bytes: int
-    checksum: str
-    """``sha256:`` of the content, or ``git:``, the SHA-1 by which git names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +21,43 @@ class HubRepository:
     reference: HubReference
     """The reference in the hub's spelling, without a file."""
     commit: str
-    files: Mapping[str, HubFile]
+    files: Mapping[str, RemoteFile]
     """Those in GGUF, by path."""
 
-    def choose(self, file: str | None) -> tuple[HubReference, tuple[HubFile, ...]]:
+    def choose(self, asked: HubReference) -> tuple[HubReference, tuple[RemoteFile, ...]]:
         """The model's reference, and its file or, of one that is split, all of them, the first one first.
 
-        ``file`` is any of the model's; ``None`` where the repository has no other model.
+        ``asked`` names any file of the model, or its quantization, or neither where the repository has no other model.
 
         Raises:
             UnknownModel: it holds no such file.
-            AmbiguousModel: several models, and no file to tell which.
+            AmbiguousModel: several models, and nothing to tell which.
             DownloadFailed: a part is missing.
         """
         name = self.reference.name
         if not self.files:
             raise UnknownModel(f"{name} holds no GGUF file that can be pulled", model=name)
         models = sorted({parts_of(path)[0] for path in self.files})
-        if file is None and len(models) > 1:
-            raise self._ambiguous(models)
-        if file is not None and file not in self.files:
-            raise UnknownModel(
-                f"{name} has no file {file!r}. It has {', '.join(models[:_SHOWN_FILES])}",
-                model=name,
-                known=models[:_SHOWN_FILES],
-            )
-        parts = parts_of(models[0] if file is None else file)
+        means = [model for model in models if asked.means(model)]
+        if not means or (asked.file is not None and asked.file not in self.files):
+            raise self._unknown(asked, models)
+        if len(means) > 1:
+            raise self._ambiguous(means)
+        parts = parts_of(means[0])
         missing = [path for path in parts if path not in self.files]
         if missing:
             raise DownloadFailed(
                 f"{name} lacks {missing[0]}: the model cannot be pulled whole", model=name, reason="incomplete"
             )
         return replace(self.reference, file=parts[0]), tuple(self.files[path] for path in parts)
+
+    def _unknown(self, asked: HubReference, models: list[str]) -> UnknownModel:
+        what = f"model in {asked.label}" if asked.file is None else f"file {asked.file!r}"
+        return UnknownModel(
+            f"{self.reference.name} has no {what}. It has {', '.join(models[:_SHOWN_FILES])}",
+            model=self.reference.name,
+            known=models[:_SHOWN_FILES],
+        )
 
     def _ambiguous(self, models: list[str]) -> AmbiguousModel:
         sizes = {model: self._size(model) for model in models[:_SHOWN_FILES]}

@@ -29,8 +29,10 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from engine.fetch.hub.reference import HubReference
-from engine.fetch.hub.repository import HubFile, HubRepository
-from engine.fetch.transfer import InterruptedTransferError, Pieces
+from engine.fetch.hub.repository import HubRepository
+from engine.fetch.read_ahead import Pieces
+from engine.fetch.remote_file import RemoteFile
+from engine.fetch.transfer import InterruptedTransferError
 from engine.identity.version import ENGINE_VERSION
 from protocol.errors import DownloadFailed, EngineError, InvalidRequest, UnknownModel
 
@@ -69,8 +71,9 @@ class HubSession:
         except (KeyError, TypeError, ValueError) as error:
             raise self._not_a_hub(reference) from error
 
-    def read(self, repository: HubRepository, file: HubFile, offset: int) -> Pieces:
-        """The file's content from ``offset``, or from 0 where the hub will have it so: pieces, each with its position.
+    def read(self, repository: HubRepository, file: RemoteFile, offset: int, end: int | None = None) -> Pieces:
+        """The file's content from ``offset`` up to ``end`` (``None``: the file's), or all of it where the hub will have
+        it so: pieces, each with its position.
 
         Raises:
             InterruptedTransferError: the connection broke, or the hub asks to come back.
@@ -78,8 +81,8 @@ class HubSession:
         reference = repository.reference
         url = hf_hub_url(reference.repository_id, file.path, revision=repository.commit, endpoint=self._endpoint)
         headers = {**self._headers, "Accept-Encoding": "identity"}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
+        if offset or end is not None:
+            headers["Range"] = f"bytes={offset}-{'' if end is None else end - 1}"
         with (
             self._typed(reference),
             get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT_S) as response,
@@ -179,12 +182,12 @@ def _repository(reference: HubReference, info: ModelInfo) -> HubRepository:
         raise ValueError("no commit, or no list of files")
     same = info.id.lower() == reference.repository_id.lower()
     owner, repository = info.id.split("/") if same else (reference.owner, reference.repository)
-    files: dict[str, HubFile] = {}
+    files: dict[str, RemoteFile] = {}
     for sibling in info.siblings:
         size = sibling.size if sibling.lfs is None else sibling.lfs.size
         checksum = f"git:{sibling.blob_id}" if sibling.lfs is None else f"sha256:{sibling.lfs.sha256}"
         if size is not None and checksum != "git:None" and _is_pullable(reference, sibling.rfilename):
-            files[sibling.rfilename] = HubFile(sibling.rfilename, size, checksum)
+            files[sibling.rfilename] = RemoteFile(sibling.rfilename, size, checksum)
     return HubRepository(HubReference(owner, repository, reference.revision), info.sha, files)
 
 

@@ -50,8 +50,9 @@ def ls(socket: Path | None, as_json: bool) -> None:
 def pull(name: str, socket: Path | None, as_json: bool) -> None:
     """Fetch a model, check it and print the path of its file.
 
-    NAME is a name in the catalogue, or hf:OWNER/REPO[@REVISION][/FILE.gguf] for a model on the Hugging Face Hub; any
-    file of a split model brings all of them. Ctrl-C stops the pull, and the next one resumes it.
+    NAME is a name of `models ls`; hf:OWNER/REPO[@REVISION][/FILE.gguf | :QUANTIZATION] for a model on the Hugging Face
+    Hub, of which any file of a split model brings all; ollama:[NAMESPACE/]NAME[:TAG] for one in Ollama's registry; or
+    an address, https://HOST/PATH/FILE.gguf[#sha256=HEX]. Ctrl-C stops the pull, and the next one resumes it.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.progress_bar import ProgressBar

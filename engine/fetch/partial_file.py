@@ -17,8 +17,8 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from engine.fetch.hub.repository import HubFile
 from engine.fetch.pull_watch import PullWatch
+from engine.fetch.remote_file import RemoteFile
 from engine.host.file_lock import is_still_at, locked_exclusively
 from protocol.errors import DownloadFailed
 
@@ -27,12 +27,12 @@ _PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{1,16}-(?P<size>\d{1,18})\.part"
 
 
 class _Digest:
-    """The file's content hash, which the engine names it by, and what the hub's checksum is of."""
+    """The file's content hash, which the engine names it by, and what the sender's checksum is of."""
 
     def __init__(self, size_bytes: int, checksum: str) -> None:
         self._content = hashlib.sha256()
         self._blob = None
-        if not checksum.startswith("sha256:"):
+        if checksum.startswith("git:"):
             self._blob = hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
 
     def update(self, data: bytes | memoryview) -> None:
@@ -52,7 +52,7 @@ class _Digest:
 class PartialFile:
     """Open and locked until the end of the context. Methods raise OSError where the disk does."""
 
-    def __init__(self, target: Path, file: HubFile) -> None:
+    def __init__(self, target: Path, file: RemoteFile) -> None:
         self.file = file
         self.size_bytes = 0
         """That have arrived; known after :meth:`check_what_is_there`."""
@@ -132,13 +132,13 @@ class PartialFile:
         self.size_bytes = 0
 
     def finish(self) -> None:
-        """Hold what has arrived against the checksum, and see it onto the disk.
+        """Hold what has arrived against the checksum, where there is one, and see it onto the disk.
 
         Raises:
             DownloadFailed: it is something else. It is removed, since no later pull could go on from it.
         """
         found = self._digest.checksum
-        if found != self.file.checksum:
+        if found != self.file.checksum and not self.file.checksum.startswith("version:"):
             self._path.unlink(missing_ok=True)
             raise DownloadFailed(
                 f"{self.file.path} arrived with the checksum {found}, not {self.file.checksum}: it was damaged on the "
@@ -166,7 +166,7 @@ class PartialFile:
                         path.unlink(missing_ok=True)
 
 
-def _partial_path(target: Path, file: HubFile) -> Path:
+def _partial_path(target: Path, file: RemoteFile) -> Path:
     digest = file.checksum.partition(":")[2][:16]
     return target.with_name(f".{target.name}.{digest}-{file.size_bytes}.part")
 

@@ -1,0 +1,1 @@
+"""Models from a registry of Ollama's."""

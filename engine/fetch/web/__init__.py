@@ -1,0 +1,1 @@
+"""Models at addresses of the web."""

@@ -147,7 +147,8 @@ def _gain_check(bound: float | None, rules: GateRules, pairs: int, too_short: in
         why = f"; {too_short} more do not count: {TOO_SHORT}" if too_short else ""
         return Check(rule="gain", passed=False, found=f"{pairs} undisturbed pairs are too few to tell{why}")
     gain = math.expm1(bound)
-    found = f"{rules.kpi} better by at least {gain:+.1%}, wanted {rules.gain:.0%} (confidence {1 - rules.alpha:.0%})"
+    told = f"better by at least {gain:.1%}" if gain > 0 else f"may be {-gain:.1%} worse"
+    found = f"{rules.kpi} {told}, wanted {rules.gain:.0%} better (confidence {1 - rules.alpha:.0%})"
     return Check(rule="gain", passed=gain >= rules.gain, found=found)
 
 

@@ -61,8 +61,8 @@ def judge_guardrail(guardrail: Guardrail, pairs: Sequence[Pair], alpha: float) -
         return _verdict(guardrail, False, None, f"{len(found)} comparisons are too few to tell")
     worse = math.expm1(bound)
     held = worse <= guardrail.margin
-    told = f"worse by at most {worse:+.1%}, allowed {guardrail.margin:.0%}"
-    return _verdict(guardrail, held, worse, told)
+    told = f"may be {worse:.1%} worse" if worse > 0 else f"better by at least {-worse:.1%}"
+    return _verdict(guardrail, held, worse, f"{told}, allowed {guardrail.margin:.0%} worse")
 
 
 def worsenings(guardrail: Guardrail, pairs: Sequence[Pair]) -> list[float] | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.limits import bandwidth, integer_peak
+from benchmarks.rows import AT_MOST
 from benchmarks.support.report import Figure
 from benchmarks.support.setting import Setting
 from engine import _core_tests
@@ -40,6 +42,11 @@ def _vector(setting: Setting, backend: str, type_name: str, tile: npt.NDArray[np
     yield Figure(name, "GB/s", [rate / 1e9 for rate in rates])
     limit = bandwidth(setting.threads)
     yield Figure(f"{name}: share of bandwidth", "ratio", [rate / limit for rate in rates])
+    alone = statistics.median(seconds)
+    for rows, bound in AT_MOST.items():
+        several = _core_tests.time_multiply(backend, type_name, weights, COLUMNS, rows, setting.threads, _SECONDS)
+        name = f"{type_name} x {rows} rows / x 1 row, {backend}, {setting.threads} threads"
+        yield Figure(name, "ratio", [each / alone for each in several], at_most=bound)
 
 
 def _matrix(setting: Setting, backend: str, type_name: str, tile: npt.NDArray[np.uint8]) -> Iterator[Figure]:

@@ -25,6 +25,8 @@ _LONGEST_DAY_FORMAT = 256
 _MOST_NODES = 8_000
 """Limit of a parsed template's nodes: what compiling takes grows with them. Real ones have up to 1,700."""
 _CACHED_TEMPLATES = 16
+_LONGEST_REASON = 1000
+"""Characters of what a template says itself, or Python of a value in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ def _failure(error: Exception, settings: ChatSettings) -> InvalidTemplate:
         reason = reason.replace(settings.mark, "")
     if settings.day is None and "strftime_now" in reason:
         reason = "it cannot do without the date; give one as `chat_date`"
+    if len(reason) > _LONGEST_REASON:
+        reason = reason[:_LONGEST_REASON] + "..."
     return InvalidTemplate(f"the model's chat template failed: {reason}", reason=reason)
 
 

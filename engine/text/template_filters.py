@@ -1,12 +1,13 @@
-"""Filters of chat templates that make much out of little, charged before they do; all others are Jinja2's own."""
+"""Filters of chat templates: those that make much out of little are charged before they do, the others are Jinja2's.
+
+All are listed, so that one which a later Jinja2 adds is not there before somebody has looked at it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
-from string import Formatter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Reversible
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, pass_context
@@ -14,74 +15,26 @@ from jinja2.filters import FILTERS as _PLAIN
 from jinja2.runtime import Context
 
 from engine.text.template_budget import BUDGET, ELEMENT_UNITS
+from engine.text.template_charges import (
+    charge_items,
+    charge_join,
+    charge_percent,
+    charge_replace,
+    charge_split,
+    count_lines,
+    count_matches,
+)
 
 _WIDEST_INDENT = 16
 _LONGEST_SEPARATOR = 16
 _LONGEST_ESCAPE = 5
 """Characters that HTML makes of one."""
-_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-_WORD = re.compile(r"\S+")
+_COUNTED_WORD = re.compile(r"\w+")
+_TITLE_GAP = re.compile(r"[-\s({\[<]+")
 _SLOW = 8
 """How much more a character takes where Python looks at each."""
 _LARGEST_PRECISION = 300
 """Digits of a rounded number: doubles have no more before the point."""
-_PERCENT = re.compile(r"%(?:\([^)]*\))?[#0\- +]*(\*|\d+)?(?:\.(\*|\d+))?")
-
-
-def charge_percent(form: str, values: Any) -> None:
-    """Charge what ``form % values`` may make."""
-    _charge_fields(found.groups() for found in _PERCENT.finditer(form))
-    held = values if isinstance(values, tuple) else (values,)
-    BUDGET.get().charge_value([held] * (1 + form.count("%")))
-
-
-def charge_braces(form: str, values: tuple[Any, ...]) -> None:
-    """Charge what ``form.format(*values)`` may make."""
-    specifications = [found or "" for _, _, found, _ in Formatter().parse(form)]
-    _charge_fields(("*" if "{" in found else "", *re.findall(r"\d+", found)) for found in specifications)
-    BUDGET.get().charge_value([values] * (1 + len(specifications)))
-
-
-def _charge_fields(fields: Iterable[Iterable[str | None]]) -> None:
-    for width in filter(None, chain.from_iterable(fields)):
-        if width == "*":
-            raise TemplateError("a width that is another value is not available in chat templates")
-        BUDGET.get().charge(int(width[:12]))
-
-
-def charge_join(separator: str, values: Iterable[Any]) -> list[Any]:
-    """The values that are joined, charged."""
-    items = _items(values)
-    BUDGET.get().charge(len(separator) * len(items))
-    BUDGET.get().charge_value(items)
-    return items
-
-
-def charge_split(text: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Charge the parts that ``split``, ``rsplit`` or ``splitlines`` make of a text."""
-    separator = kwargs.get("sep", args[0] if args and method != "splitlines" else None)
-    if isinstance(separator, str) and separator:
-        parts = text.count(separator)
-    elif method == "splitlines":
-        parts = sum(text.count(each) for each in _LINE_ENDS)
-    else:
-        parts = sum(1 for _ in _WORD.finditer(text))
-    BUDGET.get().charge(ELEMENT_UNITS * (parts + 1))
-
-
-def _items(values: Iterable[Any]) -> list[Any]:
-    """Each is charged when it is made: a text has one for each of its characters."""
-    budget = BUDGET.get()
-    items = []
-    for value in values:
-        budget.charge(ELEMENT_UNITS)
-        items.append(value)
-    return items
-
-
-def charge_replace(text: str, old: str, new: str) -> None:
-    """Charge a text in which one thing takes the place of another."""
-    BUDGET.get().charge(len(text) + text.count(old) * len(new))
 
 
 @pass_context
@@ -125,8 +78,8 @@ def _center(_: Context, value: Any, width: int = 80) -> str:
 
 @pass_context
 def _indent(_: Context, s: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> Any:
-    indention = len(width) if isinstance(width, str) else max(width, 0)
-    BUDGET.get().charge(indention * (2 + len(str(s).splitlines())))
+    indention, text = len(width) if isinstance(width, str) else max(width, 0), str(s)
+    BUDGET.get().charge((ELEMENT_UNITS + indention) * (1 + count_lines(text)))
     return _PLAIN["indent"](s, width, first, blank)
 
 
@@ -175,8 +128,23 @@ def _sum(context: Context, iterable: Iterable[Any], attribute: str | int | None 
 
 @pass_context
 def _pprint(_: Context, value: Any) -> Any:
-    BUDGET.get().charge_value([value] * _SLOW)
+    BUDGET.get().charge_value([value] * _SLOW * (1 + _depth(value)))  # each level is printed within every one around it
     return _PLAIN["pprint"](value)
+
+
+def _depth(value: Any) -> int:
+    """Levels of lists and mappings, one within the other."""
+    level, depth = [value], 0
+    while level := [part for each in level for part in _parts(each)]:
+        BUDGET.get().charge(_SLOW * len(level))
+        depth += 1
+    return depth
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 @pass_context
@@ -188,13 +156,17 @@ def _urlencode(_: Context, value: Any) -> Any:
 @pass_context
 def _striptags(_: Context, value: Any) -> Any:
     text = str(value)
-    BUDGET.get().charge(len(text) * (1 + text.count("<") // 16))  # the text is copied for each tag
+    budget = BUDGET.get()
+    budget.charge(len(text) * (1 + text.count("<") // 16))  # the text is copied for each tag
+    charge_split(text, "split", (), {})
     return _PLAIN["striptags"](value)
 
 
 @pass_context
 def _urlize(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
-    BUDGET.get().charge(len(str(value)) ** 2 // 64)  # its expressions may look at each character for each
+    text, told = str(value), [str(each) for each in (*args, *kwargs.values())]
+    # Its expressions may look at each character for each, and each address repeats what it is told.
+    BUDGET.get().charge(len(text) * (len(text) // 64 + sum(map(len, told))))
     return _PLAIN["urlize"](context.eval_ctx, str(value), *args, **kwargs)
 
 
@@ -207,7 +179,7 @@ def _wordwrap(
     wrapstring: str | None = None,
     break_on_hyphens: bool = True,
 ) -> Any:
-    BUDGET.get().charge(len(str(s)) * (8 + len(wrapstring or "")))
+    BUDGET.get().charge(len(str(s)) * (ELEMENT_UNITS + len(wrapstring or "")))  # a line may be one character
     return _PLAIN["wordwrap"](context.environment, str(s), width, break_long_words, wrapstring, break_on_hyphens)
 
 
@@ -237,12 +209,12 @@ def _to_json(
 
 @pass_context
 def _list(_: Context, value: Iterable[Any]) -> list[Any]:
-    return _items(value)
+    return charge_items(value)
 
 
 @pass_context
 def _sort(context: Context, value: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
-    in_order: list[Any] = _PLAIN["sort"](context.environment, _items(value), *args, **kwargs)
+    in_order: list[Any] = _PLAIN["sort"](context.environment, charge_items(value), *args, **kwargs)
     return in_order
 
 
@@ -253,19 +225,72 @@ def _escape(_: Context, value: Any) -> Any:
 
 
 @pass_context
+def _force_escape(_: Context, value: Any) -> Any:
+    BUDGET.get().charge(_LONGEST_ESCAPE * len(str(value)))
+    return _PLAIN["forceescape"](value)
+
+
+@pass_context
+def _xml_attributes(context: Context, d: Mapping[str, Any], autospace: bool = True) -> Any:
+    BUDGET.get().charge_value([d] * _LONGEST_ESCAPE)
+    return _PLAIN["xmlattr"](context.eval_ctx, d, autospace)
+
+
+@pass_context
+def _reversed(_: Context, value: Any) -> Any:
+    return _PLAIN["reverse"](value if isinstance(value, Reversible) else charge_items(value))
+
+
+@pass_context
+def _group(context: Context, value: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+    items = charge_items(value)
+    BUDGET.get().charge(ELEMENT_UNITS * 2 * len(items))  # each may be a group of its own
+    return _PLAIN["groupby"](context.environment, items, *args, **kwargs)
+
+
+@pass_context
+def _sort_mapping(_: Context, value: Mapping[Any, Any], *args: Any, **kwargs: Any) -> Any:
+    BUDGET.get().charge(ELEMENT_UNITS * len(value))
+    return _PLAIN["dictsort"](value, *args, **kwargs)
+
+
+@pass_context
+def _title(_: Context, value: Any) -> Any:
+    text = str(value)
+    BUDGET.get().charge(ELEMENT_UNITS * 2 * (1 + count_matches(_TITLE_GAP, text)))
+    return _PLAIN["title"](value)
+
+
+@pass_context
+def _count_words(_: Context, value: Any) -> Any:
+    BUDGET.get().charge(ELEMENT_UNITS * count_matches(_COUNTED_WORD, str(value)))
+    return _PLAIN["wordcount"](value)
+
+
+@pass_context
 def _random(_: Context, *__: Any) -> NoReturn:
     raise TemplateError("random is not available in chat templates: the same request gives the same text")
 
 
+SMALL = (
+    *("abs", "attr", "capitalize", "count", "d", "default", "filesizeformat", "first", "float", "int", "items", "last"),
+    *("length", "lower", "map", "max", "min", "reject", "rejectattr", "safe", "select", "selectattr", "string"),
+    *("trim", "truncate", "unique", "upper"),
+)
+"""Filters of Jinja2 that give a part of what they were given, a number, an iterator, or its text with at most three
+characters for each: they make no more than a few times what was charged already."""
 FILTERS: Mapping[str, Callable[..., Any]] = {
-    **_PLAIN,
+    **{name: _PLAIN[name] for name in SMALL},
     "batch": _batch,
     "center": _center,
     "charged": _charged,
     "concatenated": _concatenated,
+    "dictsort": _sort_mapping,
     "e": _escape,
     "escape": _escape,
+    "forceescape": _force_escape,
     "format": _format,
+    "groupby": _group,
     "indent": _indent,
     "iterated": _iterated,
     "join": _join,
@@ -273,14 +298,18 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "pprint": _pprint,
     "random": _random,
     "replace": _replace,
+    "reverse": _reversed,
     "round": _round,
     "slice": _slice,
     "sort": _sort,
     "striptags": _striptags,
     "sum": _sum,
+    "title": _title,
     "tojson": _to_json,
     "urlencode": _urlencode,
     "urlize": _urlize,
+    "wordcount": _count_words,
     "wordwrap": _wordwrap,
+    "xmlattr": _xml_attributes,
 }
 """All of Jinja2's by name, and three that a rewritten template is charged by."""

@@ -7,7 +7,8 @@ made, and the operations that make much out of little ask the budget first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, ItemsView, KeysView, Mapping, ValuesView
+from types import GeneratorType
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, nodes
@@ -15,23 +16,46 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from engine.text.template_budget import BUDGET
-from engine.text.template_filters import (
-    FILTERS,
+from engine.text.template_charges import (
     charge_braces,
+    charge_items,
     charge_join,
     charge_percent,
     charge_replace,
     charge_split,
 )
+from engine.text.template_filters import FILTERS
 
 _LARGEST_EXPONENT = 128
 _PADDING = frozenset({"center", "ljust", "rjust", "zfill"})
 _SPLITTING = frozenset({"split", "rsplit", "splitlines"})
-_REFUSED_METHODS = frozenset({"encode", "expandtabs", "maketrans", "to_bytes", "translate"})
-"""What makes bytes, or more than it could be charged for."""
+_TESTING = frozenset({name for name in dir(str) if name.startswith("is")})
+
+ATTRIBUTES: tuple[tuple[type | tuple[type, ...], frozenset[str]], ...] = (
+    (
+        str,
+        frozenset({"capitalize", "casefold", "count", "endswith", "find", "format", "format_map", "index", "join"})
+        | {"lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rpartition"}
+        | {"rstrip", "startswith", "strip", "swapcase", "title", "upper"}
+        | (_PADDING | _SPLITTING | _TESTING),
+    ),
+    (dict, frozenset({"copy", "get", "items", "keys", "values"})),
+    (tuple, frozenset({"count", "grouper", "index", "list"})),  # those of groupby have names
+    (list, frozenset({"copy", "count", "index"})),
+    ((int, float), frozenset({"bit_length", "denominator", "imag", "is_integer", "numerator", "real"})),
+    ((bytes, complex, set, frozenset, ItemsView, KeysView, ValuesView, GeneratorType), frozenset()),
+)
+"""What a template may use of each of Python's own types: what gives a part of the value, no more than three characters
+for each of its, or is charged for what it makes. Left out is what makes bytes, what shows a value that
+:meth:`Budget.charge_value` does not see, and what takes a time that grows with the square of a text."""
+
+
+MAKERS = (nodes.Call, nodes.Filter, nodes.BinExpr, nodes.Compare, nodes.List, nodes.Tuple, nodes.Dict)
+"""Expressions that make values of their own, beside ``Concat`` and slices."""
 
 
 class _Generation(Extension):
@@ -45,6 +69,13 @@ class _Generation(Extension):
         return nodes.Scope(inside, lineno=line)
 
 
+class _ShortNamespace(Namespace):
+    """Prints none of what it holds, which may be itself, or any amount."""
+
+    def __repr__(self) -> str:
+        return "<Namespace>"
+
+
 class BudgetedEnvironment(ImmutableSandboxedEnvironment):
     """Compiles templates whose every step is charged to :data:`BUDGET`."""
 
@@ -53,7 +84,7 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         # The options, extensions and globals of the reference renderer, which chat templates are written for.
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation])
-        self.globals |= {"raise_exception": _raise_exception, "lipsum": _lipsum}
+        self.globals |= {"raise_exception": _raise_exception, "lipsum": _lipsum, "namespace": _ShortNamespace}
         self.filters = dict(FILTERS)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -75,9 +106,8 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Whether a template may read an attribute; see jinja2's sandbox."""
-        if isinstance(obj, str | int | float) and attr in _REFUSED_METHODS:
-            return False
-        return not isinstance(obj, bytes) and super().is_safe_attribute(obj, attr, value)
+        names = next((names for kinds, names in ATTRIBUTES if isinstance(obj, kinds)), None)
+        return (names is None or attr in names) and super().is_safe_attribute(obj, attr, value)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function for a template, within its budget."""
@@ -90,6 +120,8 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
             charge_split(owner, name, args, kwargs)
         if isinstance(owner, str) and name in _PADDING and args:
             BUDGET.get().charge(max(args[0], 0))
+        if (obj is dict or obj is _ShortNamespace) and args and not isinstance(args[0], Mapping):
+            args = (charge_items(args[0]), *args[1:])
         return super().call(context, obj, *args, **kwargs)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -111,6 +143,8 @@ class _Charging(NodeTransformer):
 
     def generic_visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> nodes.Node:
         super().generic_visit(node, *args, **kwargs)
+        if isinstance(node, nodes.Call | nodes.Filter | nodes.Test) and node.dyn_args is not None:
+            node.dyn_args = _wrapped(node.dyn_args, "list")
         if isinstance(node, nodes.Concat):
             return _wrapped(nodes.List(node.nodes), "concatenated")
         if isinstance(node, nodes.Tuple) and node.ctx != "load":
@@ -128,27 +162,14 @@ class _Charging(NodeTransformer):
         return node
 
     def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.Node:  # noqa: N802
-        return self._keeping_shape(node, "call", node.call)
-
-    def visit_FilterBlock(self, node: nodes.FilterBlock) -> nodes.Node:  # noqa: N802
-        return self._keeping_shape(node, "filter", node.filter)
-
-    def visit_AssignBlock(self, node: nodes.AssignBlock) -> nodes.Node:  # noqa: N802
-        return self._keeping_shape(node, "filter", node.filter)
-
-    def _keeping_shape(self, node: nodes.Node, field: str, inner: nodes.Node | None) -> nodes.Node:
-        """Transform all but ``inner``, whose kind the compiler depends on, and what is inside it."""
+        call = node.call
         self.generic_visit(node)
-        if inner is not None:
-            setattr(node, field, inner)
+        node.call = call  # the compiler takes nothing but a call here; what is inside it was charged
         return node
 
 
 def _makes_a_value(node: nodes.Node) -> bool:
-    if isinstance(node, nodes.Getitem):
-        return isinstance(node.arg, nodes.Slice)
-    makers = nodes.Call | nodes.Filter | nodes.BinExpr | nodes.Compare | nodes.List | nodes.Tuple | nodes.Dict
-    return isinstance(node, makers)
+    return isinstance(node.arg, nodes.Slice) if isinstance(node, nodes.Getitem) else isinstance(node, MAKERS)
 
 
 def _wrapped(node: nodes.Node, name: str) -> nodes.Filter:

@@ -254,6 +254,28 @@ HOSTILE = {
     "words by a separator": "{{ ('ab' * 4000000).rsplit('b') | length }}",
     "lines": "{{ ('a\n' * 4000000).splitlines() | length }}",
     "places of a list": "{{ ([none] * 8000000) | length }}",
+    "views in views": DOUBLING % "dict(a=ns.s, b=ns.s).values()" + "{{ ns.s }}",
+    "methods of a text": "{% set s = ('x' * 1000000) | safe %}{{ [s.upper] * 1000 }}",
+    "a set of pairs": "{{ [({'a': 'b' * 9999}.items() - {}.items())] * 9999 }}",
+    "what a format reads": "{% set ns = namespace(s='a' * 99999) %}{{ ('{0.s}' * 9999).format(ns) }}",
+    "tags in tags by the method": "{{ (('<a>' * 900000) | safe).striptags() }}",
+    "a text as arguments": "{{ cycler(*('\U0001f600' * 4000000)).current }}",
+    "grouped characters": "{{ (('\U0001f600' * 4000000) | groupby('x')) | length }}",
+    "reversed characters": "{{ (('\U0001f600' * 4000000) | map('upper') | reverse) | first }}",
+    "counted words": "{{ ('ab ' * 1300000) | wordcount }}",
+    "titles": "{{ ('ab ' * 1300000) | title }}",
+    "keys of a text": "{{ {}.fromkeys('\U0001f600' * 4000000) | length }}",
+    "pairs of a text": "{{ dict(('\U0001f600' * 4000000) | batch(2)) | length }}",
+    "addresses that repeat": "{% set t = 'a' * 1000000 %}{{ ('a@b.de ' * 2000) | urlize(target=t) }}",
+    "attributes": "{{ {'a': '<' * 4000000} | xmlattr }}",
+    "forced escapes": "{{ ('&' * 4000000) | forceescape }}",
+    "printing in depth": "{% set ns = namespace(s='a ' * 20000) %}"
+    "{% for i in range(300) %}{% set ns.s = [ns.s] %}{% endfor %}{{ ns.s | pprint }}",
+    "texts put together in a call": "{% macro m(x) %}{% endmacro %}{% set s = 'a' * 1000000 %}"
+    "{% call m(" + " ~ ".join(["s"] * 900) + ") %}{% endcall %}",
+    "texts put together for a filter": "{% set s = 'a' * 1000000 %}"
+    "{% filter indent(" + " + ".join(["s"] * 30) + ") %}x{% endfilter %}",
+    "a text too long to wait for": "{% set s = 'a' * 5000000 %}{{ s | length }}",
     "tools again and again": "{% for i in range(99999) %}{{ messages | tojson }}{% endfor %}",
 }
 
@@ -274,6 +296,22 @@ def test_a_hostile_template_takes_little_memory() -> None:
     _, highest = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert highest < 200_000_000
+
+
+def test_a_namespace_prints_nothing_of_what_it_holds() -> None:
+    template = DOUBLING % "namespace(a=ns.s, b=ns.s)" + "{{ ns }}{{ ns.s }}"
+    assert rendering(template, MESSAGES, "", "") == "<Namespace><Namespace>"
+
+
+@pytest.mark.parametrize("value", ["{'a': 1}.items().mapping", "'a'.encode", "(1).to_bytes", "('a' | safe).unescape"])
+def test_what_is_not_listed_is_not_there(value: str) -> None:
+    assert rendering("{{ " + value + " }}", MESSAGES, "", "") == ""
+
+
+def test_a_reason_has_an_end() -> None:
+    with pytest.raises(InvalidTemplate, match="aaa") as refused:
+        rendering("{{ raise_exception('a' * 1000000) }}", MESSAGES, "", "")
+    assert len(refused.value.message) < 1100
 
 
 def test_a_long_conversation_is_no_hostility() -> None:

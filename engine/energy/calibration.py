@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from engine.host.regular_file import read_regular
-from engine.host.whole_file import write_whole
 from protocol.calibration import EnergyCalibration
 from protocol.errors import RecordStoreUnavailable
 from protocol.record_entry import moment_of
+from protocol.whole_file import write_whole
 
 STALE_AFTER_S = 30 * 24 * 3600.0
 """Firmware, cooling and what runs beside the engine change within months."""

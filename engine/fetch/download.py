@@ -17,8 +17,9 @@ from engine.fetch.pull_watch import PullWatch
 from engine.fetch.remote_file import RemoteFile
 from engine.fetch.transfer import Transfer
 from engine.fetch.web.file import WebFile
-from engine.host.disk import require_room, storing, sync_directory
+from engine.host.disk import require_room, storing
 from protocol.errors import DownloadFailed
+from protocol.whole_file import sync_directory
 
 _CHUNK_BYTES = 1 << 20
 _OF_PIP_ALONE = ("refused", "unreachable")

@@ -11,7 +11,8 @@ from engine.fetch.partial_file import PartialFile, checksum_of
 from engine.fetch.pull_watch import PullWatch
 from engine.fetch.remote_file import RemoteFile
 from engine.fetch.transfer import Transfer
-from engine.host.disk import require_room, storing, sync_directory
+from engine.host.disk import require_room, storing
+from protocol.whole_file import sync_directory
 
 
 class ModelTransfer:

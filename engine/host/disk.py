@@ -42,15 +42,6 @@ def require_room(model: str, directory: Path, size_bytes: int) -> None:
         )
 
 
-def sync_directory(directory: Path) -> None:
-    """See to it that names in the directory are as they are even after a loss of power. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _disk_full(model: str, directory: Path, reason: str, **params: int) -> DiskFull:
     return DiskFull(
         f"no room for {model} in {directory}: {reason}. Free some (`engine-ctl models rm`, `engine-ctl cache rm`), or "

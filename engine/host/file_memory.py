@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, Final
 
 from engine.host.regular_file import read_regular
-from engine.host.whole_file import write_whole
+from protocol.whole_file import write_whole
 
 _CLOCK_TICK_NS: Final = 20_000_000
 """Times of change advance with the kernel's tick, 10 ms at most: of two writes within one the second shows nothing."""

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.fetch.hub.reference import DIRECTORY
-from engine.host.disk import sync_directory
 from engine.host.file_lock import locked_exclusively
 from engine.models.models_directory import ModelFile
 from engine.models.registry import ModelRegistry
 from engine.weights.weights_cache import CacheEntry, WeightsCache
 from protocol.errors import InvalidRequest, ModelInUse
+from protocol.whole_file import sync_directory
 
 
 class WeightsInMemory(Protocol):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from protocol.record_entry import timestamp_now
 from tests.support.gguf_factory import write_tiny_model
-from tests.tools.command_line import engine_ctl, serving
+from tests.tools.command_line import PROGRAM, engine_ctl, serving
 
 
 @pytest.fixture
@@ -139,6 +141,47 @@ def test_old_ones_are_pruned_and_the_chain_stays_whole(tiny: Path) -> None:
     (pruning,) = report["prunings"]
     assert (pruning["first_sequence"], pruning["through_sequence"], pruning["executions_removed"]) == (1, 1, 1)
     assert "(entry 2): entries 1 to 1, recorded" in engine_ctl("executions", "verify", "--chain").stdout
+
+
+def at_a_terminal(answer: str, *arguments: str) -> tuple[int, str]:
+    """Exit code of a command whose standard input is a terminal where somebody types, and what it says there."""
+    ours, theirs = os.openpty()
+    os.write(ours, answer.encode())
+    ended = subprocess.run(  # noqa: S603  our own program
+        [*PROGRAM, *arguments], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    os.close(theirs)
+    os.close(ours)
+    return ended.returncode, ended.stdout
+
+
+def test_on_a_terminal_nothing_is_pruned_before_somebody_says_so(tiny: Path) -> None:
+    run(tiny)
+    prune = ("executions", "prune", "--before", timestamp_now())
+    exit_code, said = at_a_terminal("n\n", *prune)
+    assert exit_code != 0
+    assert "Remove 1 executions recorded before" in said
+    assert len(told("executions", "ls")["executions"]) == 1
+    exit_code, said = at_a_terminal("", *prune, "--dry-run")
+    assert (exit_code, said.splitlines()[-1]) == (0, "1 would be removed")
+    exit_code, said = at_a_terminal("y\n", *prune)
+    assert (exit_code, said.splitlines()[-1].endswith("1 removed")) == (0, True)
+    assert told("executions", "ls")["executions"] == []
+
+
+def test_an_export_is_whole_or_not_there(tiny: Path, tmp_path: Path) -> None:
+    run(tiny)
+    output = tmp_path / "made" / "executions.ndjson"
+    assert engine_ctl("executions", "export", "-o", str(output)).exit_code == 1
+    output.parent.mkdir()
+    output.write_text("earlier")
+    assert engine_ctl("executions", "export", "-o", str(output)).exit_code == 0
+    assert output.read_text() == engine_ctl("executions", "export").stdout
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE, text=True) as reader:  # noqa: S603, S607
+        assert engine_ctl("executions", "export", "-o", str(tmp_path / "pipe")).exit_code == 0
+        assert reader.communicate()[0] == output.read_text()
 
 
 def test_an_engine_that_listens_prunes_only_where_its_operator_permits_it(tiny: Path, socket_path: Path) -> None:

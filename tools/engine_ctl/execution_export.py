@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
+
+import click
 
 from protocol.metrics import EnergyReport, ExecutionMetrics
 from protocol.record import UnjudgedLimit
 from protocol.record_entry import FinishedEntry, InterruptedEntry
 from protocol.value import Value
+from protocol.whole_file import whole_file
 
 Entries = Iterator[FinishedEntry | InterruptedEntry]
 
@@ -23,6 +30,23 @@ _COLUMNS = (
     *("model", "content_hash", *_PLAN, "logits_digest", *_METRICS),
     *(f"energy_{name}" for name in _ENERGY),
 )
+
+
+@contextmanager
+def opened(output: Path) -> Iterator[TextIO]:
+    """Where entries are written: standard output for ``-``, a pipe or a device as it is, else a file that is there once
+    it is whole. Raises click.FileError."""
+    if str(output) == "-":
+        yield sys.stdout
+        return
+    try:
+        is_new = not output.exists() or output.is_file()
+        with whole_file(output) if is_new else output.open("wb") as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
+            yield text
+            text.detach()
+    except OSError as error:
+        raise click.FileError(str(output), hint=error.strerror) from error
 
 
 def write_ndjson(entries: Entries, output: TextIO) -> None:

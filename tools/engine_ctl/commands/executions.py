@@ -144,18 +144,18 @@ def verify(
 @click.option(
     "-o",
     "--output",
-    type=click.File("w", encoding="utf-8", lazy=True),
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     default="-",
-    help="File to write.  [default: standard output]",
+    help="File to write, whole or not at all.  [default: standard output]",
 )
 @socket_option
-def export(form: str, output: Any, socket: Path | None, **wanted: str | None) -> None:
+def export(form: str, output: Path, socket: Path | None, **wanted: str | None) -> None:
     """Write whole entries, newest first: as JSON lines, as one JSON array, or the figures as CSV."""
     from engine_ctl.connection import connect_or_embed
-    from engine_ctl.execution_export import WRITERS
+    from engine_ctl.execution_export import WRITERS, opened
 
-    with connect_or_embed(socket) as client:
-        WRITERS[form](_entries(client, wanted), output)
+    with connect_or_embed(socket) as client, opened(output) as file:
+        WRITERS[form](_entries(client, wanted), file)
 
 
 @command.command(name="prune")

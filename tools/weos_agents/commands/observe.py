@@ -17,6 +17,7 @@ from protocol.answers import Event
 from protocol.blocking import BlockingClient
 from protocol.events import EventFilter
 from protocol.requests import Subscribe, Unsubscribe
+from protocol.whole_file import write_whole
 from weos_agents.commands.options import socket_option
 from weos_agents.observer import KINDS, Observer, ObserverOptions
 from weos_agents.report.terminal import observation_view
@@ -59,7 +60,7 @@ def command(
     if page is not None:
         from weos_agents.report.observation_page import observation_page
 
-        page.write_text(observation_page(observer.report()), encoding="utf-8")
+        write_whole(page, observation_page(observer.report()).encode())
 
 
 def _show(observer: Observer, events: Iterator[Event]) -> None:

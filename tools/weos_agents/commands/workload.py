@@ -11,6 +11,7 @@ import click
 from protocol.blocking import BlockingClient
 from protocol.record_entry import RecordFilter
 from protocol.requests import GetExecution, ListExecutions
+from protocol.whole_file import write_whole
 from weos_agents.commands.options import socket_option
 
 _PAGE = 50
@@ -34,7 +35,7 @@ def command(*, model: str, latest: int, consent: bool, output: Path | None, sock
     if output is None:
         click.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        write_whole(output, text.encode())
 
 
 def _lines(client: BlockingClient, model: str, most: int) -> Iterator[str]:

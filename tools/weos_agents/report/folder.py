@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from protocol.errors import InvalidRequest
+from protocol.whole_file import write_whole
 from weos_agents.report.optimization_page import optimization_page, pictures
 from weos_agents.report.optimization_report import OptimizationReport
 
@@ -12,14 +13,14 @@ _DATA = "report.json"
 
 
 def write_report(folder: Path, report: OptimizationReport) -> Path:
-    """Write all files; the page's path. Raises OSError."""
+    """Write all files, each whole or not at all; the page's path. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _DATA).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / _DATA, f"{report.model_dump_json(indent=1)}\n".encode())
     made = pictures(report)
     for name, content in made.items():
-        (folder / name).write_bytes(content)
+        write_whole(folder / name, content)
     path = folder / "report.html"
-    path.write_text(optimization_page(report, made), encoding="utf-8")
+    write_whole(path, optimization_page(report, made).encode())
     return path
 
 

@@ -84,12 +84,7 @@ def test_only_regular_files_of_users_are_opened(tmp_path: Path) -> None:
     assert len(told) == 6
 
 
-def test_a_new_file_gets_its_name_and_displaces_nothing(tmp_path: Path) -> None:
-    (tmp_path / "mine.gguf").write_text("mine")
-
-    told = told_by(
-        _WITH_BROKER
-        + """
+_MAKER = """
     def ask(letter, *paths):
         broker.files.send(letter + b"\\0".join(map(os.fsencode, paths)))
         content, descriptors, _, _ = socket.recv_fds(broker.files, 4, 1)
@@ -111,7 +106,15 @@ def test_a_new_file_gets_its_name_and_displaces_nothing(tmp_path: Path) -> None:
     tell("remove-mine", lambda: ask(b"d", folder / "mine.gguf"))
     tell("overwrite-mine", lambda: ask(b"w", folder / "mine.gguf"))
     print("broker", broker.pid)
-    """,
+    """
+"""What it makes, names and removes through the broker, and what comes of that."""
+
+
+def test_a_new_file_gets_its_name_and_displaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine.gguf").write_text("mine")
+
+    told = told_by(
+        _WITH_BROKER + _MAKER,
         tmp_path,
     )
 

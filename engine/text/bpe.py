@@ -4,12 +4,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from engine import _core
 from engine.text.pre_tokenizers import PreTokenizer
 from engine.text.spm import SPACE
+from engine.text.text_pieces import pieces
 from protocol.errors import InvalidModel
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # threads of its own would take CPUs from the kernels
+_WORDS = re.compile("(?<=[!-~]) (?=[!-~])")
+"""Where a word of every expression begins: none has a space behind anything else, and one alone is no white space that
+is kept together."""
+_NOWHERE = re.compile("(?!)")
 
 
 class BpeEncoder:
@@ -27,6 +37,7 @@ class BpeEncoder:
             raise InvalidModel(f"{gguf.path}: {error}") from error
         self._whole_words = pre_tokenizer.ignore_merges
         self._space = SPACE if pre_tokenizer.characters else " "
+        self._cuts = _NOWHERE if pre_tokenizer.characters else _WORDS
         # Each word is one unknown token.
         self._words = Tokenizer(models.WordLevel({"": 0}, unk_token=""))
         self._words.pre_tokenizer = pre_tokenizers.Sequence(
@@ -35,6 +46,11 @@ class BpeEncoder:
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text without special tokens."""
-        text = text.replace(" ", self._space)
-        spans = self._words.encode(text, add_special_tokens=False).offsets
-        return self._pairs.encode([text[begin:end] for begin, end in spans], self._whole_words)
+        found: list[int] = []
+        for piece in pieces(text, self._cuts):
+            spaced = piece.replace(" ", self._space)
+            # Of this package's calls those for many texts alone let other threads run.
+            (cut,) = self._words.encode_batch([spaced], add_special_tokens=False)
+            spans = cut.offsets
+            found += self._pairs.encode([spaced[begin:end] for begin, end in spans], self._whole_words)
+        return found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
+
+from engine.text.text_pieces import PIECE_CHARACTERS
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """``tokenizer.ggml.token_type``."""
@@ -38,7 +40,8 @@ _FILL_TOKENS = frozenset(
 
 _ENDS_AND_GAPS = END_TOKENS | _FILL_TOKENS
 _NEVER_STRIPPED = frozenset({"<unk>", "<s>", "<|endoftext|>"})
-_ASCII_SPACE = " \t\n\v\f\r"
+ASCII_SPACE = " \t\n\v\f\r"
+"""The white space that may go with a token."""
 
 
 class SpecialTokens:
@@ -123,7 +126,7 @@ class _Occurrences:
         A longer token is taken everywhere before a shorter one, and of one token the earlier occurrence. With
         ``strip_after`` the end is behind the white space that goes with a token.
         """
-        ahead = [match for first in self._firsts.finditer(text) if (match := self._longest(text, first.start()))]
+        ahead = [match for begin in self._beginnings(text) if (match := self._longest(text, begin))]
         heapq.heapify(ahead)
         taken = bytearray(len(text))
         found = []
@@ -135,11 +138,17 @@ class _Occurrences:
                 continue
             token_id = self._ids[text[begin:end]]
             if strip_after and text[begin:end] not in _NEVER_STRIPPED:
-                while end < len(text) and text[end] in _ASCII_SPACE and not taken[end]:
+                while end < len(text) and text[end] in ASCII_SPACE and not taken[end]:
                     end += 1
             taken[begin:end] = b"\1" * (end - begin)
             found.append((begin, end, token_id))
         return sorted(found)
+
+    def _beginnings(self, text: str) -> Iterator[int]:
+        """Where a token may begin. A piece at a time: between two, other threads have their turns."""
+        for begin in range(0, len(text), PIECE_CHARACTERS):
+            for first in self._firsts.finditer(text, begin, begin + PIECE_CHARACTERS):
+                yield first.start()
 
     def _longest(self, text: str, begin: int, below: int | None = None) -> tuple[int, int, int] | None:
         """Place among the tokens, begin and end of the longest that begins there, of those shorter than ``below``."""

@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from engine.text.text_pieces import pieces
+
 SPACE = "▁"
 _CACHED_WORDS = 1 << 16
 _LONGEST_CACHED_WORD = 64
@@ -30,8 +32,9 @@ class SpmEncoder:
     def encode(self, text: str) -> list[int]:
         """The token ids of a text without special tokens."""
         found: list[int] = []
-        for word in self._cuts.split(text):
-            found += self._encode_cached(word) if len(word) <= _LONGEST_CACHED_WORD else self._encode_word(word)
+        for piece in pieces(text, self._cuts):
+            for word in self._cuts.split(piece):
+                found += self._encode_cached(word) if len(word) <= _LONGEST_CACHED_WORD else self._encode_word(word)
         return found
 
     def _encode_word(self, word: str) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ cmake --build "$build"
 tree=$build/tree
 rm -rf "$tree"
 mkdir -p "$tree"
-cp -r pyproject.toml engine protocol tests "$tree"
+cp -r pyproject.toml actors engine protocol tests "$tree"
 cp "$build"/_core*.so "$tree/engine/"
 [[ " $*" == *" tests"* ]] || set -- "$@" "${tests[@]}"
 

@@ -16,6 +16,7 @@ from types import FunctionType
 
 import atheris
 
+from tests.fuzz.corpus import kept
 from tests.fuzz.parsers import PARSERS
 
 
@@ -25,7 +26,7 @@ def main(name: str, corpus: str, *flags: str) -> None:
     Path(corpus).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="engine-fuzz-") as made:
         folder = Path(made)
-        for number, example in enumerate(parser.examples(folder)):
+        for number, example in enumerate((*parser.examples(folder), *kept(name))):
             (Path(corpus) / f"example-{number}").write_bytes(example)
 
         def read(content: bytes) -> None:

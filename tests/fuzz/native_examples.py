@@ -9,9 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.fuzz.corpus import kept
 from tests.fuzz.parsers import PARSERS
 
-_OF_PARSERS = {
+OF_PARSERS = {
     "gguf": ("model file", "vocabulary"),
     "model": ("model file",),
     "split": ("split model",),
@@ -23,10 +24,11 @@ _OF_PARSERS = {
 def main(folder: str) -> None:
     """Write them, beside what is there."""
     with tempfile.TemporaryDirectory(prefix="engine-fuzz-") as scratch:
-        for program, names in _OF_PARSERS.items():
+        for program, names in OF_PARSERS.items():
             target = Path(folder) / program
             target.mkdir(parents=True, exist_ok=True)
             examples = [example for name in names for example in PARSERS[name].examples(Path(scratch))]
+            examples += kept(program)
             for number, example in enumerate(examples):
                 (target / f"example-{number}").write_bytes(example)
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import h11
 import msgpack
 from pydantic import ValidationError
 
+from actors.http.request_target import RequestTarget
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.content_hash import ContentHashes
 from engine.planning.grammar_rules import plan_grammar
 from engine.text.tokenizer import Tokenizer
 from engine.weights.importance import ImportanceError, read_importance
+from engine.weights.weights_cache import DerivedWeightsKey, WeightsCache
 from protocol.chat import ChatMessage
 from protocol.codec import decode_client, decode_engine
 from protocol.dialects.openai.chat import ChatRequest, to_run_request
@@ -220,6 +223,37 @@ def _read_body(content: bytes, folder: Path) -> None:
     to_run_request(read(ChatRequest, parse_json(content)), "m")
 
 
+def _manifest_key() -> DerivedWeightsKey:
+    return DerivedWeightsKey(content_hash="sha256:0", recipe="q8_0", importance=None, quantizer=1)
+
+
+def _manifests(folder: Path) -> list[bytes]:
+    told = {"key": asdict(_manifest_key()), "model": "tiny", "size_bytes": 3, "digest": "sha256:1"}
+    return [json.dumps(told).encode(), json.dumps({**told, "made_at": [1.5, None]}, indent=1).encode()]
+
+
+def _read_manifest(content: bytes, folder: Path) -> None:
+    (folder / f"{_manifest_key().name}.json").write_bytes(content)
+    cache = WeightsCache(folder, 1 << 30)
+    if not cache.entries():
+        raise ValueError("it is as if there were none")
+
+
+def _heads(folder: Path) -> list[bytes]:
+    body = b"Content-Length: 3\r\n\r\nabc"
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    lines = (b"POST /v1/completions?a=b%20c", b"GET http://host:1/%C3%A9?x", b"OPTIONS *")
+    return [line + b" HTTP/1.1\r\nHost: e\r\n" + rest for line in lines for rest in (body, chunks)]
+
+
+def _read_head(content: bytes, folder: Path) -> None:
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=32_768)
+    connection.receive_data(content)
+    while (event := connection.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+        if isinstance(event, h11.Request):
+            RequestTarget.parse(event.target)
+
+
 _FILE_REFUSALS = (
     RequestRefused,
     _core.GgufError,
@@ -242,6 +276,8 @@ PARSERS: dict[str, Parser] = {
     "schema": Parser(_schemas, _read_grammar("json_schema"), (RequestRefused,)),
     "record entry": Parser(_entries, _read_entry, (ValidationError,)),
     "body": Parser(_bodies, _read_body, (InvalidRequest,)),
+    "cache manifest": Parser(_manifests, _read_manifest, (ValueError,)),
+    "request head": Parser(_heads, _read_head, (h11.RemoteProtocolError, ValueError)),
     "importance matrix": Parser(
         lambda _: [binary_importance((b"a.weight", 3, [1.0, 2.0]), (b"b.weight", 3, [0.0] * 9))],
         _read_importance,

@@ -9,7 +9,7 @@ Fails when  the listening socket fails; a client's fault ends at most that clien
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from typing_extensions import assert_never
 
 from actors.base import Actor, Inbox
 from actors.connection import Connection
-from actors.entrance import log_refusal, make_entrance
+from actors.entrance import Entrance, log_refusal, make_entrance
 from actors.limits import ServiceLimits
 from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
 from actors.policies.requester import ENGINE, Requester
@@ -35,7 +35,7 @@ from protocol.build import Build
 from protocol.codec import encode, failed
 from protocol.errors import EngineError, Overloaded, ShuttingDown
 from protocol.framing import encode_frame
-from protocol.requests import PROTOCOL_VERSION
+from protocol.requests import PROTOCOL_VERSION, ClientMessage
 from protocol.transport import EagerTransport, TransportClosed
 
 _RETRY_MS = 1000
@@ -66,8 +66,10 @@ class ApiServer(Actor):
         capabilities: Callable[[], tuple[str, ...]],
         limits: ServiceLimits,
         count_failure: Callable[[str], None],
+        refuse_hopeless: Callable[[ClientMessage], None],
     ) -> None:
-        """``count_failure`` is called with the code of each error that it answers with by itself."""
+        """``count_failure`` is called with the code of each error that it answers with by itself; ``refuse_hopeless``:
+        see :class:`Entrance`."""
         self._below = below
         self._control_plane = control_plane
         self._unix_socket = unix_socket
@@ -78,9 +80,11 @@ class ApiServer(Actor):
         self._connections: dict[int, Connection] = {}
         self._client_sockets: dict[int, ClientSocket] = {}
         """Where tokens of a connection may be written: to its own transport, or to an HTTP client behind it."""
-        self._entrance = make_entrance(limits, count_failure)
+        self._entrance = make_entrance(limits, count_failure, refuse_hopeless)
         self._counted: set[Connection] = set()
         """Connections that count towards their bound, and have not been told to go."""
+        self._left: OrderedDict[Requester, None] = OrderedDict()
+        """Clients whose connection has ended, the latest last."""
         self._connection_ids = count(1)
         self._listening = trio.CancelScope()
         self._draining = False
@@ -121,6 +125,11 @@ class ApiServer(Actor):
             outbox_bytes=sum(one.outbox_bytes for one in each),
             waiting_bytes=self._entrance.room.waiting_bytes,
         )
+
+    @property
+    def entrance(self) -> Entrance:
+        """What its connections share with those of other servers."""
+        return self._entrance
 
     def client_socket(self, connection_id: int) -> ClientSocket | None:
         """Where a connection's tokens may be written; ``None`` where there is no socket, or no such connection."""
@@ -214,13 +223,28 @@ class ApiServer(Actor):
             self._client_sockets[connection_id] = client_socket
         if counted:
             self._counted.add(connection)
+            self._tell_return(connection_id, requester)
         try:
             await connection.serve()
         finally:
             del self._connections[connection_id]
+            if counted and requester is not None:
+                self._remember(requester)
             self._client_sockets.pop(connection_id, None)
             self._counted.discard(connection)
             self._end_if_drained()
+
+    def _tell_return(self, connection_id: int, requester: Requester | None) -> None:
+        """Log a client that was here before."""
+        if requester is not None and requester in self._left:
+            del self._left[requester]
+            log_event("info", "reconnected", connection=connection_id, user=requester.user, client=requester.client)
+
+    def _remember(self, requester: Requester) -> None:
+        self._left[requester] = None
+        self._left.move_to_end(requester)
+        while len(self._left) > self._limits.max_connections:
+            self._left.popitem(last=False)
 
     def _refuse_room(self, requester: Requester) -> Overloaded:
         """Counted and logged."""

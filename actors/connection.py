@@ -7,7 +7,6 @@ with ``slow_consumer`` and given up; the connection lives on. Whatever ends a co
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
@@ -16,23 +15,23 @@ from actors.base import Inbox
 from actors.entrance import OPERATOR_MESSAGES, Entrance, log_refusal
 from actors.frame_reader import FrameReader, Received
 from actors.messages import Abandon, ClientRequest, ControlRequest
+from actors.outbox import Outbox
 from actors.policies.requester import Requester
 from engine.host.client_socket import ClientSocket
 from protocol.answer_checks import is_last
 from protocol.answers import EngineMessage, Failed, Tokens, Welcome
-from protocol.codec import encode, failed
+from protocol.codec import failed
 from protocol.errors import (
     BadFrame,
     EngineError,
-    FrameTooLarge,
-    InvalidRequest,
     Overloaded,
     ProtocolViolation,
+    RequestRefused,
     ShuttingDown,
     SlowConsumer,
     UnsupportedProtocol,
 )
-from protocol.framing import encode_frame
+from protocol.large_message import is_large
 from protocol.message import UNNUMBERED
 from protocol.requests import PROTOCOL_VERSION, ClientMessage, Hello
 from protocol.transport import EagerTransport, TransportClosed
@@ -82,17 +81,13 @@ class Connection:
         self._in_flight: dict[int, int | None] = {}
         """With the bytes of its frame, where it takes room."""
         self._idle_since = trio.current_time()
-        self._outbox: list[bytes] = []
-        self._outbox_bytes = 0
-        self._outbox_filled = trio.Event()
-        self._outbox_emptied = trio.Event()
-        self._sending = False
+        self._outbox = Outbox(transport, client_socket, self._limits.max_frame_bytes)
         self._reading = trio.CancelScope()
         self._nursery: trio.Nursery
 
     def statistics(self) -> ConnectionStatistics:
         """The requests in flight and the bytes that wait to be sent."""
-        return ConnectionStatistics(in_flight=len(self._in_flight), outbox_bytes=self._outbox_bytes)
+        return ConnectionStatistics(in_flight=len(self._in_flight), outbox_bytes=self._outbox.waiting_bytes)
 
     async def serve(self) -> None:
         """Until the client hangs up, breaks the protocol, or :meth:`finish` is called."""
@@ -117,7 +112,7 @@ class Connection:
     def idle_since(self) -> tuple[bool, float] | None:
         """Since when it waits for nothing and nothing waits for it, after whether it has said ``Hello``: the least of
         these is missed least. ``None``: it is busy."""
-        return None if self._in_flight or self._outbox_bytes else (self._greeted, self._idle_since)
+        return None if self._in_flight or self._outbox.waiting_bytes else (self._greeted, self._idle_since)
 
     def finish(self, farewell: EngineError | None = None) -> None:
         """Read no more requests, answer those in flight with ``shutting_down``, and hang up once all is sent.
@@ -132,17 +127,23 @@ class Connection:
         """Queue replies without waiting, in one write as far as they fit. One whose request was given up is dropped."""
         frames: list[bytes] = []
         streamed: list[str] = []
-        room = self._limits.outbox_bytes - self._outbox_bytes
+        room = self._limits.outbox_bytes - self._outbox.waiting_bytes
         for message in messages:
             if not self._is_awaited(message):
                 continue
             if isinstance(message, Failed):
                 log_refusal(message, self._requester, self.connection_id)
-            frame = self._frame(message)
-            if len(frame) > room:
-                self._queue(b"".join(frames))
+            if is_last(message) and is_large(message):
+                self._outbox.add(b"".join(frames))
                 frames.clear()
-                room = self._limits.outbox_bytes - self._outbox_bytes
+                self._outbox.add_large(message)
+                room = self._limits.outbox_bytes - self._outbox.waiting_bytes
+                continue
+            frame = self._outbox.frame(message)
+            if len(frame) > room:
+                self._outbox.add(b"".join(frames))
+                frames.clear()
+                room = self._limits.outbox_bytes - self._outbox.waiting_bytes
             if len(frame) > room and not is_last(message):
                 self._give_up_slow_consumer()
                 continue
@@ -150,7 +151,7 @@ class Connection:
             room -= len(frame)
             if isinstance(message, Tokens):
                 streamed.append(message.execution_id)
-        self._queue(b"".join(frames))
+        self._outbox.add(b"".join(frames))
         if self._client_socket is not None:
             for execution_id in streamed:
                 self._client_socket.mark_posted(execution_id)
@@ -174,18 +175,12 @@ class Connection:
                 self._room.give_back(self._requester, size)
         self._idle_since = trio.current_time()
 
-    def _frame(self, message: EngineMessage) -> bytes:
-        try:
-            return encode_frame(encode(message), self._limits.max_frame_bytes)
-        except FrameTooLarge as error:
-            return encode_frame(encode(failed(getattr(message, "request_id", None), error)))
-
     def _give_up_slow_consumer(self) -> None:
         abandoned = tuple(self._in_flight)
         self._fail_in_flight(
             SlowConsumer(
-                f"{self._outbox_bytes} bytes of replies wait unread; the limit is {self._limits.outbox_bytes}",
-                outbox_bytes=self._outbox_bytes,
+                f"{self._outbox.waiting_bytes} bytes of replies wait unread; the limit is {self._limits.outbox_bytes}",
+                outbox_bytes=self._outbox.waiting_bytes,
             )
         )
         self._nursery.start_soon(self._abandon, abandoned)
@@ -195,50 +190,24 @@ class Connection:
             message = failed(request_id, error)
             self._entrance.count_failure(error.code)
             log_refusal(message, self._requester, self.connection_id)
-            self._queue(encode_frame(encode(message)))
+            self._outbox.add(self._outbox.frame(message))
         self._forget(tuple(self._in_flight))
         if self._client_socket is not None:
             self._client_socket.give_up()
-
-    def _queue(self, frame: bytes) -> None:
-        # Nearly always the reader keeps up, and then the frame is gone before the writer's task would have its turn.
-        if not self._outbox_bytes:
-            frame = self._transport.send_nowait(frame)
-        if not frame:
-            return
-        self._outbox.append(frame)
-        self._outbox_bytes += len(frame)
-        self._outbox_filled.set()
 
     async def _abandon(self, request_ids: tuple[int, ...]) -> None:
         await self._control_plane.put(Abandon(connection_id=self.connection_id, request_ids=request_ids))
 
     async def _answer_at_last(self) -> None:
         """Answer what is in flight while the engine goes down: no other actor will."""
-        if self._sending:
-            return  # cut short in the middle of a frame: nothing that follows could be read
         self._fail_in_flight(ShuttingDown("the engine is stopping"))
-        with trio.move_on_after(self._limits.flush_s, shield=True), suppress(TransportClosed):
-            await self._transport.send(b"".join(self._outbox))
+        await self._outbox.write_at_last(self._limits.flush_s)
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
         try:
-            while True:
-                await self._outbox_filled.wait()
-                self._outbox_filled = trio.Event()
-                data = b"".join(self._outbox)
-                self._outbox.clear()
-                self._sending = True
-                await self._transport.send(data)
-                self._sending = False
-                self._outbox_bytes -= len(data)
-                if not self._outbox_bytes:
-                    if self._client_socket is not None:
-                        self._client_socket.release()
-                    self._outbox_emptied.set()
-                    self._outbox_emptied = trio.Event()
+            await self._outbox.write()
         except TransportClosed:
             self._nursery.cancel_scope.cancel()
 
@@ -247,11 +216,7 @@ class Connection:
         if self._reading.cancel_called:
             self._fail_in_flight(ShuttingDown("the engine is stopping"))
         with trio.move_on_after(self._limits.flush_s):
-            await self._wait_outbox_empty()
-
-    async def _wait_outbox_empty(self) -> None:
-        if self._outbox_bytes:
-            await self._outbox_emptied.wait()
+            await self._outbox.wait_empty()
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -268,7 +233,7 @@ class Connection:
     async def _on_received(self, received: Received) -> None:
         request = None
         try:
-            if isinstance(received.message, InvalidRequest):
+            if isinstance(received.message, RequestRefused):
                 self._refuse(received.request_id, received.message)
             else:
                 request = self._request(received.message, received)
@@ -278,8 +243,8 @@ class Connection:
         if request is not None:
             await self._control_plane.put(request)
         # Refusals are not in flight: a client that reads none of them is not read from either.
-        if self._outbox_bytes > self._limits.outbox_bytes:
-            await self._wait_outbox_empty()
+        if self._outbox.waiting_bytes > self._limits.outbox_bytes:
+            await self._outbox.wait_empty()
 
     def _refuse(self, request_id: int | None, error: EngineError) -> None:
         if not self._greeted:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from actors.ports import Table, on
+from engine.artifact.content_hash import unread_files_told
 from engine.cpu.cpu_backend import CpuBackend
 from engine.energy.ladder import EnergyLadder
 from engine.experiments.declaration import open_experiment
@@ -64,6 +65,7 @@ from protocol.record_answers import RecordsPruned
 from protocol.requests import (
     Calibrate,
     ClearPrefixCache,
+    ClientMessage,
     Detokenize,
     Embed,
     Evaluate,
@@ -74,12 +76,16 @@ from protocol.requests import (
     PullModel,
     Quantize,
     RemoveModel,
+    Run,
     Tokenize,
     UnloadModel,
 )
 from protocol.sandbox import Sandbox
 from protocol.summaries import CachedWeightsEntry
-from protocol.unpacking import MAX_ARRAY_ELEMENTS
+from protocol.unpacking import REQUEST_BOUNDS
+
+_MOST_TOKENS = REQUEST_BOUNDS.array_elements
+"""Tokens of a text that one answer holds: as many as one request may."""
 
 
 class EngineDomain:
@@ -156,7 +162,12 @@ class EngineDomain:
         )
 
     def prepare(self, request: RunRequest) -> PlannedExecution:
-        """Plan a request. Raises UnknownEntry: no plan is behind its name; and what :meth:`Planner.prepare` raises."""
+        """Plan a request. Raises UnknownEntry: no plan is behind its name; UnreadFiles; and what
+        :meth:`Planner.prepare` raises."""
+        with unread_files_told():
+            return self._prepare(request)
+
+    def _prepare(self, request: RunRequest) -> PlannedExecution:
         if request.plan_name is None:
             return self._planner.prepare(request)
         with self._records.store.reading() as chain:
@@ -165,10 +176,17 @@ class EngineDomain:
         use = NamedPlanUse(name=named.name, version=named.version, plan_fingerprint=named.plan_fingerprint)
         return dataclasses.replace(self._planner.prepare(asked), named_plan=use)
 
+    def refuse_hopeless(self, message: ClientMessage) -> None:
+        """See :meth:`actors.ports.Domain.refuse_hopeless`."""
+        if isinstance(message, Run | Plan):
+            self._planner.refuse_hopeless(message.request)
+
     def recorded(self, execution_id: str) -> PlannedExecution:
-        """A recorded execution's plan and prompt. Raises what the store and :meth:`Planner.plan_again` raise."""
+        """A recorded execution's plan and prompt. Raises UnreadFiles; and what the store and :meth:`Planner.plan_again`
+        raise."""
         record = self._records.store.get(execution_id).decode_execution().record
-        return self._planner.plan_again(record.plan, record.prompt_token_ids)
+        with unread_files_told():
+            return self._planner.plan_again(record.plan, record.prompt_token_ids)
 
     def open_experiment(self, asked: Experiment) -> OpenExperiment:
         """Declare an experiment. Raises what :func:`declaration.open_experiment` raises."""
@@ -195,16 +213,17 @@ class EngineDomain:
         return ModelList(models=list_models(self._registry.directory, self._headers))
 
     def _describe(self, request: ModelInfo) -> ModelDescription:
-        return describe_model(self._registry.resolve(request.model), self._best_backend)
+        with unread_files_told():
+            return describe_model(self._registry.resolve(request.model), self._best_backend)
 
     def _tokenize(self, request: Tokenize) -> TokenIds:
         tokenizer = self._registry.resolve(request.model).tokenizer
         token_ids = tuple(tokenizer.encode(request.text, request.add_special, request.parse_special))
-        if len(token_ids) > MAX_ARRAY_ELEMENTS:
+        if len(token_ids) > _MOST_TOKENS:
             raise InvalidRequest(
-                f"the text has {len(token_ids)} tokens and a reply holds {MAX_ARRAY_ELEMENTS}; send it in parts",
+                f"the text has {len(token_ids)} tokens and a reply holds {_MOST_TOKENS}; send it in parts",
                 field="text",
-                maximum=MAX_ARRAY_ELEMENTS,
+                maximum=_MOST_TOKENS,
             )
         return TokenIds(token_ids=token_ids, pieces=tuple(map(tokenizer.piece, token_ids)))
 

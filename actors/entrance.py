@@ -35,6 +35,8 @@ class Entrance:
     limits: ServiceLimits
     count_failure: Callable[[str], None]
     """Called with the code of each error that a connection itself answers with."""
+    refuse_hopeless: Callable[[ClientMessage], None]
+    """Raises what a large message is refused with where it cannot be carried out; called in a thread."""
 
     def why_crowded(self, message: ClientMessage, in_flight: int, *, for_operator: bool) -> str | None:
         """Why a connection with so many requests in flight takes no such message now; ``None``: it does."""
@@ -48,10 +50,12 @@ class Entrance:
         return None
 
 
-def make_entrance(limits: ServiceLimits, count_failure: Callable[[str], None]) -> Entrance:
+def make_entrance(
+    limits: ServiceLimits, count_failure: Callable[[str], None], refuse_hopeless: Callable[[ClientMessage], None]
+) -> Entrance:
     """The entrance of an engine with these limits."""
     room = RequestRoom(limits.max_executions, limits.max_waiting_bytes)
-    return Entrance(room, FairTurns(limits.decoders), limits, count_failure)
+    return Entrance(room, FairTurns(limits.decoders), limits, count_failure, refuse_hopeless)
 
 
 def log_refusal(refusal: Failed, requester: Requester, connection_id: int | None) -> None:

@@ -9,23 +9,23 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
 
 from actors.entrance import Entrance
 from actors.policies.requester import Requester
+from actors.request_room import UNCOUNTED_BYTES
 from protocol.codec import client_message, request_id_of
-from protocol.errors import BadFrame, InvalidRequest, Overloaded, UnsupportedProtocol
+from protocol.errors import BadFrame, Overloaded, RequestRefused, UnsupportedProtocol
 from protocol.framing import FrameDecoder
 from protocol.requests import ClientMessage
 from protocol.transport import ByteTransport
 from protocol.unpacking import unpack
 
-_AT_ONCE_BYTES = 4096
+AT_ONCE_BYTES = 4096
 """A frame so long is decoded on the event loop: 5 ms at most, where it is full of empty strings."""
-_UNCOUNTED_BYTES = 65_536
-"""Kept of a frame that arrives without asking for room."""
 _RETRY_MS = 1000
 
 
@@ -33,7 +33,7 @@ _RETRY_MS = 1000
 class Received:
     """One message, or what is wrong with it."""
 
-    message: ClientMessage | InvalidRequest
+    message: ClientMessage | RequestRefused
     request_id: int | None
     """The id of a wrong message, where it can be told."""
     size: int
@@ -52,6 +52,7 @@ class FrameReader:
         self._requester = requester
         self._room = entrance.room
         self._decoding = entrance.decoding
+        self._refuse_hopeless = entrance.refuse_hopeless
         self._limits = entrance.limits
         self._decoder = FrameDecoder(self._limits.max_request_bytes)
         self._frames: deque[tuple[bytes, int, int]] = deque()
@@ -126,7 +127,7 @@ class FrameReader:
     @property
     def _wanted(self) -> int:
         begun = self._decoder.begun_bytes
-        return begun if begun > _UNCOUNTED_BYTES else 0
+        return begun if begun > UNCOUNTED_BYTES else 0
 
     async def _reserve(self) -> None:
         """Room for the frame that has begun."""
@@ -134,16 +135,23 @@ class FrameReader:
             await self._room.take_bytes(self._requester, self._wanted)
             self._reserved = self._wanted
 
-    async def _decoded(self, frame: bytes) -> tuple[ClientMessage | InvalidRequest, int | None]:
-        if len(frame) <= _AT_ONCE_BYTES:
+    async def _decoded(self, frame: bytes) -> tuple[ClientMessage | RequestRefused, int | None]:
+        if len(frame) <= AT_ONCE_BYTES:
             return _decode(frame)
         async with self._decoding.turn(self._requester):
-            return await trio.to_thread.run_sync(_decode, frame)
+            return await trio.to_thread.run_sync(_decode, frame, self._refuse_hopeless)
 
 
-def _decode(frame: bytes) -> tuple[ClientMessage | InvalidRequest, int | None]:
+def _decode(
+    frame: bytes, check: Callable[[ClientMessage], None] | None = None
+) -> tuple[ClientMessage | RequestRefused, int | None]:
     content = unpack(frame)
     try:
-        return client_message(content), None
-    except InvalidRequest as error:
-        return error, request_id_of(content)
+        message = client_message(content)
+        if check is not None:
+            check(message)
+    except RequestRefused as error:
+        # Where it came from holds all that was read, in circles that only a pause would find.
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None), request_id_of(content)
+    return message, None

@@ -22,7 +22,7 @@ from protocol.message import Request
 from protocol.metrics import EnergyReport
 from protocol.plan import EnergySourceName, RunRequest
 from protocol.record import ExecutionRecord, Hardware
-from protocol.requests import RemoveModel
+from protocol.requests import ClientMessage, RemoveModel
 from protocol.sandbox import Sandbox
 
 RequestT = TypeVar("RequestT", bound=Request[Any])
@@ -40,7 +40,7 @@ class Domain(Protocol):
     """What the engine knows about models, plans and this machine.
 
     Methods may block for long: call them in a worker thread. They are thread-safe, and raise the typed errors of
-    :mod:`protocol.errors`.
+    :mod:`protocol.errors`; and UnreadFiles where a large file must be read first, which is not for a worker to do.
     """
 
     @property
@@ -60,6 +60,9 @@ class Domain(Protocol):
 
     def prepare(self, request: RunRequest) -> PlannedExecution:
         """Plan a request, its prompt tokenized."""
+
+    def refuse_hopeless(self, message: ClientMessage) -> None:
+        """Refuse what cannot be carried out, as far as looking at what is open tells. Never blocks for long."""
 
     def recorded(self, execution_id: str) -> PlannedExecution:
         """What a recorded execution ran, to be run again."""

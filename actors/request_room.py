@@ -7,9 +7,13 @@ import trio
 from actors.policies.requester import Requester
 from actors.policies.shares import Shares
 
+UNCOUNTED_BYTES = 65_536
+"""Kept of a frame or a body that arrives without asking for room."""
+
 
 class RequestRoom:
-    """Shared by all connections. A frame weighs its length: text and tokens made of it take a few times that."""
+    """Shared by all connections, and by those of HTTP while a body is on its way to become a message. Each weighs its
+    length: text and tokens made of it take a few times that."""
 
     def __init__(self, max_requests: int, max_bytes: int) -> None:
         self._requests = Shares(max_requests)
@@ -18,7 +22,7 @@ class RequestRoom:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of all requests that are not answered, and of frames that are being received."""
+        """Bytes of all requests that are not answered, and of frames and bodies that are being received."""
         return self._bytes.taken
 
     def take(self, asker: Requester, size: int) -> bool:

@@ -106,6 +106,7 @@ class System:
             lambda: domain.capabilities,
             limits,
             totals.add_failure,
+            domain.refuse_hopeless,
         )
         self._executor = Executor(
             inboxes.executor,
@@ -160,7 +161,8 @@ class System:
 
     def _open_gateway(self, http: HttpOptions, unix_socket: UnixSocket | None) -> HttpGateway:
         try:
-            return HttpGateway(http, partial(self.connect, counted=False), self._faults.tell)
+            connect = partial(self.connect, counted=False)
+            return HttpGateway(http, connect, self._api_server.entrance, self._faults.tell)
         except InvalidRequest:
             if unix_socket is not None:
                 unix_socket.close()

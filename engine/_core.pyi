@@ -455,8 +455,10 @@ class ClientSocket:
         That may begin with the rest of a chunk of the writer's. Unless it is empty, the writer sends nothing before
         release().
         """
+    def hold(self) -> None:
+        """Something stands in line to be sent: the writer sends nothing before release()."""
     def release(self) -> None:
-        """Everything that send() left has been sent."""
+        """Everything that send() left, or that stood in line, has been sent."""
     def mark_posted(self, execution_id: str) -> None:
         """One message of the tokens that the writer had passed on unsent has been sent, or stands in line to be."""
     def tell_texts(self, execution_id: str, texts: Sequence[tuple[bytes, bytes]]) -> None:

@@ -18,6 +18,7 @@ from protocol.arrivals import Arrivals
 from protocol.codec import decode_engine, encode_request
 from protocol.errors import EngineError, EngineUnreachable
 from protocol.framing import MAX_REQUEST_BYTES, FrameDecoder, encode_frame
+from protocol.large_message import is_large
 from protocol.message import Answer, AnswerT, InterimAnswer, InterimT, Request, StreamRequest
 from protocol.plan import RunRequest
 from protocol.requests import PROTOCOL_VERSION, AskedMessage, Cancel, Hello, Run, Subscribe, Unsubscribe
@@ -26,6 +27,7 @@ from protocol.unix_transport import UnixTransport
 
 _UNREAD_REPLIES = 1024
 """Replies kept for a request that is not being read; then the connection is not read either."""
+_AT_ONCE_BYTES = 65_536
 
 
 class Client:
@@ -146,7 +148,7 @@ class Client:
                 if not self._frames:
                     self._frames += self._decoder.feed(await self._transport.receive())
                 while self._frames:
-                    await self._dispatch(decode_engine(self._frames[0]))
+                    await self._dispatch(await _decoded(self._frames[0]))
                     self._frames.popleft()
         except TransportClosed:
             self._end(EngineUnreachable("the engine hung up"))
@@ -167,11 +169,21 @@ class Client:
             arriving.close()
 
     async def _send(self, message: Hello | Request[Any]) -> None:
+        payload = (
+            await anyio.to_thread.run_sync(encode_request, message) if is_large(message) else encode_request(message)
+        )
         try:
             async with self._sending:
-                await self._transport.send(encode_frame(encode_request(message), MAX_REQUEST_BYTES))
+                await self._transport.send(encode_frame(payload, MAX_REQUEST_BYTES))
         except TransportClosed:
             raise self._ending from None
+
+
+async def _decoded(frame: bytes) -> EngineMessage:
+    """In a thread where that takes more than a few milliseconds: other tasks of the program may not wait so long."""
+    if len(frame) <= _AT_ONCE_BYTES:
+        return decode_engine(frame)
+    return await anyio.to_thread.run_sync(decode_engine, frame)
 
 
 @asynccontextmanager

@@ -45,7 +45,7 @@ _tokens = unvalidated(Tokens)
 
 def encode(message: Value) -> bytes:
     """The message as a msgpack map. What msgpack cannot hold in an ``Any`` field is sent as its text."""
-    packed: bytes = msgpack.packb(message.__dict__, default=_packable, unicode_errors="backslashreplace")
+    packed: bytes = msgpack.packb(message.__dict__, default=packable, unicode_errors="backslashreplace")
     return packed
 
 
@@ -134,7 +134,8 @@ def _decode_tokens(payload: bytes) -> Tokens | None:
     )
 
 
-def _packable(value: object) -> object:
+def packable(value: object) -> object:
+    """What msgpack is to hold in place of what it cannot."""
     # A model's fields as they are: pydantic's own serializer would first copy the whole message.
     return value.wire_fields() if isinstance(value, Value) else str(value)
 
@@ -143,7 +144,7 @@ def _packable_request(value: object) -> object:
     if isinstance(value, int):
         reason = "an integer of more than 64 bits has no place here"
         raise InvalidRequest(f"{reason}: {str(value)[:40]}", reason=reason)
-    return _packable(value)
+    return packable(value)
 
 
 def _message(content: dict[str, Any], types: dict[str, type[BaseModel]]) -> BaseModel:

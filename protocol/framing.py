@@ -50,9 +50,11 @@ class FrameDecoder:
         frames: list[bytes] = []
         start = 0
         while (end := self._frame_end(start)) is not None:
-            frames.append(bytes(self._buffer[start + _PREFIX_BYTES : end]))
+            with memoryview(self._buffer) as view:
+                frames.append(bytes(view[start + _PREFIX_BYTES : end]))
             start = end
-        del self._buffer[:start]
+        if start:
+            self._buffer = self._buffer[start:]
         return frames
 
     def _is_one_frame(self, data: bytes) -> bool:

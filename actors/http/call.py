@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import trio
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from actors.faults import HTTP_GATEWAY
+from actors.frame_reader import AT_ONCE_BYTES
 from actors.http.access import may_manage, may_name_paths
+from actors.http.body import Body
 from actors.http.engine_link import EngineLink
 from actors.http.http_connection import HttpConnection
 from actors.http.http_error import HttpError
@@ -20,11 +23,14 @@ from actors.http.text_line import TextLine
 from actors.http.wire import Wire
 from protocol.answers import Accepted
 from protocol.client import Client
+from protocol.dialects import shape
 from protocol.dialects.fault import Dialect, HttpFault, dialect_of, error_content, fault_of
-from protocol.dialects.shape import Told, merged, parse_json, to_json
+from protocol.dialects.shape import Told, json_in_pieces, merged, parse_json, to_json
 from protocol.errors import EngineError, InternalError
 
 JSON = "application/json"
+Asked = TypeVar("Asked", bound=shape.Asked)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Call:
     """A request whose body has arrived, and the way to answer it."""
 
     request: Request
-    body: bytes
+    body: Body
     link: EngineLink
     connection: HttpConnection
     wire: Wire
@@ -47,19 +53,31 @@ class Call:
         """The dialect in which its errors are told."""
         return dialect_of(self.path)
 
-    def content(self) -> dict[str, Any]:
+    async def content(self) -> dict[str, Any]:
         """The body's JSON object, with what clients ask for that say nothing else. Raises InvalidRequest."""
-        defaults, own = self.link.rules.defaults, self.own_content()
+        defaults, own = self.link.rules.defaults, await self.own_content()
         return merged(
             defaults, {name: value for name, value in own.items() if value is not None or name not in defaults}
         )
 
-    def own_content(self) -> dict[str, Any]:
+    async def own_content(self) -> dict[str, Any]:
         """The body's JSON object alone; an empty body is an empty one. Raises InvalidRequest."""
-        return parse_json(self.body)
+        return await self.aside(partial(parse_json, self.body.content))
+
+    async def read(self, kind: type[Asked]) -> Asked:
+        """The body in the dialect's shape. Raises InvalidRequest."""
+        return await self.aside(partial(shape.read, kind, await self.content()))
+
+    async def aside(self, work: Callable[[], Result]) -> Result:
+        """What is made of the body: in a thread where it is large, so that nobody else waits for it."""
+        if self.body.size <= AT_ONCE_BYTES:
+            return work()
+        async with self.link.entrance.decoding.turn(self.connection.peer.requester):
+            return await trio.to_thread.run_sync(work)
 
     def client(self) -> AbstractAsyncContextManager[Client]:
-        """A client of the engine for this request alone."""
+        """A client of the engine for this request alone. The body has been read by now, and is given up."""
+        self.body.release()
         return self.link.client(self.connection.peer.requester, self.connection.client_socket)
 
     def text_line(self, accepted: Accepted) -> TextLine | None:
@@ -107,6 +125,12 @@ class Call:
         body = answer.json_bytes() if isinstance(answer, Told) else to_json(answer)
         await self.wire.reply(body, JSON, status, headers)
 
+    async def reply_made(
+        self, make: Callable[[], Told | Mapping[str, Any]], headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer with what may be large: it is made and written in a thread, piece by piece."""
+        await self.wire.reply(await trio.to_thread.run_sync(_written, make), JSON, headers=headers)
+
     async def reply_fault(self, fault: HttpFault) -> None:
         """No effect once an answer has begun: then the connection is cut, so that nobody takes it for whole."""
         if self.wire.begun:
@@ -114,6 +138,11 @@ class Call:
             return
         headers = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
         await self.reply(error_content(self.dialect, fault), fault.status, headers)
+
+
+def _written(make: Callable[[], Told | Mapping[str, Any]]) -> bytes:
+    answer = make()
+    return answer.json_bytes() if isinstance(answer, Told) else json_in_pieces(answer)
 
 
 def _is_path(model: str) -> bool:
@@ -133,20 +162,20 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = cast("HttpConnection", scope["connection"])
         wire = Wire(send, scope.get("answer_headers", {}), connection.client_socket)
-        request = Request(scope)
+        body = Body(self._link.entrance.room, connection.peer.requester, self._link.limits)
+        call = Call(Request(scope), body, self._link, connection, wire)
         try:
-            self._check_head(request.headers)
-            body = await self._read_body(receive)
+            if not await body.receive(call.request.headers, receive):
+                return
+            with connection.engagement():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
+                    await self._answer(call)
+                    nursery.cancel_scope.cancel()
         except HttpError as refused:
-            await Call(request, b"", self._link, connection, wire).reply_fault(refused.fault)
-            return
-        if body is None:
-            return
-        with connection.engagement():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
-                await self._answer(Call(request, body, self._link, connection, wire))
-                nursery.cancel_scope.cancel()
+            await call.reply_fault(refused.fault)
+        finally:
+            body.release()
 
     async def _answer(self, call: Call) -> None:
         try:
@@ -158,37 +187,6 @@ class Endpoint:
         except Exception as error:  # of whatever kind: one client's request is no reason to end everyone's
             self._link.tell_fault(HTTP_GATEWAY, error, "answered")
             await call.reply_fault(fault_of(InternalError("the gateway failed; the engine's stderr says where")))
-
-    def _check_head(self, headers: Mapping[str, str]) -> None:
-        """Raises HttpError where the body need not be waited for."""
-        encoding = headers.get("content-encoding", "identity")
-        if encoding != "identity":
-            reason = f"Content-Encoding {encoding[:40]!r}: send the body as it is"
-            raise HttpError(HttpFault(415, "body_encoded", reason, {"field": "body"}))
-        if int(headers.get("content-length", "0")) > self._link.limits.max_body_bytes:
-            raise self._too_large()
-
-    def _too_large(self) -> HttpError:
-        reason = f"the body has more than {self._link.limits.max_body_bytes} bytes"
-        return HttpError(HttpFault(413, "body_too_large", reason, {"field": "body"}))
-
-    async def _read_body(self, receive: Receive) -> bytes | None:
-        """The whole body, or ``None`` where its client left. Raises HttpError."""
-        limits = self._link.limits
-        parts: list[bytes] = []
-        size = 0
-        with trio.move_on_after(limits.body_s):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > limits.max_body_bytes:
-                    raise self._too_large()
-                if not message.get("more_body", False):
-                    return b"".join(parts)
-        raise HttpError(HttpFault(408, "body_too_slow", f"the body did not arrive within {limits.body_s:g} s"))
 
 
 async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from actors.entrance import Entrance
 from actors.faults import TellFault
 from actors.http.limits import HttpLimits
 from actors.http.options import HttpRules
@@ -21,6 +22,8 @@ class EngineLink:
 
     connect: Callable[[Requester, ClientSocket], ByteTransport]
     """A connection for the sake of a client of HTTP, to whose socket its tokens may be written."""
+    entrance: Entrance
+    """What its connections share with those of the engine's own sockets."""
     rules: HttpRules
     limits: HttpLimits
     tell_fault: TellFault

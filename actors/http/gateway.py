@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.base import RestartableActor
+from actors.entrance import Entrance
 from actors.faults import HTTP_GATEWAY, TellFault
 from actors.http.access import HttpPeer
 from actors.http.engine_link import EngineLink
@@ -49,11 +50,12 @@ class HttpGateway(RestartableActor):
         self,
         options: HttpOptions,
         connect: Callable[[Requester, ClientSocket], ByteTransport],
+        entrance: Entrance,
         tell_fault: TellFault,
         limits: HttpLimits | None = None,
     ) -> None:
         self._limits = limits or HttpLimits()
-        self._link = EngineLink(connect, options.rules, self._limits, tell_fault)
+        self._link = EngineLink(connect, entrance, options.rules, self._limits, tell_fault)
         self._tcp: list[socket.socket] = []
         self._unix = options.passed
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 
 import h11
@@ -12,6 +13,8 @@ from engine.host.client_socket import ClientSocket
 
 _PIECE_BYTES = 65_536
 """What is read or written at a time: a client that reads slowly is not one that does not read."""
+_HEAD_END = re.compile(rb"\n\r?\n")
+_LAST_CHUNK = re.compile(rb"(?:\r\n)?0+[ \t;\r\n]")
 
 
 class Http1Stream:
@@ -33,9 +36,23 @@ class Http1Stream:
         Raises:
             h11.RemoteProtocolError: the client does not speak HTTP, or left in the middle (see ``left``).
         """
+        self._require_few_lines()
         while (event := self.http.next_event()) is h11.NEED_DATA:
             self.http.receive_data(await self._receive())
+            self._require_few_lines()
         return event
+
+    def _require_few_lines(self) -> None:
+        """Refuse a head, or what follows the last chunk, of so many lines that reading them would take long: h11 reads
+        them at once."""
+        if self.http.their_state not in (h11.IDLE, h11.SEND_BODY):
+            return
+        ahead = self.http.trailing_data[0]
+        if self.http.their_state is h11.SEND_BODY and not _LAST_CHUNK.match(ahead):
+            return
+        end = _HEAD_END.search(ahead)
+        if ahead.count(b"\n", 0, end.end() if end else len(ahead)) > self._limits.max_header_lines:
+            raise h11.RemoteProtocolError(f"more than {self._limits.max_header_lines} lines of headers", 431)
 
     async def wait_left(self) -> None:
         """Until the client leaves. What it sends meanwhile, its next requests, is kept up to a bound."""

@@ -78,6 +78,7 @@ class HttpConnection:
 
     async def _answer_next(self) -> bool:
         """Whether the connection can be used once more. Raises HttpError: what came was no request."""
+        await trio.lowlevel.checkpoint()  # others may have their turn between two requests that came in one piece
         event: object = None
         with trio.move_on_after(self._limits.header_s):
             try:

@@ -13,6 +13,8 @@ class HttpLimits:
     """Beyond it the connection that has waited longest without a request is closed, or else the one whose client has
     taken nothing of its answer for longest: slow clients lock nobody out."""
     max_header_bytes: int = 32_768
+    max_header_lines: int = 256
+    """Each takes several microseconds to be read, during which nothing else may run."""
     max_ahead_bytes: int = 65_536
     """Kept of the requests that a client sends before the last one is answered."""
     max_body_bytes: int = 16 * 2**20

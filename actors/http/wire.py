@@ -11,6 +11,8 @@ from starlette.types import Send
 from engine.host.client_socket import ClientSocket
 
 Headers = Mapping[str, str]
+_PIECE_BYTES = 2**20
+"""What of an answer is given to the socket at a time: it is copied a few times on the way."""
 
 
 class Wire:
@@ -32,7 +34,10 @@ class Wire:
         """The whole answer."""
         length = {"content-length": str(len(body))}
         await self._begin(status, media_type, {**length, **(headers or {})})
-        await self._send_last(body)
+        *pieces, last = [body[begin : begin + _PIECE_BYTES] for begin in range(0, len(body), _PIECE_BYTES)] or [b""]
+        for piece in pieces:
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._send_last(last)
 
     @asynccontextmanager
     async def stream(self, media_type: str, comment: bytes, every_s: float) -> AsyncIterator[Wire]:

@@ -38,6 +38,7 @@ void register_stream(py::module_& m) {
           "send",
           [](ClientSocket& socket, const py::bytes& data) { return py::bytes(socket.send(std::string_view(data))); },
           py::arg("data"))
+      .def("hold", &ClientSocket::hold)
       .def("release", &ClientSocket::release)
       .def("mark_posted", &ClientSocket::mark_posted, py::arg("execution_id"))
       .def(

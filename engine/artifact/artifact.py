@@ -114,6 +114,11 @@ class ModelArtifact:
                 self._tokenizer = tokenizer
             return self._tokenizer
 
+    @property
+    def ready_tokenizer(self) -> Tokenizer | None:
+        """The tokenizer where it was made already. Never blocks."""
+        return self._tokenizer
+
     def _check_rows(self, tokens: int) -> None:
         """A file without weights may have a vocabulary all the same."""
         rows = next((tensor.shape[0] for tensor in self.tensors if tensor.name == "token_embd.weight"), tokens)

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 
+from engine.artifact.unread_files import UnreadFiles
 from engine.host.changed_file import changed_file
 from engine.host.file_memory import FileMemory, file_identity, outwait_tick, state_of
 from engine.host.regular_file import opened_regular
 
 _CHUNK_BYTES = 1 << 20
+_AT_ONCE_BYTES = 64 << 20
+"""Read in a tenth of a second."""
+_IN_A_HURRY: ContextVar[bool] = ContextVar("_IN_A_HURRY", default=False)
+
+
+@contextmanager
+def unread_files_told() -> Iterator[None]:
+    """Within the block large files that were never hashed raise UnreadFiles, and are not read."""
+    token = _IN_A_HURRY.set(True)
+    try:
+        yield
+    finally:
+        _IN_A_HURRY.reset(token)
 
 
 class ContentHashes:
@@ -26,6 +44,7 @@ class ContentHashes:
 
         Raises:
             InvalidModel: the files are not in that state, or change while they are read.
+            UnreadFiles: see :func:`unread_files_told`.
             OSError
         """
         found = file_identity(*paths)
@@ -34,6 +53,8 @@ class ContentHashes:
         known = self._known(found)
         if known is not None:
             return known
+        if _IN_A_HURRY.get() and sum(path.stat().st_size for path in paths) > _AT_ONCE_BYTES:
+            raise UnreadFiles(partial(self.of, *paths, identity=identity))
         computed, states = _hash(paths)
         if states != found or file_identity(*paths) != found:
             raise changed_file(str(paths[0]))

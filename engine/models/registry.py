@@ -21,7 +21,7 @@ from engine.host.descriptors import FULL_TABLES, no_descriptors
 from engine.host.file_memory import file_identity, outwait_tick
 from engine.models.models_directory import ModelFile, ModelsDirectory
 from engine.operation import turn
-from protocol.errors import InvalidModel, NotPermitted, OutOfMemoryBudget, UnknownModel, UnsupportedModel
+from protocol.errors import EngineError, InvalidModel, NotPermitted, OutOfMemoryBudget, UnknownModel, UnsupportedModel
 
 _MAX_OPEN = 16
 """Artifacts kept open, the least recently used dropped first: a tokenizer may take a hundred megabytes."""
@@ -73,6 +73,22 @@ class ModelRegistry:
         except MemoryError as error:
             raise OutOfMemoryBudget(f"no memory left to open {name_or_path}", model=name_or_path) from error
         return artifact
+
+    def opened(self, name_or_path: str) -> ModelArtifact | None:
+        """The artifact of a name where its file is open already and has not changed. Opens nothing, and waits for no
+        one who does."""
+        try:
+            path = self.find(name_or_path).path
+            if not self._open_lock.acquire(blocking=False):
+                return None
+            try:
+                artifact = self._open.get(path)
+            finally:
+                self._open_lock.release()
+            unchanged = artifact is not None and file_identity(*artifact.files) == artifact.gguf.identity
+        except (EngineError, OSError, ValueError):
+            return None
+        return artifact if unchanged else None
 
     def find(self, name_or_path: str) -> ModelFile:
         """The model of a name (the catalogue's, a file's in the models directory with or without ``.gguf``, a

@@ -21,7 +21,7 @@ from engine.planning.plan_input import (
     request_for_plan,
     require_plan,
 )
-from engine.planning.prompt import PreparedPrompt, prepare_prompt
+from engine.planning.prompt import PreparedPrompt, prepare_prompt, refuse_hopeless
 from engine.planning.resolve import (
     CheckedRequest,
     choose_backend,
@@ -49,6 +49,13 @@ class Planner:
     def check(self, request: RunRequest) -> CheckedRequest:
         """What needs no model is refused before a file is opened. Raises what :func:`decide_without_model` raises."""
         return decide_without_model(request, self.machine, self.energy, self.config)
+
+    def refuse_hopeless(self, request: RunRequest) -> None:
+        """Refuse a prompt that cannot fit its model's context whatever its tokens are, where that is known without
+        opening a file. Raises PromptTooLong."""
+        artifact = self.registry.opened(request.model)
+        if artifact is not None:
+            refuse_hopeless(request, artifact)
 
     def plan(self, checked: CheckedRequest, artifact: ModelArtifact, prompt: PreparedPrompt) -> PlannedExecution:
         """The plan for the request's model; its grammar is compiled.

@@ -70,7 +70,7 @@ def prepare_prompt(request: RunRequest, artifact: ModelArtifact) -> PreparedProm
         artifact.tokenizer.require_ids(request.prompt_token_ids, "prompt_token_ids")
         return PreparedPrompt(request.prompt_token_ids, "raw")
     text = request.prompt or ""
-    _require_room(text, artifact)
+    _require_room(artifact.tokenizer.least_tokens(text), artifact)
     token_ids = tuple(artifact.tokenizer.encode_sequence(text))
     return PreparedPrompt(token_ids or _beginning(artifact), "raw", text=text)
 
@@ -80,7 +80,7 @@ def _prepare_chat(request: RunRequest, artifact: ModelArtifact) -> PreparedPromp
 
     template, prompt_format = _template(request, artifact)
     chat = prepare_chat(request, artifact.tokenizer, template)
-    _require_room(chat.text, artifact)
+    _require_room(artifact.tokenizer.least_tokens(chat.text), artifact)
     token_ids = chat.token_ids(artifact.tokenizer) or _beginning(artifact)
     return PreparedPrompt(
         *(token_ids, prompt_format, chat.tools, chat.reasoning, chat.spelled_tokens, chat.call_grammar),
@@ -115,9 +115,21 @@ def _template(request: RunRequest, artifact: ModelArtifact) -> tuple[str, Prompt
     return built_in.template, cast(PromptFormat, chosen)
 
 
-def _require_room(text: str, artifact: ModelArtifact) -> None:
-    """Refuse a hopeless text before minutes are spent on tokenizing it."""
-    least_tokens = artifact.tokenizer.least_tokens(text)
+def refuse_hopeless(request: RunRequest, artifact: ModelArtifact) -> None:
+    """Refuse a prompt of a model whose tokenizer is there, before anything is spent on it. Messages are left to
+    :func:`prepare_prompt`: a template may leave out any of them.
+
+    Raises PromptTooLong.
+    """
+    tokenizer = artifact.ready_tokenizer
+    if request.prompt_token_ids is not None:
+        _require_room(len(request.prompt_token_ids), artifact)
+    elif tokenizer is not None and request.prompt is not None:
+        _require_room(tokenizer.least_tokens(request.prompt), artifact)
+
+
+def _require_room(least_tokens: int, artifact: ModelArtifact) -> None:
+    """Refuse what is hopeless before minutes are spent on tokenizing it."""
     if least_tokens >= artifact.context_length:
         raise PromptTooLong(
             f"the prompt has at least {least_tokens} tokens and {artifact.name} was trained for "

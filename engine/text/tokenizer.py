@@ -10,7 +10,7 @@ from engine import _core
 from engine.text.bpe import BpeEncoder
 from engine.text.metadata import Metadata
 from engine.text.pre_tokenizers import GEMMA4, PRE_TOKENIZERS, PreTokenizer
-from engine.text.special_tokens import NORMAL, SpecialTokens
+from engine.text.special_tokens import ASCII_SPACE, NORMAL, SpecialTokens
 from engine.text.spm import SPACE, SpmEncoder
 from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
 
@@ -22,6 +22,14 @@ _NAMES_IN_TEMPLATES = {
     "mask_token": "mask",
     "cls_token": "cls",
 }
+_TEXT_BYTES = (*range(0xC0), *range(0xC2, 0xF5))
+"""What UTF-8 consists of."""
+_PRINTED = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_LETTERS = {byte: chr(0x100 + number) for number, byte in enumerate(sorted({*range(0x100)}.difference(_PRINTED)))}
+_LETTERS |= {byte: chr(byte) for byte in _PRINTED}
+"""GPT-2's alphabet: what prints stands for itself."""
+_FIRST_TOKENS = 1024
+"""Among these are the bytes, nearly always."""
 _ABSENT_KINDS = {"bert": "WPM", "t5": "UGM", "rwkv": "RWKV"}
 
 
@@ -61,8 +69,9 @@ class Tokenizer:
         self._add_space = metadata.boolean(_KEYS + "add_space_prefix", True) and self._spm
         self._add_bos = _adds_bos(metadata, self._spm, pre_tokenizer)
         self._add_eos = metadata.boolean(_KEYS + "add_eos_token", False)
-        self.max_token_bytes = 4 * max(map(len, self._tokens))  # UTF-8 takes at most 4 bytes a character
-        """No token stands for more bytes of text than this."""
+        self._max_token_bytes = _longest_bytes(self._tokens)
+        self._keeps_every_byte = _spells_every_byte(self._tokens, by_name=self._spm or pre_tokenizer.characters)
+        self._strips_space = _strips_after_special(metadata)
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -171,8 +180,12 @@ class Tokenizer:
         return found
 
     def least_tokens(self, text: str) -> int:
-        """No fewer tokens spell the text; told at once, however long it is."""
-        return len(text.encode()) // self.max_token_bytes
+        """No fewer tokens spell the text; told at once, however long it is. 0 where the vocabulary lacks a byte: then
+        any part of a text may be left out."""
+        if not self._keeps_every_byte:
+            return 0
+        left_out = sum(map(text.count, ASCII_SPACE)) if self._strips_space else 0
+        return (len(text.encode(errors="surrogatepass")) - left_out) // self._max_token_bytes
 
     def require_ids(self, token_ids: Sequence[int], field: str = "token_ids") -> None:
         """Raises InvalidRequest about ``field``: an id the vocabulary does not have."""
@@ -230,6 +243,21 @@ def _tokens(metadata: Metadata) -> list[str]:
         raise InvalidModel("tokenizer.ggml.tokens is empty", key=_KEYS + "tokens")
     # An empty token can never be met in text; it keeps its place under a name of its own.
     return [token or f"[EMPTY_{token_id}]" for token_id, token in enumerate(tokens)] if "" in tokens else tokens
+
+
+def _longest_bytes(tokens: list[str]) -> int:
+    """The most bytes of text that a token stands for; perhaps a few more. What stands for a space, or for a byte that
+    does not print, is spelled in as many bytes or more."""
+    characters = max(map(len, tokens))
+    # One of fewer than a quarter of the characters has fewer bytes.
+    return max(len(token.encode(errors="surrogatepass")) for token in tokens if 4 * len(token) >= characters)
+
+
+def _spells_every_byte(tokens: list[str], *, by_name: bool) -> bool:
+    """Whether every byte that text can hold is a token, by its name or in GPT-2's alphabet."""
+    spelled = {f"<0x{byte:02X}>" for byte in _TEXT_BYTES} if by_name else {_LETTERS[byte] for byte in _TEXT_BYTES}
+    missing = spelled.difference(tokens[:_FIRST_TOKENS])
+    return not missing or missing.issubset(tokens)
 
 
 def _ids(tokens: list[str], path: str) -> dict[str, int]:

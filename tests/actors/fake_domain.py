@@ -25,7 +25,14 @@ from protocol.answers import (
 from protocol.build import Build
 from protocol.cached_weights_messages import CachedWeightsList, ListCached
 from protocol.embedding import EmbeddedText
-from protocol.errors import ExecutionCancelled, InvalidPlan, ModelInUse, UnknownModel, UnsupportedBackend
+from protocol.errors import (
+    ExecutionCancelled,
+    InvalidPlan,
+    ModelInUse,
+    PromptTooLong,
+    UnknownModel,
+    UnsupportedBackend,
+)
 from protocol.experiment_messages import Experiment
 from protocol.message import Request
 from protocol.metrics import EnergyReport
@@ -48,6 +55,7 @@ from protocol.record_answers import RecordsPruned
 from protocol.requests import (
     Calibrate,
     ClearPrefixCache,
+    ClientMessage,
     Detokenize,
     Embed,
     Evaluate,
@@ -58,6 +66,7 @@ from protocol.requests import (
     PullModel,
     Quantize,
     RemoveModel,
+    Run,
     Tokenize,
     UnloadModel,
 )
@@ -201,6 +210,8 @@ class FakeDomain:
     removed: list[str] = field(default_factory=list)
     operations_begun: list[FakeOperation] = field(default_factory=list)
     prefix_cache_clears: int = 0
+    longest_prompt: int | None = None
+    """Characters; a longer one is refused at once."""
     unloaded: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -280,6 +291,11 @@ class FakeDomain:
         self._find(request.model)
         self.unloaded.append(request.model)
         return Done()
+
+    def refuse_hopeless(self, message: ClientMessage) -> None:
+        prompt = message.request.prompt or "" if isinstance(message, Run) else ""
+        if self.longest_prompt is not None and len(prompt) > self.longest_prompt:
+            raise PromptTooLong(f"the prompt has at least {len(prompt)} tokens", trained=self.longest_prompt)
 
     def recorded(self, execution_id: str) -> PlannedExecution:
         """Every execution is known, and ran this."""

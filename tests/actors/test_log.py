@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from actors.limits import ServiceLimits
 from actors.policies.requester import Requester
 from actors.system import running
 from engine.host.event_log import begin_logging
-from protocol.client import open_client
+from protocol.client import connect, open_client
 from protocol.errors import Overloaded
 from protocol.requests import Metrics
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
@@ -82,3 +84,16 @@ async def test_refusals_are_logged_and_counted_wherever_they_come_from(log: Line
     assert refused["invalid_request"]["field"] == "request.execution.own_field"
     assert refused["invalid_request"]["request_id"] == 7
     assert "my words" not in log.stream.getvalue()
+
+
+async def test_a_client_that_comes_back_is_told_of(log: Lines, tmp_path: Path) -> None:
+    socket = tmp_path / "private" / "engine.sock"
+    async with running(make_system(FakeBackend(), socket_path=socket)) as system:
+        for times in range(2):
+            async with connect(socket):
+                await until(lambda: system.statistics().api_server.connections == 1)
+            await until(lambda: system.statistics().api_server.connections == 0)
+            assert len(log.of("reconnected")) == times
+            if times:
+                (line,) = log.of("reconnected")
+                assert (line["user"], line["client"]) == (f"uid:{os.getuid()}", f"pid:{os.getpid()}")

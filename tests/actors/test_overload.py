@@ -13,14 +13,15 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors.limits import ServiceLimits
 from actors.policies.requester import Requester
 from actors.system import running
-from protocol.answers import Accepted, Failed, StatusReport, Tokens
+from protocol.answers import Accepted, Failed, StatusReport, TokenIds, Tokens
 from protocol.client import connect, open_client
 from protocol.codec import encode
-from protocol.errors import Overloaded
+from protocol.errors import Overloaded, PromptTooLong
 from protocol.framing import encode_frame
-from protocol.requests import Cancel, Status
+from protocol.requests import Cancel, Status, Tokenize
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
+from tests.actors.fake_domain import FakeDomain
 from tests.actors.raw_client import RawClient
 from tests.actors.test_bad_input import run_message
 
@@ -253,3 +254,34 @@ async def test_a_client_that_never_reads_its_refusals_is_not_read_from() -> None
 def encode_invalid() -> bytes:
     valid = Failed(request_id=1, code="", message="")
     return encode(valid).replace(b"Failed", b"Status")
+
+
+async def test_a_hopeless_prompt_needs_no_worker() -> None:
+    domain = FakeDomain(longest_prompt=1000)
+    domain.may_prepare.clear()
+    system = make_system(FakeBackend(), domain)
+    async with running(system), system.client() as client, trio.open_nursery() as nursery:
+        for _ in range(2):  # as many as there are workers
+            nursery.start_soon(Stream().follow, client, make_request())
+        await until(lambda: len(domain.prepared) == 2)
+        with pytest.raises(PromptTooLong):
+            await record_of(client, make_request("a" * 10_000))
+        domain.may_prepare.set()
+        nursery.cancel_scope.cancel()
+    assert len(domain.prepared) == 2
+
+
+async def test_a_large_answer_is_the_one_that_was_made_and_keeps_its_place() -> None:
+    text = "a text of many tokens " * 1000
+    async with running(make_system(FakeBackend(answer=("a",)))) as system, system.client() as client:
+        answers: list[TokenIds] = []
+
+        async def ask() -> None:
+            answers.append(await client.ask(Tokenize(model="tiny", text=text)))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(ask)
+            assert (await record_of(client, make_request())).result == "a"
+        assert system.statistics().api_server.outbox_bytes == 0
+    assert [answer.token_ids for answer in answers] == [tuple(map(ord, text))] * 3

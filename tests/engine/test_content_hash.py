@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.artifact.content_hash import ContentHashes
+from engine.artifact.content_hash import ContentHashes, unread_files_told
+from engine.artifact.unread_files import UnreadFiles
 from engine.host.file_memory import file_identity
 from protocol.errors import InvalidModel
 from tests.support.changed_files import CHANGES, Change
@@ -28,6 +29,20 @@ def test_a_known_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     ContentHashes(tmp_path / "cache" / "memory.json").of(tmp_path / "file")
     monkeypatch.setattr(hashlib, "sha256", None)
     assert ContentHashes(tmp_path / "cache" / "memory.json").of(tmp_path / "file") == expected
+
+
+def test_a_large_file_that_is_not_known_is_told_of_where_there_is_no_time(tmp_path: Path) -> None:
+    hashes, path = ContentHashes(tmp_path / "memory.json"), tmp_path / "large"
+    path.write_bytes(b"")
+    os.truncate(path, 65 << 20)
+    with unread_files_told(), pytest.raises(UnreadFiles) as unread:
+        hashes.of(path)
+    unread.value.read()
+    with unread_files_told():
+        assert hashes.of(path) == hashes.known(path)
+    write(tmp_path / "small", b"content")
+    with unread_files_told():
+        hashes.of(tmp_path / "small")
 
 
 def test_a_changed_file_is_hashed_again(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from engine.artifact.artifact import ModelArtifact
 from engine.config import EngineConfig
 from engine.models.registry import ModelRegistry
-from engine.planning.prompt import prepare_prompt
+from engine.planning.prompt import prepare_prompt, refuse_hopeless
+from engine.text.tokenizer import Tokenizer
 from protocol.chat import ChatMessage, JsonObject
 from protocol.errors import InvalidModel, InvalidRequest, InvalidTemplate, PromptTooLong
 from protocol.plan import ExecutionRequest, RunRequest
@@ -53,6 +54,26 @@ def test_a_prompt_that_begins_with_bos_gets_no_second(tmp_path: Path) -> None:
     artifact = make_artifact(tmp_path, vocabulary="spm", pre=None)
     assert prepare_prompt(make_request("<s>the"), artifact).token_ids.count(1) == 1
     assert prepare_prompt(make_request("the"), artifact).token_ids[0] == 1
+
+
+def test_a_hopeless_prompt_is_refused_before_it_is_tokenized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = ModelRegistry(EngineConfig(tmp_path, tmp_path / "cache", tmp_path))
+    path = write_tiny_model(tmp_path / "tiny.gguf", weights=False)
+    assert registry.opened(str(path)) is None
+    artifact = registry.resolve(str(path))
+    too_long = make_request("the " * 10_000)
+    refuse_hopeless(too_long, artifact)  # its tokenizer is not there yet
+    prepare_prompt(make_request("the"), artifact)
+    monkeypatch.setattr(Tokenizer, "encode", None)
+    for hopeless in (too_long, RunRequest(model="tiny", prompt_token_ids=(1,) * 256)):
+        with pytest.raises(PromptTooLong, match="at least"):
+            refuse_hopeless(hopeless, artifact)
+    with pytest.raises(PromptTooLong):
+        prepare_prompt(too_long, artifact)
+    refuse_hopeless(make_request("the"), artifact)
+    assert registry.opened("tiny") is artifact
+    path.write_bytes(path.read_bytes() + b" ")
+    assert registry.opened("tiny") is None
 
 
 def test_token_ids_are_taken_as_they_are(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import gguf
@@ -13,6 +13,7 @@ from tokenizers.pre_tokenizers import Sequence, Split
 
 from engine import _core
 from engine.text.pre_tokenizers import FAMILIES, PRE_TOKENIZERS
+from engine.text.text_pieces import pieces
 from engine.text.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
 from tests.support.gguf_factory import new_gguf, write_tiny_model
@@ -50,6 +51,45 @@ def spm(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_bpe_gives_back_any_text(bpe: Tokenizer, text: str) -> None:
     assert bpe.decode(bpe.encode(text)) == text
+
+
+@given(st.text(max_size=200), st.integers(1, 50))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_text_has_fewer_tokens_than_it_is_said_to_have(
+    bpe: Tokenizer, spm: Tokenizer, text: str, times: int
+) -> None:
+    for tokenizer in (bpe, spm):
+        for each in (text * times, " " * len(text) * times, "<|im_end|>" * times):
+            assert tokenizer.least_tokens(each) <= len(tokenizer.encode(each, add_special=False, parse_special=True))
+    assert bpe.least_tokens("the " * 100_000) > 10_000
+
+
+@pytest.mark.parametrize("pre", [names[0] for names in FAMILIES.values()])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    text=st.text(st.sampled_from("aB1! \n\t'\u00e9\u00a0\u4e2d\u0301/"), max_size=60),
+    characters=st.integers(1, 20),
+)
+def test_pieces_of_a_text_are_tokenized_as_the_whole(
+    bpe_of: Callable[[str], Tokenizer], spm: Tokenizer, pre: str, text: str, characters: int
+) -> None:
+    for tokenizer in (bpe_of(pre), spm):
+        whole = tokenizer.encode(text)
+        with pytest.MonkeyPatch.context() as patch:
+            for module in ("bpe", "spm"):
+                patch.setattr(f"engine.text.{module}.pieces", partial(pieces, characters=characters))
+            assert tokenizer.encode(text) == whole
+
+
+def test_a_vocabulary_that_leaves_out_bytes_tells_of_no_tokens(tmp_path: Path) -> None:
+    def write(writer: gguf.GGUFWriter) -> None:
+        writer.add_tokenizer_model("llama")
+        writer.add_token_list(["<unk>", "<s>", "</s>", "a"])
+        writer.add_token_scores([0.0] * 4)
+
+    tokenizer = Tokenizer(write_keys(tmp_path / "few.gguf", write))
+    assert tokenizer.encode("b" * 1000, add_special=False) == []
+    assert tokenizer.least_tokens("b" * 1000) == 0
 
 
 @pytest.mark.parametrize("pre", [names[0] for names in FAMILIES.values()])

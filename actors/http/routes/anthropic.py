@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from actors.http.call import Call
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import execution_headers, outcomes_of, planned, stream_answer
@@ -9,14 +11,13 @@ from protocol.client import Client
 from protocol.dialects.anthropic import messages
 from protocol.dialects.anthropic.stream import MessagesStream
 from protocol.dialects.generation import without_bounds
-from protocol.dialects.shape import read
 from protocol.errors import InvalidPlan
 from protocol.plan import RunRequest
 
 
 async def _messages(call: Call) -> None:
-    asked = read(messages.MessagesRequest, call.content())
-    run = messages.to_run_request(asked, call.model(asked.model))
+    asked = await call.read(messages.MessagesRequest)
+    run = await call.aside(partial(messages.to_run_request, asked, call.model(asked.model)))
     async with call.client() as client:
         runs = (await _with_budget(call, client, run),)
         if asked.stream:
@@ -39,8 +40,8 @@ async def _with_budget(call: Call, client: Client, run: RunRequest) -> RunReques
 
 
 async def _count_tokens(call: Call) -> None:
-    asked = read(messages.MessagesRequest, call.content())
-    run = messages.to_run_request(asked, call.model(asked.model), counted=True)
+    asked = await call.read(messages.MessagesRequest)
+    run = await call.aside(partial(messages.to_run_request, asked, call.model(asked.model), counted=True))
     async with call.client() as client:
         plan = await planned(call, client, without_bounds(messages.without_budget(run)))
     await call.reply({"input_tokens": plan.estimate.prompt_tokens}, headers=execution_headers(plan))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from actors.http.call import Call, Handler
 from actors.http.http_error import HttpError
@@ -26,16 +27,17 @@ _AnyPrompt = partial(RunRequest, prompt_token_ids=(0,))
 
 
 async def _completion(call: Call) -> None:
-    content = call.content()
-    texts = completion.texts_in(content)
+    content = await call.content()
+    texts = await call.aside(partial(completion.texts_in, content))
 
     async def prepare(model: str) -> tuple[completion.LlamaCompletionRequest, list[RunRequest], list[str]]:
         ends: tuple[int, ...] = ()
         if content.get("ignore_eos") is True:
             ends = (await client.ask(Plan(request=_AnyPrompt(model=model)))).plan.stop.eos_token_ids
         ids = await token_ids(client, texts, model)
-        asked = read(completion.LlamaCompletionRequest, completion.resolved(content, ids, ends))
-        runs = completion.to_run_requests(asked, model)
+        resolved = await call.aside(partial(completion.resolved, content, ids, ends))
+        asked = await call.aside(partial(read, completion.LlamaCompletionRequest, resolved))
+        runs = await call.aside(partial(completion.to_run_requests, asked, model))
         spelled = [Detokenize(model=model, token_ids=prompt, control_tokens=True) for prompt in asked.prompt]
         return asked, list(runs), [(await client.ask(one)).text for one in spelled]
 
@@ -56,51 +58,53 @@ def _name(model: object) -> str | None:
 
 
 async def _tokenize(call: Call) -> None:
-    asked = read(tokens.TokenizeRequest, call.content())
+    asked = await call.read(tokens.TokenizeRequest)
     async with call.client() as client:
         answer = await answered(
             call, call.model(asked.model), lambda model: client.ask(tokens.to_tokenize(asked, model))
         )
-    await call.reply(tokens.from_token_ids(asked, answer))
+    await call.reply_made(partial(tokens.from_token_ids, asked, answer))
 
 
 async def _detokenize(call: Call) -> None:
-    asked = read(tokens.DetokenizeRequest, call.content())
+    asked = await call.read(tokens.DetokenizeRequest)
     async with call.client() as client:
         answer = await answered(
             call, call.model(asked.model), lambda model: client.ask(tokens.to_detokenize(asked, model))
         )
-    await call.reply(tokens.from_text(answer))
+    await call.reply_made(partial(tokens.from_text, answer))
 
 
 async def _apply_template(call: Call) -> None:
-    asked = read(chat.ChatRequest, call.content())
-    run = chat.to_run_request(asked, call.model(asked.model))
+    asked = await call.read(chat.ChatRequest)
+    run = await call.aside(partial(chat.to_run_request, asked, call.model(asked.model)))
     async with call.client() as client:
         plan = await planned(call, client, without_bounds(run))
     await call.reply({"prompt": plan.prompt}, headers=execution_headers(plan))
 
 
 async def _properties(call: Call) -> None:
+    content = await call.content()
     async with call.client() as client:
-        plan = await _default_plan(call, client)
+        plan = await _default_plan(call, client, content)
         described = await client.ask(ModelInfo(model=plan.plan.model_ref.path))
         status = await client.ask(Status())
     await call.reply(properties.properties(plan, described, status))
 
 
 async def _slots(call: Call) -> None:
+    content = await call.content()
     async with call.client() as client:
-        plan = await _default_plan(call, client)
+        plan = await _default_plan(call, client, content)
         told = properties.slots(plan, await client.ask(Status()))
     if call.request.query_params.get("fail_on_no_slot") == "1" and all(slot["is_processing"] for slot in told):
         raise HttpError(HttpFault(503, "no_free_slot", "as many executions run as may at a time"))
     await call.reply(told)
 
 
-async def _default_plan(call: Call, client: Client) -> Planned:
+async def _default_plan(call: Call, client: Client, content: Mapping[str, Any]) -> Planned:
     """The plan of a completion that names nothing but the model."""
-    asked = read(completion.LlamaCompletionRequest, {**call.content(), "prompt": [[0]]})
+    asked = read(completion.LlamaCompletionRequest, {**content, "prompt": [[0]]})
     (run,) = completion.to_run_requests(asked, call.model(call.request.query_params.get("model")))
     return await planned(call, client, run)
 

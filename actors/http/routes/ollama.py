@@ -13,17 +13,17 @@ from engine.identity.version import ENGINE_VERSION
 from protocol.dialects.event_stream import MEDIA_TYPES
 from protocol.dialects.fault import error_content, fault_of
 from protocol.dialects.ollama import generation, models
-from protocol.dialects.shape import read, to_json
+from protocol.dialects.shape import to_json
 from protocol.errors import EngineError
 from protocol.requests import ListModels, ModelInfo, PullModel, RemoveModel, Status, UnloadModel
 
 
 async def _generate(kind: type[generation.OllamaChatRequest | generation.GenerateRequest], call: Call) -> None:
-    asked = read(kind, call.content())
+    asked = await call.read(kind)
     if generation.is_unload(asked):
         await _unload(asked, call)
         return
-    runs = (generation.to_run_request(asked, call.model(asked.model)),)
+    runs = (await call.aside(partial(generation.to_run_request, asked, call.model(asked.model))),)
     created_at = _now()
     async with call.client() as client:
         if asked.stream:
@@ -57,23 +57,23 @@ async def _ps(call: Call) -> None:
 
 
 async def _show(call: Call) -> None:
-    model = call.model(read(models.NamedModel, call.content()).chosen)
+    model = call.model((await call.read(models.NamedModel)).chosen)
     async with call.client() as client:
         described = await answered(call, model, lambda known: client.ask(ModelInfo(model=known)))
     await call.reply(models.described(described))
 
 
 async def _embed(older: bool, call: Call) -> None:
-    asked = read(models.EmbedRequest, call.content())
-    request = models.to_embedding_request(asked, call.model(asked.model))
+    asked = await call.read(models.EmbedRequest)
+    request = await call.aside(partial(models.to_embedding_request, asked, call.model(asked.model)))
     async with call.client() as client:
         answer = await embedded(call, client, request)
-    await call.reply(models.from_embedded(answer, older=older))
+    await call.reply_made(partial(models.from_embedded, answer, older=older))
 
 
 async def _pull(call: Call) -> None:
     call.require_manager()
-    asked = read(models.NamedModel, call.content())
+    asked = await call.read(models.NamedModel)
     message = PullModel(model=call.model(asked.chosen))
     media_type = MEDIA_TYPES["ndjson"]
     async with call.client() as client:
@@ -95,7 +95,7 @@ async def _pull(call: Call) -> None:
 
 async def _delete(call: Call) -> None:
     call.require_manager()
-    model = call.model(read(models.NamedModel, call.content()).chosen)
+    model = call.model((await call.read(models.NamedModel)).chosen)
     async with call.client() as client:
         await client.ask(RemoveModel(model=model))
     await call.reply({})

@@ -32,8 +32,8 @@ from protocol.requests import Detokenize, ListModels, Status
 
 
 async def _chat(call: Call) -> None:
-    asked = read(chat.ChatRequest, call.content())
-    runs = (chat.to_run_request(asked, call.model(asked.model)),)
+    asked = await call.read(chat.ChatRequest)
+    runs = (await call.aside(partial(chat.to_run_request, asked, call.model(asked.model))),)
     async with call.client() as client:
         if asked.stream:
             await stream_answer(call, client, runs, chat.ChatStream(asked, client.welcome.build, int(time.time())))
@@ -54,8 +54,8 @@ async def _verbose(client: Client, record: ExecutionRecord) -> dict[str, Any]:
 
 
 async def _completions(call: Call) -> None:
-    asked = read(completions.CompletionRequest, call.content())
-    runs = completions.to_run_requests(asked, call.model(asked.model))
+    asked = await call.read(completions.CompletionRequest)
+    runs = await call.aside(partial(completions.to_run_requests, asked, call.model(asked.model)))
     async with call.client() as client:
         if asked.stream:
             translation = completions.CompletionStream(asked, client.welcome.build, int(time.time()))
@@ -67,8 +67,8 @@ async def _completions(call: Call) -> None:
 
 
 async def _responses(call: Call) -> None:
-    asked = read(responses.ResponsesRequest, call.content())
-    runs = (responses.to_run_request(asked, call.model(asked.model)),)
+    asked = await call.read(responses.ResponsesRequest)
+    runs = (await call.aside(partial(responses.to_run_request, asked, call.model(asked.model))),)
     async with call.client() as client:
         if asked.stream:
             translation = responses.ResponsesStream(asked, client.welcome.build, int(time.time()))
@@ -80,13 +80,13 @@ async def _responses(call: Call) -> None:
 
 
 async def _chat_tokens(call: Call) -> None:
-    asked = read(chat.ChatRequest, call.content())
-    await _reply_tokens(call, chat.to_run_request(asked, call.model(asked.model)))
+    asked = await call.read(chat.ChatRequest)
+    await _reply_tokens(call, await call.aside(partial(chat.to_run_request, asked, call.model(asked.model))))
 
 
 async def _response_tokens(call: Call) -> None:
-    asked = read(responses.ResponsesRequest, call.content())
-    await _reply_tokens(call, responses.to_run_request(asked, call.model(asked.model)))
+    asked = await call.read(responses.ResponsesRequest)
+    await _reply_tokens(call, await call.aside(partial(responses.to_run_request, asked, call.model(asked.model))))
 
 
 async def _reply_tokens(call: Call, run: RunRequest) -> None:
@@ -97,16 +97,16 @@ async def _reply_tokens(call: Call, run: RunRequest) -> None:
 
 
 async def _embeddings(call: Call) -> None:
-    content = call.content()
-    mixed = embeddings.mixed_input(content)
+    content = await call.content()
+    mixed = await call.aside(partial(embeddings.mixed_input, content))
     async with call.client() as client:
         if mixed is not None:
             named = read(embeddings.EmbeddingsRequest, {**content, "input": None})
             ids = await answered(call, call.model(named.model), partial(token_ids, client, texts_of(mixed)))
             content["input"] = [token_ids_of(parts, ids) for parts in mixed]
-        asked = read(embeddings.EmbeddingsRequest, content)
+        asked = await call.aside(partial(read, embeddings.EmbeddingsRequest, content))
         answer = await embedded(call, client, embeddings.to_embedding_request(asked, call.model(asked.model)))
-    await call.reply(embeddings.from_embedded(asked, answer))
+    await call.reply_made(partial(embeddings.from_embedded, asked, answer))
 
 
 async def _models(call: Call) -> None:

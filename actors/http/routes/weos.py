@@ -26,7 +26,8 @@ async def _handle(route: weos.Route, call: Call) -> None:
     if route.manages:
         call.require_manager()
     request = call.request
-    message = weos.to_message(route, call.own_content(), request.path_params, dict(request.query_params))
+    content, query = await call.own_content(), dict(request.query_params)
+    message = await call.aside(partial(weos.to_message, route, content, request.path_params, query))
     for model in _models_of(message):
         call.require_model(model)
     form = weos.stream_form(request.headers.get("accept", ""))
@@ -37,7 +38,7 @@ async def _handle(route: weos.Route, call: Call) -> None:
     else:
         async with call.client() as client:
             answer = await client.ask(message)
-        await call.reply(weos.answer(answer), headers=execution_headers(answer))
+        await call.reply_made(partial(weos.answer, answer), execution_headers(answer))
 
 
 async def _stream(call: Call, message: StreamRequest[Any, Any], form: StreamForm) -> None:

@@ -39,6 +39,11 @@ std::string ClientSocket::send(std::string_view data) {
   return std::string(data);
 }
 
+void ClientSocket::hold() {
+  const std::scoped_lock lock(mutex_);
+  held_ = true;
+}
+
 void ClientSocket::release() {
   const std::scoped_lock lock(mutex_);
   held_ = false;

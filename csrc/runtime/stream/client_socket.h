@@ -44,6 +44,8 @@ class ClientSocket {
   // with what a chunk of the writer's may have left. Unless that is nothing, the socket is the caller's until
   // release().
   std::string send(std::string_view data);
+  // Something of the event loop's stands in line to be sent: the socket is the caller's until release().
+  void hold();
   // Everything of the event loop's has been sent.
   void release();
   // One message of tokens that was counted by count_unsent() has been sent, or queued by the caller.

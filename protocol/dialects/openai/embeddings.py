@@ -51,6 +51,12 @@ class EmbeddingsAnswer(Told):
     model: str
     usage: EmbeddingsUsage
 
+    def json_bytes(self) -> bytes:
+        """The answer as it is sent, one vector after the other: other threads have their turns between two."""
+        around = self.model_copy(update={"data": ()})
+        before, empty, behind = super(EmbeddingsAnswer, around).json_bytes().partition(b'"data":[]')
+        return before + empty[:-1] + b",".join(one.json_bytes() for one in self.data) + empty[-1:] + behind
+
 
 def mixed_input(content: Mapping[str, Any]) -> tuple[PromptParts, ...] | None:
     """Inputs whose texts are to be tokenized; ``None``: they are as OpenAI's clients send them.

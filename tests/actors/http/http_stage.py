@@ -76,6 +76,7 @@ async def stage(
     backend: FakeBackend | None = None,
     *,
     domain: FakeDomain | None = None,
+    limits: ServiceLimits | None = None,
     rules: HttpRules | None = None,
     tcp: bool = False,
 ) -> AsyncIterator[Stage]:
@@ -86,7 +87,7 @@ async def stage(
     with tempfile.TemporaryDirectory(prefix="engine-") as folder:
         unix = Path(folder) / "engine-http.sock"
         system = System(
-            *(backend, domain or FakeDomain(), FakeEnergy(), FakeRecords(), ServiceLimits()),
+            *(backend, domain or FakeDomain(), FakeEnergy(), FakeRecords(), limits or ServiceLimits()),
             http=HttpOptions(unix, addresses, rules or HttpRules()),
         )
         port = int(system.http_places[1].rpartition(":")[2]) if tcp else None

@@ -75,6 +75,11 @@ NOT_REQUESTS = {
         b"POST /tokenize HTTP/1.1\r\nHost: e\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b",
         415,
     ),
+    "a head of many lines": (GET + b"a:\r\n" * 300 + b"\r\n", 431),
+    "many lines behind the last chunk": (
+        b"POST /tokenize HTTP/1.1\r\nHost: e\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a:\r\n" * 300 + b"\r\n",
+        400,
+    ),
     "a body beyond its bound": (b"POST /tokenize HTTP/1.1\r\nHost: e\r\nContent-Length: 99999999999\r\n\r\n", 413),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 from typing import Any
 
@@ -80,6 +81,8 @@ def test_vectors_come_as_numbers_or_as_their_bytes() -> None:
     told = from_embedded(asked(encoding_format="base64"), answer)
     assert told.data[0].embedding == vector
     assert told.usage.prompt_tokens == 5
+    for each in (told, told.model_copy(update={"data": told.data * 3}), told.model_copy(update={"data": ()})):
+        assert json.loads(each.json_bytes()) == json.loads(each.model_dump_json(exclude_unset=True))
 
 
 def test_models_in_memory_are_listed_with_those_that_are_installed() -> None:

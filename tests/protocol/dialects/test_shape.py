@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol.dialects.openai.completions import CompletionRequest
-from protocol.dialects.shape import Told, parse_json, read, to_json
+from protocol.dialects.shape import Told, json_in_pieces, parse_json, read, to_json
 from protocol.errors import InvalidRequest
 from protocol.unpacking import REQUEST_BOUNDS
 
@@ -24,6 +24,21 @@ def test_an_answer_is_one_line_also_by_the_rules_of_unicode(text: str) -> None:
     for sent in (to_json({"text": text}), Said(text=text).json_bytes()):
         assert len(sent.decode().splitlines()) == 1
         assert json.loads(sent) == {"text": text}
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text("aé\u2028"),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text("ab"), inner),
+    )
+)
+@example(list(range(10_000)))
+def test_pieces_are_the_same_json(content: object) -> None:
+    assert json_in_pieces({"data": content}) == to_json({"data": content})
 
 
 @pytest.mark.parametrize(

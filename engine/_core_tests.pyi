@@ -121,6 +121,12 @@ def merge_split(
 def digest(values: npt.NDArray[np.float32]) -> str:
     """32 hexadecimal digits for the bits of ``values`` [n], as one thread makes them."""
 
+def largest_key(table: str, values: npt.NDArray[np.float32]) -> int:
+    """The key of the largest of ``values``: keys are ordered as numbers are, those of NaN and infinities above all.
+
+    Raises ValueError: no values.
+    """
+
 def time_multiply(
     table: str,
     type: str,  # noqa: A002

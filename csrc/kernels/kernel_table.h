@@ -91,6 +91,9 @@ struct KernelTable {
   double (*sum_exponentials)(const float* logits, float maximum, std::size_t n);
   LogitComparison (*compare_logits)(const float* logits, const float* others, float maximum, std::size_t n);
 
+  // The largest order_key() of n values, n > 0.
+  std::int32_t (*largest_key)(const float* x, std::size_t n);
+
   const CandidateKernels* candidates;
 
   // Conversions from a model's weights to another model's. Unlike all above they keep subnormals; see KeptSubnormals.

@@ -254,6 +254,12 @@ def test_every_table_gives_the_same_digest(table: str) -> None:
     assert results[0] == results[1]
 
 
+def test_threads_that_share_a_part_of_the_vocabulary_give_the_same_digest(smollm2: _core.Model) -> None:
+    with LoopBench(tiny_vocabulary()) as bench:
+        results = [bench.run(smollm2, [5, 6, 7], max_tokens=3, threads=count).result for count in (1, 2, 5, 13)]
+    assert all(result == results[0] for result in results)
+
+
 def test_another_prompt_or_one_token_more_gives_another_digest(smollm2: _core.Model) -> None:
     with LoopBench(tiny_vocabulary()) as bench:
         runs = [([5, 6, 7], 4), ([5, 6, 8], 4), ([5, 6, 7], 5), ([5, 6, 7], 4)]

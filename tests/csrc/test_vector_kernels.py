@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine import _core
+from engine import _core, _core_tests
 from tests.csrc.blocks import Floats
 from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
 
@@ -238,6 +238,25 @@ def test_half_from_float_on_awkward_sizes(table: str) -> None:
     x = np.random.default_rng(7).normal(0.0, 100.0, 961).astype(np.float32)
     for n in AWKWARD_SIZES:
         assert_same_bits(kernels.half_from_float(table, x[:n]), x[:n].astype(np.float16).view(np.uint16))
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+def test_keys_are_ordered_as_numbers_are(table: str) -> None:
+    def key(*values: float) -> int:
+        return _core_tests.largest_key(table, np.array(values, np.float32))
+
+    numbers = [-3e38, -1.5, -1e-30, 0.0, 1e-30, 2.0, 3e38]
+    keys = [key(number) for number in numbers]
+    assert keys == sorted(set(keys))
+    assert key(-0.0) == key(0.0) == key(1e-40)  # subnormals count as zero
+    for size in (1, 7, 8, 9, 100):
+        x = np.random.default_rng(size).normal(-5.0, 1.0, size).astype(np.float32)
+        assert key(*x.tolist()) == key(float(x.max()))
+        for value in (np.nan, np.inf, -np.inf):
+            for place in {0, size // 2, size - 1}:
+                damaged = x.copy()
+                damaged[place] = value
+                assert key(*damaged.tolist()) == 2**31 - 1 > key(3.4e38)
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:

@@ -52,6 +52,12 @@ py::tuple merge_split(const std::string& table_name, const std::tuple<Floats, fl
   return py::make_tuple(out, state.maximum, state.denominator);
 }
 
+std::int32_t largest_key(const std::string& table, const Floats& values) {
+  require(values.size() > 0, "no values");
+  const InferenceFloatEnvironment environment;
+  return usable_kernel_table(table).largest_key(values.data(), size_of(values));
+}
+
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Inputs as random as a normalised hidden state; always the same.
@@ -108,6 +114,7 @@ void register_kernels(py::module_& m) {
   m.def(
       "digest", [](const Floats& values) { return digest_of(values.data(), size_of(values)).hexadecimal(); },
       py::arg("values"));
+  m.def("largest_key", &largest_key, py::arg("table"), py::arg("values"));
   m.def("time_multiply", &time_multiply, py::arg("table"), py::arg("type"), py::arg("weights"), py::arg("columns"),
         py::arg("tokens"), py::arg("threads"), py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
 }

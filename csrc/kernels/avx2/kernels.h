@@ -31,6 +31,7 @@ void merge_split(const SoftmaxState& split, const float* split_output, std::size
 
 double sum_exponentials(const float* logits, float maximum, std::size_t n);
 LogitComparison compare_logits(const float* logits, const float* others, float maximum, std::size_t n);
+std::int32_t largest_key(const float* x, std::size_t n);
 
 extern const CandidateKernels kCandidates;
 

@@ -6,6 +6,7 @@
 
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/lanes.h"
+#include "kernels/order_key.h"
 #include "quant/block.h"
 #include "quant/finite.h"
 
@@ -263,6 +264,24 @@ void softmax(float* x, std::size_t n) {
   });
   const __m256 sum = _mm256_set1_ps(tree_sum(lanes[0], lanes[1]));
   for_eights(x, n, 0.0F, [&](__m256 value) { return _mm256_div_ps(value, sum); });
+}
+
+std::int32_t largest_key(const float* x, std::size_t n) {
+  const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
+  const __m256i largest_finite = _mm256_set1_epi32(0x7F7FFFFF);
+  __m256i largest = _mm256_set1_epi32(order_key(x[0]));
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const __m256i bits = _mm256_castps_si256(_mm256_add_ps(_mm256_loadu_ps(x + i), _mm256_setzero_ps()));
+    const __m256i key = _mm256_xor_si256(bits, _mm256_and_si256(_mm256_srai_epi32(bits, 31), magnitude));
+    const __m256i non_finite = _mm256_cmpgt_epi32(_mm256_and_si256(bits, magnitude), largest_finite);
+    largest = _mm256_max_epi32(largest, _mm256_blendv_epi8(key, _mm256_set1_epi32(kNonFiniteKey), non_finite));
+  }
+  __m128i four = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
+  four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0b01'00'11'10));
+  std::int32_t result = _mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0b10'11'00'01)));
+  for (; i < n; ++i) result = std::max(result, order_key(x[i]));
+  return result;
 }
 
 }  // namespace engine::kernels::avx2

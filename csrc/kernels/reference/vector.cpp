@@ -6,6 +6,7 @@
 
 #include "base/float16.h"
 #include "kernels/exponential.h"
+#include "kernels/order_key.h"
 #include "kernels/reference/kernels.h"
 #include "quant/block.h"
 #include "quant/finite.h"
@@ -194,6 +195,12 @@ void softmax(float* x, std::size_t n) {
   }
   const float sum = tree_sum(lanes.data());
   for (std::size_t i = 0; i < n; ++i) x[i] /= sum;
+}
+
+std::int32_t largest_key(const float* x, std::size_t n) {
+  std::int32_t largest = order_key(x[0]);
+  for (std::size_t i = 1; i < n; ++i) largest = std::max(largest, order_key(x[i]));
+  return largest;
 }
 
 }  // namespace engine::kernels::reference

@@ -99,8 +99,9 @@ std::int32_t Sequence::choose(std::span<const float> logits, std::int32_t larges
     allowed = matcher_->allowed();
     takes_largest = takes_largest && is_allowed(allowed, largest);
   }
-  const std::int32_t token =
-      takes_largest ? largest : sampler.sample(logits, allowed, tokens_, tokens_.size(), sampling, mirostat_);
+  const std::int32_t token = takes_largest ? largest
+                                           : sampler.sample(logits, allowed, tokens_, tokens_.size(), sampling,
+                                                            mirostat_, logits[static_cast<std::size_t>(largest)]);
   // What must follow a grammar cannot end before it has begun.
   return thinking_ && matcher_ && !follows_grammar_ && is_end(token) ? thinking_->end() : token;
 }

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "base/checked.h"
+
 namespace engine::runtime {
 namespace {
 
@@ -16,17 +18,20 @@ constexpr float kNear = 8.0F;
 constexpr std::size_t kNearPart = 8;
 constexpr std::size_t kFewCandidates = 2048;
 constexpr std::size_t kWordBits = 32;
+// Logits that stay in the nearest cache while they are looked at twice.
+constexpr std::size_t kPiece = 2048;
 
 }  // namespace
 
 Candidates::Candidates(const kernels::KernelTable& kernels)
     : kernels_(kernels.candidates), running_sum_(*kernels.candidates) {}
 
-void Candidates::gather(std::span<const float> logits, std::span<const std::uint32_t> allowed) {
+void Candidates::gather(std::span<const float> logits, std::span<const std::uint32_t> allowed,
+                        std::optional<float> largest) {
   logits_ = logits;
   whole_ = allowed.empty();
   likeliest_first_ = false;
-  largest_.reset();
+  largest_ = whole_ ? largest : std::nullopt;
   if (whole_) return;
   reserve(logits.size());
   std::size_t count = 0;
@@ -106,28 +111,46 @@ void Candidates::keep_likeliest(std::size_t count) {
   likeliest_first_ = true;
   if (count >= size()) return;
   // The count-th of the blocks' largest is no larger than the count-th of all.
-  const std::size_t blocks = (size() + kernels::kMaximaBlock - 1) / kernels::kMaximaBlock;
+  const std::size_t blocks = divide_up(size(), kernels::kMaximaBlock);
   if (count <= blocks / 4) {
-    keys_.resize(blocks);
-    kernels_->block_maxima(logits_.data(), size(), keys_.data());
-    const auto least = keys_.begin() + static_cast<std::ptrdiff_t>(count) - 1;
-    std::nth_element(keys_.begin(), least, keys_.end(), std::greater<>());
-    reserve(size());
-    hold(keep_range(logits_, 0, size(), {.low = *least}, 0));
+    keys_.resize(2 * blocks);
+    const auto [maxima, ranked] = std::pair(std::span(keys_).first(blocks), std::span(keys_).last(blocks));
+    kernels_->block_maxima(logits_.data(), size(), maxima.data());
+    std::ranges::copy(maxima, ranked.begin());
+    const auto least = ranked.begin() + static_cast<std::ptrdiff_t>(count) - 1;
+    std::nth_element(ranked.begin(), least, ranked.end(), std::greater<>());
+    keep_from(*least, maxima);
   }
   if (count == size()) return;
   cut(logits_,
       running_sum_.ranked(logits_, {.logits = logits_, .largest = 0.0F, .count = true}, Part::absolute(count)));
 }
 
+void Candidates::keep_from(float least, std::span<const float> maxima) {
+  reserve(size());
+  std::size_t kept = 0;
+  for (std::size_t block = 0; block < maxima.size(); ++block) {
+    if (maxima[block] < least) continue;
+    const std::size_t begin = block * kernels::kMaximaBlock;
+    kept = keep_range(logits_, begin, std::min(begin + kernels::kMaximaBlock, size()), {.low = least}, kept);
+  }
+  hold(kept);
+}
+
 Part Candidates::narrow(const Part& part) {
   if (size() <= kFewCandidates) return part;
   const float most = largest();
   reserve_others();
-  const kernels::CandidateRange all{logits_.data(), logits_.data(), tokens(), 0, size()};
-  const std::size_t near = kernels_->keep(all, {.low = most - kNear}, other_values_.data(), other_tokens_.data());
-  if (near > size() / kNearPart) return part;
-  const std::uint64_t wanted = part.of(kernels_->sum_weights(logits_.data(), size(), most));
+  std::size_t near = 0;
+  std::uint64_t whole = 0;
+  for (std::size_t begin = 0; begin < size(); begin += kPiece) {
+    const std::size_t end = std::min(begin + kPiece, size());
+    const kernels::CandidateRange piece{logits_.data(), logits_.data(), tokens(), begin, end};
+    near += kernels_->keep(piece, {.low = most - kNear}, other_values_.data() + near, other_tokens_.data() + near);
+    if (near > size() / kNearPart) return part;
+    whole += kernels_->sum_weights(logits_.data() + begin, end - begin, most);
+  }
+  const std::uint64_t wanted = part.of(whole);
   if (kernels_->sum_weights(other_values_.data(), near, most) >= wanted) {
     values_.swap(other_values_);
     tokens_.swap(other_tokens_);

@@ -33,7 +33,9 @@ class Candidates {
 
   // Every token of the vocabulary, or those `allowed`, a bit each from the lowest of the first word on, of which at
   // least one is set; an empty span allows all. Logits are finite, and stay where they are until the next call.
-  void gather(std::span<const float> logits, std::span<const std::uint32_t> allowed = {});
+  // `largest` is that of all logits, where it is known.
+  void gather(std::span<const float> logits, std::span<const std::uint32_t> allowed = {},
+              std::optional<float> largest = std::nullopt);
 
   std::size_t size() const { return logits_.size(); }
   Candidate at(std::size_t place) const { return {logits_[place], token(place)}; }
@@ -92,6 +94,8 @@ class Candidates {
   // Keeps those of the range behind those that are kept already; returns how many there are then.
   std::size_t keep_range(std::span<const float> keys, std::size_t begin, std::size_t end,
                          const kernels::Interval& interval, std::size_t kept);
+  // Keeps those whose logit is no lower than `least`; `maxima` are those of blocks, see block_maxima().
+  void keep_from(float least, std::span<const float> maxima);
   // Keeps those with a larger key, and those with an equal one up to this place.
   void cut(std::span<const float> keys, std::size_t last);
   // Drops candidates that a running sum, likeliest first, does not need to come so far, where they are most of all.

@@ -76,11 +76,10 @@ std::size_t RunningSum::ranked(std::span<const float> keys, const Weights& all, 
   Weights weights = all;
   Part left = part;
   narrowed_ = false;
-  kernels::Extremes range = kernels_->extremes(keys.data(), keys.size());
-  if (!weights.count && keys.data() == weights.logits.data()) {
-    // What lies further below the largest logit weighs nothing, and is never reached.
-    range.least = std::max(range.least, range.largest - kernels::kWeightless);
-  }
+  const bool by_logit = !weights.count && keys.data() == weights.logits.data();
+  // What lies further below the largest logit weighs nothing, and is never reached.
+  kernels::Extremes range = by_logit ? kernels::Extremes{weights.largest - kernels::kWeightless, weights.largest}
+                                     : kernels_->extremes(keys.data(), keys.size());
   while (keys.size() > kFew && range.least < range.largest) {
     constexpr float kMost = std::numeric_limits<float>::max();
     const float width = std::min(range.largest - range.least, kMost);

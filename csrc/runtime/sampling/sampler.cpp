@@ -18,8 +18,8 @@ void set_temperature(Candidates& candidates, float temperature) {
 
 std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std::uint32_t> allowed,
                              std::span<const std::int32_t> history, std::uint64_t position,
-                             const SamplingOptions& options, Mirostat& mirostat) {
-  candidates_.gather(logits, allowed);
+                             const SamplingOptions& options, Mirostat& mirostat, std::optional<float> largest) {
+  candidates_.gather(logits, allowed, largest);
   penalties_.begin(history, logits.size());
   for (const SamplerKind kind : options.order) {
     if (options.active(kind)) apply(kind, position, options, mirostat);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "runtime/sampling/candidates.h"
@@ -20,10 +21,11 @@ class Sampler {
   explicit Sampler(const kernels::KernelTable& kernels) : kernels_(&kernels), candidates_(kernels) {}
 
   // `allowed` has a bit for each token that may be drawn, as for is_allowed(), and is empty where all may. `history` is
-  // the sequence so far, `position` that of the token to be drawn, `mirostat` the sequence's own. Logits are finite.
+  // the sequence so far, `position` that of the token to be drawn, `mirostat` the sequence's own. Logits are finite;
+  // `largest` is the largest of all, where it is known.
   std::int32_t sample(std::span<const float> logits, std::span<const std::uint32_t> allowed,
                       std::span<const std::int32_t> history, std::uint64_t position, const SamplingOptions& options,
-                      Mirostat& mirostat);
+                      Mirostat& mirostat, std::optional<float> largest = std::nullopt);
 
   // See runtime::log_probabilities().
   TokenLogProbabilities log_probabilities(std::span<const float> logits, std::int32_t drawn, std::int32_t largest,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgpack
 import msgspec
@@ -18,6 +18,8 @@ from protocol.value import Value, unvalidated
 
 _CLIENT_TYPES: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in get_args(ClientMessage)}
 _ENGINE_TYPES: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in get_args(EngineMessage)}
+UnknownFields = Literal["ignore", "forbid"]
+"""Requests for what this engine does not know are refused; answers of a later one are read as far as they are known."""
 _MAX_REPORTED = 5
 """Faults named in one error: enough to mend a request, too few to echo a hostile one."""
 
@@ -26,7 +28,7 @@ _TOKENS_BEGIN = 48
 """The bytes in which an engine has written it: first, or behind the request's id."""
 
 
-class _PlainTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="Tokens"):
+class _PlainTokens(msgspec.Struct, frozen=True, tag_field="type", tag="Tokens"):
     """The fields of ``Tokens`` without log probabilities and calls."""
 
     request_id: Annotated[int, msgspec.Meta(ge=0)]
@@ -86,11 +88,14 @@ def decode_client(payload: bytes) -> ClientMessage:
 
 
 def decode_engine(payload: bytes) -> EngineMessage:
-    """The engine's message in a frame. Raises BadFrame, UnknownMessage, InvalidRequest."""
+    """The engine's message in a frame, without fields that only a later engine has.
+
+    Raises BadFrame, UnknownMessage, InvalidRequest.
+    """
     if payload.find(_TOKENS_TYPE, 1, _TOKENS_BEGIN) > 0 and (tokens := _decode_tokens(payload)) is not None:
         return tokens
     content = unpack_answer(payload)
-    return _message(content, _ENGINE_TYPES)  # type: ignore[return-value]  # the table holds that union only
+    return _message(content, _ENGINE_TYPES, "ignore")  # type: ignore[return-value]  # the table holds that union only
 
 
 def client_message(content: dict[str, Any]) -> ClientMessage:
@@ -101,7 +106,7 @@ def client_message(content: dict[str, Any]) -> ClientMessage:
         InvalidRequest: a field is unknown, missing, of a wrong type or out of range; ``params`` hold the dotted
             ``field``, the ``reason``, and the ``allowed`` values where they can be listed.
     """
-    return _message(content, _CLIENT_TYPES)  # type: ignore[return-value]  # the table holds that union only
+    return _message(content, _CLIENT_TYPES, "forbid")  # type: ignore[return-value]  # the table holds that union only
 
 
 def request_id_of(content: dict[str, Any]) -> int | None:
@@ -147,13 +152,13 @@ def _packable_request(value: object) -> object:
     return packable(value)
 
 
-def _message(content: dict[str, Any], types: dict[str, type[BaseModel]]) -> BaseModel:
+def _message(content: dict[str, Any], types: dict[str, type[BaseModel]], unknown_fields: UnknownFields) -> BaseModel:
     name = content.get("type")
     cls = types.get(name) if isinstance(name, str) else None
     if cls is None:
         raise UnknownMessage(f"there is no message of type {_shown(name)}", allowed=sorted(types))
     try:
-        return _validate(cls, content)
+        return _validate(cls, content, unknown_fields)
     except ValidationError as error:
         raise invalid_request(error) from error
     except PanicError as panic:
@@ -161,8 +166,8 @@ def _message(content: dict[str, Any], types: dict[str, type[BaseModel]]) -> Base
 
 
 @panics_contained
-def _validate(cls: type[BaseModel], content: dict[str, Any]) -> BaseModel:
-    return cls.model_validate(content)
+def _validate(cls: type[BaseModel], content: dict[str, Any], unknown_fields: UnknownFields) -> BaseModel:
+    return cls.model_validate(content, extra=unknown_fields)
 
 
 def invalid_request(error: ValidationError) -> InvalidRequest:

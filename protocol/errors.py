@@ -4,6 +4,7 @@ EngineError
 ├── RequestRefused             the request cannot be carried out as asked; nothing was allocated
 │   ├── InvalidRequest         invalid_request            a field is unknown, missing, of a wrong type or out of range
 │   ├── InvalidPlan            invalid_plan               fields that are valid alone and impossible together
+│   ├── UnknownMessage         unknown_message            a request this engine does not have; a later one may
 │   ├── UnknownModel           unknown_model              no such registry name, no such file
 │   ├── AmbiguousModel         ambiguous_model            several models share that name; ``files`` lists them
 │   ├── InvalidModel           invalid_model              the file is not a well-formed GGUF, or it changed (``reason``)
@@ -38,7 +39,6 @@ EngineError
 ├── ProtocolViolation          the connection is closed after it is reported
 │   ├── BadFrame               bad_frame                  not a frame, not msgpack, or nested or sized beyond the caps
 │   ├── FrameTooLarge          frame_too_large            the length prefix is over the cap
-│   ├── UnknownMessage         unknown_message            a type this protocol version does not have
 │   └── UnsupportedProtocol    unsupported_protocol       Hello is missing or of another protocol version
 ├── EngineUnavailable          try again, later or elsewhere
 │   ├── Overloaded             overloaded                 the queue is full; retry_after_ms says when to come back
@@ -83,6 +83,12 @@ class InvalidPlan(RequestRefused):
     """The options contradict each other or the model."""
 
     code = "invalid_plan"
+
+
+class UnknownMessage(RequestRefused):
+    """There is no message of this type; ``allowed`` lists those that there are."""
+
+    code = "unknown_message"
 
 
 class UnknownModel(RequestRefused):
@@ -285,12 +291,6 @@ class FrameTooLarge(ProtocolViolation):
     """The frame is over the cap."""
 
     code = "frame_too_large"
-
-
-class UnknownMessage(ProtocolViolation):
-    """There is no message of this type."""
-
-    code = "unknown_message"
 
 
 class UnsupportedProtocol(ProtocolViolation):

@@ -16,7 +16,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Value(BaseModel):
-    """A frozen record. Unknown fields, implicit conversions and non-finite floats are refused."""
+    """A frozen record. Unknown fields, implicit conversions and non-finite floats are refused.
+
+    Sequences are tuples, and may be given as lists.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -35,20 +38,20 @@ class Value(BaseModel):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A schema by which the first wrong element of a sequence is told and no other: a stranger may send 100,000."""
         schema = handler(source)
-        fail_fast(schema, cls)
+        set_on_sequences(schema, cls, fail_fast=True, strict=False)
         return schema
 
 
-def fail_fast(schema: Any, owner: type[BaseModel]) -> None:
-    """Let sequences end at their first wrong element, but for those of other models, which have been here already."""
+def set_on_sequences(schema: Any, owner: type[BaseModel], **options: bool) -> None:
+    """Set options of each sequence's schema, but for those of other models, which have been here already."""
     if isinstance(schema, list):
         for each in schema:
-            fail_fast(each, owner)
+            set_on_sequences(each, owner, **options)
     elif isinstance(schema, dict) and schema.get("cls", owner) is owner:
         if schema.get("type") in ("tuple", "list"):
-            schema["fail_fast"] = True
+            schema.update(options)
         for each in schema.values():
-            fail_fast(each, owner)
+            set_on_sequences(each, owner, **options)
 
 
 Made = TypeVar("Made", bound=Value)

@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, from_json
 from protocol.codec import invalid_request
 from protocol.errors import InvalidRequest
 from protocol.unpacking import REQUEST_BOUNDS
-from protocol.value import fail_fast
+from protocol.value import set_on_sequences
 
 Read = TypeVar("Read", bound=BaseModel)
 
@@ -30,7 +30,7 @@ class Asked(BaseModel):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A schema by which the first wrong element of a sequence is told and no other, as in the engine's values."""
         schema = handler(source)
-        fail_fast(schema, cls)
+        set_on_sequences(schema, cls, fail_fast=True)
         return schema
 
 

@@ -51,6 +51,9 @@ async def system() -> AsyncIterator[System]:
         ({"type": "Detokenize", "request_id": 7, "model": "none", "token_ids": []}, "unknown_model", "none"),
         ({"type": "Detokenize", "request_id": 7, "model": "tiny", "token_ids": "1"}, "invalid_request", "tuple"),
         ({"type": "Cancel", "request_id": 7, "execution_id": "exec-9"}, "unknown_execution", "exec-9"),
+        ({"type": "Tomorrow", "request_id": 7, "field": [1]}, "unknown_message", "'Tomorrow'"),
+        ({"type": "Tokens", "request_id": 7}, "unknown_message", "'Tokens'"),
+        ({"request_id": 7}, "unknown_message", "None"),
     ],
 )
 async def test_a_refused_request_is_answered_and_the_connection_lives_on(
@@ -73,8 +76,8 @@ async def test_a_refused_request_is_answered_and_the_connection_lives_on(
         (encode_frame(b"garbage"), "bad_frame"),
         (encode_frame(b"\xc1" * 100), "bad_frame"),
         (encode_frame(b""), "bad_frame"),
-        (encode_frame(b"\x80"), "unknown_message"),
-        (encode_frame(b"\x81\xa4type\xa6Tokens"), "unknown_message"),
+        (encode_frame(b"\x80"), "bad_frame"),
+        (encode_frame(b"\x81\xa4type\xa6Tokens"), "bad_frame"),
         ((MAX_FRAME_BYTES + 1).to_bytes(4, "big"), "frame_too_large"),
         (b"GET / HTTP/1.1\r\n\r\n", "frame_too_large"),
         (encode_frame(b"\x81\xa4type\xa6Status"), "bad_frame"),

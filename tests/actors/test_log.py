@@ -63,7 +63,7 @@ async def test_refusals_are_logged_and_counted_wherever_they_come_from(log: Line
         await raw.greet()
         await raw.send(run_message(7, own_field="my words"))
         assert (await raw.failure()).code == "invalid_request"
-        await raw.send({"type": "Nothing"})
+        await raw.send({"type": "Nothing", "request_id": 8})
         assert (await raw.failure()).code == "unknown_message"
         stream, queued = Stream(), Stream()
         async with trio.open_nursery() as nursery:

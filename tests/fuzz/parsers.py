@@ -25,7 +25,7 @@ from protocol.chat import ChatMessage
 from protocol.codec import decode_client, decode_engine
 from protocol.dialects.openai.chat import ChatRequest, to_run_request
 from protocol.dialects.shape import parse_json, read
-from protocol.errors import InvalidRequest, InvalidTemplate, ProtocolViolation, RequestRefused
+from protocol.errors import InvalidRequest, InvalidTemplate, ProtocolViolation, RequestRefused, UnknownMessage
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.grammar import Grammar, GrammarKind
 from protocol.record_entry import ENTRY, FinishedEntry
@@ -155,7 +155,7 @@ def _messages(folder: Path) -> list[bytes]:
 def _read_message(content: bytes, folder: Path) -> None:
     try:
         decode_engine(content)
-    except (ProtocolViolation, InvalidRequest):
+    except (ProtocolViolation, UnknownMessage, InvalidRequest):
         decode_client(content)
 
 
@@ -268,7 +268,7 @@ PARSERS: dict[str, Parser] = {
     "split model": Parser(_split_models, _read_split_model, _FILE_REFUSALS),
     "vocabulary": Parser(_vocabularies, _read_vocabulary, (RequestRefused, _core.GgufError, MemoryError)),
     "chat template": Parser(lambda _: [CHATML.encode(), _TOOL_TEMPLATE], _read_template, (InvalidTemplate,)),
-    "message": Parser(_messages, _read_message, (ProtocolViolation, InvalidRequest)),
+    "message": Parser(_messages, _read_message, (ProtocolViolation, UnknownMessage, InvalidRequest)),
     "frames": Parser(
         lambda _: [b"".join(map(encode_frame, (b"abc", b"", b"x" * 300)))], _read_frames, (ProtocolViolation,)
     ),

@@ -36,7 +36,6 @@ NOT_400 = {
     # A connection in this process breaks the protocol by what it was asked to pass on, or by a fault of the engine's.
     "bad_frame": 400,
     "frame_too_large": 413,
-    "unknown_message": 500,
     "unsupported_protocol": 500,
 }
 

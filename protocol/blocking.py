@@ -16,6 +16,7 @@ from typing_extensions import Self
 from protocol.address import default_socket_path
 from protocol.answer_checks import RunMessage, error_of, expect, is_last, unexpected
 from protocol.answers import EngineMessage, Failed, Welcome
+from protocol.calls import BlockingCalls
 from protocol.codec import decode_engine, encode_request
 from protocol.errors import EngineUnreachable
 from protocol.framing import MAX_REQUEST_BYTES, FrameDecoder, encode_frame
@@ -26,11 +27,12 @@ from protocol.requests import PROTOCOL_VERSION, AskedMessage, Hello, Run
 _RECEIVE_BYTES = 65_536
 
 
-class BlockingClient:
+class BlockingClient(BlockingCalls):
     """A connection to the engine. Every method may raise the error that the engine answers with.
 
     Replies to other requests that arrive while one is awaited are kept for their turn, so several runs may be read
-    in any order. Not for use from several threads at once.
+    in any order. Not for use from several threads at once. Every message has a method of its own beside :meth:`ask` and
+    :meth:`follow`, which take any.
     """
 
     def __init__(self, stream: socket.socket) -> None:

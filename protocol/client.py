@@ -15,6 +15,7 @@ from protocol.address import default_socket_path
 from protocol.answer_checks import Reply, RunMessage, expect, is_last, unexpected
 from protocol.answers import Accepted, EngineMessage, Welcome
 from protocol.arrivals import Arrivals
+from protocol.calls import AsyncCalls
 from protocol.codec import decode_engine, encode_request
 from protocol.errors import EngineError, EngineUnreachable
 from protocol.framing import MAX_REQUEST_BYTES, FrameDecoder, encode_frame
@@ -30,10 +31,11 @@ _UNREAD_REPLIES = 1024
 _AT_ONCE_BYTES = 65_536
 
 
-class Client:
+class Client(AsyncCalls):
     """A connection to the engine. Every method may raise the error that the engine answers with.
 
-    Open it with :func:`connect`. Methods may be called from any number of tasks.
+    Open it with :func:`connect`. Methods may be called from any number of tasks. Every message has one of its own
+    beside :meth:`ask` and :meth:`follow`, which take any.
     """
 
     welcome: Welcome

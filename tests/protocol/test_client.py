@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import Any, get_args
 
 import anyio
 import pytest
@@ -15,13 +17,15 @@ import trio
 
 from protocol.answers import Done, EngineMessage, Failed, Progress, Text, TokenIds, Tokens, Welcome
 from protocol.blocking import BlockingClient
+from protocol.calls import AsyncCalls, BlockingCalls
 from protocol.client import Client, connect
 from protocol.codec import decode_client, encode
-from protocol.errors import BadFrame, EngineUnreachable, Overloaded, UnknownModel
+from protocol.errors import BadFrame, DownloadFailed, EngineUnreachable, Overloaded, UnknownModel
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.plan import RunRequest
 from protocol.requests import (
     PROTOCOL_VERSION,
+    AskedMessage,
     Cancel,
     ClientMessage,
     Detokenize,
@@ -143,6 +147,30 @@ def test_replies_find_the_requests_that_await_them(engine: SmallEngine, run: Cal
         assert answers == {"a": (97,), "bc": (98, 99), "def": (100, 101, 102)}
 
     run(main, engine.path)
+
+
+@pytest.mark.parametrize("calls", [AsyncCalls, BlockingCalls])
+def test_every_message_has_a_method_of_its_own(calls: type[Any]) -> None:
+    methods = {name: method.__doc__ for name, method in vars(calls).items() if not name.startswith("__")}
+    names = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind.__doc__ for kind in get_args(AskedMessage)}
+    assert names.pop("run") is not None  # takes the request itself
+    assert methods == names
+
+
+@both_loops
+def test_a_messages_method_takes_its_fields(engine: SmallEngine, run: Callable[[Main, Path], None]) -> None:
+    async def main(path: Path) -> None:
+        async with connect(path) as client:
+            assert (await client.tokenize(model="tiny", text="ab")).token_ids == (97, 98)
+            messages = client.pull_model(model="tiny")
+            assert isinstance(await anext(messages), Progress)
+            with pytest.raises(DownloadFailed):
+                await anext(messages)
+
+    run(main, engine.path)
+    with BlockingClient.connect(engine.path) as blocking:
+        assert blocking.tokenize(model="tiny", text="ab").token_ids == (97, 98)
+        assert isinstance(next(blocking.pull_model(model="tiny")), Progress)
 
 
 @both_loops

@@ -25,7 +25,7 @@ class Body:
         self._requester = requester
         self._limits = limits
         self._held = 0
-        self.content = b""
+        self.content: bytes | bytearray = b""
         """What has arrived; empty again once it was released."""
         self.size = 0
         """Bytes that have arrived."""
@@ -48,7 +48,7 @@ class Body:
                 if self.size > self._limits.max_body_bytes:
                     raise self._too_large()
                 if not message.get("more_body", False):
-                    self.content = bytes(arrived)
+                    self.content = arrived
                     return True
                 await self._reserve(self.size)
                 if number % _PARTS_IN_TURN == 0:  # others may have theirs between parts that came in one piece

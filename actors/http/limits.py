@@ -17,12 +17,13 @@ class HttpLimits:
     """Each takes several microseconds to be read, during which nothing else may run."""
     max_ahead_bytes: int = 65_536
     """Kept of the requests that a client sends before the last one is answered."""
-    max_body_bytes: int = 16 * 2**20
-    """More than a message of the engine may have: JSON writes the same in more bytes."""
+    max_body_bytes: int = 8 * 2**20
+    """Twice what a message of the engine may have: JSON writes the same in more bytes. Reading it keeps others from
+    running for milliseconds."""
     header_s: float = 15.0
     """A connection without a whole request is closed after it, new or kept alive."""
     body_s: float = 30.0
-    """A body must have arrived by then. Sixteen MiB take milliseconds on this machine."""
+    """A body must have arrived by then. Eight MiB take milliseconds on this machine."""
     write_s: float = 30.0
     """A client that takes nothing of its answer for so long has gone."""
     patience_s: float = 1.0

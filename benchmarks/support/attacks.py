@@ -20,7 +20,7 @@ from protocol.requests import PROTOCOL_VERSION
 from tests.support.gguf_factory import write_tiny_model
 
 _FULL = MAX_REQUEST_BYTES
-_BODY = 16 * 2**20
+_BODY = 8 * 2**20
 _HUGE_BYTES = 2**33
 _PATIENCE_S = 5.0
 _RECEIVE_BYTES = 2**20

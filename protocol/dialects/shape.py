@@ -44,7 +44,7 @@ class Told(BaseModel):
         return _on_one_line(self.model_dump_json(exclude_unset=True, by_alias=True))
 
 
-def parse_json(body: bytes) -> dict[str, Any]:
+def parse_json(body: bytes | bytearray) -> dict[str, Any]:
     """The object that a body holds, whatever its Content-Type says.
 
     Raises:
@@ -64,7 +64,7 @@ _ESCAPE = re.compile(rb"(?s:\\.)")
 _STRING = re.compile(rb'"[^"]*"')
 
 
-def _require_bounded(body: bytes) -> None:
+def _require_bounded(body: bytes | bytearray) -> None:
     """The most that a frame of the socket may hold, whatever the size: each value takes far more than its bytes."""
     bounds = REQUEST_BOUNDS
     elements, parts = _values(body)
@@ -75,7 +75,7 @@ def _require_bounded(body: bytes) -> None:
         raise InvalidRequest(f"the body holds {reason}", field="body", reason=reason)
 
 
-def _values(body: bytes) -> tuple[int, int]:
+def _values(body: bytes | bytearray) -> tuple[int, int]:
     """How many values JSON holds, and how many of them are strings or containers, names included; perhaps fewer."""
     parts = body.count(b'"') // 2 + body.count(b"[") + body.count(b"{")
     return body.count(b",") + body.count(b":"), parts

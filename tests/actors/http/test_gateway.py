@@ -15,7 +15,7 @@ from actors.limits import ServiceLimits
 from actors.supervisor import RestartPauses
 from protocol.dialects.openai.completions import MAX_PROMPTS
 from protocol.requests import Status
-from tests.actors.engine_factory import until
+from tests.actors.engine_factory import Stream, make_request, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain
 from tests.actors.http.http_stage import HELLO, post, receive_until, stage
@@ -194,14 +194,20 @@ async def test_a_body_takes_room_before_it_arrives_and_gives_it_back() -> None:
 
 
 async def test_a_body_without_room_is_refused_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.http.gateway.HttpLimits", lambda: HttpLimits(body_s=0.5))
-    async with stage(limits=ServiceLimits(max_waiting_bytes=300_000)) as served:
-        head = b"POST /v1/completions HTTP/1.1\r\nHost: e\r\nContent-Length: 140000\r\n\r\n"
-        async with await served.connect() as first, await served.connect() as second:
-            await first.send_all(head)
-            await until(lambda: served.system.statistics().api_server.waiting_bytes == 140_000)
-            await second.send_all(head)
-            assert b"no room for a body of 140000 bytes" in await receive_until(second, b"hold it")
+    monkeypatch.setattr("actors.http.gateway.HttpLimits", lambda: HttpLimits(body_s=0.2))
+    backend = FakeBackend()
+    async with (
+        stage(backend, limits=ServiceLimits(max_waiting_bytes=300_000)) as served,
+        trio.open_nursery() as nursery,
+        served.system.client() as client,
+    ):
+        nursery.start_soon(Stream().follow, client, make_request("a" * 140_000))
+        await until(lambda: bool(backend.live))
+        async with await served.connect() as connection:
+            head = b"POST /v1/completions HTTP/1.1\r\nHost: e\r\nContent-Length: 150000\r\n\r\n"
+            await connection.send_all(head)
+            assert b"no room for a body of 150000 bytes" in await receive_until(connection, b"hold it")
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(

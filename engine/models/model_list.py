@@ -21,15 +21,17 @@ def list_models(directory: ModelsDirectory, headers: ModelHeaders) -> tuple[Mode
     read = headers.of(here)
     # A copy of a catalogue model may lie elsewhere below; the catalogue's own is the one it pulls.
     pulled = {model.path.name: model for model in here if model.source == "catalogue"}
+    own = {model.name.lower() for model in here if model.source == "file"}
     catalogue = [
         _installed(pulled[entry.file_name], read[pulled[entry.file_name].path])
         if entry.file_name in pulled
         else _not_pulled(entry, unfinished)
         for entry in CATALOGUE
+        if entry.file_name in pulled or entry.name not in own  # a file under that name is what goes by it
     ]
     others = [_installed(model, read[model.path]) for model in here if model.source != "catalogue"]
     coming = [_unfinished(model) for model in unfinished if model.source != "catalogue"]
-    missing = [_missing(model) for model in KNOWN_MODELS if not _is_here(model, here)]
+    missing = [_missing(model) for model in KNOWN_MODELS if not _is_here(model, here) and model.name not in own]
     return (*catalogue, *others, *coming, *missing)
 
 

@@ -1,6 +1,7 @@
 """The models that are here: which files there are, what each is called, and what is on its way.
 
-    MODELS/NAME.gguf                               called NAME, or by the catalogue's name
+    MODELS/NAME.gguf                               called NAME, or by the catalogue's name; NAME.gguf where NAME is
+                                                   the catalogue's name of another file that is here
     MODELS/hf/OWNER/REPO[@REVISION]/FILE.gguf      called hf:OWNER/REPO[@REVISION]/FILE.gguf
     MODELS/ollama/NAMESPACE/NAME/TAG.gguf          called ollama:[NAMESPACE/]NAME:TAG
     MODELS/web/https/HOST/PATH/FILE.gguf           called https://HOST/PATH/FILE.gguf
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.artifact.split_files import is_later_part, part_paths, parts_of, split_file
-from engine.fetch.catalogue import entry_of_file
+from engine.fetch.catalogue import entry_named, entry_of_file
 from engine.fetch.hub.reference import HubReference
 from engine.fetch.partial_file import partial_files, target_of
 from engine.fetch.reference import DIRECTORIES, name_at, parse_reference
@@ -96,7 +97,10 @@ class ModelsDirectory:
         if entry is not None:
             return ModelFile(entry.name, path, "catalogue")
         part = split_file(path.name)
-        return ModelFile(shown(path.stem if part is None else part.stem), path, "file")
+        stem = path.stem if part is None else part.stem
+        entry = entry_named(stem)
+        taken = entry is not None and (self.path / entry.file_name).is_file()
+        return ModelFile(shown(path.name if taken else stem), path, "file")
 
     def find(self, name: str, among: Iterable[ModelFile] | None = None) -> ModelFile | None:
         """The model of that name, in any case: its own, a short one if no other has it, or its repository's if that has

@@ -102,14 +102,14 @@ class ModelRegistry:
             OSError: the path cannot be looked at.
         """
         entry = entry_named(name_or_path)
-        if entry is not None:
-            if (self.directory.path / entry.file_name).is_file():
-                return self.directory.model_at(self.directory.path / entry.file_name)
-            raise _not_pulled(entry.name)
+        if entry is not None and (pulled := self.directory.path / entry.file_name).is_file():
+            return self.directory.model_at(pulled)
         if not name_or_path.startswith("/"):
             model = self.directory.find(name_or_path)
             if model is not None:
                 return model
+        if entry is not None:
+            raise _not_pulled(entry.name)
         reference = parse_reference(name_or_path)
         if reference is not None:
             raise _not_pulled(name_or_path if known_model(name_or_path) else reference.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,22 @@ def test_a_well_known_model_is_offered_until_it_is_here(tmp_path: Path, models: 
 def test_a_file_of_ones_own_may_have_a_well_known_name(tmp_path: Path, models: Path) -> None:
     path = write_tiny_model(models / f"{KNOWN_MODELS[0].name}.gguf")
     assert ModelRegistry(make_config(tmp_path)).find(KNOWN_MODELS[0].name).path == path
+
+
+@pytest.mark.parametrize("pulled", [False, True], ids=["alone", "beside the catalogue's file"])
+@pytest.mark.parametrize("place", [Path.symlink_to, Path.hardlink_to], ids=["link", "file"])
+def test_each_listed_name_runs_the_file_beside_it(
+    place: Callable[[Path, Path], None], pulled: bool, tmp_path: Path, models: Path
+) -> None:
+    """Also where somebody gives a file of theirs the name that the catalogue has for another."""
+    mine = models / f"{CATALOGUE[0].name}.gguf"
+    place(mine, write_tiny_model(tmp_path / "elsewhere.gguf"))
+    write_tiny_model(models / "another.gguf")
+    if pulled:
+        write_tiny_model(models / CATALOGUE[0].file_name, n_layer=1)
+    registry, shown = ModelRegistry(make_config(tmp_path)), listed(tmp_path)
+    assert str(mine) in {model.path for model in shown.values()}
+    assert {name: str(registry.find(name).path) for name in shown} == {name: m.path for name, m in shown.items()}
 
 
 def test_a_header_tells_what_the_file_holds_and_takes(tmp_path: Path, models: Path) -> None:

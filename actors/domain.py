@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from engine.experiments.declaration import open_experiment
 from engine.experiments.open_experiment import OpenExperiment
 from engine.host.event_log import log_event
 from engine.identity.build import current_build
+from engine.models.model_advice import advise
 from engine.models.model_description import describe_model
 from engine.models.model_headers import ModelHeaders
 from engine.models.model_list import list_models
@@ -70,6 +71,7 @@ from protocol.requests import (
     Embed,
     Evaluate,
     ListModels,
+    ModelAdvice,
     ModelInfo,
     Plan,
     PruneRecords,
@@ -125,6 +127,7 @@ class EngineDomain:
                 on(Plan, self._plan),
                 on(ListModels, self._list_models),
                 on(ModelInfo, self._describe),
+                on(ModelAdvice, lambda request: advise(self._registry.resolve(request.model))),
                 on(Tokenize, self._tokenize),
                 on(Detokenize, self._detokenize),
                 on(ListCached, self._list_cached),
@@ -210,7 +213,11 @@ class EngineDomain:
             return Prediction(executions=0, reason=error.message)
 
     def _list_models(self, request: ListModels) -> ModelList:
-        return ModelList(models=list_models(self._registry.directory, self._headers))
+        cached: dict[str, set[str]] = {}
+        with suppress(OSError):  # the list of models does not depend on the cache
+            for entry in self._cache.entries():
+                cached.setdefault(entry.model, set()).add(entry.key.recipe)
+        return ModelList(models=list_models(self._registry.directory, self._headers, cached))
 
     def _describe(self, request: ModelInfo) -> ModelDescription:
         with unread_files_told():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +31,7 @@ from actors.recorder import Recorder
 from actors.scheduler import Scheduler, SchedulerStatistics
 from actors.supervisor import RestartPauses, Supervisor
 from actors.unix_socket import PASSED_HTTP_NAME, UnixSocket
+from actors.unused_weights import let_unused_weights_go
 from engine.backend import Backend
 from engine.config import EngineConfig
 from engine.cpu.cpu_backend import CpuBackend
@@ -72,7 +73,8 @@ class System:
     ``socket_path``: it is there, and may already be connected to, when the constructor returns. So are those of
     ``http``, where it is served.
 
-    With a ``codec`` its actors exchange frames (docs/actors.md).
+    ``upkeep`` goes on beside its actors for as long as it runs. With a ``codec`` its actors exchange frames
+    (docs/actors.md).
 
     Raises:
         InvalidRequest: the socket cannot be put at ``socket_path``.
@@ -90,6 +92,7 @@ class System:
         unix_socket: UnixSocket | None = None,
         http: HttpOptions | None = None,
         replace_backend: Callable[[], Backend] = no_other_backend,
+        upkeep: Callable[[], Awaitable[None]] | None = None,
         codec: Codec[Any] | None = None,
     ) -> None:
         inboxes = self._inboxes = make_inboxes(limits, codec)
@@ -138,6 +141,7 @@ class System:
             Supervisor(EXECUTOR, self._executor, faults),
             Supervisor(ENERGY_SAMPLER, self._energy_sampler, faults),
         )
+        self._upkeep = upkeep
         self._gateway = None if http is None else self._open_gateway(http, unix_socket)
         self._ended = trio.Event()
 
@@ -151,6 +155,8 @@ class System:
                 for actor in (*self._supervisors, self._recorder, self._scheduler, self._control_plane):
                     await nursery.start(actor.run)
                 nursery.start_soon(self._run_api_server, nursery.cancel_scope, task_status)
+                if self._upkeep is not None:
+                    nursery.start_soon(self._upkeep)
                 if self._gateway is not None:
                     # It needs its modules first; the api server, whose client it is, runs long before it has them.
                     nursery.start_soon(Supervisor(HTTP_GATEWAY, self._gateway, self._faults, RestartPauses()).run)
@@ -264,6 +270,14 @@ def open_system(
     backend = _open_backend(config, registry, cache)
     domain = EngineDomain(Planner(registry, config, machine, energy.availability()), cache, backend, records, energy)
     limits = replace(limits, max_queued=config.max_queued)
+
+    async def let_go() -> None:
+        await trio.to_thread.run_sync(domain.backend.let_unused_weights_go)
+
+    async def upkeep() -> None:
+        if config.keep_alive_s is not None:
+            await let_unused_weights_go(config.keep_alive_s, let_go)
+
     try:
         passed = UnixSocket.passed(os.environ) if activated else None
         if activated and http is not None:
@@ -273,6 +287,7 @@ def open_system(
             unix_socket=passed,
             http=http,
             replace_backend=replace_backend,
+            upkeep=upkeep,
         )
     except InvalidRequest:
         backend.close()

@@ -20,6 +20,7 @@ from typing_extensions import Self
 
 from actors.policies.requester import Requester
 from engine.host.client_socket import ClientSocket
+from protocol.address import MAX_SOCKET_PATH_BYTES
 from protocol.errors import InvalidRequest
 from protocol.transport import TransportClosed
 
@@ -60,9 +61,12 @@ class UnixSocket:
         """Listen at ``path``, mode 0600, in a directory of mode 0700 that is made if need be.
 
         Raises:
-            InvalidRequest: the directory is not ours alone, another engine answers at ``path``, or something that is
-                no socket lies there.
+            InvalidRequest: the path is too long for a socket, the directory is not ours alone, another engine answers
+                at ``path``, or something that is no socket lies there.
         """
+        size = len(os.fsencode(path))
+        if size > MAX_SOCKET_PATH_BYTES:
+            raise _refusal(path, f"has {size} bytes; a socket's path has at most {MAX_SOCKET_PATH_BYTES}: name another")
         _own_directory(path.parent)
         temporary = path.with_name(f".{os.getpid()}")
         with _locked(path.parent):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast, get_args, overload
 
 import platformdirs
 
@@ -29,6 +30,7 @@ DEFAULT_METER_UPDATE_MS = 1000
 _METER_FILE = "ENGINE_ENERGY_METER_FILE"
 _METER_COMMAND = "ENGINE_ENERGY_METER_COMMAND"
 _ENERGY_SOURCE = "ENGINE_ENERGY_SOURCE"
+_ALIASES = "ENGINE_ALIASES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class EngineConfig:
     memory_mb: int | None = None
     """Most MB (10^6 bytes) for weights, KV caches and buffers together, and for one execution whose request sets no
     limit; ``None`` is no limit."""
+    keep_alive_s: int | None = None
+    """Seconds for which weights stay in memory that nothing uses; ``None``: until others need the room."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Models by other names, in lower case."""
     allow_prune: bool = False
     """Whether clients may remove records."""
     models_only: bool = False
@@ -79,16 +85,16 @@ def default_config() -> EngineConfig:
     """The configuration, from ``ENGINE_MODELS_DIR``, ``_CACHE_DIR``, ``_DATA_DIR``, ``_POWERCAP_ROOT``,
     ``_POWER_PMU_ROOT``, ``_HWMON_ROOT``, ``_CPUS_ROOT``, ``_ENERGY_PSYS``, ``_ENERGY_METER_FILE``,
     ``_ENERGY_METER_COMMAND``, ``_ENERGY_METER_UPDATE_MS``, ``_ENERGY_SOURCE``, ``_TDP_WATTS``, ``_WEIGHTS_CACHE_MB``,
-    ``_MEMORY_MB`` and ``_PREFIX_CACHE_MB`` where set.
+    ``_MEMORY_MB``, ``_ALIASES``, ``_KEEP_ALIVE_S`` and ``_PREFIX_CACHE_MB`` where set.
 
     Memory defaults to nine tenths of what the machine (or its cgroup) has, never to what is free at the moment: equal
     requests must get equal plans. The prefix cache defaults to an eighth of that memory.
 
     Raises:
-        InvalidRequest: ENGINE_WEIGHTS_CACHE_MB, ENGINE_MEMORY_MB, ENGINE_PREFIX_CACHE_MB or
+        InvalidRequest: ENGINE_WEIGHTS_CACHE_MB, ENGINE_MEMORY_MB, ENGINE_PREFIX_CACHE_MB, ENGINE_KEEP_ALIVE_S or
             ENGINE_ENERGY_METER_UPDATE_MS is not a positive whole number, ENGINE_ENERGY_PSYS neither 0 nor 1,
             ENGINE_ENERGY_SOURCE no source, ENGINE_TDP_WATTS not a number of watts; a meter by file and by command, or
-            by a command that no shell could read.
+            by a command that no shell could read; ENGINE_ALIASES not pairs of names.
     """
     memory_mb = _positive("ENGINE_MEMORY_MB", memory_bytes() * 9 // 10 // 10**6, "MB")
     return EngineConfig(
@@ -107,8 +113,18 @@ def default_config() -> EngineConfig:
         tdp_watts=_watts("ENGINE_TDP_WATTS"),
         weights_cache_mb=_positive("ENGINE_WEIGHTS_CACHE_MB", DEFAULT_WEIGHTS_CACHE_MB, "MB"),
         memory_mb=memory_mb,
+        aliases=_aliases(),
+        keep_alive_s=_positive("ENGINE_KEEP_ALIVE_S", None, "seconds"),
         prefix_cache_mb=_positive("ENGINE_PREFIX_CACHE_MB", max(1, memory_mb // _PREFIX_CACHE_SHARE), "MB"),
     )
+
+
+def _aliases() -> Mapping[str, str]:
+    given = os.environ.get(_ALIASES, "")
+    pairs = [pair.partition("=") for pair in given.split(",") if pair.strip()]
+    if not all(name.strip() and model.strip() for name, _, model in pairs):
+        raise _refused(_ALIASES, given, "give NAME=MODEL, several with commas between")
+    return {name.strip().lower(): model.strip() for name, _, model in pairs}
 
 
 def _directory(variable: str, default: Path) -> Path:
@@ -147,7 +163,11 @@ def declared_source(field: str, name: str) -> EnergySourceName:
     return cast("EnergySourceName", name)
 
 
-def _positive(variable: str, default: int, unit: str) -> int:
+@overload
+def _positive(variable: str, default: int, unit: str) -> int: ...
+@overload
+def _positive(variable: str, default: None, unit: str) -> int | None: ...
+def _positive(variable: str, default: int | None, unit: str) -> int | None:
     given = os.environ.get(variable, "")
     if not given:
         return default

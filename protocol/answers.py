@@ -201,6 +201,19 @@ class ModelDescription(Answer):
     """``None`` where the model cannot be run; the recipes say why."""
 
 
+class ModelAdvised(Answer):
+    """What a model's file advises those who run it."""
+
+    type: Literal["ModelAdvised"] = "ModelAdvised"
+    name: str
+    chat_template: bool
+    """Whether it has a template of its own, so that ``messages`` need none chosen."""
+    sampling: dict[str, float | int] = Field(default_factory=dict)
+    """Fields of a request's ``sampling`` for which the file names a value, with that value."""
+    ignored: tuple[str, ...] = ()
+    """Keys of the file whose values are out of those fields' ranges."""
+
+
 class ModelRemoved(Answer):
     """The files removed with a model."""
 
@@ -264,6 +277,7 @@ AnswerMessage = (
     | MetricsReport
     | LiveEnergy
     | ModelList
+    | ModelAdvised
     | ModelDescription
     | ModelRemoved
     | TokenIds

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from protocol.errors import FrameTooLarge
 
+PROTOCOL_VERSION = 1
+GREETING_S = 30.0
+"""Seconds for a connection and the answer to ``Hello``: a service manager may have to start the engine first."""
 MAX_FRAME_BYTES = 16 * 2**20
 """Bytes of an answer; it bounds what one peer can make the other hold."""
 MAX_REQUEST_BYTES = 4 * 2**20

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 
+from protocol import framing
 from protocol.answers import (
     Accepted,
     Done,
@@ -16,6 +17,7 @@ from protocol.answers import (
     Finished,
     LiveEnergy,
     MetricsReport,
+    ModelAdvised,
     ModelDescription,
     ModelList,
     ModelRemoved,
@@ -41,7 +43,7 @@ from protocol.record_answers import Compared, ExecutionEntry, ExecutionList, Rec
 from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
 from protocol.value import Value
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = framing.PROTOCOL_VERSION
 
 DrainSeconds = Annotated[float, Field(ge=0, le=86_400)]
 
@@ -116,6 +118,13 @@ class ModelInfo(Request[ModelDescription]):
     """Answered by ``ModelDescription``."""
 
     type: Literal["ModelInfo"] = "ModelInfo"
+    model: str
+
+
+class ModelAdvice(Request[ModelAdvised]):
+    """What a model's file advises those who run it; no ``Run`` follows it by itself. Answered by ``ModelAdvised``."""
+
+    type: Literal["ModelAdvice"] = "ModelAdvice"
     model: str
 
 
@@ -307,6 +316,7 @@ AskedMessage = (
     | Energy
     | ListModels
     | ModelInfo
+    | ModelAdvice
     | PullModel
     | RemoveModel
     | UnloadModel

@@ -114,6 +114,8 @@ class ModelSummary(ModelHeader):
     """More than one where it is split."""
     arrived_bytes: int | None = None
     """Bytes of an unfinished pull; the next one goes on from there."""
+    cached: tuple[str, ...] = ()
+    """Quantizations other than the file's whose weights are in the cache, so that a run needs not make them."""
 
 
 class TensorSummary(Value):

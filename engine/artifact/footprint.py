@@ -57,8 +57,8 @@ def check_memory(needed: PlanEstimate, memory_mb: int | None) -> None:
     total = needed.total_bytes
     if memory_mb is not None and total > memory_mb * _MB:
         raise OutOfMemoryBudget(
-            f"the run needs {describe_memory(needed)} and the limit is {memory_mb} MB; raise limits.memory_mb or lower "
-            "context_length, max_tokens or prefill_chunk",
+            f"the run needs {describe_memory(needed)} and the limit is {memory_mb} MB; lower "
+            "execution.limits.max_tokens or execution.context_length, or raise execution.limits.memory_mb",
             needed_mb=-(-total // _MB),
             memory_mb=memory_mb,
             weights_bytes=needed.weights_bytes,

@@ -233,6 +233,10 @@ class CpuBackend:
         """Evict the weights of the model at ``path``; ``False`` where some are in use. May block for a step."""
         return self._memory.let_go(path)
 
+    def let_unused_weights_go(self) -> None:
+        """Evict idle weights that nothing has used since the last call. May block for a step."""
+        self._memory.let_unused_go()
+
     def statistics(self) -> BackendStatistics:
         """See :meth:`Backend.statistics`."""
         statistics = self._run_loop.statistics()

@@ -83,6 +83,8 @@ class ModelMemory:
         self._residents: dict[WeightsKey, _Resident] = {}
         self._claims: dict[int, _Claim] = {}
         self._uses = count(1)
+        self._looked = 0
+        """The number of uses at the last look for unused weights."""
 
     def hold(self, key: WeightsKey) -> CpuLoadedModel | None:
         """The model, if it is here, now in use until it is released once more."""
@@ -178,14 +180,19 @@ class ModelMemory:
             evicted = self._of(path)
             if any(resident.users for resident in evicted):
                 return False
-            for resident in evicted:
-                del self._residents[resident.model.key]
-        if evicted:
-            for resident in evicted:
-                _free(resident.model)
-            del evicted, resident
-            self._loop.trim()
+            for key in [resident.model.key for resident in evicted]:
+                del self._residents[key]
+        self._free_all(evicted)
         return True
+
+    def let_unused_go(self) -> None:
+        """Evict idle weights that nothing has used since the last call. May block for a step of the run loop."""
+        with self._lock:
+            unused = [one for one in self._residents.values() if one.users == 0 and one.used <= self._looked]
+            self._looked = next(self._uses)
+            for key in [one.model.key for one in unused]:
+                del self._residents[key]
+        self._free_all(unused)
 
     def contents(self) -> tuple[ResidentModel, ...]:
         """In the order they came."""
@@ -208,6 +215,14 @@ class ModelMemory:
             self._claims.clear()
         for resident in residents:
             _free(resident.model)
+
+    def _free_all(self, evicted: list[_Resident]) -> None:
+        """Free what has left the residents; the list is empty then, so that the run loop holds the last of it."""
+        if not evicted:
+            return
+        while evicted:
+            _free(evicted.pop().model)
+        self._loop.trim()
 
     def _release(self, model: CpuLoadedModel) -> None:
         resident = self._residents.get(model.key)

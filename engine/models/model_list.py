@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.fetch.catalogue import CATALOGUE, CatalogueEntry
 from engine.fetch.hub.known_models import KNOWN_MODELS, KnownModel
@@ -14,9 +15,12 @@ from engine.models.models_directory import ModelFile, ModelsDirectory, is_meant,
 from protocol.summaries import ModelHeader, ModelSummary
 
 
-def list_models(directory: ModelsDirectory, headers: ModelHeaders) -> tuple[ModelSummary, ...]:
+def list_models(
+    directory: ModelsDirectory, headers: ModelHeaders, cached: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> tuple[ModelSummary, ...]:
     """The catalogue's, pulled or not, then others in the models directory, those pulled from elsewhere last, and of the
-    well-known ones those that are not here. Reads headers alone."""
+    well-known ones those that are not here. Reads headers alone. ``cached``: the recipes whose weights are in the cache,
+    by the name of their model."""
     here, unfinished = directory.models(), directory.unfinished()
     read = headers.of(here)
     # A copy of a catalogue model may lie elsewhere below; the catalogue's own is the one it pulls.
@@ -32,7 +36,8 @@ def list_models(directory: ModelsDirectory, headers: ModelHeaders) -> tuple[Mode
     others = [_installed(model, read[model.path]) for model in here if model.source != "catalogue"]
     coming = [_unfinished(model) for model in unfinished if model.source != "catalogue"]
     missing = [_missing(model) for model in KNOWN_MODELS if not _is_here(model, here) and model.name not in own]
-    return (*catalogue, *others, *coming, *missing)
+    listed = (*catalogue, *others, *coming, *missing)
+    return tuple(model.model_copy(update={"cached": tuple(sorted(cached.get(model.name, ())))}) for model in listed)
 
 
 def _installed(model: ModelFile, header: ModelHeader) -> ModelSummary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -35,6 +36,7 @@ class ModelRegistry:
         self.directory = ModelsDirectory(config.models_dir)
         self.hashes = ContentHashes(config.cache_dir / "content-hashes.json")
         self._models_only = config.models_only
+        self._aliases = config.aliases
         self._open: OrderedDict[Path, ModelArtifact] = OrderedDict()
         self._open_lock = Lock()
         self._pull_lock = Lock()
@@ -92,7 +94,7 @@ class ModelRegistry:
 
     def find(self, name_or_path: str) -> ModelFile:
         """The model of a name (the catalogue's, a file's in the models directory with or without ``.gguf``, a
-        reference) or of a path. Names match in any case.
+        reference), of an alias for one, or of a path. Names match in any case.
 
         Raises:
             UnknownModel: nothing of that name, or not pulled yet.
@@ -101,6 +103,7 @@ class ModelRegistry:
             NotPermitted: a path, where the engine takes names alone.
             OSError: the path cannot be looked at.
         """
+        name_or_path = self._aliases.get(name_or_path.lower(), name_or_path)
         entry = entry_named(name_or_path)
         if entry is not None and (pulled := self.directory.path / entry.file_name).is_file():
             return self.directory.model_at(pulled)
@@ -173,8 +176,10 @@ class ModelRegistry:
     def _unknown(self, name: str) -> UnknownModel:
         known = [entry.name for entry in CATALOGUE]
         known += [model.name for model in self.directory.models() if model.source != "catalogue"]
+        near = get_close_matches(name.lower(), [each.lower() for each in known], n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
         return UnknownModel(
-            f"no model {name!r}: it is neither a file nor a known name. Known: {', '.join(known)}; "
+            f"no model {name!r}{meant}: it is neither a file nor a known name. Known: {', '.join(known)}; "
             "`engine-ctl models ls` shows which are installed, `engine-ctl models pull NAME` fetches one, "
             + ("paths are not taken here" if self._models_only else "and any path to a GGUF file works"),
             model=name,
@@ -183,4 +188,4 @@ class ModelRegistry:
 
 
 def _not_pulled(name: str) -> UnknownModel:
-    return UnknownModel(f"{name} has not been pulled; run: engine-ctl models pull {name}", model=name)
+    return UnknownModel(f"{name} has not been pulled; run: engine-ctl models pull {name}", model=name, pull=name)

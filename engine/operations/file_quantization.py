@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from protocol.plan import RECIPES
 from protocol.progress import StageProgress
 from protocol.requests import Quantize
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""The disk's fault, and not the request's."""
+
 
 class FileQuantization:
     """An :class:`engine.operation.Operation`."""
@@ -35,11 +39,12 @@ class FileQuantization:
         Raises:
             UnknownModel, InvalidModel, UnsupportedModel: see :meth:`ModelRegistry.resolve`; a tensor holds what is no
                 number; the recipe cannot be applied.
-            InvalidRequest: no such recipe; the output is no absolute path, or something is there; the importance matrix
-                cannot be read, or does not fit the model; more threads than there are CPUs.
+            InvalidRequest: no such recipe; the output is no absolute path, something is there, or its folder cannot
+                be written to; the importance matrix cannot be read, or does not fit the model; more threads than
+                there are CPUs.
             NotPermitted: the engine takes no files from requests.
             UnsupportedBackend: not one that this machine can run.
-            CacheFull: the file cannot be written.
+            CacheFull: the disk has no room for the file.
             ExecutionCancelled: after :meth:`cancel`.
         """
         request = self._request
@@ -105,5 +110,12 @@ def _write(quantization: _core.ModelQuantization, model: str, output: Path) -> N
             quantization.run(str(output))
     except FileExistsError as error:
         raise InvalidRequest(f"{output} exists already; name a new file", field="output", value=str(output)) from error
+    except FileNotFoundError as error:
+        raise InvalidRequest(
+            f"there is no folder {output.parent}; make it, or name another file", field="output", value=str(output)
+        ) from error
     except OSError as error:
+        if error.errno not in _NO_ROOM:
+            reason = error.strerror or str(error)
+            raise InvalidRequest(f"{output} cannot be written: {reason}", field="output", value=str(output)) from error
         raise CacheFull(f"{output} cannot be written: {error}", path=str(output)) from error

@@ -82,6 +82,7 @@ ROUTES = (
     Route("POST", "/plans/{name}/roll-back", proposal_messages.RollBackPlan, manages=True),
     Route("GET", "/models", requests.ListModels),
     Route("POST", "/models/info", requests.ModelInfo),
+    Route("POST", "/models/advice", requests.ModelAdvice),
     Route("POST", "/models/pull", requests.PullModel, manages=True),
     Route("POST", "/models/remove", requests.RemoveModel, manages=True),
     Route("POST", "/models/unload", requests.UnloadModel, manages=True),

@@ -41,6 +41,7 @@ from protocol.requests import (
     Embed,
     Evaluate,
     GetExecution,
+    ModelAdvice,
     ModelInfo,
     Plan,
     PruneRecords,
@@ -86,7 +87,7 @@ async def test_the_same_answer_with_and_without_a_socket(model: Path, tmp_path: 
 
 
 MADE: dict[type[Request[Any]], Request[Any]] = {
-    **{kind: kind(model="none") for kind in (ModelInfo, PullModel, RemoveModel, UnloadModel)},
+    **{kind: kind(model="none") for kind in (ModelAdvice, ModelInfo, PullModel, RemoveModel, UnloadModel)},
     **{kind: kind(execution_id="none") for kind in (Cancel, Replay, GetExecution)},
     **{kind: kind(request=RunRequest(model="none", prompt="x")) for kind in (Run, Plan)},
     Evaluate: Evaluate(request=EvaluationRequest(model="none", text="x")),

@@ -45,6 +45,14 @@ async def test_an_engine_answers_on_its_socket_and_leaves_nothing_behind(path: P
             pass
 
 
+def test_a_path_that_no_client_could_connect_to_is_refused(tmp_path: Path) -> None:
+    long = tmp_path / ("d" * 60) / ("s" * (107 - len(str(tmp_path)) - 61))
+    assert len(str(long)) == 107
+    UnixSocket.open(long).close()
+    with pytest.raises(InvalidRequest, match="has 108 bytes; a socket's path has at most 107"):
+        UnixSocket.open(long.with_name(f"{long.name}s"))
+
+
 async def test_a_hundred_connections_come_and_go(path: Path) -> None:
     async with running(make_system(FakeBackend(answer=("a",)), socket_path=path)) as system:
         for _ in range(100):

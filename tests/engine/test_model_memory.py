@@ -138,6 +138,22 @@ def test_a_model_that_is_to_go_takes_all_its_idle_weights_along() -> None:
     assert stage.machine.trims == 1
 
 
+def test_what_nothing_used_since_the_last_look_goes() -> None:
+    stage = Stage()
+    for name in ("idle", "used", "held"):
+        stage.add(name, idle=name != "held")
+    stage.memory.let_unused_go()
+    assert stage.names() == ["idle", "used", "held"]
+    used = stage.memory.hold(weights_key("used"))
+    assert used is not None
+    stage.memory.release(used)
+    stage.memory.let_unused_go()
+    assert stage.names() == ["used", "held"]
+    stage.memory.let_unused_go()
+    assert stage.names() == ["held"]
+    assert stage.machine.trims == 2
+
+
 def test_a_model_in_use_keeps_all_its_weights() -> None:
     stage = Stage()
     stage.add("a")

@@ -3,14 +3,16 @@ from __future__ import annotations
 import json
 import random
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine import _core
-from engine.config import EngineConfig
+from engine.config import EngineConfig, default_config
 from engine.fetch.catalogue import CATALOGUE
 from engine.fetch.pull_watch import PullWatch
+from engine.models.model_advice import advise
 from engine.models.model_description import describe_model
 from engine.models.registry import ModelRegistry
 from protocol.errors import AmbiguousModel, InvalidModel, InvalidRequest, UnknownModel, UnsupportedModel
@@ -45,6 +47,32 @@ def test_the_bytes_of_a_token_are_those_the_core_takes(tmp_path: Path) -> None:
 def test_a_file_in_the_models_directory_has_a_name(tmp_path: Path, installed: Path, name: str) -> None:
     artifact = make_registry(tmp_path).resolve(name)
     assert (artifact.path, artifact.name) == (installed, "Tiny-Llama")
+
+
+@pytest.mark.parametrize("alias", ["mine", "MINE"])
+def test_an_alias_is_another_name(tmp_path: Path, installed: Path, alias: str) -> None:
+    config = replace(make_config(tmp_path), aliases={"mine": "Tiny-Llama"})
+    assert ModelRegistry(config).resolve(alias).path == installed
+    with pytest.raises(UnknownModel, match="'gone'"):
+        ModelRegistry(replace(config, aliases={"mine": "gone"})).resolve("mine")
+
+
+@pytest.mark.parametrize(("given", "read"), [("", {}), ("A=b, c = d", {"a": "b", "c": "d"})])
+def test_aliases_come_from_the_environment(given: str, read: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE_ALIASES", given)
+    assert default_config().aliases == read
+
+
+@pytest.mark.parametrize("given", ["a", "a=", "=b", "a=b,c"])
+def test_aliases_without_a_model_are_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE_ALIASES", given)
+    with pytest.raises(InvalidRequest, match="ENGINE_ALIASES"):
+        default_config()
+
+
+def test_a_name_that_is_nearly_right_is_told_the_right_one(tmp_path: Path, installed: Path) -> None:
+    with pytest.raises(UnknownModel, match="did you mean tiny-llama"):
+        make_registry(tmp_path).resolve("tiny-lama")
 
 
 def test_any_path_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +233,17 @@ def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="'bert'") as raised:
         make_registry(tmp_path).resolve(str(path)).facts()
     assert {"gemma3", "llama", "qwen2"} <= set(raised.value.params["allowed"])
+
+
+def test_a_model_advises_what_its_file_says(tmp_path: Path) -> None:
+    said = {"temp": 0.6, "top_k": 20, "top_p": 0.95, "penalty_repeat": 1.05, "penalty_last_n": -1, "mirostat": 0}
+    registry = make_registry(tmp_path)
+    advised = advise(registry.resolve(str(write_tiny_model(tmp_path / "a.gguf", sampling=said))))
+    assert advised.sampling == {"temperature": 0.6, "top_k": 20, "top_p": 0.95, "repeat_penalty": 1.05}
+    assert advised.ignored == ("general.sampling.penalty_last_n",)
+    assert (advised.name, advised.chat_template) == ("a", True)
+    silent = advise(registry.resolve(str(write_tiny_model(tmp_path / "b.gguf", chat_template=None))))
+    assert (silent.chat_template, silent.sampling, silent.ignored) == (False, {}, ())
 
 
 def test_a_description_is_whole_and_fit_for_json(tmp_path: Path, installed: Path) -> None:

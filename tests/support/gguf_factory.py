@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +52,8 @@ class TinyModel:
     pre: str | None = "smollm"
     chat_template: str | None = CHATML
     tool_template: str | None = None
+    sampling: Mapping[str, float | int] = field(default_factory=dict)
+    """What the file advises, by the last word of ``general.sampling.``."""
     weights: bool = True
     """False writes a vocabulary-only file."""
     seed: int = 0
@@ -81,6 +83,11 @@ def write_tiny_model(path: Path, **options: object) -> Path:
         add_vocabulary(writer, vocabulary, model.pre)
         if model.chat_template is not None:
             writer.add_chat_template(model.chat_template)
+        for name, value in model.sampling.items():
+            if isinstance(value, float):
+                writer.add_float32(f"general.sampling.{name}", value)
+            else:
+                writer.add_int32(f"general.sampling.{name}", value)
         if model.tool_template is not None:
             writer.add_string("tokenizer.chat_template.tool_use", model.tool_template)
         if model.weights:

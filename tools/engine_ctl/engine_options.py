@@ -24,6 +24,7 @@ def configured(
     *,
     allow_prune: bool,
     models_only: bool = False,
+    keep_alive_s: int | None = None,
 ) -> EngineConfig:
     """The configuration from the environment, with what flags say instead of it.
 
@@ -31,6 +32,8 @@ def configured(
         InvalidRequest: a flag or a variable makes no sense.
     """
     config = replace(default_config(), allow_prune=allow_prune, models_only=models_only)
+    if keep_alive_s is not None:
+        config = replace(config, keep_alive_s=keep_alive_s)
     if models_dir is not None:
         config = replace(config, models_dir=models_dir.absolute())
     if energy_source is not None:

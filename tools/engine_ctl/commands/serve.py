@@ -31,6 +31,12 @@ from protocol.address import default_socket_path
 )
 @tdp_watts_option
 @click.option(
+    "--keep-alive-s",
+    type=click.IntRange(min=1),
+    help="Seconds for which weights stay in memory that nothing uses.  "
+    "[default: $ENGINE_KEEP_ALIVE_S, else until others need the room]",
+)
+@click.option(
     "--http-socket",
     metavar="PATH|off",
     help="Unix socket of HTTP, for this user alone.  [default: engine-http.sock beside the engine's socket]",
@@ -101,6 +107,7 @@ def command(
     drain_s: float,
     energy_source: str | None,
     tdp_watts: float | None,
+    keep_alive_s: int | None,
     http_socket: str | None,
     http_addresses: tuple[str, ...],
     http_token_file: Path | None,
@@ -136,7 +143,12 @@ def command(
         allow_paths=http_allow_paths,
         allow_manage=http_allow_manage,
     )
-    config = configured(models_dir, energy_source, tdp_watts, allow_prune=allow_prune, models_only=models_only)
+    config = configured(
+        *(models_dir, energy_source, tdp_watts),
+        allow_prune=allow_prune,
+        models_only=models_only,
+        keep_alive_s=keep_alive_s,
+    )
     path = (socket or default_socket_path()).absolute()
     enclosure = enclosed(config, path, http, sandbox=sandbox)
     from engine_ctl.embedded import serve  # starts threads, which would stay outside the walls

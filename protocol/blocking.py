@@ -13,13 +13,13 @@ from typing import Any
 
 from typing_extensions import Self
 
-from protocol.address import default_socket_path
+from protocol.address import default_socket_path, unreachable
 from protocol.answer_checks import RunMessage, error_of, expect, is_last, unexpected
 from protocol.answers import EngineMessage, Failed, Welcome
 from protocol.calls import BlockingCalls
 from protocol.codec import decode_engine, encode_request
 from protocol.errors import EngineUnreachable
-from protocol.framing import MAX_REQUEST_BYTES, FrameDecoder, encode_frame
+from protocol.framing import GREETING_S, MAX_REQUEST_BYTES, FrameDecoder, encode_frame
 from protocol.message import AnswerT, InterimAnswer, InterimT, Request, StreamRequest
 from protocol.plan import RunRequest
 from protocol.requests import PROTOCOL_VERSION, AskedMessage, Hello, Run
@@ -50,23 +50,25 @@ class BlockingClient(BlockingCalls):
     def connect(cls, path: Path | None = None, timeout: float | None = None) -> Self:
         """Connect to the socket at ``path`` (default: :func:`protocol.address.default_socket_path`).
 
-        ``timeout`` bounds every single wait on the socket, in seconds; ``None`` waits for ever.
+        ``timeout`` bounds every single wait on the socket, in seconds; ``None`` waits for ever once it was greeted.
 
         Raises:
-            EngineUnreachable: nothing listens there.
+            EngineUnreachable: nothing listens there, or nothing greets within :data:`protocol.framing.GREETING_S`.
         """
         path = path or default_socket_path()
         stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            stream.settimeout(timeout)
+            stream.settimeout(GREETING_S if timeout is None else timeout)
             stream.connect(str(path))
-            return cls(stream)
+            client = cls(stream)
+            stream.settimeout(timeout)
         except OSError as error:
             stream.close()
-            raise EngineUnreachable(f"no engine answers at {path}: {error}", socket=str(path)) from error
+            raise unreachable(path, error) from error
         except BaseException:
             stream.close()
             raise
+        return client
 
     def close(self) -> None:
         """Hang up; executions started here are cancelled."""

@@ -11,14 +11,14 @@ from typing import Any
 
 import anyio
 
-from protocol.address import default_socket_path
+from protocol.address import default_socket_path, unreachable
 from protocol.answer_checks import Reply, RunMessage, expect, is_last, unexpected
 from protocol.answers import Accepted, EngineMessage, Welcome
 from protocol.arrivals import Arrivals
 from protocol.calls import AsyncCalls
 from protocol.codec import decode_engine, encode_request
 from protocol.errors import EngineError, EngineUnreachable
-from protocol.framing import MAX_REQUEST_BYTES, FrameDecoder, encode_frame
+from protocol.framing import GREETING_S, MAX_REQUEST_BYTES, FrameDecoder, encode_frame
 from protocol.large_message import is_large
 from protocol.message import Answer, AnswerT, InterimAnswer, InterimT, Request, StreamRequest
 from protocol.plan import RunRequest
@@ -193,23 +193,31 @@ async def connect(path: Path | None = None) -> AsyncIterator[Client]:
     """A client of the engine at ``path`` (default: :func:`protocol.address.default_socket_path`).
 
     Raises:
-        EngineUnreachable: nothing listens there.
+        EngineUnreachable: nothing listens there, or nothing greets within :data:`protocol.framing.GREETING_S`.
     """
     path = path or default_socket_path()
     try:
-        transport = await UnixTransport.connect(path)
+        with anyio.fail_after(GREETING_S):
+            transport = await UnixTransport.connect(path)
     except OSError as error:
-        raise EngineUnreachable(f"no engine answers at {path}: {error}", socket=str(path)) from error
-    async with open_client(transport) as client:
+        raise unreachable(path, error) from error
+    async with open_client(transport, GREETING_S) as client:
         yield client
 
 
 @asynccontextmanager
-async def open_client(transport: ByteTransport) -> AsyncIterator[Client]:
-    """A client over any transport; hangs up at the end, which cancels what it has running."""
+async def open_client(transport: ByteTransport, patience_s: float | None = None) -> AsyncIterator[Client]:
+    """A client over any transport; hangs up at the end, which cancels what it has running.
+
+    Raises EngineUnreachable: nothing greets within ``patience_s``.
+    """
     client = Client(transport)
     try:
-        await client.greet()
+        try:
+            with anyio.fail_after(patience_s):
+                await client.greet()
+        except TimeoutError as error:
+            raise EngineUnreachable(f"the engine does not greet within {patience_s:g} s") from error
         yield client
     finally:
         await transport.aclose()

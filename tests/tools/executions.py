@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.planned_execution import PlannedExecution
-from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, Tokens
+from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, ModelAdvised, Tokens
 from protocol.errors import EngineError
 from protocol.message import Request
 from protocol.metrics import CpuReport, EnergyReport, ExecutionMetrics, MemoryReport
 from protocol.passed_on import passed_on
 from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, ExecutionRequest, ModelRef, PlanStop
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
-from protocol.requests import ClientMessage, Run
+from protocol.requests import ClientMessage, ModelAdvice, Run
 from protocol.sampling import PlanSampling
 from protocol.summaries import PlanEstimate
 
@@ -99,14 +99,21 @@ def accepted(request_id: int) -> Accepted:
     )
 
 
+def advised(request_id: int, **advice: Any) -> ModelAdvised:
+    return ModelAdvised(**{"request_id": request_id, "name": "tiny", "chat_template": True, **advice})
+
+
 def tokens(request_id: int, token_id: int, text: str) -> Tokens:
     return Tokens(request_id=request_id, execution_id=EXECUTION_ID, token_ids=(token_id,), text=text)
 
 
 def answers_in_full(message: ClientMessage) -> Sequence[EngineMessage]:
-    """Answers to a Run: Accepted, one Tokens for each piece, Finished; to anything else: Done."""
+    """Answers to a Run: Accepted, one Tokens for each piece, Finished; to ModelAdvice: a chat template and no more; to
+    anything else: Done."""
     if not isinstance(message, Request):
         return []
+    if isinstance(message, ModelAdvice):
+        return [advised(message.request_id)]
     if not isinstance(message, Run):
         return [Done(request_id=message.request_id)]
     request_id = message.request_id

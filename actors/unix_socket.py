@@ -66,7 +66,7 @@ class UnixSocket:
         """
         size = len(os.fsencode(path))
         if size > MAX_SOCKET_PATH_BYTES:
-            raise _refusal(path, f"has {size} bytes; a socket's path has at most {MAX_SOCKET_PATH_BYTES}: name another")
+            raise _refusal(path, f"is too long: it has {size} bytes, and a socket's at most {MAX_SOCKET_PATH_BYTES}")
         _own_directory(path.parent)
         temporary = path.with_name(f".{os.getpid()}")
         with _locked(path.parent):

@@ -35,6 +35,7 @@ from protocol.requests import (
     ListExecutions,
     ListModels,
     Metrics,
+    ModelAdvice,
     ModelInfo,
     Plan,
     PruneRecords,
@@ -129,6 +130,7 @@ class AsyncCalls:
     energy = _asks(Energy)
     list_models = _asks(ListModels)
     model_info = _asks(ModelInfo)
+    model_advice = _asks(ModelAdvice)
     pull_model = _follows(PullModel)
     remove_model = _asks(RemoveModel)
     unload_model = _asks(UnloadModel)
@@ -175,6 +177,7 @@ class BlockingCalls:
     energy = _asks_and_waits(Energy)
     list_models = _asks_and_waits(ListModels)
     model_info = _asks_and_waits(ModelInfo)
+    model_advice = _asks_and_waits(ModelAdvice)
     pull_model = _follows_and_waits(PullModel)
     remove_model = _asks_and_waits(RemoveModel)
     unload_model = _asks_and_waits(UnloadModel)

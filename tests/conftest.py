@@ -20,9 +20,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No engine that a test starts writes into the user's records."""
+    """No engine that a test starts writes into the user's records, nor is any configured as the user's are."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("ENGINE_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        folder = tmp_path_factory.mktemp("data")
+        environment.setenv("ENGINE_DATA_DIR", str(folder))
+        environment.setenv("ENGINE_CONFIG", str(folder / "no-config.toml"))
         yield
 
 

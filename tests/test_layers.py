@@ -46,6 +46,7 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "engine_ctl.version": frozenset({"engine"}),
     "engine_ctl.embedded": frozenset({"actors", "engine", "trio"}),
     "engine_ctl.engine_options": frozenset({"actors", "engine"}),
+    "engine_ctl.config_file": frozenset({"tomli"}),
     "engine_ctl.commands.doctor": frozenset({"engine"}),
     "engine_ctl.commands.energy_setup": frozenset({"engine"}),
     "engine_ctl.commands.energy_sources": frozenset({"engine"}),

@@ -27,4 +27,4 @@ done
 
 engine-ctl models pull "$model" >&2
 printf '\n> %s\n\n' "$question" >&2
-engine-ctl run --model "$model" --chat --max-tokens 128 --prompt "$question"
+engine-ctl run "$model" "$question" --max-tokens 128 --metrics

@@ -19,8 +19,8 @@ def list_models(
     directory: ModelsDirectory, headers: ModelHeaders, cached: Mapping[str, Collection[str]] = MappingProxyType({})
 ) -> tuple[ModelSummary, ...]:
     """The catalogue's, pulled or not, then others in the models directory, those pulled from elsewhere last, and of the
-    well-known ones those that are not here. Reads headers alone. ``cached``: the recipes whose weights are in the cache,
-    by the name of their model."""
+    well-known ones those that are not here. Reads headers alone. ``cached``: recipes whose weights are in the cache, by
+    the name of their model."""
     here, unfinished = directory.models(), directory.unfinished()
     read = headers.of(here)
     # A copy of a catalogue model may lie elsewhere below; the catalogue's own is the one it pulls.

@@ -112,7 +112,7 @@ def test_rf_06_tokens_per_watt_are_collected(computed: ExecutionRecord) -> None:
 
 def test_rf_06_cli_shows_them_after_a_run_and_later(engine: Path, computed: ExecutionRecord) -> None:
     common = ("--socket", str(engine))
-    shown = engine_ctl("run", *common, "--model", NAME, "--prompt", "Olá", "--max-tokens", "4").stderr
+    shown = engine_ctl("run", *common, "--model", NAME, "--prompt", "Olá", "--max-tokens", "4", "--metrics").stderr
     later = engine_ctl("executions", "show", *common, computed.execution_id).stdout
     assert all(name in shown and name in later for name in COLLECTED)
     assert f"watts_avg = ~{computed.metrics.watts_avg:,.2f}"[:14] in later

@@ -18,12 +18,12 @@ from protocol.answers import Done, EngineMessage, Failed, Finished, Planned
 from protocol.errors import UnknownModel, UnsupportedQuantization
 from protocol.plan import RunRequest
 from protocol.prediction import Prediction
-from protocol.requests import Cancel, ClientMessage, Plan, Run
+from protocol.requests import Cancel, ClientMessage, ModelAdvice, Plan, Run
 from protocol.summaries import PlanEstimate
 from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import engine_ctl
 from tests.tools.conftest import StartEngine
-from tests.tools.executions import PIECES, accepted, answers_in_full, make_plan, make_record, refusing, tokens
+from tests.tools.executions import PIECES, accepted, advised, answers_in_full, make_plan, make_record, refusing, tokens
 from tests.tools.fake_engine import FakeEngine
 
 ANSWER = "".join(PIECES)
@@ -40,6 +40,7 @@ def keys() -> Iterator[PipeInput]:
 def chat(keys: PipeInput, socket_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chat:
     """Types lines, each ended by Enter, then Ctrl-D; gives what came of it."""
     monkeypatch.setenv("ENGINE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("engine_ctl.chat_lines.at_terminal", lambda: True)
 
     def type_lines(*lines: str, flags: Sequence[str] = ()) -> Result:
         keys.send_text("".join(f"{line}\r" for line in lines) + "\x04")
@@ -126,6 +127,87 @@ def test_new_forgets_what_was_said(chat: Chat, start_engine: StartEngine) -> Non
     assert asked(engine)[-1] == [("system", "Be brief."), ("user", "Who?")]
 
 
+def test_settings_go_by_the_names_of_their_flags(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    result = chat("/set temperature 0.5", "/set max-tokens 9", "/set quant q3", "/set nonsense 1", "/set", "Why?")
+    (run,) = engine.requests(Run)
+    execution = run.request.execution
+    assert (execution.sampling.temperature, execution.limits.max_tokens) == (0.5, 9)
+    assert execution.quantization == "native"
+    assert "No such option" in result.stderr
+    assert "/set max-tokens 100" in result.stderr
+
+
+def test_the_system_message_the_model_and_the_latest_turn_may_change(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    chat("Who?", "/undo", "/undo", "/system Be brief.", "/model other", "Why?", "/system", "Why?", "/bye", "never said")
+    runs: list[Any] = engine.requests(Run)
+    assert [run.request.model for run in runs] == ["tiny", "other", "other"]
+    assert asked(engine)[1:] == [
+        [("system", "Be brief."), ("user", "Why?")],
+        [("user", "Why?"), ("assistant", ANSWER), ("user", "Why?")],
+    ]
+
+
+def test_a_saved_conversation_goes_on_elsewhere(chat: Chat, start_engine: StartEngine, tmp_path: Path) -> None:
+    engine = start_engine(answers)
+    file = tmp_path / "said so far.json"
+    chat("Why?", "/set temperature 0.5", f"/save '{file}'", flags=("--system", "Be brief."))
+    chat(f"/load '{file}'", "And then?", f"/load {tmp_path / 'nowhere'}", "/save", flags=("--temperature", "0"))
+    first = [("system", "Be brief."), ("user", "Why?")]
+    assert asked(engine)[-1] == [*first, ("assistant", ANSWER), ("user", "And then?")]
+    runs: list[Any] = engine.requests(Run)
+    assert runs[-1].request.execution.sampling.temperature == 0.5
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"model": "tiny", "messages": 1}', '{"model": 1, "messages": []}'])
+def test_what_is_no_conversation_is_not_loaded(
+    content: str, chat: Chat, start_engine: StartEngine, tmp_path: Path
+) -> None:
+    engine = start_engine(answers)
+    (tmp_path / "file.json").write_text(content)
+    result = chat("Why?", f"/load {tmp_path / 'file.json'}", "Why?")
+    assert result.exit_code == 0
+    assert asked(engine)[-1] == [("user", "Why?"), ("assistant", ANSWER), ("user", "Why?")]
+
+
+def test_several_lines_are_one_turn(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    chat('"""one', "", 'two"""', '"""a"""', "b")
+    assert [turn[-1] for turn in asked(engine)] == [("user", "one\n\ntwo"), ("user", "a"), ("user", "b")]
+
+
+def test_ctrl_c_twice_leaves(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(answers)
+    result = chat("\x03\x03never said")
+    assert result.exit_code == 0
+    assert "Ctrl-C once more leaves" in result.stderr
+    assert asked(engine) == []
+
+
+def test_what_is_piped_in_is_said_to_its_last_line(start_engine: StartEngine, socket_path: Path) -> None:
+    engine = start_engine(answers)
+    result = engine_ctl("chat", "tiny", "--socket", str(socket_path), stdin="Why?\n\n/new\nAnd then?")
+    assert (result.exit_code, result.stdout) == (0, f"{ANSWER}\n{ANSWER}\n")
+    assert asked(engine) == [[("user", "Why?")], [("user", "And then?")]]
+
+
+def test_tokens_are_drawn_as_the_models_file_advises_unless_flags_say_otherwise(
+    chat: Chat, start_engine: StartEngine
+) -> None:
+    def advises(message: ClientMessage) -> Sequence[EngineMessage]:
+        if isinstance(message, ModelAdvice):
+            return [advised(message.request_id, sampling={"temperature": 0.6, "top_k": 20})]
+        return answers(message)
+
+    engine = start_engine(advises)
+    chat("Why?")
+    chat("Why?", flags=("--top-p", "0.5"))
+    runs: list[Any] = engine.requests(Run)
+    drawn = [run.request.execution.sampling for run in runs]
+    assert [(each.temperature, each.top_k, each.top_p) for each in drawn] == [(0.6, 20, 1.0), (0.0, 0, 0.5)]
+
+
 def test_slashes_empty_lines_and_unknown_commands(chat: Chat, start_engine: StartEngine) -> None:
     engine = start_engine(answers)
     result = chat("", "   ", "/nonsense", "//etc is a folder", "/help", "/quit", "never read")
@@ -146,7 +228,7 @@ def answers_until_cancelled(message: ClientMessage) -> Sequence[EngineMessage]:
             return [accepted(message.request_id), tokens(message.request_id, 7, PIECES[0])]
         case Cancel():
             record = make_record(stop_reason="cancelled", result=PIECES[0], token_ids=(7,))
-            return [Done(request_id=message.request_id), Finished(request_id=2, record=record)]
+            return [Done(request_id=message.request_id), Finished(request_id=3, record=record)]
         case _:
             return answers(message)
 
@@ -164,7 +246,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(
             pressed.append(True)
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("engine_ctl.chat_session.write_text", write_and_interrupt_once)
+    monkeypatch.setattr("engine_ctl.chat_screen.write_text", write_and_interrupt_once)
     result = chat("Why?", "And then?")
     assert result.exit_code == 0
     assert "stopped: cancelled" in result.stderr
@@ -210,6 +292,7 @@ def test_a_history_that_cannot_be_written_is_told(
 def test_a_real_engine_in_this_process_keeps_what_turns_have_in_common(
     keys: PipeInput, tmp_path: Path, socket_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("engine_ctl.chat_lines.at_terminal", lambda: True)
     for name in ("MODELS", "CACHE", "DATA"):
         monkeypatch.setenv(f"ENGINE_{name}_DIR", str(tmp_path))
     model = write_tiny_model(tmp_path / "tiny.gguf", context_length=1024)

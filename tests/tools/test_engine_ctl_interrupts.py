@@ -45,8 +45,7 @@ def test_ctrl_c_cancels_and_still_tells_what_was_done(start_engine: StartEngine,
         stderr = process.stderr.read()
     assert process.returncode == 130
     assert stdout == PIECES[0]
-    assert "cancelled" in stderr
-    assert "tokens_per_watt" in stderr
+    assert stderr == "3 tokens · first after 0.01 s · no power meter · cancelled\n"
 
 
 def no_progress(progress: StageProgress) -> None:

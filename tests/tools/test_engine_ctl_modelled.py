@@ -36,7 +36,7 @@ def run(model: Path, *flags: str) -> dict[str, Any]:
 
 
 def test_modelled_joules_are_marked_in_a_run_and_in_its_record(slow: Path) -> None:
-    shown = engine_ctl("run", "--model", str(slow), *RUN, "--energy-source", "model").stderr
+    shown = engine_ctl("run", "--model", str(slow), *RUN, "--energy-source", "model", "--metrics").stderr
     assert "W (model)" in shown
     assert "energy: ~ modelled (model), ±" in shown
     (listed,) = told("executions", "ls")["executions"]

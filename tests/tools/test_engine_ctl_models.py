@@ -25,6 +25,7 @@ MODELS = (
         parameters=134_515_008,
         tensor_types={"F32": 61, "Q4_1": 180, "Q8_0": 31},
         licence="apache-2.0",
+        cached=("q6_k", "q8_0"),
         context_length=2048,
         weights_bytes=100_000_000,
         memory_bytes=197_000_000,
@@ -88,14 +89,24 @@ def answers(message: ClientMessage) -> Sequence[EngineMessage]:
 def test_models_are_a_table_with_a_line_for_each(start_engine: StartEngine, socket_path: Path) -> None:
     start_engine(answers)
     headings, *lines = engine_ctl("models", "ls", "--socket", str(socket_path)).stdout.splitlines()
-    assert headings.split() == ["name", "architecture", "parameters", "types", "size", "memory", "licence", "file"]
+    assert headings.split() == [
+        "name",
+        "architecture",
+        "parameters",
+        "types",
+        "cached",
+        "size",
+        "memory",
+        "licence",
+        "file",
+    ]
     assert [" ".join(line.split()) for line in lines] == [
-        "small llama 134.5 M Q4_1 Q8_0 98.4 MB 197.0 MB apache-2.0 /models/small.gguf",
-        "hf:o/r/big-00001-of-00003.gguf bert 70.0 G F32 70,000.0 MB - - "
+        "small llama 134.5 M Q4_1 Q8_0 q6_k q8_0 98.4 MB 197.0 MB apache-2.0 /models/small.gguf",
+        "hf:o/r/big-00001-of-00003.gguf bert 70.0 G F32 - 70,000.0 MB - - "
         "/models/hf/o/r/big-00001-of-00003.gguf (3 files; this engine runs llama)",
-        "torn - - - 0.0 MB - - /models/torn.gguf (broken: the file ends too soon)",
-        "hf:o/r/half.gguf - - - 98.0 MB - - 40.0 MB have arrived; pull it to go on",
-        "large - - - 7,000.0 MB - - not pulled",
+        "torn - - - - 0.0 MB - - /models/torn.gguf (broken: the file ends too soon)",
+        "hf:o/r/half.gguf - - - - 98.0 MB - - 40.0 MB have arrived; pull it to go on",
+        "large - - - - 7,000.0 MB - - not pulled",
     ]
     # Columns stand one below the other.
     where = headings.index("file")

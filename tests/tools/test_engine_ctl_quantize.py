@@ -72,7 +72,11 @@ def test_what_is_there_is_not_overwritten(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_or_read_is_refused_by_name(tiny: Path, tmp_path: Path) -> None:
-    assert quantize(tiny, tmp_path / "no" / "folder", exit_code=6)["error"]["code"] == "cache_full"
+    refused = quantize(tiny, tmp_path / "no" / "folder", exit_code=3)["error"]
+    assert (refused["code"], refused["message"]) == (
+        "invalid_request",
+        f"there is no folder {tmp_path / 'no'}; make it, or name another file",
+    )
     for content in (b"", b"GGUF", bytes(100), b"\xff" * 100):
         (tmp_path / "bad").write_bytes(content)
         error = quantize(tiny, tmp_path / "out", "--imatrix", str(tmp_path / "bad"), exit_code=3)["error"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.answers import EngineMessage, Finished
+from protocol.answers import Accepted, EngineMessage, Finished
 from protocol.errors import EnergyUnavailable
 from protocol.plan import Limits, RunRequest, Stop
 from protocol.record import ChoiceRecord
@@ -28,10 +28,17 @@ def run_request(engine: FakeEngine) -> RunRequest:
     return message.request
 
 
-def test_text_goes_to_stdout_and_metrics_to_stderr(start_engine: StartEngine, socket_path: Path) -> None:
+def test_text_goes_to_stdout_and_figures_to_stderr(start_engine: StartEngine, socket_path: Path) -> None:
     start_engine(answers_in_full)
     result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "Olá")
     assert result.exit_code == 0
+    assert result.stdout == "".join(PIECES)
+    assert result.stderr == "3 tokens · first after 0.01 s · no power meter · cut at --max-tokens\n"
+
+
+def test_the_table_of_metrics_is_there_for_the_asking(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers_in_full)
+    result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "Olá", "--metrics")
     assert result.stdout == "".join(PIECES)
     assert "tokens_per_watt" in result.stderr
     assert "this machine has no powercap zones" in " ".join(result.stderr.split())
@@ -152,9 +159,7 @@ def test_a_bias_that_is_none_is_a_usage_error(text: str, socket_path: Path) -> N
     assert "ID=BIAS" in done.stderr
 
 
-def test_of_several_answers_the_first_streams_and_the_others_follow(
-    start_engine: StartEngine, socket_path: Path
-) -> None:
+def test_several_answers_are_numbered(start_engine: StartEngine, socket_path: Path) -> None:
     other = ChoiceRecord(result="Another", token_ids=(1,), logits_digest="0" * 32, stop_reason="eos")
 
     def answer(message: ClientMessage) -> Sequence[EngineMessage]:
@@ -162,12 +167,14 @@ def test_of_several_answers_the_first_streams_and_the_others_follow(
             return answers_in_full(message)
         of_other = tokens(message.request_id, 1, "Another").model_copy(update={"choice": 1})
         begun, *streamed, _ = answers_in_full(message)
+        assert isinstance(begun, Accepted)
+        begun = begun.model_copy(update={"plan": begun.plan.model_copy(update={"n": 2})})
         record = make_record(other_choices=(other,))
         return [begun, of_other, *streamed, Finished(request_id=message.request_id, record=record)]
 
     start_engine(answer)
     done = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a", "-n", "2")
-    assert done.stdout == "".join(PIECES) + "\nAnother\n"
+    assert done.stdout == "[1] " + "".join(PIECES) + "\n[2] Another\n"
 
 
 @pytest.mark.parametrize("flags", [("--prompt", "-"), ("--prompt-file", "-")])

@@ -33,7 +33,7 @@ def test_help_and_the_page_name_every_code() -> None:
     for code, number in EXIT_CODES.items():
         assert f"`{code}`" in page
         if number not in (1, 130):
-            assert re.search(rf"\b{code}\b", EXIT_CODES_HELP)
+            assert re.search(rf"\b{code}\b", EXIT_CODES_HELP[str(number)])
 
 
 @pytest.mark.parametrize("code", sorted(ERRORS_BY_CODE))
@@ -42,12 +42,12 @@ def test_an_error_of_the_engine_ends_with_its_code(code: str, start_engine: Star
     result = engine_ctl("status", "--socket", str(socket_path))
     assert result.exit_code == EXIT_CODES[code]
     assert result.stdout == ""
-    assert result.stderr == f'error[{code}]: it cannot be ({{"hint": "try this"}})\n'
+    assert result.stderr == f"error[{code}]: it cannot be\n"
 
 
-def test_a_line_does_not_repeat_what_the_message_says() -> None:
+def test_an_error_is_one_line_without_a_programs_parameters() -> None:
     error = UnknownModel("no model 'x'; it knows\n a, b", model="x", known=["a", "b"], searched="/models")
-    assert error_line(error) == 'error[unknown_model]: no model \'x\'; it knows a, b ({"searched": "/models"})'
+    assert error_line(error) == "error[unknown_model]: no model 'x'; it knows a, b"
 
 
 @pytest.mark.parametrize(

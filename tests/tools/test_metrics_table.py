@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from engine_ctl.energy_figure import energy_lines
-from engine_ctl.metrics_table import limit_lines, metrics_table, operations_table, usage_lines, warnings
+from engine_ctl.figures_line import run_warnings
+from engine_ctl.metrics_table import limit_lines, metrics_table, operations_table, usage_lines
 from protocol.metrics import PHASES, CpuReport, EnergyReport, MemoryReport, OperationTimes
 from protocol.power_curve import PowerCurve
 from protocol.record import UnjudgedLimit, WeightsReport
@@ -100,10 +101,10 @@ def test_operations_are_shown_with_their_shares_the_longest_first() -> None:
 
 
 def test_what_was_lost_and_what_happened_to_the_weights_is_said() -> None:
-    assert warnings(make_record()) == ()
+    assert run_warnings(make_record()) == ()
     plan = make_plan().model_copy(update={"quantization": "q4_k_m", "requantized_from": ("Q4_1", "Q8_0")})
     report = WeightsReport(source="quantized", notices=("the cached weights were made anew",))
-    assert warnings(make_record(plan=plan, weights=report)) == (
+    assert run_warnings(make_record(plan=plan, weights=report)) == (
         "q4_k_m was made from Q4_1, Q8_0, not from the original weights",
         "the cached weights were made anew",
     )

@@ -33,7 +33,8 @@ def coloured(message: ClientMessage) -> Sequence[EngineMessage]:
 def test_control_sequences_of_a_terminal_stay_in_the_text(start_engine: StartEngine, socket_path: Path) -> None:
     start_engine(coloured)
     result = engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a")
-    assert result.stdout_bytes == (2 * ("".join(COLOURED) + "\n")).encode()
+    text = "".join(COLOURED)
+    assert result.stdout_bytes == f"{text}\n[2] {text}\n".encode()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 ENERGY_METRICS = ("watts_avg", "tokens_per_watt", "joules_total", "joules_per_token")
 MODELLED = "modelled"
 _DAY_S = 24 * 3600.0
+_LONGEST_REASON = 120
 
 
 def marked(figure: str, kind: str) -> str:
@@ -34,8 +35,12 @@ def energy_lines(energy: EnergyReport) -> list[str]:
 
 def _worth(energy: EnergyReport) -> str:
     band = "" if energy.rel_uncertainty is None else f", ±{100 * energy.rel_uncertainty:.2g} %"
-    reason = f": {energy.reason}" if energy.reason else ""
+    reason = f": {_short(energy.reason)}" if energy.reason else ""
     return f"{'~ ' if energy.kind == MODELLED else ''}{energy.kind} ({energy.source}){band}{reason}"
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= _LONGEST_REASON else "nothing measures here; engine-ctl energy sources says why"
 
 
 def _parts(energy: EnergyReport) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 
 from typing_extensions import assert_never
 
@@ -65,7 +66,7 @@ def follow(
             match message:
                 case Accepted():
                     cancel = Cancel(execution_id=message.execution_id)
-                    accepted.enter_context(interrupt_posts(client, cancel))
+                    accepted.enter_context(interrupt_posts(partial(client.post, cancel)))
                 case Tokens():
                     if message.choice == 0 and message.reasoning:
                         show_thought(message.reasoning)

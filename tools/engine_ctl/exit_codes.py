@@ -74,22 +74,24 @@ STOP_REASON_EXIT_CODES: dict[str, int] = {
     "error": INTERNAL_ERROR,
 }
 
-EXIT_CODES_HELP = """\b
-Exit codes:
-  0    done
-  1    internal error, or a problem that doctor found
-  2    wrong usage
-  3    request refused: invalid_request, invalid_plan, invalid_template, prompt_too_long,
-       unknown_execution, unknown_entry, evidence_refused, unknown_cache_entry, cache_entry_in_use, model_in_use,
-       unsupported_backend, unsupported_quantization, incomparable_executions, record_unreadable, invalid_grammar,
-       grammar_too_large, grammar_too_deep, grammar_too_complex, grammar_timeout, not_permitted
-  4    model: unknown_model, ambiguous_model, invalid_model, unsupported_model, download_failed, non_finite_result
-  5    engine unreachable or protocol broken: engine_unreachable, bad_frame, frame_too_large,
-       unknown_message, unsupported_protocol
-  6    engine unavailable: overloaded, shutting_down, slow_consumer, backend_unavailable,
-       out_of_memory_budget, disk_full, cache_full, cache_unavailable, record_store_unavailable,
-       record_store_unusable, grammar_unavailable
-  7    energy_unavailable
-  8    executions: what was compared is not the same, or the chain of records is broken
-  130  interrupted or cancelled
-"""
+_MEANINGS: dict[int, str] = {
+    0: "done",
+    INTERNAL_ERROR: "internal error, or a problem that doctor found",
+    2: "wrong usage",
+    3: "request refused",
+    4: "model",
+    5: "engine unreachable or protocol broken",
+    6: "engine unavailable",
+    7: "no joules to be had",
+    NOT_THE_SAME: "executions: what was compared is not the same, or the chain of records is broken",
+    INTERRUPTED: "interrupted or cancelled",
+}
+
+
+def _explained(number: int) -> str:
+    codes = [code for code, own in EXIT_CODES.items() if own == number and number not in (INTERNAL_ERROR, INTERRUPTED)]
+    return f"{_MEANINGS[number]}{': ' if codes else ''}{', '.join(codes)}"
+
+
+EXIT_CODES_HELP: dict[str, str] = {str(number): _explained(number) for number in _MEANINGS}
+"""What each number means, with the errors that end so."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from engine_ctl.exit_codes import EXIT_CODES, INTERNAL_ERROR
-from engine_ctl.options import wants_json
+from engine_ctl.options import speaks_in_fields, wants_json
 from protocol.errors import EngineError
 
 
 def exit_for(ctx: click.Context, error: EngineError) -> int:
     """Report the error on stderr, or on stdout as ``{"error": …}`` with ``--json``, and give its exit code."""
     if wants_json(ctx):
+        import json
+
         click.echo(json.dumps({"error": error_object(error)}, ensure_ascii=False, default=str))
     else:
-        click.echo(error_line(error), err=True)
+        click.echo(error_line(error, in_fields=speaks_in_fields(ctx)), err=True)
     return EXIT_CODES.get(error.code, INTERNAL_ERROR)
 
 
@@ -25,14 +25,16 @@ def error_object(error: EngineError) -> dict[str, object]:
     return {"code": error.code, "message": error.message, "params": error.params}
 
 
-def error_line(error: EngineError) -> str:
-    """An error on one line, with those parameters that its message does not name."""
-    params = {name: value for name, value in error.params.items() if not _is_told(value, error.message)}
-    told = f" ({json.dumps(params, ensure_ascii=False, default=str)})" if params else ""
-    return " ".join(f"error[{error.code}]: {error.message}{told}".split())
+def error_line(error: EngineError, *, in_fields: bool = False) -> str:
+    """An error on one line, in the words of flags unless the request was written ``in_fields``; its parameters are a
+    program's, and are shown with ``--json``."""
+    from engine_ctl.flag_words import in_flags
+
+    message = error.message if in_fields else in_flags(error.message)
+    return f"error[{error.code}]: {' '.join(message.split())}"
 
 
-def _is_told(value: object, message: str) -> bool:
-    """The message holds the value already, or every one of its elements."""
-    elements = value if isinstance(value, list | tuple | dict) else (value,)
-    return all(str(element) in message for element in elements)
+def output_line(error: OSError) -> str:
+    """What the system refused, on one line."""
+    place = error.filename if isinstance(error.filename, str) else "standard output"
+    return f"error: {place}: {error.strerror or error}"

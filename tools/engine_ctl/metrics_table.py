@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine_ctl.energy_figure import ENERGY_METRICS, MODELLED, energy_lines
+from engine_ctl.figures_line import run_warnings
 from engine_ctl.model_table import megabytes
 from protocol.metrics import PHASES, ExecutionMetrics, MemoryReport, OperationTimes
 from protocol.record import ExecutionRecord
@@ -45,17 +46,8 @@ def show_metrics(record: ExecutionRecord) -> None:
         console.print(line)
     if record.metrics.op_time_ms is not None:
         console.print(operations_table(record.metrics.op_time_ms))
-    for warning in warnings(record):
+    for warning in run_warnings(record):
         console.print(f"warning: {warning}")
-
-
-def warnings(record: ExecutionRecord) -> tuple[str, ...]:
-    """What a person should know of the weights that ran."""
-    plan = record.plan
-    if not plan.requantized_from:
-        return record.weights.notices
-    lost = f"{plan.quantization} was made from {', '.join(plan.requantized_from)}, not from the original weights"
-    return (lost, *record.weights.notices)
 
 
 def metrics_table(metrics: ExecutionMetrics) -> Table:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine_ctl.options import aliases
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from protocol.summaries import ModelSummary
 
 _UNKNOWN = "-"
-_HEADINGS = ("name", "architecture", "parameters", "types", "size", "memory", "licence", "file")
+_HEADINGS = ("name", "architecture", "parameters", "types", "cached", "size", "memory", "licence", "file")
 _RIGHT = ("parameters", "size", "memory")
 
 
@@ -36,15 +38,22 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _row(model: ModelSummary) -> tuple[str, ...]:
     return (
-        model.name,
+        _called(model.name),
         model.architecture or _UNKNOWN,
         _UNKNOWN if model.parameters is None else parameters(model.parameters),
         types(model.tensor_types),
+        " ".join(model.cached) or _UNKNOWN,
         megabytes(model.size_bytes),
         _UNKNOWN if model.memory_bytes is None else megabytes(model.memory_bytes),
         model.licence or _UNKNOWN,
         _file(model),
     )
+
+
+def _called(name: str) -> str:
+    """The name, with those that the configuration file has for it."""
+    others = [other for other, model in aliases().items() if model.lower() == name.lower()]
+    return f"{name} ({', '.join(others)})" if others else name
 
 
 def _file(model: ModelSummary) -> str:

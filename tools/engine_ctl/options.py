@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+
+from engine_ctl.config_place import ALIASES_VARIABLE
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _JSON = "engine_ctl.json"
+_FIELDS = "engine_ctl.fields"
 
 
 def socket_option(command: Command) -> Command:
@@ -51,21 +59,61 @@ def model_option(*, required: bool) -> Callable[[Command], Command]:
     return click.option("--model", required=required, type=Model(), help="A registry name or the path of a GGUF file.")
 
 
+def model_parameter(command: Command, rest: str = "") -> Command:
+    """Add MODEL, the first argument or ``--model``, as everywhere. ``rest`` names the arguments behind it, if any."""
+
+    @wraps(command)
+    def with_model(*args: Any, model: str | None, named_model: str | None, **values: Any) -> Any:
+        if rest and model is not None and named_model is not None:
+            model, values[rest] = None, (model, *values[rest])
+        if (model is None) == (named_model is None):
+            raise click.UsageError("Give one MODEL; engine-ctl models ls lists them.")
+        return command(*args, model=model or named_model, **values)
+
+    decorated = click.option("--model", "named_model", type=Model(), help="MODEL as an option.")(with_model)
+    return cast("Command", click.argument("model", required=False, type=Model(), metavar="MODEL")(decorated))
+
+
 class Model(click.ParamType[str]):
     """A registry name as it is; a file from here by its full path, since the engine may run elsewhere."""
 
     name = "model"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The model's name, or its absolute path where it is a file."""
+        """The model's name, or its absolute path where it is a file; what an alias stands for."""
+        value = aliases().get(value.lower(), value)
         path = Path(value).expanduser()
         looks_like_path = path.suffix.lower() == ".gguf" or "/" in value
         return str(path.absolute()) if looks_like_path and path.is_file() else value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Models that are here."""
+        from click.shell_completion import CompletionItem
+
+        from engine_ctl.completions import complete_model
+
+        return [CompletionItem(name) for name in complete_model(ctx, param, incomplete)]
+
+
+def aliases() -> dict[str, str]:
+    """Models by other names of theirs, in lower case: ``$ENGINE_ALIASES``, which the configuration file sets."""
+    pairs = (pair.partition("=") for pair in os.environ.get(ALIASES_VARIABLE, "").split(",") if "=" in pair)
+    return {name.strip().lower(): model.strip() for name, _, model in pairs}
 
 
 def wants_json(ctx: click.Context) -> bool:
     """Whether the command was given ``--json``."""
     return bool(ctx.meta.get(_JSON, False))
+
+
+def speaks_in_fields(ctx: click.Context) -> bool:
+    """Whether the command was given a request as a file, so that errors name its fields and no flags."""
+    return bool(ctx.meta.get(_FIELDS, False))
+
+
+def speak_in_fields() -> None:
+    """Have the errors of the running command name fields of the request."""
+    click.get_current_context().meta[_FIELDS] = True
 
 
 def _remember_json(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:

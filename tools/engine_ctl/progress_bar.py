@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from protocol.blocking import BlockingClient
     from protocol.message import AnswerT, StreamRequest
     from protocol.progress import StageProgress
+    from protocol.run_view import ShownProgress
 
 
 class ProgressBar:
@@ -33,7 +34,7 @@ class ProgressBar:
     ) -> None:
         self.close()
 
-    def show(self, progress: StageProgress) -> None:
+    def show(self, progress: StageProgress | ShownProgress) -> None:
         """Draw the progress of a stage."""
         if self._quiet:
             return
@@ -63,7 +64,7 @@ class ProgressBar:
             self._tasks.clear()
 
 
-def amount(progress: StageProgress) -> str:
+def amount(progress: StageProgress | ShownProgress) -> str:
     """Text such as ``120.0/138.6 MB, 80/272 tensors, 3 s left``."""
     parts = [_done(progress)]
     if progress.tensors_total is not None:
@@ -73,7 +74,7 @@ def amount(progress: StageProgress) -> str:
     return ", ".join(parts)
 
 
-def _done(progress: StageProgress) -> str:
+def _done(progress: StageProgress | ShownProgress) -> str:
     if progress.unit != "bytes":
         return f"{progress.done}/{'?' if progress.total is None else progress.total} {progress.unit}"
     total = "?" if progress.total is None else f"{progress.total / 10**6:,.1f}"

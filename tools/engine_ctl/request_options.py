@@ -7,13 +7,28 @@ from functools import wraps
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from engine_ctl.asked_run import AskedRun
+from engine_ctl.completions import BACKENDS, KV_CACHES, POLICIES, QUANTIZATIONS, among
 from engine_ctl.grammar_options import GRAMMAR_FLAGS, chosen_grammar
 from engine_ctl.json_source import read_json
-from engine_ctl.options import Model, model_option
+from engine_ctl.options import Model, model_option, speak_in_fields
 from engine_ctl.plan_source import planned_request, read_plan
+from engine_ctl.prompt_options import (
+    PROMPT_FLAGS,
+    SYSTEM_FLAG,
+    chat_content,
+    chat_flags,
+    has_prompt,
+    prompt_content,
+    refuse_chat_flags,
+    split_words,
+    spoken,
+    system_messages,
+    tools_content,
+)
 from engine_ctl.sampling_options import SAMPLING_FLAGS, sampling_content
-from engine_ctl.text_source import STDIN, read_document
 
 Content = dict[str, Any]
 
@@ -34,10 +49,7 @@ _EXECUTION = {
     "logprobs": "logprobs",
     "n": "n",
 }
-_CHAT_FLAGS = (
-    "system", "messages", "tools", "tool_choice", "chat_template", "chat_date", "thinking", "thinking_tokens",
-)  # fmt: skip
-_LIMITS = ("max_tokens", "max_watts", "on_max_watts", "max_joules", "deadline_ms")
+_LIMITS = ("max_tokens", "memory_mb", "max_watts", "on_max_watts", "max_joules", "deadline_ms")
 
 _REQUEST_FLAG = click.option(
     "--request", metavar="FILE", help="Read the whole request as JSON instead of these flags; - is standard input."
@@ -48,21 +60,8 @@ _PLAN_FLAG = click.option(
     help="Execute exactly the plan in a file, such as `plan --json` prints, or refuse; - is standard input.",
 )
 _PLAN_NAME_FLAG = click.option("--plan-name", help="Execute the plan behind a name; `plans ls` lists them.")
-_INPUT_FLAGS = (
-    click.option("--prompt", help="Text to answer; - is standard input."),
-    click.option("--prompt-file", metavar="FILE", help="Read the prompt from a file; - is standard input."),
-    click.option(
-        "--chat/--raw",
-        "chat",
-        default=False,
-        help="Put the prompt into the model's chat template, or pass it on unchanged.  [default: raw]",
-    ),
-    click.option("--messages", metavar="FILE", help="Conversation as a JSON array of messages; needs --chat."),
-    click.option("--tool-choice", help="auto, none, required, or the tool that must be called, with --tools."),
-    click.option("--tools", metavar="FILE", help="Functions that the model may call, as a JSON array; needs --chat."),
-)
 _FLAGS = (
-    click.option("--system", help="System message; needs --chat."),
+    SYSTEM_FLAG,
     click.option(
         "--chat-template", help="Built-in chat template to use instead of the model's: chatml.  [default: model]"
     ),
@@ -71,17 +70,25 @@ _FLAGS = (
     ),
     click.option("--thinking/--no-thinking", "thinking", default=None, help="Whether the template asks for thinking."),
     click.option("--thinking-tokens", type=int, help="Most tokens of thinking, with --chat.  [default: no limit]"),
-    click.option("--quant", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]"),
+    click.option(
+        "--quant",
+        shell_complete=among(*QUANTIZATIONS),
+        help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]",
+    ),
     click.option(
         "--backend",
+        shell_complete=among(*BACKENDS),
         help="Kernels by name; engine-ctl doctor lists what this machine runs.  [default: the best this machine has]",
     ),
-    click.option("--kv-cache", help="Type of keys and values: f16, q8_0.  [default: f16]"),
+    click.option(
+        "--kv-cache", shell_complete=among(*KV_CACHES), help="Type of keys and values: f16, q8_0.  [default: f16]"
+    ),
     click.option(
         "--prefix-cache",
         help="Reuse what was computed for earlier prompts with the same beginning: off, on.  [default: off]",
     ),
     click.option("--max-tokens", type=int, help="Largest number of tokens to generate.  [default: 512]"),
+    click.option("--memory-mb", type=int, help="Most memory of the run, in MB.  [default: the engine's limit]"),
     click.option(
         "--energy-source",
         help="Source of joules: perf, rapl, hwmon, meter, none; or model, a formula.  "
@@ -102,6 +109,7 @@ _FLAGS = (
     click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]"),
     click.option(
         "--policy",
+        shell_complete=among(*POLICIES),
         help="Scheduling policy: default, latency, cost, energy, latency_energy_balanced.  [default: default]",
     ),
     click.option(
@@ -116,33 +124,35 @@ _FLAGS = (
 
 
 def request_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the flags, and pass the request they make to the command as ``request``.
+    """Add the words and flags, and pass the run that they ask for to the command as ``asked``.
 
     Raises:
         click.UsageError: there is no model or not exactly one prompt, it cannot be read, a flag comes without its
             ``--chat``, beside ``--request``, or is not of its form.
     """
-    flags = (_REQUEST_FLAG, _PLAN_FLAG, _PLAN_NAME_FLAG, model_option(required=False), *_INPUT_FLAGS, *_FLAGS)
-    return _with_flags(command, "request", flags, run_request)
+    flags = (_REQUEST_FLAG, _PLAN_FLAG, _PLAN_NAME_FLAG, model_option(required=False), *PROMPT_FLAGS, *_FLAGS)
+    return _with_flags(command, "asked", flags, asked_run)
 
 
 def conversation_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flags that hold for a whole conversation, as ``opening``: a request without the user's words."""
-    return _with_flags(command, "opening", (model_option(required=True), *_FLAGS), _opening)
+    word = click.argument("word", metavar="[MODEL]", required=False, type=Model())
+    return _with_flags(command, "opening", (model_option(required=False), word, *_FLAGS), _opening)
 
 
 def _with_flags(
     command: Callable[..., None],
     argument: str,
     flags: Sequence[Callable[..., Any]],
-    make: Callable[[Content], Content],
+    make: Callable[[Content], Any],
 ) -> Callable[..., None]:
     names: list[str] = []
 
     @wraps(command)
     def with_request(**values: Any) -> None:
         given = {name: values.pop(name) for name in names}
-        command(**{argument: make(given)}, **values)
+        whole = any(given.get(name) for name in ("request", "plan", "plan_name"))
+        command(**{argument: make(_said_here(given) if whole else given)}, **values)
 
     own = len(getattr(command, "__click_params__", ()))
     decorated: Callable[..., None] = with_request
@@ -152,22 +162,51 @@ def _with_flags(
     return decorated
 
 
-def run_request(flags: Content) -> Content:
-    """The Run Request that the flags stand for, as plain values; only what was given is in it."""
+def _said_here(flags: Content) -> Content:
+    """The flags without those that the configuration file gives: beside a whole request or plan they are not wanted."""
+    source = click.get_current_context().get_parameter_source
+    return {name: None if source(name) is ParameterSource.DEFAULT_MAP else value for name, value in flags.items()}
+
+
+def asked_run(flags: Content) -> AskedRun:
+    """The run that words and flags stand for; only what was given is in its request."""
     flags = dict(flags)
-    path = flags.pop("request")
-    if path is not None:
-        return _whole_request(path, flags)
+    if (path := flags.pop("request")) is not None:
+        return AskedRun(_whole_request(path, flags))
     plan, plan_name = flags.pop("plan"), flags.pop("plan_name")
     if plan is not None and plan_name is not None:
         raise click.UsageError("Give a --plan or a --plan-name.")
-    if plan is not None:
-        return planned_request(read_plan(plan), _request(flags), _input(flags))
-    if plan_name is not None:
-        return planned_request({"plan_name": plan_name}, _request(flags), _input(flags))
-    if flags["model"] is None:
+    planned = read_plan(plan) if plan is not None else None if plan_name is None else {"plan_name": plan_name}
+    flags["model"], words = split_words(flags, model_is_named=planned is not None)
+    if flags["model"] is None and planned is None:
         raise click.UsageError("Give a --model, a --plan, a --plan-name, or a whole --request.")
-    return {**_request(flags), **_input(flags)}
+    if has_prompt(flags):
+        if words:
+            raise click.UsageError(f"Give a TEXT or a --prompt, not both: {' '.join(words)!r} is a TEXT.")
+        return _asked(flags, planned, prompt_content(flags))
+    text = spoken(words)
+    if flags["chat"] is False:
+        refuse_chat_flags(flags)
+    if planned is not None:
+        return _asked(flags, planned, _input_of(planned, flags, text))
+    before = system_messages(flags)
+    if text is None:
+        return AskedRun(opening_of(flags), says_nothing=True)
+    is_chat = True if chat_flags(flags) else flags["chat"]
+    return AskedRun({**_request(flags), **tools_content(flags)}, text, chat=is_chat, said_before=before)
+
+
+def _asked(flags: Content, planned: Content | None, given: Content) -> AskedRun:
+    said = _request(flags)
+    return AskedRun({**said, **given} if planned is None else planned_request(planned, said, given))
+
+
+def _input_of(planned: Content, flags: Content, text: str | None) -> Content:
+    """The words as the plan takes them: a whole plan says whether it is of a chat."""
+    if text is None:
+        raise click.UsageError("Give a TEXT, or a --prompt.")
+    is_chat = chat_flags(flags) or planned.get("plan", {}).get("prompt_format", "raw") != "raw"
+    return chat_content(flags, text) if is_chat and flags["chat"] is not False else {"prompt": text}
 
 
 def _whole_request(path: str, flags: Content) -> Content:
@@ -175,9 +214,12 @@ def _whole_request(path: str, flags: Content) -> Content:
     flag. A model's path is relative to here, like that of ``--model``.
     """
     source = flags.pop("energy_source")
+    if words := flags.pop("words"):
+        raise click.UsageError(f"--request holds the whole request: leave out {' '.join(words)!r}.")
     if beside := [name for name, value in flags.items() if value not in (None, (), False)]:
         listed = ", ".join(f"-{'-' * (len(name) > 1)}{name.replace('_', '-')}" for name in sorted(beside))
         raise click.UsageError(f"--request holds the whole request: leave out {listed}, or write it into the file.")
+    speak_in_fields()
     content = read_json(path, "--request")
     if not isinstance(content, dict):
         raise click.BadParameter(f"{path} does not hold a JSON object", param_hint="--request")
@@ -198,7 +240,16 @@ def _with_energy_source(content: Content, source: str) -> Content:
 
 
 def _opening(flags: Content) -> Content:
-    return {**_request(flags), "messages": _system(flags)}
+    flags = dict(flags)
+    word = flags.pop("word")
+    if (word is None) == (flags["model"] is None):
+        raise click.UsageError("Give one MODEL; engine-ctl models ls lists them.")
+    return opening_of({**flags, "model": word or flags["model"]})
+
+
+def opening_of(flags: Content) -> Content:
+    """A conversation's request before anything is said."""
+    return {**_request(flags), "messages": system_messages(flags)}
 
 
 def _request(flags: Content) -> Content:
@@ -219,38 +270,12 @@ def _request(flags: Content) -> Content:
     return {**request, "execution": execution} if execution else request
 
 
-def _input(flags: Content) -> Content:
-    if not flags["chat"]:
-        for flag in _CHAT_FLAGS:
-            if flags[flag] is not None:
-                raise click.UsageError(f"--{flag.replace('_', '-')} needs --chat.")
-        return {"prompt": _prompt(flags["prompt"], flags["prompt_file"])}
-    tools: Content = {} if flags["tools"] is None else {"tools": _json_array("--tools", flags["tools"])}
-    if (choice := flags["tool_choice"]) is not None:
-        tools["tool_choice"] = choice if choice in ("auto", "none", "required") else {"name": choice}
-    if flags["messages"] is None:
-        said = ({"role": "user", "content": _prompt(flags["prompt"], flags["prompt_file"])},)
-    elif flags["prompt"] is None and flags["prompt_file"] is None:
-        said = _json_array("--messages", flags["messages"])
-    else:
-        raise click.UsageError("--messages holds the whole conversation: leave the prompt out.")
-    return {"messages": (*_system(flags), *said), **tools}
+def settings_content(arguments: list[str]) -> Content:
+    """What flags of a conversation, as a command line has them, set in a request's ``execution``.
 
-
-def _system(flags: Content) -> tuple[Content, ...]:
-    return () if flags["system"] is None else ({"role": "system", "content": flags["system"]},)
-
-
-def _json_array(flag: str, path: str) -> tuple[Any, ...]:
-    content = read_json(path, flag)
-    if not isinstance(content, tuple):
-        raise click.BadParameter(f"{path} does not hold a JSON array", param_hint=flag)
+    Raises click.UsageError: there is no such flag, or its value is not of its form.
+    """
+    params = [param for flag in _FLAGS for param in flag(click.Command("/set")).params]
+    flags = click.Command("/set", params=params, add_help_option=False).make_context("/set", arguments).params
+    content: Content = _request({**flags, "model": ""}).get("execution", {})
     return content
-
-
-def _prompt(prompt: str | None, prompt_file: str | None) -> str:
-    if (prompt is None) == (prompt_file is None):
-        raise click.UsageError("Give exactly one of --prompt and --prompt-file.")
-    if prompt_file is not None:
-        return read_document(prompt_file)
-    return read_document(STDIN) if prompt == STDIN else str(prompt)

@@ -18,9 +18,15 @@ def read_text(path: str) -> str:
     """
     try:
         data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
-        return data.decode()
     except OSError as error:
         raise click.BadParameter(f"cannot read {path}: {error.strerror}") from error
+    return decoded(data, path)
+
+
+def decoded(data: bytes, path: str = STDIN) -> str:
+    """The text of bytes that came from ``path``. Raises click.BadParameter: they are not UTF-8."""
+    try:
+        return data.decode()
     except UnicodeDecodeError as error:
         utf16 = error.object.startswith((b"\xff\xfe", b"\xfe\xff"))
         remedy = "; it begins as UTF-16 does, which iconv -f UTF-16 -t UTF-8 converts" if utf16 else ""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine_ctl.options import Model, json_option
+from engine_ctl.completions import QUANTIZATIONS, among
+from engine_ctl.options import json_option, model_parameter
 
 if TYPE_CHECKING:
     from engine_ctl.embedded import Throughput
@@ -18,13 +19,17 @@ _COUNT = click.IntRange(min=0, max=65_536)
 
 
 @click.command(name="bench")
-@click.argument("model", type=Model())
+@model_parameter
 @click.option("--prompt-tokens", type=_COUNT, default=512, help="Length of the prompt in tokens; 0 skips prefill.")
 @click.option("--gen-tokens", type=_COUNT, default=128, help="Number of tokens to decode; 0 skips decoding.")
 @click.option("--batch", type=click.IntRange(1, 256), default=1, help="Number of sequences that decode together.")
 @click.option("--threads", type=int, help="Compute threads.  [default: every allowed CPU]")
 @click.option("--backend", help="Kernels to compute with, as for run.  [default: the best this machine has]")
-@click.option("--quant", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]")
+@click.option(
+    "--quant",
+    shell_complete=among(*QUANTIZATIONS),
+    help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]",
+)
 @click.option("--kv-cache", help="Type of keys and values: f16, q8_0.  [default: f16]")
 @click.option("--repetitions", type=click.IntRange(1, 1000), default=5, help="Number of samples of each figure.")
 @json_option

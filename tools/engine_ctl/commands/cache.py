@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engine_ctl.answer_output import answer_json
+from engine_ctl.command_group import CommandGroup
 from engine_ctl.exit_codes import EXIT_CODES
 from engine_ctl.options import json_option, socket_option
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from protocol.summaries import CachedWeightsEntry
 
 
-@click.group(name="cache")
+@click.group(name="cache", cls=CommandGroup)
 def command() -> None:
     """List, check and remove cached weights; clear the cache of prompts."""
 
@@ -61,16 +63,19 @@ def _line(entry: CachedWeightsEntry) -> str:
 @command.command(name="rm")
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Remove everything that no engine uses.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @socket_option
 @json_option
-def rm(names: tuple[str, ...], everything: bool, socket: Path | None, as_json: bool) -> None:
-    """Remove weights by name, or all with --all. Weights in use are never removed."""
+def rm(names: tuple[str, ...], *, everything: bool, yes: bool, socket: Path | None, as_json: bool) -> None:
+    """Remove weights by name, or all with --all, which asks at a terminal. Weights in use are never removed."""
     from engine_ctl.connection import connect_or_embed
     from protocol.cached_weights_messages import RemoveCached
 
     if everything == bool(names):
         raise click.UsageError("give either names or --all")
     with connect_or_embed(socket) as client:
+        if everything and not yes and sys.stdin.isatty():
+            click.confirm("Remove all cached weights that no engine uses?", abort=True, err=True)
         removed = client.ask(RemoveCached(names=names))
     if as_json:
         click.echo(answer_json(removed))
@@ -104,10 +109,11 @@ def verify(ctx: click.Context, names: tuple[str, ...], socket: Path | None, as_j
 @json_option
 def clear_prefixes(socket: Path | None, as_json: bool) -> None:
     """Clear the running engine's prefix cache. Executions that run are undisturbed."""
+    from engine_ctl.connection import ANSWER_S
     from protocol.blocking import BlockingClient
     from protocol.requests import ClearPrefixCache
 
-    with BlockingClient.connect(socket) as client:
+    with BlockingClient.connect(socket, ANSWER_S) as client:
         client.ask(ClearPrefixCache())
     if as_json:
         click.echo(json.dumps({"cleared": "prefixes"}))

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from engine_ctl.model_text import write_text
-from engine_ctl.options import json_option, model_option, socket_option
+from engine_ctl.options import json_option, model_parameter, socket_option
 from engine_ctl.text_source import STDIN, read_text
 
 
 @click.command(name="detokenize")
-@model_option(required=True)
+@model_parameter
 @click.option("--ids", help="Token ids, separated by spaces or commas.  [default: standard input]")
 @socket_option
 @json_option

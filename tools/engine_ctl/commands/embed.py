@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import click
 
-from engine_ctl.options import Model, json_option, socket_option
+from engine_ctl.completions import QUANTIZATIONS, among
+from engine_ctl.options import json_option, model_parameter, socket_option
 from engine_ctl.text_source import read_text
 
 
 @click.command(name="embed")
-@click.argument("model", type=Model())
+@partial(model_parameter, rest="texts")
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--file", "text_file", metavar="FILE", help="Further texts, one for each line; - is standard input.")
 @click.option("--pooling", help="Pooling: mean, cls (the first token) or last.  [default: the model's own, or mean]")
 @click.option(
     "--normalize/--no-normalize", default=True, help="Divide each vector by its length.  [default: normalize]"
 )
-@click.option("--quant", default="native", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]")
+@click.option(
+    "--quant",
+    shell_complete=among(*QUANTIZATIONS),
+    default="native",
+    help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]",
+)
 @click.option(
     "--backend", help="Kernels to compute with; all give the same vectors.  [default: the best this machine has]"
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine_ctl.command_group import CommandGroup
 from engine_ctl.commands.energy_calibrate import calibrate
 from engine_ctl.commands.energy_setup import setup
 from engine_ctl.commands.energy_sources import sources
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _SOURCES = ("perf", "rapl", "hwmon", "meter", "model")
 
 
-@click.group(name="energy", invoke_without_command=True)
+@click.group(name="energy", cls=CommandGroup, invoke_without_command=True)
 @click.option("--watch", is_flag=True, help="Repeat until Ctrl-C; on a terminal, draw a chart.")
 @click.option(
     "--energy-source",

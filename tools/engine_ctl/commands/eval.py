@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from engine_ctl.answer_output import show_answer
-from engine_ctl.options import Model, json_option, socket_option
+from engine_ctl.completions import QUANTIZATIONS, among
+from engine_ctl.options import json_option, model_parameter, socket_option
 from engine_ctl.text_source import read_text
 
 if TYPE_CHECKING:
@@ -16,10 +17,19 @@ if TYPE_CHECKING:
 
 
 @click.command(name="eval")
-@click.argument("model", type=Model())
+@model_parameter
 @click.option("--text", "text_file", required=True, metavar="FILE", help="Text to predict; - is standard input.")
-@click.option("--quant", default="native", help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]")
-@click.option("--against", help="Quantization of the same model to compare the predictions with.")
+@click.option(
+    "--quant",
+    shell_complete=among(*QUANTIZATIONS),
+    default="native",
+    help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]",
+)
+@click.option(
+    "--against",
+    shell_complete=among(*QUANTIZATIONS),
+    help="Quantization of the same model to compare the predictions with.",
+)
 @click.option(
     "--backend", help="Kernels to compute with; all give the same figures.  [default: the best this machine has]"
 )

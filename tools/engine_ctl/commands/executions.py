@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from engine_ctl.answer_output import answer_json, show_answer
+from engine_ctl.command_group import CommandGroup
+from engine_ctl.completions import complete_execution
 from engine_ctl.exit_codes import NOT_THE_SAME
 from engine_ctl.options import json_option, socket_option
 
@@ -30,7 +32,7 @@ _FILTERS = {
 }
 
 
-@click.group(name="executions")
+@click.group(name="executions", cls=CommandGroup)
 def command() -> None:
     """List, show, compare, verify and export recorded executions."""
 
@@ -60,7 +62,7 @@ def ls(limit: int, socket: Path | None, as_json: bool, **wanted: str | None) -> 
 
 
 @command.command(name="show")
-@click.argument("execution_id")
+@click.argument("execution_id", shell_complete=complete_execution)
 @socket_option
 @json_option
 def show(execution_id: str, socket: Path | None, as_json: bool) -> None:
@@ -75,8 +77,8 @@ def show(execution_id: str, socket: Path | None, as_json: bool) -> None:
 
 
 @command.command(name="compare")
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=complete_execution)
+@click.argument("b", shell_complete=complete_execution)
 @click.option(
     "--differing",
     "--experiment",
@@ -103,7 +105,7 @@ def compare(ctx: click.Context, a: str, b: str, differing: str | None, socket: P
 
 
 @command.command(name="verify")
-@click.argument("execution_id", required=False)
+@click.argument("execution_id", required=False, shell_complete=complete_execution)
 @click.option("--chain", is_flag=True, help="Check instead that nothing in the store of records was changed.")
 @click.option(
     "--witness", metavar="SEQUENCE:HASH", help="With --chain: a head noted earlier, which the chain must still contain."

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from engine_ctl.answer_output import answer_json, show_answer
+from engine_ctl.command_group import CommandGroup
 from engine_ctl.exit_codes import INTERNAL_ERROR, INTERRUPTED
 from engine_ctl.options import json_option, socket_option, tdp_watts_option
 
@@ -25,7 +27,7 @@ _EXIT_CODES: dict[ExperimentEnd, int] = {
 }
 
 
-@click.group(name="experiments")
+@click.group(name="experiments", cls=CommandGroup)
 def command() -> None:
     """Run, list and show experiments."""
 
@@ -119,7 +121,7 @@ def _follow(client: BlockingClient, asked: Experiment, *, quiet: bool) -> Experi
                 case ExperimentDeclared():
                     name = message.declaration.experiment_id
                     stop = StopExperiment(experiment_id=name, agent=asked.agent, reason="Ctrl-C")
-                    declared.enter_context(interrupt_posts(client, stop))
+                    declared.enter_context(interrupt_posts(partial(client.post, stop)))
                 case ExperimentProgress():
                     bar.show(message)
                 case PairMeasured() if not quiet:

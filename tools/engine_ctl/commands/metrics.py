@@ -25,9 +25,10 @@ def command(socket: Path | None, prometheus: bool, as_json: bool) -> None:
 
     if prometheus and as_json:
         raise click.UsageError("--prometheus and --json are two formats: give one.")
+    from engine_ctl.connection import ANSWER_S
     from protocol.blocking import BlockingClient
 
-    with BlockingClient.connect(socket) as client:
+    with BlockingClient.connect(socket, ANSWER_S) as client:
         report = client.ask(Metrics())
     if prometheus:
         click.echo(report.exposition, nl=False)

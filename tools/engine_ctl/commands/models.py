@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from engine_ctl.answer_output import answer_json, show_answer
+from engine_ctl.command_group import CommandGroup
+from engine_ctl.commands.ps import command as ps
 from engine_ctl.exit_codes import INTERRUPTED
-from engine_ctl.options import Model, json_option, socket_option
+from engine_ctl.options import json_option, model_parameter, socket_option
 
 if TYPE_CHECKING:
     from protocol.answers import ModelDescription, ModelRemoved
     from protocol.summaries import RecipeSummary
 
 
-@click.group(name="models")
+@click.group(name="models", cls=CommandGroup)
 def command() -> None:
     """List, fetch, inspect and remove models."""
 
@@ -68,7 +70,7 @@ def pull(name: str, socket: Path | None, as_json: bool) -> None:
 
 
 @command.command(name="rm")
-@click.argument("model", type=Model())
+@model_parameter
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @socket_option
@@ -98,20 +100,24 @@ def rm(ctx: click.Context, model: str, yes: bool, dry_run: bool, socket: Path | 
 
 
 @command.command(name="unload")
-@click.argument("model", type=Model())
+@model_parameter
 @socket_option
 @json_option
 def unload(model: str, socket: Path | None, as_json: bool) -> None:
     """Free the memory that a model's weights take in the running engine. Refused while something uses them."""
+    from engine_ctl.connection import ANSWER_S
     from protocol.blocking import BlockingClient
     from protocol.requests import UnloadModel
 
-    with BlockingClient.connect(socket) as client:
+    with BlockingClient.connect(socket, ANSWER_S) as client:
         client.ask(UnloadModel(model=model))
     if as_json:
         click.echo(json.dumps({"unloaded": model}))
     else:
         click.echo(f"unloaded {model}", err=True)
+
+
+command.add_command(ps)
 
 
 def _confirmed(preview: ModelRemoved) -> bool:
@@ -124,7 +130,7 @@ def _confirmed(preview: ModelRemoved) -> bool:
 
 
 @command.command(name="inspect")
-@click.argument("model", type=Model())
+@model_parameter
 @click.option("--tensors", is_flag=True, help="List every tensor.")
 @socket_option
 @json_option

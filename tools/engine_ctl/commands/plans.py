@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from engine_ctl.answer_output import answer_json, show_answer
+from engine_ctl.command_group import CommandGroup
 from engine_ctl.commands.proposals import agent_options
 from engine_ctl.options import json_option, socket_option
 
 
-@click.group(name="plans")
+@click.group(name="plans", cls=CommandGroup)
 def command() -> None:
     """List, show and roll back named plans; `proposals apply` puts one behind a name."""
 

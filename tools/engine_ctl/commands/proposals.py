@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from engine_ctl.answer_output import answer_json, show_answer
+from engine_ctl.command_group import CommandGroup
 from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@click.group(name="proposals")
+@click.group(name="proposals", cls=CommandGroup)
 def command() -> None:
     """File, list, show, validate, reject, apply and withdraw proposals."""
 

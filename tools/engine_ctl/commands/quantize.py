@@ -7,12 +7,15 @@ from pathlib import Path
 import click
 
 from engine_ctl.answer_output import answer_json
-from engine_ctl.options import Model, json_option, socket_option
+from engine_ctl.completions import QUANTIZATIONS, among
+from engine_ctl.options import json_option, model_parameter, socket_option
 
 
 @click.command(name="quantize")
-@click.argument("model", type=Model())
-@click.option("--quant", required=True, help="Types to write: q8_0, q6_k or q4_k_m.")
+@model_parameter
+@click.option(
+    "--quant", shell_complete=among(*QUANTIZATIONS), required=True, help="Types to write: q8_0, q6_k or q4_k_m."
+)
 @click.option(
     "--imatrix",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

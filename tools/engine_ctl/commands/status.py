@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 @json_option
 def command(socket: Path | None, as_json: bool) -> None:
     """Show the engine's executions, loaded models, memory and energy source."""
+    from engine_ctl.connection import ANSWER_S
     from protocol.blocking import BlockingClient
     from protocol.requests import Status
 
-    with BlockingClient.connect(socket) as client:
+    with BlockingClient.connect(socket, ANSWER_S) as client:
         report = client.ask(Status())
     show_answer(report, lines(report), as_json=as_json)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from engine_ctl.options import json_option, model_option, socket_option
+from engine_ctl.options import json_option, model_parameter, socket_option
 from engine_ctl.text_source import STDIN, read_text
 
 
 @click.command(name="tokenize")
-@model_option(required=True)
+@model_parameter
 @click.option("--text", help="Text to tokenize.  [default: standard input, to its last byte]")
 @click.option(
     "--special/--no-special", "add_special", default=True, help="Add the tokens that the model expects around a text."

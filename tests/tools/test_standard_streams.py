@@ -1,0 +1,80 @@
+"""Standard streams that are closed, full, or of a strange encoding end no command in a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.tools.command_line import PROGRAM
+from tests.tools.conftest import StartEngine
+from tests.tools.executions import PIECES, answers_in_full
+
+
+def in_shell(redirection: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = ["sh", "-c", f'"$@" {redirection}', "sh", *PROGRAM, *arguments]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, check=False)  # noqa: S603
+
+
+@pytest.mark.parametrize("command", [("--help",), ("schema", "plan"), ("--version",)])
+def test_a_full_stdout_is_one_line(command: tuple[str, ...]) -> None:
+    done = in_shell(">/dev/full", *command)
+    assert done.returncode == 1
+    assert done.stderr == b"error: standard output: No space left on device\n"
+
+
+def test_an_answer_that_cannot_be_written_is_one_line(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers_in_full)
+    arguments = ("run", "--socket", str(socket_path), "tiny", "--prompt", "a")
+    done = in_shell(">/dev/full", *arguments)
+    assert (done.returncode, done.stderr) == (1, b"error: standard output: No space left on device\n")
+    assert in_shell(">/dev/full", *arguments, "--json").returncode == 1
+
+
+def test_a_reader_that_goes_early_is_no_error() -> None:
+    done = in_shell("| head -c 1", "schema", "plan")
+    assert (done.stdout, done.stderr) == (b"{", b"")
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_as_if_they_were_empty(
+    redirection: str, start_engine: StartEngine, socket_path: Path
+) -> None:
+    start_engine(answers_in_full)
+    arguments = ("run", "--socket", str(socket_path), "tiny", "--prompt", "a")
+    done = in_shell(redirection, *arguments)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
+def test_without_stdin_there_is_nothing_to_answer(socket_path: Path) -> None:
+    done = in_shell("<&-", "run", "--socket", str(socket_path), "tiny")
+    assert done.returncode == 2
+    assert b"There is nothing to answer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "environment", [{"LANG": "C"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+@pytest.mark.parametrize("command", [("--help",), ("run", "--help"), ("energy", "sources"), ("models", "--help")])
+def test_a_poor_locale_shows_everything(environment: dict[str, str], command: tuple[str, ...]) -> None:
+    done = in_shell("", *command, **environment)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+
+
+def test_an_answer_in_a_poor_locale(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers_in_full)
+    poor = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = in_shell("", "run", "--socket", str(socket_path), "tiny", "--prompt", "a", **poor)
+    assert done.returncode == 0
+    assert done.stdout.decode("ascii") == "".join(PIECES).encode("ascii", "backslashreplace").decode()
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+@pytest.mark.parametrize("command", [(), ("run",), ("models",), ("serve",)])
+def test_help_is_as_narrow_as_the_terminal(command: tuple[str, ...], columns: str) -> None:
+    shown = in_shell("", *command, "--help", COLUMNS=columns).stdout.decode().splitlines()
+    too_long = [line for line in shown if len(line) > int(columns) and len(line.split()) > 2]
+    assert [line for line in too_long if "smollm2" not in line] == []

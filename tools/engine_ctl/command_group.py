@@ -1,0 +1,63 @@
+"""A group of commands that names the nearest ones when a word is mistyped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+ELSEWHERE: Mapping[str, str] = {
+    "list": "models ls",
+    "ls": "models ls",
+    "pull": "models pull",
+    "show": "models inspect",
+    "inspect": "models inspect",
+    "rm": "models rm",
+    "unload": "models unload",
+    "stop": "models unload",
+    "generate": "run",
+    "start": "serve",
+    "version": "--version",
+    "help": "--help",
+}
+"""Words that other programs have for what is called otherwise here."""
+
+
+class NarrowHelp(click.HelpFormatter):
+    """Help whose first column leaves room for the second, however narrow the terminal is."""
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write terms with their meanings; a term that is longer than its column has a line of its own."""
+        super().write_dl(rows, max(8, min(col_max, self.width // 3)), col_spacing)
+
+
+class HelpContext(click.Context):
+    """A context whose help is :class:`NarrowHelp`."""
+
+    formatter_class = NarrowHelp
+
+
+class CommandGroup(click.Group):
+    """Its commands' names are suggested for words that are like them."""
+
+    context_class = HelpContext
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names. Raises click.UsageError, with what may have been meant."""
+        word = args[0]
+        if self.get_command(ctx, word) is None and not word.startswith("-"):
+            told = " or ".join(f"`{ctx.command_path} {name}`" for name in self._near(ctx, word))
+            ctx.fail(f"No such command {word!r}.{f' Did you mean {told}?' if told else ''}")
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            command.context_class = HelpContext
+        return name, command, rest
+
+    def _near(self, ctx: click.Context, word: str) -> list[str]:
+        from difflib import get_close_matches
+
+        if ctx.parent is None and word in ELSEWHERE:
+            return [ELSEWHERE[word]]
+        return get_close_matches(word, self.list_commands(ctx), n=2)

@@ -52,10 +52,10 @@ class FrameDecoder:
         self._buffer += data
         frames: list[bytes] = []
         start = 0
-        while (end := self._frame_end(start)) is not None:
-            with memoryview(self._buffer) as view:
+        with memoryview(self._buffer) as view:
+            while (end := self._frame_end(start)) is not None:
                 frames.append(bytes(view[start + _PREFIX_BYTES : end]))
-            start = end
+                start = end
         if start:
             self._buffer = self._buffer[start:]
         return frames

@@ -126,9 +126,9 @@ async def _live(engine: ServedEngine, given: argparse.Namespace, folder: Path) -
 
 
 def _growth(samples: list[int]) -> float:
-    """How much more the last third is than the first, as a share."""
+    """How much more the last third is than the one before it, as a share: caches fill in the first."""
     third = max(1, len(samples) // 3)
-    begin, end = statistics.median(samples[:third]), statistics.median(samples[-third:])
+    begin, end = statistics.median(samples[-2 * third : -third] or samples), statistics.median(samples[-third:])
     return end / begin - 1
 
 

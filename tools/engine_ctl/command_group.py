@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import click
 
@@ -26,7 +26,7 @@ ELSEWHERE: Mapping[str, str] = {
 class NarrowHelp(click.HelpFormatter):
     """Help whose first column leaves room for the second, however narrow the terminal is."""
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write terms with their meanings; a term that is longer than its column has a line of its own."""
         super().write_dl(rows, max(8, min(col_max, self.width // 3)), col_spacing)
 

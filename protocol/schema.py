@@ -43,5 +43,6 @@ def make_schema(name: str) -> str:
 
 def published_schema(name: str) -> dict[str, Any]:
     """The schema as it is shipped. Raises FileNotFoundError."""
-    content: dict[str, Any] = json.loads((files("protocol") / "schemas" / f"{name}.json").read_text(encoding="utf-8"))
+    package = __name__.rpartition(".")[0]
+    content: dict[str, Any] = json.loads((files(package) / "schemas" / f"{name}.json").read_text(encoding="utf-8"))
     return content

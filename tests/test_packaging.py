@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from configparser import ConfigParser
 from pathlib import Path
 
 import click
 import pytest
+import tomli
 
 from actors.unix_socket import PASSED_HTTP_NAME, PASSED_NAME
 from engine.energy.sources.permissions import PERMISSIONS, Permission
 from engine_ctl.main import main
 from protocol.address import HTTP_SOCKET_NAME, default_socket_path
+from tests.test_layers import imports
 
 ROOT = Path(__file__).parents[1]
 PACKAGING = ROOT / "packaging"
@@ -82,4 +87,61 @@ def test_a_wheel_holds_what_is_beside_the_modules(tmp_path: Path) -> None:
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         held = {name for name in wheel.namelist() if not name.endswith(".py") and ".dist-info/" not in name}
     schemas = {f"protocol/schemas/{path.name}" for path in (ROOT / "protocol" / "schemas").iterdir()}
-    assert held == {"actors/http/page.html", "engine/_core.pyi"} | schemas
+    typed = {f"{package}/py.typed" for package in ("actors", "engine", "engine_ctl", "protocol", "weos_agents")}
+    assert held == {"actors/http/page.html", "engine/_core.pyi"} | schemas | typed
+
+
+def test_another_programs_package_under_the_engines_name_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "actors").mkdir()
+    (tmp_path / "actors" / "__init__.py").write_text("import nothing_of_ours\n")
+    # Without `site`, which would find an editable install before it looks at any folder.
+    path = (tmp_path, ROOT / "tools", ROOT, sysconfig.get_path("purelib"))
+    told = subprocess.run(
+        [sys.executable, "-S", "-c", "from engine_ctl.program import main; main()", "--version"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, told.stdout, told.stderr.count("\n")) == (1, "", 1)
+    assert f"the package 'actors' at {tmp_path / 'actors'} is another program's" in told.stderr
+    assert "pipx install weos-engine" in told.stderr
+
+
+def test_the_package_of_clients_is_the_protocol_under_another_name(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "packaging" / "client" / "make_tree.py", tmp_path / "tree"], check=True)  # noqa: S603  our own
+    modules = {path.name for path in (ROOT / "protocol").glob("*.py")}
+    assert {path.name for path in (tmp_path / "tree" / "weos_client").glob("*.py")} == modules
+    program = """
+import sys
+sys.modules["protocol"] = None  # what imports it fails
+from importlib import import_module
+from pathlib import Path
+from weos_client.plan import RunRequest
+from weos_client.schema import published_schema
+import weos_client
+for path in Path(weos_client.__file__).parent.glob("[a-z]*.py"):
+    import_module(f"weos_client.{path.stem}")
+print(RunRequest.__module__, published_schema("plan")["title"])
+"""
+    told = subprocess.run(  # noqa: S603  our own
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "tree")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "weos_client.plan ExecutionPlan\n"
+
+
+def test_the_package_of_clients_has_the_engines_version_and_needs_what_the_protocol_imports(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "packaging" / "client" / "make_tree.py", tmp_path], check=True)  # noqa: S603  our own
+    client = tomli.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    engine = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert client["version"] == engine["version"]
+    assert set(client["dependencies"]) < set(engine["dependencies"])
+    needed = {re.split("[<>=]", line)[0] for line in client["dependencies"]}
+    used = {module.partition(".")[0] for path in (ROOT / "protocol").glob("*.py") for module in imports(path)}
+    assert needed == used - sys.stdlib_module_names - {"protocol", "pydantic_core"}

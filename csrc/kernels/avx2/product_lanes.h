@@ -19,18 +19,11 @@ constexpr std::size_t longest_chain(const gguf::TypeTraits& traits) {
   return groups;
 }
 
-// Unpacking takes as long as storing what is unpacked: three tiles pay for it, or two where codes are put together of
-// bits from two lines or looked up. Those of eight bits are as good where they are.
-constexpr std::size_t unpacking_tiles(const gguf::TypeTraits& traits) {
-  if (traits.low.bits == 8) return 8;
-  return traits.high.bits != 0 || traits.has_codebook() ? 1 : 3;
-}
-
 struct Simd : RowLanes {
-  static constexpr std::size_t kTile = 4;
+  static constexpr std::size_t kTile = 3;
   static constexpr std::size_t kTileStrips = 2;
-  template <TensorType kType>
-  static constexpr std::size_t kUnpackFrom = unpacking_tiles(gguf::kTraits<kType>) * kTile + 1;
+  template <TensorType>
+  static constexpr std::size_t kUnpackFrom = 4;
   static constexpr bool kSigned = true;
   template <TensorType kType>
   static constexpr std::size_t kChain = longest_chain(gguf::kTraits<kType>);
@@ -45,12 +38,9 @@ struct Simd : RowLanes {
     }
     return _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, x));
   }
-  // What widens a sum can multiply it, too.
   template <TensorType kType>
-  static Integer close_shifted(Integer sum, const std::int32_t* shift) {
-    if constexpr (gguf::kTraits<kType>.has_signed_bytes()) return shift_lanes(sum, shift);
-    static constexpr std::array<std::int32_t, kMaxShift + 1> kPairs{0x10001, 0x20002, 0x40004, 0x80008};
-    return _mm256_madd_epi16(sum, broadcast(&kPairs[static_cast<std::size_t>(*shift)]));
+  static Integer close(Integer sum) {
+    return gguf::kTraits<kType>.has_signed_bytes() ? sum : _mm256_madd_epi16(sum, _mm256_set1_epi16(1));
   }
   static Integer close(Integer sum, Integer factor) { return _mm256_madd_epi16(sum, factor); }
   static Integer factor(Integer lanes) { return pair(lanes, lanes); }

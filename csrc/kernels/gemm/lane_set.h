@@ -66,15 +66,15 @@ concept LaneSet = requires(typename Simd::Integer x, typename Simd::Float y, std
 
 // Its own way of dot products, exact in 32 bits.
 template <typename Simd, TensorType kType>
-concept ProductLanes = LaneSet<Simd> && requires(typename Simd::Integer x, const std::int32_t* integer) {
+concept ProductLanes = LaneSet<Simd> && requires(typename Simd::Integer x) {
   // From how many tokens on a group's codes are unpacked once, into memory, for all of them.
   { Simd::template kUnpackFrom<kType> } -> std::convertible_to<std::size_t>;
   // How many groups of 4 inputs may be added up before close(): 1, 2, 4 or 8.
   { Simd::template kChain<kType> } -> std::convertible_to<std::size_t>;
   // The sum and 4 products a lane, in a form that only close() knows.
   { Simd::template add_products<kType>(x, x, x) } -> std::same_as<typename Simd::Integer>;
-  // 32-bit sums times 1 << integer; the same times a factor, made of small numbers in 32-bit lanes.
-  { Simd::template close_shifted<kType>(x, integer) } -> std::same_as<typename Simd::Integer>;
+  // 32-bit sums; the same times a factor, made of small numbers in 32-bit lanes.
+  { Simd::template close<kType>(x) } -> std::same_as<typename Simd::Integer>;
   { Simd::close(x, x) } -> std::same_as<typename Simd::Integer>;
   { Simd::factor(x) } -> std::same_as<typename Simd::Integer>;
 };

@@ -17,7 +17,7 @@
 namespace engine::kernels {
 namespace {
 
-// Floats: sums of strips and tokens are added to side by side, each in its own order, to hide the latency of addition.
+// Floats: strips and tokens are multiplied side by side, each in its own order, to hide the latency of the addition.
 inline constexpr std::size_t kFloatChains = 8;
 
 // Sums of kStrips strips for kTokens tokens.
@@ -44,10 +44,9 @@ template <typename Simd, TensorType kType, bool kFirst, std::size_t kStrips, std
   });
 }
 
-// Inlined, as all of a tile is: what is constant about its sources, strips that lie side by side, stays so.
 template <typename Simd, TensorType kType, typename Source, std::size_t kTokens, std::size_t kStrips>
-[[gnu::always_inline]] inline Tile<typename Simd::Float, kStrips, kTokens> multiply_blocks(
-    const std::array<Source, kStrips>& strips, const Activations& input, std::size_t first_token) {
+Tile<typename Simd::Float, kStrips, kTokens> multiply_blocks(const std::array<Source, kStrips>& strips,
+                                                             const Activations& input, std::size_t first_token) {
   using Unit = BlockUnit<kType>;
   using Integers = Tile<typename Simd::Integer, kStrips, kTokens>;
   constexpr int kOffset = kAdded<Simd, kType>;
@@ -73,7 +72,7 @@ template <typename Simd, TensorType kType, typename Source, std::size_t kTokens,
         add_group<Simd, kType, i == 0>(dots, codes, x, kGroup * kLineInputs);
       });
       unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
-        const auto dot = Simd::template close_shifted<kType>(dots[s][t], input.shifts + at[t] * 2 + part);
+        const auto dot = Simd::shift_lanes(Simd::template close<kType>(dots[s][t]), input.shifts + at[t] * 2 + part);
         sums[s][t] = part == 0 ? dot : Simd::add(sums[s][t], dot);
       });
     });
@@ -107,85 +106,32 @@ template <typename Simd, TensorType kType, typename Source, std::size_t kTokens,
   return products;
 }
 
-// Closed sums of 32 inputs of a super-block. A sum ends where its factor does, or where it would overflow.
-template <typename Simd, TensorType kType>
-struct SubBlockChains {
-  static constexpr std::size_t kFactorGroups = SuperBlockUnit<kType>::kScaleInputs / kLineInputs;
-  static constexpr std::size_t kGroups = std::min<std::size_t>(Simd::template kChain<kType>, kFactorGroups);
-  static constexpr std::size_t kCount = 8 / kGroups;
-  // Short sums are closed one by one, each before the next begins: codes of a few groups and all closed sums then fit
-  // the registers.
-  static constexpr bool kShort = kGroups <= 2;
-
-  // Of the chain's sums, the factor's number within the sub-block.
-  static constexpr std::size_t factor(std::size_t chain) { return chain * kGroups / 4 % (8 / kFactorGroups); }
-};
-
-// Adds the chain's closed sums to parts, or begins them.
-template <typename Simd, TensorType kType, std::size_t kChain, typename J, typename Source, std::size_t kTokens,
-          std::size_t kStrips>
-[[gnu::always_inline]] inline void add_chain(const std::array<Source, kStrips>& strips, std::size_t b, J j,
-                                             const std::array<const std::int8_t*, kTokens>& x,
-                                             Tile<typename Simd::Integer, kStrips, kTokens>& parts) {
-  using Chains = SubBlockChains<Simd, kType>;
-  Tile<typename Simd::Integer, kStrips, kTokens> dots;
-  unroll<Chains::kGroups>([&](auto i) __attribute__((always_inline)) {
-    constexpr std::size_t kGroup = kChain * Chains::kGroups + i;
-    std::array<typename Simd::Integer, kStrips> codes;
-    unroll<kStrips>([&](auto s) { codes[s] = strips[s].template codes<kGroup>(b, j); });
-    add_group<Simd, kType, i == 0>(dots, codes, x, (8 * j + kGroup) * kLineInputs);
-  });
-  unroll<kStrips>([&](auto s) __attribute__((always_inline)) {
-    const auto factor = strips[s].template factor<Chains::factor(kChain)>(b, j);
-    unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-      const auto part = Simd::close(dots[s][t], factor);
-      parts[s][t] = kChain == 0 ? part : Simd::add(parts[s][t], part);
-    });
-  });
-}
-
-// The same, one token after another.
-template <typename Simd, TensorType kType, std::size_t kChain, typename J, typename Source, std::size_t kTokens,
-          std::size_t kStrips>
-[[gnu::always_inline]] inline void add_short_chain(const std::array<Source, kStrips>& strips, std::size_t b, J j,
-                                                   const std::array<const std::int8_t*, kTokens>& x,
-                                                   Tile<typename Simd::Integer, kStrips, kTokens>& parts) {
-  using Chains = SubBlockChains<Simd, kType>;
-  constexpr std::size_t kFirst = kChain * Chains::kGroups;
-  Tile<typename Simd::Integer, kStrips, Chains::kGroups> codes;
-  std::array<typename Simd::Integer, kStrips> factors;
-  unroll<kStrips>([&](auto s) __attribute__((always_inline)) {
-    unroll<Chains::kGroups>([&](auto i) { codes[s][i] = strips[s].template codes<kFirst + i>(b, j); });
-    factors[s] = strips[s].template factor<Chains::factor(kChain)>(b, j);
-  });
-  unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
-    std::array<typename Simd::Integer, Chains::kGroups> inputs;
-    unroll<Chains::kGroups>([&](auto i) { inputs[i] = Simd::broadcast4(x[t] + (8 * j + kFirst + i) * kLineInputs); });
-    unroll<kStrips>([&](auto s) __attribute__((always_inline)) {
-      auto dot = Simd::zero();
-      unroll<Chains::kGroups>([&](auto i) __attribute__((always_inline)) {
-        dot = Simd::template add_products<kType>(dot, codes[s][i], inputs[i]);
-      });
-      const auto part = Simd::close(dot, factors[s]);
-      parts[s][t] = kChain == 0 ? part : Simd::add(parts[s][t], part);
-    });
-  });
-}
-
 // Adds 32 inputs of a super-block.
 template <typename Simd, TensorType kType, typename J, typename Source, std::size_t kTokens, std::size_t kStrips>
 [[gnu::always_inline]] inline void add_sub_block(const std::array<Source, kStrips>& strips, std::size_t b, J j,
                                                  const std::array<const std::int8_t*, kTokens>& x,
                                                  const std::array<const std::int32_t*, kTokens>& shifts,
                                                  Tile<typename Simd::Integer, kStrips, kTokens>& sums) {
-  using Chains = SubBlockChains<Simd, kType>;
-  Tile<typename Simd::Integer, kStrips, kTokens> parts;
-  unroll<Chains::kCount>([&](auto c) __attribute__((always_inline)) {
-    if constexpr (Chains::kShort) {
-      add_short_chain<Simd, kType, c>(strips, b, j, x, parts);
-    } else {
-      add_chain<Simd, kType, c>(strips, b, j, x, parts);
-    }
+  using Integers = Tile<typename Simd::Integer, kStrips, kTokens>;
+  // Sums end where their factor does, or where they would overflow.
+  constexpr std::size_t kFactorGroups = SuperBlockUnit<kType>::kScaleInputs / kLineInputs;
+  constexpr std::size_t kChain = std::min<std::size_t>(Simd::template kChain<kType>, kFactorGroups);
+  Integers parts;
+  unroll<8 / kChain>([&](auto c) __attribute__((always_inline)) {
+    Integers dots;
+    unroll<kChain>([&](auto i) __attribute__((always_inline)) {
+      constexpr std::size_t kGroup = c * kChain + i;
+      std::array<typename Simd::Integer, kStrips> codes;
+      unroll<kStrips>([&](auto s) { codes[s] = strips[s].template codes<kGroup>(b, j); });
+      add_group<Simd, kType, i == 0>(dots, codes, x, (8 * j + kGroup) * kLineInputs);
+    });
+    unroll<kStrips>([&](auto s) __attribute__((always_inline)) {
+      const auto factor = strips[s].template factor<c * kChain / 4 % (8 / kFactorGroups)>(b, j);
+      unroll<kTokens>([&](auto t) __attribute__((always_inline)) {
+        const auto part = Simd::close(dots[s][t], factor);
+        parts[s][t] = c == 0 ? part : Simd::add(parts[s][t], part);
+      });
+    });
   });
   unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
     sums[s][t] = Simd::add(sums[s][t], Simd::shift_lanes(parts[s][t], shifts[t] + j));
@@ -202,8 +148,8 @@ constexpr bool fits_sums() {
 }
 
 template <typename Simd, TensorType kType, typename Source, std::size_t kTokens, std::size_t kStrips>
-[[gnu::always_inline]] inline Tile<typename Simd::Float, kStrips, kTokens> multiply_super_blocks(
-    const std::array<Source, kStrips>& strips, const Activations& input, std::size_t first_token) {
+Tile<typename Simd::Float, kStrips, kTokens> multiply_super_blocks(const std::array<Source, kStrips>& strips,
+                                                                   const Activations& input, std::size_t first_token) {
   using Unit = SuperBlockUnit<kType>;
   static_assert(fits_sums<kType>());
   constexpr int kOffset = kAdded<Simd, kType>;
@@ -300,65 +246,54 @@ class Multiplication {
         out_stride_(out_stride) {}
 
   void run(std::size_t token_rows, std::size_t group_begin, std::size_t group_end, std::byte* scratch) const {
-    const std::size_t strip = group_begin * kStripsPerGroup;
-    const std::size_t strip_end = group_end * kStripsPerGroup;
+    const std::size_t end = group_end * kStripsPerGroup;
     if constexpr (gguf::kTraits<kType>.is_float()) {
-      multiply_columns(token_rows, strip, strip_end);
+      multiply_packed<FloatColumns<Simd, kType>>(token_rows, group_begin * kStripsPerGroup, end);
     } else if (token_rows < Simd::template kUnpackFrom<kType>) {
-      multiply_packed(token_rows, strip, strip_end);
+      using Source = std::conditional_t<gguf::kTraits<kType>.is_super_block(), PackedSuperBlocks<Simd, kType>,
+                                        PackedBlocks<Simd, kType>>;
+      multiply_packed<Source>(token_rows, group_begin * kStripsPerGroup, end);
     } else {
-      multiply_unpacked(token_rows, strip, strip_end, scratch);
+      multiply_unpacked(token_rows, group_begin * kStripsPerGroup, end, scratch);
     }
   }
 
  private:
-  using Packed = std::conditional_t<gguf::kTraits<kType>.is_super_block(), PackedSuperBlocks<Simd, kType>,
-                                    PackedBlocks<Simd, kType>>;
   using Unpacked = std::conditional_t<gguf::kTraits<kType>.is_super_block(), UnpackedSuperBlocks<Simd, kType>,
                                       UnpackedBlocks<Simd, kType>>;
   static constexpr std::size_t kStripsPerGroup = kGroupRows / Simd::kLanes;
-  // Two groups are unpacked together, so that inputs are read half as often: where a tile takes strips of both, or
-  // where both leave room in the second-nearest cache.
-  static constexpr std::size_t kTileGroups = divide_up(Simd::kTileStrips, kStripsPerGroup);
-  static constexpr std::size_t kNearBytes = 128 << 10;
+  // Groups that are unpacked together.
+  static constexpr std::size_t kUnpackedGroups = std::max<std::size_t>(Simd::kTileStrips / kStripsPerGroup, 1);
 
-  // Floats. The fewer tokens, the more strips, so that as many sums are added to side by side.
-  void multiply_columns(std::size_t token_rows, std::size_t strip, std::size_t strip_end) const {
-    const std::size_t widest = divide_up(token_rows, divide_up(token_rows, Simd::kTile));
-    if (widest == 1) return multiply_columns<kFloatChains>(token_rows, strip, strip_end);
-    if (widest == 2) return multiply_columns<kFloatChains / 2>(token_rows, strip, strip_end);
-    multiply_columns<kFloatChains / 4>(token_rows, strip, strip_end);
-  }
-
-  template <std::size_t kStrips>
-  void multiply_columns(std::size_t token_rows, std::size_t strip, std::size_t strip_end) const {
-    const auto source_of = [&](std::size_t s) {
-      return FloatColumns<Simd, kType>(packed_group(s), s % kStripsPerGroup);
-    };
-    for (; strip + kStrips <= strip_end; strip += kStrips) {
-      multiply_strips(make_sources<kStrips>(strip, source_of), token_rows, strip);
-    }
-    for (; strip < strip_end; ++strip) multiply_strips(make_sources<1>(strip, source_of), token_rows, strip);
-  }
-
-  // Few tokens: every tile unpacks what it multiplies, and does not store it.
+  // Few tokens, or floats: every tile reads the packed weights.
+  template <typename Source>
   void multiply_packed(std::size_t token_rows, std::size_t strip, std::size_t strip_end) const {
-    for (; strip < strip_end; strip += kStripsPerGroup) {
-      const std::byte* group = packed_group(strip);
-      const auto multiply = [&](auto tokens, std::size_t token, std::size_t tile,
-                                std::size_t tiles) __attribute__((noinline)) {
-        const Fetching fetching(group_bytes_, tile, tiles);
-        const auto sources =
-            make_sources<kStripsPerGroup>(0, [&](std::size_t s) { return Packed(group, s, fetching); });
-        multiply_tile<tokens>(sources, strip, token);
-      };
-      for_tiles(token_rows, multiply);
+    constexpr std::size_t kStrips = gguf::kTraits<kType>.is_float() ? kFloatChains : kStripsPerGroup;
+    for (; strip + kStrips <= strip_end; strip += kStrips) multiply_tokens<Source, kStrips>(token_rows, strip);
+    if constexpr (kStripsPerGroup % kStrips != 0) {
+      for (; strip < strip_end; ++strip) multiply_tokens<Source, 1>(token_rows, strip);
     }
+  }
+
+  template <typename Source, std::size_t kStrips>
+  void multiply_tokens(std::size_t token_rows, std::size_t strip) const {
+    const auto source_of = [&](std::size_t s) { return Source(packed_group(s), s % kStripsPerGroup); };
+    const auto sources = make_sources<kStrips>(strip, source_of);
+    std::size_t t = 0;
+    if constexpr (gguf::kTraits<kType>.is_float()) {
+      for (; t + kFloatTokens <= token_rows; t += kFloatTokens) multiply_tile<kFloatTokens>(sources, strip, t);
+    } else {
+      for (; t + Simd::kTile <= token_rows; t += Simd::kTile) {
+        // One strip at a time: a tile of all would not fit the registers.
+        unroll<kStrips>([&](auto s) { multiply_tile<Simd::kTile>(std::array{sources[s]}, strip + s, t); });
+      }
+    }
+    for (; t < token_rows; ++t) multiply_tile<1>(sources, strip, t);
   }
 
   void multiply_unpacked(std::size_t token_rows, std::size_t strip, std::size_t strip_end, std::byte* scratch) const {
     const std::size_t bytes = unpacked_group_bytes();
-    const std::size_t step = (2 * bytes <= kNearBytes ? 2 : kTileGroups) * kStripsPerGroup;
+    const std::size_t step = kUnpackedGroups * kStripsPerGroup;
     for (; strip < strip_end; strip += step) {
       const std::size_t end = std::min(strip + step, strip_end);
       for (std::size_t s = strip; s < end; s += kStripsPerGroup) {
@@ -370,46 +305,25 @@ class Multiplication {
       const auto source_of = [&](std::size_t s) {
         return Unpacked(scratch + (s - strip) / kStripsPerGroup * bytes, s % kStripsPerGroup, upcoming);
       };
-      const auto multiply = [&](auto tokens, std::size_t token, std::size_t /*tile*/, std::size_t /*tiles*/)
-                                __attribute__((noinline)) {
-                                  std::size_t s = strip;
-                                  for (; s + Simd::kTileStrips <= end; s += Simd::kTileStrips) {
-                                    multiply_tile<tokens>(make_sources<Simd::kTileStrips>(s, source_of), s, token);
-                                  }
-                                  if constexpr (kStripsPerGroup % Simd::kTileStrips != 0) {
-                                    for (; s < end; ++s) multiply_tile<tokens>(make_sources<1>(s, source_of), s, token);
-                                  }
-                                };
-      for_tiles(token_rows, multiply);
+      std::size_t s = strip;
+      for (; s + Simd::kTileStrips <= end; s += Simd::kTileStrips) {
+        multiply_strips(make_sources<Simd::kTileStrips>(s, source_of), token_rows, s);
+      }
+      if constexpr (kStripsPerGroup % Simd::kTileStrips != 0) {
+        for (; s < end; ++s) multiply_strips(make_sources<1>(s, source_of), token_rows, s);
+      }
     }
   }
 
   template <typename Source, std::size_t kStrips>
   void multiply_strips(const std::array<Source, kStrips>& sources, std::size_t token_rows, std::size_t strip) const {
-    for_tiles(token_rows, [&](auto tokens, std::size_t token, std::size_t /*tile*/, std::size_t /*tiles*/) {
-      multiply_tile<tokens>(sources, strip, token);
-    });
-  }
-
-  // Calls body(how many tokens, the first of them, the tile's number, of how many tiles): of no more tokens than a tile
-  // may have, and all tiles alike but for one token. The number of tokens is a constant. Where a tile is long, each
-  // width is best a function of its own: the compiler has registers to give to every one.
-  template <typename Body>
-  static void for_tiles(std::size_t token_rows, const Body& body) {
-    const std::size_t tiles = divide_up(token_rows, Simd::kTile);
-    std::size_t token = 0;
-    for (std::size_t tile = 0; tile < tiles; ++tile) {
-      const std::size_t count = divide_up(token_rows - token, tiles - tile);
-      unroll<Simd::kTile>([&](auto less) {
-        if (count == less + 1) body(std::integral_constant<std::size_t, less + 1>(), token, tile, tiles);
-      });
-      token += count;
-    }
+    std::size_t t = 0;
+    for (; t + Simd::kTile <= token_rows; t += Simd::kTile) multiply_tile<Simd::kTile>(sources, strip, t);
+    for (; t < token_rows; ++t) multiply_tile<1>(sources, strip, t);
   }
 
   template <std::size_t kTokens, typename Source, std::size_t kStrips>
-  [[gnu::always_inline]] void multiply_tile(const std::array<Source, kStrips>& sources, std::size_t strip,
-                                            std::size_t token) const {
+  void multiply_tile(const std::array<Source, kStrips>& sources, std::size_t strip, std::size_t token) const {
     Tile<typename Simd::Float, kStrips, kTokens> sums;
     if constexpr (gguf::kTraits<kType>.is_float()) {
       sums = multiply_floats<Simd, kType, Source, kTokens>(sources, input_, token);
@@ -440,6 +354,8 @@ class Multiplication {
   std::size_t unpacked_group_bytes() const {
     return input_.columns / gguf::kTraits<kType>.block_elements * Unpacked::kBytes;
   }
+
+  static constexpr std::size_t kFloatTokens = 2;
 
   const Matrix& matrix_;
   const Activations& input_;

@@ -20,27 +20,6 @@ using gguf::TensorType;
 // each other, so what lies ahead is nearly always what comes next.
 inline constexpr std::size_t kFetchAhead = 4096;
 
-// What a tile that reads packed codes fetches. Where several tiles of tokens read a group one after another, each
-// fetches its share of the group that follows, so that memory is never idle.
-class Fetching {
- public:
-  // Of one tile that reads a group alone.
-  Fetching() = default;
-  // Of one of several.
-  Fetching(std::size_t group_bytes, std::size_t tile, std::size_t tiles)
-      : ahead_(tiles == 1 ? kFetchAhead : group_bytes), tile_(tile), tiles_(tiles) {}
-
-  // How far ahead of the codes it reads.
-  std::size_t ahead() const { return ahead_; }
-  // Whether it fetches what lies that far ahead of a block.
-  bool fetches(std::size_t b) const { return tiles_ == 1 || b % tiles_ == tile_; }
-
- private:
-  std::size_t ahead_ = kFetchAhead;
-  std::size_t tile_ = 0;
-  std::size_t tiles_ = 1;
-};
-
 // The excess of multiplied codes over their values: 0 where the Simd takes signed bytes.
 template <typename Simd, TensorType kType>
 inline constexpr int kAdded =
@@ -66,8 +45,7 @@ class PackedBlocks {
   using Unit = BlockUnit<kType>;
   static constexpr std::size_t kBytes = Unit::kBytes;  // two blocks of a group
 
-  PackedBlocks(const std::byte* group, std::size_t strip, const Fetching& fetching = {})
-      : at_(group), lane_(strip * Simd::kLanes), fetching_(fetching) {}
+  PackedBlocks(const std::byte* group, std::size_t strip) : at_(group), lane_(strip * Simd::kLanes) {}
 
   template <std::size_t kGroup>
   typename Simd::Integer codes(std::size_t b) const {
@@ -86,10 +64,10 @@ class PackedBlocks {
   }
   typename Simd::Float scale(std::size_t b) const { return halves(b, 0); }
   typename Simd::Float minimum(std::size_t b) const { return halves(b, Unit::kMinimumAt); }
-  // Begins to fetch a block's share of what is read later.
+  // Begins to fetch a block's share of what is read kFetchAhead later.
   void fetch_ahead(std::size_t b) const {
-    if (lane_ != 0 || !fetching_.fetches(b)) return;
-    const std::byte* line = at_ + b * kBytes / 2 + fetching_.ahead();
+    if (lane_ != 0) return;
+    const std::byte* line = at_ + b * kBytes / 2 + kFetchAhead;
     for (std::size_t i = 0; i < kBytes / 2; i += kLineBytes) __builtin_prefetch(line + i);
   }
 
@@ -109,7 +87,6 @@ class PackedBlocks {
 
   const std::byte* at_;
   std::size_t lane_;
-  Fetching fetching_;
 };
 
 // Packed groups to come, fetched while others are multiplied.
@@ -187,8 +164,7 @@ class PackedSuperBlocks {
   using Integer = typename Simd::Integer;
   static constexpr std::size_t kBytes = Unit::kBytes;
 
-  PackedSuperBlocks(const std::byte* group, std::size_t strip, const Fetching& fetching = {})
-      : at_(group), lane_(strip * Simd::kLanes), fetching_(fetching) {}
+  PackedSuperBlocks(const std::byte* group, std::size_t strip) : at_(group), lane_(strip * Simd::kLanes) {}
 
   template <typename Body>
   [[gnu::always_inline]] static void for_sub_blocks(Body&& body) {
@@ -216,13 +192,13 @@ class PackedSuperBlocks {
   }
   typename Simd::Float scale(std::size_t b) const { return halves(b, 0); }
   typename Simd::Float minimum(std::size_t b) const { return halves(b, Unit::kMinimumAt); }
-  // Begins to fetch the share of 32 inputs of what is read later.
+  // Begins to fetch the share of 32 inputs of what is read kFetchAhead later.
   template <typename J>
   void fetch_ahead(std::size_t b, J /*j*/) const {
-    if (lane_ != 0 || !fetching_.fetches(b)) return;
+    if (lane_ != 0) return;
     constexpr std::size_t kJ = J::value;
     constexpr std::size_t kLines = kBytes / kLineBytes;
-    const std::byte* lines = at_ + b * kBytes + fetching_.ahead();
+    const std::byte* lines = at_ + b * kBytes + kFetchAhead;
     for (std::size_t i = kJ * kLines / 8; i < (kJ + 1) * kLines / 8; ++i) __builtin_prefetch(lines + i * kLineBytes);
   }
 
@@ -258,7 +234,6 @@ class PackedSuperBlocks {
 
   const std::byte* at_;
   std::size_t lane_;
-  Fetching fetching_;
 };
 
 // A strip of super-blocks after unpack(): for each of them 64 lines of codes, 8 or 16 of factors, 4 or 8 of sum

@@ -325,6 +325,8 @@ class SequenceEvents:
     compute_ns: int  # with stop_reason: its part of the time of its steps
     busy_ns: int  # with stop_reason: the time of all steps of the loop from its first to its last; compute_ns if alone
     kv_cache_bytes: int  # with stop_reason: the most that the choices of its sequence have held together so far
+    drafted_tokens: int  # with stop_reason: how many were computed ahead of time
+    accepted_tokens: int  # with stop_reason: how many of those are in the text
     operation_ns: dict[str, int] | None  # with stop_reason, if asked for and computed: parts of compute_ns
 
 @final
@@ -346,6 +348,21 @@ class ThinkingOptions:
 
     def __init__(self, *, begin: int | None, end: int, limit: int | None, opened: bool) -> None: ...
 
+class Drafter:
+    """Guesses how a sequence goes on. None can be made here."""
+
+class SpeculationOptions:
+    """How many tokens a sequence computes ahead of time: at most ``max_rows`` rows in a step, the last token's and
+    those of guesses that are worth the ``row_cost``. Guesses are looked up in the sequence, or a ``drafter``'s.
+
+    Raises ValueError: out of range.
+    """
+
+    def __init__(self, *, max_rows: int, row_cost: float, drafter: Drafter | None = None) -> None: ...
+
+def lookup_bytes(context_length: int) -> int:
+    """Most bytes of the tables by which one sequence looks guesses up."""
+
 class SequenceOptions:
     """What one sequence asks of the run loop.
 
@@ -356,7 +373,8 @@ class SequenceOptions:
     of the result depends on it. With ``op_times`` its end tells what its computing time went to. With ``logprobs``
     every token comes with its log probability and those of so many of the likeliest. Behind its prompt the sequence
     parts into ``choices`` that each have draws, events and an end of their own; what is done to the sequence is done to
-    all of them. With a ``grammar`` only tokens that it allows are drawn; the sequence ends as at an end token where
+    all of them. With ``speculation`` steps compute tokens ahead of time; no bit of the result depends on it. With a
+    ``grammar`` only tokens that it allows are drawn; the sequence ends as at an end token where
     nothing may follow, and with "error" where it cannot be followed. With ``thinking`` that the prompt has opened the
     grammar is of the text behind it. Tokens of ``spelled`` print their text there, whatever the vocabulary says. A
     token waits ``flush_ms`` for more, to be told together.
@@ -373,6 +391,7 @@ class SequenceOptions:
         sampling: SamplingOptions = ...,
         logprobs: int | None = None,
         choices: int = 1,
+        speculation: SpeculationOptions | None = None,
         eos_token_ids: Sequence[int] = (),
         stop_strings: Sequence[str] = (),
         stop_string_token_ids: Sequence[int] = (),

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from engine._core import Grammar, Model, SamplingOptions, SequenceEvents, StreamWriter
+from engine._core import Drafter, Grammar, Model, SamplingOptions, SequenceEvents, StreamWriter
 
 def target_types(
     recipe: str,
@@ -60,6 +60,26 @@ class GrammarMatcher:
     def finished(self) -> bool:
         """The text is complete and nothing may follow."""
 
+class ScriptedDrafter(Drafter):
+    """Guesses that a sequence goes on as a text, prompt and answer, that is given."""
+
+    def __init__(self, text: Sequence[int]) -> None: ...
+
+class Acceptance:
+    """How often guesses were right of late, by their kind."""
+
+    def __init__(self) -> None: ...
+    def chance(self, kind: int) -> float: ...
+    def note(self, kind: int, right: bool) -> None: ...
+
+def look_up(texts: Sequence[Sequence[int]], most: int) -> list[tuple[int, int]]:
+    """Token and kind of each guess behind the last of texts that each go on from the one before."""
+
+def plan_drafts(
+    candidates: Sequence[tuple[Sequence[float], float]], *, rows: float, tokens: float, free_rows: int
+) -> list[int]:
+    """How many guesses of each candidate, its chances and row cost, a step of so many rows and tokens computes."""
+
 @final
 class Utf8Stream:
     """Bytes that arrive in pieces, as well-formed UTF-8: U+FFFD for each maximal ill-formed part."""
@@ -98,7 +118,7 @@ class StepCandidate:
 def plan_step(candidates: Sequence[StepCandidate], decode_rows: int, prefill_chunk: int) -> list[int]:
     """Tokens of each candidate to compute in the next step."""
 
-def row_cost(model: Model, first_position: int, rows: int, wants_logits: bool) -> float:
+def row_cost(model: Model, first_position: int, rows: int, logit_rows: int) -> float:
     """Multiply-accumulates by which consecutive rows of a sequence share the time of a step with others' rows."""
 
 def share(begin: float, end: float, amount: int) -> int:

@@ -94,6 +94,7 @@ CSRC_ORDER = (
     "text",
     "runtime/sampling",
     "runtime/grammar",
+    "runtime/speculation",
     "runtime/loop",
     "runtime/stream",
     "bindings",

@@ -7,10 +7,12 @@
 #include <optional>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "bindings/arguments.h"
 #include "bindings/register.h"
 #include "runtime/loop/run_loop.h"
+#include "runtime/speculation/lookup.h"
 
 namespace engine::bindings {
 namespace {
@@ -31,6 +33,13 @@ GroupSettings group_settings(std::shared_ptr<model::Model> model, unsigned threa
     throw std::invalid_argument("prefill_chunk must be between 1 and " + std::to_string(kMaxPrefillChunk));
   }
   return {std::move(model), threads, std::chrono::microseconds(spin_us), prefill_chunk};
+}
+
+runtime::SpeculationOptions speculation_options(std::size_t max_rows, double row_cost,
+                                                std::shared_ptr<runtime::Drafter> drafter) {
+  require(max_rows >= 1 && max_rows <= runtime::kMaxDecodeRows, "max_rows is out of range");
+  require(row_cost >= 0.0, "row_cost must not be below 0");
+  return {max_rows, row_cost, std::move(drafter)};
 }
 
 void submit(RunLoop& loop, std::uint64_t sequence_id, GroupSettings settings, std::vector<std::int32_t> prompt,
@@ -113,6 +122,11 @@ void register_options(py::module_& m) {
       .def(py::init([](std::optional<std::int32_t> begin, std::int32_t end, std::optional<std::size_t> limit,
                        bool opened) { return runtime::ThinkingOptions{begin, end, limit, opened}; }),
            py::kw_only(), py::arg("begin"), py::arg("end"), py::arg("limit"), py::arg("opened"));
+  py::class_<runtime::Drafter, std::shared_ptr<runtime::Drafter>>(m, "Drafter");
+  py::class_<runtime::SpeculationOptions>(m, "SpeculationOptions")
+      .def(py::init(&speculation_options), py::kw_only(), py::arg("max_rows"), py::arg("row_cost"),
+           py::arg("drafter") = nullptr);
+  m.def("lookup_bytes", &runtime::Lookup::bytes, py::arg("context_length"));
   py::class_<SequenceOptions>(m, "SequenceOptions")
       .def(py::init(&options_of<SequenceOptions>))
       .def_readwrite("context_length", &SequenceOptions::context_length)
@@ -138,6 +152,7 @@ void register_options(py::module_& m) {
                       options.grammar = std::move(grammar);
                     })
       .def_readwrite("thinking", &SequenceOptions::thinking)
+      .def_readwrite("speculation", &SequenceOptions::speculation)
       .def_readwrite("spelled", &SequenceOptions::spelled);
 }
 
@@ -164,6 +179,8 @@ void register_runtime(py::module_& m) {
       .def_readonly("logits_digest", &SequenceEvents::logits_digest)
       .def_readonly("compute_ns", &SequenceEvents::compute_ns)
       .def_readonly("kv_cache_bytes", &SequenceEvents::kv_cache_bytes)
+      .def_readonly("drafted_tokens", &SequenceEvents::drafted_tokens)
+      .def_readonly("accepted_tokens", &SequenceEvents::accepted_tokens)
       .def_readonly("busy_ns", &SequenceEvents::busy_ns)
       .def_property_readonly("operation_ns", &operation_ns);
 

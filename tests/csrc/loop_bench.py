@@ -39,6 +39,8 @@ class Story:
     busy_ns: int = 0
     operation_ns: dict[str, int] | None = None
     kv_cache_bytes: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
     def hear(self, events: _core.SequenceEvents) -> None:
         assert not self.stop_reasons, "an end is the last that is heard"
@@ -59,6 +61,8 @@ class Story:
         self.busy_ns += events.busy_ns
         self.operation_ns = events.operation_ns
         self.kv_cache_bytes = events.kv_cache_bytes
+        self.drafted_tokens = events.drafted_tokens
+        self.accepted_tokens = events.accepted_tokens
 
     @property
     def result(self) -> tuple[tuple[int, ...], str, list[str], str]:
@@ -104,6 +108,7 @@ class LoopBench:
         seed: int = 0,
         logprobs: int | None = None,
         choices: int = 1,
+        speculation: _core.SpeculationOptions | None = None,
         eos: Sequence[int] = (),
         stops: Sequence[str] = (),
         stop_string_token_ids: Sequence[int] = (),
@@ -124,6 +129,7 @@ class LoopBench:
         options = _core.SequenceOptions(
             kv_cache=kv_cache, context_length=context_length, max_tokens=max_tokens,
             sampling=_core.SamplingOptions(order=SAMPLERS, seed=seed, **sampling), logprobs=logprobs, choices=choices,
+            speculation=speculation,
             eos_token_ids=eos, stop_strings=stops, stop_string_token_ids=stop_string_token_ids,
             stop_token_ids=stop_token_ids, flush_ms=flush_ms, prefill_rank=prefill_rank,
             prefill_share=prefill_share, prefill_beside_decode=prefill_beside_decode, prefix_cache=prefix_cache,

@@ -119,10 +119,10 @@ def test_rows_cost_what_they_multiply() -> None:
     )
     matrices = layers * (4 * embedding**2 + 3 * embedding * feed_forward)
     scores = 2 * layers * embedding
-    assert _core_tests.row_cost(model, 0, 1, False) == matrices + scores
-    assert _core_tests.row_cost(model, 9, 1, False) == matrices + 10 * scores
-    assert _core_tests.row_cost(model, 9, 3, False) == 3 * matrices + (10 + 11 + 12) * scores
-    head = _core_tests.row_cost(model, 0, 1, True) - _core_tests.row_cost(model, 0, 1, False)
+    assert _core_tests.row_cost(model, 0, 1, 0) == matrices + scores
+    assert _core_tests.row_cost(model, 9, 1, 0) == matrices + 10 * scores
+    assert _core_tests.row_cost(model, 9, 3, 0) == 3 * matrices + (10 + 11 + 12) * scores
+    head = _core_tests.row_cost(model, 0, 1, 1) - _core_tests.row_cost(model, 0, 1, 0)
     assert head == model.vocab_size * embedding > vocabulary
 
 

@@ -2,7 +2,9 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings/register.h"
@@ -10,6 +12,9 @@
 #include "runtime/loop/compute_share.h"
 #include "runtime/loop/event_buffer.h"
 #include "runtime/loop/step_planner.h"
+#include "runtime/speculation/acceptance.h"
+#include "runtime/speculation/draft_planner.h"
+#include "runtime/speculation/lookup.h"
 #include "runtime/stream/stream_writer.h"
 #include "text/stop_matcher.h"
 #include "text/utf8.h"
@@ -37,9 +42,61 @@ std::vector<std::int32_t> allowed_tokens(GrammarMatcher& matcher) {
   return tokens;
 }
 
+// Guesses that a sequence goes on as a text that is given.
+class ScriptedDrafter final : public runtime::Drafter {
+ public:
+  explicit ScriptedDrafter(std::vector<std::int32_t> text) : text_(std::move(text)) {}
+
+  std::unique_ptr<Drafter> copy() const override { return std::make_unique<ScriptedDrafter>(*this); }
+  void guess(std::span<const std::int32_t> tokens, std::size_t most, std::vector<runtime::Guess>& guesses) override {
+    for (std::size_t i = tokens.size(); i < text_.size() && i < tokens.size() + most; ++i) {
+      guesses.push_back({text_[i], 0});
+    }
+  }
+
+ private:
+  std::vector<std::int32_t> text_;
+};
+
+using Guesses = std::vector<std::pair<std::int32_t, std::size_t>>;
+
+// Token and kind of each guess behind the last of `tokens`, after those that came before.
+Guesses look_up(const std::vector<std::vector<std::int32_t>>& texts, std::size_t most) {
+  runtime::Lookup lookup(texts.back().size());
+  std::vector<runtime::Guess> guesses;
+  for (const std::vector<std::int32_t>& tokens : texts) {
+    guesses.clear();
+    lookup.guess(tokens, most, guesses);
+  }
+  Guesses result;
+  for (const runtime::Guess& guess : guesses) result.emplace_back(guess.token, guess.kind);
+  return result;
+}
+
+std::vector<std::size_t> plan_drafts(const std::vector<std::pair<std::vector<double>, double>>& candidates, double rows,
+                                     double tokens, std::size_t free_rows) {
+  std::vector<runtime::DraftCandidate> given;
+  given.reserve(candidates.size());
+  for (const auto& [chances, row_cost] : candidates) given.push_back({chances, row_cost});
+  return runtime::plan_drafts(given, {rows, tokens, free_rows});
+}
+
+void register_speculation(py::module_& m) {
+  py::class_<ScriptedDrafter, runtime::Drafter, std::shared_ptr<ScriptedDrafter>>(m, "ScriptedDrafter")
+      .def(py::init<std::vector<std::int32_t>>(), py::arg("text"));
+  py::class_<runtime::Acceptance>(m, "Acceptance")
+      .def(py::init<>())
+      .def("chance", &runtime::Acceptance::chance, py::arg("kind"))
+      .def("note", &runtime::Acceptance::note, py::arg("kind"), py::arg("right"));
+  m.def("look_up", &look_up, py::arg("texts"), py::arg("most"));
+  m.def("plan_drafts", &plan_drafts, py::arg("candidates"), py::kw_only(), py::arg("rows"), py::arg("tokens"),
+        py::arg("free_rows"));
+}
+
 }  // namespace
 
 void register_runtime(py::module_& m) {
+  register_speculation(m);
   using Release = py::call_guard<py::gil_scoped_release>;
   py::class_<GrammarMatcher>(m, "GrammarMatcher")
       .def(py::init([](const std::shared_ptr<Grammar>& grammar) { return std::make_unique<GrammarMatcher>(grammar); }),
@@ -68,10 +125,10 @@ void register_runtime(py::module_& m) {
       py::arg("candidates"), py::arg("decode_rows"), py::arg("prefill_chunk"));
   m.def(
       "row_cost",
-      [](const model::Model& model, std::size_t first_position, std::size_t rows, bool wants_logits) {
-        return runtime::RowCost(model).of(first_position, rows, wants_logits);
+      [](const model::Model& model, std::size_t first_position, std::size_t rows, std::size_t logit_rows) {
+        return runtime::RowCost(model).of(first_position, rows, logit_rows);
       },
-      py::arg("model"), py::arg("first_position"), py::arg("rows"), py::arg("wants_logits"));
+      py::arg("model"), py::arg("first_position"), py::arg("rows"), py::arg("logit_rows"));
   m.def(
       "share", [](double begin, double end, std::int64_t amount) { return runtime::Share{begin, end}.of(amount); },
       py::arg("begin"), py::arg("end"), py::arg("amount"));

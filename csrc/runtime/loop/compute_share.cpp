@@ -27,10 +27,10 @@ RowCost::RowCost(const model::Model& model) {
   attention_ = 2.0 * static_cast<double>(shape.query_width() * shape.layers);  // keys and values
 }
 
-double RowCost::of(std::size_t first_position, std::size_t rows, bool wants_logits) const {
+double RowCost::of(std::size_t first_position, std::size_t rows, std::size_t logit_rows) const {
   const auto count = static_cast<double>(rows);
   const double keys = count * (static_cast<double>(first_position) + (count + 1.0) / 2.0);  // seen by all rows
-  return count * layers_ + keys * attention_ + (wants_logits ? head_ : 0.0);
+  return count * layers_ + keys * attention_ + static_cast<double>(logit_rows) * head_;
 }
 
 std::int64_t Share::of(std::int64_t amount) const {

@@ -14,8 +14,8 @@ class RowCost {
  public:
   explicit RowCost(const model::Model& model);
 
-  // The cost of rows at consecutive positions.
-  double of(std::size_t first_position, std::size_t rows, bool wants_logits) const;
+  // The cost of rows at consecutive positions, the last `logit_rows` of them with logits.
+  double of(std::size_t first_position, std::size_t rows, std::size_t logit_rows) const;
 
  private:
   double layers_ = 0;     // a row

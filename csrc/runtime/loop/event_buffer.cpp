@@ -14,6 +14,8 @@ void SequenceEvents::end_as(SequenceEvents& last) {
   busy_ns = last.busy_ns;
   operation_ns = last.operation_ns;
   kv_cache_bytes = last.kv_cache_bytes;
+  drafted_tokens = last.drafted_tokens;
+  accepted_tokens = last.accepted_tokens;
 }
 
 void EventBuffer::expect(std::int64_t patience_ns, std::int64_t now_ns) {

@@ -39,6 +39,8 @@ struct SequenceEvents {
   std::int64_t busy_ns = 0;                           // the time of the steps of all sequences
   std::optional<model::OperationTimes> operation_ns;  // parts of compute_ns, where op_times is on
   std::size_t kv_cache_bytes = 0;                     // the most that all its choices have held together so far
+  std::size_t drafted_tokens = 0;                     // computed ahead of time; see Speculation
+  std::size_t accepted_tokens = 0;                    // of those
 
   // Adds the last text, and moves in the stop with all that is set with it.
   void end_as(SequenceEvents& last);

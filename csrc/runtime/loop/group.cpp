@@ -8,6 +8,7 @@
 #include "base/float_environment.h"
 #include "base/steady_time.h"
 #include "runtime/loop/step_planner.h"
+#include "runtime/speculation/draft_planner.h"
 
 namespace engine::runtime {
 
@@ -142,20 +143,51 @@ void Group::plan() {
                           .prefill_beside_decode = sequence.options().prefill_beside_decode});
   }
   const auto tokens = plan_step(candidates, kMaxDecodeRows, settings_.prefill_chunk);
-  for (std::size_t i = 0; i < sequences_.size(); ++i) {
-    Member& member = sequences_[i];
-    const Sequence& sequence = *member.sequence;
-    member.tokens = tokens[i];
-    member.cost = row_cost_.of(sequence.computed(), member.tokens, member.tokens == sequence.waiting());
+  for (std::size_t i = 0; i < sequences_.size(); ++i) sequences_[i].tokens = tokens[i];
+  plan_drafts();
+  make_room();
+  note_kv_peaks();
+  timed_ = std::ranges::any_of(sequences_, [](const Member& m) { return m.tokens > 0 && m.operation_ns; });
+}
+
+void Group::plan_drafts() {
+  StepRows step{.rows = 0.0, .tokens = 0.0, .free_rows = kMaxDecodeRows};
+  std::vector<Sequence*> guessing;
+  for (const Member& member : sequences_) {
+    if (member.tokens == 0) continue;
+    Sequence& sequence = *member.sequence;
+    step.rows += static_cast<double>(member.tokens);
+    if (member.tokens == sequence.waiting()) step.tokens += 1.0;
+    if (sequence.prefilling()) continue;
+    step.free_rows -= 1;
+    if (sequence.speculation() != nullptr) guessing.push_back(&sequence);
+  }
+  std::vector<DraftCandidate> candidates;
+  candidates.reserve(guessing.size());
+  for (Sequence* sequence : guessing) {
+    sequence->guess(step);
+    const Speculation& speculation = *sequence->speculation();
+    candidates.push_back({.chances = speculation.chances(), .row_cost = speculation.row_cost()});
+  }
+  const auto drafts = runtime::plan_drafts(candidates, step);
+  for (std::size_t i = 0; i < guessing.size(); ++i) guessing[i]->speculation()->take(drafts[i]);
+}
+
+void Group::make_room() {
+  for (Member& member : sequences_) {
+    member.cost = 0.0;
+    if (member.tokens == 0) continue;
+    Sequence& sequence = *member.sequence;
+    const std::size_t rows = member.tokens + sequence.draft_rows();
+    const std::size_t logit_rows = member.tokens == sequence.waiting() ? 1 + sequence.draft_rows() : 0;
+    member.cost = row_cost_.of(sequence.computed(), rows, logit_rows);
     try {
-      member.sequence->cache().reserve(sequence.computed() + member.tokens);
+      sequence.cache().reserve(sequence.computed() + rows);
     } catch (const std::bad_alloc&) {
       end(member, StopReason::Error, "the system has no memory left for the KV cache");
     }
   }
   remove_ended();
-  note_kv_peaks();
-  timed_ = std::ranges::any_of(sequences_, [](const Member& m) { return m.tokens > 0 && m.operation_ns; });
 }
 
 void Group::note_kv_peaks() {
@@ -207,11 +239,11 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
     if (member.tokens == 0) continue;
     announce_start(member, events);
     Sequence& sequence = *member.sequence;
-    (sequence.prefilling() ? counts.prefill_rows : counts.decode_rows) += member.tokens;
+    (sequence.prefilling() ? counts.prefill_rows : counts.decode_rows) += member.tokens + sequence.draft_rows();
     segments.push_back({.cache = &sequence.cache(),
                         .first_position = sequence.computed(),
-                        .tokens = sequence.next_tokens(member.tokens),
-                        .want_every_logit = false,
+                        .tokens = sequence.step_tokens(member.tokens),
+                        .want_every_logit = sequence.draft_rows() > 0,  // then all are decoded
                         .want_logits = member.tokens == sequence.waiting()});
   }
   events.announce();
@@ -224,28 +256,36 @@ StepCounts Group::run(const std::atomic<bool>& abort, EventBuffer& events) {
     Member& member = sequences_[i];
     if (member.tokens == 0) continue;
     const bool complete = member.tokens == member.sequence->waiting();
+    const std::size_t draft_rows = member.sequence->draft_rows();
     const auto non_finite = pass_.non_finite(row, member.tokens);
     row += member.tokens;
+    // A drafted token's row that is not finite is computed again once it is known to be the text's.
+    std::size_t finite = 0;
+    while (finite < draft_rows && !pass_.non_finite(row + finite, 1)) ++finite;
+    row += draft_rows;
     if (non_finite) {  // a token drawn from it would look like an answer
       end(member, StopReason::Error, non_finite->sentence(), non_finite);
     } else {
       member.sequence->mark_computed(member.tokens);
     }
     if (!complete) continue;
-    if (!non_finite) add_drawings(i, logit_row, drawings);
-    ++logit_row;
+    if (!non_finite) add_drawings(i, logit_row, 1 + finite, drawings);
+    logit_row += 1 + draft_rows;
   }
   draw(drawings);
   for (Drawing& drawing : drawings) take_in(drawing, events);
   return counts;
 }
 
-void Group::add_drawings(std::size_t member, std::size_t logit_row, std::vector<Drawing>& drawings) {
+void Group::add_drawings(std::size_t member, std::size_t logit_row, std::size_t logit_rows,
+                         std::vector<Drawing>& drawings) {
   const std::size_t first_forked = sequences_.size();
   fork_choices(member);
-  if (!sequences_[member].last) drawings.push_back({.member = member, .logit_row = logit_row});
+  if (!sequences_[member].last) {
+    drawings.push_back({.member = member, .logit_row = logit_row, .logit_rows = logit_rows});
+  }
   for (std::size_t j = first_forked; j < sequences_.size(); ++j) {
-    drawings.push_back({.member = j, .logit_row = logit_row});
+    drawings.push_back({.member = j, .logit_row = logit_row, .logit_rows = 1});
   }
 }
 
@@ -308,48 +348,66 @@ void Group::draw(std::vector<Drawing>& drawings) {
 }
 
 void Group::draw(Drawing& drawing, Sampler& sampler, model::OperationClock* clock) {
-  const auto charge_to = [clock](Operation operation) {
-    if (clock != nullptr) clock->charge(operation);
-  };
   Sequence& sequence = *sequences_[drawing.member].sequence;
-  const std::span<const float> logits = pass_.logits(drawing.logit_row);
-  const std::int32_t largest = pass_.best_token(drawing.logit_row);
-  const bool constrained = sequence.options().grammar != nullptr;
-  const std::optional<std::size_t> likeliest = sequence.options().logprobs;
   try {
-    if (constrained) {
-      sequence.constrain(logits.size());
-      charge_to(Operation::Grammar);
-    }
-    drawing.token = sequence.draw(logits, largest, pass_.digest(drawing.logit_row), sampler);
-    if (likeliest) drawing.log_probabilities = sampler.log_probabilities(logits, drawing.token, largest, *likeliest);
-    charge_to(Operation::Sampling);
-    if (constrained) {
-      sequence.follow_grammar();
-      charge_to(Operation::Grammar);
+    for (std::size_t i = 0; i < drawing.logit_rows; ++i) {
+      if (i > 0) sequence.mark_computed(1);
+      drawing.drawn.push_back(draw_token(sequence, drawing.logit_row + i, sampler, clock));
+      const bool follows = sequence.follow_draft();
+      if (!follows || drawing.drawn.back().effect.stop != StopReason::None) break;
     }
   } catch (const GrammarError& failure) {
     drawing.failure = failure.what();
   }
 }
 
+Group::DrawnToken Group::draw_token(Sequence& sequence, std::size_t logit_row, Sampler& sampler,
+                                    model::OperationClock* clock) {
+  const auto charge_to = [clock](Operation operation) {
+    if (clock != nullptr) clock->charge(operation);
+  };
+  const std::span<const float> logits = pass_.logits(logit_row);
+  const std::int32_t largest = pass_.best_token(logit_row);
+  const bool constrained = sequence.options().grammar != nullptr;
+  if (constrained) {
+    sequence.constrain(logits.size());
+    charge_to(Operation::Grammar);
+  }
+  DrawnToken drawn{.token = sequence.draw(logits, largest, pass_.digest(logit_row), sampler)};
+  if (const auto likeliest = sequence.options().logprobs) {
+    drawn.log_probabilities = sampler.log_probabilities(logits, drawn.token, largest, *likeliest);
+  }
+  charge_to(Operation::Sampling);
+  if (constrained) {
+    sequence.follow_grammar();
+    charge_to(Operation::Grammar);
+  }
+  drawn.effect = sequence.take_effect();
+  charge_to(Operation::Detokenize);
+  return drawn;
+}
+
 void Group::take_in(Drawing& drawing, EventBuffer& events) {
   Member& member = sequences_[drawing.member];
+  Sequence& sequence = *member.sequence;
+  StopReason stop = StopReason::None;
+  if (!drawing.drawn.empty()) {
+    stop = drawing.drawn.back().effect.stop;
+    const std::int64_t now = steady_ns();
+    const std::int64_t patience_ns = std::exchange(member.produced, true) ? sequence.options().flush_ns : 0;
+    events.add(sequence.id(), sequence.choice(), patience_ns, [&](SequenceEvents& e) {
+      for (DrawnToken& drawn : drawing.drawn) {
+        e.token_ids.push_back(drawn.token);
+        e.token_times_ns.push_back(now);
+        if (drawn.log_probabilities) e.logprobs.push_back(std::move(*drawn.log_probabilities));
+        e.text += drawn.effect.text;
+      }
+    });
+  }
   if (!drawing.failure.empty()) {
     return end(member, StopReason::Error, "the grammar cannot be followed: " + drawing.failure);
   }
-  Sequence& sequence = *member.sequence;
-  const Sequence::Effect effect = sequence.take_effect();
-  charge(Operation::Detokenize);
-  const std::int64_t now = steady_ns();
-  const std::int64_t patience_ns = std::exchange(member.produced, true) ? sequence.options().flush_ns : 0;
-  events.add(sequence.id(), sequence.choice(), patience_ns, [&](SequenceEvents& e) {
-    e.token_ids.push_back(drawing.token);
-    e.token_times_ns.push_back(now);
-    if (drawing.log_probabilities) e.logprobs.push_back(std::move(*drawing.log_probabilities));
-    e.text += effect.text;
-  });
-  if (effect.stop != StopReason::None) end(member, effect.stop, "");
+  if (stop != StopReason::None) end(member, stop, "");
 }
 
 void Group::end(Member& member, StopReason reason, std::string error,
@@ -364,6 +422,10 @@ void Group::end(Member& member, StopReason reason, std::string error,
   last.non_finite = non_finite;
   last.logits_digest = member.sequence->digest().hexadecimal();
   last.kv_cache_bytes = member.kv_peak_bytes;
+  if (const Speculation* speculation = member.sequence->speculation()) {
+    last.drafted_tokens = speculation->drafted_tokens();
+    last.accepted_tokens = speculation->accepted_tokens();
+  }
   if (reason != StopReason::Error) keep_prefix(*member.sequence);
   member.sequence.reset();  // its memory is free before anybody hears of the end
 }

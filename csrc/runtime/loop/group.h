@@ -32,7 +32,7 @@ struct GroupSettings {
 
 struct StepCounts {
   std::size_t prefill_rows = 0;
-  std::size_t decode_rows = 0;
+  std::size_t decode_rows = 0;  // those of drafted tokens too
 };
 
 // What a sequence had of the steps so far.
@@ -75,7 +75,8 @@ class Group {
 
   // The sequences whose prompts the next step works on.
   std::vector<std::uint64_t> prefilling() const;
-  // Computes one step: a token for every decoding sequence, a chunk of the waiting prompts. Where `abort` became true
+  // Computes one step: a token for every decoding sequence, or several where what was drafted is what it draws, and a
+  // chunk of the waiting prompts. Where `abort` became true
   // the step has no effect, but on the time that its sequences took.
   StepCounts step(const std::atomic<bool>& abort, EventBuffer& events);
 
@@ -97,18 +98,29 @@ class Group {
     std::optional<SequenceEvents> last;                 // once it has ended
   };
 
-  // A token of a member to be drawn from a row of logits, and what came of it.
+  struct DrawnToken {
+    std::int32_t token;
+    std::optional<TokenLogProbabilities> log_probabilities = std::nullopt;
+    Sequence::Effect effect = {};
+  };
+
+  // Tokens of a member to be drawn, one from each row of logits while those before it were drafted, and what came of
+  // it.
   struct Drawing {
     std::size_t member;
-    std::size_t logit_row;
-    std::int32_t token = 0;
-    std::optional<TokenLogProbabilities> log_probabilities = std::nullopt;
+    std::size_t logit_row;  // the first
+    std::size_t logit_rows;
+    std::vector<DrawnToken> drawn = {};
     std::string failure = "";  // why its grammar cannot be followed; empty where it can
   };
 
   // Whether the member stands for what the choices of its request share: the first that is left of them.
   bool holds_prompt(std::vector<Member>::const_iterator member) const;
   void plan();
+  // Has sequences guess, and drafts what is worth its rows beside those planned.
+  void plan_drafts();
+  // Makes room for the rows of the step, and notes what they cost; ends sequences for which there is none.
+  void make_room();
   // Notes what the choices of each request hold of KV cache together, counting blocks that they share once.
   void note_kv_peaks();
   // Charges the operation with the time since the last mark of this step.
@@ -117,15 +129,17 @@ class Group {
   void account(std::int64_t began_ns);
   StepCounts run(const std::atomic<bool>& abort, EventBuffer& events);
   void announce_start(Member& member, EventBuffer& events);
-  // Adds what a member, and behind the prompt the other choices of its request, are to draw from a row of logits.
-  void add_drawings(std::size_t member, std::size_t logit_row, std::vector<Drawing>& drawings);
+  // Adds what a member, and behind the prompt the other choices of its request, are to draw from rows of logits.
+  void add_drawings(std::size_t member, std::size_t logit_row, std::size_t logit_rows, std::vector<Drawing>& drawings);
   // Behind the prompt, forks the other choices of a request off the first: adds them to the sequences.
   void fork_choices(std::size_t member);
   // Draws all tokens; where more than one takes time, all members of the team do.
   void draw(std::vector<Drawing>& drawings);
-  // Draws one token, and notes where its grammar cannot be followed. Members of the team may each be at one.
+  // Draws the tokens of one, and notes where its grammar cannot be followed. Members of the team may each be at one.
   void draw(Drawing& drawing, Sampler& sampler, model::OperationClock* clock);
-  // Turns a token drawn into text and an event; ends the sequence where it or its grammar does.
+  // Draws the token of one row, follows its grammar and turns it into text. Throws GrammarError.
+  DrawnToken draw_token(Sequence& sequence, std::size_t logit_row, Sampler& sampler, model::OperationClock* clock);
+  // Turns tokens drawn into an event; ends the sequence where one of them or its grammar does.
   void take_in(Drawing& drawing, EventBuffer& events);
   void end(Member& member, StopReason reason, std::string error,
            const std::optional<model::NonFinitePlace>& non_finite = {});

@@ -1,11 +1,17 @@
 #include "runtime/loop/sequence.h"
 
 #include <algorithm>
+#include <bit>
+#include <iterator>
 #include <span>
 #include <stdexcept>
+#include <utility>
 
 namespace engine::runtime {
 namespace {
+
+// Tokens that begin a forced text, at most: as many as a long word has letters.
+constexpr std::size_t kMostBeginnings = 32;
 
 bool contains(std::span<const std::int32_t> tokens, std::int32_t token) {
   return std::ranges::find(tokens, token) != tokens.end();
@@ -40,6 +46,7 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
     : id_(id),
       options_(std::move(options)),
       vocabulary_(std::move(vocabulary)),
+      model_vocabulary_(shape.vocabulary),
       prompt_size_(prompt.size()),
       tokens_(std::move(prompt)),
       cache_(shape, options_.kv_type, options_.context_length),
@@ -55,6 +62,7 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
   check(options_.sampling, shape.vocabulary);
   if (options_.grammar) matcher_.emplace(options_.grammar);
   if (options_.thinking) thinking_.emplace(*options_.thinking, !options_.grammar);
+  if (options_.speculation) speculation_.emplace(*options_.speculation, options_.context_length);
 }
 
 void Sequence::begin_with(PrefixCache::Prefix prefix) {
@@ -71,13 +79,65 @@ std::unique_ptr<Sequence> Sequence::fork(std::uint32_t choice) const {
   return other;
 }
 
-std::vector<std::int32_t> Sequence::next_tokens(std::size_t count) const {
+std::vector<std::int32_t> Sequence::step_tokens(std::size_t count) const {
   const auto begin = tokens_.begin() + static_cast<std::ptrdiff_t>(computed_);
-  return {begin, begin + static_cast<std::ptrdiff_t>(count)};
+  std::vector<std::int32_t> tokens(begin, begin + static_cast<std::ptrdiff_t>(count));
+  if (speculation_) std::ranges::transform(speculation_->draft(), std::back_inserter(tokens), &Guess::token);
+  return tokens;
+}
+
+void Sequence::guess(const StepRows& step) {
+  const std::size_t left =
+      std::min(options_.max_tokens - (tokens_.size() - prompt_size_), options_.context_length - tokens_.size());
+  const std::size_t most = std::min(left, speculation_->max_rows()) - 1;
+  std::vector<std::int32_t> forced;
+  const bool worth = is_worth_a_row(speculation_->chance(kForcedKind), speculation_->row_cost(), step);
+  if (most > 0 && matcher_ && constrained() && worth) forced = forced_tokens(most);
+  speculation_->begin_step(tokens_, forced, most);
+}
+
+std::vector<std::int32_t> Sequence::forced_tokens(std::size_t most) {
+  std::vector<std::int32_t> forced;
+  try {
+    if (!allowed_known_) matcher_->find_allowed(model_vocabulary_);
+    allowed_known_ = true;
+    std::optional<std::int32_t> token = forced_token(matcher_->allowed());
+    if (!token) return forced;
+    GrammarMatcher ahead(*matcher_);
+    while (token) {
+      forced.push_back(*token);
+      ahead.accept(*token);
+      if (forced.size() == most || ahead.finished()) break;
+      ahead.find_allowed(model_vocabulary_);
+      token = forced_token(ahead.allowed());
+    }
+  } catch (const GrammarError&) {  // the draw will meet it
+  }
+  return forced;
+}
+
+std::optional<std::int32_t> Sequence::forced_token(std::span<const std::uint32_t> allowed) const {
+  std::optional<std::int32_t> forced;
+  std::string_view text;
+  std::size_t count = 0;
+  for (std::size_t word = 0; word < allowed.size(); ++word) {
+    for (std::uint32_t bits = allowed[word]; bits != 0; bits &= bits - 1) {
+      const auto token = static_cast<std::int32_t>(word * 32 + static_cast<std::size_t>(std::countr_zero(bits)));
+      const std::string_view spelt = piece(token);
+      const bool longer = spelt.size() > text.size();
+      const bool together = longer ? spelt.starts_with(text) : text.starts_with(spelt);
+      if (++count > kMostBeginnings || spelt.empty() || !together || is_end(token)) return std::nullopt;
+      if (longer) {
+        forced = token;
+        text = spelt;
+      }
+    }
+  }
+  return forced;
 }
 
 void Sequence::constrain(std::size_t tokens) {
-  if (matcher_ && constrained()) matcher_->find_allowed(tokens);
+  if (matcher_ && constrained() && !std::exchange(allowed_known_, false)) matcher_->find_allowed(tokens);
 }
 
 std::int32_t Sequence::draw(std::span<const float> logits, std::int32_t largest, const Digest& logits_digest,

@@ -16,6 +16,8 @@
 #include "runtime/loop/prefix_cache.h"
 #include "runtime/loop/thinking.h"
 #include "runtime/sampling/sampler.h"
+#include "runtime/speculation/draft_planner.h"
+#include "runtime/speculation/speculation.h"
 #include "text/stop_matcher.h"
 #include "text/utf8.h"
 #include "text/vocabulary.h"
@@ -44,9 +46,10 @@ struct SequenceOptions {
   // The most tokens of its prompt in a step in which others decode, and of all prompts in one in which it decodes.
   std::size_t prefill_share = std::numeric_limits<std::size_t>::max();
   std::size_t prefill_beside_decode = std::numeric_limits<std::size_t>::max();
-  bool prefix_cache = false;  // reads the prefix cache, and is kept there when it ends
-  bool op_times = false;      // publish its computing time by operation
-  std::uint32_t choices = 1;  // how many sequences share the prompt, each with draws of its own
+  bool prefix_cache = false;                      // reads the prefix cache, and is kept there when it ends
+  bool op_times = false;                          // publish its computing time by operation
+  std::uint32_t choices = 1;                      // how many sequences share the prompt, each with draws of its own
+  std::optional<SpeculationOptions> speculation;  // empty: one token a step
 };
 
 // One choice of an execution: its tokens, its cache, its text.
@@ -80,8 +83,21 @@ class Sequence {
   // Tokens that have none yet: the rest of the prompt, or the one token last drawn.
   std::size_t waiting() const { return tokens_.size() - computed_; }
   bool prefilling() const { return computed_ < prompt_size_; }
-  std::vector<std::int32_t> next_tokens(std::size_t count) const;
   void mark_computed(std::size_t count) { computed_ += count; }
+
+  // nullptr where there is none.
+  Speculation* speculation() { return speculation_ ? &*speculation_ : nullptr; }
+  // Guesses, for a step that computes the token last drawn, what follows it: no more than may yet be drawn. The draft
+  // is empty. Asks a grammar only where one more row is worth it that is as likely as what grammars force. Throws
+  // std::bad_alloc.
+  void guess(const StepRows& step);
+  // The rows of that step behind the token's own.
+  std::size_t draft_rows() const { return speculation_ ? speculation_->draft().size() : 0; }
+  // What the next step computes: `count` of the tokens that wait, then the draft.
+  std::vector<std::int32_t> step_tokens(std::size_t count) const;
+  // Behind each draw: whether the next row of the step is that of the token drawn. Its keys and values are then in the
+  // cache once the token is marked as computed; those of all rows behind another token never count.
+  bool follow_draft() { return speculation_ && speculation_->follow(tokens_.back()); }
 
   // Whether a draw takes the token of the largest logit and does nothing else that takes time.
   bool takes_largest() const { return options_.sampling.takes_largest() && !options_.grammar && !options_.logprobs; }
@@ -114,9 +130,15 @@ class Sequence {
   std::string_view piece(std::int32_t token) const;
   StopReason stop_after_text() const;
 
+  // The tokens that spell, in the fewest pieces, what the grammar asks for next.
+  std::vector<std::int32_t> forced_tokens(std::size_t most);
+  // Of tokens allowed, the one that begins with all others; empty where there is none, or the text may end.
+  std::optional<std::int32_t> forced_token(std::span<const std::uint32_t> allowed) const;
+
   std::uint64_t id_;
   SequenceOptions options_;
   std::shared_ptr<const Vocabulary> vocabulary_;
+  std::size_t model_vocabulary_;
   std::size_t prompt_size_;
   std::vector<std::int32_t> tokens_;  // prompt and generated
   std::size_t computed_ = 0;
@@ -128,8 +150,10 @@ class Sequence {
   std::optional<GrammarMatcher> matcher_;  // where there is a grammar
   std::optional<Thinking> thinking_;
   bool follows_grammar_ = false;  // the token last drawn does
+  bool allowed_known_ = false;    // which tokens the grammar allows next has been found already
   Digest digest_;
   Mirostat mirostat_;
+  std::optional<Speculation> speculation_;
 };
 
 }  // namespace engine::runtime

@@ -1,0 +1,28 @@
+#include "runtime/speculation/acceptance.h"
+
+namespace engine::runtime {
+namespace {
+
+// What a kind counts for before any of it was judged, as so many guesses of which this part was right.
+constexpr double kSupposed = 2.0;
+constexpr std::array<double, kGuessKinds> kSupposedRight{0.3, 0.3, 0.45, 0.6, 0.8, 0.9, 0.9};
+// Both counts are halved at so many, so that what came last counts most.
+constexpr std::uint32_t kRemembered = 32;
+
+}  // namespace
+
+double Acceptance::chance(std::size_t kind) const {
+  const Count& count = counts_[kind];
+  return (count.right + kSupposed * kSupposedRight[kind]) / (count.judged + kSupposed);
+}
+
+void Acceptance::note(std::size_t kind, bool right) {
+  Count& count = counts_[kind];
+  ++count.judged;
+  count.right += right ? 1 : 0;
+  if (count.judged < kRemembered) return;
+  count.judged /= 2;
+  count.right /= 2;
+}
+
+}  // namespace engine::runtime

@@ -23,6 +23,8 @@ class Choice:
     """The first tokens' log probabilities: as many as a record keeps."""
     stop_reason: StopReason | None = None
     logits_digest: str = ""
+    drafts: tuple[int, int] = (0, 0)
+    """Drafted and accepted tokens, once it has ended."""
 
     def advance(self, events: SequenceEvents, plan: ExecutionPlan) -> AnswerPiece:
         """Take what the sequence did; what of its text has become certain."""
@@ -33,6 +35,7 @@ class Choice:
             self.logprobs += events.logprobs[: max(0, room)]
         if events.stop_reason is not None:
             self.logits_digest = events.logits_digest
+            self.drafts = (events.drafted_tokens, events.accepted_tokens)
         return self.answer.add(events.text, ended=events.stop_reason is not None)
 
     def record(self, plan: ExecutionPlan, received_ns: int) -> ChoiceRecord:

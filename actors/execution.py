@@ -324,6 +324,7 @@ class Execution:
             load_end_ns=self.load_end_ns,
             prefill_start_ns=self.prefill_start_ns,
             cached_prompt_tokens=self.cached_prompt_tokens,
+            drafts=None if self.plan.speculation.kind == "off" else tuple(choice.drafts for choice in self.choices),
             token_times_ns=first,
             other_times_ns=tuple(others),
         )

@@ -26,6 +26,7 @@ from benchmarks import (
     rows,
     sampler_overhead,
     sampling,
+    speculation,
     startup,
     structured_output,
     throughput,
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "sampler_overhead": sampler_overhead.measure,
     "vocabulary": vocabulary.measure,
     "structured_output": structured_output.measure,
+    "speculation": speculation.measure,
 }
 
 

@@ -126,6 +126,10 @@ class SequenceEvents:
     non_finite: NonFinitePlace | None = None
     """Where that is the error."""
     logits_digest: str = ""
+    drafted_tokens: int = 0
+    """Given with ``stop_reason``: how many of the choice's tokens were guessed and computed ahead of time."""
+    accepted_tokens: int = 0
+    """Those of them that were drawn in their place as well."""
     compute_time: ComputeTime | None = None
     """Given once, with the last events; ``None`` where nothing was computed."""
     kv_cache_bytes: int | None = None

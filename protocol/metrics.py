@@ -155,6 +155,10 @@ class ExecutionMetrics(Value):
     prompt_tokens: int
     cached_prompt_tokens: int | None = None
     """The part of them found in the prefix cache; 0 where the plan has it off; ``None``: the prefill never began."""
+    drafted_tokens: int | None = None
+    """Guessed and computed ahead of time, over all choices; ``None`` where the plan's ``speculation`` is off."""
+    accepted_tokens: int | None = None
+    """Those of them that were drawn in their place: tokens that took no step of their own."""
     tokens_per_sec: float | None
     latency_total_ms: float | None
     latency_p50_ms: float | None

@@ -30,6 +30,7 @@ from protocol.chat import ChatMessage, JsonObject, wire_object
 from protocol.grammar import Grammar, PlanGrammar
 from protocol.reasoning import PlanReasoning, Reasoning
 from protocol.sampling import LogprobCount, PlanSampling, Sampling, TokenId
+from protocol.speculation import PlanSpeculation, Speculation
 from protocol.tool_calls import PlanTools, SpelledToken, ToolChoice
 from protocol.value import Value
 
@@ -145,6 +146,7 @@ class ExecutionRequest(Value):
     """Tell the log probability of every token drawn, and those of this many of the likeliest."""
     n: Annotated[int, Field(ge=1, le=256)] = 1
     """How many answers to draw, each in its own way, behind a prompt computed once."""
+    speculation: Speculation = Speculation()
     grammar: Grammar | None = None
     """That the answer must follow: a rule for drawing tokens, so it is part of the execution and not of the input."""
     limits: Limits = Limits()
@@ -225,6 +227,8 @@ class ExecutionPlan(Value):
     """How many of the likeliest tokens get a log probability beside the one drawn; ``None``: no token does."""
     n: int
     """Choices: sequences that share the prompt and part behind it. Limits of tokens and stops hold for each."""
+    speculation: PlanSpeculation = PlanSpeculation()
+    """What is drafted; off where earlier plans do not tell."""
     grammar: PlanGrammar | None
     limits: Limits
     stop: PlanStop

@@ -122,6 +122,7 @@ void register_options(py::module_& m) {
       .def(py::init([](std::optional<std::int32_t> begin, std::int32_t end, std::optional<std::size_t> limit,
                        bool opened) { return runtime::ThinkingOptions{begin, end, limit, opened}; }),
            py::kw_only(), py::arg("begin"), py::arg("end"), py::arg("limit"), py::arg("opened"));
+  // NOLINTNEXTLINE(bugprone-unused-raii): its making registers it
   py::class_<runtime::Drafter, std::shared_ptr<runtime::Drafter>>(m, "Drafter");
   py::class_<runtime::SpeculationOptions>(m, "SpeculationOptions")
       .def(py::init(&speculation_options), py::kw_only(), py::arg("max_rows"), py::arg("row_cost"),

@@ -17,9 +17,7 @@ def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> Plan
     return PlanEstimate(
         weights_bytes=model.weights_bytes[plan.backend],
         kv_cache_bytes=model.kv_bytes_per_token[plan.kv_cache] * kv_positions(plan, prompt_tokens),
-        activation_bytes=_activation_bytes(
-            plan.batch.prefill_chunk, plan.batch.max_sequences, model.activation_row_bytes, model.logits_row_bytes
-        ),
+        activation_bytes=_plan_buffers_bytes(plan, plan.batch.max_sequences, model),
         prompt_tokens=prompt_tokens,
         prefill_macs=model.macs_per_prompt_token * prompt_tokens,
         decode_macs_per_token=model.macs_per_prompt_token + model.macs_of_head,
@@ -39,7 +37,17 @@ def describe_memory(needed: PlanEstimate) -> str:
 
 def step_buffers_bytes(plan: ExecutionPlan, model: ModelFacts) -> int:
     """What the run loop allocates for the plan's steps, with logits of the plan's own choices alone."""
-    return _activation_bytes(plan.batch.prefill_chunk, plan.n, model.activation_row_bytes, model.logits_row_bytes)
+    return _plan_buffers_bytes(plan, plan.n, model)
+
+
+def _plan_buffers_bytes(plan: ExecutionPlan, sequences: int, model: ModelFacts) -> int:
+    """Buffers of sequences side by side that are all of this plan."""
+    drafting = plan.speculation
+    tables = 0 if drafting.kind == "off" else sequences * _core.lookup_bytes(plan.batch.context_length)
+    logit_rows = max(sequences, min(sequences * drafting.max_rows, _core.MAX_DECODE_ROWS))
+    return tables + _activation_bytes(
+        plan.batch.prefill_chunk, logit_rows, model.activation_row_bytes, model.logits_row_bytes
+    )
 
 
 def default_activation_bytes(activation_row_bytes: int, logits_row_bytes: int) -> int:
@@ -48,8 +56,8 @@ def default_activation_bytes(activation_row_bytes: int, logits_row_bytes: int) -
     return _activation_bytes(execution.prefill_chunk, execution.max_sequences, activation_row_bytes, logits_row_bytes)
 
 
-def _activation_bytes(prefill_chunk: int, max_sequences: int, activation_row_bytes: int, logits_row_bytes: int) -> int:
-    return (prefill_chunk + _core.MAX_DECODE_ROWS) * activation_row_bytes + max_sequences * logits_row_bytes
+def _activation_bytes(prefill_chunk: int, logit_rows: int, activation_row_bytes: int, logits_row_bytes: int) -> int:
+    return (prefill_chunk + _core.MAX_DECODE_ROWS) * activation_row_bytes + logit_rows * logits_row_bytes
 
 
 def check_memory(needed: PlanEstimate, memory_mb: int | None) -> None:

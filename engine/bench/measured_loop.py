@@ -15,9 +15,11 @@ from typing_extensions import Self
 from engine import _core
 from engine.artifact.non_finite import non_finite_result
 from engine.bench.work import Work
+from engine.speculation_options import speculation_options
 from protocol.errors import EngineError, InternalError
 from protocol.plan import ExecutionRequest
 from protocol.sampling import SAMPLERS
+from protocol.speculation import PlanSpeculation
 
 _DEFAULTS = ExecutionRequest()
 _PATIENCE_S = 600.0
@@ -27,7 +29,14 @@ class MeasuredLoop:
     """One model on one backend, with the settings that a plan has by default; past any end of sequence."""
 
     def __init__(
-        self, path: Path, backend: str, threads: int, kv_cache: str = "f16", *, op_times: bool = False
+        self,
+        path: Path,
+        backend: str,
+        threads: int,
+        kv_cache: str = "f16",
+        *,
+        op_times: bool = False,
+        speculation: PlanSpeculation | None = None,
     ) -> None:
         """Raises what ``_core.Model.load`` raises."""
         self._name = path.stem
@@ -37,6 +46,7 @@ class MeasuredLoop:
         self._threads = threads
         self._kv_cache = kv_cache
         self._op_times = op_times
+        self._speculation = speculation_options(speculation or PlanSpeculation())
         self._loop = _core.RunLoop()
         self._tokens = np.random.default_rng(0)
         self._submitted = 0
@@ -121,6 +131,7 @@ class MeasuredLoop:
             sampling=_core.SamplingOptions(**{"order": SAMPLERS, "seed": sequence_id, **sampling}),
             flush_ms=3_600_000,
             op_times=self._op_times,
+            speculation=self._speculation,
         )
         self._loop.submit(sequence_id, settings, prompt, self._vocabulary, options)
 

@@ -52,7 +52,7 @@ def measure_throughput(plan: ExecutionPlan, works: Sequence[Work], repetitions: 
 
 def _loaded(path: Path, plan: ExecutionPlan) -> MeasuredLoop:
     try:
-        return MeasuredLoop(path, plan.backend, plan.threads, plan.kv_cache)
+        return MeasuredLoop(path, plan.backend, plan.threads, plan.kv_cache, speculation=plan.speculation)
     except _core.GgufError as error:
         raise InvalidModel(f"{path} cannot be loaded: {error}", path=str(path)) from error
     except _core.UnsupportedModelError as error:

@@ -29,6 +29,7 @@ from engine.cpu.model_memory import LoopUsage, ModelMemory
 from engine.host.available_memory import available_memory
 from engine.models.registry import ModelRegistry
 from engine.planned_execution import PlannedExecution
+from engine.speculation_options import speculation_options
 from engine.weights.derived_weights import DerivedWeights
 from engine.weights.weights_cache import WeightsCache
 from protocol.errors import InternalError, InvalidPlan, OutOfMemoryBudget
@@ -156,6 +157,7 @@ class CpuBackend:
             sampling=_sampling_options(plan.sampling),
             logprobs=plan.logprobs,
             choices=plan.n,
+            speculation=speculation_options(plan.speculation),
             eos_token_ids=plan.stop.eos_token_ids,
             stop_strings=plan.stop.strings,
             stop_string_token_ids=plan.stop.string_token_ids,
@@ -206,6 +208,8 @@ class CpuBackend:
                 error=events.error,
                 non_finite=_place(events.non_finite),
                 logits_digest=events.logits_digest,
+                drafted_tokens=events.drafted_tokens,
+                accepted_tokens=events.accepted_tokens,
                 compute_time=_compute_time(events),
                 kv_cache_bytes=None if events.stop_reason is None else events.kv_cache_bytes,
             )

@@ -79,6 +79,8 @@ class MetricTotals:
         self._prompt_tokens: Counter[Labels] = Counter()
         self._cached_prompt_tokens: Counter[Labels] = Counter()
         self._tokens: Counter[Labels] = Counter()
+        self._drafted_tokens: Counter[Labels] = Counter()
+        self._accepted_tokens: Counter[Labels] = Counter()
         self._longest = 0
         self._failures: Counter[Labels] = Counter()
         self._joules: dict[Labels, float] = {}
@@ -94,6 +96,8 @@ class MetricTotals:
         self._prompt_tokens[labels] += metrics.prompt_tokens
         self._cached_prompt_tokens[labels] += metrics.cached_prompt_tokens or 0
         self._tokens[labels] += metrics.tokens_total
+        self._drafted_tokens[labels] += metrics.drafted_tokens or 0
+        self._accepted_tokens[labels] += metrics.accepted_tokens or 0
         answers = (len(choice.token_ids) for choice in (record, *record.other_choices))
         self._longest = max(self._longest, len(record.prompt_token_ids) + max(answers))
         for phase in _PHASES:
@@ -125,6 +129,8 @@ class MetricTotals:
                 "engine_cached_prompt_tokens_total", "Of those, found in the prefix cache.", self._cached_prompt_tokens
             ),
             _counter("engine_generated_tokens_total", "Tokens that they generated.", self._tokens),
+            _counter("engine_drafted_tokens_total", "Tokens guessed and computed ahead.", self._drafted_tokens),
+            _counter("engine_accepted_tokens_total", "Of those, drawn in their place.", self._accepted_tokens),
             MetricFamily(
                 name="engine_sequence_tokens_max",
                 kind="gauge",

@@ -35,6 +35,8 @@ def compute_metrics(
         tokens_total=len(times),
         prompt_tokens=timeline.prompt_tokens,
         cached_prompt_tokens=timeline.cached_prompt_tokens,
+        drafted_tokens=None if timeline.drafts is None else sum(drafted for drafted, _ in timeline.drafts),
+        accepted_tokens=None if timeline.drafts is None else sum(accepted for _, accepted in timeline.drafts),
         tokens_per_sec=tokens_per_sec,
         latency_total_ms=latency_ms,
         latency_p50_ms=nearest_rank(gaps, 50),

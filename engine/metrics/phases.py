@@ -27,6 +27,8 @@ class Timeline:
     """Its weights were ready; equal to ``load_start_ns`` where they were before."""
     prefill_start_ns: int | None = None
     cached_prompt_tokens: int | None = None
+    drafts: tuple[tuple[int, int], ...] | None = None
+    """Drafted and accepted tokens of each choice; ``None`` where the plan drafts none."""
     token_times_ns: tuple[int, ...] = ()
     other_times_ns: tuple[tuple[int, ...], ...] = ()
     """Token times of the other choices, where there are any."""

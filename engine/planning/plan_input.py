@@ -53,6 +53,7 @@ def _execution(plan: ExecutionPlan, request: RunRequest) -> ExecutionRequest:
             **dict(plan.batch),
             "sampling": {name: getattr(plan.sampling, name) for name in Sampling.model_fields},
             "stop": {name: getattr(plan.stop, name) for name in Stop.model_fields},
+            "speculation": dict(plan.speculation),
             "grammar": _grammar(plan, request),
             "reasoning": Reasoning(),
             "message_control_tokens": plan.message_control_tokens and request.prompt is None,

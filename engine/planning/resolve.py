@@ -16,6 +16,7 @@ from engine.planning.energy_rules import decide_energy_source
 from engine.planning.grammar_rules import check_grammar, plan_grammar
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.sampling_rules import check_sampling, logprob_count, plan_sampling
+from engine.planning.speculation_rules import plan_speculation
 from engine.planning.stop_rules import plan_stop
 from engine.planning.tool_rules import check_tools
 from protocol.errors import (
@@ -41,6 +42,7 @@ from protocol.plan import (
     RunRequest,
     SchedulerPolicy,
 )
+from protocol.speculation import SpeculationKind
 
 BACKENDS: Final[tuple[BackendName, ...]] = get_args(BackendName)
 """Best first; each names a kernel table."""
@@ -98,6 +100,7 @@ def resolve_plan(
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
         logprobs=logprob_count(execution.logprobs),
+        speculation=plan_speculation(execution.speculation, checked.backend),
         grammar=prompt.call_grammar or plan_grammar(execution.grammar, token_id),
         stop=plan_stop(execution.stop, model, prompt.stop_strings, string_token_ids),
         energy_source=checked.energy_source,
@@ -124,7 +127,8 @@ def decide_without_model(
     Raises:
         UnsupportedBackend: unknown, or this machine cannot run it; says why and what it can run.
         UnsupportedQuantization: unknown.
-        InvalidRequest: an unknown KV cache type, prefix cache mode or policy, or more threads than allowed CPUs.
+        InvalidRequest: an unknown KV cache type, prefix cache mode, policy or kind of speculation, or more threads than
+            allowed CPUs.
         InvalidPlan: samplers that cannot work together, more choices than the batch holds, or throttling without
             ``max_watts``.
         InvalidPlan, InvalidGrammar, GrammarTooLarge, GrammarTooDeep: see :func:`check_grammar`.
@@ -137,6 +141,7 @@ def decide_without_model(
     _check_known("kv_cache", execution.kv_cache, get_args(KvCacheType))
     _check_known("prefix_cache", execution.prefix_cache, get_args(PrefixCache))
     _check_known("scheduler_policy", execution.scheduler_policy, get_args(SchedulerPolicy))
+    _check_known("speculation.kind", execution.speculation.kind, get_args(SpeculationKind))
     threads = choose_threads(execution.threads, machine)
     check_sampling(execution.sampling)
     check_choices(execution)
@@ -155,6 +160,7 @@ def capabilities(machine: Machine, energy: Mapping[str, str], config: EngineConf
         *(f"kv_cache:{name}" for name in get_args(KvCacheType)),
         *(f"prefix_cache:{name}" for name in get_args(PrefixCache)),
         *(f"scheduler_policy:{name}" for name in get_args(SchedulerPolicy)),
+        *(f"speculation:{name}" for name in get_args(SpeculationKind)),
         *(f"energy_source:{name}" for name, reason in energy.items() if not reason),
         *((f"declared_energy_source:{config.energy_source}",) if config.energy_source else ()),
     )

@@ -12,19 +12,19 @@ from protocol.record import ExecutionRecord
 
 MOST_RECORDS: Final = 50
 """The newest of them: machines and engines change."""
-_SAME: Final = ("backend", "quantization", "kv_cache", "threads", "prefix_cache", "n")
+_SAME: Final = ("backend", "quantization", "kv_cache", "threads", "prefix_cache", "n", "speculation")
 
 
 def predict(plan: ExecutionPlan, cpu_model: str, engine_version: str, records: Sequence[ExecutionRecord]) -> Prediction:
-    """Medians over the records of the same model, weights, cache and threads, on this CPU and engine version.
+    """Medians over the records of the same model, weights, cache, speculation and threads, on this CPU and version.
 
     What none of them knows is ``None``. Energy counts where it was measured or attributed.
     """
     alike = [record for record in records if _is_like(record, plan, cpu_model, engine_version)]
     if not alike:
         reason = (
-            "no execution of this model in this quantization, with this backend, KV cache and number of threads and "
-            "choices, has been recorded on this machine with this version"
+            "no execution of this model in this quantization, with this backend, KV cache, speculation and number of "
+            "threads and choices, has been recorded on this machine with this version"
         )
         return Prediction(executions=0, reason=reason)
     measured = [record for record in alike if record.metrics.energy.kind in {"measured", "attributed"}]

@@ -21,8 +21,9 @@ _FIXED = ("schema_version", "model_ref")
 """What no variant may change: another schema of plans, or another model."""
 _CONSEQUENCES = {
     "quantization": ("requantized_from",),
-    "backend": ("hardware.kernel_path",),
+    "backend": ("hardware.kernel_path", "speculation.row_cost"),
     "threads": ("hardware.threads",),
+    "speculation.kind": ("speculation.max_rows", "speculation.row_cost"),
     "sampling.dry_multiplier": ("sampling.dry_breaker_token_ids",),
     "sampling.dry_breakers": ("sampling.dry_breaker_token_ids",),
     "stop.eos": ("stop.eos_token_ids",),

@@ -59,6 +59,7 @@ from protocol.requests import (
     Unsubscribe,
 )
 from protocol.sampling import Sampling
+from protocol.speculation import Speculation
 from tests.actors.engine_factory import Stream, collect, record_of, until
 from tests.actors.fake_domain import make_plan
 from tests.actors.real_engine import real_client, request
@@ -84,6 +85,26 @@ async def test_the_same_answer_with_and_without_a_socket(model: Path, tmp_path: 
     assert alone.metrics.tokens_total == len(alone.token_ids) > 0
     assert alone.metrics.energy.kind == "unavailable"
     assert alone.metrics.energy.reason
+
+
+async def test_a_record_tells_what_was_drafted_and_repeats_one_without_drafts(model: Path, tmp_path: Path) -> None:
+    asked = request(model, max_tokens=150)
+    execution = asked.execution.model_copy(
+        update={"speculation": Speculation(kind="lookup", row_cost=0.0), "n": 2, "stop": Stop(eos=False)}
+    )
+    drafting = asked.model_copy(update={"execution": execution})
+    plain = asked.model_copy(update={"execution": execution.model_copy(update={"speculation": Speculation()})})
+    async with real_client(tmp_path) as client:
+        lookup, off = await record_of(client, drafting), await record_of(client, plain)
+        *_, again = [message async for message in client.follow(Replay(execution_id=lookup.execution_id))]
+    assert isinstance(again, Finished)
+    assert (again.record.plan, again.record.logits_digest) == (lookup.plan, lookup.logits_digest)
+    assert lookup.token_ids == off.token_ids
+    assert (lookup.logits_digest, lookup.other_choices) == (off.logits_digest, off.other_choices)
+    assert lookup.metrics.drafted_tokens is not None
+    assert lookup.metrics.accepted_tokens is not None
+    assert lookup.metrics.drafted_tokens >= lookup.metrics.accepted_tokens > 0
+    assert (off.metrics.drafted_tokens, off.metrics.accepted_tokens) == (None, None)
 
 
 MADE: dict[type[Request[Any]], Request[Any]] = {

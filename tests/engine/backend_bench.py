@@ -80,5 +80,7 @@ class Bench:
             stop_reason=parts[-1].stop_reason,
             error=parts[-1].error,
             logits_digest=parts[-1].logits_digest,
+            drafted_tokens=parts[-1].drafted_tokens,
+            accepted_tokens=parts[-1].accepted_tokens,
             compute_time=parts[-1].compute_time,
         )

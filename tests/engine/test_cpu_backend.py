@@ -95,6 +95,15 @@ def test_the_plan_chooses_the_kv_cache(bench: Bench, tmp_path: Path) -> None:
     assert f16.logits_digest != q8_0.logits_digest
 
 
+def test_drafts_are_counted_and_change_no_bit(bench: Bench, tiny: Path) -> None:
+    long = {"max_tokens": 200}
+    off = bench.run(tiny, 1, limits=long)
+    lookup = bench.run(tiny, 2, limits=long, speculation={"kind": "lookup", "row_cost": 0.0})
+    assert (lookup.token_ids, lookup.text, lookup.logits_digest) == (off.token_ids, off.text, off.logits_digest)
+    assert lookup.drafted_tokens >= lookup.accepted_tokens > 0
+    assert (off.drafted_tokens, off.accepted_tokens) == (0, 0)
+
+
 def test_a_kv_cache_that_does_not_fit_is_refused_by_the_plan(bench: Bench, tiny: Path) -> None:
     with pytest.raises(InvalidPlan, match="have 16"):
         bench.prepare(tiny, kv_cache="q8_0")

@@ -63,6 +63,12 @@ def test_prompt_tokens_that_were_not_computed_are_told_apart() -> None:
     assert values(totals, "engine_cached_prompt_tokens_total") == {("tiny", "native", "default"): 1}
 
 
+def test_drafted_tokens_are_counted_where_there_are_any() -> None:
+    totals = totals_of(make_finished(drafted_tokens=9, accepted_tokens=4), make_finished(drafted_tokens=None))
+    assert values(totals, "engine_drafted_tokens_total") == {("tiny", "native", "default"): 9}
+    assert values(totals, "engine_accepted_tokens_total") == {("tiny", "native", "default"): 4}
+
+
 def test_times_are_in_seconds_and_each_is_observed_once() -> None:
     totals = totals_of(make_finished(ttft_ms=30.0, queue_ms=2.0, prefill_ms=20.0, decode_ms=130.0))
     for name, seconds in (

@@ -60,6 +60,12 @@ def test_a_prefill_rate_counts_what_was_computed() -> None:
     assert metrics.prefill_tokens_per_sec == 250.0
 
 
+def test_drafts_of_all_choices_count() -> None:
+    assert metrics_of(make_timeline(), UNKNOWN).drafted_tokens is None
+    metrics = metrics_of(replace(make_timeline(), drafts=((10, 4), (5, 5))), UNKNOWN)
+    assert (metrics.drafted_tokens, metrics.accepted_tokens) == (15, 9)
+
+
 def test_energy_follows_its_formulas() -> None:
     energy = EnergyReport(kind="measured", source="rapl", package_j=2.0, attributed_j=2.0)
     metrics = metrics_of(make_timeline(), energy)

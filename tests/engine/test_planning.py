@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from engine import _core
 from engine.artifact.artifact import ModelFacts
@@ -16,6 +17,7 @@ from engine.config import EngineConfig
 from engine.host.machine import Machine
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.resolve import capabilities, decide_without_model, resolve_plan
+from engine.planning.speculation_rules import ROW_COST
 from protocol.errors import (
     EnergyUnavailable,
     InvalidPlan,
@@ -27,6 +29,7 @@ from protocol.errors import (
     UnsupportedQuantization,
 )
 from protocol.plan import ExecutionPlan, ModelRef, RunRequest, SchedulerPolicy
+from protocol.speculation import PlanSpeculation
 
 MB = 10**6
 MACHINE = Machine(
@@ -198,11 +201,13 @@ def test_a_quantization_nobody_knows_is_refused() -> None:
         ("scheduler_policy", list(get_args(SchedulerPolicy))),
         ("kv_cache", ["f16", "q8_0"]),
         ("prefix_cache", ["off", "on"]),
+        ("speculation.kind", ["off", "lookup"]),
         ("energy_source", ["perf", "rapl", "hwmon", "meter", "model", "none"]),
     ],
 )
 def test_unknown_names_are_told_the_allowed_ones(field: str, allowed: list[str]) -> None:
-    error = refusal(InvalidRequest, MACHINE, **{field: "nonsense"})
+    name, _, inner = field.partition(".")
+    error = refusal(InvalidRequest, MACHINE, **{name: {inner: "nonsense"} if inner else "nonsense"})
     assert (error.params["field"], error.params["allowed"]) == (f"execution.{field}", allowed)
 
 
@@ -300,6 +305,33 @@ def test_the_estimate_is_weights_reserved_context_and_the_buffers_of_a_step() ->
         "decode_bytes_per_token": 30 * MB + 288 * 1024,
     }
     assert needed.total_bytes == needed.weights_bytes + needed.kv_cache_bytes + needed.activation_bytes
+
+
+def test_speculation_is_off_unless_it_is_asked_for_and_then_decided_by_the_backend() -> None:
+    assert make_plan().speculation == PlanSpeculation(kind="off", max_rows=1, row_cost=None)
+    assert make_plan(make_request(speculation={"kind": "off", "max_rows": 9})) == make_plan()
+    for backend in ("cpu_avx2", "reference"):
+        plan = make_plan(make_request(speculation={"kind": "lookup"}, backend=backend))
+        assert plan.speculation == PlanSpeculation(kind="lookup", max_rows=8, row_cost=ROW_COST[plan.backend])
+    plan = make_plan(make_request(speculation={"kind": "lookup", "max_rows": 3, "row_cost": 0.05}))
+    assert (plan.speculation.max_rows, plan.speculation.row_cost) == (3, 0.05)
+    assert plan.fingerprint != make_plan().fingerprint
+
+
+@pytest.mark.parametrize("numbers", [{"max_rows": 0}, {"max_rows": 65}, {"row_cost": -0.1}, {"row_cost": 1.1}])
+def test_numbers_of_speculation_have_bounds(numbers: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        make_request(speculation={"kind": "lookup", **numbers})
+
+
+def test_speculation_takes_room_for_the_logits_of_its_rows() -> None:
+    off = make_plan(make_request(max_sequences=3))
+    plan = make_plan(make_request(max_sequences=3, speculation={"kind": "lookup", "max_rows": 5}))
+    more = estimate(plan, MODEL, 10).activation_bytes - estimate(off, MODEL, 10).activation_bytes
+    assert more == 12 * 2048 + 3 * _core.lookup_bytes(576)
+    many = make_plan(make_request(max_sequences=256, speculation={"kind": "lookup", "max_rows": 64}))
+    rows = estimate(many, MODEL, 10).activation_bytes - 256 * _core.lookup_bytes(576)
+    assert rows == (256 + _core.MAX_DECODE_ROWS) * 512 + 256 * 2048
 
 
 def test_a_q8_0_kv_cache_takes_what_its_codes_and_scales_take() -> None:

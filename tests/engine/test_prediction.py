@@ -10,6 +10,7 @@ from engine.identity.version import ENGINE_VERSION
 from engine.records.prediction import predict
 from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord
+from protocol.speculation import PlanSpeculation
 from tests.tools.executions import make_plan, make_record
 
 CPU = "Test CPU"
@@ -39,7 +40,9 @@ def test_other_machines_and_versions_do_not_count(other: dict[str, str]) -> None
 
 def test_other_decisions_do_not_count_and_those_that_do_not_matter_do() -> None:
     plan = make_plan()
-    for update in ({"threads": plan.threads + 1}, {"quantization": "q6_k"}, {"kv_cache": "q8_0"}):
+    drafting = PlanSpeculation(kind="lookup", max_rows=8, row_cost=0.4)
+    others = ({"threads": plan.threads + 1}, {"quantization": "q6_k"}, {"kv_cache": "q8_0"}, {"speculation": drafting})
+    for update in others:
         assert predict(plan.model_copy(update=update), CPU, ENGINE_VERSION, [record(10.0, plan)]).executions == 0
     longer = plan.model_copy(update={"limits": plan.limits.model_copy(update={"max_tokens": 9})})
     assert predict(longer, CPU, ENGINE_VERSION, [record(10.0, plan)]).executions == 1

@@ -50,6 +50,7 @@ KNOBS: dict[str, tuple[Any, str]] = {
     "energy_source": ("none", "energy_source"),
     "stream": ({"flush_ms": 7}, "stream"),
     "n": (2, "n"),
+    "speculation": ({"kind": "lookup", "max_rows": 4, "row_cost": 0.3}, "speculation"),
     "op_times": (True, "op_times"),
     "token_times": (True, "token_times"),
 }

@@ -14,6 +14,7 @@ from protocol.plan import Limits, RunRequest, Stop
 from protocol.record import ChoiceRecord
 from protocol.requests import ClientMessage, Run
 from protocol.sampling import LogitBias, Sampling
+from protocol.speculation import Speculation
 from tests.tools.command_line import engine_ctl
 from tests.tools.conftest import StartEngine
 from tests.tools.executions import PIECES, answers_in_full, make_record, refusing, tokens
@@ -100,6 +101,8 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
         "q8_0",
         "--prefix-cache",
         "on",
+        "--speculate",
+        "lookup",
         "--context-length",
         "128",
         "--policy",
@@ -123,6 +126,7 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
     )
     assert (asked.execution.threads, asked.execution.context_length) == (2, 128)
     assert (asked.execution.kv_cache, asked.execution.prefix_cache) == ("q8_0", "on")
+    assert asked.execution.speculation == Speculation(kind="lookup")
     assert (asked.execution.scheduler_policy, asked.execution.priority) == ("latency", -3)
     assert asked.execution.limits == Limits(max_tokens=9)
     assert asked.execution.stop == Stop(strings=("END", "\n"), token_ids=(17,))

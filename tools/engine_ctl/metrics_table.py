@@ -15,6 +15,8 @@ _UNITS: dict[str, str] = {
     "tokens_total": "",
     "prompt_tokens": "",
     "cached_prompt_tokens": "",
+    "drafted_tokens": "",
+    "accepted_tokens": "",
     "tokens_per_sec": "tokens/s",
     "prefill_tokens_per_sec": "tokens/s",
     "decode_tokens_per_sec": "tokens/s",

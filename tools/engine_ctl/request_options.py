@@ -13,7 +13,7 @@ from engine_ctl.asked_run import AskedRun
 from engine_ctl.completions import BACKENDS, KV_CACHES, POLICIES, QUANTIZATIONS, among
 from engine_ctl.grammar_options import GRAMMAR_FLAGS, chosen_grammar
 from engine_ctl.json_source import read_json
-from engine_ctl.options import Model, model_option, speak_in_fields
+from engine_ctl.options import SPECULATE_FLAG, Model, model_option, speak_in_fields
 from engine_ctl.plan_source import planned_request, read_plan
 from engine_ctl.prompt_options import (
     PROMPT_FLAGS,
@@ -103,6 +103,7 @@ _FLAGS = (
     *SAMPLING_FLAGS,
     click.option("--logprobs", type=int, help="Record log probabilities of each token and of this many alternatives."),
     click.option("-n", "--choices", "n", type=int, help="Number of answers to draw.  [default: 1]"),
+    SPECULATE_FLAG,
     click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before this text; repeatable."),
     click.option("--stop-token", multiple=True, type=int, help="End the answer at this token id; repeatable."),
     *GRAMMAR_FLAGS,
@@ -258,6 +259,8 @@ def _request(flags: Content) -> Content:
         execution["sampling"] = sampling
     if limits := {name: flags[name] for name in _LIMITS if flags[name] is not None}:
         execution["limits"] = limits
+    if flags["speculate"] is not None:
+        execution["speculation"] = {"kind": flags["speculate"]}
     if grammar := chosen_grammar(flags):
         execution["grammar"] = grammar
     reasoning = {"enabled": flags["thinking"], "max_tokens": flags["thinking_tokens"]}

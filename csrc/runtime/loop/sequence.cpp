@@ -87,23 +87,25 @@ std::vector<std::int32_t> Sequence::step_tokens(std::size_t count) const {
 }
 
 void Sequence::guess(const StepRows& step) {
+  if (!speculation_) return;
+  Speculation& speculation = *speculation_;
   const std::size_t left =
       std::min(options_.max_tokens - (tokens_.size() - prompt_size_), options_.context_length - tokens_.size());
-  const std::size_t most = std::min(left, speculation_->max_rows()) - 1;
+  const std::size_t most = std::min(left, speculation.max_rows()) - 1;
   std::vector<std::int32_t> forced;
-  const bool worth = is_worth_a_row(speculation_->chance(kForcedKind), speculation_->row_cost(), step);
-  if (most > 0 && matcher_ && constrained() && worth) forced = forced_tokens(most);
-  speculation_->begin_step(tokens_, forced, most);
+  const bool worth = is_worth_a_row(speculation.chance(kForcedKind), speculation.row_cost(), step);
+  if (most > 0 && matcher_ && constrained() && worth) forced = forced_tokens(*matcher_, most);
+  speculation.begin_step(tokens_, forced, most);
 }
 
-std::vector<std::int32_t> Sequence::forced_tokens(std::size_t most) {
+std::vector<std::int32_t> Sequence::forced_tokens(GrammarMatcher& matcher, std::size_t most) {
   std::vector<std::int32_t> forced;
   try {
-    if (!allowed_known_) matcher_->find_allowed(model_vocabulary_);
+    if (!allowed_known_) matcher.find_allowed(model_vocabulary_);
     allowed_known_ = true;
-    std::optional<std::int32_t> token = forced_token(matcher_->allowed());
+    std::optional<std::int32_t> token = forced_token(matcher.allowed());
     if (!token) return forced;
-    GrammarMatcher ahead(*matcher_);
+    GrammarMatcher ahead(matcher);
     while (token) {
       forced.push_back(*token);
       ahead.accept(*token);
@@ -111,7 +113,7 @@ std::vector<std::int32_t> Sequence::forced_tokens(std::size_t most) {
       ahead.find_allowed(model_vocabulary_);
       token = forced_token(ahead.allowed());
     }
-  } catch (const GrammarError&) {  // the draw will meet it
+  } catch (const GrammarError&) {  // NOLINT(bugprone-empty-catch): the draw will meet it
   }
   return forced;
 }

@@ -131,7 +131,7 @@ class Sequence {
   StopReason stop_after_text() const;
 
   // The tokens that spell, in the fewest pieces, what the grammar asks for next.
-  std::vector<std::int32_t> forced_tokens(std::size_t most);
+  std::vector<std::int32_t> forced_tokens(GrammarMatcher& matcher, std::size_t most);
   // Of tokens allowed, the one that begins with all others; empty where there is none, or the text may end.
   std::optional<std::int32_t> forced_token(std::span<const std::uint32_t> allowed) const;
 

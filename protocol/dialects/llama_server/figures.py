@@ -26,7 +26,7 @@ class _Known:
 
 
 def llama_families(families: Sequence[MetricFamily]) -> tuple[MetricFamily, ...]:
-    """Its figures, those that the engine's own tell. Nothing is ever drafted here: the counters of that are 0."""
+    """Its figures, those that the engine's own tell: how many drafts tokens came in is not counted."""
     known = _Known(families)
     cached = known.total("engine_cached_prompt_tokens_total")
     prompt = _sum(known.total("engine_prompt_tokens_total"), None if cached is None else -cached)
@@ -37,6 +37,7 @@ def llama_families(families: Sequence[MetricFamily]) -> tuple[MetricFamily, ...]
     running, loading, queued = (
         known.total("engine_executions_in_progress", state=state) for state in ("running", "loading", "queued")
     )
+    drafted, accepted = known.total("engine_drafted_tokens_total"), known.total("engine_accepted_tokens_total")
     longest = known.total("engine_sequence_tokens_max")
     return (
         _family("prompt_tokens_total", "counter", "Tokens of prompts that were computed.", prompt),
@@ -46,14 +47,14 @@ def llama_families(families: Sequence[MetricFamily]) -> tuple[MetricFamily, ...]
         _family("tokens_predicted_seconds_total", "counter", "Seconds from first tokens to last ones.", predicted_s),
         _family("n_decode_total", "counter", "Steps of the run loop.", steps),
         _family("n_tokens_max", "counter", "Most tokens of prompt and answer of one sequence.", longest),
-        _family("spec_decode_num_draft_tokens_total", "counter", "Tokens drafted.", 0),
-        _family("spec_decode_num_accepted_tokens_total", "counter", "Drafted tokens accepted.", 0),
-        _family("spec_decode_num_drafts_total", "counter", "Drafts.", 0),
+        _family("spec_decode_num_draft_tokens_total", "counter", "Tokens drafted.", drafted),
+        _family("spec_decode_num_accepted_tokens_total", "counter", "Drafted tokens accepted.", accepted),
+        _family("spec_decode_num_drafts_total", "counter", "Drafts.", None),
         _family("prompt_tokens_seconds", "gauge", "Tokens of prompts a second.", _rate(prompt, prompt_s)),
         _family("predicted_tokens_seconds", "gauge", "Tokens generated a second.", _rate(predicted, predicted_s)),
         _family("requests_processing", "gauge", "Executions that run or load.", _sum(running, loading)),
         _family("requests_deferred", "gauge", "Executions that wait.", queued),
-        _family("n_busy_slots_per_decode", "gauge", "Sequences decoded in a step.", _rate(rows, steps)),
+        _family("n_busy_slots_per_decode", "gauge", "Rows decoded in a step.", _rate(rows, steps)),
     )
 
 

@@ -44,7 +44,7 @@ def slots(planned: Planned, status: StatusReport) -> list[dict[str, Any]]:
         slot: dict[str, Any] = {
             "id": number,
             "n_ctx": plan.batch.context_length,
-            "speculative": False,
+            "speculative": plan.speculation.kind != "off",
             "is_processing": one is not None,
         }
         if one is not None:

@@ -15,6 +15,7 @@ def timings(record: ExecutionRecord) -> dict[str, float | None]:
     cached = metrics.cached_prompt_tokens or 0
     computed = metrics.prompt_tokens - cached
     decoded = metrics.tokens_total - len((record, *record.other_choices))
+    drafts = {"draft_n": metrics.drafted_tokens, "draft_n_accepted": metrics.accepted_tokens}
     return {
         "cache_n": cached,
         "prompt_n": computed,
@@ -25,6 +26,7 @@ def timings(record: ExecutionRecord) -> dict[str, float | None]:
         "predicted_ms": metrics.decode_ms,
         "predicted_per_token_ms": _ratio(metrics.decode_ms, decoded),
         "predicted_per_second": _ratio(1e3 * decoded, metrics.decode_ms),
+        **({} if metrics.drafted_tokens is None else drafts),
     }
 
 

@@ -231,6 +231,12 @@ def test_rates_are_of_what_was_computed() -> None:
     assert (told["predicted_per_token_ms"], told["predicted_per_second"]) == (2.0, 500.0)
 
 
+def test_drafted_tokens_are_told_where_any_could_be() -> None:
+    told = timings(timed(5, drafted_tokens=7, accepted_tokens=3))
+    assert (told["draft_n"], told["draft_n_accepted"]) == (7, 3)
+    assert "draft_n" not in timings(timed(5))
+
+
 def test_one_token_takes_no_decode_and_what_is_not_known_is_null() -> None:
     told = timings(timed(1, prefill_ms=4.0, decode_ms=0.0))
     assert (told["predicted_per_token_ms"], told["predicted_per_second"]) == (0.0, 0.0)
@@ -323,6 +329,7 @@ def test_figures_have_llama_servers_names_too() -> None:
         family("engine_steps_total", a=8),
         family("engine_step_rows_total", prefill=40, decode=16),
         family("engine_executions_in_progress", running=2, loading=1, queued=5),
+        family("engine_drafted_tokens_total", a=20, b=1),
     )
     told = {one.name: [sample.value for sample in one.samples] for one in llama_families(families)}
     assert told["llamacpp:prompt_tokens_total"] == [40]
@@ -330,5 +337,7 @@ def test_figures_have_llama_servers_names_too() -> None:
     assert told["llamacpp:n_busy_slots_per_decode"] == [2.0]
     assert told["llamacpp:requests_processing"] == [3]
     assert told["llamacpp:requests_deferred"] == [5]
+    assert told["llamacpp:spec_decode_num_draft_tokens_total"] == [21]
+    assert told["llamacpp:spec_decode_num_accepted_tokens_total"] == []
     assert told["llamacpp:tokens_predicted_total"] == []
     assert told["llamacpp:predicted_tokens_seconds"] == []

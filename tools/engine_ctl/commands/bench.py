@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine_ctl.completions import QUANTIZATIONS, among
-from engine_ctl.options import json_option, model_parameter
+from engine_ctl.options import SPECULATE_FLAG, json_option, model_parameter
 
 if TYPE_CHECKING:
     from engine_ctl.embedded import Throughput
@@ -31,6 +31,7 @@ _COUNT = click.IntRange(min=0, max=65_536)
     help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]",
 )
 @click.option("--kv-cache", help="Type of keys and values: f16, q8_0.  [default: f16]")
+@SPECULATE_FLAG
 @click.option("--repetitions", type=click.IntRange(1, 1000), default=5, help="Number of samples of each figure.")
 @json_option
 def command(
@@ -43,6 +44,7 @@ def command(
     backend: str | None,
     quant: str | None,
     kv_cache: str | None,
+    speculate: str | None,
     repetitions: int,
     as_json: bool,
 ) -> None:
@@ -58,6 +60,8 @@ def command(
     given = {"threads": threads, "backend": backend, "quantization": quant, "kv_cache": kv_cache}
     # The plan must hold what is measured: it reserves the context, and refuses what memory does not hold.
     execution: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if speculate is not None:
+        execution["speculation"] = {"kind": speculate}
     execution["context_length"] = prompt_tokens + gen_tokens + 64
     request = parse_request({"model": model, "prompt": "a", "execution": execution})
     plan, results = bench(

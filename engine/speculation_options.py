@@ -1,0 +1,13 @@
+"""A plan's drafting, as the run loop takes it."""
+
+from __future__ import annotations
+
+from engine import _core
+from protocol.speculation import PlanSpeculation
+
+
+def speculation_options(speculation: PlanSpeculation) -> _core.SpeculationOptions | None:
+    """``None`` where it is off."""
+    if speculation.row_cost is None:
+        return None
+    return _core.SpeculationOptions(max_rows=speculation.max_rows, row_cost=speculation.row_cost)

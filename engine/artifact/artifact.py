@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from engine import _core
 from engine.artifact.content_hash import ContentHashes
 from engine.artifact.file_kind import require_model, require_types, type_name
 from engine.artifact.quantization_errors import quantization_errors
+from engine.artifact.unread_files import UnreadFiles
 from engine.grammar.grammars import Grammars
 from engine.host.changed_file import changed_file
 from engine.host.descriptors import FULL_TABLES, no_descriptors
@@ -22,6 +23,8 @@ from engine.text.metadata import Metadata
 from engine.text.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, UnsupportedModel
 from protocol.plan import KvCacheType, ModelRef, Quantization
+
+Result = TypeVar("Result")
 
 _KV_SCALE_CHANNELS = 32
 """Channels that share a scale in a q8_0 KV cache; a head must have whole multiples of them."""
@@ -86,10 +89,19 @@ class ModelArtifact:
     def content_hash(self) -> str:
         """SHA-256 of the files in the state whose header this is. Blocking, and long for a file never hashed before.
 
-        Raises InvalidModel: they have changed since, change now or cannot be read.
+        Raises:
+            InvalidModel: they have changed since, change now or cannot be read.
+            UnreadFiles: see :meth:`ContentHashes.of`.
         """
         try:
-            return self._hashes.of(*self.files, identity=self.gguf.identity)
+            return self._typed(lambda: self._hashes.of(*self.files, identity=self.gguf.identity))
+        except UnreadFiles as files:
+            raise UnreadFiles(partial(self._typed, files.read)) from files
+
+    def _typed(self, read: Callable[[], Result]) -> Result:
+        """What reading the files gives. Raises InvalidModel: they are gone or cannot be read."""
+        try:
+            return read()
         except FileNotFoundError as error:
             raise changed_file(self.name) from error
         except OSError as error:

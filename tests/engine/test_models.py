@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine import _core
+from engine.artifact.content_hash import unread_files_told
+from engine.artifact.unread_files import UnreadFiles
 from engine.config import EngineConfig, default_config
 from engine.fetch.catalogue import CATALOGUE
 from engine.fetch.pull_watch import PullWatch
@@ -280,3 +282,15 @@ def test_a_shape_that_no_graph_has_is_refused_before_a_plan_is_made(tmp_path: Pa
     heads = g.ModelBytes().having(llama__attention__head_count=g.u32(3), llama__attention__head_count_kv=g.u32(2))
     with pytest.raises(InvalidModel, match="multiple"):
         make_registry(tmp_path).resolve(str(heads.write(tmp_path / "heads.gguf"))).facts()
+
+
+def test_a_large_file_that_goes_before_it_is_read_is_a_changed_model(
+    tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.artifact.content_hash._AT_ONCE_BYTES", 1)
+    artifact = make_registry(tmp_path).resolve("Tiny-Llama")
+    with unread_files_told(), pytest.raises(UnreadFiles) as unread:
+        artifact.facts()
+    installed.unlink()
+    with pytest.raises(InvalidModel, match="changed"):
+        unread.value.read()

@@ -132,7 +132,7 @@ class Sequence {
 
   // The tokens that spell, in the fewest pieces, what the grammar asks for next.
   std::vector<std::int32_t> forced_tokens(GrammarMatcher& matcher, std::size_t most);
-  // Of tokens allowed, the one that begins with all others; empty where there is none, or the text may end.
+  // The allowed token whose text begins with those of all others; empty where there is none, or the text may end.
   std::optional<std::int32_t> forced_token(std::span<const std::uint32_t> allowed) const;
 
   std::uint64_t id_;

@@ -11,7 +11,7 @@ namespace engine::runtime {
 // How often the guesses about one sequence were right of late, by their kind.
 class Acceptance {
  public:
-  // Of a guess that is yet to be judged, above 0 and below 1.
+  // The chance that a guess of the kind is right, above 0 and below 1.
   double chance(std::size_t kind) const;
   void note(std::size_t kind, bool right);
 

@@ -15,7 +15,7 @@ std::size_t chains(std::size_t context_length) {
   return std::bit_ceil(std::clamp<std::size_t>(context_length, 2, kMostChains));
 }
 
-// Of guesses behind a repetition; see drafter.h.
+// The kind of guesses behind a repetition of this length; see drafter.h.
 std::size_t kind_of(std::size_t length) {
   if (length < kLeast) return 0;
   if (length < 4) return length - 1;

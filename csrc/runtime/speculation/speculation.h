@@ -30,7 +30,7 @@ class Speculation {
 
   std::size_t max_rows() const { return max_rows_; }
   double row_cost() const { return row_cost_; }
-  // Of a guess of this kind.
+  // The chance that a guess of this kind is right.
   double chance(std::size_t kind) const { return acceptance_.chance(kind); }
 
   // Begins a step behind `tokens`: at most `most` guesses, none in the draft yet. `forced`: what a grammar asks for

@@ -49,7 +49,7 @@ class BpeEncoder:
         found: list[int] = []
         for piece in pieces(text, self._cuts):
             spaced = piece.replace(" ", self._space)
-            # Of this package's calls those for many texts alone let other threads run.
+            # The package's calls for many texts let other threads run; those for one text do not.
             (cut,) = self._words.encode_batch([spaced], add_special_tokens=False)
             spans = cut.offsets
             found += self._pairs.encode([spaced[begin:end] for begin, end in spans], self._whole_words)

@@ -39,7 +39,7 @@ def drafting(text: Sequence[int] | None = None, max_rows: int = 8, row_cost: flo
 
 
 def repeating_prompt(length: int, seed: int = 0) -> list[int]:
-    """Of phrases that come again."""
+    """A prompt of phrases that come again."""
     draw = random.Random(seed)
     phrases = [tiny_prompt(draw.randint(3, 9), seed=seed * 10 + number) for number in range(4)]
     prompt: list[int] = []
@@ -251,7 +251,7 @@ def test_prefixes_found_and_left_are_those_of_the_text(table: str) -> None:
 
 
 def random_options(draw: random.Random) -> dict[str, Any]:
-    """Of one sequence; every setting that may change a token."""
+    """Options of one sequence; every setting that may change a token."""
     options: dict[str, Any] = {
         "seed": draw.randrange(100),
         "max_tokens": draw.choice([1, 2, 9, 30, 70]),

@@ -17,7 +17,7 @@ class WebServer:
     """Serves until the end of the context."""
 
     files: dict[str, bytes] = field(default_factory=dict)
-    """By path."""
+    """The contents of files, by path."""
     redirects: dict[str, str] = field(default_factory=dict)
     """From a path to a path."""
     cut_after: list[int] = field(default_factory=list)

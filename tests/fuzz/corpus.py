@@ -13,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 _CORPUS = Path(__file__).with_name("corpus")
 _KEPT_BYTES = 40_000
-"""Of the inputs of one fuzzer."""
+"""The bound on the inputs of one fuzzer."""
 
 
 def kept(name: str) -> list[bytes]:

@@ -327,6 +327,7 @@ class SequenceEvents:
     kv_cache_bytes: int  # with stop_reason: the most that the choices of its sequence have held together so far
     drafted_tokens: int  # with stop_reason: how many were computed ahead of time
     accepted_tokens: int  # with stop_reason: how many of those are in the text
+    draft_ns: int  # with stop_reason: the part of compute_ns that a draft model took
     operation_ns: dict[str, int] | None  # with stop_reason, if asked for and computed: parts of compute_ns
 
 @final
@@ -353,12 +354,21 @@ class Drafter:
 
 class SpeculationOptions:
     """How many tokens a sequence computes ahead of time: at most ``max_rows`` rows in a step, the last token's and
-    those of guesses that are worth the ``row_cost``. Guesses are looked up in the sequence, or a ``drafter``'s.
+    those of guesses that are worth the ``row_cost``. Guesses are looked up in the sequence, or a ``drafter``'s, or a
+    ``draft_model``'s, a step of which with one row takes ``draft_cost`` as a part of such a step of the sequence's own.
 
     Raises ValueError: out of range.
     """
 
-    def __init__(self, *, max_rows: int, row_cost: float, drafter: Drafter | None = None) -> None: ...
+    def __init__(
+        self,
+        *,
+        max_rows: int,
+        row_cost: float,
+        drafter: Drafter | None = None,
+        draft_model: Model | None = None,
+        draft_cost: float = 0.0,
+    ) -> None: ...
 
 def lookup_bytes(context_length: int) -> int:
     """Most bytes of the tables by which one sequence looks guesses up."""
@@ -606,6 +616,8 @@ def file_digest(path: str) -> str:
 
 MAX_DECODE_ROWS: int
 """Rows that the run loop's buffers hold beside those of a prefill chunk."""
+DRAFT_FOLLOWING_ROWS: int
+"""A draft model's buffers hold so many times as many of them."""
 
 def activation_row_bytes(file: GgufFile) -> int:
     """Memory that the buffers of a step take for one of its rows. Raises GgufError, UnsupportedModelError."""

@@ -76,9 +76,28 @@ def look_up(texts: Sequence[Sequence[int]], most: int) -> list[tuple[int, int]]:
     """Token and kind of each guess behind the last of texts that each go on from the one before."""
 
 def plan_drafts(
-    candidates: Sequence[tuple[Sequence[float], float]], *, rows: float, tokens: float, free_rows: int
+    candidates: Sequence[tuple[Sequence[float], float]],
+    *,
+    rows: float,
+    tokens: float,
+    free_rows: int,
+    drafting: float = 0.0,
 ) -> list[int]:
     """How many guesses of each candidate, its chances and row cost, a step of so many rows and tokens computes."""
+
+def plan_draft_round(
+    candidates: Sequence[tuple[float, float, float]],
+    *,
+    rows: float,
+    tokens: float,
+    free_rows: int,
+    drafting: float = 0.0,
+) -> list[bool]:
+    """Which candidates, with their chance, row cost and draft cost, a draft model guesses one more token of."""
+
+def trial_chances(wrong_behind: Sequence[int], tokens: Sequence[int]) -> list[float]:
+    """The chances by which a draft model's first guess behind so many tokens is weighed, once those behind others were
+    wrong: counted as 0.1, supposed to be 0.9."""
 
 @final
 class Utf8Stream:

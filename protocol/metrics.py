@@ -66,6 +66,8 @@ class OperationTimes(Value):
     """Finding the tokens that a grammar allows, and following the one drawn."""
     sampling: float
     detokenize: float
+    draft: float = 0.0
+    """All steps of a draft model. Engines without them did not tell."""
     wait: float
     """For the other compute threads."""
     other: float

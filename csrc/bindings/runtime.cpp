@@ -36,10 +36,14 @@ GroupSettings group_settings(std::shared_ptr<model::Model> model, unsigned threa
 }
 
 runtime::SpeculationOptions speculation_options(std::size_t max_rows, double row_cost,
-                                                std::shared_ptr<runtime::Drafter> drafter) {
+                                                std::shared_ptr<runtime::Drafter> drafter,
+                                                std::shared_ptr<model::Model> draft_model, double draft_cost) {
   require(max_rows >= 1 && max_rows <= runtime::kMaxDecodeRows, "max_rows is out of range");
   require(row_cost >= 0.0, "row_cost must not be below 0");
-  return {max_rows, row_cost, std::move(drafter)};
+  require(draft_cost >= 0.0, "draft_cost must not be below 0");
+  runtime::SpeculationOptions options{max_rows, row_cost, std::move(drafter)};
+  if (draft_model) options.draft_model = {std::move(draft_model), draft_cost};
+  return options;
 }
 
 void submit(RunLoop& loop, std::uint64_t sequence_id, GroupSettings settings, std::vector<std::int32_t> prompt,
@@ -126,7 +130,7 @@ void register_options(py::module_& m) {
   py::class_<runtime::Drafter, std::shared_ptr<runtime::Drafter>>(m, "Drafter");
   py::class_<runtime::SpeculationOptions>(m, "SpeculationOptions")
       .def(py::init(&speculation_options), py::kw_only(), py::arg("max_rows"), py::arg("row_cost"),
-           py::arg("drafter") = nullptr);
+           py::arg("drafter") = nullptr, py::arg("draft_model") = nullptr, py::arg("draft_cost") = 0.0);
   m.def("lookup_bytes", &runtime::Lookup::bytes, py::arg("context_length"));
   py::class_<SequenceOptions>(m, "SequenceOptions")
       .def(py::init(&options_of<SequenceOptions>))
@@ -162,6 +166,7 @@ void register_options(py::module_& m) {
 void register_runtime(py::module_& m) {
   register_options(m);
   m.attr("MAX_DECODE_ROWS") = runtime::kMaxDecodeRows;
+  m.attr("DRAFT_FOLLOWING_ROWS") = runtime::Drafting::kFollowing;
 
   py::class_<SequenceEvents>(m, "SequenceEvents")
       .def_readonly("sequence_id", &SequenceEvents::sequence_id)
@@ -183,6 +188,7 @@ void register_runtime(py::module_& m) {
       .def_readonly("drafted_tokens", &SequenceEvents::drafted_tokens)
       .def_readonly("accepted_tokens", &SequenceEvents::accepted_tokens)
       .def_readonly("busy_ns", &SequenceEvents::busy_ns)
+      .def_readonly("draft_ns", &SequenceEvents::draft_ns)
       .def_property_readonly("operation_ns", &operation_ns);
 
   // The GIL is released wherever the loop's lock is taken or its thread awaited; the loop itself never asks for it.

@@ -41,6 +41,7 @@ class Story:
     kv_cache_bytes: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    draft_ns: int = 0
 
     def hear(self, events: _core.SequenceEvents) -> None:
         assert not self.stop_reasons, "an end is the last that is heard"
@@ -63,6 +64,7 @@ class Story:
         self.kv_cache_bytes = events.kv_cache_bytes
         self.drafted_tokens = events.drafted_tokens
         self.accepted_tokens = events.accepted_tokens
+        self.draft_ns = events.draft_ns
 
     @property
     def result(self) -> tuple[tuple[int, ...], str, list[str], str]:

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "runtime/speculation/acceptance.h"
 #include "runtime/speculation/draft_planner.h"
 #include "runtime/speculation/lookup.h"
+#include "runtime/speculation/trials.h"
 #include "runtime/stream/stream_writer.h"
 #include "text/stop_matcher.h"
 #include "text/utf8.h"
@@ -74,11 +76,31 @@ Guesses look_up(const std::vector<std::vector<std::int32_t>>& texts, std::size_t
 }
 
 std::vector<std::size_t> plan_drafts(const std::vector<std::pair<std::vector<double>, double>>& candidates, double rows,
-                                     double tokens, std::size_t free_rows) {
+                                     double tokens, std::size_t free_rows, double drafting) {
   std::vector<runtime::DraftCandidate> given;
   given.reserve(candidates.size());
   for (const auto& [chances, row_cost] : candidates) given.push_back({chances, row_cost});
-  return runtime::plan_drafts(given, {rows, tokens, free_rows});
+  return runtime::plan_drafts(given, {rows, tokens, free_rows, drafting});
+}
+
+std::vector<bool> plan_draft_round(const std::vector<std::tuple<double, double, double>>& candidates, double rows,
+                                   double tokens, std::size_t free_rows, double drafting) {
+  std::vector<runtime::DraftRoundCandidate> given;
+  given.reserve(candidates.size());
+  for (const auto& [chance, row_cost, draft_cost] : candidates) given.push_back({chance, row_cost, draft_cost});
+  return runtime::plan_draft_round(given, {rows, tokens, free_rows, drafting});
+}
+
+std::vector<double> trial_chances(const std::vector<std::size_t>& wrong_behind,
+                                  const std::vector<std::size_t>& tokens) {
+  constexpr double kCounted = 0.1;
+  constexpr double kSupposed = 0.9;
+  runtime::Trials trials;
+  for (const std::size_t behind : wrong_behind) trials.note(kCounted, kSupposed, behind, false);
+  std::vector<double> chances;
+  chances.reserve(tokens.size());
+  for (const std::size_t behind : tokens) chances.push_back(trials.chance(kCounted, kSupposed, behind));
+  return chances;
 }
 
 void register_speculation(py::module_& m) {
@@ -90,7 +112,10 @@ void register_speculation(py::module_& m) {
       .def("note", &runtime::Acceptance::note, py::arg("kind"), py::arg("right"));
   m.def("look_up", &look_up, py::arg("texts"), py::arg("most"));
   m.def("plan_drafts", &plan_drafts, py::arg("candidates"), py::kw_only(), py::arg("rows"), py::arg("tokens"),
-        py::arg("free_rows"));
+        py::arg("free_rows"), py::arg("drafting") = 0.0);
+  m.def("plan_draft_round", &plan_draft_round, py::arg("candidates"), py::kw_only(), py::arg("rows"), py::arg("tokens"),
+        py::arg("free_rows"), py::arg("drafting") = 0.0);
+  m.def("trial_chances", &trial_chances, py::arg("wrong_behind"), py::arg("tokens"));
 }
 
 }  // namespace

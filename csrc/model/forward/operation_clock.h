@@ -24,14 +24,15 @@ enum class Operation : std::uint8_t {
   Grammar,     // finding the tokens that a grammar allows, and taking in those drawn
   Sampling,    // drawing tokens
   Detokenize,  // tokens into text, and the search for stops
+  Draft,       // all steps of draft models
   Wait,        // for other members of the team
   Other,       // planning the step, room in caches, events
 };
 
 // The protocol's names, in the order of Operation.
-inline constexpr std::array<std::string_view, 15> kOperationNames{
+inline constexpr std::array<std::string_view, 16> kOperationNames{
     "embedding", "norm",   "quantize_input", "matmul",   "rope",       "kv_store", "attention", "activation",
-    "residual",  "logits", "grammar",        "sampling", "detokenize", "wait",     "other"};
+    "residual",  "logits", "grammar",        "sampling", "detokenize", "draft",    "wait",      "other"};
 static_assert(static_cast<std::size_t>(Operation::Other) + 1 == kOperationNames.size());
 
 // Nanoseconds by operation.

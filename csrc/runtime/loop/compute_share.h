@@ -33,4 +33,22 @@ struct Share {
   std::int64_t of(std::int64_t amount) const;
 };
 
+// Gives a whole out to those that bear its cost, one after the other.
+class Parts {
+ public:
+  // `total` is the cost of all; where it is 0 nobody has a share.
+  explicit Parts(double total) : total_(total) {}
+
+  Share next(double cost) {
+    if (total_ == 0.0) return {.begin = 0.0, .end = 0.0};
+    const Share share{.begin = before_ / total_, .end = (before_ + cost) / total_};
+    before_ += cost;
+    return share;
+  }
+
+ private:
+  double total_;
+  double before_ = 0.0;
+};
+
 }  // namespace engine::runtime

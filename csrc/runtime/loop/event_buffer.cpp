@@ -16,6 +16,7 @@ void SequenceEvents::end_as(SequenceEvents& last) {
   kv_cache_bytes = last.kv_cache_bytes;
   drafted_tokens = last.drafted_tokens;
   accepted_tokens = last.accepted_tokens;
+  draft_ns = last.draft_ns;
 }
 
 void EventBuffer::expect(std::int64_t patience_ns, std::int64_t now_ns) {

@@ -41,6 +41,7 @@ struct SequenceEvents {
   std::size_t kv_cache_bytes = 0;                     // the most that all its choices have held together so far
   std::size_t drafted_tokens = 0;                     // computed ahead of time; see Speculation
   std::size_t accepted_tokens = 0;                    // of those
+  std::int64_t draft_ns = 0;                          // the part of compute_ns that draft models took
 
   // Adds the last text, and moves in the stop with all that is set with it.
   void end_as(SequenceEvents& last);

@@ -14,6 +14,12 @@ namespace engine::runtime {
 
 using model::Operation;
 
+namespace {
+
+constexpr auto kDraft = static_cast<std::size_t>(Operation::Draft);
+
+}  // namespace
+
 Group::Group(GroupSettings settings, PrefixCache& prefix_cache, std::int64_t& busy_ns)
     : settings_(std::move(settings)),
       prefix_cache_(prefix_cache),
@@ -21,13 +27,14 @@ Group::Group(GroupSettings settings, PrefixCache& prefix_cache, std::int64_t& bu
       pass_(*settings_.model, team_, settings_.prefill_chunk + kMaxDecodeRows),
       samplers_(settings_.threads, Sampler(settings_.model->kernels())),
       row_cost_(*settings_.model),
+      drafting_(team_, settings_.prefill_chunk + Drafting::kFollowing * kMaxDecodeRows),
       busy_ns_(busy_ns) {}
 
 std::size_t Group::kv_cache_bytes() const {
   std::size_t bytes = 0;
   for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
-    const model::KvCache& cache = member->sequence->cache();
-    bytes += cache.bytes() - (holds_prompt(member) ? cache.shared_bytes() : cache.forked_bytes());
+    const Sequence& sequence = *member->sequence;
+    bytes += sequence.kv_bytes() - (holds_prompt(member) ? sequence.kv_shared_bytes() : sequence.kv_forked_bytes());
   }
   return bytes;
 }
@@ -35,7 +42,7 @@ std::size_t Group::kv_cache_bytes() const {
 std::size_t Group::kv_shared_bytes() const {
   std::size_t bytes = 0;
   for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
-    if (holds_prompt(member)) bytes += member->sequence->cache().shared_bytes();
+    if (holds_prompt(member)) bytes += member->sequence->kv_shared_bytes();
   }
   return bytes;
 }
@@ -48,7 +55,11 @@ bool Group::holds_prompt(std::vector<Member>::const_iterator member) const {
 
 void Group::add(std::unique_ptr<Sequence> sequence) {
   if (sequence->options().prefix_cache) {
-    sequence->begin_with(prefix_cache_.find(settings_.model, sequence->cache().format(), sequence->prompt_but_last()));
+    const std::span<const std::int32_t> prompt = sequence->prompt_but_last();
+    sequence->begin_with(prefix_cache_.find(settings_.model, sequence->cache().format(), prompt));
+    if (DraftContext* draft = sequence->draft_context()) {
+      draft->begin_with(prefix_cache_.find(draft->model(), draft->cache().format(), prompt), prompt);
+    }
   }
   Member& member = sequences_.emplace_back();
   if (sequence->options().op_times) member.operation_ns.emplace();
@@ -115,10 +126,10 @@ std::vector<std::uint64_t> Group::prefilling() const {
 
 StepCounts Group::step(const std::atomic<bool>& abort, EventBuffer& events) {
   const std::int64_t began_ns = steady_ns();
-  plan();
   clock_.begin(began_ns);
   StepCounts counts;
   try {
+    plan(abort);
     counts = run(abort, events);
   } catch (const std::exception& failure) {
     for (Member& member : sequences_) {
@@ -130,7 +141,7 @@ StepCounts Group::step(const std::atomic<bool>& abort, EventBuffer& events) {
   return counts;
 }
 
-void Group::plan() {
+void Group::plan(const std::atomic<bool>& abort) {
   std::vector<StepCandidate> candidates;
   candidates.reserve(sequences_.size());
   for (const Member& member : sequences_) {
@@ -144,33 +155,62 @@ void Group::plan() {
   }
   const auto tokens = plan_step(candidates, kMaxDecodeRows, settings_.prefill_chunk);
   for (std::size_t i = 0; i < sequences_.size(); ++i) sequences_[i].tokens = tokens[i];
-  plan_drafts();
+  timed_ = std::ranges::any_of(sequences_, [](const Member& m) { return m.tokens > 0 && m.operation_ns; });
+  plan_drafts(abort);
   make_room();
   note_kv_peaks();
-  timed_ = std::ranges::any_of(sequences_, [](const Member& m) { return m.tokens > 0 && m.operation_ns; });
 }
 
-void Group::plan_drafts() {
+void Group::plan_drafts(const std::atomic<bool>& abort) {
   StepRows step{.rows = 0.0, .tokens = 0.0, .free_rows = kMaxDecodeRows};
-  std::vector<Sequence*> guessing;
-  for (const Member& member : sequences_) {
+  std::size_t prompt_rows = 0;
+  std::size_t most_prompt_rows = settings_.prefill_chunk;
+  std::vector<Drafting::Entry> guessing;
+  for (std::size_t i = 0; i < sequences_.size(); ++i) {
+    const Member& member = sequences_[i];
     if (member.tokens == 0) continue;
     Sequence& sequence = *member.sequence;
     step.rows += static_cast<double>(member.tokens);
     if (member.tokens == sequence.waiting()) step.tokens += 1.0;
-    if (sequence.prefilling()) continue;
+    if (sequence.prefilling()) {
+      prompt_rows += member.tokens;
+      continue;
+    }
+    most_prompt_rows = std::min(most_prompt_rows, sequence.options().prefill_beside_decode);
     step.free_rows -= 1;
-    if (sequence.speculation() != nullptr) guessing.push_back(&sequence);
+    if (sequence.speculation() != nullptr) guessing.push_back({.sequence = &sequence, .member = i});
   }
+  for (const Drafting::Entry& entry : guessing) entry.sequence->guess(step);
+  draft(guessing, step, most_prompt_rows - std::min(most_prompt_rows, prompt_rows), abort);
   std::vector<DraftCandidate> candidates;
   candidates.reserve(guessing.size());
-  for (Sequence* sequence : guessing) {
-    sequence->guess(step);
-    const Speculation& speculation = *sequence->speculation();
+  for (const Drafting::Entry& entry : guessing) {
+    const Speculation& speculation = *entry.sequence->speculation();
     candidates.push_back({.chances = speculation.chances(), .row_cost = speculation.row_cost()});
   }
   const auto drafts = runtime::plan_drafts(candidates, step);
-  for (std::size_t i = 0; i < guessing.size(); ++i) guessing[i]->speculation()->take(drafts[i]);
+  for (std::size_t i = 0; i < guessing.size(); ++i) guessing[i].sequence->speculation()->take(drafts[i]);
+}
+
+void Group::draft(std::vector<Drafting::Entry>& entries, StepRows& step, std::size_t waiting,
+                  const std::atomic<bool>& abort) {
+  for (Member& member : sequences_) member.draft_cost = 0.0;
+  draft_ns_ = 0;
+  const std::int64_t began_ns = steady_ns();
+  if (!drafting_.run(entries, step, waiting, abort)) return;
+  const std::int64_t now_ns = steady_ns();
+  draft_ns_ = now_ns - began_ns;
+  if (timed_) {
+    clock_.charge(Operation::Other, began_ns);
+    clock_.charge(Operation::Draft, now_ns);
+  }
+  for (const Drafting::Entry& entry : entries) {
+    Member& member = sequences_[entry.member];
+    member.draft_cost = entry.cost;
+    if (entry.no_memory) end(member, StopReason::Error, "the system has no memory left for the draft model's KV cache");
+  }
+  std::erase_if(entries, [](const Drafting::Entry& entry) { return entry.no_memory; });
+  remove_ended();
 }
 
 void Group::make_room() {
@@ -194,14 +234,14 @@ void Group::note_kv_peaks() {
   for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
     if (member->last || !holds_prompt(member)) continue;
     if (member->sequence->options().choices == 1) {
-      member->kv_peak_bytes = member->sequence->cache().bytes();  // it only grows
+      member->kv_peak_bytes = member->sequence->kv_bytes();  // it only grows
       continue;
     }
     std::size_t held = 0;
     for (auto other = member; other != sequences_.end(); ++other) {
       if (other->last || other->sequence->id() != member->sequence->id()) continue;
-      const model::KvCache& cache = other->sequence->cache();
-      held += cache.bytes() - (other == member ? 0 : cache.forked_bytes());
+      const Sequence& sequence = *other->sequence;
+      held += sequence.kv_bytes() - (other == member ? 0 : sequence.kv_forked_bytes());
     }
     for (auto other = member; other != sequences_.end(); ++other) {
       if (other->last || other->sequence->id() != member->sequence->id()) continue;
@@ -216,18 +256,28 @@ void Group::charge(Operation operation) {
 
 void Group::account(std::int64_t began_ns) {
   double total = 0.0;
-  for (const Member& member : sequences_) total += member.cost;
+  double draft_total = 0.0;
+  for (const Member& member : sequences_) {
+    total += member.cost;
+    draft_total += member.draft_cost;
+  }
   if (total == 0.0) return;  // nothing was computed
   const std::int64_t now_ns = steady_ns();
   if (timed_) clock_.charge(Operation::Other, now_ns);
-  double before = 0.0;
+  const std::int64_t draft_ns = draft_total > 0.0 ? std::exchange(draft_ns_, 0) : 0;
+  Parts parts(total);
+  Parts draft_parts(draft_total);
   for (Member& member : sequences_) {
-    const Share share{before / total, (before + member.cost) / total};
-    before += member.cost;
-    member.compute_ns += share.of(now_ns - began_ns);
+    const Share share = parts.next(member.cost);
+    const Share draft_share = draft_parts.next(member.draft_cost);
+    const std::int64_t own_draft_ns = draft_share.of(draft_ns);
+    member.compute_ns += share.of(now_ns - began_ns - draft_ns) + own_draft_ns;
+    member.draft_ns += own_draft_ns;
     if (!member.operation_ns) continue;
     model::OperationTimes& times = *member.operation_ns;
-    for (std::size_t i = 0; i < times.size(); ++i) times[i] += share.of(clock_.times()[i]);
+    for (std::size_t i = 0; i < times.size(); ++i) {
+      times[i] += (i == kDraft ? draft_share : share).of(clock_.times()[i]);
+    }
   }
   busy_ns_ += now_ns - began_ns;
 }
@@ -291,7 +341,7 @@ void Group::add_drawings(std::size_t member, std::size_t logit_row, std::size_t 
 
 void Group::fork_choices(std::size_t member) {
   const std::size_t first_forked = sequences_.size();
-  std::size_t kv_bytes = sequences_[member].sequence->cache().bytes();
+  std::size_t kv_bytes = sequences_[member].sequence->kv_bytes();
   try {
     sequences_.reserve(sequences_.size() + sequences_[member].choices - sequences_[member].next_choice);
     for (Member& first = sequences_[member]; first.next_choice < first.choices; ++first.next_choice) {
@@ -302,7 +352,7 @@ void Group::fork_choices(std::size_t member) {
       other.started = true;
       other.busy_before_ns = first.busy_before_ns;
       if (first.operation_ns) other.operation_ns.emplace();
-      kv_bytes += other.sequence->cache().bytes() - other.sequence->cache().forked_bytes();
+      kv_bytes += other.sequence->kv_bytes() - other.sequence->kv_forked_bytes();
     }
   } catch (const std::bad_alloc&) {
     end(sequences_[member], StopReason::Error, "the system has no memory left for the KV cache");
@@ -433,6 +483,10 @@ void Group::end(Member& member, StopReason reason, std::string error,
 void Group::keep_prefix(Sequence& sequence) {
   if (sequence.prefix() == nullptr) return;
   prefix_cache_.keep(settings_.model, sequence.computed_tokens(), sequence.cache(), *sequence.prefix());
+  const DraftContext* draft = sequence.draft_context();
+  if (draft == nullptr) return;
+  sequence.settle_draft();
+  prefix_cache_.keep(draft->model(), draft->computed_tokens(), draft->cache(), *draft->prefix());
 }
 
 void Group::tell_ends(EventBuffer& events) {
@@ -462,6 +516,7 @@ void Group::remove_ended() {
       last.compute_ns = member.compute_ns;
       last.busy_ns = busy_ns_ - member.busy_before_ns;
       last.operation_ns = member.operation_ns;
+      last.draft_ns = member.draft_ns;
     }
     ends_.push_back(std::move(last));
   }

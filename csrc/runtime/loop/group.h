@@ -11,6 +11,7 @@
 #include "model/forward/forward_pass.h"
 #include "model/forward/operation_clock.h"
 #include "runtime/loop/compute_share.h"
+#include "runtime/loop/drafting.h"
 #include "runtime/loop/event_buffer.h"
 #include "runtime/loop/sequence.h"
 
@@ -73,6 +74,10 @@ class Group {
   // publish statistics that count them no more.
   void tell_ends(EventBuffer& events);
 
+  // Draft models that it holds, beside those that its sequences do; and lets one of them go.
+  std::vector<std::shared_ptr<const model::Model>> draft_models() const { return drafting_.models(); }
+  void forget_draft_model(const std::shared_ptr<const model::Model>& model) { drafting_.forget(model); }
+
   // The sequences whose prompts the next step works on.
   std::vector<std::uint64_t> prefilling() const;
   // Computes one step: a token for every decoding sequence, or several where what was drafted is what it draws, and a
@@ -85,6 +90,7 @@ class Group {
     std::unique_ptr<Sequence> sequence;
     std::size_t tokens = 0;         // in the present step
     double cost = 0.0;              // its cost beside the others of the step
+    double draft_cost = 0.0;        // that of its draft model, beside those of others
     std::uint32_t next_choice = 1;  // first choice not forked off yet
     std::uint32_t choices = 1;      // the request's; 1 where this is a fork
     bool paused = false;
@@ -92,6 +98,7 @@ class Group {
     bool produced = false;
     std::int64_t busy_before_ns = 0;  // the loop's, when it started
     std::int64_t compute_ns = 0;
+    std::int64_t draft_ns = 0;                          // the part of compute_ns that its draft model took
     std::int64_t ended_choices_ns = 0;                  // compute_ns of choices of its request that have ended
     std::size_t kv_peak_bytes = 0;                      // the most that all choices of its request have held together
     std::optional<model::OperationTimes> operation_ns;  // where op_times is on
@@ -116,9 +123,12 @@ class Group {
 
   // Whether the member stands for what the choices of its request share: the first that is left of them.
   bool holds_prompt(std::vector<Member>::const_iterator member) const;
-  void plan();
-  // Has sequences guess, and drafts what is worth its rows beside those planned.
-  void plan_drafts();
+  void plan(const std::atomic<bool>& abort);
+  // Has sequences guess, and drafts what is worth its rows beside those planned. Throws std::bad_alloc.
+  void plan_drafts(const std::atomic<bool>& abort);
+  // Has draft models guess, and notes what that cost; ends sequences for which there was no memory.
+  void draft(std::vector<Drafting::Entry>& entries, StepRows& step, std::size_t waiting,
+             const std::atomic<bool>& abort);
   // Makes room for the rows of the step, and notes what they cost; ends sequences for which there is none.
   void make_room();
   // Notes what the choices of each request hold of KV cache together, counting blocks that they share once.
@@ -143,6 +153,7 @@ class Group {
   void take_in(Drawing& drawing, EventBuffer& events);
   void end(Member& member, StopReason reason, std::string error,
            const std::optional<model::NonFinitePlace>& non_finite = {});
+  // Leaves what was computed of it to later sequences.
   void keep_prefix(Sequence& sequence);
   // Lets another choice of the request, if there is any, stand for what this one took.
   void hand_on_time(const Member& ended, std::uint64_t id);
@@ -154,7 +165,9 @@ class Group {
   model::ForwardPass pass_;
   std::vector<Sampler> samplers_;  // one for each member of the team
   RowCost row_cost_;
-  std::int64_t& busy_ns_;  // the loop's
+  Drafting drafting_;
+  std::int64_t draft_ns_ = 0;  // of the present step
+  std::int64_t& busy_ns_;      // the loop's
   model::OperationClock clock_;
   bool timed_ = false;  // a sequence of the present step has op_times on
   std::vector<Member> sequences_;

@@ -203,11 +203,20 @@ void RunLoop::carry_out_trims(std::uint64_t asked) {
 
 void RunLoop::drop_unused_groups() {
   std::unordered_map<const model::Model*, long> holders;
-  for (const Group& group : groups_) ++holders[group.settings().model.get()];
+  for (const Group& group : groups_) {
+    ++holders[group.settings().model.get()];
+    for (const auto& model : group.draft_models()) ++holders[model.get()];
+  }
   groups_.remove_if([&](const Group& group) {
     const auto& model = group.settings().model;
     return group.idle() && model.use_count() <= holders[model.get()];
   });
+  for (Group& group : groups_) {
+    for (const auto& model : group.draft_models()) {
+      // The list that it stands in holds it once more.
+      if (model.use_count() <= holders[model.get()] + 1) group.forget_draft_model(model);
+    }
+  }
   prefix_cache_.drop_unused_models();
 }
 

@@ -62,7 +62,24 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
   check(options_.sampling, shape.vocabulary);
   if (options_.grammar) matcher_.emplace(options_.grammar);
   if (options_.thinking) thinking_.emplace(*options_.thinking, !options_.grammar);
-  if (options_.speculation) speculation_.emplace(*options_.speculation, options_.context_length);
+  if (!options_.speculation) return;
+  speculation_.emplace(*options_.speculation, options_.context_length);
+  const std::optional<DraftModel>& draft = options_.speculation->draft_model;
+  if (!draft) return;
+  if (draft->model->shape().vocabulary != shape.vocabulary) {
+    throw std::invalid_argument("the draft model has another vocabulary");
+  }
+  draft_.emplace(*draft, options_.kv_type, options_.context_length);
+}
+
+std::size_t Sequence::kv_bytes() const { return cache_.bytes() + (draft_ ? draft_->cache().bytes() : 0); }
+
+std::size_t Sequence::kv_shared_bytes() const {
+  return cache_.shared_bytes() + (draft_ ? draft_->cache().shared_bytes() : 0);
+}
+
+std::size_t Sequence::kv_forked_bytes() const {
+  return cache_.forked_bytes() + (draft_ ? draft_->cache().forked_bytes() : 0);
 }
 
 void Sequence::begin_with(PrefixCache::Prefix prefix) {
@@ -76,6 +93,7 @@ std::unique_ptr<Sequence> Sequence::fork(std::uint32_t choice) const {
   std::unique_ptr<Sequence> other(new Sequence(*this));
   other->options_.sampling.choice = choice;
   other->cache_ = cache_.fork(computed_);
+  if (draft_) other->draft_ = draft_->fork();
   return other;
 }
 
@@ -96,6 +114,23 @@ void Sequence::guess(const StepRows& step) {
   const bool worth = is_worth_a_row(speculation.chance(kForcedKind), speculation.row_cost(), step);
   if (most > 0 && matcher_ && constrained() && worth) forced = forced_tokens(*matcher_, most);
   speculation.begin_step(tokens_, forced, most);
+  settle_draft();
+}
+
+std::size_t Sequence::draft_waiting() const {
+  if (!speculation_ || !draft_) return 0;
+  return tokens_.size() + speculation_->guesses().size() - draft_->computed();
+}
+
+std::vector<std::int32_t> Sequence::draft_tokens(std::size_t count) const {
+  std::vector<std::int32_t> tokens;
+  if (!speculation_ || !draft_) return tokens;
+  const std::span<const Guess> guesses = speculation_->guesses();
+  tokens.reserve(count);
+  for (std::size_t i = draft_->computed(); tokens.size() < count; ++i) {
+    tokens.push_back(i < tokens_.size() ? tokens_[i] : guesses[i - tokens_.size()].token);
+  }
+  return tokens;
 }
 
 std::vector<std::int32_t> Sequence::forced_tokens(GrammarMatcher& matcher, std::size_t most) {

@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "model/kv_cache.h"
 #include "runtime/grammar/grammar.h"
+#include "runtime/loop/draft_context.h"
 #include "runtime/loop/prefix_cache.h"
 #include "runtime/loop/thinking.h"
 #include "runtime/sampling/sampler.h"
@@ -56,7 +57,8 @@ struct SequenceOptions {
 class Sequence {
  public:
   // Throws std::invalid_argument where the prompt is empty, leaves no room in the context or holds an unknown token,
-  // where the KV type does not fit the heads, and where a sampling option or a stop string is out of range.
+  // where the KV type does not fit the heads, where a draft model has another number of tokens, and where a sampling
+  // option or a stop string is out of range.
   Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceOptions options,
            const model::HyperParameters& shape, std::shared_ptr<const Vocabulary> vocabulary);
 
@@ -67,6 +69,10 @@ class Sequence {
   std::uint32_t choice() const { return options_.sampling.choice; }
   const SequenceOptions& options() const { return options_; }
   model::KvCache& cache() { return cache_; }
+  // Of its cache and its draft model's: see KvCache.
+  std::size_t kv_bytes() const;
+  std::size_t kv_shared_bytes() const;
+  std::size_t kv_forked_bytes() const;
 
   // What a prefix may hold: all of the prompt but the token whose logits are wanted.
   std::span<const std::int32_t> prompt_but_last() const { return std::span(tokens_).first(prompt_size_ - 1); }
@@ -88,13 +94,23 @@ class Sequence {
   // nullptr where there is none.
   Speculation* speculation() { return speculation_ ? &*speculation_ : nullptr; }
   // Guesses, for a step that computes the token last drawn, what follows it: no more than may yet be drawn. The draft
-  // is empty. Asks a grammar only where one more row is worth it that is as likely as what grammars force. Throws
-  // std::bad_alloc.
+  // is empty, and a draft model's guesses are to come. Asks a grammar only where one more row is worth it that is as
+  // likely as what grammars force. Throws std::bad_alloc.
   void guess(const StepRows& step);
   // The rows of that step behind the token's own.
   std::size_t draft_rows() const { return speculation_ ? speculation_->draft().size() : 0; }
   // What the next step computes: `count` of the tokens that wait, then the draft.
   std::vector<std::int32_t> step_tokens(std::size_t count) const;
+  // What its draft model has computed of it; nullptr where none guesses.
+  DraftContext* draft_context() { return draft_ ? &*draft_ : nullptr; }
+  const DraftContext* draft_context() const { return draft_ ? &*draft_ : nullptr; }
+  // Has it forget what is not the text.
+  void settle_draft() {
+    if (draft_) draft_->follow(tokens_);
+  }
+  // Tokens, guesses among them, that the draft model has not computed; and the first of them.
+  std::size_t draft_waiting() const;
+  std::vector<std::int32_t> draft_tokens(std::size_t count) const;
   // Behind each draw: whether the next row of the step is that of the token drawn. Its keys and values are then in the
   // cache once the token is marked as computed; those of all rows behind another token never count.
   bool follow_draft() { return speculation_ && speculation_->follow(tokens_.back()); }
@@ -154,6 +170,7 @@ class Sequence {
   Digest digest_;
   Mirostat mirostat_;
   std::optional<Speculation> speculation_;
+  std::optional<DraftContext> draft_;  // where a draft model guesses
 };
 
 }  // namespace engine::runtime

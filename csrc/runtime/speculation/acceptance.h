@@ -13,6 +13,8 @@ class Acceptance {
  public:
   // The chance that a guess of the kind is right, above 0 and below 1.
   double chance(std::size_t kind) const;
+  // The same before any was judged.
+  static double supposed(std::size_t kind);
   void note(std::size_t kind, bool right);
 
  private:

@@ -9,9 +9,11 @@
 namespace engine::runtime {
 
 // Guesses of one kind are right about equally often: those behind a place where a repetition broke off, behind a
-// repetition of 2, 3, 4 to 7, 8 to 15, 16 and more tokens, and what a grammar forces.
+// repetition of 2, 3, 4 to 7, 8 to 15, 16 and more tokens, what a grammar forces; all of a draft model's, before they
+// are known, and then those of which it was up to 50, 80, 95 and 100 % sure.
 inline constexpr std::size_t kForcedKind = 6;
-inline constexpr std::size_t kGuessKinds = 7;
+inline constexpr std::size_t kDraftedKind = 7;
+inline constexpr std::size_t kGuessKinds = 12;
 
 // A token that may come next, where those guessed before it do.
 struct Guess {

@@ -1,6 +1,7 @@
 #include "runtime/speculation/speculation.h"
 
 #include <algorithm>
+#include <array>
 
 #include "runtime/speculation/lookup.h"
 
@@ -8,8 +9,16 @@ namespace engine::runtime {
 namespace {
 
 std::unique_ptr<Drafter> drafter_of(const SpeculationOptions& options, std::size_t context_length) {
+  if (options.draft_model) return nullptr;
   if (options.drafter) return options.drafter->copy();
   return std::make_unique<Lookup>(context_length);
+}
+
+// The kind of a draft model's guess that it is sure of to this part; see drafter.h.
+std::size_t drafted_kind(double sure) {
+  constexpr std::array<double, kGuessKinds - kDraftedKind - 2> kBounds{0.5, 0.8, 0.95};
+  const auto bound = std::ranges::find_if(kBounds, [&](double most) { return sure <= most; });
+  return kDraftedKind + 1 + static_cast<std::size_t>(bound - kBounds.begin());
 }
 
 bool begin_with(std::span<const Guess> guesses, std::span<const std::int32_t> tokens) {
@@ -24,9 +33,12 @@ Speculation::Speculation(const SpeculationOptions& options, std::size_t context_
 Speculation::Speculation(const Speculation& other)
     : max_rows_(other.max_rows_),
       row_cost_(other.row_cost_),
-      drafter_(other.drafter_->copy()),
+      drafter_(other.drafter_ ? other.drafter_->copy() : nullptr),
       acceptance_(other.acceptance_),
+      trials_(other.trials_),
       guesses_(other.guesses_),
+      most_(other.most_),
+      behind_(other.behind_),
       draft_size_(other.draft_size_),
       drawn_(other.drawn_),
       drafted_tokens_(other.drafted_tokens_),
@@ -36,12 +48,24 @@ void Speculation::begin_step(std::span<const std::int32_t> tokens, std::span<con
                              std::size_t most) {
   draft_size_ = 0;
   drawn_ = 0;
+  most_ = most;
+  behind_ = tokens.size();
   guesses_.clear();
-  drafter_->guess(tokens, most, guesses_);
+  if (drafter_) drafter_->guess(tokens, most, guesses_);
   forced = forced.first(std::min(forced.size(), most));
   if (!begin_with(guesses_, forced)) guesses_.assign(forced.size(), {});
   for (std::size_t i = 0; i < forced.size(); ++i) guesses_[i] = {forced[i], kForcedKind};
 }
+
+double Speculation::next_chance() const {
+  const std::vector<double> before = chances();
+  const double counted = acceptance_.chance(kDraftedKind);
+  const bool first = std::ranges::none_of(guesses_, [](const Guess& guess) { return guess.kind > kDraftedKind; });
+  const double next = first ? trials_.chance(counted, Acceptance::supposed(kDraftedKind), behind_) : counted;
+  return before.empty() ? next : before.back() * next;
+}
+
+void Speculation::append(std::int32_t token, double sure) { guesses_.push_back({token, drafted_kind(sure)}); }
 
 std::vector<double> Speculation::chances() const {
   std::vector<double> chances;
@@ -56,10 +80,18 @@ bool Speculation::follow(std::int32_t token) {
   if (place == 0) drafted_tokens_ += draft_size_;
   if (place >= guesses_.size()) return false;
   const bool right = guesses_[place].token == token;
-  acceptance_.note(guesses_[place].kind, right);  // whether it was drafted or not: it costs nothing to know
+  judge(guesses_[place].kind, right);  // whether it was drafted or not: it costs nothing to know
   const bool accepted = right && place < draft_size_;
   accepted_tokens_ += accepted ? 1 : 0;
   return accepted;
+}
+
+void Speculation::judge(std::size_t kind, bool right) {
+  if (kind > kDraftedKind) {
+    trials_.note(acceptance_.chance(kDraftedKind), Acceptance::supposed(kDraftedKind), behind_, right);
+    acceptance_.note(kDraftedKind, right);
+  }
+  acceptance_.note(kind, right);
 }
 
 }  // namespace engine::runtime

@@ -14,9 +14,6 @@ using Clock = std::chrono::steady_clock;
 
 // Reading the clock costs about as much as two pauses.
 constexpr int kPausesPerLook = 16;
-// A member that is late for longer than a memory stall has lost its processor: from here on ours is offered with every
-// look, in case that member, or a thread that displaced it, waits for this processor.
-constexpr std::chrono::microseconds kPatience{20};
 
 std::vector<int> allowed_processors() {
   cpu_set_t allowed;
@@ -133,9 +130,9 @@ bool ThreadTeam::spin_until_changed(unsigned generation) const {
       if (barrier_generation_.load(std::memory_order_acquire) != generation) return true;
       _mm_pause();
     }
-    const Clock::duration waited = Clock::now() - began;
-    if (waited >= spin_) return false;
-    if (waited >= kPatience) sched_yield();
+    // The processor is not offered to others while it spins: sched_yield() gives up a whole slice of some milliseconds, at
+    // every barrier where another process is busy. Who sleeps on the futex is woken ahead of that process.
+    if (Clock::now() - began >= spin_) return false;
   }
 }
 

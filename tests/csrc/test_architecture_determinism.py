@@ -14,7 +14,7 @@ import pytest
 
 from engine import _core
 from tests.csrc.blocks import Floats
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
+from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits, ways_of
 from tests.csrc.tiny_models import tiny_prompt
 from tests.support.architecture_models import ALL_CASES, CASES, WIDE_CASES, write_architecture_model
 from tests.support.gguf_factory import has_super_blocks
@@ -49,18 +49,24 @@ def alone(model: _core.Model, prompt: list[int], **options: Any) -> Floats:
     return logits
 
 
+@functools.cache
+def scalar_logits(case: str, tensor_type: str, *lengths: int) -> list[Floats]:
+    """Each prompt's, computed alone by the scalar table."""
+    return [alone(model_of(case, tensor_type, REFERENCE), tiny_prompt(length, seed=length)) for length in lengths]
+
+
 @pytest.mark.parametrize("table", ALL_TABLES)
 @pytest.mark.parametrize("tensor_type", TYPES)
 @pytest.mark.parametrize("case", KINDS)
 def test_threads_chunks_and_company_change_nothing(case: str, tensor_type: str, table: str) -> None:
     model = model_of(case, tensor_type, table)
     prompts = [tiny_prompt(length, seed=length) for length in (70, 1, 33)]
-    expected = [alone(model_of(case, tensor_type, REFERENCE), prompt) for prompt in prompts]
+    expected = scalar_logits(case, tensor_type, 70, 1, 33)
     assert np.isfinite(expected[0]).all()
-    for threads in THREADS:
+    for threads in ways_of(table, THREADS):
         for logits, same in zip(model.logits(prompts, threads=threads), expected, strict=True):
             assert_same_bits(logits, same)
-    for chunk in CHUNKS:
+    for chunk in ways_of(table, CHUNKS):
         assert_same_bits(alone(model, prompts[0], prefill_chunk=chunk, threads=2), expected[0])
 
 
@@ -68,9 +74,9 @@ def test_threads_chunks_and_company_change_nothing(case: str, tensor_type: str, 
 @pytest.mark.parametrize("case", CASES)
 def test_every_architecture_has_the_bits_of_the_scalar_table(case: str, table: str) -> None:
     prompts = [tiny_prompt(length, seed=length) for length in (70, 3)]
-    expected = [alone(model_of(case, "Q8_0", REFERENCE), prompt) for prompt in prompts]
+    expected = scalar_logits(case, "Q8_0", 70, 3)
     model = model_of(case, "Q8_0", table)
-    for threads, chunk in ((2, 512), (3, 1), (1, 7)):
+    for threads, chunk in ways_of(table, ((2, 512), (3, 1), (1, 7))):
         for logits, same in zip(model.logits(prompts, threads=threads, prefill_chunk=chunk), expected, strict=True):
             assert_same_bits(logits, same)
 
@@ -84,7 +90,7 @@ def test_batches_of_any_size(case: str, size: int, table: str) -> None:
     """
     prompts = [tiny_prompt(6, seed=seed) for seed in range(size)]
     expected = [alone(model_of(case, "Q4_K", REFERENCE), prompt) for prompt in prompts]
-    for threads in THREADS:
+    for threads in ways_of(table, THREADS):
         together = model_of(case, "Q4_K", table).logits(prompts, threads=threads, prefill_chunk=1)
         for logits, same in zip(together, expected, strict=True):
             assert_same_bits(logits, same)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine import _core_tests
 from protocol.metrics import OperationTimes
-from tests.csrc.kernel_tables import ALL_TABLES
+from tests.csrc.kernel_tables import FAST_TABLES
 from tests.csrc.loop_bench import LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_prompt
 
@@ -151,7 +151,7 @@ def test_times_are_told_to_those_that_asked(bench: LoopBench) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.parametrize("table", FAST_TABLES)
 def test_measuring_changes_no_bit(bench: LoopBench, table: str, threads: int) -> None:
     """Alone and beside others, with few rows a step and with many."""
     model = tiny_model(tensor_type="Q4_K", table=table)

@@ -14,7 +14,7 @@ import pytest
 
 from engine import _core
 from tests.csrc.blocks import Floats
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
+from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits, ways_of
 from tests.csrc.loop_bench import FOREVER, LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 from tests.golden.exact.model import ExactModel
@@ -60,10 +60,10 @@ def test_tiny_models(architecture: str, tensor_type: str, table: str) -> None:
     model = tiny_model(architecture, tensor_type, table)
     prompts = [tiny_prompt(length, seed=length) for length in (70, 1, 9, 33, 64)]
     expected = [alone(tiny_model(architecture, tensor_type, REFERENCE), prompt) for prompt in prompts]
-    for threads in THREADS:
+    for threads in ways_of(table, THREADS):
         for logits, same in zip(model.logits(prompts, threads=threads), expected, strict=True):
             assert_same_bits(logits, same)
-    for chunk in CHUNKS:
+    for chunk in ways_of(table, CHUNKS):
         assert_same_bits(alone(model, prompts[0], prefill_chunk=chunk), expected[0])
         (last,) = model.logits([prompts[0]], prefill_chunk=chunk, last_only=True)
         assert_same_bits(last, expected[0][-1:])
@@ -78,7 +78,7 @@ def test_batches_of_any_size(architecture: str, table: str) -> None:
     model = tiny_model(architecture, "Q4_K", table)
     prompts = [tiny_prompt(6, seed=seed) for seed in range(max(BATCHES))]
     expected = [alone(tiny_model(architecture, "Q4_K", REFERENCE), prompt) for prompt in prompts]
-    for size, threads in itertools.product(BATCHES, THREADS):
+    for size, threads in itertools.product(BATCHES, ways_of(table, THREADS)):
         together = model.logits(prompts[:size], threads=threads, prefill_chunk=1)
         for logits, same in zip(together, expected[:size], strict=True):
             assert_same_bits(logits, same)
@@ -114,7 +114,7 @@ def test_lengths_around_the_edges_of_key_blocks(kv_cache: str, heads: dict[str, 
     prompt = tiny_prompt(max(EDGES) + 1, seed=2)
     compute = partial(alone, kv_cache=kv_cache)
     expected = compute(tiny_model("llama", "Q8_0", REFERENCE, **options), prompt)
-    for length in EDGES:
+    for length in ways_of(table, EDGES):
         assert_same_bits(compute(model, prompt[:length]), expected[:length])
         for chunk, threads in ((64, 2), (length - 1, 1), (61, 3)):
             assert_same_bits(compute(model, prompt[:length], prefill_chunk=chunk, threads=threads), expected[:length])

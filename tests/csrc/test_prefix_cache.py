@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE
+from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, ways_of
 from tests.csrc.loop_bench import LoopBench, Story
 from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 from tests.support.damaged_models import ModelFile
@@ -65,7 +65,7 @@ def test_a_hit_of_any_length_gives_the_bits_of_a_cold_run(
     cold = bench.run(reference, prompt, **options)
     assert cold.cached_prompt_tokens == 0
     ways = [(1, 256), (2, 64), (3, 100), (2, 13), (1, 2048)]
-    for i, shared in enumerate((63, 64, 100, 512, 513, 1088, 1199)):
+    for i, shared in enumerate(ways_of(table, (63, 64, 100, 512, 513, 1088, 1199))):
         bench.loop.clear_prefixes()
         earlier, way = ways[i % len(ways)], ways[(i + 1) % len(ways)]
         run(bench, model, [*prompt[:shared], 3, 4], kv_cache=kv_cache, threads=earlier[0], prefill_chunk=earlier[1])

@@ -107,7 +107,7 @@ def test_a_decoding_sequence_is_delayed_by_no_more_of_a_prompt_than_it_allows(be
 
 def test_a_prompt_of_lower_rank_overtakes_one_that_is_being_computed(bench: LoopBench) -> None:
     model = tiny_model(n_layer=16, context_length=4096)
-    bench.submit(1, model, tiny_prompt(2000), max_tokens=1, prefill_chunk=16, prefill_rank=2)
+    bench.submit(1, model, tiny_prompt(600), max_tokens=1, prefill_chunk=16, prefill_rank=2)
     bench.wait_for_start(1)
     bench.submit(2, model, tiny_prompt(40), max_tokens=1, prefill_chunk=16, prefill_rank=1)
     bench.finish(1, 2)

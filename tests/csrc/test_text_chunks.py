@@ -129,7 +129,7 @@ def connected(family: socket.AddressFamily, buffer_bytes: int | None) -> tuple[s
 
 @pytest.mark.slow
 @given(text=st.text(min_size=1, max_size=300), choice=st.integers(0, 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_text_becomes_the_event_that_its_dialect_makes_of_it(text: str, choice: int) -> None:
     with answer() as one:
         one.open_line()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from engine import _core
 from tests.csrc.blocks import Floats
 from tests.csrc.cancelling import cancel_when_begun
-from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits
+from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits, ways_of
 from tests.csrc.test_architecture_determinism import KINDS, THREADS, model_of
 from tests.csrc.tiny_models import slow_model, tiny_model, tiny_path, tiny_prompt
 from tests.support.gguf_factory import write_tiny_model
@@ -79,16 +80,23 @@ def test_normalized_vectors_are_divided_by_their_length(pooling: str) -> None:
     assert np.square(raw).sum() > 2.0
 
 
+@functools.cache
+def scalar_vectors(case: str, tensor_type: str) -> Floats:
+    """Each text's, computed alone by the scalar table."""
+    return np.stack([alone(model_of(case, tensor_type, REFERENCE), text, normalize=True) for text in TEXTS])
+
+
 @pytest.mark.parametrize("table", ALL_TABLES)
 @pytest.mark.parametrize("tensor_type", ["Q8_0", "Q4_K"])
 @pytest.mark.parametrize("case", KINDS)
 def test_threads_steps_and_company_change_no_bit(case: str, tensor_type: str, table: str) -> None:
     model = model_of(case, tensor_type, table)
-    expected = np.stack([alone(model_of(case, tensor_type, REFERENCE), text, normalize=True) for text in TEXTS])
+    expected = scalar_vectors(case, tensor_type)
     assert np.isfinite(expected).all()
-    for threads in THREADS:
+    for threads in ways_of(table, THREADS):
         assert_same_bits(vectors(model, normalize=True, threads=threads), expected)
-    for step_tokens, side_by_side, threads in ((1, 1, 1), (7, 2, 1), (40, 3, 2), (64, 16, 2), (10_000, 4, 1)):
+    steps = ((1, 1, 1), (7, 2, 1), (40, 3, 2), (64, 16, 2), (10_000, 4, 1))
+    for step_tokens, side_by_side, threads in ways_of(table, steps):
         step: dict[str, Any] = {"step_tokens": step_tokens, "side_by_side": side_by_side, "threads": threads}
         assert_same_bits(vectors(model, normalize=True, **step), expected)
 

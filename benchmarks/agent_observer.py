@@ -1,9 +1,9 @@
 """An observer beside many short executions: its CPU time and memory, and what the executions lose by it.
 
-    .venv/bin/python -m benchmarks.agent_observer [--minutes 30] [--rate 64] [--json FILE]
+    .venv/bin/python -m benchmarks.agent_observer [--turn-minutes 4] [--stay-minutes 30] [--rate 64]
 
 A tiny model is run ``--rate`` times a second, whether or not the one before has ended. An observer comes and goes in
-turns (none, one, one, none), and stays for the second half of the time, in which its memory is sampled.
+turns (none, one, one, none) of so many minutes each, and then stays, while its memory is sampled.
 """
 
 from __future__ import annotations
@@ -36,8 +36,6 @@ AGENTS = str(Path(sys.executable).with_name("weos-agents"))
 TOKENS = 4
 TURNS = (False, True, True, False)
 """Whether the observer is there."""
-_TURNS_PART = 0.5
-"""Share of the time that is for turns."""
 _SETTLING_S = 60.0
 """After its start, at most, before its memory is sampled: its windows fill up."""
 _LEAST_SAMPLES = 10
@@ -190,7 +188,8 @@ def problems(turns: list[Turn], stayed: Observation) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--turn-minutes", type=float, default=4.0)
+    parser.add_argument("--stay-minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=64.0)
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
@@ -200,10 +199,8 @@ def main() -> None:
         execution = ExecutionRequest(limits=Limits(max_tokens=TOKENS), stop=Stop(eos=False))
         request = RunRequest(model=str(path), prompt="Once upon a time", execution=execution)
         trio.run(load, engine.socket, request, arguments.rate, 2.0)  # warm
-        seconds = arguments.minutes * 60
-        each = seconds * _TURNS_PART / len(TURNS)
-        turns = [turn(engine, request, arguments.rate, each, observed=there) for there in TURNS]
-        stayed = stay(engine, request, arguments.rate, seconds * (1 - _TURNS_PART))
+        turns = [turn(engine, request, arguments.rate, arguments.turn_minutes * 60, observed=there) for there in TURNS]
+        stayed = stay(engine, request, arguments.rate, arguments.stay_minutes * 60)
     found = problems(turns, stayed)
     result = {
         "cpu": _core.cpu_model(),

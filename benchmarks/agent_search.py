@@ -35,6 +35,7 @@ INPUTS = 16
 FIELDS = "threads,batch.prefill_chunk,spin_us,quantization,kv_cache"
 """What is varied: not the backend, whose scalar reference takes a minute for an answer and most of a short search."""
 _LONG_CHARACTERS = 2400
+_MEMORY_FOLDER = "/dev/shm"  # noqa: S108  a folder of its own name is made there
 _QUALITY_CHARACTERS = 12_000
 
 
@@ -87,7 +88,9 @@ def searched(search: Search, arguments: argparse.Namespace, folder: Path) -> dic
     with ExitStack() as held:
         variables = {}
         if search.kpi == "joules":
-            plant = PowerPlant(folder / "powercap", arguments.idle_watts, arguments.core_watts)
+            # Its own work must not count as another's: in memory, and half as often.
+            root = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="plant-", dir=_MEMORY_FOLDER)))
+            plant = PowerPlant(root / "powercap", arguments.idle_watts, arguments.core_watts, period_s=0.01)
             held.enter_context(plant)
             variables["ENGINE_POWERCAP_ROOT"] = str(plant.root)
         engine = held.enter_context(served_from(folder, variables))
@@ -101,7 +104,7 @@ def searched(search: Search, arguments: argparse.Namespace, folder: Path) -> dic
             "--workload",
             workload,
             "--max-tokens",
-            str(kind.max_tokens),
+            str(round(kind.max_tokens * arguments.answer_factor)),
         ]
         command += ["--kpi", KPIS[search.kpi], "--minutes", str(arguments.minutes), "--report", report]
         command += [
@@ -169,6 +172,9 @@ def main() -> None:
     parser.add_argument("--kpi", action="append", choices=list(KPIS))
     parser.add_argument("--minutes", type=float, default=6.0, help="of each search")
     parser.add_argument("--fields", default=FIELDS, help="of the plan, to vary")
+    parser.add_argument(
+        "--answer-factor", type=float, default=1.0, help="longer answers where half a second makes more tokens"
+    )
     parser.add_argument("--idle-watts", type=float, default=10.0)
     parser.add_argument("--core-watts", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=0)

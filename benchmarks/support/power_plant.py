@@ -18,7 +18,6 @@ from typing_extensions import Self
 
 RANGE_UJ = 262_143_328_850
 _START_UJ = 1_000_000_000
-_PERIOD_S = 0.005
 _PACKAGES = {"intel-rapl:0": ("package-0", 0.5), "intel-rapl:1": ("package-1", 0.5)}
 _MEMORIES = {"intel-rapl:0:0": ("dram", 0.05), "intel-rapl:1:0": ("dram", 0.05)}
 """Zones by folder: name, and what part of the packages' joules it shows."""
@@ -40,6 +39,8 @@ class PowerPlant:
     busy_s: Callable[[], float] = time.process_time
     trace: list[tuple[int, float]] = field(default_factory=list)
     """``time.monotonic_ns`` and joules of all packages since the start, at every move of the counters."""
+    period_s: float = 0.005
+    """Between two moves. Each takes a few hundred microseconds of a CPU where the tree is on a disk."""
 
     def __post_init__(self) -> None:
         self._ended = threading.Event()
@@ -67,7 +68,7 @@ class PowerPlant:
 
     def _run(self) -> None:
         busy, joules, last_s, last_busy_s = self.busy_s, 0.0, time.monotonic(), self.busy_s()
-        while not self._ended.wait(_PERIOD_S):
+        while not self._ended.wait(self.period_s):
             if busy is not self.busy_s:
                 busy, last_busy_s = self.busy_s, self.busy_s()
             now_s = time.monotonic()

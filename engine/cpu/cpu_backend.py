@@ -24,8 +24,8 @@ from engine.backend import (
 )
 from engine.batch_key import BatchKey, WeightsKey
 from engine.cpu.loaded_model import CpuLoadedModel
-from engine.cpu.model_load import ModelLoad
 from engine.cpu.model_memory import LoopUsage, ModelMemory
+from engine.cpu.weights_load import ModelLoad
 from engine.host.available_memory import available_memory
 from engine.models.registry import ModelRegistry
 from engine.planned_execution import PlannedExecution

@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: FORCE help setup develop run test test-fast test-frames test-clang test-compilers test-pythons test-models test-clients \
-    test-llama-server test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-guided fuzz-http fuzz-models peers clean
+    test-llama-server test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-guided fuzz-http fuzz-models peers clean \
+    wheel test-packages
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -190,6 +191,25 @@ fuzz-models: develop ## 10,000 damaged models, loaded and run
 
 peers: setup ## build llama.cpp and openvino-genai to compare with
 	tools/peers.sh
+
+# --- packages: in dist/, by tools in an environment of their own ------------------------------------------------------
+
+PACKAGERS := build/packages-venv
+
+$(PACKAGERS)/.installed: packaging/requirements.txt
+	$(PYTHON) -m venv $(PACKAGERS)
+	$(PACKAGERS)/bin/python -m pip --quiet --disable-pip-version-check install --requirement $<
+	touch $@
+
+PACKAGE := PATH="$(CURDIR)/$(PACKAGERS)/bin:$$PATH" $(PACKAGERS)/bin/python
+
+# WHEEL_PYTHONS: programs, by name or path; those of PATH if none is named. ARGUMENTS: --compiler g++ in place of zig's.
+wheel: $(PACKAGERS)/.installed ## dist/: wheels of the engine, for each Python that is here, and of its clients
+	$(PACKAGE) packaging/wheel/build_wheels.py --into dist $(ARGUMENTS) $(WHEEL_PYTHONS)
+
+# TESTS names a part.
+test-packages: develop ## the packages in dist/, installed in empty environments; minutes
+	ENGINE_TEST_DIST=$(CURDIR)/dist $(BIN)/python -m pytest -q $(or $(TESTS),tests/packages)
 
 clean: ## delete what any of these made
 	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from engine.grammar.endless_reference import endless_reference
 from engine.grammar.exact_schema import schema_rules
 from engine.grammar.finite_pattern import finite_texts
-from engine.grammar.schema_numbers import SAFE_INTEGER, SchemaError, holds_large_numbers
+from engine.grammar.schema_numbers import SAFE_INTEGER, SchemaError, holds_large_numbers, is_number
 from engine.grammar.schema_walk import ANNOTATIONS, subschemas, with_subschemas
 
 _SPACING: Final = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
@@ -105,7 +105,8 @@ def _refuse_counts(schema: Any) -> None:
         pointer, node = ahead.pop()
         if isinstance(node, dict) and isinstance(least := node.get("minProperties"), int):
             required = node.get("required")
-            if least - len(set(required) if isinstance(required, list) else ()) > 1:
+            names = {one for one in required if isinstance(one, str)} if isinstance(required, list) else set()
+            if least - len(names) > 1:
                 raise SchemaError(
                     f"minProperties {least} at {pointer} is held up to one more than the properties that are required"
                 )
@@ -117,7 +118,7 @@ def _with_named_properties(node: Any) -> Any:
     expects another property of the pattern, which there is not."""
     node = with_subschemas(node, _with_named_properties)
     patterns = node.get("patternProperties") if isinstance(node, dict) else None
-    if not isinstance(patterns, dict):
+    if not isinstance(patterns, dict) or not isinstance(node.get("properties", {}), dict):
         return node
     finite = {pattern: names for pattern in patterns if (names := finite_texts(pattern, _NAMES)) is not None}
     if not finite:
@@ -140,7 +141,10 @@ def _with_bounded_integers(node: Any) -> Any:
         return node
     kinds = node.get("type")
     kinds = kinds if isinstance(kinds, list) else [kinds]
-    if "integer" not in kinds or "number" in kinds or any(abs(node.get(name) or 0) > _NEAR for name in _BOUNDS):
+    if "integer" not in kinds or "number" in kinds:
+        return node
+    bounds = [node[name] for name in _BOUNDS if is_number(node.get(name))]  # of others the library says what is wrong
+    if any(abs(bound) > _NEAR for bound in bounds):
         return node
     low, high = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
     added = {} if node.keys() & low else {"minimum": -SAFE_INTEGER}

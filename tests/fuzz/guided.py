@@ -44,7 +44,7 @@ def main(name: str, corpus: str, *flags: str) -> None:
 def _own_functions() -> Iterator[FunctionType]:
     """The engine's, to be followed. Not by import: an editable install has a loader of its own, unknown to atheris."""
     for module_name, module in list(sys.modules.items()):
-        if module_name.partition(".")[0] in ("engine", "protocol"):
+        if module_name.partition(".")[0] in ("actors", "engine", "protocol"):
             members = [*vars(module).values()]
             members += [member for one in members if isinstance(one, type) for member in vars(one).values()]
             for member in members:

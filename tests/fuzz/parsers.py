@@ -248,7 +248,8 @@ def _heads(folder: Path) -> list[bytes]:
 
 def _read_head(content: bytes, folder: Path) -> None:
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=32_768)
-    connection.receive_data(content)
+    if content:  # nothing is the end of a connection, which h11 tells of for ever
+        connection.receive_data(content)
     while (event := connection.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
         if isinstance(event, h11.Request):
             RequestTarget.parse(event.target)

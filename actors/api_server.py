@@ -21,12 +21,13 @@ import trio
 from typing_extensions import assert_never
 
 from actors.base import Actor, Inbox
+from actors.client_stream import ClientStream, accept_clients
 from actors.connection import Connection
 from actors.entrance import Entrance, log_refusal, make_entrance
 from actors.limits import ServiceLimits
 from actors.messages import ControlRequest, Deliver, Drained, ToApiServer
 from actors.policies.requester import ENGINE, Requester
-from actors.unix_socket import SocketTransport, UnixSocket
+from actors.unix_socket import Peer, SocketTransport, UnixSocket
 from engine.host.client_socket import ClientSocket
 from engine.host.event_log import log_event
 from engine.identity.version import ENGINE_VERSION
@@ -93,6 +94,7 @@ class ApiServer(Actor):
         """Take replies where they are put, and accept clients where there is a socket."""
         self.serve(self._below, self._on_event)
         self.serve_at_once(self._below, self._deliver)
+        self.nursery.start_soon(self._entrance.turns.run)
         if self._unix_socket is not None:
             self.nursery.start_soon(self._listen, self._unix_socket)
 
@@ -171,15 +173,14 @@ class ApiServer(Actor):
 
     async def _listen(self, unix_socket: UnixSocket) -> None:
         with self._listening:
-            await trio.serve_listeners(self._on_stream, [unix_socket.listener()], handler_nursery=self.nursery)
+            turns = self._entrance.turns
+            await accept_clients(unix_socket.listener(), turns, self._on_stream, self.nursery, "connection")
 
-    async def _on_stream(self, stream: trio.SocketStream) -> None:
-        transport = SocketTransport(stream)
-        peer = transport.peer
+    async def _on_stream(self, stream: ClientStream) -> None:
+        peer = Peer.of(stream.socket)
         if peer.uid in self._allowed_uids:
+            transport = SocketTransport(stream)
             await self._serve_client(transport, transport.client_socket, transport.client_socket, peer.requester)
-        else:
-            await transport.aclose()
 
     def _make_welcome(self) -> Welcome:
         """Not once for all: what the process gave up is known when it has."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from actors.fair_turns import FairTurns
 from actors.limits import ServiceLimits
+from actors.loop_turns import LoopTurns
 from actors.policies.requester import Requester
 from actors.request_room import RequestRoom
 from engine.host.event_log import log_event
@@ -32,6 +33,8 @@ class Entrance:
     room: RequestRoom
     decoding: FairTurns
     """At threads that decode large frames."""
+    turns: LoopTurns
+    """At the event loop."""
     limits: ServiceLimits
     count_failure: Callable[[str], None]
     """Called with the code of each error that a connection itself answers with."""
@@ -55,7 +58,7 @@ def make_entrance(
 ) -> Entrance:
     """The entrance of an engine with these limits."""
     room = RequestRoom(limits.max_executions, limits.max_waiting_bytes)
-    return Entrance(room, FairTurns(limits.decoders), limits, count_failure, refuse_hopeless)
+    return Entrance(room, FairTurns(limits.decoders), LoopTurns(), limits, count_failure, refuse_hopeless)
 
 
 def log_refusal(refusal: Failed, requester: Requester, connection_id: int | None) -> None:

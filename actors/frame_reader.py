@@ -24,8 +24,10 @@ from protocol.requests import ClientMessage
 from protocol.transport import ByteTransport
 from protocol.unpacking import unpack
 
-AT_ONCE_BYTES = 4096
-"""A frame so long is decoded on the event loop: 5 ms at most, where it is full of empty strings."""
+AT_ONCE_BYTES = 1024
+"""A frame so long is decoded on the event loop: 1 ms at most, where it is full of empty messages."""
+_CUT_AT_ONCE = 64
+"""Frames of what arrived in one piece: thousands may have."""
 _RETRY_MS = 1000
 
 
@@ -52,11 +54,15 @@ class FrameReader:
         self._requester = requester
         self._room = entrance.room
         self._decoding = entrance.decoding
+        self._turns = entrance.turns
         self._refuse_hopeless = entrance.refuse_hopeless
         self._limits = entrance.limits
         self._decoder = FrameDecoder(self._limits.max_request_bytes)
         self._frames: deque[tuple[bytes, int, int]] = deque()
         """Each with what is held for it, and when it was whole."""
+        self._uncut = False
+        """More frames may be whole than were cut."""
+        self._received_ns = 0
         self._reserved = 0
         self._greeted = False
         self._deadline = trio.current_time() + self._limits.greeting_s
@@ -82,8 +88,8 @@ class FrameReader:
             ProtocolViolation: what came is no message, or did not come in time.
             Overloaded: there was no room for a frame that has begun, all the time it has.
         """
-        if self._frames:  # others may have their turn between two frames that came in one piece
-            await trio.lowlevel.checkpoint()
+        if self._frames or self._uncut:  # others may have their turn between two frames that came in one piece
+            await self._turns.next()
         while not self._frames:
             await self._receive()
         frame, held, received_ns = self._frames.popleft()
@@ -96,12 +102,15 @@ class FrameReader:
 
     async def _receive(self) -> None:
         with trio.CancelScope(deadline=self._deadline):
-            await self._reserve()
-            data = await self._transport.receive()
-            received_ns = time.monotonic_ns()
-            frames = self._decoder.feed(data)
+            data = b""
+            if not self._uncut:
+                await self._reserve()
+                data = await self._transport.receive()
+                self._received_ns = time.monotonic_ns()
+            frames = self._decoder.feed(data, _CUT_AT_ONCE)
+            self._uncut = len(frames) == _CUT_AT_ONCE
             for index, frame in enumerate(frames):
-                self._frames.append((frame, 0 if index else self._reserved, received_ns))
+                self._frames.append((frame, 0 if index else self._reserved, self._received_ns))
             if frames:
                 self._reserved = 0
             if self._greeted:

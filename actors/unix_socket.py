@@ -18,6 +18,7 @@ from pathlib import Path
 import trio
 from typing_extensions import Self
 
+from actors.client_stream import ClientStream
 from actors.policies.requester import Requester
 from engine.host.client_socket import ClientSocket
 from protocol.address import MAX_SOCKET_PATH_BYTES
@@ -27,7 +28,6 @@ from protocol.transport import TransportClosed
 _BACKLOG = 128
 """Clients that may connect while the engine is busy; a short one refuses them."""
 _RECEIVE_BYTES = 16_384
-"""Cut into frames at once: full of the smallest ones they take milliseconds."""
 _FIRST_PASSED = 3
 PASSED_NAME = "engine"
 PASSED_HTTP_NAME = "engine-http"
@@ -41,6 +41,11 @@ class Peer:
     pid: int
     uid: int
     gid: int
+
+    @classmethod
+    def of(cls, connected: socket.socket) -> Self:
+        """The process at the other end of a Unix socket. Raises OSError."""
+        return cls(*_CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)))
 
     @property
     def requester(self) -> Requester:
@@ -125,21 +130,17 @@ class UnixSocket:
 class SocketTransport:
     """A client's connected socket."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: ClientStream) -> None:
         self._stream = stream
         self.client_socket = ClientSocket(stream.socket.fileno())
 
-    @property
-    def peer(self) -> Peer:
-        """The process at the other end. Raises OSError."""
-        raw = self._stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        return Peer(*_CREDENTIALS.unpack(raw))
-
     async def send(self, data: bytes) -> None:
         """Send everything, waiting while the peer does not read. Raises TransportClosed."""
+        left = memoryview(data)
         try:
-            await self._stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            while left:
+                left = left[await self._stream.send(left) :]
+        except (OSError, trio.ClosedResourceError) as error:
             raise TransportClosed from error
 
     def send_nowait(self, data: bytes) -> bytes:
@@ -149,17 +150,17 @@ class SocketTransport:
     async def receive(self) -> bytes:
         """At least one byte. Raises TransportClosed at the end."""
         try:
-            data = await self._stream.receive_some(_RECEIVE_BYTES)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            data = await self._stream.receive(_RECEIVE_BYTES)
+        except (OSError, trio.ClosedResourceError) as error:
             raise TransportClosed from error
         if not data:
             raise TransportClosed
-        return bytes(data)
+        return data
 
     async def aclose(self) -> None:
         """Hang up. Idempotent."""
         self.client_socket.close()  # no one else writes to a descriptor that may soon be another's
-        await self._stream.aclose()
+        self._stream.close()
 
 
 def _passed_descriptor(environment: Mapping[str, str], name: str) -> int | None:

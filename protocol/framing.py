@@ -41,8 +41,8 @@ class FrameDecoder:
             return 0
         return int.from_bytes(self._buffer[:_PREFIX_BYTES], "big")
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The payloads that ``data`` completes, in order.
+    def feed(self, data: bytes, most: int | None = None) -> list[bytes]:
+        """The payloads that ``data`` completes, in order; at most so many, and the others with the next call.
 
         Raises:
             FrameTooLarge: a length prefix is over the cap; the stream cannot be read any further.
@@ -53,7 +53,7 @@ class FrameDecoder:
         frames: list[bytes] = []
         start = 0
         with memoryview(self._buffer) as view:
-            while (end := self._frame_end(start)) is not None:
+            while len(frames) != most and (end := self._frame_end(start)) is not None:
                 frames.append(bytes(view[start + _PREFIX_BYTES : end]))
                 start = end
         if start:

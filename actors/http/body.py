@@ -10,6 +10,7 @@ import trio
 
 from actors.http.http_error import HttpError
 from actors.http.limits import HttpLimits
+from actors.loop_turns import LoopTurns
 from actors.policies.requester import Requester
 from actors.request_room import UNCOUNTED_BYTES, RequestRoom
 from protocol.dialects.fault import HttpFault
@@ -20,8 +21,9 @@ _PARTS_IN_TURN = 64
 class Body:
     """A body that takes room as a frame does, from before it arrives until it has become a message or is refused."""
 
-    def __init__(self, room: RequestRoom, requester: Requester, limits: HttpLimits) -> None:
+    def __init__(self, room: RequestRoom, turns: LoopTurns, requester: Requester, limits: HttpLimits) -> None:
         self._room = room
+        self._turns = turns
         self._requester = requester
         self._limits = limits
         self._held = 0
@@ -52,7 +54,7 @@ class Body:
                     return True
                 await self._reserve(self.size)
                 if number % _PARTS_IN_TURN == 0:  # others may have theirs between parts that came in one piece
-                    await trio.lowlevel.checkpoint()
+                    await self._turns.next()
         raise self._too_slow(declared)
 
     def release(self) -> None:

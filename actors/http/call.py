@@ -162,7 +162,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = cast("HttpConnection", scope["connection"])
         wire = Wire(send, scope.get("answer_headers", {}), connection.client_socket)
-        body = Body(self._link.entrance.room, connection.peer.requester, self._link.limits)
+        body = Body(self._link.entrance.room, connection.turns, connection.peer.requester, self._link.limits)
         call = Call(Request(scope), body, self._link, connection, wire)
         try:
             if not await body.receive(call.request.headers, receive):

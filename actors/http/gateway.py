@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.base import RestartableActor
+from actors.client_stream import ClientStream, accept_clients
 from actors.entrance import Entrance
 from actors.faults import HTTP_GATEWAY, TellFault
 from actors.http.access import HttpPeer
@@ -25,8 +26,9 @@ from actors.http.engine_link import EngineLink
 from actors.http.limits import HttpLimits
 from actors.http.options import HttpOptions, TcpAddress
 from actors.http.peer import peer_uid
+from actors.loop_turns import LoopTurns
 from actors.policies.requester import Requester
-from actors.unix_socket import SocketTransport, UnixSocket
+from actors.unix_socket import Peer, UnixSocket
 from engine.host.client_socket import ClientSocket
 from protocol.dialects.fault import HttpFault
 from protocol.errors import InvalidRequest
@@ -68,6 +70,7 @@ class HttpGateway(RestartableActor):
             raise
         self._connections: dict[HttpConnection, None] = {}
         """The one that came first, first."""
+        self._turns = LoopTurns()
         self._listening = trio.CancelScope()
         self._gave_up = False
         self.places = tuple(self._places())
@@ -76,6 +79,7 @@ class HttpGateway(RestartableActor):
     def start_tasks(self) -> None:
         """See :class:`actors.base.Actor`."""
         if not self._gave_up:
+            self.nursery.start_soon(self._turns.run)
             self.nursery.start_soon(self._serve)
 
     def recover(self, failure: str) -> None:
@@ -105,18 +109,18 @@ class HttpGateway(RestartableActor):
 
     async def _serve(self) -> None:
         make_connection = await trio.to_thread.run_sync(partial(_load, self._link))
-        listeners = []
-        if self._unix is not None:
-            listeners.append(self._unix.listener())
+        listeners = [] if self._unix is None else [self._unix.listener()]
         listeners += [trio.SocketListener(trio.socket.from_stdlib_socket(one.dup())) for one in self._tcp]
+        answer = partial(self._answer, make_connection)
         with self._listening:
-            await trio.serve_listeners(partial(self._answer, make_connection), listeners, handler_nursery=self.nursery)
+            async with trio.open_nursery() as accepting:
+                for one in listeners:
+                    accepting.start_soon(accept_clients, one, self._turns, answer, self.nursery, "HTTP connection")
         await trio.sleep_forever()  # until what is being answered has ended too
 
-    async def _answer(self, make_connection: MakeConnection, stream: trio.SocketStream) -> None:
-        peer = _http_peer(stream)
+    async def _answer(self, make_connection: MakeConnection, stream: ClientStream) -> None:
+        peer = _http_peer(stream.socket)
         if peer.kind == "unix" and not peer.is_owner:
-            await trio.aclose_forcefully(stream)
             return
         connection = make_connection(peer, stream)
         try:
@@ -130,7 +134,6 @@ class HttpGateway(RestartableActor):
         finally:
             self._connections.pop(connection, None)
             connection.client_socket.close()  # no one else writes to a descriptor that may soon be another's
-            await trio.aclose_forcefully(stream)
 
     def _make_room(self) -> bool:
         """Whether there is room for one more. A connection may have to end for it: see ``max_connections``."""
@@ -153,7 +156,7 @@ class HttpGateway(RestartableActor):
         return places
 
 
-MakeConnection = Callable[[HttpPeer, trio.SocketStream], "HttpConnection"]
+MakeConnection = Callable[[HttpPeer, ClientStream], "HttpConnection"]
 
 
 def _load(link: EngineLink) -> MakeConnection:
@@ -164,13 +167,13 @@ def _load(link: EngineLink) -> MakeConnection:
     return partial(HttpConnection, make_app(link), link.limits)
 
 
-def _http_peer(stream: trio.SocketStream) -> HttpPeer:
-    if stream.socket.family == socket.AF_UNIX:
-        peer = SocketTransport(stream).peer
+def _http_peer(connected: socket.socket) -> HttpPeer:
+    if connected.family == socket.AF_UNIX:
+        peer = Peer.of(connected)
         return HttpPeer("unix", peer.uid in {0, os.geteuid()}, peer.requester)
     try:
-        host, port = stream.socket.getpeername()[:2]
-        uid = peer_uid((host, port), stream.socket.getsockname()[:2])
+        host, port = connected.getpeername()[:2]
+        uid = peer_uid((host, port), connected.getsockname()[:2])
     except OSError:
         return HttpPeer("tcp", is_owner=False)  # it has gone already
     user = f"host:{host}" if uid is None else f"uid:{uid}"

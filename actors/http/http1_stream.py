@@ -8,6 +8,7 @@ import select
 import h11
 import trio
 
+from actors.client_stream import ClientStream
 from actors.http.limits import HttpLimits
 from engine.host.client_socket import ClientSocket
 
@@ -20,7 +21,7 @@ _LAST_CHUNK = re.compile(rb"(?:\r\n)?0+[ \t;\r\n]")
 class Http1Stream:
     """The server's end of a connection. Reading is one task's at a time, and so is writing."""
 
-    def __init__(self, stream: trio.SocketStream, client_socket: ClientSocket, limits: HttpLimits) -> None:
+    def __init__(self, stream: ClientStream, client_socket: ClientSocket, limits: HttpLimits) -> None:
         self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.max_header_bytes)
         self.left = False
         """The client sends nothing any more, which is all that can be seen of its leaving."""
@@ -61,7 +62,7 @@ class Http1Stream:
         # More is not read, and so its end not seen, until what came is answered.
         while not self.left:
             await trio.sleep(self._limits.patience_s)
-            self.left = _has_hung_up(self._stream.socket)
+            self.left = _has_hung_up(self._stream.socket.fileno())
 
     async def send(self, *events: h11.Event) -> None:
         """Send events together. Where the client takes nothing for ``write_s``, or is gone, raises ClientLost."""
@@ -77,7 +78,7 @@ class Http1Stream:
             sent = 0
             with trio.move_on_after(self._limits.write_s):
                 try:
-                    sent = await self._stream.socket.send(view[:_PIECE_BYTES])
+                    sent = await self._stream.send(view[:_PIECE_BYTES])
                 except OSError as error:
                     raise ClientLost from error
                 finally:
@@ -90,16 +91,16 @@ class Http1Stream:
         """Say that nothing more is sent, and let the client read what was before its own bytes cut it short."""
         with trio.move_on_after(self._limits.linger_s):
             try:
-                await self._stream.send_eof()
-            except trio.BrokenResourceError:
+                self._stream.send_end()
+            except OSError:
                 return
             while not self.left:
                 await self._receive()
 
     async def _receive(self) -> bytes:
         try:
-            data = bytes(await self._stream.receive_some(_PIECE_BYTES))
-        except trio.BrokenResourceError:
+            data = await self._stream.receive(_PIECE_BYTES)
+        except OSError:
             data = b""
         self.left = not data
         return data
@@ -109,7 +110,7 @@ class ClientLost(Exception):  # noqa: N818  no error: clients leave
     """The client takes nothing any more."""
 
 
-def _has_hung_up(socket: trio.socket.SocketType) -> bool:
+def _has_hung_up(descriptor: int) -> bool:
     poll = select.poll()
-    poll.register(socket.fileno(), select.POLLRDHUP)
+    poll.register(descriptor, select.POLLRDHUP)
     return bool(poll.poll(0))

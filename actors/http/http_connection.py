@@ -9,6 +9,7 @@ import h11
 import trio
 from starlette.types import ASGIApp
 
+from actors.client_stream import ClientStream
 from actors.http.access import HttpPeer
 from actors.http.http1_stream import ClientLost, Http1Stream
 from actors.http.http_error import HttpError
@@ -22,12 +23,14 @@ from protocol.dialects.shape import to_json
 class HttpConnection:
     """A connection, from its being accepted to its end. Scopes of its requests have it as ``connection``."""
 
-    def __init__(self, app: ASGIApp, limits: HttpLimits, peer: HttpPeer, stream: trio.SocketStream) -> None:
+    def __init__(self, app: ASGIApp, limits: HttpLimits, peer: HttpPeer, stream: ClientStream) -> None:
         self.peer = peer
         self.scope = trio.CancelScope()
         """Cancelled, the connection ends."""
         self.engaged = False
         """A request arrived whole and is not answered yet. Without one, it may have to make room for others."""
+        self.turns = stream.turns
+        """At the event loop, for whoever has more of it to do."""
         self._app = app
         self._limits = limits
         self.client_socket = ClientSocket(stream.socket.fileno(), chunks=True)
@@ -78,7 +81,7 @@ class HttpConnection:
 
     async def _answer_next(self) -> bool:
         """Whether the connection can be used once more. Raises HttpError: what came was no request."""
-        await trio.lowlevel.checkpoint()  # others may have their turn between two requests that came in one piece
+        await self.turns.next()  # others may have their turn between two requests that came in one piece
         event: object = None
         with trio.move_on_after(self._limits.header_s):
             try:

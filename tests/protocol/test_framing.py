@@ -45,3 +45,11 @@ def test_a_frame_of_exactly_the_cap_passes() -> None:
 def test_no_frame_over_the_cap_is_ever_sent() -> None:
     with pytest.raises(FrameTooLarge):
         encode_frame(b"x" * 11, max_frame_bytes=10)
+
+
+def test_at_most_so_many_frames_are_cut_at_once() -> None:
+    decoder = FrameDecoder()
+    assert decoder.feed(encode_frame(b"a") * 3 + b"\x00", most=2) == [b"a", b"a"]
+    assert decoder.feed(b"", most=2) == [b"a"]
+    assert decoder.feed(b"\x00\x00\x01b") == [b"b"]
+    assert not decoder.partial

@@ -54,6 +54,14 @@ def set_on_sequences(schema: Any, owner: type[BaseModel], **options: bool) -> No
             set_on_sequences(each, owner, **options)
 
 
+def build_schemas(base: type[BaseModel]) -> None:
+    """Build now what the models of a kind would build when the first value is made, 30 ms for some. Blocking: 0.2 s for
+    those of the engine."""
+    for model in base.__subclasses__():
+        model.model_rebuild()
+        build_schemas(model)
+
+
 Made = TypeVar("Made", bound=Value)
 
 

@@ -30,9 +30,11 @@ from actors.loop_turns import LoopTurns
 from actors.policies.requester import Requester
 from actors.unix_socket import Peer, UnixSocket
 from engine.host.client_socket import ClientSocket
+from engine.host.interpreter import keep_modules_uncollected
 from protocol.dialects.fault import HttpFault
 from protocol.errors import InvalidRequest
 from protocol.transport import ByteTransport
+from protocol.value import build_schemas
 
 if TYPE_CHECKING:
     from actors.http.http_connection import HttpConnection
@@ -160,11 +162,16 @@ MakeConnection = Callable[[HttpPeer, ClientStream], "HttpConnection"]
 
 
 def _load(link: EngineLink) -> MakeConnection:
-    """What makes a connection of a stream. Blocking: it imports Starlette and h11."""
+    """What makes a connection of a stream. Blocking: it imports Starlette and h11, and the dialects."""
     from actors.http.app import make_app  # noqa: PLC0415
     from actors.http.http_connection import HttpConnection  # noqa: PLC0415
+    from protocol.dialects.shape import Asked, Told  # noqa: PLC0415
 
-    return partial(HttpConnection, make_app(link), link.limits)
+    app = make_app(link)
+    for kind in (Asked, Told):
+        build_schemas(kind)
+    keep_modules_uncollected()
+    return partial(HttpConnection, app, link.limits)
 
 
 def _http_peer(connected: socket.socket) -> HttpPeer:

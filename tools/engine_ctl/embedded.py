@@ -17,7 +17,7 @@ from actors.system import System, open_system
 from engine.bench.throughput import Throughput, measure_throughput
 from engine.bench.work import decode, decode_side_by_side, prefill
 from engine.config import EngineConfig
-from engine.host.interpreter import keep_pauses_short
+from engine.host.interpreter import collect_garbage, keep_pauses_short
 from engine.host.service_notify import ServiceNotifier
 from engine.sandbox.enclosure import Enclosure
 from engine_ctl.engine_options import configured
@@ -26,8 +26,11 @@ from protocol.blocking import BlockingClient
 from protocol.errors import EngineUnreachable
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.requests import Plan, Shutdown
+from protocol.value import Value, build_schemas
 
 __all__ = ["Throughput", "bench", "embedded_engine", "serve"]
+
+_COLLECT_S = 10.0
 
 
 def serve(
@@ -65,11 +68,13 @@ async def _serve(
             watching.start_soon(_stop_on_signal, system, signals, drain_s, service)
             async with trio.open_nursery() as running:
                 await running.start(system.run)
+                await trio.to_thread.run_sync(build_schemas, Value)
                 keep_pauses_short()
                 service.ready(f"listening on {system.socket_path}")
                 for place in system.http_places:
                     note(f"HTTP on {place}")
                 watching.start_soon(service.keep_alive)
+                watching.start_soon(_collect_when_quiet, system)
             service.stopping("stopped")
             watching.cancel_scope.cancel()
 
@@ -87,6 +92,13 @@ async def _stop_on_signal(system: System, signals: AsyncIterator[int], drain_s: 
             service.stopping(f"stopping: what runs has {left_s:g} s to finish")
             stopping.start_soon(system.stop, left_s)
             left_s = 0.0
+
+
+async def _collect_when_quiet(system: System) -> None:
+    while True:
+        await trio.sleep(_COLLECT_S)
+        if not system.statistics().api_server.in_flight:
+            collect_garbage()
 
 
 class _Service:

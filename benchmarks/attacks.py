@@ -27,6 +27,7 @@ from protocol.client import connect
 from protocol.errors import EngineError
 from protocol.message import Request
 from protocol.requests import Status, Tokenize
+from protocol.value import Value, build_schemas
 
 _NOTHING = "nothing"
 _PAUSE_S = 0.01
@@ -61,6 +62,7 @@ async def _measure(name: str, folder: Path, seconds: float) -> tuple[LoopPauses,
         async with connect(engine) as client:
             await client.ask(Tokenize(model="tiny", text="the"))
             await trio.sleep(1)  # the gateway has loaded its modules
+        await trio.to_thread.run_sync(build_schemas, Value)
         nursery.start_soon(status.ask, engine, Status())
         nursery.start_soon(tokens.ask, engine, Tokenize(model="tiny", text="the"))
         keep_pauses_short()
@@ -72,6 +74,7 @@ async def _measure(name: str, folder: Path, seconds: float) -> tuple[LoopPauses,
             command = (sys.executable, "-m", "benchmarks.attacks", "--attack", name, "--folder", str(folder))
             await trio.run_process([*command, "--seconds", str(seconds)])
         trio.lowlevel.remove_instrument(pauses)
+        pauses.close()
         nursery.cancel_scope.cancel()
     return pauses, status, tokens
 
@@ -89,13 +92,14 @@ def main() -> None:
         attack(given.attack, private / "engine.sock", private / "http.sock", given.folder, given.seconds)
         return
     keep_pauses_short()
-    print(f"{'attack':30} {'pause ms':>9} {'of CPU':>8} {'status ms':>10} {'tokens ms':>10} {'errors':>7}")
+    print(f"{'attack':30} {'pause ms':>9} {'of CPU':>8} {'status ms':>10} {'tokens ms':>10} {'errors':>7}  most of it")
     for name in given.names or [_NOTHING, *ATTACKS]:
         with TemporaryDirectory() as made:
             write_files(Path(made))
             pauses, status, tokens = trio.run(_measure, name, Path(made), given.seconds)
         waited = f"{status.longest_ms:10.1f} {tokens.longest_ms:10.1f} {status.errors + tokens.errors:7}"
-        print(f"{name:30} {pauses.longest_ms:9.1f} {pauses.longest_cpu_ms:8.1f} {waited}", flush=True)
+        turn = pauses.longest_turn
+        print(f"{name:30} {pauses.longest_ms:9.1f} {turn.cpu_ms:8.1f} {waited}  {turn.cause}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ _FULL = MAX_REQUEST_BYTES
 _BODY = 8 * 2**20
 _HUGE_BYTES = 2**33
 _PATIENCE_S = 5.0
+_REST_S = 0.2
 _RECEIVE_BYTES = 2**20
 _LONG_TEXTS = "{% set s = 'a' * 4000000 %}{% for i in range(9999) %}{% set t = s | upper %}{% endfor %}"
 _LONG_LOOP = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
@@ -37,6 +39,9 @@ class Attack:
     socket: Literal["engine", "http"] = "engine"
     holds: bool = False
     """Connections stay open, and nothing is read from them."""
+    together: int = 0
+    """Connections that are open side by side: each gets the last byte of ``data`` when all have the others, and they
+    end in the same moment. 0: one after the other."""
 
 
 def write_files(folder: Path) -> None:
@@ -55,6 +60,10 @@ def _frame(content: object) -> bytes:
 
 
 _HELLO = _frame({"type": "Hello", "protocol_version": PROTOCOL_VERSION})
+
+
+def _together(make: Callable[[], bytes], count: int, socket: Literal["engine", "http"] = "engine") -> Attack:
+    return Attack(lambda _: make(), socket, together=count)
 
 
 def _message(kind: str, model: str | None = None, **fields: object) -> Attack:
@@ -112,6 +121,15 @@ def _quantize(importance: str) -> Attack:
 
 
 _SAID = [{"role": "user", "content": "a"}]
+_MANY, _MANY_HTTP = 128, 500
+_EMPTY_MESSAGES = _frame({"type": "Run", "request_id": 1, "request": {"model": "a", "messages": [{}] * 950}})
+_HEAD = b"POST /tokenize HTTP/1.1\r\nHost: engine\r\n"
+
+
+def _said_often(folder: Path, request_id: int) -> bytes:
+    asked = {"model": _path(folder, "loop"), "messages": _SAID * 1_000}
+    return _frame({"type": "Run", "request_id": request_id, "request": asked})
+
 
 ATTACKS: dict[str, Attack] = {
     "nested arrays": _bytes(lambda: _frame(b"\x91" * (_FULL - 1) + b"\x00")),
@@ -137,6 +155,12 @@ ATTACKS: dict[str, Attack] = {
     "empty frames": _bytes(lambda: b"\x00\x00\x00\x01\x80" * 100_000),
     "figures": _bytes(lambda: b"".join(_frame({"type": "Metrics", "request_id": 1 + n}) for n in range(64))),
     "silent connections": Attack(lambda _: b"", holds=True),
+    "connections that end at once": _together(lambda: _HELLO, _MANY),
+    "messages at once": _together(lambda: _HELLO + _EMPTY_MESSAGES * 15, _MANY),
+    "small frames at once": _together(lambda: _HELLO + b"\x00\x00\x00\x01\x80" * 3000, _MANY),
+    "many messages that wait": Attack(
+        lambda folder: _HELLO + b"".join(_said_often(folder, number) for number in range(1, 64)), holds=True
+    ),
     "HTTP: a text": _post("/v1/completions", {"prompt": "a" * (_BODY - 500)}),
     "HTTP: a text of escapes": _post("/v1/completions", {"prompt": "\u00e9" * (_BODY // 6 - 100)}),
     "HTTP: many messages": _post("/v1/chat/completions", {"messages": _SAID * 6_000}),
@@ -148,6 +172,16 @@ ATTACKS: dict[str, Attack] = {
     "HTTP: requests for nothing": _get("/nothing", 2000),
     "HTTP: many headers": Attack(lambda _: b"GET / HTTP/1.1\r\nHost: e\r\n" + b"a:\r\n" * 16_000 + b"\r\n", "http"),
     "HTTP: silent connections": Attack(lambda _: b"", "http", holds=True),
+    "HTTP: heads that end at once": _together(lambda: b"GET / HT", _MANY_HTTP, "http"),
+    "HTTP: many headers at once": _together(
+        lambda: b"GET / HTTP/1.1\r\nHost: e\r\n" + b"a:\r\n" * 250 + b"\r\n", _MANY_HTTP, "http"
+    ),
+    "HTTP: chunks at once": _together(
+        lambda: _HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 9000, _MANY_HTTP, "http"
+    ),
+    "HTTP: bodies without room": _together(
+        lambda: _HEAD + b"Content-Length: 8000000\r\n\r\n" + b" " * 70_000, _MANY_HTTP, "http"
+    ),
     "a template of long texts": _run("texts", messages=_SAID),
     "a template without end": _run("loop", messages=_SAID),
     "a file without end": _quantize("/dev/zero"),
@@ -160,6 +194,8 @@ def attack(name: str, engine: Path, http: Path, folder: Path, seconds: float) ->
     """Connect, send, read the answer, hang up, over and over until the time is over; how often."""
     chosen = ATTACKS[name]
     data, path = chosen.data(folder), str(engine if chosen.socket == "engine" else http)
+    if chosen.together:
+        return _attack_together(path, data, chosen.together, seconds)
     end = time.monotonic() + seconds
     held: list[socket.socket] = []
     times = 0
@@ -170,12 +206,36 @@ def attack(name: str, engine: Path, http: Path, folder: Path, seconds: float) ->
             client.connect(path)
             if chosen.holds:
                 held.append(client)
+                client.sendall(data)
                 continue
             with client:
                 client.sendall(data)
                 _read(client, chosen.socket)
         times += 1
     return times
+
+
+def _attack_together(path: str, data: bytes, count: int, seconds: float) -> int:
+    end = time.monotonic() + seconds
+    times = 0
+    while time.monotonic() < end:
+        with ExitStack() as connected:
+            clients = [connected.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(count)]
+            for client in clients:
+                client.settimeout(_PATIENCE_S)
+                _try(partial(client.connect, path))
+                _try(partial(client.sendall, data[:-1]))
+            time.sleep(_REST_S)
+            for client in clients:
+                _try(partial(client.sendall, data[-1:]))
+            time.sleep(_REST_S)
+        times += 1
+    return times
+
+
+def _try(act: Callable[[], object]) -> None:
+    with suppress(OSError):  # refused, or hung up on, as it should be
+        act()
 
 
 def _read(client: socket.socket, kind: str) -> None:

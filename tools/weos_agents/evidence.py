@@ -17,6 +17,8 @@ _SAME: Final = 1e-9
 
 _MOST_AHEAD: Final = 2
 """How often more than the other a plan may have been first, at any time."""
+_MOST_TOLD: Final = 3
+"""Numbers of pairs that have the same fault."""
 
 
 class Pair(Value):
@@ -104,10 +106,19 @@ class Evidence(Value):
 
 def faults_of(evidence: Evidence, kpi: Metric, plan: str | None = None) -> tuple[str, ...]:
     """Every reason why this proves nothing of the plan with that fingerprint; empty: it may."""
-    found = [*_of_the_whole(evidence, plan), *_of_the_order(evidence.pairs)]
+    pairs_of: dict[str, list[int]] = {}
     for number, pair in enumerate(evidence.pairs):
-        found += [f"pair {number}: {fault}" for fault in _of_a_pair(pair, evidence, kpi)]
-    return tuple(found)
+        for fault in _of_a_pair(pair, evidence, kpi):
+            pairs_of.setdefault(fault, []).append(number)
+    of_pairs = (f"{_pairs(numbers)}: {fault}" for fault, numbers in pairs_of.items())
+    return (*_of_the_whole(evidence, plan), *_of_the_order(evidence.pairs), *of_pairs)
+
+
+def _pairs(numbers: Sequence[int]) -> str:
+    """Their numbers, or the first few and how many more."""
+    told = ", ".join(str(number) for number in numbers[:_MOST_TOLD])
+    more = f" and {len(numbers) - _MOST_TOLD} more" if len(numbers) > _MOST_TOLD else ""
+    return f"pair {told}" if len(numbers) == 1 else f"pairs {told}{more}"
 
 
 def _of_the_whole(evidence: Evidence, plan: str | None) -> Iterator[str]:

@@ -25,6 +25,8 @@ class Choice:
     logits_digest: str = ""
     drafts: tuple[int, int] = (0, 0)
     """Drafted and accepted tokens, once it has ended."""
+    draft_ns: int = 0
+    """Computing time of a draft model, likewise."""
 
     def advance(self, events: SequenceEvents, plan: ExecutionPlan) -> AnswerPiece:
         """Take what the sequence did; what of its text has become certain."""
@@ -36,6 +38,7 @@ class Choice:
         if events.stop_reason is not None:
             self.logits_digest = events.logits_digest
             self.drafts = (events.drafted_tokens, events.accepted_tokens)
+            self.draft_ns = events.draft_ns
         return self.answer.add(events.text, ended=events.stop_reason is not None)
 
     def record(self, plan: ExecutionPlan, received_ns: int) -> ChoiceRecord:

@@ -325,6 +325,8 @@ class Execution:
             prefill_start_ns=self.prefill_start_ns,
             cached_prompt_tokens=self.cached_prompt_tokens,
             drafts=None if self.plan.speculation.kind == "off" else tuple(choice.drafts for choice in self.choices),
+            draft_ns=None if self.plan.speculation.quantization is None else sum(one.draft_ns for one in self.choices),
+            compute_ns=None if self.compute_time is None else self.compute_time.compute_ns,
             token_times_ns=first,
             other_times_ns=tuple(others),
         )

@@ -38,7 +38,9 @@ class Executions:
         """Which need a model, by its path."""
         found: dict[str, list[str]] = {}
         for execution in self:
-            found.setdefault(execution.plan.model_ref.path, []).append(execution.execution_id)
+            draft = execution.plan.speculation.model
+            for path in {execution.plan.model_ref.path, *(() if draft is None else (draft.path,))}:
+                found.setdefault(path, []).append(execution.execution_id)
         return found
 
     def disturb(self) -> None:

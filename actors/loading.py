@@ -12,7 +12,7 @@ from engine.operation import Operation
 from protocol.grammar import PlanGrammar
 from protocol.plan import ExecutionPlan
 
-LoadKey = tuple[WeightsKey, PlanGrammar | None]
+LoadKey = tuple[WeightsKey, WeightsKey | None, PlanGrammar | None]
 """One load serves all plans equal in these."""
 
 
@@ -27,4 +27,4 @@ class Loading:
 
 def load_key(plan: ExecutionPlan) -> LoadKey:
     """The load that a plan needs."""
-    return WeightsKey.of(plan), plan.grammar
+    return WeightsKey.of(plan), WeightsKey.of_draft(plan), plan.grammar

@@ -34,9 +34,10 @@ from benchmarks import (
 )
 from benchmarks.support.disturbance import Disturbance
 from benchmarks.support.report import Figure, print_figures
-from benchmarks.support.setting import Setting, setting
+from benchmarks.support.setting import LOOKUP, Setting, setting
 from engine import _core
 from engine.identity.version import ENGINE_VERSION
+from protocol.speculation import Speculation
 
 BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "limits": limits.measure,
@@ -64,9 +65,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--model", default="smollm2-135m-instruct", help="registry name or path of a GGUF")
+    parser.add_argument("--quant", default="native", help="the model's quantization, where drafts are measured")
+    parser.add_argument("--draft", help="a model that drafts, in place of lookup")
+    parser.add_argument("--draft-quant", help="that model's quantization; alone: the model drafts for itself in it")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
-    chosen = setting(arguments.model)
+    chosen = setting(arguments.model, arguments.quant, _speculation(arguments.draft, arguments.draft_quant))
     machine = {
         "cpu": _core.cpu_model(),
         "threads": chosen.threads,
@@ -86,6 +90,12 @@ def main() -> None:
         figures += measured
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "figures": [f.as_json() for f in figures]}, indent=1))
+
+
+def _speculation(draft: str | None, quantization: str | None) -> Speculation:
+    if draft is None and quantization is None:
+        return LOOKUP
+    return Speculation(kind="self" if draft is None else "draft", model=draft, quantization=quantization)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""What drafting gives and costs: decoding with `lookup` by decoding without, on texts that repeat what was given, on
-answers of a schema and on free chat; and sixteen sequences side by side.
+"""What drafting gives and costs: decoding with drafts by decoding without, on texts that repeat what was given, on
+answers of a schema and on free chat; and with `lookup`, sixteen sequences side by side.
 
 Every answer is checked: the same tokens and the same bits of every logit.
 """
@@ -28,18 +28,18 @@ EACH = 4
 TURNS = 3
 MAX_TOKENS = 160
 SAMPLINGS = {"greedy": Sampling(), "temperature 0.8": Sampling(temperature=0.8, seed=1)}
-_OFF, _LOOKUP = Speculation(), Speculation(kind="lookup")
+_OFF = Speculation()
 
 
 def measure(setting: Setting) -> list[Figure]:
     """Raises RuntimeError where an answer with drafting is not that without, to the bit."""
-    return [*_side_by_side(setting), *_answers(setting)]
+    return [*(_side_by_side(setting) if setting.speculation.kind == "lookup" else ()), *_answers(setting)]
 
 
 def _side_by_side(setting: Setting) -> Iterator[Figure]:
     work = decode_side_by_side(16, 32)
     for backend in setting.backends:
-        drafting = plan_speculation(_LOOKUP, backend)  # type: ignore[arg-type]  # the names are the table's own
+        drafting = plan_speculation(setting.speculation, backend)  # type: ignore[arg-type]  # the names are the table's own
         with (
             MeasuredLoop(setting.path, backend, setting.threads) as without,
             MeasuredLoop(setting.path, backend, setting.threads, speculation=drafting) as drafted,
@@ -51,35 +51,37 @@ def _side_by_side(setting: Setting) -> Iterator[Figure]:
 def _answers(setting: Setting) -> Iterator[Figure]:
     ratios: dict[tuple[str, str], list[float]] = defaultdict(list)
     accepted: dict[tuple[str, str], list[float]] = defaultdict(list)
+    kind_of_draft = setting.speculation.kind
     with served_engine() as socket, BlockingClient.connect(socket) as client:
         for turn in range(TURNS):
             for name, sampling in SAMPLINGS.items():
                 for task in writing_tasks(EACH):
-                    kinds = (_OFF, _LOOKUP) if turn % 2 else (_LOOKUP, _OFF)
-                    off, lookup = sorted(
-                        (_run(client, setting.model, task, sampling, kind) for kind in kinds),
+                    kinds = (_OFF, setting.speculation) if turn % 2 else (setting.speculation, _OFF)
+                    off, drafted = sorted(
+                        (_run(client, setting, task, sampling, kind) for kind in kinds),
                         key=lambda record: record.plan.speculation.kind != "off",
                     )
-                    _require_same(off, lookup)
-                    ratios[task.kind, name].append(_rate(lookup) / _rate(off))
-                    accepted[task.kind, name].append(_accepted(lookup))
+                    _require_same(off, drafted)
+                    ratios[task.kind, name].append(_rate(drafted) / _rate(off))
+                    accepted[task.kind, name].append(_accepted(drafted))
     for (kind, name), shares in ratios.items():
         bound = 0.97 if kind == "free chat" else None
-        yield Figure(f"{kind}, {name}, lookup by off", "ratio", shares, at_least=bound)
+        yield Figure(f"{kind}, {name}, {kind_of_draft} by off", "ratio", shares, at_least=bound)
         yield Figure(f"{kind}, {name}, tokens a step", "", accepted[kind, name])
 
 
 def _run(
-    client: BlockingClient, model: str, task: WritingTask, sampling: Sampling, speculation: Speculation
+    client: BlockingClient, setting: Setting, task: WritingTask, sampling: Sampling, speculation: Speculation
 ) -> ExecutionRecord:
     execution = ExecutionRequest(
+        quantization=setting.quantization,
         sampling=sampling,
         grammar=task.grammar,
         limits=Limits(max_tokens=MAX_TOKENS),
         prefix_cache="on",  # the prompt is computed once: decoding is what is measured
         speculation=speculation,
     )
-    for message in client.run(RunRequest(model=model, messages=task.messages, execution=execution)):
+    for message in client.run(RunRequest(model=setting.model, messages=task.messages, execution=execution)):
         if isinstance(message, Finished):
             return message.record
     raise RuntimeError("the run did not finish")
@@ -98,9 +100,9 @@ def _accepted(record: ExecutionRecord) -> float:
     return tokens / (tokens - (record.metrics.accepted_tokens or 0))
 
 
-def _require_same(off: ExecutionRecord, lookup: ExecutionRecord) -> None:
+def _require_same(off: ExecutionRecord, drafted: ExecutionRecord) -> None:
     kept: Sequence[tuple[object, ...]] = [
-        (record.token_ids, record.result, record.logits_digest, record.stop_reason) for record in (off, lookup)
+        (record.token_ids, record.result, record.logits_digest, record.stop_reason) for record in (off, drafted)
     ]
     if kept[0] != kept[1]:
         raise RuntimeError("drafting gave another answer")

@@ -130,6 +130,8 @@ class SequenceEvents:
     """Given with ``stop_reason``: how many of the choice's tokens were guessed and computed ahead of time."""
     accepted_tokens: int = 0
     """Those of them that were drawn in their place as well."""
+    draft_ns: int = 0
+    """The part of ``compute_time`` that a draft model took."""
     compute_time: ComputeTime | None = None
     """Given once, with the last events; ``None`` where nothing was computed."""
     kv_cache_bytes: int | None = None

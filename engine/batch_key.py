@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.draft_plan import draft_plan
 from protocol.plan import ExecutionPlan
 from protocol.value import Value
 
@@ -18,13 +19,19 @@ class WeightsKey(Value):
         """The key of a plan."""
         return cls(content_hash=plan.model_ref.content_hash, quantization=plan.quantization, backend=plan.backend)
 
+    @classmethod
+    def of_draft(cls, plan: ExecutionPlan) -> WeightsKey | None:
+        """That of the model which guesses for a plan; ``None`` where none does."""
+        draft = draft_plan(plan)
+        return None if draft is None else cls.of(draft)
+
 
 class BatchKey(Value):
     """Plans equal in these may share a batch: their sequences are rows of the same steps.
 
     The scheduler counts a batch's sequences by this key, and the run loop brings sequences together by its fields
     (``GroupSettings`` in ``csrc/runtime/loop/group.h``), so both mean the same batch. The KV cache's type is no part of
-    it: a step reads each sequence's cache as what it is.
+    it: a step reads each sequence's cache as what it is. Nor is what guesses: a step takes each sequence's own guesses.
     """
 
     weights: WeightsKey

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from protocol.plan import PositiveInt, QuantizationName
+from protocol.plan import PositiveInt
 from protocol.prefill_request import PrefillRequest
+from protocol.quantization import QuantizationName
 from protocol.value import Fraction, NonNegative, Value
 
 

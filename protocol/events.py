@@ -8,8 +8,9 @@ from pydantic import Field
 
 from protocol.live_energy import EnergySoFar, PowerReport
 from protocol.metrics import ExecutionMetrics
-from protocol.plan import BackendName, ExecutionPlan, Quantization
+from protocol.plan import BackendName, ExecutionPlan
 from protocol.progress import StageProgress
+from protocol.quantization import Quantization
 from protocol.record import StopReason, WeightsReport
 from protocol.value import Value
 

@@ -15,7 +15,8 @@ from protocol.build import Build
 from protocol.chat import ChatMessage, JsonObject
 from protocol.comparison import Difference
 from protocol.evaluation import TextQuality
-from protocol.plan import ExecutionPlan, KvCacheType, PositiveInt, Quantization
+from protocol.plan import ExecutionPlan, KvCacheType, PositiveInt
+from protocol.quantization import Quantization
 from protocol.sampling import TokenId
 from protocol.value import Value
 

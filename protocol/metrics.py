@@ -145,6 +145,7 @@ class ExecutionMetrics(Value):
                          = plan_ms + queue_ms + load_ms + start_ms + prefill_ms + decode_ms + finish_ms
     latency_total_ms       = prefill_ms + decode_ms, where there is a token
     tokens_per_watt        = tokens_per_sec / watts_avg  (tokens per joule)
+    draft_joules           = joules_total * draft_ms / (computing time of the run loop for the execution)
     memory_peak_mb         = :attr:`MemoryReport.peak_bytes` / 10^6
     cpu_user_ms            = cpu.process_user_ms * cpu.share; so cpu_system_ms
     cpu_share              = (cpu_user_ms + cpu_system_ms) / (cpu.window_ms * cpu.cpus)
@@ -161,6 +162,11 @@ class ExecutionMetrics(Value):
     """Guessed and computed ahead of time, over all choices; ``None`` where the plan's ``speculation`` is off."""
     accepted_tokens: int | None = None
     """Those of them that were drawn in their place: tokens that took no step of their own."""
+    draft_ms: float | None = None
+    """Computing time of the model that guesses, part of the execution's own, over all choices; ``None`` where the plan
+    has none: what ``lookup`` takes is not measured."""
+    draft_joules: float | None = None
+    """The part of ``joules_total`` that goes with ``draft_ms``; ``None`` where either is unknown: ``energy.reason``."""
     tokens_per_sec: float | None
     latency_total_ms: float | None
     latency_p50_ms: float | None

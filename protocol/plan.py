@@ -11,10 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -28,6 +27,8 @@ from typing_extensions import Self
 
 from protocol.chat import ChatMessage, JsonObject, wire_object
 from protocol.grammar import Grammar, PlanGrammar
+from protocol.model_ref import ModelName, ModelRef
+from protocol.quantization import Quantization, QuantizationName
 from protocol.reasoning import PlanReasoning, Reasoning
 from protocol.sampling import LogprobCount, PlanSampling, Sampling, TokenId
 from protocol.speculation import PlanSpeculation, Speculation
@@ -37,12 +38,6 @@ from protocol.value import Value
 PLAN_SCHEMA_VERSION = 7
 
 BackendName = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
-Quantization = Literal["native", "q8_0", "q6_k", "q4_k_m"]
-QUANTIZATIONS: Final[tuple[Quantization, ...]] = get_args(Quantization)
-QuantizationName = Annotated[str, AfterValidator(str.lower)]
-"""A quantization as a request names it, in capitals or not; one that is unknown has an error of its own."""
-RECIPES: tuple[Quantization, ...] = ("q8_0", "q6_k", "q4_k_m")
-"""Every quantization but ``native``: what tensors can be made into."""
 KvCacheType = Literal["f16", "q8_0"]
 PrefixCache = Literal["off", "on"]
 PromptFormat = Literal["raw", "chat_template", "chatml"]
@@ -51,8 +46,6 @@ EnergySourceName = Literal["perf", "rapl", "hwmon", "meter", "model", "none"]
 
 PositiveInt = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
-ModelName = Annotated[str, Field(min_length=1, max_length=4096)]
-"""A name that the engine knows, or a path."""
 PlanName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """A named plan's: small letters, digits, ``-``, ``_`` and dots."""
 StopString = Annotated[str, Field(min_length=1, max_length=256)]
@@ -158,18 +151,6 @@ class ExecutionRequest(Value):
     """Record when each token was ready."""
 
 
-class ModelRef(Value):
-    """Which artifact runs. ``name`` and ``path`` tell where it was found and take no part in the fingerprint."""
-
-    name: str
-    path: str
-    content_hash: str
-    """``sha256:`` and 64 hexadecimal digits of the whole file."""
-    architecture: str
-    stored_types: tuple[str, ...]
-    """The tensor types in the file, sorted."""
-
-
 class PlanStop(Stop):
     """A request's :class:`Stop`, with the model's end tokens."""
 
@@ -238,9 +219,10 @@ class ExecutionPlan(Value):
     token_times: bool = False
 
     def canonical_json(self) -> str:
-        """The plan as canonical JSON, without ``model_ref.name`` and ``model_ref.path``."""
+        """The plan as canonical JSON, without where its models were found: their ``name`` and ``path``."""
         content: dict[str, Any] = self.model_dump(mode="json")
-        del content["model_ref"]["name"], content["model_ref"]["path"]
+        for model in (content["model_ref"], content["speculation"]["model"] or {}):
+            model.pop("name", None), model.pop("path", None)
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @property

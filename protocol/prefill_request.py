@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from protocol.plan import PositiveInt, QuantizationName
+from protocol.plan import PositiveInt
+from protocol.quantization import QuantizationName
 from protocol.value import Value
 
 

@@ -12,7 +12,8 @@ from protocol.experiment import ExperimentPlace
 from protocol.logprobs import DrawnLogprobs
 from protocol.metrics import ExecutionMetrics
 from protocol.named_plan import NamedPlanUse
-from protocol.plan import BackendName, ExecutionPlan, Quantization
+from protocol.plan import BackendName, ExecutionPlan
+from protocol.quantization import Quantization
 from protocol.sandbox import Sandbox
 from protocol.tool_calls import MadeCall
 from protocol.value import Value

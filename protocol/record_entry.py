@@ -11,8 +11,9 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from protocol.build import Build
 from protocol.experiment import ExperimentDeclaration, ExperimentPlace, ExperimentRecord, KeptEvaluation
 from protocol.named_plan import NamedPlan, NamedPlanUse
-from protocol.plan import ExecutionPlan, QuantizationName
+from protocol.plan import ExecutionPlan
 from protocol.proposal import Proposal, ProposalMove
+from protocol.quantization import QuantizationName
 from protocol.record import ExecutionRecord, StopReason
 from protocol.value import Value
 

@@ -37,8 +37,9 @@ from protocol.experiment import AgentName, Note
 from protocol.experiment_messages import AskedOfExperiments
 from protocol.message import Request, RequestId, StreamRequest
 from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantized
-from protocol.plan import EnergySourceName, PositiveInt, QuantizationName, RunRequest
+from protocol.plan import EnergySourceName, PositiveInt, RunRequest
 from protocol.proposal_messages import AskedOfProposals
+from protocol.quantization import QuantizationName
 from protocol.record_answers import Compared, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
 from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
 from protocol.value import Value

@@ -52,6 +52,8 @@ class PlanField(Value):
     depends_on_traffic: bool | None = None
     """What it changes shows beside or behind other executions: an experiment that repeats inputs, one execution at a
     time, tells nothing of it, or too much."""
+    values: tuple[str, ...] | None = None
+    """Those that can be tried by themselves, where others need another field set too; ``None``: all that there are."""
     note: str | None = None
 
 
@@ -93,7 +95,20 @@ _FIELDS: Final[dict[str, PlanField]] = {
     "spelled_tokens": _fixed("follows from tools and reasoning"),
     "logprobs": _set("logprobs", "account"),
     "n": _set("n", "answer"),
-    "speculation.kind": _set("speculation.kind", "speed", capability="speculation"),
+    "speculation.kind": _set(
+        "speculation.kind",
+        "speed",
+        capability="speculation",
+        values=("off", "lookup"),
+        note="draft needs speculation.model too, self speculation.quantization",
+    ),
+    "speculation.model": _set(
+        "speculation.model", "speed", cost="load", note="null but where speculation.kind is draft"
+    ),
+    "speculation.quantization": _set(
+        "speculation.quantization", "speed", cost="quantize", note="null where no model guesses"
+    ),
+    "speculation.draft_cost": _set("speculation.draft_cost", "speed", note="null where no model guesses"),
     "speculation.max_rows": _set("speculation.max_rows", "speed", note="1 where speculation.kind is off"),
     "speculation.row_cost": _set("speculation.row_cost", "speed", note="null where speculation.kind is off"),
     "grammar": _set("grammar", "answer"),
@@ -130,7 +145,8 @@ def annotated(schema: dict[str, Any]) -> dict[str, Any]:
     asked = TypeAdapter(ExecutionRequest).json_schema()
     for name, node in _properties(schema, schema, ExecutionPlan):
         field = plan_field(name)
-        told = field.model_dump(exclude_none=True, exclude=None if field.maximum_is_default else {"maximum_is_default"})
+        unsaid = None if field.maximum_is_default else {"maximum_is_default"}
+        told = field.model_dump(mode="json", exclude_none=True, exclude=unsaid)
         node[ANNOTATION] = told | _choices(name, field, node, asked)
     return {**schema, ANNOTATION: {"effect": EFFECTS, "cost": COSTS}}
 
@@ -148,7 +164,7 @@ def _properties(
 
 def _choices(name: str, field: PlanField, node: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """The values of a field that has few, the same in a request and a plan, or the range of one that has a scale."""
-    if field.request_field is None:
+    if field.request_field is None or field.values is not None:
         return {}
     if "enum" in node and field.request_field == f"execution.{name}":
         return {"values": node["enum"]}

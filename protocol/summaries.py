@@ -11,6 +11,8 @@ class PlanEstimate(Value):
     """What a plan asks of the machine."""
 
     weights_bytes: int
+    draft_weights_bytes: int = 0
+    """The part of them that is a draft model's."""
     kv_cache_bytes: int
     activation_bytes: int
     """Buffers of a step: all that is neither weights nor cache."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +23,9 @@ from engine.host.descriptors import FULL_TABLES, no_descriptors
 from engine.text.metadata import Metadata
 from engine.text.tokenizer import Tokenizer
 from protocol.errors import InvalidModel, UnsupportedModel
-from protocol.plan import KvCacheType, ModelRef, Quantization
+from protocol.model_ref import ModelRef
+from protocol.plan import KvCacheType
+from protocol.quantization import Quantization
 
 Result = TypeVar("Result")
 
@@ -30,6 +33,12 @@ _KV_SCALE_CHANNELS = 32
 """Channels that share a scale in a q8_0 KV cache; a head must have whole multiples of them."""
 _LOGIT_BYTES = 4
 _UNQUANTIZED_TYPES = ("F32", "F16", "BF16")
+_VOCABULARY_PARTS = {
+    "the kind of tokenizer": ("model", "pre"),
+    "tokens": ("tokens", "token_type"),
+    "merges": ("merges", "scores"),
+    "special ids": ("bos_token_id", "eos_token_id", "eot_token_id", "eom_token_id"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,18 @@ class ModelArtifact:
                 f"{tokens} tokens",
                 model=self.name,
             )
+
+    @cached_property
+    def vocabulary_parts(self) -> Mapping[str, str]:
+        """A digest of each part of the vocabulary: models equal in all of them have the same tokens under the same ids.
+
+        Raises InvalidModel, UnsupportedModel.
+        """
+        _ = self.tokenizer  # which checks the keys
+        return {
+            part: hashlib.sha256(repr([self.gguf.get(f"tokenizer.ggml.{key}") for key in keys]).encode()).hexdigest()
+            for part, keys in _VOCABULARY_PARTS.items()
+        }
 
     @property
     def grammars(self) -> Grammars:

@@ -12,12 +12,20 @@ from protocol.summaries import PlanEstimate
 _MB = 10**6
 
 
-def estimate(plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int) -> PlanEstimate:
-    """What a plan asks of the machine, known before anything is allocated."""
+def estimate(
+    plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int, draft: ModelFacts | None = None
+) -> PlanEstimate:
+    """What a plan asks of the machine, known before anything is allocated. ``draft``: the model that guesses for it."""
+    draft_weights_bytes, draft_kv_bytes = 0, 0
+    if draft is not None:
+        draft_weights_bytes = draft.weights_bytes[plan.backend]
+        # Each choice has the prompt in its draft model's cache for itself.
+        draft_kv_bytes = draft.kv_bytes_per_token[plan.kv_cache] * plan.n * plan.batch.context_length
     return PlanEstimate(
-        weights_bytes=model.weights_bytes[plan.backend],
-        kv_cache_bytes=model.kv_bytes_per_token[plan.kv_cache] * kv_positions(plan, prompt_tokens),
-        activation_bytes=_plan_buffers_bytes(plan, plan.batch.max_sequences, model),
+        weights_bytes=model.weights_bytes[plan.backend] + draft_weights_bytes,
+        draft_weights_bytes=draft_weights_bytes,
+        kv_cache_bytes=model.kv_bytes_per_token[plan.kv_cache] * kv_positions(plan, prompt_tokens) + draft_kv_bytes,
+        activation_bytes=_plan_buffers_bytes(plan, plan.batch.max_sequences, model, draft),
         prompt_tokens=prompt_tokens,
         prefill_macs=model.macs_per_prompt_token * prompt_tokens,
         decode_macs_per_token=model.macs_per_prompt_token + model.macs_of_head,
@@ -35,19 +43,27 @@ def describe_memory(needed: PlanEstimate) -> str:
     return f"{total} MB (weights {weights}, KV cache {cache}, activations {activations})"
 
 
-def step_buffers_bytes(plan: ExecutionPlan, model: ModelFacts) -> int:
+def step_buffers_bytes(plan: ExecutionPlan, model: ModelFacts, draft: ModelFacts | None = None) -> int:
     """What the run loop allocates for the plan's steps, with logits of the plan's own choices alone."""
-    return _plan_buffers_bytes(plan, plan.n, model)
+    return _plan_buffers_bytes(plan, plan.n, model, draft)
 
 
-def _plan_buffers_bytes(plan: ExecutionPlan, sequences: int, model: ModelFacts) -> int:
+def _plan_buffers_bytes(plan: ExecutionPlan, sequences: int, model: ModelFacts, draft: ModelFacts | None) -> int:
     """Buffers of sequences side by side that are all of this plan."""
     drafting = plan.speculation
-    tables = 0 if drafting.kind == "off" else sequences * _core.lookup_bytes(plan.batch.context_length)
     logit_rows = max(sequences, min(sequences * drafting.max_rows, _core.MAX_DECODE_ROWS))
-    return tables + _activation_bytes(
-        plan.batch.prefill_chunk, logit_rows, model.activation_row_bytes, model.logits_row_bytes
-    )
+    own = _activation_bytes(plan.batch.prefill_chunk, logit_rows, model.activation_row_bytes, model.logits_row_bytes)
+    return own + _guessing_bytes(plan, sequences, draft)
+
+
+def _guessing_bytes(plan: ExecutionPlan, sequences: int, draft: ModelFacts | None) -> int:
+    """Tables by which guesses are looked up, or the buffers of a draft model's steps."""
+    if plan.speculation.kind == "lookup":
+        return sequences * _core.lookup_bytes(plan.batch.context_length)
+    if draft is None:
+        return 0
+    rows = plan.batch.prefill_chunk + _core.DRAFT_FOLLOWING_ROWS * _core.MAX_DECODE_ROWS
+    return rows * draft.activation_row_bytes + sequences * draft.logits_row_bytes
 
 
 def default_activation_bytes(activation_row_bytes: int, logits_row_bytes: int) -> int:

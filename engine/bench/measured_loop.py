@@ -38,7 +38,7 @@ class MeasuredLoop:
         op_times: bool = False,
         speculation: PlanSpeculation | None = None,
     ) -> None:
-        """Raises what ``_core.Model.load`` raises."""
+        """``speculation``'s own model is loaded as it is in its file. Raises what ``_core.Model.load`` raises."""
         self._name = path.stem
         file = _core.GgufFile(str(path))
         self.model = _core.Model.load(file, backend, threads)
@@ -46,7 +46,9 @@ class MeasuredLoop:
         self._threads = threads
         self._kv_cache = kv_cache
         self._op_times = op_times
-        self._speculation = speculation_options(speculation or PlanSpeculation())
+        asked = speculation or PlanSpeculation()
+        draft = None if asked.model is None else _core.Model.load(asked.model.path, backend, threads)
+        self._speculation = speculation_options(asked, draft)
         self._loop = _core.RunLoop()
         self._tokens = np.random.default_rng(0)
         self._submitted = 0

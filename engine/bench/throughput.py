@@ -9,7 +9,7 @@ from pathlib import Path
 from engine import _core
 from engine.bench.measured_loop import MeasuredLoop
 from engine.bench.work import Work
-from protocol.errors import InvalidModel, UnsupportedModel
+from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
 from protocol.plan import ExecutionPlan
 
 INTEGER_INSTRUCTIONS = _core.machine_probes.integer_instructions()
@@ -36,10 +36,17 @@ def measure_throughput(plan: ExecutionPlan, works: Sequence[Work], repetitions: 
     """Each work after one run to warm up, past any end of sequence, as the plan's backend and threads have it.
 
     Raises:
-        InvalidModel, UnsupportedModel: the model cannot be loaded.
+        InvalidRequest: weights in other types than their file's would guess.
+        InvalidModel, UnsupportedModel: a model cannot be loaded.
         NonFiniteResult, InternalError: see :meth:`MeasuredLoop.rate`.
     """
     path = Path(plan.model_ref.path)
+    guessing = plan.speculation.quantization
+    if guessing not in (None, "native"):
+        raise InvalidRequest(
+            f"speculation.quantization is {guessing}; bench measures weights as they are in their files",
+            field="execution.speculation.quantization",
+        )
     with _loaded(path, plan) as loop:
         results = []
         for work in works:

@@ -24,8 +24,8 @@ from engine.backend import (
 )
 from engine.batch_key import BatchKey, WeightsKey
 from engine.cpu.loaded_model import CpuLoadedModel
+from engine.cpu.model_load import ModelLoad
 from engine.cpu.model_memory import LoopUsage, ModelMemory
-from engine.cpu.weights_load import ModelLoad
 from engine.host.available_memory import available_memory
 from engine.models.registry import ModelRegistry
 from engine.planned_execution import PlannedExecution
@@ -70,7 +70,7 @@ class CpuBackend:
 
     def loaded(self, plan: ExecutionPlan) -> CpuLoadedModel | None:
         """See :meth:`Backend.loaded`."""
-        model = self._memory.hold(WeightsKey.of(plan))
+        model = self._held(plan)
         if model is None or plan.grammar is None:
             return model
         grammar = model.grammars.find(plan.grammar)
@@ -78,6 +78,16 @@ class CpuBackend:
             self._memory.release(model)
             return None
         return model.following(grammar)
+
+    def _held(self, plan: ExecutionPlan) -> CpuLoadedModel | None:
+        model, draft = self._memory.hold(WeightsKey.of(plan)), WeightsKey.of_draft(plan)
+        if model is None or draft is None:
+            return model
+        guessing = self._memory.hold(draft)
+        if guessing is None:
+            self._memory.release(model)
+            return None
+        return model.guessed_by(guessing)
 
     def load(self, planned: PlannedExecution) -> ModelLoad:
         """See :meth:`Backend.load`."""
@@ -112,11 +122,13 @@ class CpuBackend:
         Raises:
             OutOfMemoryBudget: no memory left for its KV cache.
             InvalidPlan: the run loop refuses the plan's numbers.
-            InternalError: the model is another backend's, or held for a plan of another grammar.
+            InternalError: the model is another backend's, or held for a plan of another grammar or draft model.
         """
         model, plan = _own(model), planned.plan
         if (model.grammar is None) != (plan.grammar is None):
             raise InternalError("the model is not held for the plan's grammar")
+        if (None if model.draft is None else model.draft.key) != WeightsKey.of_draft(plan):
+            raise InternalError("the model is not held with the one that guesses for the plan")
         self._memory.claim(sequence_id, model, planned.estimate)
         self._open_choices[sequence_id] = plan.n
         if stream is not None and _is_plain(plan):
@@ -157,7 +169,7 @@ class CpuBackend:
             sampling=_sampling_options(plan.sampling),
             logprobs=plan.logprobs,
             choices=plan.n,
-            speculation=speculation_options(plan.speculation),
+            speculation=speculation_options(plan.speculation, None if model.draft is None else model.draft.model),
             eos_token_ids=plan.stop.eos_token_ids,
             stop_strings=plan.stop.strings,
             stop_string_token_ids=plan.stop.string_token_ids,
@@ -210,6 +222,7 @@ class CpuBackend:
                 logits_digest=events.logits_digest,
                 drafted_tokens=events.drafted_tokens,
                 accepted_tokens=events.accepted_tokens,
+                draft_ns=events.draft_ns,
                 compute_time=_compute_time(events),
                 kv_cache_bytes=None if events.stop_reason is None else events.kv_cache_bytes,
             )

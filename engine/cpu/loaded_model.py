@@ -17,7 +17,7 @@ from protocol.record import WeightsReport
 @dataclass(frozen=True, slots=True, eq=False)
 class CpuLoadedModel:
     """With the vocabulary that turns its ids into text. Shared by every execution that asks for it, but for the
-    grammar."""
+    grammar and the model that guesses."""
 
     key: WeightsKey
     name: str
@@ -30,19 +30,25 @@ class CpuLoadedModel:
     """What it was loaded from, where that is an entry of the cache: it stays as long as the weights do."""
     grammar: _core.Grammar | None = None
     """Compiled, of the plan that it is held for."""
+    draft: CpuLoadedModel | None = None
+    """The model that guesses for that plan, held with it."""
 
     def following(self, grammar: _core.Grammar) -> CpuLoadedModel:
         """The same, held for a plan of that grammar."""
         return replace(self, grammar=grammar)
 
+    def guessed_by(self, draft: CpuLoadedModel) -> CpuLoadedModel:
+        """The same, held for a plan for which another model guesses."""
+        return replace(self, draft=draft)
+
     @property
     def weights_bytes(self) -> int:
-        """Bytes of the weights in memory."""
-        return self.model.weights_bytes
+        """Bytes of the weights in memory, those of the model that guesses included."""
+        return self.model.weights_bytes + (0 if self.draft is None else self.draft.weights_bytes)
 
     def buffers_bytes(self, plan: ExecutionPlan) -> int:
         """Bytes of the buffers of a plan's steps."""
-        return step_buffers_bytes(plan, self.facts)
+        return step_buffers_bytes(plan, self.facts, None if self.draft is None else self.draft.facts)
 
     @property
     def kernel_path(self) -> str:

@@ -40,7 +40,7 @@ class _Claim:
     model: CpuLoadedModel
     kv_cache_bytes: int
     activation_bytes: int
-    """Shared by the sequences of one model: the largest counts."""
+    """Shared by the sequences of one model, and one that guesses for it: the largest counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class ModelMemory:
             self._loop.trim()
 
     def release(self, model: CpuLoadedModel) -> None:
-        """Give up a model that was held; it stays until its memory is needed."""
+        """Give up a model that was held, with the one that guesses for it; both stay until their memory is needed."""
         with self._lock:
             self._release(model)
 
@@ -134,7 +134,9 @@ class ModelMemory:
             if (shortage := self._shortage(needed_bytes, usage)) is not None:
                 self._loop.drop_prefixes(_missing(shortage))
             self._claims[sequence_id] = _Claim(model, needed.kv_cache_bytes, needed.activation_bytes)
-            self._residents[model.key].users += 1
+            for held in (model, model.draft):
+                if held is not None:
+                    self._residents[held.key].users += 1
 
     def end(self, sequence_id: int) -> None:
         """Without effect for a sequence that claimed nothing, or has ended."""
@@ -225,6 +227,8 @@ class ModelMemory:
         self._loop.trim()
 
     def _release(self, model: CpuLoadedModel) -> None:
+        if model.draft is not None:
+            self._release(model.draft)
         resident = self._residents.get(model.key)
         if resident is not None:  # not closed meanwhile
             resident.users -= 1
@@ -261,9 +265,10 @@ class ModelMemory:
         return sum(resident.model.weights_bytes for resident in self._residents.values())
 
     def _activation_bytes(self) -> int:
-        largest: dict[WeightsKey, int] = {}
+        largest: dict[tuple[WeightsKey, WeightsKey | None], int] = {}
         for claim in self._claims.values():
-            largest[claim.model.key] = max(largest.get(claim.model.key, 0), claim.activation_bytes)
+            key = claim.model.key, None if claim.model.draft is None else claim.model.draft.key
+            largest[key] = max(largest.get(key, 0), claim.activation_bytes)
         return sum(largest.values())
 
     def _refusal(self, sentence: str, needed_bytes: int, available_bytes: int) -> OutOfMemoryBudget:

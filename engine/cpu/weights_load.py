@@ -1,4 +1,4 @@
-"""Making a plan's weights ready: found in memory, or quantized and loaded."""
+"""Making the weights of one model ready: found in memory, or quantized and loaded."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from engine.host.changed_file import changed_file
 from engine.host.descriptors import FULL_TABLES, no_descriptors
 from engine.models.registry import ModelRegistry
 from engine.operation import turn
-from engine.planned_execution import PlannedExecution
 from engine.weights.derived_weights import CachedWeightsChangedError, DerivedWeights, WantedWeights, WeightsFile
 from engine.weights.quantization_watch import QuantizationWatch
 from protocol.errors import (
-    EngineError,
     ExecutionCancelled,
     InvalidModel,
     OutOfMemoryBudget,
@@ -28,27 +26,31 @@ from protocol.errors import (
     UnknownModel,
     UnsupportedModel,
 )
+from protocol.plan import ExecutionPlan
 from protocol.progress import StageProgress
+from protocol.summaries import PlanEstimate
 
 _REFUSED_RESOURCES: Final = (errno.EAGAIN, errno.ENOMEM)
 _EXHAUSTED: Final = "exhausted"
 """The ``reason`` of what the system refuses, and may grant once idle models have gone."""
 
 
-class ModelLoad:
-    """An :class:`engine.operation.Operation`: the model, held."""
+class WeightsLoad:
+    """The weights of one plan. Used by one thread, but for :meth:`progress` and :meth:`cancel`."""
 
     def __init__(
         self,
-        planned: PlannedExecution,
+        plan: ExecutionPlan,
+        needed: PlanEstimate,
         registry: ModelRegistry,
         derived: DerivedWeights,
         memory: ModelMemory,
         loading: Lock,
     ) -> None:
-        """``loading`` is shared: loads keep every CPU busy, and each must see what the one before it has taken."""
-        self._plan = planned.plan
-        self._needed = planned.estimate
+        """``needed``: by the whole run, in which others may have a part. ``loading`` is shared: loads keep every CPU
+        busy, and each must see what the one before it has taken."""
+        self._plan = plan
+        self._sentence = f"the run needs {describe_memory(needed)}"
         self._registry = registry
         self._derived = derived
         self._memory = memory
@@ -56,49 +58,20 @@ class ModelLoad:
         self._watch = QuantizationWatch()
         self._control = _core.LoadControl()
         self._weights_bytes = 0
+        self._needed_bytes = 0
 
-    def run(self) -> CpuLoadedModel:
-        """The model, with room for the plan's execution beside it, and the plan's grammar compiled. The caller must
-        release it.
+    def find(self) -> CpuLoadedModel | None:
+        """The weights, held, where they are in memory. Raises InvalidModel: the file is another than the plan's."""
+        self._artifact()
+        return self._memory.hold(WeightsKey.of(self._plan))
 
-        Raises:
-            InvalidModel: the file is no well-formed GGUF, has weights that are not finite, is no longer the one
-                that the plan was made for, or changes while it is read.
-            UnsupportedModel: it lacks a tensor, or has one of a shape or type that no kernel serves.
-            OutOfMemoryBudget: what is in use leaves no memory for weights, cache and activations. Nothing was
-                allocated.
-            CacheFull: no room to keep derived weights, and too little memory to make them there.
-            ExecutionCancelled: see :meth:`cancel`.
-            InvalidGrammar, GrammarTooComplex, GrammarTimeout, GrammarUnavailable: see :meth:`Grammars.compile`.
+    def make(self, needed_bytes: int) -> CpuLoadedModel:
+        """The weights, held, with room for ``needed_bytes``, theirs among them.
+
+        Raises what :meth:`engine.cpu.model_load.ModelLoad.run` raises of weights.
         """
-        model = self._hold()
-        if self._plan.grammar is None:
-            return model
-        try:
-            return model.following(model.grammars.compile(self._plan.grammar))
-        except EngineError:
-            self._memory.release(model)
-            raise
-
-    def _hold(self) -> CpuLoadedModel:
-        path = self._plan.model_ref.path
-        try:
-            artifact = self._registry.resolve(path)
-        except (InvalidModel, UnknownModel) as error:  # it was there, and well-formed
-            raise changed_file(path, "since the plan was made") from error
-        if artifact.content_hash != self._plan.model_ref.content_hash:
-            raise changed_file(path, "since the plan was made")
-        model = self._memory.hold(WeightsKey.of(self._plan))
-        if model is None:
-            return self._load_checked(artifact)
-        try:
-            self._memory.make_room(
-                self._needed.total_bytes - self._needed.weights_bytes, _sentence(describe_memory(self._needed))
-            )
-        except OutOfMemoryBudget:
-            self._memory.release(model)
-            raise
-        return model
+        self._needed_bytes = needed_bytes
+        return self._load_checked(self._artifact())
 
     def progress(self) -> StageProgress | None:
         """See :meth:`Operation.progress`."""
@@ -110,6 +83,16 @@ class ModelLoad:
         """See :meth:`Operation.cancel`."""
         self._watch.cancel()
         self._control.cancel()
+
+    def _artifact(self) -> ModelArtifact:
+        path = self._plan.model_ref.path
+        try:
+            artifact = self._registry.resolve(path)
+        except (InvalidModel, UnknownModel) as error:  # it was there, and well-formed
+            raise changed_file(path, "since the plan was made") from error
+        if artifact.content_hash != self._plan.model_ref.content_hash:
+            raise changed_file(path, "since the plan was made")
+        return artifact
 
     def _load_checked(self, artifact: ModelArtifact) -> CpuLoadedModel:
         try:
@@ -129,9 +112,9 @@ class ModelLoad:
         facts = artifact.facts(self._plan.quantization)
 
         def make_room_beside_the_run(size: int, sentence: str) -> None:
-            self._memory.make_room(self._needed.total_bytes + size, sentence)
+            self._memory.make_room(self._needed_bytes + size, sentence)
 
-        make_room_beside_the_run(0, _sentence(describe_memory(self._needed)))
+        make_room_beside_the_run(0, self._sentence)
         wanted = WantedWeights(self._plan, artifact, make_room_beside_the_run, self._watch)
         with (
             self._derived.of(wanted) as weights,
@@ -141,8 +124,8 @@ class ModelLoad:
             if model is not None:  # another load was faster
                 weights.close()
                 return model
-            make_room_beside_the_run(0, _sentence(describe_memory(self._needed)))
-            self._weights_bytes = self._needed.weights_bytes
+            make_room_beside_the_run(0, self._sentence)
+            self._weights_bytes = facts.weights_bytes[self._plan.backend]
             loaded = CpuLoadedModel(
                 key=WeightsKey.of(self._plan),
                 name=self._plan.model_ref.name,
@@ -188,7 +171,3 @@ def _refusal(path: str, error: OSError) -> InvalidModel | OutOfMemoryBudget | Ov
     if error.errno in _REFUSED_RESOURCES:
         return OutOfMemoryBudget(f"the system refuses threads to load {path}: {error}", path=path, reason=_EXHAUSTED)
     return InvalidModel(f"{path} cannot be loaded: {error}", path=path)
-
-
-def _sentence(needed: str) -> str:
-    return f"the run needs {needed}"

@@ -9,7 +9,8 @@ from protocol.build import Build
 from protocol.evaluation import EvaluationRequest
 from protocol.experiment import ArmEvaluation, ExperimentText
 from protocol.operation_answers import Evaluated
-from protocol.plan import ExecutionPlan, KvCacheType, Quantization
+from protocol.plan import ExecutionPlan, KvCacheType
+from protocol.quantization import Quantization
 from protocol.requests import Evaluate
 
 

@@ -37,6 +37,8 @@ def compute_metrics(
         cached_prompt_tokens=timeline.cached_prompt_tokens,
         drafted_tokens=None if timeline.drafts is None else sum(drafted for drafted, _ in timeline.drafts),
         accepted_tokens=None if timeline.drafts is None else sum(accepted for _, accepted in timeline.drafts),
+        draft_ms=None if timeline.draft_ns is None else timeline.draft_ns / 1e6,
+        draft_joules=_draft_joules(timeline, joules),
         tokens_per_sec=tokens_per_sec,
         latency_total_ms=latency_ms,
         latency_p50_ms=nearest_rank(gaps, 50),
@@ -60,6 +62,13 @@ def compute_metrics(
         op_time_ms=_operation_times(operation_ns),
         energy=energy,
     )
+
+
+def _draft_joules(timeline: Timeline, joules: float | None) -> float | None:
+    """Joules divide as computing time does."""
+    if joules is None or timeline.draft_ns is None or not timeline.compute_ns:
+        return None
+    return joules * timeline.draft_ns / timeline.compute_ns
 
 
 def nearest_rank(values: Sequence[float], percent: float) -> float | None:

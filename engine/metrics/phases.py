@@ -29,6 +29,10 @@ class Timeline:
     cached_prompt_tokens: int | None = None
     drafts: tuple[tuple[int, int], ...] | None = None
     """Drafted and accepted tokens of each choice; ``None`` where the plan drafts none."""
+    draft_ns: int | None = None
+    """Computing time of a draft model for all choices; ``None`` where the plan has none."""
+    compute_ns: int | None = None
+    """Computing time of the run loop for all choices."""
     token_times_ns: tuple[int, ...] = ()
     other_times_ns: tuple[tuple[int, ...], ...] = ()
     """Token times of the other choices, where there are any."""

@@ -11,7 +11,8 @@ from engine.artifact.artifact import ModelArtifact
 from engine.artifact.footprint import default_activation_bytes
 from protocol.answers import ModelDescription
 from protocol.errors import RequestRefused
-from protocol.plan import QUANTIZATIONS, BackendName, Quantization
+from protocol.plan import BackendName
+from protocol.quantization import QUANTIZATIONS, Quantization
 from protocol.summaries import MemorySummary, RecipeSummary, TensorSummary
 
 

@@ -16,8 +16,8 @@ from engine.weights.importance import ImportanceError, read_importance
 from engine.weights.quantization_watch import QuantizationWatch
 from protocol.errors import CacheFull, InvalidRequest
 from protocol.operation_answers import Quantized
-from protocol.plan import RECIPES
 from protocol.progress import StageProgress
+from protocol.quantization import RECIPES
 from protocol.requests import Quantize
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})

@@ -32,10 +32,11 @@ def expand_plan_request(request: RunRequest) -> RunRequest:
     return RunRequest(**{**dict(request), **said})
 
 
-def request_for_plan(plan: ExecutionPlan, request: RunRequest) -> RunRequest:
-    """The request, with the input of this one, that the plan answers. Raises InvalidPlan for what none could ask."""
+def request_for_plan(plan: ExecutionPlan, request: RunRequest, draft_model: str | None = None) -> RunRequest:
+    """The request, with the input of this one, that the plan answers. ``draft_model``: the name or path of the plan's
+    draft model, if it has one. Raises InvalidPlan for what none could ask."""
     try:
-        execution = _execution(plan, request)
+        execution = _execution(plan, request, draft_model)
     except ValidationError as error:
         fault = error.errors()[-1]  # of a union's types the last is the one with a range
         field = _plan_field(tuple(map(str, fault["loc"])), plan)
@@ -45,7 +46,7 @@ def request_for_plan(plan: ExecutionPlan, request: RunRequest) -> RunRequest:
     return RunRequest(**{**dict(request), **tools, **own})
 
 
-def _execution(plan: ExecutionPlan, request: RunRequest) -> ExecutionRequest:
+def _execution(plan: ExecutionPlan, request: RunRequest, draft_model: str | None) -> ExecutionRequest:
     taken = {name: getattr(plan, name) for name in ExecutionRequest.model_fields if name in ExecutionPlan.model_fields}
     return ExecutionRequest(
         **{
@@ -53,7 +54,7 @@ def _execution(plan: ExecutionPlan, request: RunRequest) -> ExecutionRequest:
             **dict(plan.batch),
             "sampling": {name: getattr(plan.sampling, name) for name in Sampling.model_fields},
             "stop": {name: getattr(plan.stop, name) for name in Stop.model_fields},
-            "speculation": dict(plan.speculation),
+            "speculation": {**dict(plan.speculation), "model": draft_model},
             "grammar": _grammar(plan, request),
             "reasoning": Reasoning(),
             "message_control_tokens": plan.message_control_tokens and request.prompt is None,

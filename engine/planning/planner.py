@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from engine.artifact.artifact import ModelArtifact
+from engine.artifact.artifact import ModelArtifact, ModelFacts
 from engine.artifact.footprint import check_memory
+from engine.artifact.same_vocabulary import require_same_vocabulary
 from engine.config import EngineConfig
+from engine.draft_plan import draft_plan
 from engine.host.changed_file import changed_file
 from engine.host.machine import Machine
 from engine.identity.build import current_build
@@ -31,9 +33,13 @@ from engine.planning.resolve import (
     resolve_plan,
 )
 from engine.planning.sampling_rules import breaker_token_ids
+from engine.planning.speculation_rules import draft_quantization
 from engine.planning.stop_rules import string_token_ids
 from protocol.errors import InvalidPlan, RequestRefused
-from protocol.plan import ExecutionPlan, ModelRef, Quantization, RunRequest
+from protocol.model_ref import ModelRef
+from protocol.plan import ExecutionPlan, RunRequest
+from protocol.quantization import Quantization
+from protocol.speculation import Speculation
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +66,15 @@ class Planner:
     def plan(self, checked: CheckedRequest, artifact: ModelArtifact, prompt: PreparedPrompt) -> PlannedExecution:
         """The plan for the request's model; its grammar is compiled.
 
-        Raises what :func:`resolve_plan`, ``artifact.facts``, :func:`breaker_token_ids` and :meth:`Grammars.compile`
-        raise.
+        Raises what :func:`resolve_plan`, ``artifact.facts``, :func:`breaker_token_ids`, :meth:`Grammars.compile` and,
+        of a draft model, :meth:`ModelRegistry.resolve` and :func:`require_same_vocabulary` raise.
         """
         execution = checked.request.execution
         facts = artifact.facts(cast("Quantization", execution.quantization))
         breakers = breaker_token_ids(execution.sampling, artifact.tokenizer)
         stops = string_token_ids((*execution.stop.strings, *prompt.stop_strings), artifact.tokenizer)
-        planned = resolve_plan(checked, facts, prompt, self.config, breakers, stops, artifact.tokenizer.single)
+        draft = self._draft_facts(execution.speculation, artifact)
+        planned = resolve_plan(checked, facts, prompt, self.config, breakers, stops, artifact.tokenizer.single, draft)
         if planned.plan.grammar is not None:
             artifact.grammars.compile(planned.plan.grammar)
         return replace(planned, prompt=prompt.text)
@@ -88,7 +95,8 @@ class Planner:
     def _take(self, plan: ExecutionPlan, request: RunRequest) -> PlannedExecution:
         _require_build(request.build)
         try:
-            asked = request_for_plan(plan, request)
+            guessing = plan.speculation.model
+            asked = request_for_plan(plan, request, None if guessing is None else self._whereabouts(guessing))
             checked = self.check(asked)
             artifact = self._artifact_of(plan.model_ref, request.model)
             prompt = prepare_prompt_for_plan(plan, asked, artifact)
@@ -104,8 +112,7 @@ class Planner:
 
         Raises InvalidPlan: it is another.
         """
-        found = wanted.path if self.registry.has_hash(wanted.path, wanted.content_hash) else wanted.name
-        artifact = self.registry.resolve(name or found)
+        artifact = self.registry.resolve(name or self._whereabouts(wanted))
         if artifact.content_hash != wanted.content_hash:
             raise InvalidPlan(
                 f"the plan is of a model with the hash {wanted.content_hash}, and {artifact.name} has "
@@ -116,20 +123,40 @@ class Planner:
             )
         return artifact
 
+    def _whereabouts(self, wanted: ModelRef) -> str:
+        return wanted.path if self.registry.has_hash(wanted.path, wanted.content_hash) else wanted.name
+
+    def _draft_facts(self, asked: Speculation, model: ModelArtifact) -> ModelFacts | None:
+        """Those of the model that guesses, where one does."""
+        quantization = draft_quantization(asked)
+        if quantization is None:
+            return None
+        if asked.model is None:
+            return model.facts(quantization)
+        draft = self.registry.resolve(asked.model)
+        require_same_vocabulary(model, draft)
+        return draft.facts(quantization)
+
     def plan_again(self, plan: ExecutionPlan, prompt_token_ids: tuple[int, ...]) -> PlannedExecution:
         """A plan made earlier, for the same prompt.
 
         Raises:
-            InvalidModel: the model's file is no longer the one the plan was made for.
+            InvalidModel: a model's file is no longer the one the plan was made for.
             UnsupportedBackend, InvalidRequest: this machine cannot carry the plan out.
             What :meth:`ModelRegistry.resolve` raises.
         """
         choose_backend(plan.backend, self.machine)
         choose_threads(plan.threads, self.machine)
-        artifact = self.registry.resolve(plan.model_ref.path)
-        if artifact.content_hash != plan.model_ref.content_hash:
-            raise changed_file(plan.model_ref.path, "since the plan was made")
-        return planned_execution(plan, artifact.facts(plan.quantization), prompt_token_ids)
+        draft = draft_plan(plan)
+        guessing = None if draft is None else self._unchanged(draft.model_ref).facts(draft.quantization)
+        facts = self._unchanged(plan.model_ref).facts(plan.quantization)
+        return planned_execution(plan, facts, prompt_token_ids, guessing)
+
+    def _unchanged(self, wanted: ModelRef) -> ModelArtifact:
+        artifact = self.registry.resolve(wanted.path)
+        if artifact.content_hash != wanted.content_hash:
+            raise changed_file(wanted.path, "since the plan was made")
+        return artifact
 
 
 def _require_build(wanted: str | None) -> None:

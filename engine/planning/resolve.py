@@ -16,7 +16,7 @@ from engine.planning.energy_rules import decide_energy_source
 from engine.planning.grammar_rules import check_grammar, plan_grammar
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.sampling_rules import check_sampling, logprob_count, plan_sampling
-from engine.planning.speculation_rules import plan_speculation
+from engine.planning.speculation_rules import check_draft, check_speculation, plan_speculation
 from engine.planning.stop_rules import plan_stop
 from engine.planning.tool_rules import check_tools
 from protocol.errors import (
@@ -29,7 +29,6 @@ from protocol.errors import (
 from protocol.passed_on import passed_on
 from protocol.plan import (
     PLAN_SCHEMA_VERSION,
-    QUANTIZATIONS,
     BackendName,
     Batch,
     EnergySourceName,
@@ -38,10 +37,10 @@ from protocol.plan import (
     KvCacheType,
     Limits,
     PrefixCache,
-    Quantization,
     RunRequest,
     SchedulerPolicy,
 )
+from protocol.quantization import QUANTIZATIONS, Quantization
 from protocol.speculation import SpeculationKind
 
 BACKENDS: Final[tuple[BackendName, ...]] = get_args(BackendName)
@@ -75,15 +74,18 @@ def resolve_plan(
     breaker_token_ids: tuple[int, ...] = (),
     string_token_ids: tuple[int, ...] = (),
     token_id: Callable[[str], int | None] = lambda _: None,
+    draft: ModelFacts | None = None,
 ) -> PlannedExecution:
     """The plan of a request. ``breaker_token_ids`` are its DRY breakers in the model's vocabulary, and
-    ``string_token_ids`` the control tokens that its stop strings spell; ``token_id`` finds the only token of a text.
+    ``string_token_ids`` the control tokens that its stop strings spell; ``token_id`` finds the only token of a text;
+    ``draft`` is the model that guesses, where one does.
 
     Raises:
         InvalidGrammar, GrammarTooLarge: see :func:`plan_grammar`.
         InvalidRequest: a bias of a token that the model does not have, or a stop at one.
         PromptTooLong: the prompt leaves no room in the context.
-        InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads.
+        InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads;
+            or see :func:`check_draft`.
         OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
     """
     execution = _with_memory_limit(checked.request.execution, config.memory_mb)
@@ -100,21 +102,26 @@ def resolve_plan(
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
         logprobs=logprob_count(execution.logprobs),
-        speculation=plan_speculation(execution.speculation, checked.backend),
+        speculation=plan_speculation(execution.speculation, checked.backend, model, draft),
         grammar=prompt.call_grammar or plan_grammar(execution.grammar, token_id),
         stop=plan_stop(execution.stop, model, prompt.stop_strings, string_token_ids),
         energy_source=checked.energy_source,
         **passed_on(execution),
         **prompt.plan_fields,
     )
-    planned = planned_execution(plan, model, prompt.token_ids)
+    if draft is not None:
+        check_draft(execution, plan.batch.context_length, plan.backend, model, draft)
+    planned = planned_execution(plan, model, prompt.token_ids, draft)
     check_memory(planned.estimate, plan.limits.memory_mb)
     return planned
 
 
-def planned_execution(plan: ExecutionPlan, model: ModelFacts, prompt_token_ids: tuple[int, ...]) -> PlannedExecution:
-    """The plan of a prompt on its model, with what follows from it."""
-    return PlannedExecution(plan, plan.fingerprint, prompt_token_ids, estimate(plan, model, len(prompt_token_ids)))
+def planned_execution(
+    plan: ExecutionPlan, model: ModelFacts, prompt_token_ids: tuple[int, ...], draft: ModelFacts | None = None
+) -> PlannedExecution:
+    """The plan of a prompt on its model, and the one that guesses, with what follows from it."""
+    needed = estimate(plan, model, len(prompt_token_ids), draft)
+    return PlannedExecution(plan, plan.fingerprint, prompt_token_ids, needed)
 
 
 def decide_without_model(
@@ -127,8 +134,8 @@ def decide_without_model(
     Raises:
         UnsupportedBackend: unknown, or this machine cannot run it; says why and what it can run.
         UnsupportedQuantization: unknown.
-        InvalidRequest: an unknown KV cache type, prefix cache mode, policy or kind of speculation, or more threads than
-            allowed CPUs.
+        InvalidRequest: an unknown KV cache type, prefix cache mode or policy, or more threads than allowed CPUs.
+        InvalidRequest, InvalidPlan, UnsupportedQuantization: see :func:`check_speculation`.
         InvalidPlan: samplers that cannot work together, more choices than the batch holds, or throttling without
             ``max_watts``.
         InvalidPlan, InvalidGrammar, GrammarTooLarge, GrammarTooDeep: see :func:`check_grammar`.
@@ -141,7 +148,7 @@ def decide_without_model(
     _check_known("kv_cache", execution.kv_cache, get_args(KvCacheType))
     _check_known("prefix_cache", execution.prefix_cache, get_args(PrefixCache))
     _check_known("scheduler_policy", execution.scheduler_policy, get_args(SchedulerPolicy))
-    _check_known("speculation.kind", execution.speculation.kind, get_args(SpeculationKind))
+    check_speculation(execution.speculation)
     threads = choose_threads(execution.threads, machine)
     check_sampling(execution.sampling)
     check_choices(execution)

@@ -9,10 +9,11 @@ from typing import Final
 from protocol.plan import ExecutionPlan
 from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
+from protocol.speculation import PlanSpeculation
 
 MOST_RECORDS: Final = 50
 """The newest of them: machines and engines change."""
-_SAME: Final = ("backend", "quantization", "kv_cache", "threads", "prefix_cache", "n", "speculation")
+_SAME: Final = ("backend", "quantization", "kv_cache", "threads", "prefix_cache", "n")
 
 
 def predict(plan: ExecutionPlan, cpu_model: str, engine_version: str, records: Sequence[ExecutionRecord]) -> Prediction:
@@ -41,9 +42,16 @@ def _is_like(record: ExecutionRecord, plan: ExecutionPlan, cpu_model: str, engin
     return (
         record.plan.model_ref.content_hash == plan.model_ref.content_hash
         and all(getattr(record.plan, name) == getattr(plan, name) for name in _SAME)
+        and _decided(record.plan.speculation) == _decided(plan.speculation)
         and record.hardware.cpu_model == cpu_model
         and record.engine_version == engine_version
     )
+
+
+def _decided(speculation: PlanSpeculation) -> tuple[PlanSpeculation, str | None]:
+    """Without where its model was found: its content hash says which it is."""
+    model = speculation.model
+    return speculation.model_copy(update={"model": None}), None if model is None else model.content_hash
 
 
 def _median(records: Sequence[ExecutionRecord], figure: Callable[[ExecutionRecord], float | None]) -> float | None:

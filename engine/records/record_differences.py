@@ -12,18 +12,21 @@ from protocol.comparison import BuildAgreement, Difference
 from protocol.errors import IncomparableExecutions, InvalidRequest
 from protocol.plan import ExecutionPlan
 from protocol.record import ExecutionRecord
+from protocol.speculation import PlanSpeculation
 
-_WHERE_FOUND = ("model_ref.name", "model_ref.path")
+_WHERE_FOUND = tuple(f"{ref}.{field}" for ref in ("model_ref", "speculation.model") for field in ("name", "path"))
 """No part of the decision: the content hash says which model it is."""
 _NOT_USED = {"cpu_features", "masked_cpu_features"}
 """What the kernels might have been: ``hardware.kernel_path`` says which they were."""
 _FIXED = ("schema_version", "model_ref")
 """What no variant may change: another schema of plans, or another model."""
 _CONSEQUENCES = {
-    "quantization": ("requantized_from",),
-    "backend": ("hardware.kernel_path", "speculation.row_cost"),
+    "quantization": ("requantized_from", "speculation.draft_cost"),
+    "backend": ("hardware.kernel_path", "speculation.row_cost", "speculation.draft_cost"),
     "threads": ("hardware.threads",),
-    "speculation.kind": ("speculation.max_rows", "speculation.row_cost"),
+    "speculation.kind": tuple(f"speculation.{name}" for name in PlanSpeculation.model_fields),
+    "speculation.model": ("speculation.draft_cost",),
+    "speculation.quantization": ("speculation.draft_cost",),
     "sampling.dry_multiplier": ("sampling.dry_breaker_token_ids",),
     "sampling.dry_breakers": ("sampling.dry_breaker_token_ids",),
     "stop.eos": ("stop.eos_token_ids",),

@@ -36,6 +36,7 @@ from protocol.errors import (
 from protocol.experiment_messages import Experiment
 from protocol.message import Request
 from protocol.metrics import EnergyReport
+from protocol.model_ref import ModelRef
 from protocol.operation_answers import Embedded, Quantized
 from protocol.passed_on import passed_on
 from protocol.plan import (
@@ -43,7 +44,6 @@ from protocol.plan import (
     Batch,
     EnergySourceName,
     ExecutionPlan,
-    ModelRef,
     PlanStop,
     RunRequest,
     SchedulerPolicy,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine import _core, _core_tests
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE
+from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, ways_of
 from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench
 from tests.csrc.test_architecture_determinism import model_of
 from tests.csrc.test_grammar import END, LIST, SAMPLING, SCHEMA, compiled
@@ -59,7 +59,7 @@ def test_any_draft_model_gives_the_same(
     for temperature in (0.0, 1.0):
         options: dict[str, Any] = {"kv_cache": kv_cache, "temperature": temperature, "seed": 3, "max_tokens": 60}
         expected = bench.run(target(**heads), prompt, **options)
-        for max_rows, chunk, threads in ((2, 7, 1), (8, 256, 2), (16, 64, 3)):
+        for max_rows, chunk, threads in ways_of(table, ((2, 7, 1), (8, 256, 2), (16, 64, 3))):
             speculation = drafted_by(draft_model(draft, table, **heads), max_rows)
             story = bench.run(
                 target(table, **heads), prompt, **options, prefill_chunk=chunk, threads=threads, speculation=speculation
@@ -252,7 +252,7 @@ def test_a_draft_model_goes_when_only_the_loop_holds_it() -> None:
 def test_random_batches_give_what_each_gives_alone(table: str, block: int) -> None:
     """Sequences side by side, with draft models, other guesses and none, behind prefixes found and not."""
     with LoopBench(tiny_vocabulary(), prefix_cache_bytes=1 << 26) as bench:
-        for number in range(COMBINATIONS // 4):
+        for number in ways_of(table, range(COMBINATIONS // 4)):
             _check_batch(bench, table, random.Random(1000 * block + number), 1000 * (number + 1))
 
 

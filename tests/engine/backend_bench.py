@@ -18,7 +18,8 @@ from engine.planned_execution import PlannedExecution
 from engine.planning.prompt import prepare_prompt
 from engine.planning.resolve import decide_without_model, planned_execution, resolve_plan
 from engine.weights.weights_cache import WeightsCache
-from protocol.plan import ExecutionPlan, Quantization, RunRequest
+from protocol.plan import ExecutionPlan, RunRequest
+from protocol.quantization import Quantization
 
 MACHINE = Machine("Test CPU", 1, 1 << 30, dict.fromkeys(("cpu_avx512", "cpu_avx2"), "not here") | {"reference": ""})
 PATIENCE_S = 60.0
@@ -82,5 +83,6 @@ class Bench:
             logits_digest=parts[-1].logits_digest,
             drafted_tokens=parts[-1].drafted_tokens,
             accepted_tokens=parts[-1].accepted_tokens,
+            draft_ns=parts[-1].draft_ns,
             compute_time=parts[-1].compute_time,
         )

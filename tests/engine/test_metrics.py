@@ -66,6 +66,17 @@ def test_drafts_of_all_choices_count() -> None:
     assert (metrics.drafted_tokens, metrics.accepted_tokens) == (15, 9)
 
 
+def test_a_draft_models_time_and_joules_are_parts_of_the_executions() -> None:
+    energy = EnergyReport(kind="measured", source="rapl", package_j=2.0, attributed_j=2.0)
+    timeline = replace(make_timeline(), draft_ns=25_000_000, compute_ns=100_000_000)
+    metrics = metrics_of(timeline, energy)
+    assert (metrics.draft_ms, metrics.draft_joules) == (25.0, 0.5)
+    assert metrics_of(timeline, UNKNOWN).draft_joules is None
+    assert metrics_of(replace(timeline, compute_ns=None), energy).draft_joules is None
+    none = metrics_of(make_timeline(), energy)
+    assert (none.draft_ms, none.draft_joules) == (None, None)
+
+
 def test_energy_follows_its_formulas() -> None:
     energy = EnergyReport(kind="measured", source="rapl", package_j=2.0, attributed_j=2.0)
     metrics = metrics_of(make_timeline(), energy)

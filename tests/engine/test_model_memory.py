@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -13,7 +13,7 @@ from engine.batch_key import WeightsKey
 from engine.cpu.loaded_model import CpuLoadedModel
 from engine.cpu.model_memory import LoopUsage, ModelMemory
 from protocol.errors import OutOfMemoryBudget
-from protocol.plan import Quantization
+from protocol.quantization import Quantization
 from protocol.summaries import PlanEstimate
 
 MB = 10**6
@@ -31,6 +31,7 @@ class Weights:
     weights_bytes: int = 10 * MB
     quantization: Quantization = "native"
     cached: None = None
+    draft: Weights | None = None
 
     @property
     def key(self) -> WeightsKey:
@@ -180,6 +181,25 @@ def test_a_claim_takes_its_cache_and_one_models_sequences_share_its_buffers() ->
     stage.memory.end(3)
     stage.memory.end(99)
     stage.memory.claim(4, model, run_of(35 * MB))
+
+
+def test_a_model_that_guesses_is_held_and_has_buffers_with_the_one_that_it_guesses_for() -> None:
+    stage = Stage(limit=100 * MB)
+    model, draft = stage.add("m", idle=False), stage.add("d", idle=False)
+    both = replace(model, draft=draft)
+    stage.memory.claim(1, both, run_of(5 * MB, 20 * MB))
+    stage.memory.claim(2, model, run_of(5 * MB, 20 * MB))
+    with pytest.raises(OutOfMemoryBudget):
+        stage.memory.claim(3, both, run_of(31 * MB))
+    stage.memory.claim(3, both, run_of(30 * MB))
+    stage.memory.end(3)
+    stage.memory.release(both)
+    assert stage.memory.uses(Path("/models/d.gguf"))
+    stage.memory.end(1)
+    assert not stage.memory.uses(Path("/models/d.gguf"))
+    assert stage.memory.uses(Path("/models/m.gguf"))
+    stage.memory.end(2)
+    assert not stage.memory.uses(Path("/models/m.gguf"))
 
 
 def test_what_the_machine_has_bounds_it_too_less_what_is_promised_and_not_filled() -> None:

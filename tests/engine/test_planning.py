@@ -28,7 +28,8 @@ from protocol.errors import (
     UnsupportedBackend,
     UnsupportedQuantization,
 )
-from protocol.plan import ExecutionPlan, ModelRef, RunRequest, SchedulerPolicy
+from protocol.model_ref import ModelRef
+from protocol.plan import ExecutionPlan, RunRequest, SchedulerPolicy
 from protocol.speculation import PlanSpeculation
 
 MB = 10**6
@@ -201,7 +202,7 @@ def test_a_quantization_nobody_knows_is_refused() -> None:
         ("scheduler_policy", list(get_args(SchedulerPolicy))),
         ("kv_cache", ["f16", "q8_0"]),
         ("prefix_cache", ["off", "on"]),
-        ("speculation.kind", ["off", "lookup"]),
+        ("speculation.kind", ["off", "lookup", "draft", "self"]),
         ("energy_source", ["perf", "rapl", "hwmon", "meter", "model", "none"]),
     ],
 )
@@ -297,6 +298,7 @@ def test_the_estimate_is_weights_reserved_context_and_the_buffers_of_a_step() ->
     needed = estimate(plan, MODEL, 10)
     assert needed.model_dump() == {
         "weights_bytes": 100 * MB,
+        "draft_weights_bytes": 0,
         "kv_cache_bytes": 576 * 1024,
         "activation_bytes": (100 + _core.MAX_DECODE_ROWS) * 512 + 3 * 2048,
         "prompt_tokens": 10,

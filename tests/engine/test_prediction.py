@@ -44,6 +44,11 @@ def test_other_decisions_do_not_count_and_those_that_do_not_matter_do() -> None:
     others = ({"threads": plan.threads + 1}, {"quantization": "q6_k"}, {"kv_cache": "q8_0"}, {"speculation": drafting})
     for update in others:
         assert predict(plan.model_copy(update=update), CPU, ENGINE_VERSION, [record(10.0, plan)]).executions == 0
+    reference = plan.model_ref.model_copy(update={"name": "there", "path": "/there"})
+    found_there = PlanSpeculation(kind="draft", model=reference, quantization="native", max_rows=8, row_cost=0.4)
+    found_here = found_there.model_copy(update={"model": plan.model_ref})
+    elsewhere, here = (plan.model_copy(update={"speculation": one}) for one in (found_there, found_here))
+    assert predict(here, CPU, ENGINE_VERSION, [record(10.0, elsewhere)]).executions == 1
     longer = plan.model_copy(update={"limits": plan.limits.model_copy(update={"max_tokens": 9})})
     assert predict(longer, CPU, ENGINE_VERSION, [record(10.0, plan)]).executions == 1
 

@@ -50,7 +50,10 @@ KNOBS: dict[str, tuple[Any, str]] = {
     "energy_source": ("none", "energy_source"),
     "stream": ({"flush_ms": 7}, "stream"),
     "n": (2, "n"),
-    "speculation": ({"kind": "lookup", "max_rows": 4, "row_cost": 0.3}, "speculation"),
+    "speculation": (
+        {"kind": "lookup", "model": None, "quantization": None, "max_rows": 4, "row_cost": 0.3, "draft_cost": None},
+        "speculation",
+    ),
     "op_times": (True, "op_times"),
     "token_times": (True, "token_times"),
 }

@@ -116,7 +116,7 @@ def test_ban_hidden_state_writes_nowhere_but_into_its_folders(records: Path) -> 
 
 def test_ban_hidden_decision_in_a_backend() -> None:
     """The backend sees plans that are made, and nothing that makes, checks or ranks them."""
-    for module in ("cpu/cpu_backend", "cpu/loaded_model", "cpu/weights_load", "backend"):
+    for module in ("cpu/cpu_backend", "cpu/loaded_model", "cpu/model_load", "cpu/weights_load", "backend"):
         used = imports(ROOT / "engine" / f"{module}.py")
         decides = {
             f"engine.planning.resolve.{name}" for name in ("resolve_plan", "decide_without_model", "choose_backend")

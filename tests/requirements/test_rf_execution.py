@@ -15,7 +15,8 @@ from engine.weights.weights_cache import WeightsCache
 from protocol.answers import Accepted, Finished, Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import InvalidModel, UnsupportedBackend, UnsupportedQuantization
-from protocol.plan import RECIPES, ExecutionPlan, ExecutionRequest, RunRequest
+from protocol.plan import ExecutionPlan, ExecutionRequest, RunRequest
+from protocol.quantization import RECIPES
 from protocol.requests import Detokenize, ModelInfo, Plan, Status, Tokenize
 from tests.actors.fake_backend import FakeBackend
 from tests.requirements.execution import from_json, make_request, messages_of, record_of, run

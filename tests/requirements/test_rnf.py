@@ -20,16 +20,8 @@ from engine import _core
 from protocol.answers import Tokens
 from protocol.blocking import BlockingClient
 from protocol.errors import InvalidRequest, InvalidTemplate
-from protocol.plan import (
-    Batch,
-    ExecutionPlan,
-    ExecutionRequest,
-    Limits,
-    ModelRef,
-    PlanStop,
-    RunRequest,
-    SchedulerPolicy,
-)
+from protocol.model_ref import ModelRef
+from protocol.plan import Batch, ExecutionPlan, ExecutionRequest, Limits, PlanStop, RunRequest, SchedulerPolicy
 from protocol.requests import Detokenize, Plan, Status
 from protocol.sampling import PlanSampling
 from protocol.schema import published_schema

@@ -10,8 +10,9 @@ from protocol.answers import Accepted, Done, EngineMessage, Failed, Finished, Mo
 from protocol.errors import EngineError
 from protocol.message import Request
 from protocol.metrics import CpuReport, EnergyReport, ExecutionMetrics, MemoryReport
+from protocol.model_ref import ModelRef
 from protocol.passed_on import passed_on
-from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, ExecutionRequest, ModelRef, PlanStop
+from protocol.plan import PLAN_SCHEMA_VERSION, Batch, ExecutionPlan, ExecutionRequest, PlanStop
 from protocol.record import ExecutionRecord, Hardware, WeightsReport
 from protocol.requests import ClientMessage, ModelAdvice, Run
 from protocol.sampling import PlanSampling

@@ -70,12 +70,16 @@ def test_a_models_path_counts_from_where_the_command_runs(
 ) -> None:
     engine = start_engine(answers_in_full)
     (tmp_path / "own.gguf").touch()
-    (tmp_path / "request.json").write_text('{"model": "own.gguf", "prompt": "a"}')
+    (tmp_path / "small.gguf").touch()
+    speculation = {"kind": "draft", "model": "small.gguf"}
+    content = {"model": "own.gguf", "prompt": "a", "execution": {"speculation": speculation}}
+    (tmp_path / "request.json").write_text(json.dumps(content))
     monkeypatch.chdir(tmp_path)
     engine_ctl("run", "--socket", str(socket_path), "--request", "request.json")
     (message,) = engine.requests(Run)
     assert isinstance(message, Run)
     assert message.request.model == str(tmp_path / "own.gguf")
+    assert message.request.execution.speculation.model == str(tmp_path / "small.gguf")
 
 
 @pytest.mark.parametrize(

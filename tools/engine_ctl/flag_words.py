@@ -19,6 +19,7 @@ _FLAGS: Mapping[str, str] = {
     "execution.stop.token_ids": "--stop-token",
     "execution.sampling.order": "--samplers",
     "execution.sampling.dry_breakers": "--dry-breaker",
+    "execution.speculation.kind": "--speculate",
     "execution.n": "-n",
     "execution.chat_template": "--chat-template",
     "execution.chat_date": "--chat-date",

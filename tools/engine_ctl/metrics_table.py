@@ -17,6 +17,7 @@ _UNITS: dict[str, str] = {
     "cached_prompt_tokens": "",
     "drafted_tokens": "",
     "accepted_tokens": "",
+    "draft_ms": "ms",
     "tokens_per_sec": "tokens/s",
     "prefill_tokens_per_sec": "tokens/s",
     "decode_tokens_per_sec": "tokens/s",
@@ -35,6 +36,7 @@ _UNITS: dict[str, str] = {
     "tokens_per_watt": "tokens/J",
     "joules_total": "J",
     "joules_per_token": "J",
+    "draft_joules": "J",
 }
 
 

@@ -20,10 +20,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _JSON = "engine_ctl.json"
 _FIELDS = "engine_ctl.fields"
 
-SPECULATE_FLAG = click.option(
-    "--speculate", help="How tokens are guessed and computed ahead of time: lookup, off.  [default: off]"
-)
-
 
 def socket_option(command: Command) -> Command:
     """Add ``--socket``."""

@@ -13,7 +13,7 @@ from engine_ctl.asked_run import AskedRun
 from engine_ctl.completions import BACKENDS, KV_CACHES, POLICIES, QUANTIZATIONS, among
 from engine_ctl.grammar_options import GRAMMAR_FLAGS, chosen_grammar
 from engine_ctl.json_source import read_json
-from engine_ctl.options import SPECULATE_FLAG, Model, model_option, speak_in_fields
+from engine_ctl.options import Model, model_option, speak_in_fields
 from engine_ctl.plan_source import planned_request, read_plan
 from engine_ctl.prompt_options import (
     PROMPT_FLAGS,
@@ -29,6 +29,7 @@ from engine_ctl.prompt_options import (
     tools_content,
 )
 from engine_ctl.sampling_options import SAMPLING_FLAGS, sampling_content
+from engine_ctl.speculate_option import SPECULATE_FLAG
 
 Content = dict[str, Any]
 
@@ -212,7 +213,7 @@ def _input_of(planned: Content, flags: Content, text: str | None) -> Content:
 
 def _whole_request(path: str, flags: Content) -> Content:
     """The request in a file. An energy source may stand beside it if the file names none, since a refusal suggests that
-    flag. A model's path is relative to here, like that of ``--model``.
+    flag. Paths of models are relative to here, like that of ``--model``.
     """
     source = flags.pop("energy_source")
     if words := flags.pop("words"):
@@ -226,8 +227,17 @@ def _whole_request(path: str, flags: Content) -> Content:
         raise click.BadParameter(f"{path} does not hold a JSON object", param_hint="--request")
     if source is not None:
         content = _with_energy_source(content, source)
-    model = content.get("model")
-    return {**content, "model": Model().convert(model, None, None)} if isinstance(model, str) else content
+    return _with_full_paths(content, ("execution", "speculation"))
+
+
+def _with_full_paths(content: Content, within: tuple[str, ...]) -> Content:
+    """With the file that ``model`` names by its full path, and that of what lies within."""
+    found = dict(content)
+    if isinstance(model := content.get("model"), str):
+        found["model"] = Model().convert(model, None, None)
+    if within and isinstance(inner := content.get(within[0]), dict):
+        found[within[0]] = _with_full_paths(inner, within[1:])
+    return found
 
 
 def _with_energy_source(content: Content, source: str) -> Content:
@@ -260,7 +270,7 @@ def _request(flags: Content) -> Content:
     if limits := {name: flags[name] for name in _LIMITS if flags[name] is not None}:
         execution["limits"] = limits
     if flags["speculate"] is not None:
-        execution["speculation"] = {"kind": flags["speculate"]}
+        execution["speculation"] = flags["speculate"]
     if grammar := chosen_grammar(flags):
         execution["grammar"] = grammar
     reasoning = {"enabled": flags["thinking"], "max_tokens": flags["thinking_tokens"]}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine_ctl.completions import QUANTIZATIONS, among
-from engine_ctl.options import SPECULATE_FLAG, json_option, model_parameter
+from engine_ctl.options import json_option, model_parameter
+from engine_ctl.speculate_option import SPECULATE_FLAG
 
 if TYPE_CHECKING:
     from engine_ctl.embedded import Throughput
@@ -44,7 +45,7 @@ def command(
     backend: str | None,
     quant: str | None,
     kv_cache: str | None,
-    speculate: str | None,
+    speculate: dict[str, Any] | None,
     repetitions: int,
     as_json: bool,
 ) -> None:
@@ -61,7 +62,7 @@ def command(
     # The plan must hold what is measured: it reserves the context, and refuses what memory does not hold.
     execution: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if speculate is not None:
-        execution["speculation"] = {"kind": speculate}
+        execution["speculation"] = speculate
     execution["context_length"] = prompt_tokens + gen_tokens + 64
     request = parse_request({"model": model, "prompt": "a", "execution": execution})
     plan, results = bench(

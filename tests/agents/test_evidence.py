@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.agents.evidence_factory import FIGURES, evidence_of, make_pair
@@ -15,6 +17,8 @@ UNKNOWN = "tokens_per_watt is not known: energy was measured and unavailable, no
 )
 def test_a_fault_of_several_pairs_is_told_once(unmeasured: list[int], told: str) -> None:
     figures = {**FIGURES, "tokens_per_watt": None, "joules_per_token": None}
-    changes = {number: {"figures": figures, "energy_kind": "unavailable"} for number in unmeasured}
+    changes: dict[int, dict[str, Any]] = {
+        number: {"figures": figures, "energy_kind": "unavailable"} for number in unmeasured
+    }
     pairs = tuple(make_pair(number, **changes.get(number, {})) for number in range(8))
     assert faults_of(evidence_of(pairs), "tokens_per_watt") == (f"{told}: {UNKNOWN}",)

@@ -108,7 +108,7 @@ class ExecutionProgress:
                 self._parts.recorder.put_nowait(execution.begin_record())
                 await self._parts.replies.reply(execution.connection_id, execution.accepted())
                 _log_accepted(execution)
-                await self._tell(execution, execution.accepted_event())
+                self._tell(execution, execution.accepted_event())
             case QueueFull():
                 full = Overloaded(
                     f"{event.queued} executions are queued, and this client has {event.own} in the engine",
@@ -117,16 +117,16 @@ class ExecutionProgress:
                 await self._conclude(execution, failed(execution.request_id, full))
             case Admitted():
                 execution.admit(event.admitted_ns)
-                await self._tell(execution, execution.admitted_event())
+                self._tell(execution, execution.admitted_event())
             case Preparing():
                 self._executions.disturb()
                 await self._parts.replies.reply(execution.connection_id, execution.progress(event.progress))
-                await self._tell(execution, PreparingEvent(progress=event.progress))
+                self._tell(execution, PreparingEvent(progress=event.progress))
             case Started():
                 execution.start(event)
                 log_event("info", "started", execution_id=execution.execution_id, kernel_path=execution.kernel_path)
                 execution.disturbed = self._parts.domain_requests.operating
-                await self._tell(execution, execution.started_event())
+                self._tell(execution, execution.started_event())
             case StartFailed():
                 execution.fail(error_from_wire(event.code, event.message, event.params))
                 await self._finish(execution)
@@ -177,7 +177,7 @@ class ExecutionProgress:
                 replies.append(Addressed(connection_id=execution.connection_id, message=tokens))
             if advance.events.has_tokens and self._parts.observers.present:
                 made = TokensEvent(tokens_total=execution.tokens_total)
-                replies += self._parts.observers.tell_of(execution, made)
+                self._parts.observers.tell_of(execution, made)
             if advance.events.stop_reason is not None and execution.stop_reason is not None:
                 ended.append(execution)
         return replies, ended
@@ -215,7 +215,7 @@ class ExecutionProgress:
 
     async def _on_recorded(self, execution: Execution, event: Recorded) -> None:
         record = self._ended.pop(execution.execution_id)
-        await self._tell(execution, ended_event(record))
+        self._tell(execution, ended_event(record))
         _log_ended(record, event.problem)
         self.finished_total += 1
         await self._conclude(execution, execution.last_reply(record, event.problem))
@@ -225,9 +225,9 @@ class ExecutionProgress:
         await self._parts.replies.reply(execution.connection_id, reply)
         await self._concluded(execution, reply)
 
-    async def _tell(self, execution: Execution, body: EventBody) -> None:
+    def _tell(self, execution: Execution, body: EventBody) -> None:
         """Tell the observers."""
-        await self._parts.replies.deliver(self._parts.observers.tell_of(execution, body))
+        self._parts.observers.tell_of(execution, body)
 
 
 def _log_accepted(execution: Execution) -> None:

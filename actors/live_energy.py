@@ -92,15 +92,15 @@ class LivePower:
             next_s = trio.current_time() + SHORTEST_S
             for source in sources:
                 read = await self._read(source, _MOMENT_S)
-                await self._tell(read)
+                self._tell(read)
             await trio.sleep_until(next_s)  # a source that fails answers at once
 
-    async def _tell(self, read: LiveEnergyRead) -> None:
+    def _tell(self, read: LiveEnergyRead) -> None:
         power = self._power(read)
         for execution in tuple(self._observed()):
             if execution.plan.energy_source == read.source:
                 event = EnergyEvent(power=power, so_far=self._so_far(execution, read, power))
-                await self._replies.deliver(self._observers.tell_of(execution, event))
+                self._observers.tell_of(execution, event)
 
     async def _read(self, source: EnergySourceName, oldest_s: float) -> LiveEnergyRead:
         told = self._awaited.get(source)

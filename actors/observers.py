@@ -1,20 +1,33 @@
-"""Who observes the executions of all, and what has been told. Pure."""
+"""Who observes the executions of all, what has been told, and what is about to be. Pure.
+
+Each event goes to dozens of observers, and a step of a batch makes dozens of events: they are told piece by piece.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
 from actors.execution import Execution
 from actors.messages import Addressed
+from actors.policies.requester import Requester
+from actors.policies.shares import Shares
 from protocol.answers import Done, Event, Subscribed
+from protocol.errors import Overloaded
 from protocol.events import LASTING, EventBody, EventFilter, EventKind
 from protocol.record_entry import timestamp_now
 from protocol.requests import Subscribe
 
 KEPT_EVENTS = 4096
-"""Lasting events that can be replayed: those of the last thousand executions."""
+"""Lasting events that can be replayed, those of the last thousand executions; and as many may be about to be told."""
+MOST_SUBSCRIPTIONS = 64
+"""Each costs tens of microseconds for every event that concerns it."""
+_MOST_PASSING = 1024
+"""Events about to be told beyond which those that do not last are left out."""
+_RETRY_MS = 1000
+_Key = tuple[int, int]
+"""A connection, and the request of its subscription."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +58,16 @@ class _PublishedEvent:
 
 
 class Observers:
-    """The subscriptions, and the lasting events that can be replayed."""
+    """The subscriptions, the lasting events that can be replayed, and what is about to be told."""
 
-    def __init__(self) -> None:
-        self._subscriptions: dict[tuple[int, int], EventFilter] = {}
+    def __init__(self, on_pending: Callable[[], None]) -> None:
+        """``on_pending`` is called when something is about to be told: see :meth:`take`."""
+        self._on_pending = on_pending
+        self._subscriptions: dict[_Key, EventFilter] = {}
+        self._subscribers: dict[_Key, Requester] = {}
+        self._shares = Shares(MOST_SUBSCRIPTIONS)
+        self._pending: deque[Iterator[tuple[_PublishedEvent, _Key]]] = deque(maxlen=KEPT_EVENTS)
+        """In the order in which it is told. The first go where too many come: gaps in the sequence show it."""
         self._lasting: deque[_PublishedEvent] = deque(maxlen=KEPT_EVENTS)
         self._sequence = 0
 
@@ -61,48 +80,78 @@ class Observers:
         """Whether anybody observes events of this kind."""
         return any(wanted.kinds is None or kind in wanted.kinds for wanted in self._subscriptions.values())
 
-    def subscribe(self, connection_id: int, request: Subscribe) -> list[Addressed]:
-        """What to tell at once: that it is subscribed, and what it asked to have replayed."""
-        self._subscriptions[connection_id, request.request_id] = request.wanted
-        replayed = [] if request.after is None else [told for told in self._lasting if told.sequence > request.after]
+    @property
+    def pending(self) -> bool:
+        """Whether anything is about to be told."""
+        return bool(self._pending)
+
+    def subscribe(self, connection_id: int, requester: Requester, request: Subscribe) -> Addressed:
+        """What to tell at once, that it is subscribed; what it asked to have replayed is about to be told.
+
+        Raises:
+            Overloaded: there are as many subscriptions as there may be, or the requester has its share of them.
+        """
+        if not self._shares.take(requester):
+            message = f"{len(self._subscriptions)} clients observe already, or this one has its share of subscriptions"
+            raise Overloaded(message, retry_after_ms=_RETRY_MS)
+        key = (connection_id, request.request_id)
+        self._subscriptions[key] = request.wanted
+        self._subscribers[key] = requester
+        if request.after is not None:
+            replayed = [one for one in self._lasting if one.sequence > request.after and one.concerns(request.wanted)]
+            self._tell_later((told, key) for told in replayed)
         oldest = self._lasting[0].sequence if self._lasting else self._sequence + 1
         begun = Subscribed(
             request_id=request.request_id,
             last_sequence=self._sequence,
             missed=0 if request.after is None else max(0, oldest - 1 - request.after),
         )
-        return [
-            Addressed(connection_id=connection_id, message=begun),
-            *(told.addressed(connection_id, request.request_id) for told in replayed if told.concerns(request.wanted)),
-        ]
+        return Addressed(connection_id=connection_id, message=begun)
 
     def unsubscribe(self, connection_id: int, request_ids: Container[int]) -> list[Addressed]:
         """The last answers of those that were subscribed."""
         ended = [key for key in self._subscriptions if key[0] == connection_id and key[1] in request_ids]
-        for key in ended:
-            del self._subscriptions[key]
-        return [Addressed(connection_id=connection_id, message=Done(request_id=request_id)) for _, request_id in ended]
+        return [self._end(key) for key in ended]
 
     def end(self) -> list[Addressed]:
-        """The last answers of all."""
-        subscriptions, self._subscriptions = self._subscriptions, {}
-        return [
-            Addressed(connection_id=connection_id, message=Done(request_id=request_id))
-            for connection_id, request_id in subscriptions
-        ]
+        """What is about to be told, and the last answers of all."""
+        told = []
+        while self._pending:
+            told += self.take(KEPT_EVENTS)
+        return told + [self._end(key) for key in tuple(self._subscriptions)]
 
-    def tell_of(self, execution: Execution, body: EventBody) -> list[Addressed]:
-        """An event, to each observer whom it concerns. A lasting one takes the next sequence number."""
+    def _end(self, key: _Key) -> Addressed:
+        del self._subscriptions[key]
+        self._shares.give_back(self._subscribers.pop(key))
+        return Addressed(connection_id=key[0], message=Done(request_id=key[1]))
+
+    def tell_of(self, execution: Execution, body: EventBody) -> None:
+        """An event, which each observer whom it concerns is about to be told. A lasting one takes the next sequence
+        number."""
         if body.kind in LASTING:
             self._sequence += 1
-        elif not self._subscriptions:
-            return []
+        elif not self._subscriptions or len(self._pending) >= _MOST_PASSING:
+            return
         model = execution.plan.model_ref.name
         told = _PublishedEvent(self._sequence, timestamp_now(), execution.execution_id, model, body)
         if body.kind in LASTING:
             self._lasting.append(told)
-        return [
-            told.addressed(connection_id, request_id)
-            for (connection_id, request_id), wanted in self._subscriptions.items()
-            if told.concerns(wanted)
-        ]
+        if concerned := [key for key, wanted in self._subscriptions.items() if told.concerns(wanted)]:
+            self._tell_later((told, key) for key in concerned)
+
+    def take(self, most: int) -> list[Addressed]:
+        """What is told next, at most so much; nothing to those who have left meanwhile."""
+        taken: list[Addressed] = []
+        for _ in range(most):
+            while self._pending and (following := next(self._pending[0], None)) is None:
+                self._pending.popleft()
+            if not self._pending or following is None:
+                break
+            told, key = following
+            if key in self._subscriptions:
+                taken.append(told.addressed(*key))
+        return taken
+
+    def _tell_later(self, told: Iterator[tuple[_PublishedEvent, _Key]]) -> None:
+        self._pending.append(told)
+        self._on_pending()

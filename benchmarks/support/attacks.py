@@ -126,6 +126,10 @@ _EMPTY_MESSAGES = _frame({"type": "Run", "request_id": 1, "request": {"model": "
 _HEAD = b"POST /tokenize HTTP/1.1\r\nHost: engine\r\n"
 
 
+def _subscription(request_id: int) -> bytes:
+    return _frame({"type": "Subscribe", "request_id": request_id, "wanted": {}, "after": 0})
+
+
 def _said_often(folder: Path, request_id: int) -> bytes:
     asked = {"model": _path(folder, "loop"), "messages": _SAID * 1_000}
     return _frame({"type": "Run", "request_id": request_id, "request": asked})
@@ -154,6 +158,7 @@ ATTACKS: dict[str, Attack] = {
     "small frames": _bytes(lambda: _frame({"type": "Status", "request_id": 1, "x": 1}) * 20_000),
     "empty frames": _bytes(lambda: b"\x00\x00\x00\x01\x80" * 100_000),
     "figures": _bytes(lambda: b"".join(_frame({"type": "Metrics", "request_id": 1 + n}) for n in range(64))),
+    "subscriptions": Attack(lambda _: _HELLO + b"".join(map(_subscription, range(1, 64))), holds=True),
     "silent connections": Attack(lambda _: b"", holds=True),
     "connections that end at once": _together(lambda: _HELLO, _MANY),
     "messages at once": _together(lambda: _HELLO + _EMPTY_MESSAGES * 15, _MANY),

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from types import SimpleNamespace
+from typing import cast
 
+import pytest
 import trio
 import trio.lowlevel
 
+from actors.execution import Execution
 from actors.limits import ServiceLimits
+from actors.messages import Addressed
+from actors.observers import MOST_SUBSCRIPTIONS, Observers
+from actors.policies.requester import Requester
+from actors.policies.shares import Shares
 from actors.system import running
 from protocol.answers import Event, Subscribed
 from protocol.client import Client
-from protocol.events import AcceptedEvent, EndedEvent, EventFilter
+from protocol.errors import Overloaded
+from protocol.events import AcceptedEvent, AdmittedEvent, EndedEvent, EventFilter, TokensEvent
 from protocol.requests import Subscribe
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
@@ -98,3 +107,94 @@ async def test_an_observer_that_does_not_read_holds_nobody_up() -> None:
         await stream.ended.wait()
         assert stream.text == "x" * 2000
         await messages.aclose()
+
+
+EXECUTION = cast(
+    "Execution", SimpleNamespace(execution_id="e", plan=SimpleNamespace(model_ref=SimpleNamespace(name="tiny")))
+)
+LASTING = AdmittedEvent(queue_ms=1.0)
+
+
+def client(number: int) -> Requester:
+    return Requester(user=f"uid:{number}", client="pid:1")
+
+
+def events_of(replies: list[Addressed]) -> list[tuple[int, int]]:
+    """To whom, and the number of the event."""
+    return [(one.connection_id, one.message.sequence) for one in replies if isinstance(one.message, Event)]
+
+
+def test_what_has_been_is_replayed_piece_by_piece_and_before_what_comes() -> None:
+    observers = Observers(lambda: None)
+    for _ in range(1000):
+        observers.tell_of(EXECUTION, LASTING)
+    assert not observers.pending
+    begun = observers.subscribe(1, client(1), Subscribe(request_id=1, after=0)).message
+    assert isinstance(begun, Subscribed)
+    assert begun.last_sequence == 1000
+    observers.tell_of(EXECUTION, LASTING)
+    pieces: list[list[tuple[int, int]]] = []
+    while observers.pending:
+        pieces.append(events_of(observers.take(32)))
+    assert {len(piece) for piece in pieces[:31]} == {32}
+    assert [number for piece in pieces for _, number in piece] == list(range(1, 1002))
+
+
+def test_subscriptions_are_shared() -> None:
+    observers = Observers(lambda: None)
+    shares, share = Shares(MOST_SUBSCRIPTIONS), 0
+    while shares.take(client(1)):
+        share += 1
+    for number in range(share):
+        observers.subscribe(1, client(1), Subscribe(request_id=1 + number))
+    with pytest.raises(Overloaded, match="share of subscriptions"):
+        observers.subscribe(1, client(1), Subscribe(request_id=1 + share))
+    observers.subscribe(2, client(2), Subscribe(request_id=1))
+    assert len(observers.unsubscribe(1, range(1, 1 + share))) == share
+    observers.subscribe(1, client(1), Subscribe(request_id=1))
+
+
+def test_where_too_much_is_to_be_told_what_does_not_last_is_left_out() -> None:
+    observers = Observers(lambda: None)
+    observers.subscribe(1, client(1), Subscribe(request_id=1))
+    for total in range(2000):
+        observers.tell_of(EXECUTION, TokensEvent(tokens_total=total))
+    for _ in range(10):
+        observers.tell_of(EXECUTION, LASTING)
+    told = observers.take(5000)
+    kinds = [one.message.body.kind for one in told if isinstance(one.message, Event)]
+    assert kinds == ["tokens"] * 1024 + ["admitted"] * 10
+    observers.tell_of(EXECUTION, TokensEvent(tokens_total=1))
+    assert len(observers.take(5000)) == 1
+
+
+def test_whoever_left_is_told_nothing_that_was_about_to_be() -> None:
+    observers = Observers(lambda: None)
+    observers.subscribe(1, client(1), Subscribe(request_id=1))
+    observers.subscribe(2, client(2), Subscribe(request_id=1))
+    observers.tell_of(EXECUTION, LASTING)
+    observers.unsubscribe(1, (1,))
+    assert events_of(observers.take(10)) == [(2, 1)]
+
+
+async def test_in_a_turn_of_the_loop_few_events_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[int] = []
+    take = Observers.take
+
+    def counted(observers: Observers, most: int) -> list[Addressed]:
+        taken = take(observers, most)
+        pieces.append(len(taken))
+        return taken
+
+    monkeypatch.setattr(Observers, "take", counted)
+    system = make_system(FakeBackend(answer=("a",)))
+    async with running(system), system.client() as client, trio.open_nursery() as nursery:
+        for _ in range(20):
+            await record_of(client, make_request())
+        observers = [Observer() for _ in range(5)]
+        for observer in observers:
+            nursery.start_soon(observer.follow, client, None, 0)
+        await until(lambda: all(len(observer.events) == 80 for observer in observers))
+        assert sum(pieces) == 400
+        assert max(pieces) == 32
+        nursery.cancel_scope.cancel()

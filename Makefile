@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .PHONY: FORCE help setup develop run test test-fast test-frames test-clang test-compilers test-pythons test-models test-clients \
     test-llama-server test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-guided fuzz-http fuzz-models peers clean \
-    wheel test-packages
+    wheel sdist deb release test-packages
 
 PYTHON ?= python3
 ENGINE_WERROR ?= OFF
@@ -206,6 +206,20 @@ PACKAGE := PATH="$(CURDIR)/$(PACKAGERS)/bin:$$PATH" $(PACKAGERS)/bin/python
 # WHEEL_PYTHONS: programs, by name or path; those of PATH if none is named. ARGUMENTS: --compiler g++ in place of zig's.
 wheel: $(PACKAGERS)/.installed ## dist/: wheels of the engine, for each Python that is here, and of its clients
 	$(PACKAGE) packaging/wheel/build_wheels.py --into dist $(ARGUMENTS) $(WHEEL_PYTHONS)
+
+sdist: $(PACKAGERS)/.installed ## dist/: the source distribution
+	$(PACKAGE) -m build --sdist --outdir dist .
+
+# DEB_PYTHON: that of the Debian release, whose wheel `make wheel` has made; of Debian 12 unless another is named.
+DEB_PYTHON ?= cp311
+
+deb: ## dist/: the Debian package, of the wheel for Debian's Python
+	$(PYTHON) packaging/debian/build_deb.py --into dist dist/weos_engine-*-$(DEB_PYTHON)-*.whl
+
+# DRAFT=--draft: only say what stands against a release.
+release: wheel sdist ## dist/: every package, the bill of materials, licences and digests
+	$(MAKE) deb
+	$(PACKAGE) packaging/release/list_release.py dist $(DRAFT)
 
 # TESTS names a part.
 test-packages: develop ## the packages in dist/, installed in empty environments; minutes

@@ -221,8 +221,8 @@ release: wheel sdist ## dist/: every package, the bill of materials, licences an
 	$(MAKE) deb
 	$(PACKAGE) packaging/release/list_release.py dist $(DRAFT)
 
-# TESTS names a part.
-test-packages: develop ## the packages in dist/, installed in empty environments; minutes
+# As root, with debootstrap, in clean roots too. TESTS names a part.
+test-packages: develop ## the packages in dist/, installed in empty environments and clean roots; many minutes
 	ENGINE_TEST_DIST=$(CURDIR)/dist $(BIN)/python -m pytest -q $(or $(TESTS),tests/packages)
 
 clean: ## delete what any of these made

@@ -6,9 +6,12 @@ import re
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 import tomli
 
+from engine_ctl.main import main
+from tests.packages.containerfile import steps
 from tests.packages.packaging_program import PACKAGING, program
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +23,19 @@ def test_the_debian_package_has_the_commands_that_a_wheel_has() -> None:
     assert {name: f"{module}:main" for name, module in commands.items()} == PROJECT["scripts"]
     unfilled = set(re.findall(r"\$\{(\w+)\}", (PACKAGING / "debian" / "control").read_text(encoding="utf-8")))
     assert unfilled == {"version", "maintainer", "installed_kib", "depends"}
+
+
+def test_a_container_serves_as_a_user_and_asks_for_a_secret() -> None:
+    found = steps((PACKAGING / "container" / "Containerfile").read_text(encoding="utf-8"))
+    assert [name for name, _ in found].index("USER") < [name for name, _ in found].index("ENTRYPOINT")
+    assert ("COPY", "dist/weos-engine_*_amd64.deb /tmp/") in found
+    command, *arguments = re.findall('"([^"]+)"', dict(found)["CMD"])
+    assert isinstance(main, click.Group)
+    serve = main.get_command(click.Context(main), command)
+    assert serve is not None
+    known = {spelling for param in serve.params for spelling in param.opts}
+    assert [word for word in arguments if word.startswith("--") and word not in known] == []
+    assert "--http-token-file" in arguments
 
 
 @pytest.fixture

@@ -1,0 +1,81 @@
+"""Debian 12 with what debootstrap puts there and nothing else, for what must not lean on the machine that builds it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BASE = ROOT / "build" / "clean-root"
+"""Made once, and copied."""
+RELEASE = "bookworm"
+VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "PIP_DEFAULT_TIMEOUT", "PIP_DISABLE_PIP_VERSION_CHECK")
+"""What the network of this machine needs, and no more of its environment."""
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class CleanRoot:
+    """A copy in a folder, in which commands run as in a machine of its own; the network is this machine's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        output_of(["cp", "--archive", "--reflink=auto", str(base()), str(folder)])
+        shutil.copy("/etc/resolv.conf", folder / "etc" / "resolv.conf")
+        if CERTIFICATES.exists():
+            (folder / CERTIFICATES.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CERTIFICATES, folder / CERTIFICATES.relative_to("/"))
+
+    def run(self, script: str, user: str = "root", **variables: str) -> str:
+        """Stdout of a shell's script, each line of which must succeed; what it says of a failure fails the test."""
+        kept = {name: value for name in VARIABLES if (value := os.environ.get(name))}
+        given = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", **kept, **variables}
+        given |= {"DEBIAN_FRONTEND": "noninteractive"} | (
+            {"PIP_CERT": str(CERTIFICATES)} if CERTIFICATES.exists() else {}
+        )
+        chroot = [
+            "chroot",
+            f"--userspec={user}",
+            str(self.folder),
+            "env",
+            "-i",
+            *(f"{k}={v}" for k, v in given.items()),
+        ]
+        apart = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={self.folder / 'proc'}", "--kill-child"]
+        return output_of([*apart, *chroot, "sh", "-euc", script])
+
+    def install(self, *packages: str) -> None:
+        """Debian's packages, and what they depend on."""
+        self.run(
+            f"apt-get -qq update && apt-get -qq install --yes --no-install-recommends {' '.join(packages)} >/dev/null"
+        )
+
+
+def base() -> Path:
+    """The root that is copied. Skips the test where it cannot be made."""
+    if not shutil.which("debootstrap") or os.geteuid() != 0:
+        pytest.skip("a clean root takes debootstrap and root's rights")
+    if not BASE.exists():
+        unfinished = BASE.with_name(BASE.name + ".part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        targets = output_of(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"])
+        archives = sorted({tuple(line.split()) for line in targets.splitlines() if f" {RELEASE}" in line})
+        mirror = next(address for address, release in archives if release == RELEASE)
+        output_of(["debootstrap", "--variant=minbase", RELEASE, str(unfinished), mirror])
+        lines = [f"deb {address} {release} main\n" for address, release in archives]
+        (unfinished / "etc" / "apt" / "sources.list").write_text("".join(lines), encoding="utf-8")
+        dates = output_of(["apt-config", "dump", "Acquire::Check-Valid-Until", "Acquire::Check-Date"])
+        (unfinished / "etc" / "apt" / "apt.conf.d" / "90dates").write_text(dates, encoding="utf-8")
+        unfinished.rename(BASE)
+    return BASE
+
+
+def output_of(command: Sequence[str]) -> str:
+    """What a command prints; what it says of a failure fails the test."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  the tests' own
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout

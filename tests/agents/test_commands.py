@@ -111,7 +111,7 @@ def test_an_optimizer_writes_a_report_of_what_it_tried(
     folder = tmp_path / "report"
     arguments = (str(tiny), "--workload", str(workload), "--max-tokens", "4", "--fields", "threads,batch.prefill_chunk")
     limits = ("--minutes", "0.1", "--unknown-load-counts", "--report", str(folder), "--socket", str(socket))
-    result = weos_agents("optimize", *arguments, *limits)
+    result = weos_agents("optimize", *arguments, *limits, "--remark", "a small model")
     assert result.exit_code == 0, result.output
     assert "the baseline is sha256:" in result.stderr
     report = json.loads((folder / "report.json").read_text())
@@ -120,7 +120,24 @@ def test_an_optimizer_writes_a_report_of_what_it_tried(
         "batch.prefill_chunk",
     }
     assert report["optimization"]["trials"]
+    assert (report["minutes"], report["remark"]) == (0.1, "a small model")
+    assert report["began_at"].endswith("Z")
     assert weos_agents("report", str(folder)).stdout.endswith(f"written: {folder / 'report.html'}\n")
+
+
+def test_the_rules_of_a_report_are_those_by_which_plans_were_judged(
+    socket: Path, tiny: Path, workload: Path, tmp_path: Path
+) -> None:
+    """A plan is proposed by its report's rules: where energy is not measured, by another figure than was asked for."""
+    pytest.importorskip("optuna", reason="optuna is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    arguments = (str(tiny), "--workload", str(workload), "--max-tokens", "4", "--kpi", "tokens_per_joule")
+    limits = ("--minutes", "0.01", "--unknown-load-counts", "--report", str(tmp_path), "--socket", str(socket))
+    result = weos_agents("optimize", *arguments, *limits)
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["rules"]["kpi"] == report["optimization"]["kpi"]
+    assert (report["rules"]["kpi"] == "tokens_per_sec") == bool(report["optimization"]["kpi_note"])
 
 
 def test_wrong_changes_are_wrong_usage(socket: Path, tiny: Path, workload: Path) -> None:

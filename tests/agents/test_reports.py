@@ -7,13 +7,26 @@ from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
 from protocol.errors import InvalidRequest
+from protocol.schema import published_schema
+from tests.agents.evidence_factory import changed_pair, make_evidence
 from tests.agents.test_observer import ended
-from weos_agents.gate import GateRules
+from tests.agents.test_search_fields import HERE, PLAN
+from weos_agents.applying import Applied
+from weos_agents.experimenter import Confirmation
+from weos_agents.gate import GateRules, judge
 from weos_agents.observer import Observer
+from weos_agents.report.changed_fields import change_rows
+from weos_agents.report.field_words import meaning
+from weos_agents.report.next_steps import outcome, undo, use
+from weos_agents.report.rejection import advice, ending_of, grouped, shortened
+from weos_agents.sample import Metric
+from weos_agents.search_fields import search_fields
+from weos_agents.statistics.noise import Noise
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 pytest.importorskip("optuna", reason="optuna is not installed")
@@ -22,9 +35,12 @@ from tests.agents.simulated_laboratory import FIELDS, SimulatedLaboratory
 from tests.agents.test_optimizer import more_threads_are_slower, optimize
 from weos_agents.report.folder import read_report, write_report
 from weos_agents.report.observation_page import observation_page
+from weos_agents.report.optimization_page import optimization_page, pictures
 from weos_agents.report.optimization_report import OptimizationReport, headline
 from weos_agents.report.plots import front_of
+from weos_agents.report.proof_rows import guardrail_rows, rejection, sureness
 from weos_agents.report.terminal import observation_view, optimization_view
+from weos_agents.report.trial_rows import trial_rows
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +66,22 @@ def test_a_report_says_what_is_changed_by_how_much_how_sure_and_at_what_cost(
 ) -> None:
     page = write_report(tmp_path / "report", better).read_text(encoding="utf-8")
     text = re.sub(r"<[^>]+>", " ", page)
-    better_by = r"makes 2\d\.\d% more tokens per second: at least \d+\.\d% more"
-    assert re.search(rf"With .*threads = 4.* tiny &lt;1B&gt; {better_by}", text)
+    better_by = r"makes 2\d\.\d% more tokens per second \(median of \d+ pairs\): at least \d+\.\d% more"
+    assert re.search(rf"With .*threads = 4 \(instead of 8\).* tiny &lt;1B&gt; {better_by}", text)
     assert "with a confidence of 95%, on inputs that had no part in the choice" in text
     assert "were left out, since other processes disturbed them" in text
     assert re.search(r"[\d.]+ minutes, \d+ executions in \d+ experiments; [\d,]+ joules", text)
     assert "refused" in text
-    assert re.search(r"tokens per second +100 +12\d +\+2\d\.\d%", re.sub(r"\s+", " ", text))
+    assert re.search(r"tokens per second +100 +12\d +\+2\d\.\d% \(better\)", re.sub(r"\s+", " ", text))
     for heading in (
         "What is changed",
         "By how much",
         "How sure it is",
-        "Guardrails",
-        "What it cost to find out",
+        "Limits",
+        "what it cost",
+        "to undo it",
         "What was decided",
+        "What the words mean",
     ):
         assert heading in text
 
@@ -93,8 +111,135 @@ def test_the_terminal_tells_the_same(better: OptimizationReport) -> None:
 def test_where_nothing_is_better_the_report_says_so(tmp_path: Path) -> None:
     report = report_of(SimulatedLaboratory(lambda values: {}))
     page = write_report(tmp_path, report).read_text(encoding="utf-8")
-    assert "No plan was proved better than the engine&#x27;s own" in page
+    assert "was proved to make at least 2% more tokens per second. The engine&#x27;s own plan stays." in page
+    assert "nothing to undo: no plan was changed" in page
     assert "What is changed" not in page
+
+
+def test_a_report_says_what_the_fields_mean_that_it_changes(better: OptimizationReport) -> None:
+    assert better.proof is not None
+    assert ("threads", "compute threads", "8", "4") in change_rows(
+        better.optimization.baseline.content, better.proof.changes
+    )
+
+
+def test_every_field_that_a_search_varies_has_its_meaning() -> None:
+    here = (*HERE, "quantization:q8_0")
+    varied = [field.name for field in search_fields(published_schema("plan"), PLAN, here, with_bits=True)]
+    assert len(varied) > 5
+    assert [name for name in varied if not meaning(name)] == []
+
+
+def test_the_first_lines_say_when_for_what_and_how_to_undo_it(better: OptimizationReport) -> None:
+    told = {"began_at": "2026-11-30T12:10:00.000000Z", "minutes": 10.0, "remark": "its meter is simulated"}
+    applied = Applied(proposal="proposal-1", name="chat-default", version=2)
+    report = better.model_copy(update={**told, "applied": applied})
+    page = optimization_page(report, pictures(report))
+    glance = page[: page.index("<h2>")]
+    assert "2026-11-30 12:10 UTC. Workload: chat.jsonl" in glance
+    assert "Remark: its meter is simulated" in glance
+    assert "of at most 10 minutes" in glance
+    assert "engine-ctl plans roll-back chat-default" in glance
+    assert "engine-ctl plans roll-back chat-default" in shown(optimization_view(report))
+
+
+@pytest.mark.parametrize(
+    ("applied", "used", "undone"),
+    [
+        (None, "", "see engine-ctl plans ls"),
+        (Applied(proposal="proposal-1"), "engine-ctl proposals apply proposal-1", "it is not applied"),
+        (Applied(proposal="p", name="chat", version=1), "--plan-name chat", "no version before"),
+        (Applied(proposal="p", name="chat", version=2, rolled_back=3), "", "it was rolled back"),
+    ],
+)
+def test_what_to_do_next_is_what_can_be_done(applied: Applied | None, used: str, undone: str) -> None:
+    assert used in use(applied)
+    assert bool(use(applied)) == bool(used)
+    assert undone in undo(applied, proved=True)
+    assert outcome(applied, proved=True) != outcome(applied, proved=False)
+
+
+def test_a_fault_that_many_pairs_share_is_told_once() -> None:
+    fault = "tokens_per_watt is not known: energy was unavailable, not measured"
+    reasons = [*(f"pair {number}: {fault}" for number in (6, 14, 22)), "ttft_ms p95: 4 comparisons are too few to tell"]
+    told = [
+        "3 pairs: tokens per joule is not known: energy was unavailable, not measured",
+        "time to the first token, 95th percentile: 4 comparisons are too few to tell",
+    ]
+    assert grouped(reasons) == told
+    assert shortened(f"rejected threads=1: {'; '.join(reasons)}") == f"rejected threads=1: {'; '.join(told)}"
+    assert (
+        shortened("tried threads=1: +2.0%, but worse in memory_peak_mb")
+        == "tried threads=1: +2.0%, but worse in memory"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pairs", "gain", "spoiled", "ending", "hint"),
+    [
+        (40, 0.10, 0, "proved", ""),
+        (40, 0.00, 0, "refuted", ""),
+        (7, 0.03, 0, "undecided", "more minutes"),
+        (40, 0.10, 3, "faulty", "energy of 3 pairs was not measured"),
+    ],
+)
+def test_an_attempt_to_prove_says_how_it_ended_and_what_would_tell_more(
+    pairs: int, gain: float, spoiled: int, ending: str, hint: str
+) -> None:
+    gains: dict[Metric, float] = {"tokens_per_watt": gain, "joules_per_token": -gain}
+    evidence = make_evidence(np.random.default_rng(5), pairs, gains, Noise(spread=0.01, drift=0.0, outliers=0.0))
+    for number in range(spoiled):
+        evidence = changed_pair(evidence, number, "candidate", energy_kind="unavailable", contended=None)
+    evidence = evidence.model_copy(update={"pairs_declared": 40, "complete": pairs == 40})
+    rules = GateRules(kpi="tokens_per_watt", gain=0.02)
+    verdict = judge(evidence, rules, chosen_on=frozenset())
+    attempt = Confirmation(changes={}, asked={}, evidence=evidence, verdict=verdict, alpha=rules.alpha)
+    assert ending_of(attempt, rules) == ending
+    hints = advice(attempt, rules) if ending != "proved" else []
+    assert any(hint in one for one in hints) == bool(hint)
+
+
+def test_a_limit_that_too_few_pairs_tell_of_is_not_called_broken(better: OptimizationReport) -> None:
+    assert better.proof is not None
+    few = better.proof.evidence.model_copy(update={"pairs": better.proof.evidence.pairs[:4], "complete": False})
+    verdict = judge(few, better.rules, chosen_on=frozenset())
+    attempt = better.proof.model_copy(update={"evidence": few, "verdict": verdict})
+    update = {"confirmations": (attempt,), "chosen": None, "candidate": None}
+    report = better.model_copy(update={"optimization": better.optimization.model_copy(update=update)})
+    assert {verdict for _, verdict, _ in guardrail_rows(report)} == {"not proved"}
+    assert "Whether there is as much to be gained as is wanted was not decided" in headline(report)
+    assert any("too few to tell" in reason for reason in rejection(report))
+
+
+def test_what_came_closest_is_what_proved_most_and_not_what_was_tried_last(better: OptimizationReport) -> None:
+    assert better.proof is not None
+    attempts = tuple(
+        better.proof.model_copy(
+            update={
+                "changes": {"threads": threads},
+                "verdict": better.proof.verdict.model_copy(update={"open": False, "gain_at_least": least}),
+            }
+        )
+        for threads, least in ((4, 0.01), (2, None))
+    )
+    update = {"confirmations": attempts, "chosen": None, "candidate": None}
+    report = better.model_copy(update={"optimization": better.optimization.model_copy(update=update)})
+    assert report.examined == attempts[0]
+    assert "What came closest was threads = 4 (instead of 8)" in headline(report)
+
+
+def test_each_trial_has_its_number_and_what_it_came_to(better: OptimizationReport) -> None:
+    rows = trial_rows(better)
+    assert [row[0] for row in rows] == [str(number) for number in range(1, len(rows) + 1)]
+    came_to = {row[-1].partition(":")[0] for row in rows}
+    assert {"proved", "rejected", "refused"} <= came_to
+    assert all(re.search(r"\d% (better|worse) \(allowed: \d+% worse\)", row[3]) for row in rows if row[2] != "not run")
+
+
+def test_two_runs_of_one_plan_lie_as_far_apart_as_the_first_decision_says(better: OptimizationReport) -> None:
+    decided = re.search(r"lie ([\d.]+%) apart", better.optimization.decisions[0].what)
+    assert decided is not None
+    assert f"lie {decided[1]} apart" in sureness(better)[0]
 
 
 def test_the_best_tradeoffs_are_those_that_no_other_beats_in_both() -> None:

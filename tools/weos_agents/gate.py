@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -104,7 +105,7 @@ def judge(evidence: Evidence, rules: GateRules, *, chosen_on: frozenset[str], pl
         pairs=len(pairs),
         disturbed=len(evidence.pairs) - len(pairs),
         too_short=too_short,
-        gain=math.expm1(sorted(gains)[len(gains) // 2]) if gains else None,
+        gain=math.expm1(median(gains)) if gains else None,
         gain_at_least=None if bound is None else math.expm1(bound),
         guardrails=guardrails,
         checks=checks,
@@ -148,7 +149,7 @@ def _gain_check(bound: float | None, rules: GateRules, pairs: int, too_short: in
         return Check(rule="gain", passed=False, found=f"{pairs} undisturbed pairs are too few to tell{why}")
     gain = math.expm1(bound)
     told = f"better by at least {gain:.1%}" if gain > 0 else f"may be {-gain:.1%} worse"
-    found = f"{rules.kpi} {told}, wanted {rules.gain:.0%} better (confidence {1 - rules.alpha:.0%})"
+    found = f"{rules.kpi} {told}, wanted {rules.gain:.0%} better (confidence {100 * (1 - rules.alpha):.3g}%)"
     return Check(rule="gain", passed=gain >= rules.gain, found=found)
 
 

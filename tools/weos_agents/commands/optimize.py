@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from protocol.blocking import BlockingClient
+from protocol.record_entry import timestamp_now
 from weos_agents.commands.options import OVER_0, gate_options, socket_option, workload_options
 from weos_agents.commands.session import Session
 from weos_agents.optimization import Decision
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--apply", "name", metavar="NAME", help="Put the plan behind this name, watch it, and roll it back on a breach."
 )
+@click.option("--remark", default="", help="What readers of the report should know, such as that a meter is simulated.")
 @click.option("--watch-pairs", type=click.IntRange(min=0), default=20, show_default=True, help="After it was applied.")
 @socket_option
 def command(
@@ -60,6 +62,7 @@ def command(
     seed: int,
     folder: Path,
     name: str | None,
+    remark: str,
     watch_pairs: int,
     socket: Path | None,
 ) -> None:
@@ -73,6 +76,7 @@ def command(
     from weos_agents.report.optimization_report import OptimizationReport
     from weos_agents.search_fields import chosen_fields
 
+    began_at = timestamp_now()
     if fleet is not None and joules is not None:
         raise click.UsageError("--joules bounds one engine; it cannot be given with --fleet")
     with BlockingClient.connect(socket) as client, ExitStack() as held:
@@ -85,10 +89,19 @@ def command(
         found = Optimizer(
             session.laboratory, experimenter, session.workload, varied, options, _tell, trial_runner=elsewhere
         ).run()
-        report = OptimizationReport(model=model, workload=workload_file.name, rules=rules, optimization=found)
+        report = OptimizationReport(
+            model=model,
+            workload=workload_file.name,
+            rules=experimenter.rules,
+            optimization=found,
+            began_at=began_at,
+            minutes=minutes,
+            remark=remark,
+        )
+        path = write_report(folder, report)
         if report.proof is not None:
             report = report.model_copy(update={"applied": _file(report, session, name, watch_pairs)})
-    path = write_report(folder, report)
+            write_report(folder, report)
     Console().print(optimization_view(report))
     click.echo(f"written: {path}")
 

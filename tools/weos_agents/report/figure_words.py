@@ -8,13 +8,13 @@ from weos_agents.sample import Metric
 
 WORDS: Final[dict[Metric, tuple[str, str]]] = {
     "tokens_per_sec": ("tokens per second", ""),
-    "decode_tokens_per_sec": ("tokens per second behind the first", ""),
+    "decode_tokens_per_sec": ("tokens per second after the first", ""),
     "tokens_per_watt": ("tokens per joule", ""),
-    "ttft_ms": ("time to the first token", " ms"),
-    "latency_p50_ms": ("time between tokens, median", " ms"),
-    "latency_p95_ms": ("time between tokens, 95th percentile", " ms"),
-    "memory_peak_mb": ("memory", " MB"),
-    "joules_per_token": ("joules per token", " J"),
+    "ttft_ms": ("time to the first token", "\u00a0ms"),
+    "latency_p50_ms": ("time between tokens, median", "\u00a0ms"),
+    "latency_p95_ms": ("time between tokens, 95th percentile", "\u00a0ms"),
+    "memory_peak_mb": ("memory", "\u00a0MB"),
+    "joules_per_token": ("joules per token", "\u00a0J"),
 }
 """Each with its unit, which follows a number."""
 
@@ -37,3 +37,8 @@ def amount(metric: Metric, value: float | None) -> str:
         return "unknown"
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
     return f"{value:,.{digits}f}{WORDS[metric][1]}"
+
+
+def percent(part: float | None) -> str:
+    """A change with its sign: 0.05 is ``+5.0%``."""
+    return "unknown" if part is None else f"{part:+.1%}"

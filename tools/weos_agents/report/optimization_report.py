@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from statistics import median
-from typing import Any
+from pathlib import PurePath
 
+from protocol.record_entry import Timestamp
 from protocol.value import Value
 from weos_agents.applying import Applied
 from weos_agents.evidence import Evidence
-from weos_agents.experimenter import Confirmation, Trial
+from weos_agents.experimenter import Confirmation
 from weos_agents.gate import GateRules
 from weos_agents.optimization import Optimization
-from weos_agents.report.figure_words import WORDS, amount, called, in_words
-from weos_agents.sample import Metric, Sample
+from weos_agents.report.changed_fields import listed, old_and_new
+from weos_agents.report.figure_words import called, percent
+from weos_agents.report.next_steps import undo, use
+from weos_agents.report.rejection import ending_of, highest_gain
 
 Rows = list[tuple[str, ...]]
 
@@ -28,173 +28,153 @@ class OptimizationReport(Value):
     optimization: Optimization
     applied: Applied | None = None
     """What became of the plan; ``None``: nothing was proposed."""
+    began_at: Timestamp | None = None
+    """``None``: made by a version that did not tell."""
+    minutes: float | None = None
+    """The most that it might take; ``None``: as above."""
+    remark: str = ""
+    """What whoever asked for it wants its readers to know."""
 
     @property
     def proof(self) -> Confirmation | None:
         """The proof of the plan that is proposed."""
         return self.optimization.proof
 
+    @property
+    def examined(self) -> Confirmation | None:
+        """The proof; where there is none, the attempt that came closest: the one with the highest gain proved."""
+        attempts = self.optimization.confirmations
+        return self.proof or max(attempts, key=lambda one: _order(one.verdict.gain_at_least), default=None)
+
+    @property
+    def model_name(self) -> str:
+        """The model without its folders."""
+        path = PurePath(self.model)
+        return path.name if path.is_absolute() else self.model
+
 
 def title(report: OptimizationReport) -> str:
-    """What the report is about."""
-    return f"{'No better plan' if report.proof is None else 'A better plan'} for {report.model}"
+    """What the report is about, and how it ended."""
+    outcome = "the engine's own plan stays" if report.proof is None else "a better plan"
+    return f"{report.model_name}: {outcome}"
+
+
+def subtitle(report: OptimizationReport) -> str:
+    """When, and for what."""
+    when = "" if report.began_at is None else f"{report.began_at[:16].replace('T', ' ')} UTC. "
+    return f"{when}Workload: {report.workload}. Goal: {_goal(report)}."
 
 
 def headline(report: OptimizationReport) -> str:
     """The outcome in a sentence or two."""
     proof, kpi = report.proof, report.optimization.kpi
     if proof is None:
-        told = f"No plan was proved better than the engine's own for {report.model}: it stays as it is."
-        return f"{told} {_why_not(report)}"
+        tried = f"None of the {len(report.optimization.trials)} other plans tried was proved to make {_goal(report)}"
+        return f"{tried}. The engine's own plan stays. {_closest(report)}"
     verdict = proof.verdict
-    changes = ", ".join(f"{name} = {value}" for name, value in proof.changes.items())
-    usual, least = (_part(value).lstrip("+") for value in (verdict.gain, verdict.gain_at_least))
+    usual, least = (percent(value).lstrip("+") for value in (verdict.gain, verdict.gain_at_least))
     return (
-        f"With {changes}, {report.model} makes {usual} more {called(kpi)}: at least {least} more, with a confidence of "
+        f"With {listed(report.optimization.baseline.content, proof.changes)}, {report.model_name} makes {usual} more "
+        f"{called(kpi)} (median of {verdict.pairs} pairs): at least {least} more, with a confidence of "
         f"{1 - report.rules.alpha:.0%}, on inputs that had no part in the choice. {_answers(proof)}"
     )
 
 
-def figure_rows(report: OptimizationReport) -> Rows:
-    """Figure, its median before, after, and by how much it changed; over the pairs that count of the proof."""
-    proof = report.proof
+def summary_rows(report: OptimizationReport) -> Rows:
+    """What a reader asks first, and the answers."""
+    proof, kpi = report.proof, called(report.optimization.kpi)
+    confidence = f"{1 - report.rules.alpha:.0%}"
     if proof is None:
-        return []
-    pairs = proof.evidence.undisturbed(unknown_counts=report.rules.unknown_load_counts)
-    rows: Rows = []
-    for metric in WORDS:
-        ratios = [ratio for pair in pairs if (ratio := pair.log_ratio(metric)) is not None]
-        if ratios:
-            before = _median([pair.baseline for pair in pairs], metric)
-            after = _median([pair.candidate for pair in pairs], metric)
-            change = _part(math.expm1(median(ratios)))
-            rows.append((called(metric), amount(metric, before), amount(metric, after), change))
-    return rows
-
-
-def change_rows(report: OptimizationReport) -> Rows:
-    """Field, value before, value after."""
-    proof = report.proof
-    if proof is None:
-        return []
-    return [(name, str(_at(report.optimization.baseline.content, name)), str(to)) for name, to in proof.changes.items()]
-
-
-def sureness(report: OptimizationReport) -> list[str]:
-    """Sentences on how sure the outcome is."""
-    told = [_noise(report.optimization.noise, report)]
-    proof = report.proof
-    if proof is None:
-        return told
-    verdict = proof.verdict
-    told.append(
-        f"{verdict.pairs} interleaved pairs count; {verdict.disturbed} were left out, since other processes disturbed "
-        f"them{f' or they were too short to tell ({verdict.too_short})' if verdict.too_short else ''}."
-    )
-    told += [_sentence(check.found) for check in verdict.checks if check.rule not in ("guardrail", "gain")]
-    told.append(
-        f"The gain is at least {_part(verdict.gain_at_least)}, and {report.rules.gain:.0%} was wanted. This was "
-        f"attempt {len(report.optimization.confirmations)} to prove a plan: it errs in {proof.alpha:.1%} of cases at "
-        f"most, so that all attempts together err in {report.rules.alpha:.0%}. That holds however often one looks, and "
-        "whenever one stops."
-    )
+        told: Rows = [
+            ("changed", "nothing"),
+            (
+                "how sure",
+                f"a gain is taken only where it is proved with a confidence of {confidence}: there may be one",
+            ),
+        ]
+    else:
+        gain, least = percent(proof.verdict.gain), percent(proof.verdict.gain_at_least)
+        told = [
+            ("changed", old_and_new(report.optimization.baseline.content, proof.changes)),
+            ("by how much", f"{gain} {kpi} in the median pair; the true gain is at least {least}"),
+            ("how sure", f"{confidence}, over all plans that tried to prove themselves"),
+        ]
+    told.append(("what it cost", cost(report)))
+    told.append(("holds for", f"{report.model_name}, {report.workload}, {_machine(report)}"))
+    if command := use(report.applied):
+        told.append(("to use it", command))
+    told.append(("to undo it", undo(report.applied, proved=proof is not None)))
     return told
-
-
-def guardrail_rows(report: OptimizationReport) -> Rows:
-    """Figure, verdict, reason; of the last attempt where none was proved."""
-    proof = report.proof or (report.optimization.confirmations[-1] if report.optimization.confirmations else None)
-    if proof is None:
-        return []
-    words = {True: "holds", False: "broken", None: "not judged"}
-    return [(in_words(one.guardrail.name), words[one.held], one.reason) for one in proof.verdict.guardrails]
 
 
 def cost(report: OptimizationReport) -> str:
     """What the search took."""
     found = report.optimization
-    executions = sum(2 * len(one.pairs) for one in _experiments(found))
+    experiments = _experiments(found)
+    executions = sum(2 * len(one.pairs) for one in experiments)
     joules = "energy was not measured" if found.joules is None else f"{found.joules:,.0f} joules"
-    experiments = len(_experiments(found))
-    return f"{found.seconds / 60:.1f} minutes, {executions} executions in {experiments} experiments; {joules}."
-
-
-def trial_rows(report: OptimizationReport) -> Rows:
-    """Changes, gain, nearest guardrail, pairs; the best first."""
-    ordered = sorted(report.optimization.trials, key=lambda trial: -(trial.gain if trial.gain is not None else -1e9))
-    return [_trial_row(trial) for trial in ordered]
-
-
-def decision_rows(report: OptimizationReport) -> Rows:
-    """When, and what."""
-    return [(f"{one.at_s / 60:.1f} min", in_words(one.what)) for one in report.optimization.decisions]
+    given = "" if report.minutes is None else f" of at most {report.minutes:g}"
+    told = (
+        f"{found.seconds / 60:.1f}{given} minutes, {executions} executions in {len(experiments)} experiments; {joules}"
+    )
+    watched = None if report.applied is None else report.applied.watched
+    return told if watched is None else f"{told}; then {2 * len(watched.pairs)} executions to watch it"
 
 
 def setting_rows(report: OptimizationReport) -> Rows:
     """What it holds for."""
-    found = report.optimization
+    found, examined = report.optimization, report.examined
     setting = found.noise.pairs[0].baseline.setting if found.noise.pairs else None
-    rows: Rows = [("model", report.model), ("workload", report.workload), ("goal", called(found.kpi))]
+    rows: Rows = [("model", report.model), ("workload", _workload(report)), ("goal", _goal(report))]
+    rows += [("machine", _machine(report)), ("energy", _energy(report))]
     if setting is not None:
-        rows += [("processor", setting.cpu_model), ("engine", f"{setting.engine_version}, build {setting.build}")]
-    rows.append(("plan before", found.baseline.fingerprint))
+        rows.append(("engine", f"{setting.engine_version}, build {setting.build}"))
+    rows.append(("engine's own plan", found.baseline.fingerprint))
     if found.candidate is not None:
         rows.append(("plan proposed", found.candidate.fingerprint))
     if report.applied is not None:
         rows.append(("proposal", report.applied.proposal))
+    if examined is not None:
+        rows.append(("experiment of the proof", f"engine-ctl experiments show {examined.evidence.experiment}"))
     return rows
 
 
-def outcome(report: OptimizationReport) -> str:
-    """What became of the plan, in a sentence."""
-    applied = report.applied
-    if applied is None:
-        return "Nothing was proposed."
-    if applied.name is None:
-        return (
-            "It is proposed and validated, and not applied; that is done by: engine-ctl proposals apply "
-            f"{applied.proposal} --name NAME"
-        )
-    told = f"It was applied as {applied.name}, version {applied.version}."
-    if applied.watched is not None:
-        told += f" Over {len(applied.watched.pairs)} pairs after that: {applied.breach or 'nothing against it'}."
-    if applied.rolled_back is not None:
-        told += f" It was rolled back: version {applied.rolled_back} has the plan before."
-    return told
+def _goal(report: OptimizationReport) -> str:
+    return f"at least {report.rules.gain:.0%} more {called(report.optimization.kpi)}"
 
 
-def _trial_row(trial: Trial) -> tuple[str, ...]:
-    changes = ", ".join(f"{name}={value}" for name, value in trial.changes.items())
-    if trial.evidence is None:
-        return (changes, "refused", trial.refusal, "0")
-    name, value = max(trial.worse.items(), key=lambda item: item[1], default=("", 0.0))
-    nearest = (
-        f"{in_words(name)}: {'beyond its margin by' if value > 0 else 'within its margin by'} {abs(value):.0%}"
-        if name
-        else ""
-    )
-    answers = "" if trial.same_bits else " (other answers)"
-    where = f" (on {trial.tried_on})" if trial.tried_on else ""
-    return (changes + answers + where, _part(trial.gain), nearest, str(len(trial.evidence.pairs)))
+def _machine(report: OptimizationReport) -> str:
+    """The processor, and what the engine's own plan uses of it."""
+    pairs, plan = report.optimization.noise.pairs, report.optimization.baseline.content
+    processor = pairs[0].baseline.setting.cpu_model if pairs else "a processor that is not told"
+    uses = [str(plan[name]) for name in ("backend",) if name in plan]
+    if "threads" in plan:
+        uses.append(f"the engine's own plan has {plan['threads']} threads")
+    return f"{processor} ({'; '.join(uses)})" if uses else processor
 
 
-def _noise(noise: Evidence, report: OptimizationReport) -> str:
-    kpi = report.optimization.kpi
-    ratios = sorted(abs(ratio) for pair in noise.pairs if (ratio := pair.log_ratio(kpi)) is not None)
-    if not ratios:
-        return "How far runs of one plan lie apart on this machine is not known."
-    return (
-        f"Two runs of one plan lie {ratios[len(ratios) // 2]:.1%} apart on this machine, and {ratios[-1]:.1%} at most."
-    )
+def _energy(report: OptimizationReport) -> str:
+    """Where joules come from, and what they are worth."""
+    kinds = {
+        sample.energy_kind for pair in report.optimization.noise.pairs for sample in (pair.baseline, pair.candidate)
+    }
+    source = report.optimization.baseline.content.get("energy_source")
+    return f"{' and '.join(sorted(kinds)) or 'unknown'}{f', by {source}' if source else ''}"
+
+
+def _workload(report: OptimizationReport) -> str:
+    found, examined = report.optimization, report.examined
+    chosen_on = {name for trial in found.trials if trial.evidence for name in trial.evidence.inputs}
+    told = f"{report.workload}: tried on {len(chosen_on)} inputs"
+    if examined is not None:
+        told += f", held to a proof on {len(examined.evidence.inputs)} others"
+    most = found.baseline.content.get("limits", {}).get("max_tokens")
+    return told if most is None else f"{told}; answers of at most {most} tokens"
 
 
 def _experiments(found: Optimization) -> list[Evidence]:
     tried = [trial.evidence for trial in found.trials if trial.evidence is not None]
     return [found.noise, *tried, *(one.evidence for one in found.confirmations)]
-
-
-def _part(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:+.1%}"
 
 
 def _answers(proof: Confirmation) -> str:
@@ -210,35 +190,33 @@ def _answers(proof: Confirmation) -> str:
     )
 
 
-def _why_not(report: OptimizationReport) -> str:
-    """What came closest, and why it was not enough."""
-    found = report.optimization
+def _closest(report: OptimizationReport) -> str:
+    """What came closest, and how that ended."""
+    found, examined = report.optimization, report.examined
     if not found.trials:
         return "There was no time to try a candidate, or none that could be varied."
-    if not found.confirmations:
+    if examined is None:
         tried = [trial for trial in found.trials if trial.gain is not None]
-        return (
-            f"None of {len(found.trials)} candidates was worth a proof."
-            if tried
-            else "No candidate could be measured: see what was decided."
-        )
-    last = found.confirmations[-1]
-    changes = ", ".join(f"{name} = {value}" for name, value in last.changes.items())
-    return in_words(f"What came closest was {changes}: {'; '.join(last.verdict.reasons)}.")
+        return "None was worth a proof." if tried else "None could be measured: see what was decided."
+    verdict, least = examined.verdict, examined.verdict.gain_at_least
+    proved = "too few pairs to prove a gain" if least is None else f"proved to be at least {percent(least)}"
+    return (
+        f"What came closest was {listed(found.baseline.content, examined.changes)}: {percent(verdict.gain)} in the "
+        f"median of {verdict.pairs} pairs, {proved}. {_ending(examined, report.rules)}"
+    )
 
 
-def _median(samples: Sequence[Sample], metric: Metric) -> float | None:
-    known = [figure for sample in samples if (figure := sample.figure(metric)) is not None]
-    return median(known) if known else None
+def _ending(attempt: Confirmation, rules: GateRules) -> str:
+    """How an attempt to prove a plan ended that proved none, in a sentence."""
+    ending, least = ending_of(attempt, rules), attempt.verdict.gain_at_least
+    if ending == "refuted":
+        return f"That is not enough: the true gain is {percent(highest_gain(attempt, rules))} at most."
+    if ending == "faulty":
+        return "It could not be taken, for the reasons given."
+    if least is None or least < rules.gain:
+        return "Whether there is as much to be gained as is wanted was not decided."
+    return "That is enough, but it was not proved to keep all limits."
 
 
-def _sentence(text: str) -> str:
-    told = in_words(text)
-    return f"{told[0].upper()}{told[1:]}."
-
-
-def _at(content: dict[str, Any], name: str) -> Any:
-    value: Any = content
-    for part in name.split("."):
-        value = value[part]
-    return value
+def _order(gain: float | None) -> float:
+    return -1.0 if gain is None else gain

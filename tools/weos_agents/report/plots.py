@@ -19,51 +19,60 @@ _BLUE: Final = "#1f6feb"
 _GREY: Final = "#8b949e"
 _RED: Final = "#cf222e"
 _GREEN: Final = "#1a7f37"
+_LEAST_RIGHT: Final = 2.0
+"""Per cent beyond a limit that a picture shows at least."""
 
 
-def pairs_picture(confirmation: Confirmation, wanted: float) -> bytes:
+def pairs_picture(confirmation: Confirmation, wanted: float, *, unknown_load_counts: bool) -> bytes:
     """Every pair of a proof, in order: how much better the candidate was, what is proved, and what was wanted."""
     figure, axes = _canvas()
     verdict = confirmation.verdict
     sign = 1.0 if verdict.kpi in MORE_IS_BETTER else -1.0
-    for counts, colour, name in ((True, _BLUE, "a pair"), (False, _GREY, "disturbed, left out")):
+    counting = set(map(id, confirmation.evidence.undisturbed(unknown_counts=unknown_load_counts)))
+    for counts, colour, name in ((True, _BLUE, "a pair"), (False, _GREY, "left out")):
         points = [
             (number, 100 * math.expm1(sign * ratio))
             for number, pair in enumerate(confirmation.evidence.pairs, 1)
-            if (ratio := pair.log_ratio(verdict.kpi)) is not None and (pair.disturbed is False) == counts
+            if (ratio := pair.log_ratio(verdict.kpi)) is not None and (id(pair) in counting) == counts
         ]
         if points:
             _scatter(axes, points, color=colour, s=18, label=name)
     axes.axhline(0.0, color=_GREY, linewidth=1)
     axes.axhline(100 * wanted, color=_RED, linestyle=":", label=f"wanted: {wanted:+.0%}")
+    if verdict.gain is not None:
+        axes.axhline(100 * verdict.gain, color=_BLUE, linewidth=1, label=f"median: {verdict.gain:+.1%}")
     if verdict.gain_at_least is not None:
-        proved = f"proved: at least {verdict.gain_at_least:+.1%}"
+        proved = f"proved: {verdict.gain_at_least:+.1%} or more"
         axes.axhline(100 * verdict.gain_at_least, color=_GREEN, linestyle="--", label=proved)
-    return _png(figure, axes, "pair, in order of time", f"{called(verdict.kpi)}: better by, %")
+    return _png(figure, axes, "pair, in order of time", f"{called(verdict.kpi)}: change, %")
 
 
 def trials_picture(trials: Sequence[Trial], kpi: Metric, chosen: dict[str, object] | None) -> bytes:
-    """Every candidate: its gain against the guardrail that it came closest to breaking; and the front of those that no
-    other beats in both."""
+    """Every candidate by its number: its gain against the guardrail that it came closest to breaking; and the front of
+    those within all limits that no other of these beats in both."""
     figure, axes = _canvas()
     found = [
         (100 * max(trial.worse.values(), default=0.0), 100 * trial.gain, trial)
         for trial in trials
         if trial.gain is not None
     ]
-    for same_bits, marker, name in ((True, "o", "same answers"), (False, "s", "another arithmetic")):
+    for same_bits, marker, name in ((True, "o", "same answers"), (False, "s", "other answers")):
         points = [(x, y) for x, y, trial in found if trial.same_bits == same_bits]
         if points:
             _scatter(axes, points, marker=marker, color=_BLUE, s=22, label=name)
-    front = front_of([(x, y) for x, y, _ in found])
-    if front:
+    front = front_of([(x, y) for x, y, _ in found if x <= 0])
+    if len(front) > 1:
         axes.plot([x for x, _ in front], [y for _, y in front], color=_GREY, linewidth=1, label="best trade-offs")
-    for x, y, trial in found:
-        if trial.changes == chosen:
-            axes.scatter([x], [y], facecolors="none", edgecolors=_GREEN, s=120, linewidths=2, label="chosen")
-    axes.axvline(0.0, color=_RED, linestyle=":", label="guardrails: right of this is too bad")
-    across = "guardrail nearest to its limit: beyond it by, % (below 0: within)"
-    return _png(figure, axes, across, f"{called(kpi)}: better by, %")
+    for number, trial in enumerate(trials, 1):
+        for x, y in ((x, y) for x, y, one in found if one is trial):
+            axes.annotate(str(number), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+            if trial.changes == chosen:
+                axes.scatter([x], [y], facecolors="none", edgecolors=_GREEN, s=120, linewidths=2, label="proposed")
+    axes.axhline(0.0, color=_GREY, linewidth=1)
+    right = max(axes.get_xlim()[1], _LEAST_RIGHT)
+    axes.axvspan(0.0, right, color=_RED, alpha=0.07, linewidth=0, label="beyond a limit")
+    axes.set_xlim(right=right)
+    return _png(figure, axes, "distance from the nearest limit, % (left of 0: within all)", f"{called(kpi)}: change, %")
 
 
 def front_of(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -98,7 +107,7 @@ def _png(figure: Figure, axes: Axes, across: str, up: str) -> bytes:
     axes.set_ylabel(up)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
+        figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     content = BytesIO()
     figure.savefig(content, format="png")
     return content.getvalue()

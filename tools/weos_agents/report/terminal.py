@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from weos_agents.observer import Observed
+from weos_agents.report.next_steps import outcome
 from weos_agents.report.observation_rows import COLUMNS, figure_row
-from weos_agents.report.optimization_report import (
-    OptimizationReport,
-    change_rows,
-    cost,
-    figure_rows,
-    guardrail_rows,
-    headline,
-    outcome,
-    sureness,
-)
+from weos_agents.report.optimization_report import OptimizationReport, headline, subtitle, summary_rows, title
+from weos_agents.report.proof_rows import figure_rows, further, guardrail_rows, rejection, sureness
 
 
 def observation_view(observed: Observed) -> Group:
@@ -30,20 +23,29 @@ def observation_view(observed: Observed) -> Group:
 
 def optimization_view(report: OptimizationReport) -> Group:
     """The outcome, how sure it is and what it cost."""
-    return Group(
+    found = report.optimization
+    parts: list[RenderableType] = [
+        Text(title(report), style="bold underline"),
+        Text(subtitle(report)),
+        *map(Text, filter(None, (found.kpi_note, report.remark))),
+        Text(),
         Text(headline(report), style="bold"),
-        *((Text(report.optimization.kpi_note),) if report.optimization.kpi_note else ()),
-        *((_table(("changed", "before", "after"), rows),) if (rows := change_rows(report)) else ()),
-        *((_table(("figure", "before", "after", "change"), figures),) if (figures := figure_rows(report)) else ()),
-        *(Text(told) for told in sureness(report)),
-        *((_table(("guardrail", "verdict", "why"), kept),) if (kept := guardrail_rows(report)) else ()),
-        Text(cost(report)),
-        Text(outcome(report)),
-    )
+        Text(outcome(report.applied, proved=report.proof is not None)),
+        Text(),
+        _table(("", ""), summary_rows(report), headed=False),
+    ]
+    if reasons := (*rejection(report), *further(report)):
+        parts += [Text(), Text("why it was rejected, and how to know more:"), *(Text(f"- {one}") for one in reasons)]
+    if figures := figure_rows(report):
+        parts += [Text(), _table(("figure", "before", "after", "change"), figures)]
+    if limits := guardrail_rows(report):
+        parts += [Text(), _table(("limit", "verdict", "why"), limits)]
+    parts += [Text(), *map(Text, sureness(report))]
+    return Group(*parts)
 
 
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False)
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]], *, headed: bool = True) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=headed)
     for name in names:
         table.add_column(name)
     for row in rows:

@@ -295,8 +295,8 @@ class ControlPlane(Actor):
         await self._queue.begin(planned, new_execution_id(), asked)
 
     async def _abandon(self, request: Abandon) -> None:
-        self._jobs.cancel(request.connection_id, request.request_ids)
-        self._experiment_jobs.cancel(request.connection_id, request.request_ids)
+        await self._jobs.cancel(request.connection_id, request.request_ids)
+        await self._experiment_jobs.cancel(request.connection_id, request.request_ids)
         self._observers.unsubscribe(request.connection_id, request.request_ids)
         await self._queue.withdraw(
             [
@@ -312,8 +312,8 @@ class ControlPlane(Actor):
         self._drain.deadline = min(self._drain.deadline, trio.current_time() + drain_s)
         if not self._stopping:
             self._stopping = True
-            self._jobs.cancel_all()
-            self._experiment_jobs.cancel_all()
+            await self._jobs.cancel_all()
+            await self._experiment_jobs.cancel_all()
             self.nursery.start_soon(self._stop_at_last)
             await self._queue.withdraw([one for one in self._executions if one.state == "queued"], "shutdown")
         await self._stop_if_drained()

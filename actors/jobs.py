@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import trio
 
 from actors.faults import TellFault, summary
 from protocol.answers import AnswerMessage
 from protocol.errors import EngineError, InternalError, ShuttingDown
+
+_CANCELLED_IN_A_TURN: Final = 4
 
 SendAnswer = Callable[[int, int, AnswerMessage | EngineError], Awaitable[None]]
 """Takes a connection, the id of a request there, and what it is answered with."""
@@ -49,16 +52,15 @@ class Jobs:
         self._jobs.add(job)
         nursery.start_soon(self._run, job, work)
 
-    def cancel(self, connection_id: int, request_ids: Container[int]) -> None:
+    async def cancel(self, connection_id: int, request_ids: Container[int]) -> None:
         """Cancel the jobs of some requests of a connection."""
-        for job in self._jobs:
-            if job.connection_id == connection_id and job.request_id in request_ids:
-                job.scope.cancel()
+        await _cancel(
+            [job for job in self._jobs if job.connection_id == connection_id and job.request_id in request_ids]
+        )
 
-    def cancel_all(self) -> None:
+    async def cancel_all(self) -> None:
         """Cancel every job; each is answered with ``shutting_down``."""
-        for job in self._jobs:
-            job.scope.cancel()
+        await _cancel(list(self._jobs))
 
     async def _run(self, job: _Job, work: Callable[[], Awaitable[AnswerMessage | None]]) -> None:
         answer: AnswerMessage | EngineError | None = ShuttingDown("the engine is stopping")
@@ -74,3 +76,11 @@ class Jobs:
             await self._send_answer(job.connection_id, job.request_id, answer)
         self._jobs.remove(job)
         await self._ended()
+
+
+async def _cancel(jobs: Sequence[_Job]) -> None:
+    """A few in each turn of the loop: what a job held is freed where it ends, which takes a while for long texts."""
+    for number, job in enumerate(jobs, 1):
+        job.scope.cancel()
+        if number % _CANCELLED_IN_A_TURN == 0:
+            await trio.lowlevel.checkpoint()

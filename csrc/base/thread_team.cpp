@@ -130,8 +130,8 @@ bool ThreadTeam::spin_until_changed(unsigned generation) const {
       if (barrier_generation_.load(std::memory_order_acquire) != generation) return true;
       _mm_pause();
     }
-    // The processor is not offered to others while it spins: sched_yield() gives up a whole slice of some milliseconds, at
-    // every barrier where another process is busy. Who sleeps on the futex is woken ahead of that process.
+    // The processor is not offered to others while it spins: sched_yield() gives up a whole slice of some milliseconds,
+    // at every barrier where another process is busy. Who sleeps on the futex is woken ahead of that process.
     if (Clock::now() - began >= spin_) return false;
   }
 }

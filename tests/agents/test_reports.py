@@ -208,7 +208,9 @@ def test_a_limit_that_too_few_pairs_tell_of_is_not_called_broken(better: Optimiz
     report = better.model_copy(update={"optimization": better.optimization.model_copy(update=update)})
     assert {verdict for _, verdict, _ in guardrail_rows(report)} == {"not proved"}
     assert "Whether there is as much to be gained as is wanted was not decided" in headline(report)
-    assert any("too few to tell" in reason for reason in rejection(report))
+    told = "Time to the first token, 95th percentile: 0 comparisons, of 5 pairs each, are too few to tell"
+    assert told in rejection(report)
+    assert f"Memory: {verdict.pairs} comparisons are too few to tell" in rejection(report)
 
 
 def test_what_came_closest_is_what_proved_most_and_not_what_was_tried_last(better: OptimizationReport) -> None:

@@ -58,7 +58,8 @@ def judge_guardrail(guardrail: Guardrail, pairs: Sequence[Pair], alpha: float) -
         return _verdict(guardrail, False, None, "the figure is not known of every execution")
     bound = upper_bound(found, alpha)
     if bound is None:
-        return _verdict(guardrail, False, None, f"{len(found)} comparisons are too few to tell")
+        each = f", of {PERCENTILE_BLOCK} pairs each," if guardrail.of_percentiles else ""
+        return _verdict(guardrail, False, None, f"{len(found)} comparisons{each} are too few to tell")
     worse = math.expm1(bound)
     held = worse <= guardrail.margin
     told = f"may be {worse:.1%} worse" if worse > 0 else f"better by at least {-worse:.1%}"

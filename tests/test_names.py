@@ -34,6 +34,12 @@ def docstrings(tree: ast.Module) -> Iterator[str]:
             yield node.value.value
 
 
+def test_no_two_modules_of_tests_share_a_name() -> None:
+    """Their folders are no packages: of two that are collected together pytest finds one, and calls the other an error."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, times in names.items() if times > 1] == []
+
+
 def test_no_two_classes_share_a_name() -> None:
     names = Counter(node.name for _, tree in trees() for node in tree.body if isinstance(node, ast.ClassDef))
     assert [name for name, times in names.items() if times > 1 and not name.startswith("_")] == []

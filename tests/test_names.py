@@ -35,7 +35,7 @@ def docstrings(tree: ast.Module) -> Iterator[str]:
 
 
 def test_no_two_modules_of_tests_share_a_name() -> None:
-    """Their folders are no packages: of two that are collected together pytest finds one, and calls the other an error."""
+    """Their folders are no packages: pytest collects one of two, and calls the other an error."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name, times in names.items() if times > 1] == []
 

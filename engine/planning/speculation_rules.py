@@ -12,7 +12,7 @@ from protocol.quantization import QUANTIZATIONS, Quantization
 from protocol.speculation import PlanSpeculation, Speculation, SpeculationKind
 
 ROW_COST: Final[Mapping[BackendName, float]] = {
-    "cpu_avx512": 0.4,
+    "cpu_avx512": 0.2,
     "cpu_avx_vnni": 0.4,
     "cpu_avx2": 0.4,
     "reference": 1.0,

@@ -39,7 +39,7 @@ def speeds(program: str, model: str) -> dict[str, float]:
 
 
 def measure(programs: list[str], model: str, rounds: int) -> dict[tuple[str, str], list[float]]:
-    """Of each test and program, its samples; the programs take turns, in the other order every other round."""
+    """The samples of each test and program. The programs take turns, in the other order every other round."""
     samples: dict[tuple[str, str], list[float]] = {}
     for number in range(rounds):
         for program in programs if number % 2 == 0 else reversed(programs):

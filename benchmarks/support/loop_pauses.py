@@ -25,9 +25,9 @@ class Turn:
     """All that the loop does between two looks at its sockets."""
 
     began: tuple[int, int] = (0, 0)
-    """By the clock, and of its thread's CPU time."""
+    """Nanoseconds of the clock, and of its thread's CPU time."""
     works: defaultdict[str, Work] = field(default_factory=lambda: defaultdict(Work))
-    """By the name of the task."""
+    """Keyed by the name of the task."""
     collected_ns: int = 0
     """Of CPU time in collections of garbage, which are part of the steps that began them."""
     cpu_ms: float = 0.0

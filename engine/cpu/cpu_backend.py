@@ -1,4 +1,7 @@
-"""The real backend: plans go to the C++ run loop, events come back."""
+"""The real backend: plans go to the C++ run loop, events come back.
+
+A little longer than others: each part of a plan is handed to the core here, and each event read, in one place.
+"""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Sequence {
   std::uint32_t choice() const { return options_.sampling.choice; }
   const SequenceOptions& options() const { return options_; }
   model::KvCache& cache() { return cache_; }
-  // Of its cache and its draft model's: see KvCache.
+  // The bytes of its cache and its draft model's: see KvCache.
   std::size_t kv_bytes() const;
   std::size_t kv_shared_bytes() const;
   std::size_t kv_forked_bytes() const;

@@ -130,7 +130,7 @@ def test_lengths_around_the_edges_of_key_blocks(kv_cache: str, heads: dict[str, 
 def test_splits_of_keys_shared_among_threads(kv_cache: str, heads: dict[str, object], table: str) -> None:
     """A few rows over a long context: there each split of the keys is a unit of its own."""
     model = tiny_model("llama", "Q8_0", table, n_layer=2, context_length=2048, **heads)
-    prompt = tiny_prompt(1700, seed=4)
+    prompt = tiny_prompt(1100, seed=4)
     expected = alone(model, prompt, kv_cache=kv_cache)
     for chunk, threads in ((1, 2), (5, 3), (13, 4), (100, 8)):
         logits = alone(model, prompt, prefill_chunk=chunk, threads=threads, kv_cache=kv_cache)

@@ -18,7 +18,7 @@ from tests.tools.command_line import serving
 
 WORDS = ["the", "cat", "sat", "in", "a", "hat", "and", "said", "hello", "to", "you"]
 PROMPTS = [" ".join(WORDS[at % 11 :] * (1 + at % 5)) for at in range(32)]
-SAMPLED = {"temperature": 0.6, "seed": 42, "max_tokens": 48, "logprobs": 5, "ignore_eos": True}
+SAMPLED = {"temperature": 0.6, "seed": 42, "max_tokens": 192, "logprobs": 5, "ignore_eos": True}
 LONG = [65 + at % 50 for at in range(1500)]
 
 

@@ -1,7 +1,4 @@
-"""The real backend: plans go to the C++ run loop, events come back.
-
-A little longer than others: each part of a plan is handed to the core here, and each event read, in one place.
-"""
+"""The real backend: plans go to the C++ run loop, events come back."""
 
 from __future__ import annotations
 
@@ -28,7 +25,8 @@ from engine.backend import (
 from engine.batch_key import BatchKey, WeightsKey
 from engine.cpu.loaded_model import CpuLoadedModel
 from engine.cpu.model_load import ModelLoad
-from engine.cpu.model_memory import LoopUsage, ModelMemory
+from engine.cpu.model_memory import ModelMemory
+from engine.cpu.run_loop_memory import RunLoopMemory
 from engine.host.available_memory import available_memory
 from engine.models.registry import ModelRegistry
 from engine.planned_execution import PlannedExecution
@@ -282,29 +280,6 @@ class CpuBackend:
         self._run_loop.close()
         self._stream_writer.close()
         self._memory.close()
-
-
-class RunLoopMemory:
-    """Implements :class:`engine.cpu.model_memory.LoopMemory`."""
-
-    def __init__(self, run_loop: _core.RunLoop) -> None:
-        self._run_loop = run_loop
-
-    def usage(self) -> LoopUsage:
-        """The KV cache in use, and the idle part of the prefix cache."""
-        statistics = self._run_loop.statistics()
-        return LoopUsage(
-            kv_cache_bytes=statistics["kv_cache_bytes"] + statistics["kv_shared_bytes"],
-            idle_prefix_bytes=statistics["prefix_cache_idle_bytes"],
-        )
-
-    def drop_prefixes(self, size_bytes: int) -> None:
-        """Let that many bytes of idle prefixes go."""
-        self._run_loop.drop_prefixes(size_bytes)
-
-    def trim(self) -> None:
-        """Give freed memory back to the system."""
-        self._run_loop.trim()
 
 
 def _sampling_options(sampling: PlanSampling) -> _core.SamplingOptions:

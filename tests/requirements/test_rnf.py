@@ -54,14 +54,16 @@ HOSTILE = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
 
 
 def test_rnf_01_overhead_of_python_does_not_grow_with_the_tokens(client: BlockingClient) -> None:
-    """No Python a token: what the actors hand out is bounded by time. What is left is measured by
+    """No Python a token: what the actors hand out is bounded by time, the first tokens at once and the rest at the end
+    (in one piece where the answer ended before anybody looked). What is left is measured by
     ``python -m benchmarks overhead`` (docs/performance.md)."""
 
     def handed_out(tokens: int) -> int:
         asked = make_request(max_tokens=tokens, stop={"eos": False}, stream={"flush_ms": 10_000})
         return sum(isinstance(message, Tokens) for message in messages_of(client, asked))
 
-    assert handed_out(32) == handed_out(256) == 2
+    assert 1 <= handed_out(32) <= 2
+    assert 1 <= handed_out(256) <= 2
 
 
 def test_rnf_01_overhead_is_measured_by_a_command_and_stated() -> None:

@@ -23,6 +23,13 @@ def test_an_ordinary_answer() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("rate", "told"), [(0.5123, "0.512"), (4.567, "4.57"), (18.44, "18.4"), (184.2, "184"), (2870.4, "2,870")]
+)
+def test_a_rate_has_three_digits_that_count_and_no_exponent(rate: float, told: str) -> None:
+    assert f" · {told} tok/s · " in line(tokens_per_sec=rate)
+
+
 def test_what_is_unknown_is_left_out() -> None:
     assert line(tokens_total=1, ttft_ms=None) == "1 token · no power meter"
 

@@ -30,13 +30,19 @@ def figures_line(record: FiguresRecord) -> str:
     total = metrics.tokens_total
     parts = [f"{total:,} token{'' if total == 1 else 's'}"]
     if metrics.tokens_per_sec is not None:
-        parts.append(f"{metrics.tokens_per_sec:,.3g} tok/s")
+        parts.append(f"{_three_digits(metrics.tokens_per_sec)} tok/s")
     if metrics.ttft_ms is not None:
         parts.append(f"first after {metrics.ttft_ms / 1000:.2f} s")
     parts.append(_energy(record))
     if record.stop_reason not in _ORDINARY_ENDS:
         parts.append(_ENDS.get(record.stop_reason, record.stop_reason))
     return " · ".join(parts)
+
+
+def _three_digits(rate: float) -> str:
+    """Three digits that count, and all of those before the point: ``0.512``, ``18.4``, ``2,870``."""
+    decimals = 0 if rate >= 100 else 1 if rate >= 10 else 2 if rate >= 1 else 3
+    return f"{rate:,.{decimals}f}"
 
 
 def run_warnings(record: FiguresRecord) -> tuple[str, ...]:

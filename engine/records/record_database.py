@@ -271,9 +271,13 @@ def _make_file(path: Path) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_SOON_S, isolation_level=None, check_same_thread=False)
-    connection.text_factory = _text
-    # A file from elsewhere may hold triggers and views that call functions.
-    connection.execute("PRAGMA trusted_schema = OFF")
+    try:
+        connection.text_factory = _text
+        # A file from elsewhere may hold triggers and views that call functions.
+        connection.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def test_tampering_shows(tiny: Path, tmp_path: Path) -> None:
     assert (whole["entries"], whole["fault"]) == (2, None)
     witness = f"{whole['head']['sequence']}:{whole['head']['hash']}"
     assert told("executions", "verify", "--chain", "--witness", witness)["fault"] is None
-    with sqlite3.connect(tmp_path / "data" / "records.sqlite") as database:
+    with closing(sqlite3.connect(tmp_path / "data" / "records.sqlite")) as database, database:
         database.execute("DROP TRIGGER entries_never_change")
         database.execute("UPDATE entries SET content = replace(content, 'max_tokens', 'max_takens') WHERE sequence = 1")
     broken = told("executions", "verify", "--chain", exit_code=8)

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: FORCE help setup develop run test test-fast test-frames test-clang test-compilers test-pythons test-models test-clients \
+.PHONY: FORCE help setup develop run slm-demo test test-fast test-frames test-clang test-compilers test-pythons test-models test-clients test-slm \
     test-llama-server test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-guided fuzz-http fuzz-models peers clean \
     wheel sdist deb release test-packages
 
@@ -117,6 +117,23 @@ build/clients-npm/.installed: tests/clients/npm/package.json
 
 test-clients: setup $(CLIENTS)/.installed build/clients-npm/.installed ## clients made by others against the engine's HTTP
 	$(CLIENTS)/bin/python -m pytest -q -W default tests/clients $(ARGUMENTS)
+
+# Small models: PyTorch and what it needs have an environment of their own, which also sees the engine's. The build of
+# PyTorch for CPUs is enough; where it has no index of its own, pip takes the one that is configured.
+SLM := build/slm-venv
+
+$(SLM)/.installed: tests/slm/requirements.txt $(VENV)/.development
+	$(PYTHON) -m venv $(SLM)
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	    >"$$($(SLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/engine.pth"
+	$(SLM)/bin/python -m pip --quiet --disable-pip-version-check install --requirement $<
+	touch $@
+
+test-slm: $(SLM)/.installed ## small models trained, exported and run by the engine; within 90 seconds
+	$(SLM)/bin/python -m pytest -q tests/slm $(ARGUMENTS)
+
+slm-demo: $(SLM)/.installed ## train tiny_10M for MINUTES, quantize it, run it in the engine
+	SLM_PYTHON=$(SLM)/bin/python ENGINE_CTL=$(BIN)/engine-ctl tools/slm_demo.sh $(or $(MINUTES),10)
 
 # vLLM's tests of its promise that batches change no bit, which are fetched and not kept here. ENGINE_VLLM_MODEL: another
 # model than SmolLM2, by its name or path. The model that the tests themselves name is the only one that one of them takes.

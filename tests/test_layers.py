@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     ),
     "actors": frozenset({"actors", "protocol", "engine", "trio"}),
     "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich", "prompt_toolkit"}),
+    "slm": frozenset({"slm", "protocol", "click", "rich", "pydantic", "numpy", "tokenizers"}),
     "weos_agents": frozenset({"weos_agents", "protocol", "click", "rich", "pydantic", "numpy"}),
 }
 EXCEPTIONS: dict[str, frozenset[str]] = {
@@ -50,6 +51,19 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "engine_ctl.commands.doctor": frozenset({"engine"}),
     "engine_ctl.commands.energy_setup": frozenset({"engine"}),
     "engine_ctl.commands.energy_sources": frozenset({"engine"}),
+    "slm.configuration": frozenset({"tomli"}),
+    "slm.commands.train": frozenset({"torch"}),
+    "slm.engine_link": frozenset({"engine_ctl"}),
+    "slm.evaluation.text_cost": frozenset({"torch"}),
+    "slm.export.auton_checkpoint": frozenset({"torch"}),
+    "slm.export.gguf_file": frozenset({"gguf"}),
+    "slm.export.importance": frozenset({"gguf", "torch"}),
+    "slm.export.onnx_file": frozenset({"onnxruntime", "torch"}),
+    "slm.training.checkpoints": frozenset({"torch"}),
+    "slm.training.loss_curve": frozenset({"matplotlib"}),
+    "slm.training.trainer": frozenset({"torch"}),
+    "slm.training.views": frozenset({"torch"}),
+    "slm.transformer": frozenset({"torch"}),
     "weos_agents.candidate_search": frozenset({"optuna"}),
     "weos_agents.fleet.fleet_trials": frozenset({"distributed"}),
     "weos_agents.report.plots": frozenset({"matplotlib"}),
@@ -108,7 +122,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 def modules() -> Iterator[tuple[str, Path]]:
     for package in ("protocol", "engine", "actors"):
         yield from named(package, ROOT / package)
-    for package in ("engine_ctl", "weos_agents"):
+    for package in ("engine_ctl", "slm", "weos_agents"):
         yield from named(package, ROOT / "tools" / package)
 
 
@@ -165,6 +179,12 @@ def test_a_package_of_the_engine_imports_only_those_before_it(name: str, path: P
     named = {module for module, _ in modules()}
     used = {module for module in imports(path) & named if module.startswith("engine.")}
     assert {module for module in used if ENGINE_ORDER.index(engine_package(module)) > place} == set()
+
+
+@each_module()
+def test_nothing_imports_the_training_of_models_but_itself(name: str, path: Path) -> None:
+    used = {module.partition(".")[0] for module in imports(path)}
+    assert name.startswith("slm") or used & {"slm", "torch"} == set()
 
 
 @each_module("actors.")

@@ -1,0 +1,1 @@
+"""The commands of ``slm``, a module each."""

@@ -1,0 +1,1 @@
+"""From documents to shards of tokens: reading, leaving out what is there twice, cutting into tokens."""

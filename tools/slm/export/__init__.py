@@ -1,0 +1,1 @@
+"""From a checkpoint to a file that others run: GGUF, ONNX, and the importance of each column."""

@@ -1,0 +1,1 @@
+"""From shards to checkpoints: batches, schedule, steps, and a log that survives being killed."""

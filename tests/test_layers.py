@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     ),
     "actors": frozenset({"actors", "protocol", "engine", "trio"}),
     "engine_ctl": frozenset({"engine_ctl", "protocol", "click", "rich", "prompt_toolkit"}),
+    "auton": frozenset({"auton", "click", "pydantic"}),
     "slm": frozenset({"slm", "protocol", "click", "rich", "pydantic", "numpy", "tokenizers"}),
     "weos_agents": frozenset({"weos_agents", "protocol", "click", "rich", "pydantic", "numpy"}),
 }
@@ -51,6 +52,11 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "engine_ctl.commands.doctor": frozenset({"engine"}),
     "engine_ctl.commands.energy_setup": frozenset({"engine"}),
     "engine_ctl.commands.energy_sources": frozenset({"engine"}),
+    "auton.commands.config": frozenset({"tomlkit"}),
+    "auton.commands.run": frozenset({"trio"}),
+    "auton.orchestrator": frozenset({"trio"}),
+    "auton.provider": frozenset({"litellm"}),
+    "auton.settings": frozenset({"tomli"}),
     "slm.configuration": frozenset({"tomli"}),
     "slm.commands.train": frozenset({"torch"}),
     "slm.engine_link": frozenset({"engine_ctl"}),
@@ -122,7 +128,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 def modules() -> Iterator[tuple[str, Path]]:
     for package in ("protocol", "engine", "actors"):
         yield from named(package, ROOT / package)
-    for package in ("engine_ctl", "slm", "weos_agents"):
+    for package in ("auton", "engine_ctl", "slm", "weos_agents"):
         yield from named(package, ROOT / "tools" / package)
 
 
@@ -182,9 +188,11 @@ def test_a_package_of_the_engine_imports_only_those_before_it(name: str, path: P
 
 
 @each_module()
-def test_nothing_imports_the_training_of_models_but_itself(name: str, path: Path) -> None:
-    used = {module.partition(".")[0] for module in imports(path)}
-    assert name.startswith("slm") or used & {"slm", "torch"} == set()
+def test_nothing_imports_the_training_of_models_or_auton_but_themselves(name: str, path: Path) -> None:
+    own = name.partition(".")[0]
+    theirs = {"auton": {"litellm"}, "slm": {"torch"}}
+    foreign = {one for tool, packages in theirs.items() if tool != own for one in (tool, *packages)}
+    assert {module.partition(".")[0] for module in imports(path)} & foreign == set()
 
 
 @each_module("actors.")

@@ -87,7 +87,10 @@ def test_a_wheel_holds_what_is_beside_the_modules(tmp_path: Path) -> None:
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         held = {name for name in wheel.namelist() if not name.endswith(".py") and ".dist-info/" not in name}
     schemas = {f"protocol/schemas/{path.name}" for path in (ROOT / "protocol" / "schemas").iterdir()}
-    typed = {f"{package}/py.typed" for package in ("actors", "engine", "engine_ctl", "protocol", "slm", "weos_agents")}
+    typed = {
+        f"{package}/py.typed"
+        for package in ("actors", "auton", "engine", "engine_ctl", "protocol", "slm", "weos_agents")
+    }
     models = {f"slm/configurations/{path.name}" for path in (ROOT / "tools" / "slm" / "configurations").iterdir()}
     assert held == {"actors/http/page.html", "engine/_core.pyi"} | schemas | typed | models
 

@@ -25,7 +25,12 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 STAGE = ROOT / "build" / "deb"
 HOME = Path("usr/lib/weos-engine")
-COMMANDS = {"engine-ctl": "engine_ctl.program", "slm": "slm.main", "weos-agents": "weos_agents.main"}
+COMMANDS = {
+    "auton": "auton.main",
+    "engine-ctl": "engine_ctl.program",
+    "slm": "slm.main",
+    "weos-agents": "weos_agents.main",
+}
 PIP = "pip>=24"
 """Fetches models that are in a package index; beside what the wheel names."""
 COMPLETIONS = {

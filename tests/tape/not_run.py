@@ -21,6 +21,7 @@ _NOT_RUN: tuple[tuple[str, str], ...] = (
     (r"~/\.cache/weos-engine/peers|\.venv/bin/python packaging", "of peers and packages, by targets of their own"),
     (r"engine-ctl run \S+\s+# at a terminal", "a conversation at a terminal; the tests of chat have one"),
     (r"weos-agents optimize ", "minutes; tests/agents runs searches"),
+    (r"auton ", "a model, or a script that no page shows; tests/auton runs scripts"),
     (r"slm |engine-ctl run tiny-int4\.gguf", "trains a model, and runs it; tests/slm goes the whole way"),
     (r"ENGINE_ENERGY_METER_COMMAND='plug-energy", "a program of a plug that nobody has here"),
     (r"node docs/examples/loop\.mjs", "tests/loop runs it"),

@@ -1,0 +1,60 @@
+"""Isolation: what runs in it reaches neither the network nor the user's files, and there is no run without it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from auton.errors import AutonError
+from auton.sandbox import Sandbox
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    if shutil.which("bwrap") is None:
+        pytest.skip("bwrap is not installed (Debian's bubblewrap)")
+    try:
+        return Sandbox()
+    except AutonError as error:
+        pytest.skip(str(error))
+
+
+def shell(sandbox: Sandbox, folder: Path, text: str, timeout_s: float = 20.0) -> tuple[int | None, str]:
+    ran = sandbox.run(("sh", "-c", text), folder, timeout_s)
+    return ran.exit_code, ran.output.strip()
+
+
+def test_a_command_writes_into_its_folder_alone(sandbox: Sandbox, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("secret")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    assert shell(sandbox, folder, "echo built >kernel; cat kernel; pwd") == (0, "built\n/work")
+    assert (folder / "kernel").read_text() == "built\n"
+    assert shell(sandbox, folder, f"cat {outside} || echo hidden")[1].endswith("hidden")
+    assert shell(sandbox, folder, "echo x >/usr/bin/x || echo read-only")[1].endswith("read-only")
+    assert not Path("/usr/bin/x").exists()
+
+
+def test_the_environment_is_not_passed_on(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-nobody")
+    assert "sk-of-nobody" not in shell(sandbox, tmp_path, "env; cat /proc/*/environ")[1]
+
+
+def test_there_is_no_network_and_there_are_no_other_processes(sandbox: Sandbox, tmp_path: Path) -> None:
+    assert shell(sandbox, tmp_path, "tail -n +3 /proc/net/dev | grep -v lo: | wc -l") == (0, "0")
+    assert int(shell(sandbox, tmp_path, "ls /proc | grep -c '^[0-9]*$'")[1]) < 10
+
+
+def test_what_takes_too_long_is_ended_with_all_it_started(sandbox: Sandbox, tmp_path: Path) -> None:
+    ran = shell(sandbox, tmp_path, "(sleep 60; touch late) & sleep 60", timeout_s=0.5)
+    assert ran == (None, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_no_run_without_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(AutonError, match="bubblewrap"):
+        Sandbox()

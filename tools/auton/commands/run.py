@@ -1,0 +1,76 @@
+"""``auton run``: a goal, pursued to its end."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from auton.commands.options import config_option, repository_option, run_option
+from auton.errors import AutonError
+from auton.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from auton.provider import Provider
+    from auton.sandbox import Sandbox
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_NOT_ACCEPTED = 8
+
+
+@click.command(name="run")
+@click.argument("goal")
+@config_option
+@repository_option
+@run_option
+@click.option("--script", type=click.Path(path_type=Path), help="Take answers from this file, and ask no model.")
+def command(*, goal: str, config_path: Path, folder: Path, name: str | None, script: Path | None) -> None:
+    """Pursue GOAL in a Git repository. What comes of it is on a branch of its own, auton/NAME/joined.
+
+    Killed or out of budget, the same command goes on: no answer is asked for twice.
+    """
+    import trio
+
+    from auton.budget import Budget
+    from auton.orchestrator import Orchestrator
+    from auton.repository import Repository
+
+    settings = load_settings(config_path)
+    name = name or hashlib.sha256(goal.encode()).hexdigest()[:8]
+    if not _NAME.fullmatch(name):
+        raise AutonError(f"{name!r} names no run: small letters, digits and hyphens do")
+    budget = Budget(settings.budget, time.monotonic)
+    orchestrator = Orchestrator(
+        Repository(folder),
+        name,
+        settings,
+        _provider(script),
+        budget,
+        _isolation(settings),
+        partial(click.echo, err=True),
+    )
+    ended = trio.run(orchestrator.run, goal, int(time.time()))
+    cost = "unknown" if budget.cost is None else f"${budget.cost:.4f}"
+    click.echo(f"{'accepted' if ended.accepted else 'not accepted'}: {ended.remark}")
+    click.echo(f"{budget.calls} answers, {budget.tokens:,} tokens, {budget.joules:,.0f} J known, cost {cost}", err=True)
+    if not ended.accepted:
+        raise SystemExit(_NOT_ACCEPTED)
+
+
+def _provider(script: Path | None) -> Provider:
+    from auton.provider import LiteLlmProvider, ScriptedProvider
+
+    return LiteLlmProvider() if script is None else ScriptedProvider(script)
+
+
+def _isolation(settings: Settings) -> Sandbox | None:
+    """``None`` where there is nothing to run; else there must be one."""
+    from auton.sandbox import Sandbox
+
+    options = settings.validation
+    return Sandbox() if options.build_command or options.test_command else None

@@ -1,0 +1,62 @@
+"""``auton validate``: build and test what is committed, in isolation, without any agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from auton.commands.options import config_option, repository_option
+from auton.errors import AutonError
+from auton.settings import Architecture, Settings, load_settings
+
+if TYPE_CHECKING:
+    from auton.validation import Step
+
+
+@click.command(name="validate")
+@click.option("--build", is_flag=True, help="Run validation.build_command.")
+@click.option("--test", is_flag=True, help="Run validation.test_command, on what was built.")
+@click.option("--composition", is_flag=True, help="Build for each architecture.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds, in place of the settings'.")
+@config_option
+@repository_option
+def command(
+    *, build: bool, test: bool, composition: bool, timeout: float | None, config_path: Path, folder: Path
+) -> None:
+    """Build and test the commit that is checked out, in bubblewrap. Nothing is built without it."""
+    from auton.repository import Repository, Worktree, export
+    from auton.sandbox import Sandbox
+    from auton.validation import CROSS, command_of, validate
+
+    settings = _with_timeout(load_settings(config_path), timeout)
+    steps: tuple[Step, ...] = (*(("build",) if build or test or composition else ()), *(("test",) if test else ()))
+    if not steps:
+        raise AutonError("nothing to validate: --build, --test or --composition")
+    for step in steps:
+        if not command_of(step, settings):
+            raise AutonError(f"validation.{step}_command is not set in {config_path}")
+    repository, isolation = Repository(folder), Sandbox()
+    checked_out = Worktree(repository.folder, "HEAD", repository.head())
+    failed = False
+    for arch in CROSS if composition else (settings.kernel.arch,):
+        with TemporaryDirectory(prefix="auton-") as name:
+            export(checked_out, Path(name))
+            for one in validate(Path(name), steps, _for(settings, arch), isolation):
+                click.echo(f"{arch}: {one.told()}")
+                failed |= not one.ran.succeeded
+    if failed:
+        raise SystemExit(1)
+
+
+def _with_timeout(settings: Settings, timeout: float | None) -> Settings:
+    if timeout is None:
+        return settings
+    changed = settings.validation.model_copy(update={"build_timeout": timeout, "test_timeout": timeout})
+    return settings.model_copy(update={"validation": changed})
+
+
+def _for(settings: Settings, arch: Architecture) -> Settings:
+    return settings.model_copy(update={"kernel": settings.kernel.model_copy(update={"arch": arch})})

@@ -1,0 +1,197 @@
+"""The tools that each role has, in OpenAI's form, and what comes of calling them. A model's mistake is told to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from auton.diff_check import is_allowed, safe_path
+from auton.provider import ToolCall
+from auton.repository import Worktree
+from auton.settings import Role
+
+_MOST_READ = 32_768
+_MOST_LISTED = 500
+_MOST_TASKS = 32
+_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+
+
+class _Tool(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ListFiles(_Tool):
+    """List the repository's files."""
+
+
+class ReadFile(_Tool):
+    """Read a file."""
+
+    path: str
+
+
+class WriteFile(_Tool):
+    """Write a whole file, a new one or in place of one that is there."""
+
+    path: str
+    content: str
+
+
+class ReplaceText(_Tool):
+    """Replace a piece of a file that stands in it exactly once."""
+
+    path: str
+    old: str
+    new: str
+
+
+class AddTask(_Tool):
+    """Add a task to the plan. `paths` are patterns of files that it may change; `after` names tasks that come first."""
+
+    task: _Name
+    description: str
+    paths: Annotated[tuple[str, ...], Field(min_length=1)]
+    after: tuple[_Name, ...] = ()
+
+
+class FinishPlan(_Tool):
+    """End planning."""
+
+
+class Submit(_Tool):
+    """Hand in the task's changes, with a line that says what they do."""
+
+    summary: str
+
+
+class Approve(_Tool):
+    """Let the changes in."""
+
+
+class Reject(_Tool):
+    """Send the changes back, with what must be different."""
+
+    reason: str
+
+
+class Accept(_Tool):
+    """Say that what came together does what was wanted."""
+
+
+class ReportFault(_Tool):
+    """Say what does not."""
+
+    fault: str
+
+
+TOOLS: dict[Role, tuple[type[_Tool], ...]] = {
+    "manager": (ListFiles, ReadFile, AddTask, FinishPlan),
+    "developer": (ListFiles, ReadFile, WriteFile, ReplaceText, Submit),
+    "reviewer": (ListFiles, ReadFile, Approve, Reject),
+    "tester": (ListFiles, ReadFile, Accept, ReportFault),
+}
+
+
+def tool_name(tool: type[_Tool]) -> str:
+    """A tool's name, as models call it."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", tool.__name__).lower()
+
+
+def descriptions(role: Role) -> tuple[dict[str, Any], ...]:
+    """The tools of a role, as a request names them."""
+    found = []
+    for tool in TOOLS[role]:
+        schema = tool.model_json_schema()
+        about = schema.pop("description")
+        found.append(
+            {"type": "function", "function": {"name": tool_name(tool), "description": about, "parameters": schema}}
+        )
+    return tuple(found)
+
+
+@dataclass
+class Toolbox:
+    """A role's tools over a worktree. ``decision`` is what ended its work."""
+
+    role: Role
+    worktree: Worktree
+    allowed: tuple[str, ...] = ()
+    """Patterns of paths that may be written."""
+    tasks: list[AddTask] = field(default_factory=list)
+    decision: FinishPlan | Submit | Approve | Reject | Accept | ReportFault | None = None
+
+    def use(self, call: ToolCall) -> str:
+        """What comes of a call; a mistake is an answer that begins with ``error``."""
+        kinds = {tool_name(tool): tool for tool in TOOLS[self.role]}
+        if call.name not in kinds:
+            return f"error: no tool {call.name}; there are {', '.join(kinds)}"
+        try:
+            arguments = json.loads(call.arguments or "{}")
+            return self._do(kinds[call.name].model_validate(arguments))
+        except json.JSONDecodeError as error:
+            return f"error: the arguments are not JSON: {error}"
+        except ValidationError as error:
+            fault = error.errors()[0]
+            return f"error: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        except (ValueError, OSError) as error:
+            return f"error: {error}"
+
+    def _do(self, tool: _Tool) -> str:
+        match tool:
+            case ListFiles():
+                return self._list()
+            case ReadFile(path=path):
+                return self._read(path)
+            case WriteFile(path=path, content=content):
+                return self._write(path, content)
+            case ReplaceText(path=path, old=old, new=new):
+                return self._replace(path, old, new)
+            case AddTask():
+                return self._add(tool)
+            case FinishPlan() | Submit() | Approve() | Reject() | Accept() | ReportFault():
+                self.decision = tool
+                return "done"
+        raise AssertionError(tool)
+
+    def _list(self) -> str:
+        root = self.worktree.folder
+        files = (
+            path for path in sorted(root.rglob("*")) if path.is_file() and ".git" not in path.relative_to(root).parts
+        )
+        names = [str(path.relative_to(root)) for path in files]
+        more = [f"and {len(names) - _MOST_LISTED} more"] if len(names) > _MOST_LISTED else []
+        return "\n".join(names[:_MOST_LISTED] + more) or "no files"
+
+    def _read(self, path: str) -> str:
+        content = safe_path(self.worktree.folder, path).read_text(encoding="utf-8", errors="replace")
+        return content if len(content) <= _MOST_READ else f"{content[:_MOST_READ]}\n[{len(content)} characters in all]"
+
+    def _write(self, path: str, content: str) -> str:
+        if not is_allowed(path, self.allowed):
+            raise ValueError(f"{path} is not among the task's paths: {', '.join(self.allowed)}")
+        file = safe_path(self.worktree.folder, path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+        return f"{len(content.encode())} bytes written"
+
+    def _replace(self, path: str, old: str, new: str) -> str:
+        content = safe_path(self.worktree.folder, path).read_text(encoding="utf-8")
+        times = content.count(old) if old else 0
+        if times != 1:
+            raise ValueError(f"that piece stands in {path} {times} times")
+        return self._write(path, content.replace(old, new))
+
+    def _add(self, task: AddTask) -> str:
+        known = {one.task for one in self.tasks}
+        if task.task in known:
+            raise ValueError(f"there is a task {task.task} already")
+        if missing := set(task.after) - known:
+            raise ValueError(f"{', '.join(sorted(missing))} must be added before what comes after")
+        if len(self.tasks) == _MOST_TASKS:
+            raise ValueError(f"a plan has at most {_MOST_TASKS} tasks")
+        self.tasks.append(task)
+        return f"{len(self.tasks)} tasks"

@@ -148,7 +148,15 @@ def through_panel(
     weights: bytes,
     columns: int,
 ) -> bytes:
-    """``weights``, rows as in a file, packed for the tables that pack and unpacked again."""
+    """``weights``, rows as in a file, packed for the tables that pack and unpacked again. Not for types whose codes are
+    in no planes of bits: IQ1, IQ2, IQ3 and TQ1_0."""
+
+def panel_floats(
+    type: str,  # noqa: A002
+    weights: bytes,
+    columns: int,
+) -> npt.NDArray[np.float32]:
+    """[rows, columns]: the same rows, read from where they were packed, as floats."""
 
 def merge_split(
     table: str,

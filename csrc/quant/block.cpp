@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/float16.h"
+#include "quant/points.h"
 
 namespace engine::quant {
 namespace {
@@ -30,8 +31,12 @@ template <TensorType kType>
 void decode_values(const std::uint8_t* block, std::int8_t* values) {
   constexpr TypeTraits kTraits = gguf::kTraits<kType>;
   constexpr std::size_t kCount = kTraits.block_elements;
-  read_bits<kTraits.low, kCount, 0>(block, values);
-  read_bits<kTraits.high, kCount, kTraits.low.bits>(block, values);
+  if constexpr (kTraits.in_planes) {
+    read_bits<kTraits.low, kCount, 0>(block, values);
+    read_bits<kTraits.high, kCount, kTraits.low.bits>(block, values);
+  } else {
+    read_points(kType, block, reinterpret_cast<std::uint8_t*>(values));
+  }
   for (std::size_t i = 0; i < kCount; ++i) {
     if constexpr (kTraits.has_codebook()) {
       values[i] = kTraits.codebook[static_cast<std::size_t>(values[i])];
@@ -46,8 +51,16 @@ void decode_values(const TypeTraits& traits, const std::uint8_t* block, std::int
 }
 
 float decode_scale(const TypeTraits& traits, const std::uint8_t* block) {
-  if (traits.scale_format == gguf::ScaleFormat::Half) return load_half(block + traits.scale_at);
-  return float_from_bfloat(bfloat_from_exponent(block[traits.scale_at]));
+  block += traits.scale_at;
+  switch (traits.scale_format) {
+    case gguf::ScaleFormat::Half:
+      break;
+    case gguf::ScaleFormat::Exponent:
+      return float_from_bfloat(bfloat_from_exponent(*block));
+    case gguf::ScaleFormat::Quarters:
+      return float_from_half(half_from_quarters(block)) * traits.scale_unit;
+  }
+  return load_half(block) * traits.scale_unit;
 }
 
 float decode_minimum(const TypeTraits& traits, const std::uint8_t* block) {
@@ -79,10 +92,24 @@ void decode_signed_few(const std::uint8_t* packed, std::int8_t* scales) {
   }
 }
 
-// Turns scales for 32 weights into scales for 16.
-template <typename Scale>
-void double_up(std::array<Scale, 16>& scales) {
-  for (std::size_t i = 16; i-- > 0;) scales[i] = scales[i / 2];
+std::int8_t odd(unsigned n) { return static_cast<std::int8_t>(2 * n + 1); }
+
+void decode_odd_nibbles(const std::uint8_t* packed, std::size_t count, std::int8_t* scales) {
+  for (std::size_t i = 0; i < count; ++i) scales[i] = odd((packed[i / 2] >> (i % 2 * 4)) & 0x0Fu);
+}
+
+void decode_odd_turned(const std::uint8_t* packed, std::int8_t* scales) {
+  for (std::size_t i = 0; i < 8; ++i) {
+    const std::uint8_t byte = packed[2 * i + 1];
+    const std::int8_t scale = odd((byte >> 4) & 7u);
+    scales[i] = static_cast<std::int8_t>(byte >= 0x80 ? -scale : scale);
+  }
+}
+
+void decode_odd_threes(const std::uint8_t* packed, std::int8_t* scales) {
+  for (std::size_t i = 0; i < 16; ++i) {
+    scales[i] = odd((load_unaligned<std::uint16_t>(packed + i / 4 * 2) >> (i % 4 * 3)) & 7u);
+  }
 }
 
 void dequantize_block(const TypeTraits& traits, const std::byte* source, float* out) {
@@ -90,15 +117,6 @@ void dequantize_block(const TypeTraits& traits, const std::byte* source, float* 
   for (std::size_t e = 0; e < kBlock; ++e) {
     const float product = block.scale * static_cast<float>(block.values[e]);
     out[e] = traits.has_minimum ? product + block.minimum : product;
-  }
-}
-
-void dequantize_super_block(const TypeTraits& traits, const std::byte* source, float* out) {
-  const SuperBlock block = decode_super_block(traits, source);
-  for (std::size_t e = 0; e < kSuperBlock; ++e) {
-    const float scale = block.scale * static_cast<float>(block.scales[e / 16]);
-    const float minimum = block.minimum * static_cast<float>(block.minimums[e / 16]);
-    out[e] = scale * static_cast<float>(block.values[e]) - minimum;
   }
 }
 
@@ -117,6 +135,7 @@ void decode_inner_scales(const gguf::InnerScales& layout, const std::uint8_t* bl
   const std::uint8_t* packed = block + layout.at;
   switch (layout.format) {
     case None:
+      std::memset(scales, 1, 16);
       return;
     case Nibbles:
       for (std::size_t i = 0; i < 16; ++i) {
@@ -132,6 +151,16 @@ void decode_inner_scales(const gguf::InnerScales& layout, const std::uint8_t* bl
       return decode_signed_few(packed, scales);
     case SignedByte:
       std::memcpy(scales, packed, 16);
+      return;
+    case OddTops:
+      for (std::size_t i = 0; i < 8; ++i) scales[i] = odd(packed[i * layout.stride + 3] >> 4u);
+      return;
+    case OddNibbles:
+      return decode_odd_nibbles(packed, kSuperBlock / layout.elements, scales);
+    case OddTurned:
+      return decode_odd_turned(packed, scales);
+    case OddThrees:
+      return decode_odd_threes(packed, scales);
   }
 }
 
@@ -151,6 +180,14 @@ SuperBlock decode_super_block(const TypeTraits& traits, const std::byte* source)
   return block;
 }
 
+void dequantize_super_block(const SuperBlock& block, float* out) {
+  for (std::size_t e = 0; e < kSuperBlock; ++e) {
+    const float scale = block.scale * static_cast<float>(block.scales[e / 16]);
+    const float minimum = block.minimum * static_cast<float>(block.minimums[e / 16]);
+    out[e] = scale * static_cast<float>(block.values[e]) - minimum;
+  }
+}
+
 void dequantize_row(TensorType type, const std::byte* source, std::size_t columns, float* out) {
   const TypeTraits& traits = gguf::type_traits(type);
   for (std::size_t i = 0; i < columns; i += traits.block_elements, source += traits.block_bytes) {
@@ -165,7 +202,11 @@ void dequantize_row(TensorType type, const std::byte* source, std::size_t column
         out[i] = float_from_bfloat(load_unaligned<std::uint16_t>(source));
         break;
       default:
-        (traits.is_super_block() ? dequantize_super_block : dequantize_block)(traits, source, out + i);
+        if (traits.is_super_block()) {
+          dequantize_super_block(decode_super_block(traits, source), out + i);
+        } else {
+          dequantize_block(traits, source, out + i);
+        }
     }
   }
 }

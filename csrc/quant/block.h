@@ -20,6 +20,13 @@ constexpr std::uint16_t bfloat_from_exponent(std::uint8_t exponent) {
   return static_cast<std::uint16_t>((exponent - 1) << 7);
 }
 
+// An f16 of which four 16-bit words have four bits each, at their top, the lowest first.
+constexpr std::uint16_t half_from_quarters(const std::uint8_t* words) {
+  unsigned half = 0;
+  for (unsigned i = 0; i < 4; ++i) half |= (words[2 * i + 1] >> 4u) << (4 * i);
+  return static_cast<std::uint16_t>(half);
+}
+
 // 32 weights: scale * value + minimum.
 struct Block {
   float scale;
@@ -40,6 +47,15 @@ struct SuperBlock {
 };
 
 SuperBlock decode_super_block(const gguf::TypeTraits& traits, const std::byte* source);
+
+// Its weights, [256].
+void dequantize_super_block(const SuperBlock& block, float* out);
+
+// Turns scales for 32 weights into scales for 16.
+template <typename Scale>
+void double_up(std::array<Scale, 16>& scales) {
+  for (std::size_t i = 16; i-- > 0;) scales[i] = scales[i / 2];
+}
 
 // The inner scales of a super-block, and minimums where the format has them: 16 of each, or 8.
 void decode_inner_scales(const gguf::InnerScales& layout, const std::uint8_t* block, std::int8_t* scales,

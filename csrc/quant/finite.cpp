@@ -53,6 +53,13 @@ bool all_finite(TensorType type, std::span<const std::byte> bytes) {
     }
     return true;
   }
+  if (traits.scale_format == gguf::ScaleFormat::Quarters) {
+    for (std::size_t i = traits.scale_at; i < bytes.size(); i += stride) {
+      const std::uint16_t half = half_from_quarters(reinterpret_cast<const std::uint8_t*>(bytes.data() + i));
+      if ((half & kHalfInfinity) == kHalfInfinity) return false;
+    }
+    return true;
+  }
   return all_below(kHalfInfinity, bytes, stride, traits.scale_at) &&
          (!traits.has_minimum || all_below(kHalfInfinity, bytes, stride, traits.scale_at + sizeof(kHalfInfinity)));
 }

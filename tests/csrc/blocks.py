@@ -21,7 +21,7 @@ class BlockLayout:
     block_elements: int
     block_bytes: int
     scale_at: int
-    """An f16; of MXFP4 an exponent, one byte."""
+    """An f16; of MXFP4 an exponent, one byte; of IQ1_M four bits of it at the top of each of four words."""
     minimum_at: int | None = None
     codes: tuple[int, int] = (0, 0)
     """Begin and end, of the types that have a minimum."""
@@ -41,6 +41,15 @@ LAYOUTS = {
     "Q5_K": BlockLayout(256, 176, 0, 2, (16, 176)),
     "Q6_K": BlockLayout(256, 210, 208),
     "IQ4_XS": BlockLayout(256, 136, 0),
+    "IQ1_S": BlockLayout(256, 50, 0),
+    "IQ1_M": BlockLayout(256, 56, 48),
+    "IQ2_XXS": BlockLayout(256, 66, 0),
+    "IQ2_XS": BlockLayout(256, 74, 0),
+    "IQ2_S": BlockLayout(256, 82, 0),
+    "IQ3_XXS": BlockLayout(256, 98, 0),
+    "IQ3_S": BlockLayout(256, 110, 0),
+    "TQ1_0": BlockLayout(256, 54, 52),
+    "TQ2_0": BlockLayout(256, 66, 64),
 }
 FLOAT_TYPES = ("F32", "F16", "BF16")
 TENSOR_TYPES = (*FLOAT_TYPES, *LAYOUTS)
@@ -63,8 +72,18 @@ def random_weights(random: np.random.Generator, type_name: str, rows: int, colum
     else:
         for at in (layout.scale_at, layout.minimum_at):
             if at is not None:
-                blocks[:, :, at : at + 2] = _random_halves(random, blocks.shape[:2])
+                put_halves(type_name, blocks, at, _random_halves(random, blocks.shape[:2]))
     return blocks.reshape(rows, -1)
+
+
+def put_halves(type_name: str, blocks: Bytes, at: int, halves: npt.NDArray[np.float16]) -> None:
+    """Set an f16 of every block, [..., bytes of a block]."""
+    if type_name != "IQ1_M":
+        blocks[..., at : at + 2] = halves[..., np.newaxis].view(np.uint8)
+        return
+    tops = blocks[..., at + 1 : at + 8 : 2]
+    tops &= 0x0F
+    tops |= (halves.view(np.uint16)[..., np.newaxis] >> np.array([0, 4, 8, 12], np.uint16) << 4).astype(np.uint8)
 
 
 def set_scales(type_name: str, weights: Bytes, scale: float) -> None:
@@ -76,7 +95,7 @@ def set_scales(type_name: str, weights: Bytes, scale: float) -> None:
         return
     for at in (layout.scale_at, layout.minimum_at):
         if at is not None:
-            blocks[:, at : at + 2] = np.array([scale], np.float16).view(np.uint8)
+            put_halves(type_name, blocks, at, np.full(len(blocks), scale, np.float16))
 
 
 def encode_floats(type_name: str, values: Floats) -> Bytes:
@@ -117,8 +136,8 @@ def _random_exponents(random: np.random.Generator, shape: tuple[int, ...]) -> By
     return exponents
 
 
-def _random_halves(random: np.random.Generator, shape: tuple[int, ...]) -> Bytes:
+def _random_halves(random: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float16]:
     halves = random.normal(0.0, 0.02, shape).astype(np.float16)
     awkward = random.random(shape) < 0.2
     halves[awkward] = random.choice(AWKWARD_HALVES, int(awkward.sum()))
-    return halves[..., np.newaxis].view(np.uint8)
+    return halves

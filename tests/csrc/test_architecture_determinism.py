@@ -22,7 +22,7 @@ from tests.support.gguf_factory import has_super_blocks
 
 pytestmark = pytest.mark.slow
 
-TYPES = ("F32", "Q8_0", "Q5_0", "Q4_K", "Q6_K", "IQ4_XS", "MXFP4")
+TYPES = ("F32", "Q8_0", "Q5_0", "Q4_K", "Q6_K", "IQ4_XS", "IQ2_XXS", "MXFP4")
 KINDS = ("qwen3", "gemma2", "gemma3", "qwen2moe")
 """Dense, with windows (and soft caps), with experts and one that all share."""
 COMBINATIONS = [*product(("qwen3", "qwen2moe"), TYPES), *product(("gemma2", "gemma3"), ("F32", "Q8_0", "Q4_K"))]

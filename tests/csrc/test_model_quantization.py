@@ -23,6 +23,7 @@ from tests.csrc.quantizing import quantization
 from tests.csrc.test_split_files import SplitModel
 from tests.golden.quantized_data import RECIPES
 from tests.support.architecture_models import ALL_CASES, write_architecture_model
+from tests.support.damaged_models import encoded
 from tests.support.gguf_factory import new_gguf, write_tiny_model
 from tests.support.quantized_models import WideModel, write_wide_model
 
@@ -272,7 +273,8 @@ def test_a_copied_tensor_is_checked_as_well(tmp_path: Path, target: Path) -> Non
 def test_a_scale_that_is_no_number_names_its_tensor(type_name: str, name: str, tmp_path: Path, target: Path) -> None:
     layout = LAYOUTS[type_name]
     weights = random_weights(np.random.default_rng(1), type_name, 8, 256)
-    weights.reshape(8, -1, layout.block_bytes)[5, -1, layout.scale_at : layout.scale_at + 2] = 0xFF
+    scale = np.frombuffer(encoded(type_name, np.nan), np.uint8)
+    weights.reshape(8, -1, layout.block_bytes)[5, -1, layout.scale_at : layout.scale_at + len(scale)] = scale
     with new_gguf(tmp_path / "bad.gguf", "llama") as writer:
         writer.add_block_count(1)
         writer.add_tensor(name, weights, raw_dtype=gguf.GGMLQuantizationType[type_name])

@@ -19,6 +19,9 @@ TOKENS = range(1, 10)
 EXTREME_SCALES = {
     "Q2_K": (slice(0, 16), (0xFF,)), "Q3_K": (slice(96, 108), (0xFF, 0x00)), "Q4_K": (slice(4, 16), (0xFF,)),
     "Q5_K": (slice(4, 16), (0xFF,)), "Q6_K": (slice(192, 208), (0x7F, 0x80)), "IQ4_XS": (slice(2, 8), (0xFF, 0x00)),
+    "IQ1_S": (slice(35, 50, 2), (0x7F, 0xFF)), "IQ1_M": (slice(48, 56), (0xFF,)), "IQ2_XXS": (slice(9, 66, 8), (0xFF,)),
+    "IQ2_XS": (slice(66, 74), (0xFF,)), "IQ2_S": (slice(74, 82), (0xFF,)), "IQ3_XXS": (slice(69, 98, 4), (0xFF,)),
+    "IQ3_S": (slice(106, 110), (0xFF,)),
 }  # fmt: skip
 """Places of a block's inner scales and minimums, and the bytes of the widest."""
 
@@ -106,7 +109,7 @@ def extreme_blocks(type_name: str) -> Bytes:
     rows = [np.full(layout.block_bytes, code, np.uint8) for code in (0xFF, 0x00, 0x0F, 0xF0, 0x7F, 0x80, 0xAA, 0x55)]
     if type_name in EXTREME_SCALES:
         place, bytes_of_scales = EXTREME_SCALES[type_name]
-        inner = np.isin(np.arange(layout.block_bytes), np.arange(place.start, place.stop))
+        inner = np.isin(np.arange(layout.block_bytes), np.arange(layout.block_bytes)[place])
         rows = [np.where(inner, byte, row) for byte in bytes_of_scales for row in rows]
     blocks = np.array(rows, np.uint8)
     set_scales(type_name, blocks, 1.0)

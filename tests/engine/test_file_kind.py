@@ -16,7 +16,7 @@ from protocol.errors import UnsupportedModel
 from tests.support.gguf_factory import new_gguf, write_tiny_model
 from tests.support.gguf_vocabulary import add_vocabulary, tiny_bpe
 
-FOREIGN = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "TQ1_0", "TQ2_0")
+FOREIGN = ("NVFP4", "Q1_0", "Q8_K")
 
 
 def opened(path: Path) -> ModelArtifact:

@@ -143,14 +143,12 @@ def test_what_is_no_file_is_not_looked_into(tmp_path: Path, models: Path) -> Non
 
 def test_what_cannot_be_run_says_why(tmp_path: Path, models: Path) -> None:
     write_tiny_model(models / "other.gguf", architecture="bert")
-    g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 16, bytes(4096))).write(
-        models / "iq2_xxs.gguf"
-    )
+    g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 40, bytes(4096))).write(models / "nvfp4.gguf")
     found = listed(tmp_path)
     assert (found["other"].architecture, found["other"].memory_bytes) == ("bert", None)
     assert "'bert'" in found["other"].reason
-    assert "IQ2_XXS (1 tensors), such as 'blk.0.attn_k.weight'" in found["iq2_xxs"].reason
-    assert found["iq2_xxs"].tensor_types == {"F32": 10, "IQ2_XXS": 1}
+    assert "NVFP4 (1 tensors), such as 'blk.0.attn_k.weight'" in found["nvfp4"].reason
+    assert found["nvfp4"].tensor_types == {"F32": 10, "NVFP4": 1}
 
 
 @pytest.mark.parametrize("name", [b"a\xff.gguf", b"\xfe\xff.GGUF", b"hf\xe4.part"])

@@ -268,10 +268,10 @@ def test_open_artifacts_are_bounded(tmp_path: Path) -> None:
 
 
 def test_a_tensor_type_without_kernels_is_named(tmp_path: Path) -> None:
-    model = g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 16, bytes(4096)))
-    path = model.write(tmp_path / "iq2_xxs.gguf")
+    model = g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 40, bytes(4096)))
+    path = model.write(tmp_path / "nvfp4.gguf")
     artifact = make_registry(tmp_path).resolve(str(path))
-    with pytest.raises(UnsupportedModel, match=r"IQ2_XXS \(1 tensors\), such as 'blk.0.attn_k.weight'.*Q4_K_M"):
+    with pytest.raises(UnsupportedModel, match=r"NVFP4 \(1 tensors\), such as 'blk.0.attn_k.weight'.*Q4_K_M"):
         artifact.require_runnable()
 
 

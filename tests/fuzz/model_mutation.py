@@ -12,7 +12,7 @@ import gguf
 import numpy as np
 from gguf import quants
 
-from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES
+from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES, put_halves
 from tests.csrc.gguf_bytes import ARRAY, F32, F64, STRING, GgufBytes, Tensor, Value
 from tests.support.architecture_models import CASES, WIDE_CASES, write_architecture_model
 from tests.support.damaged_models import encoded
@@ -133,9 +133,8 @@ class ModelMutation:
         if layout is None or type_name == "MXFP4":
             return self._with_other_weight(tensor)
         blocks = np.frombuffer(tensor.data, np.uint8).reshape(-1, layout.block_bytes).copy()
-        blocks[:, layout.scale_at : layout.scale_at + 2] = np.frombuffer(
-            encoded("F16", _clipped("F16", factor)), np.uint8
-        )
+        scales = np.full(len(blocks), _clipped("F16", factor), np.float16)
+        put_halves(type_name, blocks, layout.scale_at, scales)
         return replace(tensor, data=blocks.tobytes())
 
     # --- descriptions of tensors -----------------------------------------------------------------------------------

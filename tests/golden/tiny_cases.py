@@ -37,13 +37,17 @@ _TYPES = (
     "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4",
 )  # fmt: skip
 
+_GRID_TYPES = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "TQ1_0", "TQ2_0")
+"""One architecture each: their kernels are those of the types above."""
+_BOTH = (("llama", True), ("qwen2", False))
+
 QUANTIZED: dict[str, dict[str, Any]] = {
     f"{architecture}_{tensor_type.lower()}": {
         "architecture": architecture, "n_embd": 256, "n_head": 8, "n_head_kv": 2, "n_ff": 512, "tied": tied,
         "tensor_type": tensor_type, "seed": seed,
     }
-    for seed, tensor_type in enumerate(_TYPES, 100)
-    for architecture, tied in (("llama", True), ("qwen2", False))
+    for seed, tensor_type in enumerate((*_TYPES, *_GRID_TYPES), 100)
+    for architecture, tied in (_BOTH if tensor_type in _TYPES else _BOTH[:1])
 }  # fmt: skip
 """Every stored type: the distance from exact arithmetic compared with llama.cpp's."""
 

@@ -96,7 +96,7 @@ class ModelFile:
 
 
 def encoded(type_name: str, value: float) -> bytes:
-    """A weight of a float type, or a scale; of MXFP4 255, which stands for NaN."""
+    """A weight of a float type, or a scale; of MXFP4 255, which stands for NaN; of IQ1_M the words that have it."""
     match type_name:
         case "F32":
             return struct.pack("<f", value)
@@ -104,5 +104,8 @@ def encoded(type_name: str, value: float) -> bytes:
             return struct.pack("<f", value)[2:]
         case "MXFP4":
             return b"\xff"
+        case "IQ1_M":
+            (half,) = struct.unpack("<H", struct.pack("<e", value))
+            return struct.pack("<4H", *(half >> shift << 12 & 0xF000 for shift in (0, 4, 8, 12)))
         case _:
             return struct.pack("<e", value)

@@ -23,6 +23,13 @@ CHATML = (
 )
 
 
+_SCALE_FIRST = {
+    "IQ4_NL": (16, 67), "IQ1_S": (48, 6.4), "IQ2_XXS": (64, 50), "IQ2_XS": (72, 50), "IQ2_S": (80, 50),
+    "IQ3_XXS": (96, 130), "IQ3_S": (108, 150),
+}  # fmt: skip
+"""Blocks of a scale and bytes that may be anything: how many, and how widely they spread the weights."""
+
+
 @dataclass(frozen=True)
 class TinyModel:
     """What to write. ``n_embd`` and ``n_ff`` must be multiples of 32, of 256 for types of super-blocks."""
@@ -174,7 +181,7 @@ def _random_blocks(
     random: np.random.Generator, type_name: str, rows: int, columns: int, deviation: float
 ) -> npt.NDArray[np.uint8]:
     """Rows of valid random blocks, for the types that the ``gguf`` package does not quantize to."""
-    blocks = (rows, columns // (256 if has_super_blocks(type_name) else 32))
+    blocks = (rows, columns // gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[type_name]][0])
 
     def codes(count: int) -> npt.NDArray[np.uint8]:
         return random.integers(0, 256, (*blocks, count), dtype=np.uint8)
@@ -184,12 +191,10 @@ def _random_blocks(
 
     # 6-bit scales and minima average 31.5, so a minimum scale of the mean code times d centres the values.
     match type_name:
-        case "Q4_K":
-            d = deviation / 240
-            fields = [scale(d), scale(d * 7.5), codes(12), codes(128)]
-        case "Q5_K":
-            d = deviation / 480
-            fields = [scale(d), scale(d * 15.5), codes(12), codes(32), codes(128)]
+        case "Q4_K" | "Q5_K":
+            largest, high = (15, 0) if type_name == "Q4_K" else (31, 32)
+            d = deviation / (largest + 1) / 15
+            fields = [scale(d), scale(d * largest / 2), codes(12), codes(high), codes(128)]
         case "Q6_K":
             fields = [codes(128), codes(64), codes(16), scale(deviation / 1360)]
         case "Q2_K":
@@ -197,10 +202,25 @@ def _random_blocks(
             fields = [codes(16), codes(64), scale(d), scale(d * 1.5)]
         case "Q3_K":
             fields = [codes(32), codes(64), codes(12), scale(deviation / 43)]
-        case "IQ4_NL":
-            fields = [scale(deviation / 67), codes(16)]
         case "IQ4_XS":
             fields = [scale(deviation / 1245), codes(6), codes(128)]
+        case "IQ1_M":
+            fields = [codes(48), _quarters(scale(deviation / 6.4)) | codes(8) & np.array([0xFF, 0x0F] * 4, np.uint8)]
+        case "TQ1_0" | "TQ2_0":
+            fields = [_digits(codes(52)) if type_name == "TQ1_0" else codes(64), scale(deviation)]
         case _:
-            raise ValueError(f"no random blocks of {type_name}")
+            size, spread = _SCALE_FIRST[type_name]
+            fields = [scale(deviation / spread), codes(size)]
     return np.concatenate(fields, axis=-1).reshape(rows, -1)
+
+
+def _digits(any_bytes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Five digits to base 3 in a byte: a fraction of 256, rounded up."""
+    rounded_up = (any_bytes.astype(np.uint16) % 243 * 256 + 242) // 243
+    return np.asarray(rounded_up, np.uint8)
+
+
+def _quarters(halves: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Each f16 as four 16-bit words that have four bits of it at their top."""
+    words = halves.view("<u2") >> np.array([0, 4, 8, 12], np.uint16) << np.uint16(12)
+    return np.asarray(words, "<u2").view(np.uint8)

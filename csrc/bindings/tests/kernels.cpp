@@ -26,15 +26,33 @@ using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
 std::size_t size_of(const py::array& array) { return static_cast<std::size_t>(array.size()); }
 
-// weights: rows as in a file; the same bytes, out of a panel that they were packed into.
-py::bytes through_panel(const std::string& type, const std::string& weights, std::size_t columns) {
-  kernels::Matrix matrix = matrix_of(type, weights, columns);
+// Packs the rows of a file.
+AlignedBuffer packed_panel(kernels::Matrix& matrix) {
   AlignedBuffer packed(kernels::panel_bytes(matrix));
   matrix.packed = packed.bytes();
   kernels::pack_panels(matrix, 0, matrix.groups());
+  return packed;
+}
+
+// weights: rows as in a file; the same bytes, out of a panel that they were packed into.
+py::bytes through_panel(const std::string& type, const std::string& weights, std::size_t columns) {
+  kernels::Matrix matrix = matrix_of(type, weights, columns);
+  const AlignedBuffer packed = packed_panel(matrix);
   std::string out(weights.size(), '\0');
   auto* row = reinterpret_cast<std::byte*>(out.data());
   for (std::size_t r = 0; r < matrix.rows; ++r) kernels::unpack_panel_row(matrix, r, row + r * matrix.row_bytes());
+  return out;
+}
+
+// The same rows as floats, [rows, columns].
+Floats panel_floats(const std::string& type, const std::string& weights, std::size_t columns) {
+  kernels::Matrix matrix = matrix_of(type, weights, columns);
+  const AlignedBuffer packed = packed_panel(matrix);
+  AlignedBuffer scratch(matrix.row_bytes());
+  Floats out({static_cast<py::ssize_t>(matrix.rows), static_cast<py::ssize_t>(columns)});
+  for (std::size_t r = 0; r < matrix.rows; ++r) {
+    kernels::dequantize_panel_row(matrix, r, scratch.bytes().data(), out.mutable_data() + r * columns);
+  }
   return out;
 }
 
@@ -110,6 +128,7 @@ std::vector<double> time_multiply(const std::string& table_name, const std::stri
 
 void register_kernels(py::module_& m) {
   m.def("through_panel", &through_panel, py::arg("type"), py::arg("weights"), py::arg("columns"));
+  m.def("panel_floats", &panel_floats, py::arg("type"), py::arg("weights"), py::arg("columns"));
   m.def("merge_split", &merge_split, py::arg("table"), py::arg("split"), py::arg("total"));
   m.def(
       "digest", [](const Floats& values) { return digest_of(values.data(), size_of(values)).hexadecimal(); },

@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/float16.h"
 #include "quant/block.h"
+#include "quant/points.h"
 
 // Codes are moved four at a time, as the words that a row has in the lines of a unit: what lies in a word is one small
 // function a type, `code_words`. Words of 16 rows are then transposed into lines, so that memory is read and written in
@@ -55,10 +56,32 @@ auto code_words(const std::uint8_t* block, const BlockUnit<kType>& /*layout*/) {
   return words;
 }
 
+// Codes, a byte each, into planes of bits.
+template <typename Unit>
+auto plane_words(const std::array<std::uint8_t, quant::kSuperBlock>& codes) {
+  Words<Unit::kLowLines + Unit::kHighLines> words{};
+  const auto put = [&](const gguf::CodeBits& field, int above, std::size_t first_line) {
+    const Word mask = ((1u << field.bits) - 1) * 0x01010101u;
+    for (std::size_t e = 0; e < codes.size(); e += kLineInputs) {
+      const gguf::CodeBits::Place place = field.place(e);
+      words[first_line + place.byte / kLineInputs] |= ((load_unaligned<Word>(codes.data() + e) >> above) & mask)
+                                                      << place.bit;
+    }
+  };
+  put(Unit::kLow, 0, 0);
+  if constexpr (Unit::kHigh.bits != 0) put(Unit::kHigh, Unit::kLow.bits, Unit::kLowLines);
+  return words;
+}
+
 // A super-block: one word for each line of low bits and of high bits.
 template <TensorType kType>
 auto code_words(const std::uint8_t* block, const SuperBlockUnit<kType>& /*layout*/) {
   using Unit = SuperBlockUnit<kType>;
+  if constexpr (!Unit::kTraits.in_planes) {
+    std::array<std::uint8_t, quant::kSuperBlock> codes;
+    quant::read_points(kType, block, codes.data());
+    return plane_words<Unit>(codes);
+  }
   Words<Unit::kLowLines + Unit::kHighLines> words;
   std::memcpy(words.data(), block + Unit::kTraits.low.at, Unit::kLowLines * sizeof(Word));
   std::memcpy(words.data() + Unit::kLowLines, block + Unit::kTraits.high.at, Unit::kHighLines * sizeof(Word));
@@ -156,6 +179,9 @@ void copy_floats(const std::uint8_t* block, std::uint8_t* scales, std::uint8_t* 
   if constexpr (kTraits.scale_format == gguf::ScaleFormat::Exponent) {
     const std::uint16_t scale = quant::bfloat_from_exponent(*block);
     std::memcpy(scales + row * sizeof(scale), &scale, sizeof(scale));
+  } else if constexpr (kTraits.scale_format == gguf::ScaleFormat::Quarters) {
+    const std::uint16_t scale = quant::half_from_quarters(block);
+    std::memcpy(scales + row * sizeof(scale), &scale, sizeof(scale));
   } else {
     copy_half(block, scales, row);
   }
@@ -243,7 +269,7 @@ bool pack_super_blocks(const RowSpan& rows, std::size_t columns, std::uint8_t* g
       scales[row] = scale_words<kType>(block);
       words[row] = code_words(block, Unit{});
     }
-    transpose_bytes<Unit::kScaleBytes>(scales, unit + Unit::kScalesAt);
+    if constexpr (!Unit::kOnlyScale) transpose_bytes<Unit::kScaleBytes>(scales, unit + Unit::kScalesAt);
     transpose_words(words, unit + Unit::kCodesAt);
     check.add(unit, Unit::kScalesAt);
   }

@@ -42,14 +42,16 @@ struct BitPlace {
   int bit;
 };
 
-// Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_XS: 256 inputs of 16 rows, in eight sub-blocks of 32.
+// Q2_K Q3_K Q4_K Q5_K Q6_K, IQ and TQ: 256 inputs of 16 rows, in eight sub-blocks of 32.
 //   f16 scale[16], minimum[16] (0 for the types without one)
 //   Q2_K        u8 scales[16][16], in low nibbles, with minimums in high ones
 //   Q3_K, Q6_K  i8 scales[16][16]
 //   Q4_K, Q5_K  u8 scales[8][16], minimums[8][16]
-//   IQ4_XS      i8 scales[8][16]
+//   IQ4_XS, IQ1_S, IQ2_XXS, IQ3  i8 scales[8][16]
+//   IQ1_M, IQ2_XS, IQ2_S         i8 scales[16][16]
+//   TQ          nothing
 // then lines of the codes' lowest bits and of the bits above: four bytes of the file's block are a row's word of a
-// line.
+// line. Points of grids are looked up, and digits to base 3 divided, once and for all: their codes lie here in planes.
 template <gguf::TensorType kType>
 struct SuperBlockUnit {
   static constexpr const gguf::TypeTraits& kTraits = gguf::kTraits<kType>;
@@ -58,7 +60,8 @@ struct SuperBlockUnit {
   static constexpr bool kMinimumBytes = kTraits.inner_scales.format == gguf::InnerScales::Format::SixBits;
   static constexpr std::size_t kScaleInputs = kTraits.inner_scales.elements;
   static constexpr std::size_t kScales = quant::kSuperBlock / kScaleInputs;
-  static constexpr std::size_t kScaleBytes = kScales * (kMinimumBytes ? 2 : 1);  // for a row
+  static constexpr bool kOnlyScale = kTraits.inner_scales.format == gguf::InnerScales::Format::None;
+  static constexpr std::size_t kScaleBytes = kOnlyScale ? 0 : kScales * (kMinimumBytes ? 2 : 1);  // for a row
   static constexpr std::size_t kLowLines = 8 * static_cast<std::size_t>(kTraits.low.bits);
   static constexpr std::size_t kHighLines = 8 * static_cast<std::size_t>(kTraits.high.bits);
   static constexpr std::size_t kMinimumAt = kGroupRows * sizeof(std::uint16_t);
@@ -92,6 +95,13 @@ struct SuperBlockUnit {
     });
   }
 };
+
+// The type whose products serve: packed lines that are equal have the same, which are compiled once.
+[[gnu::always_inline]] constexpr gguf::TensorType product_type(gguf::TensorType type) {
+  if (type == gguf::TensorType::IQ2_S) return gguf::TensorType::IQ2_XS;
+  if (type == gguf::TensorType::TQ1_0) return gguf::TensorType::TQ2_0;
+  return type;
+}
 
 std::size_t panel_bytes(const Matrix& matrix);
 // Fills the groups' part of matrix.packed; rows beyond the matrix stay zero. False where quant::all_finite() is for the

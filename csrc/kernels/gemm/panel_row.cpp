@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <stdexcept>
 #include <utility>
 
 #include "base/float16.h"
@@ -62,6 +63,7 @@ template <TensorType kType>
 void unpack_floats(const Lane& lane, std::size_t scale_at, std::size_t minimum_at, std::uint8_t* block) {
   constexpr const gguf::TypeTraits& kTraits = gguf::kTraits<kType>;
   const std::uint16_t scale = lane.half(scale_at);
+  static_assert(kTraits.scale_format != gguf::ScaleFormat::Quarters);
   if constexpr (kTraits.scale_format == gguf::ScaleFormat::Exponent) {
     block[kTraits.scale_at] = exponent_from_bfloat(scale);
   } else {
@@ -113,8 +115,6 @@ void encode_inner_scales(const gguf::InnerScales& layout, const std::uint8_t* sc
   using enum gguf::InnerScales::Format;
   std::uint8_t* packed = block + layout.at;
   switch (layout.format) {
-    case None:
-      return;
     case Nibbles:
     case SignedByte:
       std::memcpy(packed, scales, 16);
@@ -125,6 +125,8 @@ void encode_inner_scales(const gguf::InnerScales& layout, const std::uint8_t* sc
       return encode_signed_six(scales, packed);
     case SignedFew:
       return encode_signed_few(scales, packed);
+    default:
+      return;  // there are none, or only of types whose codes are in no planes
   }
 }
 
@@ -144,6 +146,49 @@ void unpack_super_block(const Lane& lane, std::uint8_t* block) {
   std::memcpy(block + Unit::kTraits.high.at, words.data() + Unit::kLowLines, Unit::kHighLines * sizeof(Word));
 }
 
+// Every code, a byte each.
+template <typename Unit>
+std::array<std::uint8_t, quant::kSuperBlock> codes_of(const Lane& lane) {
+  const auto words = lane.words<Unit::kLowLines + Unit::kHighLines>(Unit::kCodesAt);
+  std::array<std::uint8_t, quant::kSuperBlock> codes{};
+  const auto add = [&](const gguf::CodeBits& field, int above, std::size_t first_line) {
+    const Word mask = ((1u << field.bits) - 1) * 0x01010101u;
+    for (std::size_t e = 0; e < codes.size(); e += kLineInputs) {
+      const gguf::CodeBits::Place place = field.place(e);
+      const Word four = (words[first_line + place.byte / kLineInputs] >> place.bit) & mask;
+      store(load_unaligned<Word>(codes.data() + e) | four << above, codes.data() + e);
+    }
+  };
+  add(Unit::kLow, 0, 0);
+  if constexpr (Unit::kHigh.bits != 0) add(Unit::kHigh, Unit::kLow.bits, Unit::kLowLines);
+  return codes;
+}
+
+// A super-block of a type whose codes are in no planes of the file.
+template <TensorType kType>
+quant::SuperBlock decode_super_block(const Lane& lane) {
+  using Unit = SuperBlockUnit<kType>;
+  static_assert(!Unit::kMinimum);
+  quant::SuperBlock block{};
+  block.scale = float_from_half(lane.half(0)) * Unit::kTraits.scale_unit;
+  if constexpr (Unit::kOnlyScale) {
+    block.scales.fill(1);
+  } else {
+    const auto scales = lane.bytes<Unit::kScaleBytes>(Unit::kScalesAt);
+    std::memcpy(block.scales.data(), scales.data(), scales.size());
+    if constexpr (Unit::kScaleBytes == 8) quant::double_up(block.scales);
+  }
+  const auto codes = codes_of<Unit>(lane);
+  for (std::size_t e = 0; e < quant::kSuperBlock; ++e) {
+    if constexpr (Unit::kTraits.has_codebook()) {
+      block.values[e] = Unit::kTraits.codebook[codes[e]];
+    } else {
+      block.values[e] = static_cast<std::int8_t>(codes[e] - Unit::kTraits.code_offset);
+    }
+  }
+  return block;
+}
+
 template <typename Element>
 void unpack_elements(const std::uint8_t* group, std::size_t row, std::size_t columns, std::uint8_t* out) {
   for (std::size_t k = 0; k < columns; ++k) {
@@ -153,9 +198,17 @@ void unpack_elements(const std::uint8_t* group, std::size_t row, std::size_t col
 
 }  // namespace
 
-void unpack_panel_row(const Matrix& matrix, std::size_t row, std::byte* out) {
+namespace {
+
+const std::uint8_t* group_of(const Matrix& matrix, std::size_t row) {
   const std::size_t group_bytes = matrix.packed.size() / matrix.groups();
-  const auto* group = reinterpret_cast<const std::uint8_t*>(matrix.packed.data()) + row / kGroupRows * group_bytes;
+  return reinterpret_cast<const std::uint8_t*>(matrix.packed.data()) + row / kGroupRows * group_bytes;
+}
+
+}  // namespace
+
+void unpack_panel_row(const Matrix& matrix, std::size_t row, std::byte* out) {
+  const std::uint8_t* group = group_of(matrix, row);
   const std::size_t lane = row % kGroupRows;
   auto* bytes = reinterpret_cast<std::uint8_t*>(out);
   const gguf::TypeTraits& traits = gguf::type_traits(matrix.type);
@@ -165,6 +218,8 @@ void unpack_panel_row(const Matrix& matrix, std::size_t row, std::byte* out) {
       unpack_elements<std::uint32_t>(group, lane, matrix.columns, bytes);
     } else if constexpr (gguf::kTraits<kType>.is_float()) {
       unpack_elements<std::uint16_t>(group, lane, matrix.columns, bytes);
+    } else if constexpr (!gguf::kTraits<kType>.in_planes) {
+      throw std::logic_error("packed rows of this type are no rows of its file");
     } else if constexpr (gguf::kTraits<kType>.is_super_block()) {
       for (std::size_t b = 0; b < blocks; ++b) {
         unpack_super_block<kType>({group + b * SuperBlockUnit<kType>::kBytes, lane}, bytes + b * traits.block_bytes);
@@ -172,6 +227,21 @@ void unpack_panel_row(const Matrix& matrix, std::size_t row, std::byte* out) {
     } else {
       for (std::size_t b = 0; b < blocks; ++b) {
         unpack_block<kType>({group + b / 2 * BlockUnit<kType>::kBytes, lane}, b % 2, bytes + b * traits.block_bytes);
+      }
+    }
+  });
+}
+
+void dequantize_panel_row(const Matrix& matrix, std::size_t row, std::byte* scratch, float* out) {
+  const Lane lane{group_of(matrix, row), row % kGroupRows};
+  with_type(matrix.type, [&]<TensorType kType>() {
+    if constexpr (gguf::kTraits<kType>.in_planes) {
+      unpack_panel_row(matrix, row, scratch);
+      quant::dequantize_row(kType, scratch, matrix.columns, out);
+    } else {
+      for (std::size_t b = 0; b < matrix.columns / quant::kSuperBlock; ++b) {
+        const Lane unit{lane.unit + b * SuperBlockUnit<kType>::kBytes, lane.row};
+        quant::dequantize_super_block(decode_super_block<kType>(unit), out + b * quant::kSuperBlock);
       }
     }
   });

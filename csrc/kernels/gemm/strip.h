@@ -190,7 +190,11 @@ class PackedSuperBlocks {
     if constexpr (Unit::kMinimum) return Simd::pair(inner_minimum(b, 2 * pair), inner_minimum(b, 2 * pair + 1));
     return Simd::pair(inner_scale(b, 2 * pair), inner_scale(b, 2 * pair + 1));
   }
-  typename Simd::Float scale(std::size_t b) const { return halves(b, 0); }
+  typename Simd::Float scale(std::size_t b) const {
+    static constexpr float kUnit = Unit::kTraits.scale_unit;
+    if constexpr (kUnit != 1) return Simd::multiply(halves(b, 0), Simd::broadcast(&kUnit));
+    return halves(b, 0);
+  }
   typename Simd::Float minimum(std::size_t b) const { return halves(b, Unit::kMinimumAt); }
   // Begins to fetch the share of 32 inputs of what is read kFetchAhead later.
   template <typename J>
@@ -216,6 +220,8 @@ class PackedSuperBlocks {
   }
   // The i-th of a super-block.
   Integer inner_scale(std::size_t b, std::size_t i) const {
+    static constexpr std::int32_t kOne = 1;
+    if constexpr (Unit::kOnlyScale) return Simd::broadcast(&kOne);
     const std::byte* scales = at_ + b * kBytes + Unit::kScalesAt + i * kGroupRows + lane_;
     if constexpr (!Unit::kMinimum) return Simd::widen_signed(scales);
     const auto bytes = Simd::widen(scales);

@@ -29,14 +29,13 @@ void Worker::embed() {
   const Range rows = share(step_.rows.size());
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
     const auto token = static_cast<std::size_t>(step_.rows[r].token);
-    const std::byte* source = scratch();
-    if (embedding.raw.empty()) {
-      kernels::unpack_panel_row(embedding, token, scratch());
-    } else {
-      source = embedding.raw.data() + token * embedding.row_bytes();
-    }
     float* residual = step_.residual_of(r);
-    quant::dequantize_row(embedding.type, source, shape().embedding, residual);
+    if (embedding.raw.empty()) {
+      kernels::dequantize_panel_row(embedding, token, scratch(), residual);
+    } else {
+      const std::byte* source = embedding.raw.data() + token * embedding.row_bytes();
+      quant::dequantize_row(embedding.type, source, shape().embedding, residual);
+    }
     if (shape().embedding_scale == 1.0F) continue;
     for (std::size_t i = 0; i < shape().embedding; ++i) residual[i] *= shape().embedding_scale;
   }

@@ -119,6 +119,6 @@ def test_what_is_committed_is_built_in_isolation(tmp_path: Path) -> None:
     assert (built.exit_code, built.stdout.count("build ended with 0")) == (0, 3), built.output
     assert "aarch64: build ended with 0\naarch64" in built.stdout
     missing = auton("validate", "--test", *places)
-    assert (missing.exit_code, "test_command is not set" in missing.stderr) == (1, True)
+    assert (missing.exit_code, "no build_command, test_command or kernel" in missing.stderr) == (1, True)
     nothing = auton("validate", *places)
     assert (nothing.exit_code, "--build" in nothing.stderr) == (1, True)

@@ -220,7 +220,7 @@ def test_a_task_that_comes_after_another_sees_what_that_one_did(stage: Stage) ->
 class FakeIsolation:
     """Builds what has no fault in it."""
 
-    def run(self, command: tuple[str, ...], folder: Path, timeout_s: float) -> Ran:
+    def run(self, command: tuple[str, ...], folder: Path, timeout_s: float, until: str = "") -> Ran:
         assert command == ("make", "ARCH=aarch64", "CROSS_COMPILE=aarch64-linux-gnu-")
         assert not (folder / ".git").exists()
         broken = [path.name for path in folder.rglob("*.c") if "fault" in path.read_text()]

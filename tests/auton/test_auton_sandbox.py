@@ -54,6 +54,13 @@ def test_what_takes_too_long_is_ended_with_all_it_started(sandbox: Sandbox, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_command_is_ended_once_it_has_said_what_is_awaited(sandbox: Sandbox, tmp_path: Path) -> None:
+    ran = sandbox.run(("sh", "-c", "echo booting; echo hello; sleep 60"), tmp_path, 30.0, until="hello")
+    assert (ran.exit_code, ran.output) == (0, "booting\nhello\n")
+    assert sandbox.run(("echo", "panic"), tmp_path, 30.0, until="hello").exit_code == 1
+    assert sandbox.run(("sleep", "60"), tmp_path, 0.2, until="hello").exit_code is None
+
+
 def test_there_is_no_run_without_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(AutonError, match="bubblewrap"):

@@ -196,7 +196,7 @@ class Orchestrator:
         self._note(f"{task}: merged as {commit[:12]}")
 
     async def _judge(self, joined: Worktree) -> Ended:
-        steps = await self._validate(joined, ("build", "test"))
+        steps = await self._validate(joined, ("build", "test", "boot"))
         failed = [one for one in steps if not one.ran.succeeded]
         commit = head_of(joined)
         if commit == self._begun.base:

@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from auton.errors import AutonError
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/etc/ld.so.cache")
 _SHOWN_BYTES = 16_384
+_SEARCHED_BYTES = 1 << 20
+_LOOK_S = 0.05
 _LARGEST_FILE = 512 * 2**20
 _MEMORY = 4 * 2**30
 _PROCESSES = 512
@@ -51,8 +55,9 @@ class Sandbox:
         if not tried.succeeded:
             raise AutonError(f"builds need isolation, and bwrap does not run here: {tried.output.strip()}")
 
-    def run(self, command: Sequence[str], folder: Path, timeout_s: float) -> Ran:
-        """Run a command in a folder, which is all that it can write."""
+    def run(self, command: Sequence[str], folder: Path, timeout_s: float, until: str = "") -> Ran:
+        """Run a command in a folder, which is all that it can write. ``until``: it is ended, and has succeeded, as soon
+        as it has printed this."""
         with tempfile.TemporaryFile() as told:
             process = subprocess.Popen(  # noqa: S603  bubblewrap, which holds the command
                 [*self._walls(folder), *_limits(timeout_s), *command],
@@ -63,9 +68,7 @@ class Sandbox:
                 start_new_session=True,
             )
             try:
-                exit_code: int | None = process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                exit_code = None
+                exit_code = _wait(process, told.fileno(), timeout_s, until.encode())
             finally:
                 # bwrap's child dies with it, and all of its processes with that child.
                 if process.poll() is None:
@@ -91,6 +94,24 @@ class Sandbox:
         for name, value in {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LC_ALL": "C.UTF-8"}.items():  # noqa: S108
             walls += ["--setenv", name, value]
         return [*walls, "--chdir", "/work", "--"]
+
+
+def _wait(process: subprocess.Popen[bytes], told: int, timeout_s: float, until: bytes) -> int | None:
+    """The exit code: 0 where ``until`` was printed in time, and 1 where it was not; ``None``: it took too long."""
+    ends = time.monotonic() + timeout_s
+    while True:
+        left = ends - time.monotonic()
+        with suppress(subprocess.TimeoutExpired):
+            exit_code: int | None = process.wait(max(0.0, min(left, _LOOK_S) if until else left))
+            return exit_code if not until else 0 if _printed(told, until) else exit_code or 1
+        if until and _printed(told, until):
+            return 0
+        if left <= 0:
+            return None
+
+
+def _printed(told: int, text: bytes) -> bool:
+    return text in os.pread(told, _SEARCHED_BYTES, 0)
 
 
 def _limits(timeout_s: float) -> list[str]:

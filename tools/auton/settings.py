@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import Self
 
 from auton.errors import AutonError
 
@@ -72,6 +73,21 @@ class ValidationSettings(_Section):
     build_command: tuple[str, ...] = ()
     """``{arch}`` and ``{cross}`` become the architecture and the prefix of its compiler. Empty: nothing is built."""
     test_command: tuple[str, ...] = ()
+    kernel: str = ""
+    """What the build makes, with ``{arch}`` in it: a test boots it in QEMU. Empty: there is none to boot."""
+    serial_expect: str = ""
+    """What the kernel says on its serial line. A boot succeeds with it, and fails without by the end of its time."""
+
+    @model_validator(mode="after")
+    def _is_awaited(self) -> Self:
+        if bool(self.kernel) != bool(self.serial_expect):
+            raise ValueError("kernel and serial_expect go together: what is booted, and what it must say")
+        return self
+
+    @property
+    def runs_something(self) -> bool:
+        """Whether there is anything that needs isolation."""
+        return bool(self.build_command or self.test_command or self.kernel)
 
 
 class SlmTrainingSettings(_Section):

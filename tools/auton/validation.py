@@ -1,4 +1,4 @@
-"""Building and testing what a worktree holds, by the operator's commands, in isolation alone."""
+"""Building, testing and booting what a worktree holds, by the operator's commands, in isolation alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from auton.qemu import boot_command
 from auton.sandbox import Ran
 from auton.settings import Architecture, Settings
 
@@ -17,14 +18,14 @@ CROSS: Mapping[Architecture, str] = {
 }
 """The prefix of each architecture's compiler, as Debian's packages ``gcc-x86-64-linux-gnu`` and so on have it."""
 
-Step = Literal["build", "test"]
+Step = Literal["build", "test", "boot"]
 
 
 class Isolation(Protocol):
     """Where commands run: :class:`auton.sandbox.Sandbox`."""
 
-    def run(self, command: tuple[str, ...], folder: Path, timeout_s: float) -> Ran:
-        """Run a command in a folder."""
+    def run(self, command: tuple[str, ...], folder: Path, timeout_s: float, until: str = "") -> Ran:
+        """Run a command in a folder; ``until``: to the moment when it prints this."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def validate(folder: Path, steps: tuple[Step, ...], settings: Settings, isolatio
             continue
         options = settings.validation
         timeout = options.build_timeout if step == "build" else options.test_timeout
-        found.append(Validated(step, isolation.run(command, folder, timeout)))
+        until = options.serial_expect if step == "boot" else ""
+        found.append(Validated(step, isolation.run(command, folder, timeout, until)))
         if not found[-1].ran.succeeded:
             break
     return found
@@ -58,5 +60,7 @@ def validate(folder: Path, steps: tuple[Step, ...], settings: Settings, isolatio
 def command_of(step: Step, settings: Settings) -> tuple[str, ...]:
     """The command of a step for the architecture that is set; empty: there is none."""
     options, arch = settings.validation, settings.kernel.arch
+    if step == "boot":
+        return boot_command(arch, options.kernel.replace("{arch}", arch)) if options.kernel else ()
     command = options.build_command if step == "build" else options.test_command
     return tuple(part.replace("{arch}", arch).replace("{cross}", CROSS[arch]) for part in command)

@@ -72,5 +72,4 @@ def _isolation(settings: Settings) -> Sandbox | None:
     """``None`` where there is nothing to run; else there must be one."""
     from auton.sandbox import Sandbox
 
-    options = settings.validation
-    return Sandbox() if options.build_command or options.test_command else None
+    return Sandbox() if settings.validation.runs_something else None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(name="validate")
 @click.option("--build", is_flag=True, help="Run validation.build_command.")
-@click.option("--test", is_flag=True, help="Run validation.test_command, on what was built.")
+@click.option("--test", is_flag=True, help="Run validation.test_command on what was built, and boot validation.kernel.")
 @click.option("--composition", is_flag=True, help="Build for each architecture.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds, in place of the settings'.")
 @config_option
@@ -32,12 +32,12 @@ def command(
     from auton.validation import CROSS, command_of, validate
 
     settings = _with_timeout(load_settings(config_path), timeout)
-    steps: tuple[Step, ...] = (*(("build",) if build or test or composition else ()), *(("test",) if test else ()))
-    if not steps:
+    wanted: tuple[Step, ...] = (*(("build",) if build or composition else ()), *(("test", "boot") if test else ()))
+    if not wanted:
         raise AutonError("nothing to validate: --build, --test or --composition")
-    for step in steps:
-        if not command_of(step, settings):
-            raise AutonError(f"validation.{step}_command is not set in {config_path}")
+    if not any(command_of(step, settings) for step in wanted):
+        raise AutonError(f"{config_path} has no build_command, test_command or kernel for this under [validation]")
+    steps: tuple[Step, ...] = wanted if "build" in wanted else ("build", *wanted)
     repository, isolation = Repository(folder), Sandbox()
     checked_out = Worktree(repository.folder, "HEAD", repository.head())
     failed = False

@@ -74,4 +74,5 @@ def _train(trainer: Trainer, output: Path, pause_after_s: float | None) -> None:
     ended = "trained" if trainer.is_over else "paused (slm train --resume goes on)"
     click.echo(f"{output}: {ended} at step {trainer.step:,}, {trainer.step - begun_at:,} of them now")
     click.echo(f"{tokens:,} tokens in {trainer.seconds:,.0f} s, {tokens / max(trainer.seconds, 1e-9):,.0f} a second")
-    click.echo(f"{cost.bits_per_byte:.4f} bits per byte of the held-out text, perplexity {cost.perplexity:.3f}")
+    judged = "the held-out text" if trainer.is_over else "the held-out text's beginning"
+    click.echo(f"{cost.bits_per_byte:.4f} bits per byte of {judged}, perplexity {cost.perplexity:.3f}")

@@ -74,7 +74,8 @@ class Trainer:
     def run(self, pause_after_s: float | None, show: Callable[[LogEntry], None]) -> TextCost:
         """Train to the end, or a checkpoint after ``pause_after_s`` seconds; ``show`` gets each entry of the log.
 
-        What the held-out text costs then. Raises SlmError: the loss became infinite or NaN.
+        What the held-out text costs then; a part of it, where there is more to train.
+        Raises SlmError: the loss became infinite or NaN.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self._data.vocabulary.save(self._folder / VOCABULARY)
@@ -90,7 +91,7 @@ class Trainer:
                     self._save()
             log.sync()
             self._save()
-        return self._judge(None)
+        return self._judge(None if self.is_over else _JUDGED_WINDOWS)
 
     def _advance(self) -> Iterator[LogEntry]:
         """A step, and a judgement where one is due."""

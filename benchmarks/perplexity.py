@@ -26,9 +26,9 @@ from benchmarks.support.llama_cpp import peers_folder
 from engine import _core
 from engine.operations.text_quality import text_quality
 from engine.text.tokenizer import Tokenizer
+from protocol.quantization import RECIPES
 
 NATIVE = "native"
-RECIPES = ("q8_0", "q6_k", "q4_k_m")
 BUILDS = {"avx2": "cpu_avx2", "avx512": "cpu_avx512"}
 _RUNNING = re.compile(r"\[(\d+)\](\d+\.\d+),")
 _FINAL = re.compile(r"Final estimate: PPL = (\S+) \+/- (\S+)")
@@ -157,7 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--text", type=Path, required=True)
-    parser.add_argument("--recipes", nargs="+", choices=(NATIVE, *RECIPES), default=(NATIVE, *RECIPES))
+    parser.add_argument("--recipes", nargs="+", choices=(NATIVE, *RECIPES), default=(NATIVE, "q8_0", "q6_k", "q4_k_m"))
     parser.add_argument("--build", choices=BUILDS, default="avx512")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--window", type=int, default=512)

@@ -178,7 +178,8 @@ class QuantizationProgress:
 
 @final
 class ModelQuantization:
-    """A model's weights in another recipe's types: ``q8_0``, ``q6_k`` or ``q4_k_m``, byte for byte as every other GGUF
+    """A model's weights in another recipe's types: ``q8_0``, ``q6_k``, ``q5_k_m``, ``q4_k_m``, ``q4_k_s``,
+    ``q4_0``, ``iq4_xs`` or ``q3_k_m``, byte for byte as every other GGUF
     quantizer makes them.
 
     ``importance``: by tensor, how much the errors of each column count, [columns], for experts [experts, columns].

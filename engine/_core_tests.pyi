@@ -17,6 +17,7 @@ def target_types(
     heads: int,
     kv_heads: int,
     tensors: Sequence[tuple[str, str, Sequence[int]]],
+    important: bool = False,
 ) -> dict[str, str]:
     """The type each of ``tensors``, (name, type, shape), would get in such a model, by name. Raises
     UnsupportedModelError, ValueError.

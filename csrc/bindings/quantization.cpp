@@ -50,7 +50,7 @@ py::dict tensor_types(const ModelQuantization& quantization) {
 // See quant::quantize_rows().
 bool has_quantizer(gguf::TensorType type) {
   using enum gguf::TensorType;
-  constexpr std::array kTypes{F16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K};
+  constexpr std::array kTypes{F16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS};
   return std::ranges::find(kTypes, type) != kTypes.end();
 }
 

@@ -28,6 +28,18 @@ void put_bits(int above, const std::uint8_t* codes, std::uint8_t* block) {
   }
 }
 
+std::size_t inner_scale_bytes(gguf::InnerScales::Format format) {
+  switch (format) {
+    case gguf::InnerScales::Format::SixBits:
+    case gguf::InnerScales::Format::SignedSix:
+      return 12;
+    case gguf::InnerScales::Format::SignedFew:
+      return 6;
+    default:
+      return 16;
+  }
+}
+
 // All of a block but its inner scales.
 template <TensorType kType>
 void put_block(std::uint16_t scale, std::uint16_t minimum, const std::uint8_t* codes, std::uint8_t* block) {
@@ -54,11 +66,32 @@ void encode_six_bit_scales(const std::uint8_t* scales, const std::uint8_t* minim
   }
 }
 
+void encode_signed_six(const std::int8_t* scales, std::uint8_t* packed) {
+  std::memset(packed, 0, 12);
+  for (std::size_t i = 0; i < 16; ++i) {
+    const unsigned scale = (scales[i] + 32u) & 0x3F;
+    packed[i % 8] |= byte_of((scale & 0x0F) << (i / 8 * 4));
+    packed[8 + i % 4] |= byte_of(scale >> 4 << (i / 4 * 2));
+  }
+}
+
+void encode_signed_few(const std::int8_t* scales, std::uint8_t* packed) {
+  std::memset(packed, 0, 6);
+  unsigned high = 0;
+  for (std::size_t i = 0; i < 8; ++i) {
+    const unsigned scale = (scales[i] + 32u) & 0x3F;
+    packed[2 + i / 2] |= byte_of((scale & 0x0F) << (i % 2 * 4));
+    high |= scale >> 4 << (2 * i);
+  }
+  const auto bits = static_cast<std::uint16_t>(high);
+  std::memcpy(packed, &bits, sizeof(bits));
+}
+
 void encode_super_block(gguf::TensorType type, std::uint16_t scale, std::uint16_t minimum, const std::uint8_t* scales,
                         const std::uint8_t* codes, std::byte* out) {
   encode_block(type, scale, minimum, codes, out);
   const gguf::InnerScales& inner = gguf::type_traits(type).inner_scales;
-  std::memcpy(out + inner.at, scales, inner.format == gguf::InnerScales::Format::SixBits ? 12 : 16);
+  std::memcpy(out + inner.at, scales, inner_scale_bytes(inner.format));
 }
 
 }  // namespace engine::quant

@@ -16,7 +16,11 @@ void encode_block(gguf::TensorType type, std::uint16_t scale, std::uint16_t mini
 // those of a later one, as in other GGUF quantizers.
 void encode_six_bit_scales(const std::uint8_t* scales, const std::uint8_t* minimums, std::uint8_t* packed);
 
-// `scales`: for Q4_K and Q5_K 12 bytes as encode_six_bit_scales() makes them; for Q6_K 16 signed bytes, and no minimum.
+// 16 scales from -32 to 31 as InnerScales::Format::SignedSix in 12 bytes; 8 as InnerScales::Format::SignedFew in 6.
+void encode_signed_six(const std::int8_t* scales, std::uint8_t* packed);
+void encode_signed_few(const std::int8_t* scales, std::uint8_t* packed);
+
+// `scales`: as in a block, of the type's format. Q3_K, Q6_K and IQ4_XS have no minimum.
 void encode_super_block(gguf::TensorType type, std::uint16_t scale, std::uint16_t minimum, const std::uint8_t* scales,
                         const std::uint8_t* codes, std::byte* out);
 

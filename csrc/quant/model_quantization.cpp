@@ -170,7 +170,7 @@ void ModelQuantization::plan_targets(Recipe recipe) {
   for (const Target& target : targets_) {
     tensors.push_back({target.source->name, target.source->type, target.source->dimensions});
   }
-  const std::vector<TensorType> types = target_types(recipe, read_model_traits(*file_), tensors);
+  const std::vector<TensorType> types = target_types(recipe, read_model_traits(*file_), tensors, !importance_.empty());
   for (std::size_t t = 0; t < targets_.size(); ++t) targets_[t].type = types[t];
 }
 

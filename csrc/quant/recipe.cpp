@@ -86,17 +86,25 @@ bool is_quantized(const RecipeTensor& tensor) {
   return std::ranges::none_of(kKept, [&](std::string_view part) { return contains(tensor.name, part); });
 }
 
-TensorType default_type(Recipe recipe) {
-  switch (recipe) {
-    case Recipe::Q8_0:
-      return TensorType::Q8_0;
-    case Recipe::Q6_K:
-      return TensorType::Q6_K;
-    case Recipe::Q4_K_M:
-      break;
-  }
-  return TensorType::Q4_K;
-}
+struct RecipeTraits {
+  Recipe recipe;
+  std::string_view name;
+  std::uint32_t file_type;
+  TensorType type;  // of most tensors
+};
+
+constexpr auto kRecipes = std::to_array<RecipeTraits>({
+    {Recipe::Q8_0, "q8_0", 7, TensorType::Q8_0},
+    {Recipe::Q6_K, "q6_k", 18, TensorType::Q6_K},
+    {Recipe::Q5_K_M, "q5_k_m", 17, TensorType::Q5_K},
+    {Recipe::Q4_K_M, "q4_k_m", 15, TensorType::Q4_K},
+    {Recipe::Q4_K_S, "q4_k_s", 14, TensorType::Q4_K},
+    {Recipe::Q4_0, "q4_0", 2, TensorType::Q4_0},
+    {Recipe::IQ4_XS, "iq4_xs", 30, TensorType::IQ4_XS},
+    {Recipe::Q3_K_M, "q3_k_m", 12, TensorType::Q3_K},
+});
+
+const RecipeTraits& traits_of(Recipe recipe) { return *std::ranges::find(kRecipes, recipe, &RecipeTraits::recipe); }
 
 // The first and last eighth of the layers, and every third between.
 bool gets_more_bits(int layer, int layers) {
@@ -113,22 +121,36 @@ bool has_small_values(const ModelTraits& model) {
 
 bool fits(TensorType type, std::uint64_t columns) { return columns % gguf::type_traits(type).block_elements == 0; }
 
+TensorType smaller_blocks(TensorType type) {
+  switch (type) {
+    case TensorType::Q3_K:
+      return TensorType::Q4_0;
+    case TensorType::IQ4_XS:
+      return TensorType::IQ4_NL;
+    case TensorType::Q4_K:
+      return TensorType::Q5_0;
+    case TensorType::Q5_K:
+      return TensorType::Q5_1;
+    default:
+      return TensorType::Q8_0;
+  }
+}
+
 // A type of smaller blocks where the preferred one's do not divide the columns.
 TensorType fitting_type(TensorType preferred, std::uint64_t columns) {
   if (fits(preferred, columns)) return preferred;
-  const TensorType smaller = preferred == TensorType::Q4_K   ? TensorType::Q5_0
-                             : preferred == TensorType::Q5_K ? TensorType::Q5_1
-                                                             : TensorType::Q8_0;
+  const TensorType smaller = smaller_blocks(preferred);
   return fits(smaller, columns) ? smaller : TensorType::F16;
 }
 
 // Goes through a model's tensors in their order and counts those whose type depends on their place.
 class Selection {
  public:
-  Selection(Recipe recipe, const ModelTraits& model, std::span<const RecipeTensor> tensors)
-      : mixed_(recipe == Recipe::Q4_K_M),
-        default_(default_type(recipe)),
+  Selection(Recipe recipe, const ModelTraits& model, std::span<const RecipeTensor> tensors, bool important)
+      : recipe_(recipe),
+        default_(traits_of(recipe).type),
         model_(model),
+        important_(important),
         falcon_(model.architecture == "falcon"),
         eight_experts_(model.experts == 8) {
     for (const RecipeTensor& tensor : tensors) {
@@ -154,7 +176,7 @@ class Selection {
       case Role::AttentionKey:
         return eight_experts_ ? TensorType::Q8_0 : default_;
       case Role::AttentionOutput:
-        return mixed_ && eight_experts_ && !falcon_ ? TensorType::Q5_K : default_;
+        return attention_output_type();
       case Role::Down:
         return down_type(tensor);
       case Role::GateOrUp:
@@ -174,20 +196,65 @@ class Selection {
   TensorType value_type() {
     const int index = values_seen_++;
     if (eight_experts_) return TensorType::Q8_0;
-    if (mixed_ && gets_more_bits(index, values_)) return TensorType::Q6_K;
-    return mixed_ && has_small_values(model_) ? TensorType::Q5_K : default_;
+    const TensorType type = value_type(index);
+    const bool few_bits = type == TensorType::Q3_K || type == TensorType::Q4_K;
+    return few_bits && has_small_values(model_) ? TensorType::Q5_K : type;
+  }
+
+  TensorType value_type(int index) const {
+    switch (recipe_) {
+      case Recipe::Q4_K_M:
+      case Recipe::Q5_K_M:
+        return gets_more_bits(index, values_) ? TensorType::Q6_K : default_;
+      case Recipe::Q4_K_S:
+        return index < 4 ? TensorType::Q5_K : default_;
+      case Recipe::Q3_K_M:
+        return index < 2 ? TensorType::Q5_K : TensorType::Q4_K;
+      case Recipe::IQ4_XS:
+        return model_.kv_heads != 0 && model_.heads / model_.kv_heads >= 4 ? TensorType::Q5_K : default_;
+      default:
+        return default_;
+    }
+  }
+
+  TensorType attention_output_type() const {
+    if (falcon_) return default_;
+    if (!eight_experts_) return recipe_ == Recipe::Q3_K_M ? TensorType::Q4_K : default_;
+    switch (recipe_) {
+      case Recipe::Q4_K_M:
+      case Recipe::Q4_K_S:
+      case Recipe::IQ4_XS:
+      case Recipe::Q3_K_M:
+        return TensorType::Q5_K;
+      default:
+        return default_;
+    }
   }
 
   TensorType down_type(const RecipeTensor& tensor) {
     const auto layers = static_cast<int>(model_.layers);
     const int index = downs_seen_++;
     const int layer = model_.experts > 1 ? expert_layer(tensor) : index;
-    if (!mixed_) return default_;
-    if (falcon_) {
-      if (layer < layers / 16) return TensorType::Q6_K;
-      return gets_more_bits(layer, layers) ? TensorType::Q5_K : TensorType::Q4_K;
+    const bool more = gets_more_bits(layer, layers);
+    const bool early = layer < layers / 8;
+    switch (recipe_) {
+      case Recipe::Q5_K_M:
+        return more ? TensorType::Q6_K : default_;
+      case Recipe::Q4_K_M:
+        if (falcon_ && layer >= layers / 16) return more ? TensorType::Q5_K : default_;
+        return more || falcon_ ? TensorType::Q6_K : default_;
+      case Recipe::Q4_K_S:
+        return early && !falcon_ ? TensorType::Q5_K : default_;
+      case Recipe::Q4_0:
+        return early && important_ ? TensorType::Q4_1 : default_;
+      case Recipe::IQ4_XS:
+        return early && !important_ ? TensorType::Q5_K : default_;
+      case Recipe::Q3_K_M:
+        if (layer < layers / 16) return TensorType::Q5_K;
+        return more || !falcon_ ? TensorType::Q4_K : default_;
+      default:
+        return default_;
     }
-    return gets_more_bits(layer, layers) ? TensorType::Q6_K : TensorType::Q4_K;
   }
 
   // Experts may have a tensor each, in any order, so that counting them does not tell the layer.
@@ -200,9 +267,10 @@ class Selection {
     return layer;
   }
 
-  bool mixed_;
+  Recipe recipe_;
   TensorType default_;
   const ModelTraits& model_;
+  bool important_;
   bool falcon_;
   bool eight_experts_;
   bool tied_ = true;
@@ -224,23 +292,12 @@ std::size_t head_count(const gguf::File& file, const std::string& key, std::size
 }  // namespace
 
 std::optional<Recipe> find_recipe(std::string_view name) {
-  if (name == "q8_0") return Recipe::Q8_0;
-  if (name == "q6_k") return Recipe::Q6_K;
-  if (name == "q4_k_m") return Recipe::Q4_K_M;
-  return std::nullopt;
+  const auto* const found = std::ranges::find(kRecipes, name, &RecipeTraits::name);
+  if (found == kRecipes.end()) return std::nullopt;
+  return found->recipe;
 }
 
-std::uint32_t file_type(Recipe recipe) {
-  switch (recipe) {
-    case Recipe::Q8_0:
-      return 7;
-    case Recipe::Q6_K:
-      return 18;
-    case Recipe::Q4_K_M:
-      break;
-  }
-  return 15;
-}
+std::uint32_t file_type(Recipe recipe) { return traits_of(recipe).file_type; }
 
 ModelTraits read_model_traits(const gguf::File& file) {
   const auto architecture = file.string("general.architecture");
@@ -269,8 +326,9 @@ bool is_embedding(std::string_view tensor) {
   return tensor == "token_embd.weight" || tensor == "per_layer_token_embd.weight";
 }
 
-std::vector<TensorType> target_types(Recipe recipe, const ModelTraits& model, std::span<const RecipeTensor> tensors) {
-  Selection selection(recipe, model, tensors);
+std::vector<TensorType> target_types(Recipe recipe, const ModelTraits& model, std::span<const RecipeTensor> tensors,
+                                     bool important) {
+  Selection selection(recipe, model, tensors, important);
   std::vector<TensorType> types;
   types.reserve(tensors.size());
   for (const RecipeTensor& tensor : tensors) types.push_back(selection.next(tensor));

@@ -14,9 +14,9 @@
 // Which type every tensor of a model gets, by the rules of the GGUF ecosystem.
 namespace engine::quant {
 
-enum class Recipe { Q8_0, Q6_K, Q4_K_M };
+enum class Recipe { Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_K_S, Q4_0, IQ4_XS, Q3_K_M };
 
-// q8_0, q6_k, q4_k_m; nullopt for any other.
+// By its name in lower case; nullopt for any other.
 std::optional<Recipe> find_recipe(std::string_view name);
 // The value of general.file_type.
 std::uint32_t file_type(Recipe recipe);
@@ -45,8 +45,9 @@ bool recipe_precedes(std::string_view left, std::string_view right);
 bool is_embedding(std::string_view tensor);
 
 // One type for each of `tensors`, which stand in the order of recipe_precedes(). A tensor that is not quantized keeps
-// its own. Throws UnsupportedModel where an expert's layer cannot be told from its tensor's name.
+// its own. `important`: whether an importance matrix is at hand, which some recipes heed. Throws UnsupportedModel where
+// an expert's layer cannot be told from its tensor's name.
 std::vector<gguf::TensorType> target_types(Recipe recipe, const ModelTraits& model,
-                                           std::span<const RecipeTensor> tensors);
+                                           std::span<const RecipeTensor> tensors, bool important);
 
 }  // namespace engine::quant

@@ -151,6 +151,15 @@ void quantize_affine_super_block(TensorType type, const float* x, const float* i
   encode_super_block(type, parts.scale, parts.minimum, parts.packed.data(), codes.data(), out);
 }
 
+// The codes that a reader's scales give; where a scale was rounded to nothing, those of the search remain.
+void code_by_parts(const float* x, const float* part_scale, int limit, std::uint8_t* codes) {
+  for (std::size_t i = 0; i < kSuperBlock; ++i) {
+    const float scale = part_scale[i / kSmallPart];
+    if (scale == 0) continue;
+    codes[i] = static_cast<std::uint8_t>(std::clamp(nearest_integer(x[i] / scale), -limit, limit - 1) + limit);
+  }
+}
+
 void quantize_q6_k(const float* x, const float* importance, std::byte* out) {
   constexpr int kOffset = gguf::kTraits<TensorType::Q6_K>.code_offset;
   std::array<std::uint8_t, kSuperBlock> codes;
@@ -165,13 +174,83 @@ void quantize_q6_k(const float* x, const float* importance, std::byte* out) {
     std::memset(out, 0, gguf::type_traits(TensorType::Q6_K).block_bytes);
     return;
   }
-  for (std::size_t i = 0; i < kSuperBlock; ++i) {
-    const float scale = parts.part_scale[i / kSmallPart];
-    if (scale == 0) continue;
-    const int code = std::clamp(nearest_integer(x[i] / scale), -kOffset, kOffset - 1);
-    codes[i] = static_cast<std::uint8_t>(code + kOffset);
-  }
+  code_by_parts(x, parts.part_scale.data(), kOffset, codes.data());
   encode_super_block(TensorType::Q6_K, parts.scale, 0, parts.bytes.data(), codes.data(), out);
+}
+
+// The scale of scales up to 32 in magnitude; the extreme one becomes -32.
+std::uint16_t signed_six_codes(const float* scales, std::int8_t* codes) {
+  const float extreme = extreme_of({scales, kSymmetricParts});
+  std::fill_n(codes, kSymmetricParts, std::int8_t{-32});
+  if (extreme == 0) return half_from_float(0);
+  const float inverse = -32.0F / extreme;
+  for (std::size_t j = 0; j < kSymmetricParts; ++j) {
+    codes[j] = static_cast<std::int8_t>(std::clamp(nearest_integer(inverse * scales[j]), -32, 31));
+  }
+  return half_from_float(1 / inverse);
+}
+
+// The same by a search, each scale as important as its part.
+std::uint16_t important_six_codes(const float* scales, const float* weight_sums, std::int8_t* codes) {
+  std::array<std::uint8_t, kSymmetricParts> found;
+  const float scale = search_symmetric({scales, kSymmetricParts}, weight_sums, 32, found.data());
+  for (std::size_t j = 0; j < kSymmetricParts; ++j) codes[j] = static_cast<std::int8_t>(found[j] - 32);
+  return half_from_float(scale);
+}
+
+void quantize_q3_k(const float* x, const float* importance, std::byte* out) {
+  constexpr int kOffset = gguf::kTraits<TensorType::Q3_K>.code_offset;
+  std::array<std::uint8_t, kSuperBlock> codes;
+  std::array<float, kSymmetricParts> scales;
+  if (importance == nullptr) {
+    for (std::size_t j = 0; j < kSymmetricParts; ++j) {
+      scales[j] = search_by_codes({x + j * kSmallPart, kSmallPart}, kOffset, codes.data() + j * kSmallPart);
+    }
+    return finish_q3_k(x, scales.data(), nullptr, codes.data(), out);
+  }
+  std::array<float, kSuperBlock> weights;
+  std::array<float, kSymmetricParts> weight_sums{};
+  weigh_parts(x, importance, weights.data());
+  for (std::size_t j = 0; j < kSymmetricParts; ++j) {
+    const std::size_t begin = j * kSmallPart;
+    for (std::size_t i = begin; i < begin + kSmallPart; ++i) weight_sums[j] += weights[i];
+    scales[j] = search_symmetric({x + begin, kSmallPart}, weights.data() + begin, kOffset, codes.data() + begin);
+  }
+  finish_q3_k(x, scales.data(), weight_sums.data(), codes.data(), out);
+}
+
+// --- uneven values --------------------------------------------------------------------------------------------------
+
+// The scales of parts of 32, each searched for itself.
+void search_uneven_parts(const float* x, std::size_t count, const float* importance, float* scales) {
+  const float mean_square = 2 * sum_of_squares(x, count) / static_cast<float>(count);
+  for (std::size_t begin = 0; begin < count; begin += kBlock) {
+    const std::span<const float> part(x + begin, kBlock);
+    std::array<float, kBlock> weights;
+    if (importance != nullptr) {
+      weigh(part, importance + begin, mean_square, weights.data());
+    } else {
+      for (std::size_t i = 0; i < kBlock; ++i) weights[i] = part[i] * part[i];
+    }
+    scales[begin / kBlock] = search_uneven(part, weights.data(), gguf::kUnevenValues);
+  }
+}
+
+void uneven_codes(const float* x, float scale, std::uint8_t* codes) {
+  const float inverse = inverse_or_zero(scale);
+  for (std::size_t i = 0; i < kBlock; ++i) codes[i] = nearest_code(gguf::kUnevenValues, inverse * x[i]);
+}
+
+void quantize_iq4_nl(const float* x, const float* importance, std::byte* out) {
+  float scale = 0;
+  search_uneven_parts(x, kBlock, importance, &scale);
+  finish_iq4_nl(x, scale, out);
+}
+
+void quantize_iq4_xs(const float* x, const float* importance, std::byte* out) {
+  std::array<float, kAffineParts> scales;
+  search_uneven_parts(x, kSuperBlock, importance, scales.data());
+  finish_iq4_xs(x, scales.data(), out);
 }
 
 // The scale of the parts' scales, or of their minimums, and their codes. A scale below 0 comes of importance that is
@@ -208,6 +287,12 @@ void quantize_row(TensorType type, const float* x, std::size_t columns, const fl
       std::memcpy(out, &half, sizeof(half));
     } else if (type == TensorType::Q6_K) {
       quantize_q6_k(x + i, block_importance, out);
+    } else if (type == TensorType::Q3_K) {
+      quantize_q3_k(x + i, block_importance, out);
+    } else if (type == TensorType::IQ4_XS) {
+      quantize_iq4_xs(x + i, block_importance, out);
+    } else if (type == TensorType::IQ4_NL) {
+      quantize_iq4_nl(x + i, block_importance, out);
     } else if (traits.is_super_block()) {
       quantize_affine_super_block(type, x + i, block_importance, out);
     } else if (importance == nullptr || type == TensorType::Q8_0) {
@@ -246,10 +331,7 @@ AffineParts affine_parts(TensorType type, const float* scales, const float* mini
 
 SymmetricParts symmetric_parts(const float* scales) {
   SymmetricParts parts{};
-  float extreme = 0;
-  for (std::size_t j = 0; j < kSymmetricParts; ++j) {
-    if (std::fabs(scales[j]) > std::fabs(extreme)) extreme = scales[j];
-  }
+  const float extreme = extreme_of({scales, kSymmetricParts});
   parts.zero = std::fabs(extreme) < kNoMagnitude;
   if (parts.zero) return parts;
   const float inverse = -128.0F / extreme;
@@ -260,6 +342,41 @@ SymmetricParts symmetric_parts(const float* scales) {
     parts.part_scale[j] = float_from_half(parts.scale) * static_cast<float>(code);
   }
   return parts;
+}
+
+void finish_iq4_nl(const float* x, float scale, std::byte* out) {
+  std::array<std::uint8_t, kBlock> codes;
+  uneven_codes(x, scale, codes.data());
+  encode_block(TensorType::IQ4_NL, half_from_float(scale), 0, codes.data(), out);
+}
+
+void finish_iq4_xs(const float* x, const float* scales, std::byte* out) {
+  const float scale = -extreme_of({scales, kAffineParts}) / 32;
+  const float inverse = inverse_or_zero(scale);
+  std::array<std::int8_t, kAffineParts> scale_codes;
+  std::array<std::uint8_t, kSuperBlock> codes;
+  for (std::size_t j = 0; j < kAffineParts; ++j) {
+    const int code = std::clamp(nearest_integer(inverse * scales[j]), -32, 31);
+    scale_codes[j] = static_cast<std::int8_t>(code);
+    uneven_codes(x + j * kBlock, scale * static_cast<float>(code), codes.data() + j * kBlock);
+  }
+  std::array<std::uint8_t, 6> packed;
+  encode_signed_few(scale_codes.data(), packed.data());
+  encode_super_block(TensorType::IQ4_XS, half_from_float(scale), 0, packed.data(), codes.data(), out);
+}
+
+void finish_q3_k(const float* x, const float* scales, const float* weights, std::uint8_t* codes, std::byte* out) {
+  std::array<std::int8_t, kSymmetricParts> scale_codes;
+  const std::uint16_t scale = weights != nullptr ? important_six_codes(scales, weights, scale_codes.data())
+                                                 : signed_six_codes(scales, scale_codes.data());
+  std::array<float, kSymmetricParts> part_scale;
+  for (std::size_t j = 0; j < kSymmetricParts; ++j) {
+    part_scale[j] = float_from_half(scale) * static_cast<float>(scale_codes[j]);
+  }
+  code_by_parts(x, part_scale.data(), gguf::kTraits<TensorType::Q3_K>.code_offset, codes);
+  std::array<std::uint8_t, 12> packed;
+  encode_signed_six(scale_codes.data(), packed.data());
+  encode_super_block(TensorType::Q3_K, scale, 0, packed.data(), codes, out);
 }
 
 void quantize_rows(TensorType type, const float* x, std::size_t rows, std::size_t columns, const float* importance,

@@ -12,7 +12,7 @@ namespace engine::quant {
 
 // x: [rows, columns], finite; columns a multiple of the type's block. importance: how much each column's errors count,
 // [columns], or null where all count as the type's own rule has it. out: the rows as in a file. For Q8_0, Q4_0, Q4_1,
-// Q5_0, Q5_1, Q4_K, Q5_K, Q6_K and F16. Wants round to nearest and subnormals kept.
+// Q5_0, Q5_1, IQ4_NL, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS and F16. Wants round to nearest and subnormals kept.
 void quantize_rows(gguf::TensorType type, const float* x, std::size_t rows, std::size_t columns,
                    const float* importance, std::byte* out);
 using QuantizeRows = decltype(&quantize_rows);
@@ -45,6 +45,12 @@ struct SymmetricParts {
   std::array<float, kSymmetricParts> part_scale;
 };
 SymmetricParts symmetric_parts(const float* scales);
+
+// Blocks of uneven values, with the scales that were searched for: one, or eight.
+void finish_iq4_nl(const float* x, float scale, std::byte* out);
+void finish_iq4_xs(const float* x, const float* scales, std::byte* out);
+// `weights`: as for affine_parts(). `codes`: those of the search, which become the block's.
+void finish_q3_k(const float* x, const float* scales, const float* weights, std::uint8_t* codes, std::byte* out);
 
 // Sum of squares, first to last.
 float sum_of_squares(const float* x, std::size_t count);

@@ -34,6 +34,38 @@ Fit symmetric_fit(std::span<const float> x, const float* weights, float inverse_
   return fit;
 }
 
+Fit uneven_fit(std::span<const float> x, const float* weights, float inverse_scale, const gguf::Codebook& values) {
+  Fit fit;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const auto q = static_cast<float>(values[nearest_code(values, inverse_scale * x[i])]);
+    fit.product += weights[i] * q * x[i];
+    fit.square += weights[i] * q * q;
+  }
+  return fit;
+}
+
+// Tries for each signed code in turn what the others would have it be. Whether any changed.
+bool improve_signed_codes(std::span<const float> x, int limit, std::int8_t* codes, Fit& fit) {
+  bool changed = false;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const auto code = static_cast<float>(codes[i]);
+    const float w = x[i] * x[i];
+    Fit others{fit.product - w * x[i] * code, fit.square - w * code * code};
+    if (!(others.product > 0)) continue;
+    const int best_code = std::clamp(nearest_integer(x[i] * others.square / others.product), -limit, limit - 1);
+    if (best_code == codes[i]) continue;
+    const auto best_value = static_cast<float>(best_code);
+    others.product += w * x[i] * best_value;
+    others.square += w * best_value * best_value;
+    if (others.square > 0 && others.product * others.product * fit.square > fit.product * fit.product * others.square) {
+      codes[i] = static_cast<std::int8_t>(best_code);
+      fit = others;
+      changed = true;
+    }
+  }
+  return changed;
+}
+
 float affine_error(std::span<const float> x, const float* weights, const std::uint8_t* codes, float scale,
                    float minimum) {
   float error = 0;
@@ -95,11 +127,16 @@ bool improve_codes(std::span<const float> x, const float* weights, int limit, st
 
 }  // namespace
 
-float search_symmetric(std::span<const float> x, const float* weights, int limit, std::uint8_t* codes) {
+float extreme_of(std::span<const float> x) {
   float extreme = 0;
   for (const float value : x) {
     if (std::fabs(value) > std::fabs(extreme)) extreme = value;
   }
+  return extreme;
+}
+
+float search_symmetric(std::span<const float> x, const float* weights, int limit, std::uint8_t* codes) {
+  const float extreme = extreme_of(x);
   if (std::fabs(extreme) < kNoMagnitude) {
     std::fill_n(codes, x.size(), std::uint8_t{0});
     return 0;
@@ -122,6 +159,59 @@ float search_symmetric(std::span<const float> x, const float* weights, int limit
     codes[i] = static_cast<std::uint8_t>(symmetric_code(x[i], inverse_scale, limit) + limit);
   }
   return scale;
+}
+
+float search_by_codes(std::span<const float> x, int limit, std::uint8_t* codes) {
+  const float extreme = extreme_of(x);
+  if (std::fabs(extreme) < kNoMagnitude) {
+    std::fill_n(codes, x.size(), std::uint8_t{0});
+    return 0;
+  }
+  const float inverse_scale = static_cast<float>(-limit) / extreme;
+  std::array<std::int8_t, kBlock> signed_codes;
+  Fit fit;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    signed_codes[i] = static_cast<std::int8_t>(symmetric_code(x[i], inverse_scale, limit));
+    const auto l = static_cast<float>(signed_codes[i]);
+    const float w = x[i] * x[i];
+    fit.product += w * x[i] * l;
+    fit.square += w * l * l;
+  }
+  for (int pass = 0; pass < kCodePasses && improve_signed_codes(x, limit, signed_codes.data(), fit); ++pass) {
+  }
+  for (std::size_t i = 0; i < x.size(); ++i) codes[i] = static_cast<std::uint8_t>(signed_codes[i] + limit);
+  return fit.square > 0 ? fit.product / fit.square : 0;
+}
+
+float search_uneven(std::span<const float> x, const float* weights, const gguf::Codebook& values) {
+  const float extreme = extreme_of(x);
+  if (std::fabs(extreme) < kNoMagnitude) return 0;
+  const Fit first = uneven_fit(x, weights, 1 / (-extreme / static_cast<float>(values[0])), values);
+  float scale = first.square > 0 ? first.product / first.square : 0;
+  float best = scale * first.product;
+  for (int candidate = -kUnevenCandidates; candidate <= kUnevenCandidates; ++candidate) {
+    const Fit fit = uneven_fit(x, weights, static_cast<float>(candidate + values[0]) / extreme, values);
+    if (fit.square > 0 && fit.product * fit.product > best * fit.square) {
+      scale = fit.product / fit.square;
+      best = scale * fit.product;
+    }
+  }
+  return scale;
+}
+
+std::uint8_t nearest_code(const gguf::Codebook& values, float x) {
+  if (x <= static_cast<float>(values.front())) return 0;
+  constexpr std::uint8_t kLast = 15;
+  if (x >= static_cast<float>(values[kLast])) return kLast;
+  std::uint8_t below = 0;
+  std::uint8_t above = kLast;
+  while (above - below > 1) {
+    const auto middle = static_cast<std::uint8_t>((below + above) / 2);
+    (x < static_cast<float>(values[middle]) ? above : below) = middle;
+  }
+  return x - static_cast<float>(values[above - 1]) < static_cast<float>(values[above]) - x
+             ? static_cast<std::uint8_t>(above - 1)
+             : above;
 }
 
 AffineScale search_affine(std::span<const float> x, const float* weights, int limit, const SearchGrid& grid,
@@ -192,8 +282,7 @@ float search_non_negative(std::span<const float> x, const float* weights, int li
     fit.product += weights[i] * x[i] * static_cast<float>(code);
     fit.square += weights[i] * static_cast<float>(code) * static_cast<float>(code);
   }
-  constexpr int kPasses = 5;
-  for (int pass = 0; pass < kPasses && improve_codes(x, weights, limit, codes, fit); ++pass) {
+  for (int pass = 0; pass < kCodePasses && improve_codes(x, weights, limit, codes, fit); ++pass) {
   }
   return fit.square > 0 ? fit.product / fit.square : 0;
 }

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "gguf/tensor_type.h"
+
 // How a block's scale and minimum are found: a grid of candidates, the one of the least weighted squared error wins.
 // Every sum runs from the first value to the last and nothing is fused, so that the bytes that come of it are those of
 // every other GGUF quantizer.
@@ -44,8 +46,24 @@ constexpr float symmetric_divisions(int candidate, int limit) {
   return -(static_cast<float>(limit) + 0.1F * static_cast<float>(candidate));
 }
 
+// The first value of the largest magnitude.
+float extreme_of(std::span<const float> x);
+
 // x[i] is about scale * (codes[i] - limit), codes in 0..2 * limit - 1. `weights` may be null: each value's own square.
 float search_symmetric(std::span<const float> x, const float* weights, int limit, std::uint8_t* codes);
+
+// The same without weights, each value's own square counting, from the scale of the extreme value: codes move one at a
+// time to where the others would have them.
+float search_by_codes(std::span<const float> x, int limit, std::uint8_t* codes);
+
+inline constexpr int kCodePasses = 5;
+
+// Candidates -7..7 of a search among uneven values.
+inline constexpr int kUnevenCandidates = 7;
+
+// x[i] is about scale * values[code] for the code of the nearest value, see nearest_code(). `values` ascend.
+float search_uneven(std::span<const float> x, const float* weights, const gguf::Codebook& values);
+std::uint8_t nearest_code(const gguf::Codebook& values, float x);
 
 struct AffineScale {
   float scale;

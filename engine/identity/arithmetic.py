@@ -46,7 +46,7 @@ _BLOCK_BYTES = {
     "TQ2_0": (256, 66),
 }
 """Elements and bytes of a block."""
-_QUANTIZED_TO = ("F16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K")
+_QUANTIZED_TO = ("F16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "Q3_K", "IQ4_XS", "IQ4_NL")
 _ROWS, _COLUMNS = 19, 256
 _FINITE = (0xBF, 0xDF)
 """Masks that keep any two bytes, read as a half, from being infinite or NaN, each by another bit of the exponent."""

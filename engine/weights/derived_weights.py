@@ -20,7 +20,7 @@ from protocol.errors import CacheFull, OutOfMemoryBudget
 from protocol.plan import ExecutionPlan
 from protocol.record import WeightsReport
 
-QUANTIZER_VERSION: Final = 1
+QUANTIZER_VERSION: Final = 2
 """Raised whenever the same model and recipe give other bytes."""
 _MB = 10**6
 

@@ -102,7 +102,7 @@ def test_a_quantized_model_runs(recipe: str, tmp_path: Path, target: Path) -> No
     quantization(source, recipe).run(str(target))
     prompt = [[1, 5, 9, 2]]
     exact, quantized = (_core.Model.load(str(path), "reference", 1).logits(prompt)[0] for path in (source, target))
-    assert np.abs(exact - quantized).mean() < 0.2 * exact.std()
+    assert np.abs(exact - quantized).mean() < 0.3 * exact.std()
 
 
 def test_what_is_already_of_its_type_is_copied(source: Path, target: Path, tmp_path: Path) -> None:

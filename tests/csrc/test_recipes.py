@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from engine import _core, _core_tests
+from tests.golden.quantized_data import RECIPES
 
 EMBEDDING = "token_embd.weight"
 
@@ -23,10 +24,10 @@ class Shape:
     kv_heads: int = 8
     tensor_type: str = "F16"
 
-    def types(self, recipe: str) -> dict[str, str]:
+    def types(self, recipe: str, *, important: bool = False) -> dict[str, str]:
         return _core_tests.target_types(
             recipe, architecture=self.architecture, layers=self.layers, experts=self.experts, heads=self.heads,
-            kv_heads=self.kv_heads, tensors=self._tensors(),
+            kv_heads=self.kv_heads, tensors=self._tensors(), important=important,
         )  # fmt: skip
 
     def _tensors(self) -> list[tuple[str, str, list[int]]]:
@@ -106,8 +107,13 @@ def test_rows_that_256_does_not_divide_fall_back_to_blocks_of_32(shape: Shape) -
     assert kinds_of(shape.types("q6_k"), "attn_q") == {"Q8_0"}
 
 
+@pytest.mark.parametrize(("recipe", "type_name"), [("q5_k_m", "Q5_1"), ("iq4_xs", "IQ4_NL"), ("q3_k_m", "Q4_0")])
+def test_each_type_has_another_to_fall_back_to(recipe: str, type_name: str) -> None:
+    assert kinds_of(SMOLLM2_135M.types(recipe), "attn_q") == {type_name}
+
+
 def test_rows_that_32_does_not_divide_fall_back_to_f16() -> None:
-    for recipe in ("q8_0", "q6_k", "q4_k_m"):
+    for recipe in RECIPES:
         assert kinds_of(Shape(2, 80, 96).types(recipe), "attn_q") == {"F16"}
 
 
@@ -119,7 +125,7 @@ def test_plain_recipes_have_one_type(recipe: str, type_name: str) -> None:
 
 
 def test_models_of_eight_experts_keep_their_keys_and_values_in_eight_bits() -> None:
-    for recipe in ("q6_k", "q4_k_m"):
+    for recipe in ("q6_k", "q5_k_m", "q4_k_m", "iq4_xs", "q3_k_m"):
         types = MIXTRAL.types(recipe)
         assert kinds_of(types, "attn_k") == kinds_of(types, "attn_v") == {"Q8_0"}
         assert kinds_of(types, "ffn_gate_inp") == {"F32"}
@@ -132,6 +138,35 @@ def test_values_of_80_layers_shared_by_many_queries_get_five_bits() -> None:
     assert kinds_of(LLAMA_70B.types("q4_k_m"), "attn_v") == {"Q6_K", "Q5_K"}
     every_head_its_own = Shape(80, 8192, 22016, tied=False, heads=64, kv_heads=64)
     assert kinds_of(every_head_its_own.types("q4_k_m"), "attn_v") == {"Q6_K", "Q4_K"}
+
+
+def test_five_bits_are_mixed_as_four_are() -> None:
+    four, five = LLAMA_8B.types("q4_k_m"), LLAMA_8B.types("q5_k_m")
+    assert five == {name: {"Q4_K": "Q5_K"}.get(type_name, type_name) for name, type_name in four.items()}
+
+
+def test_small_recipes_spend_bits_on_the_first_layers() -> None:
+    types = LLAMA_8B.types("q4_k_s")
+    assert layers_of(types, "attn_v", "Q5_K") == layers_of(types, "ffn_down", "Q5_K") == {0, 1, 2, 3}
+    types = LLAMA_8B.types("q3_k_m")
+    assert layers_of(types, "attn_v", "Q5_K") == layers_of(types, "ffn_down", "Q5_K") == {0, 1}
+    for name in ("attn_v", "ffn_down"):
+        assert kinds_of(types, name) == {"Q5_K", "Q4_K"}
+    assert kinds_of(types, "attn_output") == {"Q4_K"}
+    for name in ("attn_q", "attn_k", "ffn_gate", "ffn_up"):
+        assert kinds_of(types, name) == {"Q3_K"}
+
+
+def test_importance_decides_what_the_first_outputs_need() -> None:
+    assert layers_of(LLAMA_8B.types("iq4_xs"), "ffn_down", "Q5_K") == {0, 1, 2, 3}
+    assert kinds_of(LLAMA_8B.types("iq4_xs", important=True), "ffn_down") == {"IQ4_XS"}
+    assert kinds_of(LLAMA_8B.types("q4_0"), "ffn_down") == {"Q4_0"}
+    assert layers_of(LLAMA_8B.types("q4_0", important=True), "ffn_down", "Q4_1") == {0, 1, 2, 3}
+
+
+def test_values_that_four_queries_share_get_five_bits() -> None:
+    assert kinds_of(LLAMA_8B.types("iq4_xs"), "attn_v") == {"Q5_K"}
+    assert kinds_of(Shape(32, 4096, 11008, kv_heads=32).types("iq4_xs"), "attn_v") == {"IQ4_XS"}
 
 
 def test_layers_are_counted_as_numbers() -> None:

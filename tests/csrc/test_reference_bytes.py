@@ -6,8 +6,11 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
+from engine import _core
 from engine.weights.importance import read_importance
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.quantizing import quantization
@@ -27,6 +30,9 @@ from tests.support.real_models import fast_kernel_table, hand_fetched
 pytestmark = pytest.mark.slow
 
 GOLDEN = read_quantized()["models"]
+Importance = dict[str, npt.NDArray[np.float32]]
+WITH_EVERY_TABLE = ("q8_0", "q6_k", "q4_k_m")
+"""The other recipes choose among types whose rows every table is held to for themselves."""
 
 
 @pytest.fixture
@@ -34,19 +40,44 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "target.gguf"
 
 
+def quantized(source: Path, target: Path, recipe: str, table: str, importance: Importance | None = None) -> list[str]:
+    """The lines of the golden data; none where a number is refused."""
+    try:
+        quantization(source, recipe, importance=importance, table=table, threads=2).run(str(target))
+    except _core.UnquantizableTensorError:
+        return []
+    digests = tensor_digests(target)
+    target.unlink()
+    return [f"{name} {digest}" for name, digest in digests.items()]
+
+
+def golden(name: str, recipe: str) -> list[str]:
+    return [f"{tensor} {digest}" for tensor, digest in GOLDEN[name][recipe].items()]
+
+
 @pytest.mark.parametrize("table", ALL_TABLES)
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", WITH_EVERY_TABLE)
 @pytest.mark.parametrize("name", WIDE_MODELS)
 def test_models_become_the_bytes_of_the_reference_quantizer(
     name: str, recipe: str, table: str, tmp_path: Path, target: Path
 ) -> None:
     model = WIDE_MODELS[name]
     source = write_wide_model(tmp_path / "source.gguf", model)
-    quantization(source, recipe, table=table, threads=2).run(str(target))
-    assert list(tensor_digests(target).items()) == list(GOLDEN[name][recipe].items())
-    target.unlink()
-    quantization(source, recipe, importance=wide_importance(model), table=table, threads=2).run(str(target))
-    assert tensor_digests(target) == GOLDEN[name][f"{recipe} with importance"]
+    assert quantized(source, target, recipe, table) == golden(name, recipe)
+    weights = wide_importance(model)
+    assert quantized(source, target, recipe, table, weights) == golden(name, f"{recipe} with importance")
+
+
+@pytest.mark.parametrize("name", WIDE_MODELS)
+def test_models_become_the_bytes_of_the_reference_quantizer_by_every_recipe(
+    name: str, tmp_path: Path, target: Path
+) -> None:
+    model, table = WIDE_MODELS[name], fast_kernel_table()
+    source = write_wide_model(tmp_path / "source.gguf", model)
+    for recipe in RECIPES:
+        assert quantized(source, target, recipe, table) == golden(name, recipe), recipe
+        weights = wide_importance(model)
+        assert quantized(source, target, recipe, table, weights) == golden(name, f"{recipe} with importance"), recipe
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -30,6 +30,7 @@ from protocol.errors import (
 )
 from protocol.model_ref import ModelRef
 from protocol.plan import ExecutionPlan, RunRequest, SchedulerPolicy
+from protocol.quantization import QUANTIZATIONS
 from protocol.speculation import PlanSpeculation
 
 MB = 10**6
@@ -178,7 +179,7 @@ def test_a_machine_that_runs_nothing_says_why() -> None:
     assert "broken" in refusal(UnsupportedBackend, useless).message
 
 
-@pytest.mark.parametrize("name", ["q8_0", "q6_k", "q4_k_m"])
+@pytest.mark.parametrize("name", ["q8_0", "q6_k", "q4_k_m", "iq4_xs"])
 def test_a_recipe_is_planned_by_its_name_and_part_of_the_decision(name: str) -> None:
     plan = make_plan(make_request(quantization=name))
     assert plan.quantization == name
@@ -193,7 +194,7 @@ def test_a_quantization_may_be_written_in_capitals_and_is_planned_without(name: 
 def test_a_quantization_nobody_knows_is_refused() -> None:
     error = refusal(UnsupportedQuantization, quantization="q17")
     assert "is not a quantization" in error.message
-    assert error.params["allowed"] == ["native", "q8_0", "q6_k", "q4_k_m"]
+    assert error.params["allowed"] == list(QUANTIZATIONS)
 
 
 @pytest.mark.parametrize(

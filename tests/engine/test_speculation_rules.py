@@ -18,6 +18,7 @@ from engine.planning.resolve import decide_without_model, resolve_plan
 from engine.planning.speculation_rules import ROW_COST
 from protocol.errors import InvalidPlan, OutOfMemoryBudget, RequestRefused, UnsupportedQuantization
 from protocol.plan import ExecutionPlan
+from protocol.quantization import QUANTIZATIONS
 from protocol.speculation import PlanSpeculation
 from tests.engine.test_planning import CONFIG, MACHINE, MB, MODEL, NO_METER, make_plan, make_request
 
@@ -103,7 +104,7 @@ def test_what_a_kind_lacks_or_does_not_have_is_named(speculation: dict[str, Any]
 def test_an_unknown_quantization_is_told_those_that_there_are() -> None:
     error = refusal(UnsupportedQuantization, speculation={**ASKED, "quantization": "q2"})
     assert error.params["field"] == "execution.speculation.quantization"
-    assert error.params["allowed"] == ["native", "q8_0", "q6_k", "q4_k_m"]
+    assert error.params["allowed"] == list(QUANTIZATIONS)
 
 
 def test_a_model_that_cannot_guess_here_is_refused() -> None:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 BLOCK_TYPES = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1")
-SUPER_BLOCK_TYPES = ("Q4_K", "Q5_K", "Q6_K")
-QUANTIZED_TYPES = (*BLOCK_TYPES, *SUPER_BLOCK_TYPES)
+SUPER_BLOCK_TYPES = ("Q4_K", "Q5_K", "Q6_K", "Q3_K", "IQ4_XS")
+QUANTIZED_TYPES = (*BLOCK_TYPES, *SUPER_BLOCK_TYPES, "IQ4_NL")
 
 
 def _normal(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float64]:

@@ -55,7 +55,15 @@ def test_a_shell_completes_commands_flags_models_and_quantizations(tmp_path: Pat
     assert completed("run", "s", **here) == ["s1", "small"]
     assert completed("run", "small", "s", **here) == []
     assert completed("bench", "hf", **here) == ["hf:o/r/far.gguf"]
-    assert completed("run", "small", "--quant", "q", **here) == ["q8_0", "q6_k", "q4_k_m"]
+    assert completed("run", "small", "--quant", "q", **here) == [
+        "q8_0",
+        "q6_k",
+        "q5_k_m",
+        "q4_k_m",
+        "q4_k_s",
+        "q4_0",
+        "q3_k_m",
+    ]
     assert "--temperature" in completed("run", "--temp")
 
 

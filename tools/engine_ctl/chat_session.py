@@ -24,7 +24,7 @@ HELP = """\
 /set FLAG VALUE   change a setting from here on, by the name of its flag: /set temperature 0.7
 /system TEXT      another system message; without TEXT none
 /model MODEL      answers by another model from here on
-/quant NAME       answers in another quantization: native, q8_0, q6_k, q4_k_m
+/quant NAME       answers in another quantization: native, q8_0, q6_k, q5_k_m, q4_k_m, q4_k_s, q4_0, iq4_xs, q3_k_m
 /undo             forget the latest turn
 /new              forget what was said
 /save FILE        write the conversation to a file

@@ -74,7 +74,7 @@ _FLAGS = (
     click.option(
         "--quant",
         shell_complete=among(*QUANTIZATIONS),
-        help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]",
+        help=f"Types of the weights: {', '.join(QUANTIZATIONS)}.  [default: native]",
     ),
     click.option(
         "--backend",

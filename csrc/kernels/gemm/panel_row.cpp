@@ -90,26 +90,6 @@ void unpack_block(const Lane& lane, std::size_t half, std::uint8_t* block) {
   std::memcpy(block + Unit::kTraits.low.at, words.data(), (Unit::kByteLines ? 8 : 4) * sizeof(Word));
 }
 
-void encode_signed_six(const std::uint8_t* scales, std::uint8_t* packed) {
-  std::memset(packed, 0, 12);
-  for (std::size_t i = 0; i < 16; ++i) {
-    const unsigned scale = (scales[i] + 32u) & 0x3F;
-    packed[i % 8] |= static_cast<std::uint8_t>((scale & 0x0F) << (i / 8 * 4));
-    packed[8 + i % 4] |= static_cast<std::uint8_t>(scale >> 4 << (i / 4 * 2));
-  }
-}
-
-void encode_signed_few(const std::uint8_t* scales, std::uint8_t* packed) {
-  std::memset(packed, 0, 6);
-  unsigned high = 0;
-  for (std::size_t i = 0; i < 8; ++i) {
-    const unsigned scale = (scales[i] + 32u) & 0x3F;
-    packed[2 + i / 2] |= static_cast<std::uint8_t>((scale & 0x0F) << (i % 2 * 4));
-    high |= scale >> 4 << (2 * i);
-  }
-  store(static_cast<std::uint16_t>(high), packed);
-}
-
 // The inverse of quant::decode_inner_scales(). `scales`: minimums of their own follow.
 void encode_inner_scales(const gguf::InnerScales& layout, const std::uint8_t* scales, std::uint8_t* block) {
   using enum gguf::InnerScales::Format;
@@ -122,9 +102,9 @@ void encode_inner_scales(const gguf::InnerScales& layout, const std::uint8_t* sc
     case SixBits:
       return quant::encode_six_bit_scales(scales, scales + 8, packed);
     case SignedSix:
-      return encode_signed_six(scales, packed);
+      return quant::encode_signed_six(reinterpret_cast<const std::int8_t*>(scales), packed);
     case SignedFew:
-      return encode_signed_few(scales, packed);
+      return quant::encode_signed_few(reinterpret_cast<const std::int8_t*>(scales), packed);
     default:
       return;  // there are none, or only of types whose codes are in no planes
   }

@@ -29,7 +29,7 @@ _COUNT = click.IntRange(min=0, max=65_536)
 @click.option(
     "--quant",
     shell_complete=among(*QUANTIZATIONS),
-    help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]",
+    help=f"Types of the weights: {', '.join(QUANTIZATIONS)}.  [default: native]",
 )
 @click.option("--kv-cache", help="Type of keys and values: f16, q8_0.  [default: f16]")
 @SPECULATE_FLAG

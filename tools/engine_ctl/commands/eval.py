@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--quant",
     shell_complete=among(*QUANTIZATIONS),
     default="native",
-    help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]",
+    help=f"Types of the weights: {', '.join(QUANTIZATIONS)}.  [default: native]",
 )
 @click.option(
     "--against",

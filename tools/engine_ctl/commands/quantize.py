@@ -14,7 +14,10 @@ from engine_ctl.options import json_option, model_parameter, socket_option
 @click.command(name="quantize")
 @model_parameter
 @click.option(
-    "--quant", shell_complete=among(*QUANTIZATIONS), required=True, help="Types to write: q8_0, q6_k or q4_k_m."
+    "--quant",
+    shell_complete=among(*QUANTIZATIONS),
+    required=True,
+    help=f"Types to write: {', '.join(QUANTIZATIONS[1:])}.",
 )
 @click.option(
     "--imatrix",

@@ -15,6 +15,6 @@ say slm quantize --model "$folder/run" --to int8 --output "$folder/tiny-int8.ggu
 say slm quantize --model "$folder/run" --to int4 --data "$folder/data" --output "$folder/tiny-int4.gguf"
 say slm evaluate --model "$folder/run" --data "$folder/data" \
     --gguf "$folder/tiny.gguf" --gguf "$folder/tiny-int8.gguf" --gguf "$folder/tiny-int4.gguf"
-say "$ENGINE_CTL" run --model "$folder/tiny-int4.gguf" --prompt "Once upon a time, by the sea," --raw --max-tokens 120
+say "$ENGINE_CTL" run --model "$folder/tiny-int4.gguf" --prompt "Once upon a time, by the sea," --max-tokens 120
 say "$ENGINE_CTL" run "$folder/tiny-int4.gguf" "What does the scheduler do?" --max-tokens 60
 say "$ENGINE_CTL" run "$folder/tiny-int4.gguf" "Which driver is for 8086:100e?" --max-tokens 60

@@ -296,3 +296,10 @@ def test_a_run_has_one_goal(stage: Stage) -> None:
     path.write_text("\n".join(one for one in lines if json.loads(one)["kind"] != "ended").replace(GOAL, "Other") + "\n")
     with pytest.raises(AutonError, match="another goal: Other"):
         stage.run(stage.provider([]))
+
+
+def test_a_model_that_only_talks_is_reminded_and_then_given_up(stage: Stage) -> None:
+    talk = line("manager", "goal", text="I would add a task.")
+    with pytest.raises(AutonError, match="made no plan"):
+        stage.run(stage.provider([talk] * 10))
+    assert len([entry for entry in stage.entries if isinstance(entry, Answered)]) == 4

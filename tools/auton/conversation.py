@@ -11,6 +11,7 @@ from auton.settings import Role, Settings
 from auton.toolbox import Toolbox, descriptions
 
 MOST_TURNS = 40
+_MOST_REMINDERS = 3
 _REMINDER = "Call a tool. What you say without one has no effect."
 
 INSTRUCTIONS: dict[Role, str] = {
@@ -46,11 +47,15 @@ class Post:
 async def converse(
     post: Post, opening: str, toolbox: Toolbox, settings: Settings, ask: Callable[[Question], Awaitable[Reply]]
 ) -> bool:
-    """Whether the role came to a decision, which is in its toolbox. Raises what ``ask`` raises."""
+    """Whether the role came to a decision, which is in its toolbox. Raises what ``ask`` raises.
+
+    One that only talks is reminded a few times, and then given up.
+    """
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": INSTRUCTIONS[post.role]},
         {"role": "user", "content": opening},
     ]
+    reminders = 0
     for turn in range(MOST_TURNS):
         reply = await ask(_question(post, turn, messages, settings))
         messages.append(reply.as_message())
@@ -58,6 +63,9 @@ async def converse(
             messages.append({"role": "tool", "tool_call_id": call.call_id, "content": toolbox.use(call)})
             if toolbox.decision is not None:
                 return True
+        reminders = 0 if reply.calls else reminders + 1
+        if reminders > _MOST_REMINDERS:
+            return False
         if not reply.calls:
             messages.append({"role": "user", "content": _REMINDER})
     return False

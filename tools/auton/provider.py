@@ -92,7 +92,10 @@ class LiteLlmProvider:
             answer = litellm.completion(
                 model=question.model,
                 messages=list(question.messages),
-                tools=list(question.tools) or None,
+                tools=list(question.tools),
+                # Every turn is a call. Where a server can, it holds the answer to one that is valid for its tool.
+                tool_choice="required",
+                drop_params=True,
                 max_tokens=question.max_tokens,
                 temperature=question.temperature,
                 api_base=question.api_base,

@@ -17,7 +17,7 @@ from auton.settings import Role
 _MOST_READ = 32_768
 _MOST_LISTED = 500
 _MOST_TASKS = 32
-_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
 class _Tool(BaseModel):
@@ -176,7 +176,7 @@ class Toolbox:
         file = safe_path(self.worktree.folder, path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content, encoding="utf-8")
-        return f"{len(content.encode())} bytes written"
+        return f"{path} is written. If the task is done, submit it."
 
     def _replace(self, path: str, old: str, new: str) -> str:
         content = safe_path(self.worktree.folder, path).read_text(encoding="utf-8")
@@ -194,4 +194,4 @@ class Toolbox:
         if len(self.tasks) == _MOST_TASKS:
             raise ValueError(f"a plan has at most {_MOST_TASKS} tasks")
         self.tasks.append(task)
-        return f"{len(self.tasks)} tasks"
+        return f"{len(self.tasks)} tasks. If the plan is whole, finish it."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -108,7 +107,7 @@ def test_a_run_and_what_its_agents_said(tmp_path: Path) -> None:
     assert (absent.exit_code, absent.stdout) == (1, "")
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bwrap is not installed (Debian's bubblewrap)")
+@pytest.mark.usefixtures("isolation")
 def test_what_is_committed_is_built_in_isolation(tmp_path: Path) -> None:
     repository = new_repository(tmp_path / "repository")
     config = tmp_path / "auton.toml"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,54 +10,44 @@ from auton.errors import AutonError
 from auton.sandbox import Sandbox
 
 
-@pytest.fixture
-def sandbox() -> Sandbox:
-    if shutil.which("bwrap") is None:
-        pytest.skip("bwrap is not installed (Debian's bubblewrap)")
-    try:
-        return Sandbox()
-    except AutonError as error:
-        pytest.skip(str(error))
-
-
-def shell(sandbox: Sandbox, folder: Path, text: str, timeout_s: float = 20.0) -> tuple[int | None, str]:
-    ran = sandbox.run(("sh", "-c", text), folder, timeout_s)
+def shell(isolation: Sandbox, folder: Path, text: str, timeout_s: float = 20.0) -> tuple[int | None, str]:
+    ran = isolation.run(("sh", "-c", text), folder, timeout_s)
     return ran.exit_code, ran.output.strip()
 
 
-def test_a_command_writes_into_its_folder_alone(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_command_writes_into_its_folder_alone(isolation: Sandbox, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("secret")
     folder = tmp_path / "work"
     folder.mkdir()
-    assert shell(sandbox, folder, "echo built >kernel; cat kernel; pwd") == (0, "built\n/work")
+    assert shell(isolation, folder, "echo built >kernel; cat kernel; pwd") == (0, "built\n/work")
     assert (folder / "kernel").read_text() == "built\n"
-    assert shell(sandbox, folder, f"cat {outside} || echo hidden")[1].endswith("hidden")
-    assert shell(sandbox, folder, "echo x >/usr/bin/x || echo read-only")[1].endswith("read-only")
+    assert shell(isolation, folder, f"cat {outside} || echo hidden")[1].endswith("hidden")
+    assert shell(isolation, folder, "echo x >/usr/bin/x || echo read-only")[1].endswith("read-only")
     assert not Path("/usr/bin/x").exists()
 
 
-def test_the_environment_is_not_passed_on(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_not_passed_on(isolation: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-nobody")
-    assert "sk-of-nobody" not in shell(sandbox, tmp_path, "env; cat /proc/*/environ")[1]
+    assert "sk-of-nobody" not in shell(isolation, tmp_path, "env; cat /proc/*/environ")[1]
 
 
-def test_there_is_no_network_and_there_are_no_other_processes(sandbox: Sandbox, tmp_path: Path) -> None:
-    assert shell(sandbox, tmp_path, "tail -n +3 /proc/net/dev | grep -v lo: | wc -l") == (0, "0")
-    assert int(shell(sandbox, tmp_path, "ls /proc | grep -c '^[0-9]*$'")[1]) < 10
+def test_there_is_no_network_and_there_are_no_other_processes(isolation: Sandbox, tmp_path: Path) -> None:
+    assert shell(isolation, tmp_path, "tail -n +3 /proc/net/dev | grep -v lo: | wc -l") == (0, "0")
+    assert int(shell(isolation, tmp_path, "ls /proc | grep -c '^[0-9]*$'")[1]) < 10
 
 
-def test_what_takes_too_long_is_ended_with_all_it_started(sandbox: Sandbox, tmp_path: Path) -> None:
-    ran = shell(sandbox, tmp_path, "(sleep 60; touch late) & sleep 60", timeout_s=0.5)
+def test_what_takes_too_long_is_ended_with_all_it_started(isolation: Sandbox, tmp_path: Path) -> None:
+    ran = shell(isolation, tmp_path, "(sleep 60; touch late) & sleep 60", timeout_s=0.5)
     assert ran == (None, "")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_command_is_ended_once_it_has_said_what_is_awaited(sandbox: Sandbox, tmp_path: Path) -> None:
-    ran = sandbox.run(("sh", "-c", "echo booting; echo hello; sleep 60"), tmp_path, 30.0, until="hello")
+def test_a_command_is_ended_once_it_has_said_what_is_awaited(isolation: Sandbox, tmp_path: Path) -> None:
+    ran = isolation.run(("sh", "-c", "echo booting; echo hello; sleep 60"), tmp_path, 30.0, until="hello")
     assert (ran.exit_code, ran.output) == (0, "booting\nhello\n")
-    assert sandbox.run(("echo", "panic"), tmp_path, 30.0, until="hello").exit_code == 1
-    assert sandbox.run(("sleep", "60"), tmp_path, 0.2, until="hello").exit_code is None
+    assert isolation.run(("echo", "panic"), tmp_path, 30.0, until="hello").exit_code == 1
+    assert isolation.run(("sleep", "60"), tmp_path, 0.2, until="hello").exit_code is None
 
 
 def test_there_is_no_run_without_isolation(monkeypatch: pytest.MonkeyPatch) -> None:

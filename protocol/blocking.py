@@ -147,6 +147,8 @@ class BlockingClient(BlockingCalls):
         while not self._frames:
             try:
                 data = self._stream.recv(_RECEIVE_BYTES)
+            except TimeoutError as error:
+                raise EngineUnreachable(f"the engine did not answer within {self._stream.gettimeout():g} s") from error
             except OSError as error:
                 raise EngineUnreachable(f"the engine does not answer: {error}") from error
             if not data:

@@ -98,9 +98,9 @@ class Grammars:
             verdict = self._sandbox_of_vocabulary().try_out(grammar.language, grammar.text)
         except TrialError as error:
             raise GrammarUnavailable(
-                f"grammars cannot be used here: they are tried out in a process of their own, and {error}",
+                f"grammars cannot be used now: they are tried out in a process of their own, and {error}",
                 reason=str(error),
-                remedy="let the engine have more processes and memory",
+                remedy="let the engine have more processes, memory and CPU time",
             ) from error
         match verdict.outcome:
             case "compiled":

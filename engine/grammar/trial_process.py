@@ -85,6 +85,11 @@ class TrialProcess:
         try:
             end_ids, memory_bytes = tuple(settings.eos_token_ids), settings.memory_mib << 20
             self._ask((settings.library_path, pieces, end_ids, memory_bytes), _START_S)
+        except TimeoutError as error:
+            self._end()
+            raise TrialError(
+                f"the one that was started was not ready within {_START_S:g} s: too little CPU time"
+            ) from error
         except (OSError, EOFError) as error:
             last_line = self._last_words().rpartition("\n")[2]
             raise TrialError(f"the one that was started has ended: {last_line}") from error

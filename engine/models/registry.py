@@ -176,7 +176,8 @@ class ModelRegistry:
     def _unknown(self, name: str) -> UnknownModel:
         known = [entry.name for entry in CATALOGUE]
         known += [model.name for model in self.directory.models() if model.source != "catalogue"]
-        near = get_close_matches(name.lower(), [each.lower() for each in known], n=1)
+        begun = [each for each in known if each.lower().startswith(name.lower())]
+        near = begun[:1] or get_close_matches(name.lower(), [each.lower() for each in known], n=1)
         meant = f" (did you mean {near[0]}?)" if near else ""
         return UnknownModel(
             f"no model {name!r}{meant}: it is neither a file nor a known name. Known: {', '.join(known)}; "

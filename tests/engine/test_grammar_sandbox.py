@@ -71,6 +71,13 @@ def test_a_process_tries_one_grammar_after_another() -> None:
     assert process.alive
 
 
+def test_a_process_that_gets_no_cpu_is_told_from_one_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial_process, "_START_S", 1e-6)
+    with pytest.raises(TrialError, match="was not ready within 1e-06 s: too little CPU time"):
+        TrialProcess(settings())
+    assert children() == set()
+
+
 def test_a_crash_is_a_verdict_and_leaves_no_zombie() -> None:
     process = TrialProcess(settings())
     verdict = process.try_out(*CRASHES)

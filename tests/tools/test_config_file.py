@@ -13,7 +13,7 @@ import pytest
 
 from engine_ctl.config_place import ALIASES_VARIABLE, CONFIG_VARIABLE
 from engine_ctl.settings import SETTINGS
-from protocol.requests import Run
+from protocol.requests import Plan, Run
 from tests.test_layers import ROOT
 from tests.tools.command_line import PROGRAM
 from tests.tools.conftest import StartEngine
@@ -69,6 +69,14 @@ def test_every_value_says_where_it_comes_from(file: Path) -> None:
     assert settings["prefix_cache_mb"] == ("default", None)
 
 
+def test_flags_of_commands_are_shown_with_the_settings(file: Path) -> None:
+    file.write_text(GOOD)
+    told = json.loads(run(file, "config", "show", "--json").stdout)["flags"]
+    assert told == {"run.temperature": 0.5, "run.quiet": True, "run.stop": ["END"], "run.raw": True}
+    lines = run(file, "config", "show").stdout.splitlines()
+    assert ["run.temperature", "file", "0.5"] in [line.split() for line in lines]
+
+
 def test_without_a_file_everything_is_a_default(file: Path) -> None:
     assert {each for each, _ in shown(file).values()} == {"default"}
     assert run(file, "config", "check").returncode == 0
@@ -87,6 +95,16 @@ def test_flags_and_aliases_of_the_file_count_where_none_is_given(
     assert [each.execution.sampling.temperature for each in requests] == [0.5, 0.7]
     assert requests[0].execution.stop.strings == ("END",)
     assert requests[0].prompt == "Once"
+
+
+def test_a_plan_has_the_flags_that_the_file_gives_to_run(
+    file: Path, start_engine: StartEngine, socket_path: Path
+) -> None:
+    engine = start_engine(answers_in_full)
+    file.write_text(f'socket = "{socket_path}"\n{GOOD}[plan]\ntop_k = 7\n')
+    run(file, "plan", "small", "Once")
+    (asked,) = engine.requests(Plan)
+    assert (asked.request.execution.sampling.temperature, asked.request.execution.sampling.top_k) == (0.5, 7)
 
 
 def test_flags_of_the_file_are_no_part_of_a_whole_request(

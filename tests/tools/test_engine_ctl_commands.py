@@ -259,6 +259,16 @@ def test_tokenize_prints_what_detokenize_takes(start_engine: StartEngine, socket
     assert engine_ctl("detokenize", *common, "--ids", "[79, 108]").stdout == "Ol"
 
 
+def test_tokens_of_a_file_are_counted(start_engine: StartEngine, socket_path: Path, tmp_path: Path) -> None:
+    engine = start_engine(answers)
+    common = ("--socket", str(socket_path), "--model", "tiny")
+    (tmp_path / "text").write_bytes(b"ab\r\n")
+    assert engine_ctl("tokenize", *common, "--file", str(tmp_path / "text"), "--count").stdout == "4\n"
+    (asked,) = engine.requests(Tokenize)
+    assert asked.text == "ab\r\n"
+    assert engine_ctl("tokenize", *common, "--file", "x", "--text", "y").exit_code == 2
+
+
 def test_tokens_in_json(start_engine: StartEngine, socket_path: Path) -> None:
     engine = start_engine(answers)
     common = ("--socket", str(socket_path), "--model", "tiny", "--json")

@@ -98,7 +98,7 @@ def test_watts_of_an_engine_that_runs_already_are_its_own(tiny: Path, socket_pat
     with serving(socket_path):
         result = engine_ctl("run", "--socket", str(socket_path), "--model", str(tiny), *LIMITED, *DECLARED)
     assert result.exit_code == 2
-    assert "engine-ctl serve --tdp-watts" in result.stderr
+    assert "engine-ctl serve --energy-source model --tdp-watts" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,28 @@ def test_a_run_is_listed_and_shown_as_it_was_told(tiny: Path) -> None:
     assert record["execution_id"] in engine_ctl("executions", "ls").stdout
 
 
+def test_a_shown_execution_is_a_plan_to_run_again(tiny: Path) -> None:
+    execution = run(tiny, "--temperature", "1", "--seed", "7")
+    shown = engine_ctl("executions", "show", execution, "--json").stdout
+    again = engine_ctl("run", "--plan", "-", "--prompt", "Once", "--json", stdin=shown)
+    assert json.loads(again.stdout)["plan"] == told("executions", "show", execution)["entry"]["record"]["plan"]
+    named = engine_ctl("run", "--plan", execution, "--prompt", "Once")
+    assert f"engine-ctl executions show {execution} --json | engine-ctl run --plan -" in named.stderr
+
+
+def test_a_comparison_of_different_plans_names_what_would_allow_it(tiny: Path) -> None:
+    one, two = run(tiny, "--threads", "1"), run(tiny, "--threads", "2")
+    refused = engine_ctl("executions", "compare", one, two)
+    assert refused.stderr.endswith("to compare them all the same: --differing threads\n")
+    assert engine_ctl("executions", "compare", one, two, "--differing", "threads").exit_code == 0
+
+
+def test_an_empty_list_says_so(tiny: Path) -> None:
+    assert engine_ctl("executions", "ls").stderr.endswith("no executions are recorded\n")
+    run(tiny)
+    assert engine_ctl("executions", "ls", "--model", "other").stderr.endswith("no recorded execution is so\n")
+
+
 def test_the_newest_come_first_and_filters_choose(tiny: Path) -> None:
     first, second = run(tiny), run(tiny, "--quant", "q8_0")
     assert [each["execution_id"] for each in told("executions", "ls")["executions"]] == [second, first]

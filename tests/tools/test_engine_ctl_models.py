@@ -88,7 +88,7 @@ def answers(message: ClientMessage) -> Sequence[EngineMessage]:
 
 def test_models_are_a_table_with_a_line_for_each(start_engine: StartEngine, socket_path: Path) -> None:
     start_engine(answers)
-    headings, *lines = engine_ctl("models", "ls", "--socket", str(socket_path)).stdout.splitlines()
+    headings, *lines = engine_ctl("models", "ls", "--all", "--socket", str(socket_path)).stdout.splitlines()
     assert headings.split() == [
         "name",
         "architecture",
@@ -111,6 +111,13 @@ def test_models_are_a_table_with_a_line_for_each(start_engine: StartEngine, sock
     # Columns stand one below the other.
     where = headings.index("file")
     assert all(line[where - 1] == " " and line[where] != " " for line in lines)
+
+
+def test_what_only_the_catalogue_has_is_counted(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers)
+    listed = engine_ctl("models", "ls", "--socket", str(socket_path))
+    assert [line.split()[0] for line in listed.stdout.splitlines()[1:]] == [model.name for model in MODELS[:-1]]
+    assert listed.stderr == "1 more can be pulled: engine-ctl models ls --all\n"
 
 
 def test_as_json_nothing_is_left_out(start_engine: StartEngine, socket_path: Path) -> None:

@@ -78,3 +78,12 @@ def test_help_is_as_narrow_as_the_terminal(command: tuple[str, ...], columns: st
     shown = in_shell("", *command, "--help", COLUMNS=columns).stdout.decode().splitlines()
     too_long = [line for line in shown if len(line) > int(columns) and len(line.split()) > 2]
     assert [line for line in too_long if "smollm2" not in line] == []
+
+
+def test_figures_begin_a_line_where_both_streams_are_one_file(start_engine: StartEngine, socket_path: Path) -> None:
+    start_engine(answers_in_full)
+    arguments = ("run", "--socket", str(socket_path), "tiny", "--prompt", "a")
+    answer = "".join(PIECES).encode()
+    assert in_shell("2>&1", *arguments).stdout.startswith(answer + b"\n")
+    assert in_shell("2>&1", *arguments, "-q").stdout == answer
+    assert in_shell("", *arguments).stdout == answer

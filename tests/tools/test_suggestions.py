@@ -21,6 +21,11 @@ from tests.tools.command_line import engine_ctl
         (("list",), "Did you mean `engine-ctl models ls`?"),
         (("models", "lst"), "Did you mean `engine-ctl models ls`?"),
         (("run", "--temprature", "1"), "--temperature"),
+        (("stop",), "Did you mean `engine-ctl shutdown` or `engine-ctl models unload`?"),
+        (("plans", "save", "x"), "Did you mean `engine-ctl proposals apply` or `engine-ctl run --plan FILE`?"),
+        (("run", "--temp", "1"), "Did you mean '--temperature'?"),
+        (("bench", "-t", "1"), "Did you mean '--threads'?"),
+        (("executions", "prune", "--before", "1d"), "give a time such as 2026-01-31"),
     ],
 )
 def test_a_mistyped_word_is_told_the_nearest(words: tuple[str, ...], told: str) -> None:

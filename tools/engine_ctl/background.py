@@ -55,8 +55,11 @@ def start_in_background(socket: Path, log: Path, tdp_watts: float | None = None)
         )
     deadline = time.monotonic() + _PATIENCE_S
     while not socket.is_socket():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if process.poll() is not None:
             raise EngineUnreachable(f"the engine in the background did not start; {log} says why", socket=str(socket))
+        if time.monotonic() > deadline:
+            late = f"the engine in the background does not listen after {_PATIENCE_S:g} s, and goes on starting"
+            raise EngineUnreachable(f"{late} as process {process.pid}; {log} has what it says", socket=str(socket))
         time.sleep(_LOOK_S)
     return process.pid
 

@@ -50,8 +50,8 @@ def reach(
     if client is not None and tdp_watts is not None:
         with client:
             raise click.UsageError(
-                "--tdp-watts is for an engine in this process. The engine on the socket has the value that it was "
-                "started with (engine-ctl serve --tdp-watts)."
+                "--tdp-watts is for an engine in this process, and one runs already. Its watts are those that it was "
+                "started with: engine-ctl shutdown, then engine-ctl serve --energy-source model --tdp-watts WATTS."
             )
     if client is None:
         client, note = _started(connect, socket, tdp_watts, background=background)

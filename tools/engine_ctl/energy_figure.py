@@ -35,11 +35,12 @@ def energy_lines(energy: EnergyReport) -> list[str]:
 
 def _worth(energy: EnergyReport) -> str:
     band = "" if energy.rel_uncertainty is None else f", ±{100 * energy.rel_uncertainty:.2g} %"
-    reason = f": {_short(energy.reason)}" if energy.reason else ""
+    reason = f": {short_reason(energy.reason)}" if energy.reason else ""
     return f"{'~ ' if energy.kind == MODELLED else ''}{energy.kind} ({energy.source}){band}{reason}"
 
 
-def _short(reason: str) -> str:
+def short_reason(reason: str) -> str:
+    """Why energy is not known, in a few words; each source's own are the business of `energy sources`."""
     return reason if len(reason) <= _LONGEST_REASON else "nothing measures here; engine-ctl energy sources says why"
 
 

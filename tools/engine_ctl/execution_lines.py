@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine_ctl.call_lines import call_lines
-from engine_ctl.energy_figure import ENERGY_METRICS, energy_lines, marked
+from engine_ctl.energy_figure import ENERGY_METRICS, energy_lines, marked, short_reason
 from engine_ctl.metrics_table import limit_lines, usage_lines
 from protocol.build import Build
 from protocol.comparison import (
@@ -87,7 +87,7 @@ def repeat_lines(verdict: RepeatVerdict) -> list[str]:
         within = {True: "within", False: "beyond", None: "not judged against"}[metric.within]
         told.append(
             f"{metric.metric:16} {_sides(metric)} {difference:>8}  {within} "
-            f"{metric.tolerance:.0%}{f': {metric.reason}' if metric.reason else ''}"
+            f"{metric.tolerance:.0%}{f': {short_reason(metric.reason)}' if metric.reason else ''}"
         )
     return told
 
@@ -100,7 +100,8 @@ def variant_lines(result: VariantComparison) -> list[str]:
         ratio = "-" if metric.ratio is None else f"x {metric.ratio:.3f}"
         better = "" if metric.better is None else f"  {metric.better.upper()} is better"
         told.append(
-            f"{metric.metric:22} {_sides(metric)} {ratio:>9}{better}{f'  ({metric.reason})' if metric.reason else ''}"
+            f"{metric.metric:22} {_sides(metric)} {ratio:>9}{better}"
+            f"{f'  ({short_reason(metric.reason)})' if metric.reason else ''}"
         )
     return told
 

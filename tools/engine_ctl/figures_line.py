@@ -16,7 +16,7 @@ _LONGEST_REASON = 60
 _ENDS = {
     "max_tokens": "cut at --max-tokens",
     "context_full": "cut: the context is full",
-    "max_watts": "cut at --max-watts",
+    "max_watts": "cut at --max-watts; --on-max-watts throttle slows down instead",
     "max_joules": "cut at --max-joules",
     "deadline": "cut at --deadline-ms",
 }

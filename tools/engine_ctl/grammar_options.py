@@ -15,7 +15,8 @@ GRAMMAR_FLAGS = (
     click.option(
         "--json-schema",
         metavar="FILE|TEXT",
-        help="Answer with JSON that this schema allows: a file, or a text that begins with {.",
+        help="Answer with JSON that this schema allows: a file, or a text that begins with {. As in any JSON Schema, "
+        "objects may have other properties too unless additionalProperties is false.",
     ),
     click.option("--regex", metavar="REGEX", help="Answer with a text that this expression matches as a whole."),
     click.option("--grammar", metavar="FILE", help="Answer with a text of this grammar: a .lark or .gbnf file."),

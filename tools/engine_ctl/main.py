@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from engine_ctl.command_group import CommandGroup
+from engine_ctl.command_group import CommandGroup, suggested
 from engine_ctl.config_place import config_path
 from engine_ctl.exit_codes import EXIT_CODES_HELP, INTERNAL_ERROR, INTERRUPTED
 from engine_ctl.failure import exit_for, output_line
@@ -80,6 +80,9 @@ class EngineCtl(CommandGroup):
         from engine_ctl.config_file import flags_of
 
         values, faults = flags_of(command, config.flags.get(name or "", {}))
+        if name == "plan":  # what `run` would do, with the flags that `run` would have
+            shared, _ = flags_of(command, config.flags.get("run", {}))
+            values = {**shared, **values}
         if wrong := (*config.faults, *faults):
             raise click.UsageError(f"{config.path}: {wrong[0]} (engine-ctl config check)", ctx)
         ctx.default_map = {name or "": values}
@@ -122,6 +125,8 @@ class EngineCtl(CommandGroup):
             return super().invoke(ctx)
         except EngineError as error:
             ctx.exit(exit_for(ctx, error))
+        except click.NoSuchOption as error:
+            raise suggested(error) from None
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
 

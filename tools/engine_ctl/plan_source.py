@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,11 +20,18 @@ def planned_request(plan: Content, said: Content, given: Content) -> Content:
 
 def read_plan(path: str) -> Content:
     """The ``plan`` in a file, and the ``build`` that made it where the file says so: a plan alone, what `plan --json`
-    prints, or a record.
+    prints, or a record, in its entry or alone.
 
     Raises click.BadParameter: it holds no plan.
     """
+    if path.startswith("exec-") and not Path(path).exists():
+        raise click.BadParameter(
+            f"{path} is an execution and no file: engine-ctl executions show {path} --json | engine-ctl run --plan -",
+            param_hint="--plan",
+        )
     content = read_json(path, "--plan")
+    for part in ("entry", "record"):  # as `executions show --json` tells an execution
+        content = content.get(part, content) if isinstance(content, dict) else content
     plan = content.get("plan", content) if isinstance(content, dict) else None
     if not isinstance(plan, dict):
         raise click.BadParameter(f"{path} does not hold a plan, which is a JSON object", param_hint="--plan")

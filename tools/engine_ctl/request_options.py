@@ -86,9 +86,14 @@ _FLAGS = (
     ),
     click.option(
         "--prefix-cache",
-        help="Reuse what was computed for earlier prompts with the same beginning: off, on.  [default: off]",
+        help="Reuse what was computed for earlier prompts with the same beginning: off, on.  "
+        "[default: off; on in a chat]",
     ),
-    click.option("--max-tokens", type=int, help="Largest number of tokens to generate.  [default: 512]"),
+    click.option(
+        "--max-tokens",
+        type=int,
+        help="Largest number of tokens to generate.  [default: 512; 2048 where a TEXT is answered as a chat]",
+    ),
     click.option("--memory-mb", type=int, help="Most memory of the run, in MB.  [default: the engine's limit]"),
     click.option(
         "--energy-source",

@@ -19,7 +19,7 @@ _DECLARED_ERROR = 0.5
 by more than 100 %."""
 DECLARE = (
     "declare the watts that its CPUs draw at full load (their TDP; in a virtual machine its part of the host's) with "
-    "--tdp-watts WATTS or ENGINE_TDP_WATTS"
+    "--tdp-watts WATTS or ENGINE_TDP_WATTS, and have limits judged by them with --energy-source model"
 )
 REMEDY = f"let engine-ctl energy calibrate measure it where a source of joules works, or {DECLARE}"
 """For a machine of which nothing is known."""

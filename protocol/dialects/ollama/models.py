@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -55,8 +56,14 @@ def loaded_models(status: StatusReport) -> dict[str, Any]:
 
 def _tag(model: ModelSummary) -> dict[str, Any]:
     types = model.tensor_types or {}
-    details = _details(model.architecture, model.parameters, max(types, key=lambda one: types[one], default=None))
+    details = _details(model.architecture, model.parameters, _commonest(types))
     return _entry(model.name, model.size_bytes) | {"details": details}
+
+
+def _commonest(types: Mapping[str, int]) -> str | None:
+    """The type of most matrices; norms and biases are F32 in every file."""
+    matrices = {name: count for name, count in types.items() if name != "F32"} or types
+    return max(matrices, key=lambda name: matrices[name], default=None)
 
 
 def _unnamed(model: ResidentModel) -> dict[str, Any]:
@@ -80,12 +87,11 @@ def described(model: ModelDescription) -> dict[str, Any]:
     for tensor in model.tensors:
         types[tensor.type] = types.get(tensor.type, 0) + 1
     template = model.metadata.get("tokenizer.chat_template", "")
-    commonest = max(types, key=lambda one: types[one], default=None)
     return {
         "modelfile": "",
         "parameters": "",
         "template": template if isinstance(template, str) else "",
-        "details": _details(model.architecture, model.parameters_total, commonest),
+        "details": _details(model.architecture, model.parameters_total, _commonest(types)),
         "model_info": model.metadata,
         "capabilities": ["completion", "embedding", *(["tools"] if "tools" in str(template) else [])],
     }

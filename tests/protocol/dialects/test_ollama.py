@@ -168,7 +168,7 @@ def test_models_have_full_details_and_those_in_memory_are_listed_too() -> None:
         installed=True,
         architecture="llama",
         parameters=134_500_000,
-        tensor_types={"Q4_1": 5, "F32": 2},
+        tensor_types={"Q4_1": 5, "Q6_K": 1, "F32": 12},
     )
     resident = ResidentModel(model="other", quantization="q8_0", backend="reference", weights_bytes=7, in_use=False)
     status = StatusReport(

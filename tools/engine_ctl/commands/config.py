@@ -25,7 +25,7 @@ def command() -> None:
 def show(as_json: bool) -> None:
     """Show every setting: its value, and whether environment, file or default says so.
 
-    A flag counts before a variable, a variable before the file.
+    The flags that the file has for commands come last. A flag counts before a variable, a variable before the file.
     """
     from engine_ctl.config_file import source_of
     from engine_ctl.settings import SETTINGS
@@ -42,13 +42,17 @@ def show(as_json: bool) -> None:
         }
         for setting in SETTINGS
     ]
+    flags = {f"{command}.{flag}": value for command, table in config.flags.items() for flag, value in table.items()}
     if as_json:
-        click.echo(json.dumps({"file": str(config.path), "exists": config.path.is_file(), "settings": rows}))
+        whole = {"file": str(config.path), "exists": config.path.is_file(), "settings": rows, "flags": flags}
+        click.echo(json.dumps(whole))
         return
     click.echo(f"{config.path}{'' if config.path.is_file() else ' (no such file)'}", err=True)
-    width = max(len(str(row["name"])) for row in rows)
+    width = max(len(name) for name in (*(str(row["name"]) for row in rows), *flags))
     for row in rows:
         click.echo(f"{row['name']:{width}}  {row['from']:11}  {row['value'] or row['default']}")
+    for name, value in flags.items():
+        click.echo(f"{name:{width}}  {'file':11}  {value}")
 
 
 @command.command(name="check")

@@ -59,6 +59,8 @@ def ls(limit: int, socket: Path | None, as_json: bool, **wanted: str | None) -> 
     with connect_or_embed(socket) as client:
         listed = client.ask(ListExecutions(wanted=chosen, limit=limit))
     show_answer(listed, map(summary_line, listed.executions), as_json=as_json)
+    if not listed.executions and not as_json:
+        click.echo("no executions are recorded" if chosen == _filter({}) else "no recorded execution is so", err=True)
 
 
 @command.command(name="show")
@@ -189,9 +191,18 @@ def prune(before: str, *, direct: bool, yes: bool, dry_run: bool, socket: Path |
 
 
 def _compare(client: BlockingClient, a: str, b: str, differing: tuple[str, ...] | None) -> Compared:
+    from protocol.errors import IncomparableExecutions
+    from protocol.plan import ExecutionPlan
     from protocol.requests import CompareExecutions
 
-    return client.ask(CompareExecutions(a=a, b=b, differing=differing))
+    try:
+        return client.ask(CompareExecutions(a=a, b=b, differing=differing))
+    except IncomparableExecutions as error:
+        fields = dict.fromkeys(str(each["field"]).partition(".")[0] for each in error.params.get("differences", ()))
+        if allowed := [*(differing or ()), *(name for name in fields if name in ExecutionPlan.model_fields)]:
+            told = f"{error.message}; to compare them all the same: --differing {','.join(allowed)}"
+            raise IncomparableExecutions(told, **error.params) from error
+        raise
 
 
 def _verify(client: BlockingClient, execution_id: str, as_json: bool) -> bool:
@@ -267,7 +278,8 @@ def _moment(option: str, given: str) -> str:
     try:
         moment = moment_of(given)
     except ValueError as error:
-        raise click.UsageError(f"--{option}: {error}") from error
+        told = f"--{option} is {given!r}; give a time such as 2026-01-31 or 2026-01-31T18:00:00Z"
+        raise click.UsageError(told) from error
     return timestamp(moment.astimezone() if moment.tzinfo is None else moment)
 
 

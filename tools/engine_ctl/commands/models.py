@@ -25,12 +25,15 @@ def command() -> None:
 
 
 @command.command(name="ls")
+@click.option(
+    "--all", "-a", "with_catalogue", is_flag=True, help="List the catalogue's models too, which can be pulled."
+)
 @socket_option
 @json_option
-def ls(socket: Path | None, as_json: bool) -> None:
-    """List the models on this machine, incomplete pulls included, and those of the catalogue.
+def ls(with_catalogue: bool, socket: Path | None, as_json: bool) -> None:
+    """List the models on this machine, incomplete pulls included.
 
-    Memory is what a run over 4,096 tokens needs. A dash means unknown.
+    Memory is what a run over 4,096 tokens needs. A dash means unknown. --json lists the catalogue too.
     """
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.model_table import model_lines
@@ -41,8 +44,12 @@ def ls(socket: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(listed.model_dump_json(include={"models"}))
         return
-    for line in model_lines(listed.models):
+    here = [model for model in listed.models if model.installed or model.arrived_bytes is not None]
+    shown = listed.models if with_catalogue else here
+    for line in model_lines(shown) if shown else ():
         click.echo(line)
+    if more := len(listed.models) - len(shown):
+        click.echo(f"{more} more can be pulled: engine-ctl models ls --all", err=True)
 
 
 @command.command(name="pull")

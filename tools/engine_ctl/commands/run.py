@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -68,7 +69,7 @@ def command(
         if as_json:
             click.echo(client.finished().record.model_dump_json())
         else:
-            _show_rest(finished.record)
+            _show_rest(finished.record, figures_follow=not quiet and _is_one_file(sys.stdout, sys.stderr))
             _show_figures(client, finished.record, quiet=quiet, metrics=metrics)
     if not quiet:
         _warn(finished, asked)
@@ -115,10 +116,10 @@ def _discard(text: str) -> None:
     """The record holds the text."""
 
 
-def _show_rest(record: ShownRecord) -> None:
+def _show_rest(record: ShownRecord, *, figures_follow: bool) -> None:
     """What comes behind the first answer's text."""
     if record.result or not record.tool_calls:
-        _end_line(record.result, always=bool(record.other_choices or record.tool_calls))
+        _end_line(record.result, always=bool(record.other_choices or record.tool_calls or figures_follow))
     _show_calls(record)
     for number, choice in enumerate(record.other_choices, start=2):
         write_text(_number(number) + choice.result + "\n")
@@ -159,3 +160,11 @@ def _show_calls(choice: ShownChoice | ShownRecord) -> None:
 def _end_line(result: str, *, always: bool) -> None:
     if not result.endswith("\n") and (always or sys.stdout.isatty()):
         click.echo()
+
+
+def _is_one_file(stdout: TextIO, stderr: TextIO) -> bool:
+    """Whether the figures go where the answer goes, and would stand in its last line."""
+    try:
+        return os.path.sameopenfile(stdout.fileno(), stderr.fileno())
+    except (OSError, ValueError):  # without a descriptor, or closed
+        return False

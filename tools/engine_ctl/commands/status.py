@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engine_ctl.answer_output import show_answer
+from engine_ctl.energy_figure import short_reason
 from engine_ctl.model_table import megabytes
 from engine_ctl.options import json_option, socket_option
 
@@ -32,7 +33,8 @@ def command(socket: Path | None, as_json: bool) -> None:
 def lines(report: StatusReport) -> list[str]:
     """The report for a person: one fact a line."""
     memory = ", ".join(f"{owner} {megabytes(size)}" for owner, size in report.memory_bytes.items())
-    about = "; ".join(report.energy[name] for name in ("declared", "reason") if name in report.energy)
+    why = short_reason(report.energy["reason"]) if "reason" in report.energy else ""
+    about = "; ".join(filter(None, (report.energy.get("declared", ""), why)))
     return [
         f"engine {report.engine_version}, pid {report.pid}, up {report.uptime_s:,.0f} s",
         f"executions: {len(report.executions)} now, {report.finished_total} finished",

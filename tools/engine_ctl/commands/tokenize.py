@@ -14,6 +14,8 @@ from engine_ctl.text_source import STDIN, read_text
 @click.command(name="tokenize")
 @model_parameter
 @click.option("--text", help="Text to tokenize.  [default: standard input, to its last byte]")
+@click.option("--file", "text_file", metavar="FILE", help="Tokenize the text of a file.")
+@click.option("--count", is_flag=True, help="Print the number of tokens alone.")
 @click.option(
     "--special/--no-special", "add_special", default=True, help="Add the tokens that the model expects around a text."
 )
@@ -21,7 +23,14 @@ from engine_ctl.text_source import STDIN, read_text
 @socket_option
 @json_option
 def command(
-    model: str, text: str | None, add_special: bool, parse_special: bool, socket: Path | None, as_json: bool
+    model: str,
+    text: str | None,
+    text_file: str | None,
+    count: bool,
+    add_special: bool,
+    parse_special: bool,
+    socket: Path | None,
+    as_json: bool,
 ) -> None:
     """Print the token ids of a text, on one line.
 
@@ -30,10 +39,14 @@ def command(
     from engine_ctl.connection import connect_or_embed
     from protocol.requests import Tokenize
 
-    text = read_text(STDIN) if text is None else text
+    if text is not None and text_file is not None:
+        raise click.UsageError("Give a --text or a --file, not both.")
+    text = read_text(text_file or STDIN) if text is None else text
     with connect_or_embed(socket) as client:
         tokens = client.ask(Tokenize(model=model, text=text, add_special=add_special, parse_special=parse_special))
     if as_json:
         click.echo(json.dumps({"token_ids": tokens.token_ids, "pieces": tokens.pieces}, ensure_ascii=False))
+    elif count:
+        click.echo(len(tokens.token_ids))
     else:
         click.echo(" ".join(map(str, tokens.token_ids)))

@@ -12,7 +12,7 @@ import pytest
 
 from engine import _core
 from tests.golden.exact.model import ExactModel
-from tests.golden.tiny_cases import PLAIN, QUANTIZED, kept, token_prompts, weights_digest
+from tests.golden.tiny_cases import OF_GRIDS, PLAIN, QUANTIZED, kept, token_prompts, weights_digest
 from tests.support.gguf_factory import write_tiny_model
 
 FOLDER = Path(__file__).parent / "golden"
@@ -68,8 +68,9 @@ def test_float32_models_agree_with_llama_cpp(case: str, table: str, tmp_path: Pa
     assert np.abs(difference).mean() <= 1e-3 * peer.std()
 
 
-@pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("case", QUANTIZED)
+@pytest.mark.parametrize(
+    ("case", "table"), [(case, table) for case in QUANTIZED for table in (TABLES[1:2] if case in OF_GRIDS else TABLES)]
+)
 def test_stored_types_are_as_near_to_exact_as_llama_cpp(case: str, table: str, tmp_path: Path) -> None:
     path = make_model(tmp_path, case)
     ours = engine_logits(path, table)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 ARCHITECTURES = ("llama", "qwen2")
 SOME_TYPES = (
     "F32", "F16", "Q8_0", "Q4_1", "Q5_0", "Q4_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4",
-    "IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ3_S", "TQ2_0",
+    "IQ2_XXS", "TQ2_0",
 )  # fmt: skip
 CHUNKS = (1, 7, 64, 512, 10_000)
 BATCHES = (1, 2, 3, 5, 8, 16)

@@ -51,6 +51,8 @@ QUANTIZED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Every stored type: the distance from exact arithmetic compared with llama.cpp's."""
 
+OF_GRIDS = {f"llama_{tensor_type.lower()}" for tensor_type in _GRID_TYPES}
+
 PROMPT_LENGTHS = (1, 6, 33, 150)
 KEPT_POSITIONS = 33
 """Number of a prompt's last positions that are compared."""

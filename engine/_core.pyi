@@ -623,6 +623,13 @@ DRAFT_FOLLOWING_ROWS: int
 def activation_row_bytes(file: GgufFile) -> int:
     """Memory that the buffers of a step take for one of its rows. Raises GgufError, UnsupportedModelError."""
 
+def windowed_layers(file: GgufFile) -> tuple[int, int]:
+    """The widest window of the model's layers, in positions, and how many layers have one; (0, 0) where none has.
+    Raises GgufError, UnsupportedModelError."""
+
+def window_positions(window: int, rows: int) -> int:
+    """The most positions that a KV cache holds of layers with a window, in steps of so many rows."""
+
 def native_build() -> dict[str, str]:
     """What the extension was made of: ``sources`` (a SHA-256 of theirs, hexadecimal), ``compiler`` and ``flags``."""
 

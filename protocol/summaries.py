@@ -151,6 +151,8 @@ class MemorySummary(Value):
     """Trained."""
     kv_bytes_per_token: dict[str, int]
     """Bytes by type of KV cache."""
+    kv_context_bytes: dict[str, int] = {}
+    """KV cache of a sequence that fills the context: layers with a window keep its newest positions alone."""
     activation_bytes: int
     """With the prefill chunk and batch that a plan has by default."""
 

@@ -154,6 +154,7 @@ py::tuple attend(const std::string& table_name, const std::string& kv_cache, con
   model::HyperParameters shape;
   shape.layers = shape.heads = shape.kv_heads = 1;
   shape.head_dim = head_dim;
+  shape.layer_shapes.resize(1);
   model::KvCache cache(shape, kv_type(kv_cache), kernels::kKeyBlock);
   cache.reserve(kernels::kKeyBlock);
   model::ActivationBuffer codes(n, head_dim);

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -77,6 +78,12 @@ void register_model(py::module_& m) {
       .def_readonly("position", &NonFinitePlace::position);
   m.def("activation_row_bytes",
         [](const gguf::File& file) { return model::ForwardPass::row_bytes(model::read_hyper_parameters(file)); });
+  m.def("windowed_layers", [](const gguf::File& file) {
+    const model::HyperParameters shape = model::read_hyper_parameters(file);
+    const auto windowed = std::ranges::count_if(shape.layer_shapes, [](const auto& layer) { return layer.window != 0; });
+    return std::pair(shape.widest_window(), windowed);
+  });
+  m.def("window_positions", &model::KvCache::window_positions, py::arg("window"), py::arg("rows"));
   py::class_<model::LoadControl>(m, "LoadControl")
       .def(py::init<>())
       .def_property_readonly("bytes_done", [](const model::LoadControl& control) { return control.bytes_done.load(); })

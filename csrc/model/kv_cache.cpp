@@ -4,7 +4,9 @@
 #include <array>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
+#include "base/checked.h"
 #include "kernels/kernel_table.h"
 
 namespace engine::model {
@@ -28,10 +30,15 @@ void check_fit(const HyperParameters& shape, KvType type) {
 
 KvCache::KvCache(const HyperParameters& shape, KvType type, std::size_t context_length)
     : format_{type, shape.needs_long_factors(context_length)},
-      layers_(shape.layers),
       kv_heads_(shape.kv_heads),
-      head_dim_(shape.head_dim) {
+      head_dim_(shape.head_dim),
+      window_(shape.widest_window()) {
   check_fit(shape, type);
+  places_.reserve(shape.layers);
+  for (std::size_t layer = 0; layer < shape.layers; ++layer) {
+    const bool windowed = shape.window(layer) != 0;
+    places_.push_back({windowed, windowed ? windowed_layers_++ : whole_layers_++});
+  }
 }
 
 std::size_t KvCache::bytes_per_position(const HyperParameters& shape, KvType type) {
@@ -39,13 +46,38 @@ std::size_t KvCache::bytes_per_position(const HyperParameters& shape, KvType typ
   return shape.layers * shape.kv_heads * 2 * kernels::kv_row_bytes(type, shape.head_dim);
 }
 
+// The first row sees window - 1 positions before it. These and the step's own may begin and end within a block, and a
+// part is kept for the next.
+std::size_t KvCache::window_positions(std::size_t window, std::size_t rows) {
+  return round_up(window + rows, kKeyBlock) + kKeyBlock;
+}
+
 void KvCache::reserve(std::size_t count) {
-  while (blocks_.size() * kKeyBlock < count) blocks_.push_back(std::make_shared<AlignedBuffer>(block_bytes()));
+  while (blocks_.size() * kKeyBlock < count) blocks_.push_back(make_block());
+}
+
+KvBlock KvCache::make_block() {
+  KvBlock block;
+  if (whole_layers_ != 0) block.whole = std::make_shared<AlignedBuffer>(part_bytes(whole_layers_));
+  if (windowed_layers_ == 0) return block;
+  block.windowed = spare_.windowed ? std::exchange(spare_.windowed, nullptr)
+                                   : std::make_shared<AlignedBuffer>(part_bytes(windowed_layers_));
+  return block;
+}
+
+void KvCache::slide(std::size_t first) {
+  if (windowed_layers_ == 0 || first < window_) return;
+  const std::size_t seen = std::min((first + 1 - window_) / kKeyBlock, blocks_.size());
+  for (; slid_ < seen; ++slid_) {
+    std::shared_ptr<AlignedBuffer> part = std::exchange(blocks_[slid_].windowed, nullptr);
+    if (part.use_count() == 1) spare_.windowed = std::move(part);
+  }
 }
 
 void KvCache::restart(const HyperParameters& shape, std::size_t context_length) {
   format_.long_factors = shape.needs_long_factors(context_length);
-  blocks_.resize(std::min<std::size_t>(blocks_.size(), 1));
+  blocks_.resize(slid_ == 0 ? std::min<std::size_t>(blocks_.size(), 1) : 0);
+  slid_ = 0;
 }
 
 void KvCache::begin_with(std::span<const KvBlock> blocks) {
@@ -55,17 +87,30 @@ void KvCache::begin_with(std::span<const KvBlock> blocks) {
 
 KvCache KvCache::fork(std::size_t count) const {
   KvCache other = *this;
+  other.spare_ = {};
   other.forked_blocks_ = count / kKeyBlock;
   other.blocks_.resize(other.forked_blocks_);
   if (count % kKeyBlock == 0) return other;
   const KvBlock& from = blocks_[other.forked_blocks_];
-  other.blocks_.push_back(std::make_shared<AlignedBuffer>(block_bytes()));
-  std::copy_n(from->data(), block_bytes(), other.blocks_.back()->data());
+  const KvBlock& to = other.blocks_.emplace_back(other.make_block());
+  if (from.whole) std::ranges::copy(from.whole->bytes(), to.whole->data());
+  if (from.windowed) std::ranges::copy(from.windowed->bytes(), to.windowed->data());
   return other;
 }
 
+std::size_t KvCache::bytes_of(std::size_t blocks) const {
+  const std::size_t windowed = blocks - std::min(blocks, slid_);
+  return blocks * part_bytes(whole_layers_) + windowed * part_bytes(windowed_layers_);
+}
+
+std::byte* KvCache::head(std::size_t layer, std::size_t head, std::size_t block) const {
+  const Place place = places_[layer];
+  const KvBlock& parts = blocks_[block];
+  return (place.windowed ? parts.windowed : parts.whole)->data() + (place.index * kv_heads_ + head) * 2 * half_bytes();
+}
+
 const std::byte* KvCache::keys(std::size_t layer, std::size_t head, std::size_t block) const {
-  return blocks_[block]->data() + head_offset(layer, head);
+  return this->head(layer, head, block);
 }
 
 const std::byte* KvCache::values(std::size_t layer, std::size_t head, std::size_t block) const {
@@ -74,7 +119,7 @@ const std::byte* KvCache::values(std::size_t layer, std::size_t head, std::size_
 
 void KvCache::store_key(const kernels::KernelTable& kernels, std::size_t layer, std::size_t head, std::size_t position,
                         const float* key) {
-  std::byte* keys = blocks_[position / kKeyBlock]->data() + head_offset(layer, head);
+  std::byte* keys = this->head(layer, head, position / kKeyBlock);
   if (format_.type == KvType::F16) {
     store_key_halves(kernels, keys, position % kKeyBlock, key);
   } else {
@@ -84,7 +129,7 @@ void KvCache::store_key(const kernels::KernelTable& kernels, std::size_t layer, 
 
 void KvCache::store_value(const kernels::KernelTable& kernels, std::size_t layer, std::size_t head,
                           std::size_t position, const float* value) {
-  std::byte* values = blocks_[position / kKeyBlock]->data() + head_offset(layer, head) + half_bytes();
+  std::byte* values = this->head(layer, head, position / kKeyBlock) + half_bytes();
   const std::size_t row = position % kKeyBlock;
   if (format_.type == KvType::F16) {
     kernels.half_from_float(value, head_dim_, reinterpret_cast<std::uint16_t*>(values) + row * head_dim_);

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from engine import _core
 from engine.artifact.content_hash import ContentHashes
 from engine.artifact.file_kind import require_model, require_types, type_name
+from engine.artifact.model_facts import ModelFacts
 from engine.artifact.quantization_errors import quantization_errors
 from engine.artifact.unread_files import UnreadFiles
 from engine.grammar.grammars import Grammars
@@ -39,33 +40,6 @@ _VOCABULARY_PARTS = {
     "merges": ("merges", "scores"),
     "special ids": ("bos_token_id", "eos_token_id", "eot_token_id", "eom_token_id"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """All that a plan is made of."""
-
-    ref: ModelRef
-    context_length: int
-    """Trained."""
-    weights_bytes: Mapping[str, int]
-    """Bytes by kernel table: each packs the weights in its own way."""
-    decode_weights_bytes: Mapping[str, int]
-    """The part of these that is read for a token generated alone."""
-    kv_bytes_per_token: Mapping[KvCacheType, int]
-    """Bytes by KV cache type; types that do not fit the model's heads are left out."""
-    head_dim: int
-    """Channels of a KV head."""
-    activation_row_bytes: int
-    """Buffers of a step, for one of its rows."""
-    logits_row_bytes: int
-    macs_per_prompt_token: int
-    """Multiply-accumulates of the layers' matrices."""
-    macs_of_head: int
-    vocab_size: int
-    eos_token_ids: tuple[int, ...]
-    requantized_from: tuple[str, ...] = ()
-    """Quantized types in the file that the quantization asked for quantizes again; sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +250,23 @@ class ModelArtifact:
             sizes["q8_0"] = rows * (channels + channels // _KV_SCALE_CHANNELS * 2)
         return sizes
 
+    @cached_property
+    def _windowed_layers(self) -> tuple[int, int]:
+        with self._shape_errors():
+            return _core.windowed_layers(self.gguf)
+
+    @property
+    def window(self) -> int:
+        """See :class:`ModelFacts`. Raises InvalidModel, UnsupportedModel."""
+        return self._windowed_layers[0]
+
+    @property
+    def windowed_kv_bytes_per_token(self) -> Mapping[KvCacheType, int]:
+        """See :class:`ModelFacts`. Raises InvalidModel, UnsupportedModel."""
+        windowed = self._windowed_layers[1]
+        layers = self.metadata.positive(f"{self.architecture}.block_count")
+        return {kind: size // layers * windowed for kind, size in self.kv_bytes_per_token.items()}
+
     @property
     def activation_row_bytes(self) -> int:
         """Bytes of a step's buffers for one of its rows. Raises InvalidModel, UnsupportedModel."""
@@ -317,6 +308,8 @@ class ModelArtifact:
             decode_weights_bytes=self.decode_weights_bytes(quantization),
             kv_bytes_per_token=self.kv_bytes_per_token,
             head_dim=self.head_dim,
+            window=self.window,
+            windowed_kv_bytes_per_token=self.windowed_kv_bytes_per_token,
             activation_row_bytes=self.activation_row_bytes,
             logits_row_bytes=self.logits_row_bytes,
             macs_per_prompt_token=self.macs_per_prompt_token,

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from engine import _core
-from engine.artifact.artifact import ModelFacts
+from engine.artifact.model_facts import ModelFacts
 from engine.artifact.choices import kv_positions
 from protocol.errors import OutOfMemoryBudget
-from protocol.plan import ExecutionPlan, ExecutionRequest
+from protocol.plan import ExecutionPlan, ExecutionRequest, KvCacheType
 from protocol.summaries import PlanEstimate
 
 _MB = 10**6
+
+
+class KvSizes(Protocol):
+    """What keys and values take: see :class:`ModelFacts`."""
+
+    @property
+    def kv_bytes_per_token(self) -> Mapping[KvCacheType, int]:
+        """Of all layers."""
+
+    @property
+    def windowed_kv_bytes_per_token(self) -> Mapping[KvCacheType, int]:
+        """Of those that have a window."""
+
+    @property
+    def window(self) -> int:
+        """Positions of the widest window."""
 
 
 def estimate(
@@ -20,18 +39,39 @@ def estimate(
     if draft is not None:
         draft_weights_bytes = draft.weights_bytes[plan.backend]
         # Each choice has the prompt in its draft model's cache for itself.
-        draft_kv_bytes = draft.kv_bytes_per_token[plan.kv_cache] * plan.n * plan.batch.context_length
+        draft_kv_bytes = _plan_kv_bytes(plan, draft, plan.n * plan.batch.context_length)
     return PlanEstimate(
         weights_bytes=model.weights_bytes[plan.backend] + draft_weights_bytes,
         draft_weights_bytes=draft_weights_bytes,
-        kv_cache_bytes=model.kv_bytes_per_token[plan.kv_cache] * kv_positions(plan, prompt_tokens) + draft_kv_bytes,
+        kv_cache_bytes=_plan_kv_bytes(plan, model, kv_positions(plan, prompt_tokens)) + draft_kv_bytes,
         activation_bytes=_plan_buffers_bytes(plan, plan.batch.max_sequences, model, draft),
         prompt_tokens=prompt_tokens,
         prefill_macs=model.macs_per_prompt_token * prompt_tokens,
         decode_macs_per_token=model.macs_per_prompt_token + model.macs_of_head,
         decode_bytes_per_token=model.decode_weights_bytes[plan.backend]
-        + model.kv_bytes_per_token[plan.kv_cache] * plan.batch.context_length // 2,
+        + _kv_bytes(model, plan.kv_cache, plan.batch.context_length // 2, model.window),
     )
+
+
+def _kv_bytes(model: KvSizes, kv_cache: KvCacheType, positions: int, window_positions: int) -> int:
+    """Keys and values of so many positions, and of fewer in layers that have a window."""
+    windowed = model.windowed_kv_bytes_per_token.get(kv_cache, 0)
+    everywhere = model.kv_bytes_per_token[kv_cache] - windowed
+    return everywhere * positions + windowed * min(positions, window_positions)
+
+
+def context_kv_bytes(model: KvSizes, kv_cache: KvCacheType, context_length: int) -> int:
+    """KV cache of one sequence that leaves its batch open and fills its context."""
+    rows = ExecutionRequest().prefill_chunk
+    return _kv_bytes(model, kv_cache, context_length, _core.window_positions(model.window, rows))
+
+
+def _plan_kv_bytes(plan: ExecutionPlan, model: ModelFacts, positions: int) -> int:
+    """``positions``: those of all choices. Where others may begin with a part of the sequence, windows keep all."""
+    if plan.prefix_cache == "on":
+        return model.kv_bytes_per_token[plan.kv_cache] * positions
+    rows = plan.batch.prefill_chunk + plan.speculation.max_rows
+    return _kv_bytes(model, plan.kv_cache, positions, plan.n * _core.window_positions(model.window, rows))
 
 
 def describe_memory(needed: PlanEstimate) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
-from engine.artifact.footprint import default_activation_bytes
+from engine.artifact.footprint import context_kv_bytes, default_activation_bytes
 from protocol.answers import ModelDescription
 from protocol.errors import RequestRefused
 from protocol.plan import BackendName
@@ -60,6 +60,10 @@ def _memory(artifact: ModelArtifact) -> MemorySummary | None:
         return MemorySummary(
             context_length=artifact.context_length,
             kv_bytes_per_token={str(name): size for name, size in artifact.kv_bytes_per_token.items()},
+            kv_context_bytes={
+                str(name): context_kv_bytes(artifact, name, artifact.context_length)
+                for name in artifact.kv_bytes_per_token
+            },
             activation_bytes=default_activation_bytes(artifact.activation_row_bytes, artifact.logits_row_bytes),
         )
     except RequestRefused:

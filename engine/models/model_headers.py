@@ -13,7 +13,7 @@ from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.content_hash import ContentHashes
 from engine.artifact.file_kind import type_name
-from engine.artifact.footprint import default_activation_bytes
+from engine.artifact.footprint import context_kv_bytes, default_activation_bytes
 from engine.config import EngineConfig
 from engine.host.file_memory import FileMemory, file_identity
 from engine.models.models_directory import ModelFile, shown
@@ -95,7 +95,7 @@ class ModelHeaders:
         if vocabulary is None:
             raise UnsupportedModel(f"{artifact.name} holds no vocabulary", model=artifact.name)
         weights_bytes = _core.weights_size(artifact.gguf, self._backend)[0]
-        kv_bytes = artifact.kv_bytes_per_token["f16"] * min(_CONTEXT_TOKENS, artifact.context_length)
+        kv_bytes = context_kv_bytes(artifact, "f16", min(_CONTEXT_TOKENS, artifact.context_length))
         buffers = default_activation_bytes(artifact.activation_row_bytes, vocabulary[1] * _LOGIT_BYTES)
         return {
             "context_length": artifact.context_length,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from engine.artifact.artifact import ModelArtifact, ModelFacts
+from engine.artifact.artifact import ModelArtifact
+from engine.artifact.model_facts import ModelFacts
 from engine.artifact.footprint import check_memory
 from engine.artifact.same_vocabulary import require_same_vocabulary
 from engine.config import EngineConfig

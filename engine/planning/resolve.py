@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast, get_args
 
-from engine.artifact.artifact import ModelFacts
+from engine.artifact.model_facts import ModelFacts
 from engine.artifact.choices import check_choices
 from engine.artifact.footprint import check_memory, estimate
 from engine.config import EngineConfig

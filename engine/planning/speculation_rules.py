@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, cast, get_args
 
-from engine.artifact.artifact import ModelFacts
+from engine.artifact.model_facts import ModelFacts
 from protocol.errors import InvalidPlan, InvalidRequest, UnsupportedQuantization
 from protocol.plan import BackendName, ExecutionRequest
 from protocol.quantization import QUANTIZATIONS, Quantization

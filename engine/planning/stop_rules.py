@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.artifact.artifact import ModelFacts
+from engine.artifact.model_facts import ModelFacts
 from engine.text.tokenizer import Tokenizer
 from protocol.errors import InvalidRequest
 from protocol.plan import PlanStop, Stop

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from engine import _core
-from engine.artifact.artifact import ModelFacts
+from engine.artifact.model_facts import ModelFacts
 from engine.artifact.footprint import estimate
 from engine.config import EngineConfig
 from engine.host.machine import Machine

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from engine import _core
-from engine.artifact.artifact import ModelFacts
+from engine.artifact.model_facts import ModelFacts
 from engine.artifact.footprint import estimate, step_buffers_bytes
 from engine.batch_key import BatchKey, WeightsKey
 from engine.draft_plan import draft_plan

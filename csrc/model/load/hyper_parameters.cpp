@@ -1,5 +1,6 @@
 #include "model/load/hyper_parameters.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/logarithm.h"
@@ -67,6 +68,10 @@ void refuse_what_is_not_described(const Keys& keys, const HyperParameters& h) {
 }
 
 }  // namespace
+
+std::size_t HyperParameters::widest_window() const {
+  return layer_shapes.empty() ? 0 : std::ranges::max_element(layer_shapes, {}, &LayerShape::window)->window;
+}
 
 HyperParameters read_hyper_parameters(const gguf::File& file) {
   const Keys keys(file);

@@ -93,6 +93,7 @@ struct HyperParameters {
   std::size_t query_width() const { return heads * head_dim; }
   std::size_t kv_width() const { return kv_heads * head_dim; }
   std::size_t window(std::size_t layer) const { return layer_shapes[layer].window; }
+  std::size_t widest_window() const;  // 0 where no layer has one
   // Whether a sequence of at most `positions` needs the long factors.
   bool needs_long_factors(std::size_t positions) const {
     return rope_factors == RopeFactors::LongAndShort && positions > original_context;

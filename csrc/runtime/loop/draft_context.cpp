@@ -21,6 +21,11 @@ void DraftContext::begin_with(PrefixCache::Prefix prefix, std::span<const std::i
   mark_computed(prompt.first(blocks.size() * kernels::kKeyBlock));
 }
 
+void DraftContext::make_room(std::size_t rows) {
+  if (!prefix_) cache_.slide(agreed_);  // it may have to go back there
+  cache_.reserve(computed() + rows);
+}
+
 void DraftContext::follow(std::span<const std::int32_t> tokens) {
   const std::size_t most = std::min(tokens.size() - 1, tokens_.size());
   while (agreed_ < most && tokens_[agreed_] == tokens[agreed_]) ++agreed_;

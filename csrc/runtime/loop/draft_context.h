@@ -33,6 +33,9 @@ class DraftContext {
   // nullptr where it did not.
   const PrefixCache::Prefix* prefix() const { return prefix_.get(); }
 
+  // Makes room for a step of `rows`: see Sequence. Throws std::bad_alloc.
+  void make_room(std::size_t rows);
+
   // Forgets guesses that are not the sequence's `tokens`. The last of these is then to be computed, again if need be:
   // its logits are wanted.
   void follow(std::span<const std::int32_t> tokens);

@@ -52,7 +52,7 @@ std::size_t take_rows(std::size_t behind, std::size_t& waiting) {
 bool reserve(Drafting::Entry& entry, std::size_t rows) {
   DraftContext& context = *entry.sequence->draft_context();
   try {
-    context.cache().reserve(context.computed() + rows);
+    context.make_room(rows);
   } catch (const std::bad_alloc&) {
     entry.no_memory = true;
   }

@@ -222,7 +222,7 @@ void Group::make_room() {
     const std::size_t logit_rows = member.tokens == sequence.waiting() ? 1 + sequence.draft_rows() : 0;
     member.cost = row_cost_.of(sequence.computed(), rows, logit_rows);
     try {
-      sequence.cache().reserve(sequence.computed() + rows);
+      sequence.make_room(rows);
     } catch (const std::bad_alloc&) {
       end(member, StopReason::Error, "the system has no memory left for the KV cache");
     }
@@ -234,7 +234,7 @@ void Group::note_kv_peaks() {
   for (auto member = sequences_.begin(); member != sequences_.end(); ++member) {
     if (member->last || !holds_prompt(member)) continue;
     if (member->sequence->options().choices == 1) {
-      member->kv_peak_bytes = member->sequence->kv_bytes();  // it only grows
+      member->kv_peak_bytes = std::max(member->kv_peak_bytes, member->sequence->kv_bytes());
       continue;
     }
     std::size_t held = 0;

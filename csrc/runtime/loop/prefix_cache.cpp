@@ -19,22 +19,22 @@ struct PrefixCache::Node {
   Node(PrefixCacheUsage& counted, Tree& of, Node* before, const BlockTokens& its_tokens, model::KvBlock its_block)
       : usage(counted), tree(of), parent(before), tokens(its_tokens), block(std::move(its_block)) {
     ++usage.blocks;
-    usage.bytes += block->size();
-    usage.idle_bytes += block->size();
+    usage.bytes += block.bytes();
+    usage.idle_bytes += block.bytes();
   }
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
   ~Node() {
     --usage.blocks;
-    usage.bytes -= block->size();
-    usage.idle_bytes -= block->size();
+    usage.bytes -= block.bytes();
+    usage.idle_bytes -= block.bytes();
   }
 
   void begin_reading() {
-    if (readers++ == 0) usage.idle_bytes -= block->size();
+    if (readers++ == 0) usage.idle_bytes -= block.bytes();
   }
   void end_reading() {
-    if (--readers == 0) usage.idle_bytes += block->size();
+    if (--readers == 0) usage.idle_bytes += block.bytes();
   }
   Children& siblings() { return parent != nullptr ? parent->children : tree.roots; }
 
@@ -80,7 +80,7 @@ void PrefixCache::keep(const std::shared_ptr<const model::Model>& model, std::sp
     Tree& tree = tree_of(model, cache.format());
     Prefix path = walk(tree, tokens);  // nothing on it makes room for what follows
     for (std::size_t i = path.nodes_.size(); i < tokens.size() / kKeyBlock; ++i) {
-      if (!make_room(cache.block(i)->size())) break;
+      if (!make_room(cache.block(i).bytes())) break;
       BlockTokens of_block;
       std::ranges::copy(tokens.subspan(i * kKeyBlock, kKeyBlock), of_block.begin());
       add(tree, path, of_block, cache.block(i));
@@ -95,7 +95,7 @@ void PrefixCache::drop(std::size_t bytes) {
   for (auto place = order_.end(); dropped < bytes && place != order_.begin();) {
     Node& node = **--place;
     if (node.readers > 0) continue;
-    dropped += node.block->size();
+    dropped += node.block.bytes();
     ++place;  // stays valid when the node goes
     remove(node);
   }

@@ -89,6 +89,11 @@ void Sequence::begin_with(PrefixCache::Prefix prefix) {
   computed_ = cached_ = blocks.size() * kernels::kKeyBlock;
 }
 
+void Sequence::make_room(std::size_t rows) {
+  if (!prefix_) cache_.slide(computed_);
+  cache_.reserve(computed_ + rows);
+}
+
 std::unique_ptr<Sequence> Sequence::fork(std::uint32_t choice) const {
   std::unique_ptr<Sequence> other(new Sequence(*this));
   other->options_.sampling.choice = choice;

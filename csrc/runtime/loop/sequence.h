@@ -83,6 +83,9 @@ class Sequence {
   // Tokens of the prompt that did not have to be computed.
   std::size_t cached() const { return cached_; }
 
+  // Makes room for a step of `rows`, with what the rows no longer see. One whose prefix may be kept for others keeps
+  // all: they may begin anywhere. Throws std::bad_alloc.
+  void make_room(std::size_t rows);
   // Positions whose keys and values are in the cache.
   std::size_t computed() const { return computed_; }
   std::span<const std::int32_t> computed_tokens() const { return std::span(tokens_).first(computed_); }

@@ -186,7 +186,7 @@ def _memory_lines(description: ModelDescription) -> list[str]:
     if memory is None:
         return []
     caches = ", ".join(
-        f"{kind} {size / 1000:,.1f} kB a token, {size * memory.context_length / 10**6:,.1f} MB for all "
+        f"{kind} {size / 1000:,.1f} kB a token, {memory.kv_context_bytes[kind] / 10**6:,.1f} MB for all "
         f"{memory.context_length:,}"
         for kind, size in memory.kv_bytes_per_token.items()
     )

@@ -1,0 +1,40 @@
+"""What of a model a plan is made of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from protocol.model_ref import ModelRef
+from protocol.plan import KvCacheType
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """All that a plan is made of."""
+
+    ref: ModelRef
+    context_length: int
+    """Trained."""
+    weights_bytes: Mapping[str, int]
+    """Bytes by kernel table: each packs the weights in its own way."""
+    decode_weights_bytes: Mapping[str, int]
+    """The part of these that is read for a token generated alone."""
+    kv_bytes_per_token: Mapping[KvCacheType, int]
+    """Bytes by KV cache type; types that do not fit the model's heads are left out."""
+    head_dim: int
+    """Channels of a KV head."""
+    activation_row_bytes: int
+    """Buffers of a step, for one of its rows."""
+    logits_row_bytes: int
+    macs_per_prompt_token: int
+    """Multiply-accumulates of the layers' matrices."""
+    macs_of_head: int
+    vocab_size: int
+    eos_token_ids: tuple[int, ...]
+    window: int = 0
+    """Positions that layers with a window attend to, those of the widest one; 0 where none has a window."""
+    windowed_kv_bytes_per_token: Mapping[KvCacheType, int] = field(default_factory=dict)
+    """The part of :attr:`kv_bytes_per_token` that layers with a window take."""
+    requantized_from: tuple[str, ...] = ()
+    """Quantized types in the file that the quantization asked for quantizes again; sorted."""

@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.support.disturbance import Disturbance
 from benchmarks.support.llama_cpp import peers_folder
 from engine import _core
-from engine.operations.embedding import SIDE_BY_SIDE, STEP_TOKENS
+from engine.operations.text_reading import SIDE_BY_SIDE, STEP_TOKENS
 from engine.text.tokenizer import Tokenizer
 
 BUILDS = {"cpu_avx2": "avx2", "cpu_avx512": "avx512"}

@@ -623,6 +623,11 @@ DRAFT_FOLLOWING_ROWS: int
 def activation_row_bytes(file: GgufFile) -> int:
     """Memory that the buffers of a step take for one of its rows. Raises GgufError, UnsupportedModelError."""
 
+def shared_step_bytes(file: GgufFile, *, threads: int, rows: int, positions: int) -> int:
+    """Memory that a step of so many rows needs beside them, where the last is at position ``positions`` - 1: tables of
+    angles, what threads have for themselves and what their attention leaves for each other.
+    Raises GgufError, UnsupportedModelError."""
+
 def windowed_layers(file: GgufFile) -> tuple[int, int]:
     """The widest window of the model's layers, in positions, and how many layers have one; (0, 0) where none has.
     Raises GgufError, UnsupportedModelError."""

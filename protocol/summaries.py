@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from protocol.value import Value
 
 
@@ -16,6 +18,8 @@ class PlanEstimate(Value):
     kv_cache_bytes: int
     activation_bytes: int
     """Buffers of a step: all that is neither weights nor cache."""
+    sequence_bytes: int = 0
+    """The part of them that other executions of the model have for themselves."""
     prompt_tokens: int
     prefill_macs: int
     """Multiply-accumulates of the prompt in the layers' matrices."""
@@ -151,7 +155,7 @@ class MemorySummary(Value):
     """Trained."""
     kv_bytes_per_token: dict[str, int]
     """Bytes by type of KV cache."""
-    kv_context_bytes: dict[str, int] = {}
+    kv_context_bytes: dict[str, int] = Field(default_factory=dict)
     """KV cache of a sequence that fills the context: layers with a window keep its newest positions alone."""
     activation_bytes: int
     """With the prefill chunk and batch that a plan has by default."""

@@ -78,9 +78,16 @@ void register_model(py::module_& m) {
       .def_readonly("position", &NonFinitePlace::position);
   m.def("activation_row_bytes",
         [](const gguf::File& file) { return model::ForwardPass::row_bytes(model::read_hyper_parameters(file)); });
+  m.def(
+      "shared_step_bytes",
+      [](const gguf::File& file, unsigned threads, std::size_t rows, std::size_t positions) {
+        return model::ForwardPass::shared_bytes(model::read_hyper_parameters(file), threads, rows, positions);
+      },
+      py::arg("file"), py::kw_only(), py::arg("threads"), py::arg("rows"), py::arg("positions"));
   m.def("windowed_layers", [](const gguf::File& file) {
     const model::HyperParameters shape = model::read_hyper_parameters(file);
-    const auto windowed = std::ranges::count_if(shape.layer_shapes, [](const auto& layer) { return layer.window != 0; });
+    const auto windowed =
+        std::ranges::count_if(shape.layer_shapes, [](const auto& layer) { return layer.window != 0; });
     return std::pair(shape.widest_window(), windowed);
   });
   m.def("window_positions", &model::KvCache::window_positions, py::arg("window"), py::arg("rows"));

@@ -99,8 +99,8 @@ class KvCache {
   std::size_t whole_layers_ = 0;
   std::size_t windowed_layers_ = 0;
   std::vector<KvBlock> blocks_;
-  std::size_t slid_ = 0;  // blocks before this one have no windowed part
-  KvBlock spare_;         // a windowed part for the next block, which costs no new memory
+  std::size_t slid_ = 0;           // blocks before this one have no windowed part
+  KvBlock spare_;                  // a windowed part for the next block, which costs no new memory
   std::size_t shared_blocks_ = 0;  // the first of blocks_
   std::size_t forked_blocks_ = 0;  // likewise
 };

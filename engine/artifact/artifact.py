@@ -250,28 +250,31 @@ class ModelArtifact:
             sizes["q8_0"] = rows * (channels + channels // _KV_SCALE_CHANNELS * 2)
         return sizes
 
-    @cached_property
-    def _windowed_layers(self) -> tuple[int, int]:
-        with self._shape_errors():
-            return _core.windowed_layers(self.gguf)
-
     @property
     def window(self) -> int:
         """See :class:`ModelFacts`. Raises InvalidModel, UnsupportedModel."""
-        return self._windowed_layers[0]
+        return self.of_shape(_core.windowed_layers)[0]
 
     @property
     def windowed_kv_bytes_per_token(self) -> Mapping[KvCacheType, int]:
         """See :class:`ModelFacts`. Raises InvalidModel, UnsupportedModel."""
-        windowed = self._windowed_layers[1]
+        windowed = self.of_shape(_core.windowed_layers)[1]
         layers = self.metadata.positive(f"{self.architecture}.block_count")
         return {kind: size // layers * windowed for kind, size in self.kv_bytes_per_token.items()}
 
     @property
     def activation_row_bytes(self) -> int:
         """Bytes of a step's buffers for one of its rows. Raises InvalidModel, UnsupportedModel."""
+        return self.of_shape(_core.activation_row_bytes)
+
+    def shared_step_bytes(self, threads: int, rows: int, positions: int) -> int:
+        """What a step needs beside its rows: see :class:`ModelFacts`. Raises InvalidModel, UnsupportedModel."""
+        return self.of_shape(partial(_core.shared_step_bytes, threads=threads, rows=rows, positions=positions))
+
+    def of_shape(self, read: Callable[[_core.GgufFile], Result]) -> Result:
+        """What the core reads of the model's shape. Raises InvalidModel, UnsupportedModel."""
         with self._shape_errors():
-            return _core.activation_row_bytes(self.gguf)
+            return read(self.gguf)
 
     @contextmanager
     def _shape_errors(self) -> Iterator[None]:
@@ -312,6 +315,7 @@ class ModelArtifact:
             windowed_kv_bytes_per_token=self.windowed_kv_bytes_per_token,
             activation_row_bytes=self.activation_row_bytes,
             logits_row_bytes=self.logits_row_bytes,
+            shared_step_bytes=self.shared_step_bytes,
             macs_per_prompt_token=self.macs_per_prompt_token,
             macs_of_head=self.macs_of_head,
             vocab_size=len(self.tokenizer),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine import _core
-from engine.artifact.model_facts import ModelFacts
 from engine.artifact.choices import kv_positions
+from engine.artifact.model_facts import ModelFacts, StepBytes
 from protocol.errors import OutOfMemoryBudget
 from protocol.plan import ExecutionPlan, ExecutionRequest, KvCacheType
 from protocol.summaries import PlanEstimate
@@ -20,11 +20,11 @@ class KvSizes(Protocol):
 
     @property
     def kv_bytes_per_token(self) -> Mapping[KvCacheType, int]:
-        """Of all layers."""
+        """Bytes in all layers."""
 
     @property
     def windowed_kv_bytes_per_token(self) -> Mapping[KvCacheType, int]:
-        """Of those that have a window."""
+        """Bytes in layers that have a window."""
 
     @property
     def window(self) -> int:
@@ -35,6 +35,7 @@ def estimate(
     plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int, draft: ModelFacts | None = None
 ) -> PlanEstimate:
     """What a plan asks of the machine, known before anything is allocated. ``draft``: the model that guesses for it."""
+    buffers = _buffers(plan, max(1, prompt_tokens), model, draft)
     draft_weights_bytes, draft_kv_bytes = 0, 0
     if draft is not None:
         draft_weights_bytes = draft.weights_bytes[plan.backend]
@@ -44,7 +45,8 @@ def estimate(
         weights_bytes=model.weights_bytes[plan.backend] + draft_weights_bytes,
         draft_weights_bytes=draft_weights_bytes,
         kv_cache_bytes=_plan_kv_bytes(plan, model, kv_positions(plan, prompt_tokens)) + draft_kv_bytes,
-        activation_bytes=_plan_buffers_bytes(plan, plan.batch.max_sequences, model, draft),
+        activation_bytes=buffers.total,
+        sequence_bytes=buffers.own,
         prompt_tokens=prompt_tokens,
         prefill_macs=model.macs_per_prompt_token * prompt_tokens,
         decode_macs_per_token=model.macs_per_prompt_token + model.macs_of_head,
@@ -84,36 +86,49 @@ def describe_memory(needed: PlanEstimate) -> str:
 
 
 def step_buffers_bytes(plan: ExecutionPlan, model: ModelFacts, draft: ModelFacts | None = None) -> int:
-    """What the run loop allocates for the plan's steps, with logits of the plan's own choices alone."""
-    return _plan_buffers_bytes(plan, plan.n, model, draft)
+    """What the run loop's steps take for the plan alone, however long its prompt is."""
+    return _buffers(plan, plan.batch.prefill_chunk, model, draft).total
 
 
-def _plan_buffers_bytes(plan: ExecutionPlan, sequences: int, model: ModelFacts, draft: ModelFacts | None) -> int:
-    """Buffers of sequences side by side that are all of this plan."""
-    drafting = plan.speculation
-    logit_rows = max(sequences, min(sequences * drafting.max_rows, _core.MAX_DECODE_ROWS))
-    own = _activation_bytes(plan.batch.prefill_chunk, logit_rows, model.activation_row_bytes, model.logits_row_bytes)
-    return own + _guessing_bytes(plan, sequences, draft)
+class _Buffers(NamedTuple):
+    """Bytes of a step's buffers."""
+
+    shared: int
+    """Bytes that executions of a model share: rows of a prompt's chunk, tables of angles, what threads have alone."""
+    own: int
+    """Bytes of the plan's choices alone: the rows that each decodes, their logits, and the tables of guesses."""
+
+    @property
+    def total(self) -> int:
+        return self.shared + self.own
 
 
-def _guessing_bytes(plan: ExecutionPlan, sequences: int, draft: ModelFacts | None) -> int:
-    """Tables by which guesses are looked up, or the buffers of a draft model's steps."""
+def _buffers(plan: ExecutionPlan, prompt_tokens: int, model: ModelFacts, draft: ModelFacts | None) -> _Buffers:
+    chunk = min(plan.batch.prefill_chunk, prompt_tokens)
+    own_rows = min(plan.n * plan.speculation.max_rows, _core.MAX_DECODE_ROWS)
+    buffers = _step_buffers(plan, model, chunk, own_rows, own_rows)
     if plan.speculation.kind == "lookup":
-        return sequences * _core.lookup_bytes(plan.batch.context_length)
+        return buffers._replace(own=buffers.own + plan.n * _core.lookup_bytes(plan.batch.context_length))
     if draft is None:
-        return 0
-    rows = plan.batch.prefill_chunk + _core.DRAFT_FOLLOWING_ROWS * _core.MAX_DECODE_ROWS
-    return rows * draft.activation_row_bytes + sequences * draft.logits_row_bytes
+        return buffers
+    of_draft = _step_buffers(plan, draft, chunk, plan.n * _core.DRAFT_FOLLOWING_ROWS, plan.n)
+    return _Buffers(buffers.shared + of_draft.shared, buffers.own + of_draft.own)
 
 
-def default_activation_bytes(activation_row_bytes: int, logits_row_bytes: int) -> int:
-    """Buffers of a step of a plan that leaves its batch open."""
-    execution = ExecutionRequest()
-    return _activation_bytes(execution.prefill_chunk, execution.max_sequences, activation_row_bytes, logits_row_bytes)
+def _step_buffers(plan: ExecutionPlan, model: ModelFacts, chunk: int, own_rows: int, logit_rows: int) -> _Buffers:
+    rows = max(chunk, own_rows)
+    beside = model.shared_step_bytes(plan.threads, rows, plan.batch.context_length)
+    return _Buffers(
+        shared=(rows - own_rows) * model.activation_row_bytes + beside,
+        own=own_rows * model.activation_row_bytes + logit_rows * model.logits_row_bytes,
+    )
 
 
-def _activation_bytes(prefill_chunk: int, logit_rows: int, activation_row_bytes: int, logits_row_bytes: int) -> int:
-    return (prefill_chunk + _core.MAX_DECODE_ROWS) * activation_row_bytes + logit_rows * logits_row_bytes
+def default_activation_bytes(activation_row_bytes: int, logits_row_bytes: int, shared_step_bytes: StepBytes) -> int:
+    """Buffers of a long prompt's steps in one thread, of a plan that leaves its batch open, without the tables of
+    angles beyond the first steps."""
+    rows = ExecutionRequest().prefill_chunk
+    return rows * activation_row_bytes + logits_row_bytes + shared_step_bytes(1, rows, rows)
 
 
 def check_memory(needed: PlanEstimate, memory_mb: int | None) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from protocol.model_ref import ModelRef
 from protocol.plan import KvCacheType
+
+StepBytes = Callable[[int, int, int], int]
+"""Bytes that a step needs beside its rows, by threads, rows of one sequence, and positions that these reach."""
+
+
+def _nothing(threads: int, rows: int, positions: int) -> int:
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class ModelFacts:
     activation_row_bytes: int
     """Buffers of a step, for one of its rows."""
     logits_row_bytes: int
+    shared_step_bytes: StepBytes = field(default=_nothing, kw_only=True)
     macs_per_prompt_token: int
     """Multiply-accumulates of the layers' matrices."""
     macs_of_head: int

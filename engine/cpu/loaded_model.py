@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from engine import _core
-from engine.artifact.model_facts import ModelFacts
 from engine.artifact.footprint import step_buffers_bytes
+from engine.artifact.model_facts import ModelFacts
 from engine.batch_key import WeightsKey
 from engine.grammar.grammars import Grammars
 from engine.weights.weights_cache import CachedWeights

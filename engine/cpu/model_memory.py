@@ -39,8 +39,10 @@ class _Resident:
 class _Claim:
     model: CpuLoadedModel
     kv_cache_bytes: int
-    activation_bytes: int
-    """Shared by the sequences of one model, and one that guesses for it: the largest counts."""
+    shared_bytes: int
+    """Buffers of a step that the sequences of one model, and one that guesses for it, share: the largest counts."""
+    own_bytes: int
+    """Buffers that every sequence has for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,12 @@ class ModelMemory:
                 raise self._refusal(f"the run needs {describe_memory(needed)}", *shortage)
             if (shortage := self._shortage(needed_bytes, usage)) is not None:
                 self._loop.drop_prefixes(_missing(shortage))
-            self._claims[sequence_id] = _Claim(model, needed.kv_cache_bytes, needed.activation_bytes)
+            self._claims[sequence_id] = _Claim(
+                model,
+                needed.kv_cache_bytes,
+                shared_bytes=needed.activation_bytes - needed.sequence_bytes,
+                own_bytes=needed.sequence_bytes,
+            )
             for held in (model, model.draft):
                 if held is not None:
                     self._residents[held.key].users += 1
@@ -268,8 +275,8 @@ class ModelMemory:
         largest: dict[tuple[WeightsKey, WeightsKey | None], int] = {}
         for claim in self._claims.values():
             key = claim.model.key, None if claim.model.draft is None else claim.model.draft.key
-            largest[key] = max(largest.get(key, 0), claim.activation_bytes)
-        return sum(largest.values())
+            largest[key] = max(largest.get(key, 0), claim.shared_bytes)
+        return sum(largest.values()) + sum(claim.own_bytes for claim in self._claims.values())
 
     def _refusal(self, sentence: str, needed_bytes: int, available_bytes: int) -> OutOfMemoryBudget:
         return OutOfMemoryBudget(

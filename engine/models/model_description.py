@@ -64,7 +64,9 @@ def _memory(artifact: ModelArtifact) -> MemorySummary | None:
                 str(name): context_kv_bytes(artifact, name, artifact.context_length)
                 for name in artifact.kv_bytes_per_token
             },
-            activation_bytes=default_activation_bytes(artifact.activation_row_bytes, artifact.logits_row_bytes),
+            activation_bytes=default_activation_bytes(
+                artifact.activation_row_bytes, artifact.logits_row_bytes, artifact.shared_step_bytes
+            ),
         )
     except RequestRefused:
         return None

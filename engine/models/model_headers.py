@@ -96,7 +96,9 @@ class ModelHeaders:
             raise UnsupportedModel(f"{artifact.name} holds no vocabulary", model=artifact.name)
         weights_bytes = _core.weights_size(artifact.gguf, self._backend)[0]
         kv_bytes = context_kv_bytes(artifact, "f16", min(_CONTEXT_TOKENS, artifact.context_length))
-        buffers = default_activation_bytes(artifact.activation_row_bytes, vocabulary[1] * _LOGIT_BYTES)
+        buffers = default_activation_bytes(
+            artifact.activation_row_bytes, vocabulary[1] * _LOGIT_BYTES, artifact.shared_step_bytes
+        )
         return {
             "context_length": artifact.context_length,
             "weights_bytes": weights_bytes,

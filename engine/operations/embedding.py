@@ -7,7 +7,7 @@ import time
 from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -20,26 +20,20 @@ from engine.cpu.cpu_backend import CpuBackend
 from engine.cpu.loaded_model import CpuLoadedModel
 from engine.energy.ladder import EnergyLadder
 from engine.operations.energy.operation_window import OperationWindow
-from engine.operations.model_operation import ModelOperation, as_run
+from engine.operations.model_operation import ModelOperation
 from engine.operations.pooling import choose_pooling
+from engine.operations.text_reading import InputTokenIds, plan_reading, reading_run, require_room
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
-from engine.planning.prompt import PreparedPrompt
 from protocol.embedding import EmbeddedText, Pooling, PoolingFrom
-from protocol.errors import InvalidRequest, PromptTooLong
+from protocol.errors import InvalidRequest
 from protocol.framing import MAX_FRAME_BYTES
 from protocol.operation_answers import Embedded
-from protocol.plan import RunRequest
 from protocol.requests import Embed
 
-STEP_TOKENS: Final = 256
-SIDE_BY_SIDE: Final = 32
-"""Texts read together at most: a step of short ones is full."""
 _ANSWER_BESIDE_BYTES: Final = 65_536
 """Room in the last message for what is no vector: its plan above all."""
 _VECTOR_BESIDE_BYTES: Final = 64
-
-InputTokenIds = Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +88,11 @@ class Embedding(ModelOperation):
 
     def _decide(self) -> _Decided:
         """Everything, before anything is loaded."""
-        self.planner.check(self._as_run(1, 1))
+        self.planner.check(reading_run(self._request, 1, 1))
         artifact = self.planner.registry.resolve(self._request.model)
         pooling, pooling_from = choose_pooling(self._request.pooling, artifact)
         inputs = self._token_ids(artifact)
-        planned = self._plan(artifact, inputs)
+        planned = plan_reading(self.planner, self._request, artifact, inputs)
         check_memory(planned.estimate, planned.plan.limits.memory_mb)
         return _Decided(inputs, pooling, pooling_from, planned)
 
@@ -128,50 +122,17 @@ class Embedding(ModelOperation):
         for number, token_ids in enumerate(inputs):
             place = f"request.{field}.{number}"
             artifact.tokenizer.require_ids(token_ids, place)
-            _require_room(artifact, place, len(token_ids))
+            require_room(artifact, place, len(token_ids))
         return inputs
-
-    def _plan(self, artifact: ModelArtifact, inputs: Sequence[InputTokenIds]) -> PlannedExecution:
-        """A run of the longest input, with the caches of the texts that are read together."""
-        longest = max(map(len, inputs))
-        checked = self.planner.check(self._as_run(longest, len(inputs)))
-        planned = self.planner.plan(checked, artifact, PreparedPrompt((0,) * (longest - 1), "raw"))
-        positions = _core.TextEmbedding.kv_positions(
-            len(inputs),
-            longest,
-            step_tokens=planned.plan.batch.prefill_chunk,
-            side_by_side=planned.plan.batch.max_sequences,
-        )
-        kv_cache_bytes = positions * artifact.kv_bytes_per_token[planned.plan.kv_cache]
-        return replace(planned, estimate=planned.estimate.model_copy(update={"kv_cache_bytes": kv_cache_bytes}))
-
-    def _as_run(self, longest: int, count: int) -> RunRequest:
-        return as_run(
-            self._request,
-            self._request.quantization,
-            context_length=longest,
-            max_sequences=min(SIDE_BY_SIDE, count),
-            prefill_chunk=STEP_TOKENS,
-        )
 
 
 def _encode(artifact: ModelArtifact, place: str, text: str) -> InputTokenIds:
     """Raises InvalidRequest, PromptTooLong: a hopeless text, before minutes are spent on it."""
-    _require_room(artifact, place, artifact.tokenizer.least_tokens(text), "at least ")
+    require_room(artifact, place, artifact.tokenizer.least_tokens(text), "at least ")
     token_ids = artifact.tokenizer.encode(text)
     if not token_ids:
         raise InvalidRequest(f"{place} has no tokens in the vocabulary of {artifact.name}", field=place)
     return token_ids
-
-
-def _require_room(artifact: ModelArtifact, place: str, tokens: int, sort_of: str = "") -> None:
-    if tokens > artifact.context_length:
-        raise PromptTooLong(
-            f"{place} has {sort_of}{tokens} tokens and {artifact.name} was trained for {artifact.context_length}",
-            field=place,
-            prompt_tokens=tokens,
-            trained=artifact.context_length,
-        )
 
 
 def _require_room_in_answer(artifact: ModelArtifact, field: str, count: int) -> None:

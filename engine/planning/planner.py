@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from engine.artifact.artifact import ModelArtifact
-from engine.artifact.model_facts import ModelFacts
 from engine.artifact.footprint import check_memory
+from engine.artifact.model_facts import ModelFacts
 from engine.artifact.same_vocabulary import require_same_vocabulary
 from engine.config import EngineConfig
 from engine.draft_plan import draft_plan

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast, get_args
 
-from engine.artifact.model_facts import ModelFacts
 from engine.artifact.choices import check_choices
 from engine.artifact.footprint import check_memory, estimate
+from engine.artifact.model_facts import ModelFacts
 from engine.config import EngineConfig
 from engine.host.machine import Machine
 from engine.planned_execution import PlannedExecution

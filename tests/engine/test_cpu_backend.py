@@ -153,16 +153,18 @@ def test_a_model_that_lacks_a_tensor_is_refused(bench: Bench, tmp_path: Path) ->
 
 def test_weights_beyond_the_memory_available_are_refused_before_they_are_loaded(bench: Bench, tiny: Path) -> None:
     plan, _ = bench.prepare(tiny)
-    needed = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0).total_bytes
     # A load that was begun would be refused for its threads.
     hopeless = plan.model_copy(update={"threads": 0})
+    facts = bench.registry.resolve(str(tiny)).facts()
+    needed = estimate(hopeless, facts, 0).total_bytes
     with (
         closing(CpuBackend(bench.registry, bench.cache, lambda: needed - 1)) as backend,
         pytest.raises(OutOfMemoryBudget, match="are available") as raised,
     ):
         backend.load(bench.planned(hopeless)).run()
     assert raised.value.params["needed_mb"] == -(-needed // MB)
-    with closing(CpuBackend(bench.registry, bench.cache, lambda: needed)) as backend:
+    enough = estimate(plan, facts, 0).total_bytes
+    with closing(CpuBackend(bench.registry, bench.cache, lambda: enough)) as backend:
         assert backend.load(bench.planned(plan)).run().weights_bytes > 0
 
 
@@ -267,7 +269,7 @@ def test_a_prefix_is_found_and_gives_the_same_bits(bench: Bench, tiny: Path) -> 
 
 def test_idle_prefixes_make_room_and_weights_need_not(bench: Bench, tiny: Path, tmp_path: Path) -> None:
     other = write_tiny_model(tmp_path / "other.gguf", seed=1)
-    plan, token_ids = bench.prepare(tiny, prompt=LONG_PROMPT, prefix_cache="on")
+    plan, token_ids = bench.prepare(tiny, prompt=LONG_PROMPT, prefix_cache="on", prefill_chunk=8)
     other_plan, _ = bench.prepare(other)
     weights_bytes = estimate(plan, bench.registry.resolve(str(tiny)).facts(), 0).weights_bytes
     limit = weights_bytes + estimate(other_plan, bench.registry.resolve(str(other)).facts(), 0).total_bytes

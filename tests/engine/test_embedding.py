@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from engine.artifact.footprint import default_activation_bytes
 from engine.config import EngineConfig
 from engine.models.registry import ModelRegistry
 from engine.operations import embedding as module
@@ -202,7 +201,7 @@ def test_caches_of_texts_that_are_read_together_are_part_of_the_budget(
     facts = ModelRegistry(EngineConfig(tmp_path, tmp_path, tmp_path)).resolve(str(model)).facts()
     one_long_a_step_and_a_block_each = 2048 + 256 + 31 * 64
     caches = facts.kv_bytes_per_token["f16"] * one_long_a_step_and_a_block_each
-    activations = default_activation_bytes(facts.activation_row_bytes, 2 * facts.logits_row_bytes)  # 32 at most
+    activations = 256 * facts.activation_row_bytes + facts.shared_step_bytes(2, 256, 2000)
     limit = facts.weights_bytes["reference"] + activations + int(caches * part_of_caches)
     stage = Stage(tmp_path, memory_limit_bytes=limit)
     embedding = stage.embedding(model, token_ids=((3,) * 2000, *[(5,)] * 31))

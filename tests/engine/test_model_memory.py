@@ -88,11 +88,12 @@ class Stage:
         return [model.model for model in self.memory.contents()]
 
 
-def run_of(kv_cache: int, activations: int = 0) -> PlanEstimate:
+def run_of(kv_cache: int, activations: int = 0, own: int = 0) -> PlanEstimate:
     return PlanEstimate(
         weights_bytes=10 * MB,
         kv_cache_bytes=kv_cache,
         activation_bytes=activations,
+        sequence_bytes=own,
         prompt_tokens=1,
         prefill_macs=0,
         decode_macs_per_token=0,
@@ -181,6 +182,15 @@ def test_a_claim_takes_its_cache_and_one_models_sequences_share_its_buffers() ->
     stage.memory.end(3)
     stage.memory.end(99)
     stage.memory.claim(4, model, run_of(35 * MB))
+
+
+def test_what_sequences_have_for_themselves_is_taken_by_each() -> None:
+    stage = Stage(limit=100 * MB)
+    model = stage.add("a", idle=False)
+    for sequence_id in (1, 2, 3):
+        stage.memory.claim(sequence_id, model, run_of(0, activations=20 * MB, own=5 * MB))
+    with pytest.raises(OutOfMemoryBudget, match="60 MB are available"):  # 10 of weights, 15 shared, 3 times 5
+        stage.memory.make_room(61 * MB, "a run")
 
 
 def test_a_model_that_guesses_is_held_and_has_buffers_with_the_one_that_it_guesses_for() -> None:

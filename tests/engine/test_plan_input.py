@@ -36,12 +36,12 @@ def test_a_backend_that_is_not_here_is_named(planner: Planner) -> None:
 
 def test_the_operators_memory_bounds_a_plan_that_allows_itself_more(planner: Planner) -> None:
     asked = RunRequest.model_validate(
-        {"model": "tiny", "prompt": "once", "execution": {"limits": {"memory_mb": 1000}, "prefill_chunk": 4096}}
+        {"model": "tiny", "prompt": "once " * 50, "execution": {"limits": {"memory_mb": 1000}, "prefill_chunk": 4096}}
     )
     plan = planner.prepare(asked).plan
     small = dataclasses.replace(planner, config=dataclasses.replace(planner.config, memory_mb=1))
     with pytest.raises(OutOfMemoryBudget, match="the limit is 1 MB"):
-        small.prepare(RunRequest(plan=plan, prompt="once"))
+        small.prepare(RunRequest(plan=plan, prompt=asked.prompt))
 
 
 def test_a_model_whose_content_has_changed_is_named_by_its_hash(planner: Planner, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from engine import _core
-from engine.artifact.model_facts import ModelFacts
 from engine.artifact.footprint import estimate
+from engine.artifact.model_facts import ModelFacts
 from engine.config import EngineConfig
 from engine.host.machine import Machine
 from engine.planning.prompt import PreparedPrompt
@@ -296,18 +296,34 @@ def test_without_any_limit_memory_is_not_checked() -> None:
 
 def test_the_estimate_is_weights_reserved_context_and_the_buffers_of_a_step() -> None:
     plan = make_plan(make_request(prefill_chunk=100, max_sequences=3))
-    needed = estimate(plan, MODEL, 10)
+    tables = dataclasses.replace(MODEL, shared_step_bytes=lambda threads, rows, positions: 7 * rows + positions)
+    needed = estimate(plan, tables, 10)
     assert needed.model_dump() == {
         "weights_bytes": 100 * MB,
         "draft_weights_bytes": 0,
         "kv_cache_bytes": 576 * 1024,
-        "activation_bytes": (100 + _core.MAX_DECODE_ROWS) * 512 + 3 * 2048,
+        "activation_bytes": 10 * 512 + 2048 + 70 + 576,
+        "sequence_bytes": 512 + 2048,
         "prompt_tokens": 10,
         "prefill_macs": 30_000,
         "decode_macs_per_token": 3700,
         "decode_bytes_per_token": 30 * MB + 288 * 1024,
     }
     assert needed.total_bytes == needed.weights_bytes + needed.kv_cache_bytes + needed.activation_bytes
+    long = estimate(make_plan(make_request(prefill_chunk=100), prompt_tokens=300), MODEL, 300)
+    assert long.activation_bytes == 100 * 512 + 2048
+
+
+def test_layers_with_a_window_take_no_more_than_a_step_sees() -> None:
+    model = dataclasses.replace(MODEL, window=128, windowed_kv_bytes_per_token={"f16": 1000, "q8_0": 500})
+    plan = make_plan(make_request(prefill_chunk=100, context_length=2048))
+    held = _core.window_positions(128, 101)
+    assert 128 + 101 <= held <= 128 + 101 + 128
+    assert estimate(plan, model, 10).kv_cache_bytes == 24 * 2048 + 1000 * held
+    short = make_plan(make_request(prefill_chunk=100, context_length=192))
+    assert estimate(short, model, 10).kv_cache_bytes == 1024 * 192
+    kept = make_plan(make_request(prefill_chunk=100, context_length=2048, prefix_cache="on"))
+    assert estimate(kept, model, 10).kv_cache_bytes == 1024 * 2048
 
 
 def test_speculation_is_off_unless_it_is_asked_for_and_then_decided_by_the_backend() -> None:
@@ -331,10 +347,10 @@ def test_speculation_takes_room_for_the_logits_of_its_rows() -> None:
     off = make_plan(make_request(max_sequences=3))
     plan = make_plan(make_request(max_sequences=3, speculation={"kind": "lookup", "max_rows": 5}))
     more = estimate(plan, MODEL, 10).activation_bytes - estimate(off, MODEL, 10).activation_bytes
-    assert more == 12 * 2048 + 3 * _core.lookup_bytes(576)
-    many = make_plan(make_request(max_sequences=256, speculation={"kind": "lookup", "max_rows": 64}))
-    rows = estimate(many, MODEL, 10).activation_bytes - 256 * _core.lookup_bytes(576)
-    assert rows == (256 + _core.MAX_DECODE_ROWS) * 512 + 256 * 2048
+    assert more == 4 * 2048 + _core.lookup_bytes(576)
+    many = make_plan(make_request(n=16, max_sequences=256, speculation={"kind": "lookup", "max_rows": 64}))
+    rows = estimate(many, MODEL, 10).activation_bytes - 16 * _core.lookup_bytes(576)
+    assert rows == _core.MAX_DECODE_ROWS * (512 + 2048)
 
 
 def test_a_q8_0_kv_cache_takes_what_its_codes_and_scales_take() -> None:

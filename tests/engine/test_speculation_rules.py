@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from engine import _core
-from engine.artifact.model_facts import ModelFacts
 from engine.artifact.footprint import estimate, step_buffers_bytes
+from engine.artifact.model_facts import ModelFacts
 from engine.batch_key import BatchKey, WeightsKey
 from engine.draft_plan import draft_plan
 from engine.planning.prompt import PreparedPrompt
@@ -123,8 +122,8 @@ def test_a_draft_model_is_in_the_estimate() -> None:
     alone, both = estimate(off, MODEL, 10), estimate(plan, MODEL, 10, DRAFT)
     assert (both.draft_weights_bytes, both.weights_bytes) == (20 * MB, alone.weights_bytes + 20 * MB)
     assert both.kv_cache_bytes == alone.kv_cache_bytes + 576 * 256
-    rows = 256 + _core.DRAFT_FOLLOWING_ROWS * _core.MAX_DECODE_ROWS
-    assert both.activation_bytes == alone.activation_bytes + 21 * 2048 + rows * 64 + 3 * 2048
+    more_logits = plan.speculation.max_rows - 1
+    assert both.activation_bytes == alone.activation_bytes + more_logits * 2048 + 10 * 64 + 2048
     assert step_buffers_bytes(plan, MODEL, DRAFT) > step_buffers_bytes(plan, MODEL)
     choices = plan_with(n=4)
     assert (

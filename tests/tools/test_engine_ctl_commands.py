@@ -69,8 +69,10 @@ def description(request_id: int) -> ModelDescription:
             ),
         ),
         memory=MemorySummary(
-            context_length=2048, kv_bytes_per_token={"f16": 1000, "q8_0": 532},
-            kv_context_bytes={"f16": 2_048_000, "q8_0": 1_089_536}, activation_bytes=4_000_000
+            context_length=2048,
+            kv_bytes_per_token={"f16": 1000, "q8_0": 532},
+            kv_context_bytes={"f16": 2_048_000, "q8_0": 1_089_536},
+            activation_bytes=4_000_000,
         ),
     )
 

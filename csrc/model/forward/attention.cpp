@@ -20,8 +20,14 @@ constexpr SoftmaxState kEmpty{-std::numeric_limits<float>::infinity(), 0.0F};
 // Query rows that share each load of a key. A multiple of what kernels take at once, whatever the heads per KV head;
 // few enough to share a long chunk among threads.
 constexpr std::size_t kTileRows = 12;
-// A sequence with fewer units for each member has its keys divided too.
-constexpr std::size_t kUnitsPerMember = 8;
+// A sequence with fewer tiles for each member has the keys of its last ones divided too.
+constexpr std::size_t kTilesPerMember = 8;
+
+// How many tiles of `all` have their keys divided: one for each member, so that all members end together. What more of
+// them would leave for each other is memory.
+std::size_t divided_tiles(std::size_t all, std::size_t members) {
+  return all < kTilesPerMember * members ? std::min(all, members) : 0;
+}
 
 }  // namespace
 
@@ -41,6 +47,13 @@ Attention::Scratch::Scratch(std::size_t queries_max, std::size_t head_dim)
       sums(queries_max * head_dim),
       totals(queries_max) {}
 
+std::size_t Attention::divided_bytes(const HyperParameters& shape, std::size_t members, std::size_t rows,
+                                     std::size_t positions) {
+  const std::size_t tiles = divided_tiles(divide_up(rows, kTileRows) * shape.kv_heads, members);
+  const std::size_t queries = tiles * std::min(rows, kTileRows) * (shape.heads / shape.kv_heads);
+  return queries * divide_up(positions, kKeySplit) * (sizeof(SoftmaxState) + shape.head_dim * sizeof(float));
+}
+
 void Attention::clear() {
   tiles_.clear();
   units_.clear();
@@ -49,7 +62,8 @@ void Attention::clear() {
 
 void Attention::add(const KvCache& cache, std::size_t first_row, std::size_t rows, std::size_t first_position) {
   const std::size_t row_tiles = divide_up(rows, kTileRows);
-  const bool few = row_tiles * shape_.kv_heads < kUnitsPerMember * members_;
+  std::size_t whole = row_tiles * shape_.kv_heads;
+  whole -= divided_tiles(whole, members_);
   for (std::size_t head = 0; head < shape_.kv_heads; ++head) {
     // The last rows see the most keys: with them first, the members finish close together.
     for (std::size_t t = row_tiles; t-- > 0;) {
@@ -62,7 +76,8 @@ void Attention::add(const KvCache& cache, std::size_t first_row, std::size_t row
                 .divided = false,
                 .first_result = results_,
                 .missing = 0};
-      const std::size_t units = few ? splits(tile) : 1;
+      const std::size_t units = whole == 0 ? splits(tile) : 1;
+      whole -= whole == 0 ? 0 : 1;
       tile.divided = units > 1;
       if (tile.divided) results_ += units * tile.rows * group();
       tile.missing = units;

@@ -24,6 +24,11 @@ class Attention {
  public:
   Attention(const HyperParameters& shape, const kernels::KernelTable& kernels, unsigned members);
 
+  // Memory for what the units of a sequence leave for each other, at most, in a step of so many of its rows that see so
+  // many positions.
+  static std::size_t divided_bytes(const HyperParameters& shape, std::size_t members, std::size_t rows,
+                                   std::size_t positions);
+
   // Begins a new step without rows.
   void clear();
   // Adds rows [first_row, first_row + rows), consecutive positions of one sequence. Call prepare() after the last.

@@ -25,6 +25,12 @@ class ForwardPass {
   // What the buffers made on construction take for one row. Those of logits are made for as many as a step wants.
   static std::size_t row_bytes(const HyperParameters& shape) { return Step::row_bytes(shape); }
 
+  // What else a step needs: see Step.
+  static std::size_t shared_bytes(const HyperParameters& shape, unsigned members, std::size_t rows,
+                                  std::size_t positions) {
+    return Step::shared_bytes(shape, members, rows, positions);
+  }
+
   // Writes keys and values of every segment and computes the logits wanted. False where `abort` became true at a
   // layer's begin: nothing may then be read, and the same segments may be run again. Throws std::bad_alloc.
   // Where there is a `clock`, member 0 charges it with everything it does and waits for, from its last mark on.

@@ -36,12 +36,14 @@ RopeTable::RopeTable(std::size_t dimensions, const Rope& rope, std::span<const f
 }
 
 void RopeTable::extend(std::size_t count) {
-  const std::size_t known = cosines_.size() / frequencies_.size();
-  for (std::size_t position = known; position < count; ++position) {
-    for (const double frequency : frequencies_) {
-      const double angle = static_cast<double>(position) * frequency;
-      cosines_.push_back(static_cast<float>(std::cos(angle) * magnitude_));
-      sines_.push_back(static_cast<float>(std::sin(angle) * magnitude_));
+  const std::size_t pairs = frequencies_.size();
+  while (blocks_.size() * kBlock < count) blocks_.emplace_back(kBlock * 2 * pairs);
+  for (; known_ < count; ++known_) {
+    float* cosines = blocks_[known_ / kBlock].data() + known_ % kBlock * 2 * pairs;
+    for (std::size_t i = 0; i < pairs; ++i) {
+      const double angle = static_cast<double>(known_) * frequencies_[i];
+      cosines[i] = static_cast<float>(std::cos(angle) * magnitude_);
+      cosines[pairs + i] = static_cast<float>(std::sin(angle) * magnitude_);
     }
   }
 }

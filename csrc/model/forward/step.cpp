@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/checked.h"
 #include "base/logarithm.h"
 #include "kernels/kernel_table.h"
 
@@ -57,6 +58,16 @@ std::size_t Step::row_bytes(const HyperParameters& shape) {
   const std::size_t experts = shape.experts.count == 0 ? 0 : ExpertBuffers::row_bytes(shape);
   return (residual + heads + projected + hidden) * sizeof(float) + ActivationBuffer::row_bytes(widest_input(shape)) +
          experts;
+}
+
+std::size_t Step::shared_bytes(const HyperParameters& shape, unsigned members, std::size_t rows,
+                               std::size_t positions) {
+  const std::size_t tables = shape.ropes.size() + (shape.needs_long_factors(positions) ? 1 : 0);
+  const std::size_t angles =
+      tables * RopeTable::position_bytes(shape.rope_dimensions) * round_up(positions, RopeTable::kBlock);
+  const std::size_t own = kFewRows * ActivationBuffer::row_bytes(widest_input(shape)) +
+                          kernels::multiply_scratch_bytes(widest_input(shape));
+  return angles + members * own + Attention::divided_bytes(shape, members, rows, positions);
 }
 
 void Step::plan(std::span<const Segment> segments) {

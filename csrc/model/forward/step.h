@@ -43,6 +43,11 @@ struct Step {
   // What the buffers made on construction take for one row.
   static std::size_t row_bytes(const HyperParameters& shape);
 
+  // What a step of `rows` of one sequence, the last of which is at position `positions` - 1, needs beside these: tables
+  // of angles up to there, and what members of a team have for themselves and leave for each other.
+  static std::size_t shared_bytes(const HyperParameters& shape, unsigned members, std::size_t rows,
+                                  std::size_t positions);
+
   // Begins a new step. Throws std::bad_alloc.
   void plan(std::span<const Segment> segments);
 

@@ -712,6 +712,29 @@ class kernels:  # noqa: N801  a submodule
     ) -> npt.NDArray[np.float32]:
         """gelu(gate) * up, each [n]."""
     @staticmethod
+    def layer_norm(
+        table: str,
+        x: npt.NDArray[np.float32],
+        weight: npt.NDArray[np.float32],
+        bias: npt.NDArray[np.float32],
+        epsilon: float,
+    ) -> npt.NDArray[np.float32]:
+        """The layer norm of ``x`` [n], with ``weight`` [n] and ``bias`` [n or 0]."""
+    @staticmethod
+    def clamped_silu_multiply(
+        table: str, gate: npt.NDArray[np.float32], up: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """clamped_silu(gate) * (up + 1), each [n]."""
+    @staticmethod
+    def gelu(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """GELU of ``x`` [n], by its approximation with tanh."""
+    @staticmethod
+    def squared_relu(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The squares of what in ``x`` [n] is positive, else 0."""
+    @staticmethod
+    def sigmoid(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The logistic function of ``x`` [n]."""
+    @staticmethod
     def soft_cap(table: str, x: npt.NDArray[np.float32], cap: float) -> npt.NDArray[np.float32]:
         """Numbers [n] bounded by cap * tanh(x / cap)."""
     @staticmethod

@@ -55,6 +55,18 @@ Floats rms_norm(const std::string& table_name, const Floats& x, const Floats& we
   return out;
 }
 
+Floats layer_norm(const std::string& table_name, const Floats& x, const Floats& weight, const Floats& bias,
+                  float epsilon) {
+  require(x.size() > 0 && weight.size() == x.size(), "x and weight differ in size, or are empty");
+  require(bias.size() == x.size() || bias.size() == 0, "bias is of another size");
+  Floats out(x.size());
+  const InferenceFloatEnvironment environment;
+  usable_kernel_table(table_name)
+      .layer_norm(x.data(), weight.data(), bias.size() == 0 ? nullptr : bias.data(), epsilon, size_of(x),
+                  out.mutable_data());
+  return out;
+}
+
 // (codes, multipliers, scales, sums) of one row, per 32 or per 256 values; sums by how many codes they are of.
 py::tuple quantize(const std::string& table_name, const Floats& x, std::size_t block) {
   const bool super = block == 256;
@@ -105,6 +117,15 @@ Floats multiply_gate(const std::string& table_name, const Floats& gate, const Fl
   Floats out(std::vector<py::ssize_t>{gate.size()}, gate.data());
   const InferenceFloatEnvironment environment;
   (usable_kernel_table(table_name).*kKernel)(out.mutable_data(), up.data(), size_of(gate));
+  return out;
+}
+
+// A function of single numbers.
+template <auto kKernel>
+Floats map(const std::string& table_name, const Floats& x) {
+  Floats out(std::vector<py::ssize_t>{x.size()}, x.data());
+  const InferenceFloatEnvironment environment;
+  (usable_kernel_table(table_name).*kKernel)(out.mutable_data(), size_of(x));
   return out;
 }
 
@@ -222,6 +243,8 @@ void register_kernels(py::module_& m) {
   submodule.def("multiply", &multiply, py::arg("table"), py::arg("type"), py::arg("weights"), py::arg("rows"),
                 py::arg("x"));
   submodule.def("rms_norm", &rms_norm, py::arg("table"), py::arg("x"), py::arg("weight"), py::arg("epsilon"));
+  submodule.def("layer_norm", &layer_norm, py::arg("table"), py::arg("x"), py::arg("weight"), py::arg("bias"),
+                py::arg("epsilon"));
   submodule.def("quantize", &quantize, py::arg("table"), py::arg("x"), py::arg("block"));
   submodule.def("rotate", &rotate, py::arg("table"), py::arg("heads"), py::arg("head_dim"), py::arg("cosines"),
                 py::arg("sines"), py::arg("halves"));
@@ -230,6 +253,11 @@ void register_kernels(py::module_& m) {
                 py::arg("gate"), py::arg("up"));
   submodule.def("gelu_multiply", &multiply_gate<&kernels::KernelTable::gelu_multiply>, py::arg("table"),
                 py::arg("gate"), py::arg("up"));
+  submodule.def("clamped_silu_multiply", &multiply_gate<&kernels::KernelTable::clamped_silu_multiply>, py::arg("table"),
+                py::arg("gate"), py::arg("up"));
+  submodule.def("gelu", &map<&kernels::KernelTable::gelu>, py::arg("table"), py::arg("x"));
+  submodule.def("squared_relu", &map<&kernels::KernelTable::squared_relu>, py::arg("table"), py::arg("x"));
+  submodule.def("sigmoid", &map<&kernels::KernelTable::sigmoid>, py::arg("table"), py::arg("x"));
   submodule.def("soft_cap", &soft_cap, py::arg("table"), py::arg("x"), py::arg("cap"));
   submodule.def("softmax", &softmax, py::arg("table"), py::arg("x"));
   submodule.def("quantize_kv", &quantize_kv, py::arg("table"), py::arg("x"));

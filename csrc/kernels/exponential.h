@@ -25,4 +25,8 @@ inline constexpr float kC6 = 0x1.6d4366p-10F;
 inline constexpr float kGeluLinear = 0x1.988454p+0F;
 inline constexpr float kGeluCubic = 0x1.2444f2p-4F;
 
+// The clamped SiLU: x / (1 + exp(-kClampedSiluSlope * x)) with x no larger than kSiluClamp.
+inline constexpr float kClampedSiluSlope = 1.702F;
+inline constexpr float kSiluClamp = 7.0F;
+
 }  // namespace engine::kernels::exponential

@@ -58,7 +58,10 @@ struct KernelTable {
   Multiply* multiply;
   IntegerPeak peak;  // the limit of the instruction that it multiplies with
 
+  // Both norms may write over what they read.
   void (*rms_norm)(const float* x, const float* weight, float epsilon, std::size_t n, float* out);
+  // Without a bias where that is nullptr.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, std::size_t n, float* out);
   // One row of n values; see Activations.
   void (*quantize_blocks)(const float* x, std::size_t n, const QuantizedRow& out);
   void (*quantize_super_blocks)(const float* x, std::size_t n, const QuantizedRow& out);
@@ -81,6 +84,14 @@ struct KernelTable {
   void (*silu_multiply)(float* gate, const float* up, std::size_t n);
   // gate[i] = gelu(gate[i]) * up[i], GELU by its approximation with tanh
   void (*gelu_multiply)(float* gate, const float* up, std::size_t n);
+  // gate[i] = clamped_silu(gate[i]) * (up[i] + 1), ups within the clamp too; see exponential.h
+  void (*clamped_silu_multiply)(float* gate, const float* up, std::size_t n);
+  // x[i] = gelu(x[i]), by the same approximation
+  void (*gelu)(float* x, std::size_t n);
+  // x[i] = max(x[i], 0)^2
+  void (*squared_relu)(float* x, std::size_t n);
+  // x[i] = 1 / (1 + exp(-x[i]))
+  void (*sigmoid)(float* x, std::size_t n);
   // x[i] = cap * tanh(x[i] / cap), cap > 0
   void (*soft_cap)(float* x, std::size_t n, float cap);
   // x[i] = exp(x[i]) / the sum of all of them, n > 0

@@ -116,6 +116,10 @@ def _vectors(table: str) -> Iterator[tuple[str, bytes]]:
     yield "half_from_float", _bits(kernels.half_from_float(table, x))
     yield "silu", _bits(kernels.silu_multiply(table, x, up))
     yield "gelu", _bits(kernels.gelu_multiply(table, x, up))
+    yield "layer_norm", _bits(*(kernels.layer_norm(table, x, up, bias, 1e-5) for bias in (up[::-1], up[:0])))
+    yield "clamped_silu", _bits(kernels.clamped_silu_multiply(table, x, up))
+    for name in ("gelu", "squared_relu", "sigmoid"):
+        yield f"{name} alone", _bits(getattr(kernels, name)(table, x))
     yield "soft_cap", _bits(kernels.soft_cap(table, x, 5.0))
     yield "softmax", _bits(kernels.softmax(table, x))
     largest = float(x.max())

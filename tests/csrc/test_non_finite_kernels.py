@@ -104,8 +104,10 @@ def test_zero_times_an_infinity_is_not_zero(table: str, type_name: str) -> None:
 def test_a_norm_is_nan_everywhere(table: str, value: np.float32) -> None:
     for size in SIZES:
         for place in places(size):
-            out = kernels.rms_norm(table, having(normal(4, size), value, place), np.ones(size, np.float32), 1e-5)
-            assert np.isnan(out).all()
+            x, ones = having(normal(4, size), value, place), np.ones(size, np.float32)
+            assert np.isnan(kernels.rms_norm(table, x, ones, 1e-5)).all()
+            for bias in (ones, ones[:0]):
+                assert np.isnan(kernels.layer_norm(table, x, ones, bias, 1e-5)).all()
 
 
 @every_table
@@ -249,7 +251,11 @@ Activation = Callable[[str, Floats, Floats], Floats]
 
 @every_table
 @every_value
-@pytest.mark.parametrize("activation", [kernels.silu_multiply, kernels.gelu_multiply], ids=["silu", "gelu"])
+@pytest.mark.parametrize(
+    "activation",
+    [kernels.silu_multiply, kernels.gelu_multiply, kernels.clamped_silu_multiply],
+    ids=["silu", "gelu", "clamped silu"],
+)
 def test_an_activation_keeps_it_from_either_side(table: str, value: np.float32, activation: Activation) -> None:
     for size in SIZES:
         for other in (0.0, 1e-38, -2.0, 300.0, -300.0):
@@ -260,6 +266,21 @@ def test_an_activation_keeps_it_from_either_side(table: str, value: np.float32, 
                     assert not np.isfinite(out[place])
                     assert np.isfinite(np.delete(out, place)).all()
                     assert_same(out, activation(REFERENCE, *pair))
+
+
+@every_table
+@every_value
+@pytest.mark.parametrize("function", [kernels.gelu, kernels.squared_relu, kernels.sigmoid])
+def test_a_function_of_single_numbers_keeps_it(
+    table: str, value: np.float32, function: Callable[[str, Floats], Floats]
+) -> None:
+    for size in SIZES:
+        for place in places(size):
+            x = having(normal(14, size), value, place)
+            out = function(table, x)
+            assert not np.isfinite(out[place])
+            assert np.isfinite(np.delete(out, place)).all()
+            assert_same(out, function(REFERENCE, x))
 
 
 @every_table

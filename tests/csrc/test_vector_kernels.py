@@ -183,6 +183,48 @@ def test_gelu_at_every_magnitude(table: str) -> None:
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
+def test_layer_norm(table: str) -> None:
+    """What the mean loses to rounding is in units of the numbers, not of their distances from it."""
+    random = np.random.default_rng(11)
+    for n in AWKWARD_SIZES[1:]:
+        x = random.normal(3.0, 2.0, n).astype(np.float32)
+        weight, bias = random.normal(1.0, 0.5, (2, n)).astype(np.float32)
+        for added in (bias, bias[:0]):
+            out = kernels.layer_norm(table, x, weight, added, 1e-5)
+            assert_same_bits(out, kernels.layer_norm(REFERENCE, x, weight, added, 1e-5))
+            exact = x.astype(np.float64) - x.mean(dtype=np.float64)
+            spread = np.sqrt(np.mean(exact**2) + 1e-5)
+            bound = (n / 16 + 20) * UNIT * (np.abs(x).max() / spread + 1) ** 2 * (np.abs(weight) + np.abs(bias))
+            expected = exact / spread * weight + (added.astype(np.float64) if len(added) else 0)
+            assert np.all(np.abs(out - expected) <= bound)
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+def test_clamped_silu_multiply(table: str) -> None:
+    random = np.random.default_rng(12)
+    for n in AWKWARD_SIZES:
+        gate, up = (random.choice([0.1, 3.0, 30.0], (2, n)) * random.normal(0.0, 1.0, (2, n))).astype(np.float32)
+        out = kernels.clamped_silu_multiply(table, gate, up)
+        assert_same_bits(out, kernels.clamped_silu_multiply(REFERENCE, gate, up))
+        x, y = np.minimum(gate.astype(np.float64), 7.0), np.clip(up.astype(np.float64), -7.0, 7.0)
+        exact = x / (1 + np.exp(-np.float32(1.702) * x)) * (y + 1)
+        np.testing.assert_allclose(out, exact, rtol=0, atol=2e-6 * (np.abs(x) + 1).max() * 8)
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
+def test_functions_of_single_numbers(table: str) -> None:
+    """Each is the gated one's of the same name with ups of one, or what its formula says."""
+    random = np.random.default_rng(13)
+    for n in AWKWARD_SIZES:
+        x = (random.choice([0.01, 1.0, 30.0], n) * random.normal(0.0, 1.0, n)).astype(np.float32)
+        assert_same_bits(kernels.gelu(table, x), kernels.gelu_multiply(table, x, np.ones_like(x)))
+        assert_same_bits(kernels.squared_relu(table, x), np.square(np.maximum(x, np.float32(0))))
+        sigmoid = kernels.sigmoid(table, x)
+        assert_same_bits(sigmoid, kernels.sigmoid(REFERENCE, x))
+        np.testing.assert_allclose(sigmoid, 1 / (1 + np.exp(-x.astype(np.float64))), rtol=5 * UNIT, atol=1e-37)
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
 @pytest.mark.parametrize("cap", [0.5, 30.0, 50.0])
 def test_soft_cap(table: str, cap: float) -> None:
     """The difference of the cap and what is taken from it: a few units of the cap, however small the result."""
@@ -267,6 +309,10 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         kernels.silu_multiply(REFERENCE, x, shorter)
     with pytest.raises(ValueError, match="size"):
         kernels.gelu_multiply(REFERENCE, x, shorter)
+    with pytest.raises(ValueError, match="size"):
+        kernels.layer_norm(REFERENCE, x, x, shorter, 1e-5)
+    with pytest.raises(ValueError, match="size"):
+        kernels.clamped_silu_multiply(REFERENCE, x, shorter)
     with pytest.raises(ValueError, match="cap"):
         kernels.soft_cap(REFERENCE, x, 0.0)
     with pytest.raises(ValueError, match="empty"):

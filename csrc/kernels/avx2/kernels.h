@@ -7,6 +7,7 @@
 namespace engine::kernels::avx2 {
 
 void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n, float* out);
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, std::size_t n, float* out);
 void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out);
 void quantize_super_blocks(const float* x, std::size_t n, const QuantizedRow& out);
 void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions, const float* cosines,
@@ -15,6 +16,10 @@ void half_from_float(const float* x, std::size_t n, std::uint16_t* out);
 void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales);
 void silu_multiply(float* gate, const float* up, std::size_t n);
 void gelu_multiply(float* gate, const float* up, std::size_t n);
+void clamped_silu_multiply(float* gate, const float* up, std::size_t n);
+void gelu(float* x, std::size_t n);
+void squared_relu(float* x, std::size_t n);
+void sigmoid(float* x, std::size_t n);
 void soft_cap(float* x, std::size_t n, float cap);
 void softmax(float* x, std::size_t n);
 

@@ -86,6 +86,34 @@ BlockScale scale_block(const float* x, std::int32_t* part_shifts, std::array<int
   return {x, largest / 127.0F / static_cast<float>(1 << finest), largest >= kLeastMagnitude ? 127.0F / largest : 0.0F};
 }
 
+__m256 gelu_of(__m256 x) {
+  using namespace kernels::exponential;
+  const __m256 negated = _mm256_xor_ps(x, _mm256_set1_ps(-0.0F));
+  const __m256 factor = _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(kGeluCubic), _mm256_set1_ps(kGeluLinear));
+  const __m256 power = avx2::exponential(_mm256_mul_ps(negated, factor));
+  return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0F), power));
+}
+
+// Adds function(x) to 16 partial sums, whose upper half is `high`; what the last 16 lack counts as `rest`.
+template <typename Function>
+float sum_sixteens(const float* x, std::size_t n, float rest, const Function& add) {
+  __m256 low = _mm256_setzero_ps();
+  __m256 high = _mm256_setzero_ps();
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    low = add(low, _mm256_loadu_ps(x + i));
+    high = add(high, _mm256_loadu_ps(x + i + 8));
+  }
+  if (i < n) {
+    alignas(32) std::array<float, 16> last;
+    last.fill(rest);
+    std::copy(x + i, x + n, last.begin());
+    low = add(low, _mm256_load_ps(last.data()));
+    high = add(high, _mm256_load_ps(last.data() + 8));
+  }
+  return tree_sum(low, high);
+}
+
 // x = function(x), eight at a time; what the last eight lack counts as `rest`.
 template <typename Function>
 void for_eights(float* x, std::size_t n, float rest, const Function& function) {
@@ -99,46 +127,48 @@ void for_eights(float* x, std::size_t n, float rest, const Function& function) {
   std::copy_n(last.begin(), n - i, x + i);
 }
 
-// gate = activation(gate) * up
-template <typename Activation>
-void gate_multiply(float* gate, const float* up, std::size_t n, const Activation& activation) {
+// gate = product(gate, up)
+template <typename Product>
+void gate_multiply(float* gate, const float* up, std::size_t n, const Product& product) {
   std::size_t i = 0;
   for (; i + 8 <= n; i += 8) {
-    _mm256_storeu_ps(gate + i, _mm256_mul_ps(activation(_mm256_loadu_ps(gate + i)), _mm256_loadu_ps(up + i)));
+    _mm256_storeu_ps(gate + i, product(_mm256_loadu_ps(gate + i), _mm256_loadu_ps(up + i)));
   }
   if (i == n) return;
   alignas(32) std::array<float, 8> x{};
   alignas(32) std::array<float, 8> y{};
   std::copy(gate + i, gate + n, x.begin());
   std::copy(up + i, up + n, y.begin());
-  _mm256_store_ps(x.data(), _mm256_mul_ps(activation(_mm256_load_ps(x.data())), _mm256_load_ps(y.data())));
+  _mm256_store_ps(x.data(), product(_mm256_load_ps(x.data()), _mm256_load_ps(y.data())));
   std::copy_n(x.begin(), n - i, gate + i);
 }
 
 }  // namespace
 
 void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n, float* out) {
-  __m256 low = _mm256_setzero_ps();
-  __m256 high = _mm256_setzero_ps();
-  std::size_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    const __m256 a = _mm256_loadu_ps(x + i);
-    const __m256 b = _mm256_loadu_ps(x + i + 8);
-    low = _mm256_fmadd_ps(a, a, low);
-    high = _mm256_fmadd_ps(b, b, high);
-  }
-  if (i < n) {
-    alignas(32) std::array<float, 16> rest{};
-    std::copy(x + i, x + n, rest.begin());
-    const __m256 a = _mm256_load_ps(rest.data());
-    const __m256 b = _mm256_load_ps(rest.data() + 8);
-    low = _mm256_fmadd_ps(a, a, low);
-    high = _mm256_fmadd_ps(b, b, high);
-  }
-  const float mean = tree_sum(low, high) / static_cast<float>(n);
+  const float squares =
+      sum_sixteens(x, n, 0.0F, [](__m256 sum, __m256 value) { return _mm256_fmadd_ps(value, value, sum); });
+  const float mean = squares / static_cast<float>(n);
   const float root = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + epsilon)));
   const float scale = mean <= std::numeric_limits<float>::max() ? 1.0F / root : kNaN;
   for (std::size_t j = 0; j < n; ++j) out[j] = (x[j] * scale) * weight[j];
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, std::size_t n, float* out) {
+  const auto add = [](__m256 sum, __m256 value) { return _mm256_add_ps(sum, value); };
+  const float mean = sum_sixteens(x, n, 0.0F, add) / static_cast<float>(n);
+  const float squares = sum_sixteens(x, n, mean, [all = _mm256_set1_ps(mean)](__m256 sum, __m256 value) {
+    const __m256 distance = _mm256_sub_ps(value, all);
+    return _mm256_fmadd_ps(distance, distance, sum);
+  });
+  const float variance = squares / static_cast<float>(n);
+  const float root = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(variance + epsilon)));
+  const float scale = variance <= std::numeric_limits<float>::max() ? 1.0F / root : kNaN;
+  if (bias == nullptr) {
+    for (std::size_t j = 0; j < n; ++j) out[j] = ((x[j] - mean) * scale) * weight[j];
+  } else {
+    for (std::size_t j = 0; j < n; ++j) out[j] = ((x[j] - mean) * scale) * weight[j] + bias[j];
+  }
 }
 
 void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
@@ -222,19 +252,44 @@ void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_
 }
 
 void silu_multiply(float* gate, const float* up, std::size_t n) {
-  gate_multiply(gate, up, n, [](__m256 x) {
+  gate_multiply(gate, up, n, [](__m256 x, __m256 y) {
     const __m256 negated = _mm256_xor_ps(x, _mm256_set1_ps(-0.0F));
-    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0F), exponential(negated)));
+    return _mm256_mul_ps(_mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0F), exponential(negated))), y);
   });
 }
 
 void gelu_multiply(float* gate, const float* up, std::size_t n) {
+  gate_multiply(gate, up, n, [](__m256 x, __m256 y) { return _mm256_mul_ps(gelu_of(x), y); });
+}
+
+void clamped_silu_multiply(float* gate, const float* up, std::size_t n) {
   using namespace kernels::exponential;
-  gate_multiply(gate, up, n, [](__m256 x) {
-    const __m256 negated = _mm256_xor_ps(x, _mm256_set1_ps(-0.0F));
-    const __m256 factor = _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(kGeluCubic), _mm256_set1_ps(kGeluLinear));
-    const __m256 power = avx2::exponential(_mm256_mul_ps(negated, factor));
-    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0F), power));
+  gate_multiply(gate, up, n, [](__m256 x, __m256 y) {
+    const __m256 clamp = _mm256_set1_ps(kSiluClamp);
+    const __m256 below = _mm256_min_ps(clamp, x);
+    const __m256 within = _mm256_max_ps(_mm256_set1_ps(-kSiluClamp), _mm256_min_ps(clamp, y));
+    const __m256 power = avx2::exponential(_mm256_mul_ps(below, _mm256_set1_ps(-kClampedSiluSlope)));
+    const __m256 activated = _mm256_div_ps(below, _mm256_add_ps(_mm256_set1_ps(1.0F), power));
+    const __m256 product = _mm256_mul_ps(activated, _mm256_add_ps(within, _mm256_set1_ps(1.0F)));
+    // 0 times what was clamped adds nothing, or NaN.
+    return _mm256_fmadd_ps(x, _mm256_setzero_ps(), _mm256_fmadd_ps(y, _mm256_setzero_ps(), product));
+  });
+}
+
+void gelu(float* x, std::size_t n) { for_eights(x, n, 0.0F, gelu_of); }
+
+void squared_relu(float* x, std::size_t n) {
+  for_eights(x, n, 0.0F, [](__m256 value) {
+    const __m256 positive = _mm256_max_ps(value, _mm256_setzero_ps());
+    return _mm256_fmadd_ps(value, _mm256_setzero_ps(), _mm256_mul_ps(positive, positive));
+  });
+}
+
+void sigmoid(float* x, std::size_t n) {
+  const __m256 one = _mm256_set1_ps(1.0F);
+  for_eights(x, n, 0.0F, [&](__m256 value) {
+    const __m256 power = exponential(_mm256_xor_ps(value, _mm256_set1_ps(-0.0F)));
+    return _mm256_fmadd_ps(value, _mm256_setzero_ps(), _mm256_div_ps(one, _mm256_add_ps(one, power)));
   });
 }
 

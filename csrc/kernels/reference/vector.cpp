@@ -58,6 +58,12 @@ int sum_codes(const std::int8_t* codes, std::size_t n) {
   return sum;
 }
 
+float gelu_of(float x) {
+  using namespace kernels::exponential;
+  const float exponent = -x * std::fma(x * x, kGeluCubic, kGeluLinear);
+  return x / (1.0F + reference::exponential(exponent));
+}
+
 void rotate_pair(float& a, float& b, float cosine, float sine) {
   const float x = a;
   const float y = b;
@@ -100,6 +106,20 @@ void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n,
   const float mean = tree_sum(lanes.data()) / static_cast<float>(n);
   const float scale = std::isfinite(mean) ? 1.0F / std::sqrt(mean + epsilon) : kNaN;
   for (std::size_t i = 0; i < n; ++i) out[i] = (x[i] * scale) * weight[i];
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, std::size_t n, float* out) {
+  std::array<float, 16> sums{};
+  for (std::size_t i = 0; i < n; ++i) sums[i % 16] += x[i];
+  const float mean = tree_sum(sums.data()) / static_cast<float>(n);
+  std::array<float, 16> squares{};
+  for (std::size_t i = 0; i < n; ++i) squares[i % 16] = std::fma(x[i] - mean, x[i] - mean, squares[i % 16]);
+  const float variance = tree_sum(squares.data()) / static_cast<float>(n);
+  const float scale = std::isfinite(variance) ? 1.0F / std::sqrt(variance + epsilon) : kNaN;
+  for (std::size_t i = 0; i < n; ++i) {
+    out[i] = ((x[i] - mean) * scale) * weight[i];
+    if (bias != nullptr) out[i] += bias[i];
+  }
 }
 
 void quantize_blocks(const float* x, std::size_t n, const QuantizedRow& out) {
@@ -170,12 +190,33 @@ void silu_multiply(float* gate, const float* up, std::size_t n) {
 }
 
 void gelu_multiply(float* gate, const float* up, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) gate[i] = gelu_of(gate[i]) * up[i];
+}
+
+void clamped_silu_multiply(float* gate, const float* up, std::size_t n) {
   using namespace kernels::exponential;
   for (std::size_t i = 0; i < n; ++i) {
-    const float x = gate[i];
-    const float exponent = -x * std::fma(x * x, kGeluCubic, kGeluLinear);
-    gate[i] = (x / (1.0F + exponential(exponent))) * up[i];
+    const float x = std::min(gate[i], kSiluClamp);
+    const float y = std::clamp(up[i], -kSiluClamp, kSiluClamp) + 1.0F;
+    const float product = (x / (1.0F + exponential(x * -kClampedSiluSlope))) * y;
+    // 0 times what was clamped adds nothing, or NaN.
+    gate[i] = std::fma(gate[i], 0.0F, std::fma(up[i], 0.0F, product));
   }
+}
+
+void gelu(float* x, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) x[i] = gelu_of(x[i]);
+}
+
+void squared_relu(float* x, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const float positive = x[i] > 0.0F ? x[i] : 0.0F;
+    x[i] = std::fma(x[i], 0.0F, positive * positive);
+  }
+}
+
+void sigmoid(float* x, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) x[i] = std::fma(x[i], 0.0F, 1.0F / (1.0F + exponential(-x[i])));
 }
 
 void soft_cap(float* x, std::size_t n, float cap) {

@@ -26,6 +26,12 @@ void check_fit(const HyperParameters& shape, KvType type) {
                               std::to_string(shape.head_dim));
 }
 
+void check_context(const HyperParameters& shape, std::size_t context_length) {
+  if (!shape.learned_positions || context_length <= shape.context_length) return;
+  throw std::invalid_argument("a context of " + std::to_string(context_length) +
+                              " positions; the model has vectors for " + std::to_string(shape.context_length));
+}
+
 }  // namespace
 
 KvCache::KvCache(const HyperParameters& shape, KvType type, std::size_t context_length)
@@ -34,6 +40,7 @@ KvCache::KvCache(const HyperParameters& shape, KvType type, std::size_t context_
       head_dim_(shape.head_dim),
       window_(shape.widest_window()) {
   check_fit(shape, type);
+  check_context(shape, context_length);
   places_.reserve(shape.layers);
   for (std::size_t layer = 0; layer < shape.layers; ++layer) {
     const bool windowed = shape.window(layer) != 0;
@@ -75,6 +82,7 @@ void KvCache::slide(std::size_t first) {
 }
 
 void KvCache::restart(const HyperParameters& shape, std::size_t context_length) {
+  check_context(shape, context_length);
   format_.long_factors = shape.needs_long_factors(context_length);
   blocks_.resize(slid_ == 0 ? std::min<std::size_t>(blocks_.size(), 1) : 0);
   slid_ = 0;

@@ -36,7 +36,8 @@ struct KvFormat {
 // The keys and values of one sequence, in blocks.
 class KvCache {
  public:
-  // Holds at most `context_length` positions. Throws std::invalid_argument where the type does not fit the heads.
+  // Holds at most `context_length` positions. Throws std::invalid_argument where the type does not fit the heads, or
+  // the model has no such positions.
   KvCache(const HyperParameters& shape, kernels::KvType type, std::size_t context_length);
 
   // Throws std::invalid_argument where the type does not fit the heads.
@@ -52,7 +53,8 @@ class KvCache {
   // Gives back what no row from position `first` on attends to: where layers have a window, their part of the blocks
   // before it. Steps and forks must then begin there or later, and begin_with() of another cache cannot follow.
   void slide(std::size_t first);
-  // For another sequence of at most `context_length` positions: keeps room for a block. It must share none.
+  // For another sequence of at most `context_length` positions: keeps room for a block. It must share none. Throws
+  // std::invalid_argument where the model has no such positions.
   void restart(const HyperParameters& shape, std::size_t context_length);
   // Begins with blocks of another cache of equal shape and format, all of whose positions have been stored. Once,
   // before anything else. Throws std::bad_alloc.

@@ -30,7 +30,9 @@ def data_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
 
 
-@pytest.mark.parametrize("case", ["llama", "qwen2", "llama_experts", "qwen2moe", "gemma3"])
+@pytest.mark.parametrize(
+    "case", ["llama", "qwen2", "llama_experts", "qwen2moe", "gemma3", "glm4moe", "phi2", "deepseek2"]
+)
 def test_the_buffers_of_a_step_take_what_is_said(case: str, tmp_path: Path) -> None:
     ask_the_system_for_every_buffer()
     path = write_architecture_model(tmp_path / "model.gguf", **CASES[case])

@@ -155,7 +155,7 @@ def test_experts_that_do_not_fit(path: Path) -> None:
     routed = experts(4, 2).with_tensor(g.float_tensor("blk.0.ffn_gate_inp.weight", 4, 16))
     malformed(path, routed, r"'blk\.0\.ffn_gate_exps\.weight' is missing")
     flat = routed.with_tensor(g.float_tensor("blk.0.ffn_gate_exps.weight", 4 * 32, 16))
-    malformed(path, flat, r"'blk\.0\.ffn_gate_exps\.weight' is not of 4 experts")
+    malformed(path, flat, r"'blk\.0\.ffn_gate_exps\.weight' is not of 4 matrices")
 
 
 def test_settings_that_differ_from_layer_to_layer_are_unsupported(path: Path) -> None:

@@ -52,6 +52,16 @@ OTHERS: dict[tuple[str, str], tuple[float, str, int | None]] = {
     ("qwen3moe", "blk.2.ffn_down_exps.weight"): (1e39, "feed_forward", 2),
     ("qwen2moe", "blk.0.ffn_gate_inp_shexp.weight"): (1e39, "feed_forward", 0),
     ("olmoe", "blk.3.ffn_up_exps.weight"): (1e39, "feed_forward", 3),
+    ("arcee", "blk.1.ffn_up.weight"): (1e39, "feed_forward", 1),
+    ("glm4moe", "blk.2.ffn_gate_inp.weight"): (1e39, "feed_forward", 2),  # one score of a sigmoid is enough
+    ("command-r", "blk.1.attn_output.weight"): (1e39, "attention", 1),  # which the feed-forward beside it does not read
+    ("command-r", "blk.1.ffn_up.weight"): (1e39, "feed_forward", 1),
+    ("gpt2", "position_embd.weight"): (1e21, "embedding", None),
+    ("gpt2", "blk.2.attn_norm.bias"): (1e39, "attention", 2),
+    ("gpt-oss", "blk.1.ffn_down_exps.bias"): (1e39, "feed_forward", 1),
+    ("gpt-oss", "blk.2.ffn_gate_inp.weight"): (1e39, "feed_forward", 2),
+    ("deepseek2", "blk.1.attn_k_b.weight"): (1e39, "attention", 1),
+    ("deepseek2", "blk.2.attn_v_b.weight"): (1e39, "attention", 2),
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from tests.support.architecture_models import ALL_CASES, write_architecture_mode
 
 pytestmark = pytest.mark.slow
 
-MOE = ("llama_experts_wide", "olmoe_wide", "qwen2moe_wide", "qwen3moe_wide")
+MOE = ("llama_experts_wide", "olmoe_wide", "qwen2moe_wide", "qwen3moe_wide", "gpt-oss_wide")
 PACKED = [table for table in _core.kernel_tables() if table != "reference"]
 
 
@@ -29,7 +29,9 @@ def sizes(file: _core.GgufFile) -> dict[str, int]:
 
 
 def is_matrix(tensor: _core.TensorInfo) -> bool:
-    return len(tensor.shape) > 1 or tensor.name.endswith("ffn_gate_inp_shexp.weight")
+    return (len(tensor.shape) > 1 and not tensor.name.endswith(".bias")) or tensor.name.endswith(
+        "ffn_gate_inp_shexp.weight"
+    )
 
 
 @pytest.mark.parametrize("tensor_type", ["Q8_0", "Q4_K"])
@@ -80,7 +82,7 @@ def test_the_head_is_read_as_it_is_packed(table: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("table", ALL_TABLES)
 @pytest.mark.parametrize("tensor_type", ["F16", "Q8_0", "Q5_1"])
-@pytest.mark.parametrize("case", ["llama", "qwen2moe_wide", "phi3"])
+@pytest.mark.parametrize("case", ["llama", "qwen2moe_wide", "phi3", "glm4moe", "gpt2", "deepseek2"])
 def test_a_loaded_model_takes_what_was_said_of_its_file(
     case: str, tensor_type: str, table: str, tied: bool, tmp_path: Path
 ) -> None:

@@ -28,6 +28,15 @@ TIED = "llama_experts_wide"
 """The case in which two experts are tied to float32's last bits with a rounded cache."""
 
 
+DEEP = 32
+"""Layers beyond which what rounding changes grows with each."""
+
+
+def growth_with_depth(case: str) -> float:
+    """Factor of bounds on what rounding changes."""
+    return max(1.0, float(ALL_CASES[case].get("n_layer", 4)) / DEEP)
+
+
 @dataclass(frozen=True)
 class Run:
     """Logits along llama.cpp's path, ``[kept positions, vocabulary]``."""

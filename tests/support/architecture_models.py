@@ -2,54 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import gguf
-import numpy as np
+from tests.support.architecture_file import write_architecture_model
 
-from tests.support.gguf_factory import add_matrix, new_gguf
-from tests.support.gguf_vocabulary import add_vocabulary, tiny_bpe
-
-
-@dataclass(frozen=True)
-class ArchitectureModel:
-    """What to write; the parts of a decoder that an architecture has, with the names that its files give them."""
-
-    architecture: str
-    n_layer: int = 4
-    n_embd: int = 96
-    n_head: int = 4
-    n_head_kv: int = 2
-    head_dim: int | None = None
-    """None: ``n_embd`` shared out among the heads."""
-    n_ff: int = 160
-    context_length: int = 256
-    tied: bool = False
-    input_norms: bool = True
-    output_norms: bool = False
-    head_norm: Literal["", "head", "whole"] = ""
-    biases: tuple[str, ...] = ()
-    """Projections with a bias, by the names of their tensors in a layer."""
-    fused: bool = False
-    """Queries, keys and values in one matrix, gates and ups in another."""
-    experts: int = 0
-    experts_used: int = 2
-    expert_ff: int = 0
-    shared_ff: int = 0
-    rope_factors: tuple[str, ...] = ()
-    """Tensors of divisors of the angles."""
-    keys: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of the architecture beyond the common ones."""
-    tensor_type: str = "F32"
-    seed: int = 0
-
-    @property
-    def head_width(self) -> int:
-        return self.head_dim or self.n_embd // self.n_head
-
+__all__ = ["ALL_CASES", "CASES", "DEEP_CASES", "NEARLY_TIED", "WIDE_CASES", "write_architecture_model"]
 
 SOFT_CAPS = {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0}
 YARN = {
@@ -72,6 +29,14 @@ _GEMMA3: dict[str, Any] = {
     "keys": {"attention.sliding_window": 20, "rope.freq_base": 1000000.0},
 }  # fmt: skip
 _MOE: dict[str, Any] = {"experts": 6, "experts_used": 2, "expert_ff": 64}
+_DEEP: dict[str, Any] = {"n_layer": 64, "n_embd": 64, "n_head": 2, "n_head_kv": 1, "n_ff": 64}
+"""As many layers as the largest model of a family has, by which it is known."""
+_LATENT: dict[str, Any] = {
+    "latent_rank": 64, "unrotated": 32, "value_width": 32, "n_head_kv": 1, "head_dim": 96,
+}  # fmt: skip
+_LATENT_KEYS = {"rope.dimension_count": 32, "expert_feed_forward_length": 64, "expert_shared_count": 1}
+_UNGATED = ("attn_output", "ffn_up", "ffn_down")
+_COHERE: dict[str, Any] = {"layer_norm": True, "second_norm": "", "tied": True}
 
 CASES: dict[str, dict[str, Any]] = {
     "llama": {"architecture": "llama"},
@@ -119,13 +84,84 @@ CASES: dict[str, dict[str, Any]] = {
     "olmoe": {
         "architecture": "olmoe", "head_norm": "whole", "n_head_kv": 4, **_MOE, "experts_used": 3, "n_ff": 64,
     },
+    "arcee": {"architecture": "arcee", "gated": False},
+    "exaone4": {"architecture": "exaone4", "input_norms": False, "output_norms": True, "head_norm": "head"},
+    "exaone4_windows": {
+        "architecture": "exaone4", "input_norms": False, "output_norms": True, "head_norm": "head", **_DEEP,
+        "keys": {"attention.sliding_window": 20},
+    },
+    "glm4": {
+        "architecture": "glm4", "output_norms": True, "fused": True, "biases": ("attn_qkv",),
+        "keys": {"rope.dimension_count": 12},
+    },
+    "glm4moe": {
+        "architecture": "glm4moe", "biases": _QKV, "head_norm": "head", "second_norm": "post_attention_norm", **_MOE,
+        "choice_bias": True, "shared_ff": 64, "shared_gate": False, "leading_dense": 1, "unused_layers": 1,
+        "keys": {"rope.dimension_count": 12, "expert_feed_forward_length": 64, "expert_shared_count": 1,
+                 "expert_weights_norm": True, "expert_weights_scale": 1.5, "expert_gating_func": 2},
+    },
+    "deepseek2": {
+        "architecture": "deepseek2", **_LATENT, "query_rank": 64, **_MOE, "experts": 8, "seed": 6, "choice_bias": True,
+        "shared_ff": 64, "shared_gate": False, "leading_dense": 1,
+        "keys": {**_LATENT_KEYS, **YARN, "rope.scaling.yarn_log_multiplier": 0.0707, "expert_weights_norm": True,
+                 "expert_weights_scale": 2.5, "expert_gating_func": 2, "expert_group_count": 4,
+                 "expert_group_used_count": 2},
+    },
+    "deepseek2_lite": {
+        "architecture": "deepseek2", **_LATENT, "n_layer": 26, **_MOE, "seed": 1, "shared_ff": 64, "shared_gate": False,
+        "leading_dense": 1, "keys": _LATENT_KEYS,
+    },
+    "ernie4_5": {"architecture": "ernie4_5"},
+    "ernie4_5-moe": {
+        "architecture": "ernie4_5-moe", **_MOE, "choice_bias": True, "shared_ff": 96, "shared_gate": False,
+        "leading_dense": 1,
+        "keys": {"expert_feed_forward_length": 64, "expert_shared_feed_forward_length": 96,
+                 "interleave_moe_layer_step": 1},
+    },
+    "hunyuan-dense": {"architecture": "hunyuan-dense", "head_norm": "head"},
+    "seed_oss": {"architecture": "seed_oss", "biases": _QKV, "second_norm": "post_attention_norm"},
+    "command-r": {"architecture": "command-r", **_COHERE, "keys": {"logit_scale": 0.25}},
+    "command-r_plus": {
+        "architecture": "command-r", **_COHERE, **_DEEP, "head_norm": "own", "seed": 1, "keys": {"logit_scale": 0.5},
+    },
+    "cohere2": {
+        "architecture": "cohere2", **_COHERE, "n_layer": 5,
+        "keys": {"logit_scale": 0.25, "attention.sliding_window": 20},
+    },
+    "gpt-oss": {
+        "architecture": "gpt-oss", "biases": (*_QKV, "attn_output"), "second_norm": "post_attention_norm", **_MOE,
+        "expert_biases": True, "sinks": True, "seed": 2,
+        "keys": {**YARN, "expert_feed_forward_length": 64, "attention.sliding_window": 20},
+    },
+    "granitemoe": {"architecture": "granitemoe", **_MOE, "n_ff": 64, "keys": GRANITE},
+    "granitemoe_shared": {
+        "architecture": "granitemoe", **_MOE, "n_ff": 64, "shared_ff": 96, "shared_gate": False,
+        "keys": {**GRANITE, "expert_shared_feed_forward_length": 96},
+    },
+    "starcoder2": {
+        "architecture": "starcoder2", "layer_norm": True, "norm_biases": True, "gated": False,
+        "biases": (*_QKV, *_UNGATED),
+    },
+    "gpt2": {
+        "architecture": "gpt2", "layer_norm": True, "norm_biases": True, "gated": False, "fused": True,
+        "positions": True, "n_head_kv": 4, "biases": ("attn_qkv", *_UNGATED),
+    },
+    "phi2": {
+        "architecture": "phi2", "layer_norm": True, "norm_biases": True, "gated": False, "fused": True,
+        "second_norm": "", "n_head_kv": 4, "biases": ("attn_qkv", "output", *_UNGATED),
+        "keys": {"rope.dimension_count": 12},
+    },
 }  # fmt: skip
 """Models with widths that are multiples of 32 and not of 256."""
 
 _WIDE: dict[str, Any] = {"n_embd": 256, "n_ff": 512, "head_dim": None}
 WIDE_CASES: dict[str, dict[str, Any]] = {
     f"{name}_wide": {**CASES[name], **_WIDE}
-    for name in ("llama", "qwen2", "qwen3", "smollm3", "granite", "olmo2", "phi3", "gemma", "gemma2", "gemma3")
+    for name in (
+        "llama", "qwen2", "qwen3", "smollm3", "granite", "olmo2", "phi3", "gemma", "gemma2", "gemma3",
+        "arcee", "exaone4", "glm4", "ernie4_5", "hunyuan-dense", "seed_oss", "command-r", "cohere2", "starcoder2",
+        "gpt2", "phi2",
+    )
 } | {
     "llama_experts_wide": {**CASES["llama_experts"], "n_embd": 256, "n_ff": 256, "expert_ff": 256},
     "mistral3_wide": {**CASES["mistral3"], **_WIDE},
@@ -137,130 +173,35 @@ WIDE_CASES: dict[str, dict[str, Any]] = {
     "qwen3moe_wide": {
         **CASES["qwen3moe"], "n_embd": 256, "expert_ff": 256, "keys": {"expert_feed_forward_length": 256},
     },
+    "glm4moe_wide": {
+        **CASES["glm4moe"], "n_embd": 256, "n_ff": 512, "expert_ff": 256, "shared_ff": 512, "head_norm": "",
+        "keys": {**CASES["glm4moe"]["keys"], "expert_feed_forward_length": 256, "expert_shared_count": 2},
+    },
+    "ernie4_5-moe_wide": {
+        **CASES["ernie4_5-moe"], "n_embd": 256, "n_ff": 512, "expert_ff": 256, "shared_ff": 512,
+        "keys": {"expert_feed_forward_length": 256, "expert_shared_feed_forward_length": 512,
+                 "interleave_moe_layer_step": 1},
+    },
+    "deepseek2_wide": {
+        **CASES["deepseek2"], "n_embd": 256, "n_ff": 512, "expert_ff": 256, "shared_ff": 256,
+        "latent_rank": 256, "query_rank": 256, "unrotated": 256, "value_width": 64, "head_dim": 288,
+        "keys": {**CASES["deepseek2"]["keys"], "expert_feed_forward_length": 256},
+    },
+    "gpt-oss_wide": {
+        **CASES["gpt-oss"], "n_embd": 256, "expert_ff": 256,
+        "keys": {**CASES["gpt-oss"]["keys"], "expert_feed_forward_length": 256},
+    },
+    "granitemoe_wide": {**CASES["granitemoe"], "n_embd": 256, "n_ff": 256, "expert_ff": 256},
 }  # fmt: skip
 """Widths that are multiples of 256, as K types need them."""
 
 ALL_CASES = CASES | WIDE_CASES
+
+DEEP_CASES = tuple(case for case, options in CASES.items() if options.get("n_layer", 0) > 20)
+"""Models of many layers, which take as much longer."""
 
 
 NEARLY_TIED: dict[str, Any] = {**CASES["qwen2moe"], "seed": 0}
 """A model with nearly tied experts: in the third layer, at the prompt's 26th token, the last that is used leads the
 first that is not by so little that rounding keys and values to F16 makes them change places.
 """
-
-
-def write_architecture_model(path: Path, **options: Any) -> Path:
-    """Write ``ArchitectureModel(**options)`` to ``path``; equal options give equal bytes."""
-    model = ArchitectureModel(**options)
-    vocabulary = tiny_bpe()
-    with new_gguf(path, model.architecture) as writer:
-        _add_keys(writer, model)
-        writer.add_vocab_size(len(vocabulary))
-        add_vocabulary(writer, vocabulary, "smollm")
-        _Tensors(writer, model).add(len(vocabulary))
-    return path
-
-
-def _add_keys(writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
-    writer.add_block_count(model.n_layer)
-    writer.add_context_length(model.context_length)
-    writer.add_embedding_length(model.n_embd)
-    writer.add_feed_forward_length(model.n_ff)
-    writer.add_head_count(model.n_head)
-    writer.add_head_count_kv(model.n_head_kv)
-    writer.add_key_length(model.head_width)
-    writer.add_value_length(model.head_width)
-    writer.add_layer_norm_rms_eps(1e-5)
-    if model.experts:
-        writer.add_expert_count(model.experts)
-        writer.add_expert_used_count(model.experts_used)
-    for name, value in {"rope.dimension_count": model.head_width, **model.keys}.items():
-        key = f"{model.architecture}.{name}"
-        match value:
-            case bool():
-                writer.add_bool(key, value)
-            case int():
-                writer.add_uint32(key, value)
-            case float():
-                writer.add_float32(key, value)
-            case str():
-                writer.add_string(key, value)
-            case _:
-                writer.add_array(key, value)
-
-
-class _Tensors:
-    def __init__(self, writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
-        self._writer = writer
-        self._model = model
-        self._random = np.random.default_rng(model.seed)
-
-    def add(self, vocab_size: int) -> None:
-        model = self._model
-        self._matrix("token_embd", (vocab_size, model.n_embd))
-        rope_pairs = int(model.keys.get("rope.dimension_count", model.head_width)) // 2
-        for number, name in enumerate(model.rope_factors, 1):
-            ramp = np.geomspace(1.0, 2.0 * number, rope_pairs)
-            self._writer.add_tensor(f"{name}.weight", ramp.astype(np.float32))
-        for layer in range(model.n_layer):
-            self._block(f"blk.{layer}.")
-        self._norm("output_norm", model.n_embd)
-        if not model.tied:
-            self._matrix("output", (vocab_size, model.n_embd))
-
-    def _block(self, prefix: str) -> None:
-        model = self._model
-        query, kv = model.n_head * model.head_width, model.n_head_kv * model.head_width
-        if model.input_norms:
-            self._norm(f"{prefix}attn_norm", model.n_embd)
-            self._norm(f"{prefix}ffn_norm", model.n_embd)
-        if model.output_norms:
-            self._norm(f"{prefix}post_attention_norm", model.n_embd)
-            self._norm(f"{prefix}post_ffw_norm", model.n_embd)
-        if model.head_norm:
-            whole = model.head_norm == "whole"
-            self._norm(f"{prefix}attn_q_norm", query if whole else model.head_width)
-            self._norm(f"{prefix}attn_k_norm", kv if whole else model.head_width)
-        if model.fused:
-            self._projection(prefix, "attn_qkv", query + 2 * kv, model.n_embd)
-        else:
-            for name, rows in (("attn_q", query), ("attn_k", kv), ("attn_v", kv)):
-                self._projection(prefix, name, rows, model.n_embd)
-        self._projection(prefix, "attn_output", model.n_embd, query)
-        self._feed_forward(prefix)
-
-    def _feed_forward(self, prefix: str) -> None:
-        model = self._model
-        if not model.experts:
-            self._dense(prefix, "", model.n_ff)
-            return
-        router = self._random.normal(0.0, 2.0 * model.n_embd**-0.5, (model.experts, model.n_embd))
-        self._writer.add_tensor(f"{prefix}ffn_gate_inp.weight", router.astype(np.float32))
-        for name in ("ffn_gate_exps", "ffn_up_exps"):
-            self._matrix(f"{prefix}{name}", (model.experts, model.expert_ff, model.n_embd))
-        self._matrix(f"{prefix}ffn_down_exps", (model.experts, model.n_embd, model.expert_ff))
-        if model.shared_ff:
-            share = self._random.normal(0.0, model.n_embd**-0.5, model.n_embd)
-            self._writer.add_tensor(f"{prefix}ffn_gate_inp_shexp.weight", share.astype(np.float32))
-            self._dense(prefix, "_shexp", model.shared_ff)
-
-    def _dense(self, prefix: str, suffix: str, width: int) -> None:
-        embedding = self._model.n_embd
-        if self._model.fused:
-            self._projection(prefix, f"ffn_up{suffix}", 2 * width, embedding)
-        else:
-            self._projection(prefix, f"ffn_gate{suffix}", width, embedding)
-            self._projection(prefix, f"ffn_up{suffix}", width, embedding)
-        self._projection(prefix, f"ffn_down{suffix}", embedding, width)
-
-    def _projection(self, prefix: str, name: str, rows: int, columns: int) -> None:
-        self._matrix(f"{prefix}{name}", (rows, columns))
-        if name in self._model.biases:
-            bias = self._random.normal(0.0, 0.1, rows)
-            self._writer.add_tensor(f"{prefix}{name}.bias", bias.astype(np.float32))
-
-    def _norm(self, name: str, width: int) -> None:
-        self._writer.add_tensor(f"{name}.weight", self._random.normal(1.0, 0.1, width).astype(np.float32))
-
-    def _matrix(self, name: str, shape: tuple[int, ...]) -> None:
-        add_matrix(self._writer, self._random, f"{name}.weight", self._model.tensor_type, shape)

@@ -94,9 +94,9 @@ void Attention::prepare() {
   if (sums_.size() < bytes) sums_ = AlignedBuffer(bytes);
 }
 
-void Attention::attend(std::size_t layer, unsigned member, const float* queries, std::size_t query_stride, float* out,
-                       std::size_t out_stride) {
-  const Rows rows{layer, queries, query_stride, out, out_stride};
+void Attention::attend(std::size_t layer, std::span<const float> sinks, unsigned member, const float* queries,
+                       std::size_t query_stride, float* out, std::size_t out_stride) {
+  const Rows rows{layer, sinks, queries, query_stride, out, out_stride};
   for (;;) {
     const std::size_t unit = next_unit_[layer].fetch_add(1, std::memory_order_relaxed);
     if (unit >= units_.size()) return;
@@ -202,6 +202,11 @@ float* Attention::output(const Tile& tile, const Rows& rows, std::size_t query) 
 
 void Attention::begin_total(const Tile& tile, const Rows& rows, Scratch& scratch) const {
   std::fill_n(scratch.totals.begin(), tile.rows * group(), kEmpty);
+  if (!rows.sinks.empty()) {  // a key without a value
+    for (std::size_t i = 0; i < tile.rows * group(); ++i) {
+      scratch.totals[i] = {rows.sinks[tile.kv_head * group() + i % group()], 1.0F};
+    }
+  }
   for (std::size_t i = 0; i < tile.rows * group(); ++i) std::fill_n(output(tile, rows, i), shape_.head_dim, 0.0F);
 }
 

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -38,8 +39,9 @@ class Attention {
 
   // One member's share of a layer, each layer once a step: out [rows, out_stride] = attention of the queries
   // [rows, query_stride]. Other members' shares may still be missing on return.
-  void attend(std::size_t layer, unsigned member, const float* queries, std::size_t query_stride, float* out,
-              std::size_t out_stride);
+  // `sinks` are the layer's, see Layer::sinks.
+  void attend(std::size_t layer, std::span<const float> sinks, unsigned member, const float* queries,
+              std::size_t query_stride, float* out, std::size_t out_stride);
 
  private:
   // Rows of one sequence that meet the keys of one KV head together.
@@ -60,6 +62,7 @@ class Attention {
   // The rows as a layer has them.
   struct Rows {
     std::size_t layer;
+    std::span<const float> sinks;
     const float* queries;
     std::size_t query_stride;
     float* out;

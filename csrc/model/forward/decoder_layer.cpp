@@ -2,28 +2,39 @@
 
 #include "model/forward/experts.h"
 #include "model/forward/heads.h"
+#include "model/forward/latent_heads.h"
 #include "model/forward/worker.h"
 
 namespace engine::model {
 
 void decoder_layer(Worker& worker, const Layer& layer, std::size_t index) {
-  worker.normalize(layer.attention_norm, {&layer.query, &layer.key, &layer.value});
-  Heads::project(worker, layer, index);
-  worker.attend(index);
-  worker.add_projection(layer.attention_output, layer.attention_output_norm);
+  if (worker.shape().parallel) worker.keep_residual();
+  const bool two_steps = layer.query_down.weight.rows != 0;
+  worker.normalize(layer.attention_norm, {two_steps ? &layer.query_down : &layer.query, &layer.key, &layer.value});
+  if (worker.shape().latent.rank == 0) {
+    Heads::project(worker, layer, index);
+    worker.attend(layer, index);
+  } else {
+    const LatentHeads heads(worker, layer, index);
+    heads.project();
+    worker.attend(layer, index);
+    heads.project_values();
+  }
+  worker.add_attention(layer);
   const FeedForward& dense = layer.dense;
   if (layer.experts.empty()) {
-    worker.normalize(layer.feed_forward_norm, {&dense.gate, &dense.up});
+    worker.normalize_for_feed_forward(layer.feed_forward_norm, {&dense.gate, &dense.up});
     worker.gate(dense);
     worker.add_projection(dense.down, layer.feed_forward_output_norm);
     return;
   }
-  worker.normalize(layer.feed_forward_norm, {&layer.router, &layer.dense_share, &dense.gate, &dense.up});
+  worker.normalize_for_feed_forward(layer.feed_forward_norm,
+                                    {&layer.router, &layer.dense_share, &dense.gate, &dense.up});
   choose_experts(worker, layer);
   const bool shared = dense.down.weight.rows != 0;
   if (shared) worker.gate(dense);
   add_experts(worker, layer);
-  if (shared) add_share(worker, dense.down);
+  if (shared) add_share(worker, layer);
 }
 
 }  // namespace engine::model

@@ -8,7 +8,7 @@ namespace engine::model {
 
 class Worker;
 
-// The layer of every architecture: attention, then a gated feed-forward or experts, each added to the residual. What a
+// The layer of every architecture: attention, then a feed-forward or experts, each added to the residual. What a
 // model does not have, a norm or a window, its shape leaves out.
 void decoder_layer(Worker& worker, const Layer& layer, std::size_t index);
 

@@ -7,9 +7,13 @@
 #include "base/thread_team.h"
 #include "model/load/hyper_parameters.h"
 
+namespace engine::kernels {
+struct KernelTable;
+}
+
 namespace engine::model {
 
-// Which experts compute which rows of a step. A row's choice depends on its own probabilities alone.
+// Which experts compute which rows of a step. A row's choice depends on its own scores alone.
 class ExpertRouting {
  public:
   struct Choice {
@@ -20,9 +24,9 @@ class ExpertRouting {
 
   ExpertRouting(const ExpertShape& shape, std::size_t max_rows);
 
-  // Chooses one row's experts by their probabilities [count]: the most probable first, and the lower index first among
-  // equals. Several threads may call it, for different rows.
-  void choose(std::size_t row, const float* probabilities);
+  // Chooses one row's experts by their scores [count], to which `bias` [count, or empty] is added for that: the largest
+  // first, and the lower index first among equals. Several threads may call it, for different rows.
+  void choose(std::size_t row, const float* scores, std::span<const float> bias, const kernels::KernelTable& kernels);
   // Gives the choices of rows [0, rows) their places. Call once all have been made.
   void place(std::size_t rows);
 
@@ -34,10 +38,16 @@ class ExpertRouting {
   Range places_of(std::size_t expert) const { return {begins_[expert], begins_[expert + 1]}; }
 
  private:
+  // Takes the rating from experts outside the best groups.
+  void keep_best_groups(std::span<float> ratings) const;
+  // Turns the scores of those that one row uses into their weights.
+  void weigh(std::span<Choice> own, const kernels::KernelTable& kernels) const;
+
   const ExpertShape& shape_;
   std::vector<Choice> choices_;      // [rows, used]
   std::vector<std::size_t> rows_;    // [rows * used]
   std::vector<std::size_t> begins_;  // [count + 1]
+  std::vector<float> ratings_;       // [rows, count] where a choice is not by the scores themselves
   std::vector<std::size_t> next_;    // [count] while places are given: the next one of each expert
 };
 

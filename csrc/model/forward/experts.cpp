@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 
 #include "kernels/kernel_table.h"
 #include "model/forward/worker.h"
+#include "quant/finite.h"
 
 namespace engine::model {
 namespace {
@@ -19,6 +22,23 @@ void multiply_places(const Worker& worker, const Projection& projection, Range p
   const kernels::Activations input = worker.step().experts->input.view(width, matrix.activation_format(), places.begin);
   worker.kernels().multiply(matrix, input, places.end - places.begin, groups.begin, groups.end,
                             out + places.begin * matrix.rows, matrix.rows, worker.scratch());
+  if (projection.bias.empty()) return;
+  const Range columns = worker.columns(projection);
+  for (std::size_t p = places.begin; p < places.end; ++p) {
+    for (std::size_t i = columns.begin; i < columns.end; ++i) out[p * matrix.rows + i] += projection.bias[i];
+  }
+}
+
+// Makes scores of a row's router outputs. Where one of them is not finite, none is.
+void score(const Worker& worker, float* row) {
+  const ExpertShape& shape = worker.shape().experts;
+  if (shape.routing == Routing::Softmax) {
+    worker.kernels().softmax(row, shape.count);
+    return;
+  }
+  if (shape.routing == Routing::Sigmoid) worker.kernels().sigmoid(row, shape.count);
+  if (std::isinf(quant::largest_magnitude({row, shape.count}))) [[unlikely]]
+    std::fill_n(row, shape.count, std::numeric_limits<float>::quiet_NaN());
 }
 
 // What gates and ups read: the norm of each place's row.
@@ -29,8 +49,8 @@ void make_inputs(Worker& worker, const Layer& layer) {
   const kernels::ActivationFormat gate_format = layer.experts[0].gate.weight.activation_format();
   const kernels::ActivationFormat up_format = layer.experts[0].up.weight.activation_format();
   for (std::size_t p = places.begin; p < places.end; ++p) {
-    worker.kernels().rms_norm(worker.step().residual_of(experts.routing.row_at(p)), layer.feed_forward_norm.data(),
-                              shape.norm_epsilon, shape.embedding, worker.normalized());
+    const float* row = worker.step().feed_forward_input_of(experts.routing.row_at(p));
+    worker.normalize_row(layer.feed_forward_norm, row, shape.embedding, worker.normalized());
     worker.charge(Operation::Norm);
     experts.input.set(p, shape.embedding, worker.normalized(), gate_format, worker.kernels());
     if (up_format != gate_format) {
@@ -71,7 +91,8 @@ void add_outputs(Worker& worker, Range columns) {
       for (std::size_t i = columns.begin; i < columns.end; ++i) sum[i] += choice.weight * out[i];
     }
     float* residual = step.residual_of(r);
-    for (std::size_t i = columns.begin; i < columns.end; ++i) residual[i] += sum[i];
+    const float scale = worker.shape().residual_scale;
+    for (std::size_t i = columns.begin; i < columns.end; ++i) residual[i] += scale * sum[i];
   }
   worker.charge(Operation::Residual);
 }
@@ -91,7 +112,8 @@ std::size_t ExpertBuffers::row_bytes(const HyperParameters& shape) {
   const std::size_t place = ActivationBuffer::row_bytes(output_width(shape)) +
                             (experts.feed_forward + output_width(shape)) * sizeof(float) +
                             sizeof(ExpertRouting::Choice) + sizeof(std::size_t);
-  return (experts.count + 1) * sizeof(float) + experts.used * place;
+  const std::size_t ratings = experts.rates_apart() ? experts.count : 0;
+  return (experts.count + ratings + 1) * sizeof(float) + experts.used * place;
 }
 
 void choose_experts(Worker& worker, const Layer& layer) {
@@ -101,16 +123,16 @@ void choose_experts(Worker& worker, const Layer& layer) {
   auto* probabilities = experts.probabilities.as<float>();
   auto* shares = experts.shares.as<float>();
   worker.multiply(layer.router, worker.groups(layer.router), count, probabilities, among);
-  const bool shared = layer.dense_share.weight.rows != 0;
-  if (shared) worker.multiply(layer.dense_share, worker.groups(layer.dense_share), count, shares, 1);
+  const bool shares_differ = layer.dense_share.weight.rows != 0;
+  if (shares_differ) worker.multiply(layer.dense_share, worker.groups(layer.dense_share), count, shares, 1);
   worker.charge(Operation::Matmul);
   worker.wait();
   const Range rows = worker.share(count);
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
     float* own = probabilities + r * among;
-    worker.kernels().softmax(own, among);
-    experts.routing.choose(r, own);
-    if (!shared) continue;
+    score(worker, own);
+    experts.routing.choose(r, own, layer.choice_bias, worker.kernels());
+    if (!shares_differ) continue;
     std::array<float, 2> share{shares[r], 0.0F};  // the logistic function: a softmax beside nothing
     worker.kernels().softmax(share.data(), share.size());
     shares[r] = share[0];
@@ -145,14 +167,15 @@ void add_experts(Worker& worker, const Layer& layer) {
   worker.wait();
 }
 
-void add_share(Worker& worker, const Projection& projection) {
-  worker.project_hidden(projection);
+void add_share(Worker& worker, const Layer& layer) {
+  worker.project_hidden(layer.dense.down);
   Step& step = worker.step();
-  const Range columns = worker.columns(projection);
+  const Range columns = worker.columns(layer.dense.down);
+  const bool shares_differ = layer.dense_share.weight.rows != 0;
   const auto* out = step.projected.as<float>();
   for (std::size_t r = 0; r < step.rows.size(); ++r) {
     float* residual = step.residual_of(r);
-    const float share = step.experts->shares.as<float>()[r];
+    const float share = (shares_differ ? step.experts->shares.as<float>()[r] : 1.0F) * worker.shape().residual_scale;
     for (std::size_t i = columns.begin; i < columns.end; ++i) {
       residual[i] += share * out[r * worker.shape().embedding + i];
     }

@@ -32,7 +32,7 @@ struct ExpertBuffers {
 void choose_experts(Worker& worker, const Layer& layer);
 // residual += the outputs of every row's experts, weighted. They read the norm of the residual anew.
 void add_experts(Worker& worker, const Layer& layer);
-// residual += projection of hidden, times each row's share.
-void add_share(Worker& worker, const Projection& projection);
+// residual += the dense feed-forward's projection of hidden, times each row's share.
+void add_share(Worker& worker, const Layer& layer);
 
 }  // namespace engine::model

@@ -78,8 +78,9 @@ void Heads::normalize(Range range, float* first) const {
   const HyperParameters& shape = worker_.shape();
   const bool whole = shape.head_norm == HeadNorm::Whole;  // then all heads of a row are here
   const std::size_t width = whole ? count_ * shape.head_dim : shape.head_dim;
+  const std::size_t stride = shape.head_norm == HeadNorm::OwnWeights ? shape.head_dim : 0;  // from head to head
   for (std::size_t h = range.begin; h < range.end; h += width / shape.head_dim, first += width) {
-    worker_.kernels().rms_norm(first, norm_->data(), shape.norm_epsilon, width, first);
+    normalize_row(worker_.step().model, first, norm_->weight.data() + h * stride, nullptr, width, first);
   }
   worker_.charge(Operation::Norm);
 }
@@ -99,8 +100,11 @@ void Heads::finish(Range range, std::size_t index) const {
   const Step::Row& row = worker_.step().rows[index];
   float* first = worker_.step().heads_of(index) + (first_ + range.begin) * head_dim;
   if (kind_ != Kind::Value) {
-    if (!norm_->empty()) normalize(range, first);
+    const bool normalized = !norm_->weight.empty();
+    const bool rotated_first = worker_.shape().rotated_before_norm;
+    if (normalized && !rotated_first) normalize(range, first);
     rotate(range, row, first);
+    if (normalized && rotated_first) normalize(range, first);
   }
   if (kind_ == Kind::Query) {
     if (row.query_factor == 1.0F) return;

@@ -32,7 +32,7 @@ class Heads {
   Kind kind_;
   std::size_t layer_;
   const Projection* projection_;
-  const std::vector<float>* norm_;  // for queries and keys; empty where there is none
+  const Norm* norm_;  // for queries and keys; empty where there is none
   std::size_t first_;
   std::size_t count_;
 };

@@ -4,7 +4,7 @@
 
 #include "base/checked.h"
 #include "base/logarithm.h"
-#include "kernels/kernel_table.h"
+#include "model/forward/norm.h"
 
 namespace engine::model {
 namespace {
@@ -19,7 +19,22 @@ float query_factor(const HyperParameters& shape, std::size_t position) {
 }
 
 std::size_t widest_input(const HyperParameters& shape) {
-  return std::max({shape.embedding, shape.query_width(), shape.feed_forward, shape.experts.feed_forward});
+  return std::max({shape.embedding, shape.query_width(), shape.widest_dense(), shape.experts.feed_forward,
+                   shape.latent.query_rank});
+}
+
+// 0 where no head has matrices of its own.
+std::size_t widest_head_input(const HyperParameters& shape) {
+  return std::max(shape.latent.rank, shape.latent.unrotated);
+}
+
+// Of what is multiplied.
+std::size_t widest_columns(const HyperParameters& shape) {
+  return std::max(widest_input(shape), widest_head_input(shape));
+}
+
+std::size_t widest_projection(const HyperParameters& shape) {
+  return std::max({shape.embedding, shape.widest_dense(), shape.latent.query_rank});
 }
 
 }  // namespace
@@ -31,9 +46,10 @@ Step::Step(const Model& loaded, ThreadTeam& threads, std::size_t max_rows)
       heads_width(model.shape().query_width() + 2 * model.shape().kv_width()),
       non_finite(model.shape().layers),
       residual(max_rows * model.shape().embedding * sizeof(float)),
+      kept_residual(model.shape().parallel ? residual.size() : 0),
       heads(max_rows * heads_width * sizeof(float)),
-      projected(max_rows * std::max(model.shape().embedding, model.shape().feed_forward) * sizeof(float)),
-      hidden(max_rows * std::max(model.shape().query_width(), model.shape().feed_forward) * sizeof(float)),
+      projected(max_rows * widest_projection(model.shape()) * sizeof(float)),
+      hidden(max_rows * std::max(model.shape().query_width(), model.shape().widest_dense()) * sizeof(float)),
       input(max_rows, widest_input(model.shape())),
       logits(model.shape()) {
   const HyperParameters& shape = model.shape();
@@ -46,15 +62,17 @@ Step::Step(const Model& loaded, ThreadTeam& threads, std::size_t max_rows)
   if (shape.experts.count != 0) experts = std::make_unique<ExpertBuffers>(shape, max_rows);
   for (unsigned i = 0; i < team.size(); ++i) {
     own_inputs.emplace_back(kFewRows, widest_input(shape));
-    scratch.emplace_back(kernels::multiply_scratch_bytes(widest_input(shape)));
+    scratch.emplace_back(kernels::multiply_scratch_bytes(widest_columns(shape)));
+    if (shape.latent.rank == 0) continue;
+    head_inputs.emplace_back(kHeadRows, widest_head_input(shape));
   }
 }
 
 std::size_t Step::row_bytes(const HyperParameters& shape) {
-  const std::size_t residual = shape.embedding;
+  const std::size_t residual = shape.parallel ? 2 * shape.embedding : shape.embedding;
   const std::size_t heads = shape.query_width() + 2 * shape.kv_width();
-  const std::size_t projected = std::max(shape.embedding, shape.feed_forward);
-  const std::size_t hidden = std::max(shape.query_width(), shape.feed_forward);
+  const std::size_t projected = widest_projection(shape);
+  const std::size_t hidden = std::max(shape.query_width(), shape.widest_dense());
   const std::size_t experts = shape.experts.count == 0 ? 0 : ExpertBuffers::row_bytes(shape);
   return (residual + heads + projected + hidden) * sizeof(float) + ActivationBuffer::row_bytes(widest_input(shape)) +
          experts;
@@ -66,7 +84,8 @@ std::size_t Step::shared_bytes(const HyperParameters& shape, unsigned members, s
   const std::size_t angles =
       tables * RopeTable::position_bytes(shape.rope_dimensions) * round_up(positions, RopeTable::kBlock);
   const std::size_t own = kFewRows * ActivationBuffer::row_bytes(widest_input(shape)) +
-                          kernels::multiply_scratch_bytes(widest_input(shape));
+                          kHeadRows * ActivationBuffer::row_bytes(widest_head_input(shape)) +
+                          kernels::multiply_scratch_bytes(widest_columns(shape));
   return angles + members * own + Attention::divided_bytes(shape, members, rows, positions);
 }
 
@@ -100,8 +119,7 @@ void Step::extend_ropes(std::span<const Segment> segments) {
 }
 
 void Step::hidden_state(std::size_t row, float* out) const {
-  model.kernels().rms_norm(residual_of(row), model.weights().output_norm.data(), model.shape().norm_epsilon,
-                           model.shape().embedding, out);
+  normalize_row(model, residual_of(row), model.weights().output_norm, model.shape().embedding, out);
 }
 
 bool Step::few_rows() const { return rows.size() <= kFewRows; }

@@ -37,6 +37,9 @@ struct Step {
     float query_factor;  // see HyperParameters::temperature_scale
   };
 
+  // Rows at a time of which a member projects a latent head.
+  static constexpr std::size_t kHeadRows = 16;
+
   // Throws std::bad_alloc.
   Step(const Model& model, ThreadTeam& team, std::size_t max_rows);
 
@@ -58,6 +61,11 @@ struct Step {
   float* residual_of(std::size_t row) { return residual.as<float>() + row * model.shape().embedding; }
   const float* residual_of(std::size_t row) const { return residual.as<float>() + row * model.shape().embedding; }
   float* heads_of(std::size_t row) { return heads.as<float>() + row * heads_width; }
+  // What the feed-forward reads the norm of.
+  const float* feed_forward_input_of(std::size_t row) const {
+    const AlignedBuffer& source = model.shape().parallel ? kept_residual : residual;
+    return source.as<float>() + row * model.shape().embedding;
+  }
   const RopeTable& rope(std::size_t index, const KvCache& cache) const {
     return index == 0 && long_rope && cache.format().long_factors ? *long_rope : ropes[index];
   }
@@ -71,13 +79,15 @@ struct Step {
 
   std::vector<Row> rows;
   NonFiniteRows non_finite;
-  AlignedBuffer residual;   // f32 [rows, embedding]
-  AlignedBuffer heads;      // f32 [rows, query_width + 2 * kv_width]
-  AlignedBuffer projected;  // f32 [rows, max(embedding, feed_forward)]
-  AlignedBuffer hidden;     // f32 [rows, query_width or feed_forward]: attention's or the gates' result
-  ActivationBuffer input;   // what the next projection reads
-  std::vector<ActivationBuffer> own_inputs;  // [members] the same, each member's own, where a step has few rows
-  std::unique_ptr<ExpertBuffers> experts;    // where the model has some
+  AlignedBuffer residual;       // f32 [rows, embedding]
+  AlignedBuffer kept_residual;  // f32 [rows, embedding] as attention found it, where the feed-forward reads that too
+  AlignedBuffer heads;          // f32 [rows, query_width + 2 * kv_width]
+  AlignedBuffer projected;      // f32 [rows, max(embedding, feed_forward, the queries' rank)]
+  AlignedBuffer hidden;         // f32 [rows, query_width or feed_forward]: attention's or the gates' result
+  ActivationBuffer input;       // what the next projection reads
+  std::vector<ActivationBuffer> own_inputs;   // [members] the same, each member's own, where a step has few rows
+  std::vector<ActivationBuffer> head_inputs;  // [members] of latent heads, kHeadRows at a time
+  std::unique_ptr<ExpertBuffers> experts;     // where the model has some
   Logits logits;
   std::vector<AlignedBuffer> scratch;  // [members]
 

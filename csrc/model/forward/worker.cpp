@@ -6,11 +6,15 @@
 #include "kernels/gemm/panel_row.h"
 #include "kernels/kernel_table.h"
 #include "quant/block.h"
+#include "quant/finite.h"
 
 namespace engine::model {
 
 Worker::Worker(Step& step, unsigned member, OperationClock* clock)
-    : step_(step), member_(member), clock_(clock), normalized_(step.model.shape().embedding) {}
+    : step_(step),
+      member_(member),
+      clock_(clock),
+      normalized_(std::max(step.model.shape().embedding, step.model.shape().latent.query_rank)) {}
 
 Range Worker::columns(const Projection& projection) const {
   const Range mine = groups(projection);
@@ -36,11 +40,19 @@ void Worker::embed() {
       const std::byte* source = embedding.raw.data() + token * embedding.row_bytes();
       quant::dequantize_row(embedding.type, source, shape().embedding, residual);
     }
+    if (shape().learned_positions) add_position(step_.rows[r].position, residual);
     if (shape().embedding_scale == 1.0F) continue;
     for (std::size_t i = 0; i < shape().embedding; ++i) residual[i] *= shape().embedding_scale;
   }
   charge(Operation::Embedding);
   wait();
+}
+
+void Worker::add_position(std::size_t position, float* residual) {
+  const kernels::Matrix& vectors = step_.model.weights().positions.weight;
+  float* own = normalized();
+  quant::dequantize_row(vectors.type, vectors.raw.data() + position * vectors.row_bytes(), shape().embedding, own);
+  for (std::size_t i = 0; i < shape().embedding; ++i) residual[i] += own[i];
 }
 
 template <typename Make>
@@ -52,20 +64,47 @@ void Worker::make_input(std::size_t rows, std::size_t width, const Make& make) {
   if (!own) wait();
 }
 
-void Worker::normalize(const std::vector<float>& weight, std::initializer_list<const Projection*> readers) {
+void Worker::keep_residual() {
+  const std::size_t width = shape().embedding;
+  const Range rows = share(step_.rows.size());
+  std::copy(step_.residual_of(rows.begin), step_.residual_of(rows.end),
+            step_.kept_residual.as<float>() + rows.begin * width);
+  charge(Operation::Residual);
+}
+
+void Worker::normalize(const Norm& norm, std::initializer_list<const Projection*> readers) {
+  normalize_each(norm, readers, [&](std::size_t r) { return step_.residual_of(r); });
+}
+
+void Worker::normalize_for_feed_forward(const Norm& norm, std::initializer_list<const Projection*> readers) {
+  if (shape().parallel) check_residual();
+  normalize_each(norm, readers, [&](std::size_t r) { return step_.feed_forward_input_of(r); });
+}
+
+void Worker::check_residual() const {
+  const Range rows = share(step_.rows.size());
+  for (std::size_t r = rows.begin; r < rows.end; ++r) {
+    if (std::isinf(quant::largest_magnitude({step_.residual_of(r), shape().embedding}))) {
+      step_.non_finite.record(r, stage_);
+    }
+  }
+}
+
+template <typename RowOf>
+void Worker::normalize_each(const Norm& norm, std::initializer_list<const Projection*> readers, const RowOf& row_of) {
   const std::uint32_t stage_before = stage_++;
   make_input(step_.rows.size(), shape().embedding, [&](std::size_t r) {
-    const float* x = step_.residual_of(r);
-    if (!weight.empty()) {
-      kernels().rms_norm(x, weight.data(), shape().norm_epsilon, shape().embedding, normalized());
+    const float* x = row_of(r);
+    if (!norm.weight.empty()) {
+      normalize_row(norm, x, shape().embedding, normalized());
       x = normalized();
       check_norm(r, x, stage_before);
     }
     charge(Operation::Norm);
     for (const kernels::ActivationFormat format : {kernels::ActivationFormat::F32, kernels::ActivationFormat::Q8Block,
                                                    kernels::ActivationFormat::Q8SuperBlock}) {
-      const bool wanted =
-          std::ranges::any_of(readers, [&](const Projection* p) { return p->weight.activation_format() == format; });
+      const bool wanted = std::ranges::any_of(
+          readers, [&](const Projection* p) { return p->weight.rows != 0 && p->weight.activation_format() == format; });
       if (wanted) input().set(r, input_width_, x, format, kernels());
     }
     charge(Operation::QuantizeInput);
@@ -99,11 +138,22 @@ void Worker::multiply(const Projection& projection, Range groups, std::size_t ro
 }
 
 void Worker::activate(float* gates, const float* ups, std::size_t n) const {
-  (shape().activation == Activation::Silu ? kernels().silu_multiply : kernels().gelu_multiply)(gates, ups, n);
+  switch (shape().activation) {
+    case Activation::Silu:
+      return kernels().silu_multiply(gates, ups, n);
+    case Activation::Gelu:
+      return kernels().gelu_multiply(gates, ups, n);
+    case Activation::ClampedSilu:
+      return kernels().clamped_silu_multiply(gates, ups, n);
+    case Activation::UngatedGelu:
+      return kernels().gelu(gates, n);
+    case Activation::UngatedSquaredRelu:
+      return kernels().squared_relu(gates, n);
+  }
 }
 
-void Worker::attend(std::size_t layer) {
-  step_.attention.attend(layer, member_, step_.heads_of(0), step_.heads_width, step_.hidden.as<float>(),
+void Worker::attend(const Layer& layer, std::size_t index) {
+  step_.attention.attend(index, layer.sinks, member_, step_.heads_of(0), step_.heads_width, step_.hidden.as<float>(),
                          shape().query_width());
   charge(Operation::Attention);
   wait();
@@ -111,12 +161,13 @@ void Worker::attend(std::size_t layer) {
 
 void Worker::gate(const FeedForward& weights) {
   const std::size_t count = step_.rows.size();
-  const std::size_t width = shape().feed_forward;
-  const Range mine = columns(weights.gate);
+  const std::size_t width = weights.up.weight.rows;
+  const Range mine = columns(weights.up);
   auto* gates = step_.hidden.as<float>();
   auto* ups = step_.projected.as<float>();
-  multiply(weights.gate, groups(weights.gate), count, gates, width);
-  multiply(weights.up, groups(weights.gate), count, ups, width);
+  const bool gated = is_gated(shape().activation);
+  if (gated) multiply(weights.gate, groups(weights.gate), count, gates, width);
+  multiply(weights.up, groups(weights.up), count, gated ? ups : gates, width);
   charge(Operation::Matmul);
   for (std::size_t r = 0; r < count; ++r) {
     const std::size_t first = r * width + mine.begin;
@@ -126,31 +177,52 @@ void Worker::gate(const FeedForward& weights) {
   wait();
 }
 
-void Worker::project_hidden(const Projection& projection) {
+void Worker::normalize_rows(const Norm& norm, const float* rows, std::size_t width, const Projection& reader) {
+  make_input(step_.rows.size(), width, [&](std::size_t r) {
+    normalize_row(norm, rows + r * width, width, normalized());
+    charge(Operation::Norm);
+    input().set(r, width, normalized(), reader.weight.activation_format(), kernels());
+    charge(Operation::QuantizeInput);
+  });
+}
+
+void Worker::project(const Projection& projection, const float* rows, std::size_t stride) {
   const std::size_t count = step_.rows.size();
   const std::size_t width = projection.weight.columns;
   make_input(count, width, [&](std::size_t r) {
-    const float* hidden = step_.hidden.as<float>() + r * width;
-    input().set(r, width, hidden, projection.weight.activation_format(), kernels());
+    input().set(r, width, rows + r * stride, projection.weight.activation_format(), kernels());
     charge(Operation::QuantizeInput);
   });
   multiply(projection, groups(projection), count, step_.projected.as<float>(), projection.weight.rows);
   charge(Operation::Matmul);
 }
 
-void Worker::add_projection(const Projection& projection, const std::vector<float>& norm) {
-  const std::size_t count = step_.rows.size();
+void Worker::add_attention(const Layer& layer) {
+  if (shape().latent.rank == 0) {
+    project_hidden(layer.attention_output);
+  } else {
+    project(layer.attention_output, step_.heads_of(0), step_.heads_width);
+  }
+  add_projected(layer.attention_output, layer.attention_output_norm);
+}
+
+void Worker::add_projection(const Projection& projection, const Norm& norm) {
   project_hidden(projection);
+  add_projected(projection, norm);
+}
+
+void Worker::add_projected(const Projection& projection, const Norm& norm) {
+  const std::size_t count = step_.rows.size();
   Range rows{0, count};
   Range mine = columns(projection);
   auto* out = step_.projected.as<float>();
-  if (!norm.empty()) {
+  if (!norm.weight.empty()) {
     wait();
     rows = share(count);
     mine = {0, shape().embedding};
     for (std::size_t r = rows.begin; r < rows.end; ++r) {
       float* own = out + r * shape().embedding;
-      kernels().rms_norm(own, norm.data(), shape().norm_epsilon, shape().embedding, own);
+      normalize_row(norm, own, shape().embedding, own);
       check_norm(r, own, stage_);
     }
     charge(Operation::Norm);

@@ -6,9 +6,11 @@
 namespace engine::model {
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 14> kAll{&kGemma,    &kGemma2, &kGemma3,   &kGranite, &kLlama,
-                                                            &kMistral3, &kOlmo2,  &kOlmoe,    &kPhi3,    &kQwen2,
-                                                            &kQwen2Moe, &kQwen3,  &kQwen3Moe, &kSmollm3};
+  static constexpr std::array kAll{&kArcee,    &kCohere2, &kCommandR, &kDeepseek2,  &kErnie45,      &kErnie45Moe,
+                                   &kExaone4,  &kGemma,   &kGemma2,   &kGemma3,     &kGlm4,         &kGlm4Moe,
+                                   &kGpt2,     &kGptOss,  &kGranite,  &kGraniteMoe, &kHunyuanDense, &kLlama,
+                                   &kMistral3, &kOlmo2,   &kOlmoe,    &kPhi2,       &kPhi3,         &kQwen2,
+                                   &kQwen2Moe, &kQwen3,   &kQwen3Moe, &kSeedOss,    &kSmollm3,      &kStarcoder2};
   return kAll;
 }
 

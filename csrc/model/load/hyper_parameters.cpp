@@ -44,7 +44,8 @@ void read_attention(const Keys& keys, HyperParameters& h) {
   h.head_dim = keys.size_or("attention.key_length", h.embedding / h.heads);
   if (h.heads % h.kv_heads != 0) throw gguf::MalformedFile("the head count is not a multiple of the KV head count");
   if (h.head_dim == 0) throw gguf::MalformedFile("the heads are wider than the embedding");
-  if (keys.size_or("attention.value_length", h.head_dim) != h.head_dim) {
+  const bool latent = keys.has("attention.key_length_mla");  // then values are part of keys
+  if (!latent && keys.size_or("attention.value_length", h.head_dim) != h.head_dim) {
     throw UnsupportedModel("values of another width than keys");
   }
   h.rope_dimensions = keys.size_or("rope.dimension_count", h.head_dim);
@@ -65,6 +66,9 @@ void refuse_what_is_not_described(const Keys& keys, const HyperParameters& h) {
   if (keys.string_or("rope.scaling.type", "linear") == "longrope" && h.rope_factors != RopeFactors::LongAndShort) {
     throw UnsupportedModel("'" + keys.name("rope.scaling.type") + "' is 'longrope' in this architecture");
   }
+  for (const std::string_view key : {"rope.dimension_sections", "rope.scaling.alpha"}) {
+    if (keys.has(key)) throw UnsupportedModel("'" + keys.name(key) + "', which this engine does not have");
+  }
 }
 
 }  // namespace
@@ -80,9 +84,16 @@ HyperParameters read_hyper_parameters(const gguf::File& file) {
   HyperParameters h;
   h.architecture = keys.architecture();
   h.layers = keys.size("block_count");
+  h.unused_layers = keys.size_or_none("nextn_predict_layers");
+  if (h.unused_layers >= h.layers) {
+    throw gguf::MalformedFile("key '" + keys.name("nextn_predict_layers") + "' leaves no layer");
+  }
+  h.layers -= h.unused_layers;
   h.embedding = keys.size("embedding_length");
   h.context_length = keys.size("context_length");
-  h.norm_epsilon = static_cast<float>(keys.positive_number("attention.layer_norm_rms_epsilon"));
+  h.norm = architecture->norm;
+  h.norm_epsilon = static_cast<float>(keys.positive_number(h.norm == NormKind::Rms ? "attention.layer_norm_rms_epsilon"
+                                                                                   : "attention.layer_norm_epsilon"));
   read_attention(keys, h);
   file.require_own_types();
   const gguf::TensorInfo* embedding = file.find_tensor("token_embd.weight");

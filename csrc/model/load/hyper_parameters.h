@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gguf/file.h"
@@ -27,6 +29,14 @@ struct Rope {
 struct LayerShape {
   std::size_t window = 0;               // newest positions that a row attends to, its own included; 0: all
   std::optional<std::size_t> rope = 0;  // index in HyperParameters::ropes; nullopt: the layer has no rope
+  bool dense = false;                   // the layer has no experts, where the others have some
+};
+
+// What makes experts' weights of a router's outputs.
+enum class Routing {
+  Softmax,
+  Sigmoid,
+  SoftmaxOfUsed,  // of the outputs of those that a row uses, the largest
 };
 
 // A feed-forward of which each row uses a few parts.
@@ -34,17 +44,51 @@ struct ExpertShape {
   std::size_t count = 0;  // 0: there is none
   std::size_t used = 0;
   std::size_t feed_forward = 0;  // width of one
-  bool normalized = false;       // the weights of those that a row uses add up to 1
-  float scale = 1.0F;            // factor of the weights
+  std::size_t shared = 0;        // width of the feed-forward that all rows pass beside their experts; 0: there is none
+  bool shares = false;           // a row says how much of that it adds, else all
+  Routing routing = Routing::Softmax;
+  std::size_t groups = 1;       // that experts are divided into, rated by the sum of their two best
+  std::size_t groups_used = 1;  // the best, from which a row's experts are chosen
+  bool biased = false;          // a file may have biases that take part in choosing experts, and not in weighing them
+  bool normalized = false;      // the weights of those that a row uses add up to 1
+  float scale = 1.0F;           // factor of the weights
+
+  // Whether experts are chosen by something else than their scores.
+  bool rates_apart() const { return biased || groups > 1; }
+};
+
+// Heads whose keys and values are projections of a small vector of each position, the latent: see latent_heads.h.
+struct LatentShape {
+  std::size_t rank = 0;         // width of a latent; 0: heads have keys and values of their own
+  std::size_t query_rank = 0;   // width of what queries are projected from; 0: they are projected from the input
+  std::size_t unrotated = 0;    // channels of a query or key before those that are rotated
+  std::size_t value_width = 0;  // channels of a head's value
+
+  std::size_t key_width(std::size_t rotated) const { return unrotated + rotated; }
+};
+
+enum class NormKind {
+  Rms,
+  Layer,  // the mean is taken away too, and a bias may be added
 };
 
 enum class HeadNorm {
   None,
-  PerHead,  // each head of queries and keys for itself
-  Whole,    // all heads of queries together, and all of keys
+  PerHead,     // each head of queries and keys for itself
+  IfPresent,   // PerHead in models that have such norms
+  OwnWeights,  // each head for itself, with weights of its own
+  Whole,       // all heads of queries together, and all of keys
 };
 
-enum class Activation { Silu, Gelu };
+enum class Activation {
+  Silu,
+  Gelu,
+  ClampedSilu,
+  // Without a gate: of the up projection itself.
+  UngatedGelu,
+  UngatedSquaredRelu,
+};
+constexpr bool is_gated(Activation activation) { return activation < Activation::UngatedGelu; }
 
 // Divisors of the angles that a file may bring as tensors.
 enum class RopeFactors {
@@ -57,11 +101,12 @@ enum class RopeFactors {
 struct HyperParameters {
   std::string architecture;
   std::size_t layers = 0;
-  std::size_t embedding = 0;  // width of the residual stream
+  std::size_t unused_layers = 0;  // behind those, in the file: they guess tokens further ahead
+  std::size_t embedding = 0;      // width of the residual stream
   std::size_t heads = 0;
   std::size_t kv_heads = 0;
   std::size_t head_dim = 0;
-  std::size_t feed_forward = 0;  // that every row passes: a dense layer's, or that of the shared expert; 0: none
+  std::size_t feed_forward = 0;  // of a layer without experts; 0: there is none
   std::size_t vocabulary = 0;
   std::size_t context_length = 0;  // trained
 
@@ -71,20 +116,28 @@ struct HyperParameters {
   std::vector<Rope> ropes;
   RopeFactors rope_factors = RopeFactors::None;  // applied to ropes[0]
 
+  NormKind norm = NormKind::Rms;
   float norm_epsilon = 0.0F;
   bool input_norms = true;    // before attention and feed-forward
   bool output_norms = false;  // behind them, before the residual is added
+  // The feed-forward reads what attention does, the residual before it: by the same norm where it has none of its own.
+  bool parallel = false;
+  std::string_view feed_forward_norm = "ffn_norm";  // what files call the norm before the feed-forward
   HeadNorm head_norm = HeadNorm::None;
+  bool rotated_before_norm = false;  // heads
 
   float attention_scale = 0.0F;
   float attention_soft_cap = 0.0F;  // 0: none
+  bool sinks = false;               // each head has a score that takes weight from those of the keys
   double temperature_scale = 0.0;   // queries are multiplied by 1 + scale * ln(1 + floor(position / step)); 0: by 1
   std::size_t temperature_step = 0;
   Activation activation = Activation::Silu;
   ExpertShape experts;
+  LatentShape latent;  // with it, heads are as wide as a latent and the rotated channels
 
-  float embedding_scale = 1.0F;  // factor of the tokens' vectors
-  float residual_scale = 1.0F;   // factor of what layers add
+  bool learned_positions = false;  // each has a vector that is added to its token's
+  float embedding_scale = 1.0F;    // factor of the tokens' vectors
+  float residual_scale = 1.0F;     // factor of what layers add
   float logit_scale = 1.0F;
   float logit_soft_cap = 0.0F;  // 0: none
 
@@ -92,6 +145,11 @@ struct HyperParameters {
 
   std::size_t query_width() const { return heads * head_dim; }
   std::size_t kv_width() const { return kv_heads * head_dim; }
+  // What the heads' results are side by side.
+  std::size_t attention_width() const { return latent.rank != 0 ? heads * latent.value_width : query_width(); }
+  bool has_experts(std::size_t layer) const { return experts.count != 0 && !layer_shapes[layer].dense; }
+  // The widest feed-forward that every row passes.
+  std::size_t widest_dense() const { return std::max(feed_forward, experts.shared); }
   std::size_t window(std::size_t layer) const { return layer_shapes[layer].window; }
   std::size_t widest_window() const;  // 0 where no layer has one
   // Whether a sequence of at most `positions` needs the long factors.

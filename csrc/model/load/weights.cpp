@@ -34,6 +34,14 @@ std::size_t memory_size(const kernels::Matrix& matrix, const kernels::KernelTabl
   return packed != 0 ? round_up(packed, kernels::kLineBytes) : matrix.rows * matrix.row_bytes();
 }
 
+// Whether a tensor belongs to a layer that is not run.
+bool is_of_unused_layer(std::string_view name, const HyperParameters& shape) {
+  for (std::size_t i = shape.layers; i < shape.layers + shape.unused_layers; ++i) {
+    if (name.starts_with("blk." + std::to_string(i) + ".")) return true;
+  }
+  return false;
+}
+
 // Hands out the file's tensors by name and remembers which were used.
 class Tensors {
  public:
@@ -56,14 +64,16 @@ class Tensors {
     return whole;
   }
 
-  // One matrix [rows, columns] of each expert.
-  std::vector<Projection> experts(const std::string& name, std::size_t count, std::size_t rows, std::size_t columns) {
+  // One matrix [rows, columns] of each expert or head, with its bias where there are some.
+  std::vector<Projection> experts(const std::string& stem, std::size_t count, std::size_t rows, std::size_t columns) {
+    const std::string name = stem + ".weight";
     const gguf::TensorInfo& tensor = require(name);
     check_shape(tensor, count * rows, columns);
     if (tensor.dimensions.size() < 3 || tensor.dimensions[2] != count) {
-      throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is not of " + std::to_string(count) + " experts");
+      throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is not of " + std::to_string(count) + " matrices");
     }
-    const Projection all = matrix(name, count * rows, columns);
+    Projection all = matrix(name, count * rows, columns);
+    if (find(stem + ".bias") != nullptr) all.bias = vectors(stem + ".bias", count, rows);
     std::vector<Projection> parts;
     parts.reserve(count);
     for (std::size_t i = 0; i < count; ++i) parts.push_back(rows_of(all, i * rows, rows));
@@ -80,17 +90,33 @@ class Tensors {
     return part;
   }
 
-  std::vector<float> vector(const std::string& name, std::size_t size) {
+  // [count, size]
+  std::vector<float> vectors(const std::string& name, std::size_t count, std::size_t size) {
     const gguf::TensorInfo& tensor = require(name);
-    check_shape(tensor, 1, size);
-    std::vector<float> values(size);
-    quant::dequantize_row(tensor.type, reader_.read(tensor).data(), size, values.data());
-    if (std::isinf(quant::largest_magnitude(values))) throw NonFiniteWeights(name, 0);
+    check_shape(tensor, count, size);
+    const std::size_t row_bytes = tensor.size_bytes / count;
+    const auto bytes = reader_.read(tensor);
+    std::vector<float> values(count * size);
+    for (std::size_t row = 0; row < count; ++row) {
+      float* own = values.data() + row * size;
+      quant::dequantize_row(tensor.type, bytes.data() + row * row_bytes, size, own);
+      if (std::isinf(quant::largest_magnitude({own, size}))) throw NonFiniteWeights(name, row);
+    }
     return values;
   }
 
+  std::vector<float> vector(const std::string& name, std::size_t size) { return vectors(name, 1, size); }
+
   std::vector<float> vector_if_present(const std::string& name, std::size_t size) {
     return find(name) != nullptr ? vector(name, size) : std::vector<float>{};
+  }
+
+  Norm norm(const std::string& name, NormKind kind, std::size_t size, std::size_t count = 1) {
+    Norm found{.weight = vectors(name + ".weight", count, size), .bias = {}};
+    if (kind == NormKind::Layer && find(name + ".bias") != nullptr) {
+      found.bias = vectors(name + ".bias", count, size);
+    }
+    return found;
   }
 
   Projection projection(const std::string& name, std::size_t rows, std::size_t columns) {
@@ -112,9 +138,9 @@ class Tensors {
   }
 
   // An unused tensor means that the model computes something this architecture does not.
-  void refuse_unused() const {
+  void refuse_unused(const HyperParameters& shape) const {
     for (const gguf::TensorInfo& tensor : file_.tensors()) {
-      if (!used_.contains(std::string(tensor.name))) {
+      if (!used_.contains(std::string(tensor.name)) && !is_of_unused_layer(tensor.name, shape)) {
         throw UnsupportedModel("tensor " + gguf::quoted(tensor.name) + " has no place in this architecture");
       }
     }
@@ -139,7 +165,39 @@ class Tensors {
   std::set<std::string> used_;
 };
 
+void find_head_norms(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
+  const std::string names[] = {prefix + "attn_q_norm", prefix + "attn_k_norm"};
+  if (shape.head_norm == HeadNorm::None) return;
+  if (shape.head_norm == HeadNorm::IfPresent && tensors.find(names[0] + ".weight") == nullptr) return;
+  const bool whole = shape.head_norm == HeadNorm::Whole;
+  const bool own = shape.head_norm == HeadNorm::OwnWeights;
+  layer.query_norm =
+      tensors.norm(names[0], shape.norm, whole ? shape.query_width() : shape.head_dim, own ? shape.heads : 1);
+  layer.key_norm =
+      tensors.norm(names[1], shape.norm, whole ? shape.kv_width() : shape.head_dim, own ? shape.kv_heads : 1);
+}
+
+void find_latent_heads(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
+  const LatentShape& latent = shape.latent;
+  const std::size_t query_rows = shape.heads * latent.key_width(shape.rope_dimensions);
+  if (latent.query_rank == 0) {
+    layer.query = tensors.projection(prefix + "attn_q", query_rows, shape.embedding);
+  } else {
+    layer.query_down = tensors.projection(prefix + "attn_q_a", latent.query_rank, shape.embedding);
+    layer.query_norm = tensors.norm(prefix + "attn_q_a_norm", shape.norm, latent.query_rank);
+    layer.query = tensors.projection(prefix + "attn_q_b", query_rows, latent.query_rank);
+  }
+  layer.key = tensors.projection(prefix + "attn_kv_a_mqa", shape.head_dim, shape.embedding);
+  layer.key_norm = tensors.norm(prefix + "attn_kv_a_norm", shape.norm, latent.rank);
+  layer.head_keys = tensors.experts(prefix + "attn_k_b", shape.heads, latent.rank, latent.unrotated);
+  layer.head_values = tensors.experts(prefix + "attn_v_b", shape.heads, latent.value_width, latent.rank);
+}
+
 void find_heads(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
+  if (shape.latent.rank != 0) {
+    find_latent_heads(tensors, shape, prefix, layer);
+    return;
+  }
   if (tensors.find(prefix + "attn_qkv.weight") != nullptr) {
     const std::array<std::size_t, 3> rows{shape.query_width(), shape.kv_width(), shape.kv_width()};
     const auto parts = tensors.parts(prefix + "attn_qkv", rows, shape.embedding);
@@ -149,58 +207,66 @@ void find_heads(Tensors& tensors, const HyperParameters& shape, const std::strin
     layer.key = tensors.projection(prefix + "attn_k", shape.kv_width(), shape.embedding);
     layer.value = tensors.projection(prefix + "attn_v", shape.kv_width(), shape.embedding);
   }
-  if (shape.head_norm == HeadNorm::None) return;
-  const bool whole = shape.head_norm == HeadNorm::Whole;
-  layer.query_norm = tensors.vector(prefix + "attn_q_norm.weight", whole ? shape.query_width() : shape.head_dim);
-  layer.key_norm = tensors.vector(prefix + "attn_k_norm.weight", whole ? shape.kv_width() : shape.head_dim);
+  if (shape.sinks) layer.sinks = tensors.vector(prefix + "attn_sinks.weight", shape.heads);
+  find_head_norms(tensors, shape, prefix, layer);
 }
 
 FeedForward find_dense(Tensors& tensors, const HyperParameters& shape, const std::string& prefix,
-                       const std::string& suffix) {
+                       const std::string& suffix, std::size_t width) {
   FeedForward dense;
   const gguf::TensorInfo* up = tensors.find(prefix + "ffn_up" + suffix + ".weight");
-  if (up != nullptr && up->rows() == 2 * shape.feed_forward) {  // gates above ups
-    const std::array<std::size_t, 2> rows{shape.feed_forward, shape.feed_forward};
+  const bool gated = is_gated(shape.activation);
+  if (gated && up != nullptr && up->rows() == 2 * width) {  // gates above ups
+    const std::array<std::size_t, 2> rows{width, width};
     const auto parts = tensors.parts(prefix + "ffn_up" + suffix, rows, shape.embedding);
     std::tie(dense.gate, dense.up) = std::tie(parts[0], parts[1]);
   } else {
-    dense.gate = tensors.projection(prefix + "ffn_gate" + suffix, shape.feed_forward, shape.embedding);
-    dense.up = tensors.projection(prefix + "ffn_up" + suffix, shape.feed_forward, shape.embedding);
+    if (gated) dense.gate = tensors.projection(prefix + "ffn_gate" + suffix, width, shape.embedding);
+    dense.up = tensors.projection(prefix + "ffn_up" + suffix, width, shape.embedding);
   }
-  dense.down = tensors.projection(prefix + "ffn_down" + suffix, shape.embedding, shape.feed_forward);
+  dense.down = tensors.projection(prefix + "ffn_down" + suffix, shape.embedding, width);
   return dense;
 }
 
 void find_experts(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
   const std::size_t count = shape.experts.count;
   const std::size_t width = shape.experts.feed_forward;
-  layer.router = tensors.matrix(prefix + "ffn_gate_inp.weight", count, shape.embedding);
-  const auto gates = tensors.experts(prefix + "ffn_gate_exps.weight", count, width, shape.embedding);
-  const auto ups = tensors.experts(prefix + "ffn_up_exps.weight", count, width, shape.embedding);
-  const auto downs = tensors.experts(prefix + "ffn_down_exps.weight", count, shape.embedding, width);
+  layer.router = tensors.projection(prefix + "ffn_gate_inp", count, shape.embedding);
+  if (shape.experts.biased) layer.choice_bias = tensors.vector_if_present(prefix + "exp_probs_b.bias", count);
+  const auto gates = tensors.experts(prefix + "ffn_gate_exps", count, width, shape.embedding);
+  const auto ups = tensors.experts(prefix + "ffn_up_exps", count, width, shape.embedding);
+  const auto downs = tensors.experts(prefix + "ffn_down_exps", count, shape.embedding, width);
   for (std::size_t i = 0; i < count; ++i) {
     layer.experts.push_back({.gate = gates[i], .up = ups[i], .down = downs[i]});
   }
-  if (shape.feed_forward == 0) return;
-  layer.dense_share = tensors.matrix(prefix + "ffn_gate_inp_shexp.weight", 1, shape.embedding);
-  layer.dense = find_dense(tensors, shape, prefix, "_shexp");
+  if (shape.experts.shared == 0) return;
+  if (shape.experts.shares)
+    layer.dense_share = tensors.matrix(prefix + "ffn_gate_inp_shexp.weight", 1, shape.embedding);
+  layer.dense = find_dense(tensors, shape, prefix, "_shexp", shape.experts.shared);
 }
 
 Layer find_layer(Tensors& tensors, const HyperParameters& shape, std::size_t index) {
   const std::string prefix = "blk." + std::to_string(index) + ".";
   Layer layer;
-  if (shape.input_norms) layer.attention_norm = tensors.vector(prefix + "attn_norm.weight", shape.embedding);
+  const auto norm = [&](std::string_view name) {
+    return tensors.norm(prefix + std::string(name), shape.norm, shape.embedding);
+  };
+  if (shape.input_norms) layer.attention_norm = norm("attn_norm");
   find_heads(tensors, shape, prefix, layer);
-  layer.attention_output = tensors.projection(prefix + "attn_output", shape.embedding, shape.query_width());
-  if (shape.input_norms) layer.feed_forward_norm = tensors.vector(prefix + "ffn_norm.weight", shape.embedding);
-  if (shape.experts.count != 0) {
+  layer.attention_output = tensors.projection(prefix + "attn_output", shape.embedding, shape.attention_width());
+  if (shape.parallel && tensors.find(prefix + std::string(shape.feed_forward_norm) + ".weight") == nullptr) {
+    layer.feed_forward_norm = layer.attention_norm;
+  } else if (shape.input_norms) {
+    layer.feed_forward_norm = norm(shape.feed_forward_norm);
+  }
+  if (shape.has_experts(index)) {
     find_experts(tensors, shape, prefix, layer);
   } else {
-    layer.dense = find_dense(tensors, shape, prefix, "");
+    layer.dense = find_dense(tensors, shape, prefix, "", shape.feed_forward);
   }
   if (shape.output_norms) {
-    layer.attention_output_norm = tensors.vector(prefix + "post_attention_norm.weight", shape.embedding);
-    layer.feed_forward_output_norm = tensors.vector(prefix + "post_ffw_norm.weight", shape.embedding);
+    layer.attention_output_norm = norm("post_attention_norm");
+    layer.feed_forward_output_norm = norm("post_ffw_norm");
   }
   return layer;
 }
@@ -232,13 +298,16 @@ Weights find_weights(const gguf::File& file, const gguf::TensorReader& reader, c
   Tensors tensors(file, reader);
   Weights weights;
   weights.token_embedding = tensors.matrix("token_embd.weight", shape.vocabulary, shape.embedding);
+  if (shape.learned_positions) {
+    weights.positions = tensors.matrix("position_embd.weight", shape.context_length, shape.embedding);
+  }
   for (std::size_t i = 0; i < shape.layers; ++i) weights.layers.push_back(find_layer(tensors, shape, i));
-  weights.output_norm = tensors.vector("output_norm.weight", shape.embedding);
+  weights.output_norm = tensors.norm("output_norm", shape.norm, shape.embedding);
   const bool tied = tensors.find("output.weight") == nullptr;
   weights.head = tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
   weights.head.bias = tensors.vector_if_present("output.bias", shape.vocabulary);
   find_rope_factors(tensors, shape, weights);
-  tensors.refuse_unused();
+  tensors.refuse_unused(shape);
   return weights;
 }
 
@@ -261,12 +330,16 @@ std::vector<Transfer> transfers_of(Weights& weights, const kernels::KernelTable&
     }
   };
   for (Layer& layer : weights.layers) {
-    add({&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.router, &layer.dense_share,
-         &layer.dense.gate, &layer.dense.up, &layer.dense.down});
+    add({&layer.query_down, &layer.query, &layer.key, &layer.value});
+    for (Projection& head : layer.head_keys) add({&head});
+    for (Projection& head : layer.head_values) add({&head});
+    add({&layer.attention_output, &layer.router, &layer.dense_share, &layer.dense.gate, &layer.dense.up,
+         &layer.dense.down});
     for (FeedForward& expert : layer.experts) add({&expert.gate, &expert.up, &expert.down});
   }
   add({&weights.head});
   if (!is_tied(weights)) transfers.push_back({&weights.token_embedding, false, {}});
+  if (weights.positions.weight.rows != 0) transfers.push_back({&weights.positions, false, {}});
   return transfers;
 }
 
@@ -396,6 +469,12 @@ class Loader {
   FirstFailure failure_;
 };
 
+// Whether a tensor of several rows is one that is kept as a matrix: not a layer's that is not run, nor heads' norms and
+// experts' biases.
+bool is_multiplied(std::string_view name, const HyperParameters& shape) {
+  return name.ends_with(".weight") && !name.ends_with("_norm.weight") && !is_of_unused_layer(name, shape);
+}
+
 // The rows of the matrices that a tensor is divided into.
 std::vector<std::size_t> rows_of_parts(const gguf::TensorInfo& tensor, const HyperParameters& shape) {
   if (tensor.dimensions.size() > 2) {
@@ -436,11 +515,11 @@ WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& tab
   WeightsSize size;
   for (const gguf::TensorInfo& tensor : file.tensors()) {
     const bool shares = tensor.name.ends_with(".ffn_gate_inp_shexp.weight");  // a matrix of one row
-    if (tensor.dimensions.size() < 2 && !shares) continue;
+    if ((tensor.dimensions.size() < 2 && !shares) || !is_multiplied(tensor.name, shape)) continue;
     const auto replaced = other.find(tensor.name);
     const gguf::TypeTraits& traits = gguf::type_traits(replaced == other.end() ? tensor.type : replaced->second);
     const std::size_t row = tensor.columns() / traits.block_elements * traits.block_bytes;
-    const bool embedding = tensor.name == "token_embd.weight";
+    const bool embedding = tensor.name == "token_embd.weight" || tensor.name == "position_embd.weight";
     if (embedding) size.token += row;
     kernels::Matrix matrix;
     matrix.type = traits.type;
@@ -450,12 +529,12 @@ WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& tab
       matrix.rows = rows;
       ready += memory_size(matrix, table);
     }
-    if (embedding && !tied) {
+    if (embedding && !(tied && tensor.name == "token_embd.weight")) {
       size.memory += tensor.rows() * row;
       continue;
     }
     size.memory += ready;
-    const bool experts = tensor.dimensions.size() > 2 && shape.experts.count != 0;
+    const bool experts = tensor.name.ends_with("_exps.weight");
     size.token += experts ? ready / shape.experts.count * shape.experts.used : ready;
   }
   return size;

@@ -30,37 +30,48 @@ struct Projection {
   std::vector<float> bias;  // [rows], or empty
 };
 
-// A gated feed-forward, or one expert of it.
+struct Norm {
+  std::vector<float> weight;
+  std::vector<float> bias;  // or empty
+};
+
+// A feed-forward, or one expert of it.
 struct FeedForward {
-  Projection gate;  // [feed_forward, embedding]
+  Projection gate;  // [feed_forward, embedding]; without rows where there is none
   Projection up;    // [feed_forward, embedding]
   Projection down;  // [embedding, feed_forward]
 };
 
 // Norms that the architecture does not have are empty.
 struct Layer {
-  std::vector<float> attention_norm;            // [embedding]
-  Projection query;                             // [query_width, embedding]
-  Projection key;                               // [kv_width, embedding]
-  Projection value;                             // [kv_width, embedding]
-  std::vector<float> query_norm;                // [head_dim or query_width]
-  std::vector<float> key_norm;                  // [head_dim or kv_width]
-  Projection attention_output;                  // [embedding, query_width]
-  std::vector<float> attention_output_norm;     // [embedding]
-  std::vector<float> feed_forward_norm;         // [embedding]
-  FeedForward dense;                            // beside experts: the one that all rows use; without rows if none
-  std::vector<float> feed_forward_output_norm;  // [embedding]
-  Projection router;                            // [experts, embedding]
-  Projection dense_share;                       // [1, embedding]: how much of the dense one, where there are experts
+  Norm attention_norm;                  // [embedding]
+  Projection query_down;                // [query_rank, embedding], for latent heads: what queries are projected from
+  Projection query;                     // [query_width, embedding]
+  Projection key;                       // [kv_width, embedding]
+  Projection value;                     // [kv_width, embedding]
+  Norm query_norm;                      // [head_dim or query_width]
+  Norm key_norm;                        // [head_dim or kv_width]
+  std::vector<float> sinks;             // [heads] a score of each that takes weight from the keys', or empty
+  std::vector<Projection> head_keys;    // [heads] of [rank, unrotated], for latent heads
+  std::vector<Projection> head_values;  // [heads] of [value_width, rank], likewise
+  Projection attention_output;          // [embedding, attention_width]
+  Norm attention_output_norm;           // [embedding]
+  Norm feed_forward_norm;               // [embedding]
+  FeedForward dense;                    // beside experts: the one that all rows use; without rows if none
+  Norm feed_forward_output_norm;        // [embedding]
+  Projection router;                    // [experts, embedding]
+  std::vector<float> choice_bias;       // [experts], see ExpertShape::biased, or empty
+  Projection dense_share;               // [1, embedding]: how much of the dense one, see ExpertShape::shares
   std::vector<FeedForward> experts;
 };
 
 struct Weights {
   AlignedBuffer memory;        // holds every matrix in order of use: packed, or as in the file
   Projection token_embedding;  // [vocabulary, embedding], read row by row; packed only where it is the head too
+  Projection positions;        // [context_length, embedding], read row by row; without rows where there is none
   std::vector<Layer> layers;
-  std::vector<float> output_norm;  // [embedding]
-  Projection head;                 // [vocabulary, embedding]: output.weight, or the token embedding again
+  Norm output_norm;  // [embedding]
+  Projection head;   // [vocabulary, embedding]: output.weight, or the token embedding again
   // Divisors of the angles of the first rope, [rope_dimensions / 2] or empty.
   std::vector<float> rope_factors;
   std::vector<float> long_rope_factors;  // see HyperParameters::needs_long_factors

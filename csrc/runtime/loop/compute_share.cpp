@@ -16,10 +16,12 @@ double macs(const model::FeedForward& feed_forward) {
 RowCost::RowCost(const model::Model& model) {
   const model::HyperParameters& shape = model.shape();
   for (const model::Layer& layer : model.weights().layers) {
-    for (const model::Projection* projection :
-         {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.router, &layer.dense_share}) {
+    for (const model::Projection* projection : {&layer.query_down, &layer.query, &layer.key, &layer.value,
+                                                &layer.attention_output, &layer.router, &layer.dense_share}) {
       layers_ += macs(*projection);
     }
+    for (const model::Projection& head : layer.head_keys) layers_ += macs(head);
+    for (const model::Projection& head : layer.head_values) layers_ += macs(head);
     layers_ += macs(layer.dense);
     if (!layer.experts.empty()) layers_ += static_cast<double>(shape.experts.used) * macs(layer.experts.front());
   }

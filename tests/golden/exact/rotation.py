@@ -38,8 +38,9 @@ class Rotation:
         if kind == "yarn":
             kept = _kept_by_yarn(weights, self._width, base)
             self._frequencies *= kept + (1.0 - kept) / factor
-            weight = float(weights.setting("rope.scaling.yarn_log_multiplier", 0.0))
-            self._magnitude *= _yarn_magnitude(factor, 1.0) / _yarn_magnitude(factor, weight)
+            if not self._traits.scores_grow:
+                weight = float(weights.setting("rope.scaling.yarn_log_multiplier", 0.0))
+                self._magnitude *= yarn_magnitude(factor, 1.0) / yarn_magnitude(factor, weight)
         elif kind == "linear":
             self._frequencies /= factor
         if "rope_freqs" in weights:
@@ -84,7 +85,7 @@ def _kept_by_yarn(weights: Weights, width: int, base: float) -> Array:
     return np.asarray(1.0 - np.clip(ramp, 0.0, 1.0))
 
 
-def _yarn_magnitude(factor: float, weight: float) -> float:
+def yarn_magnitude(factor: float, weight: float) -> float:
     """Factor that sharpens attention, half of it in the queries and half in the keys."""
     return float(0.1 * weight * np.log(factor) + 1.0) if factor > 1.0 else 1.0
 

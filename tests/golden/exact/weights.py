@@ -9,7 +9,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from tests.golden.exact.formulas import Array
+from tests.golden.exact.formulas import Array, layer_norm, rms_norm
 
 
 class Weights:
@@ -39,6 +39,15 @@ class Weights:
 
     def tensor_or_none(self, name: str) -> Array | None:
         return self.tensor(name) if name in self else None
+
+    def normed(self, name: str, x: Array) -> Array:
+        """``x`` normalized by the weights of that name: by a layer norm (Ba et al. 2016) where the file has its
+        epsilon, else by an RMS norm (Zhang and Sennrich 2019).
+        """
+        epsilon = self.setting("attention.layer_norm_epsilon", 0.0)
+        if epsilon:
+            return layer_norm(x, self.tensor(name), self.tensor_or_none(f"{name}.bias"), float(epsilon))
+        return rms_norm(x, self.tensor(name), float(self.setting("attention.layer_norm_rms_epsilon")))
 
     def rows(self, name: str) -> int:
         return len(self._tensors[name].data)

@@ -1,15 +1,15 @@
 #include "model/load/architectures/parts.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace engine::model {
 namespace {
 
 constexpr std::size_t kSoftmaxRouting = 1;
+constexpr std::size_t kSigmoidRouting = 2;
 
-}  // namespace
-
-void describe_experts(const Keys& keys, HyperParameters& h, std::size_t feed_forward) {
+void read_experts(const Keys& keys, HyperParameters& h, std::size_t feed_forward) {
   h.experts.count = keys.size("expert_count");
   h.experts.used = keys.size("expert_used_count");
   h.experts.feed_forward = feed_forward;
@@ -17,14 +17,64 @@ void describe_experts(const Keys& keys, HyperParameters& h, std::size_t feed_for
     throw gguf::MalformedFile("key '" + keys.name("expert_used_count") + "' is " + std::to_string(h.experts.used) +
                               ", more than there are experts");
   }
-  if (keys.size_or("expert_gating_func", kSoftmaxRouting) != kSoftmaxRouting) {
-    throw UnsupportedModel("'" + keys.name("expert_gating_func") + "' is not the softmax");
-  }
+  const double scale = keys.number_or("expert_weights_scale", 0.0);
+  h.experts.scale = scale == 0.0 ? 1.0F : static_cast<float>(scale);
+}
+
+void refuse_groups(const Keys& keys) {
   if (keys.size_or_none("expert_group_count") > 1) {
     throw UnsupportedModel("groups of experts ('" + keys.name("expert_group_count") + "')");
   }
-  const double scale = keys.number_or("expert_weights_scale", 0.0);
-  h.experts.scale = scale == 0.0 ? 1.0F : static_cast<float>(scale);
+}
+
+// Every group must have two experts to be rated by, and those that are used enough for a row.
+void require_groups(const Keys& keys, const ExpertShape& experts) {
+  if (experts.groups <= 1) return;
+  const std::size_t size = experts.count / experts.groups;
+  if (experts.count % experts.groups == 0 && size >= 2 && experts.groups_used <= experts.groups &&
+      experts.groups_used * size >= experts.used) {
+    return;
+  }
+  throw gguf::MalformedFile("key '" + keys.name("expert_group_count") + "' does not fit the experts");
+}
+
+}  // namespace
+
+void describe_experts(const Keys& keys, HyperParameters& h, std::size_t feed_forward) {
+  read_experts(keys, h, feed_forward);
+  if (keys.size_or("expert_gating_func", kSoftmaxRouting) != kSoftmaxRouting) {
+    throw UnsupportedModel("'" + keys.name("expert_gating_func") + "' is not the softmax");
+  }
+  refuse_groups(keys);
+}
+
+void describe_routed_experts(const Keys& keys, HyperParameters& h, std::size_t otherwise) {
+  read_experts(keys, h, keys.size("expert_feed_forward_length"));
+  const std::size_t routing = keys.size_or("expert_gating_func", otherwise);
+  if (routing != kSoftmaxRouting && routing != kSigmoidRouting) {
+    throw UnsupportedModel("'" + keys.name("expert_gating_func") + "' is neither the softmax nor the sigmoid");
+  }
+  h.experts.routing = routing == kSigmoidRouting ? Routing::Sigmoid : Routing::Softmax;
+  h.experts.biased = true;
+  h.experts.normalized = keys.boolean_or("expert_weights_norm", false);
+  h.experts.shared = keys.size_or_none("expert_shared_count") * h.experts.feed_forward;
+  h.experts.groups = std::max<std::size_t>(keys.size_or_none("expert_group_count"), 1);
+  h.experts.groups_used = h.experts.groups == 1 ? 1 : keys.size("expert_group_used_count");
+  if (h.experts.groups > 1 && h.experts.routing != Routing::Sigmoid) refuse_groups(keys);
+  require_groups(keys, h.experts);
+  describe_leading_layers(keys, h);
+}
+
+void describe_leading_layers(const Keys& keys, HyperParameters& h) {
+  const std::size_t leading = std::min(keys.size_or_none("leading_dense_block_count"), h.layers);
+  for (std::size_t i = 0; i < leading; ++i) h.layer_shapes[i].dense = true;
+  if (leading != 0) describe_feed_forward(keys, h);
+}
+
+void rotate_windowed_layers_alone(HyperParameters& h) {
+  for (LayerShape& layer : h.layer_shapes) {
+    if (layer.window == 0) layer.rope.reset();
+  }
 }
 
 std::size_t expert_feed_forward(const Keys& keys) {

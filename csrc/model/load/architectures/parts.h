@@ -14,6 +14,14 @@ inline void describe_feed_forward(const Keys& keys, HyperParameters& h) {
 // than a row uses; UnsupportedModel for a routing other than the softmax of all.
 void describe_experts(const Keys& keys, HyperParameters& h, std::size_t feed_forward);
 
+// Experts, each as wide as their own key says, with the routing that the file names or else the value `otherwise` of
+// its key; biases of the choice, layers without experts at the beginning, and a feed-forward that all rows share, where
+// the file has them.
+void describe_routed_experts(const Keys& keys, HyperParameters& h, std::size_t otherwise);
+
+// The layers at the beginning that have a dense feed-forward in place of experts.
+void describe_leading_layers(const Keys& keys, HyperParameters& h);
+
 // The width of an expert: its own key, or the dense width shared out among those that a row uses.
 std::size_t expert_feed_forward(const Keys& keys);
 
@@ -23,6 +31,9 @@ void describe_rope_factors(const Keys& keys, HyperParameters& h);
 // Layers with a window, rotated by ropes[rope]: those that the file's array names, or the first `pattern` - 1 of every
 // `pattern` (which the file may also give; 0: all).
 void describe_windows(const Keys& keys, HyperParameters& h, std::size_t window, std::size_t pattern, std::size_t rope);
+
+// Takes the rotation from layers without a window.
+void rotate_windowed_layers_alone(HyperParameters& h);
 
 // What all Gemmas have.
 void describe_gemma(const Keys& keys, HyperParameters& h);

@@ -10,7 +10,8 @@ const Architecture kQwen2Moe{
           h.rope_layout = kernels::RopeLayout::Halves;
           describe_experts(keys, h, expert_feed_forward(keys));
           const std::size_t shared = keys.size_or_none("expert_shared_feed_forward_length");
-          h.feed_forward = shared != 0 ? shared : keys.size("feed_forward_length");
+          h.experts.shared = shared != 0 ? shared : keys.size("feed_forward_length");
+          h.experts.shares = true;
         },
 };
 

@@ -8,7 +8,7 @@ from actors.faults import ENERGY_SAMPLER, EXECUTOR
 from protocol.errors import BackendUnavailable, EnergyUnavailable, Overloaded
 from protocol.experiment_messages import Experiment
 from protocol.plan import ExecutionPlan
-from protocol.requests import AskedMessage, Calibrate, Embed, Evaluate, Replay, Run
+from protocol.requests import AskedMessage, Calibrate, Embed, Evaluate, Replay, Rerank, Run
 
 _QUIET_RETRY_MS = 1000
 
@@ -21,7 +21,7 @@ def refuse_unavailable(message: AskedMessage, failed: Mapping[str, str], executi
         Overloaded: it needs a quiet machine, and ``executions`` are in progress.
     """
     reason = failed.get(EXECUTOR)
-    if reason is not None and isinstance(message, Run | Replay | Experiment | Evaluate | Embed):
+    if reason is not None and isinstance(message, Run | Replay | Experiment | Evaluate | Embed | Rerank):
         raise BackendUnavailable(f"the backend failed ({reason}); start the engine again", reason=reason)
     if executions and isinstance(message, Calibrate):
         raise Overloaded(

@@ -27,6 +27,7 @@ from engine.operations.energy.machine_calibration import MachineCalibration
 from engine.operations.evaluation import Evaluation
 from engine.operations.file_quantization import FileQuantization
 from engine.operations.model_removal import ModelRemoval, weights_in_use
+from engine.operations.reranking import Reranking
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
 from engine.planning.resolve import capabilities, choose_backend
@@ -78,6 +79,7 @@ from protocol.requests import (
     PullModel,
     Quantize,
     RemoveModel,
+    Rerank,
     Run,
     Tokenize,
     UnloadModel,
@@ -114,6 +116,7 @@ class EngineDomain:
                 on(Quantize, lambda request: FileQuantization(request, self._registry, self._machine)),
                 on(Evaluate, lambda request: Evaluation(request, self._planner, self.backend)),
                 on(Embed, lambda request: Embedding(request, self._planner, self.backend, self._energy)),
+                on(Rerank, lambda request: Reranking(request, self._planner, self.backend, self._energy)),
                 on(Calibrate, lambda request: MachineCalibration(request, self._energy, self._machine)),
             )
         )

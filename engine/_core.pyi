@@ -221,10 +221,12 @@ class TextEmbedding:
     by their Euclidean length; one of zeros stays. The bits depend neither on the other texts, nor on ``step_tokens``,
     ``side_by_side``, ``threads`` or the kernel table.
 
-    ``pooling``: ``mean`` of all tokens, ``cls`` (the first one's) or ``last``. ``step_tokens``: most tokens of a step,
-    of ``side_by_side`` texts at most. Raises ValueError (a text without tokens or beyond the model's context, a token
-    that is not in the vocabulary, an unknown pooling, no threads, nothing to read in a step; a KV cache type that is
-    unknown or does not fit the heads).
+    ``pooling``: ``mean`` of all tokens, ``cls`` (the first one's), ``last``, or ``rank``: what the model's classifier
+    makes of the first one's, [1]. ``step_tokens``: most tokens of a step, of ``side_by_side`` texts at most; more where
+    the model reads texts whole. ``second_begins``: where in each text the second of a pair begins. Raises ValueError
+    (a text without tokens or beyond the model's context, a token that is not in the vocabulary, an unknown pooling,
+    ranking without a classifier, no threads, nothing to read in a step; a KV cache type that is unknown or does not fit
+    the heads).
     """
 
     def __init__(
@@ -238,6 +240,7 @@ class TextEmbedding:
         side_by_side: int = 32,
         threads: int,
         kv_cache: str = "f16",
+        second_begins: Sequence[int] = (),
     ) -> None: ...
     @staticmethod
     def kv_positions(texts: int, longest: int, *, step_tokens: int, side_by_side: int) -> int:
@@ -626,6 +629,10 @@ def activation_row_bytes(file: GgufFile) -> int:
 def shared_step_bytes(file: GgufFile, *, threads: int, rows: int, positions: int) -> int:
     """Memory that a step of so many rows needs beside them, where the last is at position ``positions`` - 1: tables of
     angles, what threads have for themselves and what their attention leaves for each other.
+    Raises GgufError, UnsupportedModelError."""
+
+def is_causal(file: GgufFile) -> bool:
+    """Whether a position attends to none behind it: only then can a text be gone on with.
     Raises GgufError, UnsupportedModelError."""
 
 def windowed_layers(file: GgufFile) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from protocol.live_energy import PowerReport, RunningEnergy
 from protocol.logprobs import DrawnLogprobs
 from protocol.message import Answer, InterimAnswer, RequestId
 from protocol.metric_family import MetricFamily
-from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantized
+from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantized, Reranked
 from protocol.plan import ExecutionPlan
 from protocol.prediction import Prediction
 from protocol.progress import StageProgress
@@ -285,6 +285,7 @@ AnswerMessage = (
     | Quantized
     | Evaluated
     | Embedded
+    | Reranked
     | Calibrated
     | ExecutionList
     | ExecutionEntry

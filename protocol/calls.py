@@ -43,6 +43,7 @@ from protocol.requests import (
     Quantize,
     RemoveModel,
     Replay,
+    Rerank,
     Shutdown,
     Status,
     StopExperiment,
@@ -139,6 +140,7 @@ class AsyncCalls:
     quantize = _follows(Quantize)
     evaluate = _follows(Evaluate)
     embed = _follows(Embed)
+    rerank = _follows(Rerank)
     calibrate = _follows(Calibrate)
     clear_prefix_cache = _asks(ClearPrefixCache)
     replay = _follows(Replay)
@@ -186,6 +188,7 @@ class BlockingCalls:
     quantize = _follows_and_waits(Quantize)
     evaluate = _follows_and_waits(Evaluate)
     embed = _follows_and_waits(Embed)
+    rerank = _follows_and_waits(Rerank)
     calibrate = _follows_and_waits(Calibrate)
     clear_prefix_cache = _asks_and_waits(ClearPrefixCache)
     replay = _follows_and_waits(Replay)

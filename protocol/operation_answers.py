@@ -10,6 +10,7 @@ from protocol.evaluation import TextQuality
 from protocol.message import Answer
 from protocol.metrics import EnergyReport
 from protocol.plan import ExecutionPlan
+from protocol.reranking import RankedDocument
 
 
 class Quantized(Answer):
@@ -57,6 +58,24 @@ class Embedded(Answer):
     """``sha256:`` and 64 hexadecimal digits, of the bytes of all vectors in order."""
     duration_s: float
     """Duration of the embedding alone, from the moment its weights were ready."""
+    energy: EnergyReport
+    """Energy used in the same time."""
+
+
+class Reranked(Answer):
+    """Documents in the order of their scores."""
+
+    type: Literal["Reranked"] = "Reranked"
+    plan: ExecutionPlan
+    """What they were judged with, decided as for a run. Its batch: the longest pair, pairs and tokens read together."""
+    kernel_path: str
+    """The instruction set of the kernels that really ran."""
+    results: tuple[RankedDocument, ...]
+    """The best first; of equals the one named first."""
+    tokens: int
+    """Tokens of all pairs."""
+    duration_s: float
+    """Duration of the reading alone, from the moment the weights were ready."""
     energy: EnergyReport
     """Energy used in the same time."""
 

@@ -36,12 +36,13 @@ from protocol.events import EventFilter
 from protocol.experiment import AgentName, Note
 from protocol.experiment_messages import AskedOfExperiments
 from protocol.message import Request, RequestId, StreamRequest
-from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantized
+from protocol.operation_answers import Calibrated, Embedded, Evaluated, Quantized, Reranked
 from protocol.plan import EnergySourceName, PositiveInt, RunRequest
 from protocol.proposal_messages import AskedOfProposals
 from protocol.quantization import QuantizationName
 from protocol.record_answers import Compared, ExecutionEntry, ExecutionList, RecordsPruned, RecordsVerified
 from protocol.record_entry import ChainPosition, RecordFilter, Sequence, Timestamp
+from protocol.reranking import RerankRequest
 from protocol.value import Value
 
 PROTOCOL_VERSION = framing.PROTOCOL_VERSION
@@ -204,6 +205,14 @@ class Embed(StreamRequest[Progress, Embedded]):
     request: EmbeddingRequest
 
 
+class Rerank(StreamRequest[Progress, Reranked]):
+    """Order documents by how well they answer a query. Answered by any number of ``Progress``, then ``Reranked``.
+    Refused with ``unsupported_model`` where the model has no classifier."""
+
+    type: Literal["Rerank"] = "Rerank"
+    request: RerankRequest
+
+
 class Calibrate(StreamRequest[Progress, Calibrated]):
     """Measure what this machine draws, quiet and at work, for models and idle joules of executions to come. Answered by
     any number of ``Progress``, then ``Calibrated``. Refused with ``energy_unavailable`` where nothing measures, or the
@@ -326,6 +335,7 @@ AskedMessage = (
     | Quantize
     | Evaluate
     | Embed
+    | Rerank
     | Calibrate
     | AskedOfCachedWeights
     | ClearPrefixCache

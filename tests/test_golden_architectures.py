@@ -14,6 +14,7 @@ from tests.golden.architecture_path import KEPT, PROMPT_TOKENS, Logits, Step, pr
 from tests.golden.architecture_run import growth_with_depth
 from tests.golden.tiny_cases import weights_digest
 from tests.support.architecture_models import ALL_CASES, write_architecture_model
+from tests.support.encoder_models import CASES as ENCODERS
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "architectures.json").read_text())["cases"]
@@ -54,7 +55,9 @@ def test_logits_and_greedy_tokens_are_those_of_llama_cpp(case: str, table: str, 
 
 
 def test_every_architecture_is_among_them() -> None:
+    """But for those that read texts whole and have no logits: ``tests/test_exact_encoders.py``."""
     named = {options["architecture"] for options in ALL_CASES.values()}
-    assert named == set(_core.architectures())
+    encoders = {options.get("architecture", "bert") for options in ENCODERS.values()}
+    assert named | encoders == set(_core.architectures())
     wide = {options["architecture"] for options in ALL_CASES.values() if options.get("n_embd") == 256}
     assert wide == named

@@ -21,9 +21,10 @@ from protocol.dialects.prompt_parts import IdsOfTexts, UntokenizedText
 from protocol.embedding import EmbeddingRequest
 from protocol.errors import EngineError, UnknownModel
 from protocol.message import Answer
-from protocol.operation_answers import Embedded
+from protocol.operation_answers import Embedded, Reranked
 from protocol.plan import RunRequest
-from protocol.requests import Detokenize, Embed, Plan, Tokenize
+from protocol.requests import Detokenize, Embed, Plan, Rerank, Tokenize
+from protocol.reranking import RerankRequest
 
 Answered = TypeVar("Answered")
 
@@ -106,6 +107,15 @@ async def embedded(call: Call, client: Client, request: EmbeddingRequest) -> Emb
 
     async def ask(model: str) -> Embedded:
         return await client.ask(Embed(request=request.model_copy(update={"model": model})))
+
+    return await answered(call, request.model, ask)
+
+
+async def reranked(call: Call, client: Client, request: RerankRequest) -> Reranked:
+    """Documents ranked; see :func:`answered`."""
+
+    async def ask(model: str) -> Reranked:
+        return await client.ask(Rerank(request=request.model_copy(update={"model": model})))
 
     return await answered(call, request.model, ask)
 

@@ -84,6 +84,7 @@ void register_model(py::module_& m) {
         return model::ForwardPass::shared_bytes(model::read_hyper_parameters(file), threads, rows, positions);
       },
       py::arg("file"), py::kw_only(), py::arg("threads"), py::arg("rows"), py::arg("positions"));
+  m.def("is_causal", [](const gguf::File& file) { return model::read_hyper_parameters(file).causal; });
   m.def("windowed_layers", [](const gguf::File& file) {
     const model::HyperParameters shape = model::read_hyper_parameters(file);
     const auto windowed =

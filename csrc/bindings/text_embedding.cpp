@@ -26,6 +26,7 @@ Pooling pooling_named(const std::string& name) {
   if (name == "mean") return Pooling::Mean;
   if (name == "cls") return Pooling::Cls;
   if (name == "last") return Pooling::Last;
+  if (name == "rank") return Pooling::Rank;
   throw std::invalid_argument("no pooling is named '" + name + "'");
 }
 
@@ -35,14 +36,15 @@ void register_text_embedding(py::module_& m) {
   py::class_<TextEmbedding>(m, "TextEmbedding")
       .def(py::init([](std::shared_ptr<Model> model, std::vector<std::vector<std::int32_t>> texts,
                        const std::string& pooling, bool normalize, std::size_t step_tokens, std::size_t side_by_side,
-                       unsigned threads, const std::string& kv_cache) {
+                       unsigned threads, const std::string& kv_cache, std::vector<std::size_t> second_begins) {
              return std::make_unique<TextEmbedding>(
-                 std::move(model), std::move(texts),
+                 std::move(model), std::move(texts), std::move(second_begins),
                  model::TextEmbeddingOptions{pooling_named(pooling), normalize, step_tokens, side_by_side, threads,
                                              kv_type(kv_cache)});
            }),
            py::arg("model").none(false), py::arg("texts"), py::kw_only(), py::arg("pooling"), py::arg("normalize"),
-           py::arg("step_tokens") = 256, py::arg("side_by_side") = 32, py::arg("threads"), py::arg("kv_cache") = "f16")
+           py::arg("step_tokens") = 256, py::arg("side_by_side") = 32, py::arg("threads"), py::arg("kv_cache") = "f16",
+           py::arg("second_begins") = std::vector<std::size_t>())
       .def_static(
           "kv_positions",
           [](std::size_t texts, std::size_t longest, std::size_t step_tokens, std::size_t side_by_side) {

@@ -32,4 +32,8 @@ void Model::require_tokens(std::span<const std::int32_t> tokens) const {
   throw std::invalid_argument("token " + std::to_string(*unknown) + " is not in the model's vocabulary");
 }
 
+void Model::require_decoder() const {
+  if (!shape_.causal) throw std::invalid_argument("the model reads texts whole: it can go on with none");
+}
+
 }  // namespace engine::model

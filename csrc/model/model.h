@@ -33,6 +33,8 @@ class Model {
   bool has_token(std::int32_t token) const { return token >= 0 && static_cast<std::size_t>(token) < shape_.vocabulary; }
   // Throws std::invalid_argument, which names one that the vocabulary does not have.
   void require_tokens(std::span<const std::int32_t> tokens) const;
+  // Throws std::invalid_argument where the model reads texts whole, and cannot go on with one.
+  void require_decoder() const;
   // Memory of the matrices.
   std::size_t weights_bytes() const { return weights_.memory.size(); }
 

@@ -65,7 +65,7 @@ std::string byte_piece(std::string_view token) {
 Vocabulary::Vocabulary(const gguf::File& file) {
   const auto model = file.string("tokenizer.ggml.model");
   if (!model) throw gguf::MalformedFile("key 'tokenizer.ggml.model' is missing: the file has no vocabulary");
-  if (*model != "llama" && *model != "gpt2" && *model != "gemma4") {
+  if (*model != "llama" && *model != "gpt2" && *model != "gemma4" && *model != "bert") {
     throw UnsupportedModel("tokenizer " + gguf::quoted(*model));
   }
   const bool bpe = *model == "gpt2";
@@ -77,7 +77,8 @@ Vocabulary::Vocabulary(const gguf::File& file) {
   if (kinds.size() != texts.size()) {
     throw gguf::MalformedFile("'tokenizer.ggml.token_type' and 'tokenizer.ggml.tokens' differ in length");
   }
-  leading_space_added_ = *model == "llama" && file.boolean("tokenizer.ggml.add_space_prefix").value_or(true);
+  leading_space_added_ =
+      *model == "bert" || (*model == "llama" && file.boolean("tokenizer.ggml.add_space_prefix").value_or(true));
   pieces_.reserve(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
     switch (static_cast<TokenKind>(kinds[i])) {

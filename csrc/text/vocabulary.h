@@ -13,7 +13,7 @@ namespace engine::runtime {
 // The bytes that each token prints.
 class Vocabulary {
  public:
-  // Throws gguf::MalformedFile, UnsupportedModel (a tokenizer model other than llama, gpt2 and gemma4).
+  // Throws gguf::MalformedFile, UnsupportedModel (a tokenizer model other than llama, bert, gpt2 and gemma4).
   explicit Vocabulary(const gguf::File& file);
   explicit Vocabulary(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
 

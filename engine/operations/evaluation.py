@@ -8,6 +8,7 @@ from typing import Final
 
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
+from engine.artifact.roles import require_decoder
 from engine.cpu.cpu_backend import CpuBackend
 from engine.cpu.loaded_model import CpuLoadedModel
 from engine.operations.model_operation import ModelOperation, as_run
@@ -44,6 +45,7 @@ class Evaluation(ModelOperation):
         request = self._request
         self.planner.check(_as_run(request, CUSTOMARY_WINDOW))
         artifact = self.planner.registry.resolve(request.model)
+        require_decoder(artifact)
         window = request.window or min(CUSTOMARY_WINDOW, artifact.context_length)
         planned = self._plan(artifact, request, window)
         other = _base(request)

@@ -12,6 +12,7 @@ DEFAULT_POOLING: Final[Pooling] = "mean"
 _NO_POOLING: Final = 0
 _BY_CODE: Final[dict[int, Pooling]] = {1: "mean", 2: "cls", 3: "last"}
 """The values of a GGUF's ``pooling_type``."""
+_NOT_FOR_VECTORS: Final = {4: ", as of models that Rerank"}
 
 
 def choose_pooling(asked: Pooling | None, artifact: ModelArtifact) -> tuple[Pooling, PoolingFrom]:
@@ -29,8 +30,9 @@ def choose_pooling(asked: Pooling | None, artifact: ModelArtifact) -> tuple[Pool
         return DEFAULT_POOLING, "default"
     if code not in _BY_CODE:
         allowed = get_args(Pooling)
+        why = _NOT_FOR_VECTORS.get(code, ", a pooling that this engine lacks")
         raise InvalidRequest(
-            f"{key} of {artifact.name} is {code}, a pooling that this engine lacks; name one: {', '.join(allowed)}",
+            f"{key} of {artifact.name} is {code}{why}; name one: {', '.join(allowed)}",
             field="request.pooling",
             value=code,
             allowed=list(allowed),

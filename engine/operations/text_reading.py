@@ -8,6 +8,7 @@ from typing import Final
 
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
+from engine.artifact.roles import reads_whole_texts
 from engine.operations.model_operation import as_run
 from engine.planned_execution import PlannedExecution
 from engine.planning.planner import Planner
@@ -17,7 +18,7 @@ from protocol.plan import RunRequest
 from protocol.prefill_request import PrefillRequest
 
 STEP_TOKENS: Final = 256
-"""Tokens of a step."""
+"""Tokens of a step; one text more where a model reads texts whole."""
 SIDE_BY_SIDE: Final = 32
 """Texts read together at most: a step of short ones is full."""
 
@@ -43,7 +44,7 @@ def plan_reading(
     checked = planner.check(reading_run(request, longest, len(inputs)))
     planned = planner.plan(checked, artifact, PreparedPrompt((0,) * (longest - 1), "raw"))
     batch = planned.plan.batch
-    step = batch.prefill_chunk
+    step = max(batch.prefill_chunk, longest) if reads_whole_texts(artifact) else batch.prefill_chunk
     positions = _core.TextEmbedding.kv_positions(
         len(inputs), longest, step_tokens=step, side_by_side=batch.max_sequences
     )

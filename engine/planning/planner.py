@@ -9,6 +9,7 @@ from typing import cast
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.footprint import check_memory
 from engine.artifact.model_facts import ModelFacts
+from engine.artifact.roles import require_decoder
 from engine.artifact.same_vocabulary import require_same_vocabulary
 from engine.config import EngineConfig
 from engine.draft_plan import draft_plan
@@ -91,6 +92,7 @@ class Planner:
             return self._take(request.plan, request)
         checked = self.check(request)
         artifact = self.registry.resolve(request.model)
+        require_decoder(artifact)
         return self.plan(checked, artifact, prepare_prompt(request, artifact))
 
     def _take(self, plan: ExecutionPlan, request: RunRequest) -> PlannedExecution:
@@ -100,6 +102,7 @@ class Planner:
             asked = request_for_plan(plan, request, None if guessing is None else self._whereabouts(guessing))
             checked = self.check(asked)
             artifact = self._artifact_of(plan.model_ref, request.model)
+            require_decoder(artifact)
             prompt = prepare_prompt_for_plan(plan, asked, artifact)
             planned = self.plan(checked, artifact, prompt)
             check_memory(planned.estimate, self.config.memory_mb)
@@ -135,6 +138,7 @@ class Planner:
         if asked.model is None:
             return model.facts(quantization)
         draft = self.registry.resolve(asked.model)
+        require_decoder(draft)
         require_same_vocabulary(model, draft)
         return draft.facts(quantization)
 

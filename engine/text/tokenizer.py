@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Literal, Protocol
 
 from engine import _core
 from engine.text.bpe import BpeEncoder
@@ -12,6 +12,7 @@ from engine.text.metadata import Metadata
 from engine.text.pre_tokenizers import GEMMA4, PRE_TOKENIZERS, PreTokenizer
 from engine.text.special_tokens import ASCII_SPACE, NORMAL, SpecialTokens
 from engine.text.spm import SPACE, SpmEncoder
+from engine.text.wpm import WpmEncoder
 from protocol.errors import InvalidModel, InvalidRequest, UnsupportedModel
 
 _KEYS = "tokenizer.ggml."
@@ -30,7 +31,8 @@ _LETTERS |= {byte: chr(byte) for byte in _PRINTED}
 """GPT-2's alphabet: what prints stands for itself."""
 _FIRST_TOKENS = 1024
 """Among these are the bytes, nearly always."""
-_ABSENT_KINDS = {"bert": "WPM", "t5": "UGM", "rwkv": "RWKV"}
+_ABSENT_KINDS = {"t5": "UGM", "rwkv": "RWKV"}
+_Kind = Literal["spm", "bpe", "wpm"]
 
 
 class _Encoder(Protocol):
@@ -48,17 +50,23 @@ class Tokenizer:
 
     def __init__(self, gguf: _core.GgufFile) -> None:
         metadata = Metadata(gguf)
-        self._spm, pre_tokenizer = _kind(metadata)
+        self._kind, pre_tokenizer = _kind(metadata)
+        spm, wpm = self._kind == "spm", self._kind == "wpm"
         self._tokens = _tokens(metadata)
         types = _types(metadata, len(self._tokens))
         self._special = SpecialTokens(self._tokens, types, strip_after=_strips_after_special(metadata))
-        self._encoder: _Encoder = (
-            _spm_encoder(metadata, self._tokens, gguf.path) if self._spm else BpeEncoder(gguf, pre_tokenizer)
-        )
+        self._encoder: _Encoder
+        if wpm:
+            lowercase = metadata.boolean(_KEYS + "normalizer.lowercase", True)
+            self._encoder = WpmEncoder(self._tokens, types, lowercase=lowercase)
+        else:
+            self._encoder = _spm_encoder(metadata, self._tokens, gguf.path) if spm else BpeEncoder(gguf, pre_tokenizer)
         self.vocabulary = _vocabulary(gguf)
 
-        self.bos_token_id = _token_id(metadata, "bos", len(self._tokens), 1 if self._spm else None)
-        eos_token_id = _token_id(metadata, "eos", len(self._tokens), 2 if self._spm else None)
+        begin = "cls" if wpm and _KEYS + "cls_token_id" in metadata else "bos"
+        end = "seperator" if wpm else "eos"  # as the key is spelt
+        self.bos_token_id = _token_id(metadata, begin, len(self._tokens), 1 if spm else None)
+        eos_token_id = _token_id(metadata, end, len(self._tokens), 2 if spm else None)
         ends = [_token_id(metadata, name, len(self._tokens), None) for name in ("eot", "eom")]
         self.eos_token_ids = tuple(
             sorted(self._special.end_token_ids.union(end for end in (eos_token_id, *ends) if end is not None))
@@ -66,11 +74,11 @@ class Tokenizer:
         """Every token that ends a generation, ascending."""
         self._eos_token_id = eos_token_id
         self._named_ids = _named_ids(metadata, len(self._tokens))
-        self._add_space = metadata.boolean(_KEYS + "add_space_prefix", True) and self._spm
-        self._add_bos = _adds_bos(metadata, self._spm, pre_tokenizer)
-        self._add_eos = metadata.boolean(_KEYS + "add_eos_token", False)
+        self._add_space = metadata.boolean(_KEYS + "add_space_prefix", True) and spm
+        self._add_bos = _adds_bos(metadata, spm or wpm, pre_tokenizer)
+        self._add_eos = metadata.boolean(_KEYS + ("add_sep_token" if wpm else "add_eos_token"), wpm)
         self._max_token_bytes = _longest_bytes(self._tokens)
-        self._keeps_every_byte = _spells_every_byte(self._tokens, by_name=self._spm or pre_tokenizer.characters)
+        self._keeps_every_byte = _spells_every_byte(self._tokens, by_name=spm or wpm or pre_tokenizer.characters)
         self._strips_space = _strips_after_special(metadata)
 
     def __len__(self) -> int:
@@ -131,7 +139,7 @@ class Tokenizer:
         return self.encode(text, add_special=not begun, parse_special=True, mark=mark)
 
     def _encode_text(self, text: str, after_special: bool) -> list[int]:
-        if not self._spm:
+        if self._kind != "spm":
             return self._encoder.encode(text)
         spaced = " " + text if self._add_space and after_special else text
         return self._encoder.encode(spaced.replace(" ", SPACE))
@@ -206,19 +214,21 @@ def _require_unicode(text: str) -> None:
         raise InvalidRequest(f"the text is not Unicode: {error.reason} at {error.start}", field="text") from error
 
 
-def _kind(metadata: Metadata) -> tuple[bool, PreTokenizer]:
-    """Whether the vocabulary is SPM, and how it is cut into words where it is not."""
+def _kind(metadata: Metadata) -> tuple[_Kind, PreTokenizer]:
+    """The vocabulary's kind, and how BPE cuts text into words."""
     model = metadata.string(_KEYS + "model")
     if model == "llama":
-        return True, PRE_TOKENIZERS["default"]
+        return "spm", PRE_TOKENIZERS["default"]
+    if model == "bert":
+        return "wpm", PRE_TOKENIZERS["default"]
     if model == "gemma4":
-        return False, GEMMA4
+        return "bpe", GEMMA4
     if model != "gpt2":
         kind = f" ({_ABSENT_KINDS[model]})" if model in _ABSENT_KINDS else ""
         raise UnsupportedModel(
-            f"tokenizer.ggml.model is {model!r}{kind}; this engine has llama (SPM), gpt2 and gemma4 (BPE)",
+            f"tokenizer.ggml.model is {model!r}{kind}; this engine has llama (SPM), bert (WPM), gpt2 and gemma4 (BPE)",
             tokenizer=model,
-            allowed=["gemma4", "gpt2", "llama"],
+            allowed=["bert", "gemma4", "gpt2", "llama"],
         )
     pre = metadata.string_or_none(_KEYS + "pre") or "default"
     if pre not in PRE_TOKENIZERS:
@@ -228,12 +238,12 @@ def _kind(metadata: Metadata) -> tuple[bool, PreTokenizer]:
             pre_tokenizer=pre,
             allowed=list(PRE_TOKENIZERS),
         )
-    return False, PRE_TOKENIZERS[pre]
+    return "bpe", PRE_TOKENIZERS[pre]
 
 
-def _adds_bos(metadata: Metadata, spm: bool, pre_tokenizer: PreTokenizer) -> bool:
+def _adds_bos(metadata: Metadata, by_default: bool, pre_tokenizer: PreTokenizer) -> bool:
     # Files of Gemma 4 that were converted early deny it, and the model is lost without.
-    said = metadata.boolean(_KEYS + "add_bos_token", spm or pre_tokenizer.add_bos)
+    said = metadata.boolean(_KEYS + "add_bos_token", by_default or pre_tokenizer.add_bos)
     return said or pre_tokenizer is GEMMA4
 
 

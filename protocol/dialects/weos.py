@@ -89,6 +89,7 @@ ROUTES = (
     Route("POST", "/tokenize", requests.Tokenize),
     Route("POST", "/detokenize", requests.Detokenize),
     Route("POST", "/embed", requests.Embed, "request"),
+    Route("POST", "/rerank", requests.Rerank, "request"),
     Route("POST", "/evaluate", requests.Evaluate, "request"),
     Route("POST", "/quantize", requests.Quantize, manages=True),
     Route("GET", "/cache", cached_weights_messages.ListCached),

@@ -37,7 +37,7 @@ from protocol.experiment_messages import Experiment
 from protocol.message import Request
 from protocol.metrics import EnergyReport
 from protocol.model_ref import ModelRef
-from protocol.operation_answers import Embedded, Quantized
+from protocol.operation_answers import Embedded, Quantized, Reranked
 from protocol.passed_on import passed_on
 from protocol.plan import (
     PLAN_SCHEMA_VERSION,
@@ -66,10 +66,12 @@ from protocol.requests import (
     PullModel,
     Quantize,
     RemoveModel,
+    Rerank,
     Run,
     Tokenize,
     UnloadModel,
 )
+from protocol.reranking import RankedDocument
 from protocol.sampling import PlanSampling
 from protocol.sandbox import Sandbox
 from protocol.summaries import ModelSummary, PlanEstimate
@@ -147,6 +149,21 @@ def make_embedded(request: Embed, dimension: int = 2) -> Embedded:
     )
 
 
+def make_reranked(request: Rerank) -> Reranked:
+    """The longest document first."""
+    asked = request.request
+    order = sorted(range(len(asked.documents)), key=lambda index: -len(asked.documents[index]))
+    results = (RankedDocument(index=index, score=float(-place), tokens=4) for place, index in enumerate(order))
+    return Reranked(
+        plan=make_plan(RunRequest(model=asked.model, prompt="")),
+        kernel_path="reference",
+        results=tuple(results)[: asked.top_n],
+        tokens=4 * len(order),
+        duration_s=0.1,
+        energy=EnergyReport(kind="unavailable", source="none", reason="nothing measures"),
+    )
+
+
 class FakeOperation:
     """Goes on until a test lets it end, or it is cancelled."""
 
@@ -165,6 +182,8 @@ class FakeOperation:
                 raise ExecutionCancelled("cancelled")
         if isinstance(self._request, Embed):
             return make_embedded(self._request, self.dimension)
+        if isinstance(self._request, Rerank):
+            return make_reranked(self._request)
         output = self._request.output if isinstance(self._request, Quantize) else ""
         return Quantized(path=output, size_bytes=7, tensor_types={"Q8_0": 1})
 
@@ -233,7 +252,7 @@ class FakeDomain:
                 on(PruneRecords, lambda _: RecordsPruned(executions=0)),
             )
         )
-        kinds = (Quantize, Evaluate, Embed, Calibrate)
+        kinds = (Quantize, Evaluate, Embed, Rerank, Calibrate)
         self.operations: Table[Operation[AnswerMessage]] = dict.fromkeys(kinds, self.begin_operation)
         self.downloads: Table[Operation[AnswerMessage]] = dict((on(PullModel, self.begin_pull),))
 

@@ -49,6 +49,7 @@ from protocol.requests import (
     Quantize,
     RemoveModel,
     Replay,
+    Rerank,
     Run,
     Shutdown,
     Status,
@@ -58,6 +59,7 @@ from protocol.requests import (
     UnloadModel,
     Unsubscribe,
 )
+from protocol.reranking import RerankRequest
 from protocol.sampling import Sampling
 from protocol.speculation import Speculation
 from tests.actors.engine_factory import Stream, collect, record_of, until
@@ -113,6 +115,7 @@ MADE: dict[type[Request[Any]], Request[Any]] = {
     **{kind: kind(request=RunRequest(model="none", prompt="x")) for kind in (Run, Plan)},
     Evaluate: Evaluate(request=EvaluationRequest(model="none", text="x")),
     Embed: Embed(request=EmbeddingRequest(model="none", texts=("x",))),
+    Rerank: Rerank(request=RerankRequest(model="none", query="x", documents=("y",))),
     Tokenize: Tokenize(model="none", text="x"),
     Detokenize: Detokenize(model="none", token_ids=(1,)),
     Quantize: Quantize(model="none", recipe="q8_0", output="/none"),

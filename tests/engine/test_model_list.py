@@ -144,11 +144,11 @@ def test_what_is_no_file_is_not_looked_into(tmp_path: Path, models: Path) -> Non
 
 
 def test_what_cannot_be_run_says_why(tmp_path: Path, models: Path) -> None:
-    write_tiny_model(models / "other.gguf", architecture="bert")
+    write_tiny_model(models / "other.gguf", architecture="t5")
     g.ModelBytes().with_tensor(g.Tensor("blk.0.attn_k.weight", (256, 8), 40, bytes(4096))).write(models / "nvfp4.gguf")
     found = listed(tmp_path)
-    assert (found["other"].architecture, found["other"].memory_bytes) == ("bert", None)
-    assert "'bert'" in found["other"].reason
+    assert (found["other"].architecture, found["other"].memory_bytes) == ("t5", None)
+    assert "'t5'" in found["other"].reason
     assert "NVFP4 (1 tensors), such as 'blk.0.attn_k.weight'" in found["nvfp4"].reason
     assert found["nvfp4"].tensor_types == {"F32": 10, "NVFP4": 1}
 

@@ -18,7 +18,8 @@ from protocol.errors import BadFrame
 from protocol.evaluation import EvaluationRequest
 from protocol.plan import RunRequest
 from protocol.progress import StageProgress
-from protocol.requests import Cancel, Embed, Evaluate, Run
+from protocol.requests import Cancel, Embed, Evaluate, Rerank, Run
+from protocol.reranking import RerankRequest
 
 
 def parse_request(content: dict[str, object]) -> RunRequest:
@@ -42,6 +43,14 @@ def parse_embedding(content: dict[str, object]) -> EmbeddingRequest:
     message = client_message({"type": "Embed", "request_id": 0, "request": content})
     if not isinstance(message, Embed):
         raise TypeError(f"an Embed became {message.type}")
+    return message.request
+
+
+def parse_reranking(content: dict[str, object]) -> RerankRequest:
+    """The ranking in plain values. Raises InvalidRequest, as the engine would."""
+    message = client_message({"type": "Rerank", "request_id": 0, "request": content})
+    if not isinstance(message, Rerank):
+        raise TypeError(f"a Rerank became {message.type}")
     return message.request
 
 

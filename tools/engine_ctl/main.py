@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "cache": "List, check and remove cached weights; clear the cache of prompts.",
     "eval": "Measure how well MODEL predicts a text, and how far two quantizations, or types of KV cache, differ.",
     "embed": "Make a vector of each TEXT by pooling MODEL's hidden states.",
+    "rerank": "Order DOCUMENTs by how well they answer the QUERY, as MODEL's classifier judges each pair.",
     "executions": "List, show, compare, verify and export recorded executions.",
     "experiments": "Run, list and show experiments.",
     "proposals": "File, list, show, validate, reject, apply and withdraw proposals.",

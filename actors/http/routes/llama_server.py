@@ -21,7 +21,6 @@ from protocol.errors import InvalidRequest
 from protocol.plan import RunRequest
 from protocol.requests import Detokenize, ModelInfo, Plan, Status
 
-_RANKING = ("/rerank", "/reranking", "/v1/rerank", "/v1/reranking")
 _AnyPrompt = partial(RunRequest, prompt_token_ids=(0,))
 """For what a plan says whatever its prompt is."""
 
@@ -119,7 +118,6 @@ def _absent(reason: str) -> Handler:
 _ABSENT: tuple[tuple[Literal["GET", "POST"], str, str], ...] = (
     ("POST", "/infill", "no model here fills in a middle"),
     ("POST", "/embedding", "ask /v1/embeddings"),
-    *(("POST", path, "no model here ranks documents") for path in _RANKING),
     ("POST", "/props", "properties are the command line's: serve --http-defaults"),
     ("POST", "/slots/{id}", "executions have no slots to save or restore; the prefix cache keeps prompts"),
     ("GET", "/lora-adapters", "adapters are not run"),

@@ -15,6 +15,7 @@ from actors.http.translation import (
     execution_headers,
     outcomes_of,
     planned,
+    reranked,
     stream_answer,
     token_ids,
 )
@@ -22,7 +23,7 @@ from protocol.client import Client
 from protocol.dialects.fault import HttpFault
 from protocol.dialects.generation import without_bounds
 from protocol.dialects.llama_server.completion_answer import completion
-from protocol.dialects.openai import chat, chat_answer, completions, embeddings, models, responses
+from protocol.dialects.openai import chat, chat_answer, completions, embeddings, models, rerank, responses
 from protocol.dialects.prompt_parts import texts_of, token_ids_of
 from protocol.dialects.shape import read
 from protocol.errors import UnknownModel
@@ -109,6 +110,14 @@ async def _embeddings(call: Call) -> None:
     await call.reply_made(partial(embeddings.from_embedded, asked, answer))
 
 
+async def _rerank(call: Call) -> None:
+    asked = await call.read(rerank.RerankBody)
+    request = await call.aside(partial(rerank.to_rerank_request, asked, call.model(asked.model)))
+    async with call.client() as client:
+        answer = await reranked(call, client, request)
+    await call.reply(rerank.from_reranked(asked, answer))
+
+
 async def _models(call: Call) -> None:
     await call.reply(await _listed(call))
 
@@ -140,6 +149,13 @@ def _routes(prefix: str) -> tuple[HttpRoute, ...]:
         HttpRoute(
             *("POST", prefix + "/embeddings", _embeddings, "vectors of texts"),
             *(embeddings.EmbeddingsRequest, embeddings.EmbeddingsAnswer),
+        ),
+        *(
+            HttpRoute(
+                *("POST", prefix + path, _rerank, "documents in the order of how well they answer a query"),
+                *(rerank.RerankBody, rerank.RerankAnswer),
+            )
+            for path in ("/rerank", "/reranking")
         ),
         HttpRoute(
             *("POST", prefix + "/responses", _responses, "items answered by items"),

@@ -72,6 +72,7 @@ void Attention::add(const KvCache& cache, std::size_t first_row, std::size_t row
                 .first_row = first_row + begin,
                 .rows = std::min(kTileRows, rows - begin),
                 .first_position = first_position + begin,
+                .keys = first_position + (shape_.causal ? begin + std::min(kTileRows, rows - begin) : rows),
                 .kv_head = head,
                 .divided = false,
                 .first_result = results_,
@@ -104,12 +105,15 @@ void Attention::attend(std::size_t layer, std::span<const float> sinks, unsigned
   }
 }
 
-std::size_t Attention::splits(const Tile& tile) { return divide_up(tile.first_position + tile.rows, kKeySplit); }
+std::size_t Attention::splits(const Tile& tile) { return divide_up(tile.keys, kKeySplit); }
 
-std::size_t Attention::first_key(const Tile& tile, std::size_t layer, std::size_t row) const {
+Range Attention::keys_of(const Tile& tile, std::size_t layer, std::size_t row) const {
+  const std::size_t position = tile.first_position + row;
   const std::size_t window = shape_.window(layer);
-  const std::size_t end = tile.first_position + row + 1;
-  return window != 0 && end > window ? end - window : 0;
+  const auto before = [&](std::size_t count) { return position > count ? position - count : 0; };
+  if (shape_.causal) return {window == 0 ? 0 : before(window - 1), position + 1};
+  if (window == 0) return {0, tile.keys};
+  return {before(window / 2), std::min(tile.keys, position + window / 2 + 1)};
 }
 
 void Attention::gather_queries(const Tile& tile, const Rows& rows, Scratch& scratch) const {
@@ -155,8 +159,8 @@ void Attention::attend_split(const Tile& tile, std::size_t layer, std::size_t sp
   std::fill_n(states, count, kEmpty);
   std::fill_n(sums, count * shape_.head_dim, 0.0F);
   const kernels::Activations codes = scratch.codes.view(shape_.head_dim, kernels::ActivationFormat::Q8Block);
-  const std::size_t end = std::min((split + 1) * kKeySplit, tile.first_position + tile.rows);
-  const std::size_t window_block = first_key(tile, layer, 0) / kKeyBlock * kKeyBlock;
+  const std::size_t end = std::min((split + 1) * kKeySplit, keys_of(tile, layer, tile.rows - 1).end);
+  const std::size_t window_block = keys_of(tile, layer, 0).begin / kKeyBlock * kKeyBlock;
   for (std::size_t begin = std::max(split * kKeySplit, window_block); begin < end; begin += kKeyBlock) {
     const Range seeing = see_block(tile, layer, begin, scratch);
     const std::size_t block = begin / kKeyBlock;
@@ -180,15 +184,16 @@ void Attention::attend_split(const Tile& tile, std::size_t layer, std::size_t sp
 }
 
 Range Attention::see_block(const Tile& tile, std::size_t layer, std::size_t begin, Scratch& scratch) const {
-  // Rows before the block see none of it; those inside see a part each; those behind it see all of it, but for what
-  // has left their window.
-  const std::size_t first_row = begin > tile.first_position ? begin - tile.first_position : 0;
+  // Rows that end before the block see none of it; those that end inside see a part each; those that end behind it see
+  // all of it, but for what has left their window.
+  std::size_t first_row = 0;
+  while (keys_of(tile, layer, first_row).end <= begin) ++first_row;
   std::size_t row = first_row;
   for (; row < tile.rows; ++row) {
-    const std::size_t window_begin = first_key(tile, layer, row);
-    if (window_begin >= begin + kKeyBlock) break;
-    const std::size_t hidden = window_begin > begin ? window_begin - begin : 0;
-    const std::size_t visible = std::min(tile.first_position + row - begin + 1, kKeyBlock);
+    const Range keys = keys_of(tile, layer, row);
+    if (keys.begin >= begin + kKeyBlock) break;
+    const std::size_t hidden = keys.begin > begin ? keys.begin - begin : 0;
+    const std::size_t visible = std::min(keys.end - begin, kKeyBlock);
     std::fill_n(scratch.hidden.begin() + static_cast<std::ptrdiff_t>(row * group()), group(), hidden);
     std::fill_n(scratch.visible.begin() + static_cast<std::ptrdiff_t>(row * group()), group(), visible);
   }
@@ -213,9 +218,10 @@ void Attention::begin_total(const Tile& tile, const Rows& rows, Scratch& scratch
 void Attention::merge(const Tile& tile, std::size_t split, const SoftmaxState* states, const float* sums,
                       const Rows& rows, Scratch& scratch) const {
   const std::size_t begin = split * kKeySplit;
-  const std::size_t first_row = begin > tile.first_position ? begin - tile.first_position : 0;
-  for (std::size_t i = first_row * group(); i < tile.rows * group(); ++i) {
-    if (first_key(tile, rows.layer, i / group()) >= begin + kKeySplit) break;
+  for (std::size_t i = 0; i < tile.rows * group(); ++i) {
+    const Range keys = keys_of(tile, rows.layer, i / group());
+    if (keys.end <= begin) continue;
+    if (keys.begin >= begin + kKeySplit) break;
     kernels_.merge_split(states[i], sums + i * shape_.head_dim, shape_.head_dim, scratch.totals[i],
                          output(tile, rows, i));
   }

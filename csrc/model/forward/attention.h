@@ -50,6 +50,7 @@ class Attention {
     std::size_t first_row;
     std::size_t rows;
     std::size_t first_position;
+    std::size_t keys;  // that any of its rows attends to: those of positions [0, keys)
     std::size_t kv_head;
     bool divided;              // among several units, a split each
     std::size_t first_result;  // if divided: its place in states_ and, times head_dim, in sums_
@@ -83,8 +84,8 @@ class Attention {
 
   std::size_t group() const { return shape_.heads / shape_.kv_heads; }
   static std::size_t splits(const Tile& tile);
-  // The first position that row `row` of a tile attends to.
-  std::size_t first_key(const Tile& tile, std::size_t layer, std::size_t row) const;
+  // The positions that row `row` of a tile attends to. Neither end lies before that of the row before.
+  Range keys_of(const Tile& tile, std::size_t layer, std::size_t row) const;
   void gather_queries(const Tile& tile, const Rows& rows, Scratch& scratch) const;
   void compute(const Unit& unit, const Rows& rows, Scratch& scratch);
   void attend_split(const Tile& tile, std::size_t layer, std::size_t split, Scratch& scratch,

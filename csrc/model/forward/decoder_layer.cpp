@@ -21,11 +21,13 @@ void decoder_layer(Worker& worker, const Layer& layer, std::size_t index) {
     heads.project_values();
   }
   worker.add_attention(layer);
+  worker.normalize_residual(layer.attention_residual_norm);
   const FeedForward& dense = layer.dense;
   if (layer.experts.empty()) {
     worker.normalize_for_feed_forward(layer.feed_forward_norm, {&dense.gate, &dense.up});
     worker.gate(dense);
     worker.add_projection(dense.down, layer.feed_forward_output_norm);
+    worker.normalize_residual(layer.feed_forward_residual_norm);
     return;
   }
   worker.normalize_for_feed_forward(layer.feed_forward_norm,

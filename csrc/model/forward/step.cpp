@@ -97,7 +97,8 @@ void Step::plan(std::span<const Segment> segments) {
     const std::size_t first_row = rows.size();
     for (std::size_t i = 0; i < segment.tokens.size(); ++i) {
       const std::size_t position = segment.first_position + i;
-      rows.push_back({segment.tokens[i], position, segment.cache, query_factor(model.shape(), position)});
+      rows.push_back({segment.tokens[i], position, segment.cache, query_factor(model.shape(), position),
+                      position < segment.second_text ? std::size_t{0} : std::size_t{1}});
       const bool last = i + 1 == segment.tokens.size();
       if (segment.want_every_logit || (segment.want_logits && last)) logits.add(rows.size() - 1);
     }
@@ -119,6 +120,10 @@ void Step::extend_ropes(std::span<const Segment> segments) {
 }
 
 void Step::hidden_state(std::size_t row, float* out) const {
+  if (!model.shape().output_norm) {
+    std::copy_n(residual_of(row), model.shape().embedding, out);
+    return;
+  }
   normalize_row(model, residual_of(row), model.weights().output_norm, model.shape().embedding, out);
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,6 +27,7 @@ struct Segment {
   std::vector<std::int32_t> tokens;
   bool want_every_logit;  // else those of the last token alone, and only where want_logits
   bool want_logits;
+  std::size_t second_text = std::numeric_limits<std::size_t>::max();  // the position where that of a pair begins
 };
 
 // What the members of a team share while they compute a step: its rows, and the buffers that operations hand on.
@@ -34,7 +36,8 @@ struct Step {
     std::int32_t token;
     std::size_t position;
     KvCache* cache;
-    float query_factor;  // see HyperParameters::temperature_scale
+    float query_factor;      // see HyperParameters::temperature_scale
+    std::size_t token_type;  // 1 in the second text of a pair, else 0
   };
 
   // Rows at a time of which a member projects a latent head.

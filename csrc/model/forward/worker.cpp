@@ -40,7 +40,13 @@ void Worker::embed() {
       const std::byte* source = embedding.raw.data() + token * embedding.row_bytes();
       quant::dequantize_row(embedding.type, source, shape().embedding, residual);
     }
-    if (shape().learned_positions) add_position(step_.rows[r].position, residual);
+    const Weights& weights = step_.model.weights();
+    if (shape().learned_positions) add_row(weights.positions, step_.rows[r].position, residual);
+    const std::size_t types = weights.token_types.weight.rows;
+    if (types != 0) add_row(weights.token_types, std::min(step_.rows[r].token_type, types - 1), residual);
+    if (!weights.embedding_norm.weight.empty()) {
+      normalize_row(weights.embedding_norm, residual, shape().embedding, residual);
+    }
     if (shape().embedding_scale == 1.0F) continue;
     for (std::size_t i = 0; i < shape().embedding; ++i) residual[i] *= shape().embedding_scale;
   }
@@ -48,10 +54,10 @@ void Worker::embed() {
   wait();
 }
 
-void Worker::add_position(std::size_t position, float* residual) {
-  const kernels::Matrix& vectors = step_.model.weights().positions.weight;
+void Worker::add_row(const Projection& rows, std::size_t row, float* residual) {
+  const kernels::Matrix& vectors = rows.weight;
   float* own = normalized();
-  quant::dequantize_row(vectors.type, vectors.raw.data() + position * vectors.row_bytes(), shape().embedding, own);
+  quant::dequantize_row(vectors.type, vectors.raw.data() + row * vectors.row_bytes(), shape().embedding, own);
   for (std::size_t i = 0; i < shape().embedding; ++i) residual[i] += own[i];
 }
 
@@ -238,6 +244,18 @@ void Worker::add_projected(const Projection& projection, const Norm& norm) {
     }
   }
   charge(Operation::Residual);
+  wait();
+}
+
+void Worker::normalize_residual(const Norm& norm) {
+  if (norm.weight.empty()) return;
+  const Range rows = share(step_.rows.size());
+  for (std::size_t r = rows.begin; r < rows.end; ++r) {
+    float* residual = step_.residual_of(r);
+    normalize_row(norm, residual, shape().embedding, residual);
+    check_norm(r, residual, stage_);
+  }
+  charge(Operation::Norm);
   wait();
 }
 

@@ -65,6 +65,9 @@ class Worker {
   // residual += projection of hidden, its norm where there are weights of one, times the residual's scale.
   void add_projection(const Projection& projection, const Norm& norm);
 
+  // residual = its norm, where there are weights of one.
+  void normalize_residual(const Norm& norm);
+
   // The norm of one row [n].
   void normalize_row(const Norm& norm, const float* x, std::size_t n, float* out) const {
     model::normalize_row(step_.model, x, norm, n, out);
@@ -73,7 +76,8 @@ class Worker {
   float* normalized() { return normalized_.data(); }
 
  private:
-  void add_position(std::size_t position, float* residual);
+  // residual += a row of the projection, which is as in the file.
+  void add_row(const Projection& rows, std::size_t row, float* residual);
   // Records rows whose residual is not finite: what attention added goes past the feed-forward.
   void check_residual() const;
   ActivationBuffer& input() const { return step_.few_rows() ? step_.own_inputs[member_] : step_.input; }

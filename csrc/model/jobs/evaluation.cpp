@@ -15,6 +15,7 @@ void check(const Model& model, const std::vector<std::vector<std::int32_t>>& pro
            const EvaluationOptions& options) {
   if (options.threads == 0) throw std::invalid_argument("threads must be at least 1");
   if (options.prefill_chunk == 0) throw std::invalid_argument("prefill_chunk must be at least 1");
+  model.require_decoder();
   for (const auto& prompt : prompts) {
     if (prompt.empty()) throw std::invalid_argument("a prompt has no tokens");
     model.require_tokens(prompt);

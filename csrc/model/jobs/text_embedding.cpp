@@ -31,13 +31,15 @@ std::size_t TextEmbedding::kv_positions(std::size_t texts, std::size_t longest, 
 }
 
 TextEmbedding::TextEmbedding(std::shared_ptr<const Model> model, std::vector<std::vector<std::int32_t>> texts,
-                             const TextEmbeddingOptions& options)
+                             std::vector<std::size_t> second_begins, const TextEmbeddingOptions& options)
     : model_(std::move(model)),
       texts_(std::move(texts)),
+      second_begins_(std::move(second_begins)),
       options_(options),
       tokens_total_(count_tokens(texts_)),
       sums_(model_->shape().embedding),
-      state_(model_->shape().embedding) {
+      state_(model_->shape().embedding),
+      projection_(*model_) {
   check();
   for (std::size_t i = 0; i < std::min(texts_.size(), options_.side_by_side); ++i) {
     caches_.emplace_back(model_->shape(), options_.kv_type, texts_[i].size());
@@ -48,6 +50,12 @@ void TextEmbedding::check() const {
   if (options_.threads == 0) throw std::invalid_argument("threads must be at least 1");
   if (options_.step_tokens == 0) throw std::invalid_argument("step_tokens must be at least 1");
   if (options_.side_by_side == 0) throw std::invalid_argument("side_by_side must be at least 1");
+  if (!second_begins_.empty() && second_begins_.size() != texts_.size()) {
+    throw std::invalid_argument("second_begins is not one number a text");
+  }
+  if (options_.pooling == Pooling::Rank && model_->weights().classifier.output.weight.rows == 0) {
+    throw std::invalid_argument("the model has no classifier");
+  }
   for (std::size_t i = 0; i < texts_.size(); ++i) {
     if (texts_[i].empty()) throw std::invalid_argument("text " + std::to_string(i) + " has no tokens");
     if (texts_[i].size() > model_->shape().context_length) {
@@ -62,7 +70,7 @@ void TextEmbedding::check() const {
 void TextEmbedding::run() {
   if (started_.exchange(true)) throw std::logic_error("a text embedding runs once");
   ThreadTeam team(options_.threads, kJobSpin);
-  ForwardPass pass(*model_, team, std::min(options_.step_tokens, tokens_total_));
+  ForwardPass pass(*model_, team, std::min(step_rows(), tokens_total_));
   vectors_.resize(texts_.size() * dimension());
   Place next{0, 0};
   while (next.text < texts_.size()) {
@@ -83,11 +91,20 @@ void TextEmbedding::run() {
   finished_.store(true, std::memory_order_release);
 }
 
+std::size_t TextEmbedding::step_rows() const {
+  std::size_t rows = options_.step_tokens;
+  if (model_->shape().causal) return rows;
+  for (const auto& text : texts_) rows = std::max(rows, text.size());
+  return rows;
+}
+
 std::vector<TextEmbedding::Part> TextEmbedding::next_step(Place& next) const {
   std::vector<Part> parts;
-  std::size_t room = options_.step_tokens;
+  std::size_t room = step_rows();
   while (room > 0 && next.text < texts_.size() && parts.size() < caches_.size()) {
-    const std::size_t size = std::min(room, texts_[next.text].size() - next.position);
+    const std::size_t left = texts_[next.text].size() - next.position;
+    if (!model_->shape().causal && left > room) break;
+    const std::size_t size = std::min(room, left);
     parts.push_back({next.text, next.position, next.position + size});
     room -= size;
     next.position += size;
@@ -105,7 +122,8 @@ void TextEmbedding::read(ForwardPass& pass, const std::vector<Part>& parts) {
          .first_position = part.begin,
          .tokens = {first + static_cast<std::ptrdiff_t>(part.begin), first + static_cast<std::ptrdiff_t>(part.end)},
          .want_every_logit = false,
-         .want_logits = false});
+         .want_logits = false,
+         .second_text = second_begins_.empty() ? texts_[part.text].size() : second_begins_[part.text]});
   }
   // Few rows are computed without a look at the flag.
   if (!pass.run(segments, cancelled_) || cancelled_.load(std::memory_order_relaxed)) throw Cancelled();
@@ -116,10 +134,10 @@ void TextEmbedding::pool(const ForwardPass& pass, const Part& part, std::size_t 
   if (const auto place = pass.non_finite(first_row, part.end - part.begin)) {
     throw NonFiniteResult("text " + std::to_string(part.text), *place);
   }
-  if (part.begin == 0) std::ranges::fill(sums_, 0.0);
+  if (part.begin == 0) sums_.assign(state_.size(), 0.0);
   const std::size_t last = texts_[part.text].size() - 1;
   for (std::size_t position = part.begin; position < part.end; ++position) {
-    const bool wanted = options_.pooling == Pooling::Mean || position == (options_.pooling == Pooling::Cls ? 0 : last);
+    const bool wanted = options_.pooling == Pooling::Mean || position == (options_.pooling == Pooling::Last ? last : 0);
     if (!wanted) continue;
     const std::size_t row = first_row + position - part.begin;
     pass.hidden_state(row, state_.data());
@@ -135,6 +153,15 @@ void TextEmbedding::finish(std::size_t text) {
   if (options_.pooling == Pooling::Mean) {
     const auto tokens = static_cast<double>(texts_[text].size());
     for (double& sum : sums_) sum /= tokens;
+  }
+  if (options_.pooling == Pooling::Rank) {
+    vectors_[text] = projection_.judge(state_);
+    return;
+  }
+  if (!model_->weights().pooled.empty()) {
+    std::ranges::transform(sums_, state_.begin(), [](double sum) { return static_cast<float>(sum); });
+    const std::vector<float> projected = projection_.pooled(state_);
+    sums_.assign(projected.begin(), projected.end());
   }
   double squares = 0.0;
   for (const double value : sums_) squares += value * value;

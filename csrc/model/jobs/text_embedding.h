@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/forward/forward_pass.h"
+#include "model/jobs/vector_projection.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
 
@@ -16,20 +17,21 @@ namespace engine::model {
 enum class Pooling {
   Mean,  // all of them
   Cls,   // the first token's
-  Last   // the last token's
+  Last,  // the last token's
+  Rank   // the first token's, of which the model's classifier makes one number
 };
 
 struct TextEmbeddingOptions {
   Pooling pooling;
   bool normalize;            // to a Euclidean length of 1
-  std::size_t step_tokens;   // the most tokens of a step, over all texts
+  std::size_t step_tokens;   // the most tokens of a step, over all texts; more where a text is longer and read whole
   std::size_t side_by_side;  // how many texts may be read together
   unsigned threads;
   kernels::KvType kv_type;
 };
 
-// A vector for each text: the hidden states that the head would read, pooled. No logits are computed. A text's vector
-// depends on the model and on its own tokens alone.
+// A vector for each text: the hidden states that the head would read, pooled, and what the model makes of that. No
+// logits are computed. A text's vector depends on the model and on its own tokens alone.
 class TextEmbedding {
  public:
   struct Progress {
@@ -41,10 +43,11 @@ class TextEmbedding {
   static std::size_t kv_positions(std::size_t texts, std::size_t longest, std::size_t step_tokens,
                                   std::size_t side_by_side);
 
-  // Throws std::invalid_argument (a text without tokens or beyond the model's context, a token that is not in the
-  // vocabulary, no threads, nothing to read in a step, a KV type that does not fit the heads).
+  // `second_begins`: where in each text the second of a pair begins; empty where none is a pair. Throws
+  // std::invalid_argument (a text without tokens or beyond the model's context, a token that is not in the vocabulary,
+  // no threads, nothing to read in a step, a KV type that does not fit the heads, ranking without a classifier).
   TextEmbedding(std::shared_ptr<const Model> model, std::vector<std::vector<std::int32_t>> texts,
-                const TextEmbeddingOptions& options);
+                std::vector<std::size_t> second_begins, const TextEmbeddingOptions& options);
 
   // Once. Throws Cancelled, NonFiniteResult, std::system_error (threads cannot be made), std::bad_alloc,
   // std::logic_error.
@@ -55,7 +58,9 @@ class TextEmbedding {
   Progress progress() const { return {tokens_done_.load(std::memory_order_relaxed), tokens_total_}; }
 
   std::size_t texts() const { return texts_.size(); }
-  std::size_t dimension() const { return model_->shape().embedding; }
+  std::size_t dimension() const {
+    return options_.pooling == Pooling::Rank ? 1 : VectorProjection::pooled_width(*model_);
+  }
   // [texts, dimension]. Throws std::logic_error before run() has returned.
   const std::vector<float>& vectors() const;
 
@@ -72,6 +77,8 @@ class TextEmbedding {
   };
 
   void check() const;
+  // The most tokens of a step.
+  std::size_t step_rows() const;
   // What follows `next`, which moves behind it.
   std::vector<Part> next_step(Place& next) const;
   KvCache& cache_of(std::size_t text) { return caches_[text % caches_.size()]; }
@@ -82,11 +89,13 @@ class TextEmbedding {
 
   std::shared_ptr<const Model> model_;
   std::vector<std::vector<std::int32_t>> texts_;
+  std::vector<std::size_t> second_begins_;
   TextEmbeddingOptions options_;
   std::size_t tokens_total_;
   std::vector<KvCache> caches_;  // [texts side by side]
   std::vector<double> sums_;     // [dimension] for the text that is being pooled
   std::vector<float> state_;     // [dimension] the hidden state of one token
+  VectorProjection projection_;
   std::vector<float> vectors_;
 
   std::atomic<bool> started_{false};

@@ -102,6 +102,7 @@ TextEvaluation::TextEvaluation(std::shared_ptr<const Model> model, std::shared_p
 }
 
 void TextEvaluation::check(const Model& model, kernels::KvType kv_type) const {
+  model.require_decoder();
   const KvCache fits(model.shape(), kv_type, options_.window);  // refused here, before anything runs
   if (options_.window <= model.shape().context_length) return;
   throw std::invalid_argument("a window of " + std::to_string(options_.window) + " tokens is beyond the model's " +

@@ -23,6 +23,7 @@ const Architecture* find_architecture(std::string_view name);
 
 // Each is defined in a file of its own under architectures/.
 extern const Architecture kArcee;
+extern const Architecture kBert;
 extern const Architecture kCohere2;
 extern const Architecture kCommandR;
 extern const Architecture kDeepseek2;
@@ -32,6 +33,7 @@ extern const Architecture kExaone4;
 extern const Architecture kGemma;
 extern const Architecture kGemma2;
 extern const Architecture kGemma3;
+extern const Architecture kGemmaEmbedding;
 extern const Architecture kGlm4;
 extern const Architecture kGlm4Moe;
 extern const Architecture kGpt2;
@@ -41,6 +43,7 @@ extern const Architecture kGraniteMoe;
 extern const Architecture kHunyuanDense;
 extern const Architecture kLlama;
 extern const Architecture kMistral3;
+extern const Architecture kNomicBert;
 extern const Architecture kOlmo2;
 extern const Architecture kOlmoe;
 extern const Architecture kPhi2;

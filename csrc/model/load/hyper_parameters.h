@@ -27,7 +27,9 @@ struct Rope {
 
 // What differs from layer to layer.
 struct LayerShape {
-  std::size_t window = 0;               // newest positions that a row attends to, its own included; 0: all
+  // Newest positions that a row attends to, its own included; 0: all. Of a model that is not causal half of them on
+  // either side.
+  std::size_t window = 0;
   std::optional<std::size_t> rope = 0;  // index in HyperParameters::ropes; nullopt: the layer has no rope
   bool dense = false;                   // the layer has no experts, where the others have some
 };
@@ -118,14 +120,18 @@ struct HyperParameters {
 
   NormKind norm = NormKind::Rms;
   float norm_epsilon = 0.0F;
-  bool input_norms = true;    // before attention and feed-forward
-  bool output_norms = false;  // behind them, before the residual is added
+  bool input_norms = true;      // before attention and feed-forward
+  bool output_norms = false;    // behind them, before the residual is added
+  bool residual_norms = false;  // behind them, of the residual that they were added to
+  bool embedding_norm = false;  // of the tokens' vectors
+  bool output_norm = true;      // of what layers leave
   // The feed-forward reads what attention does, the residual before it: by the same norm where it has none of its own.
   bool parallel = false;
   std::string_view feed_forward_norm = "ffn_norm";  // what files call the norm before the feed-forward
   HeadNorm head_norm = HeadNorm::None;
   bool rotated_before_norm = false;  // heads
 
+  bool causal = true;  // a row attends to no position behind its own; else texts are read whole, and there is no head
   float attention_scale = 0.0F;
   float attention_soft_cap = 0.0F;  // 0: none
   bool sinks = false;               // each head has a score that takes weight from those of the keys
@@ -136,6 +142,7 @@ struct HyperParameters {
   LatentShape latent;  // with it, heads are as wide as a latent and the rotated channels
 
   bool learned_positions = false;  // each has a vector that is added to its token's
+  bool token_types = false;        // so have the first text of a pair and the second, where the file brings vectors
   float embedding_scale = 1.0F;    // factor of the tokens' vectors
   float residual_scale = 1.0F;     // factor of what layers add
   float logit_scale = 1.0F;

@@ -24,6 +24,9 @@
 namespace engine::model {
 namespace {
 
+constexpr const char* kTokenTypes = "token_types.weight";
+constexpr const char* kClassifierOutput = "cls.output.weight";
+
 std::string shape_text(std::size_t rows, std::size_t columns) {
   return "[" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
 }
@@ -264,6 +267,10 @@ Layer find_layer(Tensors& tensors, const HyperParameters& shape, std::size_t ind
   } else {
     layer.dense = find_dense(tensors, shape, prefix, "", shape.feed_forward);
   }
+  if (shape.residual_norms) {
+    layer.attention_residual_norm = norm("attn_output_norm");
+    layer.feed_forward_residual_norm = norm("layer_output_norm");
+  }
   if (shape.output_norms) {
     layer.attention_output_norm = norm("post_attention_norm");
     layer.feed_forward_output_norm = norm("post_ffw_norm");
@@ -294,6 +301,24 @@ void find_rope_factors(Tensors& tensors, const HyperParameters& shape, Weights& 
                             gguf::quoted(names[has_short ? 0 : 1]));
 }
 
+// What a text's vector passes behind the layers: projections of some embedding models, the classifier of rerankers.
+void find_pooled(Tensors& tensors, const HyperParameters& shape, Weights& weights) {
+  std::size_t width = shape.embedding;
+  for (const std::string name : {"dense_2", "dense_3"}) {
+    const gguf::TensorInfo* dense = tensors.find(name + ".weight");
+    if (dense == nullptr) continue;
+    weights.pooled.push_back(tensors.projection(name, dense->rows(), width));
+    width = dense->rows();
+  }
+  if (tensors.find("cls.weight") != nullptr) {
+    weights.classifier.dense = tensors.projection("cls", shape.embedding, shape.embedding);
+  }
+  if (tensors.find(kClassifierOutput) == nullptr) return;
+  const gguf::TensorInfo* output = tensors.find(kClassifierOutput);
+  if (output->rows() != 1) throw UnsupportedModel("a classifier of " + std::to_string(output->rows()) + " classes");
+  weights.classifier.output = tensors.projection("cls.output", 1, shape.embedding);
+}
+
 Weights find_weights(const gguf::File& file, const gguf::TensorReader& reader, const HyperParameters& shape) {
   Tensors tensors(file, reader);
   Weights weights;
@@ -301,11 +326,18 @@ Weights find_weights(const gguf::File& file, const gguf::TensorReader& reader, c
   if (shape.learned_positions) {
     weights.positions = tensors.matrix("position_embd.weight", shape.context_length, shape.embedding);
   }
+  const gguf::TensorInfo* types = shape.token_types ? tensors.find(kTokenTypes) : nullptr;
+  if (types != nullptr) weights.token_types = tensors.matrix(kTokenTypes, types->rows(), shape.embedding);
+  if (shape.embedding_norm) weights.embedding_norm = tensors.norm("token_embd_norm", shape.norm, shape.embedding);
   for (std::size_t i = 0; i < shape.layers; ++i) weights.layers.push_back(find_layer(tensors, shape, i));
-  weights.output_norm = tensors.norm("output_norm", shape.norm, shape.embedding);
-  const bool tied = tensors.find("output.weight") == nullptr;
-  weights.head = tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
-  weights.head.bias = tensors.vector_if_present("output.bias", shape.vocabulary);
+  if (shape.output_norm) weights.output_norm = tensors.norm("output_norm", shape.norm, shape.embedding);
+  if (shape.causal) {
+    const bool tied = tensors.find("output.weight") == nullptr;
+    weights.head = tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
+    weights.head.bias = tensors.vector_if_present("output.bias", shape.vocabulary);
+  } else {
+    find_pooled(tensors, shape, weights);
+  }
   find_rope_factors(tensors, shape, weights);
   tensors.refuse_unused(shape);
   return weights;
@@ -338,8 +370,12 @@ std::vector<Transfer> transfers_of(Weights& weights, const kernels::KernelTable&
     for (FeedForward& expert : layer.experts) add({&expert.gate, &expert.up, &expert.down});
   }
   add({&weights.head});
+  for (Projection& projection : weights.pooled) add({&projection});
+  add({&weights.classifier.dense, &weights.classifier.output});
   if (!is_tied(weights)) transfers.push_back({&weights.token_embedding, false, {}});
-  if (weights.positions.weight.rows != 0) transfers.push_back({&weights.positions, false, {}});
+  for (Projection* vectors : {&weights.positions, &weights.token_types}) {
+    if (vectors->weight.rows != 0) transfers.push_back({vectors, false, {}});
+  }
   return transfers;
 }
 
@@ -511,15 +547,16 @@ NonFiniteWeights::NonFiniteWeights(std::string_view tensor, std::size_t row)
 
 WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other) {
   const HyperParameters shape = read_hyper_parameters(file);
-  const bool tied = file.find_tensor("output.weight") == nullptr;
+  const bool tied = shape.causal && file.find_tensor("output.weight") == nullptr;
   WeightsSize size;
   for (const gguf::TensorInfo& tensor : file.tensors()) {
-    const bool shares = tensor.name.ends_with(".ffn_gate_inp_shexp.weight");  // a matrix of one row
-    if ((tensor.dimensions.size() < 2 && !shares) || !is_multiplied(tensor.name, shape)) continue;
+    const bool one_row = tensor.name.ends_with(".ffn_gate_inp_shexp.weight") || tensor.name == kClassifierOutput;
+    if ((tensor.dimensions.size() < 2 && !one_row) || !is_multiplied(tensor.name, shape)) continue;
     const auto replaced = other.find(tensor.name);
     const gguf::TypeTraits& traits = gguf::type_traits(replaced == other.end() ? tensor.type : replaced->second);
     const std::size_t row = tensor.columns() / traits.block_elements * traits.block_bytes;
-    const bool embedding = tensor.name == "token_embd.weight" || tensor.name == "position_embd.weight";
+    const bool embedding =
+        tensor.name == "token_embd.weight" || tensor.name == "position_embd.weight" || tensor.name == kTokenTypes;
     if (embedding) size.token += row;
     kernels::Matrix matrix;
     matrix.type = traits.type;

@@ -56,22 +56,34 @@ struct Layer {
   std::vector<Projection> head_values;  // [heads] of [value_width, rank], likewise
   Projection attention_output;          // [embedding, attention_width]
   Norm attention_output_norm;           // [embedding]
+  Norm attention_residual_norm;         // [embedding]
   Norm feed_forward_norm;               // [embedding]
   FeedForward dense;                    // beside experts: the one that all rows use; without rows if none
   Norm feed_forward_output_norm;        // [embedding]
+  Norm feed_forward_residual_norm;      // [embedding]
   Projection router;                    // [experts, embedding]
   std::vector<float> choice_bias;       // [experts], see ExpertShape::biased, or empty
   Projection dense_share;               // [1, embedding]: how much of the dense one, see ExpertShape::shares
   std::vector<FeedForward> experts;
 };
 
+// What judges the vector of a pair of texts: activation(dense) where there is one, then a number.
+struct Classifier {
+  Projection dense;   // [embedding, embedding], or without rows
+  Projection output;  // [1, embedding], or without rows
+};
+
 struct Weights {
   AlignedBuffer memory;        // holds every matrix in order of use: packed, or as in the file
   Projection token_embedding;  // [vocabulary, embedding], read row by row; packed only where it is the head too
   Projection positions;        // [context_length, embedding], read row by row; without rows where there is none
+  Projection token_types;      // [kinds of texts, embedding], likewise
+  Norm embedding_norm;         // [embedding]
   std::vector<Layer> layers;
-  Norm output_norm;  // [embedding]
-  Projection head;   // [vocabulary, embedding]: output.weight, or the token embedding again
+  Norm output_norm;                // [embedding]
+  Projection head;                 // [vocabulary, embedding]: output.weight, or the token embedding again
+  std::vector<Projection> pooled;  // of the vector of a text, one after the other: most models have none
+  Classifier classifier;
   // Divisors of the angles of the first rope, [rope_dimensions / 2] or empty.
   std::vector<float> rope_factors;
   std::vector<float> long_rope_factors;  // see HyperParameters::needs_long_factors

@@ -52,6 +52,7 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
       cache_(shape, options_.kv_type, options_.context_length),
       stops_(options_.stop_strings),
       mirostat_(options_.sampling) {
+  if (!shape.causal) throw std::invalid_argument("the model reads texts whole: it can go on with none");
   if (tokens_.empty()) throw std::invalid_argument("the prompt has no tokens");
   if (tokens_.size() >= options_.context_length) throw std::invalid_argument("the prompt fills the context");
   for (const std::int32_t token : tokens_) {

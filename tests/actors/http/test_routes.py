@@ -256,6 +256,25 @@ async def test_texts_and_token_ids_may_be_mixed_in_what_vectors_are_made_of() ->
     assert refused.json()["error"]["param"] == "input"
 
 
+async def test_documents_are_ranked_in_the_form_of_other_servers() -> None:
+    domain = FakeDomain()
+
+    async def end() -> None:
+        await until(lambda: bool(domain.operations_begun))
+        domain.operations_begun[0].may_end.set()
+
+    async with (
+        stage(domain=domain, rules=HttpRules(default_model="tiny")) as served,
+        served.client() as client,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(end)
+        answer = await client.post("/v1/rerank", json={"model": "m", "query": "q", "documents": ["a", {"text": "bcd"}]})
+        refused = await client.post("/rerank", json={"query": "q"})
+    assert [result["index"] for result in answer.json()["results"]] == [1, 0]
+    assert refused.json()["error"]["param"] == "documents"
+
+
 async def test_slots_are_busy_while_executions_run() -> None:
     rules = HttpRules(default_model="tiny", defaults={"execution": {"max_sequences": 1}})
     async with stage(FakeBackend(), rules=rules) as served, served.client() as client:
@@ -300,7 +319,7 @@ async def test_a_chat_tells_llama_servers_own_account_where_that_is_asked_for() 
     assert read_events(chunks.content)[-2]["timings"]["predicted_n"] == 2
 
 
-@pytest.mark.parametrize("path", ["/infill", "/rerank", "/v1/rerank", "/slots/0?action=save", "/lora-adapters"])
+@pytest.mark.parametrize("path", ["/infill", "/slots/0?action=save", "/lora-adapters"])
 async def test_what_the_engine_has_no_like_of_is_501_by_name(path: str) -> None:
     async with stage() as served, served.client() as client:
         answer = await client.post(path, json={})

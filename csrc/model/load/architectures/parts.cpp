@@ -99,6 +99,19 @@ void describe_windows(const Keys& keys, HyperParameters& h, std::size_t window, 
   }
 }
 
+void describe_encoder(const Keys& keys, HyperParameters& h) {
+  if (keys.boolean_or("attention.causal", false)) {
+    throw UnsupportedModel("'" + keys.name("attention.causal") + "' is true in this architecture");
+  }
+  describe_feed_forward(keys, h);
+  h.causal = false;
+  h.token_types = true;
+  h.embedding_norm = true;
+  h.input_norms = false;
+  h.residual_norms = true;
+  h.output_norm = false;
+}
+
 void describe_gemma(const Keys& keys, HyperParameters& h) {
   describe_feed_forward(keys, h);
   if (h.ropes[0].yarn)

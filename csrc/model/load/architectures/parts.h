@@ -35,6 +35,9 @@ void describe_windows(const Keys& keys, HyperParameters& h, std::size_t window, 
 // Takes the rotation from layers without a window.
 void rotate_windowed_layers_alone(HyperParameters& h);
 
+// What BERT and its kin have.
+void describe_encoder(const Keys& keys, HyperParameters& h);
+
 // What all Gemmas have.
 void describe_gemma(const Keys& keys, HyperParameters& h);
 

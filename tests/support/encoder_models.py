@@ -1,0 +1,182 @@
+"""Tiny random models that read texts whole: BERT, Nomic Embed, a reranker, EmbeddingGemma."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import gguf
+import numpy as np
+
+from tests.support.gguf_factory import add_matrix, new_gguf
+
+WORDS: Final = (
+    "the", "and", "of", "to", "is", "in", "it", "cat", "dog", "sat", "mat", "on", "a", "hello", "world", "cafe", "run",
+    "rate", "bank", "rose", "!", ".", ",", "?", "-", "'", "un", "北", "京",
+)  # fmt: skip
+"""That begin a word."""
+ENDS: Final = ("s", "ing", "ed", "er", "able", "##", "x", "y", "z")
+"""That go on with one."""
+SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@dataclass(frozen=True)
+class EncoderModel:
+    """What to write."""
+
+    architecture: str = "bert"
+    n_layer: int = 3
+    n_embd: int = 96
+    n_head: int = 3
+    n_head_kv: int | None = None
+    n_ff: int = 160
+    context_length: int = 600
+    pooling_type: int | None = None
+    classifier: bool = False
+    pooled: tuple[int, ...] = ()
+    """Widths of what a pooled vector is projected to."""
+    tensor_type: str = "F32"
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+CASES: Final[dict[str, dict[str, Any]]] = {
+    "bert": {"pooling_type": 1},
+    "bert_cls": {"pooling_type": 2, "n_embd": 64, "n_head": 2, "n_ff": 96},
+    "reranker": {"pooling_type": 4, "classifier": True},
+    "nomic_bert": {"architecture": "nomic-bert", "pooling_type": 1},
+    "gemma_embedding": {
+        "architecture": "gemma-embedding", "n_layer": 4, "n_embd": 128, "n_head": 4, "n_head_kv": 1,
+        "pooled": (192, 64), "pooling_type": 1,
+        "keys": {"attention.sliding_window": 24, "attention.sliding_window_pattern": 2},
+    },
+}  # fmt: skip
+
+
+def spelled_tokens() -> tuple[str, ...]:
+    """The vocabulary as a GGUF has it: ``▁`` before what begins a word."""
+    letters = tuple("abcdefghijklmnopqrstuvwxyz0123456789")
+    begin = dict.fromkeys((*WORDS, *letters))
+    ends = dict.fromkeys((*ENDS, *letters))
+    return (*SPECIAL, *(f"▁{word}" for word in begin), *ends)
+
+
+def write_encoder_model(path: Path, **options: Any) -> Path:
+    """Write ``EncoderModel(**options)``; equal options give equal bytes."""
+    model = EncoderModel(**options)
+    gemma = model.architecture == "gemma-embedding"
+    with new_gguf(path, model.architecture) as writer:
+        _add_keys(writer, model)
+        tokens = spelled_tokens()
+        writer.add_tokenizer_model("bert")
+        writer.add_token_list(list(tokens))
+        control = int(gguf.TokenType.CONTROL)
+        writer.add_token_types([control if token in SPECIAL else int(gguf.TokenType.NORMAL) for token in tokens])
+        writer.add_token_type_count(2)
+        for name, add in (
+            ("[PAD]", writer.add_pad_token_id),
+            ("[UNK]", writer.add_unk_token_id),
+            ("[CLS]", writer.add_bos_token_id),
+            ("[SEP]", writer.add_sep_token_id),
+            ("[MASK]", writer.add_mask_token_id),
+        ):
+            add(SPECIAL.index(name))
+        weights = _Weights(writer, model)
+        (weights.add_gemma if gemma else weights.add_bert)(len(tokens))
+    return path
+
+
+def _add_keys(writer: gguf.GGUFWriter, model: EncoderModel) -> None:
+    writer.add_name(f"tiny {model.architecture}")
+    writer.add_block_count(model.n_layer)
+    writer.add_context_length(model.context_length)
+    writer.add_embedding_length(model.n_embd)
+    writer.add_feed_forward_length(model.n_ff)
+    writer.add_head_count(model.n_head)
+    if model.n_head_kv is not None:
+        writer.add_head_count_kv(model.n_head_kv)
+    if model.architecture == "gemma-embedding":
+        writer.add_layer_norm_rms_eps(1e-6)
+    else:
+        writer.add_layer_norm_eps(1e-12)
+        writer.add_causal_attention(value=False)
+    if model.architecture != "bert":
+        writer.add_rope_freq_base(1000.0)
+    if model.pooling_type is not None:
+        writer.add_uint32(f"{model.architecture}.pooling_type", model.pooling_type)
+    for key, value in model.keys.items():
+        writer.add_uint32(f"{model.architecture}.{key}", value)
+
+
+class _Weights:
+    def __init__(self, writer: gguf.GGUFWriter, model: EncoderModel) -> None:
+        self._writer = writer
+        self._model = model
+        self._random = np.random.default_rng(model.seed)
+
+    def add_bert(self, vocab_size: int) -> None:
+        model = self._model
+        self._matrix("token_embd", vocab_size, model.n_embd)
+        self._matrix("token_types", 2, model.n_embd)
+        if model.architecture == "bert":
+            self._matrix("position_embd", model.context_length, model.n_embd)
+        self._norm("token_embd_norm", bias=True)
+        for layer in range(model.n_layer):
+            self._bert_block(f"blk.{layer}.")
+        if model.classifier:
+            self._projection("cls", model.n_embd, model.n_embd)
+            self._projection("cls.output", 1, model.n_embd)
+
+    def _bert_block(self, prefix: str) -> None:
+        model, bert = self._model, self._model.architecture == "bert"
+        if bert:
+            for name in ("attn_q", "attn_k", "attn_v"):
+                self._projection(prefix + name, model.n_embd, model.n_embd)
+        else:
+            self._matrix(prefix + "attn_qkv", 3 * model.n_embd, model.n_embd)
+        self._projection(prefix + "attn_output", model.n_embd, model.n_embd, bias=bert)
+        self._norm(prefix + "attn_output_norm", bias=True)
+        if not bert:
+            self._matrix(prefix + "ffn_gate", model.n_ff, model.n_embd)
+        self._projection(prefix + "ffn_up", model.n_ff, model.n_embd, bias=bert)
+        self._projection(prefix + "ffn_down", model.n_embd, model.n_ff, bias=bert)
+        self._norm(prefix + "layer_output_norm", bias=True)
+
+    def add_gemma(self, vocab_size: int) -> None:
+        model = self._model
+        head_dim = model.n_embd // model.n_head
+        kv_width = (model.n_head_kv or model.n_head) * head_dim
+        self._matrix("token_embd", vocab_size, model.n_embd)
+        for layer in range(model.n_layer):
+            prefix = f"blk.{layer}."
+            for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+                self._norm(prefix + name)
+            for name, rows in (("attn_q", model.n_embd), ("attn_k", kv_width), ("attn_v", kv_width)):
+                self._matrix(prefix + name, rows, model.n_embd)
+            for name in ("attn_q_norm", "attn_k_norm"):
+                self._norm(prefix + name, head_dim)
+            self._matrix(prefix + "attn_output", model.n_embd, model.n_embd)
+            for name in ("ffn_gate", "ffn_up"):
+                self._matrix(prefix + name, model.n_ff, model.n_embd)
+            self._matrix(prefix + "ffn_down", model.n_embd, model.n_ff)
+        self._norm("output_norm")
+        width = model.n_embd
+        for number, rows in enumerate(model.pooled, 2):
+            self._matrix(f"dense_{number}", rows, width)
+            width = rows
+
+    def _projection(self, name: str, rows: int, columns: int, *, bias: bool = True) -> None:
+        self._matrix(name, rows, columns)
+        if bias:
+            self._writer.add_tensor(f"{name}.bias", self._random.normal(0.0, 0.1, rows).astype(np.float32))
+
+    def _norm(self, name: str, width: int | None = None, *, bias: bool = False) -> None:
+        width = width or self._model.n_embd
+        self._writer.add_tensor(f"{name}.weight", self._random.normal(1.0, 0.1, width).astype(np.float32))
+        if bias:
+            self._writer.add_tensor(f"{name}.bias", self._random.normal(0.0, 0.1, width).astype(np.float32))
+
+    def _matrix(self, name: str, rows: int, columns: int) -> None:
+        add_matrix(self._writer, self._random, f"{name}.weight", self._model.tensor_type, (rows, columns))

@@ -1,4 +1,5 @@
 """What a client asks on the socket. A frame holds one of them as a msgpack map whose ``type`` is the class name.
+Longer than other files, so that the list is whole.
 
 Every request carries a ``request_id`` of the client's choice, unique among those in flight on its connection.
 """

@@ -214,7 +214,7 @@ def test_a_vector_of_zeros_has_no_direction_and_stays(tmp_path: Path) -> None:
         ([[1]], {"threads": 0}, "threads"),
         ([[1]], {"step_tokens": 0}, "step_tokens"),
         ([[1]], {"side_by_side": 0}, "side_by_side"),
-        ([[1]], {"pooling": "rank"}, "no pooling is named 'rank'"),
+        ([[1]], {"pooling": "most"}, "no pooling is named 'most'"),
         ([[1]], {"kv_cache": "q8_0"}, "multiple of 32"),
         ([[1]], {"kv_cache": "f32"}, "f32"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine import _core
+from tests.csrc import gguf_bytes as g
 from tests.csrc.kernel_tables import ALL_TABLES
 from tests.support.architecture_models import ALL_CASES, write_architecture_model
 
@@ -95,3 +96,11 @@ def test_other_types_than_the_files_are_counted(tmp_path: Path) -> None:
     types = {tensor.name: "F32" if is_matrix(tensor) else tensor.type for tensor in file.tensors()}
     elements = {tensor.name: math.prod(tensor.shape) for tensor in file.tensors() if is_matrix(tensor)}
     assert _core.weights_size(file, "reference", types)[0] == 4 * sum(elements.values())
+
+
+def test_experts_of_a_model_that_has_none_end_no_process(tmp_path: Path) -> None:
+    odd = g.Tensor("blk.0.ffn_up_exps.weight", (16, 32, 2), data=bytes(4 * 16 * 32 * 2))
+    path = g.ModelBytes().with_tensor(odd).write(tmp_path / "odd.gguf")
+    assert _core.weights_size(_core.GgufFile(str(path)), "reference", {})[0] > 0
+    with pytest.raises(_core.UnsupportedModelError, match=r"ffn_up_exps\.weight' has no place"):
+        _core.Model.load(str(path), "reference", 1)

@@ -14,7 +14,7 @@ from gguf import quants
 
 from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES, put_halves
 from tests.csrc.gguf_bytes import ARRAY, F32, F64, STRING, GgufBytes, Tensor, Value
-from tests.support.architecture_models import CASES, WIDE_CASES, write_architecture_model
+from tests.support.architecture_models import CASES, DEEP_CASES, WIDE_CASES, write_architecture_model
 from tests.support.damaged_models import encoded
 
 _MOST_CHANGES = 3
@@ -24,8 +24,9 @@ _INTEGERS = (0, 1, 2, 3, 7, 16, 31, 32, 64, 255, 256, 2**16, 2**31 - 1, 2**31, 2
 
 
 def model_seeds(folder: Path) -> dict[str, GgufBytes]:
-    """One of every architecture, and one of every type of tensor, by name."""
-    cases = {name: {**case, "n_layer": 2} for name, case in CASES.items()}
+    """One of every architecture, and one of every type of tensor, by name. Models known by their many layers are left
+    out: with two they would be refused."""
+    cases = {name: {**case, "n_layer": 2} for name, case in CASES.items() if name not in DEEP_CASES}
     for type_name in TENSOR_TYPES:
         cases[f"llama {type_name}"] = {**WIDE_CASES["llama_wide"], "n_layer": 1, "tensor_type": type_name}
     path = folder / "seed.gguf"

@@ -45,7 +45,7 @@ def outcome_of(path: Path, table: str) -> Outcome:
     try:
         model = _core.Model.load(str(path), table, 1)
         with LoopBench(tiny_vocabulary()) as bench:
-            story = bench.run(model, _PROMPT, max_tokens=2, threads=1)
+            story = bench.run(model, _PROMPT, max_tokens=2, threads=1, context_length=64)
     except _REFUSALS as refusal:
         return Outcome("refused", type(refusal).__name__)
     if story.stop_reasons == ["error"]:

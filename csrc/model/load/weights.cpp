@@ -571,7 +571,8 @@ WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& tab
       continue;
     }
     size.memory += ready;
-    const bool experts = tensor.name.ends_with("_exps.weight");
+    // A file without experts may have a tensor that is named as theirs; it is refused when it is loaded.
+    const bool experts = shape.experts.count != 0 && tensor.name.ends_with("_exps.weight");
     size.token += experts ? ready / shape.experts.count * shape.experts.used : ready;
   }
   return size;

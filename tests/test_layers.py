@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 STDLIB = sys.stdlib_module_names | {"tomllib"}
-"""Of the newest Python: one that comes without a module asks for a backport of it."""
+"""Modules of the newest Python: one that comes without a module asks for a backport of it."""
 BACKPORTS = frozenset({"exceptiongroup", "typing_extensions"})
 """What the standard library has from Python 3.11 on."""
 

@@ -38,7 +38,7 @@ constexpr Eight spread_bits(unsigned bits) {
   return ((one_each + 0x7F * kOnes) >> 7) & kOnes;
 }
 
-// Of eight signs the last is not stored: their number is even.
+// The last of eight signs is not stored: the number of negative ones is even.
 constexpr unsigned even_signs(unsigned seven) { return seven | (static_cast<unsigned>(std::popcount(seven) % 2) << 7); }
 
 void store(Eight codes, std::uint8_t* out) { std::memcpy(out, &codes, sizeof(codes)); }

@@ -16,7 +16,7 @@ namespace engine::quant {
 
 enum class Recipe { Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_K_S, Q4_0, IQ4_XS, Q3_K_M };
 
-// By its name in lower case; nullopt for any other.
+// The recipe of a name in lower case; nullopt for any other name.
 std::optional<Recipe> find_recipe(std::string_view name);
 // The value of general.file_type.
 std::uint32_t file_type(Recipe recipe);

@@ -83,8 +83,9 @@ class TrialProcess:
         vocabulary = settings.vocabulary
         pieces = [vocabulary.piece(token) for token in range(len(vocabulary))]
         try:
-            end_ids, memory_bytes = tuple(settings.eos_token_ids), settings.memory_mib << 20
-            self._ask((settings.library_path, pieces, end_ids, memory_bytes), _START_S)
+            end_ids = tuple(settings.eos_token_ids)
+            beginning = (settings.library_path, pieces, end_ids, settings.memory_mib << 20)
+            self._ask(beginning, _START_S)
         except TimeoutError as error:
             self._end()
             raise TrialError(

@@ -41,7 +41,7 @@ def test_every_weight_is_what_it_is_in_the_file(type_name: str) -> None:
 
 @pytest.mark.parametrize("type_name", ["IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "TQ1_0"])
 def test_every_point_of_a_grid_has_its_weights(type_name: str) -> None:
-    """So many random blocks name each of up to 2,048 points, and each set of signs."""
+    """Random blocks, enough of them to name each of up to 2,048 points, and each set of signs."""
     weights = random_weights(np.random.default_rng(5), type_name, 16, 256 * 128)
     expected = dequantize_floats(type_name, weights)
     dequantized = _core.kernels.dequantize(REFERENCE, type_name, weights.tobytes())

@@ -75,7 +75,7 @@ def test_a_long_answer_holds_no_more_than_a_short_one(bench: LoopBench) -> None:
 
 
 def test_guesses_that_are_dropped_leave_the_window_whole(bench: LoopBench) -> None:
-    """Of the model and of the draft model, whose guesses reach ahead of the text."""
+    """The model's window and the draft model's, whose guesses reach ahead of the text."""
     name = FAST
     model, prompt = windowed_model(name), tiny_prompt(150)
     options: dict[str, Any] = {"max_tokens": 200, "temperature": 1.0, "seed": 5, "prefill_chunk": 64}

@@ -50,7 +50,7 @@ def reranker(tmp_path: Path) -> Path:
 
 
 def test_documents_come_in_the_order_of_their_scores(stage: Stage, reranker: Path) -> None:
-    """Of equals the one named first is the first; the scores are those of float64."""
+    """The one named first comes first among equals; the scores are those of float64."""
     answer = stage.ranked(reranker)
     scores = [result.score for result in answer.results]
     assert scores == sorted(scores, reverse=True)

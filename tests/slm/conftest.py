@@ -38,7 +38,7 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def absent_socket(_own_places: None) -> Iterator[Path]:
-    """Where no engine listens, so that one is started in this process."""
+    """A socket where no engine listens, so that one is started in this process."""
     # pytest's own folders have long names; a Unix socket's path may hold 107 bytes.
     with tempfile.TemporaryDirectory(prefix="engine-") as folder:
         yield Path(folder) / "engine.sock"

@@ -16,9 +16,9 @@ WORDS: Final = (
     "the", "and", "of", "to", "is", "in", "it", "cat", "dog", "sat", "mat", "on", "a", "hello", "world", "cafe", "run",
     "rate", "bank", "rose", "!", ".", ",", "?", "-", "'", "un", "北", "京",
 )  # fmt: skip
-"""That begin a word."""
+"""Pieces that begin a word."""
 ENDS: Final = ("s", "ing", "ed", "er", "able", "##", "x", "y", "z")
-"""That go on with one."""
+"""Pieces that go on with a word."""
 SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 

@@ -19,7 +19,7 @@ _REPLACED = (
     (re.compile(r"[-+]?\d+(?:\.\d+)*"), "NUMBER"),
 )
 _LEAST_LIKENESS = 0.75
-"""Of the words of a line: what depends on the model or the machine may be other words."""
+"""Share of a line's words: those that depend on the model or the machine may be others."""
 
 
 def is_shown(shown: str, printed: str) -> bool:

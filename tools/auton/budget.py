@@ -21,7 +21,7 @@ class Budget:
         self.tokens = 0
         self.joules = 0.0
         self.cost: float | None = 0.0
-        """In dollars; ``None``: an answer came without."""
+        """Cost in dollars; ``None``: an answer came without."""
 
     def add(self, usage: Usage) -> None:
         """Count an answer. Raises BudgetSpentError: joules are limited, and it came without."""

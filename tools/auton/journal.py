@@ -41,7 +41,7 @@ class Answered(_Entry):
     key: str
     model: str
     digest: str
-    """Of the question."""
+    """Digest of the question."""
     reply: Reply
 
 

@@ -32,7 +32,7 @@ class Usage(_Data):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float | None = None
-    """In dollars."""
+    """Cost in dollars."""
     joules: float | None = None
 
 

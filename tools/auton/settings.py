@@ -91,7 +91,7 @@ class ValidationSettings(_Section):
 
 
 class SlmTrainingSettings(_Section):
-    """As ``slm train`` takes it."""
+    """The configuration, as ``slm train`` takes it."""
 
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4

@@ -81,7 +81,7 @@ class TrainingOptions(_Section):
     optimizer: Literal["adamw"] = "adamw"
     scheduler: Literal["cosine"] = "cosine"
     precision: Literal["f32", "bf16"] = "bf16"
-    """Of matrix products; weights and optimizer are f32."""
+    """Precision of matrix products; weights and optimizer are f32."""
     seed: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Positive = 1000
     eval_every: Positive = 500

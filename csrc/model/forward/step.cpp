@@ -28,7 +28,7 @@ std::size_t widest_head_input(const HyperParameters& shape) {
   return std::max(shape.latent.rank, shape.latent.unrotated);
 }
 
-// Of what is multiplied.
+// The longest row that any product reads.
 std::size_t widest_columns(const HyperParameters& shape) {
   return std::max(widest_input(shape), widest_head_input(shape));
 }

@@ -236,19 +236,19 @@ async def test_a_completion_in_llama_servers_shape() -> None:
     assert refused.status_code == 400
 
 
+async def end_first_operation(domain: FakeDomain) -> None:
+    await until(lambda: bool(domain.operations_begun))
+    domain.operations_begun[0].may_end.set()
+
+
 async def test_texts_and_token_ids_may_be_mixed_in_what_vectors_are_made_of() -> None:
     domain = FakeDomain()
-
-    async def end() -> None:
-        await until(lambda: bool(domain.operations_begun))
-        domain.operations_begun[0].may_end.set()
-
     async with (
         stage(domain=domain, rules=HttpRules(default_model="tiny")) as served,
         served.client() as client,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(end)
+        nursery.start_soon(end_first_operation, domain)
         asked = {"model": "gpt-4", "input": ["né", [7, "é", 8], {"content": [{"type": "text", "text": "n"}]}]}
         answer = await client.post("/v1/embeddings", json=asked)
         refused = await client.post("/v1/embeddings", json={"input": {"content": [{"type": "image_url"}]}})
@@ -258,17 +258,12 @@ async def test_texts_and_token_ids_may_be_mixed_in_what_vectors_are_made_of() ->
 
 async def test_documents_are_ranked_in_the_form_of_other_servers() -> None:
     domain = FakeDomain()
-
-    async def end() -> None:
-        await until(lambda: bool(domain.operations_begun))
-        domain.operations_begun[0].may_end.set()
-
     async with (
         stage(domain=domain, rules=HttpRules(default_model="tiny")) as served,
         served.client() as client,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(end)
+        nursery.start_soon(end_first_operation, domain)
         answer = await client.post("/v1/rerank", json={"model": "m", "query": "q", "documents": ["a", {"text": "bcd"}]})
         refused = await client.post("/rerank", json={"query": "q"})
     assert [result["index"] for result in answer.json()["results"]] == [1, 0]

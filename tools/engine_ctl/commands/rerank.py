@@ -27,7 +27,7 @@ _WIDEST_TEXT = 80
     "--quant",
     shell_complete=among(*QUANTIZATIONS),
     default="native",
-    help="Types of the weights: native, q8_0, q6_k, q4_k_m.  [default: native]",
+    help=f"Types of the weights: {', '.join(QUANTIZATIONS)}.  [default: native]",
 )
 @click.option(
     "--backend", help="Kernels to compute with; all give the same scores.  [default: the best this machine has]"

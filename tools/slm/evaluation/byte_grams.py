@@ -18,7 +18,7 @@ _LARGEST_ORDER = 4
 
 @dataclass(frozen=True)
 class _Counts:
-    """Of the n-grams of one order."""
+    """Counts of the n-grams of one order."""
 
     grams: npt.NDArray[np.uint32]
     """Ascending; the context's bytes before the last."""

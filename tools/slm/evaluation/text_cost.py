@@ -21,7 +21,7 @@ class TextCost:
 
     bits_per_byte: float
     perplexity: float
-    """By token: it does not compare between vocabularies."""
+    """Perplexity by token: it does not compare between vocabularies."""
     predictions: int
     tokens_per_second: float
     """Tokens read, the scored and the others."""

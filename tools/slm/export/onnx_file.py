@@ -16,7 +16,7 @@ _OPSET = 18
 _TRIED = ((1, 7), (2, 16))
 """Batches and positions that are compared."""
 _MOST_DIFFERENCE = 1e-3
-"""Of logits, in their standard deviations."""
+"""Largest difference of logits, in their standard deviations."""
 
 
 def write_onnx(model: TrainedModel, path: Path) -> float:

@@ -23,7 +23,7 @@ class StepEntry(BaseModel):
     learning_rate: float
     gradient_norm: float
     seconds: float
-    """Of the step alone."""
+    """Time of the step alone."""
 
 
 class JudgedEntry(BaseModel):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.ci_log import CiLog
+
 # How long an example takes says how busy the machine is, and nothing of the code.
 settings.register_profile("engine", deadline=None)
 settings.load_profile("engine")
@@ -16,6 +18,12 @@ settings.load_profile("engine")
 # Before numpy is imported. Its threads wait for each other by spinning, on CPUs that others need: where these are
 # busy, products of small matrices take twenty times as long with two threads as with one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where nobody watches, the log is another; a process of pytest-xdist has none of its own."""
+    if os.environ.get("CI") == "true" and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(CiLog(config))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -280,15 +280,17 @@ class EngineDomain:
         return answer(request, self._records.store)
 
     def _prune_records(self, request: PruneRecords) -> RecordsPruned:
-        if not (self._planner.config.allow_prune or request.dry_run):
+        permitted = self._planner.config.allow_prune
+        if not (permitted or request.dry_run):
             raise NotPermitted(
                 "this engine removes no records: its operator may start it with `serve --allow-prune`, or remove them "
                 "from the records' own file with `engine-ctl executions prune --direct`",
                 permission="allow_prune",
             )
         pruned = prune_records(request, self._records.store)
-        if not request.dry_run:
-            log_event("warning", "pruned", recorded_before=request.recorded_before, executions=pruned.executions)
+        if request.dry_run:
+            return pruned.model_copy(update={"permitted": permitted})
+        log_event("warning", "pruned", recorded_before=request.recorded_before, executions=pruned.executions)
         return pruned
 
     def remove_model(self, request: RemoveModel, executions: Mapping[str, Collection[str]]) -> ModelRemoved:

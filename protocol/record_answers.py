@@ -41,8 +41,10 @@ class RecordsVerified(Answer):
 
 
 class RecordsPruned(Answer):
-    """The records removed."""
+    """The records removed, or of a dry run those that would be."""
 
     type: Literal["RecordsPruned"] = "RecordsPruned"
     executions: int
     """How many were removed."""
+    permitted: bool = True
+    """Whether this engine removes records for clients; ``False`` in answers to dry runs alone."""

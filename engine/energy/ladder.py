@@ -89,15 +89,14 @@ class EnergyLadder:
 
     @property
     def reason(self) -> str:
-        """Why plans that leave their source open have none; empty where they have one."""
+        """Why plans that leave their source open have none, in a few words: it is in every answer. What is wrong with
+        each source is the business of :meth:`states`. Empty where they have one."""
         if self.name != _NONE:
             return ""
         if self._declared == _NONE:
             return self.declaration
-        told = [f"{name}: {self._reason(name)}" for name in self._failed]
-        if any(self._remedies.values()):
-            told.append("engine-ctl energy sources says what would change that")
-        return "; ".join(told)
+        tried = f" (tried {', '.join(self._failed)})" if self._failed else ""
+        return f"nothing measures joules here{tried}; engine-ctl energy sources says why"
 
     def availability(self) -> Mapping[str, str]:
         """Every source: ``""`` where it works, else the reason why not. ``none`` always works.

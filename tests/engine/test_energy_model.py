@@ -95,7 +95,10 @@ def test_a_modelled_report_says_so_whatever_the_share(cpus: Cpus) -> None:
 
 def test_a_model_is_never_the_best_source(cpus: Cpus) -> None:
     ladder = EnergyLadder([make_source(cpus)], {"rapl": "absent"})
-    assert (ladder.name, ladder.reason) == ("none", "rapl: absent")
+    assert (ladder.name, ladder.reason) == (
+        "none",
+        "nothing measures joules here (tried rapl); engine-ctl energy sources says why",
+    )
     assert ladder.availability() == {"model": "", "rapl": "absent", "none": ""}
     assert ladder.max_interval_s("model") is None
 

@@ -155,7 +155,8 @@ def test_old_ones_are_pruned_and_the_chain_stays_whole(tiny: Path) -> None:
     assert told("executions", "prune", "--before", "2001-01-01") == {"executions": 0}
     refused = told("executions", "prune", "--before", "2999-01-01T00:00:00Z", exit_code=3)["error"]
     assert (refused["code"], refused["params"]["field"]) == ("invalid_request", "recorded_before")
-    assert told("executions", "prune", "--before", timestamp_now(), "--dry-run") == {"executions": 1}
+    counted = {"executions": 1, "permitted": True}
+    assert told("executions", "prune", "--before", timestamp_now(), "--dry-run") == counted
     assert len(told("executions", "ls")["executions"]) == 1
     assert told("executions", "prune", "--before", timestamp_now(), "--yes") == {"executions": 1}
     assert told("executions", "ls")["executions"] == []
@@ -212,13 +213,20 @@ def test_an_engine_that_listens_prunes_only_where_its_operator_permits_it(tiny: 
         run(tiny, "--socket", str(socket_path))
         here: tuple[str, ...] = ("executions", "prune", "--before", timestamp_now())
         assert told(*here, "--socket", str(socket_path), exit_code=3)["error"]["code"] == "not_permitted"
+        exit_code, said = at_a_terminal("", *here, "--socket", str(socket_path))
+        assert (exit_code, "Remove" in said) == (3, False)
+        counted = {"executions": 1, "permitted": False}
+        assert told(*here, "--dry-run", "--socket", str(socket_path)) == counted
+        shown = engine_ctl(*here, "--dry-run", "--socket", str(socket_path))
+        assert shown.stdout == "1 would be removed\n"
+        assert "--direct" in shown.stderr
         assert len(told("executions", "ls", "--socket", str(socket_path))["executions"]) == 1
         assert told(*here, "--direct", "--socket", str(socket_path)) == {"executions": 1}
     with serving(socket_path, "--allow-prune"):
         run(tiny, "--socket", str(socket_path))
-        assert told("executions", "prune", "--before", timestamp_now(), "--socket", str(socket_path)) == {
-            "executions": 1
-        }
+        here = ("executions", "prune", "--before", timestamp_now(), "--socket", str(socket_path))
+        assert told(*here, "--dry-run")["permitted"]
+        assert told(*here) == {"executions": 1}
 
 
 def test_unknown_names_and_senseless_flags(tiny: Path) -> None:

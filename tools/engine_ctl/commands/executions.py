@@ -18,7 +18,7 @@ from engine_ctl.options import json_option, socket_option
 
 if TYPE_CHECKING:
     from protocol.blocking import BlockingClient
-    from protocol.record_answers import Compared
+    from protocol.record_answers import Compared, RecordsPruned
     from protocol.record_entry import FinishedEntry, InterruptedEntry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -181,13 +181,29 @@ def prune(before: str, *, direct: bool, yes: bool, dry_run: bool, socket: Path |
 
     moment = _moment("before", before)
     with embed() if direct else connect_or_embed(socket) as client:
-        pruned = client.ask(PruneRecords(recorded_before=moment, dry_run=True))
-        if not dry_run:
-            if not yes and sys.stdin.isatty():
-                click.confirm(f"Remove {pruned.executions} executions recorded before {moment}?", abort=True, err=True)
-            pruned = client.ask(PruneRecords(recorded_before=moment))
-    done = "would be removed" if dry_run else "removed"
-    click.echo(json.dumps({"executions": pruned.executions}) if as_json else f"{pruned.executions} {done}")
+        counted = client.ask(PruneRecords(recorded_before=moment, dry_run=True))
+        if dry_run:
+            _show_counted(counted, as_json=as_json)
+            return
+        # What is not permitted is refused at once: no question comes before it.
+        if counted.permitted and not yes and sys.stdin.isatty():
+            click.confirm(f"Remove {counted.executions} executions recorded before {moment}?", abort=True, err=True)
+        removed = client.ask(PruneRecords(recorded_before=moment)).executions
+    click.echo(json.dumps({"executions": removed}) if as_json else f"{removed} removed")
+
+
+def _show_counted(counted: RecordsPruned, *, as_json: bool) -> None:
+    """What a removal would come to: how many records, or that there would be none."""
+    if as_json:
+        click.echo(json.dumps({"executions": counted.executions, "permitted": counted.permitted}))
+        return
+    click.echo(f"{counted.executions} would be removed")
+    if not counted.permitted:
+        click.echo(
+            "not by the engine that listens, which was started without --allow-prune: give --direct to remove them "
+            "from the records' own file",
+            err=True,
+        )
 
 
 def _compare(client: BlockingClient, a: str, b: str, differing: tuple[str, ...] | None) -> Compared:

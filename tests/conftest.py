@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,14 @@ def own_records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         environment.setenv("ENGINE_DATA_DIR", str(folder))
         environment.setenv("ENGINE_CONFIG", str(folder / "no-config.toml"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts this process and those that it starts, though a background job of a script ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +64,6 @@ def test_stop_interruption_by_a_cancel_of_another_client(client: BlockingClient,
     assert 0 < record.metrics.tokens_total < 8000
 
 
-@pytest.fixture
-def at_a_terminal() -> Iterator[None]:
-    """Ctrl-C is heeded by this process and those that it starts, though a background job of a script ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("at_a_terminal")
 def test_stop_interruption_by_ctrl_c_at_the_terminal(engine: Path, tmp_path: Path) -> None:
     (tmp_path / "request.json").write_text(make_request(**ENDLESS).model_dump_json())
     arguments = ("--socket", str(engine), "--request", str(tmp_path / "request.json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -68,8 +69,7 @@ class Player:
         if _FOLLOWED.match(command):
             return self._follow(command)
         process = self._start(command)
-        printed, _ = process.communicate(timeout=TIMEOUT_S)
-        return Played(process.returncode, printed.decode(errors="replace"))
+        return Played(*_ended(process))
 
     def learn(self, shown: str, printed: str) -> None:
         """Which identifier of this run stands for which of the page."""
@@ -85,7 +85,7 @@ class Player:
     def end(self) -> None:
         if self._served is not None:
             self._served.terminate()
-            self._served.communicate(timeout=TIMEOUT_S)
+            _ended(self._served)
             self._served = None
 
     def _as_typed(self, text: str) -> str:
@@ -118,12 +118,24 @@ class Player:
         time.sleep(_FOLLOWED_S)
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=TIMEOUT_S)
-        ended = process.returncode in {0, 130, -signal.SIGINT}
-        return Played(0 if ended else process.returncode, printed.decode(errors="replace"))
+        status, printed = _ended(process)
+        return Played(0 if status in {0, 130, -signal.SIGINT} else status, printed)
 
     def _start(self, command: str, output: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603  commands of our own documentation
             ["bash", "-euo", "pipefail", "-c", command],  # noqa: S607
             cwd=self.work, env=self.variables, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,
         )  # fmt: skip
+
+
+def _ended(process: subprocess.Popen[bytes]) -> tuple[int, str]:
+    """The status and the output of a process, which is killed, with all that it started, where it takes too long."""
+    told = ""
+    try:
+        printed, _ = process.communicate(timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        printed, _ = process.communicate()
+        told = f"(killed after {TIMEOUT_S} s)"
+    return process.returncode, (printed or b"").decode(errors="replace") + told

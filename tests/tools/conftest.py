@@ -23,14 +23,6 @@ def socket_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def interruptible() -> Iterator[None]:
-    """SIGINT interrupts this process and those that it starts, though a background job of a script ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture
 def interrupts_ignored() -> Iterator[None]:
     """SIGINT is ignored by this process and those that it starts, as by a script's background jobs."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

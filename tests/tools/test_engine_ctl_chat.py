@@ -233,7 +233,6 @@ def answers_until_cancelled(message: ClientMessage) -> Sequence[EngineMessage]:
             return answers(message)
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_the_answer_and_not_the_conversation(
     chat: Chat, start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

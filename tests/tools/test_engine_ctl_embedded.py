@@ -108,7 +108,6 @@ def test_what_cannot_be_done_is_refused_by_name(
     assert json.loads(result.stdout)["error"]["code"] == code
 
 
-@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_engine_in_good_order(number: signal.Signals, tiny: Path, socket_path: Path) -> None:
     with serving(socket_path) as engine:

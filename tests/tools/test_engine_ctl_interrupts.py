@@ -33,7 +33,6 @@ def answers_until_cancelled(message: ClientMessage) -> Sequence[EngineMessage]:
             raise AssertionError(message)
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_cancels_and_still_tells_what_was_done(start_engine: StartEngine, socket_path: Path) -> None:
     start_engine(answers_until_cancelled)
     with start_engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", "--prompt", "a") as process:
@@ -52,7 +51,6 @@ def no_progress(progress: StageProgress) -> None:
     raise AssertionError(progress)
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_the_first_interrupt_cancels_and_awaits_the_record(start_engine: StartEngine, socket_path: Path) -> None:
     engine = start_engine(answers_until_cancelled)
     with BlockingClient.connect(socket_path) as client:
@@ -77,7 +75,6 @@ def test_interrupts_that_this_process_was_started_to_ignore_cancel_nothing(
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_the_second_interrupt_does_not_wait(start_engine: StartEngine, socket_path: Path) -> None:
     def interrupts_twice(text: str) -> None:
         signal.raise_signal(signal.SIGINT)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from protocol.blocking import BlockingClient
+from protocol.requests import Shutdown
+from tests.requirements.execution import make_request
+from tests.support.gguf_factory import write_tiny_model
 from tests.tools.command_line import PROGRAM
 from tests.tools.conftest import StartEngine
 from tests.tools.executions import PIECES, answers_in_full
@@ -87,3 +92,27 @@ def test_figures_begin_a_line_where_both_streams_are_one_file(start_engine: Star
     assert in_shell("2>&1", *arguments).stdout.startswith(answer + b"\n")
     assert in_shell("2>&1", *arguments, "-q").stdout == answer
     assert in_shell("", *arguments).stdout == answer
+
+
+def test_an_engine_whose_log_nobody_reads_goes_on(socket_path: Path, tmp_path: Path) -> None:
+    tiny = write_tiny_model(tmp_path / "tiny.gguf")
+    unread, log = os.pipe()
+    serve = [*PROGRAM, "serve", "--log-level", "info", "--socket", str(socket_path)]
+    with subprocess.Popen(serve, stderr=log) as engine:  # noqa: S603
+        try:
+            while not os.read(unread, 1 << 16).endswith(b"\n"):
+                pass
+            os.set_blocking(log, False)
+            with suppress(BlockingIOError):
+                while os.write(log, bytes(1 << 10)):
+                    pass
+            os.set_blocking(log, True)
+            with BlockingClient.connect(socket_path, timeout=60) as client:
+                for _ in range(3):
+                    list(client.run(make_request().model_copy(update={"model": str(tiny)})))
+                client.ask(Shutdown())
+            assert engine.wait(60) == 0
+        finally:
+            engine.kill()
+            os.close(unread)
+            os.close(log)

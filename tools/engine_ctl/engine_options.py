@@ -5,6 +5,8 @@ Imports nothing that starts a thread: walls are entered by a process that has a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -12,6 +14,7 @@ from typing import cast
 from actors.http.options import HttpOptions, HttpRules, TcpAddress, read_defaults, read_secret
 from engine.config import EngineConfig, declared_source, declared_watts, default_config
 from engine.host.event_log import LogForm, LogLevel, begin_logging
+from engine.host.write_behind import stderr_written_behind
 from engine.sandbox.enclosure import Enclosure, enclose, open_enclosure
 from protocol.address import HTTP_SOCKET_NAME, default_socket_path
 from protocol.errors import InternalError
@@ -90,7 +93,10 @@ def enclosed(config: EngineConfig, socket: Path, http: HttpOptions | None, *, sa
         raise InternalError(f"the sandbox cannot be set up: {error}; serve --no-sandbox does without") from error
 
 
-def log_events(level: str, form: str, *, client_text: bool) -> None:
-    """Log events on standard error from now on, unless ``level`` is ``off``."""
-    if level != "off":
-        begin_logging(cast("LogLevel", level), cast("LogForm", form), client_text=client_text)
+@contextmanager
+def logged_events(level: str, form: str, *, client_text: bool) -> Iterator[None]:
+    """Log events on standard error, unless ``level`` is ``off``. Nobody waits for who reads there."""
+    with stderr_written_behind(), ExitStack() as logging:
+        if level != "off":
+            logging.callback(begin_logging(cast("LogLevel", level), cast("LogForm", form), client_text=client_text))
+        yield

@@ -129,31 +129,31 @@ def command(
     work, answers queued requests, gives running executions time to finish, and exits with 0; a second signal skips the
     wait. A service manager may pass the sockets (LISTEN_FDS) and is notified of readiness (NOTIFY_SOCKET).
     """
-    from engine_ctl.engine_options import configured, enclosed, http_options, log_events
+    from engine_ctl.engine_options import configured, enclosed, http_options, logged_events
 
-    log_events(log_level, log_format, client_text=log_client_text)
-    http = http_options(
-        beside=socket,
-        socket=http_socket,
-        addresses=http_addresses,
-        token_file=http_token_file,
-        default_model=http_default_model,
-        defaults=http_defaults,
-        origins=http_origins,
-        allow_paths=http_allow_paths,
-        allow_manage=http_allow_manage,
-    )
-    config = configured(
-        *(models_dir, energy_source, tdp_watts),
-        allow_prune=allow_prune,
-        models_only=models_only,
-        keep_alive_s=keep_alive_s,
-    )
-    path = (socket or default_socket_path()).absolute()
-    enclosure = enclosed(config, path, http, sandbox=sandbox)
-    from engine_ctl.embedded import serve  # starts threads, which would stay outside the walls
+    with logged_events(log_level, log_format, client_text=log_client_text):
+        http = http_options(
+            beside=socket,
+            socket=http_socket,
+            addresses=http_addresses,
+            token_file=http_token_file,
+            default_model=http_default_model,
+            defaults=http_defaults,
+            origins=http_origins,
+            allow_paths=http_allow_paths,
+            allow_manage=http_allow_manage,
+        )
+        config = configured(
+            *(models_dir, energy_source, tdp_watts),
+            allow_prune=allow_prune,
+            models_only=models_only,
+            keep_alive_s=keep_alive_s,
+        )
+        path = (socket or default_socket_path()).absolute()
+        enclosure = enclosed(config, path, http, sandbox=sandbox)
+        from engine_ctl.embedded import serve  # starts threads, which would stay outside the walls
 
-    serve(config, path, drain_s, _note, http, enclosure)
+        serve(config, path, drain_s, _note, http, enclosure)
 
 
 def _note(line: str) -> None:

@@ -181,7 +181,8 @@ format: develop ## rewrite the sources' layout
 bench: develop ## the benchmarks that need no peer
 	$(BIN)/python -m benchmarks
 
-# Beside llama.cpp and openvino-genai; the models' folder as for test-models.
+# Beside llama.cpp and openvino-genai; the models' folder as for test-models. ENGINE_IK_BENCH: the llama-bench of a build of
+# ik_llama.cpp, which then takes part.
 bench-peers: develop peers ## the benchmarks beside llama.cpp and openvino-genai
 	ENGINE_TEST_MODELS="$${ENGINE_TEST_MODELS:?name the folder that holds the models}" $(BIN)/python -m benchmarks.peers $(ARGUMENTS)
 

@@ -1,6 +1,9 @@
 """The engine beside other engines: same file, same threads, in turn, on one machine in one run.
 
-python -m benchmarks.peers [--smollm2 GGUF] [--qwen GGUF] [--json FILE] [--only TEXT] [--work TEXT] [--rounds N]
+python -m benchmarks.peers [--smollm2 GGUF] [--gemma GGUF] [--qwen GGUF] [--json FILE] [--only TEXT] [--work TEXT]
+    [--rounds N]
+
+ik_llama.cpp takes part where ENGINE_IK_BENCH names its llama-bench.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from benchmarks.support.disturbance import Disturbance, wait_for_quiet
+from benchmarks.support.ik_llama_cpp import IkLlamaCpp, ik_program
 from benchmarks.support.llama_cpp import LlamaCpp
 from benchmarks.support.openvino import OpenVino, UnreadableModelError
 from benchmarks.support.quantized_copy import quantized_copy
@@ -38,23 +42,37 @@ DEEP = decode(32, depth=4096, repetitions=3, rounds=2)
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Ratios to hold to llama.cpp on each backend, and to ik_llama.cpp, whose anchor is AVX2."""
+
+    llama_cpp: Mapping[str, float]
+    ik_llama_cpp: Mapping[str, float]
+
+
+def _bounds(avx2: float, avx512: float | None = None, ik: float | None = None) -> Bounds:
+    llama_cpp = {"cpu_avx2": avx2} if avx512 is None else {"cpu_avx2": avx2, "cpu_avx512": avx512}
+    return Bounds(llama_cpp, {} if ik is None else {"cpu_avx2": ik})
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """A model file, and for each work the ratio to hold on each backend."""
+    """A model file, and for each work the ratios to hold."""
 
     name: str
     path: Callable[[argparse.Namespace], Path]
-    works: Mapping[Work, Mapping[str, float]]
-
-
-def _bounds(avx2: float, avx512: float) -> dict[str, float]:
-    return {"cpu_avx2": avx2, "cpu_avx512": avx512}
+    works: Mapping[Work, Bounds]
 
 
 SUBJECTS = (
     Subject(
         "SmolLM2-135M Q4_1 (as shipped)",
         lambda a: a.smollm2,
-        {DECODE: _bounds(1.7, 1.9), PREFILL: _bounds(2.5, 7.5), SIDE_BY_SIDE: _bounds(2.5, 5), DEEP: _bounds(2.5, 3)},
+        {
+            DECODE: _bounds(1.7, 1.9, ik=1.25),
+            PREFILL: _bounds(2.5, 7.5, ik=1.6),
+            SIDE_BY_SIDE: _bounds(2.5, 5),
+            DEEP: _bounds(2.5, 3),
+        },
     ),
     Subject(
         "SmolLM2-135M Q8_0",
@@ -72,9 +90,18 @@ SUBJECTS = (
         {DECODE: _bounds(1.7, 1.9), PREFILL: _bounds(1.5, 4), SIDE_BY_SIDE: _bounds(2.5, 5)},
     ),
     Subject(
+        "Gemma-3-270m Q4_K_M",
+        lambda a: a.gemma,
+        {DECODE: _bounds(1.4, ik=1.1), PREFILL: _bounds(3.3, ik=1.8), SIDE_BY_SIDE: _bounds(2.6)},
+    ),
+    Subject(
         "Qwen2.5-Coder-1.5B Q4_K_M",
         lambda a: a.qwen,
-        {DECODE: _bounds(1.25, 1.25), prefill(256): _bounds(1.6, 3.2), decode_side_by_side(16, 16): _bounds(2, 4)},
+        {
+            DECODE: _bounds(1.25, 1.25, ik=1.08),
+            prefill(256): _bounds(1.6, 3.2, ik=1.5),
+            decode_side_by_side(16, 16): _bounds(2, 4),
+        },
     ),
 )
 
@@ -143,6 +170,7 @@ class Match:
 
     def __init__(self, subject: Subject, path: Path, rounds: int, patience: Patience) -> None:
         """``rounds`` is the most that any work gets."""
+        program = ik_program()
         self._subject = subject
         self._rounds = rounds
         self._patience = patience
@@ -150,14 +178,19 @@ class Match:
             backend: MeasuredLoop(path, backend, THREADS) for backend in BUILDS if not _core.kernel_tables()[backend]
         }
         self._llama = {backend: LlamaCpp(BUILDS[backend], path, THREADS) for backend in self._ours}
+        self._ik = None if program is None else IkLlamaCpp(program, path, THREADS)
         self._path = path
 
-    def play(self, work: Work, bounds: Mapping[str, float]) -> list[Comparison]:
+    def play(self, work: Work, bounds: Bounds) -> list[Comparison]:
         """The work on every backend that runs here; all engines take turns."""
         pairs: list[tuple[Comparison, Peer]] = [
-            (Comparison(self._subject.name, backend, peer.name, work, bounds[backend]), peer)
+            (Comparison(self._subject.name, backend, peer.name, work, bounds.llama_cpp.get(backend)), peer)
             for backend, peer in self._llama.items()
         ]
+        if self._ik is not None and self._ik.takes(work):
+            for backend in self._ours:  # one build, which meets every backend
+                bound = bounds.ik_llama_cpp.get(backend)
+                pairs.append((Comparison(self._subject.name, backend, self._ik.name, work, bound), self._ik))
         with ExitStack() as stack:
             if work.is_prefill:
                 pairs += self._openvino(stack, work)
@@ -232,6 +265,7 @@ def _arguments() -> argparse.Namespace:
     models = Path(os.environ.get("ENGINE_TEST_MODELS", "."))
     parser = argparse.ArgumentParser(prog="benchmarks.peers", description=__doc__)
     parser.add_argument("--smollm2", type=Path, default=models / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    parser.add_argument("--gemma", type=Path, default=models / "gemma-3-270m-q4_k_m.gguf")
     parser.add_argument("--qwen", type=Path, default=models / "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf")
     parser.add_argument("--json", type=Path, help="write all samples here")
     parser.add_argument("--only", default="", help="only models whose name contains this")

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine import _core
 from tests.tape.stage import MODEL
 
 TIMEOUT_S = 60
@@ -21,7 +22,10 @@ _FOLLOWED = re.compile(r"(engine-ctl (watch|energy --watch)|weos-agents observe)
 _SERVE = re.compile(r"((?:ENGINE_\w+=\S+ )*engine-ctl serve\b[^&#]*)", re.DOTALL)
 _EXPORT = re.compile(r"export (\w+)=(\S+)")
 _IDENTIFIER = re.compile(r"\b(?:experiment|proposal|exec)-[0-9a-f]+")
+_TABLE = next(name for name, unavailable in _core.kernel_tables().items() if not unavailable)
+"""The best kernel table that runs here."""
 _PLACEHOLDERS = (
+    (re.compile(r"\bcpu_(avx512|avx2)\b"), _TABLE),
     (re.compile(r"\bMODEL TEXT\b"), f"{MODEL} 'Say hello.'"),
     (re.compile(r"\bdraft=SMALL\b"), "draft=small"),
     (re.compile(r"\bOWNER/REPO:"), "OWNER/SEVERAL:"),

@@ -38,6 +38,7 @@ def set_stage(folder: Path, hub: HubServer) -> dict[str, str]:
         "XDG_RUNTIME_DIR": str(runtime),
         "HF_ENDPOINT": hub.endpoint,
         "NO_PROXY": "127.0.0.1",
+        **{name: value for name, value in os.environ.items() if name == "ENGINE_CPU_FEATURES"},
     }
 
 

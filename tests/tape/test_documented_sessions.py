@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -61,6 +62,7 @@ def failure(command: TypedCommand, played: Played) -> str | None:
     return None
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the pages show a machine with two CPUs")
 @pytest.mark.parametrize("page", PLAYED, ids=page_id)
 def test_a_pages_commands_do_what_it_shows(page: Path, player: Player) -> None:
     text = page.read_text(encoding="utf-8")

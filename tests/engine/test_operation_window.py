@@ -96,4 +96,4 @@ def test_what_the_source_cannot_tell_has_its_reason(seconds: float, error: str, 
 def test_without_a_source_the_reason_is_why() -> None:
     report = OperationWindow(EnergyLadder([], {"rapl": "not here"}), "none", lambda: IDLE).report()
     assert (report.kind, report.source) == ("unavailable", "none")
-    assert "not here" in (report.reason or "")
+    assert "(tried rapl)" in (report.reason or "")

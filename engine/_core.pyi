@@ -635,6 +635,17 @@ def is_causal(file: GgufFile) -> bool:
     """Whether a position attends to none behind it: only then can a text be gone on with.
     Raises GgufError, UnsupportedModelError."""
 
+def kv_bytes_per_token(file: GgufFile, kv_cache: str) -> int | None:
+    """Keys and values of one token in all layers that have some; ``None`` where the type does not fit the heads.
+    Raises GgufError, UnsupportedModelError; ValueError for an unknown type."""
+
+def attention_layers(file: GgufFile) -> int:
+    """How many layers have keys and values. Raises GgufError, UnsupportedModelError."""
+
+def recurrent_bytes(file: GgufFile) -> int:
+    """What the other layers keep of one sequence, however long it is; 0 where there are none.
+    Raises GgufError, UnsupportedModelError."""
+
 def windowed_layers(file: GgufFile) -> tuple[int, int]:
     """The widest window of the model's layers, in positions, and how many layers have one; (0, 0) where none has.
     Raises GgufError, UnsupportedModelError."""
@@ -741,6 +752,11 @@ class kernels:  # noqa: N801  a submodule
     @staticmethod
     def sigmoid(table: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The logistic function of ``x`` [n]."""
+    @staticmethod
+    def convolve(
+        table: str, rows: npt.NDArray[np.float32], weights: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """The sum over taps of ``rows`` * ``weights``, both [taps, n]."""
     @staticmethod
     def soft_cap(table: str, x: npt.NDArray[np.float32], cap: float) -> npt.NDArray[np.float32]:
         """Numbers [n] bounded by cap * tanh(x / cap)."""

@@ -222,6 +222,19 @@ py::tuple attend(const std::string& table_name, const std::string& kv_cache, con
   return py::make_tuple(out, maxima, denominators);
 }
 
+// rows and weights: [taps, n]; returns [n].
+Floats convolve(const std::string& table_name, const Floats& rows, const Floats& weights) {
+  require(rows.ndim() == 2 && rows.size() > 0 && weights.size() == rows.size(), "rows and weights are not [taps, n]");
+  const auto taps = static_cast<std::size_t>(rows.shape(0));
+  const auto n = static_cast<std::size_t>(rows.shape(1));
+  std::vector<const float*> pointers;
+  for (std::size_t k = 0; k < taps; ++k) pointers.push_back(rows.data() + k * n);
+  Floats out(static_cast<py::ssize_t>(n));
+  const InferenceFloatEnvironment environment;
+  usable_kernel_table(table_name).convolve(pointers.data(), weights.data(), taps, n, n, out.mutable_data());
+  return out;
+}
+
 double sum_exponentials(const std::string& table_name, const Floats& logits, float maximum) {
   const InferenceFloatEnvironment environment;
   return usable_kernel_table(table_name).sum_exponentials(logits.data(), maximum, size_of(logits));
@@ -264,6 +277,7 @@ void register_kernels(py::module_& m) {
   submodule.def("attend", &attend, py::arg("table"), py::arg("kv_cache"), py::arg("queries"), py::arg("keys"),
                 py::arg("values"), py::arg("visible"), py::arg("scale"), py::arg("soft_cap") = 0.0F,
                 py::arg("hidden") = std::vector<std::size_t>{});
+  submodule.def("convolve", &convolve, py::arg("table"), py::arg("rows"), py::arg("weights"));
   submodule.def("sum_exponentials", &sum_exponentials, py::arg("table"), py::arg("logits"), py::arg("maximum"));
   submodule.def("compare_logits", &compare_logits, py::arg("table"), py::arg("logits"), py::arg("others"),
                 py::arg("maximum"));

@@ -85,6 +85,19 @@ void register_model(py::module_& m) {
       },
       py::arg("file"), py::kw_only(), py::arg("threads"), py::arg("rows"), py::arg("positions"));
   m.def("is_causal", [](const gguf::File& file) { return model::read_hyper_parameters(file).causal; });
+  m.def(
+      "kv_bytes_per_token",
+      [](const gguf::File& file, const std::string& kv_cache) -> std::optional<std::size_t> {
+        const model::HyperParameters shape = model::read_hyper_parameters(file);
+        const kernels::KvType type = kv_type(kv_cache);
+        if (!kernels::kv_type_fits(type, shape.head_dim)) return std::nullopt;
+        return model::KvCache::bytes_per_position(shape, type);
+      },
+      py::arg("file"), py::arg("kv_cache"));
+  m.def("attention_layers",
+        [](const gguf::File& file) { return model::read_hyper_parameters(file).attention_layers(); });
+  m.def("recurrent_bytes",
+        [](const gguf::File& file) { return model::RecurrentState::bytes(model::read_hyper_parameters(file)); });
   m.def("windowed_layers", [](const gguf::File& file) {
     const model::HyperParameters shape = model::read_hyper_parameters(file);
     const auto windowed =

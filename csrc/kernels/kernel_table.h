@@ -80,6 +80,10 @@ struct KernelTable {
   void (*merge_split)(const SoftmaxState& split, const float* split_output, std::size_t head_dim, SoftmaxState& total,
                       float* total_output);
 
+  // out[i] = the sum over k of weights[k * stride + i] * rows[k][i], of `taps` rows in their order, taps > 0
+  void (*convolve)(const float* const* rows, const float* weights, std::size_t taps, std::size_t stride, std::size_t n,
+                   float* out);
+
   // gate[i] = silu(gate[i]) * up[i]
   void (*silu_multiply)(float* gate, const float* up, std::size_t n);
   // gate[i] = gelu(gate[i]) * up[i], GELU by its approximation with tanh

@@ -38,19 +38,22 @@ KvCache::KvCache(const HyperParameters& shape, KvType type, std::size_t context_
     : format_{type, shape.needs_long_factors(context_length)},
       kv_heads_(shape.kv_heads),
       head_dim_(shape.head_dim),
-      window_(shape.widest_window()) {
+      window_(shape.widest_window()),
+      recurrent_(shape) {
   check_fit(shape, type);
   check_context(shape, context_length);
   places_.reserve(shape.layers);
   for (std::size_t layer = 0; layer < shape.layers; ++layer) {
     const bool windowed = shape.window(layer) != 0;
-    places_.push_back({windowed, windowed ? windowed_layers_++ : whole_layers_++});
+    std::size_t& layers = windowed ? windowed_layers_ : whole_layers_;
+    places_.push_back({windowed, layers});
+    if (!shape.is_recurrent(layer)) ++layers;
   }
 }
 
 std::size_t KvCache::bytes_per_position(const HyperParameters& shape, KvType type) {
   check_fit(shape, type);
-  return shape.layers * shape.kv_heads * 2 * kernels::kv_row_bytes(type, shape.head_dim);
+  return shape.attention_layers() * shape.kv_heads * 2 * kernels::kv_row_bytes(type, shape.head_dim);
 }
 
 // The first row sees window - 1 positions before it. These and the step's own may begin and end within a block, and a
@@ -61,6 +64,7 @@ std::size_t KvCache::window_positions(std::size_t window, std::size_t rows) {
 
 void KvCache::reserve(std::size_t count) {
   while (blocks_.size() * kKeyBlock < count) blocks_.push_back(make_block());
+  recurrent_.reserve();
 }
 
 KvBlock KvCache::make_block() {
@@ -96,6 +100,7 @@ void KvCache::begin_with(std::span<const KvBlock> blocks) {
 KvCache KvCache::fork(std::size_t count) const {
   KvCache other = *this;
   other.spare_ = {};
+  other.recurrent_ = recurrent_.fork();
   other.forked_blocks_ = count / kKeyBlock;
   other.blocks_.resize(other.forked_blocks_);
   if (count % kKeyBlock == 0) return other;

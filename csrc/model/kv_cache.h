@@ -9,6 +9,7 @@
 #include "base/aligned_buffer.h"
 #include "kernels/attention/kv_block.h"
 #include "model/load/hyper_parameters.h"
+#include "model/recurrent_state.h"
 
 namespace engine::kernels {
 struct KernelTable;
@@ -33,7 +34,7 @@ struct KvFormat {
   bool operator==(const KvFormat&) const = default;
 };
 
-// The keys and values of one sequence, in blocks.
+// The keys and values of one sequence, in blocks, and what layers without keep of it.
 class KvCache {
  public:
   // Holds at most `context_length` positions. Throws std::invalid_argument where the type does not fit the heads, or
@@ -57,17 +58,19 @@ class KvCache {
   // std::invalid_argument where the model has no such positions.
   void restart(const HyperParameters& shape, std::size_t context_length);
   // Begins with blocks of another cache of equal shape and format, all of whose positions have been stored. Once,
-  // before anything else. Throws std::bad_alloc.
+  // before anything else. Not for models with recurrent layers. Throws std::bad_alloc.
   void begin_with(std::span<const KvBlock> blocks);
   // A cache that begins with positions [0, count) of this one, all stored: it shares the blocks that are full and
-  // copies the one that is not. Throws std::bad_alloc.
+  // copies the one that is not. Where layers are recurrent, `count` is all that the last step has read. Throws
+  // std::bad_alloc.
   KvCache fork(std::size_t count) const;
-  std::size_t bytes() const { return bytes_of(blocks_.size()) + spare_.bytes(); }
+  std::size_t bytes() const { return bytes_of(blocks_.size()) + spare_.bytes() + recurrent_.bytes(); }
   // Bytes of the blocks that it began with.
   std::size_t shared_bytes() const { return bytes_of(shared_blocks_); }
   // Bytes that it shares with the cache that it was forked from, those of shared_bytes() included.
   std::size_t forked_bytes() const { return bytes_of(forked_blocks_); }
   const KvBlock& block(std::size_t index) const { return blocks_[index]; }
+  RecurrentState& recurrent() { return recurrent_; }
 
   const std::byte* keys(std::size_t layer, std::size_t head, std::size_t block) const;
   const std::byte* values(std::size_t layer, std::size_t head, std::size_t block) const;
@@ -97,9 +100,10 @@ class KvCache {
   std::size_t kv_heads_;
   std::size_t head_dim_;
   std::size_t window_;         // the widest of all layers, 0 where none has one
-  std::vector<Place> places_;  // [layers]
+  std::vector<Place> places_;  // [layers]; void where one is recurrent
   std::size_t whole_layers_ = 0;
   std::size_t windowed_layers_ = 0;
+  RecurrentState recurrent_;
   std::vector<KvBlock> blocks_;
   std::size_t slid_ = 0;           // blocks before this one have no windowed part
   KvBlock spare_;                  // a windowed part for the next block, which costs no new memory

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from engine import _core
 from engine.artifact.content_hash import ContentHashes
@@ -30,8 +30,7 @@ from protocol.quantization import Quantization
 
 Result = TypeVar("Result")
 
-_KV_SCALE_CHANNELS = 32
-"""Channels that share a scale in a q8_0 KV cache; a head must have whole multiples of them."""
+_KV_CACHE_TYPES: tuple[KvCacheType, ...] = get_args(KvCacheType)
 _LOGIT_BYTES = 4
 _UNQUANTIZED_TYPES = ("F32", "F16", "BF16")
 _VOCABULARY_PARTS = {
@@ -239,16 +238,17 @@ class ModelArtifact:
 
     @property
     def kv_bytes_per_token(self) -> Mapping[KvCacheType, int]:
-        """Bytes of KV cache for one token of all layers, of each type that fits the heads. Raises InvalidModel."""
-        metadata, prefix = self.metadata, self.architecture
-        heads = metadata.positive(f"{prefix}.attention.head_count")
-        kv_heads = metadata.positive(f"{prefix}.attention.head_count_kv", heads)
-        channels = self.head_dim + metadata.positive(f"{prefix}.attention.value_length", self.head_dim)
-        rows = metadata.positive(f"{prefix}.block_count") * kv_heads
-        sizes: dict[KvCacheType, int] = {"f16": rows * channels * 2}
-        if self.head_dim % _KV_SCALE_CHANNELS == 0:
-            sizes["q8_0"] = rows * (channels + channels // _KV_SCALE_CHANNELS * 2)
-        return sizes
+        """Bytes of KV cache for one token of all layers, of each type that fits the heads.
+
+        Raises InvalidModel, UnsupportedModel.
+        """
+        sizes = {kind: self.of_shape(partial(_core.kv_bytes_per_token, kv_cache=kind)) for kind in _KV_CACHE_TYPES}
+        return {kind: size for kind, size in sizes.items() if size is not None}
+
+    @property
+    def recurrent_bytes(self) -> int:
+        """See :class:`ModelFacts`. Raises InvalidModel, UnsupportedModel."""
+        return self.of_shape(_core.recurrent_bytes)
 
     @property
     def window(self) -> int:
@@ -259,7 +259,7 @@ class ModelArtifact:
     def windowed_kv_bytes_per_token(self) -> Mapping[KvCacheType, int]:
         """See :class:`ModelFacts`. Raises InvalidModel, UnsupportedModel."""
         windowed = self.of_shape(_core.windowed_layers)[1]
-        layers = self.metadata.positive(f"{self.architecture}.block_count")
+        layers = self.of_shape(_core.attention_layers)
         return {kind: size // layers * windowed for kind, size in self.kv_bytes_per_token.items()}
 
     @property
@@ -311,6 +311,7 @@ class ModelArtifact:
             decode_weights_bytes=self.decode_weights_bytes(quantization),
             kv_bytes_per_token=self.kv_bytes_per_token,
             head_dim=self.head_dim,
+            recurrent_bytes=self.recurrent_bytes,
             window=self.window,
             windowed_kv_bytes_per_token=self.windowed_kv_bytes_per_token,
             activation_row_bytes=self.activation_row_bytes,

@@ -30,6 +30,10 @@ class KvSizes(Protocol):
     def window(self) -> int:
         """Positions of the widest window."""
 
+    @property
+    def recurrent_bytes(self) -> int:
+        """Bytes that a sequence keeps in layers without keys and values."""
+
 
 def estimate(
     plan: ExecutionPlan, model: ModelFacts, prompt_tokens: int, draft: ModelFacts | None = None
@@ -51,7 +55,8 @@ def estimate(
         prefill_macs=model.macs_per_prompt_token * prompt_tokens,
         decode_macs_per_token=model.macs_per_prompt_token + model.macs_of_head,
         decode_bytes_per_token=model.decode_weights_bytes[plan.backend]
-        + _kv_bytes(model, plan.kv_cache, plan.batch.context_length // 2, model.window),
+        + _kv_bytes(model, plan.kv_cache, plan.batch.context_length // 2, model.window)
+        + model.recurrent_bytes,  # one state read, the other written
     )
 
 
@@ -65,15 +70,18 @@ def _kv_bytes(model: KvSizes, kv_cache: KvCacheType, positions: int, window_posi
 def context_kv_bytes(model: KvSizes, kv_cache: KvCacheType, context_length: int) -> int:
     """KV cache of one sequence that leaves its batch open and fills its context."""
     rows = ExecutionRequest().prefill_chunk
-    return _kv_bytes(model, kv_cache, context_length, _core.window_positions(model.window, rows))
+    windowed = _core.window_positions(model.window, rows)
+    return _kv_bytes(model, kv_cache, context_length, windowed) + model.recurrent_bytes
 
 
 def _plan_kv_bytes(plan: ExecutionPlan, model: ModelFacts, positions: int) -> int:
-    """``positions``: those of all choices. Where others may begin with a part of the sequence, windows keep all."""
+    """``positions``: those of all choices. Where others may begin with a part of the sequence, windows keep all.
+    What recurrent layers keep, each choice has for itself."""
     if plan.prefix_cache == "on":
         return model.kv_bytes_per_token[plan.kv_cache] * positions
     rows = plan.batch.prefill_chunk + plan.speculation.max_rows
-    return _kv_bytes(model, plan.kv_cache, positions, plan.n * _core.window_positions(model.window, rows))
+    windowed = plan.n * _core.window_positions(model.window, rows)
+    return _kv_bytes(model, plan.kv_cache, positions, windowed) + plan.n * model.recurrent_bytes
 
 
 def describe_memory(needed: PlanEstimate) -> str:

@@ -44,5 +44,7 @@ class ModelFacts:
     """Positions that layers with a window attend to, those of the widest one; 0 where none has a window."""
     windowed_kv_bytes_per_token: Mapping[KvCacheType, int] = field(default_factory=dict)
     """The part of :attr:`kv_bytes_per_token` that layers with a window take."""
+    recurrent_bytes: int = 0
+    """What a sequence keeps in layers without keys and values, however long it is; 0 where all have some."""
     requantized_from: tuple[str, ...] = ()
     """Quantized types in the file that the quantization asked for quantizes again; sorted."""

@@ -120,6 +120,7 @@ def _vectors(table: str) -> Iterator[tuple[str, bytes]]:
     yield "clamped_silu", _bits(kernels.clamped_silu_multiply(table, x, up))
     for name in ("gelu", "squared_relu", "sigmoid"):
         yield f"{name} alone", _bits(getattr(kernels, name)(table, x))
+    yield "convolve", _bits(kernels.convolve(table, x.reshape(4, -1), up.reshape(4, -1)))
     yield "soft_cap", _bits(kernels.soft_cap(table, x, 5.0))
     yield "softmax", _bits(kernels.softmax(table, x))
     largest = float(x.max())

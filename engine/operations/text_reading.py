@@ -50,7 +50,8 @@ def plan_reading(
     )
     rows = min(step, sum(map(len, inputs)))
     needed = {
-        "kv_cache_bytes": positions * artifact.kv_bytes_per_token[planned.plan.kv_cache],
+        "kv_cache_bytes": positions * artifact.kv_bytes_per_token[planned.plan.kv_cache]
+        + min(batch.max_sequences, len(inputs)) * artifact.recurrent_bytes,
         "activation_bytes": rows * artifact.activation_row_bytes
         + artifact.shared_step_bytes(planned.plan.threads, rows, longest),
         "sequence_bytes": 0,

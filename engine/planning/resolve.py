@@ -16,7 +16,7 @@ from engine.planning.energy_rules import decide_energy_source
 from engine.planning.grammar_rules import check_grammar, plan_grammar
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.sampling_rules import check_sampling, logprob_count, plan_sampling
-from engine.planning.speculation_rules import check_draft, check_speculation, plan_speculation
+from engine.planning.speculation_rules import check_draft, check_recurrent, check_speculation, plan_speculation
 from engine.planning.stop_rules import plan_stop
 from engine.planning.tool_rules import check_tools
 from protocol.errors import (
@@ -84,8 +84,8 @@ def resolve_plan(
         InvalidGrammar, GrammarTooLarge: see :func:`plan_grammar`.
         InvalidRequest: a bias of a token that the model does not have, or a stop at one.
         PromptTooLong: the prompt leaves no room in the context.
-        InvalidPlan: a context longer than the model was trained for, or a KV cache type that does not fit its heads;
-            or see :func:`check_draft`.
+        InvalidPlan: a context longer than the model was trained for, a KV cache type that does not fit its heads, or
+            what a model with recurrent layers cannot do; or see :func:`check_draft`.
         OutOfMemoryBudget: weights, KV cache and activations exceed the memory limit.
     """
     execution = _with_memory_limit(checked.request.execution, config.memory_mb)
@@ -98,7 +98,7 @@ def resolve_plan(
         kv_cache=_kv_cache(execution, model),
         threads=checked.threads,
         batch=_batch(execution, model, len(prompt.token_ids)),
-        prefix_cache=cast("PrefixCache", execution.prefix_cache),
+        prefix_cache=_prefix_cache(execution, model),
         scheduler_policy=cast("SchedulerPolicy", execution.scheduler_policy),
         sampling=plan_sampling(execution.sampling, model.vocab_size, breaker_token_ids),
         logprobs=logprob_count(execution.logprobs),
@@ -109,6 +109,7 @@ def resolve_plan(
         **passed_on(execution),
         **prompt.plan_fields,
     )
+    check_recurrent(plan.speculation, model)
     if draft is not None:
         check_draft(execution, plan.batch.context_length, plan.backend, model, draft)
     planned = planned_execution(plan, model, prompt.token_ids, draft)
@@ -255,6 +256,19 @@ def _kv_cache(execution: ExecutionRequest, model: ModelFacts) -> KvCacheType:
             head_dim=model.head_dim,
         )
     return name
+
+
+def _prefix_cache(execution: ExecutionRequest, model: ModelFacts) -> PrefixCache:
+    """Raises InvalidPlan: "on" with a model whose recurrent layers keep the state behind the last position alone."""
+    if execution.prefix_cache == "on" and model.recurrent_bytes:
+        raise InvalidPlan(
+            f"prefix_cache is 'on'; {model.ref.name} has recurrent layers, whose state at the end of a prefix is not "
+            "kept",
+            field="execution.prefix_cache",
+            value="on",
+            allowed=["off"],
+        )
+    return cast("PrefixCache", execution.prefix_cache)
 
 
 def _batch(execution: ExecutionRequest, model: ModelFacts, prompt_tokens: int) -> Batch:

@@ -75,7 +75,7 @@ def check_draft(
     """Refuse a model that cannot guess in this execution.
 
     Raises InvalidPlan: its own quantization is no larger; or the draft model was trained for a shorter context than
-    the execution's, or has heads that the KV cache's type does not fit.
+    the execution's, has recurrent layers, or heads that the KV cache's type does not fit.
     """
     asked = execution.speculation
     if asked.kind == "self" and draft.decode_weights_bytes[backend] >= model.decode_weights_bytes[backend]:
@@ -90,11 +90,27 @@ def check_draft(
             f"{draft.context_length}",
             "model",
         )
+    if draft.recurrent_bytes:
+        raise _refusal(
+            f"the draft model {draft.ref.name} has recurrent layers, which cannot forget a token that was guessed "
+            "wrongly",
+            "model",
+        )
     if execution.kv_cache not in draft.kv_bytes_per_token:
         raise _refusal(
             f"kv_cache is {execution.kv_cache!r}, which does not fit the heads of the draft model {draft.ref.name}, "
             f"{draft.head_dim} channels wide; its own may be {', '.join(draft.kv_bytes_per_token)}",
             "model",
+        )
+
+
+def check_recurrent(planned: PlanSpeculation, model: ModelFacts) -> None:
+    """Raises InvalidPlan: guesses for a model with recurrent layers, which cannot take back those that do not hold."""
+    if planned.kind != "off" and model.recurrent_bytes:
+        raise _refusal(
+            f"speculation.kind is {planned.kind!r}; {model.ref.name} has recurrent layers, which cannot forget a token "
+            "that was guessed wrongly",
+            "kind",
         )
 
 

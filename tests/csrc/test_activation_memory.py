@@ -31,7 +31,7 @@ def data_bytes() -> int:
 
 
 @pytest.mark.parametrize(
-    "case", ["llama", "qwen2", "llama_experts", "qwen2moe", "gemma3", "glm4moe", "phi2", "deepseek2"]
+    "case", ["llama", "qwen2", "llama_experts", "qwen2moe", "gemma3", "glm4moe", "phi2", "deepseek2", "lfm2"]
 )
 def test_the_buffers_of_a_step_take_what_is_said(case: str, tmp_path: Path) -> None:
     ask_the_system_for_every_buffer()

@@ -23,9 +23,9 @@ from tests.support.gguf_factory import has_super_blocks
 pytestmark = pytest.mark.slow
 
 TYPES = ("F32", "Q8_0", "Q5_0", "Q4_K", "Q6_K", "IQ4_XS", "IQ2_XXS", "MXFP4")
-KINDS = ("qwen3", "gemma2", "gemma3", "qwen2moe", "phi2", "gpt-oss", "deepseek2")
+KINDS = ("qwen3", "gemma2", "gemma3", "qwen2moe", "phi2", "gpt-oss", "deepseek2", "lfm2")
 """Dense, with windows (and soft caps), with experts and one that all share; attention and feed-forward side by side;
-sinks and experts with biases; latent heads and groups of experts.
+sinks and experts with biases; latent heads and groups of experts; short convolutions.
 """
 COMBINATIONS = [*product(("qwen3", "qwen2moe"), TYPES), *product(("gemma2", "gemma3"), ("F32", "Q8_0", "Q4_K"))]
 """Every type without experts and with them; what windows and soft caps add lies above the products."""

@@ -17,6 +17,8 @@ UNSUPPORTED: list[tuple[str, dict[str, Any]]] = [
     ("deepseek2", {"expert_group_count": 4, "expert_gating_func": 1}),
     ("deepseek2", {"attention.temperature_scale": 0.1}),
     ("glm4", {"rope.dimension_sections": [4, 4, 4, 0]}),
+    ("qwen3", {"attention.head_count_kv": [2, 0, 2, 2]}),
+    ("qwen3", {"attention.head_count_kv": [2, 1, 2, 1]}),
     ("hunyuan-dense", {"rope.scaling.alpha": 1000.0}),
 ]
 MALFORMED: list[tuple[str, dict[str, Any]]] = [
@@ -25,6 +27,7 @@ MALFORMED: list[tuple[str, dict[str, Any]]] = [
     ("deepseek2", {"expert_group_count": 8}),
     ("deepseek2", {"rope.dimension_count": 16}),
     ("deepseek2", {"rope.scaling.yarn_log_multiplier": 0.0}),
+    ("lfm2", {"shortconv.l_cache": 1}),
     ("ernie4_5", {"nextn_predict_layers": 9}),
 ]
 

@@ -83,7 +83,7 @@ def test_the_head_is_read_as_it_is_packed(table: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("table", ALL_TABLES)
 @pytest.mark.parametrize("tensor_type", ["F16", "Q8_0", "Q5_1"])
-@pytest.mark.parametrize("case", ["llama", "qwen2moe_wide", "phi3", "glm4moe", "gpt2", "deepseek2"])
+@pytest.mark.parametrize("case", ["llama", "qwen2moe_wide", "phi3", "glm4moe", "gpt2", "deepseek2", "lfm2"])
 def test_a_loaded_model_takes_what_was_said_of_its_file(
     case: str, tensor_type: str, table: str, tied: bool, tmp_path: Path
 ) -> None:

@@ -51,7 +51,7 @@ def test_everything_that_bears_results_takes_part() -> None:
         assert {f"multiply {type_name}", f"dequantize {type_name}"} <= names
     for kv_cache in ("f16", "q8_0"):
         assert {f"attend {kv_cache} 0.0", f"model gemma2 {kv_cache}", f"model qwen3moe {kv_cache}"} <= names
-    assert {"layer_norm", "clamped_silu", "gelu alone", "squared_relu alone", "sigmoid alone"} <= names
+    assert {"layer_norm", "clamped_silu", "gelu alone", "squared_relu alone", "sigmoid alone", "convolve"} <= names
     assert {"rms_norm", "silu", "gelu", "rotate True", "sampler", "evaluation", "quantize Q4_K"} <= names
 
 

@@ -326,6 +326,27 @@ def test_layers_with_a_window_take_no_more_than_a_step_sees() -> None:
     assert estimate(kept, model, 10).kv_cache_bytes == 1024 * 2048
 
 
+RECURRENT = dataclasses.replace(MODEL, recurrent_bytes=5000)
+
+
+def test_what_recurrent_layers_keep_is_counted_once_for_each_choice() -> None:
+    plan = make_plan(make_request(n=3, context_length=192))
+    plain, more = estimate(plan, MODEL, 10), estimate(plan, RECURRENT, 10)
+    assert more.kv_cache_bytes == plain.kv_cache_bytes + 3 * 5000
+    assert more.decode_bytes_per_token == plain.decode_bytes_per_token + 5000
+
+
+@pytest.mark.parametrize(
+    ("execution", "field"),
+    [({"prefix_cache": "on"}, "prefix_cache"), ({"speculation": {"kind": "lookup"}}, "speculation.kind")],
+)
+def test_what_would_have_recurrent_layers_go_back_is_refused(execution: dict[str, Any], field: str) -> None:
+    checked = decide_without_model(make_request(**execution), MACHINE, NO_METER, CONFIG)
+    with pytest.raises(InvalidPlan, match="recurrent") as refused:
+        resolve_plan(checked, RECURRENT, PreparedPrompt(tuple(range(10)), "raw"), CONFIG)
+    assert refused.value.params["field"] == f"execution.{field}"
+
+
 def test_speculation_is_off_unless_it_is_asked_for_and_then_decided_by_the_backend() -> None:
     assert make_plan().speculation == PlanSpeculation(kind="off", max_rows=1, row_cost=None)
     assert make_plan(make_request(speculation={"kind": "off", "max_rows": 9})) == make_plan()

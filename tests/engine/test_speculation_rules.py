@@ -71,6 +71,11 @@ def test_the_same_model_in_fewer_bits_needs_no_name() -> None:
     assert (draft.model_ref, draft.quantization, draft.speculation) == (plan.model_ref, "q4_k_m", PlanSpeculation())
 
 
+def test_a_draft_model_that_cannot_forget_a_guess_is_refused() -> None:
+    draft = dataclasses.replace(DRAFT, recurrent_bytes=1)
+    assert "recurrent" in str(refusal(InvalidPlan, draft=draft))
+
+
 def test_the_weights_that_guess_have_a_key_and_the_batch_stays_the_same() -> None:
     plan = plan_with()
     assert WeightsKey.of_draft(plan) == WeightsKey(content_hash="sha256:1", quantization="native", backend="cpu_avx2")

@@ -59,6 +59,11 @@ class ArchitectureModel:
     query_rank: int = 0
     unrotated: int = 0
     value_width: int = 0
+    convolution_layers: tuple[int, ...] = ()
+    """Layers with a short convolution in place of attention."""
+    taps: int = 3
+    """Positions that a convolution reads."""
+    output_norm: str = "output_norm"
     rope_factors: tuple[str, ...] = ()
     """Tensors of divisors of the angles."""
     keys: Mapping[str, Any] = field(default_factory=dict)
@@ -96,6 +101,15 @@ def _add_latent_keys(writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
             writer.add_q_lora_rank(model.query_rank)
 
 
+def _add_kv_heads(writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
+    if not model.convolution_layers:
+        writer.add_head_count_kv(model.n_head_kv)
+        return
+    layers = range(model.n_layer)
+    writer.add_head_count_kv([0 if layer in model.convolution_layers else model.n_head_kv for layer in layers])
+    writer.add_shortconv_l_cache(model.taps)
+
+
 def _add_expert_keys(writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
     if model.experts:
         writer.add_expert_count(model.experts)
@@ -112,7 +126,7 @@ def _add_keys(writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
     writer.add_embedding_length(model.n_embd)
     writer.add_feed_forward_length(model.n_ff)
     writer.add_head_count(model.n_head)
-    writer.add_head_count_kv(model.n_head_kv)
+    _add_kv_heads(writer, model)
     writer.add_key_length(model.head_width)
     writer.add_value_length(model.latent_rank or model.head_width)
     _add_latent_keys(writer, model)
@@ -152,23 +166,40 @@ class _Tensors:
         if model.positions:
             self._matrix("position_embd", (model.context_length, model.n_embd))
         for layer in range(model.n_layer + model.unused_layers):
-            self._block(f"blk.{layer}.", has_experts=layer >= model.leading_dense)
+            self._block(layer)
         for layer in range(model.n_layer, model.n_layer + model.unused_layers):
             self._matrix(f"blk.{layer}.nextn.eh_proj", (model.n_embd, 2 * model.n_embd))
             self._norm(f"blk.{layer}.nextn.enorm", model.n_embd)
             self._norm(f"blk.{layer}.nextn.hnorm", model.n_embd)
-        self._norm("output_norm", model.n_embd)
+        self._norm(model.output_norm, model.n_embd)
         if not model.tied:
             self._projection("", "output", vocab_size, model.n_embd)
 
-    def _block(self, prefix: str, *, has_experts: bool) -> None:
-        model = self._model
-        query, kv = model.n_head * model.head_width, model.n_head_kv * model.head_width
+    def _block(self, layer: int) -> None:
+        model, prefix = self._model, f"blk.{layer}."
         if model.input_norms:
             self._norm(f"{prefix}attn_norm", model.n_embd)
             if model.second_norm:
                 self._norm(f"{prefix}{model.second_norm}", model.n_embd)
-        self._inner_norms(prefix)
+        if layer in model.convolution_layers:
+            self._convolution(prefix)
+        else:
+            self._inner_norms(prefix)
+            self._attention(prefix)
+        if model.experts and layer >= model.leading_dense:
+            self._experts(prefix)
+        else:
+            self._dense(prefix, "", model.n_ff)
+
+    def _convolution(self, prefix: str) -> None:
+        embedding = self._model.n_embd
+        self._vector(f"{prefix}shortconv.conv.weight", 0.5, embedding, self._model.taps)
+        self._projection(prefix, "shortconv.in_proj", 3 * embedding, embedding)
+        self._projection(prefix, "shortconv.out_proj", embedding, embedding)
+
+    def _attention(self, prefix: str) -> None:
+        model = self._model
+        query, kv = model.n_head * model.head_width, model.n_head_kv * model.head_width
         if model.latent_rank:
             self._latent_heads(prefix)
             query = model.n_head * model.value_width
@@ -180,10 +211,6 @@ class _Tensors:
         self._projection(prefix, "attn_output", model.n_embd, query)
         if model.sinks:
             self._vector(f"{prefix}attn_sinks.weight", 1.0, model.n_head)
-        if model.experts and has_experts:
-            self._experts(prefix)
-        else:
-            self._dense(prefix, "", model.n_ff)
 
     def _inner_norms(self, prefix: str) -> None:
         model = self._model

@@ -36,6 +36,9 @@ _LATENT: dict[str, Any] = {
 }  # fmt: skip
 _LATENT_KEYS = {"rope.dimension_count": 32, "expert_feed_forward_length": 64, "expert_shared_count": 1}
 _UNGATED = ("attn_output", "ffn_up", "ffn_down")
+_LFM2: dict[str, Any] = {
+    "head_norm": "head", "n_layer": 5, "convolution_layers": (0, 1, 3), "output_norm": "token_embd_norm", "tied": True,
+}  # fmt: skip
 _COHERE: dict[str, Any] = {"layer_norm": True, "second_norm": "", "tied": True}
 
 CASES: dict[str, dict[str, Any]] = {
@@ -133,6 +136,14 @@ CASES: dict[str, dict[str, Any]] = {
         "expert_biases": True, "sinks": True, "seed": 2,
         "keys": {**YARN, "expert_feed_forward_length": 64, "attention.sliding_window": 20},
     },
+    "lfm2": {"architecture": "lfm2", **_LFM2},
+    "lfm2_windows": {
+        "architecture": "lfm2", **_LFM2, "taps": 4, "keys": {"attention.sliding_window": 20},
+    },
+    "lfm2moe": {
+        "architecture": "lfm2moe", **_LFM2, **_MOE, "choice_bias": True, "leading_dense": 2,
+        "keys": {"expert_feed_forward_length": 64, "expert_gating_func": 2},
+    },
     "granitemoe": {"architecture": "granitemoe", **_MOE, "n_ff": 64, "keys": GRANITE},
     "granitemoe_shared": {
         "architecture": "granitemoe", **_MOE, "n_ff": 64, "shared_ff": 96, "shared_gate": False,
@@ -160,7 +171,7 @@ WIDE_CASES: dict[str, dict[str, Any]] = {
     for name in (
         "llama", "qwen2", "qwen3", "smollm3", "granite", "olmo2", "phi3", "gemma", "gemma2", "gemma3",
         "arcee", "exaone4", "glm4", "ernie4_5", "hunyuan-dense", "seed_oss", "command-r", "cohere2", "starcoder2",
-        "gpt2", "phi2",
+        "gpt2", "phi2", "lfm2",
     )
 } | {
     "llama_experts_wide": {**CASES["llama_experts"], "n_embd": 256, "n_ff": 256, "expert_ff": 256},
@@ -190,6 +201,10 @@ WIDE_CASES: dict[str, dict[str, Any]] = {
     "gpt-oss_wide": {
         **CASES["gpt-oss"], "n_embd": 256, "expert_ff": 256,
         "keys": {**CASES["gpt-oss"]["keys"], "expert_feed_forward_length": 256},
+    },
+    "lfm2moe_wide": {
+        **CASES["lfm2moe"], "n_embd": 256, "n_ff": 512, "expert_ff": 256,
+        "keys": {**CASES["lfm2moe"]["keys"], "expert_feed_forward_length": 256},
     },
     "granitemoe_wide": {**CASES["granitemoe"], "n_embd": 256, "n_ff": 256, "expert_ff": 256},
 }  # fmt: skip

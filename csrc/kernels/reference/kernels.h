@@ -23,6 +23,8 @@ void rotate(float* heads, std::size_t head_count, std::size_t head_dim, std::siz
             const float* sines, RopeLayout layout);
 void half_from_float(const float* x, std::size_t n, std::uint16_t* out);
 void quantize_kv(const float* x, std::size_t n, std::int8_t* codes, std::uint16_t* scales);
+void convolve(const float* const* rows, const float* weights, std::size_t taps, std::size_t stride, std::size_t n,
+              float* out);
 void silu_multiply(float* gate, const float* up, std::size_t n);
 void gelu_multiply(float* gate, const float* up, std::size_t n);
 void clamped_silu_multiply(float* gate, const float* up, std::size_t n);

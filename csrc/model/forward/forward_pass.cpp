@@ -28,8 +28,10 @@ bool ForwardPass::run(std::span<const Segment> segments, const std::atomic<bool>
     step_.logits.compute(worker);
   });
   if (clock != nullptr) clock->charge(Operation::Wait);  // until the last member was done
-  if (!aborted) check_logits();
-  return !aborted;
+  if (aborted) return false;
+  step_.finish();
+  check_logits();
+  return true;
 }
 
 void ForwardPass::check_logits() {

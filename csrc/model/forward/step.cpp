@@ -20,7 +20,7 @@ float query_factor(const HyperParameters& shape, std::size_t position) {
 
 std::size_t widest_input(const HyperParameters& shape) {
   return std::max({shape.embedding, shape.query_width(), shape.widest_dense(), shape.experts.feed_forward,
-                   shape.latent.query_rank});
+                   shape.latent.query_rank, shape.recurrent.width});
 }
 
 // 0 where no head has matrices of its own.
@@ -31,6 +31,11 @@ std::size_t widest_head_input(const HyperParameters& shape) {
 // The longest row that any product reads.
 std::size_t widest_columns(const HyperParameters& shape) {
   return std::max(widest_input(shape), widest_head_input(shape));
+}
+
+// The widest result of attention, of gates and of what recurrent layers have in their place.
+std::size_t widest_hidden(const HyperParameters& shape) {
+  return std::max({shape.query_width(), shape.widest_dense(), shape.recurrent.width});
 }
 
 std::size_t widest_projection(const HyperParameters& shape) {
@@ -49,7 +54,8 @@ Step::Step(const Model& loaded, ThreadTeam& threads, std::size_t max_rows)
       kept_residual(model.shape().parallel ? residual.size() : 0),
       heads(max_rows * heads_width * sizeof(float)),
       projected(max_rows * widest_projection(model.shape()) * sizeof(float)),
-      hidden(max_rows * std::max(model.shape().query_width(), model.shape().widest_dense()) * sizeof(float)),
+      hidden(max_rows * widest_hidden(model.shape()) * sizeof(float)),
+      recurrent(max_rows * model.shape().recurrent.projected * sizeof(float)),
       input(max_rows, widest_input(model.shape())),
       logits(model.shape()) {
   const HyperParameters& shape = model.shape();
@@ -72,7 +78,7 @@ std::size_t Step::row_bytes(const HyperParameters& shape) {
   const std::size_t residual = shape.parallel ? 2 * shape.embedding : shape.embedding;
   const std::size_t heads = shape.query_width() + 2 * shape.kv_width();
   const std::size_t projected = widest_projection(shape);
-  const std::size_t hidden = std::max(shape.query_width(), shape.widest_dense());
+  const std::size_t hidden = widest_hidden(shape) + shape.recurrent.projected;
   const std::size_t experts = shape.experts.count == 0 ? 0 : ExpertBuffers::row_bytes(shape);
   return (residual + heads + projected + hidden) * sizeof(float) + ActivationBuffer::row_bytes(widest_input(shape)) +
          experts;
@@ -91,6 +97,7 @@ std::size_t Step::shared_bytes(const HyperParameters& shape, unsigned members, s
 
 void Step::plan(std::span<const Segment> segments) {
   rows.clear();
+  stretches.clear();
   attention.clear();
   logits.clear();
   for (const Segment& segment : segments) {
@@ -103,6 +110,8 @@ void Step::plan(std::span<const Segment> segments) {
       if (segment.want_every_logit || (segment.want_logits && last)) logits.add(rows.size() - 1);
     }
     segment.cache->reserve(segment.first_position + segment.tokens.size());
+    segment.cache->recurrent().begin(segment.first_position);
+    stretches.push_back({segment.cache, first_row, segment.tokens.size()});
     attention.add(*segment.cache, first_row, segment.tokens.size(), segment.first_position);
   }
   non_finite.reset(rows.size());
@@ -117,6 +126,10 @@ void Step::extend_ropes(std::span<const Segment> segments) {
     for (RopeTable& table : ropes) table.extend(positions);
     if (long_rope && segment.cache->format().long_factors) long_rope->extend(positions);
   }
+}
+
+void Step::finish() {
+  for (const Stretch& stretch : stretches) stretch.cache->recurrent().finish(stretch.rows);
 }
 
 void Step::hidden_state(std::size_t row, float* out) const {

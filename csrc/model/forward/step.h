@@ -40,6 +40,13 @@ struct Step {
     std::size_t token_type;  // 1 in the second text of a pair, else 0
   };
 
+  // Consecutive rows of one sequence.
+  struct Stretch {
+    KvCache* cache;
+    std::size_t first_row;
+    std::size_t rows;
+  };
+
   // Rows at a time of which a member projects a latent head.
   static constexpr std::size_t kHeadRows = 16;
 
@@ -59,6 +66,8 @@ struct Step {
 
   // [embedding] what the head reads of a row: its residual's norm.
   void hidden_state(std::size_t row, float* out) const;
+  // Makes the states of recurrent layers those behind the step.
+  void finish();
   // With few rows every member makes the input of projections for itself, which takes less time than a barrier.
   bool few_rows() const;
   float* residual_of(std::size_t row) { return residual.as<float>() + row * model.shape().embedding; }
@@ -81,12 +90,14 @@ struct Step {
   std::size_t heads_width;  // query, key and value heads side by side
 
   std::vector<Row> rows;
+  std::vector<Stretch> stretches;  // of all sequences
   NonFiniteRows non_finite;
   AlignedBuffer residual;       // f32 [rows, embedding]
   AlignedBuffer kept_residual;  // f32 [rows, embedding] as attention found it, where the feed-forward reads that too
   AlignedBuffer heads;          // f32 [rows, query_width + 2 * kv_width]
   AlignedBuffer projected;      // f32 [rows, max(embedding, feed_forward, the queries' rank)]
   AlignedBuffer hidden;         // f32 [rows, query_width or feed_forward]: attention's or the gates' result
+  AlignedBuffer recurrent;      // f32 [rows, RecurrentShape::projected]: what recurrent layers read
   ActivationBuffer input;       // what the next projection reads
   std::vector<ActivationBuffer> own_inputs;   // [members] the same, each member's own, where a step has few rows
   std::vector<ActivationBuffer> head_inputs;  // [members] of latent heads, kHeadRows at a time

@@ -40,7 +40,7 @@ Rope read_rope(const Keys& keys, const HyperParameters& h) {
 
 void read_attention(const Keys& keys, HyperParameters& h) {
   h.heads = keys.size("attention.head_count");
-  h.kv_heads = keys.size_or("attention.head_count_kv", h.heads);
+  h.kv_heads = keys.size_of_layers_with("attention.head_count_kv", h.heads);
   h.head_dim = keys.size_or("attention.key_length", h.embedding / h.heads);
   if (h.heads % h.kv_heads != 0) throw gguf::MalformedFile("the head count is not a multiple of the KV head count");
   if (h.head_dim == 0) throw gguf::MalformedFile("the heads are wider than the embedding");
@@ -66,12 +66,22 @@ void refuse_what_is_not_described(const Keys& keys, const HyperParameters& h) {
   if (keys.string_or("rope.scaling.type", "linear") == "longrope" && h.rope_factors != RopeFactors::LongAndShort) {
     throw UnsupportedModel("'" + keys.name("rope.scaling.type") + "' is 'longrope' in this architecture");
   }
+  const std::vector<bool> without_heads = keys.layers_without("attention.head_count_kv", h.layers);
+  for (std::size_t i = 0; i < h.layers; ++i) {
+    if (!without_heads[i] || h.is_recurrent(i)) continue;
+    throw UnsupportedModel("'" + keys.name("attention.head_count_kv") + "' differs from layer to layer");
+  }
   for (const std::string_view key : {"rope.dimension_sections", "rope.scaling.alpha"}) {
     if (keys.has(key)) throw UnsupportedModel("'" + keys.name(key) + "', which this engine does not have");
   }
 }
 
 }  // namespace
+
+std::size_t HyperParameters::recurrent_layers() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(layer_shapes, [](const LayerShape& layer) { return layer.mixer != Mixer::Attention; }));
+}
 
 std::size_t HyperParameters::widest_window() const {
   return layer_shapes.empty() ? 0 : std::ranges::max_element(layer_shapes, {}, &LayerShape::window)->window;

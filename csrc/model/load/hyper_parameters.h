@@ -25,6 +25,12 @@ struct Rope {
   std::size_t original_context = 0;
 };
 
+// What of a layer carries from one position to the next.
+enum class Mixer {
+  Attention,
+  ShortConvolution,  // of the last few positions: see short_convolution.h
+};
+
 // What differs from layer to layer.
 struct LayerShape {
   // Newest positions that a row attends to, its own included; 0: all. Of a model that is not causal half of them on
@@ -32,6 +38,17 @@ struct LayerShape {
   std::size_t window = 0;
   std::optional<std::size_t> rope = 0;  // index in HyperParameters::ropes; nullopt: the layer has no rope
   bool dense = false;                   // the layer has no experts, where the others have some
+  Mixer mixer = Mixer::Attention;
+};
+
+// What recurrent layers keep of a sequence in place of keys and values: see RecurrentState.
+struct RecurrentShape {
+  std::size_t taps = 0;       // positions that a convolution reads, its own included; 0: no layer is recurrent
+  std::size_t channels = 0;   // that it reads of each
+  std::size_t projected = 0;  // channels of all that the layer projects from its input
+  std::size_t width = 0;      // of its result, which is projected to the residual
+
+  std::size_t layer_floats() const { return taps == 0 ? 0 : (taps - 1) * channels; }
 };
 
 // What makes experts' weights of a router's outputs.
@@ -120,11 +137,12 @@ struct HyperParameters {
 
   NormKind norm = NormKind::Rms;
   float norm_epsilon = 0.0F;
-  bool input_norms = true;      // before attention and feed-forward
-  bool output_norms = false;    // behind them, before the residual is added
-  bool residual_norms = false;  // behind them, of the residual that they were added to
-  bool embedding_norm = false;  // of the tokens' vectors
-  bool output_norm = true;      // of what layers leave
+  bool input_norms = true;                            // before attention and feed-forward
+  bool output_norms = false;                          // behind them, before the residual is added
+  bool residual_norms = false;                        // behind them, of the residual that they were added to
+  bool embedding_norm = false;                        // of the tokens' vectors
+  bool output_norm = true;                            // of what layers leave
+  std::string_view output_norm_name = "output_norm";  // what files call that
   // The feed-forward reads what attention does, the residual before it: by the same norm where it has none of its own.
   bool parallel = false;
   std::string_view feed_forward_norm = "ffn_norm";  // what files call the norm before the feed-forward
@@ -140,6 +158,7 @@ struct HyperParameters {
   Activation activation = Activation::Silu;
   ExpertShape experts;
   LatentShape latent;  // with it, heads are as wide as a latent and the rotated channels
+  RecurrentShape recurrent;
 
   bool learned_positions = false;  // each has a vector that is added to its token's
   bool token_types = false;        // so have the first text of a pair and the second, where the file brings vectors
@@ -157,6 +176,10 @@ struct HyperParameters {
   bool has_experts(std::size_t layer) const { return experts.count != 0 && !layer_shapes[layer].dense; }
   // The widest feed-forward that every row passes.
   std::size_t widest_dense() const { return std::max(feed_forward, experts.shared); }
+  bool is_recurrent(std::size_t layer) const { return layer_shapes[layer].mixer != Mixer::Attention; }
+  std::size_t recurrent_layers() const;
+  // Those that have keys and values.
+  std::size_t attention_layers() const { return layers - recurrent_layers(); }
   std::size_t window(std::size_t layer) const { return layer_shapes[layer].window; }
   std::size_t widest_window() const;  // 0 where no layer has one
   // Whether a sequence of at most `positions` needs the long factors.

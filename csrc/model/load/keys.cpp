@@ -19,10 +19,19 @@ std::string architecture_of(const gguf::File& file) {
 
 Keys::Keys(const gguf::File& file) : file_(file), architecture_(architecture_of(file)) {}
 
-std::optional<std::uint64_t> Keys::whole_number(std::string_view key) const {
+std::optional<std::vector<std::int64_t>> Keys::array(std::string_view key) const {
   const gguf::Value* value = file_.find(name(key));
-  if (value == nullptr || !std::holds_alternative<gguf::ArrayView>(*value)) return file_.unsigned_integer(name(key));
-  const std::vector<std::int64_t> by_layer = std::get<gguf::ArrayView>(*value).integers();
+  if (value == nullptr || !std::holds_alternative<gguf::ArrayView>(*value)) return std::nullopt;
+  return std::get<gguf::ArrayView>(*value).integers();
+}
+
+std::optional<std::uint64_t> Keys::whole_number(std::string_view key) const {
+  const auto by_layer = array(key);
+  if (!by_layer) return file_.unsigned_integer(name(key));
+  return equal_number(key, *by_layer);
+}
+
+std::uint64_t Keys::equal_number(std::string_view key, std::span<const std::int64_t> by_layer) const {
   if (by_layer.empty() || std::ranges::any_of(by_layer, [](std::int64_t v) { return v < 0; })) {
     throw gguf::MalformedFile("key '" + name(key) + "' holds no sizes");
   }
@@ -46,6 +55,20 @@ std::size_t Keys::size_or(std::string_view key, std::size_t fallback) const {
 std::size_t Keys::size_or_none(std::string_view key) const {
   const std::uint64_t value = whole_number(key).value_or(0);
   return value == 0 ? 0 : checked(key, value);
+}
+
+std::size_t Keys::size_of_layers_with(std::string_view key, std::size_t fallback) const {
+  auto by_layer = array(key);
+  if (!by_layer) return size_or(key, fallback);
+  std::erase(*by_layer, 0);
+  return checked(key, equal_number(key, *by_layer));
+}
+
+std::vector<bool> Keys::layers_without(std::string_view key, std::size_t layers) const {
+  const auto by_layer = array(key);
+  std::vector<bool> without(layers, false);
+  for (std::size_t i = 0; by_layer && i < layers; ++i) without[i] = i < by_layer->size() && (*by_layer)[i] == 0;
+  return without;
 }
 
 double Keys::number_or(std::string_view key, double fallback) const {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,9 @@ class Keys {
   std::size_t size_or(std::string_view key, std::size_t fallback) const;
   // The same, or 0 where the key is missing.
   std::size_t size_or_none(std::string_view key) const;
+  // The same as size_or, of an array that holds 0 for layers without; and which these are.
+  std::size_t size_of_layers_with(std::string_view key, std::size_t fallback) const;
+  std::vector<bool> layers_without(std::string_view key, std::size_t layers) const;
 
   // A finite number.
   double number_or(std::string_view key, double fallback) const;
@@ -38,7 +42,11 @@ class Keys {
   std::optional<std::vector<bool>> booleans(std::string_view key, std::size_t layers) const;
 
  private:
+  // The key's array, or nullopt where it is absent or holds something else.
+  std::optional<std::vector<std::int64_t>> array(std::string_view key) const;
   std::optional<std::uint64_t> whole_number(std::string_view key) const;
+  // What all elements are.
+  std::uint64_t equal_number(std::string_view key, std::span<const std::int64_t> by_layer) const;
   std::size_t checked(std::string_view key, std::uint64_t value) const;
 
   const gguf::File& file_;

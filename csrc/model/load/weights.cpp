@@ -18,6 +18,7 @@
 #include "gguf/tensor_reader.h"
 #include "kernels/gemm/panel.h"
 #include "kernels/kernel_table.h"
+#include "model/load/tensors.h"
 #include "quant/block.h"
 #include "quant/finite.h"
 
@@ -27,146 +28,11 @@ namespace {
 constexpr const char* kTokenTypes = "token_types.weight";
 constexpr const char* kClassifierOutput = "cls.output.weight";
 
-std::string shape_text(std::size_t rows, std::size_t columns) {
-  return "[" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
-}
-
 // Bytes of a matrix in the memory of all: packed, up to the cache line where the next begins, or as in the file.
 std::size_t memory_size(const kernels::Matrix& matrix, const kernels::KernelTable& table) {
   const std::size_t packed = table.packed_bytes(matrix);
   return packed != 0 ? round_up(packed, kernels::kLineBytes) : matrix.rows * matrix.row_bytes();
 }
-
-// Whether a tensor belongs to a layer that is not run.
-bool is_of_unused_layer(std::string_view name, const HyperParameters& shape) {
-  for (std::size_t i = shape.layers; i < shape.layers + shape.unused_layers; ++i) {
-    if (name.starts_with("blk." + std::to_string(i) + ".")) return true;
-  }
-  return false;
-}
-
-// Hands out the file's tensors by name and remembers which were used.
-class Tensors {
- public:
-  Tensors(const gguf::File& file, const gguf::TensorReader& reader) : file_(file), reader_(reader) {}
-
-  const gguf::TensorInfo* find(const std::string& name) {
-    used_.insert(name);
-    return file_.find_tensor(name);
-  }
-
-  // Without a bias.
-  Projection matrix(const std::string& name, std::size_t rows, std::size_t columns) {
-    const gguf::TensorInfo& tensor = require(name);
-    check_shape(tensor, rows, columns);
-    Projection whole;
-    whole.weight.type = tensor.type;
-    whole.weight.rows = rows;
-    whole.weight.columns = columns;
-    whole.source.tensor = &tensor;
-    return whole;
-  }
-
-  // One matrix [rows, columns] of each expert or head, with its bias where there are some.
-  std::vector<Projection> experts(const std::string& stem, std::size_t count, std::size_t rows, std::size_t columns) {
-    const std::string name = stem + ".weight";
-    const gguf::TensorInfo& tensor = require(name);
-    check_shape(tensor, count * rows, columns);
-    if (tensor.dimensions.size() < 3 || tensor.dimensions[2] != count) {
-      throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is not of " + std::to_string(count) + " matrices");
-    }
-    Projection all = matrix(name, count * rows, columns);
-    if (find(stem + ".bias") != nullptr) all.bias = vectors(stem + ".bias", count, rows);
-    std::vector<Projection> parts;
-    parts.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) parts.push_back(rows_of(all, i * rows, rows));
-    return parts;
-  }
-
-  // Rows [begin, begin + count) of a projection, as one of their own.
-  static Projection rows_of(const Projection& all, std::size_t begin, std::size_t count) {
-    Projection part{.weight = all.weight, .source = {all.source.tensor, begin}, .bias = {}};
-    part.weight.rows = count;
-    if (all.bias.empty()) return part;
-    const auto first = all.bias.begin() + static_cast<std::ptrdiff_t>(begin);
-    part.bias.assign(first, first + static_cast<std::ptrdiff_t>(count));
-    return part;
-  }
-
-  // [count, size]
-  std::vector<float> vectors(const std::string& name, std::size_t count, std::size_t size) {
-    const gguf::TensorInfo& tensor = require(name);
-    check_shape(tensor, count, size);
-    const std::size_t row_bytes = tensor.size_bytes / count;
-    const auto bytes = reader_.read(tensor);
-    std::vector<float> values(count * size);
-    for (std::size_t row = 0; row < count; ++row) {
-      float* own = values.data() + row * size;
-      quant::dequantize_row(tensor.type, bytes.data() + row * row_bytes, size, own);
-      if (std::isinf(quant::largest_magnitude({own, size}))) throw NonFiniteWeights(name, row);
-    }
-    return values;
-  }
-
-  std::vector<float> vector(const std::string& name, std::size_t size) { return vectors(name, 1, size); }
-
-  std::vector<float> vector_if_present(const std::string& name, std::size_t size) {
-    return find(name) != nullptr ? vector(name, size) : std::vector<float>{};
-  }
-
-  Norm norm(const std::string& name, NormKind kind, std::size_t size, std::size_t count = 1) {
-    Norm found{.weight = vectors(name + ".weight", count, size), .bias = {}};
-    if (kind == NormKind::Layer && find(name + ".bias") != nullptr) {
-      found.bias = vectors(name + ".bias", count, size);
-    }
-    return found;
-  }
-
-  Projection projection(const std::string& name, std::size_t rows, std::size_t columns) {
-    Projection found = matrix(name + ".weight", rows, columns);
-    found.bias = vector_if_present(name + ".bias", rows);
-    return found;
-  }
-
-  // Consecutive rows of one tensor as projections of their own, `rows` each.
-  template <std::size_t kParts>
-  std::array<Projection, kParts> parts(const std::string& name, const std::array<std::size_t, kParts>& rows,
-                                       std::size_t columns) {
-    const std::size_t total = std::accumulate(rows.begin(), rows.end(), std::size_t{0});
-    const Projection all = projection(name, total, columns);
-    std::array<Projection, kParts> parts;
-    std::size_t begin = 0;
-    for (std::size_t i = 0; i < kParts; begin += rows[i++]) parts[i] = rows_of(all, begin, rows[i]);
-    return parts;
-  }
-
-  // An unused tensor means that the model computes something this architecture does not.
-  void refuse_unused(const HyperParameters& shape) const {
-    for (const gguf::TensorInfo& tensor : file_.tensors()) {
-      if (!used_.contains(std::string(tensor.name)) && !is_of_unused_layer(tensor.name, shape)) {
-        throw UnsupportedModel("tensor " + gguf::quoted(tensor.name) + " has no place in this architecture");
-      }
-    }
-  }
-
- private:
-  const gguf::TensorInfo& require(const std::string& name) {
-    const gguf::TensorInfo* tensor = find(name);
-    if (tensor == nullptr) throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is missing");
-    return *tensor;
-  }
-
-  static void check_shape(const gguf::TensorInfo& tensor, std::size_t rows, std::size_t columns) {
-    if (tensor.columns() == columns && tensor.rows() == rows) return;
-    throw gguf::MalformedFile("tensor " + gguf::quoted(tensor.name) + " is " +
-                              shape_text(tensor.rows(), tensor.columns()) + " where the metadata wants " +
-                              shape_text(rows, columns));
-  }
-
-  const gguf::File& file_;
-  const gguf::TensorReader& reader_;
-  std::set<std::string> used_;
-};
 
 void find_head_norms(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
   const std::string names[] = {prefix + "attn_q_norm", prefix + "attn_k_norm"};
@@ -214,6 +80,35 @@ void find_heads(Tensors& tensors, const HyperParameters& shape, const std::strin
   find_head_norms(tensors, shape, prefix, layer);
 }
 
+// `values` [rows, columns] with columns outermost.
+std::vector<float> transposed(std::span<const float> values, std::size_t rows, std::size_t columns) {
+  std::vector<float> result(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) result[i % columns * rows + i / columns] = values[i];
+  return result;
+}
+
+void find_convolution(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
+  const std::size_t width = shape.embedding;
+  const std::array<std::size_t, 3> rows{width, width, width};
+  const auto parts = tensors.parts(prefix + "shortconv.in_proj", rows, width);
+  ConvolutionWeights& convolution = layer.convolution;
+  std::tie(convolution.input_gate, convolution.output_gate, convolution.input) = std::tie(parts[0], parts[1], parts[2]);
+  const std::size_t taps = shape.recurrent.taps;
+  convolution.taps = transposed(tensors.vectors(prefix + "shortconv.conv.weight", width, taps), width, taps);
+  layer.attention_output = tensors.projection(prefix + "shortconv.out_proj", width, width);
+}
+
+void find_mixer(Tensors& tensors, const HyperParameters& shape, std::size_t index, const std::string& prefix,
+                Layer& layer) {
+  switch (shape.layer_shapes[index].mixer) {
+    case Mixer::ShortConvolution:
+      return find_convolution(tensors, shape, prefix, layer);
+    case Mixer::Attention:
+      find_heads(tensors, shape, prefix, layer);
+      layer.attention_output = tensors.projection(prefix + "attn_output", shape.embedding, shape.attention_width());
+  }
+}
+
 FeedForward find_dense(Tensors& tensors, const HyperParameters& shape, const std::string& prefix,
                        const std::string& suffix, std::size_t width) {
   FeedForward dense;
@@ -255,8 +150,7 @@ Layer find_layer(Tensors& tensors, const HyperParameters& shape, std::size_t ind
     return tensors.norm(prefix + std::string(name), shape.norm, shape.embedding);
   };
   if (shape.input_norms) layer.attention_norm = norm("attn_norm");
-  find_heads(tensors, shape, prefix, layer);
-  layer.attention_output = tensors.projection(prefix + "attn_output", shape.embedding, shape.attention_width());
+  find_mixer(tensors, shape, index, prefix, layer);
   if (shape.parallel && tensors.find(prefix + std::string(shape.feed_forward_norm) + ".weight") == nullptr) {
     layer.feed_forward_norm = layer.attention_norm;
   } else if (shape.input_norms) {
@@ -330,7 +224,9 @@ Weights find_weights(const gguf::File& file, const gguf::TensorReader& reader, c
   if (types != nullptr) weights.token_types = tensors.matrix(kTokenTypes, types->rows(), shape.embedding);
   if (shape.embedding_norm) weights.embedding_norm = tensors.norm("token_embd_norm", shape.norm, shape.embedding);
   for (std::size_t i = 0; i < shape.layers; ++i) weights.layers.push_back(find_layer(tensors, shape, i));
-  if (shape.output_norm) weights.output_norm = tensors.norm("output_norm", shape.norm, shape.embedding);
+  if (shape.output_norm) {
+    weights.output_norm = tensors.norm(std::string(shape.output_norm_name), shape.norm, shape.embedding);
+  }
   if (shape.causal) {
     const bool tied = tensors.find("output.weight") == nullptr;
     weights.head = tensors.matrix(tied ? "token_embd.weight" : "output.weight", shape.vocabulary, shape.embedding);
@@ -365,6 +261,7 @@ std::vector<Transfer> transfers_of(Weights& weights, const kernels::KernelTable&
     add({&layer.query_down, &layer.query, &layer.key, &layer.value});
     for (Projection& head : layer.head_keys) add({&head});
     for (Projection& head : layer.head_values) add({&head});
+    add({&layer.convolution.input_gate, &layer.convolution.output_gate, &layer.convolution.input});
     add({&layer.attention_output, &layer.router, &layer.dense_share, &layer.dense.gate, &layer.dense.up,
          &layer.dense.down});
     for (FeedForward& expert : layer.experts) add({&expert.gate, &expert.up, &expert.down});
@@ -505,10 +402,11 @@ class Loader {
   FirstFailure failure_;
 };
 
-// Whether a tensor of several rows is one that is kept as a matrix: not a layer's that is not run, nor heads' norms and
-// experts' biases.
+// Whether a tensor of several rows is one that is kept as a matrix: not a layer's that is not run, nor heads' norms,
+// experts' biases and what convolutions multiply channels by.
 bool is_multiplied(std::string_view name, const HyperParameters& shape) {
-  return name.ends_with(".weight") && !name.ends_with("_norm.weight") && !is_of_unused_layer(name, shape);
+  if (name.ends_with("_norm.weight") || name.ends_with(".shortconv.conv.weight")) return false;
+  return name.ends_with(".weight") && !is_of_unused_layer(name, shape);
 }
 
 // The rows of the matrices that a tensor is divided into.
@@ -517,6 +415,7 @@ std::vector<std::size_t> rows_of_parts(const gguf::TensorInfo& tensor, const Hyp
     return std::vector<std::size_t>(tensor.rows() / tensor.dimensions[1], tensor.dimensions[1]);
   }
   if (tensor.name.ends_with(".attn_qkv.weight")) return {shape.query_width(), shape.kv_width(), shape.kv_width()};
+  if (tensor.name.ends_with(".shortconv.in_proj.weight")) return std::vector<std::size_t>(3, shape.embedding);
   const bool gates_and_ups = tensor.name.ends_with(".ffn_up.weight") && tensor.rows() == 2 * shape.feed_forward;
   if (gates_and_ups) return {shape.feed_forward, shape.feed_forward};
   return {tensor.rows()};

@@ -42,7 +42,15 @@ struct FeedForward {
   Projection down;  // [embedding, feed_forward]
 };
 
-// Norms that the architecture does not have are empty.
+// A convolution over the last few positions of each channel, gated on both sides.
+struct ConvolutionWeights {
+  Projection input_gate;    // [embedding, embedding]
+  Projection output_gate;   // [embedding, embedding]
+  Projection input;         // [embedding, embedding]
+  std::vector<float> taps;  // [taps, embedding], the oldest position's first
+};
+
+// Norms and projections that a layer does not have are empty.
 struct Layer {
   Norm attention_norm;                  // [embedding]
   Projection query_down;                // [query_rank, embedding], for latent heads: what queries are projected from
@@ -54,7 +62,8 @@ struct Layer {
   std::vector<float> sinks;             // [heads] a score of each that takes weight from the keys', or empty
   std::vector<Projection> head_keys;    // [heads] of [rank, unrotated], for latent heads
   std::vector<Projection> head_values;  // [heads] of [value_width, rank], likewise
-  Projection attention_output;          // [embedding, attention_width]
+  ConvolutionWeights convolution;       // in place of attention's queries, keys and values
+  Projection attention_output;          // [embedding, attention_width or RecurrentShape::width]
   Norm attention_output_norm;           // [embedding]
   Norm attention_residual_norm;         // [embedding]
   Norm feed_forward_norm;               // [embedding]

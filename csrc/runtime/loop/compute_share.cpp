@@ -20,13 +20,18 @@ RowCost::RowCost(const model::Model& model) {
                                                 &layer.attention_output, &layer.router, &layer.dense_share}) {
       layers_ += macs(*projection);
     }
+    const model::ConvolutionWeights& convolution = layer.convolution;
+    for (const model::Projection* projection :
+         {&convolution.input_gate, &convolution.output_gate, &convolution.input}) {
+      layers_ += macs(*projection);
+    }
     for (const model::Projection& head : layer.head_keys) layers_ += macs(head);
     for (const model::Projection& head : layer.head_values) layers_ += macs(head);
     layers_ += macs(layer.dense);
     if (!layer.experts.empty()) layers_ += static_cast<double>(shape.experts.used) * macs(layer.experts.front());
   }
   head_ = macs(model.weights().head);
-  attention_ = 2.0 * static_cast<double>(shape.query_width() * shape.layers);  // keys and values
+  attention_ = 2.0 * static_cast<double>(shape.query_width() * shape.attention_layers());  // keys and values
 }
 
 double RowCost::of(std::size_t first_position, std::size_t rows, std::size_t logit_rows) const {

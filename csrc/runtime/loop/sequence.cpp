@@ -13,6 +13,16 @@ namespace {
 // Tokens that begin a forced text, at most: as many as a long word has letters.
 constexpr std::size_t kMostBeginnings = 32;
 
+// Recurrent layers keep the state behind the last position alone.
+void refuse_going_back(const SequenceOptions& options) {
+  if (options.prefix_cache) {
+    throw std::invalid_argument("the model has recurrent layers, whose state at the end of a prefix is not kept");
+  }
+  if (options.speculation) {
+    throw std::invalid_argument("the model has recurrent layers, which cannot forget a token guessed wrongly");
+  }
+}
+
 bool contains(std::span<const std::int32_t> tokens, std::int32_t token) {
   return std::ranges::find(tokens, token) != tokens.end();
 }
@@ -61,12 +71,16 @@ Sequence::Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceO
     }
   }
   check(options_.sampling, shape.vocabulary);
+  if (shape.recurrent_layers() != 0) refuse_going_back(options_);
   if (options_.grammar) matcher_.emplace(options_.grammar);
   if (options_.thinking) thinking_.emplace(*options_.thinking, !options_.grammar);
   if (!options_.speculation) return;
   speculation_.emplace(*options_.speculation, options_.context_length);
   const std::optional<DraftModel>& draft = options_.speculation->draft_model;
   if (!draft) return;
+  if (draft->model->shape().recurrent_layers() != 0) {
+    throw std::invalid_argument("the draft model has recurrent layers, which cannot forget a token");
+  }
   if (draft->model->shape().vocabulary != shape.vocabulary) {
     throw std::invalid_argument("the draft model has another vocabulary");
   }

@@ -57,8 +57,8 @@ struct SequenceOptions {
 class Sequence {
  public:
   // Throws std::invalid_argument where the prompt is empty, leaves no room in the context or holds an unknown token,
-  // where the KV type does not fit the heads, where a draft model has another number of tokens, and where a sampling
-  // option or a stop string is out of range.
+  // where the KV type does not fit the heads, where recurrent layers would have to go back, where a draft model has
+  // another number of tokens, and where a sampling option or a stop string is out of range.
   Sequence(std::uint64_t id, std::vector<std::int32_t> prompt, SequenceOptions options,
            const model::HyperParameters& shape, std::shared_ptr<const Vocabulary> vocabulary);
 

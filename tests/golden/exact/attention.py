@@ -19,7 +19,7 @@ class Attention:
         self._prefix = f"blk.{layer}."
         self._cache: npt.DTypeLike = cache
         self._heads = int(weights.setting("attention.head_count"))
-        self._kv_heads = int(weights.setting("attention.head_count_kv", self._heads))
+        self._kv_heads = int(np.max(weights.setting("attention.head_count_kv", self._heads)))  # 0 in layers without
         width = int(weights.setting("embedding_length")) // self._heads
         self._width = int(weights.setting("attention.key_length", width))
         self._scale = float(weights.setting("attention.scale", 0.0)) or self._width**-0.5

@@ -16,6 +16,7 @@ from tests.golden.exact.attention import Attention
 from tests.golden.exact.feed_forward import Experts, FeedForward, Routing
 from tests.golden.exact.formulas import Array, soft_cap
 from tests.golden.exact.latent_attention import LatentAttention
+from tests.golden.exact.short_convolution import ShortConvolution
 from tests.golden.exact.traits import TRAITS
 from tests.golden.exact.weights import Weights
 
@@ -42,7 +43,7 @@ class ExactModel:
             layer = Layer(self._weights, index, self._cache)
             hidden = [layer.forward(state) for state in hidden]
         wanted = [state[np.asarray(places)] for state, places in zip(hidden, positions, strict=True)]
-        return self._headed([self._weights.normed("output_norm", state) for state in wanted])
+        return self._headed([self._weights.normed(self._traits.output_norm, state) for state in wanted])
 
     def routing(self, sequence: Sequence[int]) -> list[Routing]:
         """Routing of each layer that has experts."""
@@ -87,8 +88,7 @@ class Layer:
         self._weights = weights
         self._traits = TRAITS[weights.architecture]
         self._scale = float(weights.setting("residual_scale", 1.0))
-        latent = f"{self._prefix}attn_kv_a_mqa" in weights
-        self._attention = LatentAttention(weights, index, cache) if latent else Attention(weights, index, cache)
+        self._attention = _mixer(weights, index, cache)
         routed = f"{self._prefix}ffn_gate_inp" in weights
         self._feed_forward = Experts(weights, self._prefix) if routed else FeedForward(weights, self._prefix)
 
@@ -119,3 +119,11 @@ class Layer:
     def _normed(self, name: str, state: Array) -> Array:
         name = self._prefix + name
         return self._weights.normed(name, state) if name in self._weights else state
+
+
+def _mixer(weights: Weights, index: int, cache: npt.DTypeLike) -> Attention | LatentAttention | ShortConvolution:
+    """What the layer has of attention, or in its place."""
+    if f"blk.{index}.shortconv.conv" in weights:
+        return ShortConvolution(weights, index)
+    latent = f"blk.{index}.attn_kv_a_mqa" in weights
+    return LatentAttention(weights, index, cache) if latent else Attention(weights, index, cache)

@@ -12,6 +12,9 @@ from typing import Literal
 
 from tests.golden.exact.formulas import Array, gelu, silu, squared_relu, steep_silu
 
+NEVER = 1 << 30
+"""More layers than any model has."""
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -26,6 +29,8 @@ class Traits:
     """Whether attention and feed-forward read the same state, and both are added to it."""
     second_norm: str = "ffn_norm"
     """What files call the norm of what the feed-forward reads."""
+    output_norm: str = "output_norm"
+    """What files call the norm of what the head reads."""
     norm_after_rotation: bool = False
     """Whether heads are rotated and then normalized."""
     logits_are_multiplied: bool = False
@@ -80,6 +85,8 @@ TRAITS = {
     "gpt-oss": Traits(
         activation=steep_silu, clamp=7.0, full_every=2, second_norm="post_attention_norm", normalized_experts=True
     ),
+    "lfm2": Traits(full_every=NEVER, output_norm="token_embd_norm"),
+    "lfm2moe": Traits(routing="sigmoid", normalized_experts=True, output_norm="token_embd_norm"),
     "granitemoe": Traits(pairs="neighbours", normalized_experts=True),
     "starcoder2": Traits(activation=gelu, gated=False),
     "gpt2": Traits(activation=gelu, gated=False, rotated=False),

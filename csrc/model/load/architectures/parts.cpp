@@ -99,6 +99,24 @@ void describe_windows(const Keys& keys, HyperParameters& h, std::size_t window, 
   }
 }
 
+void describe_short_convolutions(const Keys& keys, HyperParameters& h) {
+  h.rope_layout = kernels::RopeLayout::Halves;
+  h.head_norm = HeadNorm::PerHead;
+  h.output_norm_name = "token_embd_norm";
+  const std::size_t taps = keys.size("shortconv.l_cache");
+  if (taps < 2) throw gguf::MalformedFile("key '" + keys.name("shortconv.l_cache") + "' leaves nothing to carry");
+  h.recurrent = {.taps = taps, .channels = h.embedding, .projected = 3 * h.embedding, .width = h.embedding};
+  const std::vector<bool> without_heads = keys.layers_without("attention.head_count_kv", h.layers);
+  const std::size_t window = keys.size_or_none("attention.sliding_window");
+  for (std::size_t i = 0; i < h.layers; ++i) {
+    if (without_heads[i]) {
+      h.layer_shapes[i].mixer = Mixer::ShortConvolution;
+    } else {
+      h.layer_shapes[i].window = window;
+    }
+  }
+}
+
 void describe_encoder(const Keys& keys, HyperParameters& h) {
   if (keys.boolean_or("attention.causal", false)) {
     throw UnsupportedModel("'" + keys.name("attention.causal") + "' is true in this architecture");

@@ -32,6 +32,9 @@ void describe_rope_factors(const Keys& keys, HyperParameters& h);
 // `pattern` (which the file may also give; 0: all).
 void describe_windows(const Keys& keys, HyperParameters& h, std::size_t window, std::size_t pattern, std::size_t rope);
 
+// Short convolutions in the layers without KV heads, and what else all LFM2 have.
+void describe_short_convolutions(const Keys& keys, HyperParameters& h);
+
 // Takes the rotation from layers without a window.
 void rotate_windowed_layers_alone(HyperParameters& h);
 

@@ -17,7 +17,8 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +38,8 @@ from protocol.plan import RunRequest
 _QUIET_SHARE = 0.1
 _ATTACK_S = 3.0
 _SAMPLE_S = 5.0
+_PAUSE_S = 1.0
+"""Before a client whose connection ended has another."""
 _MOST_GROWTH = 0.02
 _MOST_DELAY = 2.0
 
@@ -49,6 +52,20 @@ class Phase:
     gaps_ms: list[float] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
     memory_kib: list[int] = field(default_factory=list)
+
+    def note(self, problem: str) -> None:
+        """Count a problem, and tell of its first time at once."""
+        if not self.problems[problem]:
+            print(f"after {len(self.memory_kib) * _SAMPLE_S:.0f} s: {problem}", flush=True)
+        self.problems[problem] += 1
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note an error of the engine in place of raising it."""
+        try:
+            yield
+        except EngineError as error:
+            self.note(f"{error.code}: {error.message:.80}")
 
     @property
     def p99_ms(self) -> float:
@@ -79,17 +96,16 @@ async def _ask(
     engine: ServedEngine, model: str, first: int, expected: dict[int, tuple[int, ...]], phase: Phase
 ) -> None:
     number = first * 5
-    async with connect(engine.socket) as client:
-        while True:
-            number = (number + 1) % VARIANTS
-            try:
-                token_ids = await _timed(client, request_of(number, model), phase)
-            except EngineError as error:
-                phase.problems[f"{error.code}: {error.message:.80}"] += 1
-                continue
-            phase.answers += 1
-            if token_ids != expected[number]:
-                phase.problems["other tokens than alone"] += 1
+    while True:
+        with phase.noting():
+            async with connect(engine.socket) as client:
+                while True:
+                    number = (number + 1) % VARIANTS
+                    token_ids = await _timed(client, request_of(number, model), phase)
+                    phase.answers += 1
+                    if token_ids != expected[number]:
+                        phase.note("other tokens than alone")
+        await trio.sleep(_PAUSE_S)
 
 
 async def _sample(engine: ServedEngine, phase: Phase) -> None:

@@ -85,7 +85,7 @@ class Client(AsyncCalls):
             try:
                 self._frames += self._decoder.feed(await self._transport.receive())
             except TransportClosed:
-                raise self._ending from None
+                raise self._why_ended() from None
         self.welcome = expect(decode_engine(self._frames.popleft()), Welcome)
 
     async def _dispatch(self, message: EngineMessage) -> None:
@@ -128,7 +128,7 @@ class Client(AsyncCalls):
         """The next reply. Raises EngineUnreachable, or the error the connection ended with."""
         while not arriving:
             if self._ended:
-                raise self._ending
+                raise self._why_ended()
             if not self._read:
                 await self._read_for(arriving)
                 continue
@@ -170,6 +170,10 @@ class Client(AsyncCalls):
         for arriving in self._waiting.values():
             arriving.close()
 
+    def _why_ended(self) -> EngineError:
+        """The error that is raised from now on, without the frames of earlier times, which would pile up in it."""
+        return self._ending.with_traceback(None)
+
     async def _send(self, message: Hello | Request[Any]) -> None:
         payload = (
             await anyio.to_thread.run_sync(encode_request, message) if is_large(message) else encode_request(message)
@@ -178,7 +182,7 @@ class Client(AsyncCalls):
             async with self._sending:
                 await self._transport.send(encode_frame(payload, MAX_REQUEST_BYTES))
         except TransportClosed:
-            raise self._ending from None
+            raise self._why_ended() from None
 
 
 async def _decoded(frame: bytes) -> EngineMessage:

@@ -40,7 +40,7 @@ class Records:
         if self._closed:
             raise RecordStoreUnavailable(f"{self.path} has been closed", path=str(self.path), reason="closed")
         if self._unusable is not None:
-            raise self._unusable
+            raise self._unusable.with_traceback(None)  # without the frames of earlier times
         if self._store is None:
             try:
                 self._store = _recovered(self.path)

@@ -190,6 +190,21 @@ def test_a_failure_is_the_typed_error_itself(engine: SmallEngine, run: Callable[
     run(main, engine.path)
 
 
+def test_a_client_that_asks_an_ended_connection_again_and_again_keeps_nothing(engine: SmallEngine) -> None:
+    async def frames_of_failure(client: Client) -> int:
+        with pytest.raises(EngineUnreachable) as failed:
+            await client.ask(Tokenize(model="tiny", text="x"))
+        return len(failed.traceback)
+
+    async def main() -> None:
+        async with connect(engine.path) as client:
+            with pytest.raises(EngineUnreachable, match="hung up"):
+                await client.ask(Status())
+            assert len({await frames_of_failure(client) for _ in range(3)}) == 1
+
+    trio.run(main)
+
+
 @both_loops
 def test_the_reason_for_a_closed_connection_reaches_everyone(
     engine: SmallEngine, run: Callable[[Main, Path], None]

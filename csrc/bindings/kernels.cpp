@@ -228,6 +228,7 @@ Floats convolve(const std::string& table_name, const Floats& rows, const Floats&
   const auto taps = static_cast<std::size_t>(rows.shape(0));
   const auto n = static_cast<std::size_t>(rows.shape(1));
   std::vector<const float*> pointers;
+  pointers.reserve(taps);
   for (std::size_t k = 0; k < taps; ++k) pointers.push_back(rows.data() + k * n);
   Floats out(static_cast<py::ssize_t>(n));
   const InferenceFloatEnvironment environment;

@@ -57,7 +57,7 @@ class Answers:
     """From when a request was due to its first text."""
     between_ms: list[float] = field(default_factory=list)
     """From one piece of an answer to its next."""
-    pieces: int = 0
+    due: int = 0
     whole: int = 0
 
     def summary(self) -> dict[str, Any]:
@@ -67,6 +67,7 @@ class Answers:
             return {f"p{one}": round(float(np.percentile(samples, one)), 2) for one in PERCENTILES}
 
         return {
+            "due": self.due,
             "answers": self.whole,
             "first_ms": percentiles(self.first_ms),
             "between_ms": percentiles(self.between_ms),
@@ -87,7 +88,6 @@ async def answer(address: Address, body: dict[str, Any], due: float, found: Answ
             now = time.monotonic()
             (found.first_ms if latest is None else found.between_ms).append((now - (latest or due)) * 1000)
             latest = now
-            found.pieces += 1
     found.whole += 1
 
 
@@ -111,12 +111,14 @@ async def open_loop(address: Address, model: str, rate: float, seconds: float, s
     """Requests at a mean rate a second, whether or not those before have been answered."""
     random, found = np.random.default_rng(seed), Answers()
     asked, at = iter(enumerate(questions() * 100, start=100_000 * (seed + 1))), 0.0
-    began = trio.current_time()
+    began, began_by_clock = trio.current_time(), time.monotonic()
     async with trio.open_nursery() as nursery:
         while (at := at + float(random.exponential(1 / rate))) < seconds:
             await trio.sleep_until(began + at)
             number, question = next(asked)
-            nursery.start_soon(answer, address, question.body(model, number), time.monotonic(), found)
+            found.due += 1
+            # From when it was due, not from when this busy process came round to it.
+            nursery.start_soon(answer, address, question.body(model, number), began_by_clock + at, found)
     return found
 
 

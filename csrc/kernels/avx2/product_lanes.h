@@ -22,8 +22,9 @@ constexpr std::size_t longest_chain(const gguf::TypeTraits& traits) {
 struct Simd : RowLanes {
   static constexpr std::size_t kTile = 3;
   static constexpr std::size_t kTileStrips = 2;
+  static constexpr std::size_t kPackedTile = 4;
   template <TensorType>
-  static constexpr std::size_t kUnpackFrom = 4;
+  static constexpr std::size_t kUnpackFrom = 6;
   static constexpr bool kSigned = true;
   template <TensorType kType>
   static constexpr std::size_t kChain = longest_chain(gguf::kTraits<kType>);

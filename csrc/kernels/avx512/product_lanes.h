@@ -20,8 +20,9 @@ struct Simd {
   static constexpr std::size_t kLanes = 16;
   static constexpr std::size_t kTile = 4;
   static constexpr std::size_t kTileStrips = 2;
-  template <TensorType kType>
-  static constexpr std::size_t kUnpackFrom = gguf::kTraits<kType>.is_super_block() ? 8 : 4;
+  static constexpr std::size_t kPackedTile = 4;
+  template <TensorType>
+  static constexpr std::size_t kUnpackFrom = 8;
   static constexpr bool kSigned = false;
   template <TensorType>
   static constexpr std::size_t kChain = 8;

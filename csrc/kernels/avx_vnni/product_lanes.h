@@ -11,8 +11,9 @@ using gguf::TensorType;
 struct Simd : avx2::RowLanes {
   static constexpr std::size_t kTile = 3;
   static constexpr std::size_t kTileStrips = 2;
+  static constexpr std::size_t kPackedTile = 4;
   template <TensorType>
-  static constexpr std::size_t kUnpackFrom = 4;
+  static constexpr std::size_t kUnpackFrom = 6;
   static constexpr bool kSigned = false;
   template <TensorType>
   static constexpr std::size_t kChain = 8;

@@ -18,10 +18,12 @@ template <typename Simd>
 concept LaneSet = requires(typename Simd::Integer x, typename Simd::Float y, std::size_t rows, char byte,
                            const std::byte* bytes, std::byte* target, const std::int32_t* integer, const float* number,
                            float* out, const std::uint8_t* table) {
-  // How many lanes; how many tokens and strips of lanes have sums that fit the registers together.
+  // How many lanes; how many tokens and strips of lanes have sums that fit the registers together; how many tokens have
+  // with one strip, whose codes are read from packed lines for all of them.
   { Simd::kLanes } -> std::convertible_to<std::size_t>;
   { Simd::kTile } -> std::convertible_to<std::size_t>;
   { Simd::kTileStrips } -> std::convertible_to<std::size_t>;
+  { Simd::kPackedTile } -> std::convertible_to<std::size_t>;
   // Whether codes of any signed byte are multiplied as such; else they are unsigned, 128 more.
   { Simd::kSigned } -> std::convertible_to<bool>;
   { Simd::signed_if_wanted(x) } -> std::same_as<typename Simd::Integer>;  // the first from the second, where kSigned

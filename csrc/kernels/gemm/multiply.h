@@ -248,47 +248,74 @@ class Multiplication {
   void run(std::size_t token_rows, std::size_t group_begin, std::size_t group_end, std::byte* scratch) const {
     const std::size_t end = group_end * kStripsPerGroup;
     if constexpr (gguf::kTraits<kType>.is_float()) {
-      multiply_packed<FloatColumns<Simd, kType>>(token_rows, group_begin * kStripsPerGroup, end);
+      multiply_float_columns(token_rows, group_begin * kStripsPerGroup, end);
     } else if (token_rows < Simd::template kUnpackFrom<kType>) {
-      using Source = std::conditional_t<gguf::kTraits<kType>.is_super_block(), PackedSuperBlocks<Simd, kType>,
-                                        PackedBlocks<Simd, kType>>;
-      multiply_packed<Source>(token_rows, group_begin * kStripsPerGroup, end);
+      multiply_packed(token_rows, group_begin, group_end);
     } else {
       multiply_unpacked(token_rows, group_begin * kStripsPerGroup, end, scratch);
     }
   }
 
  private:
+  using Packed = FetchingStrip<std::conditional_t<gguf::kTraits<kType>.is_super_block(), PackedSuperBlocks<Simd, kType>,
+                                                  PackedBlocks<Simd, kType>>>;
   using Unpacked = std::conditional_t<gguf::kTraits<kType>.is_super_block(), UnpackedSuperBlocks<Simd, kType>,
                                       UnpackedBlocks<Simd, kType>>;
   static constexpr std::size_t kStripsPerGroup = kGroupRows / Simd::kLanes;
   // Groups that are unpacked together.
   static constexpr std::size_t kUnpackedGroups = std::max<std::size_t>(Simd::kTileStrips / kStripsPerGroup, 1);
 
-  // Few tokens, or floats: every tile reads the packed weights.
-  template <typename Source>
-  void multiply_packed(std::size_t token_rows, std::size_t strip, std::size_t strip_end) const {
-    constexpr std::size_t kStrips = gguf::kTraits<kType>.is_float() ? kFloatChains : kStripsPerGroup;
-    for (; strip + kStrips <= strip_end; strip += kStrips) multiply_tokens<Source, kStrips>(token_rows, strip);
-    if constexpr (kStripsPerGroup % kStrips != 0) {
-      for (; strip < strip_end; ++strip) multiply_tokens<Source, 1>(token_rows, strip);
+  // Floats: every tile reads the packed weights.
+  void multiply_float_columns(std::size_t token_rows, std::size_t strip, std::size_t strip_end) const {
+    for (; strip + kFloatChains <= strip_end; strip += kFloatChains) {
+      multiply_float_strips<kFloatChains>(token_rows, strip);
+    }
+    if constexpr (kStripsPerGroup % kFloatChains != 0) {
+      for (; strip < strip_end; ++strip) multiply_float_strips<1>(token_rows, strip);
     }
   }
 
-  template <typename Source, std::size_t kStrips>
-  void multiply_tokens(std::size_t token_rows, std::size_t strip) const {
-    const auto source_of = [&](std::size_t s) { return Source(packed_group(s), s % kStripsPerGroup); };
+  template <std::size_t kStrips>
+  void multiply_float_strips(std::size_t token_rows, std::size_t strip) const {
+    const auto source_of = [&](std::size_t s) {
+      return FloatColumns<Simd, kType>(packed_group(s), s % kStripsPerGroup);
+    };
     const auto sources = make_sources<kStrips>(strip, source_of);
     std::size_t t = 0;
-    if constexpr (gguf::kTraits<kType>.is_float()) {
-      for (; t + kFloatTokens <= token_rows; t += kFloatTokens) multiply_tile<kFloatTokens>(sources, strip, t);
-    } else {
-      for (; t + Simd::kTile <= token_rows; t += Simd::kTile) {
-        // One strip at a time: a tile of all would not fit the registers.
-        unroll<kStrips>([&](auto s) { multiply_tile<Simd::kTile>(std::array{sources[s]}, strip + s, t); });
+    for (; t + kFloatTokens <= token_rows; t += kFloatTokens) multiply_tile<kFloatTokens>(sources, strip, t);
+    for (; t < token_rows; ++t) multiply_tile<1>(sources, strip, t);
+  }
+
+  // Few tokens, from packed weights. The next group is fetched evenly meanwhile.
+  void multiply_packed(std::size_t token_rows, std::size_t group, std::size_t group_end) const {
+    const std::size_t tiles = token_rows == 1 ? 1 : kStripsPerGroup * divide_up(token_rows, Simd::kPackedTile);
+    for (; group < group_end; ++group) {
+      const std::size_t strip = group * kStripsPerGroup;
+      const std::byte* packed = packed_group(strip);
+      const std::size_t bytes = group + 1 < group_end ? group_bytes_ : 0;
+      Upcoming upcoming(packed + group_bytes_, bytes, tiles * (input_.columns / quant::kBlock));
+      const auto source_of = [&](std::size_t s) { return Packed(packed, s % kStripsPerGroup, upcoming); };
+      if (token_rows == 1) {
+        multiply_tile<1>(make_sources<kStripsPerGroup>(strip, source_of), strip, 0);
+        continue;
+      }
+      // One strip at a time: a tile of all would not fit the registers.
+      for (std::size_t s = strip; s < strip + kStripsPerGroup; ++s) {
+        const std::array source{source_of(s)};
+        for (std::size_t t = 0; t < token_rows;) t += multiply_some(source, s, t, token_rows - t);
       }
     }
-    for (; t < token_rows; ++t) multiply_tile<1>(sources, strip, t);
+  }
+
+  // Multiplies 2 to kPackedTile of the tokens that are left, 2 or more, and leaves none or 2 or more; how many it took.
+  std::size_t multiply_some(const std::array<Packed, 1>& source, std::size_t strip, std::size_t token,
+                            std::size_t left) const {
+    const std::size_t most = left == Simd::kPackedTile + 1 ? Simd::kPackedTile - 1 : Simd::kPackedTile;
+    const std::size_t count = std::min(left, most);
+    unroll<Simd::kPackedTile - 1>([&](auto i) {
+      if (count == i + 2) multiply_tile<i + 2>(source, strip, token);
+    });
+    return count;
   }
 
   void multiply_unpacked(std::size_t token_rows, std::size_t strip, std::size_t strip_end, std::byte* scratch) const {

@@ -303,5 +303,22 @@ class UnpackedSuperBlocks {
   Upcoming& upcoming_;
 };
 
+// A packed strip that is multiplied where it lies. The group's other strips are in the same lines, and several tokens
+// may follow each other, so that the next group is fetched evenly over all of them.
+template <typename Packed>
+class FetchingStrip : public Packed {
+ public:
+  FetchingStrip(const std::byte* group, std::size_t strip, Upcoming& upcoming)
+      : Packed(group, strip), upcoming_(upcoming) {}
+
+  template <typename... Place>
+  void fetch_ahead(Place... /*place*/) const {
+    upcoming_.fetch();
+  }
+
+ private:
+  Upcoming& upcoming_;
+};
+
 }  // namespace
 }  // namespace engine::kernels

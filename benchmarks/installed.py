@@ -2,12 +2,14 @@
 
     .venv/bin/python -m benchmarks.installed dist/weos_engine-…-cp311-….whl MODEL.gguf [--python PROGRAM]
 
-The environment is empty and of the wheel's Python. What pip has downloaded before comes from its cache.
+The environment is empty and of the wheel's Python, and modules are compiled where they are kept, as they are unless a
+variable forbids it. What pip has downloaded before comes from its cache.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -52,7 +54,8 @@ def installed(python: str, wheel: Path, model: Path, option: str, folder: Path) 
 def cpu_s(*command: str) -> str:
     """CPU seconds of a command and all its processes, and those of the clock."""
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=variables)
     after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return f"{used:.1f} s of CPU time, {ended - begun:.1f} s"

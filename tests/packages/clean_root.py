@@ -17,6 +17,8 @@ RELEASE = "bookworm"
 VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "PIP_DEFAULT_TIMEOUT", "PIP_DISABLE_PIP_VERSION_CHECK")
 """What the network of this machine needs, and no more of its environment."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+KEPT_CERTIFICATES = "/etc/ssl/machine.crt"
+"""Where a root has this machine's: Debian's own package writes its file anew."""
 
 
 class CleanRoot:
@@ -27,15 +29,16 @@ class CleanRoot:
         output_of(["cp", "--archive", "--reflink=auto", str(base()), str(folder)])
         shutil.copy("/etc/resolv.conf", folder / "etc" / "resolv.conf")
         if CERTIFICATES.exists():
-            (folder / CERTIFICATES.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(CERTIFICATES, folder / CERTIFICATES.relative_to("/"))
+            kept = folder / KEPT_CERTIFICATES.lstrip("/")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CERTIFICATES, kept)
 
     def run(self, script: str, user: str = "root", **variables: str) -> str:
         """Stdout of a shell's script, each line of which must succeed; what it says of a failure fails the test."""
         kept = {name: value for name in VARIABLES if (value := os.environ.get(name))}
         given = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", **kept, **variables}
         given |= {"DEBIAN_FRONTEND": "noninteractive"} | (
-            {"PIP_CERT": str(CERTIFICATES)} if CERTIFICATES.exists() else {}
+            {"PIP_CERT": KEPT_CERTIFICATES, "SSL_CERT_FILE": KEPT_CERTIFICATES} if CERTIFICATES.exists() else {}
         )
         chroot = [
             "chroot",

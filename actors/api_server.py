@@ -9,7 +9,7 @@ Fails when  the listening socket fails; a client's fault ends at most that clien
 from __future__ import annotations
 
 import os
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -204,7 +204,7 @@ class ApiServer(Actor):
         if self._draining:
             await self._turn_away(transport, ShuttingDown("the engine is stopping"))
             return
-        place = self._make_room() if counted else "common"
+        place = self._make_room(requester) if counted else "common"
         if place is None:
             await self._turn_away(transport, self._refuse_room(requester or ENGINE))
             return
@@ -255,14 +255,12 @@ class ApiServer(Actor):
         log_refusal(failed(None, error), requester, None)
         return error
 
-    def _make_room(self) -> Literal["common", "operator"] | None:
-        """What place there is for one more: a common one, if need be that of the connection that has been idle for
-        longest; else one of those that are kept for the operator."""
+    def _make_room(self, newcomer: Requester | None) -> Literal["common", "operator"] | None:
+        """What place there is for one more: a common one, if need be that of a connection that is missed least; else
+        one of those that are kept for the operator."""
         if len(self._counted) < self._limits.max_connections:
             return "common"
-        idle = [(since, one) for one in self._counted if (since := one.idle_since) is not None]
-        if idle:
-            _, missed_least = min(idle, key=itemgetter(0))
+        if (missed_least := self._missed_least(newcomer)) is not None:
             self._counted.discard(missed_least)
             message = "this connection was idle, and makes room for another client; connect again"
             log_event("warning", "connection_evicted", connection=missed_least.connection_id)
@@ -270,6 +268,18 @@ class ApiServer(Actor):
             return "common" if len(self._counted) < self._limits.max_connections else "operator"
         room = self._limits.max_connections + self._limits.operator_connections
         return "operator" if len(self._counted) < room else None
+
+    def _missed_least(self, newcomer: Requester | None) -> Connection | None:
+        """An idle connection of the newcomer's own, or of a client that has more than it: of those that have not
+        greeted, else of the client with most, the one that has been idle for longest."""
+        held = Counter(connection.requester for connection in self._counted)
+        idle = [
+            ((state[0], -held[connection.requester], state[1]), connection)
+            for connection in self._counted
+            if (state := connection.idle_since) is not None
+            and (newcomer is None or connection.requester == newcomer or held[connection.requester] > held[newcomer])
+        ]
+        return min(idle, key=itemgetter(0))[1] if idle else None
 
     async def _turn_away(self, transport: EagerTransport, error: EngineError) -> None:
         with trio.move_on_after(self._limits.flush_s), suppress(TransportClosed):

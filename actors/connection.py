@@ -109,6 +109,11 @@ class Connection:
                 await self._abandon(abandoned)
 
     @property
+    def requester(self) -> Requester:
+        """The client at the other end."""
+        return self._requester
+
+    @property
     def idle_since(self) -> tuple[bool, float] | None:
         """Since when it waits for nothing and nothing waits for it, after whether it has said ``Hello``: the least of
         these is missed least. ``None``: it is busy."""

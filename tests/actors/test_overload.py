@@ -18,7 +18,7 @@ from protocol.client import connect, open_client
 from protocol.codec import encode
 from protocol.errors import Overloaded, PromptTooLong
 from protocol.framing import encode_frame
-from protocol.requests import Cancel, Status, Tokenize
+from protocol.requests import Cancel, Status, Subscribe, Tokenize
 from tests.actors.engine_factory import Stream, make_request, make_system, record_of, until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.fake_domain import FakeDomain
@@ -103,6 +103,28 @@ async def test_the_connection_that_was_idle_for_longest_makes_room(autojump_cloc
         await newer.send({"type": "Status", "request_id": 1})
         assert isinstance(await newer.receive(), StatusReport)
         await newer.aclose()
+
+
+async def test_a_client_with_many_connections_takes_no_others_place() -> None:
+    backend = FakeBackend(answer=("ok",))
+    greedy, modest, third = (Requester(user="uid:1", client=f"pid:{number}") for number in (1, 2, 3))
+    async with running(make_system(backend, limits=ServiceLimits(max_connections=3, operator_connections=0))) as system:
+        rests = RawClient(system.connect(modest))
+        await rests.greet()
+        async with open_client(system.connect(greedy)) as first, open_client(system.connect(greedy)) as second:
+            events = [client.follow(Subscribe()) for client in (first, second)]
+            assert [(await anext(one)).type for one in events] == ["Subscribed"] * 2  # neither is idle
+            with pytest.raises(Overloaded, match="3 clients are connected already"):
+                async with open_client(system.connect(greedy)) as another:
+                    await another.ask(Status())
+            await events[0].aclose()
+            await wait_all_tasks_blocked()
+            async with open_client(system.connect(third)) as newcomer:
+                assert (await record_of(newcomer, make_request())).result == "ok"  # in the place of one of two
+            await events[1].aclose()
+        await rests.send({"type": "Status", "request_id": 1})
+        assert isinstance(await rests.receive(), StatusReport)
+        await rests.aclose()
 
 
 async def test_whoever_does_not_greet_is_closed(autojump_clock: MockClock) -> None:

@@ -275,6 +275,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.text_factory = _text
         # A file from elsewhere may hold triggers and views that call functions.
         connection.execute("PRAGMA trusted_schema = OFF")
+        # A statement that may be taken back keeps the pages it changes, and more than 64 KiB of them in a file of their
+        # own, which a sandboxed engine may not make.
+        connection.execute("PRAGMA temp_store = MEMORY")
     except BaseException:
         connection.close()
         raise

@@ -7,6 +7,8 @@ import resource
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +43,26 @@ def test_only_its_owner_may_read_it(store: RecordStore, path: Path) -> None:
     assert len(files) == 3
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_no_statement_needs_a_file_beside_the_stores_own(path: Path) -> None:
+    """A sandboxed engine may make none. SQLite keeps what one statement changes in such a file once it is 64 KiB."""
+    program = """
+import os, resource, sys
+from pathlib import Path
+from engine.records.record_database import RecordDatabase
+database = RecordDatabase(Path(sys.argv[1]))
+with database.writing(durable=False) as connection:
+    connection.execute("CREATE TABLE wide (number INTEGER UNIQUE, text TEXT)")
+    connection.executemany("INSERT INTO wide VALUES (?, ?)", ((number, "x" * 1000) for number in range(1000)))
+opened = len(os.listdir("/proc/self/fd"))
+resource.setrlimit(resource.RLIMIT_NOFILE, (opened - 1, opened - 1))
+with database.writing(durable=False) as connection:
+    connection.execute("UPDATE wide SET number = number + 1000")
+"""
+    path.parent.mkdir()
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)  # noqa: S603
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_store_is_made_once_however_many_open_it(tmp_path: Path) -> None:

@@ -124,7 +124,11 @@ def path(tmp_path: Path) -> Path:
 
 def recorded(store: RecordStore) -> dict[str, str]:
     """Execution ids and how they stopped."""
-    summaries = [entry.summary() for entry in store.page(limit=1000)]
+    summaries = []
+    before = None
+    while page := store.page(limit=1000, before=before):
+        summaries += [entry.summary() for entry in page]
+        before = page[-1].sequence
     assert len({summary.execution_id for summary in summaries}) == len(summaries)
     return {summary.execution_id: summary.stop_reason for summary in summaries}
 

@@ -24,9 +24,13 @@ _INTEGERS = (0, 1, 2, 3, 7, 16, 31, 32, 64, 255, 256, 2**16, 2**31 - 1, 2**31, 2
 
 
 def model_seeds(folder: Path) -> dict[str, GgufBytes]:
-    """One of every architecture, and one of every type of tensor, by name. Models known by their many layers are left
-    out: with two they would be refused."""
-    cases = {name: {**case, "n_layer": 2} for name, case in CASES.items() if name not in DEEP_CASES}
+    """One of every architecture, and one of every type of tensor, by name: of two layers, or of as many as show all.
+    Models known by their many layers are left out: with two they would be refused."""
+    cases = {
+        name: {"n_layer": 2, **case} if "convolution_layers" in case else {**case, "n_layer": 2}
+        for name, case in CASES.items()
+        if name not in DEEP_CASES
+    }
     for type_name in TENSOR_TYPES:
         cases[f"llama {type_name}"] = {**WIDE_CASES["llama_wide"], "n_layer": 1, "tensor_type": type_name}
     path = folder / "seed.gguf"

@@ -12,15 +12,13 @@ machines, whose CPUs are not the engine's. Ends with 1 where a client saw an err
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import statistics
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,84 +26,41 @@ import trio
 
 from benchmarks.soak import VARIANTS, memory_kib, request_of, tokens_of
 from benchmarks.support.attacks import ATTACKS, attack, write_files
+from benchmarks.support.enduring_clients import Seen
 from benchmarks.support.served import ServedEngine, served_from
-from engine.metrics.metrics import nearest_rank
-from protocol.answers import Tokens
-from protocol.client import Client, connect
-from protocol.errors import EngineError
-from protocol.plan import RunRequest
+from protocol.client import connect
 
 _QUIET_SHARE = 0.1
 _ATTACK_S = 3.0
 _SAMPLE_S = 5.0
-_PAUSE_S = 1.0
-"""Before a client whose connection ended has another."""
+_PROCESSES = 8
+"""Of clients, which the engine tells by their processes."""
 _MOST_GROWTH = 0.02
 _MOST_DELAY = 2.0
 
 
 @dataclass
 class Phase:
-    """What the clients saw of one of the two times."""
+    """One of the two times: what the clients saw, and the engine's memory."""
 
-    answers: int = 0
-    gaps_ms: list[float] = field(default_factory=list)
-    problems: Counter[str] = field(default_factory=Counter)
+    seen: Seen = field(default_factory=Seen)
     memory_kib: list[int] = field(default_factory=list)
 
-    def note(self, problem: str) -> None:
-        """Count a problem, and tell of its first time at once."""
-        if not self.problems[problem]:
-            print(f"after {len(self.memory_kib) * _SAMPLE_S:.0f} s: {problem}", flush=True)
-        self.problems[problem] += 1
 
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Note an error of the engine in place of raising it."""
-        try:
-            yield
-        except EngineError as error:
-            self.note(f"{error.code}: {error.message:.80}")
+async def _ask(engine: ServedEngine, given: argparse.Namespace, folder: Path, seconds: float, phase: Phase) -> None:
+    """All clients side by side, for so long."""
+    share = -(-given.clients // _PROCESSES)
 
-    @property
-    def p99_ms(self) -> float:
-        return nearest_rank(self.gaps_ms, 99) or 0.0
+    async def ask(first: int) -> None:
+        counts = ["--first", str(first), "--clients", str(min(share, given.clients - first))]
+        places = ["--socket", str(engine.socket), "--expected", str(folder / "expected.json")]
+        command = [sys.executable, "-m", "benchmarks.support.enduring_clients", "--model", given.model]
+        ran = await trio.run_process([*command, *counts, *places, "--seconds", str(seconds)], capture_stdout=True)
+        phase.seen.add(ran.stdout.decode())
 
-    def __str__(self) -> str:
-        p50 = nearest_rank(self.gaps_ms, 50) or 0.0
-        longest = max(self.gaps_ms, default=0.0)
-        return (
-            f"{self.answers} answers, {len(self.gaps_ms)} times between tokens: p50 {p50:.1f} ms, p99 "
-            f"{self.p99_ms:.1f} ms, longest {longest:.0f} ms; problems: {dict(self.problems) or 'none'}"
-        )
-
-
-async def _timed(client: Client, request: RunRequest, phase: Phase) -> tuple[int, ...]:
-    token_ids: list[int] = []
-    times: list[float] = []
-    async with aclosing(client.run(request)) as messages:
-        async for message in messages:
-            if isinstance(message, Tokens):
-                token_ids += message.token_ids
-                times.append(trio.current_time())
-    phase.gaps_ms += [1e3 * (after - before) for before, after in pairwise(times)]
-    return tuple(token_ids)
-
-
-async def _ask(
-    engine: ServedEngine, model: str, first: int, expected: dict[int, tuple[int, ...]], phase: Phase
-) -> None:
-    number = first * 5
-    while True:
-        with phase.noting():
-            async with connect(engine.socket) as client:
-                while True:
-                    number = (number + 1) % VARIANTS
-                    token_ids = await _timed(client, request_of(number, model), phase)
-                    phase.answers += 1
-                    if token_ids != expected[number]:
-                        phase.note("other tokens than alone")
-        await trio.sleep(_PAUSE_S)
+    async with trio.open_nursery() as nursery:
+        for first in range(0, given.clients, share):
+            nursery.start_soon(ask, first)
 
 
 async def _sample(engine: ServedEngine, phase: Phase) -> None:
@@ -124,20 +79,18 @@ async def _attack_in_turn(engine: ServedEngine, folder: Path, chance: random.Ran
 
 
 async def _live(engine: ServedEngine, given: argparse.Namespace, folder: Path) -> tuple[Phase, Phase, Counter[str]]:
-    expected = {}
     async with connect(engine.socket) as client:
-        for number in range(VARIANTS):
-            expected[number] = await tokens_of(client, request_of(number, given.model))
+        expected = [await tokens_of(client, request_of(number, given.model)) for number in range(VARIANTS)]
+    (folder / "expected.json").write_text(json.dumps(dict(enumerate(expected))))
     quiet, attacked, times = Phase(), Phase(), Counter[str]()
     seconds = given.minutes * 60
     for phase, attackers, share in ((quiet, 0, _QUIET_SHARE), (attacked, given.attackers, 1 - _QUIET_SHARE)):
-        with trio.move_on_after(seconds * share):
-            async with trio.open_nursery() as nursery:
-                for number in range(given.clients):
-                    nursery.start_soon(_ask, engine, given.model, number, expected, phase)
-                nursery.start_soon(_sample, engine, phase)
-                for seed in range(attackers):
-                    nursery.start_soon(_attack_in_turn, engine, folder, random.Random(seed), times)  # noqa: S311
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_sample, engine, phase)
+            for seed in range(attackers):
+                nursery.start_soon(_attack_in_turn, engine, folder, random.Random(seed), times)  # noqa: S311
+            await _ask(engine, given, folder, seconds * share, phase)
+            nursery.cancel_scope.cancel()
     return quiet, attacked, times
 
 
@@ -166,11 +119,11 @@ def main() -> None:
         write_files(folder)
         quiet, attacked, times = trio.run(_live, engine, given, folder)
         alive = engine.process.poll() is None
-    growth, delay = _growth(attacked.memory_kib), attacked.p99_ms / quiet.p99_ms
-    print(f"quiet: {quiet}\nattacked: {attacked}")
+    growth, delay = _growth(attacked.memory_kib), attacked.seen.p99_ms / quiet.seen.p99_ms
+    print(f"quiet: {quiet.seen}\nattacked: {attacked.seen}")
     print(f"{sum(times.values())} attacks of {_ATTACK_S:g} s, of {len(times)} kinds; alive at the end: {alive}")
     print(f"p99 attacked / quiet: {delay:.2f}; memory {attacked.memory_kib[-1] / 1024:.1f} MiB, {growth:+.2%}")
-    failed = quiet.problems or attacked.problems or not alive or delay > _MOST_DELAY or growth > _MOST_GROWTH
+    failed = quiet.seen.problems or attacked.seen.problems or not alive or delay > _MOST_DELAY or growth > _MOST_GROWTH
     raise SystemExit(bool(failed))
 
 

@@ -59,7 +59,7 @@ class SteadyClients:
         token_ids = finished.record.token_ids
         self.wrong += self.expected.setdefault(prompt, token_ids) != token_ids
         if finished.unrecorded:
-            self.unrecorded[finished.unrecorded.partition(":")[0]] += 1
+            self.unrecorded[finished.unrecorded] += 1
         else:
             self.recorded.append(finished.record)
 

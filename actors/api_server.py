@@ -256,8 +256,8 @@ class ApiServer(Actor):
         return error
 
     def _make_room(self, newcomer: Requester | None) -> Literal["common", "operator"] | None:
-        """What place there is for one more: a common one, if need be that of a connection that is missed least; else
-        one of those that are kept for the operator."""
+        """The place for one more: a common one, if need be that of a connection that is missed least; else one of
+        those that are kept for the operator."""
         if len(self._counted) < self._limits.max_connections:
             return "common"
         if (missed_least := self._missed_least(newcomer)) is not None:

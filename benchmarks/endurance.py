@@ -34,7 +34,7 @@ _QUIET_SHARE = 0.1
 _ATTACK_S = 3.0
 _SAMPLE_S = 5.0
 _PROCESSES = 8
-"""Of clients, which the engine tells by their processes."""
+"""The clients' processes, by which the engine tells them."""
 _MOST_GROWTH = 0.02
 _MOST_DELAY = 2.0
 

@@ -30,7 +30,7 @@ _RUN = "one"
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to."""
+    """The files, the history and the answers of a run that ended."""
 
     tree: str
     history: str

@@ -643,7 +643,7 @@ def attention_layers(file: GgufFile) -> int:
     """How many layers have keys and values. Raises GgufError, UnsupportedModelError."""
 
 def recurrent_bytes(file: GgufFile) -> int:
-    """What the other layers keep of one sequence, however long it is; 0 where there are none.
+    """Bytes that the other layers keep of one sequence, however long it is; 0 where there are none.
     Raises GgufError, UnsupportedModelError."""
 
 def windowed_layers(file: GgufFile) -> tuple[int, int]:

@@ -22,7 +22,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where nobody watches, the log is another; a process of pytest-xdist has none of its own."""
+    """Another log where nobody watches; a process of pytest-xdist has none of its own."""
     if os.environ.get("CI") == "true" and not hasattr(config, "workerinput"):
         config.pluginmanager.register(CiLog(config))
 

@@ -24,12 +24,12 @@ from protocol.errors import EngineError
 from protocol.plan import RunRequest
 
 _PAUSE_S = 1.0
-"""Before a client whose connection ended has another."""
+"""The pause before a client whose connection ended has another."""
 
 
 @dataclass
 class Seen:
-    """What clients saw."""
+    """Answers, times and problems that clients saw."""
 
     answers: int = 0
     gaps_ms: list[float] = field(default_factory=list)

@@ -10,7 +10,7 @@
 
 namespace engine::model {
 
-// What the recurrent layers of a model have of one sequence's positions so far, in floats. A step reads the state
+// The state of a model's recurrent layers behind one sequence's positions so far, in floats. A step reads the state
 // behind its first position and writes the one behind its last beside it, so that a step that was not finished can be
 // run again, with as many rows or with others.
 class RecurrentState {
@@ -32,7 +32,7 @@ class RecurrentState {
   // A state of its own that goes on from there. Throws std::bad_alloc.
   RecurrentState fork() const;
 
-  // What a layer reads in this step and what it has to write, [RecurrentShape::layer_floats].
+  // The state that a layer reads in this step, and the one it has to write, [RecurrentShape::layer_floats].
   const float* before(std::size_t layer) const { return states_[current_]->as<float>() + place(layer); }
   float* after(std::size_t layer) const { return states_[1 - current_]->as<float>() + place(layer); }
 

@@ -45,6 +45,6 @@ class ModelFacts:
     windowed_kv_bytes_per_token: Mapping[KvCacheType, int] = field(default_factory=dict)
     """The part of :attr:`kv_bytes_per_token` that layers with a window take."""
     recurrent_bytes: int = 0
-    """What a sequence keeps in layers without keys and values, however long it is; 0 where all have some."""
+    """Bytes that a sequence keeps in layers without keys and values, however long it is; 0 where all have some."""
     requantized_from: tuple[str, ...] = ()
     """Quantized types in the file that the quantization asked for quantizes again; sorted."""

@@ -120,7 +120,7 @@ class WriteBehindStream(io.TextIOBase):
         except io.UnsupportedOperation:  # no file: a test's
             self._stream.write(text)
             return
-        # Not by the stream itself: its lock is not to be held by a thread that waits when the process ends.
+        # The stream itself would hold its lock for as long as this thread waits, and the process could not end.
         content = memoryview(text.encode(self.encoding, "backslashreplace"))
         while content:
             with suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""What recurrent layers compute beside products: scalar kernels against exact arithmetic, others against them."""
+"""Kernels of recurrent layers, beside products: scalar kernels against exact arithmetic, others against them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written behind: in order, whole where it is read, and never waited for where it is not."""
+"""Streams that are written behind: in order, whole where they are read, and never waited for where they are not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pipe:
         self.stream: TextIO = os.fdopen(write, "w", encoding="utf-8")
 
     def read_all(self) -> str:
-        """What was written, once the stream is closed."""
+        """The text that was written, once the stream is closed."""
         with os.fdopen(self._read, encoding="utf-8") as reader:
             return reader.read()
 

@@ -18,7 +18,7 @@ VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "PIP_DEFAULT_TIMEOUT", "PI
 """What the network of this machine needs, and no more of its environment."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 KEPT_CERTIFICATES = "/etc/ssl/machine.crt"
-"""Where a root has this machine's: Debian's own package writes its file anew."""
+"""This machine's, in a root: Debian's own package writes its file anew."""
 
 
 class CleanRoot:

@@ -8,7 +8,7 @@
 
 namespace engine::model {
 
-// What stands in place of attention in a layer that looks back a few positions: of each channel, the input times its
+// A convolution in place of attention, in a layer that looks back a few positions: of each channel, the input times its
 // gate is summed over the newest positions, each with a weight, and the sum gated again. Members own channels, so that
 // none waits for another.
 class ShortConvolution {

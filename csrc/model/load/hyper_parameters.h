@@ -25,7 +25,7 @@ struct Rope {
   std::size_t original_context = 0;
 };
 
-// What of a layer carries from one position to the next.
+// The part of a layer that carries from one position to the next.
 enum class Mixer {
   Attention,
   ShortConvolution,  // of the last few positions: see short_convolution.h
@@ -41,7 +41,7 @@ struct LayerShape {
   Mixer mixer = Mixer::Attention;
 };
 
-// What recurrent layers keep of a sequence in place of keys and values: see RecurrentState.
+// The sizes of what recurrent layers keep of a sequence in place of keys and values: see RecurrentState.
 struct RecurrentShape {
   std::size_t taps = 0;       // positions that a convolution reads, its own included; 0: no layer is recurrent
   std::size_t channels = 0;   // that it reads of each

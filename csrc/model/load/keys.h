@@ -45,7 +45,7 @@ class Keys {
   // The key's array, or nullopt where it is absent or holds something else.
   std::optional<std::vector<std::int64_t>> array(std::string_view key) const;
   std::optional<std::uint64_t> whole_number(std::string_view key) const;
-  // What all elements are.
+  // The number that all elements are; a fault where they differ.
   std::uint64_t equal_number(std::string_view key, std::span<const std::int64_t> by_layer) const;
   std::size_t checked(std::string_view key, std::uint64_t value) const;
 

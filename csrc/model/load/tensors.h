@@ -30,7 +30,7 @@ class Tensors {
   // nullptr where there is none.
   const gguf::TensorInfo* find(const std::string& name);
 
-  // Without a bias.
+  // A matrix without a bias.
   Projection matrix(const std::string& name, std::size_t rows, std::size_t columns);
   Projection projection(const std::string& name, std::size_t rows, std::size_t columns);
   // One matrix [rows, columns] of each expert or head, with its bias where there are some.

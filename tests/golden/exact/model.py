@@ -122,7 +122,7 @@ class Layer:
 
 
 def _mixer(weights: Weights, index: int, cache: npt.DTypeLike) -> Attention | LatentAttention | ShortConvolution:
-    """What the layer has of attention, or in its place."""
+    """The layer's attention, or what stands in its place."""
     if f"blk.{index}.shortconv.conv" in weights:
         return ShortConvolution(weights, index)
     latent = f"blk.{index}.attn_kv_a_mqa" in weights

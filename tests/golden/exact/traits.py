@@ -28,9 +28,9 @@ class Traits:
     parallel: bool = False
     """Whether attention and feed-forward read the same state, and both are added to it."""
     second_norm: str = "ffn_norm"
-    """What files call the norm of what the feed-forward reads."""
+    """The name in files of the norm of what the feed-forward reads."""
     output_norm: str = "output_norm"
-    """What files call the norm of what the head reads."""
+    """The name in files of the norm of what the head reads."""
     norm_after_rotation: bool = False
     """Whether heads are rotated and then normalized."""
     logits_are_multiplied: bool = False

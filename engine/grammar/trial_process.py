@@ -47,7 +47,7 @@ class TrialError(Exception):
 class TrialSettings:
     """How a trial process limits itself."""
 
-    library_path: str
+    grammar_library: str
     """The path of the library for grammars."""
     vocabulary: _core.Vocabulary
     eos_token_ids: Sequence[int]
@@ -84,7 +84,7 @@ class TrialProcess:
         pieces = [vocabulary.piece(token) for token in range(len(vocabulary))]
         try:
             end_ids = tuple(settings.eos_token_ids)
-            beginning = (settings.library_path, pieces, end_ids, settings.memory_mib << 20)
+            beginning = (settings.grammar_library, pieces, end_ids, settings.memory_mib << 20)
             self._ask(beginning, _START_S)
         except TimeoutError as error:
             self._end()

@@ -150,7 +150,7 @@ def test_limits_that_the_engine_has_itself_are_kept() -> None:
 
 def test_a_process_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TrialError, match=r"nonexistent"):
-        TrialProcess(replace(settings(), library_path="/nonexistent"))
+        TrialProcess(replace(settings(), grammar_library="/nonexistent"))
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     with pytest.raises(TrialError, match="No such file"):
         TrialProcess(settings())

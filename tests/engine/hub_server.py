@@ -219,8 +219,8 @@ class _StoreHandler(_Handler):
             if mishaps.hold_after is not None and begin >= mishaps.hold_after:
                 mishaps.may_go_on.wait()
             piece = content[begin : min(begin + _PIECE_BYTES, end)]
+            self.hub.sent[path] += len(piece)  # counted first: the client may be done before the write returns
             self.wfile.write(piece)
-            self.hub.sent[path] += len(piece)
         if end < len(content):
             self.close_connection = True
 

@@ -1,23 +1,28 @@
 """Clients that behave beside clients that do not: no error, little delay, flat memory, every answer what it is alone.
 
     .venv/bin/python -m benchmarks.endurance [--model NAME] [--clients 64] [--minutes 60] [--attackers 3]
+        [--engine-cpu N]
 
 First the clients alone, for a tenth of the time; then for the rest of it beside attackers, processes of their own which
 go through all of ``benchmarks/support/attacks.py`` in random order, three seconds each. What counts is the time between
 two tokens of an answer, over all answers. The attackers are at the lowest priority: they stand for clients of other
-machines, whose CPUs are not the engine's. Ends with 1 where a client saw an error or other tokens than alone, where the
-99th percentile of those times is more than twice that of the quiet time, or where memory grew by more than 2 %.
+machines, whose CPUs are not the engine's. ``--engine-cpu`` gives the engine one CPU for itself and everybody else the
+others, where the attackers then get further. Ends with 1 where a client saw an error or other tokens than alone, where
+the 99th percentile of those times is more than twice that of the quiet time, or where memory grew by more than 2 %.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,6 +99,17 @@ async def _live(engine: ServedEngine, given: argparse.Namespace, folder: Path) -
     return quiet, attacked, times
 
 
+@contextmanager
+def _started(folder: Path, cpu: int | None) -> Iterator[ServedEngine]:
+    """The engine, on a CPU of its own if one is named: this process and what it starts afterwards use the others."""
+    all_cpus = os.sched_getaffinity(0)
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
+    with served_from(folder) as engine:
+        os.sched_setaffinity(0, all_cpus - {cpu} or all_cpus)
+        yield engine
+
+
 def _growth(samples: list[int]) -> float:
     """How much more the last third is than the one before it, as a share: caches fill in the first."""
     third = max(1, len(samples) // 3)
@@ -107,13 +123,14 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--attackers", type=int, default=3)
+    parser.add_argument("--engine-cpu", type=int)
     for hidden in ("--attack", "--folder", "--socket", "--http-socket"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.attack:
         attack(given.attack, Path(given.socket), Path(given.http_socket), Path(given.folder), _ATTACK_S)
         return
-    with TemporaryDirectory(prefix="engine-") as name, served_from(Path(name)) as engine:
+    with TemporaryDirectory(prefix="engine-") as name, _started(Path(name), given.engine_cpu) as engine:
         folder = Path(name) / "attacks"
         folder.mkdir()
         write_files(folder)

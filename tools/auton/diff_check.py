@@ -23,6 +23,7 @@ _SECRETS = {
 }
 _CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
 _LEAST_SECRET = 8
+_ADDED = ">"
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,11 @@ def _faults_of_change(worktree: Worktree, change: _Change, allowed: Sequence[str
 
 
 def _added(worktree: Worktree, commit: str) -> str:
-    text = git(worktree.folder, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "-U0", worktree.base, commit)
-    return "\n".join(line[1:] for line in text.splitlines() if line.startswith("+") and not line.startswith("+++ "))
+    """The lines that are added. A mark of their own tells them from Git's headers, whatever they begin with."""
+    options = ("--no-ext-diff", "--no-textconv", "--no-color", "-U0", f"--output-indicator-new={_ADDED}")
+    text = git(worktree.folder, "diff", *options, worktree.base, commit)
+    # A line ends where Git says so: other ends of lines, such as a form feed, would hide what follows them.
+    return "\n".join(line.removeprefix(_ADDED) for line in text.split("\n") if line.startswith(_ADDED))
 
 
 def _faults_of_text(added: str) -> Iterator[str]:

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: FORCE help setup develop run slm-demo test test-fast test-frames test-clang test-compilers test-pythons test-models test-clients test-slm \
+.PHONY: FORCE help setup develop run slm-demo auton-demo test test-fast test-frames test-clang test-compilers test-pythons test-models test-clients test-slm \
     test-llama-server test-vllm lint schemas requirements format bench bench-peers sanitize fuzz fuzz-guided fuzz-http fuzz-models peers clean \
     wheel sdist deb release test-packages
 
@@ -139,6 +139,9 @@ test-slm: $(SLM)/.installed ## small models trained, exported and run by the eng
 
 slm-demo: $(SLM)/.installed ## train tiny_10M for MINUTES, quantize it, run it in the engine
 	SLM_PYTHON=$(SLM)/bin/python ENGINE_CTL=$(BIN)/engine-ctl tools/slm_demo.sh $(or $(MINUTES),10)
+
+auton-demo: develop ## agents by a script write kernels that boot in QEMU, on three architectures
+	PYTHON=$(BIN)/python AUTON=$(CURDIR)/$(BIN)/auton tools/auton_demo.sh
 
 # vLLM's tests of its promise that batches change no bit, which are fetched and not kept here. ENGINE_VLLM_MODEL: another
 # model than SmolLM2, by its name or path. The model that the tests themselves name is the only one that one of them takes.

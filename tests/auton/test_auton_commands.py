@@ -107,6 +107,23 @@ def test_a_run_and_what_its_agents_said(tmp_path: Path) -> None:
     assert (absent.exit_code, absent.stdout) == (1, "")
 
 
+def test_the_same_answers_at_the_same_date_write_the_same_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = write_script(tmp_path / "script.jsonl", TWO_TASKS)
+    config = tmp_path / "auton.toml"
+    config.write_text("[agents]\ndeveloper_count = 1\n")
+    journals = []
+    for name, date in (("first", "1700000000"), ("second", "1700000000"), ("third", "yesterday")):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
+        repository = new_repository(tmp_path / name)
+        places = ("--repository", repository, "--config", config)
+        ran = auton("run", "Say hello", "--run", "one", "--script", script, *places)
+        journals.append(repository / ".git" / "auton" / "one" / "journal.jsonl")
+    assert journals[0].read_bytes() == journals[1].read_bytes()
+    assert (ran.exit_code, "SOURCE_DATE_EPOCH is 'yesterday'" in ran.stderr) == (1, True)
+
+
 @pytest.mark.usefixtures("isolation")
 def test_what_is_committed_is_built_in_isolation(tmp_path: Path) -> None:
     repository = new_repository(tmp_path / "repository")

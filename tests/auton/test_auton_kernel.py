@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,75 +10,52 @@ import trio
 from auton.budget import Budget
 from auton.orchestrator import Orchestrator
 from auton.provider import ScriptedProvider
-from auton.repository import Repository, git
+from auton.repository import Repository
 from auton.sandbox import Sandbox
-from auton.settings import Architecture, Settings, parse_settings
+from auton.settings import Architecture, parse_settings
 from auton.validation import CROSS
-from tests.auton.git_stage import ACCEPTED, approved, call, line, new_repository, planned, write_script
-from tests.auton.kernel_sources import LINK, MAKEFILE, START
+from tests.auton.git_stage import write_script
+from tests.auton.kernel_sources import START
+from tests.auton.kernel_stage import kernel_repository, kernel_script, kernel_settings, missing_packages
 
-SETTINGS = """
-[kernel]
-arch = "{arch}"
-
-[validation]
-build_command = ["make", "ARCH={{arch}}", "CROSS={{cross}}"]
-kernel = "build/{{arch}}/kernel.elf"
-serial_expect = "hello from {arch}"
-"""
-
-
-def settings_of(arch: Architecture) -> Settings:
-    return parse_settings(SETTINGS.format(arch=arch))
+SPIN = {"x86_64": "jmp 2b", "aarch64": "b 2b", "riscv64": "j 2b"}
 
 
 @pytest.fixture(params=sorted(CROSS))
 def arch(request: pytest.FixtureRequest, isolation: Sandbox) -> Architecture:
     """Those whose compiler and machine are here."""
     found: Architecture = request.param
-    missing = [name for name in (f"{CROSS[found]}gcc", f"qemu-system-{found}") if shutil.which(name) is None]
-    if missing:
+    if missing := missing_packages(found):
         pytest.skip(f"{', '.join(missing)} is not installed")
     return found
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    folder = new_repository(tmp_path / "repository")
-    (folder / "Makefile").write_text(MAKEFILE)
-    git(folder, "commit", "--quiet", "--all", "--message", "Build for each architecture", at=1_000_000_001)
-    return Repository(folder)
-
-
-def run(repository: Repository, tmp_path: Path, arch: Architecture, start: str) -> tuple[bool, str]:
-    files = [
-        call("write_file", path=f"kernel/{arch}/{name}", content=content)
-        for name, content in (("start.S", start), ("link.ld", LINK[arch]))
-    ]
-    script = [
-        planned(("boot-001", f"kernel/{arch}/*")),
-        line("developer", "boot-001", *files, call("submit", summary="Say hello on the serial line")),
-        approved("boot-001"),
-        ACCEPTED,
-    ]
-    settings = settings_of(arch)
-    provider = ScriptedProvider(write_script(tmp_path / "script.jsonl", script))
+def run(folder: Path, arch: Architecture, start: str, test_timeout: float = 60.0) -> tuple[bool, str, bytes]:
+    """Whether the kernel is accepted, the last word about it, and the run's journal."""
+    repository = Repository(kernel_repository(folder / "repository"))
+    settings = parse_settings(kernel_settings(arch, test_timeout))
+    provider = ScriptedProvider(write_script(folder / "script.jsonl", kernel_script(arch, start)))
     budget = Budget(settings.budget, lambda: 0.0)
     orchestrator = Orchestrator(repository, "one", settings, provider, budget, Sandbox(), lambda _: None)
     ended = trio.run(orchestrator.run, "A kernel that says hello", 1_700_000_000)
-    return ended.accepted, ended.remark
+    return ended.accepted, ended.remark, Orchestrator.journal_path(repository, "one").read_bytes()
 
 
-def test_a_kernel_is_built_and_says_hello(repository: Repository, tmp_path: Path, arch: Architecture) -> None:
-    accepted, remark = run(repository, tmp_path, arch, START[arch])
+def test_a_kernel_is_built_and_says_hello_and_so_again_to_the_byte(tmp_path: Path, arch: Architecture) -> None:
+    accepted, remark, journal = run(tmp_path / "first", arch, START[arch])
     assert accepted, remark
+    assert run(tmp_path / "second", arch, START[arch])[2] == journal
 
 
-def test_a_kernel_that_says_something_else_is_not_accepted(
-    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: Architecture
-) -> None:
-    silent = START[arch].replace("hello from", "panic on")
-    monkeypatch.setitem(globals(), "SETTINGS", SETTINGS + "test_timeout = 5\n")
-    accepted, remark = run(repository, tmp_path, arch, silent)
+def test_a_kernel_that_says_something_else_is_not_accepted(tmp_path: Path, arch: Architecture) -> None:
+    other = START[arch].replace("hello from", "panic on")
+    accepted, remark, _ = run(tmp_path, arch, other, test_timeout=5)
     assert (accepted, remark.splitlines()[0]) == (False, "boot took too long")
     assert f"panic on {arch}" in remark
+
+
+def test_a_kernel_that_spins_in_silence_is_not_accepted(tmp_path: Path, arch: Architecture) -> None:
+    silent = START[arch].replace("_start:\n", f"_start:\n2:  {SPIN[arch]}\n", 1)
+    accepted, remark, _ = run(tmp_path, arch, silent, test_timeout=2)
+    assert (accepted, remark.splitlines()[0]) == (False, "boot took too long")
+    assert "hello" not in remark

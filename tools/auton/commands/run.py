@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from functools import partial
@@ -54,12 +55,20 @@ def command(*, goal: str, config_path: Path, folder: Path, name: str | None, scr
         _isolation(settings),
         partial(click.echo, err=True),
     )
-    ended = trio.run(orchestrator.run, goal, int(time.time()))
+    ended = trio.run(orchestrator.run, goal, _now())
     cost = "unknown" if budget.cost is None else f"${budget.cost:.4f}"
     click.echo(f"{'accepted' if ended.accepted else 'not accepted'}: {ended.remark}")
     click.echo(f"{budget.calls} answers, {budget.tokens:,} tokens, {budget.joules:,.0f} J known, cost {cost}", err=True)
     if not ended.accepted:
         raise SystemExit(_NOT_ACCEPTED)
+
+
+def _now() -> int:
+    """Seconds since 1970, or those of ``SOURCE_DATE_EPOCH``: with it, the same answers make the same commits."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if given and not given.isdecimal():
+        raise AutonError(f"SOURCE_DATE_EPOCH is {given!r}, and no seconds since 1970")
+    return int(given) if given else int(time.time())
 
 
 def _provider(script: Path | None) -> Provider:

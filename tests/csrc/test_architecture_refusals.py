@@ -17,6 +17,7 @@ UNSUPPORTED: list[tuple[str, dict[str, Any]]] = [
     ("deepseek2", {"expert_group_count": 4, "expert_gating_func": 1}),
     ("deepseek2", {"attention.temperature_scale": 0.1}),
     ("glm4", {"rope.dimension_sections": [4, 4, 4, 0]}),
+    ("qwen2vl", {"rope.dimension_sections": [2, 2, 2, 2]}),
     ("qwen3", {"attention.head_count_kv": [2, 0, 2, 2]}),
     ("qwen3", {"attention.head_count_kv": [2, 1, 2, 1]}),
     ("hunyuan-dense", {"rope.scaling.alpha": 1000.0}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import resource
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,22 @@ def test_a_tensor_of_another_shape(path: Path, name: str) -> None:
 def test_a_tensor_that_has_no_place(path: Path) -> None:
     for name in ("blk.1.attn_q.weight", "blk.0.ffn_gate_inp.weight", "blk.0.attn_q_norm.weight", "output_norm.bias"):
         unsupported(path, g.ModelBytes().with_tensor(g.float_tensor(name, 16)), f"'{name}' has no place")
+
+
+@pytest.mark.parametrize(
+    "name", ["v.blk.0.attn_q.weight", "v.patch_embd.weight", "a.conv1d.1.weight", "mm.0.weight", "mm.input_norm.weight"]
+)
+def test_a_part_that_sees_or_hears_is_neither_read_nor_counted(path: Path, name: str) -> None:
+    text_alone = load(path, g.ModelBytes())
+    size = _core.weights_size(_core.GgufFile(str(path)), "reference")
+    (expected,) = text_alone.logits([[0, 1, 2]])
+    model = load(path, g.ModelBytes().with_tensor(g.Tensor(name, (16, 3), 0, struct.pack("<48f", *[math.nan] * 48))))
+    assert (model.weights_bytes, _core.weights_size(_core.GgufFile(str(path)), "reference")) == (
+        text_alone.weights_bytes,
+        size,
+    )
+    (logits,) = model.logits([[0, 1, 2]])
+    assert (logits == expected).all()
 
 
 @pytest.mark.parametrize(

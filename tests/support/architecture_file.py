@@ -28,6 +28,7 @@ class ArchitectureModel:
     n_ff: int = 160
     context_length: int = 256
     tied: bool = False
+    norm_epsilon: float = 1e-5
     input_norms: bool = True
     output_norms: bool = False
     head_norm: Literal["", "head", "own", "whole"] = ""
@@ -131,9 +132,9 @@ def _add_keys(writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
     writer.add_value_length(model.latent_rank or model.head_width)
     _add_latent_keys(writer, model)
     if model.layer_norm:
-        writer.add_layer_norm_eps(1e-5)
+        writer.add_layer_norm_eps(model.norm_epsilon)
     else:
-        writer.add_layer_norm_rms_eps(1e-5)
+        writer.add_layer_norm_rms_eps(model.norm_epsilon)
     _add_expert_keys(writer, model)
     for name, value in {"rope.dimension_count": model.head_width, **model.keys}.items():
         key = f"{model.architecture}.{name}"

@@ -16,6 +16,8 @@ GRANITE = {"embedding_scale": 3.0, "residual_scale": 0.5, "attention.scale": 0.1
 LONGROPE = {
     "rope.scaling.original_context_length": 64, "rope.scaling.attn_factor": 1.1,
 }  # fmt: skip
+PICTURES = {"rope.dimension_sections": [6, 5, 5, 0]}
+"""Angles by a picture's time, height and width."""
 _QKV = ("attn_q", "attn_k", "attn_v")
 _PHI3: dict[str, Any] = {
     "architecture": "phi3", "fused": True, "rope_factors": ("rope_factors_long", "rope_factors_short"),
@@ -60,6 +62,13 @@ CASES: dict[str, dict[str, Any]] = {
     "qwen2": {"architecture": "qwen2", "biases": _QKV},
     "qwen3": {"architecture": "qwen3", "head_norm": "head", "head_dim": 32},
     "qwen3_yarn": {"architecture": "qwen3", "head_norm": "head", "keys": YARN},
+    # llama.cpp does not read this one's epsilon and takes 0 (of llama-cpp-python 0.3.36).
+    "qwen2vl": {
+        "architecture": "qwen2vl", "biases": _QKV, "keys": PICTURES, "norm_epsilon": 1e-12,
+    },
+    "qwen3vl": {
+        "architecture": "qwen3vl", "head_norm": "head", "head_dim": 32, "keys": {**PICTURES, "n_deepstack_layers": 2},
+    },
     "granite": {"architecture": "granite", "keys": GRANITE},
     "granite_unrotated": {"architecture": "granite", "keys": {**GRANITE, "rope.scaling.finetuned": False}},
     "olmo2": {"architecture": "olmo2", "input_norms": False, "output_norms": True, "head_norm": "whole"},
@@ -83,6 +92,10 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "qwen3moe": {
         "architecture": "qwen3moe", "head_norm": "head", **_MOE, "keys": {"expert_feed_forward_length": 64},
+    },
+    "qwen3vlmoe": {
+        "architecture": "qwen3vlmoe", "head_norm": "head", "head_dim": 32, **_MOE,
+        "keys": {**PICTURES, "expert_feed_forward_length": 64, "n_deepstack_layers": 2},
     },
     "olmoe": {
         "architecture": "olmoe", "head_norm": "whole", "n_head_kv": 4, **_MOE, "experts_used": 3, "n_ff": 64,
@@ -169,9 +182,9 @@ _WIDE: dict[str, Any] = {"n_embd": 256, "n_ff": 512, "head_dim": None}
 WIDE_CASES: dict[str, dict[str, Any]] = {
     f"{name}_wide": {**CASES[name], **_WIDE}
     for name in (
-        "llama", "qwen2", "qwen3", "smollm3", "granite", "olmo2", "phi3", "gemma", "gemma2", "gemma3",
-        "arcee", "exaone4", "glm4", "ernie4_5", "hunyuan-dense", "seed_oss", "command-r", "cohere2", "starcoder2",
-        "gpt2", "phi2", "lfm2",
+        "llama", "qwen2", "qwen2vl", "qwen3", "qwen3vl", "smollm3", "granite", "olmo2", "phi3", "gemma", "gemma2",
+        "gemma3", "arcee", "exaone4", "glm4", "ernie4_5", "hunyuan-dense", "seed_oss", "command-r", "cohere2",
+        "starcoder2", "gpt2", "phi2", "lfm2",
     )
 } | {
     "llama_experts_wide": {**CASES["llama_experts"], "n_embd": 256, "n_ff": 256, "expert_ff": 256},

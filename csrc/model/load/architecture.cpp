@@ -6,12 +6,12 @@
 namespace engine::model {
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array kAll{&kArcee,        &kBert,     &kCohere2, &kCommandR, &kDeepseek2, &kErnie45,
-                                   &kErnie45Moe,   &kExaone4,  &kGemma,   &kGemma2,   &kGemma3,    &kGemmaEmbedding,
-                                   &kGlm4,         &kGlm4Moe,  &kGpt2,    &kGptOss,   &kGranite,   &kGraniteMoe,
-                                   &kHunyuanDense, &kLfm2,     &kLfm2Moe, &kLlama,    &kMistral3,  &kNomicBert,
-                                   &kOlmo2,        &kOlmoe,    &kPhi2,    &kPhi3,     &kQwen2,     &kQwen2Moe,
-                                   &kQwen3,        &kQwen3Moe, &kSeedOss, &kSmollm3,  &kStarcoder2};
+  static constexpr std::array kAll{
+      &kArcee,    &kBert,       &kCohere2,      &kCommandR,       &kDeepseek2, &kErnie45,   &kErnie45Moe, &kExaone4,
+      &kGemma,    &kGemma2,     &kGemma3,       &kGemmaEmbedding, &kGlm4,      &kGlm4Moe,   &kGpt2,       &kGptOss,
+      &kGranite,  &kGraniteMoe, &kHunyuanDense, &kLfm2,           &kLfm2Moe,   &kLlama,     &kMistral3,   &kNomicBert,
+      &kOlmo2,    &kOlmoe,      &kPhi2,         &kPhi3,           &kQwen2,     &kQwen2Moe,  &kQwen2Vl,    &kQwen3,
+      &kQwen3Moe, &kQwen3Vl,    &kQwen3VlMoe,   &kSeedOss,        &kSmollm3,   &kStarcoder2};
   return kAll;
 }
 

@@ -72,7 +72,8 @@ void refuse_what_is_not_described(const Keys& keys, const HyperParameters& h) {
     throw UnsupportedModel("'" + keys.name("attention.head_count_kv") + "' differs from layer to layer");
   }
   for (const std::string_view key : {"rope.dimension_sections", "rope.scaling.alpha"}) {
-    if (keys.has(key)) throw UnsupportedModel("'" + keys.name(key) + "', which this engine does not have");
+    if (!keys.has(key) || (key == "rope.dimension_sections" && h.picture_positions)) continue;
+    throw UnsupportedModel("'" + keys.name(key) + "', which this engine does not have");
   }
 }
 

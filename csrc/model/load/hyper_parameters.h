@@ -134,6 +134,7 @@ struct HyperParameters {
   std::size_t original_context = 0;  // trained before the angles were scaled
   std::vector<Rope> ropes;
   RopeFactors rope_factors = RopeFactors::None;  // applied to ropes[0]
+  bool picture_positions = false;                // angles of pictures are by time, height and width
 
   NormKind norm = NormKind::Rms;
   float norm_epsilon = 0.0F;

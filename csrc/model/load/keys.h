@@ -40,10 +40,10 @@ class Keys {
   std::string string_or(std::string_view key, std::string_view fallback) const;
   // One truth value a layer, or nullopt where the key is absent or holds a number.
   std::optional<std::vector<bool>> booleans(std::string_view key, std::size_t layers) const;
-
- private:
   // The key's array, or nullopt where it is absent or holds something else.
   std::optional<std::vector<std::int64_t>> array(std::string_view key) const;
+
+ private:
   std::optional<std::uint64_t> whole_number(std::string_view key) const;
   // The number that all elements are; a fault where they differ.
   std::uint64_t equal_number(std::string_view key, std::span<const std::int64_t> by_layer) const;

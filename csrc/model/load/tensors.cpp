@@ -21,7 +21,11 @@ void check_shape(const gguf::TensorInfo& tensor, std::size_t rows, std::size_t c
 
 }  // namespace
 
-bool is_of_unused_layer(std::string_view name, const HyperParameters& shape) {
+bool is_unused(std::string_view name, const HyperParameters& shape) {
+  // Some files bring what makes embeddings of pictures (v.), of sound (a.), and what fits these to the model (mm.).
+  for (const std::string_view part : {"v.", "a.", "mm."}) {
+    if (name.starts_with(part)) return true;
+  }
   for (std::size_t i = shape.layers; i < shape.layers + shape.unused_layers; ++i) {
     if (name.starts_with("blk." + std::to_string(i) + ".")) return true;
   }
@@ -109,7 +113,7 @@ Norm Tensors::norm(const std::string& name, NormKind kind, std::size_t size, std
 
 void Tensors::refuse_unused(const HyperParameters& shape) const {
   for (const gguf::TensorInfo& tensor : file_.tensors()) {
-    if (!used_.contains(std::string(tensor.name)) && !is_of_unused_layer(tensor.name, shape)) {
+    if (!used_.contains(std::string(tensor.name)) && !is_unused(tensor.name, shape)) {
       throw UnsupportedModel("tensor " + gguf::quoted(tensor.name) + " has no place in this architecture");
     }
   }

@@ -15,8 +15,8 @@
 
 namespace engine::model {
 
-// Whether a tensor belongs to a layer that is not run.
-bool is_of_unused_layer(std::string_view name, const HyperParameters& shape);
+// Whether nothing multiplies by a tensor: one of a layer that is not run, or of a part that sees or hears.
+bool is_unused(std::string_view name, const HyperParameters& shape);
 
 // Rows [begin, begin + count) of a projection, as one of their own.
 Projection rows_of(const Projection& all, std::size_t begin, std::size_t count);

@@ -402,11 +402,11 @@ class Loader {
   FirstFailure failure_;
 };
 
-// Whether a tensor of several rows is one that is kept as a matrix: not a layer's that is not run, nor heads' norms,
+// Whether a tensor of several rows is one that is kept as a matrix: neither an unused one nor heads' norms,
 // experts' biases and what convolutions multiply channels by.
 bool is_multiplied(std::string_view name, const HyperParameters& shape) {
   if (name.ends_with("_norm.weight") || name.ends_with(".shortconv.conv.weight")) return false;
-  return name.ends_with(".weight") && !is_of_unused_layer(name, shape);
+  return name.ends_with(".weight") && !is_unused(name, shape);
 }
 
 // The rows of the matrices that a tensor is divided into.

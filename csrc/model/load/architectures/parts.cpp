@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ranges>
 
 namespace engine::model {
 namespace {
@@ -115,6 +116,15 @@ void describe_short_convolutions(const Keys& keys, HyperParameters& h) {
       h.layer_shapes[i].window = window;
     }
   }
+}
+
+void describe_picture_positions(const Keys& keys, HyperParameters& h) {
+  constexpr std::size_t kNumbers = 3;
+  const auto channels = keys.array("rope.dimension_sections");
+  if (channels && std::ranges::any_of(*channels | std::views::drop(kNumbers), [](auto count) { return count != 0; })) {
+    throw UnsupportedModel("'" + keys.name("rope.dimension_sections") + "' has more than time, height and width");
+  }
+  h.picture_positions = true;
 }
 
 void describe_encoder(const Keys& keys, HyperParameters& h) {

@@ -38,6 +38,10 @@ void describe_short_convolutions(const Keys& keys, HyperParameters& h);
 // Takes the rotation from layers without a window.
 void rotate_windowed_layers_alone(HyperParameters& h);
 
+// Angles by a picture's time, height and width, which are all a token's position in text. Throws UnsupportedModel where
+// a fourth number turns channels, which texts do not have.
+void describe_picture_positions(const Keys& keys, HyperParameters& h);
+
 // What BERT and its kin have.
 void describe_encoder(const Keys& keys, HyperParameters& h);
 

@@ -13,6 +13,7 @@ from tests.golden.embedding_data import (
     POOLINGS,
     compared,
     cosine_distances,
+    encoder_poolings,
     largest_difference,
     read_head,
     read_vectors,
@@ -21,6 +22,7 @@ from tests.golden.embedding_data import (
 )
 from tests.golden.embedding_report import engine_vectors
 from tests.golden.tiny_cases import weights_digest
+from tests.support import encoder_models
 from tests.support.architecture_models import CASES, write_architecture_model
 from tests.support.real_models import allowed_cpus, fast_kernel_table
 
@@ -43,6 +45,17 @@ def test_tiny_models_vectors_are_llama_cpps(case: str, tmp_path: Path) -> None:
     # What is held apart lies far apart: no pooling could pass for another.
     for other in poolings[1:]:
         assert cosine_distances(poolings[0], other)[-1] > 0.01
+
+
+@pytest.mark.parametrize("case", encoder_models.CASES)
+def test_encoders_vectors_and_scores_are_llama_cpps(case: str, tmp_path: Path) -> None:
+    path = encoder_models.write_encoder_model(tmp_path / "tiny.gguf", **encoder_models.CASES[case])
+    assert weights_digest(path) == HEAD["weights"][case], "the factory changed: run tests.golden.make_embeddings"
+    model = _core.Model.load(str(path), fast_kernel_table(), 1)
+    for pooling in encoder_poolings(encoder_models.CASES[case]):
+        ours, expected = engine_vectors(model, token_texts(model.vocab_size), pooling), read_vectors(case, pooling)
+        assert largest_difference(ours, expected) <= 5e-3
+        assert pooling == "rank" or cosine_distances(ours, expected).max() <= 1e-6
 
 
 def test_smollm2_reads_texts_as_llama_cpp_does(smollm2_path: Path) -> None:

@@ -44,6 +44,11 @@ def compared(options: Mapping[str, Any]) -> list[int]:
     return [index for index, length in enumerate(LENGTHS) if length > original]
 
 
+def encoder_poolings(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a model that reads texts whole has: scores where it has a classifier, else vectors."""
+    return ("rank",) if options.get("classifier") else POOLINGS
+
+
 def read_head() -> dict[str, Any]:
     head: dict[str, Any] = json.loads((FOLDER / "embeddings.json").read_text(encoding="utf-8"))
     return head

@@ -1,5 +1,6 @@
 """Make embeddings.json and embeddings.npz: vectors that llama.cpp pools, not normalized, of the tiny random models of
-:mod:`tests.support.architecture_models` and of SmolLM2, as it is and with its weights in F32.
+:mod:`tests.support.architecture_models` and :mod:`tests.support.encoder_models`, and of SmolLM2, as it is and with its
+weights in F32.
 
 Run by a peer's Python (see ``make peers``) in the repository's root:
 
@@ -20,9 +21,18 @@ import llama_cpp
 import numpy as np
 
 from tests.golden.dequantize import write_dequantized
-from tests.golden.embedding_data import FOLDER, POOLINGS, TINY_CONTEXT, Vectors, real_texts, token_texts
+from tests.golden.embedding_data import (
+    FOLDER,
+    POOLINGS,
+    TINY_CONTEXT,
+    Vectors,
+    encoder_poolings,
+    real_texts,
+    token_texts,
+)
 from tests.golden.peer import Peer
 from tests.golden.tiny_cases import weights_digest
+from tests.support import encoder_models
 from tests.support.architecture_models import CASES, write_architecture_model
 
 _REAL_CONTEXT = 512
@@ -51,6 +61,19 @@ def embed_tiny(arrays: dict[str, Vectors]) -> dict[str, str]:
     return digests
 
 
+def embed_encoders(arrays: dict[str, Vectors]) -> dict[str, str]:
+    """The same of models that read texts whole, one text after another; a reranker's scores."""
+    digests: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for case, options in encoder_models.CASES.items():
+            path = encoder_models.write_encoder_model(Path(folder) / f"{case}.gguf", **options)
+            digests[case] = weights_digest(path)
+            texts = token_texts(len(encoder_models.spelled_tokens()))
+            for pooling in encoder_poolings(options):
+                arrays[f"{case}.{pooling}"] = embed(path, texts, pooling, TINY_CONTEXT)
+    return digests
+
+
 def embed_real(model: Path, arrays: dict[str, Vectors]) -> list[list[int]]:
     """The texts' tokens."""
     plain = model.with_suffix(".dequantized-f32.gguf")
@@ -75,7 +98,7 @@ def main() -> None:
         "peer_settings": "2 threads, flash attention off; KV cache f16, of SmolLM2 in F32 f32",
         "model": model.name,
         "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
-        "weights": embed_tiny(arrays),
+        "weights": embed_tiny(arrays) | embed_encoders(arrays),
         "token_ids": embed_real(model, arrays),
     }
     np.savez_compressed(FOLDER / "embeddings.npz", **arrays)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ class Peer:
         self, path: Path, *, context_length: int, kv_type: str = "f16", threads: int = 2, pooling: str | None = None
     ) -> None:
         """``kv_type`` is ``f16`` or ``f32``. Flash attention is off, as llama-cpp-python has it by default. With a
-        ``pooling``, ``mean``, ``cls`` or ``last``, it has vectors of texts and no logits.
+        ``pooling``, ``mean``, ``cls``, ``last`` or ``rank``, it has vectors of texts (or their scores) and no logits.
         """
         self._log = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(self._log, None)
@@ -44,6 +44,8 @@ class Peer:
         self._vocabulary = llama_cpp.llama_model_get_vocab(self._model)
         self.vocabulary_size = int(llama_cpp.llama_vocab_n_tokens(self._vocabulary))
         self._batch = llama_cpp.llama_batch_init(_BATCH, 0, 1)
+        outputs = llama_cpp.llama_model_n_cls_out if pooling == "rank" else llama_cpp.llama_model_n_embd_out
+        self._dimension = int(outputs(self._model))
         self._length = 0
 
     def close(self) -> None:
@@ -86,7 +88,7 @@ class Peer:
         self.restart()
         self._decode(token_ids, 0)
         pointer = llama_cpp.llama_get_embeddings_seq(self._context, 0)
-        return np.array(np.ctypeslib.as_array(pointer, (llama_cpp.llama_model_n_embd(self._model),)))
+        return np.array(np.ctypeslib.as_array(pointer, (self._dimension,)))
 
     def _decode(self, chunk: Sequence[int], first_wanted: int) -> None:
         batch: Any = self._batch

@@ -49,7 +49,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "nomic_bert": {"architecture": "nomic-bert", "pooling_type": 1},
     "gemma_embedding": {
         "architecture": "gemma-embedding", "n_layer": 4, "n_embd": 128, "n_head": 4, "n_head_kv": 1,
-        "pooled": (192, 64), "pooling_type": 1,
+        "pooled": (192, 128), "pooling_type": 1,
         "keys": {"attention.sliding_window": 24, "attention.sliding_window_pattern": 2},
     },
 }  # fmt: skip
@@ -106,6 +106,11 @@ def _add_keys(writer: gguf.GGUFWriter, model: EncoderModel) -> None:
         writer.add_rope_freq_base(1000.0)
     if model.pooling_type is not None:
         writer.add_uint32(f"{model.architecture}.pooling_type", model.pooling_type)
+    width = model.n_embd
+    for number, projected in enumerate(model.pooled, 2):
+        writer.add_uint32(f"{model.architecture}.dense_{number}_feat_in", width)
+        writer.add_uint32(f"{model.architecture}.dense_{number}_feat_out", projected)
+        width = projected
     for key, value in model.keys.items():
         writer.add_uint32(f"{model.architecture}.{key}", value)
 

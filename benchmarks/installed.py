@@ -42,13 +42,19 @@ def installed(python: str, wheel: Path, model: Path, option: str, folder: Path) 
     program = environment / "bin"
     pip = (str(program / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet")
     yield f"installing {cpu_s(*pip, 'install', '--only-binary=:all:', option, str(wheel))}"
+    yield f"room {room(environment)}"
     answer = (str(program / "engine-ctl"), "run", str(model), "Once upon a time", "--max-tokens", "32", "-q")
     yield f"first answer {cpu_s(*answer)}"
     yield f"second answer {cpu_s(*answer)}"
+    yield f"room afterwards {room(environment)}"
+
+
+def room(environment: Path) -> str:
+    """What its files come to, with pip, which made it, and without, as pipx and uv make it."""
     packages = next(environment.glob("lib/python3.*/site-packages"))
-    with_pip, of_pip = megabytes(environment), sum(megabytes(path) for path in packages.glob("pip*"))
-    of_pip += sum(megabytes(packages / name) for name in ("setuptools", "pkg_resources"))
-    yield f"{with_pip:.0f} MB with pip, {with_pip - of_pip:.0f} MB without"
+    of_pip = sum(megabytes(packages / name) for name in ("pip", "setuptools", "pkg_resources", "_distutils_hack"))
+    whole = megabytes(environment)
+    return f"{whole:.0f} MB with pip, {whole - of_pip:.0f} MB without"
 
 
 def cpu_s(*command: str) -> str:

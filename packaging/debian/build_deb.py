@@ -33,6 +33,8 @@ COMMANDS = {
 }
 PIP = "pip>=24"
 """Fetches models that are in a package index; beside what the wheel names."""
+UNCALLED = ("hf_xet",)
+"""What others' packages name and work without: the hub's files are read over plain HTTP, and 11 MB are saved."""
 COMPLETIONS = {
     "bash": "usr/share/bash-completion/completions/engine-ctl",
     "zsh": "usr/share/zsh/vendor-completions/_engine-ctl",
@@ -47,6 +49,8 @@ def main() -> None:
     parser.add_argument("--into", type=Path, default=ROOT / "dist", help="where the package goes")
     parser.add_argument("--maintainer", default=os.environ.get("DEBEMAIL", "weos-engine <root@localhost>"))
     arguments = parser.parse_args()
+    if not arguments.wheel.is_file():
+        sys.exit(f"{arguments.wheel} is not there: make wheel builds it")
     minor = int(re.search(r"-cp3(\d+)-", arguments.wheel.name)[1])  # type: ignore[index]  a wheel's name has its Python
     python = ROOT / "build" / "wheel" / f"cp3{minor}" / "venv" / "bin" / "python"
     shutil.rmtree(STAGE, ignore_errors=True)
@@ -62,13 +66,14 @@ def main() -> None:
 
 
 def install_packages(root: Path, wheel: Path, python: Path, minor: int) -> Path:
-    """All packages, without compiled files, which ``postinst`` makes, and without the tests of others."""
+    """All packages, without compiled files, which ``postinst`` makes, without others' tests and what nothing calls."""
     packages = root / HOME / "lib" / f"python3.{minor}" / "site-packages"
     pip = (str(python), "-m", "pip", "--disable-pip-version-check", "--quiet")
     run(*pip, "install", "--no-compile", "--only-binary=:all:", "--target", str(packages), str(wheel), PIP)
     shutil.rmtree(packages / "bin")
-    for tests in sorted(packages.glob("**/tests")):
-        shutil.rmtree(tests)
+    uncalled = [path for name in UNCALLED for path in (packages / name, *packages.glob(f"{name}-*.dist-info"))]
+    for folder in (*sorted(packages.glob("**/tests")), *uncalled):
+        shutil.rmtree(folder)
     for built_where in packages.glob("*.dist-info/direct_url.json"):
         built_where.unlink()
     return packages
@@ -129,7 +134,7 @@ def write_control(root: Path, wheel: Path, minor: int, maintainer: str) -> str:
         "version": version,
         "maintainer": maintainer,
         "installed_kib": str(sum(-(-path.stat().st_size // 1024) for path in files)),
-        "depends": f"{python}, {libraries(files)}, passwd",
+        "depends": f"{python}, {libraries(files)}, ca-certificates, passwd",
     }
     control = Template((HERE / "control").read_text(encoding="utf-8")).substitute(values)
     write(root / "DEBIAN" / "control", control)

@@ -24,6 +24,7 @@ ROOMS = ROOT / "build" / "wheel"
 """A folder for each Python: its environment, its build, and the wheel before it is checked."""
 ZIG = Path(__file__).with_name("zig-c++")
 SUPPORTED = [f"python3.{minor}" for minor in range(10, 15)]
+TELL_HEADERS = "import sysconfig; print(sysconfig.get_path('include'), sysconfig.get_config_var('MULTIARCH'))"
 TELL = "import sys; assert sys.implementation.name == 'cpython'; print('cp%d%d' % sys.version_info[:2])"
 
 
@@ -76,7 +77,9 @@ def build_core(compiler: str) -> Path:
 def build_wheel(tag: str, python: str, core: Path, compiler: str, into: Path) -> Path:
     """A wheel that auditwheel has found to need no other library than a Linux has, in ``into``."""
     room = ROOMS / tag
+    headers = [f"-isystem {folder}" for folder in headers_by_machine(python, room)]
     options = {
+        "cmake.define.CMAKE_CXX_FLAGS": " ".join(headers),
         "cmake.define.CMAKE_CXX_COMPILER": compiler,
         "cmake.define.ENGINE_CORE": str(core),
         "cmake.define.ENGINE_PORTABLE": "ON",
@@ -87,6 +90,23 @@ def build_wheel(tag: str, python: str, core: Path, compiler: str, into: Path) ->
         earlier.unlink()
     run("auditwheel", "repair", "--wheel-dir", str(into), str(raw))
     return next(into.glob(f"weos_engine-*-{tag}-*.whl"))
+
+
+def headers_by_machine(python: str, room: Path) -> list[Path]:
+    """A folder with what Debian's headers of Python include from beside them, ``<x86_64-linux-gnu/python3.11/…>``.
+
+    They lie in ``/usr/include``, where a compiler with a C library of its own may not look: the system's is there too.
+    """
+    told = subprocess.run([python, "-c", TELL_HEADERS], capture_output=True, text=True, check=True)
+    include, machine = told.stdout.split()
+    beside = Path(include).parent / machine / Path(include).name
+    if not beside.is_dir():
+        return []
+    link = room / "headers" / machine / beside.name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(beside)
+    return [room / "headers"]
 
 
 def build_client_wheel(python: str, into: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Debian 12 with what debootstrap puts there and nothing else, for what must not lean on the machine that builds it."""
+"""Debian or Ubuntu with what debootstrap puts there and nothing else, which leans on nothing of the machine at hand."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BASE = ROOT / "build" / "clean-root"
-"""Made once, and copied."""
-RELEASE = "bookworm"
+BASES = ROOT / "build" / "clean-roots"
+"""A folder for each release, made once and copied."""
 VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "PIP_DEFAULT_TIMEOUT", "PIP_DISABLE_PIP_VERSION_CHECK")
 """What the network of this machine needs, and no more of its environment."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -21,12 +21,26 @@ KEPT_CERTIFICATES = "/etc/ssl/machine.crt"
 """This machine's, in a root: Debian's own package writes its file anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A system that packages are installed on."""
+
+    name: str
+    archive: str = ""
+    """Where its packages are; of Debian's, where this machine has its own from."""
+    parts: str = "main"
+
+
+DEBIAN_12, DEBIAN_13 = Release("bookworm"), Release("trixie")
+UBUNTU_22_04 = Release("jammy", "http://archive.ubuntu.com/ubuntu", "main,universe")
+
+
 class CleanRoot:
     """A copy in a folder, in which commands run as in a machine of its own; the network is this machine's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, release: Release = DEBIAN_12) -> None:
         self.folder = folder
-        output_of(["cp", "--archive", "--reflink=auto", str(base()), str(folder)])
+        output_of(["cp", "--archive", "--reflink=auto", str(base(release)), str(folder)])
         shutil.copy("/etc/resolv.conf", folder / "etc" / "resolv.conf")
         if CERTIFICATES.exists():
             kept = folder / KEPT_CERTIFICATES.lstrip("/")
@@ -58,23 +72,32 @@ class CleanRoot:
         )
 
 
-def base() -> Path:
+def base(release: Release) -> Path:
     """The root that is copied. Skips the test where it cannot be made."""
     if not shutil.which("debootstrap") or os.geteuid() != 0:
         pytest.skip("a clean root takes debootstrap and root's rights")
-    if not BASE.exists():
-        unfinished = BASE.with_name(BASE.name + ".part")
+    made = BASES / release.name
+    if not made.exists():
+        BASES.mkdir(parents=True, exist_ok=True)
+        unfinished = made.with_name(f"{made.name}.part")
         shutil.rmtree(unfinished, ignore_errors=True)
-        targets = output_of(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"])
-        archives = sorted({tuple(line.split()) for line in targets.splitlines() if f" {RELEASE}" in line})
-        mirror = next(address for address, release in archives if release == RELEASE)
-        output_of(["debootstrap", "--variant=minbase", RELEASE, str(unfinished), mirror])
-        lines = [f"deb {address} {release} main\n" for address, release in archives]
+        archive = release.archive or archive_of_debian()
+        components = f"--components={release.parts}"
+        output_of(["debootstrap", "--variant=minbase", components, release.name, str(unfinished), archive])
+        security = archive if release.archive else archive.rstrip("/") + "-security"
+        places = (archive, release.name), (archive, f"{release.name}-updates"), (security, f"{release.name}-security")
+        lines = [f"deb {place} {suite} {release.parts.replace(',', ' ')}\n" for place, suite in places]
         (unfinished / "etc" / "apt" / "sources.list").write_text("".join(lines), encoding="utf-8")
         dates = output_of(["apt-config", "dump", "Acquire::Check-Valid-Until", "Acquire::Check-Date"])
         (unfinished / "etc" / "apt" / "apt.conf.d" / "90dates").write_text(dates, encoding="utf-8")
-        unfinished.rename(BASE)
-    return BASE
+        unfinished.rename(made)
+    return made
+
+
+def archive_of_debian() -> str:
+    """Where this machine, which is of Debian, has its own packages from."""
+    told = output_of(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"])
+    return next(address for address in told.splitlines() if address.rstrip("/").endswith("/debian"))
 
 
 def output_of(command: Sequence[str]) -> str:

@@ -58,6 +58,18 @@ def test_an_older_processor_gives_the_same_bits(installed: CleanRoot) -> None:
     assert digests == {json.loads(as_user(installed, ANSWER))["logits_digest"]}
 
 
+def test_models_can_be_fetched(installed: CleanRoot) -> None:
+    """By the system's own certificates, which a small system may lack, and without the library that was left out."""
+    trusted = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"
+    python = "env -u SSL_CERT_FILE /usr/lib/weos-engine/bin/python3 -I -c"
+    assert int(as_user(installed, f"{python} '{trusted}'")) > 50
+    asks = "from engine.fetch.hub.session import HubSession; print(HubSession().host)"
+    assert as_user(installed, f"{python} '{asks}'") == "huggingface.co\n"
+    assert "127.0.0.1:9 cannot be reached" in as_user(
+        installed, "HF_ENDPOINT=http://127.0.0.1:9 engine-ctl models pull hf:owner/name:q4_0 2>&1 || true"
+    )
+
+
 def test_pages_units_rules_and_completions_are_where_systems_look(installed: CleanRoot) -> None:
     assert "engine-ctl" in installed.run("man --where engine-ctl-run")
     unit = installed.run("cat /usr/lib/systemd/user/engine.service")

@@ -38,6 +38,14 @@ def test_a_container_serves_as_a_user_and_asks_for_a_secret() -> None:
     assert "--http-token-file" in arguments
 
 
+def test_a_debian_package_of_no_wheel_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["build_deb.py", "dist/weos_engine-*-cp399-*.whl"])
+    with pytest.raises(SystemExit, match=r"cp399-\*\.whl is not there: make wheel builds it"):
+        program("debian/build_deb.py").main()
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A repository of one commit, with a changelog."""

@@ -36,3 +36,19 @@ def test_a_python_that_does_not_start_is_passed_over_unless_it_was_asked_for(
         tagged(["/nowhere/python3.99", sys.executable], all_wanted=True)
     with pytest.raises(SystemExit, match="name one"):
         tagged(["/nowhere/python3.99"], all_wanted=False)
+
+
+def test_headers_that_debian_keeps_by_machine_are_found_without_those_of_its_c_library(tmp_path: Path) -> None:
+    by_machine = program("wheel/build_wheels.py").headers_by_machine
+    kept = tmp_path / "include" / "some-machine" / "python3.99"
+    kept.mkdir(parents=True)
+    (kept / "pyconfig.h").touch()
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho {tmp_path}/include/python3.99 some-machine\n", encoding="utf-8")
+    python.chmod(0o755)
+    for _ in range(2):  # the second build finds what the first one left
+        (folder,) = by_machine(str(python), tmp_path / "room")
+        assert [path.name for path in folder.rglob("*") if path.is_dir()] == ["some-machine", "python3.99"]
+        assert (folder / "some-machine" / "python3.99" / "pyconfig.h").is_file()
+    kept.rename(tmp_path / "elsewhere")
+    assert by_machine(str(python), tmp_path / "room") == []

@@ -78,7 +78,7 @@ def test_an_installed_wheel_holds_answers_to_a_grammar(engine: InstalledEngine, 
     assert re.fullmatch("[a-z]{1,4}", record["result"])
 
 
-@pytest.mark.parametrize("features", ["none", "avx2"])
+@pytest.mark.parametrize("features", ["none", "avx2", "avx2,avx_vnni", "avx2,avx512_vnni"])
 def test_an_installed_wheel_runs_where_the_processor_has_less(
     features: str, engine: InstalledEngine, model: Path
 ) -> None:

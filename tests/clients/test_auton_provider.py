@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from auton.errors import ProviderError
+from auton.intent import classify
 from auton.provider import LiteLlmProvider, Question
+from auton.settings import parse_settings
 from auton.toolbox import descriptions
 from tests.clients.http_engine import TINY, HttpEngine
 
@@ -54,3 +56,12 @@ def test_a_model_that_is_not_here_is_one_error_with_its_name(engine: HttpEngine)
     asked = question(engine, "openai").model_copy(update={"model": "openai/nothing"})
     with pytest.raises(ProviderError, match="openai/nothing: NotFoundError"):
         LiteLlmProvider().ask(asked)
+
+
+def test_an_intent_is_one_of_the_names(engine: HttpEngine) -> None:
+    settings = parse_settings(
+        f'[llm]\nmodel = "openai/{TINY}"\napi_base = "{engine.v1}"\n[slm]\nbackend = "neural_backend"\n'
+        '[slm.intents]\nstatus = ["uptime"]\ndriver = ["device"]\n'
+    )
+    found = classify("What does it do?", settings, LiteLlmProvider())
+    assert found.name in {"status", "driver"} or found.reason == f"openai/{TINY} knows none"

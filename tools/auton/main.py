@@ -8,7 +8,7 @@ import click
 
 from auton.errors import AutonError
 
-COMMANDS = ("run", "config", "debug", "validate")
+COMMANDS = ("run", "config", "debug", "validate", "intent")
 _FAILED = 1
 _INTERRUPTED = 130
 _OPTIONAL = frozenset({"litellm", "tomlkit"})

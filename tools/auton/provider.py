@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -57,7 +57,7 @@ class Reply(_Data):
 class Question(_Data):
     """What a role asks in a turn of its conversation about a task."""
 
-    role: Role
+    role: Role | Literal["classifier"]
     task: str
     attempt: int
     turn: int

@@ -105,6 +105,8 @@ class SlmSettings(_Section):
     backend: Literal["rule_engine", "neural_backend"] = "rule_engine"
     quantization: Literal["int4", "int8", "fp16"] = "int4"
     training: SlmTrainingSettings = SlmTrainingSettings()
+    intents: dict[str, tuple[str, ...]] = {}
+    """What a text may want, each with words that speak for it."""
 
 
 class BudgetSettings(_Section):

@@ -243,7 +243,9 @@ deb: ## dist/: the Debian package, of the wheel for Debian's Python
 	$(PYTHON) packaging/debian/build_deb.py --into dist dist/weos_engine-*-$(DEB_PYTHON)-*.whl
 
 # DRAFT=--draft: only say what stands against a release.
-release: wheel sdist ## dist/: every package, the bill of materials, licences and digests
+release: $(PACKAGERS)/.installed ## dist/: every package, the bill of materials, licences and digests
+	$(PACKAGE) packaging/release/list_release.py dist --tree $(DRAFT)
+	$(MAKE) wheel sdist
 	$(MAKE) deb
 	$(PACKAGE) packaging/release/list_release.py dist $(DRAFT)
 

@@ -13,10 +13,11 @@ SUPPORTED = tuple(f"cp3{minor}" for minor in (10, 11, 12, 13))
 
 def faults_of(root: Path, dist: Path, version: str) -> list[str]:
     """Each in a line for whoever releases; empty: nothing stands against it."""
-    return [*_faults_of_tree(root, version), *_faults_of_packages(dist, version)]
+    return [*faults_of_tree(root, version), *_faults_of_packages(dist, version)]
 
 
-def _faults_of_tree(root: Path, version: str) -> Iterator[str]:
+def faults_of_tree(root: Path, version: str) -> Iterator[str]:
+    """Those that are known before anything is built."""
     changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE):
         yield f"CHANGELOG.md has no section '## [{version}] - YYYY-MM-DD'"

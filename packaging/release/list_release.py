@@ -1,7 +1,7 @@
 """A release's papers beside its packages: ``list_release.py dist``, after all of them were built.
 
 Writes the bill of materials, the licences and the digests, and says what stands against a release; with ``--draft``
-that is said and ends nothing.
+that is said and ends nothing. With ``--tree`` that is all, and of the tree alone: what no build need be waited for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import tomli
 from bill_of_materials import Part, cyclonedx_of, parts_of
-from faults import faults_of
+from faults import faults_of, faults_of_tree
 
 ROOT = Path(__file__).parents[2]
 HEADER = """\
@@ -30,22 +30,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dist", type=Path)
     parser.add_argument("--draft", action="store_true", help="only say what stands against a release")
+    parser.add_argument("--tree", action="store_true", help="look at the tree alone, and write nothing")
     arguments = parser.parse_args()
     project = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     version = project["version"]
-    faults = faults_of(ROOT, arguments.dist, version)
+    faults = list(faults_of_tree(ROOT, version)) if arguments.tree else faults_of(ROOT, arguments.dist, version)
     for fault in faults:
         print(f"against a release: {fault}")
     if faults and not arguments.draft:
         sys.exit(1)
+    if not arguments.tree:
+        write_papers(arguments.dist, project["name"], version)
+
+
+def write_papers(dist: Path, name: str, version: str) -> None:
+    """What lies beside the packages."""
     parts = parts_of(
         next((ROOT / "build" / "deb" / "root").glob("usr/lib/weos-engine/lib/python3.*/site-packages")), linked()
     )
-    engine = next(part for part in parts if part.name == project["name"])
-    (arguments.dist / f"weos-engine-{version}.cdx.json").write_text(cyclonedx_of(engine, parts), encoding="utf-8")
-    (arguments.dist / "LICENCES.txt").write_text(licences(parts), encoding="utf-8")
-    sums = digests(arguments.dist)
-    (arguments.dist / "SHA256SUMS").write_text(sums, encoding="utf-8")
+    engine = next(part for part in parts if part.name == name)
+    (dist / f"weos-engine-{version}.cdx.json").write_text(cyclonedx_of(engine, parts), encoding="utf-8")
+    (dist / "LICENCES.txt").write_text(licences(parts), encoding="utf-8")
+    sums = digests(dist)
+    (dist / "SHA256SUMS").write_text(sums, encoding="utf-8")
     print(sums, end="")
 
 

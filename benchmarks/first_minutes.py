@@ -51,7 +51,7 @@ class Step:
 
 INSTALL_DEBIAN = (Step("installed", ("apt install --yes /srv/{package}",), "root"),)
 INSTALL_PIPX = (
-    Step("pipx", ("apt install --yes pipx",), "root"),
+    Step("pipx", ("apt install --yes --no-install-recommends pipx",), "root"),
     Step("installed", ("pipx ensurepath", "pipx install --pip-args=--no-compile /srv/{package}")),
 )
 USE = (

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ranges>
 
 namespace engine::model {
 namespace {
@@ -121,7 +120,9 @@ void describe_short_convolutions(const Keys& keys, HyperParameters& h) {
 void describe_picture_positions(const Keys& keys, HyperParameters& h) {
   constexpr std::size_t kNumbers = 3;
   const auto channels = keys.array("rope.dimension_sections");
-  if (channels && std::ranges::any_of(*channels | std::views::drop(kNumbers), [](auto count) { return count != 0; })) {
+  // No std::views::drop: clang before 16 does not compile libstdc++'s.
+  const std::size_t known = channels ? std::min(channels->size(), kNumbers) : 0;
+  if (channels && std::any_of(channels->begin() + known, channels->end(), [](auto count) { return count != 0; })) {
     throw UnsupportedModel("'" + keys.name("rope.dimension_sections") + "' has more than time, height and width");
   }
   h.picture_positions = true;

@@ -1,7 +1,7 @@
 """What of a text is scored: as the engine does, the second half of each window, so that figures compare.
 
-Windows follow each other and are read from an empty context, each beginning with the beginning-of-text token in place
-of its first. Positions ``window // 2`` to ``window - 2`` of each predict the token after them. What is behind the last
+The text has the beginning-of-text token in front. Windows follow each other and are read from an empty context, each with
+that token in place of its first. Positions ``window // 2`` to ``window - 2`` of each predict the token after them. What is behind the last
 whole window is left out.
 """
 
@@ -45,7 +45,7 @@ class ScoredWindows:
 
 def scored_windows(vocabulary: Vocabulary, text: str, window: int, most: int | None = None) -> ScoredWindows:
     """At most ``most`` windows of a text. Raises SlmError: it is shorter than one."""
-    tokens = np.array(vocabulary.encode(text.removesuffix("\n")), dtype=np.int64)
+    tokens = np.array([vocabulary.end_of_text, *vocabulary.encode(text.removesuffix("\n"))], dtype=np.int64)
     count = len(tokens) // window
     if count == 0:
         raise SlmError(f"the text has {len(tokens)} tokens, and a window {window}: hold out more text")

@@ -12,6 +12,7 @@ an engine of its own (``ENGINE_CTL``, or that of ``make develop``), and must com
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -47,8 +48,8 @@ max_tokens = 400
 developer_count = 1
 
 [budget]
-calls = 30
-minutes = 3
+calls = 12
+minutes = 1
 """
 
 
@@ -179,9 +180,11 @@ def attempts(
 
 def _show(edit: Edit, outcome: Outcome) -> None:
     verdict = "right" if outcome.right else "wrong"
-    print(
-        f"  {edit.name:10} {verdict}  {outcome.calls:3} answers {outcome.seconds:6.1f} s  {outcome.remark}", flush=True
-    )
+    digest = hashlib.sha256("\n".join(outcome.answers).encode()).hexdigest()[:8]
+    took = f"{outcome.calls:3} answers {outcome.seconds:6.1f} s"
+    print(f"  {edit.name:10} {verdict}  {took}  of digest {digest}  {outcome.remark}", flush=True)
+    if not outcome.right:
+        print(*(f"      {answer}" for answer in outcome.answers), sep="\n", flush=True)
 
 
 def _summary(speculation: str, outcomes: Sequence[Outcome]) -> str:

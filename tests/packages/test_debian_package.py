@@ -29,7 +29,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     package = Path(request.param)
     shutil.copy(package, folder / "srv")
     write_tiny_model(folder / "srv" / "tiny.gguf")
-    root.install(f"/srv/{package.name}", "man-db")
+    root.install(f"/srv/{package.name}", "man-db", "systemd", "zsh", "fish")
     root.run("useradd --create-home --uid 1000 somebody")
     yield root
     shutil.rmtree(folder)
@@ -81,6 +81,18 @@ def test_pages_units_rules_and_completions_are_where_systems_look(installed: Cle
         test -f /usr/share/zsh/vendor-completions/_engine-ctl
         test -f /usr/share/fish/vendor_completions.d/engine-ctl.fish
         getent group power
+    """)
+
+
+def test_the_programs_that_read_them_find_no_fault(installed: CleanRoot) -> None:
+    units = "systemd-analyze --user verify /usr/lib/systemd/user/engine*.s* 2>&1"
+    assert as_user(installed, units, XDG_RUNTIME_DIR="/home/somebody") == ""
+    pages = "for page in /usr/share/man/man1/engine-ctl*; do man --warnings --local-file $page 2>&1 >/dev/null; done"
+    assert as_user(installed, pages) == ""
+    installed.run("""
+        bash -n /usr/share/bash-completion/completions/engine-ctl
+        zsh -n /usr/share/zsh/vendor-completions/_engine-ctl
+        fish --no-execute /usr/share/fish/vendor_completions.d/engine-ctl.fish
     """)
 
 

@@ -55,7 +55,7 @@ minutes = 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an edit."""
+    """The outcome of an edit."""
 
     right: bool
     remark: str

@@ -46,7 +46,7 @@ class Step:
     typed: tuple[str, ...]
     user: str = "somebody"
     script: str = ""
-    """In place of what is typed: the same with what a person does besides."""
+    """Runs in place of ``typed``: the same commands, and what a person does besides."""
 
 
 INSTALL_DEBIAN = (Step("installed", ("apt install --yes /srv/{package}",), "root"),)
@@ -75,7 +75,7 @@ USE = (
 
 @dataclass(slots=True)
 class Spent:
-    """What it took since the machine was empty."""
+    """Time and bytes since the machine was empty."""
 
     commands: int = 0
     cpu_s: float = 0.0
@@ -121,14 +121,14 @@ def take(root: CleanRoot, step: Step, package: str, spent: Spent) -> None:
 
 
 def received_bytes() -> int:
-    """What came in by any network interface but the loopback."""
+    """Bytes that all network interfaces but the loopback received."""
     lines = Path("/proc/net/dev").read_text(encoding="ascii").splitlines()[2:]
     counts = {line.partition(":")[0].strip(): int(line.partition(":")[2].split()[0]) for line in lines}
     return sum(count for name, count in counts.items() if name != "lo")
 
 
 def megabytes(folder: Path) -> float:
-    """What its files take on the disk, in 10⁶ bytes."""
+    """Room of its files on the disk, in 10⁶ bytes."""
     told = subprocess.run(("du", "--summarize", "--block-size=1", folder), capture_output=True, text=True, check=True)
     return int(told.stdout.split()[0]) / 1e6
 

@@ -50,7 +50,7 @@ def installed(python: str, wheel: Path, model: Path, option: str, folder: Path) 
 
 
 def room(environment: Path) -> str:
-    """What its files come to, with pip, which made it, and without, as pipx and uv make it."""
+    """Room of its files, with pip, which made it, and without, as pipx and uv make it."""
     packages = next(environment.glob("lib/python3.*/site-packages"))
     of_pip = sum(megabytes(packages / name) for name in ("pip", "setuptools", "pkg_resources", "_distutils_hack"))
     whole = megabytes(environment)

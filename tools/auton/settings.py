@@ -106,7 +106,7 @@ class SlmSettings(_Section):
     quantization: Literal["int4", "int8", "fp16"] = "int4"
     training: SlmTrainingSettings = SlmTrainingSettings()
     intents: dict[str, tuple[str, ...]] = {}
-    """What a text may want, each with words that speak for it."""
+    """Wants that a text may have, each with words that speak for it."""
 
 
 class BudgetSettings(_Section):

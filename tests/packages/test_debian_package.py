@@ -59,7 +59,7 @@ def test_an_older_processor_gives_the_same_bits(installed: CleanRoot) -> None:
 
 
 def test_models_can_be_fetched(installed: CleanRoot) -> None:
-    """The system's own certificates are enough, which a small system may lack, and the library that was left out is not missed."""
+    """The system's own certificates are enough, and the library that was left out is not missed."""
     trusted = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"
     python = "env -u SSL_CERT_FILE /usr/lib/weos-engine/bin/python3 -I -c"
     assert int(as_user(installed, f"{python} '{trusted}'")) > 50

@@ -1,8 +1,8 @@
-"""What of a text is scored: as the engine does, the second half of each window, so that figures compare.
+"""The part of a text that is scored: as the engine does, the second half of each window, so that figures compare.
 
-The text has the beginning-of-text token in front. Windows follow each other and are read from an empty context, each with
-that token in place of its first. Positions ``window // 2`` to ``window - 2`` of each predict the token after them. What is behind the last
-whole window is left out.
+The text has the beginning-of-text token in front. Windows follow each other and are read from an empty context, each
+with that token in place of its first. Positions ``window // 2`` to ``window - 2`` of each predict the token after them.
+What is behind the last whole window is left out.
 """
 
 from __future__ import annotations

@@ -24,14 +24,8 @@ struct RowLanes {
   static Integer fill(char byte) { return _mm256_set1_epi8(byte); }
   static Integer both(Integer a, Integer b) { return _mm256_and_si256(a, b); }
   static Integer either(Integer a, Integer b) { return _mm256_or_si256(a, b); }
-  template <int kBits>
-  static Integer shift_left(Integer x) {
-    return _mm256_slli_epi16(x, kBits);
-  }
-  template <int kBits>
-  static Integer shift_right(Integer x) {
-    return _mm256_srli_epi16(x, kBits);
-  }
+  static Integer shift_left(Integer x, int bits) { return _mm256_slli_epi16(x, bits); }
+  static Integer shift_right(Integer x, int bits) { return _mm256_srli_epi16(x, bits); }
 
   static Integer look_up(const std::uint8_t* table, Integer x) {
     const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(table));

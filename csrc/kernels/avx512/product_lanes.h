@@ -33,14 +33,8 @@ struct Simd {
   static Integer fill(char byte) { return _mm512_set1_epi8(byte); }
   static Integer both(Integer a, Integer b) { return _mm512_and_si512(a, b); }
   static Integer either(Integer a, Integer b) { return _mm512_or_si512(a, b); }
-  template <int kBits>
-  static Integer shift_left(Integer x) {
-    return _mm512_slli_epi16(x, kBits);
-  }
-  template <int kBits>
-  static Integer shift_right(Integer x) {
-    return _mm512_srli_epi16(x, kBits);
-  }
+  static Integer shift_left(Integer x, int bits) { return _mm512_slli_epi16(x, bits); }
+  static Integer shift_right(Integer x, int bits) { return _mm512_srli_epi16(x, bits); }
 
   static Integer look_up(const std::uint8_t* table, Integer x) {
     const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(table));

@@ -35,8 +35,8 @@ concept LaneSet = requires(typename Simd::Integer x, typename Simd::Float y, std
   { Simd::fill(byte) } -> std::same_as<typename Simd::Integer>;
   { Simd::both(x, x) } -> std::same_as<typename Simd::Integer>;
   { Simd::either(x, x) } -> std::same_as<typename Simd::Integer>;
-  { Simd::template shift_left<1>(x) } -> std::same_as<typename Simd::Integer>;
-  { Simd::template shift_right<1>(x) } -> std::same_as<typename Simd::Integer>;
+  { Simd::shift_left(x, 1) } -> std::same_as<typename Simd::Integer>;
+  { Simd::shift_right(x, 1) } -> std::same_as<typename Simd::Integer>;
   { Simd::look_up(table, x) } -> std::same_as<typename Simd::Integer>;  // a table of 16 by the bytes of x, below 16
   // 32-bit lanes.
   { Simd::add(x, x) } -> std::same_as<typename Simd::Integer>;

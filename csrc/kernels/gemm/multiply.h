@@ -107,9 +107,9 @@ Tile<typename Simd::Float, kStrips, kTokens> multiply_blocks(const std::array<So
 }
 
 // Adds 32 inputs of a super-block.
-template <typename Simd, TensorType kType, typename J, typename Source, std::size_t kTokens, std::size_t kStrips>
-[[gnu::always_inline]] inline void add_sub_block(const std::array<Source, kStrips>& strips, std::size_t b, J j,
-                                                 const std::array<const std::int8_t*, kTokens>& x,
+template <typename Simd, TensorType kType, typename Source, std::size_t kTokens, std::size_t kStrips>
+[[gnu::always_inline]] inline void add_sub_block(const std::array<Source, kStrips>& strips, std::size_t b,
+                                                 std::size_t j, const std::array<const std::int8_t*, kTokens>& x,
                                                  const std::array<const std::int32_t*, kTokens>& shifts,
                                                  Tile<typename Simd::Integer, kStrips, kTokens>& sums) {
   using Integers = Tile<typename Simd::Integer, kStrips, kTokens>;
@@ -167,9 +167,9 @@ Tile<typename Simd::Float, kStrips, kTokens> multiply_super_blocks(const std::ar
     });
     Tile<typename Simd::Integer, kStrips, kTokens> sums;
     unroll_tile<kStrips, kTokens>([&](auto s, auto t) { sums[s][t] = Simd::zero(); });
-    Source::for_sub_blocks([&](auto j) __attribute__((always_inline)) {
-      strips[0].fetch_ahead(b, j);
-      add_sub_block<Simd, kType>(strips, b, j, x, shifts, sums);
+    Source::for_sub_blocks(b, [&](std::size_t from, std::size_t j) __attribute__((always_inline)) {
+      strips[0].fetch_ahead(from, j);
+      add_sub_block<Simd, kType>(strips, from, j, x, shifts, sums);
     });
     unroll_tile<kStrips, kTokens>([&](auto s, auto t) __attribute__((always_inline)) {
       const std::size_t at = (first_token + t) * blocks + b;

@@ -55,7 +55,7 @@ class PackedBlocks {
       return Simd::signed_if_wanted(Simd::load(block + kGroup * kLineBytes));
     } else {
       auto line = Simd::load(block + kGroup % 4 * kLineBytes);
-      if constexpr (kGroup >= 4) line = Simd::template shift_right<4>(line);
+      if constexpr (kGroup >= 4) line = Simd::shift_right(line, 4);
       line = Simd::both(line, Simd::fill(0x0F));
       if constexpr (Unit::kFiveBits) line = Simd::either(line, fifth_bit<kGroup>(block));
       if constexpr (Unit::kTraits.has_codebook()) line = look_up<Simd, kType>(line);
@@ -75,8 +75,8 @@ class PackedBlocks {
   template <std::size_t kGroup>
   static typename Simd::Integer fifth_bit(const std::byte* block) {
     auto line = Simd::load(block + Unit::kFifthBitsAt);
-    if constexpr (kGroup < 4) line = Simd::template shift_left<4 - kGroup>(line);
-    if constexpr (kGroup > 4) line = Simd::template shift_right<kGroup - 4>(line);
+    if constexpr (kGroup < 4) line = Simd::shift_left(line, 4 - kGroup);
+    if constexpr (kGroup > 4) line = Simd::shift_right(line, kGroup - 4);
     return Simd::both(line, Simd::fill(0x10));
   }
   typename Simd::Float halves(std::size_t b, std::size_t part_at) const {
@@ -130,7 +130,7 @@ class UnpackedBlocks {
   typename Simd::Float minimum(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kMinimumAt); }
   void fetch_ahead(std::size_t /*b*/) const { upcoming_.fetch(); }
 
-  static void unpack(const std::byte* packed, std::size_t columns, std::byte* target) {
+  [[gnu::always_inline]] static void unpack(const std::byte* packed, std::size_t columns, std::byte* target) {
     for (std::size_t strip = 0; strip < kGroupRows / Simd::kLanes; ++strip) {
       const PackedBlocks<Simd, kType> source(packed, strip);
       std::byte* block = target + strip * Simd::kLanes * kLineInputs;
@@ -156,7 +156,7 @@ template <TensorType kType>
 inline constexpr std::size_t kHalves = 32 / SuperBlockUnit<kType>::kScaleInputs;
 
 // A strip of a packed group of super-blocks. Inputs are taken 32 at a time, sub-block j in [0, 8), in two halves where
-// 16 of them share a scale. Where the packed codes of a sub-block lie is known as it is compiled: J is a constant.
+// 16 of them share a scale.
 template <typename Simd, TensorType kType>
 class PackedSuperBlocks {
  public:
@@ -164,26 +164,32 @@ class PackedSuperBlocks {
   using Integer = typename Simd::Integer;
   static constexpr std::size_t kBytes = Unit::kBytes;
 
-  PackedSuperBlocks(const std::byte* group, std::size_t strip) : at_(group), lane_(strip * Simd::kLanes) {}
+  PackedSuperBlocks(const std::byte* group, std::size_t strip)
+      : lane_(strip * Simd::kLanes), lines_(group + lane_ * kLineInputs), bytes_(group + lane_) {}
 
+  // Calls body(b, j) for the sub-blocks of super-block b. They share lines, and reading one once more, as from another
+  // b, is cheaper than to spill it.
   template <typename Body>
-  [[gnu::always_inline]] static void for_sub_blocks(Body&& body) {
-    unroll<8>(body);
+  [[gnu::always_inline]] static void for_sub_blocks(std::size_t b, Body&& body) {
+    unroll_late<8>([&](std::size_t j) __attribute__((always_inline)) {
+      __asm__ volatile("" : "+r"(b));
+      body(b, j);
+    });
   }
-  template <std::size_t kGroup, typename J>
-  Integer codes(std::size_t b, J /*j*/) const {
-    constexpr BitPlace kPlace = Unit::place(Unit::kLow, J::value, kGroup);
-    auto line = Simd::load(lines(b) + Unit::kCodesAt + kPlace.line * kLineBytes);
-    if constexpr (kPlace.bit != 0) line = Simd::template shift_right<kPlace.bit>(line);
+  template <std::size_t kGroup>
+  [[gnu::always_inline]] Integer codes(std::size_t b, std::size_t j) const {
+    const BitPlace place = Unit::place(Unit::kLow, j, kGroup);
+    auto line = Simd::load(lines_ + b * kBytes + Unit::kCodesAt + place.line * kLineBytes);
+    line = Simd::shift_right(line, place.bit);
     line = Simd::both(line, Simd::fill((1 << Unit::kTraits.low.bits) - 1));
-    if constexpr (Unit::kTraits.high.bits != 0) line = Simd::either(line, high_bits<J::value, kGroup>(b));
+    if constexpr (Unit::kTraits.high.bits != 0) line = Simd::either(line, high_bits<kGroup>(b, j));
     if constexpr (Unit::kTraits.has_codebook()) line = look_up<Simd, kType>(line);
     return line;
   }
   // The inner scale of one of the kHalves of sub-block j.
-  template <std::size_t kHalf, typename J>
-  Integer factor(std::size_t b, J /*j*/) const {
-    return Simd::factor(inner_scale(b, kHalves<kType> * J::value + kHalf));
+  template <std::size_t kHalf>
+  [[gnu::always_inline]] Integer factor(std::size_t b, std::size_t j) const {
+    return Simd::factor(inner_scale(b, kHalves<kType> * j + kHalf));
   }
   // What two sums of inputs are multiplied with: minimums, or else scales.
   Integer sum_factors(std::size_t b, std::size_t pair) const {
@@ -197,32 +203,27 @@ class PackedSuperBlocks {
   }
   typename Simd::Float minimum(std::size_t b) const { return halves(b, Unit::kMinimumAt); }
   // Begins to fetch the share of 32 inputs of what is read kFetchAhead later.
-  template <typename J>
-  void fetch_ahead(std::size_t b, J /*j*/) const {
+  [[gnu::always_inline]] void fetch_ahead(std::size_t b, std::size_t j) const {
     if (lane_ != 0) return;
-    constexpr std::size_t kJ = J::value;
     constexpr std::size_t kLines = kBytes / kLineBytes;
-    const std::byte* lines = at_ + b * kBytes + kFetchAhead;
-    for (std::size_t i = kJ * kLines / 8; i < (kJ + 1) * kLines / 8; ++i) __builtin_prefetch(lines + i * kLineBytes);
+    const std::byte* line = lines_ + b * kBytes + kFetchAhead;
+    for (std::size_t i = j * kLines / 8; i < (j + 1) * kLines / 8; ++i) __builtin_prefetch(line + i * kLineBytes);
   }
 
  private:
-  const std::byte* lines(std::size_t b) const { return at_ + b * kBytes + lane_ * kLineInputs; }
-
-  template <std::size_t kJ, std::size_t kGroup>
-  Integer high_bits(std::size_t b) const {
-    constexpr BitPlace kPlace = Unit::place(Unit::kHigh, kJ, kGroup);
-    constexpr int kLeft = Unit::kTraits.low.bits - kPlace.bit;
-    auto line = Simd::load(lines(b) + Unit::kHighBitsAt + kPlace.line * kLineBytes);
-    if constexpr (kLeft > 0) line = Simd::template shift_left<kLeft>(line);
-    if constexpr (kLeft < 0) line = Simd::template shift_right<-kLeft>(line);
+  template <std::size_t kGroup>
+  [[gnu::always_inline]] Integer high_bits(std::size_t b, std::size_t j) const {
+    const BitPlace place = Unit::place(Unit::kHigh, j, kGroup);
+    const int left = Unit::kTraits.low.bits - place.bit;
+    auto line = Simd::load(lines_ + b * kBytes + Unit::kHighBitsAt + place.line * kLineBytes);
+    line = left > 0 ? Simd::shift_left(line, left) : Simd::shift_right(line, -left);
     return Simd::both(line, Simd::fill(((1 << Unit::kTraits.high.bits) - 1) << Unit::kTraits.low.bits));
   }
   // The i-th of a super-block.
-  Integer inner_scale(std::size_t b, std::size_t i) const {
+  [[gnu::always_inline]] Integer inner_scale(std::size_t b, std::size_t i) const {
     static constexpr std::int32_t kOne = 1;
     if constexpr (Unit::kOnlyScale) return Simd::broadcast(&kOne);
-    const std::byte* scales = at_ + b * kBytes + Unit::kScalesAt + i * kGroupRows + lane_;
+    const std::byte* scales = bytes_ + b * kBytes + Unit::kScalesAt + i * kGroupRows;
     if constexpr (!Unit::kMinimum) return Simd::widen_signed(scales);
     const auto bytes = Simd::widen(scales);
     if constexpr (Unit::kMinimumBytes) return bytes;
@@ -230,16 +231,17 @@ class PackedSuperBlocks {
   }
   Integer inner_minimum(std::size_t b, std::size_t i) const {
     constexpr std::size_t kMinimumsAt = Unit::kMinimumBytes ? Unit::kMinimumsAt : Unit::kScalesAt;
-    const auto minimum = Simd::widen(at_ + b * kBytes + kMinimumsAt + i * kGroupRows + lane_);
+    const auto minimum = Simd::widen(bytes_ + b * kBytes + kMinimumsAt + i * kGroupRows);
     if constexpr (Unit::kMinimumBytes) return minimum;
-    return Simd::template shift_right<4>(minimum);
+    return Simd::shift_right(minimum, 4);
   }
   typename Simd::Float halves(std::size_t b, std::size_t part_at) const {
-    return Simd::load_halves(at_ + b * kBytes + part_at + lane_ * sizeof(std::uint16_t));
+    return Simd::load_halves(bytes_ + b * kBytes + part_at + lane_);
   }
 
-  const std::byte* at_;
   std::size_t lane_;
+  const std::byte* lines_;  // at the strip's first row: four bytes a row
+  const std::byte* bytes_;  // the same where a row has one
 };
 
 // A strip of super-blocks after unpack(): for each of them 64 lines of codes, 8 or 16 of factors, 4 or 8 of sum
@@ -259,8 +261,8 @@ class UnpackedSuperBlocks {
       : at_(group + strip * Simd::kLanes * kLineInputs), upcoming_(upcoming) {}
 
   template <typename Body>
-  [[gnu::always_inline]] static void for_sub_blocks(Body&& body) {
-    for (std::size_t j = 0; j < 8; ++j) body(j);
+  [[gnu::always_inline]] static void for_sub_blocks(std::size_t b, Body&& body) {
+    for (std::size_t j = 0; j < 8; ++j) body(b, j);
   }
   template <std::size_t kGroup>
   Integer codes(std::size_t b, std::size_t j) const {
@@ -275,12 +277,12 @@ class UnpackedSuperBlocks {
   typename Simd::Float minimum(std::size_t b) const { return Simd::load_floats(at_ + b * kBytes + kMinimumAt); }
   void fetch_ahead(std::size_t /*b*/, std::size_t /*j*/) const { upcoming_.fetch(); }
 
-  static void unpack(const std::byte* packed, std::size_t columns, std::byte* target) {
+  [[gnu::always_inline]] static void unpack(const std::byte* packed, std::size_t columns, std::byte* target) {
     for (std::size_t strip = 0; strip < kGroupRows / Simd::kLanes; ++strip) {
       const PackedSuperBlocks<Simd, kType> source(packed, strip);
       std::byte* block = target + strip * Simd::kLanes * kLineInputs;
       for (std::size_t b = 0; b < columns / quant::kSuperBlock; ++b, block += kBytes) {
-        unroll<8>([&](auto j) {
+        unroll_late<8>([&](std::size_t j) __attribute__((always_inline)) {
           source.fetch_ahead(b, j);
           unroll<8>([&](auto g) { Simd::store(block + (8 * j + g) * kLineBytes, source.template codes<g>(b, j)); });
           unroll<kHalves<kType>>([&](auto half) {

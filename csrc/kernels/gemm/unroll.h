@@ -21,4 +21,16 @@ template <std::size_t kCount, typename Body>
   if constexpr (kCount > 7) body(std::integral_constant<std::size_t, 7>());
 }
 
+// The same for a body that is compiled once, for any i, and written out only as it is optimized: far sooner done where
+// a body is long, as long as no register is found by i.
+template <std::size_t kCount, typename Body>
+[[gnu::always_inline]] inline void unroll_late(Body&& body) {
+#ifdef __clang__
+#pragma unroll
+#else
+#pragma GCC unroll 8
+#endif
+  for (std::size_t i = 0; i < kCount; ++i) body(i);
+}
+
 }  // namespace engine::kernels

@@ -120,9 +120,8 @@ void describe_short_convolutions(const Keys& keys, HyperParameters& h) {
 void describe_picture_positions(const Keys& keys, HyperParameters& h) {
   constexpr std::size_t kNumbers = 3;
   const auto channels = keys.array("rope.dimension_sections");
-  // No std::views::drop: clang before 16 does not compile libstdc++'s.
-  const std::size_t known = channels ? std::min(channels->size(), kNumbers) : 0;
-  if (channels && std::any_of(channels->begin() + known, channels->end(), [](auto count) { return count != 0; })) {
+  for (std::size_t i = kNumbers; channels && i < channels->size(); ++i) {
+    if ((*channels)[i] == 0) continue;
     throw UnsupportedModel("'" + keys.name("rope.dimension_sections") + "' has more than time, height and width");
   }
   h.picture_positions = true;

@@ -197,6 +197,10 @@ WIDE_CASES: dict[str, dict[str, Any]] = {
     "qwen3moe_wide": {
         **CASES["qwen3moe"], "n_embd": 256, "expert_ff": 256, "keys": {"expert_feed_forward_length": 256},
     },
+    "qwen3vlmoe_wide": {
+        **CASES["qwen3vlmoe"], "n_embd": 256, "expert_ff": 256, "head_dim": None,
+        "keys": {**CASES["qwen3vlmoe"]["keys"], "expert_feed_forward_length": 256},
+    },
     "glm4moe_wide": {
         **CASES["glm4moe"], "n_embd": 256, "n_ff": 512, "expert_ff": 256, "shared_ff": 512, "head_norm": "",
         "keys": {**CASES["glm4moe"]["keys"], "expert_feed_forward_length": 256, "expert_shared_count": 2},

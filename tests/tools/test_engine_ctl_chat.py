@@ -88,8 +88,9 @@ def test_each_turn_holds_all_that_was_said(chat: Chat, start_engine: StartEngine
 
 def test_the_prefix_cache_is_on_unless_turned_off(chat: Chat, start_engine: StartEngine) -> None:
     engine = start_engine(answers)
-    chat("Why?")
-    chat("Why?", flags=("--prefix-cache", "off"))
+    for flags in ((), ("--prefix-cache", "off")):
+        result = chat("Why?", flags=flags)
+        assert (result.exit_code, result.stdout) == (0, f"{ANSWER}\n"), result.stderr
     runs: list[Any] = engine.requests(Run)
     assert [run.request.execution.prefix_cache for run in runs] == ["on", "off"]
 

@@ -115,15 +115,18 @@ class Orchestrator:
 
         async def one(task: AddTask) -> None:
             try:
-                async with self._developing:
-                    found[task.task] = await self._develop(task, base)
+                found[task.task] = await self._develop(task, base)
             except Exception as error:
                 # The first is the run's end, and no group of those that its end has brought about.
                 failed.append(error)
                 nursery.cancel_scope.cancel()
+            finally:
+                self._developing.release_on_behalf_of(task.task)
 
         async with trio.open_nursery() as nursery:
             for task in wave:
+                # In the plan's order: trio begins what was started together in any.
+                await self._developing.acquire_on_behalf_of(task.task)
                 nursery.start_soon(one, task)
         if failed:
             raise failed[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -63,8 +64,8 @@ class Manager:
             "ENGINE_CACHE_DIR": str(self._folder / "cache"),
             "ENGINE_DATA_DIR": str(self._folder / "data"),
         }
-        # High numbers: none of them is one of those that they are moved to.
-        descriptors = [os.dup2(one.fileno(), 100 + number) for number, one in enumerate(passed)]
+        # High numbers, and free ones: none of them is one of those that they are moved to.
+        descriptors = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD_CLOEXEC, 100) for one in passed]
         command = [sys.executable, "-c", _PROGRAM, ",".join(map(str, descriptors)), "serve", *flags]
         try:
             with subprocess.Popen(  # noqa: S603  our own program

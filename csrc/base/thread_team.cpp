@@ -113,7 +113,9 @@ void ThreadTeam::barrier() {
   const unsigned generation = barrier_generation_.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
     arrived_.store(0, std::memory_order_relaxed);
-    barrier_generation_.store(generation + 1, std::memory_order_release);
+    // notify_all() makes no system call where it sees nobody asleep. Were the store free to come after that look, a
+    // member that goes to sleep just then would see the old generation and never be woken: hence in this one order.
+    barrier_generation_.store(generation + 1, std::memory_order_seq_cst);
     barrier_generation_.notify_all();
     return;
   }

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.ci_log import CiLog
+from tests.support.hang_report import HangReport
 
 # How long an example takes says how busy the machine is, and nothing of the code.
 settings.register_profile("engine", deadline=None)
@@ -22,7 +23,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Another log where nobody watches; a process of pytest-xdist has none of its own."""
+    """Another log where nobody watches; a process of pytest-xdist has none of its own. And a word on what hangs."""
+    config.pluginmanager.register(HangReport(float(config.getini("faulthandler_timeout")) - 20))
     if os.environ.get("CI") == "true" and not hasattr(config, "workerinput"):
         config.pluginmanager.register(CiLog(config))
 

@@ -138,6 +138,9 @@ class StepCandidate:
 def plan_step(candidates: Sequence[StepCandidate], decode_rows: int, prefill_chunk: int) -> list[int]:
     """Tokens of each candidate to compute in the next step."""
 
+def overtakings(members: int, *, spin_us: int, rounds: int) -> int:
+    """How often a member of a team left a barrier that another had not come to."""
+
 def row_cost(model: Model, first_position: int, rows: int, logit_rows: int) -> float:
     """Multiply-accumulates by which consecutive rows of a sequence share the time of a step with others' rows."""
 

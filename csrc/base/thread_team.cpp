@@ -1,19 +1,12 @@
 #include "base/thread_team.h"
 
-#include <immintrin.h>
 #include <sched.h>
 
-#include <chrono>
 #include <optional>
 #include <stdexcept>
 
 namespace engine {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Reading the clock costs about as much as two pauses.
-constexpr int kPausesPerLook = 16;
 
 std::vector<int> allowed_processors() {
   cpu_set_t allowed;
@@ -49,7 +42,7 @@ class Confinement {
 
 }  // namespace
 
-ThreadTeam::ThreadTeam(unsigned members, std::chrono::microseconds spin) : members_(members), spin_(spin) {
+ThreadTeam::ThreadTeam(unsigned members, std::chrono::microseconds spin) : members_(members), barrier_(members, spin) {
   if (members == 0) throw std::invalid_argument("threads must be at least 1");
   processors_ = allowed_processors();
   if (members < 2 || processors_.size() != members) processors_.clear();
@@ -105,36 +98,6 @@ void ThreadTeam::serve(unsigned member) {
     }
     (*job)(member);
     barrier();
-  }
-}
-
-void ThreadTeam::barrier() {
-  if (members_ == 1) return;
-  const unsigned generation = barrier_generation_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    // notify_all() makes no system call where it sees nobody asleep. Were the store free to come after that look, a
-    // member that goes to sleep just then would see the old generation and never be woken: hence in this one order.
-    barrier_generation_.store(generation + 1, std::memory_order_seq_cst);
-    barrier_generation_.notify_all();
-    return;
-  }
-  if (spin_until_changed(generation)) return;
-  while (barrier_generation_.load(std::memory_order_acquire) == generation) {
-    barrier_generation_.wait(generation, std::memory_order_acquire);
-  }
-}
-
-bool ThreadTeam::spin_until_changed(unsigned generation) const {
-  const Clock::time_point began = Clock::now();
-  for (;;) {
-    for (int i = 0; i < kPausesPerLook; ++i) {
-      if (barrier_generation_.load(std::memory_order_acquire) != generation) return true;
-      _mm_pause();
-    }
-    // The processor is not offered to others while it spins: sched_yield() gives up a whole slice of some milliseconds,
-    // at every barrier where another process is busy. Who sleeps on the futex is woken ahead of that process.
-    if (Clock::now() - began >= spin_) return false;
   }
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -10,12 +9,14 @@
 #include <thread>
 #include <vector>
 
+#include "base/barrier.h"
+
 namespace engine {
 
 // A fixed group of threads that run one job together: the caller is member 0. Between jobs members sleep.
-// Inside a job they meet at barriers, spinning for a bounded time and then sleeping on a futex. Where there are as many
-// members as the process is allowed processors, each keeps to one of them during a job: two on one processor would take
-// turns at every barrier while another process has the second processor to itself.
+// Inside a job they meet at a barrier. Where there are as many members as the process is allowed processors, each keeps
+// to one of them during a job: two on one processor would take turns at every barrier while another process has the
+// second processor to itself.
 class ThreadTeam {
  public:
   // Throws std::invalid_argument for no members, std::system_error where threads cannot be made.
@@ -30,21 +31,16 @@ class ThreadTeam {
   void run(const std::function<void(unsigned)>& job);
 
   // Every member must call it; none goes on before all have.
-  void barrier();
+  void barrier() { barrier_.wait(); }
 
  private:
   void serve(unsigned member);
-  // False where the spinning time is over and the barrier still closed.
-  bool spin_until_changed(unsigned generation) const;
   // Ends the threads made so far.
   void dismiss();
 
   const unsigned members_;
-  const std::chrono::microseconds spin_;
   std::vector<int> processors_;  // [members], or empty where they may run anywhere
-
-  alignas(64) std::atomic<unsigned> arrived_{0};
-  alignas(64) std::atomic<unsigned> barrier_generation_{0};
+  Barrier barrier_;
 
   alignas(64) std::mutex mutex_;
   std::condition_variable wake_;

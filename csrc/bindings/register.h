@@ -35,6 +35,7 @@ namespace tests {
 void register_candidates(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);
 void register_runtime(pybind11::module_& m);
+void register_thread_team(pybind11::module_& m);
 }  // namespace tests
 
 }  // namespace engine::bindings

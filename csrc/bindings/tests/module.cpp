@@ -49,4 +49,5 @@ PYBIND11_MODULE(_core_tests, m) {
   bindings::tests::register_candidates(m);
   bindings::tests::register_kernels(m);
   bindings::tests::register_runtime(m);
+  bindings::tests::register_thread_team(m);
 }

@@ -49,7 +49,7 @@ developer_count = 1
 
 [budget]
 calls = 12
-minutes = 1
+minutes = 20
 """
 
 

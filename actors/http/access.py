@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,9 @@ from protocol.dialects.fault import HttpFault
 PUBLIC = frozenset({"/", "/health", "/v1/health", "/models", "/v1/models"})
 """What is answered without the secret: what there is to ask for, which the page that asks for the secret is a part of;
 that the engine lives, and the names of its models, as other servers do."""
+
+_HOST = re.compile(r"(?P<name>\[[^\[\]@]*\]|[^:\[\]@]*)(?::[0-9]*)?")
+"""A name or an address, and a port: whatever else stands in a ``Host`` may be read otherwise by others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class HttpPeer:
     """The share of the engine that its requests take."""
 
 
-def refusal(peer: HttpPeer, path: str, headers: Mapping[str, str], rules: HttpRules) -> HttpFault | None:
+def refusal(peer: HttpPeer, method: str, path: str, headers: Mapping[str, str], rules: HttpRules) -> HttpFault | None:
     """Why a request is refused, or ``None``. ``headers`` by their names in lower case."""
     if peer.kind == "tcp" and rules.secret is None:
         if not peer.is_owner:
@@ -39,12 +43,18 @@ def refusal(peer: HttpPeer, path: str, headers: Mapping[str, str], rules: HttpRu
     if origin is not None and not _is_welcome(origin, headers.get("host", ""), rules):
         return HttpFault(403, "foreign_origin", f"pages of {clipped(origin)} may not speak to this engine")
     # A browser asks before it sends the secret, and without it.
-    if peer.kind == "tcp" and rules.secret is not None and path not in PUBLIC and not _is_preflight(headers):
+    open_to_all = path in PUBLIC or is_preflight(method, headers)
+    if peer.kind == "tcp" and rules.secret is not None and not open_to_all:
         presented = _presented(headers)
         if presented is None or not hmac.compare_digest(presented, rules.secret):
             reason = "no secret was given" if presented is None else "the secret is wrong"
             return HttpFault(401, "unauthorized", f"{reason}: send Authorization: Bearer SECRET, or x-api-key")
     return None
+
+
+def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a browser asks what it may ask for: such a request is answered before it reaches any route."""
+    return method == "OPTIONS" and "access-control-request-method" in headers and "origin" in headers
 
 
 def may_name_paths(peer: HttpPeer, rules: HttpRules) -> bool:
@@ -62,17 +72,16 @@ def _is_welcome(origin: str, host: str, rules: HttpRules) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    read = _HOST.fullmatch(host)
+    if read is None:
+        return False
+    name = read["name"]
     if name.lower().rstrip(".") == "localhost":
         return True
     try:
         return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
         return False
-
-
-def _is_preflight(headers: Mapping[str, str]) -> bool:
-    return "access-control-request-method" in headers and "origin" in headers
 
 
 def _presented(headers: Mapping[str, str]) -> bytes | None:

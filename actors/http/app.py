@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from actors.http.access import clipped, refusal
+from actors.http.access import clipped, is_preflight, refusal
 from actors.http.call import Endpoint
 from actors.http.engine_link import EngineLink
 from actors.http.http_connection import HttpConnection
@@ -47,10 +47,10 @@ class AccessMiddleware:
         headers = Headers(scope=scope)
         connection = cast("HttpConnection", scope["connection"])
         answer_headers = _answer_headers(headers.get("origin"), self._rules.origins)
-        fault = refusal(connection.peer, scope["path"], headers, self._rules)
+        fault = refusal(connection.peer, scope["method"], scope["path"], headers, self._rules)
         if fault is not None:
             await _reply_fault(Wire(send, answer_headers), scope["path"], fault)
-        elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+        elif is_preflight(scope["method"], headers):
             asked = headers.get("access-control-request-headers", "")
             allowed = {"access-control-allow-methods": _CORS_METHODS, "access-control-allow-headers": asked}
             await Wire(send, answer_headers).reply(b"", "text/plain", 204, allowed if answer_headers else {})

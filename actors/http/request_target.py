@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from typing_extensions import Self
+
+_AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^\s:@\[\]\\#]+)(:[0-9]*)?")
+"""A host and a port, and nobody's name before them: one client's host could be another's password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class RequestTarget:
                 raise ValueError("the request's target is neither a path nor an http URL")
             end = min((at for at in map(rest.find, (b"/", b"?")) if at >= 0), default=len(rest))
             authority, target = rest[:end], rest[end:]
+            if not _AUTHORITY.fullmatch(authority):
+                raise ValueError("the request's target names no host, or more than a host and a port")
             target = target if target.startswith(b"/") else b"/" + target
         raw_path, _, query = target.partition(b"?")
         return cls(unquote(raw_path.decode("latin-1")), raw_path, query, authority)

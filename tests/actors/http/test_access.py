@@ -25,9 +25,13 @@ HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when ret
 
 
 def code(
-    peer: HttpPeer, headers: dict[str, str], rules: HttpRules | None = None, path: str = "/v1/models/x"
+    peer: HttpPeer,
+    headers: dict[str, str],
+    rules: HttpRules | None = None,
+    path: str = "/v1/models/x",
+    method: str = "GET",
 ) -> str | None:
-    fault = refusal(peer, path, headers, rules or HttpRules())
+    fault = refusal(peer, method, path, headers, rules or HttpRules())
     return None if fault is None else fault.code
 
 
@@ -36,7 +40,14 @@ def test_loopback_names_are_welcome(host: str) -> None:
     assert code(OWNER, {"host": host}) is None
 
 
-@pytest.mark.parametrize("host", ["", "example.org", "localhost.example.org", "10.0.0.1", "[fe80::1]", "127.0.0.1.org"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", "example.org", "localhost.example.org", "10.0.0.1", "[fe80::1]", "127.0.0.1.org"),
+        *("localhost:1@evil", "localhost@evil", "localhost:evil", "localhost:1:2", "[::1]evil", "[::1]:1@evil"),
+        *("127.0.0.1:\uff18\uff10", "localhost:1 @evil"),
+    ],
+)
 def test_other_names_are_a_page_that_pretends(host: str) -> None:
     assert code(OWNER, {"host": host}) == "foreign_host"
 
@@ -61,6 +72,14 @@ def test_origins_are_the_engines_own_and_those_that_are_named(origin: str, refus
 def test_a_wrong_secret_is_refused_whatever_it_is_made_of(headers: dict[str, str]) -> None:
     assert code(STRANGER, headers, HttpRules(secret=SECRET)) == "unauthorized"
     assert code(STRANGER, headers, HttpRules(secret=SECRET), path="/health") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "refused"), [("OPTIONS", False), ("GET", True), ("POST", True), ("DELETE", True), ("HEAD", True)]
+)
+def test_a_browser_alone_asks_before_it_shows_the_secret(method: str, refused: bool) -> None:
+    asking = {"host": "a.b", "origin": "http://a.b", "access-control-request-method": "POST"}
+    assert (code(STRANGER, asking, HttpRules(secret=SECRET), method=method) == "unauthorized") is refused
 
 
 @pytest.mark.parametrize("name", ["authorization", "x-api-key"])

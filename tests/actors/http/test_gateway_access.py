@@ -70,6 +70,30 @@ async def test_with_a_secret_only_who_knows_it_comes_in_over_tcp(headers: dict[s
             assert (await client.post("/v1/chat/completions", json=HELLO)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/metrics"),
+        ("GET", "/version"),
+        ("GET", "/openapi.json"),
+        ("GET", "/v1/weos/status"),
+        ("GET", "/v1/weos/executions"),
+        ("GET", "/api/tags"),
+        ("POST", "/v1/completions"),
+        ("POST", "/v1/weos/run"),
+        ("POST", "/v1/weos/shutdown"),
+        ("DELETE", "/api/delete"),
+    ],
+)
+async def test_no_request_gets_in_by_looking_like_a_browsers_question(method: str, path: str) -> None:
+    asking = {"Host": "a.b", "Origin": "http://a.b", "Access-Control-Request-Method": "x"}
+    async with stage(tcp=True, rules=HttpRules(secret=SECRET)) as served, served.tcp_client() as client:
+        answer = await client.request(method, path, headers=asking, content=b"{}")
+        question = await client.options(path, headers=asking)
+    assert answer.status_code == 401
+    assert (question.status_code, question.content) == (204, b"")
+
+
 async def test_paths_and_management_over_tcp_need_to_be_allowed() -> None:
     secret = {"x-api-key": SECRET.decode()}
     path = {**HELLO, "model": "/models/tiny.gguf"}

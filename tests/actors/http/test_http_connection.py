@@ -176,7 +176,7 @@ async def test_a_head_has_no_body(path: bytes) -> None:
         (b"http://engine/version", 200),
         (b"HTTP://engine/version?a=b", 200),
         (b"http://engine", 200),
-        (b"http://[/version", 200),
+        (b"http://[/version", 400),
         (b"/version#fragment", 404),
         (b"//version", 404),
         (b"/v%65rsion", 200),
@@ -197,6 +197,15 @@ async def test_the_host_of_a_whole_url_counts() -> None:
         async with await trio.open_tcp_stream("127.0.0.1", served.port) as connection:
             await connection.send_all(b"GET http://example.org/version HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert b"foreign_host" in await receive_until(connection, b"}")
+
+
+@pytest.mark.parametrize("target", [b"http://localhost:1@evil/version", b"http://localhost@/", b"http:///version"])
+async def test_a_whole_url_names_a_host_and_nobody(target: bytes) -> None:
+    async with stage(tcp=True) as served:
+        assert served.port is not None
+        async with await trio.open_tcp_stream("127.0.0.1", served.port) as connection:
+            await connection.send_all(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"bad_target" in await receive_until(connection, b"}")
 
 
 @pytest.mark.parametrize("host", [b"[", b"]:80", b"a b", b"\xff", b"127.0.0.1:99999", b""])

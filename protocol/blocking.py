@@ -23,6 +23,7 @@ from protocol.framing import GREETING_S, MAX_REQUEST_BYTES, FrameDecoder, encode
 from protocol.message import AnswerT, InterimAnswer, InterimT, Request, StreamRequest
 from protocol.plan import RunRequest
 from protocol.requests import PROTOCOL_VERSION, AskedMessage, Hello, Run
+from protocol.unix_connect import connect_unix
 
 _RECEIVE_BYTES = 65_536
 
@@ -56,15 +57,15 @@ class BlockingClient(BlockingCalls):
             EngineUnreachable: nothing listens there, or nothing greets within :data:`protocol.framing.GREETING_S`.
         """
         path = path or default_socket_path()
-        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        patience_s = GREETING_S if timeout is None else timeout
         try:
-            stream.settimeout(GREETING_S if timeout is None else timeout)
-            stream.connect(str(path))
+            stream = connect_unix(path, patience_s)
+        except OSError as error:
+            raise unreachable(path, error) from error
+        try:
+            stream.settimeout(patience_s)
             client = cls(stream)
             stream.settimeout(timeout)
-        except OSError as error:
-            stream.close()
-            raise unreachable(path, error) from error
         except BaseException:
             stream.close()
             raise

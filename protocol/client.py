@@ -201,8 +201,7 @@ async def connect(path: Path | None = None) -> AsyncIterator[Client]:
     """
     path = path or default_socket_path()
     try:
-        with anyio.fail_after(GREETING_S):
-            transport = await UnixTransport.connect(path)
+        transport = await UnixTransport.connect(path, GREETING_S)
     except OSError as error:
         raise unreachable(path, error) from error
     async with open_client(transport, GREETING_S) as client:

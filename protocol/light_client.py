@@ -31,6 +31,7 @@ from protocol.run_view import (
     ShownTokens,
     ShownWelcome,
 )
+from protocol.unix_connect import connect_unix
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -71,15 +72,14 @@ class LightClient:
             EngineUnreachable: nothing listens there, or nothing greets within :data:`protocol.framing.GREETING_S`.
         """
         path = path or default_socket_path()
-        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            stream = connect_unix(path, GREETING_S)
+        except OSError as error:
+            raise unreachable(path, error) from error
         try:
             stream.settimeout(GREETING_S)
-            stream.connect(str(path))
             client = cls(stream)
             stream.settimeout(None)
-        except OSError as error:
-            stream.close()
-            raise unreachable(path, error) from error
         except BaseException:
             stream.close()
             raise

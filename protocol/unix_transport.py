@@ -9,6 +9,7 @@ import anyio
 from typing_extensions import Self
 
 from protocol.transport import TransportClosed
+from protocol.unix_connect import connect_unix
 
 _RECEIVE_BYTES = 65_536
 
@@ -26,16 +27,10 @@ class UnixTransport:
         self._socket = connected
 
     @classmethod
-    async def connect(cls, path: Path) -> Self:
-        """Raises OSError."""
-        connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            # Waits where many connect at once, which one that does not block cannot.
-            await anyio.to_thread.run_sync(connecting.connect, str(path), abandon_on_cancel=True)
-        except BaseException:
-            connecting.close()
-            raise
-        return cls(connecting)
+    async def connect(cls, path: Path, patience_s: float) -> Self:
+        """Raises OSError, and so TimeoutError where nobody takes the connection within ``patience_s``."""
+        # In a thread, which waits where many connect at once, as one that does not block cannot.
+        return cls(await anyio.to_thread.run_sync(connect_unix, path, patience_s, abandon_on_cancel=True))
 
     async def send(self, data: bytes) -> None:
         """Send everything, waiting while the peer does not read. Raises TransportClosed."""

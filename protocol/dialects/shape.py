@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any, TypeVar
@@ -48,7 +49,8 @@ def parse_json(body: bytes | bytearray) -> dict[str, Any]:
     """The object that a body holds, whatever its Content-Type says.
 
     Raises:
-        InvalidRequest: it is no JSON, nested too deeply, of more values than a request may hold, or no object.
+        InvalidRequest: it is no JSON, nested too deeply, of more values than a request may hold, no object, or says
+            one thing twice.
     """
     _require_bounded(body)
     try:
@@ -57,6 +59,18 @@ def parse_json(body: bytes | bytearray) -> dict[str, Any]:
         raise InvalidRequest(f"the body is no JSON: {error}", field="body", reason=str(error)) from error
     if not isinstance(content, dict):
         raise InvalidRequest("the body must be a JSON object", field="body", reason="not an object")
+    # The parser above keeps the last of two and says nothing. Numbers are left as they are written.
+    json.loads(body or b"{}", object_pairs_hook=_said_once, parse_int=str, parse_float=str)
+    return content
+
+
+def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's content. Raises InvalidRequest where it has a name twice: readers differ in which counts."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        counted = Counter(name for name, _ in pairs)
+        name = counted.most_common(1)[0][0][:80]
+        raise InvalidRequest(f"{name!r} is said twice in one object of the body", field=name, reason="said twice")
     return content
 
 

@@ -8,7 +8,8 @@ A message's fields are the body's, the query's and the path's together; answers 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -102,15 +103,16 @@ ROUTES = (
 
 
 def to_message(
-    route: Route, body: Mapping[str, Any], path: Mapping[str, str], query: Mapping[str, str]
+    route: Route, body: Mapping[str, Any], path: Mapping[str, str], query: Sequence[tuple[str, str]]
 ) -> AskedMessage:
     """The message that a request to the route asks for, with the request id 0.
 
     Raises:
         InvalidRequest: a field is unknown, missing, of a wrong type or out of range, or said twice.
     """
-    said = {**path, **{name: _plain(value) for name, value in query.items()}}
-    if twice := sorted(said.keys() & body.keys()) or sorted(path.keys() & query.keys()):
+    said = {**path, **{name: _plain(value) for name, value in query}}
+    counted = Counter([*path, *(name for name, _ in query), *body])
+    if twice := sorted(name for name, times in counted.items() if times > 1):
         raise InvalidRequest(f"{twice[0]} is said twice", field=twice[0], reason="said twice")
     content = {"request": dict(body)} if route.form == "request" else {**body, **said}
     if route.form == "request" and said:

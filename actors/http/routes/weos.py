@@ -26,7 +26,7 @@ async def _handle(route: weos.Route, call: Call) -> None:
     if route.manages:
         call.require_manager()
     request = call.request
-    content, query = await call.own_content(), dict(request.query_params)
+    content, query = await call.own_content(), request.query_params.multi_items()
     message = await call.aside(partial(weos.to_message, route, content, request.path_params, query))
     for model in _models_of(message):
         call.require_model(model)

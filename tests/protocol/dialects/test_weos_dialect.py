@@ -35,7 +35,7 @@ def route(path: str) -> Route:
 
 
 def test_the_documents_request_is_taken_as_it_is() -> None:
-    message = to_message(route("/run"), DOCUMENTED, {}, {})
+    message = to_message(route("/run"), DOCUMENTED, {}, ())
     assert isinstance(message, Run)
     assert message.request.execution.limits.max_watts == 25.0
 
@@ -64,32 +64,35 @@ def test_every_message_of_the_socket_has_a_route() -> None:
 
 
 def test_fields_come_from_path_query_and_body() -> None:
-    message = to_message(route("/executions"), {}, {}, {"limit": "5", "model": "tiny"})
+    message = to_message(route("/executions"), {}, {}, (("limit", "5"), ("model", "tiny")))
     assert isinstance(message, ListExecutions)
     assert (message.limit, message.wanted.model) == (5, "tiny")
-    observed = to_message(route("/events"), {}, {}, {"kinds": "accepted,ended", "after": "0"})
+    observed = to_message(route("/events"), {}, {}, (("kinds", "accepted,ended"), ("after", "0")))
     assert isinstance(observed, Subscribe)
     assert (observed.wanted.kinds, observed.after) == (("accepted", "ended"), 0)
 
 
 @pytest.mark.parametrize("name", ["differing", "experiment"])
 def test_the_fields_that_may_differ_are_an_array_under_either_name(name: str) -> None:
-    message = to_message(route("/compare"), {"a": "e1", "b": "e2", name: ["quantization"]}, {}, {})
+    message = to_message(route("/compare"), {"a": "e1", "b": "e2", name: ["quantization"]}, {}, ())
     assert message == CompareExecutions(request_id=0, a="e1", b="e2", differing=("quantization",))
 
 
 @pytest.mark.parametrize(
     ("path", "body", "query"),
     [
-        ("/run", {"model": "tiny"}, {}),
-        ("/run", {**DOCUMENTED, "colour": "red"}, {}),
-        ("/run", DOCUMENTED, {"model": "other"}),
-        ("/tokenize", {"model": "tiny", "text": "a", "extra": 1}, {}),
-        ("/tokenize", {"model": "tiny", "text": "a"}, {"text": "b"}),
-        ("/executions", {}, {"limit": "many"}),
+        ("/run", {"model": "tiny"}, ()),
+        ("/run", {**DOCUMENTED, "colour": "red"}, ()),
+        ("/run", DOCUMENTED, (("model", "other"),)),
+        ("/tokenize", {"model": "tiny", "text": "a", "extra": 1}, ()),
+        ("/tokenize", {"model": "tiny", "text": "a"}, (("text", "b"),)),
+        ("/executions", {}, (("limit", "many"),)),
+        ("/executions", {}, (("limit", "1"), ("limit", "2"))),
     ],
 )
-def test_what_the_contract_does_not_have_is_refused(path: str, body: dict[str, Any], query: dict[str, str]) -> None:
+def test_what_the_contract_does_not_have_is_refused(
+    path: str, body: dict[str, Any], query: tuple[tuple[str, str], ...]
+) -> None:
     with pytest.raises(InvalidRequest):
         to_message(route(path), body, {}, query)
 
@@ -140,6 +143,24 @@ def test_a_body_is_an_object_or_refused(body: bytes) -> None:
 def test_no_object_of_json_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         parse_json(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"model": "tiny", "model": "/models/other.gguf"}', "model"),
+        (b'{"a": [{"b": {"c": 1, "d": 2, "c": 1}}]}', "c"),
+        (b'{"max": 1, "m\\u0061x": 2}', "max"),
+    ],
+)
+def test_a_name_that_is_there_twice_is_refused(body: bytes, field: str) -> None:
+    with pytest.raises(InvalidRequest, match="twice") as refused:
+        parse_json(body)
+    assert refused.value.params["field"] == field
+
+
+def test_numbers_may_have_any_number_of_digits() -> None:
+    assert parse_json(b'{"a": ' + b"1" * 4000 + b', "b": {"a": 1.5}}')["b"] == {"a": 1.5}
 
 
 def test_an_empty_body_is_an_empty_object() -> None:

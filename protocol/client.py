@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -209,12 +209,15 @@ async def connect(path: Path | None = None) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def open_client(transport: ByteTransport, patience_s: float | None = None) -> AsyncIterator[Client]:
-    """A client over any transport; hangs up at the end, which cancels what it has running.
+async def open_client(
+    transport: ByteTransport, patience_s: float | None = None, make: Callable[[ByteTransport], Client] = Client
+) -> AsyncIterator[Client]:
+    """A client over any transport, of the kind that ``make`` makes; hangs up at the end, which cancels what it has
+    running.
 
     Raises EngineUnreachable: nothing greets within ``patience_s``.
     """
-    client = Client(transport)
+    client = make(transport)
     try:
         try:
             with anyio.fail_after(patience_s):

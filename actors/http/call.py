@@ -19,6 +19,7 @@ from actors.http.body import Body
 from actors.http.engine_link import EngineLink
 from actors.http.http_connection import HttpConnection
 from actors.http.http_error import HttpError
+from actors.http.named_models import is_path, named_models
 from actors.http.text_line import TextLine
 from actors.http.wire import Wire
 from protocol.answers import Accepted
@@ -27,6 +28,8 @@ from protocol.dialects import shape
 from protocol.dialects.fault import Dialect, HttpFault, dialect_of, error_content, fault_of
 from protocol.dialects.shape import Told, json_in_pieces, merged, parse_json, to_json
 from protocol.errors import EngineError, InternalError
+from protocol.message import Request as Message
+from protocol.requests import Detokenize, ModelInfo
 
 JSON = "application/json"
 Asked = TypeVar("Asked", bound=shape.Asked)
@@ -78,7 +81,7 @@ class Call:
     def client(self) -> AbstractAsyncContextManager[Client]:
         """A client of the engine for this request alone. The body has been read by now, and is given up."""
         self.body.release()
-        return self.link.client(self.connection.peer.requester, self.connection.client_socket)
+        return self.link.client(self.connection.peer.requester, self.connection.client_socket, self._look)
 
     def text_line(self, accepted: Accepted) -> TextLine | None:
         """The line of an execution whose answer is streamed; ``None`` where the client takes no chunks."""
@@ -103,11 +106,23 @@ class Call:
             self.require_model(name)
         return chosen
 
-    def require_model(self, name: str) -> None:
+    def require_model(self, name: str, field: str = "model") -> None:
         """Raises HttpError where the client may not name models so."""
-        if _is_path(name) and not may_name_paths(self.connection.peer, self.link.rules):
-            reason = "models are named by their paths with serve --http-allow-paths alone"
-            raise HttpError(HttpFault(403, "path_refused", reason, {"field": "model"}))
+        if is_path(name) and not may_name_paths(self.connection.peer, self.link.rules):
+            reason = f"{field}: models are named by their paths with serve --http-allow-paths alone"
+            raise HttpError(HttpFault(403, "path_refused", reason, {"field": field}))
+
+    def _look(self, request: Message[Any]) -> None:
+        """Raises HttpError where a message that is about to go to the engine names a model as the client may not.
+
+        The default model may be a path. Texts of tokens and descriptions are asked of models that plans have told, by
+        their paths.
+        """
+        if isinstance(request, Detokenize | ModelInfo):
+            return
+        for field, name in named_models(request):
+            if name != self.link.rules.default_model:
+                self.require_model(name, field)
 
     def require_manager(self) -> None:
         """Raises HttpError where the client may not change what others use."""
@@ -143,10 +158,6 @@ class Call:
 def _written(make: Callable[[], Told | Mapping[str, Any]]) -> bytes:
     answer = make()
     return answer.json_bytes() if isinstance(answer, Told) else json_in_pieces(answer)
-
-
-def _is_path(model: str) -> bool:
-    return ("/" in model and not model.startswith("hf:")) or model.startswith(("~", "."))
 
 
 Handler = Callable[[Call], Awaitable[None]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from actors.entrance import Entrance
 from actors.faults import TellFault
@@ -13,7 +15,29 @@ from actors.http.options import HttpRules
 from actors.policies.requester import Requester
 from engine.host.client_socket import ClientSocket
 from protocol.client import Client, open_client
+from protocol.message import AnswerT, InterimT, Request, StreamRequest
 from protocol.transport import ByteTransport
+
+Look = Callable[[Request[Any]], None]
+"""A look at a request. It may raise."""
+
+
+class GatewayClient(Client):
+    """A client that looks at each request before it sends it: every dialect's way to the engine is this one."""
+
+    def __init__(self, look: Look, transport: ByteTransport) -> None:
+        super().__init__(transport)
+        self._look = look
+
+    async def ask(self, request: Request[AnswerT]) -> AnswerT:
+        """See :meth:`Client.ask`."""
+        self._look(request)
+        return await super().ask(request)
+
+    def follow(self, request: StreamRequest[InterimT, AnswerT]) -> AsyncGenerator[InterimT | AnswerT, None]:
+        """See :meth:`Client.follow`."""
+        self._look(request)
+        return super().follow(request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +52,8 @@ class EngineLink:
     limits: HttpLimits
     tell_fault: TellFault
 
-    def client(self, requester: Requester, client_socket: ClientSocket) -> AbstractAsyncContextManager[Client]:
+    def client(
+        self, requester: Requester, client_socket: ClientSocket, look: Look
+    ) -> AbstractAsyncContextManager[Client]:
         """A client for one request. One of several would be held up by the slowest of those who share it."""
-        return open_client(self.connect(requester, client_socket))
+        return open_client(self.connect(requester, client_socket), make=partial(GatewayClient, look))

@@ -28,6 +28,11 @@ DIRECTORIES: Final = tuple(_NAMES)
 """In the models directory, of what was pulled."""
 
 
+def is_reference(text: str) -> bool:
+    """Whether a name says where the model comes from, well or ill: then it is no path."""
+    return is_hub(text) or is_ollama(text) or is_address(text)
+
+
 def parse_reference(text: str) -> Reference | None:
     """What a name says about where the model comes from; ``None`` where it does not say. Raises InvalidRequest where it
     cannot be meant."""

@@ -94,7 +94,7 @@ class ModelRegistry:
 
     def find(self, name_or_path: str) -> ModelFile:
         """The model of a name (the catalogue's, a file's in the models directory with or without ``.gguf``, a
-        reference), of an alias for one, or of a path. Names match in any case.
+        reference), of an alias for one, or of a path, which has a slash. Names match in any case.
 
         Raises:
             UnknownModel: nothing of that name, or not pulled yet.
@@ -116,10 +116,9 @@ class ModelRegistry:
         reference = parse_reference(name_or_path)
         if reference is not None:
             raise _not_pulled(name_or_path if known_model(name_or_path) else reference.name)
-        if self._models_only:
-            if "/" in name_or_path:
-                self.require_paths("model", name_or_path)
+        if "/" not in name_or_path:  # whoever has it run in a folder with a file of that name did not mean to name one
             raise self._unknown(name_or_path)
+        self.require_paths("model", name_or_path)
         try:
             path = Path(name_or_path).expanduser().absolute()
         except RuntimeError as error:  # "~somebody" who is no user here

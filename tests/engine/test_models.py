@@ -81,7 +81,9 @@ def test_any_path_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     path = write_tiny_model(tmp_path / "here.gguf")
     registry = make_registry(tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert registry.resolve(str(path)) is registry.resolve("here.gguf")
+    assert registry.resolve(str(path)) is registry.resolve("./here.gguf")
+    with pytest.raises(UnknownModel):
+        registry.resolve("here.gguf")
 
 
 def test_an_artifact_says_what_the_file_holds(tmp_path: Path, installed: Path) -> None:

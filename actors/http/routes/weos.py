@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import aclosing
 from functools import partial
 from typing import Any
 
 from actors.http.call import Call
 from actors.http.http_error import HttpError
+from actors.http.named_models import named_models
 from actors.http.routes.route import HttpRoute
 from actors.http.translation import execution_headers
 from protocol.dialects import weos
 from protocol.dialects.event_stream import COMMENTS, MEDIA_TYPES, StreamForm
 from protocol.dialects.fault import HttpFault
 from protocol.errors import EngineError
-from protocol.experiment_messages import Experiment
 from protocol.message import StreamRequest
-from protocol.plan import RunRequest, named_by
-from protocol.requests import AskedMessage, Subscribe
+from protocol.requests import Subscribe
 from protocol.schema import SCHEMA_NAMES, published_schema
 
 
@@ -28,8 +26,8 @@ async def _handle(route: weos.Route, call: Call) -> None:
     request = call.request
     content, query = await call.own_content(), request.query_params.multi_items()
     message = await call.aside(partial(weos.to_message, route, content, request.path_params, query))
-    for model in _models_of(message):
-        call.require_model(model)
+    for field, model in named_models(message):
+        call.require_model(model, field)
     form = weos.stream_form(request.headers.get("accept", ""))
     if isinstance(message, Subscribe):
         await _stream(call, message, form or "sse")
@@ -53,17 +51,6 @@ async def _stream(call: Call, message: StreamRequest[Any, Any], form: StreamForm
             if not wire.begun:
                 raise
             await wire.write(weos.error_frame(form, error))
-
-
-def _models_of(message: AskedMessage) -> Iterator[str]:
-    """The models that a message names."""
-    if isinstance(message, Experiment):
-        yield from (named_by(plan) for plan in message.plan_inputs)
-        return
-    inner = getattr(message, "request", message)
-    model = inner.named_model if isinstance(inner, RunRequest) else getattr(inner, "model", None)
-    if isinstance(model, str):
-        yield model
 
 
 async def _schema(call: Call) -> None:

@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timezone
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from protocol.build import Build
 from protocol.experiment import ExperimentDeclaration, ExperimentPlace, ExperimentRecord, KeptEvaluation
@@ -17,8 +17,19 @@ from protocol.quantization import QuantizationName
 from protocol.record import ExecutionRecord, StopReason
 from protocol.value import Value
 
-Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")]
-"""UTC, ISO 8601, always to the microsecond, so that the order of texts is the order of times."""
+
+def _require_moment(text: str) -> str:
+    datetime.fromisoformat(text.removesuffix("Z"))
+    return text
+
+
+Timestamp = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"),
+    AfterValidator(_require_moment),
+]
+"""UTC, ISO 8601, always to the microsecond, so that the order of texts is the order of times. A day and a time that
+there are."""
 Sequence = Annotated[int, Field(ge=1, le=2**63 - 1)]
 """An entry's place in the chain, from 1, without gaps."""
 

@@ -32,6 +32,7 @@ from protocol.record_entry import (
     ChainReport,
     InterruptedExecution,
     RecordFilter,
+    Timestamp,
     UnfinishedExecution,
     timestamp,
 )
@@ -162,10 +163,19 @@ class RecordStore:
             ended = [mark for mark in marks if not self._owner_is_running(self._identity(mark[:4]))]
             return tuple(self._interrupted(connection, content, execution_id) for *_, content, execution_id, _ in ended)
 
+    def _past(self, recorded_before: datetime) -> Timestamp:
+        moment, now = timestamp(recorded_before), timestamp(self._now())
+        if moment > now:
+            raise InvalidRequest(
+                f"{moment} has not come; give a moment of the past", field="recorded_before", value=moment, now=now
+            )
+        return moment
+
     def prunable(self, recorded_before: datetime) -> int:
-        """How many executions :meth:`prune` would remove."""
+        """How many executions :meth:`prune` would remove. Raises what it raises."""
+        moment = self._past(recorded_before)
         with self._database.reading() as connection:
-            last = connection.execute(_LAST_BEFORE, (timestamp(recorded_before),)).fetchone()
+            last = connection.execute(_LAST_BEFORE, (moment,)).fetchone()
             return 0 if last is None else int(connection.execute(_REMOVED, last[:1]).fetchone()[0])
 
     def prune(self, recorded_before: datetime) -> int:
@@ -177,11 +187,7 @@ class RecordStore:
         Raises:
             InvalidRequest: the moment has not come, so that what is yet to be recorded would be named.
         """
-        moment, now = timestamp(recorded_before), timestamp(self._now())
-        if moment > now:
-            raise InvalidRequest(
-                f"{moment} has not come; give a moment of the past", field="recorded_before", value=moment, now=now
-            )
+        moment = self._past(recorded_before)
         with self._database.writing(durable=True) as connection:
             last = connection.execute(_LAST_BEFORE, (moment,)).fetchone()
             if last is None:

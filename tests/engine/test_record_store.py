@@ -244,6 +244,8 @@ def test_a_moment_that_has_not_come_is_no_cut_off(path: Path) -> None:
         run(store, "a")
         with pytest.raises(InvalidRequest, match="has not come"):
             store.prune(START + timedelta(days=1))
+        with pytest.raises(InvalidRequest, match="has not come"):
+            store.prunable(START + timedelta(days=1))
         assert ids(store) == ["a"]
         assert store.head().sequence == 1
 

@@ -356,3 +356,22 @@ def test_of_a_sequence_the_first_wrong_element_is_told_and_no_other(content: dic
         decode_client(msgpack.packb(content))
     assert ".1:" not in refused.value.message
     assert "more" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *("2020-13-45T99:99:99.000000Z", "0000-00-00T00:00:00.000000Z", "2021-02-29T00:00:00.000000Z"),
+        *(
+            "\uff12020-01-01T00:00:00.000000Z",
+            "2020-01-01T24:00:00.000000Z",
+            "2020-01-01T00:00:00.000000Z\n",
+            "2020-01-01",
+        ),
+    ],
+)
+def test_a_moment_that_never_was_is_refused_before_anybody_looks_for_it(moment: str) -> None:
+    for asked in ({"recorded_before": moment}, {"wanted": {"since": moment}}, {"wanted": {"until": moment}}):
+        kind = "PruneRecords" if "recorded_before" in asked else "ListExecutions"
+        with pytest.raises(InvalidRequest):
+            client_message({"type": kind, "request_id": 1, **asked})

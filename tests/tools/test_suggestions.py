@@ -26,6 +26,7 @@ from tests.tools.command_line import engine_ctl
         (("run", "--temp", "1"), "Did you mean '--temperature'?"),
         (("bench", "-t", "1"), "Did you mean '--threads'?"),
         (("executions", "prune", "--before", "1d"), "give a time such as 2026-01-31"),
+        (("executions", "prune", "--before", "0001-01-01T00:00:00+14:00"), "give a time such as 2026-01-31"),
     ],
 )
 def test_a_mistyped_word_is_told_the_nearest(words: tuple[str, ...], told: str) -> None:

@@ -293,10 +293,10 @@ def _moment(option: str, given: str) -> str:
 
     try:
         moment = moment_of(given)
-    except ValueError as error:
+        return timestamp(moment.astimezone() if moment.tzinfo is None else moment)
+    except (ValueError, OverflowError) as error:  # in UTC it may be before the first year, or after the last
         told = f"--{option} is {given!r}; give a time such as 2026-01-31 or 2026-01-31T18:00:00Z"
         raise click.UsageError(told) from error
-    return timestamp(moment.astimezone() if moment.tzinfo is None else moment)
 
 
 def _position(given: str) -> Any:

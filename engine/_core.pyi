@@ -614,6 +614,12 @@ def weights_size(file: GgufFile, kernel_table: str, types: Mapping[str, str] | N
     Raises ValueError (unknown table or type).
     """
 
+def layer_macs(file: GgufFile) -> int:
+    """Multiply-accumulates of a token by the matrices of all layers, of experts those that it uses.
+
+    Raises GgufError, UnsupportedModelError.
+    """
+
 def file_digest(path: str) -> str:
     """32 hexadecimal digits that tell whole files from damaged ones; not for security. Raises OSError, GgufError (no
     regular file, or an empty one), MemoryError."""

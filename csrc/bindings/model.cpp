@@ -64,10 +64,12 @@ void register_model(py::module_& m) {
         if (types) {
           for (const auto& [name, type] : *types) other.emplace(name, tensor_type(type));
         }
+        const py::gil_scoped_release release;
         const model::WeightsSize size = model::weights_size(file, *table, other);
         return std::pair(size.memory, size.token);
       },
       py::arg("file"), py::arg("kernel_table"), py::arg("types") = py::none());
+  m.def("layer_macs", &model::layer_macs, py::arg("file"), py::call_guard<py::gil_scoped_release>());
   using model::NonFinitePlace;
   py::class_<NonFinitePlace>(m, "NonFinitePlace")
       .def_property_readonly("part", [](const NonFinitePlace& place) { return std::string(part_name(place.part)); })

@@ -197,14 +197,9 @@ class ModelArtifact:
     @cached_property
     def macs_per_prompt_token(self) -> int:
         """Multiply-accumulates of the layers' matrices, of experts those that a token uses; the head is multiplied for
-        the last token alone. Raises InvalidModel.
+        the last token alone. Raises InvalidModel, UnsupportedModel.
         """
-        matrices = [t.shape for t in self.tensors if t.name.startswith("blk.") and len(t.shape) > 1]
-        return sum(math.prod(shape[-2:]) * (1 if len(shape) == 2 else self._experts_used) for shape in matrices)
-
-    @property
-    def _experts_used(self) -> int:
-        return self.metadata.positive(f"{self.architecture}.expert_used_count")
+        return self.of_shape(_core.layer_macs)
 
     @cached_property
     def macs_of_head(self) -> int:
@@ -226,6 +221,13 @@ class ModelArtifact:
     def tool_template(self) -> str | None:
         """The template for conversations with tools: one of its own in some files. Raises InvalidModel as above."""
         return self.metadata.string_or_none("tokenizer.chat_template.tool_use") or self.chat_template
+
+    @property
+    def vector_width(self) -> int:
+        """Numbers of a text's vector, behind the projections that some models bring for it. Raises InvalidModel."""
+        rows = {tensor.name: tensor.shape[0] for tensor in self.tensors}
+        width = self.metadata.positive(f"{self.architecture}.embedding_length")
+        return rows.get("dense_3.weight", rows.get("dense_2.weight", width))
 
     @property
     def head_dim(self) -> int:

@@ -8,7 +8,7 @@ from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from protocol.errors import UnsupportedModel
 
-_CLASSIFIERS: Final = ("cls.weight", "cls.output.weight")
+_CLASSIFIER: Final = "cls.output.weight"
 
 
 def reads_whole_texts(artifact: ModelArtifact) -> bool:
@@ -32,11 +32,11 @@ def require_reranker(artifact: ModelArtifact) -> None:
     artifact.require_runnable()
     if not _judges(artifact):
         raise UnsupportedModel(
-            f"{artifact.name} cannot rank documents: it has no classifier (a tensor {' or '.join(_CLASSIFIERS)})",
+            f"{artifact.name} cannot rank documents: it has no classifier (a tensor {_CLASSIFIER})",
             model=artifact.name,
             architecture=artifact.architecture,
         )
 
 
 def _judges(artifact: ModelArtifact) -> bool:
-    return any(tensor.name in _CLASSIFIERS for tensor in artifact.tensors)
+    return any(tensor.name == _CLASSIFIER for tensor in artifact.tensors)

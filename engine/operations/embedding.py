@@ -136,7 +136,7 @@ def _encode(artifact: ModelArtifact, place: str, text: str) -> InputTokenIds:
 
 
 def _require_room_in_answer(artifact: ModelArtifact, field: str, count: int) -> None:
-    dimension = artifact.metadata.positive(f"{artifact.architecture}.embedding_length")
+    dimension = artifact.vector_width
     vector_bytes = -(-4 * dimension // 3) * 4 + _VECTOR_BESIDE_BYTES
     most = (MAX_FRAME_BYTES - _ANSWER_BESIDE_BYTES) // vector_bytes
     if count > most:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from itertools import accumulate, pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import _core_tests
+from engine import _core, _core_tests
 from protocol.metrics import OperationTimes
 from tests.csrc.kernel_tables import FAST_TABLES
 from tests.csrc.loop_bench import LoopBench
 from tests.csrc.tiny_models import tiny_model, tiny_prompt
+from tests.support.architecture_models import CASES, write_architecture_model
 
 pytestmark = pytest.mark.slow
 
@@ -124,6 +126,15 @@ def test_rows_cost_what_they_multiply() -> None:
     assert _core_tests.row_cost(model, 9, 3, 0) == 3 * matrices + (10 + 11 + 12) * scores
     head = _core_tests.row_cost(model, 0, 1, 1) - _core_tests.row_cost(model, 0, 1, 0)
     assert head == model.vocab_size * embedding > vocabulary
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_what_a_plan_reckons_with_is_what_rows_cost(case: str, tmp_path: Path) -> None:
+    path = write_architecture_model(tmp_path / "model.gguf", **CASES[case])
+    model = _core.Model.load(str(path), "reference", 1)
+    first, second = (_core_tests.row_cost(model, position, 1, 0) for position in (0, 1))
+    scores = second - first
+    assert _core.layer_macs(_core.GgufFile(str(path))) == first - scores
 
 
 # --- among operations ------------------------------------------------------------------------------------------------

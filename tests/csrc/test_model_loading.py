@@ -126,7 +126,7 @@ def test_heads_that_do_not_fit(path: Path) -> None:
     malformed(
         path, least.having(llama__attention__head_count=g.u32(3), llama__attention__head_count_kv=g.u32(2)), "multiple"
     )
-    malformed(path, least.having(llama__attention__head_count=g.u32(32)), "wider than the embedding")
+    malformed(path, least.having(llama__attention__head_count=g.u32(32)), "leaves heads no width")
     malformed(path, least.having(llama__rope__dimension_count=g.u32(7)), "does not fit the head width")
     malformed(path, least.having(llama__rope__dimension_count=g.u32(10)), "does not fit the head width")
     unsupported(path, least.having(llama__attention__value_length=g.u32(16)), "another width")
@@ -178,8 +178,10 @@ def test_experts_that_do_not_fit(path: Path) -> None:
 def test_settings_that_differ_from_layer_to_layer_are_unsupported(path: Path) -> None:
     for key in ("feed_forward_length", "attention.head_count", "attention.head_count_kv"):
         name = f"llama.{key}"
-        unsupported(path, g.ModelBytes().having(**{name: g.array(g.I32, [1, 2])}), f"'{name}' differs")
-    assert load(path, g.ModelBytes().having(llama__feed_forward_length=g.array(g.I32, [32, 32])))
+        two = g.ModelBytes().having(llama__block_count=g.u32(2))
+        unsupported(path, two.having(**{name: g.array(g.I32, [1, 2])}), f"'{name}' differs")
+        malformed(path, g.ModelBytes().having(**{name: g.array(g.I32, [32, 32])}), "2 entries for 1 layers")
+    assert load(path, g.ModelBytes().having(llama__feed_forward_length=g.array(g.I32, [32])))
 
 
 def test_a_window_pattern_of_another_length(path: Path) -> None:

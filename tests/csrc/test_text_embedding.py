@@ -18,6 +18,7 @@ from tests.csrc.cancelling import cancel_when_begun
 from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits, ways_of
 from tests.csrc.test_architecture_determinism import KINDS, THREADS, model_of
 from tests.csrc.tiny_models import slow_model, tiny_model, tiny_path, tiny_prompt
+from tests.support.encoder_models import CASES, write_encoder_model
 from tests.support.gguf_factory import write_tiny_model
 
 pytestmark = pytest.mark.slow
@@ -191,6 +192,23 @@ def overflowing_model(path: Path, value: float) -> _core.Model:
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_states_that_are_not_finite_end_it(tmp_path: Path, pooling: str, value: float) -> None:
     overflowing = embedding(overflowing_model(tmp_path / "overflowing.gguf", value), pooling=pooling)
+    with pytest.raises(_core.NonFiniteResultError, match="text 0: the output gave values that are not finite"):
+        overflowing.run()
+
+
+@pytest.mark.parametrize(
+    ("case", "tensor", "pooling"),
+    [("gemma_embedding", "dense_2.weight", "mean"), ("reranker", "cls.output.bias", "rank")],
+)
+def test_what_is_computed_behind_the_layers_is_finite_too(case: str, tensor: str, pooling: str, tmp_path: Path) -> None:
+    write_encoder_model(tmp_path / "overflowing.gguf", **CASES[case])
+    for one in gguf.GGUFReader(tmp_path / "overflowing.gguf", "r+").tensors:
+        if one.name == tensor:
+            one.data[:] = np.float32(3.4e38)
+        if one.name == "cls.output.weight":
+            one.data[:] = np.copysign(np.float32(1e38), one.data)
+    model = _core.Model.load(str(tmp_path / "overflowing.gguf"), "reference", 1)
+    overflowing = embedding(model, [[5, 6, 7, 8]], pooling=pooling)
     with pytest.raises(_core.NonFiniteResultError, match="text 0: the output gave values that are not finite"):
         overflowing.run()
 

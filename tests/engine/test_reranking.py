@@ -99,6 +99,15 @@ def test_what_has_no_classifier_ranks_nothing(stage: Stage, case: str, tmp_path:
         stage.ranked(other)
 
 
+def test_half_a_classifier_is_none(stage: Stage, reranker: Path) -> None:
+    content = reranker.read_bytes()
+    reranker.write_bytes(
+        content.replace(b"cls.output.weight", b"cls.weighted.size").replace(b"cls.output.bias", b"cls.weigh_.bias")
+    )
+    with pytest.raises(UnsupportedModel, match="it has no classifier"):
+        stage.ranked(reranker)
+
+
 def test_what_reads_texts_whole_writes_none(stage: Stage, reranker: Path) -> None:
     def refused(error: type[EngineError], request: RunRequest) -> str:
         with pytest.raises(error) as raised:

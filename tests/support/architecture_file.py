@@ -60,6 +60,8 @@ class ArchitectureModel:
     query_rank: int = 0
     unrotated: int = 0
     value_width: int = 0
+    head_biases: bool = False
+    """Whether what heads project latents by has biases, which no such model has."""
     convolution_layers: tuple[int, ...] = ()
     """Layers with a short convolution in place of attention."""
     taps: int = 3
@@ -235,6 +237,9 @@ class _Tensors:
         self._norm(f"{prefix}attn_kv_a_norm", model.latent_rank)
         self._matrix(f"{prefix}attn_k_b", (model.n_head, model.latent_rank, model.unrotated))
         self._matrix(f"{prefix}attn_v_b", (model.n_head, model.value_width, model.latent_rank))
+        if model.head_biases:
+            self._vector(f"{prefix}attn_k_b.bias", 0.1, model.n_head, model.latent_rank)
+            self._vector(f"{prefix}attn_v_b.bias", 0.1, model.n_head, model.value_width)
 
     def _experts(self, prefix: str) -> None:
         model = self._model

@@ -15,7 +15,7 @@ from prompt_toolkit.output import DummyOutput
 
 from engine_ctl.model_text import write_text
 from protocol.answers import Done, EngineMessage, Failed, Finished, Planned
-from protocol.errors import UnknownModel, UnsupportedQuantization
+from protocol.errors import InvalidPlan, UnknownModel, UnsupportedQuantization
 from protocol.plan import RunRequest
 from protocol.prediction import Prediction
 from protocol.requests import Cancel, ClientMessage, ModelAdvice, Plan, Run
@@ -93,6 +93,34 @@ def test_the_prefix_cache_is_on_unless_turned_off(chat: Chat, start_engine: Star
         assert (result.exit_code, result.stdout) == (0, f"{ANSWER}\n"), result.stderr
     runs: list[Any] = engine.requests(Run)
     assert [run.request.execution.prefix_cache for run in runs] == ["on", "off"]
+
+
+def refuses_prefixes(message: ClientMessage) -> Sequence[EngineMessage]:
+    """A model with recurrent layers."""
+    if (
+        isinstance(message, Plan | Run)
+        and message.request.execution.prefix_cache == "on"
+        and message.request.model == "tiny"
+    ):
+        error = InvalidPlan("tiny has recurrent layers", field="execution.prefix_cache")
+        return [Failed(request_id=message.request_id, code=error.code, message=error.message, params=error.params)]
+    return answers(message)
+
+
+def test_a_model_that_cannot_go_on_from_a_prefix_is_talked_to_without(chat: Chat, start_engine: StartEngine) -> None:
+    engine = start_engine(refuses_prefixes)
+    result = chat("Why?", "And then?", "/model other", "Why?", "/model tiny", "Why?")
+    assert result.stdout == f"{ANSWER}\n" * 4, result.stderr
+    runs: list[Any] = engine.requests(Run)
+    assert [run.request.execution.prefix_cache for run in runs] == ["off", "off", "on", "off"]
+    assert result.stderr.count("every turn is read from its beginning") == 2
+
+
+def test_a_prefix_cache_that_was_asked_for_is_not_given_up(chat: Chat, start_engine: StartEngine) -> None:
+    start_engine(refuses_prefixes)
+    result = chat("Why?", flags=("--prefix-cache", "on"))
+    assert (result.exit_code, result.stdout) != (0, f"{ANSWER}\n")
+    assert "recurrent layers" in result.stderr
 
 
 def test_flags_reach_every_turn(chat: Chat, start_engine: StartEngine) -> None:

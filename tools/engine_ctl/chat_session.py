@@ -16,7 +16,7 @@ from engine_ctl.metrics_table import show_metrics
 from engine_ctl.options import Model
 from engine_ctl.request_options import settings_content
 from protocol.blocking import BlockingClient
-from protocol.errors import EngineError, EngineUnreachable
+from protocol.errors import EngineError, EngineUnreachable, InvalidPlan
 from protocol.plan import ExecutionPlan
 from protocol.requests import Plan
 
@@ -111,8 +111,17 @@ class ChatSession:
             self._tell(f"warning: the record was not kept: {finished.unrecorded}")
 
     def _plan(self, settings: dict[str, object] | None = None, model: str = "") -> ExecutionPlan:
-        request = self._conversation.request(settings=settings, model=model)
-        return self._client.ask(Plan(request=request)).plan
+        """The prefix cache is given up where the model cannot use one, unless somebody has asked for it."""
+        conversation = self._conversation
+        given = conversation.asks_for_prefixes or "prefix_cache" in (settings or {})
+        try:
+            return self._client.ask(Plan(request=conversation.request(settings=settings, model=model))).plan
+        except InvalidPlan as error:
+            if given or conversation.prefix_cache == "off" or error.params.get("field") != "execution.prefix_cache":
+                raise
+        conversation.prefix_cache = "off"
+        self._tell("this model cannot go on from an earlier prompt's end: every turn is read from its beginning")
+        return self._client.ask(Plan(request=conversation.request(settings=settings, model=model))).plan
 
     def _set(self, rest: str) -> None:
         name, _, value = rest.partition(" ")
@@ -126,7 +135,12 @@ class ChatSession:
 
     def _change_model(self, model: str) -> None:
         named = Model().convert(model, None, None)
-        plan = self._plan(model=named)
+        before, self._conversation.prefix_cache = self._conversation.prefix_cache, "on"
+        try:
+            plan = self._plan(model=named)
+        except EngineError:
+            self._conversation.prefix_cache = before
+            raise
         self._conversation.model = named
         self._tell(_how(plan))
 
@@ -149,6 +163,7 @@ class ChatSession:
 
     def _load(self, rest: str) -> None:
         self._conversation.load(_path(rest))
+        self._conversation.prefix_cache = "on"
         self._tell(f"{_how(self._plan())} · {self._conversation.turns} turns")
 
     def _show_plan(self, rest: str) -> None:

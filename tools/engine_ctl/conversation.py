@@ -24,19 +24,26 @@ class Conversation:
     def __init__(self, opening: Content) -> None:
         """``opening``: a request in plain values whose ``messages`` are what comes before the user's first word.
 
-        Its prefix cache is on unless it says otherwise: each turn begins with all the turns before it.
+        Its prefix cache is as :attr:`prefix_cache` unless it says otherwise.
         """
+        self.prefix_cache = "on"
+        """Each turn begins with all the turns before it; ``off`` for a model that cannot go on from these."""
         self._take(opening)
         self.last: ExecutionRecord | None = None
         """The latest answer's."""
 
     def _take(self, opening: Content) -> None:
         self.model: str = opening["model"]
-        self._execution: Content = merged({"prefix_cache": "on"}, opening.get("execution", {}))
+        self._execution: Content = dict(opening.get("execution", {}))
         messages = tuple(opening["messages"])
         system = [message for message in messages if message["role"] == "system"][:1]
         self._system: str | None = system[0]["content"] if system else None
         self._said: list[Content] = [message for message in messages if message not in system]
+
+    @property
+    def asks_for_prefixes(self) -> bool:
+        """Whether the settings say themselves what the prefix cache shall be."""
+        return "prefix_cache" in self._execution
 
     @property
     def turns(self) -> int:
@@ -95,7 +102,8 @@ class Conversation:
 
     def _content(self, settings: Content, model: str) -> Content:
         system = () if self._system is None else ({"role": "system", "content": self._system},)
-        return {"model": model, "messages": (*system, *self._said), "execution": merged(self._execution, settings)}
+        execution = merged({"prefix_cache": self.prefix_cache, **self._execution}, settings)
+        return {"model": model, "messages": (*system, *self._said), "execution": execution}
 
 
 def merged(settings: Content, changes: Content) -> Content:

@@ -156,11 +156,13 @@ void TextEmbedding::finish(std::size_t text) {
   }
   if (options_.pooling == Pooling::Rank) {
     vectors_[text] = projection_.judge(state_);
+    require_finite(text, {&vectors_[text], 1});
     return;
   }
   if (!model_->weights().pooled.empty()) {
     std::ranges::transform(sums_, state_.begin(), [](double sum) { return static_cast<float>(sum); });
     const std::vector<float> projected = projection_.pooled(state_);
+    require_finite(text, projected);
     sums_.assign(projected.begin(), projected.end());
   }
   double squares = 0.0;
@@ -169,6 +171,12 @@ void TextEmbedding::finish(std::size_t text) {
   const double length = options_.normalize && squares > 0.0 ? std::sqrt(squares) : 1.0;
   float* vector = vectors_.data() + text * dimension();
   for (std::size_t i = 0; i < dimension(); ++i) vector[i] = static_cast<float>(sums_[i] / length);
+}
+
+void TextEmbedding::require_finite(std::size_t text, std::span<const float> values) const {
+  if (std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) return;
+  const NonFinitePlace behind{.part = model::Part::Output, .layer = 0, .position = texts_[text].size() - 1};
+  throw NonFiniteResult("text " + std::to_string(text), behind);
 }
 
 const std::vector<float>& TextEmbedding::vectors() const {

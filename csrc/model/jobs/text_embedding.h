@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "model/forward/forward_pass.h"
@@ -86,6 +87,8 @@ class TextEmbedding {
   // Adds to `sums_` what a part brings to its text's vector; the part's first row is given.
   void pool(const ForwardPass& pass, const Part& part, std::size_t first_row);
   void finish(std::size_t text);
+  // Throws NonFiniteResult for what projections behind the layers made of a text's vector.
+  void require_finite(std::size_t text, std::span<const float> values) const;
 
   std::shared_ptr<const Model> model_;
   std::vector<std::vector<std::int32_t>> texts_;

@@ -13,6 +13,8 @@ namespace engine::model {
 struct Architecture {
   std::string_view name;  // general.architecture
   NormKind norm = NormKind::Rms;
+  // Files may bring layers behind the others that guess tokens further ahead, which are not run.
+  bool guesses_ahead = false;
   // Completes the shape, of which the sizes, scales and rotation that all families share have been read.
   void (*describe)(const Keys& keys, HyperParameters& shape);
 };

@@ -38,15 +38,41 @@ Rope read_rope(const Keys& keys, const HyperParameters& h) {
   return rope;
 }
 
+void read_layers(const Keys& keys, const Architecture& architecture, const gguf::File& file, HyperParameters& h) {
+  h.layers = keys.size("block_count");
+  // Every layer has tensors: more layers than these cannot be, and are not made room for.
+  if (h.layers > file.tensors().size()) {
+    throw gguf::MalformedFile("key '" + keys.name("block_count") + "' is " + std::to_string(h.layers) +
+                              ", more than the file has tensors");
+  }
+  h.unused_layers = keys.size_or_none("nextn_predict_layers");
+  if (h.unused_layers != 0 && !architecture.guesses_ahead) {
+    throw UnsupportedModel("'" + keys.name("nextn_predict_layers") + "' in this architecture");
+  }
+  if (h.unused_layers >= h.layers) {
+    throw gguf::MalformedFile("key '" + keys.name("nextn_predict_layers") + "' leaves no layer");
+  }
+  h.layers -= h.unused_layers;
+}
+
 void read_attention(const Keys& keys, HyperParameters& h) {
   h.heads = keys.size("attention.head_count");
   h.kv_heads = keys.size_of_layers_with("attention.head_count_kv", h.heads);
   h.head_dim = keys.size_or("attention.key_length", h.embedding / h.heads);
-  if (h.heads % h.kv_heads != 0) throw gguf::MalformedFile("the head count is not a multiple of the KV head count");
-  if (h.head_dim == 0) throw gguf::MalformedFile("the heads are wider than the embedding");
+  if (h.heads % h.kv_heads != 0) {
+    throw gguf::MalformedFile("key '" + keys.name("attention.head_count") + "' is not a multiple of key '" +
+                              keys.name("attention.head_count_kv") + "'");
+  }
+  if (h.head_dim == 0) {
+    throw gguf::MalformedFile("key '" + keys.name("attention.head_count") + "' leaves heads no width");
+  }
   const bool latent = keys.has("attention.key_length_mla");  // then values are part of keys
   if (!latent && keys.size_or("attention.value_length", h.head_dim) != h.head_dim) {
-    throw UnsupportedModel("values of another width than keys");
+    throw UnsupportedModel("values of another width ('" + keys.name("attention.value_length") + "') than keys");
+  }
+  if (h.head_dim % 2 != 0 && !keys.has("rope.dimension_count")) {
+    throw UnsupportedModel("heads ('" + keys.name("attention.head_count") + "') of an odd width, " +
+                           std::to_string(h.head_dim));
   }
   h.rope_dimensions = keys.size_or("rope.dimension_count", h.head_dim);
   if (h.rope_dimensions > h.head_dim || h.rope_dimensions % 2 != 0) {
@@ -94,12 +120,7 @@ HyperParameters read_hyper_parameters(const gguf::File& file) {
   if (architecture == nullptr) throw UnsupportedModel("architecture " + gguf::quoted(keys.architecture()));
   HyperParameters h;
   h.architecture = keys.architecture();
-  h.layers = keys.size("block_count");
-  h.unused_layers = keys.size_or_none("nextn_predict_layers");
-  if (h.unused_layers >= h.layers) {
-    throw gguf::MalformedFile("key '" + keys.name("nextn_predict_layers") + "' leaves no layer");
-  }
-  h.layers -= h.unused_layers;
+  read_layers(keys, *architecture, file, h);
   h.embedding = keys.size("embedding_length");
   h.context_length = keys.size("context_length");
   h.norm = architecture->norm;
@@ -110,11 +131,6 @@ HyperParameters read_hyper_parameters(const gguf::File& file) {
   const gguf::TensorInfo* embedding = file.find_tensor("token_embd.weight");
   if (embedding == nullptr) throw gguf::MalformedFile("tensor 'token_embd.weight' is missing: the file has no weights");
   h.vocabulary = embedding->rows();
-  // Every layer has tensors: more layers than these cannot be, and are not made room for.
-  if (h.layers > file.tensors().size()) {
-    throw gguf::MalformedFile("key '" + keys.name("block_count") + "' is " + std::to_string(h.layers) +
-                              ", more than the file has tensors");
-  }
   h.layer_shapes.assign(h.layers, LayerShape{});
   architecture->describe(keys, h);
   refuse_what_is_not_described(keys, h);

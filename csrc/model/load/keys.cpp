@@ -17,7 +17,10 @@ std::string architecture_of(const gguf::File& file) {
 
 }  // namespace
 
-Keys::Keys(const gguf::File& file) : file_(file), architecture_(architecture_of(file)) {}
+Keys::Keys(const gguf::File& file)
+    : file_(file),
+      architecture_(architecture_of(file)),
+      layers_(file.unsigned_integer(name("block_count")).value_or(0)) {}
 
 std::optional<std::vector<std::int64_t>> Keys::array(std::string_view key) const {
   const gguf::Value* value = file_.find(name(key));
@@ -28,7 +31,14 @@ std::optional<std::vector<std::int64_t>> Keys::array(std::string_view key) const
 std::optional<std::uint64_t> Keys::whole_number(std::string_view key) const {
   const auto by_layer = array(key);
   if (!by_layer) return file_.unsigned_integer(name(key));
+  require_all_layers(key, by_layer->size());
   return equal_number(key, *by_layer);
+}
+
+void Keys::require_all_layers(std::string_view key, std::size_t entries) const {
+  if (entries == layers_) return;
+  throw gguf::MalformedFile("key '" + name(key) + "' has " + std::to_string(entries) + " entries for " +
+                            std::to_string(layers_) + " layers");
 }
 
 std::uint64_t Keys::equal_number(std::string_view key, std::span<const std::int64_t> by_layer) const {
@@ -60,6 +70,7 @@ std::size_t Keys::size_or_none(std::string_view key) const {
 std::size_t Keys::size_of_layers_with(std::string_view key, std::size_t fallback) const {
   auto by_layer = array(key);
   if (!by_layer) return size_or(key, fallback);
+  require_all_layers(key, by_layer->size());
   std::erase(*by_layer, 0);
   return checked(key, equal_number(key, *by_layer));
 }
@@ -67,7 +78,8 @@ std::size_t Keys::size_of_layers_with(std::string_view key, std::size_t fallback
 std::vector<bool> Keys::layers_without(std::string_view key, std::size_t layers) const {
   const auto by_layer = array(key);
   std::vector<bool> without(layers, false);
-  for (std::size_t i = 0; by_layer && i < layers; ++i) without[i] = i < by_layer->size() && (*by_layer)[i] == 0;
+  if (by_layer) require_all_layers(key, by_layer->size());
+  for (std::size_t i = 0; by_layer && i < layers; ++i) without[i] = (*by_layer)[i] == 0;
   return without;
 }
 
@@ -94,14 +106,11 @@ std::string Keys::string_or(std::string_view key, std::string_view fallback) con
   return std::string(file_.string(name(key)).value_or(fallback));
 }
 
-std::optional<std::vector<bool>> Keys::booleans(std::string_view key, std::size_t layers) const {
+std::optional<std::vector<bool>> Keys::booleans(std::string_view key) const {
   const gguf::Value* value = file_.find(name(key));
   if (value == nullptr || !std::holds_alternative<gguf::ArrayView>(*value)) return std::nullopt;
   const std::vector<std::int64_t> truths = std::get<gguf::ArrayView>(*value).integers();
-  if (truths.size() != layers) {
-    throw gguf::MalformedFile("key '" + name(key) + "' has " + std::to_string(truths.size()) + " entries for " +
-                              std::to_string(layers) + " layers");
-  }
+  require_all_layers(key, truths.size());
   return std::vector<bool>(truths.begin(), truths.end());
 }
 

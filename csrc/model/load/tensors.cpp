@@ -1,6 +1,8 @@
 #include "model/load/tensors.h"
 
+#include <charconv>
 #include <cmath>
+#include <optional>
 
 #include "quant/block.h"
 #include "quant/finite.h"
@@ -19,6 +21,17 @@ void check_shape(const gguf::TensorInfo& tensor, std::size_t rows, std::size_t c
                             shape_text(rows, columns));
 }
 
+// 3 of "blk.3.attn_q.weight".
+std::optional<std::size_t> layer_of(std::string_view name) {
+  constexpr std::string_view kPrefix = "blk.";
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  std::size_t layer = 0;
+  const char* const end = name.data() + name.size();
+  const auto [rest, error] = std::from_chars(name.data(), end, layer);
+  return error == std::errc{} && rest != end && *rest == '.' ? std::optional(layer) : std::nullopt;
+}
+
 }  // namespace
 
 bool is_unused(std::string_view name, const HyperParameters& shape) {
@@ -26,10 +39,8 @@ bool is_unused(std::string_view name, const HyperParameters& shape) {
   for (const std::string_view part : {"v.", "a.", "mm."}) {
     if (name.starts_with(part)) return true;
   }
-  for (std::size_t i = shape.layers; i < shape.layers + shape.unused_layers; ++i) {
-    if (name.starts_with("blk." + std::to_string(i) + ".")) return true;
-  }
-  return false;
+  const auto layer = layer_of(name);
+  return layer && *layer >= shape.layers && *layer - shape.layers < shape.unused_layers;
 }
 
 Projection rows_of(const Projection& all, std::size_t begin, std::size_t count) {
@@ -69,20 +80,30 @@ Projection Tensors::projection(const std::string& name, std::size_t rows, std::s
   return found;
 }
 
-std::vector<Projection> Tensors::experts(const std::string& stem, std::size_t count, std::size_t rows,
-                                         std::size_t columns) {
-  const std::string name = stem + ".weight";
+std::vector<Projection> Tensors::matrices(const std::string& name, std::size_t count, std::size_t rows,
+                                          std::size_t columns) {
   const gguf::TensorInfo& tensor = require(name);
   check_shape(tensor, count * rows, columns);
   if (tensor.dimensions.size() < 3 || tensor.dimensions[2] != count) {
     throw gguf::MalformedFile("tensor " + gguf::quoted(name) + " is not of " + std::to_string(count) + " matrices");
   }
-  Projection all = matrix(name, count * rows, columns);
-  if (find(stem + ".bias") != nullptr) all.bias = vectors(stem + ".bias", count, rows);
+  const Projection all = matrix(name, count * rows, columns);
   std::vector<Projection> parts;
   parts.reserve(count);
   for (std::size_t i = 0; i < count; ++i) parts.push_back(rows_of(all, i * rows, rows));
   return parts;
+}
+
+std::vector<Projection> Tensors::experts(const std::string& stem, std::size_t count, std::size_t rows,
+                                         std::size_t columns) {
+  std::vector<Projection> found = matrices(stem + ".weight", count, rows, columns);
+  if (find(stem + ".bias") == nullptr) return found;
+  const std::vector<float> biases = vectors(stem + ".bias", count, rows);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto first = biases.begin() + static_cast<std::ptrdiff_t>(i * rows);
+    found[i].bias.assign(first, first + static_cast<std::ptrdiff_t>(rows));
+  }
+  return found;
 }
 
 std::vector<float> Tensors::vectors(const std::string& name, std::size_t count, std::size_t size) {

@@ -33,7 +33,9 @@ class Tensors {
   // A matrix without a bias.
   Projection matrix(const std::string& name, std::size_t rows, std::size_t columns);
   Projection projection(const std::string& name, std::size_t rows, std::size_t columns);
-  // One matrix [rows, columns] of each expert or head, with its bias where there are some.
+  // One matrix [rows, columns] of each expert or head, all of one tensor.
+  std::vector<Projection> matrices(const std::string& name, std::size_t count, std::size_t rows, std::size_t columns);
+  // The same of experts, with their biases where there are some.
   std::vector<Projection> experts(const std::string& stem, std::size_t count, std::size_t rows, std::size_t columns);
   // Consecutive rows of one tensor as projections of their own, `rows` each.
   template <std::size_t kParts>

@@ -58,8 +58,8 @@ void find_latent_heads(Tensors& tensors, const HyperParameters& shape, const std
   }
   layer.key = tensors.projection(prefix + "attn_kv_a_mqa", shape.head_dim, shape.embedding);
   layer.key_norm = tensors.norm(prefix + "attn_kv_a_norm", shape.norm, latent.rank);
-  layer.head_keys = tensors.experts(prefix + "attn_k_b", shape.heads, latent.rank, latent.unrotated);
-  layer.head_values = tensors.experts(prefix + "attn_v_b", shape.heads, latent.value_width, latent.rank);
+  layer.head_keys = tensors.matrices(prefix + "attn_k_b.weight", shape.heads, latent.rank, latent.unrotated);
+  layer.head_values = tensors.matrices(prefix + "attn_v_b.weight", shape.heads, latent.value_width, latent.rank);
 }
 
 void find_heads(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
@@ -207,8 +207,8 @@ void find_pooled(Tensors& tensors, const HyperParameters& shape, Weights& weight
   if (tensors.find("cls.weight") != nullptr) {
     weights.classifier.dense = tensors.projection("cls", shape.embedding, shape.embedding);
   }
-  if (tensors.find(kClassifierOutput) == nullptr) return;
   const gguf::TensorInfo* output = tensors.find(kClassifierOutput);
+  if (output == nullptr) return;
   if (output->rows() != 1) throw UnsupportedModel("a classifier of " + std::to_string(output->rows()) + " classes");
   weights.classifier.output = tensors.projection("cls.output", 1, shape.embedding);
 }
@@ -409,6 +409,19 @@ bool is_multiplied(std::string_view name, const HyperParameters& shape) {
   return name.ends_with(".weight") && !is_unused(name, shape);
 }
 
+// Whether it has several rows, or is one of those that are projections to a single number.
+bool is_matrix(const gguf::TensorInfo& tensor) {
+  return tensor.dimensions.size() > 1 || tensor.name.ends_with(".ffn_gate_inp_shexp.weight") ||
+         tensor.name == kClassifierOutput;
+}
+
+// What a row uses of the tensor's `all`: of experts a part. A file without experts may have a tensor that is named as
+// theirs; it is refused when it is loaded.
+std::size_t used_by_row(const gguf::TensorInfo& tensor, const HyperParameters& shape, std::size_t all) {
+  const bool experts = shape.experts.count != 0 && tensor.name.ends_with("_exps.weight");
+  return experts ? all / shape.experts.count * shape.experts.used : all;
+}
+
 // The rows of the matrices that a tensor is divided into.
 std::vector<std::size_t> rows_of_parts(const gguf::TensorInfo& tensor, const HyperParameters& shape) {
   if (tensor.dimensions.size() > 2) {
@@ -449,8 +462,7 @@ WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& tab
   const bool tied = shape.causal && file.find_tensor("output.weight") == nullptr;
   WeightsSize size;
   for (const gguf::TensorInfo& tensor : file.tensors()) {
-    const bool one_row = tensor.name.ends_with(".ffn_gate_inp_shexp.weight") || tensor.name == kClassifierOutput;
-    if ((tensor.dimensions.size() < 2 && !one_row) || !is_multiplied(tensor.name, shape)) continue;
+    if (!is_matrix(tensor) || !is_multiplied(tensor.name, shape)) continue;
     const auto replaced = other.find(tensor.name);
     const gguf::TypeTraits& traits = gguf::type_traits(replaced == other.end() ? tensor.type : replaced->second);
     const std::size_t row = tensor.columns() / traits.block_elements * traits.block_bytes;
@@ -470,11 +482,19 @@ WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& tab
       continue;
     }
     size.memory += ready;
-    // A file without experts may have a tensor that is named as theirs; it is refused when it is loaded.
-    const bool experts = shape.experts.count != 0 && tensor.name.ends_with("_exps.weight");
-    size.token += experts ? ready / shape.experts.count * shape.experts.used : ready;
+    size.token += used_by_row(tensor, shape, ready);
   }
   return size;
+}
+
+std::size_t layer_macs(const gguf::File& file) {
+  const HyperParameters shape = read_hyper_parameters(file);
+  std::size_t macs = 0;
+  for (const gguf::TensorInfo& tensor : file.tensors()) {
+    if (!tensor.name.starts_with("blk.") || !is_matrix(tensor) || !is_multiplied(tensor.name, shape)) continue;
+    macs += used_by_row(tensor, shape, tensor.rows() * tensor.columns());
+  }
+  return macs;
 }
 
 }  // namespace engine::model

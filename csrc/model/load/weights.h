@@ -131,4 +131,7 @@ struct WeightsSize {
 // `other` are types that tensors will have instead of their own. Throws what read_hyper_parameters throws.
 WeightsSize weights_size(const gguf::File& file, const kernels::KernelTable& table, const TensorTypes& other = {});
 
+// Multiply-accumulates of a token by the matrices of all layers, of experts those that it uses. Throws the same.
+std::size_t layer_macs(const gguf::File& file);
+
 }  // namespace engine::model

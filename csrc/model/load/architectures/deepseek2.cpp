@@ -6,8 +6,6 @@
 namespace engine::model {
 namespace {
 
-constexpr std::size_t kSoftmax = 1;
-
 // Scores grow with the context's extension, and cosines and sines do not.
 void describe_yarn(const Keys& keys, HyperParameters& h) {
   Rope& rope = h.ropes[0];
@@ -31,7 +29,9 @@ void describe_latent_heads(const Keys& keys, HyperParameters& h) {
   }
   latent.unrotated = key_width - h.rope_dimensions;
   if (latent.unrotated > latent.rank || latent.value_width > latent.rank) {
-    throw UnsupportedModel("heads that are wider than what they are projected from");
+    throw UnsupportedModel("heads ('" + keys.name("attention.key_length_mla") + "', '" +
+                           keys.name("attention.value_length_mla") +
+                           "') that are wider than what they are projected from");
   }
   h.attention_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(key_width)));
 }
@@ -42,9 +42,10 @@ void describe_latent_heads(const Keys& keys, HyperParameters& h) {
 // rows share.
 const Architecture kDeepseek2{
     .name = "deepseek2",
+    .guesses_ahead = true,
     .describe =
         [](const Keys& keys, HyperParameters& h) {
-          describe_routed_experts(keys, h, kSoftmax);
+          describe_routed_experts(keys, h, kSoftmaxRouting);
           describe_latent_heads(keys, h);
           describe_yarn(keys, h);
           if (keys.has("attention.temperature_scale")) {

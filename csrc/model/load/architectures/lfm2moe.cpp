@@ -7,9 +7,8 @@ const Architecture kLfm2Moe{
     .name = "lfm2moe",
     .describe =
         [](const Keys& keys, HyperParameters& h) {
-          constexpr std::size_t kSigmoid = 2;
           describe_short_convolutions(keys, h);
-          describe_routed_experts(keys, h, kSigmoid);
+          describe_routed_experts(keys, h, kSigmoidRouting);
           h.experts.normalized = true;
         },
 };

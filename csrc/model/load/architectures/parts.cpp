@@ -6,9 +6,6 @@
 namespace engine::model {
 namespace {
 
-constexpr std::size_t kSoftmaxRouting = 1;
-constexpr std::size_t kSigmoidRouting = 2;
-
 void read_experts(const Keys& keys, HyperParameters& h, std::size_t feed_forward) {
   h.experts.count = keys.size("expert_count");
   h.experts.used = keys.size("expert_used_count");
@@ -48,9 +45,9 @@ void describe_experts(const Keys& keys, HyperParameters& h, std::size_t feed_for
   refuse_groups(keys);
 }
 
-void describe_routed_experts(const Keys& keys, HyperParameters& h, std::size_t otherwise) {
+void describe_routed_experts(const Keys& keys, HyperParameters& h, std::size_t default_routing) {
   read_experts(keys, h, keys.size("expert_feed_forward_length"));
-  const std::size_t routing = keys.size_or("expert_gating_func", otherwise);
+  const std::size_t routing = keys.size_or("expert_gating_func", default_routing);
   if (routing != kSoftmaxRouting && routing != kSigmoidRouting) {
     throw UnsupportedModel("'" + keys.name("expert_gating_func") + "' is neither the softmax nor the sigmoid");
   }
@@ -66,7 +63,10 @@ void describe_routed_experts(const Keys& keys, HyperParameters& h, std::size_t o
 }
 
 void describe_leading_layers(const Keys& keys, HyperParameters& h) {
-  const std::size_t leading = std::min(keys.size_or_none("leading_dense_block_count"), h.layers);
+  const std::size_t leading = keys.size_or_none("leading_dense_block_count");
+  if (leading >= h.layers) {
+    throw gguf::MalformedFile("key '" + keys.name("leading_dense_block_count") + "' leaves no layer with experts");
+  }
   for (std::size_t i = 0; i < leading; ++i) h.layer_shapes[i].dense = true;
   if (leading != 0) describe_feed_forward(keys, h);
 }
@@ -91,11 +91,13 @@ void describe_rope_factors(const Keys& keys, HyperParameters& h) {
 
 void describe_windows(const Keys& keys, HyperParameters& h, std::size_t window, std::size_t pattern, std::size_t rope) {
   constexpr std::string_view kPattern = "attention.sliding_window_pattern";
-  const auto named = keys.booleans(kPattern, h.layers);
+  const auto named = keys.booleans(kPattern);
   if (!named && keys.has(kPattern)) pattern = keys.size_or_none(kPattern);
   for (std::size_t i = 0; i < h.layers; ++i) {
     const bool windowed = named ? (*named)[i] : pattern == 0 || i % pattern < pattern - 1;
-    if (windowed) h.layer_shapes[i] = {window, rope};
+    if (!windowed) continue;
+    h.layer_shapes[i].window = window;
+    h.layer_shapes[i].rope = rope;
   }
 }
 
@@ -119,12 +121,17 @@ void describe_short_convolutions(const Keys& keys, HyperParameters& h) {
 
 void describe_picture_positions(const Keys& keys, HyperParameters& h) {
   constexpr std::size_t kNumbers = 3;
-  const auto channels = keys.array("rope.dimension_sections");
-  for (std::size_t i = kNumbers; channels && i < channels->size(); ++i) {
-    if ((*channels)[i] == 0) continue;
-    throw UnsupportedModel("'" + keys.name("rope.dimension_sections") + "' has more than time, height and width");
-  }
   h.picture_positions = true;
+  constexpr std::string_view kKey = "rope.dimension_sections";
+  if (!keys.has(kKey)) return;
+  const auto channels = keys.array(kKey);
+  if (!channels || std::ranges::any_of(*channels, [](std::int64_t count) { return count < 0; })) {
+    throw gguf::MalformedFile("key '" + keys.name(kKey) + "' holds no sizes");
+  }
+  for (std::size_t i = kNumbers; i < channels->size(); ++i) {
+    if ((*channels)[i] == 0) continue;
+    throw UnsupportedModel("'" + keys.name(kKey) + "' has more than time, height and width");
+  }
 }
 
 void describe_encoder(const Keys& keys, HyperParameters& h) {

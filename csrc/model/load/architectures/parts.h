@@ -14,12 +14,16 @@ inline void describe_feed_forward(const Keys& keys, HyperParameters& h) {
 // than a row uses; UnsupportedModel for a routing other than the softmax of all.
 void describe_experts(const Keys& keys, HyperParameters& h, std::size_t feed_forward);
 
-// Experts, each as wide as their own key says, with the routing that the file names or else the value `otherwise` of
-// its key; biases of the choice, layers without experts at the beginning, and a feed-forward that all rows share, where
-// the file has them.
-void describe_routed_experts(const Keys& keys, HyperParameters& h, std::size_t otherwise);
+// Values of the key that names a routing.
+inline constexpr std::size_t kSoftmaxRouting = 1;
+inline constexpr std::size_t kSigmoidRouting = 2;
 
-// The layers at the beginning that have a dense feed-forward in place of experts.
+// Experts, each as wide as their own key says, with the routing that the file names or else the default; biases of the
+// choice, layers without experts at the beginning, and a feed-forward that all rows share, where the file has them.
+void describe_routed_experts(const Keys& keys, HyperParameters& h, std::size_t default_routing);
+
+// The layers at the beginning that have a dense feed-forward in place of experts. Throws gguf::MalformedFile where no
+// other is left.
 void describe_leading_layers(const Keys& keys, HyperParameters& h);
 
 // The width of an expert: its own key, or the dense width shared out among those that a row uses.

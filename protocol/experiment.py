@@ -99,6 +99,8 @@ class ExperimentDeclaration(Value):
     engine_version: str
     build: Build
     cpu_model: str
+    cpu_features: tuple[str, ...] | None = None
+    """Those that its engine used, by the names of executions' records; ``None``: made by a version that did not tell."""
     plans: tuple[ExecutionPlan, ...]
     """One for each arm, the baseline's first."""
     plan_fingerprints: tuple[str, ...]
@@ -226,6 +228,8 @@ class ExperimentRecord(Value):
     engine_version: str
     build: Build
     cpu_model: str
+    cpu_features: tuple[str, ...] | None = None
+    """The declaration's."""
     plans: tuple[ExecutionPlan, ...]
     plan_fingerprints: tuple[str, ...]
     workload_digest: str

@@ -42,8 +42,9 @@ class EvidenceCheck(Value):
 
     evidence: str
     """The id it is about."""
-    check: Literal["exists", "ended", "covers", "comparable", "kpi", "claims"]
-    """``covers``: it ran the plan; ``comparable``: with this model, machine and build; ``kpi``: it measured the KPI."""
+    check: Literal["exists", "sealed", "ended", "covers", "comparable", "kpi", "claims"]
+    """``sealed``: it is in the chain as it was hashed; ``covers``: it ran the plan; ``comparable``: with this model,
+    machine and build; ``kpi``: it measured the KPI."""
     holds: bool
     reason: str = ""
     """Why it does not hold."""

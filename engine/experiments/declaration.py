@@ -28,6 +28,7 @@ def open_experiment(asked: Experiment, planner: Planner, store: RecordStore) -> 
         engine_version=ENGINE_VERSION,
         build=current_build(),
         cpu_model=planner.machine.cpu_model,
+        cpu_features=planner.machine.cpu_features,
         plans=plans,
         plan_fingerprints=tuple(plan.fingerprint for plan in plans),
         workload=asked.workload,

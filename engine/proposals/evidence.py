@@ -21,6 +21,8 @@ class Here:
     """What evidence must have been made by to be compared with a run here."""
 
     cpu_model: str
+    cpu_features: tuple[str, ...]
+    """Those that this engine uses: ``ENGINE_CPU_FEATURES`` may have left some out."""
     build_id: str
     engine_version: str
 
@@ -32,10 +34,11 @@ def check_experiment(
     name = record.experiment_id
     ended = "" if record.ended in ("complete", "stopped") else f"it {record.ended}: {record.reason}"
     arm = _arm(record, plan)
+    elsewhere = _why_not_here(record.cpu_model, record.cpu_features, record.build.id, record.engine_version, here)
     return (
         _check(name, "ended", ended),
         _check(name, "covers", "" if arm else _why_not_covered(record.plans[1:], plan)),
-        _check(name, "comparable", _why_not_here(record.cpu_model, record.build.id, record.engine_version, here)),
+        _check(name, "comparable", elsewhere),
         _check(name, "kpi", _why_no_figure(arm, kpi) if arm else "it did not run this plan"),
     )
 
@@ -79,9 +82,17 @@ def _why_not_covered(plans: Sequence[ExecutionPlan], plan: ExecutionPlan) -> str
     return f"it did not run this plan; the nearest that it ran differs in {fields}"
 
 
-def _why_not_here(cpu_model: str, build_id: str | None, engine_version: str, here: Here) -> str:
+def _why_not_here(
+    cpu_model: str, cpu_features: tuple[str, ...] | None, build_id: str | None, engine_version: str, here: Here
+) -> str:
     if cpu_model != here.cpu_model:
         return f"it ran on {cpu_model}, and this machine is {here.cpu_model}"
+    if cpu_features is None:
+        return "it does not say which of the processor's features its engine used"
+    if differing := sorted({*cpu_features} ^ {*here.cpu_features}):
+        ran, uses = (", ".join(sorted(features)) or "none" for features in (cpu_features, here.cpu_features))
+        told = ", ".join(differing)
+        return f"its engine used the processor's {ran}, and this one uses {uses}: they differ in {told}"
     if build_id != here.build_id:
         return f"it ran on the build {build_id} ({engine_version}), and this is {here.build_id} ({here.engine_version})"
     return ""
@@ -89,7 +100,8 @@ def _why_not_here(cpu_model: str, build_id: str | None, engine_version: str, her
 
 def _why_not_alike(record: ExecutionRecord, first: ExecutionRecord, here: Here) -> str:
     build_id = None if record.build is None else record.build.id
-    if problem := _why_not_here(record.hardware.cpu_model, build_id, record.engine_version, here):
+    machine = record.hardware
+    if problem := _why_not_here(machine.cpu_model, machine.cpu_features, build_id, record.engine_version, here):
         return problem
     if record.plan.model_ref.content_hash != first.plan.model_ref.content_hash:
         return f"it ran {record.model}, and {first.execution_id} ran {first.model}"

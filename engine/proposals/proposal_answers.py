@@ -19,7 +19,9 @@ from engine.records.named_plan_entries import (
     plan_history,
     version_of,
 )
+from engine.records.open_chain import OpenChain
 from engine.records.proposal_entries import append_move, append_proposal, proposal_status, proposals
+from engine.records.record_chain import StoredEntry
 from engine.records.records import Records
 from protocol.answers import AnswerMessage
 from protocol.errors import EvidenceRefused, UnknownEntry, UnknownExecution
@@ -167,7 +169,8 @@ class ProposalAnswers:
     def _checks(
         self, plan: ExecutionPlan, evidence: Sequence[str], kpi: ExperimentMetric, claims: Sequence[Claim]
     ) -> tuple[EvidenceCheck, ...]:
-        here = Here(self._planner.machine.cpu_model, current_build().id, ENGINE_VERSION)
+        machine = self._planner.machine
+        here = Here(machine.cpu_model, machine.cpu_features, current_build().id, ENGINE_VERSION)
         found = [self._found(name) for name in dict.fromkeys(evidence)]
         experiments = [one for one in found if isinstance(one, ExperimentRecord)]
         executions = [one for one in found if isinstance(one, ExecutionRecord)]
@@ -180,22 +183,42 @@ class ProposalAnswers:
 
     def _found(self, name: str) -> ExperimentRecord | ExecutionRecord | EvidenceCheck:
         """What an id stands for, or the check that fails."""
+        store = self._records.store
+        with store.reading() as chain:
+            entries = [chain.last(kind, name) for kind in ("experiment_declared", "experiment")]
+            altered = _altered(chain, name, entries)
+        if altered is not None:
+            return altered
         try:
-            end = get_experiment(self._records.store, name)[1]
+            end = get_experiment(store, name)[1]
         except UnknownEntry:
             return self._execution(name)
         return _missing(name, "it is still running") if end is None else end.experiment
 
     def _execution(self, name: str) -> ExecutionRecord | EvidenceCheck:
         try:
-            entry = self._records.store.get(name).decode_execution()
+            stored = self._records.store.get(name)
         except UnknownExecution:
             return _missing(name, "there is no experiment and no execution of this id")
+        with self._records.store.reading() as chain:
+            altered = _altered(chain, name, [stored])
+        if altered is not None:
+            return altered
+        entry = stored.decode_execution()
         return entry.record if isinstance(entry, FinishedEntry) else _missing(name, "it was interrupted")
 
 
 def _missing(name: str, reason: str) -> EvidenceCheck:
     return EvidenceCheck(evidence=name, check="exists", holds=False, reason=reason)
+
+
+def _altered(chain: OpenChain, name: str, entries: Sequence[StoredEntry | None]) -> EvidenceCheck | None:
+    """The check that fails where somebody wrote over an entry after it was sealed."""
+    for entry in entries:
+        if entry is not None and (why := chain.why_altered(entry)):
+            reason = f"entry {entry.sequence} of the records was altered after it was sealed: {why}"
+            return EvidenceCheck(evidence=name, check="sealed", holds=False, reason=reason)
+    return None
 
 
 def _require(checks: Sequence[EvidenceCheck]) -> None:

@@ -79,6 +79,7 @@ def experiment_record(
         engine_version=declaration.engine_version,
         build=declaration.build,
         cpu_model=declaration.cpu_model,
+        cpu_features=declaration.cpu_features,
         plans=declaration.plans,
         plan_fingerprints=declaration.plan_fingerprints,
         workload_digest=declaration.workload_digest,

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from engine.records.record_chain import EntryColumns, StoredEntry, seal, storable
+from engine.records.record_chain import EntryColumns, StoredEntry, entry_hash, seal, storable
 from engine.records.record_database import RecordDatabase
 from protocol.record_entry import ChainPosition, timestamp
 
@@ -27,6 +27,7 @@ _LAST_OF_EACH = (
     "WHERE kind = :kind AND subject IS NOT NULL AND sequence IN (SELECT max(sequence) FROM entries "
     "WHERE kind = :kind AND subject IS NOT NULL GROUP BY subject) ORDER BY subject"
 )
+_BEHIND = "SELECT previous FROM entries WHERE sequence > ? ORDER BY sequence LIMIT 1"
 _CURRENT = ENTRIES + _LAST_OF_EACH
 _NEWEST = ENTRIES + "WHERE kind = ? AND subject IS NOT NULL ORDER BY sequence DESC LIMIT ?"
 
@@ -68,6 +69,14 @@ class OpenChain:
         row = self._connection.execute(_LAST, (kind, storable(subject))).fetchone()
         return None if row is None else entry_of(row)
 
+    def why_altered(self, entry: StoredEntry) -> str:
+        """Why an entry is not what was sealed, though the rest of the chain be whole; empty: it is."""
+        if entry_hash(entry.previous, entry.content) != entry.hash:
+            return "its content is not what was hashed"
+        row = self._connection.execute(_BEHIND, (entry.sequence,)).fetchone()
+        follows = self.ends()[2].hash if row is None else row[0]
+        return "" if follows == entry.hash else f"the chain goes on from {follows}, and its hash is {entry.hash}"
+
     def newest(self, kind: str, limit: int) -> tuple[StoredEntry, ...]:
         """The entries of a kind that has subjects, the newest first."""
         return tuple(map(entry_of, self._connection.execute(_NEWEST, (kind, limit)).fetchall()))
@@ -81,5 +90,5 @@ def entry_of(row: tuple[Any, ...]) -> StoredEntry:
     """The entry in a row of :data:`ENTRIES`."""
     sequence, *texts = row[:4]
     # SQLite keeps any type in any column; what is no text is as wrong as a wrong text.
-    previous, entry_hash, content = (text if isinstance(text, str) else repr(text) for text in texts)
-    return StoredEntry(sequence, previous, entry_hash, content, EntryColumns(*row[4:]))
+    previous, hashed, content = (text if isinstance(text, str) else repr(text) for text in texts)
+    return StoredEntry(sequence, previous, hashed, content, EntryColumns(*row[4:]))

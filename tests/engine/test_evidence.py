@@ -12,7 +12,7 @@ from protocol.proposal import Claim
 from tests.actors.fake_domain import make_plan
 
 PLAN = make_plan(RunRequest(model="tiny", prompt="once"))
-HERE = Here(cpu_model="this machine", build_id="b" * 32, engine_version="1.0.0")
+HERE = Here(cpu_model="this machine", cpu_features=("avx2", "avx512f"), build_id="b" * 32, engine_version="1.0.0")
 
 
 def make_figure(metric: ExperimentMetric, ratio: float | None, reason: str | None = None) -> PairedFigure:
@@ -31,6 +31,7 @@ def make_record(
     ended: ExperimentEnd = "complete",
     cpu_model: str = HERE.cpu_model,
     build_id: str = HERE.build_id,
+    cpu_features: tuple[str, ...] | None = HERE.cpu_features,
     figures: tuple[PairedFigure, ...] = (make_figure("tokens_per_sec", 1.1),),
 ) -> ExperimentRecord:
     arm = ArmResult(
@@ -51,6 +52,7 @@ def make_record(
         engine_version="1.0.0",
         build=Build(id=build_id, arithmetic=None, compiler="", flags=""),
         cpu_model=cpu_model,
+        cpu_features=cpu_features,
         plans=(PLAN, PLAN),
         plan_fingerprints=(PLAN.fingerprint, PLAN.fingerprint),
         workload_digest="",
@@ -74,6 +76,8 @@ def test_evidence_of_this_machine_and_build_bears_a_proposal() -> None:
     ("record", "check", "reason"),
     [
         (make_record(cpu_model="another"), "comparable", "it ran on another, and this machine is this machine"),
+        (make_record(cpu_features=("avx2",)), "comparable", "they differ in avx512f"),
+        (make_record(cpu_features=None), "comparable", "it does not say which of the processor's features"),
         (make_record(build_id="c" * 32), "comparable", f"it ran on the build {'c' * 32}"),
         (make_record(ended="failed"), "ended", "it failed"),
         (make_record(ended="interrupted"), "ended", "it interrupted"),

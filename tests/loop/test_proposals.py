@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +101,57 @@ def test_evidence_of_another_plan_is_refused(client: BlockingClient) -> None:
 def test_evidence_that_is_not_there_is_refused(client: BlockingClient) -> None:
     with pytest.raises(EvidenceRefused, match="no experiment and no execution"):
         client.ask(make_proposal(measured(client), evidence=("experiment-0",)))
+
+
+@contextmanager
+def written_over(home: Path, kind: str, subject: str, before: str, after: str) -> Iterator[None]:
+    """The records while somebody has written over an entry, past the trigger that forbids it."""
+    with closing(sqlite3.connect(home / "data" / "records.sqlite", isolation_level=None)) as database:
+        ((trigger, told),) = database.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND sql LIKE '%UPDATE ON entries%'"
+        ).fetchall()
+        ((sequence, content),) = database.execute(
+            "SELECT sequence, content FROM entries WHERE kind = ? AND (subject = ? OR execution_id = ?)",
+            (kind, subject, subject),
+        ).fetchall()
+        altered = content.replace(before, after, 1)
+        assert altered != content
+        database.execute(f"DROP TRIGGER {trigger}")
+        try:
+            database.execute("UPDATE entries SET content = ? WHERE sequence = ?", (altered, sequence))
+            yield
+        finally:
+            database.execute("UPDATE entries SET content = ? WHERE sequence = ?", (content, sequence))
+            database.execute(told)
+
+
+def test_evidence_that_was_written_over_is_refused(client: BlockingClient, home: Path) -> None:
+    """A median made better in the records themselves, or the schedule: hashes tell."""
+    experiment = measured(client)
+    asked = make_proposal(experiment)
+    name = experiment.experiment_id
+    median = f'"median_ratio":{json.dumps(ratio_of(experiment))}'
+    for kind, before, after in (
+        ("experiment", median, '"median_ratio":1.9'),
+        ("experiment_declared", '"agent":"', '"agent":"another'),
+    ):
+        with written_over(home, kind, name, before, after), pytest.raises(EvidenceRefused, match="altered") as refused:
+            client.ask(asked)
+        assert [check["check"] for check in refused.value.params["checks"] if not check["holds"]] == ["sealed"]
+    filed = client.ask(asked).status.proposal.proposal_id
+    validate = MoveProposal(proposal_id=filed, state="validated")
+    with written_over(home, "experiment", name, median, '"median_ratio":1.9'), pytest.raises(EvidenceRefused):
+        client.ask(validate)
+    assert client.ask(validate).status.state == "validated"
+    assert client.ask(VerifyRecords()).report.fault is None
+
+
+def test_an_execution_that_was_written_over_is_no_evidence(client: BlockingClient, home: Path) -> None:
+    a, b = run(client), run(client, threads=1)
+    asked = Propose(plan=b.plan, evidence=(a.execution_id, b.execution_id), kpi="tokens_per_sec")
+    altered = written_over(home, "finished", b.execution_id, '"tokens_per_sec":', '"tokens_per_sec":9')
+    with altered, pytest.raises(EvidenceRefused, match="its content is not what was hashed"):
+        client.ask(asked)
 
 
 def test_executions_of_different_prompts_are_no_evidence(client: BlockingClient) -> None:

@@ -126,7 +126,11 @@ class RollBackPlan(Request[PlanApplied]):
     type: Literal["RollBackPlan"] = "RollBackPlan"
     name: PlanName
     version: Annotated[int, Field(ge=1)] | None = None
-    """The version to go back to; ``None``: the one before the newest."""
+    """The version to go back to; ``None``: the one before the newest, where that was rolled back, before the one that
+    it went back to. Once more goes one step further back, and never forth."""
+    newest: Annotated[int, Field(ge=1)] | None = None
+    """The version that must be the newest, such as the one that an agent applied and watched: where another has come
+    since, it is refused. ``None``: whichever is."""
     agent: AgentName = ""
     reason: Note = ""
 

@@ -138,7 +138,7 @@ class ProposalAnswers:
 
     def _roll_back(self, request: RollBackPlan) -> PlanApplied:
         with self._records.store.transaction() as chain:
-            earlier = earlier_version(chain, request.name, request.version)
+            earlier = earlier_version(chain, request.name, request.version, request.newest)
             said = {"agent": request.agent, "reason": request.reason, "rolled_back_to": earlier.version}
             entry = append_version(
                 chain, earlier.model_copy(update={**said, "version": next_version(chain, request.name)})

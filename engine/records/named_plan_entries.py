@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.records.open_chain import OpenChain
 from engine.records.record_chain import StoredEntry
 from protocol.errors import InvalidRequest, UnknownEntry
@@ -43,20 +45,47 @@ def next_version(chain: OpenChain, name: str) -> int:
     return 1 if newest is None else version_of(newest).named_plan.version + 1
 
 
-def earlier_version(chain: OpenChain, name: str, version: int | None) -> NamedPlan:
-    """The version to roll back to; ``None``: the one before the newest. Raises UnknownEntry, InvalidRequest."""
-    newest, *earlier = plan_history(chain, name)
-    found = [one.named_plan for one in earlier if version in (None, one.named_plan.version)]
+def earlier_version(chain: OpenChain, name: str, version: int | None, newest: int | None = None) -> NamedPlan:
+    """The version to roll back to; ``None``: the one before what the newest has. ``newest``: what that must be.
+
+    Raises UnknownEntry, InvalidRequest.
+    """
+    last, *earlier = (one.named_plan for one in plan_history(chain, name))
+    if newest not in (None, last.version):
+        raise InvalidRequest(
+            f"{name} is at version {last.version}, and not at {newest} any more: nothing was rolled back",
+            field="newest",
+            value=newest,
+            allowed=[last.version],
+        )
+    has = _first_with_its_plan(last, earlier)
+    found = [one for one in earlier if (one.version < has if version is None else one.version == version)]
     if found:
         return found[0]
-    kept = [one.named_plan.version for one in earlier]
+    kept = [one.version for one in earlier]
+    again = "" if has == last.version else f", which has the plan of version {has} again"
     wanted = "an earlier version" if version is None else f"the version {version}"
     raise InvalidRequest(
-        f"{name} is at version {newest.named_plan.version}, and {wanted} is not there to go back to",
+        f"{name} is at version {last.version}{again}, and {wanted} is not there to go back to: {_listed(kept)}",
         field="version",
         value=version,
         allowed=kept,
     )
+
+
+def _first_with_its_plan(newest: NamedPlan, earlier: Sequence[NamedPlan]) -> int:
+    """The number of the version that the newest went back to, through versions that went back themselves."""
+    by_number = {one.version: one for one in earlier}
+    found: NamedPlan | None = newest
+    number = newest.version
+    while found is not None and found.rolled_back_to is not None:
+        number = found.rolled_back_to
+        found = by_number.get(number)
+    return number
+
+
+def _listed(versions: Sequence[int]) -> str:
+    return f"there is {', '.join(map(str, versions))}" if versions else "there is no other"
 
 
 def carry_named_plans(chain: OpenChain, through_sequence: int) -> None:

@@ -62,6 +62,41 @@ def test_a_pruning_keeps_the_newest_version_of_every_name(tmp_path: Path) -> Non
         assert store.verify_chain().fault is None
 
 
+def roll_back(store: RecordStore, name: str, newest: int | None = None) -> int | None:
+    """The version that it went back to."""
+    with store.transaction() as chain:
+        earlier = earlier_version(chain, name, None, newest)
+        fields = {"version": next_version(chain, name), "rolled_back_to": earlier.version}
+        append_version(chain, earlier.model_copy(update=fields))
+    return earlier.version
+
+
+def test_rolling_back_again_goes_further_back_and_never_forth(tmp_path: Path) -> None:
+    with open_store(tmp_path / "records.sqlite") as store:
+        for _ in range(3):
+            apply(store, "chat")
+        assert [roll_back(store, "chat") for _ in range(2)] == [2, 1]
+        told = (
+            "version 5, which has the plan of version 1 again, and an earlier version is not there .*: there is 4, 3, 2"
+        )
+        with pytest.raises(InvalidRequest, match=told):
+            roll_back(store, "chat")
+        apply(store, "chat")  # Version 6; the one before it has the plan of version 1.
+        assert roll_back(store, "chat") == 5
+        with pytest.raises(InvalidRequest, match="has the plan of version 1 again"):
+            roll_back(store, "chat")
+
+
+def test_a_watcher_rolls_back_what_it_applied_and_nothing_that_came_since(tmp_path: Path) -> None:
+    with open_store(tmp_path / "records.sqlite") as store:
+        for _ in range(3):
+            apply(store, "chat")
+        with pytest.raises(InvalidRequest, match="chat is at version 3, and not at 2 any more") as refused:
+            roll_back(store, "chat", newest=2)
+        assert (refused.value.params["field"], refused.value.params["allowed"]) == ("newest", [3])
+        assert roll_back(store, "chat", newest=3) == 2
+
+
 def test_a_version_that_was_pruned_cannot_be_gone_back_to(tmp_path: Path) -> None:
     clock = Clock()
     with open_store(tmp_path / "records.sqlite", clock=clock) as store:

@@ -224,7 +224,7 @@ def test_rolling_back_is_a_version_of_its_own(client: BlockingClient) -> None:
     assert (record.named_plan.version, record.plan_fingerprint) == (3, plans[0].fingerprint)
     listed = {one.named_plan.name: one.named_plan.version for one in client.ask(NamedPlans()).plans}
     assert listed["rolled"] == 3
-    with pytest.raises(InvalidRequest) as refused:
+    with pytest.raises(InvalidRequest, match="version 9 is not there to go back to: there is 2, 1") as refused:
         client.ask(RollBackPlan(name="rolled", version=9))
     assert refused.value.params["allowed"] == (2, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,6 +30,8 @@ def ls(socket: Path | None, as_json: bool) -> None:
     with connect_or_embed(socket) as client:
         listed = client.ask(NamedPlans())
     show_answer(listed, map(plan_line, listed.plans), as_json=as_json)
+    if not listed.plans and not as_json:
+        click.echo("no plan is behind a name", err=True)
 
 
 @command.command(name="show")
@@ -67,16 +70,17 @@ def history(name: str, socket: Path | None, as_json: bool) -> None:
 
 @command.command(name="roll-back")
 @click.argument("name")
-@click.option("--version", type=click.IntRange(1), help="Version to go back to.  [default: the one before the newest]")
+@click.option("--version", type=click.IntRange(1), help="Version to go back to.  [default: one step further back]")
+@click.option("--newest", type=click.IntRange(1), help="Only where this version is still the newest.")
 @agent_options
 @socket_option
 @json_option
-def roll_back(name: str, version: int | None, agent: str, reason: str, socket: Path | None, as_json: bool) -> None:
-    """Put an earlier version's plan behind a name again, as a version of its own."""
+def roll_back(name: str, socket: Path | None, as_json: bool, **said: Any) -> None:
+    """Put an earlier version's plan behind a name again, as a version of its own. Again goes one step further back."""
     from engine_ctl.connection import connect_or_embed
     from engine_ctl.proposal_lines import plan_line
     from protocol.proposal_messages import RollBackPlan
 
     with connect_or_embed(socket) as client:
-        applied = client.ask(RollBackPlan(name=name, version=version, agent=agent, reason=reason))
+        applied = client.ask(RollBackPlan(name=name, **said))
     click.echo(answer_json(applied) if as_json else plan_line(applied.version))

@@ -47,5 +47,8 @@ def test_what_is_no_experiment_is_refused(engine: Path, tmp_path: Path) -> None:
     (tmp_path / "SPEC.json").write_text(json.dumps({"baseline": {"model": "m"}}))
     refused = engine_ctl("experiments", "run", str(tmp_path / "SPEC.json"), "--socket", str(engine))
     assert (refused.exit_code, "candidates" in refused.stderr) == (3, True)
+    (tmp_path / "SPEC.json").write_text(json.dumps({"type": "Run", "baseline": {"model": "m"}}))
+    other = engine_ctl("experiments", "run", str(tmp_path / "SPEC.json"), "--socket", str(engine))
+    assert (other.exit_code, "a message of the type 'Run', and no Experiment" in other.stderr) == (2, True)
     unknown = engine_ctl("experiments", "show", "nothing", "--socket", str(engine))
     assert (unknown.exit_code, "unknown_entry" in unknown.stderr) == (3, True)

@@ -10,6 +10,7 @@ import pytest
 from protocol.blocking import BlockingClient
 from tests.loop.test_experiments import make_experiment
 from tests.requirements.execution import told
+from tests.requirements.llama import NAME
 from tests.tools.command_line import engine_ctl
 
 
@@ -81,6 +82,39 @@ def test_a_refused_proposal_says_every_reason(evidence: tuple[str, str], engine:
     error = json.loads(engine_ctl(*add, "--socket", str(engine)).stdout)["error"]
     assert error["code"] == "evidence_refused"
     assert "joules_total is unknown" in error["params"]["reasons"][0]
+
+
+def test_only_the_version_that_was_watched_is_rolled_back(evidence: tuple[str, str], engine: Path) -> None:
+    flags = ("--socket", str(engine))
+    plan, experiment = evidence
+    for _ in range(2):
+        filed = told("proposals", "add", "--plan", plan, "--evidence", experiment, "--kpi", "tokens_per_sec", *flags)[
+            "status"
+        ]["proposal"]["proposal_id"]
+        told("proposals", "validate", filed, *flags)
+        told("proposals", "apply", filed, "--name", "watched", *flags)
+    refused = engine_ctl("plans", "roll-back", "watched", "--newest", "1", *flags)
+    assert (refused.exit_code, "is at version 2, and not at 1 any more" in refused.stderr) == (3, True)
+    assert told("plans", "roll-back", "watched", "--newest", "2", *flags)["version"]["named_plan"]["version"] == 3
+
+
+def test_lists_without_an_entry_say_so(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE_DATA_DIR", str(tmp_path))
+    for command, said in (
+        (("proposals", "ls"), "no proposals are recorded"),
+        (("proposals", "ls", "--state", "applied"), "no recorded proposal is applied"),
+        (("plans", "ls"), "no plan is behind a name"),
+        (("experiments", "ls"), "no experiments are recorded"),
+    ):
+        listed = engine_ctl(*command)
+        assert (listed.exit_code, listed.stdout, listed.stderr.splitlines()[-1]) == (0, "", said)
+
+
+def test_a_model_beside_a_plan_is_refused_and_not_taken_for_text(home: Path, evidence: tuple[str, str]) -> None:
+    for planned in (("--plan-name", "by-hand"), ("--plan", evidence[0])):
+        for model in (NAME, str(next((home / "models").glob("*.gguf")))):
+            refused = engine_ctl("run", *planned, model, "Olá mundo")
+            assert (refused.exit_code, "which model answers: leave out" in refused.stderr) == (2, True)
 
 
 def test_one_plan_is_run_at_a_time(evidence: tuple[str, str]) -> None:

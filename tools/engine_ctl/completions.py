@@ -27,8 +27,12 @@ def among(*words: str) -> Complete:
 
 def complete_model(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Names of models that are here, the aliases too. Paths are the shell's own to complete."""
-    names = {*aliases(), *_names_in(_models_dir())}
-    return sorted(name for name in names if name.lower().startswith(incomplete.lower()))
+    return sorted(name for name in models_here() if name.lower().startswith(incomplete.lower()))
+
+
+def models_here() -> set[str]:
+    """Names of models that are here, the aliases too."""
+    return {*aliases(), *_names_in(_models_dir())}
 
 
 def complete_first_word(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from engine_ctl.asked_run import AskedRun
-from engine_ctl.completions import BACKENDS, KV_CACHES, POLICIES, QUANTIZATIONS, among
+from engine_ctl.completions import BACKENDS, KV_CACHES, POLICIES, QUANTIZATIONS, among, models_here
 from engine_ctl.grammar_options import GRAMMAR_FLAGS, chosen_grammar
 from engine_ctl.json_source import read_json
 from engine_ctl.options import Model, model_option, speak_in_fields
@@ -187,6 +188,8 @@ def asked_run(flags: Content) -> AskedRun:
     flags["model"], words = split_words(flags, model_is_named=planned is not None)
     if flags["model"] is None and planned is None:
         raise click.UsageError("Give a --model, a --plan, a --plan-name, or a whole --request.")
+    if planned is not None:
+        _refuse_model(words)
     if has_prompt(flags):
         if words:
             raise click.UsageError(f"Give a TEXT or a --prompt, not both: {' '.join(words)!r} is a TEXT.")
@@ -201,6 +204,15 @@ def asked_run(flags: Content) -> AskedRun:
         return AskedRun(opening_of(flags), says_nothing=True)
     is_chat = True if chat_flags(flags) else flags["chat"]
     return AskedRun({**_request(flags), **tools_content(flags)}, text, chat=is_chat, said_before=before)
+
+
+def _refuse_model(words: tuple[str, ...]) -> None:
+    """Beside a plan all words are TEXT: a model before them would be said to the plan's own."""
+    first = words[0] if words else ""
+    if first.lower() in {name.lower() for name in models_here()} or (
+        first.lower().endswith(".gguf") and Path(first).expanduser().is_file()
+    ):
+        raise click.UsageError(f"The plan says which model answers: leave out {first!r}, or give a --prompt.")
 
 
 def _asked(flags: Content, planned: Content | None, given: Content) -> AskedRun:

@@ -68,6 +68,8 @@ def ls(limit: int, socket: Path | None, as_json: bool) -> None:
     with connect_or_embed(socket) as client:
         listed = client.ask(Experiments(limit=limit))
     show_answer(listed, map(experiment_line, listed.experiments), as_json=as_json)
+    if not listed.experiments and not as_json:
+        click.echo("no experiments are recorded", err=True)
 
 
 @command.command(name="show")
@@ -103,6 +105,10 @@ def _read(spec: str) -> Experiment:
     content = read_json(spec, "SPEC.json")
     if not isinstance(content, dict):
         raise click.BadParameter(f"{spec} does not hold a JSON object", param_hint="SPEC.json")
+    if content.get("type", Experiment.__name__) != Experiment.__name__:
+        raise click.BadParameter(
+            f"{spec} holds a message of the type {content['type']!r}, and no Experiment", param_hint="SPEC.json"
+        )
     return read_message(content, Experiment)
 
 

@@ -68,6 +68,8 @@ def ls(state: str | None, limit: int, socket: Path | None, as_json: bool) -> Non
     with connect_or_embed(socket) as client:
         listed = client.ask(asked)
     show_answer(listed, map(proposal_line, listed.proposals), as_json=as_json)
+    if not listed.proposals and not as_json:
+        click.echo("no proposals are recorded" if state is None else f"no recorded proposal is {state}", err=True)
 
 
 @command.command(name="show")

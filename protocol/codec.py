@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from protocol.answers import EngineMessage, Failed, Tokens
 from protocol.errors import EngineError, InvalidRequest, UnknownMessage
 from protocol.panic import PanicError, panics_contained
+from protocol.plan import PLAN_FORMS
 from protocol.requests import ClientMessage
 from protocol.unpacking import MAX_ARRAY_ELEMENTS, unpack, unpack_answer
 from protocol.value import Value, unvalidated
@@ -172,7 +173,7 @@ def _validate(cls: type[BaseModel], content: dict[str, Any], unknown_fields: Unk
 
 def invalid_request(error: ValidationError) -> InvalidRequest:
     """The refusal that names the fields at fault; ``params`` as :func:`client_message` says."""
-    details = error.errors(include_url=False, include_context=True)
+    details = _told(error.errors(include_url=False, include_context=True))
     first = details[0]
     params: dict[str, Any] = {"field": _field(first), "reason": first["msg"]}
     if "expected" in first.get("ctx", {}):
@@ -182,8 +183,23 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
     return InvalidRequest(faults + (f"; and {unnamed} more" if unnamed > 0 else ""), **params)
 
 
+def _told(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without those that only follow: a list whose items are all refused is not too short for another reason."""
+    places = [detail["loc"] for detail in details]
+    return [detail for detail in details if not (detail["type"] == "too_short" and _holds(detail["loc"], places))]
+
+
+def _holds(place: tuple[int | str, ...], others: list[tuple[int | str, ...]]) -> bool:
+    return any(len(other) > len(place) and other[: len(place)] == place for other in others)
+
+
 def _field(detail: ErrorDetails) -> str:
-    return ".".join(_clipped(str(part)) for part in detail["loc"]) or "request"
+    """Its path as a client wrote it, without pydantic's word for which form of a plan it tried."""
+    *groups, last = detail["loc"] or ("request",)
+    parts = [part for part in groups if part not in PLAN_FORMS]
+    if last not in PLAN_FORMS or detail["type"] == "extra_forbidden":
+        parts.append(last)
+    return ".".join(_clipped(str(part)) for part in parts)
 
 
 def _given(detail: ErrorDetails) -> str:

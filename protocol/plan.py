@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -257,6 +257,8 @@ def _form(plan: Any) -> str:
     return "whole" if whole else "open"
 
 
+PLAN_FORMS: Final = frozenset({"whole", "open"})
+"""What the two are called where pydantic says which of them it has tried."""
 GivenPlan = Annotated[
     Annotated[ExecutionPlan, Tag("whole")] | Annotated[PlanRequest, Tag("open")], Discriminator(_form)
 ]

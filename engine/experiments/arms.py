@@ -15,7 +15,7 @@ def arm_plans(asked: Experiment, planner: Planner) -> tuple[ExecutionPlan, ...]:
     Raises:
         InvalidRequest: a candidate is of another model than the baseline.
         What :meth:`Planner.prepare` raises, its ``params["arm"]`` and ``params["input"]`` naming the plan, from 0 the
-        baseline, and the input.
+        baseline, and the input, as its message does.
     """
     plans = tuple(_arm_plan(number, given, asked, planner) for number, given in enumerate(asked.plan_inputs))
     for number, plan in enumerate(plans):
@@ -53,4 +53,10 @@ def _prepared(number: int, place: int, request: RunRequest, planner: Planner) ->
         return planner.prepare(request).plan
     except RequestRefused as error:
         error.params.update(arm=number, input=place)
+        error.message = f"{_arm_name(number)}, input {place}: {error.message}"
+        error.args = (error.message,)
         raise
+
+
+def _arm_name(number: int) -> str:
+    return f"candidate {number}" if number else "baseline"

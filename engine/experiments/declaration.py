@@ -10,6 +10,7 @@ from engine.experiments.open_experiment import OpenExperiment
 from engine.experiments.schedule import schedule
 from engine.identity.build import current_build
 from engine.identity.version import ENGINE_VERSION
+from engine.operations.evaluated_text import text_tokens, window_of
 from engine.planning.planner import Planner
 from engine.records.experiment_entries import declare_experiment
 from engine.records.record_chain import canonical_json
@@ -19,8 +20,15 @@ from protocol.experiment_messages import Experiment
 
 
 def open_experiment(asked: Experiment, planner: Planner, store: RecordStore) -> OpenExperiment:
-    """Declare what is asked for, or nothing where :func:`arm_plans` or the store raises. Blocking."""
+    """Declare what is asked for, or nothing where :func:`arm_plans` or the store raises. Blocking.
+
+    Raises InvalidRequest: the text to evaluate by is shorter than a window.
+    """
     plans = arm_plans(asked, planner)
+    if asked.evaluation is not None:
+        artifact = planner.registry.resolve(plans[0].model_ref.path)
+        window = window_of(artifact, asked.evaluation.window)
+        text_tokens(artifact, asked.evaluation.text, window, "evaluation.text")
     declaration = ExperimentDeclaration(
         experiment_id=f"experiment-{secrets.token_hex(8)}",
         agent=asked.agent,

@@ -11,6 +11,7 @@ from engine.artifact.artifact import ModelArtifact
 from engine.artifact.roles import require_decoder
 from engine.cpu.cpu_backend import CpuBackend
 from engine.cpu.loaded_model import CpuLoadedModel
+from engine.operations.evaluated_text import CUSTOMARY_WINDOW, text_tokens, window_of
 from engine.operations.model_operation import ModelOperation, as_run
 from engine.operations.text_quality import UnboundedPerplexityError, text_quality
 from engine.planned_execution import PlannedExecution
@@ -22,7 +23,6 @@ from protocol.operation_answers import Evaluated
 from protocol.plan import ExecutionPlan, RunRequest
 from protocol.requests import Evaluate
 
-CUSTOMARY_WINDOW: Final = 512
 _MAX_LOGIT_ROWS: Final = 256
 
 
@@ -46,11 +46,11 @@ class Evaluation(ModelOperation):
         self.planner.check(_as_run(request, CUSTOMARY_WINDOW))
         artifact = self.planner.registry.resolve(request.model)
         require_decoder(artifact)
-        window = request.window or min(CUSTOMARY_WINDOW, artifact.context_length)
+        window = window_of(artifact, request.window)
         planned = self._plan(artifact, request, window)
         other = _base(request)
         against = None if other is None else self._plan(artifact, other, window)
-        tokens = _tokens(artifact, request.text, window)
+        tokens = text_tokens(artifact, request.text, window)
         read = tokens if request.max_windows is None else tokens[: request.max_windows * window]
         with ExitStack() as held:
             model = self._load_reserved(planned, held)
@@ -127,16 +127,3 @@ def _as_run(request: EvaluationRequest, window: int) -> RunRequest:
         max_sequences=min(_MAX_LOGIT_ROWS, window),
         prefill_chunk=max(1, window // 2),
     )
-
-
-def _tokens(artifact: ModelArtifact, text: str, window: int) -> list[int]:
-    """The text's tokens. Its last line end is left out, as the ecosystem's own tool does."""
-    tokens = artifact.tokenizer.encode(text.removesuffix("\n"))
-    if len(tokens) < window:
-        raise InvalidRequest(
-            f"the text has {len(tokens)} tokens, and a window {window}: give a longer text or a smaller window",
-            field="text",
-            tokens=len(tokens),
-            window=window,
-        )
-    return tokens

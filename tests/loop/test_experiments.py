@@ -11,6 +11,7 @@ import pytest
 
 from protocol.blocking import BlockingClient
 from protocol.errors import InvalidRequest, RequestRefused, UnknownEntry
+from protocol.experiment import ExperimentRecord
 from protocol.experiment_messages import (
     Experiment,
     ExperimentDeclared,
@@ -158,6 +159,7 @@ def test_an_experiment_whose_plan_cannot_be_carried_out_is_not_declared(client: 
     with pytest.raises(RequestRefused) as refused:
         client.ask(make_experiment({"threads": 4096}))
     assert (refused.value.params["arm"], refused.value.params["input"]) == (1, 0)
+    assert refused.value.message.startswith("candidate 1, input 0: ")
     assert client.ask(Experiments()).experiments == before
 
 
@@ -193,6 +195,25 @@ def test_an_experiment_has_one_model(client: BlockingClient, home: Path) -> None
     write_tiny_model(home / "models" / "other.gguf")
     with pytest.raises(InvalidRequest, match="one model"):
         client.ask(make_experiment({"model": "other"}))
+
+
+def test_an_experiment_says_which_features_of_the_processor_it_used(client: BlockingClient) -> None:
+    done = client.ask(make_experiment(pairs=1)).experiment
+    shown = client.ask(GetExperiment(experiment_id=done.experiment_id))
+    entry = client.ask(GetExecution(execution_id=done.executions[0].execution_id)).entry
+    assert isinstance(entry, FinishedEntry)
+    assert done.cpu_features == shown.declaration.cpu_features == entry.record.hardware.cpu_features
+    assert done.cpu_features
+    earlier = json.loads(done.model_dump_json(exclude={"cpu_features"}))
+    assert ExperimentRecord.model_validate_json(json.dumps(earlier)).cpu_features is None
+
+
+def test_a_text_shorter_than_a_window_is_refused_before_anything_is_declared(client: BlockingClient) -> None:
+    before = client.ask(Experiments()).experiments
+    with pytest.raises(InvalidRequest, match="give a longer text or a smaller window") as refused:
+        client.ask(make_experiment(evaluation={"text": "Era uma vez.", "window": 64}))
+    assert refused.value.params["field"] == "evaluation.text"
+    assert client.ask(Experiments()).experiments == before
 
 
 def test_no_more_pairs_than_an_answer_holds() -> None:

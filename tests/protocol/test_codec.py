@@ -270,6 +270,33 @@ def test_many_faults_are_told_in_one_bounded_error() -> None:
     assert len(refused.value.message) < 2000
 
 
+def experiment_with(**fields: Any) -> dict[str, Any]:
+    plan = {"model": "tiny"}
+    content = {"baseline": plan, "candidates": [plan], "workload": [{"prompt": "a"}], **fields}
+    return {"type": "Experiment", "request_id": 1, **content}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (experiment_with(candidates=[{"model": "tiny", "threads": 0}]), "candidates.0.threads: "),
+        (experiment_with(candidates=[{}]), "candidates.0: Value error, a plan names its 'model', or its 'model_ref'"),
+        (experiment_with(candidates=[{"model": "tiny", "open": 1}]), "candidates.0.open: "),
+        (experiment_with(workload=[{"prompt": 5}]), "workload.0.prompt: "),
+        (experiment_with(workload=[]), "workload: Tuple should have at least 1 item"),
+        (
+            {"type": "Run", "request_id": 1, "request": {"plan": {"model": "tiny", "threads": 0}, "prompt": "a"}},
+            "request.plan.threads: ",
+        ),
+    ],
+)
+def test_a_fault_is_told_once_and_by_the_clients_own_words(content: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        client_message(content)
+    assert refused.value.message.startswith(told)
+    assert "; " not in refused.value.message
+
+
 @pytest.mark.parametrize("name", ["Tokens", "Nothing", "", None, 5, ["Run"]])
 def test_an_unknown_type_is_an_unknown_message(name: object) -> None:
     with pytest.raises(UnknownMessage):

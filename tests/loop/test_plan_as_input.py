@@ -121,8 +121,18 @@ def test_a_plan_of_another_build_is_refused_by_it(client: BlockingClient) -> Non
     assert refused.value.params["field"] == "build"
 
 
-def test_a_plan_is_held_to_the_memory_that_the_operator_set(client: BlockingClient) -> None:
-    """The limit of the plan itself counts too."""
+def test_a_plan_is_held_to_the_memory_that_the_operator_set(
+    client: BlockingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = client.ask(Plan(request=make_request())).plan
+    path = tmp_path / "PLAN.json"
+    path.write_text(plan.model_dump_json(), encoding="utf-8")
+    monkeypatch.setenv("ENGINE_MEMORY_MB", "1")
+    refused = engine_ctl("run", "--plan", str(path), "--prompt", "Olá mundo")
+    assert (refused.exit_code, "limit is 1 MB" in refused.stderr) == (6, True)
+
+
+def test_a_plan_is_held_to_its_own_limit_of_memory(client: BlockingClient) -> None:
     content = json.loads(client.ask(Plan(request=make_request())).plan.model_dump_json())
     content["limits"]["memory_mb"] = 1
     with pytest.raises(RequestRefused, match="limit is 1 MB"):

@@ -100,7 +100,7 @@ class ExperimentDeclaration(Value):
     build: Build
     cpu_model: str
     cpu_features: tuple[str, ...] | None = None
-    """Those that its engine used, by the names of executions' records; ``None``: made by a version that did not tell."""
+    """Those that its engine used, as executions' records name them; ``None``: a version made it that did not tell."""
     plans: tuple[ExecutionPlan, ...]
     """One for each arm, the baseline's first."""
     plan_fingerprints: tuple[str, ...]

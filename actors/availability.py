@@ -1,4 +1,4 @@
-"""What can not be had while an actor does no more than refuse. Pure."""
+"""What is refused while an actor has been given up, or the machine is not quiet. Pure."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class Execution:
         self.state = "running"
 
     def advance(self, events: SequenceEvents) -> Tokens | None:
-        """Take what the sequence did; what of it the client has yet to see."""
+        """Apply new events; return the ``Tokens`` for the client, if any."""
         if events.prefill_start_ns is not None:
             self.prefill_start_ns = events.prefill_start_ns
             self.cached_prompt_tokens = events.cached_prompt_tokens

@@ -160,7 +160,7 @@ def _decode(
         if check is not None:
             check(message)
     except RequestRefused as error:
-        # Where it came from holds all that was read, in circles that only a pause would find.
+        # Its cause refers to all that was read, in cycles that only a garbage collection would break.
         error.__cause__ = error.__context__ = None
         return error.with_traceback(None), request_id_of(content)
     return message, None

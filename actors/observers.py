@@ -1,6 +1,6 @@
-"""Who observes the executions of all, what has been told, and what is about to be. Pure.
+"""Who observes all executions, the events they were sent, and those that are pending. Pure.
 
-Each event goes to dozens of observers, and a step of a batch makes dozens of events: they are told piece by piece.
+Each event goes to dozens of observers, and a step of a batch makes dozens of events: they are sent piece by piece.
 """
 
 from __future__ import annotations

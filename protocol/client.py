@@ -47,7 +47,7 @@ class Client(AsyncCalls):
         self._sending = anyio.Lock()
         self._decoder = FrameDecoder()
         self._frames: deque[bytes] = deque()
-        """Read, and not handed to whom they are for."""
+        """Frames that were read and are not delivered yet."""
         self._read = False
         """A task reads the connection."""
         self._ended = False
@@ -186,7 +186,7 @@ class Client(AsyncCalls):
 
 
 async def _decoded(frame: bytes) -> EngineMessage:
-    """In a thread where that takes more than a few milliseconds: other tasks of the program may not wait so long."""
+    """The message, decoded in a thread if that takes milliseconds: the program's other tasks must not wait so long."""
     if len(frame) <= _AT_ONCE_BYTES:
         return decode_engine(frame)
     return await anyio.to_thread.run_sync(decode_engine, frame)

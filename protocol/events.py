@@ -77,7 +77,7 @@ class EndedEvent(Value):
     backend: BackendName
     quantization: Quantization
     plan_fingerprint: str = ""
-    """Its plan's, for those who are told no other event. Empty where the engine does not tell."""
+    """The plan's fingerprint, for observers that get no other event. Empty if the engine does not report it."""
     metrics: ExecutionMetrics
     logits_digest: str
 

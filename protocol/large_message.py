@@ -1,6 +1,6 @@
-"""Messages that take long to encode: told from others, and encoded piece by piece.
+"""Messages that take long to encode: which they are, and how they are encoded piece by piece.
 
-A call of msgpack lets no other thread run Python until it ends, so that a thread apart would help nobody by itself.
+While one call of msgpack runs, no other thread runs Python: encoding in another thread alone would not help.
 """
 
 from __future__ import annotations

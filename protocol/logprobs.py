@@ -24,5 +24,5 @@ class DrawnLogprobs(TokenLogprob):
 
 
 def recorded_tokens(logprobs: int, n: int) -> int:
-    """How many tokens of each of ``n`` choices a record keeps log probabilities of, with so many alternatives each."""
+    """For how many tokens of each of ``n`` choices a record keeps log probabilities, with ``logprobs`` alternatives."""
     return MAX_RECORDED_LOGPROBS // ((1 + logprobs) * n)

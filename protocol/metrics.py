@@ -19,8 +19,8 @@ class EnergyReport(Value):
     window_ms: float | None = None
     """Between the two readings of the source."""
     rel_uncertainty: float | None = None
-    """How far the joules may be from the truth, as a part of them: what the source itself may be wrong by, and what its
-    readings may miss at the window's two ends. What others used of a shared CPU is told apart."""
+    """Relative uncertainty of the joules: the source's own error, and what its readings may miss at both ends of the
+    window. What other processes used of a shared CPU is reported separately."""
     package_j: float | None = None
     """Joules of the summed domains in the window."""
     idle_j: float | None = None
@@ -161,7 +161,7 @@ class ExecutionMetrics(Value):
     drafted_tokens: int | None = None
     """Guessed and computed ahead of time, over all choices; ``None`` where the plan's ``speculation`` is off."""
     accepted_tokens: int | None = None
-    """Those of them that were drawn in their place: tokens that took no step of their own."""
+    """Drafted tokens that were then drawn, and so needed no step of their own."""
     draft_ms: float | None = None
     """Computing time of the model that guesses, part of the execution's own, over all choices; ``None`` where the plan
     has none: what ``lookup`` takes is not measured."""
@@ -187,7 +187,7 @@ class ExecutionMetrics(Value):
     decode_ms: float | None = None
     """From the first token ready to the last."""
     finish_ms: float | None = None
-    """From the last token ready to the record made; includes what was still computed when it was told to stop."""
+    """From the last token ready to the record made; includes computation that was under way at the stop."""
     prefill_tokens_per_sec: float | None
     decode_tokens_per_sec: float | None
     watts_avg: float | None

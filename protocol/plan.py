@@ -110,14 +110,14 @@ class ExecutionRequest(Value):
     chat_template: str = "model"
     """What makes a text of ``messages``: the ``model``'s own template, or a built-in one by its name."""
     chat_date: Annotated[date, BeforeValidator(_from_iso)] | None = None
-    """The day that templates are told, as ``2026-01-31``; left out, they are told none."""
+    """Date passed to templates, such as ``2026-01-31``; if left out, they get none."""
     message_control_tokens: bool = False
     """Whether a control token that a message or a tool spells becomes that token. It is text otherwise: only what the
     template writes itself can be a control token."""
     tool_format: str | None = None
     """How the model writes calls of tools, by its name; left out, as its template shows."""
     reasoning: Reasoning = Reasoning()
-    """How thinking is told from the answer, with ``messages``."""
+    """How thinking is separated from the answer, with ``messages``."""
     scheduler_policy: str = "default"
     priority: Annotated[int, Field(ge=-10, le=10)] = 0
     """The higher the sooner: each step is worth a second of waiting."""

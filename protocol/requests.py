@@ -289,7 +289,7 @@ class PruneRecords(Request[RecordsPruned]):
     type: Literal["PruneRecords"] = "PruneRecords"
     recorded_before: Timestamp
     dry_run: bool = False
-    """Count what would go, and remove nothing: needs no permission, and is told whether there is one."""
+    """Only count what would be removed. This needs no permission, and the answer says whether there is one."""
 
 
 class Subscribe(StreamRequest[Subscribed | Event, Done]):

@@ -12,7 +12,7 @@ from protocol.errors import ExecutionCancelled, InvalidModel, OutOfMemoryBudget,
 
 @contextmanager
 def quantization_errors(model: str) -> Iterator[None]:
-    """In place of the quantizer's own raises InvalidModel, UnsupportedModel, OutOfMemoryBudget, ExecutionCancelled."""
+    """Translates the quantizer's errors: InvalidModel, UnsupportedModel, OutOfMemoryBudget, ExecutionCancelled."""
     try:
         yield
     except _core.ChangedFileError as error:

@@ -65,7 +65,7 @@ class LoopMemory(Protocol):
         """Drop so much that is idle, before any sequence begins that is submitted later. Returns at once."""
 
     def trim(self) -> None:
-        """Let go of models that have gone from here, and of what was to be dropped. May block for a step."""
+        """Release evicted models and pending prefix-cache drops. May block for one step."""
 
 
 class ModelMemory:
@@ -104,8 +104,7 @@ class ModelMemory:
         self.keep_idle(MAX_IDLE)
 
     def keep_idle(self, most: int) -> None:
-        """Evict idle weights, the ones used longest ago first, until so many are left. May block for a step of the run
-        loop."""
+        """Evict idle weights, least recently used first, until ``most`` are left. May block for one step."""
         with self._lock:
             idle = sum(resident.users == 0 for resident in self._residents.values())
             evicted = [self._take_idle() for _ in range(idle - most)]
@@ -254,8 +253,8 @@ class ModelMemory:
         return sum(resident.model.weights_bytes for resident in self._residents.values() if resident.users == 0)
 
     def _shortage(self, needed_bytes: int, usage: LoopUsage, evicted_bytes: int = 0) -> tuple[int, int] | None:
-        """(bytes that must be free, bytes that are once so many have been evicted), where the first are more; of the
-        two bounds, the limit and what the machine has, the one that lacks more."""
+        """(bytes that must be free, bytes free after the eviction) of the bound that is exceeded most: the limit or
+        what the machine has. ``None`` if neither is."""
         claimed = sum(claim.kv_cache_bytes for claim in self._claims.values())
         bounds: list[tuple[int, int]] = []
         if self._limit_bytes is not None:

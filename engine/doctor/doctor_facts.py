@@ -183,7 +183,7 @@ def _probe_extension() -> tuple[str | None, str, str, int | None]:
 
 
 def _probe_build() -> tuple[Build | None, str | None]:
-    """Which build an extension that loads belongs to, and the sources that it was not made of."""
+    """The extension's build, if it is known, and the folder of sources that have changed since, if any."""
     from engine.identity.build import current_build, stale_sources  # noqa: PLC0415  it needs the extension
 
     stale = stale_sources()

@@ -1,4 +1,4 @@
-"""Watts of the moment, and whom they are for. Pure."""
+"""The present power, and how it is divided among executions. Pure."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def credential_paths(home: Path) -> tuple[Path, ...]:
 
 
 def _messages(talk: socket.socket, watch: PullWatch) -> Iterator[dict[str, Any]]:
-    """Until the process ends, which it is told to where the watch is cancelled."""
+    """The process's messages until it ends; it is asked to end once the watch is cancelled."""
     pending = b""
     while True:
         line, newline, rest = pending.partition(b"\n")

@@ -50,8 +50,8 @@ class GrammarSandbox:
         return verdict
 
     def _try_out(self, language: str, source: str) -> Verdict:
-        """In a process that waits, if there is one. It may have died meanwhile, and others left it less room: only a
-        fresh one's death tells."""
+        """Try it in a waiting process, if there is one. That one may have died, or have less memory left: only the
+        death of a fresh one proves anything."""
         with self._lock:
             waiting = self._idle.pop() if self._idle else None
         if waiting is not None:

@@ -14,7 +14,7 @@ _FIELD = "execution.reasoning"
 def plan_reasoning(
     asked: Reasoning, template: str, rendered: str, encode: Callable[[str], Sequence[int]], *, held: bool
 ) -> PlanReasoning | None:
-    """How thinking is told from the answer; ``None`` where it is not.
+    """How thinking is separated from the answer; ``None`` if it is not.
 
     ``rendered`` is the prompt; ``encode`` gives a marker's tokens; ``held``: a grammar holds the answer.
 

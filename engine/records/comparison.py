@@ -129,7 +129,7 @@ def paired_ratio(name: str, a: ExecutionRecord, b: ExecutionRecord) -> tuple[flo
 
 
 def compare_output(a: ExecutionRecord, b: ExecutionRecord) -> OutputAgreement:
-    """Where the outputs part, of the first choice that differs; one ended from outside is only held to what it has.
+    """Where the outputs of the first choice that differs diverge; one ended from outside is compared as far as it goes.
 
     Choices that one alone has are left out.
     """

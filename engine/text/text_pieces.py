@@ -11,7 +11,7 @@ PIECE_CHARACTERS: Final = 1 << 14
 
 
 def pieces(text: str, cuts: re.Pattern[str], characters: int = PIECE_CHARACTERS) -> Iterator[str]:
-    """The text, cut where a match of ``cuts`` begins, at the first one behind so many characters each time."""
+    """The text in pieces of at least ``characters`` each but for the last, cut where a match of ``cuts`` begins."""
     begin = 0
     while len(text) - begin > characters and (cut := cuts.search(text, begin + characters)):
         yield text[begin : cut.start()]

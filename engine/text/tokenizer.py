@@ -188,7 +188,7 @@ class Tokenizer:
         return found
 
     def least_tokens(self, text: str) -> int:
-        """No fewer tokens spell the text; told at once, however long it is. 0 where the vocabulary lacks a byte: then
+        """A lower bound of the text's tokens, found at once however long it is. 0 if the vocabulary lacks a byte: then
         any part of a text may be left out."""
         if not self._keeps_every_byte:
             return 0

@@ -71,7 +71,7 @@ _FLAGS = (
         "--chat-date", metavar="DAY", help="Date passed to the chat template, such as 2026-01-31.  [default: none]"
     ),
     click.option("--thinking/--no-thinking", "thinking", default=None, help="Whether the template asks for thinking."),
-    click.option("--thinking-tokens", type=int, help="Most tokens of thinking, with --chat.  [default: no limit]"),
+    click.option("--thinking-tokens", type=int, help="Most tokens of thinking, in a chat.  [default: no limit]"),
     click.option(
         "--quant",
         shell_complete=among(*QUANTIZATIONS),
@@ -248,7 +248,7 @@ def _whole_request(path: str, flags: Content) -> Content:
 
 
 def _with_full_paths(content: Content, within: tuple[str, ...]) -> Content:
-    """With the file that ``model`` names by its full path, and that of what lies within."""
+    """The content with full paths of the files that ``model`` names, in it and in the objects ``within`` leads to."""
     found = dict(content)
     if isinstance(model := content.get("model"), str):
         found["model"] = Model().convert(model, None, None)

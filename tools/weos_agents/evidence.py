@@ -100,7 +100,7 @@ class Evidence(Value):
         return sum(pair.disturbed is None for pair in self.pairs)
 
     def undisturbed(self, *, unknown_counts: bool) -> tuple[Pair, ...]:
-        """The pairs that count; those of which it is not known only where ``unknown_counts``."""
+        """The pairs that were not disturbed; with ``unknown_counts``, also those of which that is not known."""
         return tuple(pair for pair in self.pairs if pair.disturbed is False or (unknown_counts and not pair.disturbed))
 
 

@@ -43,7 +43,7 @@ class BusyTime:
         """CPU seconds since this was made. Raises OSError, ValueError."""
         ticks = self._ticks()
         means = {} if self._frequencies is None else self._frequencies.means()
-        # A CPU that came meanwhile counts from now on; one that went has told all it had.
+        # A CPU that has come online counts from now on; one that has gone offline adds nothing more.
         passed = {cpu: max(0, count - self._last.get(cpu, count)) for cpu, count in ticks.items()}
         self._total_s += sum(count * means.get(cpu, 1.0) for cpu, count in passed.items()) * TICK_MS / 1e3
         self._last = ticks

@@ -24,11 +24,11 @@ class CpuTimes:
     the container may use of them. Only differences mean anything."""
 
     total_ns: int
-    """That passed, busy or not."""
+    """CPU time that passed, busy or not."""
     busy_ns: int
-    """In which something ran, or another machine had the CPU."""
+    """CPU time in which something ran, or another virtual machine had the CPU."""
     own_ns: int
-    """In which this process ran, all its threads together. Its clients and children are others."""
+    """CPU time of this process, all threads together. Its clients and children count as others."""
     time_ns: int
     """``time.monotonic_ns``."""
 

@@ -74,7 +74,7 @@ class MeterSource(CountedSource):
 
     @property
     def update_ms(self) -> float:
-        """With what the slowest run of a command took: its number is of any moment in between."""
+        """Includes the slowest run of the command: its reading may be from any moment of the run."""
         return super().update_ms + (self._slowest_ms if self.slow else 0.0)
 
 

@@ -71,7 +71,7 @@ class PerfSource(CountedSource):
 def _open(
     root: Path, cpus: Path, open_event: OpenEvent, *, psys: bool
 ) -> tuple[list[_Place], list[Counter], list[Counter]]:
-    """Where the PMU counts, and the counters there: of what is counted, and of the memory."""
+    """The places where the PMU counts, the counters there that are summed, and the memory's."""
     try:
         if not root.is_dir():
             raise SourceError(

@@ -60,7 +60,7 @@ def watch(
         seen = _moves(counters, totals)
         if all(one.moves for one in seen):
             break
-    # A counter's last step before the test may have been told in it, and one that was due after it.
+    # An update due just before the test may show in it, and so may one due just after: two updates more.
     elapsed_s = (now_ns - started_ns) / 1e9 + 2 * update_ms / 1e3
     for one in seen:
         watts = sum(one.moves_uj) / 1e6 / elapsed_s

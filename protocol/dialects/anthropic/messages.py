@@ -255,7 +255,7 @@ def _input(arguments: str) -> dict[str, Any]:
 def stop_of(asked: MessagesRequest, record: ExecutionRecord) -> tuple[str, str | None]:
     """The reason that the answer ended for, and the stop sequence that ended it."""
     if record.stop_reason == "stop_string":
-        # Which of several it was, the record does not tell.
+        # The record does not say which of several stop sequences matched.
         return "stop_sequence", asked.stop_sequences[0] if len(asked.stop_sequences) == 1 else None
     if record.stop_reason == "eos" and record.tool_calls:
         return "tool_use", None

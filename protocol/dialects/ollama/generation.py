@@ -209,7 +209,7 @@ def _message(message: OllamaMessage) -> dict[str, Any]:
 
 
 def _durations(**milliseconds: float | None) -> dict[str, int]:
-    """In nanoseconds. One that is not known is left out, since clients reckon with those that are there."""
+    """Durations in nanoseconds. Unknown ones are left out: clients do arithmetic with those that are present."""
     return {f"{name}_duration": round(value * 1e6) for name, value in milliseconds.items() if value is not None}
 
 
@@ -289,7 +289,7 @@ class Writer:
 
 
 def _call(call: MadeCall) -> LineCall:
-    """With its arguments as an object; none of a call that was cut in the middle."""
+    """The call with its arguments as an object, which is empty if the call was cut off."""
     try:
         arguments = from_json(call.arguments)
     except ValueError:

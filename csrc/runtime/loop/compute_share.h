@@ -36,7 +36,7 @@ struct Share {
 // Gives a whole out to those that bear its cost, one after the other.
 class Parts {
  public:
-  // `total` is the cost of all; where it is 0 nobody has a share.
+  // `total` is the cost of all; if it is 0, every share is empty.
   explicit Parts(double total) : total_(total) {}
 
   Share next(double cost) {

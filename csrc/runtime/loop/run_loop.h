@@ -94,7 +94,7 @@ class RunLoop {
   bool has_commands() const;
   // The group of these settings, made if need be; the last in the list. Throws std::bad_alloc, std::system_error.
   Group& group_with(const GroupSettings& settings);
-  // Lets idle groups go, those used longest ago first, until so many are left: each has threads and buffers.
+  // Drops idle groups, least recently used first, until `most` are left: each has threads and buffers.
   void keep_idle_groups(std::size_t most);
   // A group outlives its sequences so that the next one finds it ready, until groups alone hold its model.
   void drop_unused_groups();

@@ -8,7 +8,7 @@
 namespace engine::runtime {
 namespace {
 
-// In order, of equals the lower token id first.
+// The `count` likeliest tokens, the likeliest first; of equals, the lower token id first.
 std::vector<Candidate> likeliest(std::span<const float> logits, std::size_t count, Candidates& candidates) {
   std::vector<Candidate> best;
   if (count == 0) return best;

@@ -3,7 +3,7 @@
 namespace engine::runtime {
 namespace {
 
-// What a kind counts for before any of it was judged, as so many guesses of which this part was right.
+// The prior of each kind: before any guess was judged, as if kSupposed had been, of which this part was right.
 constexpr double kSupposed = 2.0;
 constexpr std::array<double, kGuessKinds> kSupposedRight{0.3, 0.3, 0.45, 0.6,  0.8,  0.9,
                                                          0.9, 0.9, 0.35, 0.65, 0.85, 0.96};

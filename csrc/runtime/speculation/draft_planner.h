@@ -40,7 +40,7 @@ struct DraftRoundCandidate {
       draft_cost;  // what a step of the draft model with one row takes, as a part of such a step of the sequence's own
 };
 
-// Takes for a further guess.
+// The time that one more guess takes.
 double guess_time(const DraftRoundCandidate& candidate, bool first_of_round);
 
 // Which candidates a draft model guesses one more token of, all in one step of its own: those likeliest to be right

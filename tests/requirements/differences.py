@@ -22,7 +22,7 @@ DIFFERENCES = (
     Difference(
         "local API",
         "HTTP or gRPC with JSON (RF-07, Stack Tecnológico §12)",
-        "msgpack on a Unix socket first, with the documents' field names; HTTP with JSON beside it, not built yet",
+        "msgpack on a Unix socket, with the documents' field names; HTTP with JSON beside it ([http.md](http.md))",
         "streams, many requests on one connection and the kernel's own check of who connects",
     ),
     Difference(

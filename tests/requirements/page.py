@@ -56,7 +56,8 @@ _BEYOND = """
 - Directions for later, which are not binding (Requisitos §8, Documentação Completa §1.8). A quantized KV cache
   ([cli.md](cli.md#run-and-plan)) and several models at once ([scheduling.md](scheduling.md)) exist already.
 - *AUTON Technology Stack* describes another system, which asks for three things: a provider for its agents' calls (over
-  HTTP), a pipeline that trains, quantizes and exports small models, and an orchestrator. None is built yet.
+  HTTP: [http.md](http.md)), a pipeline that trains, quantizes and exports small models ([slm.md](slm.md)), and an
+  orchestrator ([auton.md](auton.md)).
 """
 
 

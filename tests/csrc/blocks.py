@@ -81,9 +81,15 @@ def put_halves(type_name: str, blocks: Bytes, at: int, halves: npt.NDArray[np.fl
     if type_name != "IQ1_M":
         blocks[..., at : at + 2] = halves[..., np.newaxis].view(np.uint8)
         return
-    tops = blocks[..., at + 1 : at + 8 : 2]
-    tops &= 0x0F
-    tops |= (halves.view(np.uint16)[..., np.newaxis] >> np.array([0, 4, 8, 12], np.uint16) << 4).astype(np.uint8)
+    words = blocks[..., at : at + 8]
+    words &= np.array([0xFF, 0x0F] * 4, np.uint8)
+    words |= spread_halves(halves[..., np.newaxis])
+
+
+def spread_halves(halves: npt.NDArray[np.float16]) -> Bytes:
+    """[..., 1] to [..., 8]: IQ1_M's form of an f16, four bits of it at the top of each of four 16-bit words."""
+    words = halves.view("<u2") >> np.array([0, 4, 8, 12], np.uint16) << np.uint16(12)
+    return np.asarray(words, "<u2").view(np.uint8)
 
 
 def set_scales(type_name: str, weights: Bytes, scale: float) -> None:

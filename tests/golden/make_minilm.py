@@ -23,9 +23,9 @@ from tokenizers import Tokenizer
 from tests.golden.embedding_data import FOLDER, real_texts
 from tests.golden.exact.encoder import ExactEncoder
 from tests.golden.tiny_cases import weights_digest
-from tests.support.gguf_factory import new_gguf
+from tests.support.encoder_models import SPECIAL, add_word_pieces
+from tests.support.gguf_factory import add_shape, new_gguf
 
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _TYPES: dict[str, npt.DTypeLike] = {"F32": "<f4", "I64": "<i8"}
 _NAMES = {
     "embeddings.word_embeddings": "token_embd",
@@ -49,36 +49,26 @@ def convert(folder: Path, path: Path) -> None:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     with new_gguf(path, "bert") as writer:
         writer.add_name("all-MiniLM-L6-v2")
-        writer.add_block_count(config["num_hidden_layers"])
-        writer.add_context_length(config["max_position_embeddings"])
-        writer.add_embedding_length(config["hidden_size"])
-        writer.add_feed_forward_length(config["intermediate_size"])
-        writer.add_head_count(config["num_attention_heads"])
+        add_shape(
+            writer,
+            config["num_hidden_layers"],
+            config["max_position_embeddings"],
+            config["hidden_size"],
+            config["intermediate_size"],
+            config["num_attention_heads"],
+        )
         writer.add_layer_norm_eps(config["layer_norm_eps"])
         writer.add_causal_attention(value=False)
         writer.add_pooling_type(gguf.PoolingType.MEAN)
-        _add_vocabulary(writer, (folder / "vocab.txt").read_text(encoding="utf-8").splitlines(), config)
+        words = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        add_word_pieces(writer, [_spelled(word) for word in words], config["type_vocab_size"])
         for name, values in _tensors(folder / "model.safetensors"):
             if (ours := _name(name)) is not None:
                 writer.add_tensor(ours, values)
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, words: list[str], config: dict[str, Any]) -> None:
-    writer.add_tokenizer_model("bert")
-    writer.add_token_list([_spelled(word) for word in words])
-    kinds = (gguf.TokenType.CONTROL if word in _SPECIAL else gguf.TokenType.NORMAL for word in words)
-    writer.add_token_types([int(kind) for kind in kinds])
-    writer.add_token_type_count(config["type_vocab_size"])
-    adders = (
-        *(writer.add_pad_token_id, writer.add_unk_token_id, writer.add_bos_token_id),
-        *(writer.add_sep_token_id, writer.add_mask_token_id),
-    )
-    for name, add in zip(_SPECIAL, adders, strict=True):
-        add(words.index(name))
-
-
 def _spelled(word: str) -> str:
-    if word in _SPECIAL:
+    if word in SPECIAL:
         return word
     return word.removeprefix("##") if word.startswith("##") else "▁" + word
 

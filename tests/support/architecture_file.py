@@ -10,7 +10,7 @@ from typing import Any, Literal
 import gguf
 import numpy as np
 
-from tests.support.gguf_factory import add_matrix, new_gguf
+from tests.support.gguf_factory import RandomTensors, add_shape, new_gguf
 from tests.support.gguf_vocabulary import add_vocabulary, tiny_bpe
 
 
@@ -124,11 +124,8 @@ def _add_expert_keys(writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
 
 
 def _add_keys(writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
-    writer.add_block_count(model.n_layer + model.unused_layers)
-    writer.add_context_length(model.context_length)
-    writer.add_embedding_length(model.n_embd)
-    writer.add_feed_forward_length(model.n_ff)
-    writer.add_head_count(model.n_head)
+    layers = model.n_layer + model.unused_layers
+    add_shape(writer, layers, model.context_length, model.n_embd, model.n_ff, model.n_head)
     _add_kv_heads(writer, model)
     writer.add_key_length(model.head_width)
     writer.add_value_length(model.latent_rank or model.head_width)
@@ -153,25 +150,20 @@ def _add_keys(writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
                 writer.add_array(key, value)
 
 
-class _Tensors:
-    def __init__(self, writer: gguf.GGUFWriter, model: ArchitectureModel) -> None:
-        self._writer = writer
-        self._model = model
-        self._random = np.random.default_rng(model.seed)
-
+class _Tensors(RandomTensors[ArchitectureModel]):
     def add(self, vocab_size: int) -> None:
         model = self._model
-        self._matrix("token_embd", (vocab_size, model.n_embd))
+        self.matrix("token_embd", vocab_size, model.n_embd)
         rope_pairs = model.rotated // 2
         for number, name in enumerate(model.rope_factors, 1):
             ramp = np.geomspace(1.0, 2.0 * number, rope_pairs)
             self._writer.add_tensor(f"{name}.weight", ramp.astype(np.float32))
         if model.positions:
-            self._matrix("position_embd", (model.context_length, model.n_embd))
+            self.matrix("position_embd", model.context_length, model.n_embd)
         for layer in range(model.n_layer + model.unused_layers):
             self._block(layer)
         for layer in range(model.n_layer, model.n_layer + model.unused_layers):
-            self._matrix(f"blk.{layer}.nextn.eh_proj", (model.n_embd, 2 * model.n_embd))
+            self.matrix(f"blk.{layer}.nextn.eh_proj", model.n_embd, 2 * model.n_embd)
             self._norm(f"blk.{layer}.nextn.enorm", model.n_embd)
             self._norm(f"blk.{layer}.nextn.hnorm", model.n_embd)
         self._norm(model.output_norm, model.n_embd)
@@ -196,7 +188,7 @@ class _Tensors:
 
     def _convolution(self, prefix: str) -> None:
         embedding = self._model.n_embd
-        self._vector(f"{prefix}shortconv.conv.weight", 0.5, embedding, self._model.taps)
+        self.vector(f"{prefix}shortconv.conv.weight", 0.5, embedding, self._model.taps)
         self._projection(prefix, "shortconv.in_proj", 3 * embedding, embedding)
         self._projection(prefix, "shortconv.out_proj", embedding, embedding)
 
@@ -213,7 +205,7 @@ class _Tensors:
                 self._projection(prefix, name, rows, model.n_embd)
         self._projection(prefix, "attn_output", model.n_embd, query)
         if model.sinks:
-            self._vector(f"{prefix}attn_sinks.weight", 1.0, model.n_head)
+            self.vector(f"{prefix}attn_sinks.weight", 1.0, model.n_head)
 
     def _inner_norms(self, prefix: str) -> None:
         model = self._model
@@ -235,31 +227,31 @@ class _Tensors:
         self._projection(prefix, "attn_q_b" if model.query_rank else "attn_q", query, model.query_rank or model.n_embd)
         self._projection(prefix, "attn_kv_a_mqa", model.latent_rank + model.rotated, model.n_embd)
         self._norm(f"{prefix}attn_kv_a_norm", model.latent_rank)
-        self._matrix(f"{prefix}attn_k_b", (model.n_head, model.latent_rank, model.unrotated))
-        self._matrix(f"{prefix}attn_v_b", (model.n_head, model.value_width, model.latent_rank))
+        self.matrix(f"{prefix}attn_k_b", model.n_head, model.latent_rank, model.unrotated)
+        self.matrix(f"{prefix}attn_v_b", model.n_head, model.value_width, model.latent_rank)
         if model.head_biases:
-            self._vector(f"{prefix}attn_k_b.bias", 0.1, model.n_head, model.latent_rank)
-            self._vector(f"{prefix}attn_v_b.bias", 0.1, model.n_head, model.value_width)
+            self.vector(f"{prefix}attn_k_b.bias", 0.1, model.n_head, model.latent_rank)
+            self.vector(f"{prefix}attn_v_b.bias", 0.1, model.n_head, model.value_width)
 
     def _experts(self, prefix: str) -> None:
         model = self._model
-        self._vector(f"{prefix}ffn_gate_inp.weight", 2.0 * model.n_embd**-0.5, model.experts, model.n_embd)
+        self.vector(f"{prefix}ffn_gate_inp.weight", 2.0 * model.n_embd**-0.5, model.experts, model.n_embd)
         if model.choice_bias:
-            self._vector(f"{prefix}exp_probs_b.bias", 0.1, model.experts)
+            self.vector(f"{prefix}exp_probs_b.bias", 0.1, model.experts)
         if model.expert_biases:
-            self._vector(f"{prefix}ffn_gate_inp.bias", 0.1, model.experts)
+            self.vector(f"{prefix}ffn_gate_inp.bias", 0.1, model.experts)
         for name in ("ffn_gate_exps", "ffn_up_exps"):
             self._expert_matrices(f"{prefix}{name}", model.expert_ff, model.n_embd)
         self._expert_matrices(f"{prefix}ffn_down_exps", model.n_embd, model.expert_ff)
         if model.shared_ff:
             if model.shared_gate:
-                self._vector(f"{prefix}ffn_gate_inp_shexp.weight", model.n_embd**-0.5, model.n_embd)
+                self.vector(f"{prefix}ffn_gate_inp_shexp.weight", model.n_embd**-0.5, model.n_embd)
             self._dense(prefix, "_shexp", model.shared_ff)
 
     def _expert_matrices(self, name: str, rows: int, columns: int) -> None:
-        self._matrix(name, (self._model.experts, rows, columns))
+        self.matrix(name, self._model.experts, rows, columns)
         if self._model.expert_biases:
-            self._vector(f"{name}.bias", 0.1, self._model.experts, rows)
+            self.vector(f"{name}.bias", 0.1, self._model.experts, rows)
 
     def _dense(self, prefix: str, suffix: str, width: int) -> None:
         embedding = self._model.n_embd
@@ -273,17 +265,7 @@ class _Tensors:
         self._projection(prefix, f"ffn_down{suffix}", embedding, width)
 
     def _projection(self, prefix: str, name: str, rows: int, columns: int) -> None:
-        self._matrix(f"{prefix}{name}", (rows, columns))
-        if name in self._model.biases:
-            self._vector(f"{prefix}{name}.bias", 0.1, rows)
+        self.projection(f"{prefix}{name}", rows, columns, biased=name in self._model.biases)
 
     def _norm(self, name: str, *shape: int) -> None:
-        self._vector(f"{name}.weight", 0.1, *shape, mean=1.0)
-        if self._model.norm_biases:
-            self._vector(f"{name}.bias", 0.1, *shape)
-
-    def _vector(self, name: str, deviation: float, *shape: int, mean: float = 0.0) -> None:
-        self._writer.add_tensor(name, self._random.normal(mean, deviation, shape).astype(np.float32))
-
-    def _matrix(self, name: str, shape: tuple[int, ...]) -> None:
-        add_matrix(self._writer, self._random, f"{name}.weight", self._model.tensor_type, shape)
+        self.norm(name, *shape, biased=self._model.norm_biases)

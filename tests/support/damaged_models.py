@@ -12,7 +12,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from tests.csrc.blocks import LAYOUTS
+from tests.csrc.blocks import LAYOUTS, spread_halves
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,6 @@ def encoded(type_name: str, value: float) -> bytes:
         case "MXFP4":
             return b"\xff"
         case "IQ1_M":
-            (half,) = struct.unpack("<H", struct.pack("<e", value))
-            return struct.pack("<4H", *(half >> shift << 12 & 0xF000 for shift in (0, 4, 8, 12)))
+            return spread_halves(np.array([value], "<f2")).tobytes()
         case _:
             return struct.pack("<e", value)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import gguf
-import numpy as np
 
-from tests.support.gguf_factory import add_matrix, new_gguf
+from tests.support.gguf_factory import RandomTensors, add_shape, new_gguf
 
 WORDS: Final = (
     "the", "and", "of", "to", "is", "in", "it", "cat", "dog", "sat", "mat", "on", "a", "hello", "world", "cafe", "run",
@@ -70,31 +69,26 @@ def write_encoder_model(path: Path, **options: Any) -> Path:
     with new_gguf(path, model.architecture) as writer:
         _add_keys(writer, model)
         tokens = spelled_tokens()
-        writer.add_tokenizer_model("bert")
-        writer.add_token_list(list(tokens))
-        control = int(gguf.TokenType.CONTROL)
-        writer.add_token_types([control if token in SPECIAL else int(gguf.TokenType.NORMAL) for token in tokens])
-        writer.add_token_type_count(2)
-        for name, add in (
-            ("[PAD]", writer.add_pad_token_id),
-            ("[UNK]", writer.add_unk_token_id),
-            ("[CLS]", writer.add_bos_token_id),
-            ("[SEP]", writer.add_sep_token_id),
-            ("[MASK]", writer.add_mask_token_id),
-        ):
-            add(SPECIAL.index(name))
+        add_word_pieces(writer, tokens, types=2)
         weights = _Weights(writer, model)
         (weights.add_gemma if gemma else weights.add_bert)(len(tokens))
     return path
 
 
+def add_word_pieces(writer: gguf.GGUFWriter, tokens: Sequence[str], types: int) -> None:
+    """BERT's vocabulary, as a GGUF spells it, and how many types of tokens there are."""
+    writer.add_tokenizer_model("bert")
+    writer.add_token_list(list(tokens))
+    kinds = (gguf.TokenType.CONTROL if token in SPECIAL else gguf.TokenType.NORMAL for token in tokens)
+    writer.add_token_types([int(kind) for kind in kinds])
+    writer.add_token_type_count(types)
+    for name, kind in zip(SPECIAL, ("pad", "unk", "bos", "sep", "mask"), strict=True):
+        getattr(writer, f"add_{kind}_token_id")(tokens.index(name))
+
+
 def _add_keys(writer: gguf.GGUFWriter, model: EncoderModel) -> None:
     writer.add_name(f"tiny {model.architecture}")
-    writer.add_block_count(model.n_layer)
-    writer.add_context_length(model.context_length)
-    writer.add_embedding_length(model.n_embd)
-    writer.add_feed_forward_length(model.n_ff)
-    writer.add_head_count(model.n_head)
+    add_shape(writer, model.n_layer, model.context_length, model.n_embd, model.n_ff, model.n_head)
     if model.n_head_kv is not None:
         writer.add_head_count_kv(model.n_head_kv)
     if model.architecture == "gemma-embedding":
@@ -115,73 +109,54 @@ def _add_keys(writer: gguf.GGUFWriter, model: EncoderModel) -> None:
         writer.add_uint32(f"{model.architecture}.{key}", value)
 
 
-class _Weights:
-    def __init__(self, writer: gguf.GGUFWriter, model: EncoderModel) -> None:
-        self._writer = writer
-        self._model = model
-        self._random = np.random.default_rng(model.seed)
-
+class _Weights(RandomTensors[EncoderModel]):
     def add_bert(self, vocab_size: int) -> None:
         model = self._model
-        self._matrix("token_embd", vocab_size, model.n_embd)
-        self._matrix("token_types", 2, model.n_embd)
+        self.matrix("token_embd", vocab_size, model.n_embd)
+        self.matrix("token_types", 2, model.n_embd)
         if model.architecture == "bert":
-            self._matrix("position_embd", model.context_length, model.n_embd)
-        self._norm("token_embd_norm", bias=True)
+            self.matrix("position_embd", model.context_length, model.n_embd)
+        self.norm("token_embd_norm", model.n_embd, biased=True)
         for layer in range(model.n_layer):
             self._bert_block(f"blk.{layer}.")
         if model.classifier:
-            self._projection("cls", model.n_embd, model.n_embd)
-            self._projection("cls.output", 1, model.n_embd)
+            self.projection("cls", model.n_embd, model.n_embd, biased=True)
+            self.projection("cls.output", 1, model.n_embd, biased=True)
 
     def _bert_block(self, prefix: str) -> None:
         model, bert = self._model, self._model.architecture == "bert"
         if bert:
             for name in ("attn_q", "attn_k", "attn_v"):
-                self._projection(prefix + name, model.n_embd, model.n_embd)
+                self.projection(prefix + name, model.n_embd, model.n_embd, biased=True)
         else:
-            self._matrix(prefix + "attn_qkv", 3 * model.n_embd, model.n_embd)
-        self._projection(prefix + "attn_output", model.n_embd, model.n_embd, bias=bert)
-        self._norm(prefix + "attn_output_norm", bias=True)
+            self.matrix(prefix + "attn_qkv", 3 * model.n_embd, model.n_embd)
+        self.projection(prefix + "attn_output", model.n_embd, model.n_embd, biased=bert)
+        self.norm(prefix + "attn_output_norm", model.n_embd, biased=True)
         if not bert:
-            self._matrix(prefix + "ffn_gate", model.n_ff, model.n_embd)
-        self._projection(prefix + "ffn_up", model.n_ff, model.n_embd, bias=bert)
-        self._projection(prefix + "ffn_down", model.n_embd, model.n_ff, bias=bert)
-        self._norm(prefix + "layer_output_norm", bias=True)
+            self.matrix(prefix + "ffn_gate", model.n_ff, model.n_embd)
+        self.projection(prefix + "ffn_up", model.n_ff, model.n_embd, biased=bert)
+        self.projection(prefix + "ffn_down", model.n_embd, model.n_ff, biased=bert)
+        self.norm(prefix + "layer_output_norm", model.n_embd, biased=True)
 
     def add_gemma(self, vocab_size: int) -> None:
         model = self._model
         head_dim = model.n_embd // model.n_head
         kv_width = (model.n_head_kv or model.n_head) * head_dim
-        self._matrix("token_embd", vocab_size, model.n_embd)
+        self.matrix("token_embd", vocab_size, model.n_embd)
         for layer in range(model.n_layer):
             prefix = f"blk.{layer}."
             for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
-                self._norm(prefix + name)
+                self.norm(prefix + name, model.n_embd)
             for name, rows in (("attn_q", model.n_embd), ("attn_k", kv_width), ("attn_v", kv_width)):
-                self._matrix(prefix + name, rows, model.n_embd)
+                self.matrix(prefix + name, rows, model.n_embd)
             for name in ("attn_q_norm", "attn_k_norm"):
-                self._norm(prefix + name, head_dim)
-            self._matrix(prefix + "attn_output", model.n_embd, model.n_embd)
+                self.norm(prefix + name, head_dim)
+            self.matrix(prefix + "attn_output", model.n_embd, model.n_embd)
             for name in ("ffn_gate", "ffn_up"):
-                self._matrix(prefix + name, model.n_ff, model.n_embd)
-            self._matrix(prefix + "ffn_down", model.n_embd, model.n_ff)
-        self._norm("output_norm")
+                self.matrix(prefix + name, model.n_ff, model.n_embd)
+            self.matrix(prefix + "ffn_down", model.n_embd, model.n_ff)
+        self.norm("output_norm", model.n_embd)
         width = model.n_embd
         for number, rows in enumerate(model.pooled, 2):
-            self._matrix(f"dense_{number}", rows, width)
+            self.matrix(f"dense_{number}", rows, width)
             width = rows
-
-    def _projection(self, name: str, rows: int, columns: int, *, bias: bool = True) -> None:
-        self._matrix(name, rows, columns)
-        if bias:
-            self._writer.add_tensor(f"{name}.bias", self._random.normal(0.0, 0.1, rows).astype(np.float32))
-
-    def _norm(self, name: str, width: int | None = None, *, bias: bool = False) -> None:
-        width = width or self._model.n_embd
-        self._writer.add_tensor(f"{name}.weight", self._random.normal(1.0, 0.1, width).astype(np.float32))
-        if bias:
-            self._writer.add_tensor(f"{name}.bias", self._random.normal(0.0, 0.1, width).astype(np.float32))
-
-    def _matrix(self, name: str, rows: int, columns: int) -> None:
-        add_matrix(self._writer, self._random, f"{name}.weight", self._model.tensor_type, (rows, columns))

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.csrc.blocks import encode_floats
-from tests.support.quantized_models import add_shape, weight_rows
+from tests.support.gguf_factory import add_shape
+from tests.support.quantized_models import add_llama_keys, weight_rows
 
 _CHUNK_VALUES = 1 << 22
 """Made at once: less than a matrix, for the memory's sake."""
@@ -68,8 +69,8 @@ def write_full_size_model(path: Path, model: FullSizeModel) -> Path:
     """Two bytes a weight."""
     writer = gguf.GGUFWriter(path, model.architecture)
     writer.add_name("full size")
-    heads = (model.heads, model.kv_heads)
-    add_shape(writer, model.layers, model.embedding, model.feed_forward, heads=heads, vocabulary=model.vocabulary)
+    add_shape(writer, model.layers, 256, model.embedding, model.feed_forward, model.heads)
+    add_llama_keys(writer, kv_heads=model.kv_heads, vocabulary=model.vocabulary)
     for name, shape in model.tensors():
         kind = gguf.GGMLQuantizationType[_type(model, shape)]
         _, size = gguf.GGML_QUANT_SIZES[kind]

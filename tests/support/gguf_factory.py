@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 import gguf
 import numpy as np
 import numpy.typing as npt
 from gguf import quants
 
+from tests.csrc.blocks import spread_halves
 from tests.support.gguf_vocabulary import TinyVocabulary, VocabularyKind, add_vocabulary, tiny_bpe, tiny_spm
 
 Architecture = Literal["llama", "qwen2"]
@@ -104,11 +105,7 @@ def write_tiny_model(path: Path, **options: object) -> Path:
 
 def _add_hyper_parameters(writer: gguf.GGUFWriter, model: TinyModel, vocabulary: TinyVocabulary) -> None:
     writer.add_name(f"tiny {model.architecture}")
-    writer.add_block_count(model.n_layer)
-    writer.add_context_length(model.context_length)
-    writer.add_embedding_length(model.n_embd)
-    writer.add_feed_forward_length(model.n_ff)
-    writer.add_head_count(model.n_head)
+    add_shape(writer, model.n_layer, model.context_length, model.n_embd, model.n_ff, model.n_head)
     writer.add_head_count_kv(model.n_head_kv)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(model.head_dim)
@@ -116,46 +113,80 @@ def _add_hyper_parameters(writer: gguf.GGUFWriter, model: TinyModel, vocabulary:
     writer.add_vocab_size(len(vocabulary))
 
 
-class _Weights:
-    def __init__(self, writer: gguf.GGUFWriter, model: TinyModel) -> None:
+def add_shape(
+    writer: gguf.GGUFWriter, layers: int, context: int, embedding: int, feed_forward: int, heads: int
+) -> None:
+    """The sizes that every architecture has."""
+    writer.add_block_count(layers)
+    writer.add_context_length(context)
+    writer.add_embedding_length(embedding)
+    writer.add_feed_forward_length(feed_forward)
+    writer.add_head_count(heads)
+
+
+class Drawn(Protocol):
+    """A model whose weights are random."""
+
+    @property
+    def tensor_type(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
+
+
+ModelT = TypeVar("ModelT", bound=Drawn)
+
+
+class RandomTensors(Generic[ModelT]):
+    """Adds tensors to a file; weights are drawn in the order in which they are added."""
+
+    def __init__(self, writer: gguf.GGUFWriter, model: ModelT) -> None:
         self._writer = writer
         self._model = model
         self._random = np.random.default_rng(model.seed)
 
+    def matrix(self, name: str, *shape: int, tensor_type: str | None = None) -> None:
+        add_matrix(self._writer, self._random, f"{name}.weight", tensor_type or self._model.tensor_type, shape)
+
+    def projection(self, name: str, rows: int, columns: int, *, biased: bool = False) -> None:
+        self.matrix(name, rows, columns)
+        if biased:
+            self.vector(f"{name}.bias", 0.1, rows)
+
+    def norm(self, name: str, *shape: int, biased: bool = False) -> None:
+        self.vector(f"{name}.weight", 0.1, *shape, mean=1.0)
+        if biased:
+            self.vector(f"{name}.bias", 0.1, *shape)
+
+    def vector(self, name: str, deviation: float, *shape: int, mean: float = 0.0) -> None:
+        self._writer.add_tensor(name, self._random.normal(mean, deviation, shape).astype(np.float32))
+
+
+class _Weights(RandomTensors[TinyModel]):
     def add(self, vocab_size: int) -> None:
         model = self._model
-        embedding_type = model.embedding_type or model.tensor_type
-        self._matrix("token_embd.weight", vocab_size, model.n_embd, embedding_type)
+        self.matrix("token_embd", vocab_size, model.n_embd, tensor_type=model.embedding_type)
         if model.rope_freqs:
             ramp = np.geomspace(1.0, 8.0, model.head_dim // 2)
             self._writer.add_tensor("rope_freqs.weight", ramp.astype(np.float32))
         for layer in range(model.n_layer):
             self._block(f"blk.{layer}")
-        self._norm("output_norm.weight")
+        self.norm("output_norm", model.n_embd)
         if not model.tied:
-            self._matrix("output.weight", vocab_size, model.n_embd, model.head_type or model.tensor_type)
+            self.matrix("output", vocab_size, model.n_embd, tensor_type=model.head_type)
 
     def _block(self, prefix: str) -> None:
         model = self._model
         n_kv = model.n_head_kv * model.head_dim
-        self._norm(f"{prefix}.attn_norm.weight")
-        with_bias = model.architecture == "qwen2" if model.qkv_bias is None else model.qkv_bias
+        self.norm(f"{prefix}.attn_norm", model.n_embd)
+        biased = model.architecture == "qwen2" if model.qkv_bias is None else model.qkv_bias
         for name, rows in (("attn_q", model.n_embd), ("attn_k", n_kv), ("attn_v", n_kv)):
-            self._matrix(f"{prefix}.{name}.weight", rows, model.n_embd, model.tensor_type)
-            if with_bias:
-                bias = self._random.normal(0.0, 0.1, rows)
-                self._writer.add_tensor(f"{prefix}.{name}.bias", bias.astype(np.float32))
-        self._matrix(f"{prefix}.attn_output.weight", model.n_embd, model.n_embd, model.tensor_type)
-        self._norm(f"{prefix}.ffn_norm.weight")
+            self.projection(f"{prefix}.{name}", rows, model.n_embd, biased=biased)
+        self.matrix(f"{prefix}.attn_output", model.n_embd, model.n_embd)
+        self.norm(f"{prefix}.ffn_norm", model.n_embd)
         for name in ("ffn_gate", "ffn_up"):
-            self._matrix(f"{prefix}.{name}.weight", model.n_ff, model.n_embd, model.tensor_type)
-        self._matrix(f"{prefix}.ffn_down.weight", model.n_embd, model.n_ff, model.tensor_type)
-
-    def _norm(self, name: str) -> None:
-        self._writer.add_tensor(name, self._random.normal(1.0, 0.1, self._model.n_embd).astype(np.float32))
-
-    def _matrix(self, name: str, rows: int, columns: int, type_name: str) -> None:
-        add_matrix(self._writer, self._random, name, type_name, (rows, columns))
+            self.matrix(f"{prefix}.{name}", model.n_ff, model.n_embd)
+        self.matrix(f"{prefix}.ffn_down", model.n_embd, model.n_ff)
 
 
 def add_matrix(
@@ -205,7 +236,8 @@ def _random_blocks(
         case "IQ4_XS":
             fields = [scale(deviation / 1245), codes(6), codes(128)]
         case "IQ1_M":
-            fields = [codes(48), _quarters(scale(deviation / 6.4)) | codes(8) & np.array([0xFF, 0x0F] * 4, np.uint8)]
+            lows = np.array([0xFF, 0x0F] * 4, np.uint8)
+            fields = [codes(48), spread_halves(scale(deviation / 6.4).view("<f2")) | codes(8) & lows]
         case "TQ1_0" | "TQ2_0":
             fields = [_digits(codes(52)) if type_name == "TQ1_0" else codes(64), scale(deviation)]
         case _:
@@ -218,9 +250,3 @@ def _digits(any_bytes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Five digits to base 3 in a byte: a fraction of 256, rounded up."""
     rounded_up = (any_bytes.astype(np.uint16) % 243 * 256 + 242) // 243
     return np.asarray(rounded_up, np.uint8)
-
-
-def _quarters(halves: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Each f16 as four 16-bit words that have four bits of it at their top."""
-    words = halves.view("<u2") >> np.array([0, 4, 8, 12], np.uint16) << np.uint16(12)
-    return np.asarray(words, "<u2").view(np.uint8)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.csrc.blocks import encode_floats, random_weights
-from tests.support.gguf_factory import new_gguf
+from tests.support.gguf_factory import RandomTensors, add_shape, new_gguf
 
 Floats = npt.NDArray[np.float32]
 
@@ -58,7 +58,8 @@ def write_wide_model(path: Path, model: WideModel) -> Path:
         writer.add_name("wide")
         writer.add_quantization_version(2)
         writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
-        add_shape(writer, model.layers, model.embedding, model.feed_forward, heads=(8, 2), vocabulary=model.rows)
+        add_shape(writer, model.layers, 256, model.embedding, model.feed_forward, 8)
+        add_llama_keys(writer, kv_heads=2, vocabulary=model.rows)
         if model.experts:
             writer.add_expert_count(model.experts)
             writer.add_expert_used_count(2)
@@ -66,16 +67,9 @@ def write_wide_model(path: Path, model: WideModel) -> Path:
     return path
 
 
-def add_shape(
-    writer: gguf.GGUFWriter, layers: int, embedding: int, feed_forward: int, *, heads: tuple[int, int], vocabulary: int
-) -> None:
-    """``heads``: of queries, and of keys and values."""
-    writer.add_block_count(layers)
-    writer.add_context_length(256)
-    writer.add_embedding_length(embedding)
-    writer.add_feed_forward_length(feed_forward)
-    writer.add_head_count(heads[0])
-    writer.add_head_count_kv(heads[1])
+def add_llama_keys(writer: gguf.GGUFWriter, *, kv_heads: int, vocabulary: int) -> None:
+    """What llama has beside the sizes of all architectures."""
+    writer.add_head_count_kv(kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(vocabulary)
 
@@ -112,44 +106,35 @@ def _importance(random: np.random.Generator, size: int) -> Floats:
     return values
 
 
-class _Tensors:
-    def __init__(self, writer: gguf.GGUFWriter, model: WideModel) -> None:
-        self._writer = writer
-        self._model = model
-        self._random = np.random.default_rng(model.seed)
-
+class _Tensors(RandomTensors[WideModel]):
     def add(self) -> None:
         model = self._model
         # Not in the order of a quantized file.
-        self._vector("output_norm.weight", model.embedding)
+        self.norm("output_norm", model.embedding)
         for layer in reversed(range(model.layers)):
             self._block(f"blk.{layer}")
-        self._matrix("token_embd.weight", model.embedding)
+        self._rows("token_embd.weight", model.embedding)
         if not model.tied:
-            self._matrix("output.weight", model.embedding)
+            self._rows("output.weight", model.embedding)
         for name in model.also:
-            self._matrix(name, model.embedding)
+            self._rows(name, model.embedding)
 
     def _block(self, prefix: str) -> None:
         model = self._model
-        self._vector(f"{prefix}.attn_norm.weight", model.embedding)
+        self.norm(f"{prefix}.attn_norm", model.embedding)
         for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            self._matrix(f"{prefix}.{name}.weight", model.embedding)
+            self._rows(f"{prefix}.{name}.weight", model.embedding)
             if model.bias and name != "attn_output":
-                self._vector(f"{prefix}.{name}.bias", model.rows)
-        self._vector(f"{prefix}.ffn_norm.weight", model.embedding)
+                self.vector(f"{prefix}.{name}.bias", 0.1, model.rows, mean=1.0)
+        self.norm(f"{prefix}.ffn_norm", model.embedding)
         if model.experts:
-            router = self._random.normal(0.0, 0.1, (model.experts, model.embedding)).astype(np.float32)
-            self._writer.add_tensor(f"{prefix}.ffn_gate_inp.weight", router)
+            self.vector(f"{prefix}.ffn_gate_inp.weight", 0.1, model.experts, model.embedding)
         suffix = "_exps" if model.experts else ""
         for name in ("ffn_gate", "ffn_up"):
-            self._matrix(f"{prefix}.{name}{suffix}.weight", model.embedding, model.experts)
-        self._matrix(f"{prefix}.ffn_down{suffix}.weight", model.feed_forward, model.experts)
+            self._rows(f"{prefix}.{name}{suffix}.weight", model.embedding, model.experts)
+        self._rows(f"{prefix}.ffn_down{suffix}.weight", model.feed_forward, model.experts)
 
-    def _vector(self, name: str, size: int) -> None:
-        self._writer.add_tensor(name, self._random.normal(1.0, 0.1, size).astype(np.float32))
-
-    def _matrix(self, name: str, columns: int, experts: int = 0) -> None:
+    def _rows(self, name: str, columns: int, experts: int = 0) -> None:
         model = self._model
         rows = model.rows * max(1, experts)
         if model.tensor_type in ("F32", "F16", "BF16"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -51,14 +52,21 @@ def write_gguf(model: TrainedModel, path: Path, weight_type: WeightType) -> None
     if path.exists():
         raise SlmError(f"{path} is there already")
     path.parent.mkdir(parents=True, exist_ok=True)
-    begun = path.with_name(f".{path.name}.begun")
-    writer = gguf.GGUFWriter(begun, "llama")
-    try:
+    with new_gguf(path, "llama") as writer:
         _add_shape(writer, model)
         _add_vocabulary(writer, model)
         writer.add_file_type(gguf.LlamaFileType.ALL_F32 if weight_type == "f32" else gguf.LlamaFileType.MOSTLY_F16)
         for name, values in _weights(model, weight_type):
             writer.add_tensor(name, values)
+
+
+@contextmanager
+def new_gguf(path: Path, architecture: str) -> Iterator[gguf.GGUFWriter]:
+    """A writer of keys and tensors. The file is there whole at the end of the block; not at all if that fails."""
+    begun = path.with_name(f".{path.name}.begun")
+    writer = gguf.GGUFWriter(begun, architecture)
+    try:
+        yield writer
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
 from slm.corpus.shards import Tokens
-from slm.export.gguf_file import gguf_name
+from slm.export.gguf_file import gguf_name, new_gguf
 from slm.training.batches import Batches
 from slm.transformer import Transformer
 
@@ -52,16 +51,12 @@ def write_importance(transformer: Transformer, shards: Sequence[Tokens], path: P
     with torch.inference_mode():
         for step in range(_WINDOWS // _AT_ONCE):
             transformer.hidden(torch.from_numpy(batches.at(step)[:, :-1]))
-    writer = gguf.GGUFWriter(path, "imatrix")
-    writer.add_type("imatrix")
-    writer.add_array("imatrix.datasets", ["training text"])
-    writer.add_uint32("imatrix.chunk_count", _WINDOWS)
-    writer.add_uint32("imatrix.chunk_size", length)
-    for name, sums in squares.sums.items():
-        writer.add_tensor(f"{name}.in_sum2", sums.astype(np.float32).reshape(1, -1))
-        writer.add_tensor(f"{name}.counts", np.array([[squares.counts[name]]], dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    with new_gguf(path, "imatrix") as writer:
+        writer.add_type("imatrix")
+        writer.add_array("imatrix.datasets", ["training text"])
+        writer.add_uint32("imatrix.chunk_count", _WINDOWS)
+        writer.add_uint32("imatrix.chunk_size", length)
+        for name, sums in squares.sums.items():
+            writer.add_tensor(f"{name}.in_sum2", sums.astype(np.float32).reshape(1, -1))
+            writer.add_tensor(f"{name}.counts", np.array([[squares.counts[name]]], dtype=np.float32))
     return _WINDOWS * length

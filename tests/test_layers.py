@@ -188,6 +188,13 @@ def test_a_package_of_the_engine_imports_only_those_before_it(name: str, path: P
     assert {module for module in used if ENGINE_ORDER.index(engine_package(module)) > place} == set()
 
 
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports for types alone, and those inside of functions, count like others."""
+    named = dict(modules())
+    needed = {name: (imports(path) & named.keys()) - {name} for name, path in named.items()}
+    tuple(TopologicalSorter(needed).static_order())  # raises CycleError, which names the circle
+
+
 @each_module()
 def test_nothing_imports_the_training_of_models_or_auton_but_themselves(name: str, path: Path) -> None:
     own = name.partition(".")[0]

@@ -92,9 +92,9 @@ class HttpConnection:
                 raise HttpError(HttpFault(error.error_status_hint, "bad_http", f"no HTTP/1.1: {error}")) from error
         if not isinstance(event, h11.Request):
             return False
-        exchange = HttpExchange(self, self._stream, event, self._limits)
+        exchange = HttpExchange(self._stream, event, self._limits, self.scope)
         with exchange.answering:
-            await self._app(exchange.scope, exchange.receive, exchange.send)
+            await self._app({**exchange.scope, "connection": self}, exchange.receive, exchange.send)
         return await self._has_ended_well()
 
     async def _has_ended_well(self) -> bool:

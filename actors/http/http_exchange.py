@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from email.utils import formatdate
-from typing import TYPE_CHECKING
 
 import h11
 import trio
@@ -15,26 +14,26 @@ from actors.http.limits import HttpLimits
 from actors.http.request_target import RequestTarget
 from protocol.dialects.fault import HttpFault
 
-if TYPE_CHECKING:
-    from actors.http.http_connection import HttpConnection
-
 _BODILESS = frozenset({204, 304})
 
 
 class HttpExchange:
-    """One request. Raises HttpError where it is none that an application could be asked."""
+    """One request. Raises HttpError where it is none that an application could be asked.
+
+    ``connected`` is cancelled where the client has gone.
+    """
 
     def __init__(
-        self, connection: HttpConnection, stream: Http1Stream, request: h11.Request, limits: HttpLimits
+        self, stream: Http1Stream, request: h11.Request, limits: HttpLimits, connected: trio.CancelScope
     ) -> None:
         _require_plain(request, limits)
         try:
             target = RequestTarget.parse(request.target)
         except ValueError as error:
             raise HttpError(HttpFault(400, "bad_target", str(error))) from error
-        self.scope = _scope(request, target, connection)
-        self._connection = connection
+        self.scope = _scope(request, target)
         self._stream = stream
+        self._connected = connected
         self.answering = trio.CancelScope()
         """The application's work on it; cancelled, nothing more is wanted of it."""
         self._is_head = request.method == b"HEAD"
@@ -87,7 +86,7 @@ class HttpExchange:
             await self._stream.send(*events)
         except ClientLost:
             # Whatever answers the request, in several tasks perhaps, has no further use.
-            self._connection.scope.cancel()
+            self._connected.cancel()
             await trio.sleep_forever()
 
 
@@ -105,7 +104,7 @@ def _require_plain(request: h11.Request, limits: HttpLimits) -> None:
         raise HttpError(HttpFault(400, "bad_http", reason))
 
 
-def _scope(request: h11.Request, target: RequestTarget, connection: HttpConnection) -> Scope:
+def _scope(request: h11.Request, target: RequestTarget) -> Scope:
     headers = list(request.headers)
     if target.authority is not None:
         headers = [(b"host", target.authority), *(one for one in headers if one[0] != b"host")]
@@ -122,5 +121,4 @@ def _scope(request: h11.Request, target: RequestTarget, connection: HttpConnecti
         "headers": headers,
         "client": None,
         "server": None,
-        "connection": connection,
     }

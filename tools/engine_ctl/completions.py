@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from engine_ctl.options import aliases
+from engine_ctl.model_aliases import aliases
 from protocol.errors import EngineError
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]

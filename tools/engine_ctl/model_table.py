@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine_ctl.options import aliases
+from engine_ctl.model_aliases import aliases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from engine_ctl.config_place import ALIASES_VARIABLE
+from engine_ctl.completions import complete_model
+from engine_ctl.model_aliases import aliases
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -90,15 +90,7 @@ class Model(click.ParamType[str]):
         """Models that are here."""
         from click.shell_completion import CompletionItem
 
-        from engine_ctl.completions import complete_model
-
         return [CompletionItem(name) for name in complete_model(ctx, param, incomplete)]
-
-
-def aliases() -> dict[str, str]:
-    """Models by other names of theirs, in lower case: ``$ENGINE_ALIASES``, which the configuration file sets."""
-    pairs = (pair.partition("=") for pair in os.environ.get(ALIASES_VARIABLE, "").split(",") if "=" in pair)
-    return {name.strip().lower(): model.strip() for name, _, model in pairs}
 
 
 def wants_json(ctx: click.Context) -> bool:

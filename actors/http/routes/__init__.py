@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from actors.http.routes import anthropic, llama_server, ollama, openai, service, weos
-from actors.http.routes.route import HttpRoute
+from actors.http.routes.directory import Directory
 
-ROUTES: tuple[HttpRoute, ...] = (
-    *service.ROUTES,
-    *weos.ROUTES,
-    *openai.ROUTES,
-    *anthropic.ROUTES,
-    *ollama.ROUTES,
-    *llama_server.ROUTES,
-)
+ROUTES = Directory(
+    (
+        *service.ROUTES,
+        *weos.ROUTES,
+        *openai.ROUTES,
+        *anthropic.ROUTES,
+        *ollama.ROUTES,
+        *llama_server.ROUTES,
+    )
+).routes

@@ -1,4 +1,4 @@
-"""What this is, whether it lives, and how it does."""
+"""Whether the engine lives, which version it is, and how it does."""
 
 from __future__ import annotations
 
@@ -6,41 +6,17 @@ import time
 from collections import Counter
 
 from actors.http.call import Call
-from actors.http.page import MEDIA_TYPE, Page, accepts_page
 from actors.http.routes.route import HttpRoute
 from engine.identity.build import current_build
 from engine.identity.version import ENGINE_VERSION
 from engine.metrics.exposition import exposition
 from protocol.answers import StatusReport
 from protocol.dialects.llama_server.figures import llama_families
-from protocol.dialects.openapi import openapi
 from protocol.requests import Metrics, Status
 from protocol.summaries import Fault
 
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
-_PAGE = Page.read()
-_BY_ACCEPT = {"vary": "accept"}
 _LATELY_S = 600.0
-_DIALECTS = {
-    "weos": "/v1/weos/run",
-    "openai": "/v1/chat/completions",
-    "anthropic": "/v1/messages",
-    "ollama": "/api/chat",
-    "metrics": "/metrics",
-    "openapi": "/openapi.json",
-}
-
-
-async def about(call: Call) -> None:
-    """Show browsers the page; to programs, name the engine and every route."""
-    if accepts_page(call.request.headers.get("accept", "")):
-        await call.wire.reply(_PAGE.body, MEDIA_TYPE, headers=_PAGE.headers | _BY_ACCEPT)
-        return
-    from actors.http.routes import ROUTES  # noqa: PLC0415  this is one of them
-
-    routes = [{"method": one.method, "path": one.path, "does": one.summary} for one in ROUTES]
-    told = {"engine": "weos-engine", "engine_version": ENGINE_VERSION, "start": _DIALECTS, "routes": routes}
-    await call.reply(told, headers=_BY_ACCEPT)
 
 
 async def health(call: Call) -> None:
@@ -79,16 +55,7 @@ async def metrics(call: Call) -> None:
     await call.wire.reply(text.encode(), _EXPOSITION, headers=started)
 
 
-async def described(call: Call) -> None:
-    """Describe every route as OpenAPI."""
-    from actors.http.routes import ROUTES  # noqa: PLC0415  this is one of them
-
-    await call.reply(openapi((one.operation for one in ROUTES if not one.absent), ENGINE_VERSION))
-
-
 ROUTES = (
-    HttpRoute("GET", "/openapi.json", described, "this API, as an OpenAPI document"),
-    HttpRoute("GET", "/", about, "what is here; to browsers, a page to use it by"),
     HttpRoute("GET", "/health", health, "whether the engine answers"),
     HttpRoute("GET", "/v1/health", health, "the same"),
     HttpRoute("GET", "/version", version, "version and build"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from engine.planning.prompt import PreparedPrompt
 from engine.planning.resolve import decide_without_model, resolve_plan
 from engine.planning.speculation_rules import ROW_COST
 from protocol.errors import InvalidPlan, OutOfMemoryBudget, RequestRefused, UnsupportedQuantization
-from protocol.plan import ExecutionPlan
+from protocol.plan import BackendName, ExecutionPlan
 from protocol.quantization import QUANTIZATIONS
 from protocol.speculation import PlanSpeculation
 from tests.engine.test_planning import CONFIG, MACHINE, MB, MODEL, NO_METER, make_plan, make_request
@@ -39,6 +39,10 @@ def plan_with(draft: ModelFacts = DRAFT, speculation: dict[str, Any] = ASKED, **
     request = make_request(speculation=speculation, **execution)
     checked = decide_without_model(request, MACHINE, NO_METER, CONFIG)
     return resolve_plan(checked, MODEL, prompt, CONFIG, draft=draft).plan
+
+
+def test_every_backend_has_its_cost_of_a_row() -> None:
+    assert set(ROW_COST) == set(get_args(BackendName))
 
 
 def refusal(kind: type[RequestRefused], **asked: Any) -> RequestRefused:

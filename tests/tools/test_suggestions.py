@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from engine_ctl import completions
 from engine_ctl.main import COMMANDS, main
 from engine_ctl.manual_page import manual_pages
+from protocol.plan import BackendName, KvCacheType, SchedulerPolicy
+from protocol.quantization import QUANTIZATIONS
 from tests.tools.command_line import engine_ctl
 
 
@@ -71,6 +75,14 @@ def test_a_shell_completes_commands_flags_models_and_quantizations(tmp_path: Pat
         "q3_k_m",
     ]
     assert "--temperature" in completed("run", "--temp")
+
+
+def test_what_is_completed_is_what_a_plan_may_say() -> None:
+    """Written out there, since a shell waits for them: what lists them otherwise takes longer to import."""
+    assert get_args(BackendName) == completions.BACKENDS
+    assert get_args(KvCacheType) == completions.KV_CACHES
+    assert get_args(SchedulerPolicy) == completions.POLICIES
+    assert QUANTIZATIONS == completions.QUANTIZATIONS
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

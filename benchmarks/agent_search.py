@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -97,26 +98,18 @@ def searched(search: Search, arguments: argparse.Namespace, folder: Path) -> dic
         if search.kpi == "joules":
             plant.watch(engine.process.pid)
         disturbance, began = Disturbance(), time.monotonic()
-        command: list[str | Path] = [
-            AGENTS,
-            "optimize",
-            search.model,
-            "--workload",
-            workload,
-            "--max-tokens",
-            str(round(kind.max_tokens * arguments.answer_factor)),
-        ]
-        command += ["--kpi", KPIS[search.kpi], "--minutes", str(arguments.minutes), "--report", report]
-        command += [
-            "--fields",
-            arguments.fields,
-            "--quality-text",
-            quality,
-            "--seed",
-            str(arguments.seed),
-            "--socket",
-            engine.socket,
-        ]
+        options: dict[str, str | Path] = {
+            "--workload": workload,
+            "--max-tokens": str(round(kind.max_tokens * arguments.answer_factor)),
+            "--kpi": KPIS[search.kpi],
+            "--minutes": str(arguments.minutes),
+            "--report": report,
+            "--fields": arguments.fields,
+            "--quality-text": quality,
+            "--seed": str(arguments.seed),
+            "--socket": engine.socket,
+        }
+        command = [AGENTS, "optimize", search.model, *chain.from_iterable(options.items())]
         ended = subprocess.run(command, stdout=sys.stderr, check=False)
         took, others = time.monotonic() - began, disturbance.share()
     if ended.returncode:

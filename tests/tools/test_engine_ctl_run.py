@@ -95,29 +95,10 @@ def test_every_flag_reaches_the_request(start_engine: StartEngine, socket_path: 
     penalty = ("--repeat-penalty", "1.1", "--seed", "7")
     sampling = ("--temperature", "0.7", "--top-k", "40", "--top-p", "0.9", "--min-p", "0.05", *penalty)
     others = (
-        "--threads",
-        "2",
-        "--kv-cache",
-        "q8_0",
-        "--prefix-cache",
-        "on",
-        "--speculate",
-        "lookup",
-        "--context-length",
-        "128",
-        "--policy",
-        "latency",
-        "--priority",
-        "-3",
-        "--max-tokens",
-        "9",
-        "--stop",
-        "END",
-        "--stop",
-        "\n",
-        "--stop-token",
-        "17",
-    )
+        "--threads", "2", "--kv-cache", "q8_0", "--prefix-cache", "on", "--speculate", "lookup",
+        "--context-length", "128", "--policy", "latency", "--priority", "-3", "--max-tokens", "9",
+        "--stop", "END", "--stop", "\n", "--stop-token", "17",
+    )  # fmt: skip
     chat = ["--chat", "--system", "Be brief.", "--prompt", "Why?"]
     engine_ctl("run", "--socket", str(socket_path), "--model", "tiny", *sampling, *others, *chat)
     asked = run_request(engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import OrderedDict
 from difflib import get_close_matches
 from functools import partial
@@ -119,13 +120,10 @@ class ModelRegistry:
         if "/" not in name_or_path:  # whoever has it run in a folder with a file of that name did not mean to name one
             raise self._unknown(name_or_path)
         self.require_paths("model", name_or_path)
-        try:
-            path = Path(name_or_path).expanduser().absolute()
-        except RuntimeError as error:  # "~somebody" who is no user here
-            raise self._unknown(name_or_path) from error
-        if path.is_file():
-            return self.directory.model_at(path)
-        raise self._unknown(name_or_path)
+        path = _file_at(name_or_path)
+        if path is None:
+            raise self._unknown(name_or_path)
+        return self.directory.model_at(path)
 
     def require_paths(self, field: str, path: str) -> None:
         """Raises NotPermitted: requests may name no files here."""
@@ -185,6 +183,19 @@ class ModelRegistry:
             model=name,
             known=known,
         )
+
+
+def _file_at(name: str) -> Path | None:
+    """The file of a path, ``None`` where there is none or can be none. Raises OSError: it cannot be looked at."""
+    try:
+        path = Path(name).expanduser().absolute()
+        return path if path.is_file() else None
+    except (RuntimeError, ValueError):  # "~somebody" who is no user here, or can be none
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise
 
 
 def _not_pulled(name: str) -> UnknownModel:

@@ -9,6 +9,7 @@ from pathlib import Path
 from engine import _core
 from engine.artifact.artifact import ModelArtifact
 from engine.artifact.quantization_errors import quantization_errors
+from engine.host.kernel_trees import leads_through_kernel
 from engine.host.machine import Machine
 from engine.models.registry import ModelRegistry
 from engine.planning.resolve import choose_backend, choose_threads
@@ -39,9 +40,9 @@ class FileQuantization:
         Raises:
             UnknownModel, InvalidModel, UnsupportedModel: see :meth:`ModelRegistry.resolve`; a tensor holds what is no
                 number; the recipe cannot be applied.
-            InvalidRequest: no such recipe; the output is no absolute path, something is there, or its folder cannot
-                be written to; the importance matrix cannot be read, or does not fit the model; more threads than
-                there are CPUs.
+            InvalidRequest: no such recipe; the output is no absolute path, or leads through ``/proc``, something is
+                there, or its folder cannot be written to; the importance matrix cannot be read, or does not fit the
+                model; more threads than there are CPUs.
             NotPermitted: the engine takes no files from requests.
             UnsupportedBackend: not one that this machine can run.
             CacheFull: the disk has no room for the file.
@@ -56,6 +57,12 @@ class FileQuantization:
                 allowed=list(RECIPES),
             )
         output = self._path("output", request.output)
+        if leads_through_kernel(output):
+            raise InvalidRequest(
+                f"output is {request.output!r}, which leads through the kernel's own files; name the folder itself",
+                field="output",
+                value=request.output,
+            )
         artifact = self._registry.resolve(request.model)
         quantization = self._prepare(artifact)
         self._watch.follow(quantization)
@@ -76,6 +83,8 @@ class FileQuantization:
 
     def _path(self, field: str, given: str) -> Path:
         self._registry.require_paths(field, given)
+        if "\0" in given:
+            raise InvalidRequest(f"{field} is {given!r}; no path holds a NUL", field=field, value=given)
         path = Path(given)
         if not path.is_absolute():
             raise InvalidRequest(

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from engine import _core
+from engine.host.kernel_trees import kernel_devices, leads_through_kernel
 
 Task = Callable[[socket.socket], None]
 _ANSWER: Final = struct.Struct("=i")
@@ -49,7 +50,6 @@ _BEGINNING_BYTES: Final = 512
 _COUNTS: Final = struct.Struct("<ii")
 _MOST_ENTRIES: Final = 1 << 20
 _OF_WEIGHTS: Final = b".weight"
-_KERNEL_TREES: Final = (Path("/proc"), Path("/sys"), Path("/dev"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,8 @@ def _carry_out(letter: bytes, paths: tuple[Path, ...], made: set[Path]) -> int |
         case b"r", (path,):
             return open_to_read(path)
         case b"w", (path,) if _NEW_MODEL.search(path.name):
+            if leads_through_kernel(path):
+                raise OSError(errno.EACCES, "among the kernel's own files")
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _NEW_FILE_MODE)
             made.add(path)
             return descriptor
@@ -172,17 +174,24 @@ def _is_model(path: Path, name: Path) -> bool:
 
 def open_to_read(path: Path) -> int:
     """A model or a matrix that this user owns, or that everybody may read. Raises OSError: ENOEXEC for other files."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    status = os.fstat(descriptor)
-    shared = status.st_uid == os.geteuid() or status.st_mode & stat.S_IROTH
-    error = errno.EACCES
-    if stat.S_ISREG(status.st_mode) and shared and status.st_dev not in _kernel_devices():
-        beginning = os.pread(descriptor, _BEGINNING_BYTES, 0)
-        if beginning.startswith(_GGUF) or _is_old_matrix(beginning):
-            return descriptor
-        error = errno.ENOEXEC
+    # Some devices do things when they are opened: what it is, is seen before, and what is opened is what was seen.
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        _require_users_file(os.fstat(place))
+        descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    finally:
+        os.close(place)
+    beginning = os.pread(descriptor, _BEGINNING_BYTES, 0)
+    if beginning.startswith(_GGUF) or _is_old_matrix(beginning):
+        return descriptor
     os.close(descriptor)
-    raise OSError(error, "neither a user's regular file nor one that everybody may read, or not of the engine's kind")
+    raise OSError(errno.ENOEXEC, "not of the engine's kind")
+
+
+def _require_users_file(status: os.stat_result) -> None:
+    shared = status.st_uid == os.geteuid() or status.st_mode & stat.S_IROTH
+    if not stat.S_ISREG(status.st_mode) or not shared or status.st_dev in kernel_devices():
+        raise OSError(errno.EACCES, "neither a user's regular file nor one that everybody may read")
 
 
 def _is_old_matrix(beginning: bytes) -> bool:
@@ -192,15 +201,6 @@ def _is_old_matrix(beginning: bytes) -> bool:
     entries, length = _COUNTS.unpack_from(beginning)
     name = beginning[_COUNTS.size : _COUNTS.size + length]
     return 0 < entries <= _MOST_ENTRIES and len(name) == length > 0 and name.isascii() and name.endswith(_OF_WEIGHTS)
-
-
-def _kernel_devices() -> set[int]:
-    """The file systems whose files are the kernel's own state, and not a user's."""
-    found = set()
-    for tree in _KERNEL_TREES:
-        with suppress(OSError):
-            found.add(tree.stat().st_dev)
-    return found - {Path("/").stat().st_dev}
 
 
 def _begin_task(tasks: socket.socket, known: Mapping[str, Task]) -> bool:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
+import pytest
+
+from engine.sandbox.broker import open_to_read
 from tests.engine.walled_program import told_by
 from tests.support.ended_process import has_ended
 from tests.support.importance_files import binary_importance
@@ -73,6 +77,7 @@ def test_only_regular_files_of_users_are_opened(tmp_path: Path) -> None:
     tell("folder", lambda: read(folder))
     tell("pipe", lambda: read(folder / "pipe"))
     tell("device", lambda: read("/dev/zero"))
+    tell("terminal", lambda: read("/dev/ptmx"))
     tell("kernel", lambda: read("/proc/self/environ"))
     tell("through-a-link", lambda: read(folder / "link"))
     tell("setting", lambda: read("/sys/kernel/mm/transparent_hugepage/enabled"))
@@ -81,7 +86,28 @@ def test_only_regular_files_of_users_are_opened(tmp_path: Path) -> None:
     )
 
     assert set(told.values()) <= {"EACCES", "EISDIR", "ENOENT"}
-    assert len(told) == 6
+    assert len(told) == 7
+
+
+def test_what_is_no_file_is_not_even_opened(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["/bin/sh", "-c", f"exec 3>{pipe}"]) as writer:  # noqa: S603
+        state = Path(f"/proc/{writer.pid}/stat")
+        while state.read_text().rpartition(")")[2].split()[0] != "S":
+            pass  # it is not waiting for a reader yet
+        with pytest.raises(PermissionError):
+            open_to_read(pipe)
+        assert state.read_text().rpartition(")")[2].split()[0] == "S"  # nor has there been one since
+        os.close(os.open(pipe, os.O_RDONLY))
+
+
+def test_a_model_is_opened_where_it_lies_and_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"GGUF and more")
+    (tmp_path / "link").symlink_to("model")
+    for path in (tmp_path / "model", tmp_path / "link"):
+        with os.fdopen(open_to_read(path), "rb") as file:
+            assert file.read() == b"GGUF and more"
 
 
 _MAKER = """
@@ -95,6 +121,8 @@ _MAKER = """
             os.write(descriptor, b"GGUF")
 
     landlock.restrict({})
+    for name in ("/proc/self/cwd", "/proc/self/root" + str(folder), "/dev", folder / "aside"):
+        tell(f"through-{Path(name).name}", lambda: ask(b"w", Path(name) / "x.gguf.5.part"))
     for part in ("a.gguf.1.part", "b.gguf.2.part", "c.gguf.3.part", "left.gguf.4.part", ".profile"):
         tell("make-" + part, lambda: ask(b"w", folder / part))
     tell("name", lambda: ask(b"n", folder / "a.gguf.1.part", folder / "a.gguf"))
@@ -112,6 +140,7 @@ _MAKER = """
 
 def test_a_new_file_gets_its_name_and_displaces_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine.gguf").write_text("mine")
+    (tmp_path / "aside").symlink_to("/proc/self/cwd")
 
     told = told_by(
         _WITH_BROKER + _MAKER,
@@ -130,7 +159,9 @@ def test_a_new_file_gets_its_name_and_displaces_nothing(tmp_path: Path) -> None:
         "rename-mine": "ENOEXEC",
         "remove-mine": "EACCES",
         "overwrite-mine": "ENOEXEC",
+        **dict.fromkeys(("through-cwd", f"through-{tmp_path.name}", "through-dev", "through-aside"), "EACCES"),
     }
+    (tmp_path / "aside").unlink()
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.gguf": "GGUF", "mine.gguf": "mine"}
 
 

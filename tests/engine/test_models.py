@@ -77,6 +77,13 @@ def test_a_name_that_is_nearly_right_is_told_the_right_one(tmp_path: Path, insta
         make_registry(tmp_path).resolve("tiny-lama")
 
 
+@pytest.mark.parametrize("name", ["~\0/a.gguf", "~nobody-here/a.gguf", "/a\0.gguf", "/" + "a" * 5000, "a/" * 2000, ""])
+def test_what_can_be_no_path_is_unknown(tmp_path: Path, name: str) -> None:
+    for look in (make_registry(tmp_path).find, make_registry(tmp_path).resolve):
+        with pytest.raises(UnknownModel):
+            look(name)
+
+
 def test_any_path_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tiny_model(tmp_path / "here.gguf")
     registry = make_registry(tmp_path)

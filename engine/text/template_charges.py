@@ -13,6 +13,8 @@ from jinja2 import TemplateError
 from engine.text.template_budget import BUDGET, ELEMENT_UNITS
 
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_SEARCHED_AT_ONCE = 16
+"""Characters that are compared in the time of one unit."""
 _WORD = re.compile(r"\S+")
 _PERCENT = re.compile(r"%(?:\([^)]*\))?[#0\- +]*(\*|\d+)?(?:\.(\*|\d+))?")
 
@@ -72,13 +74,20 @@ def count_lines(text: str) -> int:
 
 
 def charge_items(values: Iterable[Any]) -> list[Any]:
-    """A list of them. Each is charged when it is made: a text has one for each of its characters."""
+    """A list of them. Each is charged when it is made, with its text: a text has one for each of its characters."""
     budget = BUDGET.get()
     items = []
     for value in values:
-        budget.charge(ELEMENT_UNITS)
+        budget.charge(ELEMENT_UNITS + (len(value) if isinstance(value, str) else 0))
         items.append(value)
     return items
+
+
+def charge_search(text: str, wanted: object) -> None:
+    """Charge a search from the end, or for any of several characters: it may look at all that is wanted at each place
+    of the text."""
+    if isinstance(wanted, str):
+        BUDGET.get().charge(len(text) * (1 + len(wanted) // _SEARCHED_AT_ONCE))
 
 
 def charge_replace(text: str, old: str, new: str) -> None:

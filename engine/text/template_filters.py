@@ -20,10 +20,12 @@ from engine.text.template_charges import (
     charge_join,
     charge_percent,
     charge_replace,
+    charge_search,
     charge_split,
     count_lines,
     count_matches,
 )
+from engine.text.template_passing import PASSING, compared, passed
 
 _WIDEST_INDENT = 16
 _LONGEST_SEPARATOR = 16
@@ -92,7 +94,7 @@ def _format(_: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
 @pass_context
 def _batch(_: Context, value: Iterable[Any], linecount: int, fill_with: Any = None) -> Any:
     BUDGET.get().charge(linecount)
-    return _PLAIN["batch"](value, linecount, fill_with)
+    return _PLAIN["batch"](passed(value), linecount, fill_with)
 
 
 @pass_context
@@ -214,7 +216,7 @@ def _list(_: Context, value: Iterable[Any]) -> list[Any]:
 
 @pass_context
 def _sort(context: Context, value: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
-    in_order: list[Any] = _PLAIN["sort"](context.environment, charge_items(value), *args, **kwargs)
+    in_order: list[Any] = _PLAIN["sort"](context.environment, charge_items(compared(value)), *args, **kwargs)
     return in_order
 
 
@@ -243,14 +245,15 @@ def _reversed(_: Context, value: Any) -> Any:
 
 @pass_context
 def _group(context: Context, value: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
-    items = charge_items(value)
+    items = charge_items(compared(value))
     BUDGET.get().charge(ELEMENT_UNITS * 2 * len(items))  # each may be a group of its own
+    BUDGET.get().charge_value([*args[1:], *kwargs.values()] * len(items))  # what stands for an attribute is in each
     return _PLAIN["groupby"](context.environment, items, *args, **kwargs)
 
 
 @pass_context
 def _sort_mapping(_: Context, value: Mapping[Any, Any], *args: Any, **kwargs: Any) -> Any:
-    BUDGET.get().charge(ELEMENT_UNITS * len(value))
+    BUDGET.get().charge_value(value)
     return _PLAIN["dictsort"](value, *args, **kwargs)
 
 
@@ -272,15 +275,23 @@ def _random(_: Context, *__: Any) -> NoReturn:
     raise TemplateError("random is not available in chat templates: the same request gives the same text")
 
 
+@pass_context
+def _trim(_: Context, value: Any, chars: str | None = None) -> str:
+    text = str(value)
+    charge_search(text, chars)
+    return text.strip(chars)
+
+
 SMALL = (
     *("abs", "attr", "capitalize", "count", "d", "default", "filesizeformat", "first", "float", "int", "items", "last"),
-    *("length", "lower", "map", "max", "min", "reject", "rejectattr", "safe", "select", "selectattr", "string"),
-    *("trim", "truncate", "unique", "upper"),
+    *("length", "lower", "safe", "string", "truncate", "upper"),
 )
-"""Filters of Jinja2 that give a part of what they were given, a number, an iterator, or its text with at most three
-characters for each: they make no more than a few times what was charged already."""
+"""Filters of Jinja2 that look at one value, and give a part of it, a number, or its text with at most three characters
+for each: they make no more than a few times what was charged already. ``first`` asks for one value and no more,
+``items`` gives pairs as they are asked for."""
 FILTERS: Mapping[str, Callable[..., Any]] = {
     **{name: _PLAIN[name] for name in SMALL},
+    **PASSING,
     "batch": _batch,
     "center": _center,
     "charged": _charged,
@@ -306,6 +317,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "sum": _sum,
     "title": _title,
     "tojson": _to_json,
+    "trim": _trim,
     "urlencode": _urlencode,
     "urlize": _urlize,
     "wordcount": _count_words,

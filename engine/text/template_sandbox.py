@@ -26,6 +26,7 @@ from engine.text.template_charges import (
     charge_join,
     charge_percent,
     charge_replace,
+    charge_search,
     charge_split,
 )
 from engine.text.template_filters import FILTERS
@@ -33,6 +34,7 @@ from engine.text.template_filters import FILTERS
 _LARGEST_EXPONENT = 128
 _PADDING = frozenset({"center", "ljust", "rjust", "zfill"})
 _SPLITTING = frozenset({"split", "rsplit", "splitlines"})
+_SEARCHING = frozenset({"lstrip", "rfind", "rindex", "rpartition", "rsplit", "rstrip", "strip"})
 _TESTING = frozenset({name for name in dir(str) if name.startswith("is")})
 
 ATTRIBUTES: tuple[tuple[type | tuple[type, ...], frozenset[str]], ...] = (
@@ -118,11 +120,27 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
             args = (charge_join(owner, args[0]), *args[1:])
         if isinstance(owner, str) and name in _SPLITTING:
             charge_split(owner, name, args, kwargs)
+        if isinstance(owner, str) and name in _SEARCHING:
+            charge_search(owner, next(iter((*args, *kwargs.values())), None))
         if isinstance(owner, str) and name in _PADDING and args:
             BUDGET.get().charge(max(args[0], 0))
         if (obj is dict or obj is _ShortNamespace) and args and not isinstance(args[0], Mapping):
             args = (charge_items(args[0]), *args[1:])
         return super().call(context, obj, *args, **kwargs)
+
+    def call_filter(self, name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a filter for another, such as ``map``: what it reads and what it makes is charged."""
+        budget = BUDGET.get()
+        budget.charge(len(value) if isinstance(value, str) else 0)
+        made = super().call_filter(name, value, *args, **kwargs)
+        budget.charge_value(made)
+        return made
+
+    def call_test(self, name: str, value: Any, *args: Any, **kwargs: Any) -> bool:
+        """Call a test for a filter, such as ``select``: what it reads is charged, all of it where it is compared."""
+        compared = args[0] if args else kwargs.get("args")
+        BUDGET.get().charge_value([value, compared] if compared else value if isinstance(value, str) else None)
+        return bool(super().call_test(name, value, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Apply an operator for a template, within its budget."""

@@ -181,6 +181,7 @@ def test_a_day_cannot_be_told_at_any_length(form: str) -> None:
 DOUBLING = "{%% set ns = namespace(s='abcdefgh') %%}{%% for i in range(60) %%}{%% set ns.s = %s %%}{%% endfor %%}"
 NESTED = "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}"
 
+MANY = "texts made by a filter in batches"
 HOSTILE = {
     "endless loop": NESTED.replace("x", ""),
     "endless output": NESTED,
@@ -276,6 +277,34 @@ HOSTILE = {
     "texts put together for a filter": "{% set s = 'a' * 1000000 %}"
     "{% filter indent(" + " + ".join(["s"] * 30) + ") %}x{% endfilter %}",
     "a text too long to wait for": "{% set s = 'a' * 5000000 %}{{ s | length }}",
+    MANY: "{% set s = '𐐨' * 4000000 ~ ' ' %}"
+    "{% for x in range(40)|map(attribute='n',default=s)|map('trim')|batch(100000) %}{% endfor %}",
+    **{
+        f"time of {chain}": "{% set s = 'a' * 400000 %}{{ range(99999)|map(attribute='n',default=s)|" + chain + " }}"
+        for chain in (
+            *("map('upper')|max", "max", "min", "unique|list|length"),
+            *("select('lower')|select('upper')|first", "reject('lower')|first", "select('in', s)|list|length"),
+            *("select('eq', s)|list|length", "list|length", "batch(9)|list|length", "slice(3)|list|length"),
+            *("sort|length", "groupby('n')|length", "map('length')|sum", "map('trim')|map('length')|sum"),
+            *("map('int', base=16)|sum", "map('float')|sum", "map('truncate', 9)|list", "map('wordcount')|sum"),
+            *("map('default', s)|select('none')|list", "map('string')|reject('string')|list", "join|length"),
+        )
+    },
+    "groups by what is not there": "{% set s = 'a' * 400000 %}{{ range(9999)|groupby('n', default=s)|length }}",
+    "the sum of what is not there": "{{ range(9999)|sum('n', start='a' * 400000) }}",
+    "an attribute of many": "{% set m = {'n': 'a' * 400000} %}{{ ([m] * 9999)|max(attribute='n') }}",
+    "a test of many attributes": "{% set m = {'n': 'a' * 400000} %}{{ ([m] * 9999)|rejectattr('n', 'lower')|first }}",
+    "rejecting many": "{{ (([none] * 1000000) | select | list, [none] * 1000000) | length }}"
+    "{% for i in range(99999) %}{{ ([none] * 9999) | select | first }}{% endfor %}",
+    "pairs in order": "{% set d = {'a': 'a' * 400000} %}{% for i in range(999) %}{{ d|dictsort(by='value')|length }}"
+    "{% endfor %}",
+    "trimming by wide characters": "{{ ('a' * 400000) | trim('š' * 400000 ~ 'a') }}",
+    "stripping by wide characters": "{{ ('a' * 400000).strip('š' * 400000 ~ 'a') }}",
+    "stripping by a name": "{{ ('a' * 400000).rstrip('š' * 400000 ~ 'a') }}",
+    **{
+        f"a search from the end by {method}": "{{ ('a' * 400000)." + method + "('ab' ~ 'a' * 200000) }}"
+        for method in ("rfind", "rindex", "rpartition", "rsplit")
+    },
     "tools again and again": "{% for i in range(99999) %}{{ messages | tojson }}{% endfor %}",
 }
 
@@ -290,7 +319,7 @@ def test_a_hostile_template_is_refused_and_harms_nothing(name: str) -> None:
 @pytest.mark.slow
 def test_a_hostile_template_takes_little_memory() -> None:
     tracemalloc.start()
-    for name in ("separators", "ascii of a text", "a list of characters", "sorted characters", "words", "lines"):
+    for name in ("separators", "ascii of a text", "a list of characters", "sorted characters", "words", "lines", MANY):
         with pytest.raises(InvalidTemplate):
             rendering(HOSTILE[name], MESSAGES, "", "")
     _, highest = tracemalloc.get_traced_memory()

@@ -51,7 +51,7 @@ from protocol.record import ExecutionRecord, UnjudgedLimit, WeightsReport
 from protocol.requests import Cancel, Run
 from tests.actors.candidate_factory import make_candidate
 from tests.actors.engine_factory import make_request
-from tests.actors.fake_domain import make_plan, make_planned
+from tests.actors.fake_plans import make_plan, make_planned
 
 PLAN = make_plan(make_request("a prompt"))
 LOGPROBS = DrawnLogprobs(token_id=3, logprob=-0.5, top=(TokenLogprob(token_id=3, logprob=-0.5),))

@@ -30,7 +30,7 @@ from protocol.errors import InvalidModel, InvalidPlan, OutOfMemoryBudget
 from protocol.progress import StageProgress
 from tests.actors.engine_factory import make_request, until
 from tests.actors.fake_backend import FakeBackend
-from tests.actors.fake_domain import make_plan, make_planned
+from tests.actors.fake_plans import make_plan, make_planned
 from tests.actors.message_form import CODEC
 
 

@@ -15,7 +15,7 @@ from actors.policies.requester import ENGINE
 from protocol.plan import SchedulerPolicy
 from tests.actors.candidate_factory import MS, make_candidate
 from tests.actors.engine_factory import make_request
-from tests.actors.fake_domain import make_plan
+from tests.actors.fake_plans import make_plan
 
 POLICIES: tuple[SchedulerPolicy, ...] = get_args(SchedulerPolicy)
 CANDIDATES = st.lists(

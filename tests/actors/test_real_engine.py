@@ -63,7 +63,7 @@ from protocol.reranking import RerankRequest
 from protocol.sampling import Sampling
 from protocol.speculation import Speculation
 from tests.actors.engine_factory import Stream, collect, record_of, until
-from tests.actors.fake_domain import make_plan
+from tests.actors.fake_plans import make_plan
 from tests.actors.real_engine import real_client, request
 from tests.engine.backend_bench import Bench
 from tests.support.gguf_factory import write_tiny_model

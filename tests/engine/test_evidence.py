@@ -9,7 +9,7 @@ from protocol.build import Build
 from protocol.experiment import ArmResult, ExperimentEnd, ExperimentMetric, ExperimentRecord, PairedFigure
 from protocol.plan import RunRequest
 from protocol.proposal import Claim
-from tests.actors.fake_domain import make_plan
+from tests.actors.fake_plans import make_plan
 
 PLAN = make_plan(RunRequest(model="tiny", prompt="once"))
 HERE = Here(cpu_model="this machine", cpu_features=("avx2", "avx512f"), build_id="b" * 32, engine_version="1.0.0")

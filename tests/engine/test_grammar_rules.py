@@ -11,7 +11,7 @@ from engine.planning.grammar_rules import MAX_BYTES, MAX_DEPTH, check_grammar, n
 from protocol.errors import GrammarTooDeep, GrammarTooLarge, InvalidGrammar, InvalidPlan
 from protocol.grammar import Grammar, GrammarKind, PlanGrammar
 from protocol.plan import ExecutionRequest, Stop
-from tests.engine.test_planning import make_plan, make_request
+from tests.engine.plan_factory import make_plan, make_request
 
 KINDS: tuple[GrammarKind, ...] = get_args(GrammarKind)
 

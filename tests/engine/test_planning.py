@@ -1,8 +1,8 @@
+"""What a plan says of what was asked, and what is refused before it."""
+
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -10,10 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from engine import _core
-from engine.artifact.footprint import estimate
-from engine.artifact.model_facts import ModelFacts
-from engine.config import EngineConfig
 from engine.host.machine import Machine
 from engine.planning.prompt import PreparedPrompt
 from engine.planning.resolve import capabilities, decide_without_model, resolve_plan
@@ -22,68 +18,26 @@ from protocol.errors import (
     EnergyUnavailable,
     InvalidPlan,
     InvalidRequest,
-    OutOfMemoryBudget,
     PromptTooLong,
-    RequestRefused,
     UnsupportedBackend,
     UnsupportedQuantization,
 )
-from protocol.model_ref import ModelRef
-from protocol.plan import ExecutionPlan, RunRequest, SchedulerPolicy
+from protocol.plan import SchedulerPolicy
 from protocol.quantization import QUANTIZATIONS
 from protocol.speculation import PlanSpeculation
-
-MB = 10**6
-MACHINE = Machine(
-    "Test CPU", 4, 8 << 30, {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "", "reference": ""}
+from tests.engine.plan_factory import (
+    CONFIG,
+    MACHINE,
+    METER,
+    MODEL,
+    MODEL_ALONE,
+    NO_METER,
+    OLD_MACHINE,
+    RECURRENT,
+    make_plan,
+    make_request,
+    refusal,
 )
-OLD_MACHINE = Machine(
-    "Old CPU",
-    2,
-    8 << 30,
-    {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "no AVX2", "reference": ""},
-)
-METER = {"rapl": "", "none": ""}
-NO_METER = {"rapl": "no permission; write a udev rule", "none": ""}
-MODEL_ALONE = {**NO_METER, "model": ""}
-CONFIG = EngineConfig(Path("/models"), Path("/cache"), Path("/data"), memory_mb=1000)
-MODEL = ModelFacts(
-    ref=ModelRef(name="tiny", path="/models/tiny.gguf", content_hash="sha256:0", architecture="llama", stored_types=()),
-    context_length=2048,
-    weights_bytes={"cpu_avx2": 100 * MB, "reference": 90 * MB},
-    decode_weights_bytes={"cpu_avx2": 30 * MB, "reference": 20 * MB},
-    kv_bytes_per_token={"f16": 1024, "q8_0": 544},
-    head_dim=64,
-    activation_row_bytes=512,
-    logits_row_bytes=2048,
-    macs_per_prompt_token=3000,
-    macs_of_head=700,
-    vocab_size=512,
-    eos_token_ids=(2, 7),
-)
-
-
-def make_request(**execution: Any) -> RunRequest:
-    return RunRequest.model_validate_json(json.dumps({"model": "tiny", "prompt": "x", "execution": execution}))
-
-
-def make_plan(
-    request: RunRequest | None = None,
-    prompt_tokens: int = 10,
-    model: ModelFacts = MODEL,
-    machine: Machine = MACHINE,
-    energy: dict[str, str] = NO_METER,
-    config: EngineConfig = CONFIG,
-) -> ExecutionPlan:
-    prompt = PreparedPrompt(tuple(range(prompt_tokens)), "raw")
-    checked = decide_without_model(request or make_request(), machine, energy, config)
-    return resolve_plan(checked, model, prompt, config).plan
-
-
-def refusal(kind: type[RequestRefused], machine: Machine = MACHINE, **execution: Any) -> RequestRefused:
-    with pytest.raises(kind) as raised:
-        decide_without_model(make_request(**execution), machine, NO_METER, CONFIG)
-    return raised.value
 
 
 def test_a_plan_leaves_nothing_open() -> None:
@@ -282,60 +236,6 @@ def test_a_context_beyond_the_trained_one_is_refused() -> None:
         make_plan(make_request(context_length=2049))
 
 
-def test_a_run_that_does_not_fit_is_refused_before_it_is_loaded() -> None:
-    with pytest.raises(OutOfMemoryBudget) as raised:
-        make_plan(make_request(limits={"memory_mb": 100}))
-    assert raised.value.params["needed_mb"] == 101
-    assert make_plan(make_request(limits={"memory_mb": 101})).limits.memory_mb == 101
-
-
-def test_without_any_limit_memory_is_not_checked() -> None:
-    config = dataclasses.replace(CONFIG, memory_mb=None)
-    assert make_plan(config=config).limits.memory_mb is None
-
-
-def test_the_estimate_is_weights_reserved_context_and_the_buffers_of_a_step() -> None:
-    plan = make_plan(make_request(prefill_chunk=100, max_sequences=3))
-    tables = dataclasses.replace(MODEL, shared_step_bytes=lambda threads, rows, positions: 7 * rows + positions)
-    needed = estimate(plan, tables, 10)
-    assert needed.model_dump() == {
-        "weights_bytes": 100 * MB,
-        "draft_weights_bytes": 0,
-        "kv_cache_bytes": 576 * 1024,
-        "activation_bytes": 10 * 512 + 2048 + 70 + 576,
-        "sequence_bytes": 512 + 2048,
-        "prompt_tokens": 10,
-        "prefill_macs": 30_000,
-        "decode_macs_per_token": 3700,
-        "decode_bytes_per_token": 30 * MB + 288 * 1024,
-    }
-    assert needed.total_bytes == needed.weights_bytes + needed.kv_cache_bytes + needed.activation_bytes
-    long = estimate(make_plan(make_request(prefill_chunk=100), prompt_tokens=300), MODEL, 300)
-    assert long.activation_bytes == 100 * 512 + 2048
-
-
-def test_layers_with_a_window_take_no_more_than_a_step_sees() -> None:
-    model = dataclasses.replace(MODEL, window=128, windowed_kv_bytes_per_token={"f16": 1000, "q8_0": 500})
-    plan = make_plan(make_request(prefill_chunk=100, context_length=2048))
-    held = _core.window_positions(128, 101)
-    assert 128 + 101 <= held <= 128 + 101 + 128
-    assert estimate(plan, model, 10).kv_cache_bytes == 24 * 2048 + 1000 * held
-    short = make_plan(make_request(prefill_chunk=100, context_length=192))
-    assert estimate(short, model, 10).kv_cache_bytes == 1024 * 192
-    kept = make_plan(make_request(prefill_chunk=100, context_length=2048, prefix_cache="on"))
-    assert estimate(kept, model, 10).kv_cache_bytes == 1024 * 2048
-
-
-RECURRENT = dataclasses.replace(MODEL, recurrent_bytes=5000)
-
-
-def test_what_recurrent_layers_keep_is_counted_once_for_each_choice() -> None:
-    plan = make_plan(make_request(n=3, context_length=192))
-    plain, more = estimate(plan, MODEL, 10), estimate(plan, RECURRENT, 10)
-    assert more.kv_cache_bytes == plain.kv_cache_bytes + 3 * 5000
-    assert more.decode_bytes_per_token == plain.decode_bytes_per_token + 5000
-
-
 @pytest.mark.parametrize(
     ("execution", "field"),
     [({"prefix_cache": "on"}, "prefix_cache"), ({"speculation": {"kind": "lookup"}}, "speculation.kind")],
@@ -362,23 +262,6 @@ def test_speculation_is_off_unless_it_is_asked_for_and_then_decided_by_the_backe
 def test_numbers_of_speculation_have_bounds(numbers: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         make_request(speculation={"kind": "lookup", **numbers})
-
-
-def test_speculation_takes_room_for_the_logits_of_its_rows() -> None:
-    off = make_plan(make_request(max_sequences=3))
-    plan = make_plan(make_request(max_sequences=3, speculation={"kind": "lookup", "max_rows": 5}))
-    more = estimate(plan, MODEL, 10).activation_bytes - estimate(off, MODEL, 10).activation_bytes
-    assert more == 4 * 2048 + _core.lookup_bytes(576)
-    many = make_plan(make_request(n=16, max_sequences=256, speculation={"kind": "lookup", "max_rows": 64}))
-    rows = estimate(many, MODEL, 10).activation_bytes - 16 * _core.lookup_bytes(576)
-    assert rows == _core.MAX_DECODE_ROWS * (512 + 2048)
-
-
-def test_a_q8_0_kv_cache_takes_what_its_codes_and_scales_take() -> None:
-    plan = make_plan(make_request(kv_cache="q8_0"))
-    assert plan.kv_cache == "q8_0"
-    assert estimate(plan, MODEL, 10).kv_cache_bytes == 576 * 544
-    assert plan.fingerprint != make_plan().fingerprint
 
 
 def test_a_kv_cache_that_does_not_fit_the_heads_is_refused() -> None:

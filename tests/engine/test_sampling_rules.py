@@ -15,7 +15,7 @@ from engine.text.tokenizer import Tokenizer
 from protocol.codec import client_message
 from protocol.errors import InvalidPlan, InvalidRequest
 from protocol.sampling import SAMPLERS, LogitBias, SamplerName, Sampling
-from tests.engine.test_planning import MODEL, make_plan, make_request, refusal
+from tests.engine.plan_factory import MODEL, make_plan, make_request, refusal
 from tests.support.gguf_factory import write_tiny_model
 
 

@@ -19,7 +19,7 @@ from protocol.errors import InvalidPlan, OutOfMemoryBudget, RequestRefused, Unsu
 from protocol.plan import BackendName, ExecutionPlan
 from protocol.quantization import QUANTIZATIONS
 from protocol.speculation import PlanSpeculation
-from tests.engine.test_planning import CONFIG, MACHINE, MB, MODEL, NO_METER, make_plan, make_request
+from tests.engine.plan_factory import CONFIG, MACHINE, MB, MODEL, NO_METER, make_plan, make_request
 
 DRAFT = dataclasses.replace(
     MODEL,

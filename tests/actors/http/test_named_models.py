@@ -15,7 +15,7 @@ from protocol.model_ref import ModelRef
 from protocol.plan import PlanRequest, RunRequest
 from protocol.proposal_messages import Propose
 from protocol.requests import AskedMessage, Run
-from tests.actors.fake_domain import make_plan
+from tests.actors.fake_plans import make_plan
 from tests.actors.http.http_stage import HELLO, SECRET, stage
 
 SHOWN = {"x-api-key": SECRET.decode()}

@@ -11,7 +11,7 @@ from protocol.logprobs import DrawnLogprobs, TokenLogprob
 from protocol.metrics import EnergyReport, ExecutionMetrics
 from protocol.plan import ExecutionPlan, ExecutionRequest, RunRequest
 from protocol.record import ChoiceRecord, ExecutionRecord, Hardware, StopReason, WeightsReport
-from tests.actors.fake_domain import make_plan
+from tests.actors.fake_plans import make_plan
 
 BUILD = Build(id="b" * 32, arithmetic="a" * 32, compiler="none", flags="")
 NOTHING_MEASURES = EnergyReport(kind="unavailable", source="none", reason="no meter")

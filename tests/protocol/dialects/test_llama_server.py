@@ -28,7 +28,7 @@ from protocol.plan import ExecutionRequest, RunRequest
 from protocol.prediction import Prediction
 from protocol.record import ExecutionRecord
 from protocol.summaries import ExecutionStatus, PlanEstimate, PrefixCacheReport
-from tests.actors.fake_domain import make_plan
+from tests.actors.fake_plans import make_plan
 from tests.protocol.dialects.messages_factory import accepted, drawn, finished, metrics, outcome, record, tokens
 from tests.protocol.dialects.sse_reader import read_events
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 _PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.gguf)", re.IGNORECASE | re.DOTALL)
 
+MAX_PARTS = 1024
+"""Several times those of the largest models there are. One file's name has each of them looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class SplitFile:
@@ -32,7 +35,7 @@ def split_file(name: str) -> SplitFile | None:
     if found is None:
         return None
     part = SplitFile(found["stem"], int(found["number"]), int(found["count"]), found["suffix"])
-    return part if 1 <= part.number <= part.count else None
+    return part if 1 <= part.number <= part.count <= MAX_PARTS else None
 
 
 def parts_of(name: str) -> tuple[str, ...]:

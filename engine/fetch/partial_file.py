@@ -171,13 +171,14 @@ def _partial_path(target: Path, file: RemoteFile) -> Path:
     return target.with_name(f".{target.name}.{digest}-{file.size_bytes}.part")
 
 
-def partial_files(target: Path) -> tuple[Path, ...]:
-    """What has arrived of a file that is to lie at ``target``: one at most, or one of each version."""
+def partial_files(*targets: Path) -> tuple[Path, ...]:
+    """What has arrived of files that are to lie in one folder: of each one at most, or one of each version."""
     try:
-        beside = list(target.parent.iterdir())
+        beside = list(targets[0].parent.iterdir())
     except OSError:
         return ()
-    return tuple(path for path in beside if target_of(path) == target)
+    wanted = frozenset(targets)
+    return tuple(path for path in beside if target_of(path) in wanted)
 
 
 def target_of(partial: Path) -> Path | None:

@@ -57,7 +57,7 @@ class ModelFile:
         """What has arrived of files, or of the wheel that brings one, and is on its way."""
         if self.source == "file":
             return ()
-        return tuple(partial for part in self.parts for partial in partial_files(part))
+        return partial_files(*self.parts)
 
     def goes_by(self, name: str) -> bool:
         """A short name, in lower case: the file's, with or without its ending or its number; in Ollama's registry, what

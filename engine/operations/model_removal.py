@@ -93,7 +93,10 @@ class ModelRemoval:
 
     def _derived(self, cache: WeightsCache) -> tuple[CacheEntry, ...]:
         """Weights made of the model; where its content was never hashed, those made of one of its name."""
-        content_hash = self._registry.hashes.known(*self.model.parts) if self.model.path.is_file() else None
+        try:
+            content_hash = self._registry.hashes.known(*self.model.parts)
+        except FileNotFoundError:  # not all of it is here
+            content_hash = None
         return tuple(
             entry
             for entry in cache.entries()

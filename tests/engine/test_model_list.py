@@ -57,6 +57,13 @@ def test_the_catalogue_comes_first_and_then_what_is_here(tmp_path: Path, models:
     assert (mine.source, mine.size_bytes) == ("file", path.stat().st_size)
 
 
+def test_a_name_that_claims_countless_parts_is_one_file(tmp_path: Path, models: Path) -> None:
+    for name in ("z-00001-of-99999.gguf", "y-00002-of-01025.gguf", ".x-00001-of-99999.gguf.0123-10.part"):
+        (models / name).write_bytes(b"")
+    files = {model.name: model.files for model in listed(tmp_path).values() if model.source == "file"}
+    assert files == {"y-00002-of-01025": 1, "z-00001-of-99999": 1, "x-00001-of-99999": 1}
+
+
 def test_a_well_known_model_is_offered_until_it_is_here(tmp_path: Path, models: Path) -> None:
     known = KNOWN_MODELS[0]
     offered = everything_listed(tmp_path)[known.name]

@@ -74,6 +74,15 @@ def place(stage: Stage, name: str) -> Path:
     return write_tiny_model(path)
 
 
+def test_a_split_model_goes_though_a_part_is_missing(stage: Stage) -> None:
+    parts = [place(stage, f"tiny-0000{number}-of-00003.gguf") for number in (1, 3)]
+    derived = stage.derive("sha256:1", "tiny", "q8_0")
+    removal = stage.remove("tiny")
+    assert removal.files == tuple(parts)
+    assert [entry.key.name for entry in removal.derived] == [derived]
+    assert not any(part.exists() for part in parts)
+
+
 def test_a_model_goes_and_says_what_it_frees(stage: Stage) -> None:
     path = place(stage, "tiny.gguf")
     size = path.stat().st_size

@@ -12,7 +12,9 @@ def test_any_part_names_all() -> None:
     assert [is_later_part(part) for part in parts] == [False, True, True]
 
 
-@pytest.mark.parametrize("name", ["m.gguf", "m-1-of-3.gguf", "m-00004-of-00003.gguf", "m-00000-of-00003.gguf"])
+@pytest.mark.parametrize(
+    "name", ["m.gguf", "m-1-of-3.gguf", "m-00004-of-00003.gguf", "m-00000-of-00003.gguf", "m-00001-of-99999.gguf"]
+)
 def test_other_files_are_whole(name: str) -> None:
     assert parts_of(name) == (name,)
     assert not is_later_part(name)

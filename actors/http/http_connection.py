@@ -83,13 +83,16 @@ class HttpConnection:
         """Whether the connection can be used once more. Raises HttpError: what came was no request."""
         await self.turns.next()  # others may have their turn between two requests that came in one piece
         event: object = None
-        with trio.move_on_after(self._limits.header_s):
+        with trio.move_on_after(self._limits.header_s) as waiting:
             try:
                 event = await self._stream.next_event()
             except h11.RemoteProtocolError as error:
                 if self._stream.left:
                     return False
                 raise HttpError(HttpFault(error.error_status_hint, "bad_http", f"no HTTP/1.1: {error}")) from error
+        if waiting.cancelled_caught and self._stream.http.trailing_data[0]:
+            reason = f"the header did not arrive within {self._limits.header_s:g} s"
+            raise HttpError(HttpFault(408, "header_too_slow", reason))
         if not isinstance(event, h11.Request):
             return False
         exchange = HttpExchange(self._stream, event, self._limits, self.scope)

@@ -21,7 +21,7 @@ class HttpLimits:
     """Twice what a message of the engine may have: JSON writes the same in more bytes. Reading it keeps others from
     running for milliseconds."""
     header_s: float = 15.0
-    """A connection without a whole request is closed after it, new or kept alive."""
+    """A connection without a whole request is closed after it, new or kept alive; with 408 where one had begun."""
     body_s: float = 30.0
     """A body must have arrived by then. Eight MiB take milliseconds on this machine."""
     write_s: float = 30.0

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 import trio
 
+from actors.client_stream import ClientStream
+from actors.http.access import HttpPeer
+from actors.http.http_connection import HttpConnection
+from actors.http.limits import HttpLimits
 from actors.http.options import HttpRules
+from actors.loop_turns import LoopTurns
 from tests.actors.engine_factory import until
 from tests.actors.fake_backend import FakeBackend
 from tests.actors.http.http_stage import HELLO, SECRET, Stage, post, receive_until, stage
@@ -47,6 +53,37 @@ async def test_an_upgrade_is_answered_in_http_1_1_and_the_connection_goes_on(upg
                 answer = await receive_until(connection, b"}")
                 assert answer.startswith(b"HTTP/1.1 200")
         assert await faults_of(served) == []
+
+
+async def answer_in_time_of(sent: bytes) -> bytes:
+    """All that is answered to what is sent, and goes no further."""
+
+    async def no_app(scope: object, receive: object, send: object) -> None:
+        raise AssertionError("no request is whole")
+
+    ours, theirs = socket.socketpair()
+    limits, turns = HttpLimits(header_s=0.01, linger_s=0.01), LoopTurns()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(turns.run)
+        stream = ClientStream(theirs, turns)
+        with ours, trio.fail_after(60):
+            ours.send(sent)
+            await HttpConnection(no_app, limits, HttpPeer("unix", is_owner=True), stream).serve()
+            stream.close()
+            answer = ours.recv(4096)
+        nursery.cancel_scope.cancel()
+    return answer
+
+
+@pytest.mark.parametrize("sent", [b"G", GET, GET + b"A: b"])
+async def test_a_header_that_does_not_come_to_its_end_is_told_so(sent: bytes) -> None:
+    answer = await answer_in_time_of(sent)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"header_too_slow" in answer
+
+
+async def test_a_connection_without_a_request_just_ends() -> None:
+    assert await answer_in_time_of(b"") == b""
 
 
 NOT_REQUESTS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -59,6 +60,23 @@ def test_the_manager_waits_for_longer_than_the_engine_drains() -> None:
     assert float(service["TimeoutStopSec"]) > float(flags[flags.index("--drain-s") + 1]) + 10
     assert service["Type"] == "notify"
     assert "WatchdogSec" not in service
+
+
+@pytest.mark.parametrize("dropped_in", ["", "engine.service.d/energy.conf"], ids=["alone", "with the energy of CPUs"])
+def test_the_service_leaves_little_open(tmp_path: Path, dropped_in: str) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("no systemd-analyze here")
+    units = PACKAGING / "systemd"
+    service = (units / "engine.service").read_text()
+    if dropped_in:  # it is for a service of the system that runs as a user
+        service += (units / dropped_in).read_text() + "User=1000\n"
+    (tmp_path / "engine.service").write_text(service)
+    rating = (program, "security", "--offline=true", "--threshold=20", "--no-pager", tmp_path / "engine.service")
+    told = subprocess.run(rating, capture_output=True, text=True, check=False)  # noqa: S603  the system's own
+    if "unrecognized option" in told.stderr:
+        pytest.skip("this systemd-analyze reads no files")
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 def test_the_socket_is_where_clients_look_and_has_the_name_the_engine_knows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from tests.agents.simulated_laboratory import (
     WORKLOAD,
     SimulatedLaboratory,
 )
+from weos_agents.candidate_search import CandidateSearch
 from weos_agents.optimization import Optimization
 from weos_agents.optimizer import Optimizer, OptimizerOptions
 
@@ -105,6 +106,19 @@ def test_another_arithmetic_is_taken_within_the_bound_of_quality() -> None:
     assert any("answers differ: mean divergence" in decision.what for decision in kept.decisions)
 
 
+def test_a_search_ends_when_every_combination_was_tried() -> None:
+    field = THREADS.model_copy(update={"values": tuple(range(1, 10))})
+    search = CandidateSearch([field], {"threads": 8}, seed=0)
+    asked = []
+    while (candidate := search.ask()) is not None:
+        search.tell(candidate, 0.0, {})
+        asked.append(candidate.changes["execution.threads"])
+    assert sorted(asked) == [1, 2, 3, 4, 5, 6, 7, 9]
+    pairs = CandidateSearch([field, CHUNK], {"threads": 8, "batch.prefill_chunk": 256}, seed=0)
+    waiting = iter(pairs.ask, None)
+    assert len(list(waiting)) == 9 * 3 - 1
+
+
 def test_other_answers_of_the_same_arithmetic_are_a_fault_and_no_gain() -> None:
     laboratory = SimulatedLaboratory(more_threads_are_slower)
     laboratory.other_answers = True
@@ -164,7 +178,7 @@ def test_hopeless_candidates_are_given_up_early() -> None:
         (['{"model": "m"}'], "no prompt and no messages"),
         (['{"prompt": "a", "model": "m"}'], "has model"),
         (["[]"], "no prompt"),
-        (['{"prompt": "a"}', '{"messages": []}'], "mixes inputs"),
+        (['{"prompt": "a"}', '{"messages": [{"role": "user", "content": "a"}]}'], "mixes inputs"),
     ],
 )
 def test_a_workload_that_proves_nothing_is_refused(lines: list[str], told: str) -> None:

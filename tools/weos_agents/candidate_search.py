@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import optuna
@@ -12,7 +13,7 @@ from protocol.value import Value
 from weos_agents.search_fields import SearchField
 
 _ATTEMPTS = 32
-"""Draws to find a candidate that was not tried yet."""
+"""Draws to find a candidate that was not tried yet, before all combinations are gone through."""
 
 
 class Candidate(Value):
@@ -42,15 +43,15 @@ class CandidateSearch:
         self._asked: dict[str, optuna.Trial] = {}
 
     def ask(self) -> Candidate | None:
-        """A candidate that was not asked for before; ``None``: none could be found."""
+        """A candidate that was not asked for before; ``None``: there is none left."""
         for _ in range(_ATTEMPTS):
-            trial = self._study.ask()
-            candidate = self._candidate(trial)
-            key = _key(candidate)
-            if candidate.changes and key not in self._asked:
-                self._asked[key] = trial
+            if (candidate := self._drawn()) is not None:
                 return candidate
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        for places in self._combinations():
+            if not self._is_new(self._of_places(places)):
+                continue
+            self._study.enqueue_trial(places)
+            return self._drawn()
         return None
 
     def tell(self, candidate: Candidate, gain: float | None, worse: Mapping[str, float]) -> None:
@@ -63,11 +64,33 @@ class CandidateSearch:
             trial.set_constraint(name, value)
         self._study.tell(trial, gain)
 
-    def _candidate(self, trial: optuna.Trial) -> Candidate:
-        """Values are chosen by their place in the order, so that what lies side by side is like each other."""
+    def _drawn(self) -> Candidate | None:
+        """What the study asks for next; ``None``: that was asked for before.
+
+        Values are chosen by their place in the order, so that what lies side by side is like each other.
+        """
+        trial = self._study.ask()
+        places = {field.name: trial.suggest_int(field.name, 0, len(field.values) - 1) for field in self._fields}
+        candidate = self._of_places(places)
+        if not self._is_new(candidate):
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            return None
+        self._asked[_key(candidate)] = trial
+        return candidate
+
+    def _is_new(self, candidate: Candidate) -> bool:
+        return bool(candidate.changes) and _key(candidate) not in self._asked
+
+    def _combinations(self) -> Iterator[dict[str, int]]:
+        """All that can be tried, by the places of the values."""
+        names = [field.name for field in self._fields]
+        for places in product(*(range(len(field.values)) for field in self._fields)):
+            yield dict(zip(names, places, strict=True))
+
+    def _of_places(self, places: Mapping[str, int]) -> Candidate:
         changed = []
         for field in self._fields:
-            value = field.values[trial.suggest_int(field.name, 0, len(field.values) - 1)]
+            value = field.values[places[field.name]]
             if value != self._usual[field.name]:
                 changed.append((field, value))
         return Candidate(

@@ -100,10 +100,22 @@ def test_another_arithmetic_is_taken_within_the_bound_of_quality() -> None:
     found = optimize(SimulatedLaboratory(small_is_fast), fields=FIELDS)
     assert found.chosen is not None
     assert found.confirmations[found.chosen].changes["quantization"] == "q4"
-    strict = GateRules.model_validate({"quality": {"divergence_mean": 0.001, "same_best": 1.0}})
-    kept = optimize(SimulatedLaboratory(small_is_fast), fields=FIELDS, rules=strict)
-    assert kept.chosen is None
-    assert any("answers differ: mean divergence" in decision.what for decision in kept.decisions)
+
+
+def test_other_answers_beyond_the_bound_are_neither_promising_nor_put_to_a_proof() -> None:
+    def small_is_fast(values: dict[str, Any]) -> dict[Metric, float]:
+        return {"tokens_per_sec": 1.5 if values["execution.quantization"] == "q4" else 1.0}
+
+    rules = GateRules.model_validate({"quality": {"divergence_mean": 0.001, "same_best": 0.9}})
+    found = optimize(SimulatedLaboratory(small_is_fast), fields=FIELDS, rules=rules)
+    others = [trial for trial in found.trials if trial.gain is not None and not trial.same_bits]
+    assert others
+    for trial in others:
+        assert trial.worse["mean divergence"] == pytest.approx(0.009)
+        assert trial.worse["same best token"] == pytest.approx(-0.07)
+        assert not trial.promising
+    assert all("quantization" not in attempt.changes for attempt in found.confirmations)
+    assert any("but worse in mean divergence" in decision.what for decision in found.decisions)
 
 
 def test_a_search_ends_when_every_combination_was_tried() -> None:

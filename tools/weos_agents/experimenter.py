@@ -13,6 +13,7 @@ from weos_agents.budget import Budget
 from weos_agents.evidence import Evidence, Pair
 from weos_agents.gate import GateRules, Verdict, judge
 from weos_agents.laboratory import Changes, Enough, Laboratory
+from weos_agents.quality_limits import quality_beyond
 from weos_agents.sample import MORE_IS_BETTER, Metric
 from weos_agents.statistics.symmetric_bets import upper_bound
 from weos_agents.workload import WorkloadLine
@@ -40,7 +41,8 @@ class Trial(Value):
     gain: float | None
     """The median, as a part; ``None``: no pair counts."""
     worse: dict[str, float]
-    """For each guardrail, how much worse the median is, less the margin: over 0 is a breach."""
+    """For each guardrail, how much worse the median is, less the margin, and of other answers how far their quality is
+    beyond its limits: over 0 is a breach."""
     tried_on: str = ""
     """The fleet's worker; empty: the engine that proves."""
 
@@ -177,7 +179,7 @@ class Experimenter:
 
     def _worse(self, evidence: Evidence) -> dict[str, float]:
         """Medians, for a search to go by; what they prove is the gate's business."""
-        found = {}
+        found = quality_beyond(evidence, self.rules.quality)
         for guardrail in self.rules.guardrails:
             sign = -1.0 if guardrail.metric in MORE_IS_BETTER else 1.0
             ratios = [pair.log_ratio(guardrail.metric) for pair in self._counting(evidence)]

@@ -13,26 +13,16 @@ from __future__ import annotations
 
 import math
 from statistics import median
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from protocol.value import Fraction, Value
 from weos_agents.evidence import TOO_SHORT, Evidence, faults_of
 from weos_agents.guardrail import DEFAULT_GUARDRAILS, Guardrail, GuardrailVerdict, judge_guardrail
+from weos_agents.quality_limits import QualityBound
 from weos_agents.sample import MORE_IS_BETTER, Metric
 from weos_agents.statistics.symmetric_bets import lower_bound
 
 Rule = Literal["evidence", "answers", "gain", "guardrail", "held_out"]
-
-
-class QualityBound(Value):
-    """How far the answers of another arithmetic may be from the baseline's."""
-
-    divergence_mean: Annotated[float, Field(ge=0)] = 0.05
-    """Nats, at most."""
-    same_best: Fraction = 0.9
-    """At least."""
 
 
 class GateRules(Value):
@@ -129,7 +119,7 @@ def _answers_check(evidence: Evidence, bound: QualityBound) -> Check:
     quality = evidence.quality
     if quality is None:
         return Check(rule="answers", passed=False, found="answers differ, and their quality was not evaluated")
-    within = quality.divergence_mean <= bound.divergence_mean and quality.same_best >= bound.same_best
+    within = all(value <= 0 for value in bound.beyond(quality).values())
     found = (
         f"answers differ: mean divergence {quality.divergence_mean:.4f} nats (at most {bound.divergence_mean}), "
         f"same best token {quality.same_best:.1%} (at least {bound.same_best:.0%})"

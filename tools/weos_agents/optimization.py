@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from protocol.value import Value
 from weos_agents.evidence import Evidence
 from weos_agents.experimenter import Confirmation, Trial
 from weos_agents.laboratory import ResolvedPlan
 from weos_agents.sample import Metric
 from weos_agents.search_fields import SearchField
+
+MOST_ATTEMPTS: Final = 3
+"""Candidates that may try to prove themselves."""
 
 
 class Decision(Value):

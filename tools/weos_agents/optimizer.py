@@ -16,7 +16,7 @@ from weos_agents.candidate_search import CandidateSearch
 from weos_agents.evidence import TOO_SHORT, Evidence
 from weos_agents.experimenter import Confirmation, Experimenter, Trial
 from weos_agents.laboratory import Laboratory, ResolvedPlan
-from weos_agents.optimization import Decision, Optimization
+from weos_agents.optimization import MOST_ATTEMPTS, Decision, Optimization
 from weos_agents.sample import OF_ENERGY, Metric
 from weos_agents.search_fields import SearchField
 from weos_agents.trial_runner import LocalTrials, TrialRunner, TrialTask
@@ -25,8 +25,6 @@ from weos_agents.workload import Workload
 SEARCH_PART: Final = 0.6
 """Share of the budget that is for searching; the rest is for proofs."""
 _NOISE_PAIRS: Final = 6
-_ATTEMPTS: Final = 3
-"""Candidates that may try to prove themselves."""
 
 
 class OptimizerOptions(Value):
@@ -135,7 +133,7 @@ class Optimizer:
         promising = sorted((trial for trial in self._trials if trial.promising), key=lambda one: -(one.gain or 0.0))
         confirmations: list[Confirmation] = []
         chosen_on = frozenset(name for trial in self._trials if trial.evidence for name in trial.evidence.inputs)
-        for attempt, trial in enumerate(promising[:_ATTEMPTS], 1):
+        for attempt, trial in enumerate(promising[:MOST_ATTEMPTS], 1):
             if self._experimenter.over():
                 self._decide("the budget is used up")
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
+from typing import Final
 
 from protocol.record_entry import Timestamp
 from protocol.value import Value
@@ -16,6 +17,7 @@ from weos_agents.report.figure_words import called, percent
 from weos_agents.report.next_steps import undo, use
 from weos_agents.report.rejection import ending_of, highest_gain
 
+OVER: Final = "the time, or the energy, was used up"
 Rows = list[tuple[str, ...]]
 
 
@@ -159,7 +161,8 @@ def _energy(report: OptimizationReport) -> str:
         sample.energy_kind for pair in report.optimization.noise.pairs for sample in (pair.baseline, pair.candidate)
     }
     source = report.optimization.baseline.content.get("energy_source")
-    return f"{' and '.join(sorted(kinds)) or 'unknown'}{f', by {source}' if source else ''}"
+    told = " and ".join("not measured" if kind == "unavailable" else kind for kind in sorted(kinds)) or "unknown"
+    return f"{told}{f', by {source}' if source not in (None, '', 'none') else ''}"
 
 
 def _workload(report: OptimizationReport) -> str:
@@ -196,14 +199,22 @@ def _closest(report: OptimizationReport) -> str:
     if not found.trials:
         return "There was no time to try a candidate, or none that could be varied."
     if examined is None:
-        tried = [trial for trial in found.trials if trial.gain is not None]
-        return "None was worth a proof." if tried else "None could be measured: see what was decided."
+        return _untried(found)
     verdict, least = examined.verdict, examined.verdict.gain_at_least
     proved = "too few pairs to prove a gain" if least is None else f"proved to be at least {percent(least)}"
     return (
         f"What came closest was {listed(found.baseline.content, examined.changes)}: {percent(verdict.gain)} in the "
         f"median of {verdict.pairs} pairs, {proved}. {_ending(examined, report.rules)}"
     )
+
+
+def _untried(found: Optimization) -> str:
+    """Why no candidate tried to prove itself."""
+    if promising := sum(trial.promising for trial in found.trials):
+        looked = "One looked" if promising == 1 else f"{promising} looked"
+        return f"{looked} promising and could not be put to a proof: {OVER}."
+    measured = any(trial.gain is not None for trial in found.trials)
+    return "None was worth a proof." if measured else "None could be measured: see what was decided."
 
 
 def _ending(attempt: Confirmation, rules: GateRules) -> str:

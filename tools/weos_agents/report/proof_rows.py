@@ -9,6 +9,7 @@ from statistics import median
 from weos_agents.evidence import Evidence
 from weos_agents.gate import Verdict
 from weos_agents.guardrail import GuardrailVerdict
+from weos_agents.quality_limits import QualityBound, quality_beyond
 from weos_agents.report.figure_words import WORDS, amount, called, in_words, percent
 from weos_agents.report.optimization_report import OptimizationReport, Rows
 from weos_agents.report.rejection import advice, grouped, shortened
@@ -77,7 +78,19 @@ def guardrail_rows(report: OptimizationReport) -> Rows:
     examined = report.examined
     if examined is None:
         return []
-    return [(in_words(one.guardrail.name), _held(one), one.reason) for one in examined.verdict.guardrails]
+    rows = [(in_words(one.guardrail.name), _held(one), one.reason) for one in examined.verdict.guardrails]
+    return [*rows, *_quality_rows(examined.evidence, report.rules.quality)]
+
+
+def _quality_rows(evidence: Evidence, bound: QualityBound) -> Rows:
+    """Those of other answers."""
+    if evidence.same_arithmetic:
+        return []
+    beyond = quality_beyond(evidence, bound)
+    if not beyond:
+        return [("quality of the answers", "not proved", "it was not evaluated on a text (--quality-text)")]
+    told = bound.told(beyond)
+    return [(name, "kept" if value <= 0 else "broken", told[name]) for name, value in beyond.items()]
 
 
 def decision_rows(report: OptimizationReport) -> Rows:
@@ -97,12 +110,12 @@ def _counting(verdict: Verdict, made: int) -> str:
 
 def _noise(noise: Evidence, report: OptimizationReport) -> str:
     kpi = report.optimization.kpi
-    ratios = [math.expm1(abs(ratio)) for pair in noise.pairs if (ratio := pair.log_ratio(kpi)) is not None]
+    ratios = [abs(ratio) for pair in noise.pairs if (ratio := pair.log_ratio(kpi)) is not None]
     if not ratios:
         return "How far runs of one plan lie apart on this machine is not known."
     return (
-        f"Two runs of one and the same plan lie {median(ratios):.1%} apart on this machine (median of {len(ratios)} "
-        f"pairs; at most {max(ratios):.1%}), so that it takes many pairs to see less than that."
+        f"Two runs of one and the same plan lie {math.expm1(median(ratios)):.1%} apart on this machine (median of "
+        f"{len(ratios)} pairs; at most {math.expm1(max(ratios)):.1%}), so that it takes many pairs to see less."
     )
 
 

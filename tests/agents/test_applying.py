@@ -50,7 +50,9 @@ class FakeShelf:
         self.names.setdefault(name, []).append(self.plans[proposal])
         return self.versions(name)
 
-    def roll_back(self, name: str, reason: str) -> int:
+    def roll_back(self, name: str, version: int, reason: str) -> int:
+        if version != self.versions(name):
+            raise InvalidRequest("another version has come since")
         if self.versions(name) < 2:
             raise InvalidRequest("there is no version before it")
         self.names[name].append(self.names[name][-2])

@@ -163,7 +163,9 @@ def test_the_engine_keeps_what_is_proposed_applied_and_rolled_back(socket: Path,
             shelf.validate(proposal, "for a test")
             shelf.apply("chat-default", proposal, "for a test")
         assert shelf.versions("chat-default") == 2
-        assert shelf.roll_back("chat-default", "for a test") == 3
+        assert shelf.roll_back("chat-default", 2, "for a test") == 3
+        with pytest.raises(EngineError, match="not at 2 any more"):
+            shelf.roll_back("chat-default", 2, "another has come since")
         newest, _, first = client.ask(GetNamedPlan(name="chat-default")).versions
         assert newest.named_plan.plan_fingerprint == first.named_plan.plan_fingerprint == plans[0].fingerprint
         false = experiments[1].model_copy(update={"medians": {"tokens_per_sec": 9.0}})

@@ -92,7 +92,7 @@ class Applying:
         watched = self._laboratory.experiment({}, proof.asked, inputs, pairs, self._breached)
         breach = breach_of(watched, self._rules)
         self._tell(f"watched over {len(watched.pairs)} pairs: {breach or 'nothing against it'}")
-        rolled_back = self._rolled_back(name, breach) if breach else None
+        rolled_back = self._rolled_back(name, version, breach) if breach else None
         return applied.model_copy(update={"watched": watched, "breach": breach, "rolled_back": rolled_back})
 
     def _breached(self, so_far: Evidence) -> bool:
@@ -108,9 +108,9 @@ class Applying:
         except EngineError as refused:
             self._tell(f"the baseline could not be kept as a version to go back to: {refused.message}")
 
-    def _rolled_back(self, name: str, breach: str) -> int | None:
+    def _rolled_back(self, name: str, applied: int, breach: str) -> int | None:
         try:
-            version = self._shelf.roll_back(name, breach)
+            version = self._shelf.roll_back(name, applied, breach)
         except EngineError as refused:
             self._tell(f"could not be rolled back: {refused.message}")
             return None

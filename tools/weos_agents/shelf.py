@@ -32,8 +32,8 @@ class Shelf(Protocol):
     def apply(self, name: str, proposal: str, reason: str) -> int:
         """Put a validated proposal's plan behind a name; the version."""
 
-    def roll_back(self, name: str, reason: str) -> int:
-        """Put the plan of the version before the newest behind a name again; the new version."""
+    def roll_back(self, name: str, version: int, reason: str) -> int:
+        """Put the plan before a version, which must be the newest, behind a name again; the new version."""
 
 
 class EngineShelf:
@@ -75,9 +75,10 @@ class EngineShelf:
         asked = ApplyPlan(name=name, proposal=proposal, agent=AGENT, reason=reason)
         return self._client.ask(asked).version.named_plan.version
 
-    def roll_back(self, name: str, reason: str) -> int:
+    def roll_back(self, name: str, version: int, reason: str) -> int:
         """See :class:`Shelf`."""
-        return self._client.ask(RollBackPlan(name=name, agent=AGENT, reason=reason)).version.named_plan.version
+        asked = RollBackPlan(name=name, newest=version, agent=AGENT, reason=reason)
+        return self._client.ask(asked).version.named_plan.version
 
 
 def _guardrails(rules: GateRules) -> tuple[ProposedGuardrail, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pydantic import ValidationError
 from typing_extensions import assert_never
 
 from protocol.blocking import BlockingClient
-from protocol.errors import InternalError
+from protocol.codec import invalid_request
+from protocol.errors import InternalError, InvalidRequest
 from protocol.experiment import ExperimentRecord, ExperimentText, MeasuredPair, WorkloadInput
 from protocol.experiment_messages import (
     Experiment,
@@ -41,12 +43,17 @@ class EngineLaboratory:
         max_tokens: int,
         bits: frozenset[str],
         quality_text: str | None = None,
+        quality_windows: int | None = None,
     ) -> None:
-        """``bits``: the fields of a request that change arithmetic. Raises EngineError: an input is refused."""
+        """``bits``: the fields of a request that change arithmetic. ``quality_windows``: the most that are read of the
+        text; ``None``: all. Raises EngineError: an input is refused.
+        """
         self._client = client
         self._model = model
         self._bits = bits
-        self._quality_text = quality_text
+        self._evaluation = (
+            None if quality_text is None else ExperimentText(text=quality_text, max_windows=quality_windows)
+        )
         self._joules: float | None = None
         self._usual: dict[str, Any] = {"execution.limits.max_tokens": max_tokens}
         lines = (*workload.choosing, *workload.confirming)
@@ -73,7 +80,7 @@ class EngineLaboratory:
             candidates=(plans[1],),
             workload=tuple(WorkloadInput.model_validate_json(line.content) for line in inputs),
             pairs=pairs,
-            evaluation=None if same_arithmetic or self._quality_text is None else self._text(),
+            evaluation=None if same_arithmetic else self._evaluation,
             agent=AGENT,
         )
         found = Evidence(
@@ -128,21 +135,23 @@ class EngineLaboratory:
 
     def _plan(self, changes: Changes, line: WorkloadLine) -> ExecutionPlan:
         content = _nested({**self._usual, **changes})
-        request = RunRequest.model_validate({"model": self._model, **line.fields, **content}, strict=False)
+        try:
+            request = RunRequest.model_validate({"model": self._model, **line.fields, **content}, strict=False)
+        except ValidationError as error:
+            raise invalid_request(error) from error
         return self._client.ask(Plan(request=request)).plan
-
-    def _text(self) -> ExperimentText:
-        return ExperimentText(text=self._quality_text or "")
 
 
 def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"a.b": 1}`` as ``{"a": {"b": 1}}``."""
+    """``{"a.b": 1}`` as ``{"a": {"b": 1}}``. Raises InvalidRequest: a field lies within one that has a value."""
     content: dict[str, Any] = {}
     for name, value in dotted.items():
         *groups, last = name.split(".")
         place = content
         for group in groups:
             place = place.setdefault(group, {})
+            if not isinstance(place, dict):
+                raise InvalidRequest(f"{name} lies within {group}, which has a value itself", field=name)
         place[last] = value
     return content
 

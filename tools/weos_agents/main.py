@@ -9,6 +9,9 @@ import click
 from protocol.errors import EngineError
 
 COMMANDS = ("observe", "workload", "experiment", "optimize", "report")
+_OURS = frozenset({"protocol", "weos_agents"})
+_EXTRAS = {"distributed": "fleet", "dask": "fleet"}
+"""Where a package comes with another extra than ``agents``."""
 _FAILED = 1
 _INTERRUPTED = 130
 
@@ -33,6 +36,12 @@ class Agents(click.Group):
             return super().invoke(ctx)
         except EngineError as error:
             click.echo(f"error[{error.code}]: {error.message}", err=True)
+            ctx.exit(_FAILED)
+        except ModuleNotFoundError as error:
+            package, extra = error.name or "", _EXTRAS.get(error.name or "", "agents")
+            if package.partition(".")[0] in _OURS:
+                raise
+            click.echo(f"error: this needs {package}: pip install 'weos-engine[{extra}]'", err=True)
             ctx.exit(_FAILED)
         except KeyboardInterrupt:
             ctx.exit(_INTERRUPTED)

@@ -8,7 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from protocol.codec import invalid_request
 from protocol.errors import InvalidRequest
+from protocol.experiment import WorkloadInput
 from protocol.value import Value
 
 _LEAST = 2
@@ -37,8 +41,8 @@ class Workload(Value):
 
     @classmethod
     def read(cls, path: Path) -> Workload:
-        """The workload in a file of JSON lines. Raises InvalidRequest, OSError."""
-        return cls.of(path.read_text(encoding="utf-8").splitlines())
+        """The workload in a file of JSON lines. Raises InvalidRequest, also where the file is no UTF-8."""
+        return cls.of(read_text(path, "workload").splitlines())
 
     @classmethod
     def of(cls, lines: Iterable[str]) -> Workload:
@@ -60,6 +64,16 @@ class Workload(Value):
         return cls(choosing=tuple(halves[0]), confirming=tuple(halves[1]))
 
 
+def read_text(path: Path, field: str) -> str:
+    """A file's text. Raises InvalidRequest: it cannot be read, or is no UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{path} is no UTF-8: {error.reason} at byte {error.start}", field=field) from error
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror or error}", field=field) from error
+
+
 def _line(number: int, line: str) -> WorkloadLine:
     try:
         content = json.loads(line)
@@ -69,4 +83,9 @@ def _line(number: int, line: str) -> WorkloadLine:
         raise InvalidRequest(f"line {number} of the workload has no prompt and no messages", field="workload")
     if unknown := sorted(content.keys() - set(INPUT_FIELDS)):
         raise InvalidRequest(f"line {number} of the workload has {', '.join(unknown)}", field="workload")
+    try:
+        WorkloadInput.model_validate(content, strict=False)
+    except ValidationError as error:
+        told = invalid_request(error).message
+        raise InvalidRequest(f"line {number} of the workload: {told}", field="workload") from error
     return WorkloadLine(content=json.dumps(content, sort_keys=True, ensure_ascii=False))

@@ -11,7 +11,7 @@ import click
 
 from protocol.blocking import BlockingClient
 from weos_agents.budget import Budget
-from weos_agents.commands.options import gate_options, socket_option, workload_options
+from weos_agents.commands.options import OVER_0, gate_options, socket_option, workload_options
 from weos_agents.commands.session import Session
 from weos_agents.experimenter import Experimenter
 from weos_agents.gate import Verdict
@@ -32,6 +32,7 @@ from weos_agents.gate import Verdict
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="The most."
 )
+@click.option("--joules", type=OVER_0, help="The most to use, where that is measured.")
 @click.option("--whole", is_flag=True, help="Run all pairs, though it be decided sooner.")
 @click.option("--json", "as_json", is_flag=True, help="Print the evidence and the verdict as JSON.")
 @socket_option
@@ -41,12 +42,14 @@ def command(
     workload_file: Path,
     max_tokens: int,
     quality_text: Path | None,
+    quality_windows: int,
     kpi: str,
     gain: float,
     unknown_load_counts: bool,
     changes: tuple[str, ...],
     pairs: int,
     minutes: float,
+    joules: float | None,
     whole: bool,
     as_json: bool,
     socket: Path | None,
@@ -57,9 +60,9 @@ def command(
     """
     varied = dict(_change(one) for one in changes)
     with BlockingClient.connect(socket) as client:
-        session = Session(client, model, workload_file, max_tokens, quality_text)
+        session = Session(client, model, workload_file, max_tokens, quality_text, quality_windows)
         rules = session.rules(kpi, gain, unknown_load_counts=unknown_load_counts)
-        experimenter = Experimenter(session.laboratory, rules, Budget.starting(minutes * 60, time.monotonic))
+        experimenter = Experimenter(session.laboratory, rules, Budget.starting(minutes * 60, time.monotonic, joules))
         inputs = (*session.workload.choosing, *session.workload.confirming)
         found = experimenter.confirm(
             varied, varied, inputs, pairs, chosen_on=frozenset(), alpha=rules.alpha, stops_early=not whole

@@ -17,9 +17,9 @@ from protocol.answers import Event
 from protocol.blocking import BlockingClient
 from protocol.events import EventFilter
 from protocol.requests import Subscribe, Unsubscribe
-from protocol.whole_file import write_whole
 from weos_agents.commands.options import socket_option
 from weos_agents.observer import KINDS, Observer, ObserverOptions
+from weos_agents.output_place import require_file, write_output
 from weos_agents.report.terminal import observation_view
 
 _PAUSE_S = 0.5
@@ -48,6 +48,10 @@ def command(
 
     It changes nothing, and counts executions that end from now on.
     """
+    if page is not None:
+        require_file(page, "--html")
+        # Now, so that what is missing for it is told before there is anything to lose.
+        from weos_agents.report.observation_page import observation_page
     observer = Observer(ObserverOptions(window=window, ttft_p95_ms=ttft_p95_ms, latency_p95_ms=latency_p95_ms))
     with BlockingClient.connect(socket) as client:
         if as_json:
@@ -58,9 +62,7 @@ def command(
         else:
             _show(observer, _events(client, seconds))
     if page is not None:
-        from weos_agents.report.observation_page import observation_page
-
-        write_whole(page, observation_page(observer.report()).encode())
+        write_output(page, observation_page(observer.report()), "--html")
 
 
 def _show(observer: Observer, events: Iterator[Event]) -> None:

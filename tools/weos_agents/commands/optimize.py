@@ -9,20 +9,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from protocol.blocking import BlockingClient
+from protocol.plan import PlanName
 from protocol.record_entry import timestamp_now
 from weos_agents.commands.options import OVER_0, gate_options, socket_option, workload_options
 from weos_agents.commands.session import Session
 from weos_agents.optimization import Decision
+from weos_agents.output_place import require_folder
 from weos_agents.report.terminal import optimization_view
+
+_PLAN_NAME: TypeAdapter[str] = TypeAdapter(PlanName)
 
 if TYPE_CHECKING:
     from weos_agents.applying import Applied
     from weos_agents.experimenter import Experimenter
     from weos_agents.report.optimization_report import OptimizationReport
     from weos_agents.trial_runner import TrialRunner
+
+
+def _plan_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A name that the engine takes, before anything is searched for."""
+    try:
+        return value if value is None else _PLAN_NAME.validate_python(value)
+    except ValidationError as error:
+        raise click.BadParameter(
+            f"{value!r} is no plan's name: 64 small letters, digits, '-', '_' and dots at most, a letter or digit first"
+        ) from error
 
 
 @click.command(name="optimize")
@@ -41,10 +56,20 @@ if TYPE_CHECKING:
     "--report", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write."
 )
 @click.option(
-    "--apply", "name", metavar="NAME", help="Put the plan behind this name, watch it, and roll it back on a breach."
+    "--apply",
+    "name",
+    metavar="NAME",
+    callback=_plan_name,
+    help="Put the plan behind this name, watch it, and roll it back on a breach.",
 )
 @click.option("--remark", default="", help="What readers of the report should know, such as that a meter is simulated.")
-@click.option("--watch-pairs", type=click.IntRange(min=0), default=20, show_default=True, help="After it was applied.")
+@click.option(
+    "--watch-pairs",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="After it was applied; beyond --minutes.",
+)
 @socket_option
 def command(
     *,
@@ -52,6 +77,7 @@ def command(
     workload_file: Path,
     max_tokens: int,
     quality_text: Path | None,
+    quality_windows: int,
     kpi: str,
     gain: float,
     unknown_load_counts: bool,
@@ -79,11 +105,16 @@ def command(
     began_at = timestamp_now()
     if fleet is not None and joules is not None:
         raise click.UsageError("--joules bounds one engine; it cannot be given with --fleet")
+    require_folder(folder, "--report")
     with BlockingClient.connect(socket) as client, ExitStack() as held:
-        session = Session(client, model, workload_file, max_tokens, quality_text)
+        session = Session(client, model, workload_file, max_tokens, quality_text, quality_windows)
         rules = session.rules(kpi, gain, unknown_load_counts=unknown_load_counts)
         experimenter = Experimenter(session.laboratory, rules, Budget.starting(minutes * 60, time.monotonic, joules))
-        varied = session.fields if fields is None else chosen_fields(session.fields, fields.split(","))
+        varied = (
+            session.fields
+            if fields is None
+            else chosen_fields(session.fields, [one.strip() for one in fields.split(",")])
+        )
         options = OptimizerOptions(seed=seed)
         elsewhere = None if fleet is None else held.enter_context(_fleet(fleet, session, experimenter))
         found = Optimizer(

@@ -48,6 +48,13 @@ def workload_options(command: Command) -> Command:
             help="A text on which plans of another arithmetic must predict as the baseline does. Without it no such "
             "plan can be proved.",
         ),
+        click.option(
+            "--quality-windows",
+            type=click.IntRange(min=1),
+            default=16,
+            show_default=True,
+            help="The most that is read of it, in windows of 512 tokens: once for each arithmetic, within the time.",
+        ),
     )
     for option in reversed(options):
         command = option(command)

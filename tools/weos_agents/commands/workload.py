@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 
 from protocol.blocking import BlockingClient
+from protocol.errors import UnknownExecution
 from protocol.record_entry import RecordFilter
 from protocol.requests import GetExecution, ListExecutions
-from protocol.whole_file import write_whole
 from weos_agents.commands.options import socket_option
+from weos_agents.output_place import require_file, write_output
 
 _PAGE = 50
 
@@ -29,13 +30,17 @@ def command(*, model: str, latest: int, consent: bool, output: Path | None, sock
     """Write the latest prompts that MODEL, by its name in the records, was asked, as a workload of tokens."""
     if not consent:
         raise click.UsageError("prompts are personal: --consent says that they may be used")
+    if output is not None:
+        require_file(output, "--output")
     with BlockingClient.connect(socket) as client:
         lines = list(_lines(client, model, latest))
+    if not lines:
+        raise UnknownExecution(f"no execution of the model {model!r} is recorded", model=model)
     text = "".join(f"{line}\n" for line in lines)
     if output is None:
         click.echo(text, nl=False)
     else:
-        write_whole(output, text.encode())
+        write_output(output, text, "--output")
 
 
 def _lines(client: BlockingClient, model: str, most: int) -> Iterator[str]:

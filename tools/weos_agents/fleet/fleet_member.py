@@ -31,6 +31,20 @@ class FleetJob(Value):
     workload: Workload
     max_tokens: int
     quality_text: str | None
+    quality_windows: int | None = None
+    """The most that are read of it; ``None``: all."""
+
+    def laboratory(self, client: BlockingClient) -> EngineLaboratory:
+        """That of the client's engine. Raises EngineError: an input is refused."""
+        return EngineLaboratory(
+            client,
+            self.model,
+            self.workload,
+            max_tokens=self.max_tokens,
+            bits=bit_fields(published_schema("plan")),
+            quality_text=self.quality_text,
+            quality_windows=self.quality_windows,
+        )
 
 
 class Membership(Value):
@@ -61,7 +75,7 @@ def membership(job: FleetJob, client: BlockingClient | None = None) -> Membershi
     if client is None:
         with BlockingClient.connect(timeout=TIMEOUT_S) as own:
             return membership(job, own)
-    laboratory = _laboratory(job, client)
+    laboratory = job.laboratory(client)
     line = job.workload.choosing[0]
     execution = ExecutionRequest(limits=Limits(max_tokens=1))
     request = RunRequest.model_validate({"model": job.model, "execution": execution, **line.fields}, strict=False)
@@ -76,16 +90,10 @@ def screen(job: FleetJob, task: TrialTask, rules: GateRules, seconds: float) -> 
     """Try a candidate on this worker's engine, within ``seconds``."""
     try:
         with BlockingClient.connect(timeout=TIMEOUT_S) as client:
-            laboratory = _laboratory(job, client)
+            laboratory = job.laboratory(client)
             experimenter = Experimenter(laboratory, rules, Budget.starting(seconds, time.monotonic))
             inputs = job.workload.choosing
             trial = experimenter.screen(task.changes, task.plan_changes, inputs, task.pairs, same_bits=task.same_bits)
             return TrialOutcome(trial=trial, joules=laboratory.joules_used())
     except EngineError as error:
         return TrialOutcome(trial=None, joules=None, reason=f"{error.code}: {error.message}")
-
-
-def _laboratory(job: FleetJob, client: BlockingClient) -> EngineLaboratory:
-    bits = bit_fields(published_schema("plan"))
-    quality, tokens = job.quality_text, job.max_tokens
-    return EngineLaboratory(client, job.model, job.workload, max_tokens=tokens, bits=bits, quality_text=quality)

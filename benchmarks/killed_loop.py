@@ -56,7 +56,7 @@ def roll_back(socket: Path, told: set[int], ended: threading.Event) -> None:
     try:
         with BlockingClient.connect(socket) as client:
             while not ended.wait(0.2):
-                told.add(client.ask(RollBackPlan(name=NAME)).version.named_plan.version)
+                told.add(client.ask(RollBackPlan(name=NAME, version=1)).version.named_plan.version)
     except EngineError:
         return  # it was killed
 

@@ -139,7 +139,8 @@ async function file(record, arm, margin, name) {
   const ran = await ask("POST", "/run", { plan_name: name, prompt: INPUTS[0] });
   console.log(`${name} is version ${version}; ${ran.execution_id} ran by it: ${JSON.stringify(ran.record.named_plan)}`);
   if (version > 1) {
-    const back = await ask("POST", `/plans/${name}/roll-back`, { agent: AGENT, reason: "to show the way back" });
+    const why = { agent: AGENT, reason: "to show the way back" };
+    const back = await ask("POST", `/plans/${name}/roll-back`, { newest: version, ...why });
     console.log(`rolled back: ${name} is version ${back.version.named_plan.version}`);
   }
 }

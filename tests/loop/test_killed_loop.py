@@ -55,8 +55,8 @@ def test_a_killed_engine_loses_no_version_that_it_told_of_and_keeps_no_half(
             proposal = client.ask(make_proposal(experiment)).status.proposal.proposal_id
             client.ask(MoveProposal(proposal_id=proposal, state="validated"))
             client.ask(ApplyPlan(name=name, proposal=proposal))
-        known = [client.ask(RollBackPlan(name=name)).version.named_plan.version for _ in range(told)]
-        client.post(RollBackPlan(name=name))  # it may or may not come to be
+        known = [client.ask(RollBackPlan(name=name, version=1)).version.named_plan.version for _ in range(told)]
+        client.post(RollBackPlan(name=name, version=1))  # it may or may not come to be
         process.kill()
     with serving(socket, env=variables), BlockingClient.connect(socket, timeout=60) as client:
         versions = [one.named_plan.version for one in client.ask(GetNamedPlan(name=name)).versions]

@@ -33,7 +33,7 @@ DOCUMENTS = Path(__file__).parents[1] / "docs"
 MODELS = ("smollm2-135m-instruct", "gemma-3-270m-it")
 KPIS = {"time": "tokens_per_sec", "joules": "tokens_per_joule"}
 INPUTS = 16
-FIELDS = "threads,batch.prefill_chunk,spin_us,quantization,kv_cache"
+FIELDS = "threads,batch.prefill_chunk,spin_us,quantization,kv_cache,speculation.kind"
 """What is varied: not the backend, whose scalar reference takes a minute for an answer and most of a short search."""
 _LONG_CHARACTERS = 2400
 _MEMORY_FOLDER = "/dev/shm"  # noqa: S108  a folder of its own name is made there
@@ -147,6 +147,12 @@ def best_so_far(trials: list[dict[str, Any]]) -> Iterator[float | None]:
         yield best
 
 
+def trajectory(result: dict[str, Any]) -> str:
+    """The best so far after each trial."""
+    told = ("none" if best is None else f"{best:+.1%}" for best in result["best_so_far"])
+    return f"  best so far, after each trial: {', '.join(told)}"
+
+
 def line(result: dict[str, Any]) -> str:
     if "error" in result:
         return f"{result['search']}: {result['error']}"
@@ -185,6 +191,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="engine-") as folder:
             results.append(searched(search, arguments, Path(folder)))
         print(line(results[-1]), flush=True)
+        if results[-1].get("best_so_far"):
+            print(trajectory(results[-1]), flush=True)
         if arguments.json:
             content = {"cpu": _core.cpu_model(), "minutes": arguments.minutes, "searches": results}
             arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -27,11 +27,6 @@ Plant = Callable[[Path], object]
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return Repository(new_repository(tmp_path / "repository"))
-
-
-@pytest.fixture
 def worktree(repository: Repository) -> Worktree:
     return repository.worktree("one", "boot-001", repository.head())
 

@@ -7,74 +7,20 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-import trio
 
 from auton.budget import Budget
 from auton.errors import AutonError, BudgetSpentError, ProviderError
-from auton.journal import Answered, Ended, GivenUp, Journal, Merged
+from auton.journal import Answered, Merged
 from auton.orchestrator import Orchestrator
-from auton.provider import Provider, Question, Reply, ScriptedProvider, Usage
+from auton.provider import Question, Reply, ScriptedProvider, Usage
 from auton.repository import Repository, git
 from auton.sandbox import Ran
-from auton.settings import Settings, parse_settings
-from auton.validation import Isolation
-from tests.auton.git_stage import (
-    ACCEPTED,
-    TWO_TASKS,
-    approved,
-    call,
-    line,
-    new_repository,
-    planned,
-    write_script,
-    written,
-)
-
-GOAL = "A kernel that says hello"
-AT = 1_700_000_000
-DEFAULTS = Settings()
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return Repository(new_repository(tmp_path / "repository"))
-
-
-class Stage:
-    """Runs a script on a repository."""
-
-    def __init__(self, repository: Repository, folder: Path) -> None:
-        self.repository = repository
-        self.folder = folder
-
-    def provider(self, lines: Sequence[dict[str, Any]]) -> ScriptedProvider:
-        return ScriptedProvider(write_script(self.folder / "script.jsonl", lines))
-
-    def run(self, provider: Provider, settings: Settings = DEFAULTS, isolation: Isolation | None = None) -> Ended:
-        budget = Budget(settings.budget, lambda: 0.0)
-        orchestrator = Orchestrator(self.repository, "one", settings, provider, budget, isolation, lambda _: None)
-        return trio.run(orchestrator.run, GOAL, AT)
-
-    @property
-    def entries(self) -> list[Any]:
-        with Journal(Orchestrator.journal_path(self.repository, "one")) as journal:
-            return list(journal.entries)
-
-    def files(self) -> list[str]:
-        return git(self.repository.folder, "ls-tree", "-r", "--name-only", "auton/one/joined").split()
-
-    def given_up(self) -> dict[str, str]:
-        return {entry.task: entry.reason for entry in self.entries if isinstance(entry, GivenUp)}
-
-
-@pytest.fixture
-def stage(repository: Repository, tmp_path: Path) -> Stage:
-    return Stage(repository, tmp_path)
+from auton.settings import parse_settings
+from tests.auton.git_stage import ACCEPTED, TWO_TASKS, approved, call, line, planned, write_script, written
+from tests.auton.run_stage import GOAL, Stage
 
 
 def test_a_run_brings_tasks_together_on_a_branch_of_its_own(stage: Stage) -> None:

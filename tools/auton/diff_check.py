@@ -6,8 +6,9 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+from auton.paths import is_allowed
 from auton.repository import Worktree, git
 
 _MODES = frozenset({"000000", "100644", "100755"})
@@ -45,18 +46,6 @@ def faults_of(worktree: Worktree, commit: str, allowed: Sequence[str]) -> list[s
     if lines > _MOST_LINES:
         found.append(f"{lines} lines are changed, and {_MOST_LINES} may be")
     return found + list(_faults_of_text(_added(worktree, commit)))
-
-
-def is_allowed(path: str, allowed: Sequence[str]) -> bool:
-    """Whether a path fits one of the patterns: ``**`` is any number of folders, the last part as in a shell."""
-    return any(_pattern(one).fullmatch(path) for one in allowed)
-
-
-def _pattern(glob: str) -> re.Pattern[str]:
-    parts = []
-    for part in re.split(r"(\*\*/|\*\*|\*|\?)", glob):
-        parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part))
-    return re.compile("".join(parts))
 
 
 def _changes(worktree: Worktree, commit: str) -> Iterator[_Change]:
@@ -100,16 +89,3 @@ def _faults_of_text(added: str) -> Iterator[str]:
             yield f"it holds the value of {name}"
     if _CONFLICT.search(added):
         yield "it holds an unfinished merge"
-
-
-def safe_path(folder: Path, path: str) -> Path:
-    """A file of a worktree by its path there. Raises ValueError: it leads out of it, to a link, or into Git's own."""
-    relative = PurePosixPath(path)
-    if relative.is_absolute() or not relative.parts or ".." in relative.parts:
-        raise ValueError(f"{path!r} is no path in the repository")
-    if any(part.casefold() == ".git" for part in relative.parts):
-        raise ValueError(f"{path!r} is Git's own")
-    found = folder.joinpath(*relative.parts)
-    if not found.resolve().is_relative_to(folder.resolve()) or found.is_symlink():
-        raise ValueError(f"{path!r} is a link")
-    return found

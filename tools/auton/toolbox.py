@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from auton.diff_check import is_allowed, safe_path
+from auton.paths import is_allowed, safe_path
 from auton.provider import ToolCall
 from auton.repository import Worktree
 from auton.settings import Role
@@ -18,6 +18,7 @@ _MOST_READ = 32_768
 _MOST_LISTED = 500
 _MOST_TASKS = 32
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+_Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class _Tool(BaseModel):
@@ -54,8 +55,8 @@ class AddTask(_Tool):
 
     task: _Name
     description: str
-    paths: Annotated[tuple[str, ...], Field(min_length=1)]
-    after: tuple[_Name, ...] = ()
+    paths: Annotated[tuple[_Pattern, ...], Field(min_length=1, max_length=32)]
+    after: Annotated[tuple[_Name, ...], Field(max_length=_MOST_TASKS)] = ()
 
 
 class FinishPlan(_Tool):

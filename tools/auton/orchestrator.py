@@ -16,7 +16,17 @@ from auton.diff_check import faults_of
 from auton.errors import AutonError
 from auton.journal import Answered, Begun, Ended, GivenUp, Journal, Merged, digest_of
 from auton.provider import Provider, Question, Reply, ScriptedProvider
-from auton.repository import MergeConflictError, Repository, Worktree, commit_all, diff, export, head_of, merge, reset
+from auton.repository import (
+    MergeConflictError,
+    Repository,
+    Worktree,
+    commit_all,
+    diff,
+    export,
+    head_of,
+    merge,
+    reset,
+)
 from auton.settings import Settings
 from auton.toolbox import Accept, AddTask, Approve, FinishPlan, Reject, ReportFault, Submit, Toolbox
 from auton.validation import Isolation, Step, Validated, validate
@@ -24,6 +34,7 @@ from auton.validation import Isolation, Step, Validated, validate
 _GOAL = "goal"
 """The name of the task that is the whole run."""
 _MOST_DIFF = 65_536
+"""Characters of a change: a reviewer reads all of it or none."""
 
 
 @dataclass(frozen=True)
@@ -164,21 +175,21 @@ class Orchestrator:
             return "nothing was changed"
         if faults := faults_of(worktree, commit, task.paths):
             return "\n".join(faults)
-        return await self._review(task, worktree, commit, attempt) or _Change(task, commit, summary)
+        text = diff(worktree, commit)
+        if len(text) > _MOST_DIFF:
+            return f"the change is {len(text):,} characters to read, and {_MOST_DIFF:,} may be: change less"
+        decision = await self._review(task, text, worktree, attempt)
+        if isinstance(decision, Approve):
+            return _Change(task, commit, summary)
+        return "the reviewer did not decide" if decision is None else decision.reason
 
-    async def _review(self, task: AddTask, worktree: Worktree, commit: str, attempt: int) -> str | None:
-        """Why a change must not come in; ``None``: it may."""
-        text = diff(worktree, commit)[:_MOST_DIFF]
+    async def _review(self, task: AddTask, text: str, worktree: Worktree, attempt: int) -> Approve | Reject | None:
+        """The reviewer's decision about a change; ``None``: there was none, which lets nothing in."""
         toolbox = Toolbox("reviewer", worktree)
         opening = f"The task, {task.task}: {task.description}\n\nThe change:\n{text}"
         async with self._reviewing:
             await converse(Post("reviewer", task.task, attempt), opening, toolbox, self._settings, self._ask)
-        match toolbox.decision:
-            case Approve():
-                return None
-            case Reject(reason=reason):
-                return reason
-        return "the reviewer did not decide"
+        return toolbox.decision if isinstance(toolbox.decision, Approve | Reject) else None
 
     async def _join(self, change: _Change, joined: Worktree) -> None:
         """Merge a change; take it back where what is merged does not build."""

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from auton.paths import is_allowed, safe_path
 from auton.provider import ToolCall
@@ -17,8 +17,20 @@ from auton.settings import Role
 _MOST_READ = 32_768
 _MOST_LISTED = 500
 _MOST_TASKS = 32
+_TAKEN = frozenset({"goal", "joined"})
+"""Names of the run's own: what it is for, and the branch where all comes together."""
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise ValueError("say what is wrong")
+    return text
+
+
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 _Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+# Checked beside the schema: not every server's grammar holds an answer to lengths.
+_Reason = Annotated[str, AfterValidator(_reason)]
 
 
 class _Tool(BaseModel):
@@ -76,7 +88,7 @@ class Approve(_Tool):
 class Reject(_Tool):
     """Send the changes back, with what must be different."""
 
-    reason: str
+    reason: _Reason
 
 
 class Accept(_Tool):
@@ -86,7 +98,7 @@ class Accept(_Tool):
 class ReportFault(_Tool):
     """Say what does not."""
 
-    fault: str
+    fault: _Reason
 
 
 TOOLS: dict[Role, tuple[type[_Tool], ...]] = {
@@ -188,6 +200,8 @@ class Toolbox:
 
     def _add(self, task: AddTask) -> str:
         known = {one.task for one in self.tasks}
+        if task.task in _TAKEN:
+            raise ValueError(f"{task.task} is a name of the run's own: take another")
         if task.task in known:
             raise ValueError(f"there is a task {task.task} already")
         if missing := set(task.after) - known:

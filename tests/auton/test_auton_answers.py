@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from auton.journal import Answered
+from auton.provider import ToolCall
+from auton.repository import Repository, Worktree
+from auton.settings import Role
+from auton.toolbox import Toolbox
 from tests.auton.git_stage import ACCEPTED, approved, call, line, planned, written
 from tests.auton.run_stage import Stage
+
+DEEP = "[" * 200_000
+HALF = "\\ud800"
+"""Half of a character, as JSON writes it."""
+
+
+@pytest.fixture
+def worktree(repository: Repository) -> Worktree:
+    return repository.worktree("one", "boot-001", repository.head())
+
+
+def use(worktree: Worktree, role: Role, name: str, arguments: str) -> str:
+    """What a role is told of a call."""
+    toolbox = Toolbox(role, worktree, allowed=("**",))
+    told = toolbox.use(ToolCall(call_id="1", name=name, arguments=arguments))
+    assert toolbox.decision is None or not told.startswith("error")
+    return told
+
 
 # --- decisions ------------------------------------------------------------------------------------------------------
 
@@ -39,3 +65,66 @@ def test_a_change_that_is_too_long_to_be_read_is_not_reviewed_in_part(stage: Sta
     assert not stage.run(stage.provider(lines)).accepted
     assert "characters to read, and 65,536 may be" in stage.given_up()["one"]
     assert not any(entry.key.startswith("reviewer") for entry in stage.entries if isinstance(entry, Answered))
+
+
+def test_a_name_that_git_refuses_is_given_up_and_not_the_run(stage: Stage) -> None:
+    lines = [planned(("one", "**"), ("two", "**")), *[written("one", "a/git~1", "x\n")] * 2]
+    lines += [written("two", "b.c", "int b;\n"), approved("two"), ACCEPTED]
+    assert stage.run(stage.provider(lines)).accepted
+    assert "it cannot be committed" in stage.given_up()["one"]
+
+
+# --- calls ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "arguments", "said"),
+    [
+        ("developer", "list_files", DEEP, "nested too deeply"),
+        ("manager", "add_task", '{"a":' * 200_000, "nested too deeply"),
+        ("manager", "add_task", '{"task": ' + "9" * 10_000 + "}", "error: "),
+        ("developer", "submit", '{"summary": "a\\u0000b"}', "one line of plain text"),
+        ("developer", "submit", '{"summary": "a\\nb"}', "one line of plain text"),
+        ("developer", "submit", '{"summary": "a\\u001b[2Jb"}', "one line of plain text"),
+        ("developer", "submit", f'{{"summary": "{HALF}"}}', "half of a character"),
+        ("developer", "submit", json.dumps({"summary": "x" * 501}), "at most 500 characters"),
+        ("developer", "write_file", f'{{"path": "k/\\udcff.c", "content": "{HALF}"}}', "half of a character"),
+        ("developer", "write_file", json.dumps({"path": "d/" * 2000 + "x", "content": ""}), "at most 1024 bytes"),
+        ("developer", "write_file", json.dumps({"path": "d/" * 64 + "x", "content": ""}), "at most 64 parts"),
+        ("developer", "write_file", json.dumps({"path": "a\u202ec.exe", "content": ""}), "plain text"),
+        ("tester", "report_fault", '{"fault": " "}', "say what is wrong"),
+        ("manager", "add_task", json.dumps({"task": "a", "description": "", "paths": ["x"] * 33}), "at most 32"),
+        ("manager", "add_task", json.dumps({"task": "a", "description": "", "paths": ["x" * 201]}), "at most 200"),
+    ],
+)
+def test_a_call_that_cannot_be_made_is_told(
+    worktree: Worktree, role: Role, name: str, arguments: str, said: str
+) -> None:
+    told = use(worktree, role, name, arguments)
+    assert (told[:7], said in told) == ("error: ", True), told
+
+
+def test_a_file_is_not_emptied_by_what_cannot_be_written(worktree: Worktree) -> None:
+    before = (worktree.folder / "Makefile").read_bytes()
+    assert "half" in use(worktree, "developer", "write_file", f'{{"path": "Makefile", "content": "{HALF}"}}')
+    with pytest.raises(UnicodeEncodeError):
+        Toolbox("developer", worktree, allowed=("**",))._write("Makefile", "\ud800")
+    assert (worktree.folder / "Makefile").read_bytes() == before
+
+
+def test_what_ends_a_line_stays_as_it_is(worktree: Worktree) -> None:
+    (worktree.folder / "a.c").write_bytes(b"int a;\r\nint b;\r\n")
+    use(worktree, "developer", "replace_text", json.dumps({"path": "a.c", "old": "int b", "new": "int c"}))
+    assert (worktree.folder / "a.c").read_bytes() == b"int a;\r\nint c;\r\n"
+
+
+@pytest.mark.parametrize("path", ["a", "a/x", "b"])
+def test_links_that_lead_to_each_other_are_told(worktree: Worktree, path: str) -> None:
+    (worktree.folder / "a").symlink_to("b")
+    (worktree.folder / "b").symlink_to("a")
+    assert use(worktree, "developer", "read_file", json.dumps({"path": path})) == f"error: {path!r} is a link"
+
+
+def test_names_that_are_not_utf8_are_listed_as_far_as_they_can_be(worktree: Worktree) -> None:
+    (worktree.folder / "\udcff.c").write_text("")
+    assert "\ufffd.c" in use(worktree, "developer", "list_files", "{}").splitlines()

@@ -17,6 +17,7 @@ from auton.errors import AutonError
 from auton.journal import Answered, Begun, Ended, GivenUp, Journal, Merged, digest_of
 from auton.provider import Provider, Question, Reply, ScriptedProvider
 from auton.repository import (
+    GitError,
     MergeConflictError,
     Repository,
     Worktree,
@@ -170,7 +171,10 @@ class Orchestrator:
         if not decided or not isinstance(toolbox.decision, Submit):
             return "no change was submitted in time"
         summary = toolbox.decision.summary
-        commit = commit_all(worktree, f"{task.task}: {summary}", self._begun.at)
+        try:
+            commit = commit_all(worktree, f"{task.task}: {summary}", self._begun.at)
+        except GitError as error:
+            return f"it cannot be committed: {error}"  # such as a name that Git keeps for itself
         if commit is None:
             return "nothing was changed"
         if faults := faults_of(worktree, commit, task.paths):

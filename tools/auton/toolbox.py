@@ -13,10 +13,12 @@ from auton.paths import is_allowed, safe_path
 from auton.provider import ToolCall
 from auton.repository import Worktree
 from auton.settings import Role
+from auton.text import steers, whole
 
 _MOST_READ = 32_768
 _MOST_LISTED = 500
 _MOST_TASKS = 32
+_MOST_SUMMARY = 500
 _TAKEN = frozenset({"goal", "joined"})
 """Names of the run's own: what it is for, and the branch where all comes together."""
 
@@ -27,10 +29,17 @@ def _reason(text: str) -> str:
     return text
 
 
+def _summary(text: str) -> str:
+    if len(text) > _MOST_SUMMARY or steers(text):
+        raise ValueError(f"one line of plain text, of at most {_MOST_SUMMARY} characters")
+    return text
+
+
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 _Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 # Checked beside the schema: not every server's grammar holds an answer to lengths.
 _Reason = Annotated[str, AfterValidator(_reason)]
+_Summary = Annotated[str, AfterValidator(_summary)]
 
 
 class _Tool(BaseModel):
@@ -78,7 +87,7 @@ class FinishPlan(_Tool):
 class Submit(_Tool):
     """Hand in the task's changes, with a line that says what they do."""
 
-    summary: str
+    summary: _Summary
 
 
 class Approve(_Tool):
@@ -139,17 +148,21 @@ class Toolbox:
 
     def use(self, call: ToolCall) -> str:
         """What comes of a call; a mistake is an answer that begins with ``error``."""
+        return whole(self._answer(call))
+
+    def _answer(self, call: ToolCall) -> str:
         kinds = {tool_name(tool): tool for tool in TOOLS[self.role]}
         if call.name not in kinds:
             return f"error: no tool {call.name}; there are {', '.join(kinds)}"
         try:
-            arguments = json.loads(call.arguments or "{}")
-            return self._do(kinds[call.name].model_validate(arguments))
+            return self._do(kinds[call.name].model_validate(_parsed(call.arguments)))
         except json.JSONDecodeError as error:
             return f"error: the arguments are not JSON: {error}"
         except ValidationError as error:
             fault = error.errors()[0]
             return f"error: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        except RecursionError:
+            return "error: it is nested too deeply"
         except (ValueError, OSError) as error:
             return f"error: {error}"
 
@@ -180,19 +193,20 @@ class Toolbox:
         return "\n".join(names[:_MOST_LISTED] + more) or "no files"
 
     def _read(self, path: str) -> str:
-        content = safe_path(self.worktree.folder, path).read_text(encoding="utf-8", errors="replace")
+        content = safe_path(self.worktree.folder, path).read_bytes().decode(errors="replace")
         return content if len(content) <= _MOST_READ else f"{content[:_MOST_READ]}\n[{len(content)} characters in all]"
 
     def _write(self, path: str, content: str) -> str:
+        file = safe_path(self.worktree.folder, path)
         if not is_allowed(path, self.allowed):
             raise ValueError(f"{path} is not among the task's paths: {', '.join(self.allowed)}")
-        file = safe_path(self.worktree.folder, path)
+        encoded = content.encode()
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content, encoding="utf-8")
+        file.write_bytes(encoded)
         return f"{path} is written. If the task is done, submit it."
 
     def _replace(self, path: str, old: str, new: str) -> str:
-        content = safe_path(self.worktree.folder, path).read_text(encoding="utf-8")
+        content = safe_path(self.worktree.folder, path).read_bytes().decode()
         times = content.count(old) if old else 0
         if times != 1:
             raise ValueError(f"that piece stands in {path} {times} times")
@@ -210,3 +224,11 @@ class Toolbox:
             raise ValueError(f"a plan has at most {_MOST_TASKS} tasks")
         self.tasks.append(task)
         return f"{len(self.tasks)} tasks. If the plan is whole, finish it."
+
+
+def _parsed(arguments: str) -> Any:
+    """JSON as it is, but for halves of characters, which no file can hold."""
+    found = json.loads(arguments or "{}")
+    if whole(text := json.dumps(found, ensure_ascii=False)) != text:
+        raise ValueError("the arguments hold half of a character (a surrogate)")
+    return found

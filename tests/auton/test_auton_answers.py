@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from auton.errors import AutonError, ProviderError
 from auton.journal import Answered
-from auton.provider import ToolCall
+from auton.provider import MOST_CALLS, LiteLlmProvider, Question, Reply, ScriptedProvider, ToolCall, Usage
 from auton.repository import Repository, Worktree
 from auton.settings import Role
 from auton.toolbox import Toolbox
@@ -128,3 +134,104 @@ def test_links_that_lead_to_each_other_are_told(worktree: Worktree, path: str) -
 def test_names_that_are_not_utf8_are_listed_as_far_as_they_can_be(worktree: Worktree) -> None:
     (worktree.folder / "\udcff.c").write_text("")
     assert "\ufffd.c" in use(worktree, "developer", "list_files", "{}").splitlines()
+
+
+# --- replies --------------------------------------------------------------------------------------------------------
+
+
+class ListeningProvider:
+    """Keeps what is asked; ``other`` answers, or is the answer."""
+
+    def __init__(self, other: ScriptedProvider | Reply) -> None:
+        self._other = other
+        self.asked: list[Question] = []
+
+    def ask(self, question: Question) -> Reply:
+        self.asked.append(question)
+        return self._other if isinstance(self._other, Reply) else self._other.ask(question)
+
+
+def test_half_of_a_character_is_kept_as_a_sign_for_it(stage: Stage) -> None:
+    with pytest.raises(AutonError, match="made no plan"):
+        stage.run(ListeningProvider(Reply(text="\ud800")))
+    assert [entry.reply.text for entry in stage.entries if isinstance(entry, Answered)] == ["\ufffd"] * 4
+
+
+def test_calls_beyond_the_most_are_not_made_and_that_is_told(stage: Stage) -> None:
+    lines = [line("manager", "goal", *[call("list_files")] * 100), line("manager", "goal", call("finish_plan"))]
+    provider = ListeningProvider(stage.provider(lines))
+    with pytest.raises(AutonError, match="made no plan"):
+        stage.run(provider)
+    messages = provider.asked[1].messages
+    assert [one["role"] for one in messages].count("tool") == MOST_CALLS
+    assert messages[-1]["content"].startswith("36 calls more were not made")
+    with pytest.raises(ValidationError):
+        Reply(calls=(ToolCall(call_id="1", name="x", arguments=""),) * (MOST_CALLS + 1))
+
+
+@pytest.mark.parametrize(
+    "usage", [{"prompt_tokens": -1}, {"completion_tokens": -5}, {"joules": float("nan")}, {"cost": float("inf")}]
+)
+def test_usage_is_a_number_that_can_be_added_up(usage: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Usage.model_validate(usage)
+
+
+def _answer(message: Any, usage: Any) -> SimpleNamespace:
+    return SimpleNamespace(choices=[SimpleNamespace(message=message)], usage=usage, _hidden_params={})
+
+
+class _Tokens(SimpleNamespace):
+    def model_dump(self) -> dict[str, Any]:
+        return vars(self)
+
+
+FULL = _Tokens(prompt_tokens=1, completion_tokens=1)
+TEXT = SimpleNamespace(content="x", tool_calls=None)
+BY_TABLE = SimpleNamespace(id="1", function=SimpleNamespace(name="f", arguments={"a": 1}))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SimpleNamespace(choices=[], usage=FULL, _hidden_params={}),
+        _answer(TEXT, None),
+        _answer(TEXT, _Tokens(prompt_tokens=-1, completion_tokens=1)),
+        _answer(SimpleNamespace(content="", tool_calls=[BY_TABLE]), FULL),
+        None,
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_the_providers_fault(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = ModuleType("litellm")
+    fake.completion = lambda **_: answer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "litellm", fake)
+    asked = {
+        "role": "developer",
+        "task": "t",
+        "attempt": 1,
+        "turn": 0,
+        "model": "openai/x",
+        "messages": (),
+        "tools": (),
+    }
+    question = Question.model_validate({**asked, "max_tokens": 1, "temperature": 0})
+    with pytest.raises(ProviderError, match="openai/x: "):
+        LiteLlmProvider().ask(question)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        DEEP,
+        '{"role": "developer", "task": "t", "calls": {"a": 1}}',
+        '{"role": ["x"], "task": "t"}',
+        '{"role": "developer", "task": "t", "usage": {"joules": NaN}}',
+        '{"role": "developer", "task": ' + "9" * 10_000 + "}",
+        "\udcff",
+    ],
+)
+def test_a_line_of_a_script_that_is_no_answer_is_refused(content: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.jsonl"
+    script.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(ProviderError, match=r"script\.jsonl"):
+        ScriptedProvider(script)

@@ -68,6 +68,11 @@ def test_the_documents_file_is_the_default_but_for_its_models() -> None:
         ("[kernel]\narch = 'mips'\n", "kernel.arch"),
         ("[agents]\ndevelopers = 3\n", "agents.developers"),
         ("[llm\n", "line 1"),
+        ("a = " + "[" * 20_000, "nested too deeply"),
+        ("a = " + "9" * 10_000, "digits"),
+        ("[budget]\njoules = nan\n", "budget.joules"),
+        ("[budget]\nminutes = inf\n", "budget.minutes"),
+        ("[validation]\nbuild_timeout = 1e308\n", "validation.build_timeout"),
     ],
 )
 def test_a_file_that_is_not_valid_is_refused(text: str, said: str) -> None:
@@ -136,5 +141,7 @@ def test_what_is_committed_is_built_in_isolation(tmp_path: Path) -> None:
     assert "aarch64: build ended with 0\naarch64" in built.stdout
     missing = auton("validate", "--test", *places)
     assert (missing.exit_code, "no build_command, test_command or kernel" in missing.stderr) == (1, True)
+    endless = auton("validate", "--build", "--timeout", "inf", *places)
+    assert (endless.exit_code, "error: --timeout" in endless.stderr) == (1, True)
     nothing = auton("validate", *places)
     assert (nothing.exit_code, "--build" in nothing.stderr) == (1, True)

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from auton.provider import Question, Reply
+from auton.provider import MOST_CALLS, Question, Reply
 from auton.settings import Role, Settings
 from auton.toolbox import Toolbox, descriptions
 
 MOST_TURNS = 40
 _MOST_REMINDERS = 3
 _REMINDER = "Call a tool. What you say without one has no effect."
+_LEFT_OUT = f"{{}} calls more were not made: an answer may have {MOST_CALLS}."
 
 INSTRUCTIONS: dict[Role, str] = {
     "manager": (
@@ -63,6 +64,8 @@ async def converse(
             messages.append({"role": "tool", "tool_call_id": call.call_id, "content": toolbox.use(call)})
             if toolbox.decision is not None:
                 return True
+        if reply.left_out:
+            messages.append({"role": "user", "content": _LEFT_OUT.format(reply.left_out)})
         reminders = 0 if reply.calls else reminders + 1
         if reminders > _MOST_REMINDERS:
             return False

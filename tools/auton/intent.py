@@ -88,7 +88,7 @@ def by_model(text: str, settings: Settings, provider: Provider) -> Intent:
 def _said(arguments: list[str]) -> str | None:
     try:
         said = json.loads(arguments[0])["intent"]
-    except (IndexError, KeyError, TypeError, json.JSONDecodeError):
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
         return None
     return said if isinstance(said, str) else None
 

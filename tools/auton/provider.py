@@ -5,42 +5,51 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from auton.errors import ProviderError
 from auton.settings import Role
+from auton.text import whole
+
+MOST_CALLS = 64
+"""Calls of an answer that are made."""
+_Text = Annotated[str, AfterValidator(whole)]
+_Tokens = Annotated[int, Field(ge=0)]
+_Amount = Annotated[float, Field(ge=0)]
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ToolCall(_Data):
     """A call that a model asks for, in OpenAI's form."""
 
-    call_id: str
-    name: str
-    arguments: str
+    call_id: _Text
+    name: _Text
+    arguments: _Text
     """JSON, as the model wrote it."""
 
 
 class Usage(_Data):
     """What an answer took; ``None``: the provider does not say."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float | None = None
+    prompt_tokens: _Tokens = 0
+    completion_tokens: _Tokens = 0
+    cost: _Amount | None = None
     """Cost in dollars."""
-    joules: float | None = None
+    joules: _Amount | None = None
 
 
 class Reply(_Data):
     """What a model answered."""
 
-    text: str = ""
-    calls: tuple[ToolCall, ...] = ()
+    text: _Text = ""
+    calls: Annotated[tuple[ToolCall, ...], Field(max_length=MOST_CALLS)] = ()
+    left_out: Annotated[int, Field(ge=0)] = 0
+    """How many calls more it asked for, which are not made."""
     usage: Usage = Usage()
 
     def as_message(self) -> dict[str, Any]:
@@ -85,7 +94,7 @@ class LiteLlmProvider:
     """Any provider that LiteLLM knows: ``openai/MODEL`` and ``ollama_chat/MODEL`` with ``api_base`` are this engine."""
 
     def ask(self, question: Question) -> Reply:
-        """Raises ProviderError: it refused, did not answer, or is not reached."""
+        """Raises ProviderError: it refused, did not answer, is not reached, or its answer cannot be read."""
         import litellm  # noqa: PLC0415  seconds, and only where a model is asked
 
         try:
@@ -101,24 +110,26 @@ class LiteLlmProvider:
                 api_base=question.api_base,
                 num_retries=2,
             )
+            return _read(answer)
         except Exception as error:
             # Its classes of errors have no base of their own.
             raise ProviderError(f"{question.model}: {type(error).__name__}: {error}") from error
-        return _read(answer)
 
 
 def _read(answer: Any) -> Reply:
     message, usage = answer.choices[0].message, answer.usage
+    asked = message.tool_calls or ()
     energy = usage.model_dump().get("energy") or {}
     calls = [
         ToolCall(
             call_id=one.id or f"call-{place}", name=one.function.name or "", arguments=one.function.arguments or "{}"
         )
-        for place, one in enumerate(message.tool_calls or ())
+        for place, one in enumerate(asked[:MOST_CALLS])
     ]
     return Reply(
         text=message.content or "",
         calls=tuple(calls),
+        left_out=len(asked) - len(calls),
         usage=Usage(
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
@@ -126,6 +137,13 @@ def _read(answer: Any) -> Reply:
             joules=energy.get("joules"),
         ),
     )
+
+
+class _Place(_Data):
+    """Where in a script an answer belongs."""
+
+    role: str
+    task: str
 
 
 class ScriptedProvider:
@@ -140,8 +158,8 @@ class ScriptedProvider:
         self._replies: defaultdict[tuple[str, str], list[Reply]] = defaultdict(list)
         self._asked: defaultdict[tuple[str, str], int] = defaultdict(int)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
             raise ProviderError(f"{path}: {error}") from error
         for number, line in enumerate(lines, 1):
             if line.strip():
@@ -151,14 +169,17 @@ class ScriptedProvider:
     def _read_line(self, line: str, number: int) -> tuple[str, str, Reply]:
         try:
             found = json.loads(line)
+            place = _Place(role=found["role"], task=found["task"])
+            asked = found.get("calls", [])
             calls = tuple(
-                ToolCall(call_id=f"{number}.{place}", name=one["name"], arguments=json.dumps(one.get("arguments", {})))
-                for place, one in enumerate(found.get("calls", ()))
+                ToolCall(call_id=f"{number}.{turn}", name=one["name"], arguments=json.dumps(one.get("arguments", {})))
+                for turn, one in enumerate(asked[:MOST_CALLS])
             )
             usage = Usage.model_validate(found.get("usage", {}))
-            return found["role"], found["task"], Reply(text=found.get("text", ""), calls=calls, usage=usage)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValidationError) as error:
+            reply = Reply(text=found.get("text", ""), calls=calls, left_out=len(asked) - len(calls), usage=usage)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ProviderError(f"{self._path}:{number}: {error}") from error
+        return place.role, place.task, reply
 
     def skip(self, question: Question) -> None:
         """Leave out the next answer of a role and task: the journal has it."""

@@ -19,13 +19,14 @@ else:
 Role = Literal["manager", "developer", "reviewer", "tester"]
 Architecture = Literal["x86_64", "aarch64", "riscv64"]
 Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Amount = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
 ROLES: tuple[Role, ...] = ("manager", "developer", "reviewer", "tester")
 _SECRETS = ("api_key", "apikey", "token", "secret", "password")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class LlmSettings(_Section):
@@ -94,7 +95,7 @@ class SlmTrainingSettings(_Section):
     """The configuration, as ``slm train`` takes it."""
 
     batch_size: Count = 32
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Amount = 1e-4
     max_steps: Count = 10_000
 
 
@@ -114,9 +115,9 @@ class BudgetSettings(_Section):
 
     calls: Count | None = 200
     tokens: Count | None = 2_000_000
-    joules: Seconds | None = None
+    joules: Amount | None = None
     """Known from this engine where it measures energy. A provider that says none cannot be held to a limit."""
-    minutes: Seconds | None = 60
+    minutes: Amount | None = 60
 
 
 class Settings(_Section):
@@ -149,14 +150,15 @@ def parse_settings(text: str) -> Settings:
     """The same from text."""
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise AutonError(str(error)) from error
-    _refuse_secrets(content, "")
-    try:
+        _refuse_secrets(content, "")
         return Settings.model_validate(content)
     except ValidationError as error:
         fault = error.errors()[0]
         raise AutonError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+    except RecursionError as error:
+        raise AutonError("it is nested too deeply") from error
+    except ValueError as error:  # such as tomllib's own, or a number of too many digits
+        raise AutonError(str(error)) from error
 
 
 def _refuse_secrets(content: dict[str, Any], place: str) -> None:

@@ -61,5 +61,5 @@ def _parsed(value: str) -> Any:
     """A number, a truth value or a list as JSON has them; else text."""
     try:
         return json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return value

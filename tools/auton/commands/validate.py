@@ -7,10 +7,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
+from pydantic import ValidationError
 
 from auton.commands.options import config_option, repository_option
 from auton.errors import AutonError
-from auton.settings import Architecture, Settings, load_settings
+from auton.settings import Architecture, Settings, ValidationSettings, load_settings
 
 if TYPE_CHECKING:
     from auton.validation import Step
@@ -54,7 +55,11 @@ def command(
 def _with_timeout(settings: Settings, timeout: float | None) -> Settings:
     if timeout is None:
         return settings
-    changed = settings.validation.model_copy(update={"build_timeout": timeout, "test_timeout": timeout})
+    options = {**settings.validation.model_dump(), "build_timeout": timeout, "test_timeout": timeout}
+    try:
+        changed = ValidationSettings.model_validate(options)
+    except ValidationError as error:
+        raise AutonError(f"--timeout: {error.errors()[0]['msg']}") from error
     return settings.model_copy(update={"validation": changed})
 
 

@@ -37,6 +37,14 @@ def test_there_is_no_network_and_there_are_no_other_processes(isolation: Sandbox
     assert int(shell(isolation, tmp_path, "ls /proc | grep -c '^[0-9]*$'")[1]) < 10
 
 
+def test_memory_that_passes_for_files_is_limited(isolation: Sandbox, tmp_path: Path) -> None:
+    told = shell(isolation, tmp_path, "df --output=target,size -B 1M /tmp /dev/shm | tail -n +2 | tr -s ' '")
+    assert told == (0, "/tmp 512\n/dev/shm 64")  # noqa: S108
+    assert shell(isolation, tmp_path, "echo x >/tmp/x && echo x >/dev/shm/x && echo x >/dev/null") == (0, "")
+    for path in ("/x", "/dev/x"):
+        assert shell(isolation, tmp_path, f"echo x >{path} || echo read-only")[1].endswith("read-only")
+
+
 def test_what_takes_too_long_is_ended_with_all_it_started(isolation: Sandbox, tmp_path: Path) -> None:
     ran = shell(isolation, tmp_path, "(sleep 60; touch late) & sleep 60", timeout_s=0.5)
     assert ran == (None, "")

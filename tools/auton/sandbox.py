@@ -22,6 +22,8 @@ _LOOK_S = 0.05
 _LARGEST_FILE = 512 * 2**20
 _MEMORY = 4 * 2**30
 _PROCESSES = 512
+_TEMPORARY = {"/tmp": 512 * 2**20, "/dev/shm": 64 * 2**20}  # noqa: S108
+"""Bytes of memory that files may take where programs keep them for a while."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,11 @@ class Sandbox:
         ]
         for path in _SYSTEM:
             walls += ["--ro-bind-try", path, path]
-        walls += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind", str(folder.resolve()), "/work"]  # noqa: S108
+        walls += ["--proc", "/proc", "--dev", "/dev", "--bind", str(folder.resolve()), "/work"]
+        for path, size in _TEMPORARY.items():
+            walls += ["--size", str(size), "--tmpfs", path]
+        # Both are of memory, and without a limit.
+        walls += ["--remount-ro", "/dev", "--remount-ro", "/"]
         for name, value in {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LC_ALL": "C.UTF-8"}.items():  # noqa: S108
             walls += ["--setenv", name, value]
         return [*walls, "--chdir", "/work", "--"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from auton.errors import AutonError
 from auton.sandbox import Sandbox
+from auton.workspace import workspace
 
 
 def shell(isolation: Sandbox, folder: Path, text: str, timeout_s: float = 20.0) -> tuple[int | None, str]:
@@ -43,6 +45,21 @@ def test_memory_that_passes_for_files_is_limited(isolation: Sandbox, tmp_path: P
     assert shell(isolation, tmp_path, "echo x >/tmp/x && echo x >/dev/shm/x && echo x >/dev/null") == (0, "")
     for path in ("/x", "/dev/x"):
         assert shell(isolation, tmp_path, f"echo x >{path} || echo read-only")[1].endswith("read-only")
+
+
+DEEP = "way=$(printf 'd/%.0s' $(seq 500)); for part in 1 2 3; do mkdir -p $way; cd -P $way; done; touch f; chmod 500 ."
+LOCKED = "mkdir -p a/b; touch a/b/c; ln -s / a/l; mkfifo a/f; chmod 000 a/b a"
+
+
+@pytest.mark.parametrize("command", [DEEP, LOCKED])
+def test_nothing_is_left_of_a_build(
+    isolation: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with workspace() as folder:
+        assert shell(isolation, folder, command)[0] == 0
+        assert len(list(folder.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_takes_too_long_is_ended_with_all_it_started(isolation: Sandbox, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import trio
 
@@ -31,6 +30,7 @@ from auton.repository import (
 from auton.settings import Settings
 from auton.toolbox import Accept, AddTask, Approve, FinishPlan, Reject, ReportFault, Submit, Toolbox
 from auton.validation import Isolation, Step, Validated, validate
+from auton.workspace import workspace
 
 _GOAL = "goal"
 """The name of the task that is the whole run."""
@@ -232,9 +232,9 @@ class Orchestrator:
         return Ended(accepted=False, remark="the tester did not decide")
 
     async def _validate(self, worktree: Worktree, steps: tuple[Step, ...]) -> list[Validated]:
-        with TemporaryDirectory(prefix="auton-") as name:
-            export(worktree, Path(name))
-            run = partial(validate, Path(name), steps, self._settings, self._isolation)
+        with workspace() as folder:
+            export(worktree, folder)
+            run = partial(validate, folder, steps, self._settings, self._isolation)
             return await trio.to_thread.run_sync(run)
 
     async def _ask(self, question: Question) -> Reply:

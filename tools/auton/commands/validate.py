@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -31,6 +30,7 @@ def command(
     from auton.repository import Repository, Worktree, export
     from auton.sandbox import Sandbox
     from auton.validation import CROSS, command_of, validate
+    from auton.workspace import workspace
 
     settings = _with_timeout(load_settings(config_path), timeout)
     wanted: tuple[Step, ...] = (*(("build",) if build or composition else ()), *(("test", "boot") if test else ()))
@@ -43,9 +43,9 @@ def command(
     checked_out = Worktree(repository.folder, "HEAD", repository.head())
     failed = False
     for arch in CROSS if composition else (settings.kernel.arch,):
-        with TemporaryDirectory(prefix="auton-") as name:
-            export(checked_out, Path(name))
-            for one in validate(Path(name), steps, _for(settings, arch), isolation):
+        with workspace() as built:
+            export(checked_out, built)
+            for one in validate(built, steps, _for(settings, arch), isolation):
                 click.echo(f"{arch}: {one.told()}")
                 failed |= not one.ran.succeeded
     if failed:

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from auton.credentials import credentials_in
 from auton.paths import is_allowed
-from auton.repository import Worktree, git
+from auton.repository import Worktree, contents_of, git, git_bytes, sizes_of
+from auton.text import shown_in_line, steers
 
-_MODES = frozenset({"000000", "100644", "100755"})
-"""Nothing, a file, a program; neither links nor submodules."""
+_NOTHING = "000000"
+_FILES = frozenset({"100644", "100755"})
+"""Modes of a file and a program; neither links nor submodules."""
 _MOST_LINES = 2000
 _MOST_BYTES = 256 * 1024
 _MOST_FILES = 50
-_SECRETS = {
-    "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
-    "a key of AWS": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    "a token of GitHub": re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}\b"),
-    "a provider's key": re.compile(r"\bsk-[A-Za-z0-9_-]{20,}\b"),
-}
 _CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
-_LEAST_SECRET = 8
 _ADDED = ">"
 
 
 @dataclass(frozen=True)
 class _Change:
     path: str
+    """With halves of characters where it is not UTF-8."""
     mode: str
+    blob: str
+    """What the file holds then."""
     lines: int | None
     """Lines added and removed; ``None``: binary."""
 
@@ -39,39 +37,65 @@ def faults_of(worktree: Worktree, commit: str, allowed: Sequence[str]) -> list[s
     """What stands against a commit's changes; nothing, if they may come in. ``allowed``: patterns of paths, such as
     ``kernel/**/*.c``."""
     changes = list(_changes(worktree, commit))
-    found = [fault for change in changes for fault in _faults_of_change(worktree, change, allowed)]
+    found = [fault for change in changes for fault in _faults_of_change(change, allowed)]
     if len(changes) > _MOST_FILES:
         found.append(f"{len(changes)} files are changed, and {_MOST_FILES} may be")
+    else:
+        found.extend(_faults_of_content(worktree, [one for one in changes if one.mode in _FILES]))
     lines = sum(change.lines or 0 for change in changes)
     if lines > _MOST_LINES:
         found.append(f"{lines} lines are changed, and {_MOST_LINES} may be")
-    return found + list(_faults_of_text(_added(worktree, commit)))
+    added = _added(worktree, commit)
+    if _CONFLICT.search(added):
+        found.append("it holds an unfinished merge")
+    found.extend(f"it holds {what}" for what in credentials_in(added))
+    found.extend(f"a path holds {what}" for what in credentials_in("\n".join(one.path for one in changes)))
+    message = git(worktree.folder, "log", "-1", "--format=%B", commit)
+    return found + [f"its summary holds {what}" for what in credentials_in(message)]
 
 
 def _changes(worktree: Worktree, commit: str) -> Iterator[_Change]:
     compared = ("--no-renames", "-z", worktree.base, commit)
-    raw = git(worktree.folder, "diff", "--raw", *compared).split("\0")
-    modes = {raw[place + 1]: raw[place].split()[1] for place in range(0, len(raw) - 1, 2)}
-    for line in git(worktree.folder, "diff", "--numstat", *compared).split("\0"):
-        if line:
-            added, removed, path = line.split("\t", 2)
-            lines = None if added == "-" else int(added) + int(removed)
-            yield _Change(path, modes[path], lines)
+    raw = _parts(git_bytes(worktree.folder, "diff", "--raw", "--no-abbrev", *compared))
+    told = dict(zip(raw[1::2], raw[::2], strict=True))
+    for line in _parts(git_bytes(worktree.folder, "diff", "--numstat", *compared)):
+        added, removed, path = line.split("\t", 2)
+        _, mode, _, blob, _ = told[path].split()
+        yield _Change(path, mode, blob, None if added == "-" else int(added) + int(removed))
 
 
-def _faults_of_change(worktree: Worktree, change: _Change, allowed: Sequence[str]) -> Iterator[str]:
-    path = PurePosixPath(change.path)
+def _parts(told: bytes) -> list[str]:
+    return told.decode(errors="surrogateescape").split("\0")[:-1]
+
+
+def _faults_of_change(change: _Change, allowed: Sequence[str]) -> Iterator[str]:
+    path = shown_in_line(change.path)
     if not is_allowed(change.path, allowed):
         yield f"{path} is not among the task's paths ({', '.join(allowed)})"
-    if any(part.casefold() in {".git", ".gitmodules", ".gitattributes"} for part in path.parts):
+    if steers(change.path):
+        yield f"{path} is no name of plain text in UTF-8"
+    if any(part.casefold() in {".git", ".gitmodules", ".gitattributes"} for part in PurePosixPath(change.path).parts):
         yield f"{path} would change what Git itself does"
-    if change.mode not in _MODES:
+    if change.mode not in {*_FILES, _NOTHING}:
         yield f"{path} is a link or a submodule"
-    elif change.lines is None:
+    elif change.mode == _NOTHING and change.lines is None:
         yield f"{path} is binary"
-    file = worktree.folder / change.path
-    if file.is_file() and not file.is_symlink() and file.stat().st_size > _MOST_BYTES:
-        yield f"{path} has {file.stat().st_size} bytes, and {_MOST_BYTES} may be"
+
+
+def _faults_of_content(worktree: Worktree, changes: Sequence[_Change]) -> Iterator[str]:
+    """What stands against files as Git holds them: the worktree's may have other names, or be others by now."""
+    sizes = sizes_of(worktree, [one.blob for one in changes])
+    fitting = []
+    for change, size in zip(changes, sizes, strict=True):
+        if size > _MOST_BYTES:
+            yield f"{shown_in_line(change.path)} has {size} bytes, and {_MOST_BYTES} may be"
+        else:
+            fitting.append(change)
+    contents = contents_of(worktree, [one.blob for one in fitting])
+    for change, content in zip(fitting, contents, strict=True):
+        # Git looks at the beginning alone.
+        if change.lines is None or b"\0" in content:
+            yield f"{shown_in_line(change.path)} is binary"
 
 
 def _added(worktree: Worktree, commit: str) -> str:
@@ -80,12 +104,3 @@ def _added(worktree: Worktree, commit: str) -> str:
     text = git(worktree.folder, "diff", *options, worktree.base, commit)
     # A line ends where Git says so: other ends of lines, such as a form feed, would hide what follows them.
     return "\n".join(line.removeprefix(_ADDED) for line in text.split("\n") if line.startswith(_ADDED))
-
-
-def _faults_of_text(added: str) -> Iterator[str]:
-    yield from (f"it holds {what}" for what, pattern in _SECRETS.items() if pattern.search(added))
-    for name, value in os.environ.items():
-        if name.endswith(("_API_KEY", "_TOKEN", "_SECRET")) and len(value) >= _LEAST_SECRET and value in added:
-            yield f"it holds the value of {name}"
-    if _CONFLICT.search(added):
-        yield "it holds an unfinished merge"

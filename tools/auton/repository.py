@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from auton.credentials import is_credential
 from auton.errors import AutonError
 
 _GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never")
@@ -109,10 +111,64 @@ def diff(worktree: Worktree, commit: str) -> str:
     return git(worktree.folder, "diff", "--no-ext-diff", "--no-textconv", "--no-color", worktree.base, commit)
 
 
+def sizes_of(worktree: Worktree, blobs: Sequence[str]) -> list[int]:
+    """How many bytes each blob has."""
+    told = git_bytes(worktree.folder, "cat-file", "--batch-check=%(objectsize)", given=_lines(blobs))
+    return [int(one) for one in told.split()]
+
+
+def contents_of(worktree: Worktree, blobs: Sequence[str]) -> Iterator[bytes]:
+    """What each blob holds."""
+    told = git_bytes(worktree.folder, "cat-file", "--batch=%(objectsize)", given=_lines(blobs))
+    place = 0
+    for _ in blobs:
+        begin = told.index(b"\n", place) + 1
+        place = begin + int(told[place:begin]) + 1
+        yield told[begin : place - 1]
+
+
 def git(folder: Path, *arguments: str, at: int | None = None, index: Path | None = None, check: bool = True) -> str:
-    """What ``git`` prints, run in a folder. ``index``: in place of the worktree's. Raises GitError with its words."""
+    """What ``git`` prints, as text. The rest is as in :func:`git_bytes`."""
+    return git_bytes(folder, *arguments, at=at, index=index, check=check).decode(errors="replace")
+
+
+def git_bytes(
+    folder: Path,
+    *arguments: str,
+    at: int | None = None,
+    index: Path | None = None,
+    check: bool = True,
+    given: bytes = b"",
+) -> bytes:
+    """What ``git`` prints, run in a folder. ``index``: in place of the worktree's; ``given``: what it reads.
+
+    Raises GitError with its words.
+    """
+    environment = _environment(at)
+    if index is not None:
+        environment["GIT_INDEX_FILE"] = str(index)
+    try:
+        done = subprocess.run(  # noqa: S603  git, with arguments that are no shell's
+            [*_GIT, *arguments],
+            cwd=folder,
+            env=environment,
+            input=given,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GitError(f"git {arguments[0]}: {error}") from error
+    if check and done.returncode != 0:
+        told = (done.stderr or done.stdout).decode(errors="replace").strip()
+        raise GitError(f"git {arguments[0]}: {told}")
+    return done.stdout
+
+
+def _environment(at: int | None) -> dict[str, str]:
+    """The variables that ``git`` has: this process's, but for those that speak of Git or are credentials."""
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("GIT_") and not _is_secret(name)
+        name: value for name, value in os.environ.items() if not name.startswith("GIT_") and not is_credential(name)
     }
     environment |= {
         "GIT_CONFIG_GLOBAL": os.devnull,
@@ -124,19 +180,8 @@ def git(folder: Path, *arguments: str, at: int | None = None, index: Path | None
         environment |= {f"GIT_{whose}_NAME": _NAME, f"GIT_{whose}_EMAIL": f"{_NAME}@localhost"}
         if at is not None:
             environment[f"GIT_{whose}_DATE"] = f"{at} +0000"
-    if index is not None:
-        environment["GIT_INDEX_FILE"] = str(index)
-    try:
-        done = subprocess.run(  # noqa: S603  git, with arguments that are no shell's
-            [*_GIT, *arguments], cwd=folder, env=environment, capture_output=True, timeout=_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise GitError(f"git {arguments[0]}: {error}") from error
-    if check and done.returncode != 0:
-        told = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise GitError(f"git {arguments[0]}: {told}")
-    return done.stdout.decode(errors="replace")
+    return environment
 
 
-def _is_secret(name: str) -> bool:
-    return name.endswith(("_API_KEY", "_TOKEN", "_SECRET"))
+def _lines(names: Sequence[str]) -> bytes:
+    return "".join(f"{one}\n" for one in names).encode()

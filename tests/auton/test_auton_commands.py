@@ -8,7 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from auton.errors import AutonError
+from auton.journal import Answered, Journal
 from auton.main import main
+from auton.provider import Reply, Usage
 from auton.settings import Settings, load_settings, parse_settings
 from tests.auton.git_stage import TWO_TASKS, new_repository, write_script
 
@@ -127,6 +129,23 @@ def test_the_same_answers_at_the_same_date_write_the_same_journal(
         journals.append(repository / ".git" / "auton" / "one" / "journal.jsonl")
     assert journals[0].read_bytes() == journals[1].read_bytes()
     assert (ran.exit_code, "SOURCE_DATE_EPOCH is 'yesterday'" in ran.stderr) == (1, True)
+
+
+def test_looking_at_a_run_leaves_its_journal_as_it_is(tmp_path: Path) -> None:
+    repository = new_repository(tmp_path / "repository")
+    path = repository / ".git" / "auton" / "one" / "journal.jsonl"
+    places = ("--run", "one", "--repository", repository)
+    with Journal(path) as journal:
+        usage = Usage(prompt_tokens=5, completion_tokens=2)
+        journal.add(Answered(key="manager/goal/1/0", model="x", digest="", reply=Reply(text="a plan", usage=usage)))
+        with path.open("ab") as file:
+            file.write(b'{"kind": "answ')
+        before = path.read_bytes()
+        told = auton("debug", "--agent", "manager", "--task", "goal", *places)
+        assert (told.exit_code, "a plan" in told.stdout) == (0, True)
+        second = auton("run", "Say hello", "--script", write_script(tmp_path / "script.jsonl", []), *places)
+        assert (second.exit_code, "error: run one is under way already" in second.stderr) == (1, True)
+        assert path.read_bytes() == before
 
 
 @pytest.mark.usefixtures("isolation")

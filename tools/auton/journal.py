@@ -6,11 +6,12 @@ again, and what was merged is not merged twice. An answer counts only for the ve
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import Self
@@ -74,15 +75,23 @@ _ENTRY: TypeAdapter[Begun | Answered | Merged | GivenUp | Ended] = TypeAdapter(E
 
 
 class Journal:
-    """A journal to read and to go on with."""
+    """A journal to go on with, which no other process goes on with meanwhile. To look at one: :func:`entries_of`."""
 
     def __init__(self, path: Path) -> None:
-        """Forgets a line that was not written to its end. Raises AutonError: any other line cannot be read."""
+        """Forgets a line that was not written to its end.
+
+        Raises AutonError: any other line cannot be read; the run is under way elsewhere.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.entries, whole = _read(path)
-        self._answers = {entry.key: entry for entry in self.entries if isinstance(entry, Answered)}
         self._file = path.open("ab")
-        self._file.truncate(whole)
+        try:
+            _hold(self._file, path)
+            self.entries, whole = _read(path)
+            self._file.truncate(whole)
+        except BaseException:
+            self._file.close()
+            raise
+        self._answers = {entry.key: entry for entry in self.entries if isinstance(entry, Answered)}
 
     def add(self, entry: Begun | Answered | Merged | GivenUp | Ended) -> None:
         """Append a line, and have it on the disk."""
@@ -129,6 +138,21 @@ class Journal:
 def digest_of(question: Question) -> str:
     """A hash of all that a question says."""
     return hashlib.sha256(question.model_dump_json().encode()).hexdigest()
+
+
+def entries_of(path: Path) -> list[Begun | Answered | Merged | GivenUp | Ended]:
+    """What a journal holds by now; the file stays as it is. Raises AutonError: a line cannot be read."""
+    return _read(path)[0]
+
+
+def _hold(file: BinaryIO, path: Path) -> None:
+    """Hold the journal, until the file is closed or the process ends in any way."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise AutonError(
+            f"run {path.parent.name} is under way already: wait for its end, or give another name"
+        ) from error
 
 
 def _read(path: Path) -> tuple[list[Begun | Answered | Merged | GivenUp | Ended], int]:

@@ -18,15 +18,14 @@ from auton.settings import ROLES
 @repository_option
 def command(*, role: str, task: str, name: str, folder: Path) -> None:
     """Print every answer of a role about a task, turn by turn, with its calls and what it took."""
-    from auton.journal import Answered, GivenUp, Journal, Merged
+    from auton.journal import Answered, GivenUp, Merged, entries_of
     from auton.orchestrator import Orchestrator
     from auton.repository import Repository
 
     path = Orchestrator.journal_path(Repository(folder), name)
     if not path.exists():
         raise AutonError(f"there is no run {name}")
-    with Journal(path) as journal:
-        entries = list(journal.entries)
+    entries = entries_of(path)
     answers = [one for one in entries if isinstance(one, Answered) and one.key.startswith(f"{role}/{task}/")]
     if not answers:
         raise AutonError(f"run {name} has no answer of {role} about {task}")

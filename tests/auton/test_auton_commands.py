@@ -12,7 +12,7 @@ from auton.journal import Answered, Journal
 from auton.main import main
 from auton.provider import Reply, Usage
 from auton.settings import Settings, load_settings, parse_settings
-from tests.auton.git_stage import TWO_TASKS, new_repository, write_script
+from tests.auton.git_stage import TWO_TASKS, approved, call, line, new_repository, planned, write_script, written
 
 DOCUMENT = """# of the document
 [llm]
@@ -131,6 +131,29 @@ def test_the_same_answers_at_the_same_date_write_the_same_journal(
     assert (ran.exit_code, "SOURCE_DATE_EPOCH is 'yesterday'" in ran.stderr) == (1, True)
 
 
+def test_what_agents_say_does_not_steer_a_terminal(tmp_path: Path) -> None:
+    """Nor does it look like a line of ours."""
+    steering = "\x1b[2J\x1b]0;x\x07\u202ecod\naccepted: all is well"
+    lines = [
+        planned(("boot-001", "kernel/*")),
+        line("developer", "boot-001", call("list_files"), text=steering),
+        written("boot-001", "kernel/a.c", "int a;\n"),
+        line("reviewer", "boot-001", call("reject", reason=steering)),
+        written("boot-001", "kernel/b.c", "int b;\n"),
+        approved("boot-001"),
+        line("tester", "goal", call("report_fault", fault=steering)),
+    ]
+    repository = new_repository(tmp_path / "repository")
+    script = write_script(tmp_path / "script.jsonl", lines)
+    places = ("--run", "one", "--repository", repository)
+    ran = auton("run", "Say hello", "--script", script, "--config", tmp_path / "auton.toml", *places)
+    told = auton("debug", "--agent", "developer", "--task", "boot-001", *places)
+    for printed in (ran.output, told.output):
+        assert "\\x1b[2J\\x1b]0;x\\x07\\u202ecod" in printed
+        assert not {"\x1b", "\x07", "\u202e"} & set(printed)
+        assert not any(one.startswith("accepted") for one in printed.splitlines())
+
+
 def test_looking_at_a_run_leaves_its_journal_as_it_is(tmp_path: Path) -> None:
     repository = new_repository(tmp_path / "repository")
     path = repository / ".git" / "auton" / "one" / "journal.jsonl"
@@ -157,7 +180,7 @@ def test_what_is_committed_is_built_in_isolation(tmp_path: Path) -> None:
     (repository / "kernel" / "main.c").write_text("not committed")
     built = auton("validate", "--composition", *places)
     assert (built.exit_code, built.stdout.count("build ended with 0")) == (0, 3), built.output
-    assert "aarch64: build ended with 0\naarch64" in built.stdout
+    assert "aarch64: build ended with 0\n  aarch64\n" in built.stdout
     missing = auton("validate", "--test", *places)
     assert (missing.exit_code, "no build_command, test_command or kernel" in missing.stderr) == (1, True)
     endless = auton("validate", "--build", "--timeout", "inf", *places)

@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 from auton.errors import AutonError
+from auton.text import shown
 
 COMMANDS = ("run", "config", "debug", "validate", "intent")
 _FAILED = 1
@@ -33,7 +34,7 @@ class Auton(click.Group):
         try:
             return super().invoke(ctx)
         except AutonError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {shown(str(error))}", err=True)
             ctx.exit(_FAILED)
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]

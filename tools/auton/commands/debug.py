@@ -21,6 +21,7 @@ def command(*, role: str, task: str, name: str, folder: Path) -> None:
     from auton.journal import Answered, GivenUp, Merged, entries_of
     from auton.orchestrator import Orchestrator
     from auton.repository import Repository
+    from auton.text import shown
 
     path = Orchestrator.journal_path(Repository(folder), name)
     if not path.exists():
@@ -33,12 +34,12 @@ def command(*, role: str, task: str, name: str, folder: Path) -> None:
         usage, (_, _, attempt, turn) = answer.reply.usage, answer.key.split("/")
         tokens = f"{usage.prompt_tokens} + {usage.completion_tokens} tokens"
         joules = "joules unknown" if usage.joules is None else f"{usage.joules:.1f} J"
-        click.echo(f"attempt {attempt}, turn {turn}: {answer.model}, {tokens}, {joules}")
+        click.echo(f"attempt {attempt}, turn {turn}: {shown(answer.model)}, {tokens}, {joules}")
         for line in (answer.reply.text, *(f"{call.name}({call.arguments})" for call in answer.reply.calls)):
             if line:
-                click.echo(f"  {line}")
+                click.echo(f"  {shown(line)}")
     for entry in entries:
         if isinstance(entry, Merged) and entry.task == task:
             click.echo(f"merged as {entry.commit}")
         elif isinstance(entry, GivenUp) and entry.task == task:
-            click.echo(f"given up: {entry.reason}")
+            click.echo(f"given up: {shown(entry.reason)}")

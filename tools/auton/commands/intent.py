@@ -8,6 +8,7 @@ import click
 
 from auton.commands.options import config_option
 from auton.settings import load_settings
+from auton.text import shown
 
 
 @click.command(name="intent")
@@ -22,5 +23,5 @@ def command(*, text: str, config_path: Path) -> None:
     from auton.provider import LiteLlmProvider
 
     found = classify(text, load_settings(config_path), LiteLlmProvider())
-    click.echo(found.reason, err=True)
+    click.echo(shown(found.reason), err=True)
     click.echo(found.name or "unknown")

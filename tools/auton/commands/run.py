@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import click
 from auton.commands.options import config_option, repository_option, run_option
 from auton.errors import AutonError
 from auton.settings import Settings, load_settings
+from auton.text import shown, whole
 
 if TYPE_CHECKING:
     from auton.provider import Provider
@@ -42,6 +42,8 @@ def command(*, goal: str, config_path: Path, folder: Path, name: str | None, scr
     from auton.repository import Repository
 
     settings = load_settings(config_path)
+    if goal != whole(goal):
+        raise AutonError("the goal is not UTF-8")
     name = name or hashlib.sha256(goal.encode()).hexdigest()[:8]
     if not _NAME.fullmatch(name):
         raise AutonError(f"{name!r} names no run: small letters, digits and hyphens do")
@@ -53,11 +55,11 @@ def command(*, goal: str, config_path: Path, folder: Path, name: str | None, scr
         _provider(script),
         budget,
         _isolation(settings),
-        partial(click.echo, err=True),
+        lambda line: click.echo(shown(line), err=True),
     )
     ended = trio.run(orchestrator.run, goal, _now())
     cost = "unknown" if budget.cost is None else f"${budget.cost:.4f}"
-    click.echo(f"{'accepted' if ended.accepted else 'not accepted'}: {ended.remark}")
+    click.echo(f"{'accepted' if ended.accepted else 'not accepted'}: {shown(ended.remark)}")
     click.echo(f"{budget.calls} answers, {budget.tokens:,} tokens, {budget.joules:,.0f} J known, cost {cost}", err=True)
     if not ended.accepted:
         raise SystemExit(_NOT_ACCEPTED)

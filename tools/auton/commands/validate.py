@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from auton.commands.options import config_option, repository_option
 from auton.errors import AutonError
 from auton.settings import Architecture, Settings, ValidationSettings, load_settings
+from auton.text import shown
 
 if TYPE_CHECKING:
     from auton.validation import Step
@@ -46,7 +47,7 @@ def command(
         with workspace() as built:
             export(checked_out, built)
             for one in validate(built, steps, _for(settings, arch), isolation):
-                click.echo(f"{arch}: {one.told()}")
+                click.echo(f"{arch}: {shown(one.told())}")
                 failed |= not one.ran.succeeded
     if failed:
         raise SystemExit(1)

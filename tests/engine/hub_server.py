@@ -8,15 +8,13 @@ import hashlib
 import json
 import re
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
 
-from typing_extensions import Self
+from tests.support.local_server import LocalHandler, LocalServer
 
 COMMIT = "c0ffee" + "0" * 34
 _API = re.compile(r"/api/models/([^/]+/[^/?]+)(?:/revision/([^/?]+))?(?:\?.*)?")
@@ -63,71 +61,40 @@ class Mishaps:
     may_go_on: threading.Event = field(default_factory=threading.Event)
 
 
-class HubServer:
+class HubServer(LocalServer):
     """Serves until the end of the context."""
 
     def __init__(self) -> None:
+        super().__init__(_HubHandler, _StoreHandler)
         self.repositories: dict[str, Repository] = {}
         self.requests: list[HubRequest] = []
         self.mishaps = Mishaps()
         self.sent: Counter[str] = Counter()
         """Bytes of each file's content that were sent."""
-        self._hub = _server(self, _HubHandler)
-        self._store = _server(self, _StoreHandler)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._hub.server_port}"
+        return self.origin()
 
     @property
     def store(self) -> str:
         """Address of the store, on another origin than the hub: no token may be sent there."""
-        return f"http://127.0.0.1:{self._store.server_port}"
+        return self.origin(1)
 
     def ranges(self) -> list[str | None]:
         """Ranges that the store was asked for, in order."""
         return [request.range for request in self.requests if request.path.startswith("/store/")]
 
-    def __enter__(self) -> Self:
-        for server in (self._hub, self._store):
-            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *ended: object) -> None:
         self.mishaps.may_go_on.set()
-        for server in (self._hub, self._store):
-            server.shutdown()
-            server.server_close()
+        super().__exit__(*ended)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    hub: HubServer
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is part of the tests."""
-
-
-def _server(hub: HubServer, handler: type[BaseHTTPRequestHandler]) -> _Server:
-    server = _Server(("127.0.0.1", 0), handler)
-    server.hub = hub
-    return server
-
-
-class _Handler(ABC, BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    @property
-    def hub(self) -> HubServer:
-        return self.server.hub
-
-    def do_GET(self) -> None:
-        self.hub.requests.append(HubRequest(self.path, self.headers.get("Range"), self.headers.get("Authorization")))
-        if self.hub.mishaps.answer is not None:
-            self.answer(200, self.hub.mishaps.answer, {"Content-Type": "text/html"})
+class _Handler(LocalHandler[HubServer]):
+    def get(self) -> None:
+        self.owner.requests.append(HubRequest(self.path, self.headers.get("Range"), self.headers.get("Authorization")))
+        if self.owner.mishaps.answer is not None:
+            self.answer(200, self.owner.mishaps.answer, {"Content-Type": "text/html"})
         else:
             self.respond()
 
@@ -146,9 +113,6 @@ class _Handler(ABC, BaseHTTPRequestHandler):
     def refuse(self, status: int, code: str) -> None:
         self.answer(status, headers={"X-Error-Code": code, "X-Error-Message": "no"})
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
-        """The requests are kept instead."""
-
 
 class _HubHandler(_Handler):
     def respond(self) -> None:
@@ -166,7 +130,7 @@ class _HubHandler(_Handler):
         if revision not in repository.revisions:
             self.refuse(404, "RevisionNotFound")
             return
-        spelled = next(one for one in self.hub.repositories if one.lower() == name.lower())
+        spelled = next(one for one in self.owner.repositories if one.lower() == name.lower())
         siblings = [_sibling(repository, path, content) for path, content in repository.files.items()]
         body = {"id": spelled, "sha": COMMIT, "siblings": siblings, "tags": [], "downloads": 0, "likes": 0}
         self.answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -175,16 +139,16 @@ class _HubHandler(_Handler):
         repository = self._repository(name)
         if repository is None:
             return
-        if self.hub.mishaps.statuses:
-            self.answer(self.hub.mishaps.statuses.pop(0))
+        if self.owner.mishaps.statuses:
+            self.answer(self.owner.mishaps.statuses.pop(0))
         elif path not in repository.files:
             self.refuse(404, "EntryNotFound")
         else:
-            self.answer(302, headers={"Location": f"{self.hub.store}/store/{name}/{path}?signature=secret"})
+            self.answer(302, headers={"Location": f"{self.owner.store}/store/{name}/{path}?signature=secret"})
 
     def _repository(self, name: str) -> Repository | None:
         """``None`` where the answer has been given."""
-        repository = next((one for key, one in self.hub.repositories.items() if key.lower() == name.lower()), None)
+        repository = next((one for key, one in self.owner.repositories.items() if key.lower() == name.lower()), None)
         allowed = repository is not None and repository.token in (
             None,
             self.headers.get("Authorization", "").removeprefix("Bearer "),
@@ -202,9 +166,9 @@ class _StoreHandler(_Handler):
     def respond(self) -> None:
         found = _STORE.fullmatch(self.path.partition("?")[0])
         owner, name, path = unquote(found[1] if found else "//").split("/", 2)
-        content = self.hub.repositories[f"{owner}/{name}"].files[path]
+        content = self.owner.repositories[f"{owner}/{name}"].files[path]
         wanted = self.headers.get("Range", "").removeprefix("bytes=").removesuffix("-")
-        first = int(wanted) if wanted and not self.hub.mishaps.ignore_ranges else 0
+        first = int(wanted) if wanted and not self.owner.mishaps.ignore_ranges else 0
         self.send_response(206 if first else 200)
         if first:
             self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
@@ -213,13 +177,13 @@ class _StoreHandler(_Handler):
         self._send(path, content[first:])
 
     def _send(self, path: str, content: bytes) -> None:
-        mishaps = self.hub.mishaps
+        mishaps = self.owner.mishaps
         end = mishaps.cut_after.pop(0) if mishaps.cut_after else len(content)
         for begin in range(0, end, _PIECE_BYTES):
             if mishaps.hold_after is not None and begin >= mishaps.hold_after:
                 mishaps.may_go_on.wait()
             piece = content[begin : min(begin + _PIECE_BYTES, end)]
-            self.hub.sent[path] += len(piece)  # counted first: the client may be done before the write returns
+            self.owner.sent[path] += len(piece)  # counted first: the client may be done before the write returns
             self.wfile.write(piece)
         if end < len(content):
             self.close_connection = True

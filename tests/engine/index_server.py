@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
-from typing_extensions import Self
+from tests.support.local_server import LocalHandler, LocalServer
 
 _PIECE_BYTES = 16 * 1024
 
@@ -28,10 +24,11 @@ class IndexMishaps:
     """Whether the index demands a password."""
 
 
-class IndexServer:
+class IndexServer(LocalServer):
     """Serves until the end of the context."""
 
     def __init__(self, wheel: Path) -> None:
+        super().__init__(_Handler)
         self.wheel = wheel
         self.content = wheel.read_bytes()
         self.digest = hashlib.sha256(self.content).hexdigest()
@@ -42,46 +39,23 @@ class IndexServer:
         self.validators: list[str | None] = []
         """Versions on which these ranges were conditional, in order."""
         self.sent_to_pip = 0
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.index = self
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/simple"
+        return f"{self.origin()}/simple"
 
     @property
     def version(self) -> str:
         """Entity tag of the wheel."""
         return f'"{hashlib.sha256(self.content).hexdigest()[:8]}"'
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    index: IndexServer
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is part of the tests."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    def do_GET(self) -> None:
-        name = self.server.index.wheel.name
+class _Handler(LocalHandler[IndexServer]):
+    def get(self) -> None:
+        name = self.owner.wheel.name
         match self.path:
             case "/simple/carrier/":
-                link = f'<a href="/files/{name}#sha256={self.server.index.digest}">{name}</a>'
+                link = f'<a href="/files/{name}#sha256={self.owner.digest}">{name}</a>'
                 self._answer(200, f"<!DOCTYPE html><html><body>{link}</body></html>".encode(), "text/html")
             case path if path == f"/files/{name}":
                 self._send_wheel()
@@ -89,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(404, b"", "text/plain")
 
     def _send_wheel(self) -> None:
-        index, mishaps = self.server.index, self.server.index.mishaps
+        index, mishaps = self.owner, self.owner.mishaps
         by_pip = self.headers.get("User-Agent", "").startswith("pip/")
         if by_pip:
             index.sent_to_pip += 1
@@ -104,13 +78,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(self._first_byte())
 
     def _first_byte(self) -> int:
-        index = self.server.index
+        index = self.owner
         same = self.headers.get("If-Range", index.version) == index.version
         wanted = self.headers.get("Range", "").removeprefix("bytes=").removesuffix("-")
         return int(wanted) if wanted and same and not index.mishaps.ignore_ranges else 0
 
     def _send(self, first: int) -> None:
-        index = self.server.index
+        index = self.owner
         content = index.content
         self.send_response(206 if first else 200)
         if first:
@@ -131,6 +105,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
-        """The requests are kept instead."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any
 
-from typing_extensions import Self
+from tests.support.local_server import LocalHandler, LocalServer
 
 
 @dataclass
-class WebServer:
+class WebServer(LocalServer):
     """Serves until the end of the context."""
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -32,38 +28,16 @@ class WebServer:
     """Media types of the same requests."""
 
     def __post_init__(self) -> None:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.web = self
+        super().__init__(_Handler)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return self.origin()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    web: WebServer
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is part of the tests."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    def do_GET(self) -> None:
-        web = self.server.web
+class _Handler(LocalHandler[WebServer]):
+    def get(self) -> None:
+        web = self.owner
         if self.path in web.redirects:
             self.send_response(307)
             self.send_header("Location", web.redirects[self.path])
@@ -75,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
 
     def _send(self, content: bytes) -> None:
-        web, wanted = self.server.web, self.headers.get("Range")
+        web, wanted = self.owner, self.headers.get("Range")
         web.ranges.append(wanted)
         web.accepted.append(self.headers.get("Accept"))
         if web.ranges_ignored:
@@ -98,6 +72,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(rest[:sent])
         if sent < len(rest):
             self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
-        """The requests are kept instead."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.backend_bench import Bench
 from tests.engine.hub_server import HubServer
 from tests.engine.hub_stage import HubStage, point_at
 
@@ -19,3 +20,11 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStage]
         # Read once, when the library was imported.
         monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "huggingface" / "token"))
         yield HubStage(hub, tmp_path)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A backend without actors, closed at the end."""
+    bench = Bench(tmp_path)
+    yield bench
+    bench.backend.close()

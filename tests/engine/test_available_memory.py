@@ -100,7 +100,7 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from protocol.errors import OutOfMemoryBudget
-from tests.engine.test_cpu_backend import Bench
+from tests.engine.backend_bench import Bench
 
 directory, room = Path(sys.argv[1]), int(sys.argv[2])
 bench = Bench(directory)

@@ -19,11 +19,6 @@ SHORT: dict[str, Any] = {"limits": {"max_tokens": TOKENS}}
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
-@pytest.fixture
 def model(tmp_path: Path) -> Path:
     return write_tiny_model(tmp_path / "tiny.gguf", n_embd=64, n_head=2, n_head_kv=1, context_length=8192)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import resource
 import select
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -33,13 +32,6 @@ pytestmark = pytest.mark.slow
 
 MB = 10**6
 LONG_PROMPT = "The quick brown fox jumps over the lazy dog. " * 6
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.backend.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain, repeat
@@ -21,13 +20,6 @@ from tests.engine.backend_bench import Bench
 from tests.support.gguf_factory import write_tiny_model
 
 RECIPES = ("q8_0", "q6_k", "q4_k_m", "iq4_xs", "q3_k_m")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.backend.close()
 
 
 @pytest.fixture

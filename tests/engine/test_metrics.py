@@ -10,24 +10,9 @@ from hypothesis import strategies as st
 from engine.metrics.metrics import compute_metrics, nearest_rank
 from engine.metrics.phases import Timeline
 from protocol.metrics import CpuReport, EnergyReport, ExecutionMetrics, MemoryReport, OperationTimes
+from tests.engine.timeline_factory import MS, make_timeline
 
 UNKNOWN = EnergyReport(kind="unavailable", source="none", reason="no meter")
-MS = 1_000_000
-
-
-def make_timeline() -> Timeline:
-    """Received at 0 ms, queued 1, admitted 3, loaded 3 to 5, prefill from 10; tokens at 30, 40, 50, 60 and 110 ms."""
-    return Timeline(
-        received_ns=0,
-        prompt_tokens=20,
-        queued_ns=1 * MS,
-        admitted_ns=3 * MS,
-        load_start_ns=3 * MS,
-        load_end_ns=5 * MS,
-        prefill_start_ns=10 * MS,
-        token_times_ns=tuple(time * MS for time in (30, 40, 50, 60, 110)),
-        ended_ns=111 * MS,
-    )
 
 
 def metrics_of(

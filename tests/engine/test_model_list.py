@@ -21,8 +21,8 @@ from engine.models.model_list import list_models
 from engine.models.registry import ModelRegistry
 from protocol.summaries import ModelHeader, ModelSummary
 from tests.csrc import gguf_bytes as g
-from tests.csrc.test_split_files import SplitModel
 from tests.support.gguf_factory import new_gguf, write_tiny_model
+from tests.support.split_models import SplitModel
 
 
 def make_config(directory: Path) -> EngineConfig:

@@ -8,23 +8,9 @@ from hypothesis import strategies as st
 
 from engine.metrics.phases import Timeline, phases_ms
 from protocol.metrics import PHASES
+from tests.engine.timeline_factory import MS, make_timeline
 
-MS = 1_000_000
-
-
-def make_timeline() -> Timeline:
-    """Received at 0 ms, queued 1, admitted 3, load 4 to 6, prefill from 10; tokens at 30 and 60 ms; record at 62."""
-    return Timeline(
-        received_ns=0,
-        prompt_tokens=20,
-        queued_ns=1 * MS,
-        admitted_ns=3 * MS,
-        load_start_ns=4 * MS,
-        load_end_ns=6 * MS,
-        prefill_start_ns=10 * MS,
-        token_times_ns=(30 * MS, 60 * MS),
-        ended_ns=62 * MS,
-    )
+TIMELINE = make_timeline(load_start_ns=4 * MS, load_end_ns=6 * MS, token_times_ns=(30 * MS, 60 * MS), ended_ns=62 * MS)
 
 
 def known(timeline: Timeline) -> dict[str, float]:
@@ -32,22 +18,22 @@ def known(timeline: Timeline) -> dict[str, float]:
 
 
 def test_phases_follow_one_another_from_the_request_to_the_record() -> None:
-    phases = phases_ms(make_timeline())
+    phases = phases_ms(TIMELINE)
     assert tuple(phases) == PHASES
     assert tuple(phases.values()) == (1.0, 2.0, 2.0, 5.0, 20.0, 30.0, 2.0)
 
 
 def test_handing_over_is_part_of_the_start_on_either_side_of_the_load() -> None:
-    assert phases_ms(replace(make_timeline(), load_start_ns=3 * MS, load_end_ns=3 * MS))["start_ms"] == 7.0
+    assert phases_ms(replace(TIMELINE, load_start_ns=3 * MS, load_end_ns=3 * MS))["start_ms"] == 7.0
 
 
 def test_a_load_that_another_execution_began_counts_from_the_admission() -> None:
-    phases = phases_ms(replace(make_timeline(), load_start_ns=-5 * MS))
+    phases = phases_ms(replace(TIMELINE, load_start_ns=-5 * MS))
     assert (phases["queue_ms"], phases["load_ms"], phases["start_ms"]) == (2.0, 3.0, 4.0)
 
 
 def test_the_last_choice_ends_the_decoding_and_the_first_the_prefill() -> None:
-    phases = phases_ms(replace(make_timeline(), other_times_ns=((20 * MS, 61 * MS), ())))
+    phases = phases_ms(replace(TIMELINE, other_times_ns=((20 * MS, 61 * MS), ())))
     assert (phases["prefill_ms"], phases["decode_ms"], phases["finish_ms"]) == (10.0, 41.0, 1.0)
 
 
@@ -69,7 +55,7 @@ ENDED_EARLY = {
 def test_the_phase_in_which_it_ended_lasts_until_its_end(
     missing: dict[str, tuple[int, ...] | None], expected: dict[str, float]
 ) -> None:
-    assert known(replace(make_timeline(), **missing)) == expected  # type: ignore[arg-type]
+    assert known(replace(TIMELINE, **missing)) == expected  # type: ignore[arg-type]
 
 
 @given(st.lists(st.integers(0, 2**50), min_size=8, max_size=8), st.integers(0, 5), st.integers(0, 2**40))

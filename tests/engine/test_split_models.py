@@ -12,8 +12,8 @@ from engine.models.model_description import describe_model
 from engine.models.registry import ModelRegistry
 from protocol.errors import InvalidModel
 from tests.csrc.gguf_bytes import ModelBytes
-from tests.csrc.test_split_files import SplitModel
 from tests.engine.test_models import make_registry
+from tests.support.split_models import SplitModel
 
 
 def test_the_hash_is_of_all_parts(tmp_path: Path) -> None:

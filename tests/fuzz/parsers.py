@@ -30,10 +30,10 @@ from protocol.framing import FrameDecoder, encode_frame
 from protocol.grammar import Grammar, GrammarKind
 from protocol.record_entry import ENTRY, FinishedEntry
 from tests.csrc import gguf_bytes as g
-from tests.csrc.test_split_files import SplitModel
 from tests.engine.chat_reference import rendering
 from tests.support.gguf_factory import CHATML
 from tests.support.importance_files import binary_importance
+from tests.support.split_models import SplitModel
 from tests.tools.executions import make_record
 
 _TEXT = "Hello, a b ab é中\n\n<|im_end|> <bos> \u2581"

@@ -599,7 +599,10 @@ class SamplingRun:
 
     def __init__(self, options: SamplingOptions, choice: int = 0, kernel_table: str = "reference") -> None: ...
     def sample(self, logits: Sequence[float] | npt.NDArray[np.float32], history: Sequence[int], position: int) -> int:
-        """The token drawn for this position. Raises ValueError, also where a logit is not finite."""
+        """The token drawn for this position from ``logits`` [vocabulary]. ``history`` has the tokens before it.
+
+        Raises ValueError, also where a logit is not finite.
+        """
     @property
     def mirostat_bound(self) -> float:
         """In bits: the most that the next token may surprise."""

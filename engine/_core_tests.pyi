@@ -173,7 +173,7 @@ def digest(values: npt.NDArray[np.float32]) -> str:
     """32 hexadecimal digits for the bits of ``values`` [n], as one thread makes them."""
 
 def largest_key(table: str, values: npt.NDArray[np.float32]) -> int:
-    """The key of the largest of ``values``: keys are ordered as numbers are, those of NaN and infinities above all.
+    """The key of the largest of ``values`` [n]: keys are ordered as numbers are, those of NaN and infinities above all.
 
     Raises ValueError: no values.
     """
@@ -192,16 +192,21 @@ def time_multiply(
 def weigh(
     table: str, logits: npt.NDArray[np.float32]
 ) -> tuple[float, float, npt.NDArray[np.float32], int, int, npt.NDArray[np.uint64], int]:
-    """Least and largest logit, the largest of each block, the sum of weights twice, each weight, the sum of distances.
+    """Least and largest of ``logits`` [n], the largest of each block [ceil(n / 128)], the sum of weights twice, each
+    weight [n], the sum of distances.
 
     See csrc/kernels/candidates.h. Raises ValueError: no logits.
     """
 
-def typicality(table: str, logits: npt.NDArray[np.float32], largest: float, mean: float) -> npt.NDArray[np.float32]: ...
-def scale(
-    table: str, logits: npt.NDArray[np.float32], largest: float, temperature: float
-) -> npt.NDArray[np.float32]: ...
-def bucket(table: str, keys: npt.NDArray[np.float32], high: float, factor: float) -> npt.NDArray[np.uint16]: ...
+def typicality(table: str, logits: npt.NDArray[np.float32], largest: float, mean: float) -> npt.NDArray[np.float32]:
+    """Of ``logits`` [n], for each minus how far its distance from the largest is from ``mean`` [n]."""
+
+def scale(table: str, logits: npt.NDArray[np.float32], largest: float, temperature: float) -> npt.NDArray[np.float32]:
+    """(logit - ``largest``) / ``temperature`` [n] of ``logits`` [n]."""
+
+def bucket(table: str, keys: npt.NDArray[np.float32], high: float, factor: float) -> npt.NDArray[np.uint16]:
+    """(``high`` - key) * ``factor`` [n] of ``keys`` [n], rounded down, at most 1023."""
+
 def keep(
     table: str,
     keys: npt.NDArray[np.float32],
@@ -214,7 +219,8 @@ def keep(
     in_place: bool,
 ) -> tuple[list[float], list[int]]:
     """Logits and tokens of the candidates from ``begin`` on whose key is from ``low``, or ``above`` it, to below
-    ``high``; without ``tokens`` their places. ``in_place`` lets them be written over those that are read."""
+    ``high``; without ``tokens`` their places. ``in_place`` lets them be written over those that are read. ``keys``,
+    ``logits`` and ``tokens`` are [n]."""
 
 def time_draws(
     table: str,
@@ -223,4 +229,4 @@ def time_draws(
     history: Sequence[int],
     draws: int,
 ) -> list[float]:
-    """Seconds of each of some draws, at successive positions."""
+    """Seconds of each of some draws from ``logits`` [vocabulary], at successive positions."""

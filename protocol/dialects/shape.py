@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
@@ -74,19 +73,22 @@ def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-_ESCAPE = re.compile(rb"(?s:\\.)")
-_STRING = re.compile(rb'"[^"]*"')
-
-
 def _require_bounded(body: bytes | bytearray) -> None:
     """The most that a frame of the socket may hold, whatever the size: each value takes far more than its bytes."""
     bounds = REQUEST_BOUNDS
     elements, parts = _values(body)
     if elements > bounds.elements or parts > bounds.parts:  # texts may look like many values
-        elements, parts = _values(_STRING.sub(b'""', _ESCAPE.sub(b"", body)))
+        elements, parts = _values(_without_texts(body, bounds.parts))
     if elements > bounds.elements or parts > bounds.parts:
         reason = f"more than {bounds.elements} values, or than {bounds.parts} strings, arrays and objects among them"
         raise InvalidRequest(f"the body holds {reason}", field="body", reason=reason)
+
+
+def _without_texts(body: bytes | bytearray, strings: int) -> bytes | bytearray:
+    """JSON with empty strings alone, or as it is where it has more than so many. A regular expression would let no
+    other thread run for half a second."""
+    plain = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    return body if plain.count(b'"') // 2 > strings else b'""'.join(plain.split(b'"')[::2])
 
 
 def _values(body: bytes | bytearray) -> tuple[int, int]:

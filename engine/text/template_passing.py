@@ -60,4 +60,4 @@ def _comparing(name: str) -> Callable[..., Any]:
 PASSING: dict[str, Callable[..., Any]] = {name: _mapping(name) for name in MAPPING} | {
     name: _comparing(name) for name in COMPARING
 }
-"""The filters and the tests, by their names."""
+"""Filters that pass values on, by their names."""

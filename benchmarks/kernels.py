@@ -14,7 +14,7 @@ from benchmarks.support.report import Figure
 from benchmarks.support.setting import Setting
 from engine import _core_tests
 from engine.bench.throughput import INTEGER_INSTRUCTIONS
-from tests.csrc.blocks import FLOAT_TYPES, TENSOR_TYPES, random_weights
+from tests.support.blocks import FLOAT_TYPES, TENSOR_TYPES, random_weights
 
 COLUMNS = 2048
 VECTOR_BYTES = 128 << 20

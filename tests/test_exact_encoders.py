@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from engine import _core
-from tests.csrc.kernel_tables import ALL_TABLES, assert_same_bits
 from tests.golden.exact.encoder import ExactEncoder
 from tests.support.encoder_models import CASES, write_encoder_model
+from tests.support.kernel_tables import ALL_TABLES, assert_same_bits
 from tests.support.real_models import fast_kernel_table
 
 LENGTHS = (1, 2, 9, 70, 300)

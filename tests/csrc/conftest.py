@@ -8,7 +8,7 @@ import pytest
 
 from engine import _core
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_vocabulary
+from tests.support.tiny_models import tiny_model, tiny_vocabulary
 
 
 @pytest.fixture

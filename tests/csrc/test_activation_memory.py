@@ -9,8 +9,8 @@ import pytest
 
 from engine import _core
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_vocabulary
 from tests.support.architecture_models import CASES, write_architecture_model
+from tests.support.tiny_models import tiny_model, tiny_vocabulary
 
 PREFILL_CHUNK = 60_000  # hundreds of megabytes, of which the system is asked for the addresses alone
 

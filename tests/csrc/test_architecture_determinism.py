@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import Floats
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits, ways_of
-from tests.csrc.tiny_models import tiny_prompt
 from tests.support.architecture_models import ALL_CASES, CASES, DEEP_CASES, WIDE_CASES, write_architecture_model
+from tests.support.blocks import Floats
 from tests.support.gguf_factory import has_super_blocks
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits, ways_of
+from tests.support.tiny_models import tiny_prompt
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine import _core
-from tests.csrc.tiny_models import tiny_prompt
 from tests.support.architecture_models import CASES, write_architecture_model
+from tests.support.tiny_models import tiny_prompt
 
 UNSUPPORTED: list[tuple[str, dict[str, Any]]] = [
     ("ernie4_5-moe", {"interleave_moe_layer_step": 2}),

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import Floats
-from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits
+from tests.support.blocks import Floats
+from tests.support.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits
 
 BLOCK = 64
 SCALE_CHANNELS = 32

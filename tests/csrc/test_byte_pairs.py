@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import _core
-from tests.csrc import gguf_bytes as g
+from tests.support import gguf_bytes as g
 from tests.support.gguf_vocabulary import byte_alphabet
 
 ALPHABET = byte_alphabet()

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from engine import _core_tests as kernels
-from tests.csrc.blocks import Floats
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
+from tests.support.blocks import Floats
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
 
 SIZES = (1, 7, 8, 9, 127, 128, 129, 513, 5003)
 LARGEST = float(np.finfo(np.float32).max)

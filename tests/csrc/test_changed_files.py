@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from engine import _core
 from engine.host.file_memory import file_identity
-from tests.csrc import gguf_bytes as g
-from tests.csrc.kernel_tables import ALL_TABLES, assert_same_bits
 from tests.fuzz.mutation import Mutation
+from tests.support import gguf_bytes as g
 from tests.support.changed_files import CHANGES, Act, Change, outwait_tick, truncate
 from tests.support.gguf_factory import write_tiny_model
+from tests.support.kernel_tables import ALL_TABLES, assert_same_bits
 from tests.support.split_models import SplitModel
 
 pytestmark = pytest.mark.slow

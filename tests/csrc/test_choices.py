@@ -9,9 +9,9 @@ import pytest
 
 from engine import _core
 from protocol.sampling import SAMPLERS
-from tests.csrc.kernel_tables import FAST_TABLES
 from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench, Story
-from tests.csrc.tiny_models import slow_model, tiny_model, tiny_prompt, tiny_vocabulary
+from tests.support.kernel_tables import FAST_TABLES
+from tests.support.tiny_models import slow_model, tiny_model, tiny_prompt, tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from engine import _core, _core_tests
 from protocol.metrics import OperationTimes
-from tests.csrc.kernel_tables import FAST_TABLES
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_prompt
 from tests.support.architecture_models import CASES, write_architecture_model
+from tests.support.kernel_tables import FAST_TABLES
+from tests.support.tiny_models import tiny_model, tiny_prompt
 
 pytestmark = pytest.mark.slow
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES
-from tests.csrc.kernel_tables import ALL_TABLES
 from tests.support.architecture_models import CASES, DEEP_CASES, write_architecture_model
+from tests.support.blocks import LAYOUTS, TENSOR_TYPES
 from tests.support.damaged_models import ModelFile, StoredTensor
 from tests.support.gguf_factory import has_super_blocks, write_tiny_model
+from tests.support.kernel_tables import ALL_TABLES
 
 pytestmark = pytest.mark.slow
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import Floats
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits, ways_of
 from tests.csrc.loop_bench import FOREVER, LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 from tests.golden.exact.model import ExactModel
+from tests.support.blocks import Floats
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits, ways_of
+from tests.support.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from engine import _core, _core_tests
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, ways_of
 from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench
 from tests.csrc.test_architecture_determinism import model_of
 from tests.csrc.test_grammar import END, LIST, SAMPLING, SCHEMA, compiled
 from tests.csrc.test_speculation import KV_CACHES, drafting, random_options, repeating_prompt, told
-from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, ways_of
+from tests.support.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,10 @@ import gguf
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import Floats
-from tests.csrc.kernel_tables import ALL_TABLES, assert_same_bits
-from tests.csrc.tiny_models import tiny_prompt
 from tests.support.architecture_models import CASES, write_architecture_model
+from tests.support.blocks import Floats
+from tests.support.kernel_tables import ALL_TABLES, assert_same_bits
+from tests.support.tiny_models import tiny_prompt
 
 USED = CASES["olmoe"]["experts_used"]
 

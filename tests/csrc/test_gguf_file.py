@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.csrc import gguf_bytes as g
+from tests.support import gguf_bytes as g
 from tests.support.gguf_factory import new_gguf, write_tiny_model
 
 PLAIN_TENSOR = g.Tensor("t", (4, 2), data=bytes(32))

@@ -13,9 +13,9 @@ import pytest
 
 from engine import _core, _core_tests
 from engine.grammar.grammars import require_library
-from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.loop_bench import EMPTY, LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
+from tests.support.kernel_tables import ALL_TABLES
+from tests.support.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 
 END, OTHER_END = 2, 0
 WORDS = ("the world", "the 11", "the 1111", "that", "for you", "for", "hello world")

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from engine import _core, _core_tests
-from tests.csrc.blocks import Floats
-from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE
+from tests.support.blocks import Floats
+from tests.support.kernel_tables import ALL_TABLES, REFERENCE
 
 SIZE = 30_000
 ORDER = ("logit_bias", "top_k", "typical_p", "top_p", "min_p", "xtc", "temperature")

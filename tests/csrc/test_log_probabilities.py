@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_prompt
+from tests.support.tiny_models import tiny_model, tiny_prompt
 
 
 @pytest.mark.parametrize("table", ["reference", "cpu_avx2"])

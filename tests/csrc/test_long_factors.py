@@ -9,8 +9,8 @@ import pytest
 
 from engine import _core
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_prompt, tiny_vocabulary
 from tests.support.architecture_models import ALL_CASES, LONGROPE, write_architecture_model
+from tests.support.tiny_models import tiny_prompt, tiny_vocabulary
 
 ORIGINAL_CONTEXT = 128
 PROMPT = tiny_prompt(ORIGINAL_CONTEXT + 1, seed=3)

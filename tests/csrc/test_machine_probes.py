@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine import _core, _core_tests
-from tests.csrc.blocks import TENSOR_TYPES, random_weights
+from tests.support.blocks import TENSOR_TYPES, random_weights
 
 INSTRUCTIONS = _core.machine_probes.integer_instructions()
 RUNNABLE = [name for table, name in INSTRUCTIONS.items() if not _core.kernel_tables()[table]]

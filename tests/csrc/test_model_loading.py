@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import _core
-from tests.csrc import gguf_bytes as g
-from tests.csrc.kernel_tables import ALL_TABLES
+from tests.support import gguf_bytes as g
 from tests.support.gguf_factory import write_tiny_model
+from tests.support.kernel_tables import ALL_TABLES
 
 
 @pytest.fixture

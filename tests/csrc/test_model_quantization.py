@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import LAYOUTS, random_weights
-from tests.csrc.gguf_bytes import GgufBytes, ModelBytes, Tensor, text, u32
 from tests.csrc.quantizing import quantization
 from tests.golden.quantized_data import RECIPES
 from tests.support.architecture_models import ALL_CASES, write_architecture_model
+from tests.support.blocks import LAYOUTS, random_weights
 from tests.support.damaged_models import encoded
+from tests.support.gguf_bytes import GgufBytes, ModelBytes, Tensor, text, u32
 from tests.support.gguf_factory import new_gguf, write_tiny_model
 from tests.support.quantized_models import WideModel, write_wide_model
 from tests.support.split_models import SplitModel

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.csrc import gguf_bytes as g
-from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES, Bytes, Floats, random_weights, set_scales
-from tests.csrc.kernel_tables import FAST_TABLES, REFERENCE, assert_same_bits
+from tests.support import gguf_bytes as g
+from tests.support.blocks import LAYOUTS, TENSOR_TYPES, Bytes, Floats, random_weights, set_scales
+from tests.support.kernel_tables import FAST_TABLES, REFERENCE, assert_same_bits
 
 TYPE_IDS = {
     "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8,

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES, Bytes, Floats, dequantize, minimums, random_weights, set_scales
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
+from tests.support.blocks import LAYOUTS, TENSOR_TYPES, Bytes, Floats, dequantize, minimums, random_weights, set_scales
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
 
 COLUMNS = (32, 64, 96, 576, 896, 960, 1152)
 SUPER_COLUMNS = (256, 512, 2048, 8960)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from engine import _core, _core_tests
-from tests.csrc.blocks import FLOAT_TYPES, LAYOUTS, TENSOR_TYPES, Floats, random_weights
-from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE, assert_same_bits
+from tests.support.blocks import FLOAT_TYPES, LAYOUTS, TENSOR_TYPES, Floats, random_weights
+from tests.support.kernel_tables import ALL_TABLES, REFERENCE, assert_same_bits
 
 kernels = _core.kernels
 

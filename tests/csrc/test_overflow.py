@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.loop_bench import LoopBench, place_of
-from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 from tests.support.architecture_models import CASES, write_architecture_model
 from tests.support.damaged_models import ModelFile
+from tests.support.kernel_tables import ALL_TABLES
+from tests.support.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 
 Place = tuple[str, int | None, int]
 PROMPT = [5, 6, 7, 8, 9]

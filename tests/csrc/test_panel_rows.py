@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from engine import _core, _core_tests
-from tests.csrc.blocks import TENSOR_TYPES, dequantize_floats, random_weights
-from tests.csrc.kernel_tables import REFERENCE, assert_same_bits
+from tests.support.blocks import TENSOR_TYPES, dequantize_floats, random_weights
+from tests.support.kernel_tables import REFERENCE, assert_same_bits
 
 TYPES = (
     "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, ways_of
 from tests.csrc.loop_bench import LoopBench, Story
-from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 from tests.support.damaged_models import ModelFile
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, ways_of
+from tests.support.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 

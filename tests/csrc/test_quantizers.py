@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from engine import _core
-from tests.csrc.blocks import (
+from tests.golden.quantized_data import RowCase, read_quantized, row_cases, row_digest
+from tests.support.blocks import (
     FLOAT_TYPES,
     LAYOUTS,
     TENSOR_TYPES,
@@ -21,8 +22,7 @@ from tests.csrc.blocks import (
     encode_floats,
     random_weights,
 )
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
-from tests.golden.quantized_data import RowCase, read_quantized, row_cases, row_digest
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits
 from tests.support.quantizer_rows import (
     BLOCK_TYPES,
     IMPORTANCE_KINDS,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine._core import kernels
-from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits
+from tests.support.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits
 
 AWKWARD_SIZES = (1, 7, 8, 9, 33, 96)
 

@@ -13,10 +13,10 @@ import pytest
 
 from engine import _core
 from protocol.sampling import SAMPLERS
-from tests.csrc.kernel_tables import FAST_TABLES
 from tests.csrc.loop_bench import EMPTY, LoopBench
-from tests.csrc.tiny_models import tiny_prompt, tiny_vocabulary
 from tests.support.architecture_models import CASES, write_architecture_model
+from tests.support.kernel_tables import FAST_TABLES
+from tests.support.tiny_models import tiny_prompt, tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 

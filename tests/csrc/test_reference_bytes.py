@@ -12,7 +12,6 @@ import pytest
 
 from engine import _core
 from engine.weights.importance import read_importance
-from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.quantizing import quantization
 from tests.golden.quantized_data import (
     FULL_SIZE_RECIPES,
@@ -24,6 +23,7 @@ from tests.golden.quantized_data import (
 )
 from tests.support.full_size_models import FULL_SIZE_MODELS, write_full_size_model
 from tests.support.importance_files import IMPORTANCE_FILES, MODEL
+from tests.support.kernel_tables import ALL_TABLES
 from tests.support.quantized_models import WIDE_MODELS, importance_for, wide_importance, write_wide_model
 from tests.support.real_models import fast_kernel_table, hand_fetched
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine import _core
 from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench
-from tests.csrc.tiny_models import slow_model, tiny_prompt, tiny_vocabulary
+from tests.support.tiny_models import slow_model, tiny_prompt, tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.csrc.kernel_tables import ALL_TABLES
 from tests.csrc.loop_bench import LoopBench, Story
-from tests.csrc.tiny_models import tiny_model, tiny_prompt
+from tests.support.kernel_tables import ALL_TABLES
+from tests.support.tiny_models import tiny_model, tiny_prompt
 
 SAMPLED: list[dict[str, Any]] = [
     {},

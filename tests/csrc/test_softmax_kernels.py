@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import Floats
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
+from tests.support.blocks import Floats
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
 
 kernels = _core.kernels
 

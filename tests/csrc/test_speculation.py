@@ -11,12 +11,12 @@ import pytest
 
 from engine import _core, _core_tests
 from engine.grammar.grammars import require_library
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE
 from tests.csrc.loop_bench import EMPTY, FOREVER, LoopBench, Story
 from tests.csrc.test_architecture_determinism import model_of
 from tests.csrc.test_grammar import END, LIST, SAMPLING, SCHEMA, compiled
-from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 from tests.support.damaged_models import ModelFile
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE
+from tests.support.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 

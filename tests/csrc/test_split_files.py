@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from tests.csrc import gguf_bytes as g
-from tests.csrc.kernel_tables import assert_same_bits
+from tests.support import gguf_bytes as g
+from tests.support.kernel_tables import assert_same_bits
 from tests.support.split_models import SplitModel
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine import _core_tests
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_prompt, tiny_vocabulary
+from tests.support.tiny_models import tiny_model, tiny_prompt, tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import _core, _core_tests
-from tests.csrc import gguf_bytes as g
+from tests.support import gguf_bytes as g
 from tests.support.gguf_factory import write_tiny_model
 from tests.support.gguf_vocabulary import byte_alphabet, tiny_bpe, tiny_spm
 

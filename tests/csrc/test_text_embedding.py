@@ -13,13 +13,13 @@ import numpy.typing as npt
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import Floats
 from tests.csrc.cancelling import cancel_when_begun
-from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits, ways_of
 from tests.csrc.test_architecture_determinism import KINDS, THREADS, model_of
-from tests.csrc.tiny_models import slow_model, tiny_model, tiny_path, tiny_prompt
+from tests.support.blocks import Floats
 from tests.support.encoder_models import CASES, write_encoder_model
 from tests.support.gguf_factory import write_tiny_model
+from tests.support.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits, ways_of
+from tests.support.tiny_models import slow_model, tiny_model, tiny_path, tiny_prompt
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import pytest
 
 from engine import _core
 from tests.csrc.cancelling import cancel_when_begun
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
-from tests.csrc.tiny_models import tiny_model, tiny_path, tiny_prompt
 from tests.support.gguf_factory import write_tiny_model
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
+from tests.support.tiny_models import tiny_model, tiny_path, tiny_prompt
 
 Doubles = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import pytest
 from engine import _core
 from tests.csrc.loop_bench import LoopBench
 from tests.csrc.test_grammar import END, LIST, compiled
-from tests.csrc.tiny_models import tiny_prompt, tiny_vocabulary
+from tests.support.tiny_models import tiny_prompt, tiny_vocabulary
 
 END_OF_THINKING = 1
 """A control token that the tiny model hardly draws by itself."""

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from engine import _core, _core_tests
-from tests.csrc.blocks import Floats
-from tests.csrc.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
+from tests.support.blocks import Floats
+from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, UNIT, assert_same_bits
 
 kernels = _core.kernels
 

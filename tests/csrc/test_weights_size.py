@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from engine import _core
-from tests.csrc import gguf_bytes as g
-from tests.csrc.kernel_tables import ALL_TABLES
+from tests.support import gguf_bytes as g
 from tests.support.architecture_models import ALL_CASES, write_architecture_model
+from tests.support.kernel_tables import ALL_TABLES
 
 pytestmark = pytest.mark.slow
 

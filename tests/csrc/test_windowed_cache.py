@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from engine import _core
-from tests.csrc.kernel_tables import FAST_TABLES, REFERENCE
 from tests.csrc.loop_bench import EMPTY, LoopBench
 from tests.csrc.test_choices import rest
 from tests.csrc.test_draft_models import drafted_by
-from tests.csrc.tiny_models import tiny_prompt, tiny_vocabulary
 from tests.support.architecture_models import ALL_CASES, write_architecture_model
+from tests.support.kernel_tables import FAST_TABLES, REFERENCE
+from tests.support.tiny_models import tiny_prompt, tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 

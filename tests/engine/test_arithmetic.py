@@ -14,8 +14,8 @@ from engine import _core
 from engine.identity.arithmetic import arithmetic_digest, results
 from engine.identity.version import ENGINE_VERSION
 from engine.weights.derived_weights import QUANTIZER_VERSION
-from tests.csrc.blocks import TENSOR_TYPES
-from tests.csrc.kernel_tables import ALL_TABLES, REFERENCE
+from tests.support.blocks import TENSOR_TYPES
+from tests.support.kernel_tables import ALL_TABLES, REFERENCE
 
 COMMITTED: dict[str, str] = json.loads((Path(__file__).parent / "arithmetic.json").read_text())
 """Digests by version of the engine and of its quantizer. One is added with a version and never changed."""

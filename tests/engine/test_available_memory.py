@@ -10,8 +10,8 @@ import pytest
 from engine.host import available_memory as module
 from engine.host.available_memory import available_memory
 from engine.host.cgroup import memory_headroom
-from tests.csrc.kernel_tables import ALL_TABLES
 from tests.support.gguf_factory import write_tiny_model
+from tests.support.kernel_tables import ALL_TABLES
 
 pytestmark = pytest.mark.slow
 

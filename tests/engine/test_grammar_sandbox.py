@@ -21,7 +21,7 @@ from engine.grammar.grammars import Grammars, library_path
 from engine.grammar.trial_process import TrialError, TrialProcess, TrialSettings
 from protocol.errors import GrammarTooComplex, GrammarUnavailable, InvalidGrammar
 from protocol.grammar import PlanGrammar
-from tests.csrc.tiny_models import tiny_vocabulary
+from tests.support.tiny_models import tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 

@@ -23,8 +23,8 @@ from protocol.errors import (
 )
 from protocol.grammar import Grammar, GrammarKind, PlanGrammar
 from protocol.plan import ExecutionRequest
-from tests.csrc.tiny_models import tiny_vocabulary
 from tests.engine.byte_grammar import byte_grammars
+from tests.support.tiny_models import tiny_vocabulary
 
 END = 2
 LARGE = json.dumps({"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(2200)}})

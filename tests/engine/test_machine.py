@@ -84,7 +84,7 @@ os.sched_setaffinity(0, one)
 from pathlib import Path
 from engine.host.machine import probe_machine
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_model, tiny_vocabulary
+from tests.support.tiny_models import tiny_model, tiny_vocabulary
 
 print(probe_machine().allowed_cpus)
 with LoopBench(tiny_vocabulary()) as bench:

@@ -20,7 +20,7 @@ from engine.models.model_headers import ModelHeaders
 from engine.models.model_list import list_models
 from engine.models.registry import ModelRegistry
 from protocol.summaries import ModelHeader, ModelSummary
-from tests.csrc import gguf_bytes as g
+from tests.support import gguf_bytes as g
 from tests.support.gguf_factory import new_gguf, write_tiny_model
 from tests.support.split_models import SplitModel
 

@@ -18,7 +18,7 @@ from engine.models.model_advice import advise
 from engine.models.model_description import describe_model
 from engine.models.registry import ModelRegistry
 from protocol.errors import AmbiguousModel, InvalidModel, InvalidRequest, UnknownModel, UnsupportedModel
-from tests.csrc import gguf_bytes as g
+from tests.support import gguf_bytes as g
 from tests.support.gguf_factory import write_tiny_model
 
 

@@ -11,8 +11,8 @@ from engine.host.file_memory import file_identity
 from engine.models.model_description import describe_model
 from engine.models.registry import ModelRegistry
 from protocol.errors import InvalidModel
-from tests.csrc.gguf_bytes import ModelBytes
 from tests.engine.test_models import make_registry
+from tests.support.gguf_bytes import ModelBytes
 from tests.support.split_models import SplitModel
 
 

@@ -12,10 +12,10 @@ import gguf
 import numpy as np
 from gguf import quants
 
-from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES, put_halves
-from tests.csrc.gguf_bytes import ARRAY, F32, F64, STRING, GgufBytes, Tensor, Value
 from tests.support.architecture_models import CASES, DEEP_CASES, WIDE_CASES, write_architecture_model
+from tests.support.blocks import LAYOUTS, TENSOR_TYPES, put_halves
 from tests.support.damaged_models import encoded
+from tests.support.gguf_bytes import ARRAY, F32, F64, STRING, GgufBytes, Tensor, Value
 
 _MOST_CHANGES = 3
 _FLOATS = (float("nan"), float("inf"), float("-inf"), 3.4e38, -3.4e38, 1e30, 1e20, 65504.0, 1e-3, 0.0, -0.0, 1e-45)

@@ -29,8 +29,8 @@ from protocol.errors import InvalidRequest, InvalidTemplate, ProtocolViolation, 
 from protocol.framing import FrameDecoder, encode_frame
 from protocol.grammar import Grammar, GrammarKind
 from protocol.record_entry import ENTRY, FinishedEntry
-from tests.csrc import gguf_bytes as g
 from tests.engine.chat_reference import rendering
+from tests.support import gguf_bytes as g
 from tests.support.gguf_factory import CHATML
 from tests.support.importance_files import binary_importance
 from tests.support.split_models import SplitModel

@@ -17,8 +17,8 @@ from engine.planning.grammar_rules import check_grammar, plan_grammar
 from protocol.errors import RequestRefused
 from protocol.grammar import Grammar
 from protocol.plan import ExecutionRequest
-from tests.csrc.tiny_models import tiny_vocabulary
 from tests.fuzz.grammars import random_grammar
+from tests.support.tiny_models import tiny_vocabulary
 
 END = 2
 _GRAMMARS = 150

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from engine import _core
-from tests.csrc.blocks import LAYOUTS, TENSOR_TYPES
-from tests.csrc.gguf_bytes import GgufBytes
-from tests.csrc.kernel_tables import REFERENCE
 from tests.csrc.loop_bench import LoopBench
-from tests.csrc.tiny_models import tiny_vocabulary
 from tests.fuzz.model_mutation import ModelMutation, has_non_finite_weights, model_seeds
+from tests.support.blocks import LAYOUTS, TENSOR_TYPES
 from tests.support.damaged_models import encoded
+from tests.support.gguf_bytes import GgufBytes
+from tests.support.kernel_tables import REFERENCE
+from tests.support.tiny_models import tiny_vocabulary
 
 Seeds = Mapping[str, GgufBytes]
 _MUTANTS = 150

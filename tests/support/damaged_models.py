@@ -12,7 +12,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from tests.csrc.blocks import LAYOUTS, spread_halves
+from tests.support.blocks import LAYOUTS, spread_halves
 
 
 @dataclass(frozen=True)

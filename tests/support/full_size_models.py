@@ -13,7 +13,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from tests.csrc.blocks import encode_floats
+from tests.support.blocks import encode_floats
 from tests.support.gguf_factory import add_shape
 from tests.support.quantized_models import add_llama_keys, weight_rows
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from gguf import quants
 
-from tests.csrc.blocks import spread_halves
+from tests.support.blocks import spread_halves
 from tests.support.gguf_vocabulary import TinyVocabulary, VocabularyKind, add_vocabulary, tiny_bpe, tiny_spm
 
 Architecture = Literal["llama", "qwen2"]

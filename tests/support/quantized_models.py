@@ -12,7 +12,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from tests.csrc.blocks import encode_floats, random_weights
+from tests.support.blocks import encode_floats, random_weights
 from tests.support.gguf_factory import RandomTensors, add_shape, new_gguf
 
 Floats = npt.NDArray[np.float32]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.csrc import gguf_bytes as g
+from tests.support import gguf_bytes as g
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <memory>
 #include <optional>
 
 #include "quant/block.h"
@@ -27,8 +28,8 @@ std::optional<std::size_t> layer_of(std::string_view name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   name.remove_prefix(kPrefix.size());
   std::size_t layer = 0;
-  const char* const end = name.data() + name.size();
-  const auto [rest, error] = std::from_chars(name.data(), end, layer);
+  const char* const end = std::to_address(name.end());
+  const auto [rest, error] = std::from_chars(std::to_address(name.begin()), end, layer);
   return error == std::errc{} && rest != end && *rest == '.' ? std::optional(layer) : std::nullopt;
 }
 

@@ -21,8 +21,8 @@ _PATTERNS = {
 _NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 _LEAST_VALUE = 8
 _HIDDEN = frozenset({"Cc", "Cf"})
-_JOINT = re.compile(r"[\"']?[ \t]*\\?\n[ \t]*[\"']?")
-"""An end of line, and what goes on with a piece of text in the next."""
+_EDGES = " \t\\\"'"
+"""Characters around an end of line that goes on with a piece of text in the next."""
 
 
 def is_credential(variable: str) -> bool:
@@ -37,7 +37,7 @@ def credentials_in(text: str) -> list[str]:
     for name, value in os.environ.items():
         if is_credential(name) and len(value) >= _LEAST_VALUE:
             sought = zip(_forms(value), forms, strict=True)
-            if any(one in form for one, form in sought):
+            if any(len(one) >= _LEAST_VALUE and one in form for one, form in sought):
                 found.append(f"the value of {name}")
     return found
 
@@ -45,7 +45,7 @@ def credentials_in(text: str) -> list[str]:
 def _forms(text: str) -> tuple[str, str, str]:
     """A text, the same with nothing hidden in it, and that in one line."""
     plain = "".join(_without_hidden(unicodedata.normalize("NFKC", text)))
-    return text, plain, _JOINT.sub("", plain)
+    return text, plain, "".join(line.strip(_EDGES) for line in plain.split("\n"))
 
 
 def _without_hidden(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What is refused while an actor has been given up, or the machine is not quiet. Pure."""
+"""Refusals while an actor has been given up, or the machine is not quiet. Pure."""
 
 from __future__ import annotations
 

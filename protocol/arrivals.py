@@ -21,7 +21,7 @@ class Arrivals:
         self._messages: deque[EngineMessage] = deque()
         self._closed = False
         self._changed: anyio.Event | None = None
-        """What a waiting task awaits: the reading task waits for room, the other one for a reply."""
+        """The thing that a waiting task awaits: the reading task waits for room, the other one for a reply."""
 
     async def put(self, message: EngineMessage) -> None:
         """Waits for room. Dropped where the queue is closed."""

@@ -258,7 +258,7 @@ def _form(plan: Any) -> str:
 
 
 PLAN_FORMS: Final = frozenset({"whole", "open"})
-"""What the two are called where pydantic says which of them it has tried."""
+"""Names of the two where pydantic says which of them it has tried."""
 GivenPlan = Annotated[
     Annotated[ExecutionPlan, Tag("whole")] | Annotated[PlanRequest, Tag("open")], Discriminator(_form)
 ]

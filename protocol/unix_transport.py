@@ -29,7 +29,7 @@ class UnixTransport:
     @classmethod
     async def connect(cls, path: Path, patience_s: float) -> Self:
         """Raises OSError, and so TimeoutError where nobody takes the connection within ``patience_s``."""
-        # In a thread, which waits where many connect at once, as one that does not block cannot.
+        # A thread waits where many connect at once, as one that does not block cannot.
         return cls(await anyio.to_thread.run_sync(connect_unix, path, patience_s, abandon_on_cancel=True))
 
     async def send(self, data: bytes) -> None:

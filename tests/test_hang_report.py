@@ -1,4 +1,4 @@
-"""What is reported of a test that hangs."""
+"""The report of a test that hangs."""
 
 from __future__ import annotations
 

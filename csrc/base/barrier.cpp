@@ -32,7 +32,7 @@ void Barrier::wait() {
 
 void Barrier::open(std::uint32_t generation) {
   arrived_.store(0, std::memory_order_relaxed);
-  // In one order with sleep_until_open()'s count: either that member is seen here, or it sees the barrier open.
+  // One order with sleep_until_open()'s count: either that member is seen here, or it sees the barrier open.
   generation_.store(generation + 1, std::memory_order_seq_cst);
   if (asleep_.load(std::memory_order_seq_cst) > 0) {
     syscall(SYS_futex, &generation_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);

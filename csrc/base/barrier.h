@@ -6,8 +6,8 @@
 
 namespace engine {
 
-// Where a fixed number of threads meet: none goes on before all have come. Who comes early spins for a bounded time and
-// then sleeps on a futex.
+// A meeting point of a fixed number of threads: none goes on before all have come. Who comes early spins for a bounded
+// time and then sleeps on a futex.
 //
 // std::atomic's own wait() is not used: on its way to sleep it gives the processor up four times, a whole slice of some
 // milliseconds each where another process is busy, and it looks for who is asleep without an order between that look

@@ -1,4 +1,4 @@
-"""What the agents refuse, in the words of whoever asked, before any work is done."""
+"""Refusals of the agents, in the words of whoever asked, before any work is done."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def worktree(repository: Repository) -> Worktree:
 
 
 def use(worktree: Worktree, role: Role, name: str, arguments: str) -> str:
-    """What a role is told of a call."""
+    """The text that a role is told of a call."""
     toolbox = Toolbox(role, worktree, allowed=("**",))
     told = toolbox.use(ToolCall(call_id="1", name=name, arguments=arguments))
     assert toolbox.decision is None or not told.startswith("error")

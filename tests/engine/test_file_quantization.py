@@ -1,4 +1,4 @@
-"""What a quantization to a file is refused for before a model is read."""
+"""Refusals of a quantization to a file, before a model is read."""
 
 from __future__ import annotations
 

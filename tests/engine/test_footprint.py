@@ -1,4 +1,4 @@
-"""What a plan is reckoned to take of memory, and to compute."""
+"""The memory that a plan is reckoned to take, and the computing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan says of what was asked, and what is refused before it."""
+"""Plans as answers to what was asked, and what is refused before them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What messages become on the wire, and that they come back as they were."""
+"""Messages on the wire, and that they come back as they were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every thread of a test's process does when one test has run for long: the core's threads too, which
+"""A report of every thread of a test's process when one test has run for long: the core's threads too, which
 `faulthandler` does not know."""
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def write_wide_model(path: Path, model: WideModel) -> Path:
 
 
 def add_llama_keys(writer: gguf.GGUFWriter, *, kv_heads: int, vocabulary: int) -> None:
-    """What llama has beside the sizes of all architectures."""
+    """Keys that llama has beside the sizes of all architectures."""
     writer.add_head_count_kv(kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(vocabulary)

@@ -14,7 +14,7 @@ class SplitModel:
     """The least model in three parts; what is None is as it should be."""
 
     number: int | None = None
-    """What the second part says of itself."""
+    """Metadata of the second part."""
     count: int | None = None
     total: int | None = None
     doubled: bool = False

@@ -31,7 +31,7 @@ def is_credential(variable: str) -> bool:
 
 
 def credentials_in(text: str) -> list[str]:
-    """What a text holds of them, by what they are: as they are, with hidden characters inside, or split over lines."""
+    """Names of those that a text holds: as they are, with hidden characters inside, or split over lines."""
     forms = _forms(text)
     found = [what for what, pattern in _PATTERNS.items() if any(map(pattern.search, forms))]
     for name, value in os.environ.items():

@@ -25,10 +25,10 @@ _ADDED = ">"
 @dataclass(frozen=True)
 class _Change:
     path: str
-    """With halves of characters where it is not UTF-8."""
+    """Text with halves of characters where it is not UTF-8."""
     mode: str
     blob: str
-    """What the file holds then."""
+    """Content that the file holds then."""
     lines: int | None
     """Lines added and removed; ``None``: binary."""
 
@@ -83,7 +83,7 @@ def _faults_of_change(change: _Change, allowed: Sequence[str]) -> Iterator[str]:
 
 
 def _faults_of_content(worktree: Worktree, changes: Sequence[_Change]) -> Iterator[str]:
-    """What stands against files as Git holds them: the worktree's may have other names, or be others by now."""
+    """Faults of files as Git holds them: the worktree's may have other names, or be others by now."""
     sizes = sizes_of(worktree, [one.blob for one in changes])
     fitting = []
     for change, size in zip(changes, sizes, strict=True):

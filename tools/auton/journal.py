@@ -141,7 +141,7 @@ def digest_of(question: Question) -> str:
 
 
 def entries_of(path: Path) -> list[Begun | Answered | Merged | GivenUp | Ended]:
-    """What a journal holds by now; the file stays as it is. Raises AutonError: a line cannot be read."""
+    """Entries that a journal holds by now; the file stays as it is. Raises AutonError: a line cannot be read."""
     return _read(path)[0]
 
 

@@ -140,7 +140,7 @@ def _read(answer: Any) -> Reply:
 
 
 class _Place(_Data):
-    """Where in a script an answer belongs."""
+    """The place in a script where an answer belongs."""
 
     role: str
     task: str

@@ -118,7 +118,7 @@ def sizes_of(worktree: Worktree, blobs: Sequence[str]) -> list[int]:
 
 
 def contents_of(worktree: Worktree, blobs: Sequence[str]) -> Iterator[bytes]:
-    """What each blob holds."""
+    """Content of each blob."""
     told = git_bytes(worktree.folder, "cat-file", "--batch=%(objectsize)", given=_lines(blobs))
     place = 0
     for _ in blobs:
@@ -128,7 +128,7 @@ def contents_of(worktree: Worktree, blobs: Sequence[str]) -> Iterator[bytes]:
 
 
 def git(folder: Path, *arguments: str, at: int | None = None, index: Path | None = None, check: bool = True) -> str:
-    """What ``git`` prints, as text. The rest is as in :func:`git_bytes`."""
+    """Output of ``git`` as text. The rest is as in :func:`git_bytes`."""
     return git_bytes(folder, *arguments, at=at, index=index, check=check).decode(errors="replace")
 
 
@@ -140,7 +140,7 @@ def git_bytes(
     check: bool = True,
     given: bytes = b"",
 ) -> bytes:
-    """What ``git`` prints, run in a folder. ``index``: in place of the worktree's; ``given``: what it reads.
+    """Output of ``git``, run in a folder. ``index``: in place of the worktree's; ``given``: what it reads.
 
     Raises GitError with its words.
     """

@@ -65,7 +65,7 @@ class CandidateSearch:
         self._study.tell(trial, gain)
 
     def _drawn(self) -> Candidate | None:
-        """What the study asks for next; ``None``: that was asked for before.
+        """The combination that the study asks for next; ``None``: that was asked for before.
 
         Values are chosen by their place in the order, so that what lies side by side is like each other.
         """

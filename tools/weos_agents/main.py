@@ -11,7 +11,7 @@ from protocol.errors import EngineError
 COMMANDS = ("observe", "workload", "experiment", "optimize", "report")
 _OURS = frozenset({"protocol", "weos_agents"})
 _EXTRAS = {"distributed": "fleet", "dask": "fleet"}
-"""Where a package comes with another extra than ``agents``."""
+"""Extras that packages come with, where it is another than ``agents``."""
 _FAILED = 1
 _INTERRUPTED = 130
 

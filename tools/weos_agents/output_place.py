@@ -1,4 +1,4 @@
-"""Where a command is to write: tried before any work is done for it, and left as it was found."""
+"""Places where a command is to write: tried before any work is done for it, and left as they were found."""
 
 from __future__ import annotations
 

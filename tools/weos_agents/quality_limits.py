@@ -1,4 +1,4 @@
-"""What another arithmetic's answers must keep to: the two figures of their quality, and their limits. Pure."""
+"""Limits that another arithmetic's answers must keep to: the two figures of their quality. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class QualityBound(Value):
         }
 
     def told(self, beyond: Mapping[str, float]) -> dict[str, str]:
-        """What :meth:`beyond` found, with the limits, for a reader."""
+        """The faults that :meth:`beyond` found, with the limits, for a reader."""
         return {
             DIVERGENCE: f"{beyond[DIVERGENCE] + self.divergence_mean:.4f} nats (allowed: {self.divergence_mean:g})",
             SAME_BEST: f"at {self.same_best - beyond[SAME_BEST]:.1%} of positions (at least {self.same_best:.0%})",

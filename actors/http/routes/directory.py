@@ -1,4 +1,4 @@
-"""What is here: a page for browsers, and for programs every route."""
+"""The front page: for browsers a page, for programs every route."""
 
 from __future__ import annotations
 

@@ -415,8 +415,8 @@ bool is_matrix(const gguf::TensorInfo& tensor) {
          tensor.name == kClassifierOutput;
 }
 
-// What a row uses of the tensor's `all`: of experts a part. A file without experts may have a tensor that is named as
-// theirs; it is refused when it is loaded.
+// The part of the tensor's `all` that a row uses: less than all of experts. A file without experts may have a tensor
+// that is named as theirs; it is refused when it is loaded.
 std::size_t used_by_row(const gguf::TensorInfo& tensor, const HyperParameters& shape, std::size_t all) {
   const bool experts = shape.experts.count != 0 && tensor.name.ends_with("_exps.weight");
   return experts ? all / shape.experts.count * shape.experts.used : all;

@@ -117,7 +117,7 @@ class ModelRegistry:
         reference = parse_reference(name_or_path)
         if reference is not None:
             raise _not_pulled(name_or_path if known_model(name_or_path) else reference.name)
-        if "/" not in name_or_path:  # whoever has it run in a folder with a file of that name did not mean to name one
+        if "/" not in name_or_path:  # no file of the folder that the engine happens to run in
             raise self._unknown(name_or_path)
         self.require_paths("model", name_or_path)
         path = _file_at(name_or_path)

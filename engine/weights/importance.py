@@ -115,7 +115,7 @@ def _means(path: Path, name: str, sums: Floats, counts: Floats) -> Floats:
         raise ImportanceError(f"{path}: {len(rows)} rows of sums have {counts.size} counts")
     if not np.isfinite(counts).all():
         raise ImportanceError(f"{path}: the counts of {name!r} are not all finite")
-    # As doubles: in floats, adding a half to a count just below a half would give 1.
+    # Doubles: in floats, adding a half to a count just below a half would give 1.
     inputs = np.floor(counts.reshape(-1, 1).astype(np.float64) + 0.5).astype(np.float32)
     seen = inputs > 0
     return np.where(seen, rows / np.where(seen, inputs, np.float32(1)), np.float32(1)).astype(np.float32).reshape(-1)

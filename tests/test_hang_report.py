@@ -15,8 +15,8 @@ import threading
 import time
 
 def test_that_hangs():
-    threading.Thread(target=time.sleep, args=(5,), daemon=True, name="asleep").start()
-    time.sleep(3)
+    threading.Thread(target=time.sleep, args=(20,), daemon=True, name="asleep").start()
+    time.sleep(8)
 """
 
 CONFTEST = """

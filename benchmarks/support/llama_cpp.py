@@ -21,29 +21,30 @@ def peers_folder() -> Path:
 class LlamaCpp:
     """One model in one build (``avx2`` or ``avx512``). Every turn is a process of its own, which warms up first."""
 
-    def __init__(self, build: str, path: Path, threads: int) -> None:
-        """Raises FileNotFoundError where the build is missing."""
+    def __init__(self, build: str, path: Path, threads: int, flash: tuple[str, ...] = ("off", "on")) -> None:
+        """``flash``: the settings of flash attention to try. Raises FileNotFoundError where the build is missing."""
         self.name = f"llama.cpp {build}"
         self._programs = peers_folder() / build / "build" / "bin"
         if not (self._programs / "llama-batched-bench").exists():
             raise FileNotFoundError(f"no llama.cpp in {self._programs}: run make peers")
         self._path = path
         self._threads = threads
+        self._settings = flash
         self._flash: dict[str, str] = {}
 
     def rate(self, work: Work) -> float:
         """Tokens a second, the median of the work's repetitions, with flash attention if that is faster here.
 
-        The first call for a work tries both and gives the better rate.
+        The first call for a work tries all settings and gives the best rate.
         """
         if work.name in self._flash:
             return self._rate(work, self._flash[work.name])
-        rates = {setting: self._rate(work, setting) for setting in ("off", "on")}
+        rates = {setting: self._rate(work, setting) for setting in self._settings}
         self._flash[work.name] = max(rates, key=rates.__getitem__)
         return max(rates.values())
 
     def setting(self, work: Work) -> str:
-        """Which flash attention was faster."""
+        """The flash attention that was faster."""
         return f"flash attention {self._flash[work.name]}"
 
     def _rate(self, work: Work, flash: str) -> float:

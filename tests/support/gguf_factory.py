@@ -193,14 +193,18 @@ def add_matrix(
     writer: gguf.GGUFWriter, random: np.random.Generator, name: str, type_name: str, shape: tuple[int, ...]
 ) -> None:
     """Random weights, or several matrices of them, whose products with a normalized row are about as large as it."""
-    kind = gguf.GGMLQuantizationType[type_name]
+    data = random_matrix(random, type_name, shape)
+    writer.add_tensor(name, data, raw_dtype=gguf.GGMLQuantizationType[type_name])
+
+
+def random_matrix(random: np.random.Generator, type_name: str, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    """The same as a file holds it, rows along the last axis."""
     *outer, columns = shape
     deviation = columns**-0.5
     if has_super_blocks(type_name) or type_name == "IQ4_NL":
-        data = _random_blocks(random, type_name, int(np.prod(outer)), columns, deviation).reshape(*outer, -1)
-    else:
-        data = quants.quantize(random.normal(0.0, deviation, shape).astype(np.float32), kind)
-    writer.add_tensor(name, data, raw_dtype=kind)
+        return _random_blocks(random, type_name, int(np.prod(outer)), columns, deviation).reshape(*outer, -1)
+    values = random.normal(0.0, deviation, shape).astype(np.float32)
+    return quants.quantize(values, gguf.GGMLQuantizationType[type_name])
 
 
 def has_super_blocks(type_name: str) -> bool:

@@ -4,7 +4,6 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <initializer_list>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -32,6 +31,21 @@ constexpr const char* kClassifierOutput = "cls.output.weight";
 std::size_t memory_size(const kernels::Matrix& matrix, const kernels::KernelTable& table) {
   const std::size_t packed = table.packed_bytes(matrix);
   return packed != 0 ? round_up(packed, kernels::kLineBytes) : matrix.rows * matrix.row_bytes();
+}
+
+// The rows of queries, keys and values that are one tensor.
+std::array<std::size_t, 3> fused_heads(const HyperParameters& shape) {
+  return {shape.query_width(), shape.kv_width(), shape.kv_width()};
+}
+
+// The rows of a convolution's two gates and its input, which are one tensor.
+std::array<std::size_t, 3> fused_convolution(const HyperParameters& shape) {
+  return {shape.embedding, shape.embedding, shape.embedding};
+}
+
+// Whether a tensor has the gates of a feed-forward of this width above its ups.
+bool holds_gates(const gguf::TensorInfo& up, const HyperParameters& shape, std::size_t width) {
+  return is_gated(shape.activation) && up.rows() == 2 * width;
 }
 
 void find_head_norms(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
@@ -68,8 +82,7 @@ void find_heads(Tensors& tensors, const HyperParameters& shape, const std::strin
     return;
   }
   if (tensors.find(prefix + "attn_qkv.weight") != nullptr) {
-    const std::array<std::size_t, 3> rows{shape.query_width(), shape.kv_width(), shape.kv_width()};
-    const auto parts = tensors.parts(prefix + "attn_qkv", rows, shape.embedding);
+    const auto parts = tensors.parts(prefix + "attn_qkv", fused_heads(shape), shape.embedding);
     std::tie(layer.query, layer.key, layer.value) = std::tie(parts[0], parts[1], parts[2]);
   } else {
     layer.query = tensors.projection(prefix + "attn_q", shape.query_width(), shape.embedding);
@@ -89,8 +102,7 @@ std::vector<float> transposed(std::span<const float> values, std::size_t rows, s
 
 void find_convolution(Tensors& tensors, const HyperParameters& shape, const std::string& prefix, Layer& layer) {
   const std::size_t width = shape.embedding;
-  const std::array<std::size_t, 3> rows{width, width, width};
-  const auto parts = tensors.parts(prefix + "shortconv.in_proj", rows, width);
+  const auto parts = tensors.parts(prefix + "shortconv.in_proj", fused_convolution(shape), width);
   ConvolutionWeights& convolution = layer.convolution;
   std::tie(convolution.input_gate, convolution.output_gate, convolution.input) = std::tie(parts[0], parts[1], parts[2]);
   const std::size_t taps = shape.recurrent.taps;
@@ -113,13 +125,13 @@ FeedForward find_dense(Tensors& tensors, const HyperParameters& shape, const std
                        const std::string& suffix, std::size_t width) {
   FeedForward dense;
   const gguf::TensorInfo* up = tensors.find(prefix + "ffn_up" + suffix + ".weight");
-  const bool gated = is_gated(shape.activation);
-  if (gated && up != nullptr && up->rows() == 2 * width) {  // gates above ups
+  if (up != nullptr && holds_gates(*up, shape, width)) {
     const std::array<std::size_t, 2> rows{width, width};
     const auto parts = tensors.parts(prefix + "ffn_up" + suffix, rows, shape.embedding);
     std::tie(dense.gate, dense.up) = std::tie(parts[0], parts[1]);
   } else {
-    if (gated) dense.gate = tensors.projection(prefix + "ffn_gate" + suffix, width, shape.embedding);
+    if (is_gated(shape.activation))
+      dense.gate = tensors.projection(prefix + "ffn_gate" + suffix, width, shape.embedding);
     dense.up = tensors.projection(prefix + "ffn_up" + suffix, width, shape.embedding);
   }
   dense.down = tensors.projection(prefix + "ffn_down" + suffix, shape.embedding, width);
@@ -251,24 +263,17 @@ struct Transfer {
 
 std::vector<Transfer> transfers_of(Weights& weights, const kernels::KernelTable& table) {
   std::vector<Transfer> transfers;
-  const auto add = [&](std::initializer_list<Projection*> projections) {
-    for (Projection* projection : projections) {
-      const kernels::Matrix& matrix = projection->weight;
-      if (matrix.rows != 0) transfers.push_back({projection, table.packed_bytes(matrix) != 0, {}});
-    }
+  const auto add = [&](Projection& projection) {
+    const kernels::Matrix& matrix = projection.weight;
+    if (matrix.rows != 0) transfers.push_back({&projection, table.packed_bytes(matrix) != 0, {}});
   };
   for (Layer& layer : weights.layers) {
-    add({&layer.query_down, &layer.query, &layer.key, &layer.value});
-    for (Projection& head : layer.head_keys) add({&head});
-    for (Projection& head : layer.head_values) add({&head});
-    add({&layer.convolution.input_gate, &layer.convolution.output_gate, &layer.convolution.input});
-    add({&layer.attention_output, &layer.router, &layer.dense_share, &layer.dense.gate, &layer.dense.up,
-         &layer.dense.down});
-    for (FeedForward& expert : layer.experts) add({&expert.gate, &expert.up, &expert.down});
+    for_each_matrix(layer, [&](Projection& projection, MatrixUse) { add(projection); });
   }
-  add({&weights.head});
-  for (Projection& projection : weights.pooled) add({&projection});
-  add({&weights.classifier.dense, &weights.classifier.output});
+  add(weights.head);
+  for (Projection& projection : weights.pooled) add(projection);
+  add(weights.classifier.dense);
+  add(weights.classifier.output);
   if (!is_tied(weights)) transfers.push_back({&weights.token_embedding, false, {}});
   for (Projection* vectors : {&weights.positions, &weights.token_types}) {
     if (vectors->weight.rows != 0) transfers.push_back({vectors, false, {}});
@@ -427,10 +432,13 @@ std::vector<std::size_t> rows_of_parts(const gguf::TensorInfo& tensor, const Hyp
   if (tensor.dimensions.size() > 2) {
     return std::vector<std::size_t>(tensor.rows() / tensor.dimensions[1], tensor.dimensions[1]);
   }
-  if (tensor.name.ends_with(".attn_qkv.weight")) return {shape.query_width(), shape.kv_width(), shape.kv_width()};
-  if (tensor.name.ends_with(".shortconv.in_proj.weight")) return std::vector<std::size_t>(3, shape.embedding);
-  const bool gates_and_ups = tensor.name.ends_with(".ffn_up.weight") && tensor.rows() == 2 * shape.feed_forward;
-  if (gates_and_ups) return {shape.feed_forward, shape.feed_forward};
+  const auto listed = [](const auto& rows) { return std::vector<std::size_t>(rows.begin(), rows.end()); };
+  if (tensor.name.ends_with(".attn_qkv.weight")) return listed(fused_heads(shape));
+  if (tensor.name.ends_with(".shortconv.in_proj.weight")) return listed(fused_convolution(shape));
+  for (const auto& [end, width] :
+       {std::pair(".ffn_up.weight", shape.feed_forward), std::pair(".ffn_up_shexp.weight", shape.experts.shared)}) {
+    if (tensor.name.ends_with(end) && holds_gates(tensor, shape, width)) return {width, width};
+  }
   return {tensor.rows()};
 }
 

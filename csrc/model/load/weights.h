@@ -1,9 +1,11 @@
 #pragma once
 
+#include <concepts>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -75,6 +77,24 @@ struct Layer {
   Projection dense_share;               // [1, embedding]: how much of the dense one, see ExpertShape::shares
   std::vector<FeedForward> experts;
 };
+
+// The rows of a step that a matrix is multiplied with: all, or those that chose its expert.
+enum class MatrixUse { EveryRow, ChosenExpert };
+
+// Calls visit(projection, use) with every matrix of a layer, in the order in which they are used. Those that the layer
+// does not have are without rows.
+template <typename AnyLayer, typename Visit>
+  requires std::same_as<std::remove_const_t<AnyLayer>, Layer>
+void for_each_matrix(AnyLayer& layer, const Visit& visit) {
+  const auto each = [&](MatrixUse use, auto&... projections) { (visit(projections, use), ...); };
+  each(MatrixUse::EveryRow, layer.query_down, layer.query, layer.key, layer.value);
+  for (auto& head : layer.head_keys) each(MatrixUse::EveryRow, head);
+  for (auto& head : layer.head_values) each(MatrixUse::EveryRow, head);
+  each(MatrixUse::EveryRow, layer.convolution.input_gate, layer.convolution.output_gate, layer.convolution.input);
+  each(MatrixUse::EveryRow, layer.attention_output, layer.router, layer.dense_share);
+  each(MatrixUse::EveryRow, layer.dense.gate, layer.dense.up, layer.dense.down);
+  for (auto& expert : layer.experts) each(MatrixUse::ChosenExpert, expert.gate, expert.up, expert.down);
+}
 
 // What judges the vector of a pair of texts: activation(dense) where there is one, then a number.
 struct Classifier {

@@ -7,28 +7,18 @@ double macs(const model::Projection& projection) {
   return static_cast<double>(projection.weight.rows) * static_cast<double>(projection.weight.columns);
 }
 
-double macs(const model::FeedForward& feed_forward) {
-  return macs(feed_forward.gate) + macs(feed_forward.up) + macs(feed_forward.down);
-}
-
 }  // namespace
 
 RowCost::RowCost(const model::Model& model) {
   const model::HyperParameters& shape = model.shape();
+  double experts = 0;
   for (const model::Layer& layer : model.weights().layers) {
-    for (const model::Projection* projection : {&layer.query_down, &layer.query, &layer.key, &layer.value,
-                                                &layer.attention_output, &layer.router, &layer.dense_share}) {
-      layers_ += macs(*projection);
-    }
-    const model::ConvolutionWeights& convolution = layer.convolution;
-    for (const model::Projection* projection :
-         {&convolution.input_gate, &convolution.output_gate, &convolution.input}) {
-      layers_ += macs(*projection);
-    }
-    for (const model::Projection& head : layer.head_keys) layers_ += macs(head);
-    for (const model::Projection& head : layer.head_values) layers_ += macs(head);
-    layers_ += macs(layer.dense);
-    if (!layer.experts.empty()) layers_ += static_cast<double>(shape.experts.used) * macs(layer.experts.front());
+    model::for_each_matrix(layer, [&](const model::Projection& projection, model::MatrixUse use) {
+      (use == model::MatrixUse::EveryRow ? layers_ : experts) += macs(projection);
+    });
+  }
+  if (shape.experts.count != 0) {
+    layers_ += experts * static_cast<double>(shape.experts.used) / static_cast<double>(shape.experts.count);
   }
   head_ = macs(model.weights().head);
   attention_ = 2.0 * static_cast<double>(shape.query_width() * shape.attention_layers());  // keys and values

@@ -79,19 +79,29 @@ def growth_bytes(path: Path, backend: str, threads: int, context: int) -> int:
     return _run(path, backend, threads, context)[1]
 
 
+def planner() -> Planner:
+    """A planner of this machine, which measures no energy."""
+    return Planner(ModelRegistry(default_config()), default_config(), probe_machine(), {"none": ""})
+
+
 def estimated(path: Path, backend: str, threads: int, context: int) -> PlanEstimate:
     """What the plan of the same run says that it takes."""
-    planner = Planner(ModelRegistry(default_config()), default_config(), probe_machine(), {"none": ""})
+    plans = planner()
     execution = ExecutionRequest(
         backend=backend, threads=threads, context_length=context, limits=Limits(max_tokens=GENERATED)
     )
-    checked = planner.check(RunRequest(model=str(path), prompt="", execution=execution))
+    checked = plans.check(RunRequest(model=str(path), prompt="", execution=execution))
     prompt = PreparedPrompt((0,) * (context - GENERATED - 1), "raw")
-    return planner.plan(checked, planner.registry.resolve(str(path)), prompt).estimate
+    return plans.plan(checked, plans.registry.resolve(str(path)), prompt).estimate
 
 
 def _run(path: Path, backend: str, threads: int, context: int) -> list[int]:
-    command = [sys.executable, "-c", _RUN, str(path), backend, *map(str, (threads, context, GENERATED))]
+    return sizes_of(_RUN, path, backend, threads, context, GENERATED)
+
+
+def sizes_of(program: str, *arguments: object) -> list[int]:
+    """What a program of Python prints that has a process of its own, in which malloc maps what is large."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(command, check=True, capture_output=True, env=environment)
     sizes: list[int] = json.loads(done.stdout)

@@ -12,6 +12,7 @@ import pytest
 from engine import _core
 from tests.golden.exact.encoder import ExactEncoder
 from tests.support.encoder_models import CASES, write_encoder_model
+from tests.support.held_bits import ENCODERS
 from tests.support.kernel_tables import ALL_TABLES, assert_same_bits
 from tests.support.real_models import fast_kernel_table
 
@@ -57,9 +58,7 @@ def test_scores_are_those_of_float64(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
-@pytest.mark.parametrize(
-    ("case", "tensor_type"), [("bert", "F32"), ("nomic_bert", "Q8_0"), ("gemma_embedding", "Q8_0")]
-)
+@pytest.mark.parametrize(("case", "tensor_type"), ENCODERS)
 def test_every_way_gives_the_same_bits(case: str, tensor_type: str, table: str, tmp_path: Path) -> None:
     path = write_encoder_model(tmp_path / "tiny.gguf", **{**CASES[case], "tensor_type": tensor_type})
     reference, model = (_core.Model.load(str(path), name, 1) for name in ("reference", table))

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,12 @@ from engine import _core
 from tests.support.architecture_models import ALL_CASES, CASES, DEEP_CASES, WIDE_CASES, write_architecture_model
 from tests.support.blocks import Floats
 from tests.support.gguf_factory import has_super_blocks
+from tests.support.held_bits import BATCHES, COMBINATIONS, EVERY_TYPE, KINDS
 from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits, ways_of
 from tests.support.tiny_models import tiny_prompt
 
 pytestmark = pytest.mark.slow
 
-TYPES = ("F32", "Q8_0", "Q5_0", "Q4_K", "Q6_K", "IQ4_XS", "IQ2_XXS", "MXFP4")
-KINDS = ("qwen3", "gemma2", "gemma3", "qwen2moe", "phi2", "gpt-oss", "deepseek2", "lfm2")
-"""Dense, with windows (and soft caps), with experts and one that all share; attention and feed-forward side by side;
-sinks and experts with biases; latent heads and groups of experts; short convolutions.
-"""
-COMBINATIONS = [*product(("qwen3", "qwen2moe"), TYPES), *product(("gemma2", "gemma3"), ("F32", "Q8_0", "Q4_K"))]
-"""Every type without experts and with them; what windows and soft caps add lies above the products."""
 CHUNKS = (1, 7, 64, 512)
 THREADS = (1, 2, 3)
 
@@ -88,8 +81,8 @@ def test_models_of_many_layers_have_them_too(case: str, table: str) -> None:
 
 def assert_bits_of_the_scalar_table(case: str, table: str) -> None:
     prompts = [tiny_prompt(length, seed=length) for length in (70, 3)]
-    expected = scalar_logits(case, "Q8_0", 70, 3)
-    model = model_of(case, "Q8_0", table)
+    expected = scalar_logits(case, EVERY_TYPE, 70, 3)
+    model = model_of(case, EVERY_TYPE, table)
     for threads, chunk in ways_of(table, ((2, 512), (3, 1), (1, 7))):
         for logits, same in zip(model.logits(prompts, threads=threads, prefill_chunk=chunk), expected, strict=True):
             assert_same_bits(logits, same)
@@ -97,7 +90,7 @@ def assert_bits_of_the_scalar_table(case: str, table: str) -> None:
 
 @pytest.mark.parametrize("table", ALL_TABLES)
 @pytest.mark.parametrize("case", KINDS)
-@pytest.mark.parametrize("size", [2, 4, 5, 16])
+@pytest.mark.parametrize("size", BATCHES)
 def test_batches_of_any_size(case: str, size: int, table: str) -> None:
     """One token a step each, as sequences decode: between four and five rows the way changes in which a step is
     computed, and experts get rows of several sequences.

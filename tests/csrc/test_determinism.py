@@ -16,18 +16,13 @@ from engine import _core
 from tests.csrc.loop_bench import FOREVER, LoopBench
 from tests.golden.exact.model import ExactModel
 from tests.support.blocks import Floats
+from tests.support.held_bits import PLAIN, PLAIN_BATCHES, PLAIN_TYPES
 from tests.support.kernel_tables import ALL_TABLES, FAST_TABLES, REFERENCE, assert_same_bits, ways_of
 from tests.support.tiny_models import tiny_model, tiny_path, tiny_prompt, tiny_vocabulary
 
 pytestmark = pytest.mark.slow
 
-ARCHITECTURES = ("llama", "qwen2")
-SOME_TYPES = (
-    "F32", "F16", "Q8_0", "Q4_1", "Q5_0", "Q4_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4",
-    "IQ2_XXS", "TQ2_0",
-)  # fmt: skip
 CHUNKS = (1, 7, 64, 512, 10_000)
-BATCHES = (1, 2, 3, 5, 8, 16)
 THREADS = (1, 2, 3)
 EDGES = (63, 64, 65, 511, 512, 513)
 """Around the blocks and splits that keys are attended in."""
@@ -55,8 +50,8 @@ def smollm2(smollm2_path: Path) -> _core.Model:
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
-@pytest.mark.parametrize("tensor_type", SOME_TYPES)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("tensor_type", PLAIN_TYPES)
+@pytest.mark.parametrize("architecture", PLAIN)
 def test_tiny_models(architecture: str, tensor_type: str, table: str) -> None:
     model = tiny_model(architecture, tensor_type, table)
     prompts = [tiny_prompt(length, seed=length) for length in (70, 1, 9, 33, 64)]
@@ -71,15 +66,15 @@ def test_tiny_models(architecture: str, tensor_type: str, table: str) -> None:
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", PLAIN)
 def test_batches_of_any_size(architecture: str, table: str) -> None:
     """One token a step each, as sequences decode: between four and five rows, and seven and eight, the way changes in
     which a step is computed.
     """
     model = tiny_model(architecture, "Q4_K", table)
-    prompts = [tiny_prompt(6, seed=seed) for seed in range(max(BATCHES))]
+    prompts = [tiny_prompt(6, seed=seed) for seed in range(max(PLAIN_BATCHES))]
     expected = [alone(tiny_model(architecture, "Q4_K", REFERENCE), prompt) for prompt in prompts]
-    for size, threads in itertools.product(BATCHES, ways_of(table, THREADS)):
+    for size, threads in itertools.product(PLAIN_BATCHES, ways_of(table, THREADS)):
         together = model.logits(prompts[:size], threads=threads, prefill_chunk=1)
         for logits, same in zip(together, expected[:size], strict=True):
             assert_same_bits(logits, same)
@@ -138,7 +133,7 @@ def test_splits_of_keys_shared_among_threads(kv_cache: str, heads: dict[str, obj
         assert_same_bits(logits, expected)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", PLAIN)
 @pytest.mark.parametrize(("kv_cache", "bound"), [("f16", 2e-3), ("q8_0", 1e-1)])
 def test_long_contexts_are_right(architecture: str, kv_cache: str, bound: float) -> None:
     """All of the above would hold if every way of computing skipped the same key, or counted one twice."""
@@ -201,7 +196,7 @@ def in_company(model: _core.Model, prompt: Sequence[int], threads: int, prefill_
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", PLAIN)
 def test_company_changes_nothing(architecture: str, table: str) -> None:
     model = tiny_model(architecture, "Q4_1", table)
     prompt = tiny_prompt(90, seed=5)

@@ -14,10 +14,11 @@ import pytest
 
 from engine import _core
 from tests.csrc.cancelling import cancel_when_begun
-from tests.csrc.test_architecture_determinism import KINDS, THREADS, model_of
+from tests.csrc.test_architecture_determinism import THREADS, model_of
 from tests.support.blocks import Floats
 from tests.support.encoder_models import CASES, write_encoder_model
 from tests.support.gguf_factory import write_tiny_model
+from tests.support.held_bits import KINDS
 from tests.support.kernel_tables import ALL_TABLES, REFERENCE, UNIT, assert_same_bits, ways_of
 from tests.support.tiny_models import slow_model, tiny_model, tiny_path, tiny_prompt
 

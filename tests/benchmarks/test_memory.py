@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.architectures import encoder_memory, encoders
 from benchmarks.memory import estimated, growth_bytes
 from tests.support.architecture_models import ALL_CASES, write_architecture_model
+from tests.support.encoder_models import write_encoder_model
 from tests.support.gguf_factory import write_tiny_model
 from tests.support.real_models import fast_kernel_table
 
@@ -32,3 +34,10 @@ def test_windows_are_in_the_estimate(tmp_path: Path) -> None:
     needed = estimated(path, fast_kernel_table(), 2, 3000)
     assert needed.kv_cache_bytes < 6 * 2 * 16 * 64 * 2 * 3000 / 3
     assert needed.total_bytes == pytest.approx(growth_bytes(path, fast_kernel_table(), 2, 3000), rel=0.05)
+
+
+def test_texts_side_by_side_hold_no_more_than_the_estimate(tmp_path: Path) -> None:
+    """A text that was read leaves a block of its cache; whole, the caches of all would be 77 MB more."""
+    path = write_encoder_model(tmp_path / "encoder.gguf", **encoders()["bert"])
+    needed, grown = encoder_memory(path, fast_kernel_table(), 2)
+    assert max(grown) <= needed <= 1.15 * min(grown)

@@ -82,9 +82,10 @@ void TextEmbedding::run() {
       first_row += part.end - part.begin;
       if (part.end < texts_[part.text].size()) continue;
       finish(part.text);
+      // A cache that no text follows in is emptied too: kv_positions() counts a block of it.
       const std::size_t next_in_cache = part.text + caches_.size();
-      if (next_in_cache >= texts_.size()) continue;
-      cache_of(part.text).restart(model_->shape(), texts_[next_in_cache].size());
+      const std::size_t length = next_in_cache < texts_.size() ? texts_[next_in_cache].size() : 1;
+      cache_of(part.text).restart(model_->shape(), length);
     }
     tokens_done_.fetch_add(first_row, std::memory_order_relaxed);
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.agents.evidence_factory import evidence_of, make_pair
 from weos_agents.applying import Applied, Applying, breach_of
 from weos_agents.evidence import Evidence
 from weos_agents.gate import GateRules
+from weos_agents.guardrail import with_margins
 from weos_agents.laboratory import ResolvedPlan
 from weos_agents.sample import Metric
 
@@ -117,6 +119,16 @@ def test_where_there_is_nothing_to_go_back_to_that_is_said() -> None:
 def test_without_pairs_it_is_not_watched() -> None:
     applied, _ = applied_on(TurningLaboratory(), FakeShelf(), turns=True, pairs=0)
     assert (applied.watched, applied.breach, applied.rolled_back) == (None, "", None)
+
+
+def test_the_watch_goes_by_the_margins_of_whoever_asked() -> None:
+    slower: dict[Metric, float] = {"latency_p95_ms": math.log(1.5)}
+    evidence = evidence_of(tuple(make_pair(n, slower) for n in range(30)))
+    assert "latency_p95_ms is worse by at least" in breach_of(evidence, GateRules())
+    assert breach_of(evidence, GateRules(guardrails=with_margins({"latency_p95_ms": 1.0}))) == ""
+    worse: dict[Metric, float] = {"latency_p95_ms": math.log(2.5)}
+    more = evidence_of(tuple(make_pair(n, worse) for n in range(30)))
+    assert "latency_p95_ms is" in breach_of(more, GateRules(guardrails=with_margins({"latency_p95_ms": 1.0})))
 
 
 def test_noise_is_no_breach_and_other_answers_are() -> None:

@@ -19,7 +19,8 @@ from tests.agents.evidence_factory import (
 )
 from weos_agents.evidence import Evidence
 from weos_agents.gate import GateRules, Verdict, judge
-from weos_agents.guardrail import Guardrail
+from weos_agents.guardrail import DEFAULT_GUARDRAILS, MOST_MARGIN, Guardrail, with_margins
+from weos_agents.sample import Metric
 
 RULES = GateRules()
 NOTHING: frozenset[str] = frozenset()
@@ -32,6 +33,11 @@ def verdict_of(evidence: Evidence, rules: GateRules = RULES) -> Verdict:
 
 def failed(verdict: Verdict) -> set[str]:
     return {check.rule for check in verdict.checks if not check.passed}
+
+
+def alike(ratios: dict[Metric, float]) -> Evidence:
+    """Pairs that all show the same."""
+    return evidence_of(tuple(make_pair(number, ratios) for number in range(40)))
 
 
 def test_a_better_plan_opens_the_gate() -> None:
@@ -68,6 +74,43 @@ def test_a_plan_that_takes_more_memory_is_rejected() -> None:
     verdict = verdict_of(evidence_of(pairs))
     assert failed(verdict) == {"guardrail"}
     assert verdict.reasons == ("memory_peak_mb: may be 35.1% worse, allowed 10% worse",)
+
+
+def test_a_person_may_allow_more_and_what_is_beyond_is_rejected_still() -> None:
+    rules = GateRules(guardrails=with_margins({"latency_p95_ms": 1.0}))
+    bursts, longer = (alike({"tokens_per_sec": 0.2, "latency_p95_ms": math.log(times)}) for times in (1.5, 2.2))
+    assert failed(verdict_of(bursts)) == {"guardrail"}
+    assert verdict_of(bursts, rules).open
+    verdict = verdict_of(longer, rules)
+    (reason,) = verdict.reasons
+    assert failed(verdict) == {"guardrail"}
+    assert reason == "latency_p95_ms: may be 120.2% worse, allowed 100% worse, own limit instead of 10%"
+
+
+def test_a_person_may_allow_less() -> None:
+    evidence = alike({"tokens_per_sec": 0.2, "memory_peak_mb": 0.05})
+    assert verdict_of(evidence).open
+    strict = verdict_of(evidence, GateRules(guardrails=with_margins({"memory_peak_mb": 0.005})))
+    assert failed(strict) == {"guardrail"}
+    assert "allowed 0.5% worse, own limit instead of 10%" in strict.reasons[0]
+
+
+def test_margins_change_no_other_guardrail_and_switch_none_off() -> None:
+    assert with_margins({}) == with_margins({"ttft_ms": 0.1}) == DEFAULT_GUARDRAILS
+    widest = with_margins(dict.fromkeys([one.metric for one in DEFAULT_GUARDRAILS], MOST_MARGIN))
+    assert [one.name for one in widest] == [one.name for one in DEFAULT_GUARDRAILS]
+    assert [one.usual for one in widest] == [one.margin for one in DEFAULT_GUARDRAILS]
+    twelvefold = alike({"tokens_per_sec": 0.2, "memory_peak_mb": math.log(12.0)})
+    assert failed(verdict_of(twelvefold, GateRules(guardrails=widest))) == {"guardrail"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "margin"),
+    [("tokens_per_sec", 0.1), *(("ttft_ms", value) for value in (-0.1, 10.1, math.inf, math.nan))],
+)
+def test_a_margin_that_would_hold_nothing_is_no_guardrail(metric: str, margin: float) -> None:
+    with pytest.raises(ValueError, match=r"no guardrail is of|margin"):
+        with_margins({metric: margin})
 
 
 def test_a_slow_tail_is_found_where_the_middle_is_no_slower() -> None:

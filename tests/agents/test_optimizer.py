@@ -10,6 +10,7 @@ from protocol.errors import EngineUnreachable, InvalidRequest
 from weos_agents.budget import Budget
 from weos_agents.experimenter import Experimenter
 from weos_agents.gate import GateRules
+from weos_agents.guardrail import with_margins
 from weos_agents.sample import Metric
 from weos_agents.search_fields import SearchField
 from weos_agents.workload import Workload
@@ -34,6 +35,11 @@ def more_threads_are_slower(values: dict[str, Any]) -> dict[Metric, float]:
     """Four threads are the best of this machine, by a quarter."""
     speed = {1: 0.6, 2: 0.9, 4: 1.25, 8: 1.0}[values["execution.threads"]]
     return {"tokens_per_sec": speed, "tokens_per_watt": speed}
+
+
+def bursts(values: dict[str, Any]) -> dict[Metric, float]:
+    """Four threads are faster, and their slowest tokens take half as long again."""
+    return more_threads_are_slower(values) | ({"latency_p95_ms": 1.5} if values["execution.threads"] == 4 else {})
 
 
 def optimize(
@@ -90,6 +96,18 @@ def test_a_plan_that_wins_and_breaks_a_guardrail_is_never_chosen() -> None:
         found = optimize(SimulatedLaboratory(harmful), seed=seed, seconds=600)
         assert found.chosen is None
         assert any("worse in ttft_ms p95" in decision.what for decision in found.decisions)
+
+
+def test_a_person_who_allows_bursts_is_given_the_plan_that_makes_them() -> None:
+    found = optimize(SimulatedLaboratory(bursts))
+    assert found.chosen is None
+    assert any("worse in latency_p95_ms" in decision.what for decision in found.decisions)
+    rules = GateRules(guardrails=with_margins({"latency_p95_ms": 1.0}))
+    allowed = optimize(SimulatedLaboratory(bursts), rules=rules)
+    assert allowed.chosen is not None
+    assert allowed.confirmations[allowed.chosen].changes["threads"] == 4
+    assert {one.guardrail for one in allowed.confirmations[allowed.chosen].verdict.guardrails} == {*rules.guardrails}
+    assert not any("worse in latency_p95_ms" in decision.what for decision in allowed.decisions)
 
 
 def test_another_arithmetic_is_taken_within_the_bound_of_quality() -> None:

@@ -19,6 +19,7 @@ from tests.agents.test_search_fields import HERE, PLAN
 from weos_agents.applying import Applied
 from weos_agents.experimenter import Confirmation
 from weos_agents.gate import GateRules, judge
+from weos_agents.guardrail import with_margins
 from weos_agents.observer import Observer
 from weos_agents.report.changed_fields import change_rows
 from weos_agents.report.field_words import meaning
@@ -32,11 +33,11 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 pytest.importorskip("optuna", reason="optuna is not installed")
 
 from tests.agents.simulated_laboratory import FIELDS, SimulatedLaboratory
-from tests.agents.test_optimizer import more_threads_are_slower, optimize
+from tests.agents.test_optimizer import bursts, more_threads_are_slower, optimize
 from weos_agents.report.folder import read_report, write_report
 from weos_agents.report.observation_page import observation_page
 from weos_agents.report.optimization_page import optimization_page, pictures
-from weos_agents.report.optimization_report import OptimizationReport, headline, setting_rows
+from weos_agents.report.optimization_report import OptimizationReport, headline, setting_rows, summary_rows
 from weos_agents.report.plots import front_of
 from weos_agents.report.proof_rows import guardrail_rows, rejection, sureness
 from weos_agents.report.terminal import observation_view, optimization_view
@@ -52,9 +53,10 @@ def better() -> OptimizationReport:
     return report_of(SimulatedLaboratory(more_threads_are_slower, busy=0.1))
 
 
-def report_of(laboratory: SimulatedLaboratory) -> OptimizationReport:
-    found = optimize(laboratory, fields=FIELDS, seconds=600.0)
-    return OptimizationReport(model="tiny <1B>", workload="chat.jsonl", rules=GateRules(), optimization=found)
+def report_of(laboratory: SimulatedLaboratory, rules: GateRules | None = None) -> OptimizationReport:
+    rules = rules or GateRules()
+    found = optimize(laboratory, fields=FIELDS, seconds=600.0, rules=rules)
+    return OptimizationReport(model="tiny <1B>", workload="chat.jsonl", rules=rules, optimization=found)
 
 
 def shown(view: RenderableType) -> str:
@@ -256,6 +258,27 @@ def test_other_answers_have_rows_for_their_quality() -> None:
     assert rows
     assert {row[3] for row in rows} == {"mean divergence: 0.0100 nats (allowed: 0.001)"}
     assert {row[5] for row in rows} == {"rejected: beyond a limit"}
+
+
+def test_a_limit_of_whoever_asked_is_shown_as_their_own_beside_the_default(tmp_path: Path) -> None:
+    rules = GateRules(guardrails=with_margins({"latency_p95_ms": 1.0}))
+    report = report_of(SimulatedLaboratory(bursts), rules)
+    own = "allowed 100% worse, own limit instead of 10%"
+    page = write_report(tmp_path, report).read_text(encoding="utf-8")
+    assert report.proof is not None
+    assert ("own limits", f"time between tokens, 95th percentile: {own}") in summary_rows(report)
+    for text in (page, shown(optimization_view(report))):
+        assert text.count(own) == 2, "at a glance, and among the limits"
+        assert "allowed 10% worse" in text
+    cells = {row[3] for row in trial_rows(report)}
+    assert all("allowed: 100% worse, own limit instead of 10%" in one for one in cells if "between tokens" in one)
+    assert read_report(tmp_path).rules == rules
+
+
+def test_limits_that_nobody_changed_are_not_called_own(better: OptimizationReport, tmp_path: Path) -> None:
+    page = write_report(tmp_path, better).read_text(encoding="utf-8")
+    assert "own limit instead" not in page
+    assert "own limits" not in [row[0] for row in summary_rows(better)]
 
 
 def test_what_was_promising_and_had_no_time_is_said(better: OptimizationReport) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
 
-from protocol.value import Fraction, Value
+from pydantic import Field
+
+from protocol.value import Value
 from weos_agents.evidence import Pair
 from weos_agents.sample import MORE_IS_BETTER, OF_ENERGY, Metric
 from weos_agents.statistics.symmetric_bets import upper_bound
@@ -14,19 +16,31 @@ from weos_agents.statistics.symmetric_bets import upper_bound
 PERCENTILE_BLOCK: Final = 5
 """Pairs whose figures together give one 95th percentile: by nearest rank, the worst of them."""
 
+MOST_MARGIN: Final = 10.0
+"""The widest margin. Beyond it a guardrail would hold nothing, and a percentage may have been taken for a fraction."""
+Margin = Annotated[float, Field(ge=0, le=MOST_MARGIN)]
+
 
 class Guardrail(Value):
     """A figure that may get worse by ``margin`` at most: 0.1 is a tenth."""
 
     metric: Metric
-    margin: Fraction
+    margin: Margin
     of_percentiles: bool = False
     """Whether the 95th percentiles of blocks of executions are compared, and not the executions one by one."""
+    usual: Margin | None = None
+    """The default in whose place a person has put ``margin``; ``None``: it is the default."""
 
     @property
     def name(self) -> str:
         """The name that reports use."""
         return f"{self.metric} p95" if self.of_percentiles else self.metric
+
+    @property
+    def allowed(self) -> str:
+        """The margin for a reader; a person's own has the default beside it."""
+        told = f"{100 * self.margin:g}% worse"
+        return told if self.usual is None else f"{told}, own limit instead of {100 * self.usual:g}%"
 
 
 DEFAULT_GUARDRAILS: Final = (
@@ -35,6 +49,21 @@ DEFAULT_GUARDRAILS: Final = (
     Guardrail(metric="memory_peak_mb", margin=0.10),
     Guardrail(metric="joules_per_token", margin=0.05),
 )
+
+
+def with_margins(margins: Mapping[str, float]) -> tuple[Guardrail, ...]:
+    """Every default guardrail, with a person's own margins by metric. Raises ValueError: there is none of a metric, or
+    a margin is out of range."""
+    if unknown := margins.keys() - {one.metric for one in DEFAULT_GUARDRAILS}:
+        raise ValueError(f"no guardrail is of {', '.join(sorted(unknown))}")
+    return tuple(_with_margin(one, margins.get(one.metric, one.margin)) for one in DEFAULT_GUARDRAILS)
+
+
+def _with_margin(guardrail: Guardrail, margin: float) -> Guardrail:
+    if margin == guardrail.margin:
+        return guardrail
+    own = {"margin": margin, "usual": guardrail.margin}
+    return Guardrail.model_validate(guardrail.model_dump() | own)
 
 
 class GuardrailVerdict(Value):
@@ -63,7 +92,7 @@ def judge_guardrail(guardrail: Guardrail, pairs: Sequence[Pair], alpha: float) -
     worse = math.expm1(bound)
     held = worse <= guardrail.margin
     told = f"may be {worse:.1%} worse" if worse > 0 else f"better by at least {-worse:.1%}"
-    return _verdict(guardrail, held, worse, f"{told}, allowed {guardrail.margin:.0%} worse")
+    return _verdict(guardrail, held, worse, f"{told}, allowed {guardrail.allowed}")
 
 
 def worsenings(guardrail: Guardrail, pairs: Sequence[Pair]) -> list[float] | None:

@@ -10,6 +10,7 @@ GLOSSARY: Final = (
     ("change, gain", "compared within each pair; the median is that of the pair in the middle"),
     ("proved", "the true change is not below it, but for an error as rare as the confidence says"),
     ("limit", "how much worse another figure may get, at most; a plan must prove that it keeps all of them"),
+    ("own limit", "one that whoever asked for the search has set (--margin), in place of the default"),
     ("left out", "pairs while other processes had a share of the processor that spoils figures, or too short to tell"),
     ("refuted", "proved not to have the gain wanted"),
     ("tokens per joule", "tokens per second for each watt: report.json calls it tokens_per_watt"),

@@ -13,7 +13,7 @@ from weos_agents.experimenter import Confirmation
 from weos_agents.gate import GateRules
 from weos_agents.optimization import Optimization
 from weos_agents.report.changed_fields import listed, old_and_new
-from weos_agents.report.figure_words import called, percent
+from weos_agents.report.figure_words import called, in_words, percent
 from weos_agents.report.next_steps import undo, use
 from weos_agents.report.rejection import ending_of, highest_gain
 
@@ -101,6 +101,8 @@ def summary_rows(report: OptimizationReport) -> Rows:
             ("by how much", f"{gain} {kpi} in the median pair; the true gain is at least {least}"),
             ("how sure", f"{confidence}, over all plans that tried to prove themselves"),
         ]
+    if limits := _own_limits(report.rules):
+        told.append(("own limits", limits))
     told.append(("what it cost", cost(report)))
     told.append(("holds for", f"{report.model_name}, {report.workload}, {_machine(report)}"))
     if command := use(report.applied):
@@ -143,6 +145,12 @@ def setting_rows(report: OptimizationReport) -> Rows:
 
 def _goal(report: OptimizationReport) -> str:
     return f"at least {report.rules.gain:.0%} more {called(report.optimization.kpi)}"
+
+
+def _own_limits(rules: GateRules) -> str:
+    """The limits that whoever asked has set, each with its default; empty: there are none."""
+    own = [one for one in rules.guardrails if one.usual is not None]
+    return "; ".join(f"{in_words(one.name)}: allowed {one.allowed}" for one in own)
 
 
 def _machine(report: OptimizationReport) -> str:

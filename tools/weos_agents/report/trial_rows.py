@@ -75,7 +75,7 @@ def _nearest(trial: Trial, report: OptimizationReport) -> str:
     nearest = next(one for one in report.rules.guardrails if one.name == name)
     worse = trial.worse[nearest.name] + nearest.margin
     told = f"{abs(worse):.1%} {'worse' if worse > 0 else 'better'}"
-    return f"{called(nearest.metric)}: {told} (allowed: {nearest.margin:.0%} worse)"
+    return f"{called(nearest.metric)}: {told} (allowed: {nearest.allowed})"
 
 
 def _came_to(trial: Trial, report: OptimizationReport) -> str:

@@ -13,10 +13,11 @@ from protocol.blocking import BlockingClient
 from protocol.errors import EngineError
 from protocol.experiment_messages import Experiments
 from protocol.plan import RunRequest
-from protocol.proposal_messages import GetNamedPlan
+from protocol.proposal_messages import GetNamedPlan, GetProposal
 from protocol.requests import Shutdown
 from tests.agents.command_line import PROGRAM, weos_agents
 from weos_agents.commands.session import Session
+from weos_agents.guardrail import DEFAULT_GUARDRAILS, with_margins
 from weos_agents.main import COMMANDS
 from weos_agents.shelf import EngineShelf
 from weos_agents.workload import Workload
@@ -33,6 +34,11 @@ def test_every_command_says_what_it_does() -> None:
         result = weos_agents(name, "--help")
         assert result.exit_code == 0
         assert "--socket" in result.stdout or "FOLDER" in result.stdout
+
+
+def test_the_help_has_the_margins_of_every_guardrail() -> None:
+    told = " ".join(weos_agents("optimize", "--help").stdout.split())
+    assert f"[default: {', '.join(f'{one.metric}={one.margin:g}' for one in DEFAULT_GUARDRAILS)}]" in told
 
 
 def test_an_error_is_a_line() -> None:
@@ -91,6 +97,24 @@ def test_an_experiment_is_declared_run_and_recorded_by_the_engine(socket: Path, 
     assert (summary.agent, summary.pairs) == ("weos-agents", len(found["evidence"]["pairs"]))
 
 
+def test_an_experiment_says_which_limits_are_of_whoever_asked(socket: Path, tiny: Path, workload: Path) -> None:
+    arguments = (str(tiny), "--workload", str(workload), "--max-tokens", "4", "--pairs", "2", "--unknown-load-counts")
+    margins = ("--margin", "latency_p95_ms=1.0", "--margin", "memory_peak_mb=0", "--socket", str(socket))
+    found = json.loads(weos_agents("experiment", *arguments, *margins, "--json").stdout)
+    limits = [one["guardrail"] for one in found["verdict"]["guardrails"]]
+    assert [(one["metric"], one["margin"], one["usual"]) for one in limits] == [
+        ("ttft_ms", 0.1, None),
+        ("latency_p95_ms", 1.0, 0.1),
+        ("memory_peak_mb", 0.0, 0.1),
+        ("joules_per_token", 0.05, None),
+    ]
+    told = weos_agents("experiment", *arguments, *margins).stdout.splitlines()
+    assert told[1:3] == [
+        "latency_p95_ms: allowed 100% worse, own limit instead of 10%",
+        "memory_peak_mb: allowed 0% worse, own limit instead of 10%",
+    ]
+
+
 def test_another_arithmetic_is_judged_by_its_quality(socket: Path, tiny: Path, workload: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("The quick brown fox jumps over the lazy dog. " * 40)
@@ -111,7 +135,8 @@ def test_an_optimizer_writes_a_report_of_what_it_tried(
     folder = tmp_path / "report"
     arguments = (str(tiny), "--workload", str(workload), "--max-tokens", "4", "--fields", "threads,batch.prefill_chunk")
     limits = ("--minutes", "0.1", "--unknown-load-counts", "--report", str(folder), "--socket", str(socket))
-    result = weos_agents("optimize", *arguments, *limits, "--remark", "a small model")
+    asked = ("--remark", "a small model", "--margin", "latency_p95_ms=1.0")
+    result = weos_agents("optimize", *arguments, *limits, *asked)
     assert result.exit_code == 0, result.output
     assert "the baseline is sha256:" in result.stderr
     report = json.loads((folder / "report.json").read_text())
@@ -121,6 +146,10 @@ def test_an_optimizer_writes_a_report_of_what_it_tried(
     }
     assert report["optimization"]["trials"]
     assert (report["minutes"], report["remark"]) == (0.1, "a small model")
+    assert {one["metric"]: one["margin"] for one in report["rules"]["guardrails"] if one["usual"]} == {
+        "latency_p95_ms": 1.0
+    }
+    assert "allowed 100% worse, own limit instead of 10%" in (folder / "report.html").read_text()
     assert report["began_at"].endswith("Z")
     assert weos_agents("report", str(folder)).stdout.endswith(f"written: {folder / 'report.html'}\n")
 
@@ -153,13 +182,16 @@ def test_the_engine_keeps_what_is_proposed_applied_and_rolled_back(socket: Path,
     with BlockingClient.connect(socket, timeout=60) as client:
         session = Session(client, str(tiny), workload, 16, None)
         laboratory, shelf = session.laboratory, EngineShelf(client)
-        rules = session.rules("tokens_per_sec", 0.02, unknown_load_counts=True)
+        margins = with_margins({"latency_p95_ms": 1.5})
+        rules = session.rules("tokens_per_sec", 0.02, margins, unknown_load_counts=True)
         changes = {"execution.threads": 1}
         plans = [laboratory.resolve(one) for one in ({}, changes)]
         inputs = session.workload.choosing
         experiments = [laboratory.experiment({}, one, inputs, 6, lambda found: False) for one in ({}, changes)]
         for plan, evidence in zip(plans, experiments, strict=True):
             proposal = shelf.propose(plan, evidence, rules, "for a test")
+            filed = client.ask(GetProposal(proposal_id=proposal)).status.proposal.guardrails
+            assert [(one.metric, one.margin) for one in filed] == [(one.metric, one.margin) for one in margins]
             shelf.validate(proposal, "for a test")
             shelf.apply("chat-default", proposal, "for a test")
         assert shelf.versions("chat-default") == 2

@@ -84,6 +84,34 @@ def test_places_that_cannot_be_written_are_refused_before_any_work(
         assert client.ask(Experiments()).experiments == ()
 
 
+@pytest.mark.parametrize("command", ["experiment", "optimize"])
+@pytest.mark.parametrize(
+    ("margins", "told"),
+    [
+        (("tokens_per_sec=0.1",), "there is no limit of 'tokens_per_sec'; there is ttft_ms, latency_p95_ms, memory"),
+        (("=0.1",), "there is no limit of ''"),
+        (("latency_p95_ms",), "'latency_p95_ms' is not of the form METRIC=FRACTION"),
+        (("latency_p95_ms=10%",), "'latency_p95_ms=10%' is not of the form METRIC=FRACTION"),
+        (("latency_p95_ms=-0.1",), "the fraction is from 0 to 10; 0.1 is 10%"),
+        (("latency_p95_ms=50",), "the fraction is from 0 to 10"),
+        (("latency_p95_ms=inf",), "the fraction is from 0 to 10"),
+        (("latency_p95_ms=nan",), "the fraction is from 0 to 10"),
+        (("ttft_ms=0.2", "memory_peak_mb=0.2", "ttft_ms=0.2"), "ttft_ms is given more than once"),
+    ],
+)
+def test_margins_that_hold_nothing_are_wrong_usage_before_an_engine_is_asked(
+    command: str, margins: tuple[str, ...], told: str, workload: Path, tmp_path: Path
+) -> None:
+    given = [word for margin in margins for word in ("--margin", margin)]
+    place = ("--report", str(tmp_path / "report")) if command == "optimize" else ()
+    nowhere = ("--socket", str(tmp_path / "engine.sock"))
+    refused = weos_agents(command, "nope", "--workload", str(workload), *place, *given, *nowhere)
+    assert refused.exit_code == 2
+    assert "Invalid value for '--margin'" in refused.stderr
+    assert told in " ".join(refused.stderr.split())
+    assert not (tmp_path / "report").exists()
+
+
 def test_a_place_that_was_tried_is_left_as_it_was(tmp_path: Path) -> None:
     require_folder(tmp_path / "a" / "b", "--report")
     require_file(tmp_path / "page.html", "--html")

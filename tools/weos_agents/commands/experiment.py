@@ -15,6 +15,7 @@ from weos_agents.commands.options import OVER_0, gate_options, socket_option, wo
 from weos_agents.commands.session import Session
 from weos_agents.experimenter import Experimenter
 from weos_agents.gate import Verdict
+from weos_agents.guardrail import Guardrail
 
 
 @click.command(name="experiment")
@@ -45,6 +46,7 @@ def command(
     quality_windows: int,
     kpi: str,
     gain: float,
+    guardrails: tuple[Guardrail, ...],
     unknown_load_counts: bool,
     changes: tuple[str, ...],
     pairs: int,
@@ -61,7 +63,7 @@ def command(
     varied = dict(_change(one) for one in changes)
     with BlockingClient.connect(socket) as client:
         session = Session(client, model, workload_file, max_tokens, quality_text, quality_windows)
-        rules = session.rules(kpi, gain, unknown_load_counts=unknown_load_counts)
+        rules = session.rules(kpi, gain, guardrails, unknown_load_counts=unknown_load_counts)
         experimenter = Experimenter(session.laboratory, rules, Budget.starting(minutes * 60, time.monotonic, joules))
         inputs = (*session.workload.choosing, *session.workload.confirming)
         found = experimenter.confirm(
@@ -76,8 +78,10 @@ def command(
 def _lines(verdict: Verdict) -> list[str]:
     told = "proved better" if verdict.open else "not proved better"
     gain = "unknown" if verdict.gain is None else f"{verdict.gain:+.1%}"
+    own = [one.guardrail for one in verdict.guardrails if one.guardrail.usual is not None]
     return [
         f"{told}: {verdict.kpi} {gain}, {verdict.pairs} pairs, {verdict.disturbed} left out",
+        *(f"{one.name}: allowed {one.allowed}" for one in own),
         *(f"{'yes' if check.passed else 'no ':3} {check.rule}: {check.found}" for check in verdict.checks),
     ]
 

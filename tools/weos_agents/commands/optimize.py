@@ -26,6 +26,7 @@ _PLAN_NAME: TypeAdapter[str] = TypeAdapter(PlanName)
 if TYPE_CHECKING:
     from weos_agents.applying import Applied
     from weos_agents.experimenter import Experimenter
+    from weos_agents.guardrail import Guardrail
     from weos_agents.report.optimization_report import OptimizationReport
     from weos_agents.trial_runner import TrialRunner
 
@@ -80,6 +81,7 @@ def command(
     quality_windows: int,
     kpi: str,
     gain: float,
+    guardrails: tuple[Guardrail, ...],
     unknown_load_counts: bool,
     minutes: float,
     joules: float | None,
@@ -108,7 +110,7 @@ def command(
     require_folder(folder, "--report")
     with BlockingClient.connect(socket) as client, ExitStack() as held:
         session = Session(client, model, workload_file, max_tokens, quality_text, quality_windows)
-        rules = session.rules(kpi, gain, unknown_load_counts=unknown_load_counts)
+        rules = session.rules(kpi, gain, guardrails, unknown_load_counts=unknown_load_counts)
         experimenter = Experimenter(session.laboratory, rules, Budget.starting(minutes * 60, time.monotonic, joules))
         varied = (
             session.fields

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from weos_agents.guardrail import Guardrail
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 OVER_0 = click.FloatRange(min=0, min_open=True)
@@ -61,6 +64,34 @@ def workload_options(command: Command) -> Command:
     return command
 
 
+def _guardrails(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[Guardrail, ...]:
+    """All guardrails, with the margins given, before anything is asked of an engine."""
+    from weos_agents.guardrail import DEFAULT_GUARDRAILS, with_margins
+
+    guarded = [one.metric for one in DEFAULT_GUARDRAILS]
+    margins: dict[str, float] = {}
+    for text in given:
+        metric, _, number = text.partition("=")
+        if metric not in guarded:
+            raise click.BadParameter(f"{text!r}: there is no limit of {metric!r}; there is {', '.join(guarded)}")
+        if metric in margins:
+            raise click.BadParameter(f"{metric} is given more than once")
+        margins[metric] = _margin(text, number)
+    return with_margins(margins)
+
+
+def _margin(text: str, number: str) -> float:
+    from weos_agents.guardrail import MOST_MARGIN
+
+    try:
+        margin = float(number)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not of the form METRIC=FRACTION") from error
+    if not 0 <= margin <= MOST_MARGIN:
+        raise click.BadParameter(f"{text!r}: the fraction is from 0 to {MOST_MARGIN:g}; 0.1 is 10%")
+    return margin
+
+
 def gate_options(command: Command) -> Command:
     """Add what a plan must show."""
     options = (
@@ -77,6 +108,15 @@ def gate_options(command: Command) -> Command:
             default=0.02,
             show_default=True,
             help="The least gain that is worth a change.",
+        ),
+        click.option(
+            "--margin",
+            "guardrails",
+            multiple=True,
+            metavar="METRIC=FRACTION",
+            callback=_guardrails,
+            help="How much worse a guarded figure may get at most, such as latency_p95_ms=1.0 for twice as much. "
+            "May be repeated.  [default: ttft_ms=0.1, latency_p95_ms=0.1, memory_peak_mb=0.1, joules_per_token=0.05]",
         ),
         click.option(
             "--unknown-load-counts",

@@ -9,6 +9,7 @@ from protocol.errors import InvalidRequest
 from protocol.schema import published_schema
 from weos_agents.fleet.fleet_member import FleetJob
 from weos_agents.gate import GateRules
+from weos_agents.guardrail import DEFAULT_GUARDRAILS, Guardrail
 from weos_agents.search_fields import SearchField, search_fields
 from weos_agents.workload import Workload, read_text
 
@@ -45,10 +46,18 @@ class Session:
             with_bits=quality_text is not None,
         )
 
-    def rules(self, kpi: str, gain: float, *, unknown_load_counts: bool) -> GateRules:
+    def rules(
+        self,
+        kpi: str,
+        gain: float,
+        guardrails: tuple[Guardrail, ...] = DEFAULT_GUARDRAILS,
+        *,
+        unknown_load_counts: bool,
+    ) -> GateRules:
         """The gate's rules of the options."""
         metric = "tokens_per_watt" if kpi == "tokens_per_joule" else kpi
-        return GateRules.model_validate({"kpi": metric, "gain": gain, "unknown_load_counts": unknown_load_counts})
+        given = {"kpi": metric, "gain": gain, "guardrails": guardrails, "unknown_load_counts": unknown_load_counts}
+        return GateRules.model_validate(given)
 
 
 def _quality_text(path: Path) -> str:

@@ -1,7 +1,7 @@
 """The optimizer from the engine's own plan: models by workloads, by time here and by joules on a simulated machine.
 
     .venv/bin/python -m benchmarks.agent_search [--model NAME]... [--workload chat|extraction|long]...
-        [--kpi time|joules]... [--minutes 6] [--reports FOLDER] [--json FILE]
+        [--kpi time|joules]... [--margin METRIC=FRACTION]... [--minutes 6] [--reports FOLDER] [--json FILE]
 
 Each search is ``weos-agents optimize`` with a time of ``--minutes``. It proves plans on inputs that had no part in
 choosing them. Joules are those of a simulated plant (:mod:`benchmarks.support.power_plant`), ``--idle-watts`` and
@@ -109,7 +109,8 @@ def searched(search: Search, arguments: argparse.Namespace, folder: Path) -> dic
             "--seed": str(arguments.seed),
             "--socket": engine.socket,
         }
-        command = [AGENTS, "optimize", search.model, *chain.from_iterable(options.items())]
+        margins = (("--margin", one) for one in arguments.margin)
+        command = [AGENTS, "optimize", search.model, *chain.from_iterable((*options.items(), *margins))]
         ended = subprocess.run(command, stdout=sys.stderr, check=False)
         took, others = time.monotonic() - began, disturbance.share()
     if ended.returncode:
@@ -125,6 +126,7 @@ def outcome(report: dict[str, Any]) -> dict[str, Any]:
     return {
         "kpi": found["kpi"],
         "kpi_note": found["kpi_note"],
+        "margins": {one["metric"]: one["margin"] for one in report["rules"]["guardrails"]},
         "trials": len(found["trials"]),
         "joules": found["joules"],
         "decisions": [f"{one['at_s'] / 60:.1f} min: {one['what']}" for one in found["decisions"]],
@@ -169,6 +171,9 @@ def main() -> None:
     parser.add_argument("--model", action="append", help=f"by default {' and '.join(MODELS)}")
     parser.add_argument("--workload", action="append", choices=list(workloads()))
     parser.add_argument("--kpi", action="append", choices=list(KPIS))
+    parser.add_argument(
+        "--margin", action="append", default=[], metavar="METRIC=FRACTION", help="how much worse a figure may get"
+    )
     parser.add_argument("--minutes", type=float, default=6.0, help="of each search")
     parser.add_argument("--fields", default=FIELDS, help="of the plan, to vary")
     parser.add_argument(
@@ -194,7 +199,8 @@ def main() -> None:
         if results[-1].get("best_so_far"):
             print(trajectory(results[-1]), flush=True)
         if arguments.json:
-            content = {"cpu": _core.cpu_model(), "minutes": arguments.minutes, "searches": results}
+            asked = {"minutes": arguments.minutes, "margins": arguments.margin}
+            content = {"cpu": _core.cpu_model(), **asked, "searches": results}
             arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if any("error" in result for result in results):
         sys.exit("a search failed")

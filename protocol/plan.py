@@ -37,7 +37,7 @@ from protocol.value import Value
 
 PLAN_SCHEMA_VERSION = 7
 
-BackendName = Literal["cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference"]
+BackendName = Literal["cpu_avx512", "cpu_amx", "cpu_avx_vnni", "cpu_avx2", "reference"]
 KvCacheType = Literal["f16", "q8_0"]
 PrefixCache = Literal["off", "on"]
 PromptFormat = Literal["raw", "chat_template", "chatml"]

@@ -122,7 +122,7 @@ CSRC_ORDER = (
     "bindings/tests",
 )
 """The folders of ``csrc`` with those inside them; each may include from those before it."""
-INSTRUCTION_SETS = ("avx2", "avx_vnni", "avx512")
+INSTRUCTION_SETS = ("avx2", "avx_vnni", "avx512", "amx")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
 

@@ -1,9 +1,12 @@
 #include "base/cpu_features.h"
 
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -37,15 +40,15 @@ constexpr std::size_t kAvx2 = 0;     // AVX2, FMA and F16C, and the system saves
 constexpr std::size_t kAvxVnni = 1;  // VNNI on ymm registers, encoded without AVX-512, beside kAvx2
 constexpr std::size_t kAvx512Vnni =
     2;  // AVX-512 F, BW, DQ, VL and VNNI beside kAvx2, and the system saves zmm registers
-// AMX tiles and their 8-bit products, and the system can save tiles. It does so only for a process that has asked it to
-// (ARCH_REQ_XCOMP_PERM), which nothing here has.
+// AMX tiles and their 8-bit products beside kAvx512Vnni, and the system can save tiles.
 constexpr std::size_t kAmxInt8 = 3;
 constexpr std::size_t kCount = 4;
 
 constexpr std::array<std::string_view, kCount> kNames{"avx2", "avx_vnni", "avx512_vnni", "amx_int8"};
 // What a processor or its system lacks where it lacks the feature.
-constexpr std::array<std::string_view, kCount> kContents{
-    "AVX2, FMA or F16C", "AVX-VNNI", "AVX-512 F, BW, DQ, VL or VNNI", "AMX tiles or their 8-bit products"};
+constexpr std::array<std::string_view, kCount> kContents{"AVX2, FMA or F16C", "AVX-VNNI",
+                                                         "AVX-512 F, BW, DQ, VL or VNNI",
+                                                         "AVX-512 with VNNI, AMX tiles or their 8-bit products"};
 
 std::array<bool, kCount> detect() {
   const Registers basic = cpuid(1);
@@ -77,8 +80,17 @@ std::array<bool, kCount> detect() {
 
   constexpr std::uint64_t kTileConfigAndData = bit(17) | bit(18);
   constexpr std::uint64_t kTilesAndInt8 = bit(24) | bit(25);
-  present[kAmxInt8] = has_all(saved, kTileConfigAndData) && has_all(extended.edx, kTilesAndInt8);
+  present[kAmxInt8] =
+      present[kAvx512Vnni] && has_all(saved, kTileConfigAndData) && has_all(extended.edx, kTilesAndInt8);
   return present;
+}
+
+// Asks the system to keep tiles for this process. Why it does not; empty where it does.
+std::string ask_for_tiles() {
+  constexpr long kRequest = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;     // XFEATURE_XTILEDATA
+  if (syscall(SYS_arch_prctl, kRequest, kTileData) == 0) return "";
+  return std::string("the system keeps no AMX tiles for this process: ") + std::strerror(errno);
 }
 
 constexpr const char* kVariable = "ENGINE_CPU_FEATURES";
@@ -123,12 +135,16 @@ std::array<CpuFeatureState, kCount> describe(const std::array<bool, kCount>& pre
   std::array<CpuFeatureState, kCount> states{};
   for (std::size_t i = 0; i < kCount; ++i) {
     states[i] = {kNames[i], present[i], ""};
-    // Kernels for AVX-VNNI and AVX-512 stand beside those for AVX2.
-    const bool complete = i == kAmxInt8 || allowed[kAvx2];
+    // Kernels for AVX-VNNI and AVX-512 stand beside those for AVX2, kernels for AMX beside those for AVX-512.
+    std::size_t left_out = i;
+    if (allowed[i] && i == kAmxInt8 && !allowed[kAvx512Vnni]) left_out = kAvx512Vnni;
+    if (allowed[i] && !allowed[kAvx2]) left_out = kAvx2;
     if (!present[i]) {
       states[i].unavailable = joined({"the processor or its system lacks ", kContents[i]});
-    } else if (!allowed[i] || !complete) {
-      states[i].unavailable = joined({kVariable, " leaves out ", kNames[allowed[i] ? kAvx2 : i]});
+    } else if (!allowed[left_out]) {
+      states[i].unavailable = joined({kVariable, " leaves out ", kNames[left_out]});
+    } else if (i == kAmxInt8) {
+      states[i].unavailable = ask_for_tiles();
     }
   }
   return states;

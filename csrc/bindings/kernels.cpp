@@ -34,7 +34,7 @@ Floats multiply(const std::string& table_name, const std::string& type_name, con
   AlignedBuffer packed(table.packed_bytes(matrix));
   matrix.packed = packed.bytes();
   table.pack(matrix, 0, matrix.groups());
-  model::ActivationBuffer input(tokens, matrix.columns);
+  model::ActivationBuffer input(tokens, matrix.columns, table);
   AlignedBuffer scratch(kernels::multiply_scratch_bytes(matrix.columns));
   Floats out({tokens, rows});
   const InferenceFloatEnvironment environment;

@@ -4,6 +4,8 @@
 #include <array>
 
 #include "base/cpu_features.h"
+#include "base/trial.h"
+#include "kernels/amx/kernels.h"
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx512/kernels.h"
 #include "kernels/gemm/panel.h"
@@ -33,6 +35,7 @@ namespace {
 constexpr KernelTable kReference{
     .name = "reference",
     .needs = "",
+    .is_on_trial = false,
     .packed_bytes = [](const Matrix&) { return std::size_t{0}; },
     .pack = [](Matrix& matrix, std::size_t, std::size_t) { return quant::all_finite(matrix.type, matrix.raw); },
     .multiply = reference::multiply,
@@ -41,6 +44,7 @@ constexpr KernelTable kReference{
     .layer_norm = reference::layer_norm,
     .quantize_blocks = reference::quantize_blocks,
     .quantize_super_blocks = reference::quantize_super_blocks,
+    .split_codes = nullptr,
     .rotate = reference::rotate,
     .half_from_float = reference::half_from_float,
     .quantize_kv = reference::quantize_kv,
@@ -67,6 +71,7 @@ constexpr KernelTable kReference{
 constexpr KernelTable kAvx2{
     .name = "cpu_avx2",
     .needs = "avx2",
+    .is_on_trial = false,
     .packed_bytes = panel_bytes,
     .pack = pack_panels,
     .multiply = avx2::multiply,
@@ -75,6 +80,7 @@ constexpr KernelTable kAvx2{
     .layer_norm = avx2::layer_norm,
     .quantize_blocks = avx2::quantize_blocks,
     .quantize_super_blocks = avx2::quantize_super_blocks,
+    .split_codes = nullptr,
     .rotate = avx2::rotate,
     .half_from_float = avx2::half_from_float,
     .quantize_kv = avx2::quantize_kv,
@@ -120,11 +126,33 @@ constexpr KernelTable kAvx512 = [] {
   return table;
 }();
 
-constexpr std::array<const KernelTable*, 4> kTables{&kAvx512, &kAvxVnni, &kAvx2, &kReference};
+constexpr KernelTable kAmx = [] {
+  KernelTable table = kAvx512;
+  table.name = "cpu_amx";
+  table.needs = "amx_int8";
+  table.is_on_trial = true;
+  table.multiply = amx::multiply;
+  table.split_codes = amx::split_codes;
+  table.peak = {"tdpbssd tmm", amx::multiply_bytes};
+  return table;
+}();
+
+constexpr std::array<const KernelTable*, 5> kTables{&kAvx512, &kAmx, &kAvxVnni, &kAvx2, &kReference};
 
 }  // namespace
 
-std::string KernelTable::unavailable() const { return needs.empty() ? "" : cpu_feature(needs).unavailable; }
+std::string KernelTable::unavailable() const {
+  if (needs.empty()) return "";
+  std::string reason = cpu_feature(needs).unavailable;
+  if (!reason.empty() || !is_on_trial) return reason;
+  static const bool runs = processor_runs(peak.run);  // there is one such table
+  return runs ? "" : "the processor shows AMX tiles and refuses them";
+}
+
+bool planes_are_read() {
+  return std::ranges::any_of(
+      kTables, [](const KernelTable* table) { return table->split_codes != nullptr && table->unavailable().empty(); });
+}
 
 std::span<const KernelTable* const> kernel_tables() { return kTables; }
 

@@ -47,6 +47,8 @@ struct IntegerPeak {
 struct KernelTable {
   std::string_view name;
   std::string_view needs;  // a CPU feature's name; empty: the x86-64 baseline
+  // Whether virtual machines may show what it needs and refuse it, so that its peak is run before anything else.
+  bool is_on_trial = false;
 
   // Bytes of Matrix::packed; 0 where the table computes from the file's own bytes.
   std::size_t (*packed_bytes)(const Matrix& matrix);
@@ -65,6 +67,8 @@ struct KernelTable {
   // One row of n values; see Activations.
   void (*quantize_blocks)(const float* x, std::size_t n, const QuantizedRow& out);
   void (*quantize_super_blocks)(const float* x, std::size_t n, const QuantizedRow& out);
+  // Writes the Activations::planes of a row of super-blocks; nullptr where products read none.
+  void (*split_codes)(const QuantizedRow& row, std::size_t columns, std::int8_t* planes);
 
   // Rotates the first `dimensions` channels of each head in place; cosines and sines are [dimensions / 2].
   void (*rotate)(float* heads, std::size_t head_count, std::size_t head_dim, std::size_t dimensions,
@@ -119,7 +123,10 @@ struct KernelTable {
   std::string unavailable() const;
 };
 
-// Every table of this build, best first.
+// Whether a table that can run here reads planes.
+bool planes_are_read();
+// Every table of this build, the one first that plans name where they are not told. Tiles come after the registers that
+// they are beside: which of the two is faster depends on types and neighbours.
 std::span<const KernelTable* const> kernel_tables();
 // nullptr for an unknown name.
 const KernelTable* find_kernel_table(std::string_view name);

@@ -13,6 +13,7 @@ from protocol.speculation import PlanSpeculation, Speculation, SpeculationKind
 
 ROW_COST: Final[Mapping[BackendName, float]] = {
     "cpu_avx512": 0.2,
+    "cpu_amx": 0.2,
     "cpu_avx_vnni": 0.4,
     "cpu_avx2": 0.4,
     "reference": 1.0,

@@ -11,7 +11,8 @@ NEEDED = {
     "avx2": {"avx2", "fma", "f16c"},
     "avx_vnni": {"avx2", "fma", "f16c", "avx_vnni"},
     "avx512_vnni": {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"},
-    "amx_int8": {"amx_tile", "amx_int8"},
+    "amx_int8": {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}
+    | {"amx_tile", "amx_int8"},
 }
 
 
@@ -31,6 +32,7 @@ def test_a_table_is_available_where_its_features_are() -> None:
     features = _core.cpu_features()
     assert _core.kernel_tables() == {
         "cpu_avx512": features["avx512_vnni"],
+        "cpu_amx": features["amx_int8"],
         "cpu_avx_vnni": features["avx_vnni"],
         "cpu_avx2": features["avx2"],
         "reference": "",

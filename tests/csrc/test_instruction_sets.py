@@ -31,7 +31,7 @@ from tests.csrc.object_code import (
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
-KERNEL_FOLDERS = ("avx2", "avx_vnni", "avx512")
+KERNEL_FOLDERS = ("avx2", "avx_vnni", "avx512", "amx")
 _INSTRUCTION_FLAG = re.compile(r"-m(avx|sse|ssse|fma|f16c|bmi|amx|lzcnt|popcnt|movbe|arch=)")
 _KERNEL = re.compile(rf"(void )?engine::kernels::({'|'.join(KERNEL_FOLDERS)})::")
 _SCALAR_CODE = re.compile(

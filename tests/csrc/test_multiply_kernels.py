@@ -17,6 +17,8 @@ SUPER_COLUMNS = (256, 512, 2048, 8960)
 ROWS = (1, 2, 15, 16, 17, 33, 100)
 MOST_TOKENS = 12
 """Enough for tiles of every size, out of packed lines and of unpacked ones."""
+TILED_TOKENS = (31, 32, 49, 273)
+"""Too few for AMX tiles, full ones, some in the last, and more than are multiplied at a time."""
 EXTREME_SCALES = {
     "Q2_K": (slice(0, 16), (0xFF,)), "Q3_K": (slice(96, 108), (0xFF, 0x00)), "Q4_K": (slice(4, 16), (0xFF,)),
     "Q5_K": (slice(4, 16), (0xFF,)), "Q6_K": (slice(192, 208), (0x7F, 0x80)), "IQ4_XS": (slice(2, 8), (0xFF, 0x00)),
@@ -66,6 +68,18 @@ def test_every_table_gives_the_bits_of_the_scalar_one(table: str, type_name: str
         x = make_inputs(random, 9, columns)
         expected = multiply(REFERENCE, type_name, weights, x)
         assert_same_bits(multiply(table, type_name, weights, x), expected)
+
+
+@pytest.mark.parametrize("table", FAST_TABLES)
+@pytest.mark.parametrize("type_name", TENSOR_TYPES)
+@pytest.mark.parametrize("tokens", TILED_TOKENS)
+def test_many_tokens_get_the_bits_that_a_few_get(tokens: int, table: str, type_name: str) -> None:
+    random = np.random.default_rng(10)
+    columns = column_counts(type_name)[1]
+    weights = random_weights(random, type_name, 50, columns)
+    x = make_inputs(random, tokens, columns)
+    few = [multiply(REFERENCE, type_name, weights, x[t : t + 9]) for t in range(0, tokens, 9)]
+    assert_same_bits(multiply(table, type_name, weights, x), np.concatenate(few))
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
@@ -130,7 +144,7 @@ def extreme_inputs(columns: int) -> Floats:
 @pytest.mark.parametrize("type_name", list(LAYOUTS))
 def test_the_widest_codes_do_not_overflow(table: str, type_name: str) -> None:
     weights = extreme_blocks(type_name)
-    x = extreme_inputs(LAYOUTS[type_name].block_elements)
+    x = np.tile(extreme_inputs(LAYOUTS[type_name].block_elements), (4, 1))  # enough for AMX tiles
     least = minimums(type_name, weights)
     codes = dequantize(type_name, weights) - least
     # All integers: the dot product inside a block is exact, then rounded once.

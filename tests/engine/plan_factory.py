@@ -22,13 +22,22 @@ from protocol.plan import ExecutionPlan, RunRequest
 
 MB = 10**6
 MACHINE = Machine(
-    "Test CPU", 4, 8 << 30, {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "", "reference": ""}
+    "Test CPU",
+    4,
+    8 << 30,
+    {"cpu_avx512": "no AVX-512", "cpu_amx": "no AMX", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "", "reference": ""},
 )
 OLD_MACHINE = Machine(
     "Old CPU",
     2,
     8 << 30,
-    {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "no AVX2", "reference": ""},
+    {
+        "cpu_avx512": "no AVX-512",
+        "cpu_amx": "no AMX",
+        "cpu_avx_vnni": "no AVX-VNNI",
+        "cpu_avx2": "no AVX2",
+        "reference": "",
+    },
 )
 METER = {"rapl": "", "none": ""}
 NO_METER = {"rapl": "no permission; write a udev rule", "none": ""}

@@ -119,7 +119,12 @@ def test_a_backend_this_machine_cannot_run_is_told_why() -> None:
         "field": "execution.backend",
         "value": "cpu_avx2",
         "allowed": ["reference"],
-        "reasons": {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "no AVX2"},
+        "reasons": {
+            "cpu_avx512": "no AVX-512",
+            "cpu_amx": "no AMX",
+            "cpu_avx_vnni": "no AVX-VNNI",
+            "cpu_avx2": "no AVX2",
+        },
     }
 
 
@@ -128,7 +133,13 @@ def test_a_machine_that_runs_nothing_says_why() -> None:
         "?",
         1,
         1 << 30,
-        {"cpu_avx512": "no AVX-512", "cpu_avx_vnni": "no AVX-VNNI", "cpu_avx2": "no AVX2", "reference": "broken"},
+        {
+            "cpu_avx512": "no AVX-512",
+            "cpu_amx": "no AMX",
+            "cpu_avx_vnni": "no AVX-VNNI",
+            "cpu_avx2": "no AVX2",
+            "reference": "broken",
+        },
     )
     assert "broken" in refusal(UnsupportedBackend, useless).message
 

@@ -94,7 +94,7 @@ DIFFERENCES = (
     Difference(
         "AVX-512",
         "optional (Stack Tecnológico §7.1), CPU (AVX2) (Requisitos §3)",
-        "`cpu_avx2`, `cpu_avx_vnni`, `cpu_avx512` and a scalar `reference`, of the same bits",
+        "`cpu_avx2`, `cpu_avx_vnni`, `cpu_avx512`, `cpu_amx` and a scalar `reference`, of the same bits",
         "the plan names one; which one runs changes the speed and no result",
     ),
     Difference(

@@ -16,7 +16,7 @@ Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 QUANTIZATIONS = ("native", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q4_0", "iq4_xs", "q3_k_m")
 POLICIES = ("default", "latency", "cost", "energy", "latency_energy_balanced")
 KV_CACHES = ("f16", "q8_0")
-BACKENDS = ("cpu_avx512", "cpu_avx_vnni", "cpu_avx2", "reference")
+BACKENDS = ("cpu_avx512", "cpu_amx", "cpu_avx_vnni", "cpu_avx2", "reference")
 _PATIENCE_S = 1.0
 
 

@@ -102,7 +102,7 @@ std::vector<double> time_multiply(const std::string& table_name, const std::stri
   AlignedBuffer packed(table.packed_bytes(matrix));
   matrix.packed = packed.bytes();
   table.pack(matrix, 0, matrix.groups());
-  model::ActivationBuffer input(tokens, columns);
+  model::ActivationBuffer input(tokens, columns, table);
   fill(input, tokens, matrix, table);
   std::vector<float> out(tokens * matrix.rows);  // [tokens, rows]
   std::vector<AlignedBuffer> scratch;

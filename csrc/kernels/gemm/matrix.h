@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -66,9 +67,24 @@ struct Activations {
   // Q8SuperBlock:
   const std::int16_t* half_sums = nullptr;  // [token_rows, columns / 16], of the halves of parts
   const std::int16_t* part_sums = nullptr;  // [token_rows, columns / 32]
+  // For products of tiles: multiplier * code as 8 * high + low, low from 0 to 7. [token_rows, plane_stride(columns)],
+  // 64 high parts and their 64 low ones in turn. Null where there are none; else kTileRows rows more than token_rows
+  // may be read of them, of scales and of sums.
+  const std::int8_t* planes = nullptr;
 };
 
-// What KernelTable::multiply may write of its scratch: unpacked codes, factors and scales of two groups.
-constexpr std::size_t multiply_scratch_bytes(std::size_t columns) { return 2 * ((columns + 255) / 256 * 256) * 24; }
+// Tokens of a tile, and the fewest that are multiplied in tiles.
+inline constexpr std::size_t kTileRows = 16;
+inline constexpr std::size_t kFewestTileRows = 32;
+
+// From a row of planes to the next: a line more than they take, so that those of wide rows share no set of a cache.
+constexpr std::size_t plane_stride(std::size_t columns) { return 2 * columns + 64; }
+
+// What KernelTable::multiply may write of its scratch: unpacked codes, factors and scales of two groups, or what tiles
+// need.
+inline constexpr std::size_t kTileScratchBytes = 128 << 10;
+constexpr std::size_t multiply_scratch_bytes(std::size_t columns) {
+  return std::max(2 * ((columns + 255) / 256 * 256) * 24, kTileScratchBytes);
+}
 
 }  // namespace engine::kernels

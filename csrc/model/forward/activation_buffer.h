@@ -7,7 +7,8 @@
 
 namespace engine::kernels {
 struct KernelTable;
-}
+struct QuantizedRow;
+}  // namespace engine::kernels
 
 namespace engine::model {
 
@@ -15,10 +16,14 @@ namespace engine::model {
 // phase to phase, and every member of a team knows it for itself.
 class ActivationBuffer {
  public:
-  ActivationBuffer(std::size_t max_rows, std::size_t max_width);
+  ActivationBuffer(std::size_t max_rows, std::size_t max_width) : ActivationBuffer(max_rows, max_width, false) {}
+  // With what the table's products of many rows read besides. It is the one that set() is called with.
+  ActivationBuffer(std::size_t max_rows, std::size_t max_width, const kernels::KernelTable& table);
 
   // What all buffers take for one row.
   static std::size_t row_bytes(std::size_t max_width);
+  // The same with what a table of this machine reads besides.
+  static std::size_t row_bytes_with_planes(std::size_t max_width);
 
   // Puts one row of values in, in one format. Width must be a multiple of the format's block.
   void set(std::size_t index, std::size_t width, const float* x, kernels::ActivationFormat format,
@@ -28,6 +33,10 @@ class ActivationBuffer {
   kernels::Activations view(std::size_t width, kernels::ActivationFormat format, std::size_t first = 0) const;
 
  private:
+  ActivationBuffer(std::size_t rows, std::size_t max_width, bool planes);
+  kernels::QuantizedRow block_row(std::size_t index, std::size_t width);
+  kernels::QuantizedRow super_block_row(std::size_t index, std::size_t width);
+
   AlignedBuffer values_;             // f32 [rows, width]
   AlignedBuffer block_codes_;        // i8  [rows, width]
   AlignedBuffer block_shifts_;       // i32 [rows, width / 16]
@@ -39,6 +48,7 @@ class ActivationBuffer {
   AlignedBuffer super_scales_;       // f32 [rows, width / 256]
   AlignedBuffer super_half_sums_;    // i16 [rows, width / 16]
   AlignedBuffer super_part_sums_;    // i16 [rows, width / 32]
+  AlignedBuffer super_planes_;       // i8  [rows, plane_stride(width)], where products of many rows read planes
 };
 
 }  // namespace engine::model

@@ -99,17 +99,17 @@ void add_outputs(Worker& worker, Range columns) {
 
 }  // namespace
 
-ExpertBuffers::ExpertBuffers(const HyperParameters& shape, std::size_t max_rows)
+ExpertBuffers::ExpertBuffers(const HyperParameters& shape, const kernels::KernelTable& table, std::size_t max_rows)
     : routing(shape.experts, max_rows),
       probabilities(max_rows * shape.experts.count * sizeof(float)),
       shares(max_rows * sizeof(float)),
-      input(max_rows * shape.experts.used, output_width(shape)),
+      input(max_rows * shape.experts.used, output_width(shape), table),
       gates(max_rows * shape.experts.used * shape.experts.feed_forward * sizeof(float)),
       outputs(max_rows * shape.experts.used * output_width(shape) * sizeof(float)) {}
 
 std::size_t ExpertBuffers::row_bytes(const HyperParameters& shape) {
   const ExpertShape& experts = shape.experts;
-  const std::size_t place = ActivationBuffer::row_bytes(output_width(shape)) +
+  const std::size_t place = ActivationBuffer::row_bytes_with_planes(output_width(shape)) +
                             (experts.feed_forward + output_width(shape)) * sizeof(float) +
                             sizeof(ExpertRouting::Choice) + sizeof(std::size_t);
   const std::size_t ratings = experts.rates_apart() ? experts.count : 0;

@@ -16,7 +16,7 @@ class Worker;
 
 // What experts compute, by their places in the routing: each row has a place for each expert it uses.
 struct ExpertBuffers {
-  ExpertBuffers(const HyperParameters& shape, std::size_t max_rows);
+  ExpertBuffers(const HyperParameters& shape, const kernels::KernelTable& table, std::size_t max_rows);
 
   static std::size_t row_bytes(const HyperParameters& shape);
 

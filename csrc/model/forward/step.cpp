@@ -56,7 +56,7 @@ Step::Step(const Model& loaded, ThreadTeam& threads, std::size_t max_rows)
       projected(max_rows * widest_projection(model.shape()) * sizeof(float)),
       hidden(max_rows * widest_hidden(model.shape()) * sizeof(float)),
       recurrent(max_rows * model.shape().recurrent.projected * sizeof(float)),
-      input(max_rows, widest_input(model.shape())),
+      input(max_rows, widest_input(model.shape()), model.kernels()),
       logits(model.shape()) {
   const HyperParameters& shape = model.shape();
   for (std::size_t i = 0; i < shape.ropes.size(); ++i) {
@@ -65,7 +65,7 @@ Step::Step(const Model& loaded, ThreadTeam& threads, std::size_t max_rows)
   }
   const std::vector<float>& long_factors = model.weights().long_rope_factors;
   if (!long_factors.empty()) long_rope.emplace(shape.rope_dimensions, shape.ropes[0], long_factors);
-  if (shape.experts.count != 0) experts = std::make_unique<ExpertBuffers>(shape, max_rows);
+  if (shape.experts.count != 0) experts = std::make_unique<ExpertBuffers>(shape, model.kernels(), max_rows);
   for (unsigned i = 0; i < team.size(); ++i) {
     own_inputs.emplace_back(kFewRows, widest_input(shape));
     scratch.emplace_back(kernels::multiply_scratch_bytes(widest_columns(shape)));
@@ -80,8 +80,8 @@ std::size_t Step::row_bytes(const HyperParameters& shape) {
   const std::size_t projected = widest_projection(shape);
   const std::size_t hidden = widest_hidden(shape) + shape.recurrent.projected;
   const std::size_t experts = shape.experts.count == 0 ? 0 : ExpertBuffers::row_bytes(shape);
-  return (residual + heads + projected + hidden) * sizeof(float) + ActivationBuffer::row_bytes(widest_input(shape)) +
-         experts;
+  return (residual + heads + projected + hidden) * sizeof(float) +
+         ActivationBuffer::row_bytes_with_planes(widest_input(shape)) + experts;
 }
 
 std::size_t Step::shared_bytes(const HyperParameters& shape, unsigned members, std::size_t rows,

@@ -14,6 +14,7 @@ from engine import _core
 from engine.weights.importance import read_importance
 from tests.csrc.quantizing import quantization
 from tests.golden.quantized_data import (
+    ARCHITECTURES,
     FULL_SIZE_RECIPES,
     REAL_IMPORTANCE,
     REAL_MODELS,
@@ -21,6 +22,7 @@ from tests.golden.quantized_data import (
     read_quantized,
     tensor_digests,
 )
+from tests.support.architecture_models import ALL_CASES, write_architecture_model
 from tests.support.full_size_models import FULL_SIZE_MODELS, write_full_size_model
 from tests.support.importance_files import IMPORTANCE_FILES, MODEL
 from tests.support.kernel_tables import ALL_TABLES
@@ -77,6 +79,18 @@ def test_models_become_the_bytes_of_the_reference_quantizer_by_every_recipe(
     for recipe in RECIPES:
         assert quantized(source, target, recipe, table) == golden(name, recipe), recipe
         weights = wide_importance(model)
+        assert quantized(source, target, recipe, table, weights) == golden(name, f"{recipe} with importance"), recipe
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_other_architectures_become_the_bytes_of_the_reference_quantizer(
+    name: str, tmp_path: Path, target: Path
+) -> None:
+    """Their tensors get their types by name: latent heads, experts, convolutions and fused matrices among them."""
+    source, table = write_architecture_model(tmp_path / "source.gguf", **ALL_CASES[name]), fast_kernel_table()
+    for recipe in RECIPES:
+        assert quantized(source, target, recipe, table) == golden(name, recipe), recipe
+        weights = importance_for(source)
         assert quantized(source, target, recipe, table, weights) == golden(name, f"{recipe} with importance"), recipe
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import llama_cpp
 
 from tests.golden.quantized_data import (
+    ARCHITECTURES,
     FOLDER,
     FULL_SIZE_RECIPES,
     REAL_IMPORTANCE,
@@ -35,6 +36,7 @@ from tests.golden.quantized_data import (
     row_digest,
     tensor_digests,
 )
+from tests.support.architecture_models import ALL_CASES, write_architecture_model
 from tests.support.full_size_models import FULL_SIZE_MODELS, write_full_size_model
 from tests.support.importance_files import IMPORTANCE_FILES, MODEL
 from tests.support.quantized_models import WIDE_MODELS, importance_for, wide_importance, write_wide_model
@@ -111,6 +113,9 @@ def models(folder: Path, scratch: Path) -> dict[str, dict[str, dict[str, str]]]:
     for name, model in WIDE_MODELS.items():
         source = write_wide_model(scratch / f"{name}.gguf", model)
         found[name] = model_digests(source, wide_importance(model), scratch)
+    for name in ARCHITECTURES:
+        source = write_architecture_model(scratch / f"{name}.gguf", **ALL_CASES[name])
+        found[name] = model_digests(source, importance_for(source), scratch)
     for name, file_name in REAL_MODELS.items():
         found[name] = model_digests(folder / file_name, importance_for(folder / file_name), scratch)
     return found

@@ -19,6 +19,13 @@ REAL_MODELS = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf", "stories": "stories
 REAL_IMPORTANCE = (FOLDER / "importance" / "stories.gguf", FOLDER / "importance" / "stories.dat")
 """Written by llama-imatrix: 8 chunks of 128 tokens of wiki.test.raw, with ``--process-output``."""
 RECIPES = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q4_0", "iq4_xs", "q3_k_m")
+ARCHITECTURES = (
+    "deepseek2_wide", "gpt-oss_wide", "glm4moe_wide", "granitemoe_shared", "lfm2_wide", "lfm2moe_wide", "phi3_wide",
+    "gpt2_wide",
+)  # fmt: skip
+"""Models of ``architecture_models`` with what llama's have not: latent heads, experts and dense layers side by side,
+recurrent layers, fused matrices, vectors of positions.
+"""
 FULL_SIZE_RECIPES = {"qwen2.5_0.5b_bf16": ("q4_k_m",), "llama_3.2_1b_f16": ("q4_k_m", "q6_k")}
 
 Floats = npt.NDArray[np.float32]

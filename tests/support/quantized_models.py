@@ -91,10 +91,10 @@ def wide_importance(model: WideModel) -> dict[str, Floats]:
 
 
 def importance_for(path: Path, seed: int = 0) -> dict[str, Floats]:
-    """Importance for the matrices of a file; none for the keys and the embedding."""
+    """Importance for the matrices of a file, each expert's its own; none for the keys and the embedding."""
     random = np.random.default_rng(seed)
     return {
-        tensor.name: _importance(random, int(tensor.shape[0]))
+        tensor.name: _importance(random, int(np.prod((tensor.shape[0], *tensor.shape[2:]))))
         for tensor in gguf.GGUFReader(path).tensors
         if len(tensor.shape) > 1 and "attn_k." not in tensor.name and tensor.name != "token_embd.weight"
     }

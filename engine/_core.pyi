@@ -632,8 +632,10 @@ MAX_DECODE_ROWS: int
 DRAFT_FOLLOWING_ROWS: int
 """A draft model's buffers hold so many times as many of them."""
 
-def activation_row_bytes(file: GgufFile) -> int:
-    """Memory that the buffers of a step take for one of its rows. Raises GgufError, UnsupportedModelError."""
+def activation_row_bytes(file: GgufFile, table: str) -> int:
+    """Memory that the buffers of a step take for one of its rows. Raises GgufError, UnsupportedModelError, and
+    ValueError for an unknown table.
+    """
 
 def shared_step_bytes(file: GgufFile, *, threads: int, rows: int, positions: int) -> int:
     """Memory that a step of so many rows needs beside them, where the last is at position ``positions`` - 1: tables of

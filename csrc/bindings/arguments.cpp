@@ -17,12 +17,16 @@ gguf::TensorType tensor_type(std::string_view name) {
   return traits->type;
 }
 
-const kernels::KernelTable& usable_kernel_table(std::string_view name) {
+const kernels::KernelTable& known_kernel_table(std::string_view name) {
   const kernels::KernelTable* table = kernels::find_kernel_table(name);
-  if (table == nullptr || !table->unavailable().empty()) {
-    throw std::invalid_argument("kernel table '" + std::string(name) + "'");
-  }
+  if (table == nullptr) throw std::invalid_argument("kernel table '" + std::string(name) + "'");
   return *table;
+}
+
+const kernels::KernelTable& usable_kernel_table(std::string_view name) {
+  const kernels::KernelTable& table = known_kernel_table(name);
+  if (!table.unavailable().empty()) throw std::invalid_argument("kernel table '" + std::string(name) + "'");
+  return table;
 }
 
 quant::Recipe recipe_named(std::string_view name) {

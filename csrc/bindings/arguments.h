@@ -21,6 +21,7 @@ inline void require(bool holds, const char* what) {
 
 kernels::KvType kv_type(std::string_view name);
 gguf::TensorType tensor_type(std::string_view name);
+const kernels::KernelTable& known_kernel_table(std::string_view name);
 // Also throws for a table that cannot run here.
 const kernels::KernelTable& usable_kernel_table(std::string_view name);
 quant::Recipe recipe_named(std::string_view name);

@@ -58,14 +58,13 @@ void register_model(py::module_& m) {
       "weights_size",
       [](const gguf::File& file, const std::string& kernel_table,
          const std::optional<std::map<std::string, std::string>>& types) {
-        const kernels::KernelTable* table = kernels::find_kernel_table(kernel_table);
-        if (table == nullptr) throw std::invalid_argument("no kernel table is named '" + kernel_table + "'");
+        const kernels::KernelTable& table = known_kernel_table(kernel_table);
         model::TensorTypes other;
         if (types) {
           for (const auto& [name, type] : *types) other.emplace(name, tensor_type(type));
         }
         const py::gil_scoped_release release;
-        const model::WeightsSize size = model::weights_size(file, *table, other);
+        const model::WeightsSize size = model::weights_size(file, table, other);
         return std::pair(size.memory, size.token);
       },
       py::arg("file"), py::arg("kernel_table"), py::arg("types") = py::none());
@@ -78,8 +77,12 @@ void register_model(py::module_& m) {
                                return is_in_layer(place.part) ? std::optional(place.layer) : std::nullopt;
                              })
       .def_readonly("position", &NonFinitePlace::position);
-  m.def("activation_row_bytes",
-        [](const gguf::File& file) { return model::ForwardPass::row_bytes(model::read_hyper_parameters(file)); });
+  m.def(
+      "activation_row_bytes",
+      [](const gguf::File& file, const std::string& table) {
+        return model::ForwardPass::row_bytes(model::read_hyper_parameters(file), known_kernel_table(table));
+      },
+      py::arg("file"), py::arg("table"));
   m.def(
       "shared_step_bytes",
       [](const gguf::File& file, unsigned threads, std::size_t rows, std::size_t positions) {

@@ -149,11 +149,6 @@ std::string KernelTable::unavailable() const {
   return runs ? "" : "the processor shows AMX tiles and refuses them";
 }
 
-bool planes_are_read() {
-  return std::ranges::any_of(
-      kTables, [](const KernelTable* table) { return table->split_codes != nullptr && table->unavailable().empty(); });
-}
-
 std::span<const KernelTable* const> kernel_tables() { return kTables; }
 
 const KernelTable* find_kernel_table(std::string_view name) {

@@ -123,8 +123,6 @@ struct KernelTable {
   std::string unavailable() const;
 };
 
-// Whether a table that can run here reads planes.
-bool planes_are_read();
 // Every table of this build, the one first that plans name where they are not told. Tiles come after the registers that
 // they are beside: which of the two is faster depends on types and neighbours.
 std::span<const KernelTable* const> kernel_tables();

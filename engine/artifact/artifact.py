@@ -265,9 +265,11 @@ class ModelArtifact:
         return {kind: size // layers * windowed for kind, size in self.kv_bytes_per_token.items()}
 
     @property
-    def activation_row_bytes(self) -> int:
-        """Bytes of a step's buffers for one of its rows. Raises InvalidModel, UnsupportedModel."""
-        return self.of_shape(_core.activation_row_bytes)
+    def activation_row_bytes(self) -> Mapping[str, int]:
+        """Bytes of a step's buffers for one of its rows, by kernel table. Raises InvalidModel, UnsupportedModel."""
+        return {
+            table: self.of_shape(partial(_core.activation_row_bytes, table=table)) for table in _core.kernel_tables()
+        }
 
     def shared_step_bytes(self, threads: int, rows: int, positions: int) -> int:
         """What a step needs beside its rows: see :class:`ModelFacts`. Raises InvalidModel, UnsupportedModel."""

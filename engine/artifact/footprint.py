@@ -126,9 +126,10 @@ def _buffers(plan: ExecutionPlan, prompt_tokens: int, model: ModelFacts, draft: 
 def _step_buffers(plan: ExecutionPlan, model: ModelFacts, chunk: int, own_rows: int, logit_rows: int) -> _Buffers:
     rows = max(chunk, own_rows)
     beside = model.shared_step_bytes(plan.threads, rows, plan.batch.context_length)
+    row_bytes = model.activation_row_bytes[plan.backend]
     return _Buffers(
-        shared=(rows - own_rows) * model.activation_row_bytes + beside,
-        own=own_rows * model.activation_row_bytes + logit_rows * model.logits_row_bytes,
+        shared=(rows - own_rows) * row_bytes + beside,
+        own=own_rows * row_bytes + logit_rows * model.logits_row_bytes,
     )
 
 

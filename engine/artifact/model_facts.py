@@ -31,8 +31,8 @@ class ModelFacts:
     """Bytes by KV cache type; types that do not fit the model's heads are left out."""
     head_dim: int
     """Channels of a KV head."""
-    activation_row_bytes: int
-    """Buffers of a step, for one of its rows."""
+    activation_row_bytes: Mapping[str, int]
+    """Buffers of a step for one of its rows, by kernel table: some read inputs in a form of their own besides."""
     logits_row_bytes: int
     shared_step_bytes: StepBytes = field(default=_nothing, kw_only=True)
     macs_per_prompt_token: int

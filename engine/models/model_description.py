@@ -65,7 +65,7 @@ def _memory(artifact: ModelArtifact) -> MemorySummary | None:
                 for name in artifact.kv_bytes_per_token
             },
             activation_bytes=default_activation_bytes(
-                artifact.activation_row_bytes, artifact.logits_row_bytes, artifact.shared_step_bytes
+                artifact.activation_row_bytes["reference"], artifact.logits_row_bytes, artifact.shared_step_bytes
             ),
         )
     except RequestRefused:

@@ -97,7 +97,7 @@ class ModelHeaders:
         weights_bytes = _core.weights_size(artifact.gguf, self._backend)[0]
         kv_bytes = context_kv_bytes(artifact, "f16", min(_CONTEXT_TOKENS, artifact.context_length))
         buffers = default_activation_bytes(
-            artifact.activation_row_bytes, vocabulary[1] * _LOGIT_BYTES, artifact.shared_step_bytes
+            artifact.activation_row_bytes[self._backend], vocabulary[1] * _LOGIT_BYTES, artifact.shared_step_bytes
         )
         return {
             "context_length": artifact.context_length,

@@ -52,7 +52,7 @@ def plan_reading(
     needed = {
         "kv_cache_bytes": positions * artifact.kv_bytes_per_token[planned.plan.kv_cache]
         + min(batch.max_sequences, len(inputs)) * artifact.recurrent_bytes,
-        "activation_bytes": rows * artifact.activation_row_bytes
+        "activation_bytes": rows * artifact.activation_row_bytes[planned.plan.backend]
         + artifact.shared_step_bytes(planned.plan.threads, rows, longest),
         "sequence_bytes": 0,
     }

@@ -10,6 +10,7 @@ import pytest
 from engine import _core
 from tests.csrc.loop_bench import LoopBench
 from tests.support.architecture_models import CASES, write_architecture_model
+from tests.support.kernel_tables import FAST_TABLES, REFERENCE
 from tests.support.tiny_models import tiny_model, tiny_vocabulary
 
 PREFILL_CHUNK = 60_000  # hundreds of megabytes, of which the system is asked for the addresses alone
@@ -31,14 +32,15 @@ def data_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
 
 
+@pytest.mark.parametrize("table", [REFERENCE, *(one for one in FAST_TABLES if "cpu_amx" in one.values)])
 @pytest.mark.parametrize(
     "case", ["llama", "qwen2", "llama_experts", "qwen2moe", "gemma3", "glm4moe", "phi2", "deepseek2", "lfm2"]
 )
-def test_the_buffers_of_a_step_take_what_is_said(case: str, tmp_path: Path) -> None:
+def test_the_buffers_of_a_step_take_what_is_said(case: str, table: str, tmp_path: Path) -> None:
     ask_the_system_for_every_buffer()
     path = write_architecture_model(tmp_path / "model.gguf", **CASES[case])
-    model = _core.Model.load(str(path), "reference", 1)
-    row_bytes = _core.activation_row_bytes(_core.GgufFile(str(path)))
+    model = _core.Model.load(str(path), table, 1)
+    row_bytes = _core.activation_row_bytes(_core.GgufFile(str(path)), table)
     with LoopBench(tiny_vocabulary()) as bench:
         bench.submit(1, tiny_model(), [1, 2, 3], threads=1, prefill_chunk=1)
         bench.finish(1)  # whatever a loop needs beside

@@ -201,7 +201,7 @@ def test_caches_of_texts_that_are_read_together_are_part_of_the_budget(
     facts = ModelRegistry(EngineConfig(tmp_path, tmp_path, tmp_path)).resolve(str(model)).facts()
     one_long_a_step_and_a_block_each = 2048 + 256 + 31 * 64
     caches = facts.kv_bytes_per_token["f16"] * one_long_a_step_and_a_block_each
-    activations = 256 * facts.activation_row_bytes + facts.shared_step_bytes(2, 256, 2000)
+    activations = 256 * facts.activation_row_bytes["reference"] + facts.shared_step_bytes(2, 256, 2000)
     limit = facts.weights_bytes["reference"] + activations + int(caches * part_of_caches)
     stage = Stage(tmp_path, memory_limit_bytes=limit)
     embedding = stage.embedding(model, token_ids=((3,) * 2000, *[(5,)] * 31))

@@ -109,7 +109,7 @@ def test_a_header_tells_what_the_file_holds_and_takes(tmp_path: Path, models: Pa
     assert (tiny.licence, tiny.context_length, tiny.reason) == (None, 256, "")
     assert tiny.weights_bytes == artifact.weights_bytes()["reference"]
     buffers = default_activation_bytes(
-        artifact.activation_row_bytes, artifact.logits_row_bytes, artifact.shared_step_bytes
+        artifact.activation_row_bytes["reference"], artifact.logits_row_bytes, artifact.shared_step_bytes
     )
     assert tiny.memory_bytes == tiny.weights_bytes + 256 * artifact.kv_bytes_per_token["f16"] + buffers
 

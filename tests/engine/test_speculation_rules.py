@@ -27,7 +27,7 @@ DRAFT = dataclasses.replace(
     weights_bytes={"cpu_avx2": 20 * MB, "reference": 19 * MB},
     decode_weights_bytes={"cpu_avx2": 10 * MB, "reference": 9 * MB},
     kv_bytes_per_token={"f16": 256},
-    activation_row_bytes=64,
+    activation_row_bytes={"cpu_avx2": 64, "reference": 64},
     macs_per_prompt_token=300,
     macs_of_head=70,
 )

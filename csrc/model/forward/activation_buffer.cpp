@@ -41,10 +41,6 @@ std::size_t ActivationBuffer::row_bytes(std::size_t max_width) {
   return values + blocks + super_blocks;
 }
 
-std::size_t ActivationBuffer::row_bytes_with_planes(std::size_t max_width) {
-  return row_bytes(max_width) + (kernels::planes_are_read() ? kernels::plane_stride(max_width) : 0);
-}
-
 void ActivationBuffer::set(std::size_t index, std::size_t width, const float* x, ActivationFormat format,
                            const kernels::KernelTable& table) {
   if (format == ActivationFormat::F32) {

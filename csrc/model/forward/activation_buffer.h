@@ -20,10 +20,8 @@ class ActivationBuffer {
   // With what the table's products of many rows read besides. It is the one that set() is called with.
   ActivationBuffer(std::size_t max_rows, std::size_t max_width, const kernels::KernelTable& table);
 
-  // What all buffers take for one row.
+  // What all buffers take for one row, without planes.
   static std::size_t row_bytes(std::size_t max_width);
-  // The same with what a table of this machine reads besides.
-  static std::size_t row_bytes_with_planes(std::size_t max_width);
 
   // Puts one row of values in, in one format. Width must be a multiple of the format's block.
   void set(std::size_t index, std::size_t width, const float* x, kernels::ActivationFormat format,

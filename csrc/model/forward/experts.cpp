@@ -109,11 +109,15 @@ ExpertBuffers::ExpertBuffers(const HyperParameters& shape, const kernels::Kernel
 
 std::size_t ExpertBuffers::row_bytes(const HyperParameters& shape) {
   const ExpertShape& experts = shape.experts;
-  const std::size_t place = ActivationBuffer::row_bytes_with_planes(output_width(shape)) +
+  const std::size_t place = ActivationBuffer::row_bytes(output_width(shape)) +
                             (experts.feed_forward + output_width(shape)) * sizeof(float) +
                             sizeof(ExpertRouting::Choice) + sizeof(std::size_t);
   const std::size_t ratings = experts.rates_apart() ? experts.count : 0;
   return (experts.count + ratings + 1) * sizeof(float) + experts.used * place;
+}
+
+std::size_t ExpertBuffers::plane_row_bytes(const HyperParameters& shape) {
+  return shape.experts.used * kernels::plane_stride(output_width(shape));
 }
 
 void choose_experts(Worker& worker, const Layer& layer) {

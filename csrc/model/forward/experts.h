@@ -19,6 +19,7 @@ struct ExpertBuffers {
   ExpertBuffers(const HyperParameters& shape, const kernels::KernelTable& table, std::size_t max_rows);
 
   static std::size_t row_bytes(const HyperParameters& shape);
+  static std::size_t plane_row_bytes(const HyperParameters& shape);
 
   ExpertRouting routing;
   AlignedBuffer probabilities;  // f32 [rows, experts]

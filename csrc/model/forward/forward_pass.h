@@ -23,7 +23,9 @@ class ForwardPass {
   ForwardPass(const Model& model, ThreadTeam& team, std::size_t max_rows) : step_(model, team, max_rows) {}
 
   // What the buffers made on construction take for one row. Those of logits are made for as many as a step wants.
-  static std::size_t row_bytes(const HyperParameters& shape) { return Step::row_bytes(shape); }
+  static std::size_t row_bytes(const HyperParameters& shape, const kernels::KernelTable& table) {
+    return Step::row_bytes(shape, table);
+  }
 
   // What else a step needs: see Step.
   static std::size_t shared_bytes(const HyperParameters& shape, unsigned members, std::size_t rows,

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/logarithm.h"
+#include "kernels/kernel_table.h"
 #include "model/forward/norm.h"
 
 namespace engine::model {
@@ -36,6 +37,12 @@ std::size_t widest_columns(const HyperParameters& shape) {
 // The widest result of attention, of gates and of what recurrent layers have in their place.
 std::size_t widest_hidden(const HyperParameters& shape) {
   return std::max({shape.query_width(), shape.widest_dense(), shape.recurrent.width});
+}
+
+// Bytes of the planes that products read of one row.
+std::size_t plane_row_bytes(const HyperParameters& shape) {
+  const std::size_t experts = shape.experts.count == 0 ? 0 : ExpertBuffers::plane_row_bytes(shape);
+  return kernels::plane_stride(widest_input(shape)) + experts;
 }
 
 std::size_t widest_projection(const HyperParameters& shape) {
@@ -74,14 +81,14 @@ Step::Step(const Model& loaded, ThreadTeam& threads, std::size_t max_rows)
   }
 }
 
-std::size_t Step::row_bytes(const HyperParameters& shape) {
+std::size_t Step::row_bytes(const HyperParameters& shape, const kernels::KernelTable& table) {
   const std::size_t residual = shape.parallel ? 2 * shape.embedding : shape.embedding;
   const std::size_t heads = shape.query_width() + 2 * shape.kv_width();
   const std::size_t projected = widest_projection(shape);
   const std::size_t hidden = widest_hidden(shape) + shape.recurrent.projected;
   const std::size_t experts = shape.experts.count == 0 ? 0 : ExpertBuffers::row_bytes(shape);
-  return (residual + heads + projected + hidden) * sizeof(float) +
-         ActivationBuffer::row_bytes_with_planes(widest_input(shape)) + experts;
+  return (residual + heads + projected + hidden) * sizeof(float) + ActivationBuffer::row_bytes(widest_input(shape)) +
+         experts + (table.split_codes == nullptr ? 0 : plane_row_bytes(shape));
 }
 
 std::size_t Step::shared_bytes(const HyperParameters& shape, unsigned members, std::size_t rows,

@@ -54,7 +54,7 @@ struct Step {
   Step(const Model& model, ThreadTeam& team, std::size_t max_rows);
 
   // What the buffers made on construction take for one row.
-  static std::size_t row_bytes(const HyperParameters& shape);
+  static std::size_t row_bytes(const HyperParameters& shape, const kernels::KernelTable& table);
 
   // What a step of `rows` of one sequence, the last of which is at position `positions` - 1, needs beside these: tables
   // of angles up to there, and what members of a team have for themselves and leave for each other.

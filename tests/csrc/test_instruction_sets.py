@@ -27,6 +27,7 @@ from tests.csrc.object_code import (
     named_by_code,
     symbols,
 )
+from tests.support.kernel_tables import QUANTIZERS_OF_OTHERS
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +117,16 @@ def faults_of_others(unit: Path, kernels: frozenset[str]) -> list[str]:
 def test_flags_are_given_to_the_kernels_folders_alone(build: Build) -> None:
     assert {unit.parent.name for unit in build.kernels} == set(KERNEL_FOLDERS)
     assert not {unit.parent.name for unit in build.others} & set(KERNEL_FOLDERS)
+
+
+def test_tables_that_quantize_as_others_do_have_no_quantizers(build: Build) -> None:
+    """Tests leave these tables' out."""
+    own = {
+        unit.parent.name
+        for unit in build.kernels
+        if any("::quantize_rows(" in name for name in demangled(symbols(unit).visible).values())
+    }
+    assert own == set(KERNEL_FOLDERS) - set(QUANTIZERS_OF_OTHERS.values())
 
 
 def test_units_with_flags_define_kernels_and_nothing_else(build: Build) -> None:

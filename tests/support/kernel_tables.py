@@ -25,6 +25,9 @@ def _usable(name: str) -> Any:
 
 FAST_TABLES = [_usable(name) for name in _core.kernel_tables() if name != REFERENCE]
 ALL_TABLES = [REFERENCE, *FAST_TABLES]
+QUANTIZERS_OF_OTHERS = {"cpu_avx_vnni": "avx_vnni", "cpu_amx": "amx"}
+"""Tables that quantize weights by the functions of another, and their folders."""
+FAST_QUANTIZERS = [one for one in FAST_TABLES if one.values[0] not in QUANTIZERS_OF_OTHERS]
 
 
 def ways_of(table: str, ways: Sequence[Way]) -> Sequence[Way]:

@@ -28,7 +28,7 @@ ROUNDS = 3
 TEXTS, TEXT_TOKENS = 8, 500
 _LAYERS = 30
 _HEADS = ("architecture", "same bits in", "sequences side by side", "estimate", "over growth")
-# As benchmarks.memory has it, of texts that are read whole: [growth by reading them].
+# The program of benchmarks.memory for texts that are read whole: [growth by reading them].
 _READ = """
 import json, os, sys
 from pathlib import Path

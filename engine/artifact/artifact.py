@@ -267,9 +267,8 @@ class ModelArtifact:
     @property
     def activation_row_bytes(self) -> Mapping[str, int]:
         """Bytes of a step's buffers for one of its rows, by kernel table. Raises InvalidModel, UnsupportedModel."""
-        return {
-            table: self.of_shape(partial(_core.activation_row_bytes, table=table)) for table in _core.kernel_tables()
-        }
+        tables = _core.kernel_tables()
+        return {table: self.of_shape(partial(_core.activation_row_bytes, table=table)) for table in tables}
 
     def shared_step_bytes(self, threads: int, rows: int, positions: int) -> int:
         """What a step needs beside its rows: see :class:`ModelFacts`. Raises InvalidModel, UnsupportedModel."""

@@ -172,6 +172,9 @@ def merge_split(
 def digest(values: npt.NDArray[np.float32]) -> str:
     """32 hexadecimal digits for the bits of ``values`` [n], as one thread makes them."""
 
+def processor_runs(refused: bool) -> bool:
+    """Whether a trial ends well, of an instruction that every processor refuses or of none."""
+
 def largest_key(table: str, values: npt.NDArray[np.float32]) -> int:
     """The key of the largest of ``values`` [n]: keys are ordered as numbers are, those of NaN and infinities above all.
 

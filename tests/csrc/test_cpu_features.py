@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine import _core
+from engine import _core, _core_tests
 
 # In the system's own list: AMX there means that tiles can be saved.
 NEEDED = {
@@ -37,3 +37,7 @@ def test_a_table_is_available_where_its_features_are() -> None:
         "cpu_avx2": features["avx2"],
         "reference": "",
     }
+
+
+def test_an_instruction_that_the_processor_refuses_ends_a_trial_and_nothing_else() -> None:
+    assert [_core_tests.processor_runs(refused) for refused in (True, False, True)] == [False, True, False]

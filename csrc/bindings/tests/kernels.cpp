@@ -11,6 +11,7 @@
 #include "base/digest.h"
 #include "base/float_environment.h"
 #include "base/thread_team.h"
+#include "base/trial.h"
 #include "bindings/arguments.h"
 #include "bindings/register.h"
 #include "kernels/gemm/panel.h"
@@ -133,6 +134,13 @@ void register_kernels(py::module_& m) {
   m.def(
       "digest", [](const Floats& values) { return digest_of(values.data(), size_of(values)).hexadecimal(); },
       py::arg("values"));
+  m.def(
+      "processor_runs",
+      [](bool refused) {
+        return refused ? processor_runs([]() -> std::uint64_t { __builtin_trap(); })
+                       : processor_runs([]() -> std::uint64_t { return 0; });
+      },
+      py::arg("refused"));
   m.def("largest_key", &largest_key, py::arg("table"), py::arg("values"));
   m.def("time_multiply", &time_multiply, py::arg("table"), py::arg("type"), py::arg("weights"), py::arg("columns"),
         py::arg("tokens"), py::arg("threads"), py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
